@@ -1,0 +1,43 @@
+"""The daemon, and what a service plugin needs: ``from rpcserver import Service, method``."""
+
+from rpcwire.context import Caller, Connection, Context, Principal
+from rpcwire.errors import (
+    Busy,
+    Cancelled,
+    DeadlineExceeded,
+    InternalError,
+    InvalidParams,
+    PermissionDenied,
+    RpcError,
+    ServiceError,
+    SlowConsumer,
+    TooLarge,
+    Unavailable,
+)
+from rpcwire.service import Health, Service, ServiceConfig, ServiceRuntime, SlowPolicy, method
+from rpcwire.values import Value
+
+__all__ = [
+    "Busy",
+    "Caller",
+    "Cancelled",
+    "Connection",
+    "Context",
+    "DeadlineExceeded",
+    "Health",
+    "InternalError",
+    "InvalidParams",
+    "PermissionDenied",
+    "Principal",
+    "RpcError",
+    "Service",
+    "ServiceConfig",
+    "ServiceError",
+    "ServiceRuntime",
+    "SlowConsumer",
+    "SlowPolicy",
+    "TooLarge",
+    "Unavailable",
+    "Value",
+    "method",
+]

@@ -1,0 +1,317 @@
+"""Frames to messages and back, in the three forms of the wire. Every malformed input ends in a :class:`Malformed`
+entry or a ``ParseError``; no other exception leaves this module.
+
+==================  ============  =======  ==========================================================
+subprotocol         frame         batches  several messages in one frame
+==================  ============  =======  ==========================================================
+none, ``jsonrpc``   text          yes      no, but for a batch (JSON-RPC 2.0, section 6)
+``rpc.v1.json``     text          no       JSON Lines: one message a line
+``rpc.v1.msgpack``  binary        no       a MessagePack array of messages
+==================  ============  =======  ==========================================================
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Literal, NoReturn, TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from .errors import InvalidRequest, ParseError, ProtocolError, TooLarge
+from .limits import MAX_DEPTH
+from .messages import Envelope, MessageId
+
+_StructT = TypeVar("_StructT", bound=msgspec.Struct)
+
+Subprotocol = Literal["jsonrpc", "rpc.v1.json", "rpc.v1.msgpack"]
+
+
+class Malformed(msgspec.Struct, gc=False):
+    """A message that could not be read: what to answer, and to which id if that much was legible."""
+
+    error: ProtocolError | TooLarge
+    id: MessageId = None
+
+
+class Decoded(msgspec.Struct, gc=False):
+    """What one frame holds. ``batch``: its messages came as a JSON-RPC batch and are answered as one."""
+
+    messages: Sequence[Envelope | Malformed]
+    batch: bool = False
+
+
+class Codec:
+    """One form of the wire.
+
+    Attributes:
+        subprotocol: its name in the WebSocket handshake.
+        binary: whether it goes in binary frames; text otherwise.
+        batches: whether JSON-RPC batches exist in it.
+        coalesces: whether one frame may hold several messages.
+    """
+
+    subprotocol: Subprotocol
+    binary: bool = False
+    batches: bool = False
+    coalesces: bool = True
+
+    def decode(self, frame: bytes) -> Decoded:
+        """The messages of one frame."""
+        raise NotImplementedError
+
+    def encode(self, message: msgspec.Struct) -> bytes:
+        """One message, encoded."""
+        raise NotImplementedError
+
+    def join(self, messages: Sequence[bytes]) -> bytes:
+        """One frame out of messages already encoded."""
+        raise NotImplementedError
+
+    def read(self, raw: Raw, kind: type[_StructT]) -> _StructT:
+        """The parameters of a reserved method.
+
+        Raises:
+            msgspec.MsgspecError, RecursionError: they are not of this kind.
+        """
+        raise NotImplementedError
+
+    def structured(self, raw: Raw) -> bool:
+        """Whether a body is an array or an object (JSON-RPC 2.0, section 4.2)."""
+        raise NotImplementedError
+
+
+def _invalid(exc: Exception) -> InvalidRequest:
+    """msgspec's own words name the field by its path: "Expected `str`, got `int` - at `$.method`"."""
+    text = str(exc).replace("`", "")
+    what, _, where = text.partition(" - at ")
+    field = where.lstrip("$.") or "message"
+    return InvalidRequest(f"not a JSON-RPC 2.0 message: {field}: {what}", errors=[{"loc": [field], "msg": what}])
+
+
+# --- JSON ------------------------------------------------------------------------------------------------------------
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON (RFC 8259, section 6)")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise ValueError(f"the name {name[:64]!r} appears twice in one object (RFC 8259, section 4)")
+            seen.add(name)
+    return found
+
+
+def _bounded_int(digits: str) -> int | str:
+    # Only the form of the number matters here, and int() of a long one takes quadratic time and raises beyond its own
+    # limit. The contract that reads the body converts it, under pydantic's limit.
+    return int(digits) if len(digits) < 1000 else digits
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=_bounded_int)
+_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_BRACKETS = re.compile(rb"[\[{\]}]")
+
+
+def _check_depth(data: bytes) -> None:
+    """Raise ``ValueError`` where arrays and objects nest deeper than :data:`~rpcwire.limits.MAX_DEPTH`."""
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", data)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"arrays and objects nest deeper than {MAX_DEPTH}")
+
+
+def strict_json(data: bytes) -> Any:
+    """Read one JSON text strictly by RFC 8259.
+
+    Returns:
+        The value. Integers of 1,000 digits and more come as their digits.
+
+    Raises:
+        ParseError: invalid UTF-8, NaN or Infinity, a name twice in one object, nesting beyond 64, trailing text.
+    """
+    try:
+        _check_depth(data)
+        return _STRICT.decode(data.decode())
+    except UnicodeDecodeError as exc:
+        raise ParseError(f"not JSON: invalid UTF-8 at byte {exc.start}") from None
+    except json.JSONDecodeError as exc:
+        raise ParseError(f"not JSON: {exc.msg} at character {exc.pos}") from None
+    except (ValueError, RecursionError) as exc:
+        raise ParseError(f"not JSON: {exc}") from None
+
+
+def _json_id(value: Any) -> MessageId:
+    """The id of a message that is otherwise wrong, if it is legible."""
+    found = value.get("id") if isinstance(value, dict) else None
+    return found if isinstance(found, (int, str, float)) and not isinstance(found, bool) else None
+
+
+class _JsonBase(Codec):
+    def __init__(self) -> None:
+        self._decoder = msgspec.json.Decoder(Envelope)
+        self._encoder = msgspec.json.Encoder()
+
+    def encode(self, message: msgspec.Struct) -> bytes:
+        return self._encoder.encode(message)
+
+    def read(self, raw: Raw, kind: type[_StructT]) -> _StructT:
+        return msgspec.json.decode(raw, type=kind)
+
+    def structured(self, raw: Raw) -> bool:
+        return bytes(raw)[:1] in (b"{", b"[")
+
+    def _message(self, data: bytes) -> Envelope | Malformed:
+        try:
+            value = strict_json(data)
+        except ParseError as exc:
+            return Malformed(exc)
+        return self._envelope(data, value)
+
+    def _envelope(self, data: bytes | Raw, value: Any) -> Envelope | Malformed:
+        try:
+            return self._decoder.decode(data)
+        except msgspec.ValidationError as exc:
+            return Malformed(_invalid(exc), _json_id(value))
+        except (msgspec.MsgspecError, RecursionError) as exc:
+            return Malformed(ParseError(f"not JSON: {exc}"))
+
+
+class PlainJson(_JsonBase):
+    """JSON-RPC 2.0 exactly as specified, batches included (section 6)."""
+
+    subprotocol = "jsonrpc"
+    batches = True
+    coalesces = False
+
+    def __init__(self, batch_items: int = 50) -> None:
+        super().__init__()
+        self._batch_items = batch_items
+        self._raws = msgspec.json.Decoder(list[Raw])
+
+    def decode(self, frame: bytes) -> Decoded:
+        try:
+            value = strict_json(frame)
+        except ParseError as exc:
+            return Decoded((Malformed(exc),))
+        if not isinstance(value, list):
+            return Decoded((self._envelope(frame, value),))
+        if not value:
+            return Decoded((Malformed(InvalidRequest("an empty batch: send at least one request")),))
+        if len(value) > self._batch_items:
+            found = len(value)
+            error = TooLarge(f"a batch of {found} messages: at most {self._batch_items} are allowed", executed="no")
+            return Decoded((Malformed(error),))
+        raws = self._raws.decode(frame)
+        return Decoded([self._envelope(raw, item) for raw, item in zip(raws, value, strict=True)], batch=True)
+
+    def join(self, messages: Sequence[bytes]) -> bytes:
+        return messages[0] if len(messages) == 1 else b"[" + b",".join(messages) + b"]"
+
+
+class JsonLines(_JsonBase):
+    """``rpc.v1.json``: one message a line, each answered as soon as it is ready."""
+
+    subprotocol = "rpc.v1.json"
+
+    def decode(self, frame: bytes) -> Decoded:
+        if b"\n" not in frame:
+            return Decoded((self._message(frame),))
+        lines = [line for line in frame.split(b"\n") if line and not line.isspace()]
+        return Decoded([self._message(line) for line in lines or (frame,)])
+
+    def join(self, messages: Sequence[bytes]) -> bytes:
+        return messages[0] if len(messages) == 1 else b"\n".join(messages)
+
+
+# --- MessagePack -----------------------------------------------------------------------------------------------------
+
+
+class MessagePack(Codec):
+    """``rpc.v1.msgpack``: a message is a map; a frame with several messages is an array of maps."""
+
+    subprotocol = "rpc.v1.msgpack"
+    binary = True
+
+    def __init__(self) -> None:
+        self._one = msgspec.msgpack.Decoder(Envelope)
+        self._many = msgspec.msgpack.Decoder(list[Envelope])
+        self._raws = msgspec.msgpack.Decoder(list[Raw])
+        self._any = msgspec.msgpack.Decoder()
+        self._encoder = msgspec.msgpack.Encoder()
+
+    def encode(self, message: msgspec.Struct) -> bytes:
+        return self._encoder.encode(message)
+
+    def decode(self, frame: bytes) -> Decoded:
+        first = frame[0] if frame else 0
+        several = 0x90 <= first <= 0x9F or first in (0xDC, 0xDD)
+        try:
+            return Decoded(self._many.decode(frame) if several else (self._one.decode(frame),))
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            pass  # One of the messages is wrong: find out which, and how.
+        if not several:
+            return Decoded((self._closer(frame),))
+        try:
+            raws = self._raws.decode(frame)
+        except (msgspec.MsgspecError, RecursionError) as exc:
+            return Decoded((Malformed(ParseError(f"not MessagePack: {exc}")),))
+        return Decoded([self._closer(raw) for raw in raws])
+
+    def _closer(self, data: bytes | Raw) -> Envelope | Malformed:
+        try:
+            value = self._any.decode(data)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
+            return Malformed(ParseError(f"not MessagePack: {exc}"))
+        try:
+            return self._one.decode(data)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
+            return Malformed(_invalid(exc), _json_id(value))
+
+    def join(self, messages: Sequence[bytes]) -> bytes:
+        count = len(messages)
+        if count == 1:
+            return messages[0]
+        if count < 16:
+            header = bytes((0x90 | count,))
+        elif count < 1 << 16:
+            header = b"\xdc" + count.to_bytes(2, "big")
+        else:
+            header = b"\xdd" + count.to_bytes(4, "big")
+        return header + b"".join(messages)
+
+    def read(self, raw: Raw, kind: type[_StructT]) -> _StructT:
+        return msgspec.msgpack.decode(raw, type=kind)
+
+    def structured(self, raw: Raw) -> bool:
+        first = bytes(raw)[0]
+        return 0x80 <= first <= 0x9F or first in (0xDC, 0xDD, 0xDE, 0xDF)
+
+
+OFFERED: tuple[Subprotocol, ...] = ("rpc.v1.msgpack", "rpc.v1.json", "jsonrpc")
+"""What our clients offer in the handshake, in this order."""
+
+
+def codec_for(subprotocol: str | None, *, batch_items: int = 50) -> Codec:
+    """The codec that a negotiated subprotocol stands for; none means plain JSON-RPC.
+
+    Raises:
+        ValueError: no such subprotocol.
+    """
+    if subprotocol in (None, "jsonrpc"):
+        return PlainJson(batch_items)
+    if subprotocol == "rpc.v1.json":
+        return JsonLines()
+    if subprotocol == "rpc.v1.msgpack":
+        return MessagePack()
+    raise ValueError(f"unknown subprotocol {subprotocol!r}: one of {', '.join(OFFERED)}")

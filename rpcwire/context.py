@@ -1,0 +1,177 @@
+"""What a handler may know and do besides its parameters: who calls, how long there is, and the caller's own services.
+
+A handler that declares a parameter of type :class:`Context` gets it; the parameter is not on the wire.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is on the other side of a connection.
+
+    Attributes:
+        name: a stable name, such as ``uid:1000`` or the name of a token.
+        method: how it was established: ``token``, ``peer`` (credentials of a Unix socket) or ``memory``.
+        uid: the user id of the other process, where the kernel says so.
+    """
+
+    name: str
+    method: str
+    uid: int | None = None
+
+
+class Caller(Protocol):
+    """The other side of the connection, as something to call: clients may offer services, too."""
+
+    async def call(
+        self, method: str, params: Mapping[str, Any] | None = None, *, timeout_s: float | None = None
+    ) -> Any:
+        """Call a method that the other side offers.
+
+        Parameters:
+            method: its full name.
+            params: by name.
+            timeout_s: deadline in seconds; 60 where not given.
+
+        Returns:
+            The result as plain data.
+
+        Raises:
+            RpcError: as of any call.
+        """
+        ...
+
+    async def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
+        """Send a notification: nothing comes back, errors neither."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """One connection, as services see it: an identity to bind state to, and the moment when it ends.
+
+    Attributes:
+        id: unique in this process.
+        remote: where it comes from, for a person (``127.0.0.1:41234``, ``unix``, ``memory``).
+        principal: who is there; ``None`` until authenticated.
+        caller: the other side, as something to call.
+    """
+
+    id: str
+    remote: str
+    caller: Caller
+    principal: Principal | None = None
+    _closing: dict[int, Callable[[], None]] = field(default_factory=dict)
+    _closed: bool = False
+    _next: int = 0
+
+    def on_close(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have ``callback`` called on the event loop once the connection has ended; at once where it already has.
+
+        Returns:
+            A function that takes this back.
+        """
+        if self._closed:
+            callback()
+            return lambda: None
+        self._next += 1
+        key = self._next
+        self._closing[key] = callback
+
+        def forget() -> None:
+            self._closing.pop(key, None)
+
+        return forget
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended."""
+        return self._closed
+
+    def close(self) -> None:
+        """Mark the connection as ended and tell whoever asked, the latest first. For the transport's use."""
+        self._closed = True
+        while self._closing:
+            _, callback = self._closing.popitem()
+            try:
+                callback()
+            except Exception:
+                logging.getLogger("rpcserver").exception("a callback for the end of connection %s failed", self.id)
+
+
+class Context:
+    """The context of one call.
+
+    Attributes:
+        method: the full name of the method.
+        connection: the connection it came over.
+        logger: a logger named after the service.
+        deadline: when the call must be answered, on the clock of :func:`time.monotonic`.
+        key: the caller's key for this call, if it sent one.
+        traceparent: the caller's W3C trace context, if it sent one.
+    """
+
+    __slots__ = ("_cancelled", "_report", "connection", "deadline", "key", "logger", "method", "traceparent")
+
+    def __init__(
+        self,
+        *,
+        method: str,
+        connection: Connection,
+        logger: logging.Logger,
+        deadline: float,
+        report: Callable[[float, float | None, str | None], None],
+        key: str | None = None,
+        traceparent: str | None = None,
+    ) -> None:
+        self.method = method
+        self.connection = connection
+        self.logger = logger
+        self.deadline = deadline
+        self.key = key
+        self.traceparent = traceparent
+        self._report = report
+        self._cancelled = False
+
+    @property
+    def principal(self) -> Principal:
+        """Who calls."""
+        principal = self.connection.principal
+        assert principal is not None, "a handler runs only after authentication"
+        return principal
+
+    @property
+    def caller(self) -> Caller:
+        """The calling side, as something to call."""
+        return self.connection.caller
+
+    def remaining_s(self) -> float:
+        """Seconds left until the deadline; never below 0."""
+        return max(0.0, self.deadline - time.monotonic())
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the caller has cancelled or the deadline has passed. Handlers that are plain functions run in a
+        thread, which nothing can stop from outside: the long ones look here now and then, and return."""
+        return self._cancelled
+
+    def cancel(self) -> None:
+        """Set :attr:`cancelled`. For the dispatcher's use."""
+        self._cancelled = True
+
+    def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
+        """Tell the caller how far the call has come (``rpc.progress``). Safe to call from any thread.
+
+        Parameters:
+            done: units of work done so far.
+            total: units in all, if known.
+            message: what is going on, for a person.
+        """
+        self._report(done, total, message)

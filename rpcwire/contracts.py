@@ -1,0 +1,469 @@
+"""Contracts: what a typed Python signature says about the bodies on the wire.
+
+A :class:`WireType` reads and writes values of one type in every form of the wire. A :class:`Contract` holds those of
+a method: its parameters (by position and by name), its result, and the items of its streams. Both ends build it from
+the same annotations, so that bytes, Decimal, datetime, sets and models arrive as what they were.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import inspect
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Raw
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+from pydantic.experimental.arguments_schema import generate_arguments_schema
+from pydantic_core import (
+    CoreConfig,
+    CoreSchema,
+    PydanticSerializationError,
+    SchemaSerializer,
+    SchemaValidator,
+    core_schema,
+)
+
+from .codec import Codec
+from .errors import InvalidParams, RemoteProtocolError, describe_fields, field_errors
+from .limits import MAX_DEPTH
+
+WIRE_CONFIG: CoreConfig = {
+    "ser_json_bytes": "base64",
+    "val_json_bytes": "base64",
+    "ser_json_inf_nan": "strings",
+    "ser_json_timedelta": "iso8601",
+}
+"""How JSON says what it has no words for. It holds inside every model and dataclass of a contract, too."""
+
+_STREAMS = (AsyncIterator, AsyncIterable, AsyncGenerator, Iterator, Iterable, Generator)
+_CONFIGURED = frozenset({"model", "dataclass", "typed-dict"})
+_OPEN = frozenset({
+    "any", "is-instance", "is-subclass", "callable", "function-before", "function-after", "function-wrap",
+    "function-plain", "json-or-python", "lax-or-strict", "definition-ref", "custom-error",
+})  # fmt: skip
+
+
+def _configured(schema: Any) -> Any:
+    """A copy of a core schema in which every model follows :data:`WIRE_CONFIG`, whatever it was declared with."""
+    if isinstance(schema, dict):
+        copy = {key: value if key == "metadata" else _configured(value) for key, value in schema.items()}
+        if schema.get("type") in _CONFIGURED:
+            copy["config"] = {**(schema.get("config") or {}), **WIRE_CONFIG}
+        return copy
+    if isinstance(schema, list):
+        return [_configured(item) for item in schema]
+    if isinstance(schema, tuple):
+        return tuple(_configured(item) for item in schema)
+    return schema
+
+
+def _kinds(schema: Any) -> set[str]:
+    """Every ``type`` that occurs in a core schema."""
+    found: set[str] = set()
+    if isinstance(schema, dict):
+        if isinstance(kind := schema.get("type"), str):
+            found.add(kind)
+        for key, value in schema.items():
+            if key != "metadata":
+                found |= _kinds(value)
+    elif isinstance(schema, (list, tuple)):
+        for item in schema:
+            found |= _kinds(item)
+    return found
+
+
+def _binary_plain(value: Any) -> Any:
+    """Plain data for MessagePack: as in JSON, but bytes and non-finite floats stay what they are."""
+    if value is None or isinstance(value, (str, bytes, float, bool)) and not isinstance(value, enum.Enum):
+        return value
+    if isinstance(value, enum.Enum):
+        return _binary_plain(value.value)
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**64 else str(value)
+    if isinstance(value, dt.datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {_binary_plain(key): _binary_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_binary_plain(item) for item in value]
+    return value
+
+
+def _binary_hook(value: Any) -> Any:
+    """What msgspec has no encoding for: the text that pydantic's JSON would have (paths, addresses, URLs)."""
+    return bytes(value) if isinstance(value, (memoryview, bytearray)) else str(value)
+
+
+_PACK = msgspec.msgpack.Encoder(enc_hook=_binary_hook, decimal_format="string")
+_UNPACK = msgspec.msgpack.Decoder()
+
+
+def pack(value: Any, *, walk: bool = True) -> bytes:
+    """Plain or standard Python data as MessagePack."""
+    if not walk:
+        try:
+            return _PACK.encode(value)
+        except OverflowError:
+            pass  # An integer beyond 64 bits: it goes as a string of digits.
+    return _PACK.encode(_binary_plain(value))
+
+
+def unpack(raw: Raw | bytes, *, bounded: bool = False) -> Any:
+    """MessagePack to plain data.
+
+    Parameters:
+        bounded: the type bounds the depth itself, so that it need not be checked.
+
+    Raises:
+        ValueError: malformed, or nested deeper than :data:`~rpcwire.limits.MAX_DEPTH`.
+    """
+    try:
+        value = _UNPACK.decode(raw)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
+        raise ValueError(f"not MessagePack: {exc}") from None
+    if not bounded:
+        level: list[Any] = [value]
+        depth = 0
+        while level:
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError(f"arrays and maps nest deeper than {MAX_DEPTH}")
+            level = [
+                inner
+                for outer in level
+                if isinstance(outer, (list, dict))
+                for inner in (outer if isinstance(outer, list) else outer.values())
+                if isinstance(inner, (list, dict))
+            ]
+    return value
+
+
+class WireType:
+    """Reads and writes values of one type.
+
+    Parameters:
+        annotation: any type that pydantic understands.
+
+    Raises:
+        TypeError: pydantic has no schema for it.
+    """
+
+    def __init__(self, annotation: Any) -> None:
+        self.annotation = annotation
+        try:
+            self.adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+        except PydanticUserError as exc:
+            raise TypeError(f"{annotation!r} cannot be sent: {exc.message}") from exc
+        self._set_schema(self.adapter.core_schema)
+
+    def _set_schema(self, schema: CoreSchema, written: CoreSchema | None = None) -> None:
+        configured = _configured(schema)
+        kinds = _kinds(configured)
+        self._walk = bool(kinds & _OPEN) or "datetime" in kinds
+        self._bounded = not kinds & _OPEN
+        # Models carry ready-made validators with the configuration they were declared with; ours must win.
+        self._validator = SchemaValidator(configured, WIRE_CONFIG, _use_prebuilt=False)
+        written = configured if written is None else _configured(written)
+        self._serializer = SchemaSerializer(written, WIRE_CONFIG, _use_prebuilt=False)
+
+    def dump(self, value: Any, codec: Codec) -> bytes:
+        """Encode a value.
+
+        Raises:
+            ValueError: it is not of this type, even after the conversions that reading would do.
+        """
+        try:
+            return self._dump(value, codec)
+        except (PydanticSerializationError, TypeError, ValueError, msgspec.MsgspecError):
+            pass  # Not exactly of the type (a tuple for a list, a dict for a model): validate it into shape.
+        try:
+            return self._dump(self._validator.validate_python(value), codec)
+        except ValidationError as exc:
+            raise ValueError(describe_fields(field_errors(exc))) from exc
+        except (PydanticSerializationError, TypeError, msgspec.MsgspecError) as exc:
+            raise ValueError(str(exc)) from exc
+
+    def _dump(self, value: Any, codec: Codec) -> bytes:
+        if codec.binary:
+            return pack(self._serializer.to_python(value, by_alias=True, warnings="error"), walk=self._walk)
+        return self._serializer.to_json(value, by_alias=True, warnings="error")
+
+    def load(self, raw: Raw | bytes, codec: Codec) -> Any:
+        """Decode and validate a body.
+
+        Raises:
+            pydantic.ValidationError: it is not of this type.
+            ValueError: it is not valid MessagePack.
+        """
+        if codec.binary:
+            return self._validator.validate_python(unpack(raw, bounded=self._bounded))
+        return self._validator.validate_json(bytes(raw))
+
+
+def stream_item(annotation: Any) -> Any | None:
+    """``T`` of ``AsyncIterator[T]`` and its kin; ``None`` where the annotation is no stream."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return get_args(annotation)[0] if get_origin(annotation) in _STREAMS else None
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a method.
+
+    Attributes:
+        name: its name on the wire and in Python.
+        annotation: its type; of a stream, ``AsyncIterator[T]``.
+        item: reads and writes the items, where the parameter is a stream; ``None`` otherwise.
+        positional: whether it may be given by position.
+        default: the default, or ``inspect.Parameter.empty`` where the parameter is required.
+    """
+
+    name: str
+    annotation: Any
+    item: WireType | None
+    positional: bool
+    default: Any
+
+    @property
+    def required(self) -> bool:
+        """Whether it has no default."""
+        return self.default is inspect.Parameter.empty
+
+    @property
+    def sent_annotation(self) -> Any:
+        """The type of what stands in ``params``: of a stream, the object that names it."""
+        return self.annotation if self.item is None else StreamReference
+
+
+class Contract:
+    """What a method takes and gives.
+
+    Parameters:
+        function: a function whose parameters and result are annotated; ``self`` is left out.
+        injected: a type whose parameters are not on the wire (the context object of a handler).
+
+    Raises:
+        TypeError: an annotation is missing or cannot be sent; the message names it.
+
+    Attributes:
+        parameters: those on the wire, in order.
+        context_name: the name of the injected parameter, if there is one.
+        returns: the annotation of the result.
+        result: reads and writes the result; ``None`` where the method answers with a stream.
+        item: reads and writes the items of that stream; ``None`` where it answers with a value.
+        stream_parameters: for each parameter that is a stream, what reads and writes its items.
+    """
+
+    def __init__(self, function: Callable[..., Any], *, injected: type | None = None) -> None:
+        self.function = function
+        where = f"{function.__module__}.{function.__qualname__}"
+        try:
+            hints = get_type_hints(function, include_extras=True)
+        except NameError as exc:
+            raise TypeError(f"{where}: an annotation names something unknown: {exc}") from exc
+        self.context_name: str | None = None
+        self.parameters: tuple[Parameter, ...] = ()
+        for name, parameter in inspect.signature(function).parameters.items():
+            if name == "self":
+                continue
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                raise TypeError(f"{where}: *{name} cannot be sent; declare each parameter, or take a list or a dict")
+            if name not in hints:
+                raise TypeError(f"{where}: the parameter {name!r} has no annotation")
+            if injected is not None and hints[name] is injected:
+                self.context_name = name
+                continue
+            item = stream_item(hints[name])
+            self.parameters += (
+                Parameter(
+                    name=name,
+                    annotation=hints[name],
+                    item=None if item is None else _wire_type(item, where, name),
+                    positional=parameter.kind is not parameter.KEYWORD_ONLY,
+                    default=parameter.default,
+                ),
+            )
+        if "return" not in hints:
+            raise TypeError(f"{where}: the result has no annotation; write '-> None' where there is none")
+        self.returns = hints["return"]
+        item = stream_item(self.returns)
+        self.item = None if item is None else _wire_type(item, where, "return")
+        self.result = None if item is not None else _wire_type(self.returns, where, "return")
+        self.stream_parameters: Mapping[str, WireType] = {p.name: p.item for p in self.parameters if p.item is not None}
+        self._params = _ParamsType(function, self.parameters, where)
+
+    def load_params(self, raw: Raw | bytes | None, codec: Codec) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Positional and keyword arguments out of ``params``, an array or an object. A stream's argument is a
+        :class:`StreamReference`.
+
+        Raises:
+            InvalidParams: they do not fit; ``errors`` names each field.
+        """
+        try:
+            loaded: tuple[tuple[Any, ...], dict[str, Any]] = self._params.load(b"{}" if raw is None else raw, codec)
+            return loaded
+        except ValidationError as exc:
+            errors = self._named(field_errors(exc))
+            raise InvalidParams(f"invalid parameters: {describe_fields(errors)}", errors=errors) from None
+        except ValueError as exc:
+            raise InvalidParams(f"invalid parameters: {exc}") from None
+
+    def dump_params(self, arguments: Mapping[str, Any], codec: Codec) -> bytes:
+        """``params`` by name. Give a :class:`StreamReference` for a stream.
+
+        Raises:
+            InvalidParams: they do not fit; ``errors`` names each field.
+        """
+        try:
+            return self._params.dump(arguments, codec)
+        except ValidationError as exc:
+            errors = field_errors(exc)
+            raise InvalidParams(f"invalid parameters: {describe_fields(errors)}", errors=errors) from None
+        except ValueError as exc:
+            raise InvalidParams(f"invalid parameters: {exc}") from None
+
+    def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments of a call by name, as Python itself would bind them; those not given stay out.
+
+        Raises:
+            TypeError: as of a call that does not fit the signature.
+        """
+        return dict(self.signature.bind(*args, **kwargs).arguments)
+
+    @cached_property
+    def signature(self) -> inspect.Signature:
+        """The signature as a caller sees it: without ``self`` and the injected parameter."""
+        kinds = inspect.Parameter
+        return inspect.Signature(
+            [
+                kinds(
+                    p.name,
+                    kinds.POSITIONAL_OR_KEYWORD if p.positional else kinds.KEYWORD_ONLY,
+                    default=p.default,
+                    annotation=p.annotation,
+                )
+                for p in self.parameters
+            ],
+            return_annotation=self.returns,
+        )
+
+    def dump_result(self, value: Any, codec: Codec) -> bytes:
+        """The result, encoded.
+
+        Raises:
+            ValueError: it is not of the annotated type.
+        """
+        assert self.result is not None
+        return self.result.dump(value, codec)
+
+    def load_result(self, raw: Raw | bytes, codec: Codec) -> Any:
+        """The result, decoded.
+
+        Raises:
+            RemoteProtocolError: it is not of the annotated type.
+        """
+        assert self.result is not None
+        return load_answer(self.result, raw, codec)
+
+    def _named(self, errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Field errors whose first place is a name, also where the parameters came by position."""
+        for error in errors:
+            if error["loc"] and isinstance(error["loc"][0], int) and error["loc"][0] < len(self.parameters):
+                error["loc"][0] = self.parameters[error["loc"][0]].name
+        return errors
+
+
+def load_answer(kind: WireType, raw: Raw | bytes, codec: Codec) -> Any:
+    """A result or an item, decoded on the caller's side.
+
+    Raises:
+        RemoteProtocolError: it is not of this type.
+    """
+    try:
+        return kind.load(raw, codec)
+    except ValidationError as exc:
+        errors = field_errors(exc)
+        raise RemoteProtocolError(
+            f"the answer does not fit its contract: {describe_fields(errors)}", errors=errors, executed="yes"
+        ) from None
+    except ValueError as exc:
+        raise RemoteProtocolError(f"the answer is malformed: {exc}", executed="yes") from None
+
+
+@pydantic_dataclass(frozen=True, slots=True)
+class StreamReference:
+    """What stands in ``params`` or ``result`` for a stream: ``{"stream": "s7"}``."""
+
+    stream: str
+
+
+class _ParamsType(WireType):
+    """All parameters of a method as one type: reads an array or an object, writes an object."""
+
+    def __init__(self, function: Callable[..., Any], parameters: Sequence[Parameter], where: str) -> None:
+        def stand_in() -> None: ...
+
+        kinds = inspect.Parameter
+        stand_in.__annotations__ = {p.name: p.sent_annotation for p in parameters}
+        stand_in.__signature__ = inspect.Signature([  # type: ignore[attr-defined]
+            kinds(
+                p.name,
+                kinds.POSITIONAL_OR_KEYWORD if p.positional else kinds.KEYWORD_ONLY,
+                annotation=p.sent_annotation,
+                default=p.default,
+            )
+            for p in parameters
+        ])  # fmt: skip
+        try:
+            schema = generate_arguments_schema(stand_in, schema_type="arguments")
+        except PydanticUserError as exc:
+            raise TypeError(f"{where}: {exc.message}") from exc
+        self._set_schema(schema, _as_typed_dict(schema))
+
+    def load(self, raw: Raw | bytes, codec: Codec) -> Any:
+        return super().load(b"\x80" if raw == b"{}" and codec.binary else raw, codec)
+
+    def dump(self, value: Any, codec: Codec) -> bytes:
+        try:
+            return self._dump(value, codec)
+        except (PydanticSerializationError, TypeError, ValueError, msgspec.MsgspecError):
+            pass  # As in WireType.dump: validate into shape, or say what is wrong.
+        _, arguments = self._validator.validate_python(value)
+        try:
+            return self._dump({name: arguments[name] for name in value}, codec)
+        except (PydanticSerializationError, TypeError, msgspec.MsgspecError) as exc:
+            raise ValueError(str(exc)) from exc
+
+
+def _as_typed_dict(schema: Any) -> CoreSchema:
+    """The schema of arguments, as that of the dictionary that carries them by name."""
+    if schema["type"] == "definitions":
+        return core_schema.definitions_schema(_as_typed_dict(schema["schema"]), schema["definitions"])
+    fields = {
+        p["name"]: core_schema.typed_dict_field(p["schema"], required=False) for p in schema["arguments_schema"]
+    }
+    return core_schema.typed_dict_schema(fields)
+
+
+def _wire_type(annotation: Any, where: str, name: str) -> WireType:
+    try:
+        return WireType(annotation)
+    except TypeError as exc:
+        raise TypeError(f"{where}: {name}: {exc}") from exc

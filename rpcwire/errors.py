@@ -1,0 +1,362 @@
+"""Every error that may cross the wire or leave the client: one table of codes, one tree of exceptions.
+
+The tree (codes of JSON-RPC 2.0, section 5.1, and of its range for implementations)::
+
+    RpcError
+    ├── ProtocolError                    the rules of the wire were broken
+    │   ├── LocalProtocolError           by this side: a bug in the calling code
+    │   ├── RemoteProtocolError          by the other side
+    │   ├── ParseError          -32700   the frame is not valid JSON or MessagePack
+    │   └── InvalidRequest      -32600   it is, but not a JSON-RPC 2.0 message
+    ├── MethodNotFound          -32601
+    ├── InvalidParams           -32602   ``errors`` names each field
+    ├── InternalError           -32603   the handler failed in a way it does not declare
+    ├── Unauthenticated         -32001   no, or wrong, credentials
+    ├── PermissionDenied        -32002   known, but not allowed
+    ├── Busy                    -32003   a limit was reached before the call began
+    ├── DeadlineExceeded        -32004   the call's time was over
+    ├── TooLarge                -32005   a message beyond the limit
+    ├── Unavailable             -32006   the server is stopping, or the service is not running
+    ├── SlowConsumer            -32007   the stream's reader fell behind, and its policy is to close
+    ├── Cancelled               -32800   the caller cancelled, and the work has stopped
+    ├── ServiceError            -32000   the root of what services declare themselves
+    └── TransportError                   never on the wire: raised by the client
+        ├── ConnectFailed                no connection could be made; nothing was executed
+        ├── NotSent                      the call never left this side; nothing was executed
+        ├── ConnectionLost               the call left, its answer did not come; outcome unknown
+        └── ConnectionClosed             this side has closed the connection
+
+``data`` on the wire is an object: ``type`` (the class name), ``executed``, ``retryable``, and where they apply
+``retry_after_ms``, ``errors`` and ``details``. It never holds a traceback, a path of the server, or a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, get_origin, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+Executed = Literal["no", "yes", "unknown"]
+"""Whether the handler of a failed call ran: certainly not, certainly (at least begun), or not known."""
+
+
+class RpcError(Exception):
+    """The root of the tree: catch it to catch everything this project raises on a call.
+
+    Parameters:
+        message: one sentence for a person, naming the field and the remedy where there is one.
+        executed: whether the handler ran; the class's own default where not given.
+        retryable: whether the same call may succeed later without a change.
+        retry_after_ms: how long to wait before that, in milliseconds.
+        errors: for invalid input, one entry per field: ``{"loc": [...], "msg": ..., "type": ...}``.
+        details: the values of the fields that a :class:`ServiceError` declares.
+        code: the code on the wire, where the class has none of its own.
+        remote_type: the ``type`` received, where no class of that name is known here.
+    """
+
+    code: int = -32603
+    executed: Executed = "unknown"
+    retryable: bool = False
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        executed: Executed | None = None,
+        retryable: bool | None = None,
+        retry_after_ms: int | None = None,
+        errors: Sequence[Mapping[str, Any]] = (),
+        details: Mapping[str, Any] | None = None,
+        code: int | None = None,
+        remote_type: str | None = None,
+    ) -> None:
+        self.message = message or (type(self).__doc__ or type(self).__name__).partition("\n")[0]
+        super().__init__(self.message)
+        if executed is not None:
+            self.executed = executed
+        if retryable is not None:
+            self.retryable = retryable
+        if code is not None:
+            self.code = code
+        self.retry_after_ms = retry_after_ms
+        self.errors = list(errors)
+        self.details: dict[str, Any] = dict(details or {})
+        self.remote_type = remote_type
+
+    @property
+    def type(self) -> str:
+        """The name that stands for this error on the wire."""
+        return self.remote_type or type(self).__name__
+
+    def wire_details(self) -> dict[str, Any]:
+        """The ``details`` member for the wire: plain values only."""
+        return self.details
+
+    def to_wire(self) -> dict[str, Any]:
+        """The JSON-RPC error object (JSON-RPC 2.0, section 5.1) as plain values."""
+        data: dict[str, Any] = {"type": self.type, "executed": self.executed, "retryable": self.retryable}
+        if self.retry_after_ms is not None:
+            data["retry_after_ms"] = self.retry_after_ms
+        if self.errors:
+            data["errors"] = self.errors
+        if details := self.wire_details():
+            data["details"] = details
+        return {"code": self.code, "message": self.message, "data": data}
+
+
+class ProtocolError(RpcError):
+    """The rules of the wire were broken."""
+
+    executed = "no"
+
+
+class LocalProtocolError(ProtocolError):
+    """This side tried something that the protocol does not allow now."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The other side sent something that the protocol does not allow now."""
+
+
+class ParseError(ProtocolError):
+    """The frame is not valid JSON or MessagePack."""
+
+    code = -32700
+
+
+class InvalidRequest(ProtocolError):
+    """The message is not a JSON-RPC 2.0 request or response."""
+
+    code = -32600
+
+
+class MethodNotFound(RpcError):
+    """No method has this name."""
+
+    code = -32601
+    executed = "no"
+
+
+class InvalidParams(RpcError):
+    """The parameters do not fit the method."""
+
+    code = -32602
+    executed = "no"
+
+
+class InternalError(RpcError):
+    """The handler failed in a way that it does not declare."""
+
+    code = -32603
+
+
+class Unauthenticated(RpcError):
+    """Credentials are missing or wrong."""
+
+    code = -32001
+    executed = "no"
+
+
+class PermissionDenied(RpcError):
+    """The caller is known, but may not do this."""
+
+    code = -32002
+    executed = "no"
+
+
+class Busy(RpcError):
+    """A limit was reached before the call began."""
+
+    code = -32003
+    executed = "no"
+    retryable = True
+
+
+class DeadlineExceeded(RpcError):
+    """The call's time was over before its answer was there."""
+
+    code = -32004
+
+
+class TooLarge(RpcError):
+    """A message is larger than the limit."""
+
+    code = -32005
+
+
+class Unavailable(RpcError):
+    """The server is stopping, or the service is not running."""
+
+    code = -32006
+    executed = "no"
+    retryable = True
+
+
+class SlowConsumer(RpcError):
+    """The reader of a stream fell behind, and the stream's policy is to close."""
+
+    code = -32007
+    executed = "yes"
+
+
+class Cancelled(RpcError):
+    """The caller cancelled the call, and its work has stopped."""
+
+    code = -32800
+
+
+class TransportError(RpcError):
+    """The connection could not be made or was lost. Raised by the client, never sent."""
+
+    retryable = True
+
+
+class ConnectFailed(TransportError):
+    """No connection could be made."""
+
+    executed = "no"
+
+
+class NotSent(TransportError):
+    """The call never left this side."""
+
+    executed = "no"
+
+
+class ConnectionLost(TransportError):
+    """The connection broke while the call was under way: its outcome is not known."""
+
+
+class ConnectionClosed(TransportError):
+    """This side has closed the connection."""
+
+    executed = "no"
+    retryable = False
+
+
+class ServiceError(RpcError):
+    """The root of the errors that a service declares. Annotated attributes are its details, typed on both sides::
+
+        class ProgramNotFound(ServiceError):
+            "No program has this id."
+            id: str
+
+        raise ProgramNotFound("no program has the id p7", id="p7")
+
+    The client raises the very class that its stub names, with the same attributes.
+
+    Raises:
+        TypeError: a detail that the class does not declare, or a declared one without a default that is missing.
+    """
+
+    code = -32000
+    executed = "yes"
+    _details_model: ClassVar[type[BaseModel] | None] = None
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        executed: Executed | None = None,
+        retryable: bool | None = None,
+        retry_after_ms: int | None = None,
+        **details: Any,
+    ) -> None:
+        super().__init__(message, executed=executed, retryable=retryable, retry_after_ms=retry_after_ms)
+        try:
+            checked = self.details_model()(**details)
+        except ValidationError as exc:
+            problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors(include_url=False))
+            raise TypeError(f"{type(self).__name__}: {problems}") from exc
+        for name in type(checked).model_fields:
+            setattr(self, name, getattr(checked, name))
+        self.details = details
+
+    @classmethod
+    def details_model(cls) -> type[BaseModel]:
+        """A pydantic model of the declared details, made once per class."""
+        model = cls.__dict__.get("_details_model")
+        if model is None:
+            own = get_type_hints(cls, include_extras=True)
+            known = {name for base in ServiceError.__mro__ for name in base.__dict__.get("__annotations__", {})}
+            fields: dict[str, Any] = {
+                name: (hint, getattr(cls, name, ...))
+                for name, hint in own.items()
+                if name not in known and not name.startswith("_") and get_origin(hint) is not ClassVar
+            }
+            config = ConfigDict(extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
+            model = create_model(f"{cls.__name__}Details", __config__=config, **fields)
+            cls._details_model = model
+        return model
+
+    def wire_details(self) -> dict[str, Any]:
+        """The declared details as plain values."""
+        return self.details_model()(**self.details).model_dump(mode="json")
+
+
+_EVERY: tuple[type[RpcError], ...] = (
+    ParseError, InvalidRequest, MethodNotFound, InvalidParams, InternalError, Unauthenticated, PermissionDenied,
+    Busy, DeadlineExceeded, TooLarge, Unavailable, SlowConsumer, Cancelled,
+)  # fmt: skip
+BY_CODE: Mapping[int, type[RpcError]] = {cls.code: cls for cls in _EVERY}
+"""The table: each code that the protocol itself uses, and its class."""
+
+
+def from_wire(
+    code: int, message: str, data: object = None, known: Mapping[str, type[ServiceError]] | None = None
+) -> RpcError:
+    """The exception that a received error object stands for.
+
+    Parameters:
+        code, message, data: the members of the error object (JSON-RPC 2.0, section 5.1).
+        known: the errors that the method declares, by class name.
+
+    Returns:
+        An instance of the declared class; else of the class that has this code; else a :class:`ServiceError`
+        (code -32000) or an :class:`RpcError` that keeps code, message and type.
+    """
+    given: Mapping[str, Any] = data if isinstance(data, dict) else {}
+    name = given.get("type") if isinstance(given.get("type"), str) else None
+    executed = given.get("executed")
+    retry_after = given.get("retry_after_ms")
+    details = given.get("details")
+    common: dict[str, Any] = {
+        "executed": executed if executed in ("no", "yes", "unknown") else None,
+        "retryable": given["retryable"] if isinstance(given.get("retryable"), bool) else None,
+        "retry_after_ms": retry_after if isinstance(retry_after, int) else None,
+    }
+    declared = known.get(name) if known and name else None
+    if declared is not None:
+        try:
+            return declared(message, **common, **(details if isinstance(details, dict) else {}))
+        except TypeError:
+            # The other side's version of this error has other details: keep what it said, untyped.
+            pass
+    errors = given.get("errors")
+    common["errors"] = [e for e in errors if isinstance(e, dict)] if isinstance(errors, list) else ()
+    common["details"] = details if isinstance(details, dict) else None
+    cls = BY_CODE.get(code)
+    if cls is not None:
+        return cls(message, **common)
+    if code == ServiceError.code:
+        error = ServiceError.__new__(ServiceError)
+        RpcError.__init__(error, message, **common, code=code, remote_type=name)
+        return error
+    return RpcError(message, **common, code=code, remote_type=name)
+
+
+def field_errors(exc: ValidationError, prefix: Sequence[str | int] = ()) -> list[dict[str, Any]]:
+    """What pydantic found, as plain entries: where, what and which rule. The input itself is not repeated, since it
+    may be a secret."""
+    return [
+        {"loc": [*prefix, *error["loc"]], "msg": error["msg"], "type": error["type"]}
+        for error in exc.errors(include_url=False, include_context=False, include_input=False)
+    ]
+
+
+def describe_fields(errors: Sequence[Mapping[str, Any]], limit: int = 3) -> str:
+    """One line for a person out of the first few field errors."""
+    shown = [f"{'.'.join(str(p) for p in e['loc']) or 'params'}: {e['msg']}" for e in errors[:limit]]
+    more = len(errors) - limit
+    return "; ".join(shown) + (f"; and {more} more" if more > 0 else "")

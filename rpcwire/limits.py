@@ -1,0 +1,36 @@
+"""The finite defaults that bound what one connection may ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MAX_DEPTH = 64
+"""Nesting of arrays and objects in one message, counted from the message itself."""
+
+INITIAL_CREDIT = 16
+"""Items that the producer of a new stream may send before its reader has granted any."""
+
+DEFAULT_DEADLINE_S = 60.0
+"""How long a call may take where neither the caller nor the method says otherwise."""
+
+COALESCE_BYTES = 64 * 1024
+"""Messages that are ready together leave in one frame up to this size."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """What one side accepts from the other.
+
+    Attributes:
+        message_bytes: the largest message, in bytes, that is accepted or sent.
+        batch_items: entries in one JSON-RPC batch.
+        calls_in_flight: calls accepted and not yet answered.
+        streams: open streams in each direction.
+        stream_window: items that a reader lets its producer send ahead.
+    """
+
+    message_bytes: int = 16 * 1024 * 1024
+    batch_items: int = 50
+    calls_in_flight: int = 1024
+    streams: int = 256
+    stream_window: int = 64

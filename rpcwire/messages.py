@@ -1,0 +1,127 @@
+"""The messages of the wire: JSON-RPC 2.0 envelopes and the reserved notifications, as msgspec structures.
+
+Bodies (``params``, ``result``, stream items) stay encoded (:class:`msgspec.Raw`) until a contract reads them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+MessageId: TypeAlias = int | str | float | None
+"""An ``id`` as JSON-RPC 2.0, section 4 allows it."""
+
+
+class CallContext(msgspec.Struct, gc=False, omit_defaults=True):
+    """``ctx``: what goes with a call besides its parameters.
+
+    Attributes:
+        ttl_ms: time left for the call, in milliseconds, from the moment it is received.
+        key: identifies the call for deduplication.
+        attempt: 1 for the first try.
+        traceparent, tracestate: W3C Trace Context.
+    """
+
+    ttl_ms: int | float | UnsetType = UNSET
+    key: str | UnsetType = UNSET
+    attempt: int | UnsetType = UNSET
+    traceparent: str | UnsetType = UNSET
+    tracestate: str | UnsetType = UNSET
+
+
+class Envelope(msgspec.Struct, gc=False):
+    """Any received message: which members it has decides what it is (sections 4 and 5)."""
+
+    jsonrpc: Literal["2.0"]
+    id: MessageId | UnsetType = UNSET
+    method: str | UnsetType = UNSET
+    params: Raw | UnsetType = UNSET
+    result: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
+    ctx: CallContext | UnsetType = UNSET
+
+
+class Request(msgspec.Struct, gc=False):
+    """A call to send (section 4)."""
+
+    method: str
+    id: MessageId
+    params: Raw | UnsetType = UNSET
+    ctx: CallContext | UnsetType = UNSET
+    jsonrpc: str = "2.0"
+
+
+class Notification(msgspec.Struct, gc=False):
+    """A notification to send (section 4.1)."""
+
+    method: str
+    params: Raw | msgspec.Struct | UnsetType = UNSET
+    jsonrpc: str = "2.0"
+
+
+class Success(msgspec.Struct, gc=False):
+    """An answer to send (section 5)."""
+
+    id: MessageId
+    result: Raw
+    jsonrpc: str = "2.0"
+
+
+class ErrorObject(msgspec.Struct, gc=False, omit_defaults=True):
+    """The ``error`` member (section 5.1)."""
+
+    code: int
+    message: str
+    data: object = None
+
+
+class Failure(msgspec.Struct, gc=False):
+    """An answer to send that says why there is no result (section 5)."""
+
+    id: MessageId
+    error: dict[str, object]
+    jsonrpc: str = "2.0"
+
+
+class CancelParams(msgspec.Struct, gc=False):
+    """``rpc.cancel``: end the call with this id."""
+
+    id: MessageId
+
+
+class ProgressParams(msgspec.Struct, gc=False, omit_defaults=True):
+    """``rpc.progress``: how far the call with this id has come."""
+
+    id: MessageId
+    done: int | float
+    total: int | float | None = None
+    message: str | None = None
+
+
+class ItemParams(msgspec.Struct, gc=False):
+    """``rpc.stream.item``: the next items of a stream."""
+
+    stream: str
+    items: list[Raw]
+
+
+class EndParams(msgspec.Struct, gc=False, omit_defaults=True):
+    """``rpc.stream.end``: the stream is over, with an error or without."""
+
+    stream: str
+    error: ErrorObject | None = None
+
+
+class CreditParams(msgspec.Struct, gc=False):
+    """``rpc.stream.credit``: the producer may send ``n`` more items."""
+
+    stream: str
+    n: int
+
+
+class StreamParams(msgspec.Struct, gc=False):
+    """``rpc.stream.cancel``: the reader wants no more. Also the shape of a result or parameter that is a stream."""
+
+    stream: str

@@ -1,0 +1,221 @@
+"""How a service is declared: a class, its configuration model, and its public methods.
+
+::
+
+    class Greeter(Service):
+        "Says hello."
+
+        @method(permission="greeter.hello")
+        async def hello(self, name: str) -> str:
+            "Greet one person."
+            return f"Hello, {name}!"
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypeVar as DefaultTypeVar
+
+from .context import Context
+from .contracts import Contract
+from .errors import ServiceError
+from .limits import DEFAULT_DEADLINE_S
+
+
+class ServiceConfig(BaseModel):
+    """The root of services' configuration models: immutable, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+MethodKind = Literal["read", "idempotent", "once"]
+"""``read`` changes nothing; ``idempotent`` may run twice with the same effect as once; ``once`` must not."""
+
+
+class SlowPolicy(Enum):
+    """What a stream does with the next item while its reader has granted no credit."""
+
+    BLOCK = "block"
+    DROP_OLDEST = "drop_oldest"
+    LATEST = "latest"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True, slots=True)
+class MethodOptions:
+    """What :func:`method` was told.
+
+    Attributes:
+        permission: what a caller needs; ``service.method`` where not given.
+        kind: see :data:`MethodKind`.
+        deadline_s: how long a call may take where the caller does not say, in seconds.
+        errors: the errors that the method declares, besides those of the protocol.
+        slow_policy: for a method that answers with a stream.
+        buffer_items: items that a stream keeps back for a slow reader (``drop_oldest``, ``close``).
+    """
+
+    permission: str | None = None
+    kind: MethodKind = "once"
+    deadline_s: float = DEFAULT_DEADLINE_S
+    errors: tuple[type[ServiceError], ...] = ()
+    slow_policy: SlowPolicy = SlowPolicy.BLOCK
+    buffer_items: int = 1024
+
+
+_FunctionT = TypeVar("_FunctionT", bound=Callable[..., Any])
+_MARK = "__rpc_method__"
+
+
+def method(
+    *,
+    permission: str | None = None,
+    kind: MethodKind = "once",
+    deadline_s: float = DEFAULT_DEADLINE_S,
+    errors: tuple[type[ServiceError], ...] = (),
+    slow_policy: SlowPolicy = SlowPolicy.BLOCK,
+    buffer_items: int = 1024,
+) -> Callable[[_FunctionT], _FunctionT]:
+    """Offer a method of a :class:`Service` to callers. The parameters are those of :class:`MethodOptions`."""
+    options = MethodOptions(
+        permission=permission,
+        kind=kind,
+        deadline_s=deadline_s,
+        errors=errors,
+        slow_policy=slow_policy,
+        buffer_items=buffer_items,
+    )
+
+    def mark(function: _FunctionT) -> _FunctionT:
+        setattr(function, _MARK, options)
+        return function
+
+    return mark
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRuntime:
+    """What the server gives to a service before it starts.
+
+    Attributes:
+        state_dir: a folder of its own, mode 0700, that survives restarts.
+        logger: a logger of its own.
+    """
+
+    state_dir: Path
+    logger: logging.Logger = field(default_factory=lambda: logging.getLogger("rpcserver.services"))
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether a service can do its work, and a word on why not."""
+
+    ok: bool = True
+    reason: str = ""
+
+
+_ConfigT = DefaultTypeVar("_ConfigT", bound=ServiceConfig, default=ServiceConfig)
+
+
+class Service(Generic[_ConfigT]):
+    """The root of all services. A class attribute ``name`` overrides the name on the wire (the class's, in snake
+    case). ``class Greeter(Service[GreeterConfig])`` declares the model of its configuration section.
+
+    Attributes:
+        config: the service's configuration, validated.
+        runtime: what the server gives it; there once :meth:`start` is called.
+    """
+
+    name: ClassVar[str]
+    config_model: ClassVar[type[ServiceConfig]] = ServiceConfig
+    runtime: ServiceRuntime
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" not in cls.__dict__:
+            cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        for base in cls.__dict__.get("__orig_bases__", ()):
+            origin = get_origin(base)
+            if isinstance(origin, type) and issubclass(origin, Service):
+                (model,) = get_args(base)
+                if isinstance(model, type):
+                    cls.config_model = model
+
+    def __init__(self, config: _ConfigT | None = None) -> None:
+        self.config: _ConfigT = config if config is not None else self.config_model()  # type: ignore[assignment]
+
+    async def start(self) -> None:
+        """Called once, before the first call. An exception stops the server from starting."""
+
+    async def stop(self) -> None:
+        """Called once, after the last call. It must end what the service has begun: tasks, processes, connections."""
+
+    async def health(self) -> Health:
+        """Whether the service can work now; ``/readyz`` reports it."""
+        return Health()
+
+    @classmethod
+    def methods(cls) -> Iterator[MethodSpec]:
+        """The methods that the class offers, in the order of their declaration.
+
+        Raises:
+            TypeError: an annotation is missing or cannot be sent, or a name is not allowed.
+        """
+        found: dict[str, Callable[..., Any]] = {}
+        for base in reversed(cls.__mro__):
+            for name, value in vars(base).items():
+                if hasattr(value, _MARK):
+                    found[name] = value
+                else:
+                    found.pop(name, None)  # Overridden without @method: no longer offered.
+        for name, function in found.items():
+            yield MethodSpec(cls, name, function, getattr(function, _MARK))
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """One offered method: its place, its function and its contract."""
+
+    service: type[Service[Any]]
+    attribute: str
+    function: Callable[..., Any]
+    options: MethodOptions
+
+    def __post_init__(self) -> None:
+        if self.attribute.startswith("_"):
+            raise TypeError(f"{self.full_name}: a private method cannot be offered; remove the underscore or @method")
+        if self.service.name.split(".")[0] == "rpc":
+            raise TypeError(f"{self.full_name}: names that begin with 'rpc.' are reserved")
+
+    @property
+    def full_name(self) -> str:
+        """The name on the wire: ``service.method``."""
+        return f"{self.service.name}.{self.attribute}"
+
+    @property
+    def permission(self) -> str:
+        """What a caller needs to call it."""
+        return self.options.permission or self.full_name
+
+    @cached_property
+    def contract(self) -> Contract:
+        """What it takes and gives.
+
+        Raises:
+            TypeError: an annotation is missing or cannot be sent.
+        """
+        return Contract(self.function, injected=Context)
+
+    @property
+    def doc(self) -> str:
+        """Its docstring, without indentation."""
+        return inspect.getdoc(self.function) or ""

@@ -1,0 +1,170 @@
+"""Values whose type no contract knows in advance, such as a database's: :data:`Value` carries them exactly.
+
+What JSON (or MessagePack) can say losslessly goes as it is. Everything else is an object with one member whose name
+is the type, after a dollar sign::
+
+    {"$int": "9223372036854775808"}     beyond ±(2**53 - 1); in MessagePack only beyond 64 bits
+    {"$float": "NaN"}                   or "Infinity", "-Infinity"; in MessagePack a plain float
+    {"$bytes": "AP8="}                  base64 (RFC 4648, section 4); in MessagePack plain bin
+    {"$decimal": "1.50"}
+    {"$datetime": "2026-11-23T07:47:32.000001+02:00"}    without an offset: naive
+    {"$date": "2026-11-23"}  {"$time": "07:47:32"}  {"$duration": [days, seconds, microseconds]}
+    {"$uuid": "12345678-1234-5678-1234-567812345678"}
+    {"$tuple": [...]}  {"$set": [...]}  {"$frozenset": [...]}
+    {"$map": [[key, value], ...]}       an object with keys that are no strings, or that start with "$"
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+import math
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+SAFE_INTEGER = 2**53 - 1
+"""The largest integer that every JSON implementation reads exactly (RFC 8259, section 6)."""
+
+_MSGPACK_MIN, _MSGPACK_MAX = -(2**63), 2**64 - 1
+
+
+def _float_name(value: float) -> str:
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _dump_int(value: int, binary: bool) -> Any:
+    fits = _MSGPACK_MIN <= value <= _MSGPACK_MAX if binary else -SAFE_INTEGER <= value <= SAFE_INTEGER
+    return int(value) if fits else {"$int": str(int(value))}
+
+
+def _dump_mapping(value: Mapping[Any, Any], binary: bool) -> Any:
+    if all(type(key) is str and not key.startswith("$") for key in value):
+        return {key: to_tagged(item, binary=binary) for key, item in value.items()}
+    pairs = [[to_tagged(key, binary=binary), to_tagged(item, binary=binary)] for key, item in value.items()]
+    return {"$map": pairs}
+
+
+def _items(value: Any, binary: bool) -> list[Any]:
+    return [to_tagged(item, binary=binary) for item in value]
+
+
+_DUMP: tuple[tuple[type | tuple[type, ...], Callable[[Any, bool], Any]], ...] = (
+    (str, lambda v, b: str(v)),
+    (bool, lambda v, b: v),
+    (int, _dump_int),
+    (float, lambda v, b: float(v) if b or math.isfinite(v) else {"$float": _float_name(v)}),
+    ((bytes, bytearray, memoryview),
+     lambda v, b: bytes(v) if b else {"$bytes": base64.b64encode(v).decode()}),
+    (Decimal, lambda v, b: {"$decimal": str(v)}),
+    (dt.datetime, lambda v, b: {"$datetime": v.isoformat()}),
+    (dt.date, lambda v, b: {"$date": v.isoformat()}),
+    (dt.time, lambda v, b: {"$time": v.isoformat()}),
+    (dt.timedelta, lambda v, b: {"$duration": [v.days, v.seconds, v.microseconds]}),
+    (UUID, lambda v, b: {"$uuid": str(v)}),
+    (list, _items),
+    (Mapping, _dump_mapping),
+    (tuple, lambda v, b: {"$tuple": _items(v, b)}),
+    (frozenset, lambda v, b: {"$frozenset": _items(v, b)}),
+    (set, lambda v, b: {"$set": _items(v, b)}),
+)  # fmt: skip
+
+
+def to_tagged(value: Any, *, binary: bool) -> Any:
+    """A value as plain data for JSON, or with ``binary`` for MessagePack.
+
+    Raises:
+        TypeError: a type that is not in this module's table.
+        ValueError: a string with lone surrogates, which is not Unicode text.
+    """
+    kind = type(value)
+    if value is None or kind is bool:
+        return value
+    if kind is str:
+        value.encode()  # UnicodeEncodeError is a ValueError.
+        return value
+    if kind is float and (binary or value - value == 0.0):
+        return value
+    for kinds, dump in _DUMP:
+        if isinstance(value, kinds):
+            return dump(value, binary)
+    raise TypeError(f"a value of type {kind.__name__} cannot be sent")
+
+
+def _load_bytes(data: Any) -> bytes:
+    return base64.b64decode(data, validate=True)
+
+
+_LOAD: dict[str, Callable[[Any], Any]] = {
+    "$int": int,
+    "$float": float,
+    "$bytes": _load_bytes,
+    "$decimal": Decimal,
+    "$datetime": dt.datetime.fromisoformat,
+    "$date": dt.date.fromisoformat,
+    "$time": dt.time.fromisoformat,
+    "$duration": lambda v: dt.timedelta(*v),
+    "$uuid": UUID,
+    "$tuple": lambda v: tuple(from_tagged(i) for i in v),
+    "$set": lambda v: {from_tagged(i) for i in v},
+    "$frozenset": lambda v: frozenset(from_tagged(i) for i in v),
+    "$map": lambda v: {from_tagged(k): from_tagged(i) for k, i in v},
+}
+
+
+def from_tagged(data: Any) -> Any:
+    """The value that plain data stands for.
+
+    Raises:
+        ValueError: an unknown tag, or a body that its tag does not allow.
+    """
+    if isinstance(data, list):
+        return [from_tagged(item) for item in data]
+    if not isinstance(data, dict):
+        return data
+    if len(data) == 1:
+        ((tag, body),) = data.items()
+        if isinstance(tag, str) and tag.startswith("$"):
+            load = _LOAD.get(tag)
+            if load is None:
+                raise ValueError(f"unknown tag {tag[:32]!r}: one of {', '.join(_LOAD)}")
+            try:
+                return load(body)
+            except (TypeError, ValueError, ArithmeticError, InvalidOperation, binascii.Error, AttributeError) as exc:
+                raise ValueError(f"not a {tag}: {str(exc)[:100]}") from exc
+    return {key: from_tagged(item) for key, item in data.items()}
+
+
+class _TaggedValue:
+    """How pydantic reads and writes a :data:`Value`."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def load(data: Any) -> Any:
+            try:
+                return from_tagged(data)
+            except ValueError as exc:
+                raise PydanticCustomError("tagged_value", "{reason}", {"reason": str(exc)}) from exc
+
+        def dump(value: Any, info: core_schema.SerializationInfo[Any]) -> Any:
+            return to_tagged(value, binary=info.mode != "json")
+
+        return core_schema.no_info_after_validator_function(
+            load,
+            core_schema.any_schema(),
+            serialization=core_schema.plain_serializer_function_ser_schema(dump, info_arg=True),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"title": "Value", "description": "Any value; what JSON cannot say exactly is tagged, as in protocol.md"}
+
+
+Value = Annotated[Any, _TaggedValue()]
+"""Any value of the types above, exact in both codecs, whatever its type turns out to be."""
