@@ -1,0 +1,35 @@
+"""What every test folder shares: the markers, and how a test says that it needs something of the machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import NoReturn
+
+import pytest
+
+SOAK = bool(os.environ.get("SOAK"))
+REQUIRE_ALL = bool(os.environ.get("REQUIRE_ALL"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "soak: a long proof, run by `make soak` only")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """`make soak` runs the long proofs alone, `make test` everything else."""
+    kept = [item for item in items if SOAK == (item.get_closest_marker("soak") is not None)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    items[:] = kept
+
+
+@pytest.fixture(scope="session")
+def missing() -> Callable[[str], NoReturn]:
+    """Call it with a reason where the machine lacks something: the test is skipped, or with REQUIRE_ALL=1 fails."""
+
+    def report(reason: str) -> NoReturn:
+        if REQUIRE_ALL:
+            pytest.fail(f"REQUIRE_ALL is set, and {reason}")
+        pytest.skip(reason)
+
+    return report
