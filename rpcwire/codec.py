@@ -84,7 +84,7 @@ class Codec:
 
 
 def _invalid(exc: Exception) -> InvalidRequest:
-    """msgspec's own words name the field by its path: "Expected `str`, got `int` - at `$.method`"."""
+    """The words of msgspec name the field by its path: "Expected `str`, got `int` - at `$.method`"."""
     text = str(exc).replace("`", "")
     what, _, where = text.partition(" - at ")
     field = where.lstrip("$.") or "message"

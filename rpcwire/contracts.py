@@ -90,7 +90,7 @@ def _kinds(schema: Any) -> set[str]:
 
 def _binary_plain(value: Any) -> Any:
     """Plain data for MessagePack: as in JSON, but bytes and non-finite floats stay what they are."""
-    if value is None or isinstance(value, (str, bytes, float, bool)) and not isinstance(value, enum.Enum):
+    if value is None or (isinstance(value, (str, bytes, float, bool)) and not isinstance(value, enum.Enum)):
         return value
     if isinstance(value, enum.Enum):
         return _binary_plain(value.value)
@@ -204,6 +204,10 @@ class WireType:
             return pack(self._serializer.to_python(value, by_alias=True, warnings="error"), walk=self._walk)
         return self._serializer.to_json(value, by_alias=True, warnings="error")
 
+    def plain(self, value: Any) -> Any:
+        """A value as plain data, as JSON has it."""
+        return self._serializer.to_python(value, mode="json", by_alias=True)
+
     def load(self, raw: Raw | bytes, codec: Codec) -> Any:
         """Decode and validate a body.
 
@@ -230,6 +234,7 @@ class Parameter:
     Attributes:
         name: its name on the wire and in Python.
         annotation: its type; of a stream, ``AsyncIterator[T]``.
+        kind: reads and writes what stands in ``params``: its value, or of a stream the reference to it.
         item: reads and writes the items, where the parameter is a stream; ``None`` otherwise.
         positional: whether it may be given by position.
         default: the default, or ``inspect.Parameter.empty`` where the parameter is required.
@@ -237,6 +242,7 @@ class Parameter:
 
     name: str
     annotation: Any
+    kind: WireType
     item: WireType | None
     positional: bool
     default: Any
@@ -245,11 +251,6 @@ class Parameter:
     def required(self) -> bool:
         """Whether it has no default."""
         return self.default is inspect.Parameter.empty
-
-    @property
-    def sent_annotation(self) -> Any:
-        """The type of what stands in ``params``: of a stream, the object that names it."""
-        return self.annotation if self.item is None else StreamReference
 
 
 class Contract:
@@ -295,6 +296,7 @@ class Contract:
                 Parameter(
                     name=name,
                     annotation=hints[name],
+                    kind=_wire_type(hints[name] if item is None else StreamReference, where, name),
                     item=None if item is None else _wire_type(item, where, name),
                     positional=parameter.kind is not parameter.KEYWORD_ONLY,
                     default=parameter.default,
@@ -307,7 +309,7 @@ class Contract:
         self.item = None if item is None else _wire_type(item, where, "return")
         self.result = None if item is not None else _wire_type(self.returns, where, "return")
         self.stream_parameters: Mapping[str, WireType] = {p.name: p.item for p in self.parameters if p.item is not None}
-        self._params = _ParamsType(function, self.parameters, where)
+        self._params = _ParamsType(self.parameters, where)
 
     def load_params(self, raw: Raw | bytes | None, codec: Codec) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Positional and keyword arguments out of ``params``, an array or an object. A stream's argument is a
@@ -417,16 +419,16 @@ class StreamReference:
 class _ParamsType(WireType):
     """All parameters of a method as one type: reads an array or an object, writes an object."""
 
-    def __init__(self, function: Callable[..., Any], parameters: Sequence[Parameter], where: str) -> None:
+    def __init__(self, parameters: Sequence[Parameter], where: str) -> None:
         def stand_in() -> None: ...
 
         kinds = inspect.Parameter
-        stand_in.__annotations__ = {p.name: p.sent_annotation for p in parameters}
+        stand_in.__annotations__ = {p.name: p.kind.annotation for p in parameters}
         stand_in.__signature__ = inspect.Signature([  # type: ignore[attr-defined]
             kinds(
                 p.name,
                 kinds.POSITIONAL_OR_KEYWORD if p.positional else kinds.KEYWORD_ONLY,
-                annotation=p.sent_annotation,
+                annotation=p.kind.annotation,
                 default=p.default,
             )
             for p in parameters
@@ -456,9 +458,7 @@ def _as_typed_dict(schema: Any) -> CoreSchema:
     """The schema of arguments, as that of the dictionary that carries them by name."""
     if schema["type"] == "definitions":
         return core_schema.definitions_schema(_as_typed_dict(schema["schema"]), schema["definitions"])
-    fields = {
-        p["name"]: core_schema.typed_dict_field(p["schema"], required=False) for p in schema["arguments_schema"]
-    }
+    fields = {p["name"]: core_schema.typed_dict_field(p["schema"], required=False) for p in schema["arguments_schema"]}
     return core_schema.typed_dict_schema(fields)
 
 

@@ -32,6 +32,7 @@ The tree (codes of JSON-RPC 2.0, section 5.1, and of its range for implementatio
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_origin, get_type_hints
 
@@ -279,7 +280,7 @@ class ServiceError(RpcError):
         model = cls.__dict__.get("_details_model")
         if model is None:
             own = get_type_hints(cls, include_extras=True)
-            known = {name for base in ServiceError.__mro__ for name in base.__dict__.get("__annotations__", {})}
+            known = {name for base in ServiceError.__mro__ for name in inspect.get_annotations(base)}
             fields: dict[str, Any] = {
                 name: (hint, getattr(cls, name, ...))
                 for name, hint in own.items()

@@ -193,8 +193,6 @@ class MethodSpec:
     def __post_init__(self) -> None:
         if self.attribute.startswith("_"):
             raise TypeError(f"{self.full_name}: a private method cannot be offered; remove the underscore or @method")
-        if self.service.name.split(".")[0] == "rpc":
-            raise TypeError(f"{self.full_name}: names that begin with 'rpc.' are reserved")
 
     @property
     def full_name(self) -> str:

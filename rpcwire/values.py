@@ -20,7 +20,7 @@ import base64
 import binascii
 import datetime as dt
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 from uuid import UUID
@@ -51,29 +51,15 @@ def _dump_mapping(value: Mapping[Any, Any], binary: bool) -> Any:
     return {"$map": pairs}
 
 
-def _items(value: Any, binary: bool) -> list[Any]:
-    return [to_tagged(item, binary=binary) for item in value]
-
-
-_DUMP: tuple[tuple[type | tuple[type, ...], Callable[[Any, bool], Any]], ...] = (
-    (str, lambda v, b: str(v)),
-    (bool, lambda v, b: v),
-    (int, _dump_int),
-    (float, lambda v, b: float(v) if b or math.isfinite(v) else {"$float": _float_name(v)}),
-    ((bytes, bytearray, memoryview),
-     lambda v, b: bytes(v) if b else {"$bytes": base64.b64encode(v).decode()}),
-    (Decimal, lambda v, b: {"$decimal": str(v)}),
-    (dt.datetime, lambda v, b: {"$datetime": v.isoformat()}),
-    (dt.date, lambda v, b: {"$date": v.isoformat()}),
-    (dt.time, lambda v, b: {"$time": v.isoformat()}),
-    (dt.timedelta, lambda v, b: {"$duration": [v.days, v.seconds, v.microseconds]}),
-    (UUID, lambda v, b: {"$uuid": str(v)}),
-    (list, _items),
-    (Mapping, _dump_mapping),
-    (tuple, lambda v, b: {"$tuple": _items(v, b)}),
-    (frozenset, lambda v, b: {"$frozenset": _items(v, b)}),
-    (set, lambda v, b: {"$set": _items(v, b)}),
-)  # fmt: skip
+_TAGGED: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
+    (Decimal, "$decimal", str),
+    (dt.datetime, "$datetime", dt.datetime.isoformat),
+    (dt.date, "$date", dt.date.isoformat),
+    (dt.time, "$time", dt.time.isoformat),
+    (dt.timedelta, "$duration", lambda v: [v.days, v.seconds, v.microseconds]),
+    (UUID, "$uuid", str),
+)
+_GROUPS: tuple[tuple[type[Collection[Any]], str], ...] = ((tuple, "$tuple"), (frozenset, "$frozenset"), (set, "$set"))
 
 
 def to_tagged(value: Any, *, binary: bool) -> Any:
@@ -91,9 +77,24 @@ def to_tagged(value: Any, *, binary: bool) -> Any:
         return value
     if kind is float and (binary or value - value == 0.0):
         return value
-    for kinds, dump in _DUMP:
-        if isinstance(value, kinds):
-            return dump(value, binary)
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, int):
+        return _dump_int(value, binary)
+    if isinstance(value, float):
+        return float(value) if binary or math.isfinite(value) else {"$float": _float_name(value)}
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value) if binary else {"$bytes": base64.b64encode(value).decode()}
+    for tagged, tag, text in _TAGGED:
+        if isinstance(value, tagged):
+            return {tag: text(value)}
+    if isinstance(value, Mapping):
+        return _dump_mapping(value, binary)
+    if isinstance(value, list):
+        return [to_tagged(item, binary=binary) for item in value]
+    for group, tag in _GROUPS:
+        if isinstance(value, group):
+            return {tag: [to_tagged(item, binary=binary) for item in value]}
     raise TypeError(f"a value of type {kind.__name__} cannot be sent")
 
 

@@ -1,0 +1,133 @@
+"""The command line of the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .config import ConfigError, ServerConfig, load_config
+from .logs import set_up
+from .plugins import create_services, find_services, installed
+from .server import Server
+from .tokens import load_token
+
+logger = logging.getLogger("rpcserver")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="remote-services")
+def main() -> None:
+    """Offer this computer's services to clients on others."""
+
+
+@main.command()
+@click.option("--host", help="Address to bind; 127.0.0.1 by default.")
+@click.option("--port", type=click.IntRange(0, 65535), help="TCP port; 8765 by default, 0 for a free one.")
+@click.option("--unix", metavar="PATH", help='Unix socket; "none" for no Unix socket.')
+@click.option("--config", "config_file", type=click.Path(path_type=Path), envvar="RPCSERVER_CONFIG", help="TOML file.")
+@click.option("--token-file", type=click.Path(path_type=Path), help="File with the token; generated if missing.")
+@click.option("--plugin", "plugins", multiple=True, metavar="FILE", help="Python file with a service; repeatable.")
+@click.option(
+    "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), help="The least that is logged; INFO."
+)
+def serve(
+    host: str | None,
+    port: int | None,
+    unix: str | None,
+    config_file: Path | None,
+    token_file: Path | None,
+    plugins: tuple[str, ...],
+    log_level: str | None,
+) -> None:
+    """Run the server until SIGTERM or SIGINT."""
+    listen = {"host": host, "port": port, "unix": unix}
+    overrides: dict[str, Any] = {
+        "listen": {key: value for key, value in listen.items() if value is not None},
+        "auth": {"token_file": str(token_file)} if token_file is not None else {},
+        "log": {"level": log_level} if log_level is not None else {},
+        "plugins": {"files": plugins} if plugins else {},
+    }
+    try:
+        config = load_config(config_file, {key: value for key, value in overrides.items() if value})
+        set_up(config.log.level)
+        sys.exit(run(config))
+    except ConfigError as exc:
+        click.echo(f"rpcserver: {exc}", err=True)
+        sys.exit(2)
+
+
+def run(config: ServerConfig) -> int:
+    """Run a server until a signal ends it.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+    """
+    services = create_services(find_services(config.plugins), config.services)
+    try:
+        server = Server(config, services, token=load_token(config.token_path))
+    except TypeError as exc:
+        raise ConfigError(f"a service cannot be offered: {exc}") from exc
+    try:
+        import uvloop
+    except ImportError:
+        factory = None
+    else:
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(_serve(server))
+
+
+async def _serve(server: Server) -> int:
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[str] = loop.create_future()
+    asked_again = asyncio.Event()
+
+    def on_signal(name: str) -> None:
+        if stop.done():
+            asked_again.set()
+        else:
+            stop.set_result(name)
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, on_signal, signum.name)
+    try:
+        await server.start()
+    except ConfigError:
+        raise
+    except Exception as exc:
+        logger.critical("the server cannot start: %s: %s", type(exc).__name__, exc, exc_info=exc)
+        return 1
+    for address in server.addresses:
+        click.echo(f"rpcserver: listening on {address}")
+    name = await stop
+    logger.info("%s: stopping; running calls have %g s", name, server.config.grace_s)
+    stopping = asyncio.ensure_future(server.stop())
+    again = asyncio.ensure_future(asked_again.wait())
+    await asyncio.wait([stopping, again], return_when=asyncio.FIRST_COMPLETED)
+    if not stopping.done():
+        logger.warning("asked again: stopping at once")
+        stopping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await stopping
+        await server.stop(grace_s=0)
+    again.cancel()
+    logger.info("stopped")
+    return 0
+
+
+@main.command()
+def plugins() -> None:
+    """List the installed service plugins."""
+    for name, point in installed().items():
+        where = point.dist.name if point.dist is not None else "?"
+        click.echo(f"{name}\t{point.value}\t{where}")

@@ -1,0 +1,56 @@
+"""What the port answers to plain HTTP: a few GET and HEAD requests, and proper errors for all else."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from websockets.datastructures import Headers
+from websockets.exceptions import SecurityError
+from websockets.http11 import Response
+
+
+def respond(
+    status: int, text: str, *, content_type: str = "text/plain; charset=utf-8", head: bool = False, **headers: str
+) -> Response:
+    """A whole HTTP response, after which the connection closes.
+
+    Parameters:
+        status: the status code.
+        text: the body.
+        content_type: of the body.
+        head: leave the body out, as HEAD wants it (RFC 9110, section 9.3.2).
+        headers: further ones; an underscore stands for a hyphen.
+    """
+    body = text.encode()
+    fields = Headers(
+        [
+            ("Date", email.utils.formatdate(usegmt=True)),
+            ("Connection", "close"),
+            ("Content-Length", str(len(body))),
+            ("Content-Type", content_type),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+        ]
+    )
+    for name, value in headers.items():
+        fields[name.replace("_", "-")] = value
+    return Response(status, HTTPStatus(status).phrase, fields, b"" if head else body)
+
+
+def respond_json(status: int, content: Mapping[str, Any], *, head: bool = False) -> Response:
+    """As :func:`respond`, with a JSON body."""
+    return respond(status, json.dumps(content) + "\n", content_type="application/json", head=head)
+
+
+def refuse_malformed(exc: Exception) -> Response:
+    """The answer to what is no HTTP request that this server can read."""
+    cause = exc.__cause__ or exc
+    if isinstance(cause, NotImplementedError) or "request body" in str(cause):
+        return respond(413, "this port takes no request bodies: send GET, HEAD or a WebSocket handshake\n")
+    if isinstance(cause, SecurityError):
+        return respond(431, f"{cause}\n")
+    return respond(400, "not an HTTP/1.1 request\n")

@@ -1,0 +1,115 @@
+"""The sockets that the server listens on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+import stat
+from pathlib import Path
+
+from .admission import is_loopback
+from .config import ConfigError, TlsConfig
+
+
+def check_exposure(host: str, *, has_tls: bool) -> None:
+    """Refuse to speak in the clear where others can listen.
+
+    Raises:
+        ConfigError: the address is not a loopback address, and there is no TLS.
+    """
+    if not is_loopback(host) and not has_tls:
+        raise ConfigError(
+            f"listen.host: {host} can be reached from other machines, and the token would cross the network in the "
+            "clear: set tls.certificate_file and tls.key_file, or bind 127.0.0.1 and come in by SSH or a TLS proxy"
+        )
+
+
+def tls_context(config: TlsConfig) -> ssl.SSLContext | None:
+    """TLS as configured; ``None`` where it is not.
+
+    Raises:
+        ConfigError: one file is missing or cannot be used.
+    """
+    if not config.certificate_file and not config.key_file:
+        return None
+    if not config.certificate_file or not config.key_file:
+        raise ConfigError("tls: certificate_file and key_file go together: name both")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(config.certificate_file, config.key_file)
+    except (OSError, ssl.SSLError) as exc:
+        raise ConfigError(f"tls: {config.certificate_file}, {config.key_file}: {exc}") from exc
+    return context
+
+
+def bind_tcp(host: str, port: int) -> socket.socket:
+    """A bound TCP socket.
+
+    Raises:
+        ConfigError: the address does not exist or is in use.
+    """
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as exc:
+        raise ConfigError(f"listen.host: {host}: {exc.strerror or exc}") from exc
+    sock = socket.socket(family, kind, proto)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+    except OSError as exc:
+        sock.close()
+        remedy = ": use --port 0 for a free one" if exc.errno == errno.EADDRINUSE else ""
+        raise ConfigError(f"listen: {host}:{port}: {exc.strerror}{remedy}") from exc
+    return sock
+
+
+def bind_unix(path: Path) -> socket.socket:
+    """A bound Unix socket that only its owner can connect to. What a dead server left behind is replaced.
+
+    Raises:
+        ConfigError: the path cannot be used, or another server listens there.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_folder(path.parent)
+        _remove_stale(path)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        mask = os.umask(0o177)
+        try:
+            sock.bind(str(path))
+        except BaseException:
+            sock.close()
+            raise
+        finally:
+            os.umask(mask)
+    except OSError as exc:
+        raise ConfigError(f"listen.unix: {path}: {exc.strerror or exc}: name another with --unix") from exc
+    return sock
+
+
+def _check_folder(folder: Path) -> None:
+    info = folder.stat()
+    if info.st_uid not in (os.geteuid(), 0):
+        raise ConfigError(f"listen.unix: {folder} belongs to another user, who could replace the socket: use --unix")
+
+
+def _remove_stale(path: Path) -> None:
+    try:
+        is_socket = stat.S_ISSOCK(path.lstat().st_mode)
+    except FileNotFoundError:
+        return
+    if not is_socket:
+        raise ConfigError(f"listen.unix: {path} exists and is no socket: remove it, or use --unix")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            path.unlink(missing_ok=True)
+            return
+    raise ConfigError(f"listen.unix: another server listens on {path}: stop it, or name another with --unix")

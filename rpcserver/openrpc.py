@@ -1,0 +1,120 @@
+"""The OpenRPC 1.4.1 document of a registry: what ``rpc.discover`` answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from pydantic.json_schema import DEFAULT_REF_TEMPLATE, GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from rpcwire.contracts import Parameter, WireType
+from rpcwire.errors import BY_CODE, ServiceError
+from rpcwire.registry import Offer, Registry
+
+OPENRPC_VERSION = "1.4.1"
+_REF_TEMPLATE = DEFAULT_REF_TEMPLATE.replace("$defs", "components/schemas")
+_STREAM = {
+    "type": "object",
+    "title": "Stream",
+    "description": "The name of a stream, whose items follow by rpc.stream.item; see docs/protocol.md",
+    "properties": {"stream": {"type": "string"}},
+    "required": ["stream"],
+}
+
+
+class WireJsonSchema(GenerateJsonSchema):
+    """JSON Schema as the JSON forms of the wire have it: bytes in base64, numbers that JSON cannot say as strings."""
+
+    def bytes_schema(self, schema: core_schema.BytesSchema) -> JsonSchemaValue:  # noqa: ARG002 - an override
+        """Base64 with the URL-safe alphabet (RFC 4648, section 5)."""
+        found: JsonSchemaValue = {"type": "string", "contentEncoding": "base64url"}
+        return found
+
+
+def document(registry: Registry, *, title: str, version: str) -> dict[str, Any]:
+    """Describe everything that a registry offers.
+
+    Parameters:
+        registry: the methods.
+        title, version: of the server.
+
+    Returns:
+        The OpenRPC document as plain data. Extensions begin with ``x-``: ``x-permission``, ``x-kind``,
+        ``x-deadline_s``, ``x-stream`` (the schema of a streamed result's items, or of a parameter's).
+    """
+    offers = sorted(registry.offers.values(), key=lambda offer: offer.name)
+    wanted: list[tuple[str, JsonSchemaMode, CoreSchema]] = []
+    for offer in offers:
+        for key, mode, kind in _types(offer):
+            wanted.append((key, mode, kind.adapter.core_schema))
+    generator = WireJsonSchema(by_alias=True, ref_template=_REF_TEMPLATE)
+    found, definitions = generator.generate_definitions(
+        [(cast("Any", key), mode, schema) for key, mode, schema in wanted]
+    )
+    schemas = {key: value for (key, _), value in found.items()}
+    return {
+        "openrpc": OPENRPC_VERSION,
+        "info": {"title": title, "version": version},
+        "methods": [_method(offer, cast("Mapping[str, Any]", schemas)) for offer in offers],
+        "components": {"schemas": definitions},
+    }
+
+
+def _types(offer: Offer) -> Iterable[tuple[str, JsonSchemaMode, WireType]]:
+    contract = offer.contract
+    for parameter in contract.parameters:
+        yield f"{offer.name}/{parameter.name}", "validation", parameter.item or parameter.kind
+    answer = contract.item or contract.result
+    assert answer is not None
+    yield f"{offer.name}/", "serialization", answer
+
+
+def _method(offer: Offer, schemas: Mapping[str, Any]) -> dict[str, Any]:
+    contract, spec = offer.contract, offer.spec
+    summary, _, description = spec.doc.partition("\n")
+    answer = schemas[f"{offer.name}/"]
+    result: dict[str, Any] = {"name": "result", "schema": _STREAM if contract.item else answer}
+    if contract.item:
+        result["x-stream"] = answer
+    method: dict[str, Any] = {
+        "name": offer.name,
+        "summary": summary,
+        "tags": [{"name": spec.service.name}],
+        "paramStructure": "either" if all(p.positional for p in contract.parameters) else "by-name",
+        "params": [_param(p, schemas[f"{offer.name}/{p.name}"]) for p in contract.parameters],
+        "result": result,
+        "x-permission": spec.permission,
+        "x-kind": spec.options.kind,
+        "x-deadline_s": spec.options.deadline_s,
+    }
+    if description.strip():
+        method["description"] = description.strip()
+    if spec.options.errors:
+        method["errors"] = [_error(error) for error in spec.options.errors]
+    return method
+
+
+def _param(parameter: Parameter, schema: Any) -> dict[str, Any]:
+    described: dict[str, Any] = {"name": parameter.name, "required": parameter.required}
+    if parameter.item is not None:
+        return {**described, "schema": _STREAM, "x-stream": schema}
+    if not parameter.required:
+        default = parameter.kind.plain(parameter.default)
+        schema = {**schema, "default": default} if "$ref" not in schema else {"allOf": [schema], "default": default}
+    return {**described, "schema": schema}
+
+
+def _error(error: type[ServiceError]) -> dict[str, Any]:
+    text = (error.__doc__ or error.__name__).partition("\n")[0]
+    details = error.details_model().model_json_schema(ref_template=_REF_TEMPLATE)
+    details.pop("$defs", None)
+    return {"code": error.code, "message": text, "data": {"type": error.__name__, "details": details}}
+
+
+def protocol_errors() -> list[dict[str, Any]]:
+    """The codes that any method may answer with."""
+    return [
+        {"code": code, "message": (cls.__doc__ or "").partition("\n")[0], "data": {"type": cls.__name__}}
+        for code, cls in BY_CODE.items()
+    ]

@@ -1,0 +1,85 @@
+"""The pages behind plain HTTP GET: ``/healthz`` and ``/readyz``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from websockets.http11 import Request, Response
+
+from rpcwire.service import Health, Service
+
+from .http import respond, respond_json
+
+HEALTH_TIMEOUT_S = 5.0
+"""How long one service may take to say how it is."""
+
+
+class Replier(Protocol):
+    """Who asked."""
+
+    def reply(self, response: Response) -> None:
+        """Send the answer and close."""
+        ...
+
+
+class Pages:
+    """Answers GET and HEAD requests.
+
+    Parameters:
+        services: those that ``/readyz`` asks, by name.
+        stopping: whether the server is about to stop.
+    """
+
+    def __init__(self, services: Callable[[], Mapping[str, Service[Any]]], stopping: Callable[[], bool]) -> None:
+        self._services = services
+        self._stopping = stopping
+        self._pages: Mapping[str, Callable[[bool], Awaitable[Response]]] = {
+            "/healthz": self._healthz,
+            "/readyz": self._readyz,
+        }
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def answer(self, replier: Replier, request: Request) -> None:
+        """Answer a request that is no WebSocket handshake, now or a little later."""
+        head = request.method == "HEAD"
+        page = self._pages.get(request.path.partition("?")[0])
+        if page is None:
+            if request.path.partition("?")[0] == "/":
+                text = "here is a WebSocket for JSON-RPC 2.0: connect with a WebSocket client\n"
+                replier.reply(respond(426, text, head=head, Upgrade="websocket"))
+            else:
+                replier.reply(respond(404, f"there is {' and '.join(self._pages)}\n", head=head))
+            return
+        task = asyncio.get_running_loop().create_task(self._serve(page, replier, head))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, page: Callable[[bool], Awaitable[Response]], replier: Replier, head: bool) -> None:
+        replier.reply(await page(head))
+
+    async def _healthz(self, head: bool) -> Response:
+        return respond(200, "ok\n", head=head)
+
+    async def _readyz(self, head: bool) -> Response:
+        services = self._services()
+        states = await asyncio.gather(*(_health(service) for service in services.values()))
+        ready = not self._stopping() and all(state.ok for state in states)
+        content = {
+            "ready": ready,
+            "services": {
+                name: {"ok": state.ok, "reason": state.reason} for name, state in zip(services, states, strict=True)
+            },
+        }
+        return respond_json(200 if ready else 503, content, head=head)
+
+
+async def _health(service: Service[Any]) -> Health:
+    try:
+        return await asyncio.wait_for(service.health(), HEALTH_TIMEOUT_S)
+    except TimeoutError:
+        return Health(ok=False, reason=f"no answer within {HEALTH_TIMEOUT_S:g} s")
+    except Exception:
+        service.runtime.logger.exception("the health check of %s failed", service.name)
+        return Health(ok=False, reason="the health check failed; see the log")

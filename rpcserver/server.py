@@ -1,0 +1,318 @@
+"""The server: services, listeners and connections under one life."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from rpcwire.aio.memory import MemoryLink
+from rpcwire.aio.peer import Peer
+from rpcwire.aio.remote import RemoteCaller
+from rpcwire.aio.websocket import LinkLimits
+from rpcwire.codec import Subprotocol, codec_for
+from rpcwire.context import Connection, Principal
+from rpcwire.errors import RpcError, Unauthenticated
+from rpcwire.limits import SessionLimits
+from rpcwire.registry import Offer, Registry
+from rpcwire.service import Service, ServiceRuntime
+from rpcwire.session import Session
+from rpcwire.states import SessionState, SessionStep
+
+from . import listeners
+from .admission import LOOPBACK, Refusal
+from .config import ConfigError, ServerConfig
+from .link import ServerLink
+from .openrpc import document
+from .pages import Pages
+from .system import ANYBODY, Hello, PrincipalInfo, ServerLimits, System
+from .tokens import TokenStore
+from .waiting import WaitingRoom
+
+logger = logging.getLogger("rpcserver")
+connections_logger = logging.getLogger("rpcserver.connection")
+
+STOP_TIMEOUT_S = 5.0
+"""How long a service may take to stop before the server goes on without it."""
+
+
+class Server:
+    """Offers services over WebSocket.
+
+    Parameters:
+        config: the configuration.
+        services: instances of what is offered.
+        token: opens the TCP port.
+
+    Raises:
+        TypeError: two services have one name, or a method cannot be offered.
+
+    Attributes:
+        registry: everything that is offered.
+        connections: the peers of all connections, by connection.
+    """
+
+    def __init__(self, config: ServerConfig, services: Iterable[Service[Any]], *, token: str) -> None:
+        self.config = config
+        self.services = list(services)
+        self.tokens = TokenStore(token)
+        self.owner_uid = os.geteuid()
+        self.registry = Registry()
+        self.registry.add(System(self), reserved=True)
+        for service in self.services:
+            self.registry.add(service)
+        self.version = version("remote-services")
+        self.openrpc = document(self.registry, title="rpcserver", version=self.version)
+        self.waiting = WaitingRoom(config.auth)
+        self.pages = Pages(lambda: {s.name: s for s in self.services}, lambda: self.stopping)
+        self.connections: dict[Connection, Peer] = {}
+        self.stopping = False
+        self.allowed_origins = frozenset(origin.lower() for origin in config.listen.allowed_origins)
+        self.allowed_hosts = LOOPBACK | {
+            host.lower().strip("[]") for host in (config.listen.host, *config.listen.allowed_hosts)
+        }
+        self._links: dict[ServerLink, Connection] = {}
+        self._wrong_tokens: dict[Connection, int] = {}
+        self._numbers = count(1)
+        self._executor = ThreadPoolExecutor(config.limits.threads, thread_name_prefix="rpc-handler")
+        self._listeners: list[asyncio.Server] = []
+        self._started: list[Service[Any]] = []
+        self._unix_path: Path | None = None
+        self._session_limits = SessionLimits(
+            message_bytes=config.limits.message_bytes,
+            batch_items=config.limits.batch_items,
+            calls_in_flight=config.limits.calls_in_flight,
+            streams=config.limits.streams,
+            stream_window=config.limits.stream_window,
+        )
+        self._link_limits = LinkLimits(
+            ping_interval_s=config.keepalive.ping_interval_s,
+            ping_timeout_s=config.keepalive.ping_timeout_s,
+            outgoing_bytes=config.limits.outgoing_bytes,
+            stall_s=config.limits.stall_s,
+        )
+
+    # --- its life -----------------------------------------------------------------------------------------------
+
+    async def start(self, *, listen: bool = True) -> None:
+        """Start the services, then listen.
+
+        Parameters:
+            listen: open the sockets of the configuration; without, only :meth:`connect_memory` reaches the server.
+
+        Raises:
+            ConfigError: an address cannot be used; the message says why and what to do.
+            Exception: whatever a service raises that cannot start; those already started are stopped.
+        """
+        try:
+            for service in self.services:
+                await self._start_service(service)
+            if listen:
+                await self._listen()
+        except BaseException:
+            await self.stop(grace_s=0)
+            raise
+
+    async def _start_service(self, service: Service[Any]) -> None:
+        folder = self.config.state_path / "services" / service.name
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        service.runtime = ServiceRuntime(folder, logging.getLogger(f"rpcserver.services.{service.name}"))
+        await service.start()
+        self._started.append(service)
+
+    async def _listen(self) -> None:
+        config, loop = self.config, asyncio.get_running_loop()
+        if config.listen.tcp:
+            context = listeners.tls_context(config.tls)
+            listeners.check_exposure(config.listen.host, has_tls=context is not None)
+            sock = listeners.bind_tcp(config.listen.host, config.listen.port)
+            self._listeners.append(await loop.create_server(self._link_factory(unix=False), sock=sock, ssl=context))
+        if (path := config.unix_path) is not None:
+            sock = listeners.bind_unix(path)
+            self._unix_path = path
+            self._listeners.append(await loop.create_unix_server(self._link_factory(unix=True), sock=sock))
+        if not self._listeners:
+            raise ConfigError("listen: neither TCP nor a Unix socket is on: set listen.tcp or listen.unix")
+
+    def _link_factory(self, *, unix: bool) -> Any:
+        return lambda: ServerLink(self, self._link_limits, unix=unix)
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where the server listens, as URLs that clients take."""
+        found = []
+        scheme = "wss" if self.config.tls.certificate_file else "ws"
+        for listener in self._listeners:
+            for sock in listener.sockets:
+                if sock.family == socket.AF_UNIX:
+                    found.append(f"unix://{sock.getsockname()}")
+                else:
+                    host, port = sock.getsockname()[:2]
+                    found.append(f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}")
+        return found
+
+    async def stop(self, grace_s: float | None = None) -> None:
+        """Stop listening, give running calls some time, tell the clients, stop the services.
+
+        Parameters:
+            grace_s: time for running calls, in seconds; the configuration's where not given.
+        """
+        self.stopping = True
+        grace_s = self.config.grace_s if grace_s is None else grace_s
+        for listener in self._listeners:
+            listener.close()
+        if self._unix_path is not None:
+            self._unix_path.unlink(missing_ok=True)
+            self._unix_path = None
+        peers = list(self.connections.values())
+        await asyncio.gather(*(peer.drain(grace_s) for peer in peers))
+        for peer in peers:
+            peer.link.close(1001, "the server is stopping")
+        for link in list(self._links):
+            link.close(1001, "the server is stopping")
+        waiting = [asyncio.ensure_future(peer.wait_closed()) for peer in peers]
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=STOP_TIMEOUT_S)
+            for peer in list(self.connections.values()):
+                peer.link.abort()
+            for task in late:
+                task.cancel()
+        for service in reversed(self._started):
+            try:
+                await asyncio.wait_for(service.stop(), STOP_TIMEOUT_S)
+            except Exception:
+                logger.exception("the service %s did not stop cleanly", service.name)
+        self._started.clear()
+        for listener in self._listeners:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(listener.wait_closed(), 1.0)
+        self._listeners.clear()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    # --- connections --------------------------------------------------------------------------------------------
+
+    def full(self) -> Refusal | None:
+        """Why no further connection can be taken, if so."""
+        if self.stopping:
+            return Refusal(503, "the server is stopping")
+        if len(self._links) >= self.config.limits.connections:
+            return Refusal(503, "too many connections: try again later, or raise limits.connections")
+        return None
+
+    def adopt(self, link: ServerLink, subprotocol: str | None) -> None:
+        """A WebSocket is open: make it a connection."""
+        connection = self._connect(link, subprotocol, link.remote)
+        peer = self.connections[connection]
+        self._links[link] = connection
+        link.attach(peer, binary=peer.session.codec.binary)
+        connections_logger.info("%s %s connected, %s", connection.id, link.remote, peer.session.codec.subprotocol)
+        if link.principal is not None:
+            self._authenticated(connection, link.principal)
+
+    def connect_memory(self, subprotocol: Subprotocol = "rpc.v1.msgpack") -> MemoryLink:
+        """A connection without a socket, from the same process and event loop, already authenticated.
+
+        Returns:
+            The client's end.
+        """
+        own, other = MemoryLink.pair()
+        connection = self._connect(own, subprotocol, "memory")
+        own.attach(self.connections[connection])
+        self._authenticated(connection, Principal("memory", "memory", self.owner_uid))
+        return other
+
+    def _connect(self, link: Any, subprotocol: str | None, remote: str) -> Connection:
+        codec = codec_for(subprotocol, batch_items=self.config.limits.batch_items)
+        session = Session(codec, limits=self._session_limits, stream_prefix="s", state=SessionState.OPENING)
+        caller = RemoteCaller()
+        connection = Connection(f"c{next(self._numbers)}", remote, caller)
+        peer = Peer(
+            session,
+            link,
+            self.registry,
+            connection,
+            gate=gate,
+            executor=self._executor,
+            logger=connections_logger,
+        )
+        caller.bind(peer)
+        self.connections[connection] = peer
+        peer.closed.add_done_callback(lambda done: self._ended(connection, done.result()))
+        return connection
+
+    def _ended(self, connection: Connection, reason: str) -> None:
+        self.connections.pop(connection, None)
+        self._wrong_tokens.pop(connection, None)
+        connections_logger.info("%s %s disconnected: %s", connection.id, connection.remote, reason)
+
+    def forget(self, link: ServerLink) -> None:
+        """A socket is closed."""
+        self._links.pop(link, None)
+
+    # --- who is there -------------------------------------------------------------------------------------------
+
+    def authenticate(self, connection: Connection, token: str) -> Principal:
+        """Take a token.
+
+        Raises:
+            Unauthenticated: it is wrong.
+        """
+        principal = self.tokens.principal(token)
+        if principal is None:
+            self._refuse_token(connection)
+            raise Unauthenticated("token: wrong; the server's token is in its token file")
+        if connection.principal is None:
+            self._authenticated(connection, principal)
+        return principal
+
+    def _refuse_token(self, connection: Connection) -> None:
+        wrong = self._wrong_tokens.get(connection, 0) + 1
+        self._wrong_tokens[connection] = wrong
+        connections_logger.warning("%s %s: wrong token (%d)", connection.id, connection.remote, wrong)
+        if wrong >= self.config.auth.attempts:
+            peer = self.connections[connection]
+            # After this turn, so that the answer goes out first.
+            peer.loop.call_soon(peer.link.close, 1008, "too many wrong tokens")
+
+    def _authenticated(self, connection: Connection, principal: Principal) -> None:
+        peer = self.connections[connection]
+        connection.principal = principal
+        peer.session.move(SessionStep.AUTHENTICATED)
+        if isinstance(peer.link, ServerLink):
+            peer.link.authenticated()
+        connections_logger.info("%s is %s by %s", connection.id, principal.name, principal.method)
+
+    def hello(self, connection: Connection) -> Hello:
+        """What ``rpc.hello`` answers."""
+        peer, principal, limits = self.connections[connection], connection.principal, self.config.limits
+        return Hello(
+            server=f"rpcserver/{self.version}",
+            subprotocol=peer.session.codec.subprotocol,
+            principal=None if principal is None else PrincipalInfo(name=principal.name, method=principal.method),
+            limits=ServerLimits(
+                message_bytes=limits.message_bytes,
+                batch_items=limits.batch_items,
+                calls_in_flight=limits.calls_in_flight,
+                streams=limits.streams,
+            ),
+            ping_interval_s=self.config.keepalive.ping_interval_s,
+        )
+
+
+def gate(connection: Connection, method: str, _: Offer | None) -> RpcError | None:
+    """The one gate before every call and notification."""
+    if connection.principal is not None:
+        return None
+    if method in ANYBODY:
+        return None
+    return Unauthenticated(
+        'authenticate first: call rpc.authenticate {"token": ...}, or send Authorization: Bearer with the handshake'
+    )

@@ -1,0 +1,126 @@
+"""The reserved methods that are ordinary calls: ``rpc.hello``, ``rpc.authenticate``, ``rpc.ping``, ``rpc.discover``
+and ``rpc.services``. They are a service like any other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rpcwire.context import Context
+from rpcwire.service import Service, method
+
+if TYPE_CHECKING:
+    from .server import Server
+
+ANYBODY = frozenset({"rpc.hello", "rpc.authenticate", "rpc.ping"})
+"""What may be called before authentication."""
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class PrincipalInfo(_Answer):
+    """Who the server takes the caller for."""
+
+    name: Annotated[str, Field(description="A stable name, such as uid:1000 or the name of a token.")]
+    method: Annotated[str, Field(description="How it was established: token, peer or memory.")]
+
+
+class ServerLimits(_Answer):
+    """What one connection may ask for."""
+
+    message_bytes: int
+    batch_items: int
+    calls_in_flight: int
+    streams: int
+
+
+class Hello(_Answer):
+    """What a client may want to know first."""
+
+    server: Annotated[str, Field(description="Name and version of the program.")]
+    subprotocol: Annotated[str, Field(description="The form of the wire in use.")]
+    principal: Annotated[PrincipalInfo | None, Field(description="Who is calling; null before authentication.")]
+    limits: ServerLimits
+    ping_interval_s: Annotated[float, Field(description="Silence after which the server pings, in seconds.")]
+
+
+class MethodInfo(_Answer):
+    """One method, in short. ``rpc.discover`` has all of it."""
+
+    name: str
+    summary: str
+    signature: str
+    permission: str
+    kind: str
+    streams: Annotated[bool, Field(description="Whether it answers with a stream.")]
+    deadline_s: float
+
+
+class ServiceInfo(_Answer):
+    """One service, in short."""
+
+    name: str
+    summary: str
+    methods: list[MethodInfo]
+
+
+class System(Service):
+    """The protocol's own methods."""
+
+    name = "rpc"
+
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self._server = server
+
+    @method(kind="read")
+    async def hello(self, ctx: Context) -> Hello:
+        """Say who you are talking to, in which form, and within which limits."""
+        return self._server.hello(ctx.connection)
+
+    @method(kind="idempotent")
+    async def authenticate(self, token: str, ctx: Context) -> PrincipalInfo:
+        """Prove who is calling, where the handshake could not (a browser sends no Authorization header).
+
+        Raises:
+            Unauthenticated: the token is wrong. After some of them the connection is closed.
+        """
+        principal = self._server.authenticate(ctx.connection, token)
+        return PrincipalInfo(name=principal.name, method=principal.method)
+
+    @method(kind="read")
+    async def ping(self) -> str:
+        """Answer "pong": for clients that cannot send WebSocket pings, such as browsers."""
+        return "pong"
+
+    @method(kind="read")
+    async def discover(self) -> dict[str, Any]:
+        """Describe everything that is offered, as an OpenRPC 1.4.1 document."""
+        return self._server.openrpc
+
+    @method(kind="read")
+    async def services(self) -> list[ServiceInfo]:
+        """List the services and their methods, in short."""
+        return [
+            ServiceInfo(
+                name=name,
+                summary=(type(service).__doc__ or "").strip().partition("\n")[0],
+                methods=[
+                    MethodInfo(
+                        name=offer.name,
+                        summary=offer.spec.doc.partition("\n")[0],
+                        signature=str(offer.contract.signature),
+                        permission=offer.spec.permission,
+                        kind=offer.spec.options.kind,
+                        streams=offer.contract.item is not None,
+                        deadline_s=offer.spec.options.deadline_s,
+                    )
+                    for offer in self._server.registry.offers.values()
+                    if offer.spec.service.name == name
+                ],
+            )
+            for name, service in sorted(self._server.registry.services.items())
+        ]

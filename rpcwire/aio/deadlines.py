@@ -1,0 +1,66 @@
+"""Many deadlines with one timer. Calls come and go by the ten thousand a second and hardly ever reach their deadline,
+so that setting and clearing one must cost next to nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+_KeyT = TypeVar("_KeyT", bound=Hashable)
+
+
+class Deadlines(Generic[_KeyT]):
+    """Calls ``expired(key)`` once the time set for a key has come.
+
+    Parameters:
+        loop: whose clock and timers to use.
+        expired: called on the loop.
+    """
+
+    __slots__ = ("_at", "_expired", "_loop", "_next", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, expired: Callable[[_KeyT], None]) -> None:
+        self._loop = loop
+        self._expired = expired
+        self._at: dict[_KeyT, float] = {}
+        self._next = float("inf")
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    def set(self, key: _KeyT, when: float) -> None:
+        """Set the deadline of ``key``, on the clock of ``loop.time()``."""
+        self._at[key] = when
+        if when < self._next:
+            self._arm(when)
+
+    def clear(self, key: _KeyT) -> None:
+        """Forget the deadline of ``key``. The timer is left as it is: it fires early at worst, and finds nothing."""
+        self._at.pop(key, None)
+
+    def stop(self) -> None:
+        """Forget everything."""
+        self._at.clear()
+        self._next = float("inf")
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _arm(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._next = when
+        self._timer = self._loop.call_at(when, self._fire)
+
+    def _fire(self) -> None:
+        now = self._loop.time()
+        self._timer, self._next = None, float("inf")
+        due = [key for key, when in self._at.items() if when <= now]
+        for key in due:
+            del self._at[key]
+        if self._at:
+            self._arm(min(self._at.values()))
+        for key in due:
+            self._expired(key)

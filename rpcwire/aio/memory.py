@@ -1,0 +1,55 @@
+"""Two peers of one process, connected without a socket: for tests, of plugins too, and for a server in the same
+program. Frames are encoded and decoded as on a real connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from .link import FrameReceiver
+
+
+class MemoryLink:
+    """One end of a connection in memory. Both ends belong to the same event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._receiver: FrameReceiver | None = None
+        self._other: MemoryLink | None = None
+        self._closed = False
+
+    @staticmethod
+    def pair() -> tuple[MemoryLink, MemoryLink]:
+        """Two ends, connected."""
+        one, two = MemoryLink(), MemoryLink()
+        one._other, two._other = two, one
+        return one, two
+
+    def attach(self, receiver: FrameReceiver) -> None:
+        """Give the frames of this end to ``receiver``. Must be done before the other end sends."""
+        self._receiver = receiver
+
+    def send(self, frames: Sequence[bytes]) -> None:
+        """Send frames in order; they arrive in the loop's next turn."""
+        if not self._closed and self._other is not None:
+            for frame in frames:
+                self._loop.call_soon(self._other._arrived, frame)
+
+    def _arrived(self, frame: bytes) -> None:
+        if not self._closed and self._receiver is not None:
+            self._receiver.frame_received(frame)
+
+    def close(self, code: int, reason: str) -> None:
+        """Close both ends, after what was sent before has arrived."""
+        self._loop.call_soon(self._end, f"{code} {reason}".strip())
+
+    def abort(self) -> None:
+        """Close both ends at once."""
+        self._end("aborted")
+
+    def _end(self, reason: str) -> None:
+        for end in (self, self._other):
+            if end is not None and not end._closed:
+                end._closed = True
+                if end._receiver is not None:
+                    self._loop.call_soon(end._receiver.link_lost, reason)

@@ -1,0 +1,462 @@
+"""One side of a connection, driven by asyncio: calls go out, handlers run, streams flow."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from rpcwire.context import Connection
+from rpcwire.errors import (
+    ConnectionLost,
+    DeadlineExceeded,
+    NotSent,
+    RemoteProtocolError,
+    RpcError,
+    from_wire,
+)
+from rpcwire.events import (
+    CancelReceived,
+    CreditReceived,
+    ErrorReceived,
+    Event,
+    IncomingCall,
+    ItemsReceived,
+    NotificationReceived,
+    ProgressReceived,
+    ResultReceived,
+    StreamCancelled,
+    StreamEnded,
+    Violation,
+)
+from rpcwire.messages import CallContext, StreamParams
+from rpcwire.registry import Offer, Registry
+from rpcwire.service import SlowPolicy
+from rpcwire.session import Session
+from rpcwire.states import SessionState, SessionStep
+from rpcwire.streams import IncomingStream, OutgoingStream
+
+from .deadlines import Deadlines
+from .handlers import Handlers
+from .link import Link
+from .streams import Inbox, Outbox, lost, pump
+
+GRACE_S = 0.1
+"""How much later than the other side this side gives a call up, so that the other's own word comes first."""
+
+Gate = Callable[[Connection, str, Offer | None], RpcError | None]
+"""Decides on each call by its connection, the name called, and the method of that name if there is one, before
+anything else of it is looked at. ``None`` lets it through."""
+
+ProgressHook = Callable[[float, float | None, str | None], None]
+"""Called with done, total and message as a call reports its progress."""
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """A call of ours under way.
+
+    Attributes:
+        future: gets the encoded result, or for a stream its :class:`Inbox`.
+        streams: whether the answer is a stream.
+        window: items to let that stream's producer send ahead; ``None`` for the session's own.
+        progress: told how far the call has come.
+        uploads: the tasks that send the call's own streams.
+        abandoned: nobody waits any more.
+    """
+
+    future: asyncio.Future[Any]
+    streams: bool = False
+    window: int | None = None
+    progress: ProgressHook | None = None
+    uploads: tuple[asyncio.Task[None], ...] = ()
+    abandoned: bool = False
+
+
+class Peer:
+    """Drives a session over a link. All methods belong to the event loop's thread.
+
+    Parameters:
+        session: the protocol.
+        link: the way to the other side.
+        registry: what this side offers.
+        connection: the connection as handlers see it.
+        gate: decides on each incoming call.
+        executor: runs handlers that are plain functions.
+        logger: gets one line for each broken rule.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        link: Link,
+        registry: Registry,
+        connection: Connection,
+        *,
+        gate: Gate,
+        executor: Executor | None = None,
+        logger: logging.Logger,
+    ) -> None:
+        self.session = session
+        self.link = link
+        self.connection = connection
+        self.logger = logger
+        self.loop = asyncio.get_running_loop()
+        self.handlers = Handlers(self, registry, gate, executor)
+        self.closed: asyncio.Future[str] = self.loop.create_future()
+        self._pending: dict[int, Pending] = {}
+        self._deadlines: Deadlines[int] = Deadlines(self.loop, self._expired)
+        self._inboxes: dict[str, Inbox] = {}
+        self._outboxes: dict[str, Outbox] = {}
+        self._flushing = False
+        self._receiving = False
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    # --- sending ------------------------------------------------------------------------------------------------
+
+    def flush_soon(self) -> None:
+        """Send what the session has to say before the loop's next turn: everything of this turn in one frame."""
+        if not self._flushing and not self._receiving:
+            self._flushing = True
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if self.session.has_output:
+            self.link.send(self.session.frames())
+
+    async def writable(self) -> None:
+        """Wait until the connection takes more."""
+        if not self._writable.is_set():
+            await self._writable.wait()
+
+    # --- our calls ----------------------------------------------------------------------------------------------
+
+    def begin(
+        self,
+        method: str,
+        params: bytes | None,
+        *,
+        ctx: CallContext | None = None,
+        timeout_s: float | None = None,
+        pending: Pending | None = None,
+    ) -> tuple[int, Pending]:
+        """Start a call.
+
+        Parameters:
+            method: the full name.
+            params: encoded.
+            ctx: goes with the call.
+            timeout_s: when to give it up, in seconds.
+            pending: made by the caller, where it wants more than a value.
+
+        Returns:
+            The call's id, and what will hold its outcome.
+
+        Raises:
+            RpcError: it could not be sent.
+        """
+        self.check_open()
+        call_id = self.session.call(method, params, ctx)
+        if pending is None:
+            pending = Pending(self.loop.create_future())
+        self.track(call_id, pending, timeout_s)
+        return call_id, pending
+
+    def track(self, call_id: int, pending: Pending, timeout_s: float | None) -> None:
+        """Take note of a call that the session has queued, and have it sent."""
+        self._pending[call_id] = pending
+        if timeout_s is not None:
+            self._deadlines.set(call_id, self.loop.time() + timeout_s + GRACE_S)
+        self.flush_soon()
+
+    def check_open(self) -> None:
+        """Raise where the connection has ended.
+
+        Raises:
+            NotSent: it has.
+        """
+        if self.session.state is SessionState.CLOSED:
+            raise NotSent("the connection has ended")
+
+    async def outcome(self, call_id: int, pending: Pending) -> Any:
+        """Wait for a call's result. Cancelling the waiting task cancels the call over there.
+
+        Raises:
+            RpcError: the call failed.
+        """
+        try:
+            return await pending.future
+        except asyncio.CancelledError:
+            self.abandon(call_id)
+            raise
+
+    def abandon(self, call_id: int) -> None:
+        """Nobody waits for this call any more: cancel it over there, and drop its answer when it comes."""
+        pending = self._pending.get(call_id)
+        if pending is not None:
+            pending.abandoned = True
+            self._deadlines.clear(call_id)
+            self._end_uploads(pending)
+            self.session.cancel(call_id)
+            self.flush_soon()
+
+    def notify(self, method: str, params: bytes | None) -> None:
+        """Send a notification.
+
+        Raises:
+            RpcError: it could not be sent.
+        """
+        self.check_open()
+        self.session.notify(method, params)
+        self.flush_soon()
+
+    def _expired(self, call_id: int) -> None:
+        pending = self._pending.get(call_id)
+        if pending is not None and not pending.future.done():
+            self.abandon(call_id)
+            pending.future.set_exception(DeadlineExceeded("the answer did not come in time; the call was cancelled"))
+
+    def _end_uploads(self, pending: Pending) -> None:
+        for task in pending.uploads:
+            task.cancel()
+
+    # --- streams ------------------------------------------------------------------------------------------------
+
+    def produce(
+        self,
+        source: AsyncIterator[Any],
+        stream: OutgoingStream,
+        dump: Callable[[Any], bytes],
+        *,
+        policy: SlowPolicy = SlowPolicy.BLOCK,
+        buffer_items: int = 1024,
+        failed: Callable[[BaseException], RpcError],
+    ) -> asyncio.Task[None]:
+        """Send all items of ``source`` over a stream of ours, in a task of its own.
+
+        Parameters:
+            source: an async iterator.
+            stream: opened by the session.
+            dump: encodes an item.
+            policy, buffer_items: for a reader that is slow.
+            failed: what to say over there when the source raises.
+        """
+        outbox = Outbox(self, stream, policy, buffer_items)
+        self._outboxes[stream.id] = outbox
+
+        async def run() -> None:
+            error: RpcError | None = None
+            try:
+                await pump(source, outbox, dump)
+            except asyncio.CancelledError:
+                if not stream.cancelled:
+                    raise
+            except Exception as exc:
+                error = failed(exc)
+            finally:
+                self._outboxes.pop(stream.id, None)
+                if self.session.state is not SessionState.CLOSED:
+                    self.session.end_stream(stream, error)
+                    self.flush_soon()
+
+        task = self.loop.create_task(run())
+        outbox.task = task
+        return task
+
+    def read_stream(self, stream_id: str, window: int | None = None) -> Inbox:
+        """Begin to read a stream that the other side has named.
+
+        Raises:
+            RpcError: it cannot be read.
+        """
+        inbox = Inbox(self, self.session.accept_stream(stream_id, window))
+        self._inboxes[stream_id] = inbox
+        self.flush_soon()
+        return inbox
+
+    def stream_consumed(self, stream: IncomingStream) -> None:
+        """The reader took an item out."""
+        self.session.consumed(stream)
+        if self.session.has_output:
+            self.flush_soon()
+
+    def stream_dropped(self, stream: IncomingStream) -> None:
+        """The reader wants no more."""
+        self._inboxes.pop(stream.id, None)
+        if self.session.state is not SessionState.CLOSED:
+            self.session.cancel_stream(stream.id)
+            self.flush_soon()
+
+    def send_item(self, stream: OutgoingStream, item: bytes) -> None:
+        """Send an item, for which there is credit."""
+        if self.session.state is not SessionState.CLOSED:
+            self.session.send_item(stream, item)
+            self.flush_soon()
+
+    # --- what arrives -------------------------------------------------------------------------------------------
+
+    def frame_received(self, frame: bytes) -> None:
+        """One whole frame has come."""
+        self._receiving = True
+        try:
+            for event in self.session.receive(frame):
+                if type(event) is IncomingCall:
+                    self.handlers.start(event)
+                elif type(event) is ResultReceived:
+                    self._on_result(event)
+                else:
+                    self._on_event(event)
+        finally:
+            self._receiving = False
+        self._flush()
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case ErrorReceived():
+                self._on_error(event)
+            case ItemsReceived():
+                if (inbox := self._inboxes.get(event.stream)) is not None:
+                    inbox.put(event.items)
+            case StreamEnded():
+                if (inbox := self._inboxes.pop(event.stream, None)) is not None:
+                    told = event.error
+                    inbox.end(None if told is None else from_wire(told.code, told.message, told.data))
+            case CreditReceived():
+                if (outbox := self._outboxes.get(event.stream)) is not None:
+                    outbox.granted()
+            case StreamCancelled():
+                if (outbox := self._outboxes.get(event.stream)) is not None:
+                    outbox.granted()
+                    if outbox.task is not None:
+                        outbox.task.cancel()
+            case CancelReceived():
+                self.handlers.cancel(event.call)
+            case NotificationReceived():
+                self.handlers.notified(event)
+            case ProgressReceived():
+                self._on_progress(event)
+            case Violation():
+                self.logger.warning(
+                    "%s: %s: %s", self.connection.remote, event.error.type, printable(event.error.message)
+                )
+
+    def _on_result(self, event: ResultReceived) -> None:
+        pending = self._settle(event.id)
+        if pending is None:
+            return
+        if not pending.streams:
+            if not pending.future.done():
+                pending.future.set_result(event.result)
+            return
+        try:
+            name = self.session.codec.read(event.result, StreamParams).stream
+            inbox = self.read_stream(name, pending.window)
+        except (msgspec.MsgspecError, RecursionError):
+            self._fail(pending, RemoteProtocolError("the answer is no stream: use call() for this method"))
+        except RpcError as exc:
+            self._fail(pending, exc)
+        else:
+            if pending.future.done():
+                inbox.drop()
+            else:
+                pending.future.set_result(inbox)
+
+    def _on_error(self, event: ErrorReceived) -> None:
+        pending = self._settle(event.id)
+        if pending is not None:
+            error = WireError(event.code, event.message, event.data)
+            self._fail(pending, error)
+
+    def _fail(self, pending: Pending, error: BaseException) -> None:
+        if not pending.future.done():
+            pending.future.set_exception(error)
+
+    def _settle(self, call_id: int) -> Pending | None:
+        self._deadlines.clear(call_id)
+        pending = self._pending.pop(call_id, None)
+        if pending is not None and pending.uploads:
+            self._end_uploads(pending)
+        return pending
+
+    def _on_progress(self, event: ProgressReceived) -> None:
+        pending = self._pending.get(event.id)
+        if pending is not None and pending.progress is not None and not pending.abandoned:
+            try:
+                pending.progress(event.done, event.total, event.message)
+            except Exception:
+                self.logger.exception("the progress hook of call %s failed", event.id)
+
+    # --- the end ------------------------------------------------------------------------------------------------
+
+    def writing_paused(self) -> None:
+        """The other side does not take what was sent."""
+        self._writable.clear()
+
+    def writing_resumed(self) -> None:
+        """It does again."""
+        self._writable.set()
+
+    def link_lost(self, reason: str) -> None:
+        """The connection has ended."""
+        unsent, _ = self.session.lost()
+        self._deadlines.stop()
+        pending, self._pending = self._pending, {}
+        never_left = set(unsent)
+        for call_id, call in pending.items():
+            self._end_uploads(call)
+            if call_id in never_left:
+                self._fail(call, NotSent("the connection ended before the call was sent"))
+            else:
+                self._fail(call, ConnectionLost(f"the connection ended before the answer came ({reason})"))
+            if call.abandoned and call.future.done() and not call.future.cancelled():
+                call.future.exception()  # Nobody will: without this asyncio would log it as never retrieved.
+        inboxes, self._inboxes = self._inboxes, {}
+        for inbox in inboxes.values():
+            inbox.end(lost())
+        for outbox in list(self._outboxes.values()):
+            if outbox.task is not None:
+                outbox.task.cancel()
+        self._writable.set()
+        self.handlers.connection_lost()
+        self.connection.close()
+        if not self.closed.done():
+            self.closed.set_result(reason)
+
+    async def drain(self, grace_s: float) -> None:
+        """Refuse new calls, and give those that run some time to end; what remains is cancelled.
+
+        Parameters:
+            grace_s: how much time, in seconds.
+        """
+        if self.session.state is SessionState.CLOSED:
+            return
+        self.session.move(SessionStep.DRAIN)
+        await self.handlers.finish(grace_s)
+        self._flush()
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection has ended and every handler of it, too."""
+        await asyncio.shield(self.closed)
+        await self.handlers.finish(0.0)
+
+
+class WireError(Exception):
+    """An error as it came, before a contract has told which class it is."""
+
+    def __init__(self, code: int, message: str, data: object) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.data = data
+
+
+def printable(text: str, limit: int = 300) -> str:
+    """Text of the other side for a log: one line, no control characters."""
+    return text[:limit].encode("unicode_escape").decode("ascii")

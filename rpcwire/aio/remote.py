@@ -1,0 +1,60 @@
+"""The other side of a connection as something to call, for handlers and for clients that need no types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rpcwire.dynamic import dump_plain, load_plain
+from rpcwire.errors import DeadlineExceeded, NotSent, from_wire
+from rpcwire.limits import DEFAULT_DEADLINE_S
+from rpcwire.messages import CallContext
+
+from .peer import WireError
+
+if TYPE_CHECKING:
+    from .peer import Peer
+
+
+class RemoteCaller:
+    """Calls what the other side offers. It is bound to its peer once that exists."""
+
+    __slots__ = ("_peer",)
+
+    def __init__(self) -> None:
+        self._peer: Peer | None = None
+
+    def bind(self, peer: Peer) -> None:
+        """Say over which connection to call."""
+        self._peer = peer
+
+    def _bound(self) -> Peer:
+        if self._peer is None:
+            raise NotSent("the connection is not there yet")
+        return self._peer
+
+    async def call(
+        self, method: str, params: Mapping[str, Any] | None = None, *, timeout_s: float | None = None
+    ) -> Any:
+        """Call a method that the other side offers; see :class:`rpcwire.context.Caller`."""
+        peer = self._bound()
+        codec = peer.session.codec
+        seconds = DEFAULT_DEADLINE_S if timeout_s is None else timeout_s
+        if seconds <= 0:
+            raise DeadlineExceeded("timeout_s: no time is left for this call", executed="no")
+        call_id, pending = peer.begin(
+            method,
+            None if params is None else dump_plain(params, codec),
+            ctx=CallContext(ttl_ms=round(seconds * 1000)),
+            timeout_s=seconds,
+        )
+        try:
+            raw = await peer.outcome(call_id, pending)
+        except WireError as exc:
+            raise from_wire(exc.code, exc.message, exc.data) from None
+        return load_plain(raw, codec)
+
+    async def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
+        """Send a notification; see :class:`rpcwire.context.Caller`."""
+        peer = self._bound()
+        peer.notify(method, None if params is None else dump_plain(params, peer.session.codec))

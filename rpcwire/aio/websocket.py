@@ -1,0 +1,266 @@
+"""A WebSocket connection as an :class:`asyncio.Protocol`: websockets' Sans-I/O layer below, a peer above. Server and
+client differ in the handshake only, which their subclasses do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from websockets.frames import DATA_OPCODES, Frame, Opcode
+from websockets.protocol import OPEN, Event, Protocol
+
+from rpcwire.assembly import Assembler, StreamBroken
+
+from .link import FrameReceiver
+
+QUIET = logging.getLogger("rpcwire.websocket")
+"""Where websockets' own layer logs; what matters for an operator is logged above it."""
+QUIET.setLevel(logging.WARNING)
+
+CLOSE_TIMEOUT_S = 5.0
+"""How long the other side may take to answer a close frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLimits:
+    """How a link guards itself.
+
+    Attributes:
+        ping_interval_s: silence after which a ping is sent, in seconds; 0 for never.
+        ping_timeout_s: how long its pong may take, in seconds.
+        high_water_bytes: output waiting for the other side above which this side holds back.
+        outgoing_bytes: output waiting above which the connection is given up.
+        stall_s: how long the other side may take nothing at all, in seconds.
+    """
+
+    ping_interval_s: float = 20.0
+    ping_timeout_s: float = 20.0
+    high_water_bytes: int = 1024 * 1024
+    outgoing_bytes: int = 64 * 1024 * 1024
+    stall_s: float = 10.0
+
+
+class WebSocketLink(asyncio.Protocol):
+    """The common part of both ends.
+
+    Parameters:
+        ws: websockets' state of this connection.
+        limits: how the link guards itself.
+        holds_reading: whether to read nothing while the other side takes nothing, so that it cannot ask for more
+            than it takes. One side at most may do so, or both would wait for ever.
+    """
+
+    def __init__(self, ws: Protocol, limits: LinkLimits, *, holds_reading: bool) -> None:
+        self.ws = ws
+        self.limits = limits
+        self.loop = asyncio.get_running_loop()
+        self.receiver: FrameReceiver | None = None
+        self.transport: asyncio.Transport | None = None
+        self._holds_reading = holds_reading
+        self._assembler = Assembler(binary=False)
+        self._binary = False
+        self._lost = False
+        self._reason = ""
+        self._heard_at = self.loop.time()
+        self._pinged_at: float | None = None
+        self._keepalive: asyncio.TimerHandle | None = None
+        self._stall: asyncio.TimerHandle | None = None
+        self._close_timer: asyncio.TimerHandle | None = None
+
+    # --- asyncio's side -----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is connected."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=self.limits.high_water_bytes)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        self._heard_at = self.loop.time()
+        self.ws.receive_data(data)
+        self._after_receiving()
+
+    def eof_received(self) -> bool:
+        """The other side will send no more."""
+        self.ws.receive_eof()
+        self._after_receiving()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed."""
+        for timer in (self._keepalive, self._stall, self._close_timer):
+            if timer is not None:
+                timer.cancel()
+        if self._lost:
+            return
+        self._lost = True
+        if not self._reason:
+            received = self.ws.close_rcvd or self.ws.close_sent
+            if received is not None:
+                self._reason = f"{int(received.code)} {received.reason}".strip()
+            else:
+                self._reason = f"connection lost: {exc}" if exc is not None else "connection lost"
+        if self.receiver is not None:
+            self.receiver.link_lost(self._reason)
+        self.ended()
+
+    def pause_writing(self) -> None:
+        """More output waits than the other side takes."""
+        assert self.transport is not None
+        if self._holds_reading:
+            self.transport.pause_reading()
+        if self._stall is None:
+            self._stall = self.loop.call_later(self.limits.stall_s, self._stalled)
+        if self.receiver is not None:
+            self.receiver.writing_paused()
+
+    def resume_writing(self) -> None:
+        """The output has drained."""
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+        if self.transport is not None and self._holds_reading and not self.transport.is_closing():
+            self.transport.resume_reading()
+        if self.receiver is not None:
+            self.receiver.writing_resumed()
+
+    # --- the peer's side ----------------------------------------------------------------------------------------
+
+    def attach(self, receiver: FrameReceiver, *, binary: bool) -> None:
+        """The handshake is over: from now on frames go to ``receiver``."""
+        self.receiver = receiver
+        self._binary = binary
+        self._assembler = Assembler(binary=binary)
+        if self.limits.ping_interval_s > 0:
+            self._keepalive = self.loop.call_later(self.limits.ping_interval_s, self._check_alive)
+
+    def send(self, frames: Sequence[bytes]) -> None:
+        """Send frames in order."""
+        if self.ws.state is not OPEN:
+            return
+        send = self.ws.send_binary if self._binary else self.ws.send_text
+        for frame in frames:
+            send(frame)
+        self._write()
+
+    def close(self, code: int, reason: str) -> None:
+        """Close in an orderly way."""
+        if self.ws.state is OPEN:
+            self.ws.send_close(code, reason[:120])
+            self._write()
+            self._expect_close()
+        elif self.transport is not None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def fail(self, code: int, reason: str) -> None:
+        """The stream is broken: close it with this code, and read nothing more."""
+        if self.ws.state is OPEN:
+            self._reason = f"{code} {reason}"
+            self.ws.fail(code, reason[:120])
+            self._write()
+            self._expect_close()
+
+    # --- for the subclasses -------------------------------------------------------------------------------------
+
+    def handshake(self, event: Event) -> None:
+        """The other side's part of the handshake has come. Overridden by each end."""
+        raise NotImplementedError
+
+    def handshake_failed(self, exc: Exception) -> None:
+        """What came is no handshake. Overridden by each end."""
+        raise NotImplementedError
+
+    def ended(self) -> None:
+        """The connection is gone. Overridden where an end has something to free."""
+
+    def _after_receiving(self) -> None:
+        for event in self.ws.events_received():
+            if isinstance(event, Frame):
+                if event.opcode in DATA_OPCODES:
+                    self._data_frame(event)
+                elif event.opcode is Opcode.PONG:
+                    self._pinged_at = None
+            else:
+                self.handshake(event)
+        if self.receiver is None and self.ws.handshake_exc is not None and not self._reason:
+            self._reason = "handshake failed"
+            self.handshake_failed(self.ws.handshake_exc)
+        self._write()
+        if self.ws.close_expected():
+            self._expect_close()
+
+    def _data_frame(self, frame: Frame) -> None:
+        if self.receiver is None or self.ws.close_sent is not None:
+            return
+        try:
+            message = self._assembler.feed(frame)
+        except StreamBroken as exc:
+            self.fail(exc.code, exc.reason)
+            return
+        if message is not None:
+            self.receiver.frame_received(message)
+
+    def _write(self) -> None:
+        transport = self.transport
+        if transport is None:
+            return
+        chunks = self.ws.data_to_send()
+        if not chunks or transport.is_closing():
+            return
+        if len(chunks) == 1 and chunks[0]:
+            transport.write(chunks[0])
+        else:
+            data = b"".join(chunks)
+            if data:
+                transport.write(data)
+            if not chunks[-1]:  # websockets says end-of-file by an empty chunk.
+                self._end_of_output(transport)
+        if transport.get_write_buffer_size() > self.limits.outgoing_bytes:
+            self._reason = f"the other side does not read: {transport.get_write_buffer_size()} bytes wait"
+            transport.abort()
+
+    def _end_of_output(self, transport: asyncio.Transport) -> None:
+        if transport.can_write_eof():
+            transport.write_eof()
+        self._expect_close()
+
+    def _expect_close(self) -> None:
+        if self._close_timer is None:
+            self._close_timer = self.loop.call_later(CLOSE_TIMEOUT_S, self.abort)
+
+    def _stalled(self) -> None:
+        self._reason = f"the other side took nothing for {self.limits.stall_s:g} s"
+        self.abort()
+
+    def _check_alive(self) -> None:
+        """Ping after a silence; give up when the pong stays out."""
+        now = self.loop.time()
+        limits = self.limits
+        if self._pinged_at is not None and self._heard_at < self._pinged_at:
+            if now - self._pinged_at >= limits.ping_timeout_s:
+                self.fail(1011, f"no answer to a ping within {limits.ping_timeout_s:g} s")
+                self.abort()
+                return
+            wait = self._pinged_at + limits.ping_timeout_s - now
+        elif now - self._heard_at >= limits.ping_interval_s:
+            self._pinged_at = now
+            if self.ws.state is OPEN:
+                self.ws.send_ping(b"")
+                self._write()
+            wait = limits.ping_timeout_s
+        else:
+            self._pinged_at = None
+            wait = self._heard_at + limits.ping_interval_s - now
+        self._keepalive = self.loop.call_later(max(wait, 0.01), self._check_alive)

@@ -1,0 +1,52 @@
+"""Bodies without a contract: standard Python values out, plain data in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
+
+from .codec import Codec
+from .contracts import pack, unpack
+from .errors import InvalidParams, RemoteProtocolError
+
+
+def dump_plain(value: Any, codec: Codec) -> bytes:
+    """Encode standard Python values (also dates, Decimals, models, sets, bytes) as a contract would.
+
+    Raises:
+        InvalidParams: something in it cannot be sent.
+    """
+    try:
+        if codec.binary:
+            return pack(_models_to_plain(value))
+        return to_json(value, bytes_mode="base64", inf_nan_mode="strings", by_alias=True)
+    except (PydanticSerializationError, TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
+        raise InvalidParams(f"the parameters cannot be sent: {exc}") from exc
+
+
+def load_plain(raw: Raw | bytes, codec: Codec) -> Any:
+    """Decode a body as plain data.
+
+    Raises:
+        RemoteProtocolError: it is malformed.
+    """
+    try:
+        return unpack(raw) if codec.binary else json.loads(bytes(raw))
+    except (ValueError, RecursionError) as exc:
+        raise RemoteProtocolError(f"the answer is malformed: {exc}", executed="yes") from exc
+
+
+def _models_to_plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _models_to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_models_to_plain(item) for item in value]
+    if hasattr(value, "__pydantic_serializer__"):
+        return _models_to_plain(value.__pydantic_serializer__.to_python(value, by_alias=True))
+    if hasattr(value, "__dataclass_fields__"):
+        return to_jsonable_python(value, bytes_mode="base64", inf_nan_mode="strings")
+    return value

@@ -1,0 +1,77 @@
+"""Rows as a table for people: text for a terminal, HTML for a notebook."""
+
+from __future__ import annotations
+
+import html
+import unicodedata
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+SHOWN_ROWS = 60
+"""Rows that are shown; the rest is counted."""
+
+SHOWN_CHARACTERS = 60
+"""Characters of one cell that are shown."""
+
+
+def cell_text(cell: Any, limit: int = SHOWN_CHARACTERS) -> str:
+    """A cell in one line, without control characters."""
+    if cell is None:
+        return "NULL"
+    if isinstance(cell, bytes):
+        text = f"0x{cell[: limit // 2].hex()}" + ("…" if len(cell) > limit // 2 else "")
+    else:
+        text = str(cell)
+    text = "".join(c if c.isprintable() else "␤" if c == "\n" else "�" for c in text[: limit + 1])
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _width(text: str) -> int:
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _is_number(cell: Any) -> bool:
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
+
+
+def _shown(rows: Iterable[Sequence[Any]], names: Sequence[str]) -> tuple[list[list[str]], list[bool], int]:
+    sized = rows if isinstance(rows, Sequence) else list(rows)
+    first = list(islice(sized, SHOWN_ROWS))
+    width = len(names) or (len(first[0]) if first else 0)
+    right = [
+        any(r[i] is not None for r in first) and all(r[i] is None or _is_number(r[i]) for r in first)
+        for i in range(width)
+    ]
+    return [[cell_text(cell) for cell in row] for row in first], right, len(sized) - len(first)
+
+
+def text_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table of text: numbers to the right, long cells shortened, at most :data:`SHOWN_ROWS` rows."""
+    cells, right, more = _shown(rows, names)
+    heads = [cell_text(name) for name in names] or [""] * (len(cells[0]) if cells else 0)
+    widths = [max([_width(head), *(_width(row[i]) for row in cells)]) for i, head in enumerate(heads)]
+
+    def line(texts: Sequence[str]) -> str:
+        padded = [
+            " " * (widths[i] - _width(text)) + text if right[i] else text + " " * (widths[i] - _width(text))
+            for i, text in enumerate(texts)
+        ]
+        return " │ ".join(padded).rstrip()
+
+    out = [line(heads), "─┼─".join("─" * width for width in widths), *map(line, cells)]
+    total = len(cells) + more
+    out.append(f"({total} row{'' if total == 1 else 's'}" + (f", {more} not shown)" if more else ")"))
+    return "\n".join(out)
+
+
+def html_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table for a notebook; every cell is escaped."""
+    cells, right, more = _shown(rows, names)
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+    style = ['<td style="text-align:right">' if to_right else "<td>" for to_right in right]
+    body = "".join(
+        "<tr>" + "".join(f"{style[i]}{html.escape(text)}</td>" for i, text in enumerate(row)) + "</tr>" for row in cells
+    )
+    note = f"<p>{more} more rows not shown</p>" if more else ""
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"

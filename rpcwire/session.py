@@ -1,0 +1,600 @@
+"""The protocol, without I/O: frames in, events out; calls in, frames out. Both ends use this same class.
+
+A session pairs answers with calls, gathers batches, keeps count of credit, and says what the other side did
+(:mod:`rpcwire.events`). It knows neither sockets nor event loops nor clocks: a driver feeds it what arrived
+(:meth:`Session.receive`) and sends what it has to say (:meth:`Session.frames`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from .codec import Codec, Malformed
+from .errors import (
+    Busy,
+    InvalidParams,
+    InvalidRequest,
+    LocalProtocolError,
+    ProtocolError,
+    RemoteProtocolError,
+    RpcError,
+    TooLarge,
+    Unavailable,
+)
+from .events import (
+    Batch,
+    CancelReceived,
+    CreditReceived,
+    ErrorReceived,
+    Event,
+    IncomingCall,
+    ItemsReceived,
+    NotificationReceived,
+    ProgressReceived,
+    ResultReceived,
+    StreamCancelled,
+    StreamEnded,
+    Violation,
+)
+from .limits import COALESCE_BYTES, SessionLimits
+from .messages import (
+    CallContext,
+    CancelParams,
+    CreditParams,
+    EndParams,
+    Envelope,
+    ErrorObject,
+    Failure,
+    ItemParams,
+    MessageId,
+    Notification,
+    ProgressParams,
+    Request,
+    StreamParams,
+    Success,
+)
+from .states import SessionState, SessionStep, next_session
+from .streams import IncomingStream, OutgoingStream
+
+CONTROL = frozenset({
+    "rpc.cancel", "rpc.progress", "rpc.stream.item", "rpc.stream.end", "rpc.stream.credit", "rpc.stream.cancel",
+})  # fmt: skip
+"""The reserved methods that the session itself answers for."""
+
+
+class Session:
+    """One side of a connection.
+
+    Parameters:
+        codec: the form of the wire.
+        limits: what is accepted from the other side, and the largest message sent to it.
+        stream_prefix: begins the ids of the streams that this side produces.
+        state: READY where the connection itself proves who is there.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        *,
+        limits: SessionLimits | None = None,
+        stream_prefix: str = "s",
+        state: SessionState = SessionState.READY,
+    ) -> None:
+        self.codec = codec
+        self.limits = limits or SessionLimits()
+        self.state = state
+        self._prefix = stream_prefix
+        self._last_id = 0
+        self._last_stream = 0
+        self._outbox: list[bytes] = []
+        self._unsent: list[int] = []
+        self._incoming: dict[MessageId, IncomingCall] = {}
+        self._outgoing: set[int] = set()
+        self._produced: dict[str, OutgoingStream] = {}
+        self._read: dict[str, IncomingStream] = {}
+        self._with_items: dict[str, OutgoingStream] = {}
+
+    # --- what the driver asks -----------------------------------------------------------------------------------
+
+    @property
+    def calls_running(self) -> int:
+        """Calls of the other side that have no answer yet."""
+        return len(self._incoming)
+
+    @property
+    def streams_open(self) -> int:
+        """Streams in either direction that have not ended."""
+        return len(self._produced) + len(self._read)
+
+    @property
+    def has_output(self) -> bool:
+        """Whether :meth:`frames` has anything to give."""
+        return bool(self._outbox or self._with_items)
+
+    def move(self, step: SessionStep) -> None:
+        """Go through one step of the life of a session (:mod:`rpcwire.states`).
+
+        Raises:
+            LocalProtocolError: the table does not allow it now.
+        """
+        self.state = next_session(self.state, step)
+
+    def frames(self) -> list[bytes]:
+        """Everything there is to send, oldest first, as whole frames. Afterwards it counts as sent."""
+        for stream in self._with_items.values():
+            self._flush_items(stream)
+        self._with_items.clear()
+        messages, self._outbox = self._outbox, []
+        self._unsent.clear()
+        if len(messages) == 1 or not self.codec.coalesces:
+            return messages
+        frames: list[bytes] = []
+        start = size = 0
+        for index, message in enumerate(messages):
+            if size and size + len(message) > COALESCE_BYTES:
+                frames.append(self.codec.join(messages[start:index]))
+                start, size = index, 0
+            size += len(message)
+        if start < len(messages):
+            frames.append(self.codec.join(messages[start:]))
+        return frames
+
+    def lost(self) -> tuple[list[int], list[int]]:
+        """The connection is gone.
+
+        Returns:
+            The ids of our calls that never left, and of those that did but have no answer.
+        """
+        self.move(SessionStep.CLOSE)
+        unsent = [call for call in self._unsent if call in self._outgoing]
+        sent = sorted(self._outgoing.difference(unsent))
+        for held in (self._outgoing, self._incoming, self._produced, self._read, self._with_items, self._outbox):
+            held.clear()
+        return unsent, sent
+
+    # --- our calls ----------------------------------------------------------------------------------------------
+
+    def call(self, method: str, params: bytes | None = None, ctx: CallContext | None = None) -> int:
+        """Call a method of the other side.
+
+        Parameters:
+            method: its full name.
+            params: encoded by this session's codec.
+            ctx: what goes with it; not sent in the plain form, which has no place for it.
+
+        Returns:
+            The call's id, which comes back in its events.
+
+        Raises:
+            LocalProtocolError: the session is closed.
+            TooLarge: the message is beyond the limit; nothing was sent.
+        """
+        data, call_id = self._request(method, params, ctx)
+        self._outbox.append(data)
+        return self._track(call_id)
+
+    def batch(self, calls: list[tuple[str, bytes | None, bool]], ctx: CallContext | None = None) -> list[int | None]:
+        """Send several calls and notifications as one frame: in the plain form as a JSON-RPC batch (section 6).
+
+        Parameters:
+            calls: method, parameters, and whether it is a call (else a notification).
+            ctx: goes with each call.
+
+        Returns:
+            For each entry the call's id, or ``None`` for a notification.
+        """
+        if not calls:
+            raise LocalProtocolError("an empty batch: add at least one call")
+        encoded: list[bytes] = []
+        ids: list[int | None] = []
+        for method, params, wants_answer in calls:
+            if wants_answer:
+                data, call_id = self._request(method, params, ctx)
+                ids.append(self._track(call_id))
+            else:
+                data = self._checked(self.codec.encode(Notification(method, UNSET if params is None else Raw(params))))
+                ids.append(None)
+            encoded.append(data)
+        if self.codec.batches:
+            self._outbox.append(self.codec.join(encoded) if len(encoded) > 1 else b"[" + encoded[0] + b"]")
+        else:
+            self._outbox += encoded
+        return ids
+
+    def _request(self, method: str, params: bytes | None, ctx: CallContext | None) -> tuple[bytes, int]:
+        if self.state is SessionState.CLOSED:
+            raise LocalProtocolError("the session is closed")
+        call_id = self._last_id + 1
+        message = Request(
+            method,
+            call_id,
+            UNSET if params is None else Raw(params),
+            UNSET if ctx is None or self.codec.batches else ctx,
+        )
+        data = self._checked(self.codec.encode(message))
+        self._last_id = call_id
+        return data, call_id
+
+    def _track(self, call_id: int) -> int:
+        self._outgoing.add(call_id)
+        self._unsent.append(call_id)
+        return call_id
+
+    def _checked(self, data: bytes) -> bytes:
+        if len(data) > self.limits.message_bytes:
+            raise TooLarge(
+                f"the message has {len(data)} bytes, and the limit is {self.limits.message_bytes}: "
+                "send less at once, or use a stream",
+                executed="no",
+            )
+        return data
+
+    def notify(self, method: str, params: bytes | None = None) -> None:
+        """Send a notification.
+
+        Raises:
+            LocalProtocolError: the session is closed.
+            TooLarge: the message is beyond the limit; nothing was sent.
+        """
+        if self.state is SessionState.CLOSED:
+            raise LocalProtocolError("the session is closed")
+        self._outbox.append(
+            self._checked(self.codec.encode(Notification(method, UNSET if params is None else Raw(params))))
+        )
+
+    def cancel(self, call_id: int) -> None:
+        """Ask the other side to end a call of ours. Its answer still comes."""
+        if call_id in self._outgoing:
+            self._control("rpc.cancel", CancelParams(call_id))
+
+    def forget(self, call_id: int) -> None:
+        """Nobody waits for this call any more: its answer will be dropped."""
+        self._outgoing.discard(call_id)
+
+    # --- answers to the other side ------------------------------------------------------------------------------
+
+    def reply(self, call: IncomingCall, result: bytes) -> None:
+        """Answer a call with its encoded result. An answer beyond the size limit becomes a TooLarge error."""
+        data = self.codec.encode(Success(call.id, Raw(result)))
+        if len(data) > self.limits.message_bytes:
+            text = f"the answer has {len(data)} bytes, and the limit is {self.limits.message_bytes}: ask for less, "
+            self.reply_error(call, TooLarge(text + "or use a method that streams", executed="yes"))
+            return
+        self._answer(call, data)
+
+    def reply_stream(self, call: IncomingCall) -> OutgoingStream | None:
+        """Answer a call with a new stream.
+
+        Returns:
+            The stream; ``None`` where too many are open, and the call was answered with Busy.
+        """
+        if len(self._produced) >= self.limits.streams:
+            self.reply_error(call, Busy(f"{self.limits.streams} streams are open on this connection: close some"))
+            return None
+        stream = self.open_stream()
+        self._answer(call, self.codec.encode(Success(call.id, Raw(self.codec.encode(StreamParams(stream.id))))))
+        return stream
+
+    def reply_error(self, call: IncomingCall, error: RpcError) -> None:
+        """Answer a call with an error."""
+        self._answer(call, self.codec.encode(Failure(call.id, error.to_wire())))
+
+    def progress(self, call: IncomingCall, done: float, total: float | None, message: str | None) -> None:
+        """Tell the caller how far its call has come."""
+        if call.id in self._incoming:
+            self._control("rpc.progress", ProgressParams(call.id, done, total, message))
+
+    def _answer(self, call: IncomingCall, data: bytes) -> None:
+        if self._incoming.pop(call.id, None) is None:
+            if self.state is SessionState.CLOSED:
+                return  # The connection went before the answer was there.
+            raise LocalProtocolError(f"the call {call.id!r} has its answer already")
+        self._emit(data, call.batch)
+
+    def _emit(self, data: bytes, batch: Batch | None) -> None:
+        if batch is None:
+            self._outbox.append(data)
+            return
+        batch.replies.append(data)
+        batch.waiting -= 1
+        if batch.waiting == 0:
+            self._outbox.append(b"[" + b",".join(batch.replies) + b"]")
+
+    def _control(self, method: str, params: msgspec.Struct) -> None:
+        self._outbox.append(self.codec.encode(Notification(method, params)))
+
+    # --- streams that we produce --------------------------------------------------------------------------------
+
+    def open_stream(self) -> OutgoingStream:
+        """A new stream from this side. Its id must reach the reader in a result or a parameter.
+
+        Raises:
+            Busy: too many are open.
+        """
+        if len(self._produced) >= self.limits.streams:
+            raise Busy(f"{self.limits.streams} streams are open on this connection: close some")
+        self._last_stream += 1
+        stream = OutgoingStream(f"{self._prefix}{self._last_stream}")
+        self._produced[stream.id] = stream
+        return stream
+
+    def send_item(self, stream: OutgoingStream, item: bytes) -> None:
+        """Send one encoded item.
+
+        Raises:
+            LocalProtocolError: the reader has granted no credit, or the stream is not open.
+            TooLarge: the item is beyond the size limit.
+        """
+        self._checked(item)
+        stream.take_credit()
+        size = len(item)
+        if stream.pending_bytes + size > COALESCE_BYTES and stream.pending:
+            self._flush_items(stream)
+        stream.pending.append(item)
+        stream.pending_bytes += size
+        self._with_items[stream.id] = stream
+
+    def end_stream(self, stream: OutgoingStream, error: RpcError | None = None) -> None:
+        """End a stream, with an error or without. Items already sent arrive first."""
+        if self._produced.pop(stream.id, None) is None:
+            return
+        self._flush_items(stream)
+        self._with_items.pop(stream.id, None)
+        stream.end()
+        told = None
+        if error is not None:
+            wire = error.to_wire()
+            told = ErrorObject(wire["code"], wire["message"], wire["data"])
+        self._control("rpc.stream.end", EndParams(stream.id, told))
+
+    def _flush_items(self, stream: OutgoingStream) -> None:
+        if stream.pending:
+            self._control("rpc.stream.item", ItemParams(stream.id, [Raw(item) for item in stream.pending]))
+            stream.pending.clear()
+            stream.pending_bytes = 0
+
+    # --- streams that we read -----------------------------------------------------------------------------------
+
+    def accept_stream(self, stream_id: str, window: int | None = None) -> IncomingStream:
+        """Begin to read a stream that the other side has named in a result or a parameter.
+
+        Parameters:
+            stream_id: its id.
+            window: items to let it send ahead.
+
+        Raises:
+            Busy: too many are open.
+            RemoteProtocolError: the id is in use.
+        """
+        if len(self._read) >= self.limits.streams:
+            raise Busy(f"{self.limits.streams} streams are open on this connection: close some")
+        if stream_id in self._read:
+            raise RemoteProtocolError(f"the stream {stream_id!r} is open already")
+        stream = IncomingStream(stream_id, window or self.limits.stream_window)
+        self._read[stream_id] = stream
+        if grant := stream.first_grant():
+            self._control("rpc.stream.credit", CreditParams(stream_id, grant))
+        return stream
+
+    def consumed(self, stream: IncomingStream, items: int = 1) -> None:
+        """The reader has taken items out: grant as many anew, by halves of the window."""
+        if grant := stream.consumed(items):
+            self._control("rpc.stream.credit", CreditParams(stream.id, grant))
+
+    def cancel_stream(self, stream_id: str) -> None:
+        """The reader wants no more. Items still on their way are dropped; the end still comes."""
+        stream = self._read.get(stream_id)
+        if stream is not None and not stream.cancelled:
+            stream.cancel()
+            self._control("rpc.stream.cancel", StreamParams(stream_id))
+
+    # --- what arrives -------------------------------------------------------------------------------------------
+
+    def receive(self, frame: bytes) -> list[Event]:
+        """Take in one frame.
+
+        Returns:
+            What the other side did, in order. Whatever was malformed is answered as the protocol says, and
+            reported as a :class:`~rpcwire.events.Violation`; this method raises nothing.
+        """
+        events: list[Event] = []
+        decoded = self.codec.decode(frame)
+        batch = None
+        if decoded.batch:
+            batch = Batch(0, [])
+            batch.waiting = 1 + sum(self._is_answered(message) for message in decoded.messages)
+        for message in decoded.messages:
+            if type(message) is Envelope:
+                self._take(message, batch, events)
+            else:
+                assert isinstance(message, Malformed)
+                self._refuse(message.id, message.error, batch, events)
+        if batch is not None:
+            # The place kept during the loop: a batch whose calls are all answered at once still goes as one.
+            batch.waiting -= 1
+            if batch.waiting == 0 and batch.replies:
+                self._outbox.append(b"[" + b",".join(batch.replies) + b"]")
+        return events
+
+    def _is_answered(self, message: Envelope | Malformed) -> bool:
+        if isinstance(message, Malformed):
+            return True
+        if message.method is not UNSET:
+            return message.id is not UNSET or (
+                message.params is not UNSET and not self.codec.structured(message.params)
+            )
+        return message.result is UNSET and message.error is UNSET
+
+    def _refuse(self, message_id: MessageId, error: RpcError, batch: Batch | None, events: list[Event]) -> None:
+        self._emit(self.codec.encode(Failure(message_id, error.to_wire())), batch)
+        events.append(Violation(error))
+
+    def _take(self, message: Envelope, batch: Batch | None, events: list[Event]) -> None:
+        method = message.method
+        if method is UNSET:
+            self._take_answer(message, batch, events)
+            return
+        params = message.params
+        if params is UNSET:
+            body = None
+        elif self.codec.structured(params):
+            body = params
+        else:
+            text = "params: neither an array nor an object (JSON-RPC 2.0, section 4.2)"
+            wrong = InvalidRequest(text, errors=[{"loc": ["params"], "msg": "must be an array or an object"}])
+            self._refuse(None if message.id is UNSET else message.id, wrong, batch, events)
+            return
+        if method in CONTROL:
+            self._take_control(message, body, batch, events)
+        elif message.id is UNSET:
+            events.append(NotificationReceived(method, body))
+        else:
+            call = IncomingCall(message.id, method, body, None if message.ctx is UNSET else message.ctx, batch)
+            refusal = self._refusal(call)
+            if refusal is None:
+                self._incoming[call.id] = call
+                events.append(call)
+            else:
+                self._refuse(call.id, refusal, batch, events)
+
+    def _refusal(self, call: IncomingCall) -> RpcError | None:
+        """Why a call is refused before anybody looks at its method."""
+        if call.id != call.id:
+            return InvalidRequest("id: NaN is no id", errors=[{"loc": ["id"], "msg": "must not be NaN"}])
+        if call.id in self._incoming:
+            return InvalidRequest(
+                f"id: {call.id!r} belongs to a call that is still running; use another",
+                errors=[{"loc": ["id"], "msg": "in use"}],
+            )
+        if len(self._incoming) >= self.limits.calls_in_flight:
+            return Busy(f"{self.limits.calls_in_flight} calls are in flight on this connection: wait for some to end")
+        if self.state is SessionState.DRAINING:
+            return Unavailable("the server is stopping: call again on a new connection")
+        return None
+
+    def _take_answer(self, message: Envelope, batch: Batch | None, events: list[Event]) -> None:
+        has_result, has_error = message.result is not UNSET, message.error is not UNSET
+        if not has_result and not has_error:
+            text = "not a JSON-RPC 2.0 message: it has neither method nor result nor error"
+            wrong = InvalidRequest(text, errors=[{"loc": ["method"], "msg": "missing"}])
+            self._refuse(None if message.id is UNSET else message.id, wrong, batch, events)
+            return
+        call_id = message.id
+        if isinstance(call_id, int) and call_id in self._outgoing and has_result != has_error:
+            if message.result is not UNSET:
+                self._outgoing.discard(call_id)
+                events.append(ResultReceived(call_id, message.result))
+                return
+            assert message.error is not UNSET
+            try:
+                error = self.codec.read(message.error, ErrorObject)
+            except (msgspec.MsgspecError, RecursionError) as exc:
+                # The call is over all the same; its caller must not wait for ever.
+                error = ErrorObject(-32603, f"the other side's error object is malformed: {exc}")
+            self._outgoing.discard(call_id)
+            events.append(ErrorReceived(call_id, error.code, error.message, error.data))
+            return
+        # Answers are never answered (that would go on for ever): only reported. One for a call that nobody waits for
+        # any more is no violation.
+        if not isinstance(call_id, int) or isinstance(call_id, bool) or not 0 < call_id <= self._last_id:
+            events.append(Violation(RemoteProtocolError(self._stray_answer(message))))
+
+    def _stray_answer(self, message: Envelope) -> str:
+        if message.error is not UNSET and message.id in (None, UNSET):
+            try:
+                error = self.codec.read(message.error, ErrorObject)
+            except (msgspec.MsgspecError, RecursionError):
+                return "an unreadable error that belongs to no call"
+            return f"the other side could not read a message of ours: {error.code} {error.message[:200]}"
+        return f"an answer to a call that was never made: id {str(message.id)[:64]}"
+
+    # --- reserved notifications ---------------------------------------------------------------------------------
+
+    def _take_control(self, message: Envelope, body: Raw | None, batch: Batch | None, events: list[Event]) -> None:
+        assert message.method is not UNSET
+        kind, handle = self._controls[message.method]
+        wrong: ProtocolError | InvalidParams | None = None
+        try:
+            params = self.codec.read(Raw(b"") if body is None else body, kind)
+        except (msgspec.MsgspecError, RecursionError) as exc:
+            wrong = InvalidParams(f"{message.method}: {str(exc).replace('`', '')}")
+        else:
+            wrong = handle(self, params, events)
+        if message.id is not UNSET:
+            # Reserved notifications may also be sent as calls, for callers that want to know they arrived.
+            if wrong is None:
+                self._emit(self.codec.encode(Success(message.id, self._null)), batch)
+            else:
+                self._refuse(message.id, wrong, batch, events)
+        elif wrong is not None:
+            events.append(Violation(wrong))
+
+    @property
+    def _null(self) -> Raw:
+        return Raw(b"\xc0" if self.codec.binary else b"null")
+
+    def _on_cancel(self, params: CancelParams, events: list[Event]) -> None:
+        call = self._incoming.get(params.id)
+        if call is not None:  # Otherwise the answer and the cancellation have crossed.
+            events.append(CancelReceived(call))
+
+    def _on_progress(self, params: ProgressParams, events: list[Event]) -> None:
+        if isinstance(params.id, int) and params.id in self._outgoing:
+            events.append(ProgressReceived(params.id, params.done, params.total, params.message))
+
+    def _on_items(self, params: ItemParams, events: list[Event]) -> RemoteProtocolError | None:
+        stream = self._read.get(params.stream)
+        if stream is None:
+            # Nobody here reads it, or a handler has not asked for it: tell its producer.
+            self._control("rpc.stream.cancel", StreamParams(params.stream))
+            return RemoteProtocolError(f"items for {params.stream[:32]!r}, a stream that is not open")
+        if stream.cancelled:
+            return None
+        if stream.arrived(len(params.items)):
+            events.append(ItemsReceived(params.stream, params.items))
+            return None
+        error = RemoteProtocolError(f"the stream {params.stream!r} sent more items than its reader had granted")
+        self.cancel_stream(params.stream)
+        wire = error.to_wire()
+        events.append(StreamEnded(params.stream, ErrorObject(wire["code"], wire["message"], wire["data"])))
+        return error
+
+    def _on_end(self, params: EndParams, events: list[Event]) -> RemoteProtocolError | None:
+        stream = self._read.pop(params.stream, None)
+        if stream is None:
+            return RemoteProtocolError(f"the end of {params.stream[:32]!r}, a stream that is not open")
+        cancelled = stream.cancelled
+        stream.end()
+        if not cancelled:
+            events.append(StreamEnded(params.stream, params.error))
+        return None
+
+    def _on_credit(self, params: CreditParams, events: list[Event]) -> InvalidParams | None:
+        if params.n <= 0:
+            return InvalidParams("rpc.stream.credit: n: must be at least 1")
+        stream = self._produced.get(params.stream)
+        if stream is not None:  # Otherwise the end and the credit have crossed.
+            stream.grant(params.n)
+            events.append(CreditReceived(params.stream))
+        return None
+
+    def _on_stream_cancel(self, params: StreamParams, events: list[Event]) -> None:
+        stream = self._produced.get(params.stream)
+        if stream is not None and not stream.cancelled:
+            stream.cancel()
+            self._with_items.pop(params.stream, None)
+            stream.pending.clear()
+            events.append(StreamCancelled(params.stream))
+
+    _controls: Mapping[str, tuple[type[msgspec.Struct], Callable[[Session, Any, list[Event]], Any]]] = {
+        "rpc.cancel": (CancelParams, _on_cancel),
+        "rpc.progress": (ProgressParams, _on_progress),
+        "rpc.stream.item": (ItemParams, _on_items),
+        "rpc.stream.end": (EndParams, _on_end),
+        "rpc.stream.credit": (CreditParams, _on_credit),
+        "rpc.stream.cancel": (StreamParams, _on_stream_cancel),
+    }
