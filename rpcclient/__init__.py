@@ -1,0 +1,10 @@
+"""Calls the services of another computer as if they were local functions: ``from rpcclient import Client``."""
+
+from rpcwire.context import Context
+from rpcwire.errors import RpcError
+from rpcwire.service import Service, method
+
+from .aio.client import AsyncClient
+from .aio.stream import AsyncStream
+
+__all__ = ["AsyncClient", "AsyncStream", "Context", "RpcError", "Service", "method"]

@@ -30,78 +30,90 @@ class _Section(BaseModel):
 class ListenConfig(_Section):
     """Where the server listens."""
 
-    host: str = Field("127.0.0.1", description="Address to bind. One that others can reach needs [tls].")
-    port: int = Field(8765, ge=0, le=65535, description="TCP port; 0 takes a free one.")
-    tcp: bool = Field(True, description="Whether to listen on TCP at all.")
+    host: str = Field(default="127.0.0.1", description="Address to bind. One that others can reach needs [tls].")
+    port: int = Field(default=8765, ge=0, le=65535, description="TCP port; 0 takes a free one.")
+    tcp: bool = Field(default=True, description="Whether to listen on TCP at all.")
     unix: str = Field(
-        "", description='Path of the Unix socket; "" for the user\'s default place, "none" for no Unix socket.'
+        default="", description='Path of the Unix socket; "" for the user\'s default place, "none" for no Unix socket.'
     )
     allowed_hosts: tuple[str, ...] = Field(
-        (), description="Names that clients may say in the Host header, besides the bound address and localhost."
+        default=(),
+        description="Names that clients may say in the Host header, besides the bound address and localhost.",
     )
     allowed_origins: tuple[str, ...] = Field(
-        (), description='Web pages that may connect, by origin ("https://console.example"), besides our own.'
+        default=(), description='Web pages that may connect, by origin ("https://console.example"), besides our own.'
     )
 
 
 class TlsConfig(_Section):
     """TLS for the TCP port: on where both files are named."""
 
-    certificate_file: str = Field("", description="PEM file with the certificate and its chain.")
-    key_file: str = Field("", description="PEM file with its private key.")
+    certificate_file: str = Field(default="", description="PEM file with the certificate and its chain.")
+    key_file: str = Field(default="", description="PEM file with its private key.")
 
 
 class AuthConfig(_Section):
     """Who may connect."""
 
-    token_file: str = Field(
-        "", description="File with the token, one line; generated, with mode 0600, where it is missing. "
+    token_file: str = Field(default="", description="File with the token, one line; generated, with mode 0600, where it is missing. "
         '"" for the user\'s default place.'
     )  # fmt: skip
-    timeout_s: float = Field(10.0, gt=0, description="Time to authenticate after connecting, in seconds.")
-    attempts: int = Field(5, ge=1, description="Wrong tokens on one connection before it is closed.")
-    unauthenticated_connections: int = Field(64, ge=1, description="Connections waiting to authenticate, in all.")
-    unauthenticated_per_address: int = Field(8, ge=1, description="Connections waiting to authenticate, per address.")
+    timeout_s: float = Field(default=10.0, gt=0, description="Time to authenticate after connecting, in seconds.")
+    attempts: int = Field(default=5, ge=1, description="Wrong tokens on one connection before it is closed.")
+    unauthenticated_connections: int = Field(
+        default=64, ge=1, description="Connections waiting to authenticate, in all."
+    )
+    unauthenticated_per_address: int = Field(
+        default=8, ge=1, description="Connections waiting to authenticate, per address."
+    )
     unauthenticated_message_bytes: int = Field(
-        65536, ge=1024, description="Largest message before authentication, in bytes."
+        default=65536, ge=1024, description="Largest message before authentication, in bytes."
     )
 
 
 class LimitsConfig(_Section):
     """What one connection, and all together, may ask for."""
 
-    connections: int = Field(4096, ge=1, description="Connections open at the same time.")
-    message_bytes: int = Field(16 * _MIB, ge=1024, description="Largest message, in either direction, in bytes.")
-    batch_items: int = Field(50, ge=1, description="Calls in one JSON-RPC batch.")
-    calls_in_flight: int = Field(1024, ge=1, description="Calls of one connection that run at the same time.")
-    streams: int = Field(256, ge=1, description="Streams open on one connection, in each direction.")
-    stream_window: int = Field(64, ge=1, description="Items that an uploading client may be ahead of its reader.")
-    outgoing_bytes: int = Field(
-        64 * _MIB, ge=65536, description="Output waiting for a client that does not read, above which it is dropped."
+    connections: int = Field(default=4096, ge=1, description="Connections open at the same time.")
+    message_bytes: int = Field(
+        default=16 * _MIB, ge=1024, description="Largest message, in either direction, in bytes."
     )
-    stall_s: float = Field(10.0, gt=0, description="Time a client may take nothing of its output, in seconds.")
-    threads: int = Field(32, ge=1, description="Threads for service methods that are plain functions.")
+    batch_items: int = Field(default=50, ge=1, description="Calls in one JSON-RPC batch.")
+    calls_in_flight: int = Field(default=1024, ge=1, description="Calls of one connection that run at the same time.")
+    streams: int = Field(default=256, ge=1, description="Streams open on one connection, in each direction.")
+    stream_window: int = Field(
+        default=64, ge=1, description="Items that an uploading client may be ahead of its reader."
+    )
+    outgoing_bytes: int = Field(
+        default=64 * _MIB,
+        ge=65536,
+        description="Output waiting for a client that does not read, above which it is dropped.",
+    )
+    stall_s: float = Field(default=10.0, gt=0, description="Time a client may take nothing of its output, in seconds.")
+    threads: int = Field(default=32, ge=1, description="Threads for service methods that are plain functions.")
 
 
 class KeepaliveConfig(_Section):
     """How a dead connection is found."""
 
-    ping_interval_s: float = Field(20.0, ge=0, description="Silence before a ping, in seconds; 0 for no pings.")
-    ping_timeout_s: float = Field(20.0, gt=0, description="Time for its pong, in seconds.")
+    ping_interval_s: float = Field(default=20.0, ge=0, description="Silence before a ping, in seconds; 0 for no pings.")
+    ping_timeout_s: float = Field(default=20.0, gt=0, description="Time for its pong, in seconds.")
 
 
 class LogConfig(_Section):
     """What the operator reads, on standard error."""
 
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least that is logged.")
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="The least that is logged.")
 
 
 class PluginsConfig(_Section):
     """Which services are offered."""
 
-    enabled: tuple[str, ...] = Field((), description="Names of installed services to offer; none named: all of them.")
-    disabled: tuple[str, ...] = Field((), description="Names of installed services not to offer.")
-    files: tuple[str, ...] = Field((), description="Python files with services of your own.")
+    enabled: tuple[str, ...] = Field(
+        default=(), description="Names of installed services to offer; none named: all of them."
+    )
+    disabled: tuple[str, ...] = Field(default=(), description="Names of installed services not to offer.")
+    files: tuple[str, ...] = Field(default=(), description="Python files with services of your own.")
 
 
 class ServerConfig(BaseSettings):
@@ -109,8 +121,12 @@ class ServerConfig(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="RPCSERVER_", env_nested_delimiter="__")
 
-    state_dir: str = Field("", description='Folder for what survives restarts; "" for the user\'s default place.')
-    grace_s: float = Field(10.0, ge=0, description="Time for running calls to end when the server stops, in seconds.")
+    state_dir: str = Field(
+        default="", description='Folder for what survives restarts; "" for the user\'s default place.'
+    )
+    grace_s: float = Field(
+        default=10.0, ge=0, description="Time for running calls to end when the server stops, in seconds."
+    )
     listen: ListenConfig = ListenConfig()
     tls: TlsConfig = TlsConfig()
     auth: AuthConfig = AuthConfig()
@@ -118,7 +134,7 @@ class ServerConfig(BaseSettings):
     keepalive: KeepaliveConfig = KeepaliveConfig()
     log: LogConfig = LogConfig()
     plugins: PluginsConfig = PluginsConfig()
-    services: Mapping[str, Any] = Field({}, description="One table per service: [services.NAME].")
+    services: Mapping[str, Any] = Field(default={}, description="One table per service: [services.NAME].")
 
     @property
     def state_path(self) -> Path:

@@ -179,8 +179,8 @@ class WireType:
         self._bounded = not kinds & _OPEN
         # Models carry ready-made validators with the configuration they were declared with; ours must win.
         self._validator = SchemaValidator(configured, WIRE_CONFIG, _use_prebuilt=False)
-        written = configured if written is None else _configured(written)
-        self._serializer = SchemaSerializer(written, WIRE_CONFIG, _use_prebuilt=False)
+        to_write: CoreSchema = configured if written is None else _configured(written)
+        self._serializer = SchemaSerializer(to_write, WIRE_CONFIG, _use_prebuilt=False)
 
     def dump(self, value: Any, codec: Codec) -> bytes:
         """Encode a value.
@@ -224,7 +224,10 @@ def stream_item(annotation: Any) -> Any | None:
     """``T`` of ``AsyncIterator[T]`` and its kin; ``None`` where the annotation is no stream."""
     if get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
-    return get_args(annotation)[0] if get_origin(annotation) in _STREAMS else None
+    origin = get_origin(annotation)
+    if origin in _STREAMS or (isinstance(origin, type) and issubclass(origin, (AsyncIterator, Iterator))):
+        return get_args(annotation)[0]
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,30 +43,27 @@ class Envelope(msgspec.Struct, gc=False):
     ctx: CallContext | UnsetType = UNSET
 
 
-class Request(msgspec.Struct, gc=False):
+class Request(msgspec.Struct, gc=False, tag_field="jsonrpc", tag="2.0"):
     """A call to send (section 4)."""
 
     method: str
     id: MessageId
     params: Raw | UnsetType = UNSET
     ctx: CallContext | UnsetType = UNSET
-    jsonrpc: str = "2.0"
 
 
-class Notification(msgspec.Struct, gc=False):
+class Notification(msgspec.Struct, gc=False, tag_field="jsonrpc", tag="2.0"):
     """A notification to send (section 4.1)."""
 
     method: str
     params: Raw | msgspec.Struct | UnsetType = UNSET
-    jsonrpc: str = "2.0"
 
 
-class Success(msgspec.Struct, gc=False):
+class Success(msgspec.Struct, gc=False, tag_field="jsonrpc", tag="2.0"):
     """An answer to send (section 5)."""
 
     id: MessageId
     result: Raw
-    jsonrpc: str = "2.0"
 
 
 class ErrorObject(msgspec.Struct, gc=False, omit_defaults=True):
@@ -77,12 +74,11 @@ class ErrorObject(msgspec.Struct, gc=False, omit_defaults=True):
     data: object = None
 
 
-class Failure(msgspec.Struct, gc=False):
+class Failure(msgspec.Struct, gc=False, tag_field="jsonrpc", tag="2.0"):
     """An answer to send that says why there is no result (section 5)."""
 
     id: MessageId
     error: dict[str, object]
-    jsonrpc: str = "2.0"
 
 
 class CancelParams(msgspec.Struct, gc=False):

@@ -252,7 +252,7 @@ class Rows(Sequence[Row]):
         Raises:
             ImportError: pandas is not installed.
         """
-        import pandas as pd  # type: ignore[import-not-found,import-untyped,unused-ignore] # pyright: ignore
+        import pandas as pd  # type: ignore[import-not-found,import-untyped,unused-ignore] # pyright: ignore[reportMissingImports]
 
         columns = [pd.Series(self.column(index), dtype=None) for index in range(len(self.names))]
         frame = pd.DataFrame(dict(enumerate(columns)), index=range(self._count), columns=range(len(columns)))
@@ -266,7 +266,7 @@ class Rows(Sequence[Row]):
             ImportError: pyarrow is not installed.
             pyarrow.ArrowInvalid: a column whose cells are of different types.
         """
-        import pyarrow as pa  # type: ignore[import-not-found,import-untyped,unused-ignore] # pyright: ignore
+        import pyarrow as pa  # type: ignore[import-not-found,import-untyped,unused-ignore] # pyright: ignore[reportMissingImports]
 
         return pa.Table.from_arrays(
             [pa.array(self.column(index)) for index in range(len(self.names))], names=list(self.names)

@@ -590,7 +590,7 @@ class Session:
             stream.pending.clear()
             events.append(StreamCancelled(params.stream))
 
-    _controls: Mapping[str, tuple[type[msgspec.Struct], Callable[[Session, Any, list[Event]], Any]]] = {
+    _controls: Mapping[str, tuple[type[msgspec.Struct], Callable[..., Any]]] = {
         "rpc.cancel": (CancelParams, _on_cancel),
         "rpc.progress": (ProgressParams, _on_progress),
         "rpc.stream.item": (ItemParams, _on_items),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
+import threading
 from collections.abc import AsyncIterator, Generator, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -256,11 +257,16 @@ class Handlers:
 
     def _context(self, call: IncomingCall | None, offer: Offer) -> Context:
         loop, session = self._peer.loop, self._peer.session
+        loop_thread = threading.get_ident()
         ctx = None if call is None else call.ctx
         ttl = offer.spec.options.deadline_s if call is None else self._time_left(call, offer)
 
         def report(done: float, total: float | None, message: str | None) -> None:
-            if call is not None:
+            if call is None:
+                return
+            if threading.get_ident() == loop_thread:
+                tell(done, total, message)
+            else:
                 loop.call_soon_threadsafe(tell, done, total, message)
 
         def tell(done: float, total: float | None, message: str | None) -> None:

@@ -1,0 +1,401 @@
+"""The asynchronous client."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+from rpcclient.batch import BatchBase
+from rpcclient.describe import ServiceDescription, descriptions, find
+from rpcclient.methods import Method
+from rpcclient.models import Hello, ServiceInfo
+from rpcclient.options import CallOptions, ConnectOptions, ProgressHook
+from rpcclient.targets import Target, find_target
+from rpcwire.aio.peer import Peer, Pending, WireError
+from rpcwire.aio.streams import StreamReader
+from rpcwire.boundary import to_rpc_error
+from rpcwire.codec import Codec, Subprotocol
+from rpcwire.contracts import StreamReference
+from rpcwire.errors import NotSent, RpcError
+from rpcwire.service import Service
+
+from .connector import Connector, MemoryDial, logger
+from .dynamic import AsyncServiceProxy
+from .stream import AsyncStream
+
+if TYPE_CHECKING:
+    from rpcclient.stubs.database import AsyncDatabase
+    from rpcclient.stubs.hardware import AsyncHardware
+    from rpcclient.stubs.programs import AsyncPrograms
+
+_T = TypeVar("_T")
+
+
+class AsyncClient:
+    """Calls the services of a server, with asyncio. The twin of :class:`rpcclient.Client`, method for method.
+
+    ::
+
+        async with AsyncClient("ws://127.0.0.1:8765") as client:
+            done = await client.programs.run(["uname", "-a"])
+
+    Parameters:
+        url: ``ws://host:port``, ``wss://host:port`` or ``unix:///path``; else ``RPC_URL``; else the local server.
+        token: proves who is calling; else that of ``token_file``, ``RPC_TOKEN``, ``RPC_TOKEN_FILE``, or the local
+            server's own.
+        token_file: a file whose first line is the token.
+        ca_file: PEM file with the authorities to trust for ``wss://``.
+        timeout_s: the deadline of every call, in seconds; each method's own (60 s unless it says otherwise) where not
+            given.
+        connect_timeout_s: how long connecting may take, in seconds.
+        subprotocol: the form of the wire; the best that both sides speak where not given.
+        reconnect: connect anew when the connection was lost. Calls that were never sent are then sent; those whose
+            answer was lost raise ConnectionLost.
+        services: what this side offers to the server, which may call it over the same connection.
+        memory: ``Server.connect_memory`` of a server in the same process, instead of a URL.
+
+    Raises:
+        ConnectFailed: the URL or the token cannot be used. (Connecting itself happens later, at the first call, at
+            :meth:`connect`, or on entering the context.)
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        token_file: str | os.PathLike[str] | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        timeout_s: float | None = None,
+        connect_timeout_s: float = 10.0,
+        subprotocol: Subprotocol | None = None,
+        reconnect: bool = True,
+        services: Sequence[Service[Any]] = (),
+        memory: MemoryDial | None = None,
+    ) -> None:
+        if memory is None:
+            target = find_target(url, token=token, token_file=token_file, ca_file=ca_file)
+        else:
+            target = Target("memory", "localhost", 0, None, None, None)
+        options = ConnectOptions(
+            target, subprotocol=subprotocol, connect_timeout_s=connect_timeout_s, reconnect=reconnect
+        )
+        self._connector = Connector(options, memory)
+        self._options = CallOptions(timeout_s=timeout_s)
+        self._known: dict[str, ServiceDescription] = {}
+        for service in services:
+            self.offer(service)
+
+    # --- its life -----------------------------------------------------------------------------------------------
+
+    async def connect(self) -> Self:
+        """Connect now, rather than at the first call.
+
+        Raises:
+            ConnectFailed, Unauthenticated, PermissionDenied: the server cannot be reached, or refuses.
+        """
+        await self._connector.peer(self._now() + self._connector.options.connect_timeout_s)
+        return self
+
+    async def close(self) -> None:
+        """Close the connection. Calls under way fail with ConnectionLost."""
+        await self._connector.close()
+
+    async def __aenter__(self) -> Self:
+        return await self.connect()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is up at this moment."""
+        return self._connector.connected
+
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        return self._connector.options.target.url
+
+    # --- calls --------------------------------------------------------------------------------------------------
+
+    def options(
+        self,
+        *,
+        timeout_s: float | None = None,
+        progress: ProgressHook | None = None,
+        key: str | None = None,
+        window: int | None = None,
+    ) -> Self:
+        """The same client and connection, with other options for the calls made through what is returned::
+
+            await client.options(timeout_s=5).programs.run(["make"])
+
+        Parameters:
+            timeout_s: the deadline of each call, in seconds.
+            progress: told how far each call has come.
+            key: identifies the call for deduplication.
+            window: for streams, items that the server may be ahead of the reader.
+        """
+        other = copy.copy(self)
+        for name in ("programs", "database", "hardware"):
+            other.__dict__.pop(name, None)  # Those that were made for this client hold its options.
+        other._options = CallOptions(
+            timeout_s=self._options.timeout_s if timeout_s is None else timeout_s,
+            progress=progress or self._options.progress,
+            key=key,
+            window=window or self._options.window,
+        )
+        return other
+
+    @overload
+    async def call(self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Any: ...
+    @overload
+    async def call(
+        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, returns: type[_T]
+    ) -> _T: ...
+    async def call(
+        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, returns: type[Any] | None = None
+    ) -> Any:
+        """Call any method by its name.
+
+        Parameters:
+            method: the full name, such as ``programs.run``.
+            params: by name (a mapping) or by position (a sequence).
+            returns: the type to read the result as; plain data where not given.
+
+        Returns:
+            The result.
+
+        Raises:
+            RpcError: the call failed; the subclass says how (:mod:`rpcclient.errors`).
+        """
+        return await self._invoke(Method(method, returns), params)
+
+    async def notify(self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> None:
+        """Send a notification: the method runs, but nothing comes back, errors neither.
+
+        Raises:
+            RpcError: it could not be sent.
+        """
+        peer = await self._connector.peer(self._now() + self._options.seconds())
+        peer.notify(method, Method(method).dump(params, peer.session.codec))
+
+    def stream(
+        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, items: type[_T] | None = None
+    ) -> AsyncStream[_T]:
+        """Call a method that answers with a stream.
+
+        Parameters:
+            method, params: as of :meth:`call`.
+            items: the type to read the items as; plain data where not given.
+
+        Returns:
+            The stream; the call is made when it is entered or its first item is asked for.
+        """
+        return self._open(Method(method, items), params)
+
+    def batch(self) -> AsyncBatch:
+        """Several calls in one frame::
+
+        async with client.batch() as batch:
+            one = batch.call("calc.add", [1, 2])
+            two = batch.call("calc.add", [3, 4])
+        print(one.result(), two.result())
+        """
+        return AsyncBatch(self)
+
+    # --- what there is ------------------------------------------------------------------------------------------
+
+    async def services(self) -> list[ServiceInfo]:
+        """What the server offers, in short.
+
+        Raises:
+            RpcError: as of any call.
+        """
+        return await self.call("rpc.services", returns=list[ServiceInfo])
+
+    async def hello(self) -> Hello:
+        """Who the server is, who it takes us for, and its limits.
+
+        Raises:
+            RpcError: as of any call.
+        """
+        return await self.call("rpc.hello", returns=Hello)
+
+    async def describe(self, service: str) -> ServiceDescription:
+        """A service's methods with their signatures and documentation.
+
+        Parameters:
+            service: its name.
+
+        Raises:
+            MethodNotFound: the server has no such service.
+            RpcError: as of any call.
+        """
+        if service not in self._known:
+            self._known.update(descriptions(await self.call("rpc.discover")))
+        return find(self._known, service)
+
+    def service(self, name: str) -> AsyncServiceProxy:
+        """Any service by its name: ``await client.service("greeter").hello(name="Ada")``.
+
+        Parameters:
+            name: as in :meth:`services`.
+        """
+        return AsyncServiceProxy(self, name)
+
+    def offer(self, service: Service[Any]) -> None:
+        """Offer a service to the server, which may call it over the same connection.
+
+        Raises:
+            TypeError: a method cannot be offered, or there is such a service already.
+        """
+        self._connector.offer(service)
+
+    @cached_property
+    def programs(self) -> AsyncPrograms:
+        """Run programs."""
+        from rpcclient.stubs.programs import AsyncPrograms
+
+        return AsyncPrograms(self)
+
+    @cached_property
+    def database(self) -> AsyncDatabase:
+        """Query databases."""
+        from rpcclient.stubs.database import AsyncDatabase
+
+        return AsyncDatabase(self)
+
+    @cached_property
+    def hardware(self) -> AsyncHardware:
+        """Read the machine."""
+        from rpcclient.stubs.hardware import AsyncHardware
+
+        return AsyncHardware(self)
+
+    # --- how it is done -----------------------------------------------------------------------------------------
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def _invoke(self, method: Method, params: Any) -> Any:
+        """Call a method and wait for its result."""
+        return await self._perform(method, params, streams=False)
+
+    def _open(self, method: Method, params: Any) -> AsyncStream[Any]:
+        """A stream that calls a method when it is opened."""
+
+        async def begin() -> StreamReader[Any]:
+            reader: StreamReader[Any] = await self._perform(method, params, streams=True)
+            return reader
+
+        return AsyncStream(begin)
+
+    async def _perform(self, method: Method, params: Any, *, streams: bool) -> Any:
+        options = self._options
+        deadline = self._now() + options.seconds(method.deadline_s)
+        while True:
+            peer = await self._connector.peer(deadline)
+            try:
+                return await self._attempt(peer, method, params, deadline - self._now(), streams=streams)
+            except NotSent:
+                # It never left, so it may be sent again; but not what a stream parameter has already given.
+                if not self._connector.options.reconnect or method.streams or self._now() >= deadline:
+                    raise
+            except WireError as exc:
+                raise method.error(exc.code, exc.message, exc.data) from None
+
+    async def _attempt(self, peer: Peer, method: Method, params: Any, seconds: float, *, streams: bool) -> Any:
+        codec, options = peer.session.codec, self._options
+        sources: list[tuple[str, Any, Any]] = []
+        if method.streams:
+            params = dict(params)
+            for name in method.streams & params.keys():
+                stream = peer.session.open_stream()
+                sources.append((name, params[name], stream))
+                params[name] = StreamReference(stream.id)
+        body = method.dump(params, codec)
+        pending = Pending(peer.loop.create_future(), streams, options.window, options.progress)
+        call_id, _ = peer.begin(
+            method.name, body, ctx=options.context(max(seconds, 0.001)), timeout_s=seconds, pending=pending
+        )
+        if sources:
+            pending.uploads = tuple(
+                _upload(peer, method, name, source, stream, codec) for name, source, stream in sources
+            )
+        answer = await peer.outcome(call_id, pending)
+        if streams:
+            return StreamReader(answer, lambda raw: method.load(raw, codec))
+        return method.load(answer, codec)
+
+
+def _upload(peer: Peer, method: Method, name: str, source: Any, stream: Any, codec: Codec) -> asyncio.Task[None]:
+    return peer.produce(
+        _iterate(source),
+        stream,
+        lambda item: method.dump_item(name, item, codec),
+        failed=lambda exc: to_rpc_error(exc, method=method.name, logger=logger),
+    )
+
+
+async def _iterate(source: AsyncIterable[Any] | Iterable[Any]) -> AsyncIterator[Any]:
+    """An async iterator over either kind of iterable."""
+    if isinstance(source, AsyncIterable):
+        async for item in source:
+            yield item
+    else:
+        for item in source:
+            yield item
+
+
+class AsyncBatch(BatchBase):
+    """Several calls in one frame; see :meth:`AsyncClient.batch`."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        super().__init__()
+        self._client = client
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and self.entries:
+            await self._send()
+
+    async def _send(self) -> None:
+        client = self._client
+        seconds = client._options.seconds()
+        peer = await client._connector.peer(client._now() + seconds)
+        codec = peer.session.codec
+        calls = [(e.method.name, e.method.dump(e.params, codec), e.wants_answer) for e in self.entries]
+        peer.check_open()
+        ids = peer.session.batch(calls, client._options.context(seconds))
+        waiting = []
+        for entry, call_id in zip(self.entries, ids, strict=True):
+            if call_id is not None:
+                pending = Pending(peer.loop.create_future(), progress=client._options.progress)
+                peer.track(call_id, pending, seconds)
+                waiting.append((entry, call_id, pending))
+        peer.flush_soon()
+        try:
+            for entry, call_id, pending in waiting:
+                try:
+                    entry.settle(entry.method.load(await peer.outcome(call_id, pending), codec), None)
+                except WireError as exc:
+                    entry.settle(None, entry.method.error(exc.code, exc.message, exc.data))
+                except RpcError as exc:
+                    entry.settle(None, exc)
+        except asyncio.CancelledError:
+            for _, call_id, _ in waiting:
+                peer.abandon(call_id)
+            raise

@@ -1,0 +1,62 @@
+"""A stream that the asynchronous client reads."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from rpcwire.aio.streams import StreamReader
+
+_T_co = TypeVar("_T_co", covariant=True)
+
+
+class AsyncStream(AsyncIterator[_T_co], Generic[_T_co]):
+    """The items of a stream: an async iterator, and an async context manager that ends it. The call is made when the
+    context is entered, or the first item is asked for; its errors come there.
+
+    ::
+
+        async with client.programs.output(id) as chunks:
+            async for chunk in chunks:
+                ...
+    """
+
+    def __init__(self, begin: Callable[[], Awaitable[StreamReader[Any]]]) -> None:
+        self._begin = begin
+        self._reader: StreamReader[Any] | None = None
+        self._closed = False
+
+    async def open(self) -> Self:
+        """Make the call, if it was not made yet.
+
+        Raises:
+            RpcError: the call failed.
+        """
+        if self._reader is None and not self._closed:
+            self._reader = await self._begin()
+        return self
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> _T_co:
+        await self.open()
+        if self._reader is None:
+            raise StopAsyncIteration
+        item: _T_co = await self._reader.__anext__()
+        return item
+
+    async def aclose(self) -> None:
+        """Want no more: the server is told, and its work ends."""
+        self._closed = True
+        if self._reader is not None:
+            await self._reader.aclose()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

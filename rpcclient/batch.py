@@ -1,0 +1,63 @@
+"""Batches: several calls that leave in one frame."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from rpcwire.errors import LocalProtocolError, RpcError
+
+from .methods import Method
+
+_T = TypeVar("_T")
+
+
+class BatchResult(Generic[_T]):
+    """The outcome of one call of a batch, there once the batch's context is left."""
+
+    def __init__(self, method: Method, params: Any, *, wants_answer: bool) -> None:
+        self.method = method
+        self.params = params
+        self.wants_answer = wants_answer
+        self._outcome: tuple[_T | None, RpcError | None] | None = None
+
+    def settle(self, value: _T | None, error: RpcError | None) -> None:
+        """Set the outcome. For the client's use."""
+        self._outcome = (value, error)
+
+    def result(self) -> _T:
+        """The call's result.
+
+        Raises:
+            RpcError: the call failed.
+            LocalProtocolError: the batch was not sent yet.
+        """
+        if self._outcome is None:
+            raise LocalProtocolError("the batch was not sent yet: leave its 'with' block first")
+        value, error = self._outcome
+        if error is not None:
+            raise error
+        return value  # type: ignore[return-value]  # None is a result like any other
+
+
+class BatchBase:
+    """Collects calls. They leave together when the context is left; if the block raises, nothing is sent."""
+
+    def __init__(self) -> None:
+        self.entries: list[BatchResult[Any]] = []
+
+    def call(self, method: str, params: Any = None, *, returns: type[_T] | None = None) -> BatchResult[_T]:
+        """Add a call.
+
+        Parameters:
+            method, params, returns: as of the client's ``call``.
+
+        Returns:
+            What will hold its outcome.
+        """
+        entry: BatchResult[_T] = BatchResult(Method(method, returns), params, wants_answer=True)
+        self.entries.append(entry)
+        return entry
+
+    def notify(self, method: str, params: Any = None) -> None:
+        """Add a notification."""
+        self.entries.append(BatchResult(Method(method), params, wants_answer=False))

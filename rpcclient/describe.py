@@ -1,0 +1,131 @@
+"""Services as ``rpc.discover`` describes them: signatures and documentation for methods that no stub knows."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rpcwire.errors import MethodNotFound
+from rpcwire.limits import DEFAULT_DEADLINE_S
+
+_TYPES: Mapping[str, Any] = {
+    "string": str, "integer": int, "number": float, "boolean": bool, "array": list, "object": dict, "null": None,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class MethodDescription:
+    """One method.
+
+    Attributes:
+        name: the full name.
+        doc: what it does.
+        signature: as a Python caller sees it; types as far as JSON Schema tells them.
+        streams: whether it answers with a stream.
+        uploads: the parameters that are streams.
+        deadline_s: how long a call may take where the caller does not say, in seconds.
+        by_position: whether parameters may be given by position on the wire.
+    """
+
+    name: str
+    doc: str
+    signature: inspect.Signature
+    streams: bool
+    uploads: frozenset[str]
+    deadline_s: float
+    by_position: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDescription:
+    """One service: its name, and its methods by their short names."""
+
+    name: str
+    methods: Mapping[str, MethodDescription]
+
+
+def descriptions(document: Mapping[str, Any]) -> dict[str, ServiceDescription]:
+    """All services of an OpenRPC document, by name."""
+    services: dict[str, dict[str, MethodDescription]] = {}
+    schemas = document.get("components", {}).get("schemas", {})
+    for method in document.get("methods", ()):
+        service, _, short = method["name"].rpartition(".")
+        services.setdefault(service, {})[short] = _method(method, schemas)
+    return {name: ServiceDescription(name, methods) for name, methods in services.items()}
+
+
+def find(known: Mapping[str, ServiceDescription], service: str) -> ServiceDescription:
+    """One service.
+
+    Raises:
+        MethodNotFound: there is none of this name; the message lists those there are.
+    """
+    try:
+        return known[service]
+    except KeyError:
+        raise MethodNotFound(f"there is no service {service!r}; there are: {', '.join(sorted(known))}") from None
+
+
+def _method(method: Mapping[str, Any], schemas: Mapping[str, Any]) -> MethodDescription:
+    kinds = inspect.Parameter
+    by_position = method.get("paramStructure") != "by-name"
+    parameters = [
+        kinds(
+            param["name"],
+            kinds.POSITIONAL_OR_KEYWORD if by_position else kinds.KEYWORD_ONLY,
+            default=kinds.empty if param.get("required") else param["schema"].get("default"),
+            annotation=_annotation(param["schema"], schemas),
+        )
+        for param in method.get("params", ())
+    ]
+    result = method.get("result", {})
+    streams = "x-stream" in result
+    returns = _annotation(result.get("x-stream") or result.get("schema", {}), schemas)
+    doc = "\n\n".join(part for part in (method.get("summary"), method.get("description")) if part)
+    return MethodDescription(
+        name=method["name"],
+        doc=doc,
+        signature=inspect.Signature(_ordered(parameters), return_annotation=returns),
+        streams=streams,
+        uploads=frozenset(p["name"] for p in method.get("params", ()) if "x-stream" in p),
+        deadline_s=float(method.get("x-deadline_s", DEFAULT_DEADLINE_S)),
+        by_position=by_position,
+    )
+
+
+def _ordered(parameters: Sequence[inspect.Parameter]) -> list[inspect.Parameter]:
+    """Python wants those without a default first; on the wire by name their order does not matter."""
+    kinds = inspect.Parameter
+    seen_default = False
+    ordered = []
+    for parameter in parameters:
+        seen_default = seen_default or parameter.default is not kinds.empty
+        needs_name = seen_default and parameter.default is kinds.empty
+        ordered.append(parameter.replace(kind=kinds.KEYWORD_ONLY) if needs_name else parameter)
+    return sorted(ordered, key=lambda p: p.kind)
+
+
+def _annotation(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
+    """A Python type for a JSON Schema, for people to read."""
+    if "$ref" in schema:
+        return schema["$ref"].rpartition("/")[2]
+    if "anyOf" in schema:
+        parts = [_name(_annotation(part, schemas)) for part in schema["anyOf"]]
+        return " | ".join(dict.fromkeys(parts))
+    kind = schema.get("type")
+    if kind == "string":
+        coded = "contentEncoding" in schema
+        return bytes if coded else schema.get("format") or str
+    if kind == "array" and isinstance(schema.get("items"), Mapping):
+        return f"list[{_name(_annotation(schema['items'], schemas))}]"
+    if isinstance(kind, str) and kind in _TYPES:
+        return _TYPES[kind]
+    return Any
+
+
+def _name(annotation: Any) -> str:
+    if annotation is None:
+        return "None"
+    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))

@@ -1,0 +1,114 @@
+"""What the clients know of a method: from a generated stub, from ``rpc.discover``, or nothing but its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+from msgspec import Raw
+
+from rpcwire.codec import Codec
+from rpcwire.contracts import Contract, WireType, load_answer
+from rpcwire.dynamic import dump_plain, load_plain
+from rpcwire.errors import RpcError, ServiceError, from_wire
+from rpcwire.limits import DEFAULT_DEADLINE_S
+
+
+class Method:
+    """A method that is known by name only: standard values go out, plain data comes in.
+
+    Parameters:
+        name: the full name.
+        returns: the type of the result, or of a stream's items; plain data where not given.
+        deadline_s: how long a call may take where nobody says, in seconds.
+    """
+
+    streams: frozenset[str] = frozenset()
+    """Parameters that are streams."""
+
+    def __init__(self, name: str, returns: Any = None, deadline_s: float = DEFAULT_DEADLINE_S) -> None:
+        self.name = name
+        self.deadline_s = deadline_s
+        self._returns = returns
+
+    @cached_property
+    def _kind(self) -> WireType | None:
+        return None if self._returns is None else WireType(self._returns)
+
+    def dump(self, params: Any, codec: Codec) -> bytes | None:
+        """The parameters, encoded.
+
+        Raises:
+            InvalidParams: they cannot be sent, or do not fit.
+        """
+        return None if params is None else dump_plain(params, codec)
+
+    def dump_item(self, parameter: str, item: Any, codec: Codec) -> bytes:
+        """One item of a parameter that is a stream."""
+        return dump_plain(item, codec)
+
+    def load(self, raw: Raw | bytes, codec: Codec) -> Any:
+        """The result, or an item of the stream that is the result.
+
+        Raises:
+            RemoteProtocolError: it does not fit.
+        """
+        kind = self._kind
+        return load_plain(raw, codec) if kind is None else load_answer(kind, raw, codec)
+
+    def error(self, code: int, message: str, data: object) -> RpcError:
+        """The exception that a received error stands for."""
+        return from_wire(code, message, data)
+
+
+class StubMethod(Method):
+    """A method of a generated stub: its contract is the stub's own signature.
+
+    Parameters:
+        name: the full name.
+        function: the stub's asynchronous method.
+        deadline_s: how long a call may take where nobody says, in seconds.
+        errors: what the method declares.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        deadline_s: float = DEFAULT_DEADLINE_S,
+        errors: tuple[type[ServiceError], ...] = (),
+    ) -> None:
+        super().__init__(name, None, deadline_s)
+        self._function = function
+        self._errors: Mapping[str, type[ServiceError]] = {error.__name__: error for error in errors}
+
+    @cached_property
+    def contract(self) -> Contract:
+        """What it takes and gives. Made at the first call, so that importing a stub costs little."""
+        return Contract(self._function)
+
+    @property
+    def streams(self) -> frozenset[str]:  # type: ignore[override]
+        """Parameters that are streams."""
+        return frozenset(self.contract.stream_parameters)
+
+    def dump(self, params: Any, codec: Codec) -> bytes | None:
+        """The parameters by name, encoded; those left at their default stay out, so that the server's own holds."""
+        contract = self.contract
+        given = {p.name: params[p.name] for p in contract.parameters if params[p.name] is not p.default}
+        return contract.dump_params(given, codec)
+
+    def dump_item(self, parameter: str, item: Any, codec: Codec) -> bytes:
+        """One item of a parameter that is a stream."""
+        return self.contract.stream_parameters[parameter].dump(item, codec)
+
+    def load(self, raw: Raw | bytes, codec: Codec) -> Any:
+        """The result, or an item of the stream that is the result."""
+        kind = self.contract.item or self.contract.result
+        assert kind is not None
+        return load_answer(kind, raw, codec)
+
+    def error(self, code: int, message: str, data: object) -> RpcError:
+        """The exception that a received error stands for: the very class that the stub names."""
+        return from_wire(code, message, data, self._errors)

@@ -1,0 +1,88 @@
+"""What goes with a call besides its parameters, and how a client connects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from msgspec import UNSET
+
+from rpcwire.codec import Subprotocol
+from rpcwire.errors import DeadlineExceeded
+from rpcwire.limits import DEFAULT_DEADLINE_S
+from rpcwire.messages import CallContext
+
+from .targets import Target
+
+ProgressHook = Callable[[float, float | None, str | None], None]
+"""Called with done, total and message, as a call reports its progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What goes with a call.
+
+    Attributes:
+        timeout_s: the deadline, in seconds from the call; ``None`` for the method's own, 60 s where it has none.
+        progress: told how far the call has come.
+        key: identifies the call for deduplication.
+        window: for a stream, items that the server may be ahead of the reader; ``None`` for the client's own.
+    """
+
+    timeout_s: float | None = None
+    progress: ProgressHook | None = None
+    key: str | None = None
+    window: int | None = None
+
+    def seconds(self, method_s: float = DEFAULT_DEADLINE_S) -> float:
+        """The deadline of a call whose method allows ``method_s`` seconds.
+
+        Raises:
+            DeadlineExceeded: no time is left.
+        """
+        seconds = method_s if self.timeout_s is None else self.timeout_s
+        if not seconds > 0:
+            raise DeadlineExceeded("timeout_s: no time is left for this call", executed="no")
+        return seconds
+
+    def context(self, seconds: float) -> CallContext:
+        """What the server is told."""
+        return CallContext(ttl_ms=round(seconds * 1000), key=UNSET if self.key is None else self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectOptions:
+    """How a client connects.
+
+    Attributes:
+        target: where to.
+        subprotocol: the only one to offer; ours in order of preference where ``None``.
+        connect_timeout_s: how long connecting may take, in seconds.
+        message_bytes: the largest message to accept or send.
+        window: items that the server may be ahead of the reader of a stream.
+        ping_interval_s: silence after which to ping, in seconds; 0 for never.
+        reconnect: whether to connect anew when the connection was lost.
+    """
+
+    target: Target
+    subprotocol: Subprotocol | None = None
+    connect_timeout_s: float = 10.0
+    message_bytes: int = 64 * 1024 * 1024
+    window: int = 64
+    ping_interval_s: float = 20.0
+    reconnect: bool = True
+
+
+BACKOFF_FIRST_S = 0.05
+BACKOFF_MOST_S = 5.0
+
+
+def backoff_s(attempt: int, random: float) -> float:
+    """How long to wait before connecting again: full jitter, so that many clients do not come back in step.
+
+    Parameters:
+        attempt: 1 after the first failure.
+        random: between 0 and 1.
+    """
+    ceiling: float = min(BACKOFF_FIRST_S * 2.0 ** min(attempt, 16), BACKOFF_MOST_S)
+    return ceiling * random

@@ -1,0 +1,63 @@
+"""What both clients share for services without a stub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from rpcwire.errors import InvalidParams, MethodNotFound
+
+from .describe import MethodDescription, ServiceDescription
+from .methods import Method
+
+_ProxyT = TypeVar("_ProxyT")
+
+
+class DynamicMethod(Method):
+    """A method known from its description: plain data in both directions."""
+
+    def __init__(self, description: MethodDescription) -> None:
+        super().__init__(description.name, None, description.deadline_s)
+        self._uploads = description.uploads
+
+    @property
+    def streams(self) -> frozenset[str]:  # type: ignore[override]
+        """Parameters that are streams."""
+        return self._uploads
+
+    @staticmethod
+    def find(service: ServiceDescription, name: str) -> MethodDescription:
+        """One method of a service.
+
+        Raises:
+            MethodNotFound: there is none of this name; the message lists those there are.
+        """
+        try:
+            return service.methods[name]
+        except KeyError:
+            there = ", ".join(sorted(service.methods))
+            raise MethodNotFound(f"the service {service.name!r} has no method {name!r}; it has: {there}") from None
+
+
+def bind(description: MethodDescription, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by name.
+
+    Raises:
+        InvalidParams: they do not fit the signature.
+    """
+    try:
+        return dict(description.signature.bind(*args, **kwargs).arguments)
+    except TypeError as exc:
+        short = description.name.rpartition(".")[2]
+        raise InvalidParams(f"{exc}; the signature is {short}{description.signature}") from None
+
+
+def dress(proxy: _ProxyT, service: ServiceDescription | None, name: str) -> _ProxyT:
+    """Give a method's proxy its name, signature and documentation, for ``help()`` and completion."""
+    target: Any = proxy
+    target.__name__ = target.__qualname__ = name
+    if service is not None and name in service.methods:
+        description = service.methods[name]
+        target.__signature__ = description.signature
+        target.__doc__ = description.doc
+    return proxy
