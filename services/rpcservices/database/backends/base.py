@@ -1,0 +1,195 @@
+"""What every driver offers to the service: a link to the database, and cursors on it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
+
+from sqlalchemy import URL, PoolProxiedConnection
+
+from rpcservices.database.config import DatabaseConfig
+from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseOperationalError
+from rpcservices.database.models import Column, Isolation, TxState
+
+Params = Mapping[str, Any] | Sequence[Any] | None
+_T = TypeVar("_T")
+
+_STOP_ATTEMPTS = 5
+_STOP_WAIT_S = 1.0
+
+log = logging.getLogger("rpcserver.services.database")
+
+
+class Cursor(ABC):
+    """A statement under way.
+
+    Attributes:
+        columns: of its rows; none where it gives none.
+        rowcount: rows changed or found, as far as known; -1 where not.
+        last_insert_id: the key that an INSERT was given, where the driver says so.
+    """
+
+    columns: tuple[Column, ...] = ()
+    rowcount: int = -1
+    last_insert_id: int | None = None
+
+    @abstractmethod
+    async def fetch(self, limit: int) -> list[tuple[Any, ...]]:
+        """The next rows, at most about ``limit``; none once there are no more."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """End the statement, wherever it is; the database stops its work."""
+
+
+class Link(ABC):
+    """One connection to a database, lent to one user at a time. Outside a transaction each statement commits itself.
+
+    Attributes:
+        readonly: whether the database refuses every change on this link.
+        broken: whether the connection can no longer be trusted and must be discarded.
+    """
+
+    dialect: ClassVar[str]
+
+    def __init__(self, connection: PoolProxiedConnection, config: DatabaseConfig, *, readonly: bool) -> None:
+        self.connection = connection
+        self.config = config
+        self.readonly = readonly
+        self.broken = False
+
+    # --- what each driver does -------------------------------------------------------------------------------------
+
+    @classmethod
+    def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
+        """The URL and the driver's arguments for a pool of such links."""
+        return url, {}
+
+    @abstractmethod
+    async def prepare(self) -> None:
+        """Set up a connection that has just been made.
+
+        Raises:
+            DatabaseError: the role may do more than the configuration allows.
+        """
+
+    @abstractmethod
+    async def execute(self, sql: str, params: Params, first: int) -> Cursor:
+        """Start a statement and get its first rows, about ``first``."""
+
+    @abstractmethod
+    async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
+        """Begin a transaction."""
+
+    @abstractmethod
+    async def commit(self) -> None:
+        """Commit the transaction."""
+
+    @abstractmethod
+    async def rollback(self) -> None:
+        """Roll the transaction back."""
+
+    @abstractmethod
+    def tx_state(self) -> TxState:
+        """The transaction on this connection, by the driver's own account."""
+
+    @abstractmethod
+    async def interrupt(self) -> None:
+        """Make the database stop the statement that runs now. It may be called from another task."""
+
+    @abstractmethod
+    async def reset(self) -> None:
+        """Make the connection as good as new: no transaction, no settings, no locks of the last user."""
+
+    def must_reset(self) -> bool:
+        """Whether :meth:`reset` has anything to do."""
+        return True
+
+    # --- what all share --------------------------------------------------------------------------------------------
+
+    async def run(self, work: Coroutine[Any, Any, _T], *, timeout_s: float | None = None) -> _T:
+        """Do a piece of the driver's work to its end. Where the caller is cancelled or the time is over, the database
+        stops its work first: when this returns, nothing runs any more.
+
+        Parameters:
+            work: what the driver does; it is never cancelled midway through its protocol.
+            timeout_s: how long it may take; the configuration's ``statement_timeout_s`` where not given.
+
+        Raises:
+            DatabaseOperationalError: the time was over (SQLSTATE 57014).
+        """
+        task = asyncio.ensure_future(work)
+        limit = self.config.statement_timeout_s if timeout_s is None else timeout_s
+        try:
+            async with asyncio.timeout(limit):
+                return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await finish(self._stop(task))
+            raise
+        except TimeoutError:
+            if task.done() and not task.cancelled() and task.exception() is None:
+                return task.result()
+            await finish(self._stop(task))
+            raise DatabaseOperationalError(
+                f"the statement worked longer than {limit:g} s and was stopped: see statement_timeout_s",
+                sqlstate="57014",
+            ) from None
+
+    async def _stop(self, task: asyncio.Future[Any]) -> None:
+        for _ in range(_STOP_ATTEMPTS):
+            if task.done():
+                break
+            try:
+                async with asyncio.timeout(_STOP_WAIT_S):
+                    await self.interrupt()
+            except Exception as exc:
+                log.debug("interrupting a statement failed: %s", type(exc).__name__)
+            await asyncio.wait([task], timeout=_STOP_WAIT_S)
+        if not task.done():
+            self.broken = True
+            task.cancel()
+            await asyncio.wait([task], timeout=_STOP_WAIT_S)
+        elif not task.cancelled():
+            task.exception()  # Seen: it ended because it was stopped.
+
+    async def savepoint(self, name: str) -> None:
+        """Set a savepoint."""
+        await self._command(f"SAVEPOINT {name}")
+
+    async def rollback_to(self, name: str) -> None:
+        """Undo everything since a savepoint, which stays."""
+        await self._command(f"ROLLBACK TO SAVEPOINT {name}")
+
+    async def release(self, name: str) -> None:
+        """Forget a savepoint; what was done since stays."""
+        await self._command(f"RELEASE SAVEPOINT {name}")
+
+    async def _command(self, sql: str) -> None:
+        cursor = await self.execute(sql, None, 1)
+        await cursor.close()
+
+
+async def finish(work: Coroutine[Any, Any, _T]) -> _T:
+    """Do something to its end even where the caller is cancelled meanwhile; the cancellation comes after it."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as exc:
+            if task.cancelled():
+                raise
+            cancelled = exc
+        except Exception:
+            break
+    if cancelled is not None:
+        raise cancelled
+    return task.result()
+
+
+def unsupported_isolation(dialect: str, isolation: Isolation) -> DatabaseNotSupportedError:
+    """The error for an isolation that a database does not offer."""
+    return DatabaseNotSupportedError(f"isolation: {dialect} does not offer {isolation.value!r}")

@@ -1,0 +1,256 @@
+"""PostgreSQL by psycopg 3. Each statement goes by the extended protocol, which takes exactly one, and its rows arrive
+in chunks as the reader takes them: nothing is loaded whole, and one trip is enough for a small result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import psycopg
+from psycopg import AsyncRawCursor
+from psycopg.abc import PQGen
+from psycopg.generators import fetch, send
+from psycopg.postgres import types as pg_types
+from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
+from psycopg.types.json import Jsonb
+from psycopg.types.string import TextLoader
+from sqlalchemy import URL, PoolProxiedConnection
+
+from rpcservices.database.config import DatabaseConfig
+from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseOperationalError
+from rpcservices.database.models import Column, ColumnType, Isolation, TxState
+from rpcservices.database.placeholders import translate
+
+from .base import Cursor, Link, Params
+
+CHUNK_ROWS = 256
+"""Rows that the driver holds at a time."""
+
+_AS_TEXT = (
+    "json", "jsonb", "inet", "cidr", "int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange",
+    "int4multirange", "int8multirange", "nummultirange", "datemultirange", "tsmultirange", "tstzmultirange",
+)  # fmt: skip
+"""Types whose text says more than any Python type that could be sent: JSON's null is not SQL's NULL."""
+
+_KINDS = {
+    ColumnType.INTEGER: ("int2", "int4", "int8", "oid", "xid", "cid"),
+    ColumnType.FLOAT: ("float4", "float8"),
+    ColumnType.DECIMAL: ("numeric",),
+    ColumnType.BOOLEAN: ("bool",),
+    ColumnType.BYTES: ("bytea",),
+    ColumnType.DATE: ("date",),
+    ColumnType.TIME: ("time", "timetz"),
+    ColumnType.DATETIME: ("timestamp",),
+    ColumnType.DATETIME_TZ: ("timestamptz",),
+    ColumnType.DURATION: ("interval",),
+    ColumnType.UUID: ("uuid",),
+    ColumnType.JSON: ("json", "jsonb"),
+}
+_TYPE_OF = {name: kind for kind, names in _KINDS.items() for name in names}
+
+_PRIVILEGED = """
+SELECT rolsuper OR EXISTS (
+    SELECT FROM pg_roles g WHERE g.rolname IN
+    ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')
+    AND pg_has_role(current_user, g.oid, 'MEMBER'))
+FROM pg_roles WHERE rolname = current_user
+"""
+
+
+@lru_cache(maxsize=512)
+def _column(name: str, oid: int, modifier: int) -> Column:
+    info = pg_types.get(oid)
+    if info is None:
+        return Column(name, ColumnType.TEXT, f"oid {oid}")
+    if info.array_oid == oid:
+        return Column(name, ColumnType.ARRAY, f"{info.name}[]")
+    precision = scale = None
+    if info.name == "numeric" and modifier >= 4:
+        precision, scale = (modifier - 4) >> 16, (((modifier - 4) & 0x7FF) ^ 1024) - 1024
+    return Column(name, _TYPE_OF.get(info.name, ColumnType.TEXT), info.name, None, precision, scale)
+
+
+def _adapted(value: Any) -> Any:
+    return Jsonb(value) if isinstance(value, dict) else value
+
+
+class _Chunks(AsyncRawCursor[Any]):
+    """Psycopg's cursor, taken chunk by chunk. It uses what psycopg's own ``stream()`` uses."""
+
+    def send(self, sql: bytes, params: Sequence[Any] | None, size: int) -> PQGen[PGresult | None]:
+        """Send a statement; the first of its results."""
+        yield from self._start_query(sql)
+        self._execute_send(self._convert_query(sql, params), force_extended=True)
+        self._pgconn.set_chunked_rows_mode(size)
+        yield from send(self._pgconn)
+        result: PGresult | None = yield from fetch(self._pgconn)
+        return result
+
+    def rows(self, result: PGresult, *, first: bool) -> list[tuple[Any, ...]]:
+        """The rows of a result, in Python's types."""
+        self._tx.set_pgresult(result, set_loaders=first)
+        return self._tx.load_rows(0, result.ntuples, tuple) if result.ntuples else []
+
+    def failure(self, result: PGresult) -> psycopg.Error:
+        """The exception for a result that is an error."""
+        return psycopg.errors.error_from_result(result, encoding=self._encoding)
+
+
+class PostgresCursor(Cursor):
+    """A statement under way in PostgreSQL."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self._connection = connection
+        self._chunks = _Chunks(connection)
+        self._pending: list[tuple[Any, ...]] | None = None
+        self._done = False
+
+    async def start(self, sql: str, params: Sequence[Any] | None, size: int) -> None:
+        """Send the statement and wait for its first rows."""
+        result = await self._connection.wait(self._chunks.send(sql.encode(), params, size))
+        self._pending = await self._take(result, first=True)
+
+    async def _take(self, result: PGresult | None, *, first: bool) -> list[tuple[Any, ...]]:
+        assert result is not None
+        status = result.status
+        rows: list[tuple[Any, ...]] = []
+        if status in (ExecStatus.TUPLES_CHUNK, ExecStatus.TUPLES_OK):
+            if first:
+                self.columns = tuple(
+                    _column((result.fname(i) or b"").decode(), result.ftype(i), result.fmod(i))
+                    for i in range(result.nfields)
+                )
+            rows = self._chunks.rows(result, first=first)
+            if status == ExecStatus.TUPLES_CHUNK:
+                return rows
+        elif status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
+            raise DatabaseNotSupportedError("COPY from and to the client is not offered: use executemany or stream")
+        elif status not in (ExecStatus.COMMAND_OK, ExecStatus.EMPTY_QUERY):
+            await self._drain()
+            raise self._chunks.failure(result)
+        self.rowcount = -1 if result.command_tuples is None else result.command_tuples
+        await self._drain()
+        return rows
+
+    async def _drain(self) -> None:
+        while await self._connection.wait(fetch(self._connection.pgconn)) is not None:
+            pass
+        self._done = True
+
+    async def fetch(self, limit: int) -> list[tuple[Any, ...]]:
+        if self._pending is not None:
+            rows, self._pending = self._pending, None
+            return rows
+        if self._done:
+            return []
+        return await self._take(await self._connection.wait(fetch(self._connection.pgconn)), first=False)
+
+    async def close(self) -> None:
+        self._pending = None
+        if not self._done:
+            await self._connection.cancel_safe(timeout=5.0)
+            await self._drain()
+
+
+class PostgresLink(Link):
+    """A connection to PostgreSQL."""
+
+    dialect: ClassVar[str] = "postgresql"
+
+    def __init__(self, connection: PoolProxiedConnection, config: DatabaseConfig, *, readonly: bool) -> None:
+        super().__init__(connection, config, readonly=readonly)
+        driver = connection.driver_connection
+        assert isinstance(driver, psycopg.AsyncConnection)
+        self._driver: psycopg.AsyncConnection[Any] = driver
+        self._used = False
+        self._interrupted = False
+
+    @classmethod
+    def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
+        options = "-c default_transaction_read_only=on" if readonly else ""
+        given = url.query.get("options", "")
+        return url.difference_update_query(["options"]), {
+            "connect_timeout": max(1, round(config.connect_timeout_s)),
+            "options": f"{given} {options}".strip(),
+            "application_name": "rpcserver",
+        }
+
+    async def prepare(self) -> None:
+        driver = self._driver
+        await driver.set_autocommit(True)
+        driver.prepare_threshold = None
+        for name in _AS_TEXT:
+            driver.adapters.register_loader(name, TextLoader)
+        if not self.config.allow_privileged_role:
+            cursor = await driver.execute(_PRIVILEGED)
+            row = await cursor.fetchone()
+            if row is None or row[0]:
+                raise DatabaseOperationalError(
+                    "the role may read files or run programs on the database's machine: use a role without "
+                    "superuser, or set allow_privileged_role",
+                    executed="no",
+                )
+
+    async def execute(self, sql: str, params: Params, first: int) -> Cursor:
+        self._used = True
+        arguments: list[Any] | None = None
+        if params is not None:
+            statement = translate(sql, "postgresql", "numeric_dollar", isinstance(params, Mapping))
+            sql, arguments = statement.sql, [_adapted(value) for value in statement.arguments(params)]
+        cursor = PostgresCursor(self._driver)
+        try:
+            await cursor.start(sql, arguments, max(2, min(first, CHUNK_ROWS)))
+        except DatabaseNotSupportedError:
+            self.broken = True  # The connection is in the midst of a COPY.
+            raise
+        return cursor
+
+    async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
+        self._used = True
+        level = f" ISOLATION LEVEL {isolation.value.upper()}" if isolation else ""
+        if readonly or self.readonly:
+            # The first query fixes the mode: before it, SET TRANSACTION READ WRITE would still be obeyed.
+            await self._driver.execute(f"BEGIN{level} READ ONLY; SELECT 1")
+        else:
+            await self._driver.execute(f"BEGIN{level} READ WRITE")
+
+    async def commit(self) -> None:
+        await self._command("COMMIT")
+
+    async def rollback(self) -> None:
+        if self._driver.info.transaction_status != TransactionStatus.IDLE:
+            await self._command("ROLLBACK")
+
+    def tx_state(self) -> TxState:
+        status = self._driver.info.transaction_status
+        if status == TransactionStatus.IDLE:
+            return TxState.NONE
+        if status == TransactionStatus.INERROR:
+            return TxState.FAILED
+        return TxState.ENDED if status == TransactionStatus.UNKNOWN else TxState.ACTIVE
+
+    async def interrupt(self) -> None:
+        self._interrupted = True
+        await self._driver.cancel_safe(timeout=5.0)
+
+    def must_reset(self) -> bool:
+        return self._used
+
+    async def reset(self) -> None:
+        if self._interrupted:
+            await self._absorb_cancel()
+        if self._driver.info.transaction_status != TransactionStatus.IDLE:
+            await self._driver.execute("ROLLBACK")
+        await self._driver.execute("DISCARD ALL")
+        self._used = False
+        self._interrupted = False
+
+    async def _absorb_cancel(self) -> None:
+        """A request to cancel that came too late for its statement hits this one instead."""
+        try:
+            await self._driver.execute("SELECT 1")
+        except psycopg.Error:
+            if self._driver.info.transaction_status == TransactionStatus.UNKNOWN:
+                raise

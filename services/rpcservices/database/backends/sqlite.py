@@ -1,0 +1,244 @@
+"""SQLite by aiosqlite. All work of a connection is done in its own thread, a statement and its first rows at once."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+from urllib.parse import quote
+from uuid import UUID
+
+from sqlalchemy import URL, PoolProxiedConnection
+
+from rpcservices.database.config import DatabaseConfig
+from rpcservices.database.errors import DatabaseProgrammingError
+from rpcservices.database.models import Column, ColumnType, Isolation, TxState
+from rpcservices.database.placeholders import translate
+
+from .base import Cursor, Link, Params, unsupported_isolation
+from .sqlite_authorizer import authorize_reading, authorize_writing
+
+_T = TypeVar("_T")
+_STEPS = 1000
+"""Steps of SQLite's virtual machine between two looks at whether the statement is to stop."""
+
+_TYPES = {
+    int: (ColumnType.INTEGER, "INTEGER"),
+    float: (ColumnType.FLOAT, "REAL"),
+    str: (ColumnType.TEXT, "TEXT"),
+    bytes: (ColumnType.BYTES, "BLOB"),
+}
+
+
+def to_sqlite(value: Any) -> Any:
+    """A parameter in one of SQLite's storage classes: what it has no class for becomes text (dates in ISO 8601,
+    decimals with all their digits, JSON for lists and dictionaries)."""
+    if value is None or type(value) in (int, float, str, bytes):
+        return value
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, dt.datetime):
+        return value.isoformat(" ")
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
+    if isinstance(value, Decimal | UUID):
+        return str(value)
+    if isinstance(value, list | dict):
+        return json.dumps(value, allow_nan=False)
+    raise TypeError(f"SQLite takes no {type(value).__name__}: give a number, text or bytes")
+
+
+def convert(sql: str, params: Params) -> tuple[str, list[Any]]:
+    """A statement and its parameters as SQLite takes them."""
+    if params is None:
+        return sql, []
+    statement = translate(sql, "sqlite", "qmark", isinstance(params, Mapping))
+    return statement.sql, [to_sqlite(value) for value in statement.arguments(params)]
+
+
+def column_types(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[Column, ...]:
+    """Columns typed by the storage classes of their cells, since in SQLite each cell has its own."""
+    columns = []
+    for index, name in enumerate(names):
+        kinds = {type(row[index]) for row in rows} - {type(None)}
+        kind, db_type = _TYPES[kinds.pop()] if len(kinds) == 1 else (ColumnType.ANY, None)
+        columns.append(Column(name, kind, db_type))
+    return tuple(columns)
+
+
+class _Stop:
+    """Whether one statement is to stop; SQLite asks every few steps. A later statement has another one."""
+
+    __slots__ = ("wanted",)
+
+    def __init__(self) -> None:
+        self.wanted = False
+
+    def __call__(self) -> bool:
+        return self.wanted
+
+
+class SqliteCursor(Cursor):
+    """A statement under way in SQLite."""
+
+    def __init__(self, link: SqliteLink, cursor: sqlite3.Cursor, rows: list[tuple[Any, ...]], *, more: bool) -> None:
+        self._link = link
+        self._cursor = cursor
+        self._first: list[tuple[Any, ...]] | None = rows
+        self._more = more
+        if cursor.description is not None:
+            self.columns = column_types([column[0] for column in cursor.description], rows)
+            if not more:
+                self.rowcount = max(cursor.rowcount, len(rows))
+        else:
+            self.rowcount = cursor.rowcount
+
+    async def fetch(self, limit: int) -> list[tuple[Any, ...]]:
+        if self._first is not None:
+            rows, self._first = self._first, None
+            return rows
+        if not self._more:
+            return []
+        rows = await self._link.in_thread(self._cursor.fetchmany, limit)
+        self._more = len(rows) == limit
+        return rows
+
+    async def close(self) -> None:
+        if self._more or self._first:
+            self._first, self._more = None, False
+            await self._link.in_thread(self._cursor.close)
+
+
+class SqliteLink(Link):
+    """A connection to an SQLite file."""
+
+    dialect: ClassVar[str] = "sqlite"
+
+    def __init__(self, connection: PoolProxiedConnection, config: DatabaseConfig, *, readonly: bool) -> None:
+        super().__init__(connection, config, readonly=readonly)
+        driver: Any = connection.driver_connection
+        self._driver = driver
+        self._sqlite: sqlite3.Connection = driver._conn  # noqa: SLF001 - its interrupt() and handlers are needed
+        self._stop_now = _Stop()
+        self._in_transaction = False
+
+    @classmethod
+    def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
+        if not url.database or url.database == ":memory:" or "mode=memory" in str(url):
+            raise ValueError("url: an SQLite database needs a file: one in memory would differ for each connection")
+        if config.readonly and not url.database.startswith("file:"):
+            path = quote(str(Path(url.database).absolute()))
+            url = url.set(database=f"file:{path}").update_query_dict({"mode": "ro", "uri": "true"})
+        return url, {"timeout": 0.0}
+
+    async def prepare(self) -> None:
+        await self.in_thread(self._prepare)
+
+    def _prepare(self) -> None:
+        connection = self._sqlite
+        connection.isolation_level = None  # Autocommit: transactions begin where we say BEGIN.
+        if not self.config.url.get_secret_value() and not self.config.readonly:
+            self._wait_for(partial(connection.execute, "PRAGMA journal_mode=WAL"))
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA trusted_schema=OFF")
+        connection.set_authorizer(authorize_reading if self.readonly else authorize_writing)
+
+    def _wait_for(self, action: Callable[[], object]) -> None:
+        self._sqlite.execute(f"PRAGMA busy_timeout={int(self.config.busy_timeout_s * 1000)}")
+        action()
+        self._sqlite.execute("PRAGMA busy_timeout=0")
+
+    async def in_thread(self, function: Callable[..., _T], *args: Any) -> _T:
+        """Do something in the connection's thread."""
+        result: _T = await self._driver._execute(function, *args)  # noqa: SLF001 - its public methods take three trips
+        return result
+
+    async def execute(self, sql: str, params: Params, first: int) -> Cursor:
+        return await self._unlocked(partial(self._execute, *convert(sql, params), first))
+
+    async def _unlocked(self, action: Callable[[], _T]) -> _T:
+        """Do something, again and again while another connection holds a lock on the file, as long as allowed.
+        SQLite's own waiting could not be interrupted."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.config.busy_timeout_s
+        pause = 0.002
+        stop = self._stop_now = _Stop()
+        while True:
+            within = self._in_transaction
+            try:
+                return await self.in_thread(action)
+            except sqlite3.OperationalError as exc:
+                busy = exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY if hasattr(exc, "sqlite_errorcode") else False
+                if not busy or stop.wanted or loop.time() > end:
+                    raise
+                if within and exc.sqlite_errorname == "SQLITE_BUSY_SNAPSHOT":
+                    raise  # Waiting cannot help: the transaction reads a state that is no longer the last.
+            await asyncio.sleep(pause)
+            if stop.wanted:
+                raise sqlite3.OperationalError("interrupted")
+            pause = min(pause * 2, 0.1)
+
+    def _execute(self, sql: str, values: Sequence[Any], first: int) -> SqliteCursor:
+        connection = self._sqlite
+        connection.set_progress_handler(self._stop_now, _STEPS)
+        changes = connection.total_changes
+        try:
+            cursor = connection.execute(sql, values)
+            rows = cursor.fetchmany(first) if cursor.description is not None else []
+        except sqlite3.Warning as exc:
+            raise DatabaseProgrammingError(str(exc)) from None
+        finally:
+            self._in_transaction = connection.in_transaction
+        found = SqliteCursor(self, cursor, rows, more=cursor.description is not None and len(rows) == first)
+        if cursor.description is None and connection.total_changes != changes:
+            found.last_insert_id = cursor.lastrowid
+        return found
+
+    async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
+        if isolation not in (None, Isolation.SERIALIZABLE):
+            raise unsupported_isolation("SQLite", isolation)
+        # IMMEDIATE takes the lock for writing now: a transaction that asked for it later could find it taken by one
+        # that waits for this one.
+        sql = "BEGIN" if readonly or self.readonly else "BEGIN IMMEDIATE"
+        await self._unlocked(partial(self._begin, sql, readonly))
+
+    def _begin(self, sql: str, readonly: bool) -> None:
+        self._sqlite.set_progress_handler(self._stop_now, _STEPS)
+        self._sqlite.execute(sql)
+        self._in_transaction = True
+
+    async def commit(self) -> None:
+        await self._unlocked(partial(self._end, "COMMIT"))
+
+    async def rollback(self) -> None:
+        await self.in_thread(self._end, "ROLLBACK")
+
+    def _end(self, sql: str) -> None:
+        self._sqlite.set_progress_handler(None, 0)  # A statement that was to stop is over.
+        try:
+            if self._sqlite.in_transaction:
+                self._sqlite.execute(sql)
+        finally:
+            self._in_transaction = self._sqlite.in_transaction
+
+    def tx_state(self) -> TxState:
+        return TxState.ACTIVE if self._in_transaction else TxState.NONE
+
+    async def interrupt(self) -> None:
+        self._stop_now.wanted = True
+
+    def must_reset(self) -> bool:
+        return self._in_transaction
+
+    async def reset(self) -> None:
+        self._stop_now = _Stop()
+        await self.in_thread(self._reset)
+
+    def _reset(self) -> None:
+        self._end("ROLLBACK")

@@ -1,0 +1,104 @@
+"""The configuration of the database service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from rpcserver import ServiceConfig
+
+from .models import Isolation
+
+_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "mysql": "mysql+asyncmy",
+    "mariadb": "mariadb+asyncmy",
+}
+"""The asynchronous driver of each kind of database, for URLs that name none."""
+
+
+class DatabaseConfig(ServiceConfig):
+    """One database, by the name that clients use for it."""
+
+    url: SecretStr = Field(
+        default=SecretStr(""),
+        description="SQLAlchemy's URL, such as `postgresql://app@db.example/shop`; empty for an SQLite file of the "
+        "database's name in the service's state folder",
+    )
+    password_file: Path | None = Field(default=None, description="a file that holds the password, and nothing else")
+    password_env: str | None = Field(default=None, description="the environment variable that holds the password")
+    readonly: bool = Field(default=False, description="refuse every change; the database itself enforces it")
+    isolation: Isolation | None = Field(default=None, description="isolation of transactions that ask for none")
+    allow_privileged_role: bool = Field(
+        default=False,
+        description="accept a role that may read files or run programs on the database's machine, or is superuser",
+    )
+    pool_size: int = Field(default=5, ge=1, le=1000, description="connections for statements that may write")
+    read_pool_size: int = Field(default=5, ge=1, le=1000, description="connections for statements that only read")
+    pool_timeout_s: float = Field(default=10.0, gt=0, description="how long a statement waits for a connection")
+    connect_timeout_s: float = Field(default=10.0, gt=0, description="how long connecting may take")
+    busy_timeout_s: float = Field(default=5.0, ge=0, description="how long a statement waits for a lock (SQLite)")
+    statement_timeout_s: float = Field(default=600.0, gt=0, description="how long one statement may work")
+    transaction_idle_s: float = Field(default=30.0, gt=0, description="unused so long, a transaction is rolled back")
+    transaction_total_s: float = Field(default=600.0, gt=0, description="open so long, a transaction is rolled back")
+    transactions_per_connection: int = Field(default=16, ge=1, description="open transactions of one client")
+    max_rows: int = Field(default=100_000, ge=1, description="rows in one result; a stream has no such limit")
+    max_bytes: int = Field(
+        default=8 * 1024 * 1024, ge=1024, description="bytes of rows in one result; a stream has no such limit"
+    )
+    page_rows: int = Field(default=5_000, ge=1, description="rows in one page of a stream")
+    page_bytes: int = Field(default=256 * 1024, ge=1024, description="bytes in one page of a stream, or one row")
+    max_row_bytes: int = Field(
+        default=8 * 1024 * 1024, ge=1024, description="bytes in one row; a larger row is an error"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _valid_url(cls, url: SecretStr) -> SecretStr:
+        if url.get_secret_value():
+            try:
+                make_url(url.get_secret_value())
+            except ArgumentError:
+                raise ValueError("not a database URL: write DIALECT://USER@HOST:PORT/DATABASE") from None
+        return url
+
+
+class DatabaseServiceConfig(ServiceConfig):
+    """The database service."""
+
+    databases: dict[str, DatabaseConfig] = Field(
+        default={"main": DatabaseConfig()}, description="the databases, by the names that clients use"
+    )
+
+
+def database_url(name: str, config: DatabaseConfig, state_dir: Path) -> URL:
+    """The URL to connect to, with an asynchronous driver and the password filled in.
+
+    Parameters:
+        name: the database's name, which an embedded file is named after.
+        config: its configuration.
+        state_dir: where embedded files live.
+
+    Raises:
+        ValueError: the password's place does not exist; the message names it.
+    """
+    import os
+
+    text = config.url.get_secret_value()
+    url = make_url(text) if text else URL.create("sqlite", database=str(state_dir / f"{name}.sqlite3"))
+    url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
+    if config.password_file is not None:
+        try:
+            return url.set(password=config.password_file.read_text().rstrip("\r\n"))
+        except OSError as exc:
+            raise ValueError(f"databases.{name}.password_file: {exc.strerror}: {config.password_file}") from None
+    if config.password_env is not None:
+        if config.password_env not in os.environ:
+            raise ValueError(f"databases.{name}.password_env: the variable {config.password_env} is not set")
+        return url.set(password=os.environ[config.password_env])
+    return url

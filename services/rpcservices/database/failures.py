@@ -1,0 +1,113 @@
+"""Exceptions of drivers and of SQLAlchemy, turned into the errors of this service."""
+
+from __future__ import annotations
+
+import re
+
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from rpcwire.errors import RpcError
+
+from .errors import (
+    DatabaseDataError,
+    DatabaseError,
+    DatabaseIntegrityError,
+    DatabaseInternalError,
+    DatabaseNotSupportedError,
+    DatabaseOperationalError,
+    DatabaseProgrammingError,
+    TxStateName,
+)
+
+_BY_NAME: dict[str, type[DatabaseError]] = {
+    "DataError": DatabaseDataError,
+    "OperationalError": DatabaseOperationalError,
+    "IntegrityError": DatabaseIntegrityError,
+    "InternalError": DatabaseInternalError,
+    "ProgrammingError": DatabaseProgrammingError,
+    "NotSupportedError": DatabaseNotSupportedError,
+    "InterfaceError": DatabaseOperationalError,
+    "DatabaseError": DatabaseError,
+    "Error": DatabaseError,
+}
+_RETRYABLE_STATES = re.compile(r"40001|40P01|55P03|57P0[1-5]|53...|08...")
+_RETRYABLE_CODES = frozenset({"1205", "1213", "1040", "2002", "2003", "2006", "2013"})
+_URL = re.compile(r"\b[a-z][a-z0-9+]*://\S+", re.IGNORECASE)
+_PASSWORD = re.compile(r"(password|passwd|pwd)\s*[=:]\s*\S+", re.IGNORECASE)
+_LIMIT = 2000
+
+
+def _original(exc: BaseException) -> BaseException:
+    """The driver's exception inside SQLAlchemy's."""
+    inner = getattr(exc, "orig", None)
+    return inner if isinstance(inner, BaseException) else exc
+
+
+def _class_of(exc: BaseException) -> type[DatabaseError]:
+    for cls in type(exc).__mro__:
+        found = _BY_NAME.get(cls.__name__)
+        if found is not None:
+            return found
+    if isinstance(exc, OverflowError | ValueError | TypeError | UnicodeError):
+        return DatabaseDataError
+    return DatabaseOperationalError
+
+
+def _codes(exc: BaseException) -> tuple[str | None, str | None, str]:
+    """SQLSTATE, the driver's code, and the message without them."""
+    name = getattr(exc, "sqlite_errorname", None)
+    if isinstance(name, str):
+        return None, name, str(exc)
+    sqlstate = getattr(exc, "sqlstate", None)
+    diag = getattr(exc, "diag", None)
+    if diag is not None:
+        primary = diag.message_primary or str(exc)
+        hints = [
+            f"{word}: {text}" for word, text in (("detail", diag.message_detail), ("hint", diag.message_hint)) if text
+        ]
+        return sqlstate, None, "; ".join([primary, *hints])
+    args = exc.args
+    if len(args) >= 2 and isinstance(args[0], int):
+        return None, str(args[0]), str(args[1])
+    return sqlstate if isinstance(sqlstate, str) else None, None, str(exc)
+
+
+def redact(text: str) -> str:
+    """A message of a driver without anything that may be a secret of the connection, and not too long."""
+    text = _PASSWORD.sub(r"\1=…", _URL.sub("(URL)", text)).strip()
+    return text if len(text) <= _LIMIT else text[:_LIMIT] + "…"
+
+
+def translate_error(exc: BaseException, *, tx_state: TxStateName = "none", step: int | None = None) -> RpcError:
+    """The error of this service that stands for an exception of a driver.
+
+    Parameters:
+        exc: what was raised; an :class:`~rpcwire.errors.RpcError` comes back unchanged.
+        tx_state: the state of the transaction after it.
+        step: which statement of several it was.
+    """
+    if isinstance(exc, RpcError):
+        return exc
+    exc = _original(exc)
+    if isinstance(exc, PoolTimeoutError):
+        return DatabaseOperationalError(
+            "no connection was free in time: try again, or raise pool_size or pool_timeout_s",
+            retryable=True, executed="no", step=step, tx_state=tx_state,
+        )  # fmt: skip
+    sqlstate, code, message = _codes(exc)
+    cls = _class_of(exc)
+    if code is not None and code.startswith(("SQLITE_CONSTRAINT",)):
+        cls = DatabaseIntegrityError
+    elif code == "SQLITE_AUTH" or ("not authorized" in message and code is not None):
+        cls = DatabaseProgrammingError
+    elif sqlstate is not None and sqlstate[:2] == "25":
+        cls = DatabaseOperationalError
+    retryable = bool(
+        (sqlstate and _RETRYABLE_STATES.fullmatch(sqlstate))
+        or code in _RETRYABLE_CODES
+        or (code and code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")))
+    )
+    return cls(
+        redact(message) or type(exc).__name__,
+        retryable=retryable, sqlstate=sqlstate, driver_code=code, step=step, tx_state=tx_state,
+    )  # fmt: skip

@@ -1,0 +1,119 @@
+r"""Parameters in SQL: ``:name`` with a dictionary, ``?`` with a list, translated into what a driver takes.
+
+Strings, quoted names, comments and dollar quotes are left alone, and so is a colon after another colon or a letter
+(``x::int``, ``a[1:2]``). A backslash before a colon, or a second question mark, makes the sign itself: ``\:``, ``??``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+from rpcwire.errors import InvalidParams
+
+Style = Literal["numeric_dollar", "format", "qmark"]
+
+_COMMON = r"--[^\n]*|/\*.*?(?:\*/|\Z)|'(?:[^']|'')*(?:'|\Z)|\"(?:[^\"]|\"\")*(?:\"|\Z)"
+_SKIP = {
+    "postgresql": r"\b[eE]'(?:[^'\\]|''|\\.)*(?:'|\Z)|\$(?P<tag>[A-Za-z_\x80-\uffff]?\w*)\$.*?(?:\$(?P=tag)\$|\Z)|"
+    + _COMMON,
+    "mysql": r"\#[^\n]*|--(?=\s)[^\n]*|/\*.*?(?:\*/|\Z)|'(?:[^'\\]|''|\\.)*(?:'|\Z)|\"(?:[^\"\\]|\"\"|\\.)*(?:\"|\Z)"
+    r"|`(?:[^`]|``)*(?:`|\Z)",
+    "sqlite": r"`(?:[^`]|``)*(?:`|\Z)|\[[^\]]*(?:\]|\Z)|" + _COMMON,
+    "": _COMMON,
+}
+_NAMED = r"|\\(?P<colon>:)|(?<![:\w\\]):(?P<name>[A-Za-z_]\w*)(?!:)"
+_POSITIONAL = r"|(?P<mark>\?\??)"
+
+
+@lru_cache(maxsize=16)
+def _pattern(dialect: str, named: bool) -> re.Pattern[str]:
+    skip = _SKIP.get("mysql" if dialect == "mariadb" else dialect, _SKIP[""])
+    return re.compile(f"(?P<skip>{skip}){_NAMED if named else _POSITIONAL}", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement as a driver takes it.
+
+    Attributes:
+        sql: with the driver's placeholders.
+        names: for each placeholder its name; ``None`` where parameters go by position.
+        count: how many placeholders there are.
+    """
+
+    sql: str
+    names: tuple[str, ...] | None
+    count: int
+
+    def arguments(self, params: Mapping[str, Any] | Sequence[Any]) -> list[Any]:
+        """The values in the order of the placeholders.
+
+        Raises:
+            InvalidParams: one is missing or too many; ``errors`` names it.
+        """
+        if self.names is None:
+            if len(params) != self.count:
+                raise _wrong(["params"], f"{len(params)} values for {self.count} placeholders '?'")
+            return list(params)
+        assert isinstance(params, Mapping)
+        for name in self.names:
+            if name not in params:
+                raise _wrong(["params", name], f"missing: the statement has :{name}")
+        for name in params:
+            if name not in self.names:
+                raise _wrong(["params", name], f"the statement has no :{name}")
+        return [params[name] for name in self.names]
+
+
+def _wrong(loc: list[str], message: str) -> InvalidParams:
+    return InvalidParams(f"{'.'.join(loc)}: {message}", errors=[{"loc": loc, "msg": message, "type": "placeholder"}])
+
+
+@lru_cache(maxsize=1024)
+def translate(sql: str, dialect: str, style: Style, named: bool) -> Statement:
+    """Replace the placeholders of a statement.
+
+    Parameters:
+        sql: the statement.
+        dialect: whose strings, names and comments to leave alone.
+        style: the driver's placeholders: ``$1``, ``%s`` (other percent signs are doubled) or ``?``.
+        named: whether parameters come by name (``:name``) or by position (``?``).
+    """
+    names: list[str] = []
+    out: list[str] = []
+    count = position = 0
+    numbers: dict[str, int] = {}
+    double = style == "format"
+    for match in _pattern(dialect, named).finditer(sql):
+        before = sql[position : match.start()]
+        position = match.end()
+        text = match.group()
+        found = match.groupdict()
+        if found.get("name") is not None:
+            name = found["name"]
+            if style == "numeric_dollar":
+                number = numbers.setdefault(name, len(numbers) + 1)
+                if number > len(names):
+                    names.append(name)
+                text, double_text = f"${number}", False
+            else:
+                names.append(name)
+                text, double_text = "%s" if style == "format" else "?", False
+            count += 1
+        elif found.get("mark") == "?":
+            count += 1
+            text, double_text = f"${count}" if style == "numeric_dollar" else "%s" if double else "?", False
+        else:
+            double_text = double
+            if found.get("colon"):
+                text = ":"
+            elif found.get("mark") == "??":
+                text = "?"
+        out += [before.replace("%", "%%") if double else before, text.replace("%", "%%") if double_text else text]
+    rest = sql[position:]
+    out.append(rest.replace("%", "%%") if double else rest)
+    return Statement("".join(out), tuple(names) if named else None, count)

@@ -1,0 +1,170 @@
+"""The connections of one database, in two pools: one whose links the database itself keeps from writing, and one whose
+links may write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import greenlet_spawn
+
+from .backends.base import Link, finish, log
+from .config import DatabaseConfig, database_url
+from .failures import translate_error
+
+
+def link_class(url: URL) -> type[Link]:
+    """The class of links for a URL.
+
+    Raises:
+        ValueError: no such dialect, or its driver is not installed; the message names it.
+    """
+    driver = url.get_driver_name()
+    if driver == "aiosqlite":
+        from .backends.sqlite import SqliteLink
+
+        return SqliteLink
+    if driver == "psycopg":
+        from .backends.postgresql import PostgresLink
+
+        return PostgresLink
+    raise ValueError(f"url: no support for {url.drivername}")
+
+
+class Pool:
+    """Links of one kind to one database.
+
+    Parameters:
+        url: where to connect.
+        config: the database's configuration.
+        readonly: whether its links refuse every change.
+    """
+
+    def __init__(self, url: URL, config: DatabaseConfig, *, readonly: bool) -> None:
+        self._config = config
+        self._readonly = readonly
+        self._links = link_class(url)
+        url, arguments = self._links.engine_options(url, config, readonly=readonly)
+        size = config.read_pool_size if readonly else config.pool_size
+        self.engine: AsyncEngine = create_async_engine(
+            url,
+            connect_args=arguments,
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=config.pool_timeout_s,
+            pool_reset_on_return=None,  # A link knows better what is to be undone.
+            pool_use_lifo=True,
+        )
+        self._resetting: set[asyncio.Task[None]] = set()
+
+    async def acquire(self) -> Link:
+        """Lend a link.
+
+        Raises:
+            DatabaseError: no connection is free in time, or none can be made.
+        """
+        try:
+            connection = await self.engine.raw_connection()
+        except Exception as exc:
+            raise translate_error(exc) from None
+        link: Link | None = connection.info.get("link")
+        try:
+            if link is None:
+                link = self._links(connection, self._config, readonly=self._readonly)
+                await link.prepare()
+                connection.info["link"] = link
+            link.connection = connection
+        except BaseException as exc:
+            await finish(greenlet_spawn(connection.invalidate))
+            if isinstance(exc, Exception):
+                raise translate_error(exc) from None
+            raise
+        return link
+
+    async def release(self, link: Link) -> None:
+        """Take a link back: clean, or discarded where that is not certain. Cleaning goes on in the background."""
+        if not link.broken and not link.must_reset():
+            await greenlet_spawn(link.connection.close)
+            return
+        task = asyncio.ensure_future(self._reset(link))
+        self._resetting.add(task)
+        task.add_done_callback(self._resetting.discard)
+
+    async def _reset(self, link: Link) -> None:
+        try:
+            if not link.broken:
+                async with asyncio.timeout(self._config.connect_timeout_s):
+                    await link.reset()
+        except Exception as exc:
+            log.info("a connection could not be cleaned and is discarded: %s", type(exc).__name__)
+            link.broken = True
+        try:
+            await greenlet_spawn(link.connection.invalidate if link.broken else link.connection.close)
+        except Exception as exc:
+            log.info("a connection could not be closed: %s", type(exc).__name__)
+
+    @asynccontextmanager
+    async def link(self) -> AsyncIterator[Link]:
+        """Lend a link for a ``with`` block."""
+        link = await self.acquire()
+        try:
+            yield link
+        finally:
+            await finish(self.release(link))
+
+    async def settle(self) -> None:
+        """Wait until no link is being cleaned."""
+        while self._resetting:
+            await asyncio.wait(set(self._resetting))
+
+    async def close(self) -> None:
+        """Close all connections that are not lent."""
+        await self.settle()
+        await self.engine.dispose()
+
+
+class Target:
+    """One configured database.
+
+    Parameters:
+        name: what clients call it.
+        config: its configuration.
+        state_dir: where embedded files live.
+
+    Raises:
+        ValueError: the configuration cannot work; the message names the key.
+    """
+
+    def __init__(self, name: str, config: DatabaseConfig, state_dir: Path) -> None:
+        self.name = name
+        self.config = config
+        url = database_url(name, config, state_dir)
+        self.dialect = url.get_backend_name()
+        self.driver = url.get_driver_name()
+        try:
+            self.reading = Pool(url, config, readonly=True)
+            self.writing = self.reading if config.readonly else Pool(url, config, readonly=False)
+        except ImportError as exc:
+            raise ValueError(f"databases.{name}.url: the driver of {url.drivername} is not installed: {exc}") from None
+        except ValueError as exc:
+            raise ValueError(f"databases.{name}.{exc}") from None
+
+    def pool(self, *, readonly: bool) -> Pool:
+        """The pool for statements that only read, or that may write."""
+        return self.reading if readonly else self.writing
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await close_all(self.reading.close(), *([] if self.writing is self.reading else [self.writing.close()]))
+
+
+async def close_all(*work: Coroutine[Any, Any, None]) -> None:
+    """Do several closings, each to its end, whatever becomes of the others."""
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(result, BaseException):
+            log.info("closing a database failed: %s", type(result).__name__)

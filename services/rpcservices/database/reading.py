@@ -1,0 +1,191 @@
+"""Rows out of a cursor: a whole result up to its limits, or page by page. Each row is encoded once, as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import Any
+
+from rpcwire.rows import Rows, pack_rows
+
+from .backends.base import Cursor, Link, Params, finish
+from .errors import DatabaseDataError
+from .models import Page, Result, TxState
+
+FIRST_ROWS = 128
+"""Rows asked for at first; then as many as the size of those allows."""
+
+_Chunk = tuple[bytes, int]
+
+
+def _encode(rows: Sequence[Sequence[Any]], width: int) -> bytes:
+    try:
+        return pack_rows(rows, width)
+    except (TypeError, ValueError) as exc:
+        raise DatabaseDataError(f"a value of the result cannot be sent: {exc}; cast it to text in SQL") from None
+
+
+def split(rows: Sequence[Sequence[Any]], width: int, limit_bytes: int) -> Iterator[_Chunk]:
+    """Encode rows in chunks of at most ``limit_bytes`` each, or of one row."""
+    data = _encode(rows, width)
+    if len(data) <= limit_bytes or len(rows) <= 1:
+        yield data, len(rows)
+        return
+    half = len(rows) // 2
+    yield from split(rows[:half], width, limit_bytes)
+    yield from split(rows[half:], width, limit_bytes)
+
+
+def next_limit(rows: int, size: int, *, page_rows: int, page_bytes: int) -> int:
+    """How many rows to ask for next, so that they fill a page but not much more.
+
+    Parameters:
+        rows, size: those seen last, and their bytes.
+        page_rows, page_bytes: what a page may hold.
+    """
+    fitting = page_bytes * rows // max(size, 1)
+    return max(1, min(page_rows, fitting, rows * 4))
+
+
+def _checked(size: int, limit: int) -> None:
+    if size > limit:
+        raise DatabaseDataError(
+            f"a row of {size} bytes is larger than the limit of {limit}: select less of it (substr), "
+            "or raise max_row_bytes"
+        )
+
+
+async def collect(
+    link: Link, sql: str, params: Params, *, max_rows: int, max_bytes: int, page_rows: int, tx_state: bool
+) -> Result:
+    """Run a statement and gather its rows up to the limits.
+
+    Parameters:
+        link: where to run it.
+        sql, params: the statement.
+        max_rows, max_bytes: where to stop; ``truncated`` says so.
+        page_rows: rows to ask the driver for at a time.
+        tx_state: whether it runs in a transaction whose state is to be told.
+    """
+    cursor = await link.execute(sql, params, min(FIRST_ROWS, max_rows + 1))
+    try:
+        chunks: list[bytes] = []
+        count = size = 0
+        truncated = False
+        limit = FIRST_ROWS
+        while cursor.columns and (rows := await cursor.fetch(min(limit, max_rows - count + 1))):
+            if count + len(rows) > max_rows:
+                rows, truncated = rows[: max_rows - count], True
+            fresh = 0
+            for data, found in split(rows, len(cursor.columns), max(1, max_bytes - size)) if rows else ():
+                if size + len(data) > max_bytes:
+                    if not count:
+                        _checked(len(data), max_bytes)
+                    truncated = True
+                    break
+                chunks.append(data)
+                count, size, fresh = count + found, size + len(data), fresh + len(data)
+            if truncated:
+                break
+            limit = next_limit(len(rows), fresh, page_rows=page_rows, page_bytes=1 << 20)
+    finally:
+        await finish(cursor.close())
+    rowcount = cursor.rowcount
+    return Result(
+        columns=list(cursor.columns),
+        rows=Rows(chunks, count),
+        rowcount=count if cursor.columns and not truncated and rowcount < 0 else rowcount,
+        truncated=truncated,
+        tx_state=state_after(link, within=tx_state),
+        last_insert_id=cursor.last_insert_id,
+    )
+
+
+def state_after(link: Link, *, within: bool) -> TxState:
+    """The state to tell after a statement: within a transaction, one that is gone has ``ended``."""
+    state = link.tx_state()
+    return TxState.ENDED if within and state is TxState.NONE else state
+
+
+async def pages(
+    link: Link, cursor: Cursor, *, page_rows: int, page_bytes: int, max_row_bytes: int
+) -> AsyncGenerator[Page, None]:
+    """The rows of a cursor, page by page.
+
+    Parameters:
+        link: the link it runs on.
+        cursor: a statement under way; the caller closes it.
+        page_rows, page_bytes: what a page may hold; a page of one row may be larger.
+        max_row_bytes: what a row may hold.
+    """
+    offset = 0
+    limit = min(FIRST_ROWS, page_rows)
+    held: list[bytes] = []
+    held_rows = held_bytes = 0
+    width = len(cursor.columns)
+
+    def page() -> Page:
+        nonlocal offset, held, held_rows, held_bytes
+        done = Page(columns=list(cursor.columns), rows=Rows(held, held_rows), offset=offset)
+        offset += held_rows
+        held, held_rows, held_bytes = [], 0, 0
+        return done
+
+    while width and (rows := await link.run(cursor.fetch(limit))):
+        fresh = 0
+        for start in range(0, len(rows), page_rows):
+            for data, count in split(rows[start : start + page_rows], width, page_bytes):
+                _checked(len(data), max_row_bytes) if count == 1 else None
+                if held and (held_bytes + len(data) > page_bytes or held_rows + count > page_rows):
+                    yield page()
+                held.append(data)
+                held_rows, held_bytes, fresh = held_rows + count, held_bytes + len(data), fresh + len(data)
+        limit = next_limit(len(rows), fresh, page_rows=page_rows, page_bytes=page_bytes)
+    if held or not offset:
+        yield page()
+
+
+class PageStream(AsyncIterator[Page]):
+    """Pages, and what to do once no more are wanted, even where none ever was: an async generator that was never
+    started would not do it.
+
+    Parameters:
+        source: makes the pages.
+        close: gives everything back.
+        failed: turns an exception into the error to raise.
+    """
+
+    def __init__(
+        self,
+        source: AsyncGenerator[Page, None],
+        close: Callable[[], Awaitable[None]],
+        failed: Callable[[Exception], Exception],
+    ) -> None:
+        self._source = source
+        self._close = close
+        self._failed = failed
+        self._closed = False
+
+    async def __anext__(self) -> Page:
+        try:
+            return await anext(self._source)
+        except StopAsyncIteration:
+            await self.aclose()
+            raise
+        except Exception as exc:
+            error = self._failed(exc)
+            await self.aclose()
+            raise error from None
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """Stop the database's work and give the connection back. More than once does no harm."""
+        if not self._closed:
+            self._closed = True
+            await self._source.aclose()
+            await finish(_awaited(self._close))
+
+
+async def _awaited(function: Callable[[], Awaitable[None]]) -> None:
+    await function()

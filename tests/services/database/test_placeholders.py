@@ -1,0 +1,41 @@
+"""Placeholders are found where SQL has them, and nowhere else."""
+
+from __future__ import annotations
+
+import pytest
+
+from rpcservices.database.placeholders import translate
+
+
+@pytest.mark.parametrize(
+    ("dialect", "style", "sql", "expected", "names"),
+    [
+        ("postgresql", "numeric_dollar", "SELECT :a, :b, :a", "SELECT $1, $2, $1", ("a", "b")),
+        ("postgresql", "numeric_dollar", "SELECT x::int, a[1:2], ':a', \":a\" -- :a\n/* :a */", None, ()),
+        ("postgresql", "numeric_dollar", "SELECT $$ :a $$, $t$ :a $$ $t$, E'\\':a', :b", "SELECT $$ :a $$, $t$ :a $$ $t$, E'\\':a', $1", ("b",)),
+        ("postgresql", "numeric_dollar", r"SELECT a[\:b]", "SELECT a[:b]", ()),
+        ("postgresql", "numeric_dollar", "SELECT 'a'':x', :y", "SELECT 'a'':x', $1", ("y",)),
+        ("mysql", "format", "SELECT '%', :a, 5 % 2, '\\':b' # :c", "SELECT '%%', %s, 5 %% 2, '\\':b' # :c", ("a",)),
+        ("mysql", "format", "SELECT :a, :a, `:b`", "SELECT %s, %s, `:b`", ("a", "a")),
+        ("sqlite", "qmark", "SELECT :a, [:b], `:c`, ':d'", "SELECT ?, [:b], `:c`, ':d'", ("a",)),
+        ("sqlite", "qmark", "SELECT ':a", None, ()),
+    ],
+)  # fmt: skip
+def test_names(dialect, style, sql, expected, names):
+    found = translate(sql, dialect, style, named=True)
+    assert found.sql == (sql if expected is None else expected)
+    assert found.names == names
+
+
+@pytest.mark.parametrize(
+    ("dialect", "style", "sql", "expected", "count"),
+    [
+        ("postgresql", "numeric_dollar", "SELECT ?, ?, '?' -- ?", "SELECT $1, $2, '?' -- ?", 2),
+        ("postgresql", "numeric_dollar", "SELECT j ?? 'k', ?", "SELECT j ? 'k', $1", 1),
+        ("mysql", "format", "SELECT ?, '%?'", "SELECT %s, '%%?'", 1),
+        ("sqlite", "qmark", "SELECT ?, [a?]", "SELECT ?, [a?]", 1),
+    ],
+)
+def test_marks(dialect, style, sql, expected, count):
+    found = translate(sql, dialect, style, named=False)
+    assert (found.sql, found.count, found.names) == (expected, count, None)

@@ -1,0 +1,120 @@
+"""Streams: pages within their bounds, and the database's work stopped when the reader goes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rpcservices.database.errors import DatabaseDataError, DatabaseError, DatabaseOperationalError
+
+NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT i, 'x' AS x FROM n"
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT {} FROM n"
+
+
+def test_pages_hold_everything_in_order(run_with, any_database):
+    async def work(bench):
+        stream = await bench.db.stream("main", NUMBERS.format(20_000), page_rows=700)
+        numbers = []
+        async for page in stream:
+            assert page.offset == len(numbers)
+            assert 0 < len(page) <= 700
+            assert [c.name for c in page.columns] == ["i", "x"]
+            numbers += [row.i for row in page]
+        assert numbers == list(range(1, 20_001))
+
+    run_with(work, main=any_database)
+
+
+def test_pages_are_bounded_in_bytes(run_with, any_database):
+    async def work(bench):
+        sql = NUMBERS.format(300).replace("'x'", f"'{'y' * 1000}'")
+        stream = await bench.db.stream("main", sql)
+        pages = [page async for page in stream]
+        assert sum(map(len, pages)) == 300
+        assert all(len(page.rows.packed()) <= 20_100 for page in pages)
+
+    run_with(work, main={**any_database, "page_bytes": 20_000})
+
+
+def test_a_row_beyond_the_limit_is_an_error(run_with, any_database):
+    async def work(bench):
+        stream = await bench.db.stream("main", f"SELECT '{'y' * 5000}'")
+        with pytest.raises(DatabaseDataError, match="max_row_bytes"):
+            await anext(stream)
+
+    run_with(work, main={**any_database, "max_row_bytes": 2000, "page_bytes": 2000})
+
+
+def test_an_empty_result_is_one_empty_page(run_with, any_database):
+    async def work(bench):
+        stream = await bench.db.stream("main", "SELECT 1 AS one WHERE 1 = 0")
+        pages = [page async for page in stream]
+        assert [len(page) for page in pages] == [0]
+        assert pages[0].columns[0].name == "one"
+
+    run_with(work, main=any_database)
+
+
+def test_an_error_comes_before_the_stream(run_with, any_database):
+    async def work(bench):
+        with pytest.raises(DatabaseError):
+            await bench.db.stream("main", "SELECT * FROM nowhere")
+        with pytest.raises(DatabaseError):
+            await bench.db.stream("main", "CREATE TABLE u (x INTEGER)")
+
+    run_with(work, main={**any_database, "read_pool_size": 1})
+
+
+@pytest.mark.parametrize("pages_read", [0, 1, 3])
+def test_closing_early_frees_the_connection(run_with, any_database, pages_read):
+    async def work(bench):
+        for _ in range(3):
+            stream = await bench.db.stream("main", ENDLESS.format("i"))
+            for _ in range(pages_read):
+                await anext(stream)
+            await stream.aclose()
+            await stream.aclose()
+            assert (await bench.db.query("main", "SELECT 1")).scalar() == 1
+
+    run_with(work, main={**any_database, "read_pool_size": 1})
+
+
+def test_a_stream_can_share_a_transaction(run_with, any_database):
+    async def work(bench):
+        tx = await bench.db.begin("main")
+        await bench.db.execute("main", "CREATE TABLE u (x INTEGER)", transaction=tx.id)
+        await bench.db.execute("main", "INSERT INTO u VALUES (7)", transaction=tx.id)
+        stream = await bench.db.stream("main", "SELECT x FROM u", transaction=tx.id)
+        assert [row.x async for page in stream for row in page] == [7]
+        await bench.db.rollback(tx.id)
+
+    run_with(work, main=any_database)
+
+
+def test_a_cancelled_statement_stops_in_the_database(run_with, any_database):
+    async def work(bench):
+        for _ in range(3):
+            running = asyncio.ensure_future(bench.db.query("main", ENDLESS.format("count(*)")))
+            pool = bench.service._targets["main"].reading.engine.pool
+            async with asyncio.timeout(10):
+                while pool.checkedout() == 0:
+                    await asyncio.sleep(0)
+            await asyncio.sleep(0.02)
+            running.cancel()
+            async with asyncio.timeout(1):
+                with pytest.raises(asyncio.CancelledError):
+                    await running
+            assert (await bench.db.query("main", "SELECT 1")).scalar() == 1
+
+    run_with(work, main={**any_database, "read_pool_size": 1})
+
+
+def test_a_statement_has_its_time(run_with, any_database):
+    async def work(bench):
+        with pytest.raises(DatabaseOperationalError, match="statement_timeout_s") as caught:
+            await bench.db.query("main", ENDLESS.format("count(*)"))
+        assert caught.value.sqlstate == "57014"
+        assert (await bench.db.query("main", "SELECT 1")).scalar() == 1
+
+    run_with(work, main={**any_database, "statement_timeout_s": 0.1, "read_pool_size": 1})
