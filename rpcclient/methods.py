@@ -44,7 +44,7 @@ class Method:
         """
         return None if params is None else dump_plain(params, codec)
 
-    def dump_item(self, parameter: str, item: Any, codec: Codec) -> bytes:
+    def dump_item(self, parameter: str, item: Any, codec: Codec) -> bytes:  # noqa: ARG002 - stubs need it
         """One item of a parameter that is a stream."""
         return dump_plain(item, codec)
 

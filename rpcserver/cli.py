@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from .config import ConfigError, ServerConfig, load_config
+from .config import ConfigError, PluginsConfig, ServerConfig, load_config
 from .logs import set_up
 from .plugins import create_services, find_services, installed
 from .server import Server
@@ -131,3 +131,25 @@ def plugins() -> None:
     for name, point in installed().items():
         where = point.dist.name if point.dist is not None else "?"
         click.echo(f"{name}\t{point.value}\t{where}")
+
+
+@main.command()
+@click.argument("service")
+@click.option("--output", type=click.Path(path_type=Path), help="Where to write it; standard output by default.")
+@click.option("--plugin", "files", multiple=True, metavar="FILE", help="Python file with a service; repeatable.")
+def stubs(service: str, output: Path | None, files: tuple[str, ...]) -> None:
+    """Generate a typed client stub for the installed SERVICE."""
+    from .stubgen import StubError, generate
+
+    try:
+        classes = {cls.name: cls for cls in find_services(PluginsConfig(files=files))}
+        if service not in classes:
+            raise ConfigError(f"no service {service!r} is installed; there are: {', '.join(sorted(classes))}")
+        text = generate(classes[service])
+    except (ConfigError, StubError, TypeError) as exc:
+        click.echo(f"rpcserver: {exc}", err=True)
+        sys.exit(2)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
