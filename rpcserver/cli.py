@@ -142,9 +142,13 @@ def stubs(service: str, output: Path | None, files: tuple[str, ...]) -> None:
     from .stubgen import StubError, generate
 
     try:
-        classes = {cls.name: cls for cls in find_services(PluginsConfig(files=files))}
+        known = installed()
+        enabled = (service,) if service in known else ()
+        config = PluginsConfig(enabled=enabled, disabled=() if enabled else tuple(known), files=files)
+        classes = {cls.name: cls for cls in find_services(config)}
         if service not in classes:
-            raise ConfigError(f"no service {service!r} is installed; there are: {', '.join(sorted(classes))}")
+            there = ", ".join(sorted({*known, *classes}))
+            raise ConfigError(f"no service {service!r} is installed; there are: {there}")
         text = generate(classes[service])
     except (ConfigError, StubError, TypeError) as exc:
         click.echo(f"rpcserver: {exc}", err=True)

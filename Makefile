@@ -1,0 +1,59 @@
+# Everything sets itself up: a .venv with what constraints.txt pins, by uv where there is one, else by pip.
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PACKAGES := rpcwire rpcclient rpcserver services
+READY := $(VENV)/.ready
+
+.PHONY: help demo test check bench serve soak stubs coverage format clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed: install it, or set PYTHON=/path/to/python3"; exit 1; }
+	@if command -v uv >/dev/null 2>&1; then \
+		test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) $(VENV); \
+		uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[all]' --group dev; \
+	else \
+		test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+		$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip; \
+		$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]' --group dev; \
+	fi
+	@touch $@
+
+demo: $(READY) ## start a server and use its three services from Python
+	@$(BIN)/python examples/demo.py
+
+test: $(READY) ## run all tests that this machine can run
+	$(BIN)/python -m pytest
+
+soak: $(READY) ## run the long proofs
+	SOAK=1 $(BIN)/python -m pytest --timeout 3600
+
+coverage: $(READY) ## run the tests with line coverage, at least 95 % in each package
+	$(BIN)/python -m tests.coverage_gate
+
+check: $(READY) ## lint, types, generated files, docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict $(PACKAGES) tests/typing examples benchmarks
+	$(BIN)/pyright
+	$(BIN)/python -m tests.generated --check
+
+stubs: $(READY) ## generate rpcclient/stubs and config/rpcserver.toml anew
+	$(BIN)/python -m tests.generated
+
+bench: $(READY) ## measure calls beside a raw websockets echo
+	$(BIN)/python benchmarks/calls.py
+
+serve: $(READY) ## run a server on 127.0.0.1:8765
+	$(BIN)/rpcserver serve
+
+format: $(READY) ## format the code
+	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+clean: ## remove what was built
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
