@@ -32,6 +32,13 @@ _BY_NAME: dict[str, type[DatabaseError]] = {
 }
 _RETRYABLE_STATES = re.compile(r"40001|40P01|55P03|57P0[1-5]|53...|08...")
 _RETRYABLE_CODES = frozenset({"1205", "1213", "1040", "2002", "2003", "2006", "2013"})
+_MYSQL_STATES = {
+    "1044": "42000", "1045": "28000", "1048": "23000", "1049": "42000", "1050": "42S01", "1051": "42S02",
+    "1054": "42S22", "1062": "23000", "1064": "42000", "1142": "42000", "1146": "42S02", "1205": "HY000",
+    "1213": "40001", "1264": "22003", "1292": "22007", "1317": "70100", "1365": "22012", "1366": "22007",
+    "1406": "22001", "1451": "23000", "1452": "23000", "1792": "25006", "4025": "23000",
+}  # fmt: skip
+"""SQLSTATE by MariaDB's code, which asyncmy drops (https://mariadb.com/kb/en/mariadb-error-code-reference/)."""
 _URL = re.compile(r"\b[a-z][a-z0-9+]*://\S+", re.IGNORECASE)
 _PASSWORD = re.compile(r"(password|passwd|pwd)\s*[=:]\s*\S+", re.IGNORECASE)
 _LIMIT = 2000
@@ -68,7 +75,7 @@ def _codes(exc: BaseException) -> tuple[str | None, str | None, str]:
         return sqlstate, None, "; ".join([primary, *hints])
     args = exc.args
     if len(args) >= 2 and isinstance(args[0], int):
-        return None, str(args[0]), str(args[1])
+        return _MYSQL_STATES.get(str(args[0])), str(args[0]), str(args[1])
     return sqlstate if isinstance(sqlstate, str) else None, None, str(exc)
 
 

@@ -33,6 +33,10 @@ def link_class(url: URL) -> type[Link]:
         from .backends.postgresql import PostgresLink
 
         return PostgresLink
+    if driver == "asyncmy":
+        from .backends.mysql import MysqlLink
+
+        return MysqlLink
     raise ValueError(f"url: no support for {url.drivername}")
 
 
@@ -60,6 +64,8 @@ class Pool:
             pool_reset_on_return=None,  # A link knows better what is to be undone.
             pool_use_lifo=True,
         )
+        _, known = self.engine.dialect.create_connect_args(url)
+        self._connect_arguments = {**known, **arguments}
         self._resetting: set[asyncio.Task[None]] = set()
 
     async def acquire(self) -> Link:
@@ -76,6 +82,7 @@ class Pool:
         try:
             if link is None:
                 link = self._links(connection, self._config, readonly=self._readonly)
+                link.connect_arguments = self._connect_arguments
                 await link.prepare()
                 connection.info["link"] = link
             link.connection = connection

@@ -55,7 +55,7 @@ def _checked(size: int, limit: int) -> None:
 
 
 async def collect(
-    link: Link, sql: str, params: Params, *, max_rows: int, max_bytes: int, page_rows: int, tx_state: bool
+    link: Link, sql: str, params: Params, *, max_rows: int, max_bytes: int, page_rows: int, within: bool
 ) -> Result:
     """Run a statement and gather its rows up to the limits.
 
@@ -64,8 +64,10 @@ async def collect(
         sql, params: the statement.
         max_rows, max_bytes: where to stop; ``truncated`` says so.
         page_rows: rows to ask the driver for at a time.
-        tx_state: whether it runs in a transaction whose state is to be told.
+        within: whether it runs in a transaction of the client's.
     """
+    if not within:
+        await link.guard()
     cursor = await link.execute(sql, params, min(FIRST_ROWS, max_rows + 1))
     try:
         chunks: list[bytes] = []
@@ -95,15 +97,24 @@ async def collect(
         rows=Rows(chunks, count),
         rowcount=count if cursor.columns and not truncated and rowcount < 0 else rowcount,
         truncated=truncated,
-        tx_state=state_after(link, within=tx_state),
+        tx_state=state_after(link, within=within),
         last_insert_id=cursor.last_insert_id,
     )
 
 
 def state_after(link: Link, *, within: bool) -> TxState:
     """The state to tell after a statement: within a transaction, one that is gone has ``ended``."""
+    if not within:
+        return TxState.NONE
     state = link.tx_state()
-    return TxState.ENDED if within and state is TxState.NONE else state
+    return TxState.ENDED if state is TxState.NONE else state
+
+
+async def open_cursor(link: Link, sql: str, params: Params, first: int, *, within: bool) -> Cursor:
+    """Start a statement whose rows are read later."""
+    if not within:
+        await link.guard()
+    return await link.execute(sql, params, first)
 
 
 async def pages(

@@ -24,7 +24,7 @@ from .errors import (
 from .failures import translate_error
 from .models import DatabaseInfo, Isolation, Page, Result, Transaction, TxState
 from .pool import Target, close_all
-from .reading import FIRST_ROWS, PageStream, collect, pages, state_after
+from .reading import FIRST_ROWS, PageStream, collect, open_cursor, pages, state_after
 from .transactions import Transactions
 
 ERRORS = (
@@ -152,7 +152,7 @@ class Database(Service[DatabaseServiceConfig]):
                 max_rows=min(config.max_rows, config.max_rows if max_rows is None else max(0, max_rows)),
                 max_bytes=config.max_bytes,
                 page_rows=config.page_rows,
-                tx_state=within,
+                within=within,
             )
             try:
                 result = await link.run(work)
@@ -174,7 +174,7 @@ class Database(Service[DatabaseServiceConfig]):
     @staticmethod
     def _settled(link: Link, *, within: bool) -> None:
         """Refuse a statement that opened a transaction by itself: it will be rolled back with its link."""
-        if not within and link.tx_state() is not TxState.NONE:
+        if not within and not link.readonly and link.tx_state() is not TxState.NONE:
             raise DatabaseProgrammingError(
                 "the statement opened a transaction, which has been rolled back: call begin, and give its id"
             )
@@ -211,7 +211,7 @@ class Database(Service[DatabaseServiceConfig]):
         try:
             link = await self._link(stack, ctx, target, transaction, readonly=True)
             try:
-                cursor = await link.run(link.execute(sql, params, min(FIRST_ROWS, size)))
+                cursor = await link.run(open_cursor(link, sql, params, min(FIRST_ROWS, size), within=within))
             except Exception as exc:
                 raise translate_error(exc, tx_state=state_after(link, within=within).value) from None
         except BaseException:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import logging
+import shutil
+import subprocess
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -42,6 +45,47 @@ def pg_uri(pg_superuser: str) -> str:
     base = pg_superuser.replace("postgres:@", "app:app-secret@")
     path, _, query = base.partition("?")
     return f"{path.rpartition('/')[0]}/app?{query}"
+
+
+@pytest.fixture(scope="session")
+def my_superuser(tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], NoReturn]) -> Iterator[str]:
+    """The socket of a real MariaDB, where root needs no password."""
+    if not shutil.which("mariadbd") or not shutil.which("mariadb-install-db"):
+        missing("mariadbd is not installed (Debian: mariadb-server)")
+    folder = tmp_path_factory.mktemp("my")
+    user = getpass.getuser()
+    install = ["mariadb-install-db", "--no-defaults", f"--user={user}", f"--datadir={folder}/data", "--skip-test-db"]
+    subprocess.run([*install, "--auth-root-authentication-method=normal"], check=True, capture_output=True)
+    server = subprocess.Popen(
+        ["mariadbd", "--no-defaults", f"--user={user}", f"--datadir={folder}/data", f"--socket={folder}/s",
+         f"--pid-file={folder}/pid", "--skip-networking", "--skip-log-bin", "--innodb-flush-log-at-trx-commit=0",
+         "--innodb-buffer-pool-size=64M", "--max-connections=200"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        ping = ["mariadb-admin", "--no-defaults", "-S", f"{folder}/s", "-u", "root", "ping"]
+        end = time.monotonic() + 30
+        while subprocess.run(ping, check=False, capture_output=True).returncode:
+            assert server.poll() is None and time.monotonic() < end, "mariadbd did not start"
+            time.sleep(0.05)
+        yield f"{folder}/s"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def my_sql(socket: str, sql: str) -> str:
+    """Run SQL as root with MariaDB's own client."""
+    command = ["mariadb", "--no-defaults", "-S", socket, "-u", "root", "-N", "-e", sql]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture(scope="session")
+def my_uri(my_superuser: str) -> str:
+    """The URL of a MariaDB role that owns its database and may nothing beyond."""
+    my_sql(my_superuser, "CREATE DATABASE app; CREATE USER app@localhost IDENTIFIED BY 'app-secret'")
+    my_sql(my_superuser, "GRANT ALL ON app.* TO app@localhost")
+    return f"mariadb://app:app-secret@localhost/app?unix_socket={my_superuser}"
 
 
 class Peer:
@@ -108,9 +152,36 @@ def run_with(tmp_path: Path) -> Callable[..., Any]:
     return run
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def any_database(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The configuration of the database ``main``, once for each kind."""
     if request.param == "sqlite":
         return {}
-    return {"url": request.getfixturevalue("pg_uri")}
+    return {"url": request.getfixturevalue("pg_uri" if request.param == "postgresql" else "my_uri")}
+
+
+@dataclass
+class Sql:
+    """What each kind of database says in its own way."""
+
+    name: str
+
+    def numbers(self, count: int, more: str = "'x' AS x") -> str:
+        """Rows of a number ``i`` from 1, and something more."""
+        if self.name == "mariadb":
+            return f"SELECT seq AS i, {more} FROM seq_1_to_{count}"
+        return (
+            f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) SELECT i, {more} FROM n"
+        )
+
+    def endless(self, what: str) -> str:
+        """Rows, or an aggregate, without an end in sight."""
+        if self.name == "mariadb":
+            return f"SELECT {what} FROM (SELECT a.seq AS i FROM seq_1_to_10000000 a, seq_1_to_1000000 b) n"
+        return f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT {what} FROM n"
+
+
+@pytest.fixture
+def sql(any_database: dict[str, Any]) -> Sql:
+    """The language of ``any_database``."""
+    return Sql(any_database["url"].partition(":")[0] if "url" in any_database else "sqlite")

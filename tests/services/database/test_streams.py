@@ -8,13 +8,10 @@ import pytest
 
 from rpcservices.database.errors import DatabaseDataError, DatabaseError, DatabaseOperationalError
 
-NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT i, 'x' AS x FROM n"
-ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT {} FROM n"
 
-
-def test_pages_hold_everything_in_order(run_with, any_database):
+def test_pages_hold_everything_in_order(run_with, any_database, sql):
     async def work(bench):
-        stream = await bench.db.stream("main", NUMBERS.format(20_000), page_rows=700)
+        stream = await bench.db.stream("main", sql.numbers(20_000), page_rows=700)
         numbers = []
         async for page in stream:
             assert page.offset == len(numbers)
@@ -26,10 +23,9 @@ def test_pages_hold_everything_in_order(run_with, any_database):
     run_with(work, main=any_database)
 
 
-def test_pages_are_bounded_in_bytes(run_with, any_database):
+def test_pages_are_bounded_in_bytes(run_with, any_database, sql):
     async def work(bench):
-        sql = NUMBERS.format(300).replace("'x'", f"'{'y' * 1000}'")
-        stream = await bench.db.stream("main", sql)
+        stream = await bench.db.stream("main", sql.numbers(300, f"'{'y' * 1000}'"))
         pages = [page async for page in stream]
         assert sum(map(len, pages)) == 300
         assert all(len(page.rows.packed()) <= 20_100 for page in pages)
@@ -67,10 +63,10 @@ def test_an_error_comes_before_the_stream(run_with, any_database):
 
 
 @pytest.mark.parametrize("pages_read", [0, 1, 3])
-def test_closing_early_frees_the_connection(run_with, any_database, pages_read):
+def test_closing_early_frees_the_connection(run_with, any_database, sql, pages_read):
     async def work(bench):
         for _ in range(3):
-            stream = await bench.db.stream("main", ENDLESS.format("i"))
+            stream = await bench.db.stream("main", sql.endless("i"))
             for _ in range(pages_read):
                 await anext(stream)
             await stream.aclose()
@@ -82,8 +78,9 @@ def test_closing_early_frees_the_connection(run_with, any_database, pages_read):
 
 def test_a_stream_can_share_a_transaction(run_with, any_database):
     async def work(bench):
+        await bench.db.execute("main", "DROP TABLE IF EXISTS u")
+        await bench.db.execute("main", "CREATE TABLE u (x INTEGER)")
         tx = await bench.db.begin("main")
-        await bench.db.execute("main", "CREATE TABLE u (x INTEGER)", transaction=tx.id)
         await bench.db.execute("main", "INSERT INTO u VALUES (7)", transaction=tx.id)
         stream = await bench.db.stream("main", "SELECT x FROM u", transaction=tx.id)
         assert [row.x async for page in stream for row in page] == [7]
@@ -92,10 +89,10 @@ def test_a_stream_can_share_a_transaction(run_with, any_database):
     run_with(work, main=any_database)
 
 
-def test_a_cancelled_statement_stops_in_the_database(run_with, any_database):
+def test_a_cancelled_statement_stops_in_the_database(run_with, any_database, sql):
     async def work(bench):
         for _ in range(3):
-            running = asyncio.ensure_future(bench.db.query("main", ENDLESS.format("count(*)")))
+            running = asyncio.ensure_future(bench.db.query("main", sql.endless("count(*)")))
             pool = bench.service._targets["main"].reading.engine.pool
             async with asyncio.timeout(10):
                 while pool.checkedout() == 0:
@@ -110,10 +107,10 @@ def test_a_cancelled_statement_stops_in_the_database(run_with, any_database):
     run_with(work, main={**any_database, "read_pool_size": 1})
 
 
-def test_a_statement_has_its_time(run_with, any_database):
+def test_a_statement_has_its_time(run_with, any_database, sql):
     async def work(bench):
         with pytest.raises(DatabaseOperationalError, match="statement_timeout_s") as caught:
-            await bench.db.query("main", ENDLESS.format("count(*)"))
+            await bench.db.query("main", sql.endless("count(*)"))
         assert caught.value.sqlstate == "57014"
         assert (await bench.db.query("main", "SELECT 1")).scalar() == 1
 

@@ -51,6 +51,7 @@ class Link(ABC):
     Attributes:
         readonly: whether the database refuses every change on this link.
         broken: whether the connection can no longer be trusted and must be discarded.
+        connect_arguments: what the driver needs to make another such connection.
     """
 
     dialect: ClassVar[str]
@@ -60,6 +61,7 @@ class Link(ABC):
         self.config = config
         self.readonly = readonly
         self.broken = False
+        self.connect_arguments: dict[str, Any] = {}
 
     # --- what each driver does -------------------------------------------------------------------------------------
 
@@ -103,6 +105,10 @@ class Link(ABC):
     @abstractmethod
     async def reset(self) -> None:
         """Make the connection as good as new: no transaction, no settings, no locks of the last user."""
+
+    async def guard(self) -> None:  # noqa: B027 - not every database needs it
+        """Before a statement that stands alone on a link that only reads: make sure that nothing in the statement can
+        lift that, not even one that commits and then goes on."""
 
     def must_reset(self) -> bool:
         """Whether :meth:`reset` has anything to do."""

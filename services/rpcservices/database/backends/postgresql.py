@@ -207,6 +207,11 @@ class PostgresLink(Link):
             raise
         return cursor
 
+    async def guard(self) -> None:
+        # The session's default would not do: DO $$ ... COMMIT; INSERT ... $$ could lift it midway.
+        if self.readonly:
+            await self.begin(None, readonly=True)
+
     async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
         self._used = True
         level = f" ISOLATION LEVEL {isolation.value.upper()}" if isolation else ""

@@ -1,0 +1,265 @@
+"""MariaDB and MySQL by asyncmy, with unbuffered cursors: the server's rows wait until they are read.
+
+What only reads runs in an XA transaction that is READ ONLY and whose id nobody is told. A plain READ ONLY transaction
+would not do: ``BEGIN NOT ATOMIC COMMIT; SET tx_read_only = 0; INSERT ...; END`` is one statement, and so is
+``SET STATEMENT tx_read_only = 0 FOR INSERT ...``. An active XA transaction refuses COMMIT, and whatever would commit
+implicitly, until it is ended by its id.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import secrets
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, ClassVar
+from uuid import UUID
+
+import asyncmy
+from asyncmy import errors as my_errors
+from asyncmy.constants import FIELD_TYPE
+from asyncmy.cursors import SSCursor
+from sqlalchemy import URL, PoolProxiedConnection
+
+from rpcservices.database.config import DatabaseConfig
+from rpcservices.database.errors import DatabaseOperationalError
+from rpcservices.database.models import Column, ColumnType, Isolation, TxState
+from rpcservices.database.placeholders import translate
+
+from .base import Cursor, Link, Params
+
+_SET_OPTION, _RESET_CONNECTION = 0x1B, 0x1F
+_MULTI_STATEMENTS_OFF = b"\x01\x00"
+_NOT_NULL, _UNSIGNED, _BINARY_CHARSET = 1, 32, 63
+_INTERRUPTED = 1317
+
+_NAMES = {
+    value: name.lower()
+    for name, value in vars(FIELD_TYPE).items()
+    if not name.startswith("_") and isinstance(value, int) and name not in {"CHAR", "INTERVAL"}
+}
+_SQL_NAMES = {
+    "tiny": "tinyint", "short": "smallint", "long": "int", "longlong": "bigint", "int24": "mediumint",
+    "newdecimal": "decimal", "var_string": "varchar", "string": "char", "tiny_blob": "tinyblob",
+    "medium_blob": "mediumblob", "long_blob": "longblob", "newdate": "date",
+}  # fmt: skip
+_KINDS = {
+    "tinyint": ColumnType.INTEGER, "smallint": ColumnType.INTEGER, "int": ColumnType.INTEGER,
+    "bigint": ColumnType.INTEGER, "mediumint": ColumnType.INTEGER, "year": ColumnType.INTEGER,
+    "float": ColumnType.FLOAT, "double": ColumnType.FLOAT, "decimal": ColumnType.DECIMAL,
+    "date": ColumnType.DATE, "time": ColumnType.DURATION, "datetime": ColumnType.DATETIME,
+    "timestamp": ColumnType.DATETIME, "json": ColumnType.JSON, "bit": ColumnType.BYTES,
+}  # fmt: skip
+
+_PRIVILEGED = """
+SELECT count(*) FROM information_schema.USER_PRIVILEGES
+WHERE PRIVILEGE_TYPE IN ('FILE', 'SUPER', 'SHUTDOWN', 'CREATE USER', 'SET USER', 'CONNECTION ADMIN', 'READ_ONLY ADMIN')
+AND GRANTEE = CONCAT("'", REPLACE(CURRENT_USER(), '@', "'@'"), "'")
+"""
+
+
+def to_mysql(value: Any) -> Any:
+    """A parameter as asyncmy takes it.
+
+    Raises:
+        TypeError: MariaDB has no type for it; the message names the remedy.
+    """
+    if isinstance(value, dt.datetime | dt.time) and value.tzinfo is not None:
+        raise TypeError("MariaDB and MySQL keep no time zone: give a time without one, in the zone that you mean")
+    if isinstance(value, list | dict):
+        return json.dumps(value, allow_nan=False)
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, Decimal) and not value.is_finite():
+        raise ValueError(f"MariaDB and MySQL have no {value}")
+    if isinstance(value, str):
+        value.encode()  # Lone surrogates are no text.
+    return value
+
+
+def _column(field: Any) -> Column:
+    name = _NAMES.get(field.type_code, str(field.type_code))
+    name = _SQL_NAMES.get(name, name)
+    kind = _KINDS.get(name)
+    if kind is None:
+        binary = field.charsetnr == _BINARY_CHARSET
+        kind = ColumnType.BYTES if binary else ColumnType.TEXT
+        name = name if binary else name.replace("blob", "text")
+    precision = scale = None
+    if kind is ColumnType.DECIMAL:
+        scale = field.scale
+        precision = field.length - (0 if field.flags & _UNSIGNED else 1) - (1 if scale else 0)
+    if field.flags & _UNSIGNED and kind is ColumnType.INTEGER:
+        name += " unsigned"
+    return Column(field.name, kind, name, not field.flags & _NOT_NULL, precision, scale)
+
+
+class MysqlCursor(Cursor):
+    """A statement under way in MariaDB or MySQL."""
+
+    def __init__(self, link: MysqlLink, cursor: Any, rows: list[tuple[Any, ...]], *, more: bool) -> None:
+        self._link = link
+        self._cursor = cursor
+        self._first: list[tuple[Any, ...]] | None = rows
+        self._more = more
+        if cursor.description is not None:
+            self.columns = tuple(_column(field) for field in cursor._result.fields)  # noqa: SLF001 - no other way
+        else:
+            self.rowcount = cursor.rowcount
+            self.last_insert_id = cursor.lastrowid or None
+
+    async def fetch(self, limit: int) -> list[tuple[Any, ...]]:
+        if self._first is not None:
+            rows, self._first = self._first, None
+            return rows
+        if not self._more:
+            return []
+        rows = await self._cursor.fetchmany(limit)
+        self._more = len(rows) == limit
+        return list(rows)
+
+    async def close(self) -> None:
+        if self._more:
+            # asyncmy would read all rows that are left: have the server stop making them.
+            await self._link.interrupt()
+            self._more = False
+        try:
+            await self._cursor.close()
+        except my_errors.Error as exc:
+            if exc.args[:1] != (_INTERRUPTED,):
+                self._link.broken = True
+
+
+class MysqlLink(Link):
+    """A connection to MariaDB or MySQL."""
+
+    dialect: ClassVar[str] = "mysql"
+
+    def __init__(self, connection: PoolProxiedConnection, config: DatabaseConfig, *, readonly: bool) -> None:
+        super().__init__(connection, config, readonly=readonly)
+        driver: Any = connection.driver_connection
+        self._driver = driver
+        self._thread_id: int = driver.thread_id()
+        self._xid: str | None = None
+        self._used = False
+        self._interrupted = False
+
+    @classmethod
+    def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
+        return url.difference_update_query(["local_infile"]), {
+            "connect_timeout": max(1, round(config.connect_timeout_s)),
+            "local_infile": False,
+        }
+
+    async def prepare(self) -> None:
+        await self._configure()
+        if not self.config.allow_privileged_role:
+            ((count,),) = await self._rows(_PRIVILEGED)
+            if count:
+                raise DatabaseOperationalError(
+                    "the role may read files or administer the server: use a role without FILE and SUPER, "
+                    "or set allow_privileged_role",
+                    executed="no",
+                )
+
+    async def _configure(self) -> None:
+        await self._driver._execute_command(_SET_OPTION, _MULTI_STATEMENTS_OFF)  # noqa: SLF001 - it has no method
+        await self._driver.read_packet()
+        await self._driver.autocommit(value=True)
+        await self._rows("SET NAMES utf8mb4")
+        if self.readonly:
+            await self._rows("SET SESSION TRANSACTION READ ONLY")
+
+    async def _rows(self, sql: str) -> list[tuple[Any, ...]]:
+        cursor = self._driver.cursor()
+        await cursor.execute(sql)
+        rows = list(await cursor.fetchall()) if cursor.description else []
+        await cursor.close()
+        return rows
+
+    async def execute(self, sql: str, params: Params, first: int) -> Cursor:
+        self._used = True
+        arguments: tuple[Any, ...] | None = None
+        if params is not None:
+            statement = translate(sql, self.dialect, "format", isinstance(params, Mapping))
+            sql, arguments = statement.sql, tuple(to_mysql(value) for value in statement.arguments(params))
+        cursor = self._driver.cursor(SSCursor)
+        try:
+            await cursor.execute(sql, arguments)
+            rows = list(await cursor.fetchmany(first)) if cursor.description is not None else []
+        except Exception:
+            await self._after_error()
+            raise
+        return MysqlCursor(self, cursor, rows, more=cursor.description is not None and len(rows) == first)
+
+    async def _after_error(self) -> None:
+        """An error tells nothing about the transaction: a deadlock has ended it. Ask."""
+        try:
+            await self._rows("DO 0")
+        except Exception:
+            self.broken = not self._driver.connected or self.broken
+
+    async def guard(self) -> None:
+        if self.readonly:
+            await self.begin(None, readonly=True)
+
+    async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
+        self._used = True
+        if isolation is not None:
+            await self._rows(f"SET TRANSACTION ISOLATION LEVEL {isolation.value.upper()}")
+        if readonly or self.readonly:
+            self._xid = secrets.token_hex(16)
+            await self._rows(f"XA START '{self._xid}'")
+        else:
+            await self._rows("START TRANSACTION READ WRITE")
+
+    async def commit(self) -> None:
+        if self._xid is not None:
+            await self.rollback()  # It has changed nothing.
+        else:
+            await self._rows("COMMIT")
+
+    async def rollback(self) -> None:
+        if self._xid is None:
+            await self._rows("ROLLBACK")
+            return
+        xid, self._xid = self._xid, None
+        try:
+            await self._rows(f"XA END '{xid}'")
+        except my_errors.Error:
+            pass  # The server has already marked it as one that can only be rolled back.
+        await self._rows(f"XA ROLLBACK '{xid}'")
+
+    def tx_state(self) -> TxState:
+        if not self._driver.connected:
+            return TxState.ENDED
+        return TxState.ACTIVE if self._driver.get_transaction_status() else TxState.NONE
+
+    async def interrupt(self) -> None:
+        self._interrupted = True
+        side = await asyncmy.connect(**self.connect_arguments)
+        try:
+            cursor = side.cursor()
+            await cursor.execute(f"KILL QUERY {self._thread_id}")
+            await cursor.close()
+        finally:
+            await side.ensure_closed()
+
+    def must_reset(self) -> bool:
+        return self._used
+
+    async def reset(self) -> None:
+        if self._interrupted:
+            try:
+                await self._rows("DO 0")  # A KILL QUERY that came too late hits this one instead.
+            except my_errors.Error as exc:
+                if exc.args[:1] != (_INTERRUPTED,):
+                    raise
+        if self._xid is not None:
+            await self.rollback()
+        await self._driver._execute_command(_RESET_CONNECTION, b"")  # noqa: SLF001 - it has no method
+        await self._driver.read_packet()
+        await self._configure()
+        self._used = False
+        self._interrupted = False
