@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from msgspec import UNSET
+from functools import lru_cache
 
 from rpcwire.codec import Subprotocol
 from rpcwire.errors import DeadlineExceeded
@@ -47,7 +46,15 @@ class CallOptions:
 
     def context(self, seconds: float) -> CallContext:
         """What the server is told."""
-        return CallContext(ttl_ms=round(seconds * 1000), key=UNSET if self.key is None else self.key)
+        if self.key is None:
+            return _context(round(seconds * 1000))
+        return CallContext(ttl_ms=round(seconds * 1000), key=self.key)
+
+
+@lru_cache(maxsize=64)
+def _context(ttl_ms: int) -> CallContext:
+    """Most calls of a program have the same deadline, and structures are never changed."""
+    return CallContext(ttl_ms=ttl_ms)
 
 
 @dataclass(frozen=True, slots=True)

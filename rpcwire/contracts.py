@@ -59,6 +59,10 @@ _OPEN = frozenset({
 })  # fmt: skip
 
 
+_SIMPLE: Mapping[str, type] = {"int": int, "str": str, "bool": bool, "bytes": bytes, "float": float}
+"""Types whose exact instances need no serializer in MessagePack."""
+
+
 def _configured(schema: Any) -> Any:
     """A copy of a core schema in which every model follows :data:`WIRE_CONFIG`, whatever it was declared with."""
     if isinstance(schema, dict):
@@ -177,6 +181,7 @@ class WireType:
         kinds = _kinds(configured)
         self._walk = bool(kinds & _OPEN) or "datetime" in kinds
         self._bounded = not kinds & _OPEN
+        self._simple = _SIMPLE.get(schema["type"]) if len(kinds) == 1 else None
         # Models carry ready-made validators with the configuration they were declared with; ours must win.
         self._validator = SchemaValidator(configured, WIRE_CONFIG, _use_prebuilt=False)
         to_write: CoreSchema = configured if written is None else _configured(written)
@@ -200,6 +205,8 @@ class WireType:
             raise ValueError(str(exc)) from exc
 
     def _dump(self, value: Any, codec: Codec) -> bytes:
+        if type(value) is self._simple and codec.binary:
+            return pack(value, walk=False)
         if codec.binary:
             return pack(self._serializer.to_python(value, by_alias=True, warnings="error"), walk=self._walk)
         return self._serializer.to_json(value, by_alias=True, warnings="error")

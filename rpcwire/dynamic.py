@@ -22,7 +22,7 @@ def dump_plain(value: Any, codec: Codec) -> bytes:
     """
     try:
         if codec.binary:
-            return pack(_models_to_plain(value))
+            return pack(value, walk=False) if _is_flat(value) else pack(_models_to_plain(value))
         return to_json(value, bytes_mode="base64", inf_nan_mode="strings", by_alias=True)
     except (PydanticSerializationError, TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
         raise InvalidParams(f"the parameters cannot be sent: {exc}") from exc
@@ -38,6 +38,16 @@ def load_plain(raw: Raw | bytes, codec: Codec) -> Any:
         return unpack(raw) if codec.binary else json.loads(bytes(raw))
     except (ValueError, RecursionError) as exc:
         raise RemoteProtocolError(f"the answer is malformed: {exc}", executed="yes") from exc
+
+
+_FLAT = frozenset({int, str, float, bool, bytes, type(None)})
+
+
+def _is_flat(value: Any) -> bool:
+    """Whether these are parameters of simple types only, as most calls have them: they need no conversion."""
+    if type(value) is dict:
+        return _FLAT.issuperset(map(type, value.values())) and all(type(key) is str for key in value)
+    return type(value) is list and _FLAT.issuperset(map(type, value))
 
 
 def _models_to_plain(value: Any) -> Any:

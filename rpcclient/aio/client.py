@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from rpcclient.batch import BatchBase
 from rpcclient.describe import ServiceDescription, descriptions, find
-from rpcclient.methods import Method
+from rpcclient.methods import Method, method_of
 from rpcclient.models import Hello, ServiceInfo
 from rpcclient.options import CallOptions, ConnectOptions, ProgressHook
 from rpcclient.targets import Target, find_target
@@ -177,7 +177,7 @@ class AsyncClient:
         Raises:
             RpcError: the call failed; the subclass says how (:mod:`rpcclient.errors`).
         """
-        return await self._invoke(Method(method, returns), params)
+        return await self._invoke(method_of(method, returns), params)
 
     async def notify(self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> None:
         """Send a notification: the method runs, but nothing comes back, errors neither.
@@ -288,7 +288,27 @@ class AsyncClient:
 
     async def _invoke(self, method: Method, params: Any) -> Any:
         """Call a method and wait for its result."""
-        return await self._perform(method, params, streams=False)
+        peer = self._connector.live
+        if peer is None or method.streams:
+            return await self._perform(method, params, streams=False)
+        # The common case without detours: the connection is up, and everything goes in one message.
+        options = self._options
+        seconds = options.seconds(method.deadline_s)
+        codec = peer.session.codec
+        pending = Pending(peer.loop.create_future(), progress=options.progress)
+        try:
+            call_id = peer.begin(
+                method.name,
+                method.dump(params, codec),
+                ctx=options.context(seconds),
+                timeout_s=seconds,
+                pending=pending,
+            )
+            return method.load(await peer.outcome(call_id, pending), codec)
+        except WireError as exc:
+            raise method.error(exc.code, exc.message, exc.data) from None
+        except NotSent:
+            return await self._perform(method, params, streams=False)
 
     def _open(self, method: Method, params: Any) -> AsyncStream[Any]:
         """A stream that calls a method when it is opened."""
@@ -324,7 +344,7 @@ class AsyncClient:
                 params[name] = StreamReference(stream.id)
         body = method.dump(params, codec)
         pending = Pending(peer.loop.create_future(), streams, options.window, options.progress)
-        call_id, _ = peer.begin(
+        call_id = peer.begin(
             method.name, body, ctx=options.context(max(seconds, 0.001)), timeout_s=seconds, pending=pending
         )
         if sources:

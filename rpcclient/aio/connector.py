@@ -36,13 +36,16 @@ class Connector:
     Parameters:
         options: how to connect.
         memory: connects without a socket, where given.
+
+    Attributes:
+        live: the connection while it is up.
     """
 
     def __init__(self, options: ConnectOptions, memory: MemoryDial | None = None) -> None:
         self.options = options
         self.registry = Registry()
         self._memory = memory
-        self._peer: Peer | None = None
+        self.live: Peer | None = None
         self._connecting: asyncio.Task[Peer] | None = None
         self._closed = False
         self._was_connected = False
@@ -50,7 +53,7 @@ class Connector:
     @property
     def connected(self) -> bool:
         """Whether the connection is up."""
-        return self._peer is not None
+        return self.live is not None
 
     def offer(self, service: Service[Any]) -> None:
         """Offer a service to the server, on this connection and those that follow it."""
@@ -66,8 +69,8 @@ class Connector:
             ConnectionClosed: the client was closed.
             RpcError: it could not be made.
         """
-        if self._peer is not None:
-            return self._peer
+        if self.live is not None:
+            return self.live
         if self._closed:
             raise ConnectionClosed("the client is closed")
         if self._was_connected and not self.options.reconnect:
@@ -115,7 +118,7 @@ class Connector:
             peer.link.abort()
             raise ConnectionClosed("the client was closed")
         if not peer.closed.done():
-            self._peer = peer
+            self.live = peer
         self._was_connected = True
         return peer
 
@@ -139,9 +142,9 @@ class Connector:
         return peer
 
     def _lost(self, peer: Peer, reason: str) -> None:
-        if self._peer is not peer:
+        if self.live is not peer:
             return
-        self._peer = None
+        self.live = None
         if self._closed:
             return
         logger.info("the connection to %s ended: %s", self.options.target.url, reason)
@@ -155,7 +158,7 @@ class Connector:
         self._closed = True
         if self._connecting is not None:
             self._connecting.cancel()
-        peer, self._peer = self._peer, None
+        peer, self.live = self.live, None
         if peer is not None:
             peer.link.close(1000, "")
             await peer.wait_closed()

@@ -49,6 +49,10 @@ from .streams import Inbox, Outbox, lost, pump
 GRACE_S = 0.1
 """How much later than the other side this side gives a call up, so that the other's own word comes first."""
 
+FLUSH_EVERY = 16
+"""Calls of one frame after which their answers leave, so that the caller works on those while this side works on the
+rest. Without it the two sides would take turns."""
+
 Gate = Callable[[Connection, str, Offer | None], RpcError | None]
 """Decides on each call by its connection, the name called, and the method of that name if there is one, before
 anything else of it is looked at. ``None`` lets it through."""
@@ -145,8 +149,8 @@ class Peer:
         *,
         ctx: CallContext | None = None,
         timeout_s: float | None = None,
-        pending: Pending | None = None,
-    ) -> tuple[int, Pending]:
+        pending: Pending,
+    ) -> int:
         """Start a call.
 
         Parameters:
@@ -154,20 +158,18 @@ class Peer:
             params: encoded.
             ctx: goes with the call.
             timeout_s: when to give it up, in seconds.
-            pending: made by the caller, where it wants more than a value.
+            pending: what will hold its outcome.
 
         Returns:
-            The call's id, and what will hold its outcome.
+            The call's id.
 
         Raises:
             RpcError: it could not be sent.
         """
         self.check_open()
         call_id = self.session.call(method, params, ctx)
-        if pending is None:
-            pending = Pending(self.loop.create_future())
         self.track(call_id, pending, timeout_s)
-        return call_id, pending
+        return call_id
 
     def track(self, call_id: int, pending: Pending, timeout_s: float | None) -> None:
         """Take note of a call that the session has queued, and have it sent."""
@@ -305,10 +307,14 @@ class Peer:
     def frame_received(self, frame: bytes) -> None:
         """One whole frame has come."""
         self._receiving = True
+        started = 0
         try:
             for event in self.session.receive(frame):
                 if type(event) is IncomingCall:
                     self.handlers.start(event)
+                    started += 1
+                    if started % FLUSH_EVERY == 0:
+                        self._flush()
                 elif type(event) is ResultReceived:
                     self._on_result(event)
                 else:

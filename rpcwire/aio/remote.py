@@ -10,7 +10,7 @@ from rpcwire.errors import DeadlineExceeded, NotSent, from_wire
 from rpcwire.limits import DEFAULT_DEADLINE_S
 from rpcwire.messages import CallContext
 
-from .peer import WireError
+from .peer import Pending, WireError
 
 if TYPE_CHECKING:
     from .peer import Peer
@@ -42,11 +42,13 @@ class RemoteCaller:
         seconds = DEFAULT_DEADLINE_S if timeout_s is None else timeout_s
         if seconds <= 0:
             raise DeadlineExceeded("timeout_s: no time is left for this call", executed="no")
-        call_id, pending = peer.begin(
+        pending = Pending(peer.loop.create_future())
+        call_id = peer.begin(
             method,
             None if params is None else dump_plain(params, codec),
             ctx=CallContext(ttl_ms=round(seconds * 1000)),
             timeout_s=seconds,
+            pending=pending,
         )
         try:
             raw = await peer.outcome(call_id, pending)
