@@ -1,0 +1,71 @@
+"""The files that are generated and checked in: `python -m tests.generated` writes them, `--check` compares them."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rpcserver.config import PluginsConfig
+from rpcserver.plugins import find_services
+from rpcserver.settings_file import render
+from rpcserver.stubgen import generate
+
+ROOT = Path(__file__).resolve().parent.parent
+STUBBED = ("database", "hardware", "programs")
+
+
+def formatted(path: Path, text: str) -> str:
+    """Python source as ruff formats it, its imports sorted."""
+    for command in (["check", "--quiet", "--fix", "--select", "I"], ["format", "--quiet"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(path), "-"],
+            input=text,
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
+        )
+        text = done.stdout
+    return text
+
+
+def files() -> Iterator[tuple[Path, str]]:
+    """Every generated file and what it must hold."""
+    classes = find_services(PluginsConfig(enabled=STUBBED))
+    for service in classes:
+        path = ROOT / "rpcclient" / "stubs" / f"{service.name}.py"
+        yield path, formatted(path, generate(service))
+    yield ROOT / "config" / "rpcserver.toml", render(classes)
+
+
+def main() -> int:
+    """Write or compare; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; fail where a file is not current")
+    check = parser.parse_args().check
+    stale = False
+    for path, text in files():
+        old = path.read_text(encoding="utf-8") if path.exists() else ""
+        if old == text:
+            continue
+        stale = True
+        name = str(path.relative_to(ROOT))
+        if check:
+            sys.stdout.writelines(
+                difflib.unified_diff(old.splitlines(True), text.splitlines(True), name, "generated", n=1)
+            )
+        else:
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote {name}")
+    if check and stale:
+        print("generated files are not current: run `make stubs`")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
