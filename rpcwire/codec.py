@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Raw
 
 from .errors import InvalidRequest, ParseError, ProtocolError, TooLarge
-from .limits import MAX_DEPTH
+from .limits import FRAME_MESSAGES, MAX_DEPTH
 from .messages import Envelope, MessageId
 
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
@@ -109,15 +109,22 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _bounded_int(digits: str) -> int | str:
+class _Digits(str):
+    """An integer too long to convert."""
+
+    __slots__ = ()
+
+
+def _bounded_int(digits: str) -> int | _Digits:
     # Only the form of the number matters here, and int() of a long one takes quadratic time and raises beyond its own
     # limit. The contract that reads the body converts it, under pydantic's limit.
-    return int(digits) if len(digits) < 1000 else digits
+    return int(digits) if len(digits) < 1000 else _Digits(digits)
 
 
 _STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=_bounded_int)
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _BRACKETS = re.compile(rb"[\[{\]}]")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def _check_depth(data: bytes) -> None:
@@ -131,6 +138,20 @@ def _check_depth(data: bytes) -> None:
             raise ValueError(f"arrays and objects nest deeper than {MAX_DEPTH}")
 
 
+def _check_text(value: Any) -> None:
+    """Raise ``ValueError`` where a string or a name holds half of a surrogate pair: it is no Unicode text."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("half of a surrogate pair (RFC 8259, section 8.2)") from None
+
+
+def too_many(count: int) -> Malformed:
+    """What to answer to a frame with more messages than :data:`~rpcwire.limits.FRAME_MESSAGES`."""
+    text = f"a frame of {count} messages: at most {FRAME_MESSAGES} are allowed"
+    return Malformed(TooLarge(text, executed="no"))
+
+
 def strict_json(data: bytes) -> Any:
     """Read one JSON text strictly by RFC 8259.
 
@@ -138,11 +159,15 @@ def strict_json(data: bytes) -> Any:
         The value. Integers of 1,000 digits and more come as their digits.
 
     Raises:
-        ParseError: invalid UTF-8, NaN or Infinity, a name twice in one object, nesting beyond 64, trailing text.
+        ParseError: invalid UTF-8, NaN or Infinity, a name twice in one object, half a surrogate pair, nesting beyond
+            64, trailing text.
     """
     try:
         _check_depth(data)
-        return _STRICT.decode(data.decode())
+        value = _STRICT.decode(data.decode())
+        if _SURROGATE.search(data):
+            _check_text(value)
+        return value
     except UnicodeDecodeError as exc:
         raise ParseError(f"not JSON: invalid UTF-8 at byte {exc.start}") from None
     except json.JSONDecodeError as exc:
@@ -154,7 +179,7 @@ def strict_json(data: bytes) -> Any:
 def _json_id(value: Any) -> MessageId:
     """The id of a message that is otherwise wrong, if it is legible."""
     found = value.get("id") if isinstance(value, dict) else None
-    return found if isinstance(found, (int, str, float)) and not isinstance(found, bool) else None
+    return found if isinstance(found, (int, str, float)) and not isinstance(found, (bool, _Digits)) else None
 
 
 class _JsonBase(Codec):
@@ -212,7 +237,10 @@ class PlainJson(_JsonBase):
             found = len(value)
             error = TooLarge(f"a batch of {found} messages: at most {self._batch_items} are allowed", executed="no")
             return Decoded((Malformed(error),))
-        raws = self._raws.decode(frame)
+        try:
+            raws = self._raws.decode(frame)
+        except (msgspec.MsgspecError, RecursionError) as exc:
+            return Decoded((Malformed(ParseError(f"not JSON: {exc}")),))
         return Decoded([self._envelope(raw, item) for raw, item in zip(raws, value, strict=True)], batch=True)
 
     def join(self, messages: Sequence[bytes]) -> bytes:
@@ -227,6 +255,8 @@ class JsonLines(_JsonBase):
     def decode(self, frame: bytes) -> Decoded:
         if b"\n" not in frame:
             return Decoded((self._message(frame),))
+        if frame.count(b"\n") > FRAME_MESSAGES:
+            return Decoded((too_many(frame.count(b"\n")),))
         lines = [line for line in frame.split(b"\n") if line and not line.isspace()]
         return Decoded([self._message(line) for line in lines or (frame,)])
 
@@ -256,6 +286,8 @@ class MessagePack(Codec):
     def decode(self, frame: bytes) -> Decoded:
         first = frame[0] if frame else 0
         several = 0x90 <= first <= 0x9F or first in (0xDC, 0xDD)
+        if several and (refused := self._refused(frame, first)) is not None:
+            return Decoded((refused,))
         try:
             return Decoded(self._many.decode(frame) if several else (self._one.decode(frame),))
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
@@ -267,6 +299,14 @@ class MessagePack(Codec):
         except (msgspec.MsgspecError, RecursionError) as exc:
             return Decoded((Malformed(ParseError(f"not MessagePack: {exc}")),))
         return Decoded([self._closer(raw) for raw in raws])
+
+    @staticmethod
+    def _refused(frame: bytes, first: int) -> Malformed | None:
+        """Refuse an array by its announced length, before anything is made of it."""
+        count = first & 0x0F if first <= 0x9F else int.from_bytes(frame[1 : 3 if first == 0xDC else 5], "big")
+        if count > FRAME_MESSAGES:
+            return too_many(count)
+        return None if count else Malformed(InvalidRequest("an empty array: send at least one message"))
 
     def _closer(self, data: bytes | Raw) -> Envelope | Malformed:
         try:

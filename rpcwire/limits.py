@@ -16,6 +16,10 @@ DEFAULT_DEADLINE_S = 60.0
 COALESCE_BYTES = 64 * 1024
 """Messages that are ready together leave in one frame up to this size."""
 
+FRAME_MESSAGES = 4096
+"""Messages accepted in one frame of our own subprotocols: more than ever fit into :data:`COALESCE_BYTES`. Without it a
+frame of many tiny wrong messages would be answered with hundreds of times its size."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
