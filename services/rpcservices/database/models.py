@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from rpcwire.row import Row
 from rpcwire.rows import Rows
+from rpcwire.values import Value
 
 
 class ColumnType(Enum):
@@ -164,3 +165,176 @@ class Transaction:
     isolation: Isolation | None = Field(default=None, description="its isolation; None for the database's default")
     idle_s: float = Field(default=0.0, description="it is rolled back when unused for this many seconds")
     total_s: float = Field(default=0.0, description="it is rolled back after this many seconds in any case")
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What several changes did together."""
+
+    rowcount: int = Field(description="rows changed in all; -1 where the database does not say")
+    statements: int = Field(description="how many statements ran, or how often one did")
+    tx_state: TxState = Field(default=TxState.NONE, description="the transaction afterwards")
+
+
+class Outcome(Enum):
+    """What became of a step, or what a condition asks about one.
+
+    ``ok``, ``error`` and ``skipped`` say how it went; ``rows`` and ``no_rows`` whether it found any; ``changed`` and
+    ``unchanged`` whether it changed any.
+    """
+
+    OK = "ok"
+    ERROR = "error"
+    SKIPPED = "skipped"
+    ROWS = "rows"
+    NO_ROWS = "no_rows"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What an earlier step must have come to."""
+
+    step: int = Field(ge=0, description="which step, from 0; an earlier one")
+    outcome: Outcome = Field(default=Outcome.OK, description="what must be true of it")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One statement of a batch."""
+
+    sql: str = Field(description="one statement")
+    params: dict[str, Value] | list[Value] | None = Field(
+        default=None, description="values for `:name` (a dictionary) or `?` (a list)"
+    )
+    when: list[Condition] = Field(default_factory=list, description="it is skipped unless all of these hold")
+
+
+@dataclass(frozen=True)
+class StepError:
+    """Why a step failed, where the batch went on."""
+
+    type: str = Field(description="the class of the error, such as DatabaseIntegrityError")
+    message: str = Field(description="what the database said")
+    sqlstate: str | None = Field(default=None, description="the SQL standard's code")
+    driver_code: str | None = Field(default=None, description="the database's own code")
+    retryable: bool = Field(default=False, description="whether the same may succeed later")
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What became of a step."""
+
+    outcome: Outcome = Field(description="ok, error or skipped")
+    result: Result | None = Field(default=None, description="what it gave, where it went well")
+    error: StepError | None = Field(default=None, description="why it failed, where it did")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the database would run a statement. It prints as the database words it."""
+
+    text: str = Field(description="the plan, for a person")
+    result: Result = Field(description="the plan as the database gives it")
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class ParameterInfo:
+    """A parameter of a statement."""
+
+    position: int = Field(description="its place, from 1")
+    name: str | None = Field(default=None, description="its name; None for a `?`")
+    db_type: str | None = Field(default=None, description="the type that the database expects; None where not known")
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a statement takes and gives, without running it."""
+
+    parameters: list[ParameterInfo] = Field(description="its parameters")
+    columns: list[Column] = Field(description="the columns of its rows; none where it gives none")
+    readonly: bool | None = Field(
+        default=None,
+        description="whether it changes nothing by itself (functions that it calls aside); None where not known",
+    )
+
+
+@dataclass(frozen=True)
+class TableColumn:
+    """A column of a table."""
+
+    name: str = Field(description="its name")
+    db_type: str = Field(description="its type, as the database writes it")
+    nullable: bool = Field(description="whether it may hold NULL")
+    default: str | None = Field(default=None, description="its default, as SQL")
+    generated: str | None = Field(default=None, description="the expression that it is computed by")
+    autoincrement: bool = Field(default=False, description="whether the database numbers it")
+    comment: str | None = Field(default=None, description="its comment")
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """Columns that refer to another table."""
+
+    name: str | None = Field(description="the constraint's name")
+    columns: list[str] = Field(description="here")
+    schema: str | None = Field(description="the other table's schema, where it is not this one's")
+    table: str = Field(description="the other table")
+    references: list[str] = Field(description="its columns")
+    on_update: str | None = Field(default=None, description="what follows a change there")
+    on_delete: str | None = Field(default=None, description="what follows a deletion there")
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index or a unique constraint."""
+
+    name: str | None = Field(description="its name")
+    columns: list[str | None] = Field(description="its columns; None for an expression")
+    unique: bool = Field(description="whether no two rows may agree in them")
+
+
+@dataclass(frozen=True)
+class Check:
+    """A condition that each row fulfils."""
+
+    name: str | None = Field(description="its name")
+    sql: str = Field(description="the condition")
+
+
+class TableKind(Enum):
+    """What kind of table something is."""
+
+    TABLE = "table"
+    VIEW = "view"
+    MATERIALIZED_VIEW = "materialized_view"
+
+
+@dataclass(frozen=True)
+class TableName:
+    """A table or view."""
+
+    name: str = Field(description="its name")
+    kind: TableKind = Field(description="what it is")
+    schema: str | None = Field(default=None, description="its schema; None for the default one")
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """A table or view in full."""
+
+    name: str = Field(description="its name")
+    kind: TableKind = Field(description="what it is")
+    schema: str | None = Field(description="its schema; None for the default one")
+    columns: list[TableColumn] = Field(description="its columns, in order")
+    primary_key: list[str] = Field(description="the columns of the primary key")
+    foreign_keys: list[ForeignKey] = Field(description="its references to other tables")
+    indexes: list[Index] = Field(description="its indexes")
+    unique: list[Index] = Field(description="its unique constraints")
+    checks: list[Check] = Field(description="its check constraints")
+    comment: str | None = Field(default=None, description="its comment")
+    definition: str | None = Field(default=None, description="of a view, its query")

@@ -7,6 +7,7 @@ Strings, quoted names, comments and dollar quotes are left alone, and so is a co
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +15,7 @@ from typing import Any, Literal
 
 from rpcwire.errors import InvalidParams
 
-Style = Literal["numeric_dollar", "format", "qmark"]
+Style = Literal["numeric_dollar", "format", "qmark", "null"]
 
 _COMMON = r"--[^\n]*|/\*.*?(?:\*/|\Z)|'(?:[^']|'')*(?:'|\Z)|\"(?:[^\"]|\"\")*(?:\"|\Z)"
 _SKIP = {
@@ -33,6 +34,9 @@ _POSITIONAL = r"|(?P<mark>\?\??)"
 def _pattern(dialect: str, named: bool) -> re.Pattern[str]:
     skip = _SKIP.get("mysql" if dialect == "mariadb" else dialect, _SKIP[""])
     return re.compile(f"(?P<skip>{skip}){_NAMED if named else _POSITIONAL}", re.DOTALL)
+
+
+_SIGNS: Mapping[Style, str] = {"format": "%s", "qmark": "?", "null": "NULL"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,8 @@ def translate(sql: str, dialect: str, style: Style, named: bool) -> Statement:
     Parameters:
         sql: the statement.
         dialect: whose strings, names and comments to leave alone.
-        style: the driver's placeholders: ``$1``, ``%s`` (other percent signs are doubled) or ``?``.
+        style: the driver's placeholders: ``$1``, ``%s`` (other percent signs are doubled), ``?``, or the word NULL in
+            their place.
         named: whether parameters come by name (``:name``) or by position (``?``).
     """
     names: list[str] = []
@@ -102,11 +107,11 @@ def translate(sql: str, dialect: str, style: Style, named: bool) -> Statement:
                 text, double_text = f"${number}", False
             else:
                 names.append(name)
-                text, double_text = "%s" if style == "format" else "?", False
+                text, double_text = _SIGNS[style], False
             count += 1
         elif found.get("mark") == "?":
             count += 1
-            text, double_text = f"${count}" if style == "numeric_dollar" else "%s" if double else "?", False
+            text, double_text = f"${count}" if style == "numeric_dollar" else _SIGNS[style], False
         else:
             double_text = double
             if found.get("colon"):
@@ -117,3 +122,19 @@ def translate(sql: str, dialect: str, style: Style, named: bool) -> Statement:
     rest = sql[position:]
     out.append(rest.replace("%", "%%") if double else rest)
     return Statement("".join(out), tuple(names) if named else None, count)
+
+
+def statements(sql: str, dialect: str) -> list[str]:
+    """The statements of a script, at the semicolons that end one, without those that are empty or only comments."""
+    found: list[str] = []
+    start = 0
+    pattern = re.compile(f"(?P<skip>{_SKIP.get(dialect, _SKIP[''])})|;", re.DOTALL)
+    for match in pattern.finditer(sql):
+        piece = sql[start : match.end()]
+        # SQLite knows where a trigger ends.
+        if match.group() == ";" and (dialect != "sqlite" or sqlite3.complete_statement(piece)):
+            found.append(piece)
+            start = match.end()
+    found.append(sql[start:])
+    comment = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)|;|\s", re.DOTALL)
+    return [piece.strip() for piece in found if comment.sub("", piece)]

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL
+from sqlalchemy import URL, NullPool
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
@@ -154,6 +154,8 @@ class Target:
         self.dialect = url.get_backend_name()
         self.driver = url.get_driver_name()
         try:
+            # Links set their connections up in their own way; the inspector needs them as SQLAlchemy does.
+            self.inspecting = create_async_engine(url, poolclass=NullPool)
             self.reading = Pool(url, config, readonly=True)
             self.writing = self.reading if config.readonly else Pool(url, config, readonly=False)
         except ImportError as exc:

@@ -12,7 +12,8 @@ from sqlalchemy import URL, PoolProxiedConnection
 
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseOperationalError
-from rpcservices.database.models import Column, Isolation, TxState
+from rpcservices.database.models import Column, Description, Isolation, ParameterInfo, TxState
+from rpcservices.database.placeholders import Statement, Style, translate
 
 Params = Mapping[str, Any] | Sequence[Any] | None
 _T = TypeVar("_T")
@@ -81,6 +82,26 @@ class Link(ABC):
     @abstractmethod
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
         """Start a statement and get its first rows, about ``first``."""
+
+    @abstractmethod
+    async def execute_many(self, sql: str, sets: Sequence[Params]) -> int:
+        """Run a statement once for each set of parameters; how many rows were changed in all, -1 where unknown."""
+
+    @abstractmethod
+    async def run_script(self, sql: str) -> list[int]:
+        """Run several statements; for each, how many rows it changed or found."""
+
+    @abstractmethod
+    async def describe(self, sql: str) -> Description:
+        """What a statement takes and gives."""
+
+    def explained(self, sql: str, *, analyze: bool) -> str:
+        """The statement that explains a statement.
+
+        Raises:
+            DatabaseNotSupportedError: this database cannot measure while it explains.
+        """
+        return f"EXPLAIN ANALYZE {sql}" if analyze else f"EXPLAIN {sql}"
 
     @abstractmethod
     async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
@@ -163,15 +184,15 @@ class Link(ABC):
 
     async def savepoint(self, name: str) -> None:
         """Set a savepoint."""
-        await self._command(f"SAVEPOINT {name}")
+        await self._command(f"SAVEPOINT rpc_{name}")
 
     async def rollback_to(self, name: str) -> None:
         """Undo everything since a savepoint, which stays."""
-        await self._command(f"ROLLBACK TO SAVEPOINT {name}")
+        await self._command(f"ROLLBACK TO SAVEPOINT rpc_{name}")
 
     async def release(self, name: str) -> None:
         """Forget a savepoint; what was done since stays."""
-        await self._command(f"RELEASE SAVEPOINT {name}")
+        await self._command(f"RELEASE SAVEPOINT rpc_{name}")
 
     async def _command(self, sql: str) -> None:
         cursor = await self.execute(sql, None, 1)
@@ -194,6 +215,16 @@ async def finish(work: Coroutine[Any, Any, _T]) -> _T:
     if cancelled is not None:
         raise cancelled
     return task.result()
+
+
+def parameters_of(sql: str, dialect: str, style: Style) -> tuple[Statement, list[ParameterInfo]]:
+    """A statement with its placeholders translated, and what they are called: by name where there is a ``:name``."""
+    named = translate(sql, dialect, style, named=True)
+    if named.count:
+        names = list(dict.fromkeys(named.names or ()))
+        return named, [ParameterInfo(place, name) for place, name in enumerate(names, 1)]
+    marks = translate(sql, dialect, style, named=False)
+    return marks, [ParameterInfo(place) for place in range(1, marks.count + 1)]
 
 
 def unsupported_isolation(dialect: str, isolation: Isolation) -> DatabaseNotSupportedError:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 from uuid import UUID
@@ -20,19 +20,20 @@ import asyncmy
 from asyncmy import errors as my_errors
 from asyncmy.constants import FIELD_TYPE
 from asyncmy.cursors import SSCursor
+from asyncmy.protocol import FieldDescriptorPacket
 from sqlalchemy import URL, PoolProxiedConnection
 
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseOperationalError
-from rpcservices.database.models import Column, ColumnType, Isolation, TxState
+from rpcservices.database.models import Column, ColumnType, Description, Isolation, TxState
 from rpcservices.database.placeholders import translate
 
-from .base import Cursor, Link, Params
+from .base import Cursor, Link, Params, parameters_of
 
-_SET_OPTION, _RESET_CONNECTION = 0x1B, 0x1F
-_MULTI_STATEMENTS_OFF = b"\x01\x00"
+_STMT_PREPARE, _STMT_CLOSE, _SET_OPTION, _RESET_CONNECTION = 0x16, 0x19, 0x1B, 0x1F
+_MULTI_STATEMENTS_ON, _MULTI_STATEMENTS_OFF = b"\x00\x00", b"\x01\x00"
 _NOT_NULL, _UNSIGNED, _BINARY_CHARSET = 1, 32, 63
-_INTERRUPTED = 1317
+_INTERRUPTED, _READ_ONLY = 1317, 1792
 
 _NAMES = {
     value: name.lower()
@@ -164,12 +165,15 @@ class MysqlLink(Link):
                 )
 
     async def _configure(self) -> None:
-        await self._driver._execute_command(_SET_OPTION, _MULTI_STATEMENTS_OFF)  # noqa: SLF001 - it has no method
-        await self._driver.read_packet()
+        await self._multi_statements(_MULTI_STATEMENTS_OFF)
         await self._driver.autocommit(value=True)
         await self._rows("SET NAMES utf8mb4")
         if self.readonly:
             await self._rows("SET SESSION TRANSACTION READ ONLY")
+
+    async def _multi_statements(self, option: bytes) -> None:
+        await self._driver._execute_command(_SET_OPTION, option)  # noqa: SLF001 - it has no method
+        await self._driver.read_packet()
 
     async def _rows(self, sql: str) -> list[tuple[Any, ...]]:
         cursor = self._driver.cursor()
@@ -192,6 +196,78 @@ class MysqlLink(Link):
             await self._after_error()
             raise
         return MysqlCursor(self, cursor, rows, more=cursor.description is not None and len(rows) == first)
+
+    async def execute_many(self, sql: str, sets: Sequence[Params]) -> int:
+        self._used = True
+        if not sets or sets[0] is None:
+            return 0
+        statement = translate(sql, self.dialect, "format", isinstance(sets[0], Mapping))
+        rows = [tuple(to_mysql(value) for value in statement.arguments(one or [])) for one in sets]
+        cursor = self._driver.cursor()
+        try:
+            await cursor.executemany(statement.sql, rows)
+            return int(cursor.rowcount)
+        except Exception:
+            await self._after_error()
+            raise
+        finally:
+            await cursor.close()
+
+    async def run_script(self, sql: str) -> list[int]:
+        self._used = True
+        await self._multi_statements(_MULTI_STATEMENTS_ON)
+        cursor = self._driver.cursor()
+        try:
+            await cursor.execute(sql)
+            counts = [cursor.rowcount]
+            while await cursor.nextset():
+                counts.append(cursor.rowcount)
+        except Exception:
+            await self._after_error()
+            raise
+        finally:
+            await cursor.close()
+            await self._multi_statements(_MULTI_STATEMENTS_OFF)
+        return counts
+
+    def explained(self, sql: str, *, analyze: bool) -> str:
+        return f"ANALYZE {sql}" if analyze else f"EXPLAIN {sql}"
+
+    async def describe(self, sql: str) -> Description:
+        self._used = True
+        statement, parameters = parameters_of(sql, self.dialect, "qmark")
+        nulls, _ = parameters_of(sql, self.dialect, "null")
+        try:
+            fields = await self._prepared_fields(statement.sql)
+        except my_errors.Error as exc:
+            if exc.args[:1] != (_READ_ONLY,):
+                raise
+            return Description(parameters, [], readonly=False)
+        return Description(parameters, [_column(field) for field in fields], await self._reads_only(nulls.sql))
+
+    async def _prepared_fields(self, sql: str) -> list[Any]:
+        """The columns of a statement, prepared and dropped; asyncmy's own ``prepare()`` does not keep them."""
+        driver = self._driver
+        await driver._execute_command(_STMT_PREPARE, sql.encode())  # noqa: SLF001
+        packet = await driver.read_packet()
+        packet.read_uint8()
+        statement_id = packet.read_uint32()
+        columns, takes = packet.read_uint16(), packet.read_uint16()
+        eof = not driver._deprecate_eof  # noqa: SLF001
+        for _ in range(takes + (1 if takes and eof else 0)):
+            await driver.read_packet()
+        fields = [await driver.read_packet(FieldDescriptorPacket) for _ in range(columns)]
+        if columns and eof:
+            await driver.read_packet()
+        await driver._execute_command(_STMT_CLOSE, statement_id.to_bytes(4, "little"))  # noqa: SLF001
+        return fields
+
+    async def _reads_only(self, sql: str) -> bool | None:
+        try:
+            await self._rows(f"EXPLAIN {sql}")
+        except my_errors.Error as exc:
+            return False if exc.args[:1] == (_READ_ONLY,) else None
+        return True
 
     async def _after_error(self) -> None:
         """An error tells nothing about the transaction: a deadlock has ended it. Ask."""

@@ -4,13 +4,14 @@ in chunks as the reader takes them: nothing is loaded whole, and one trip is eno
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, ClassVar
 
 import psycopg
 from psycopg import AsyncRawCursor
 from psycopg.abc import PQGen
-from psycopg.generators import fetch, send
+from psycopg.generators import execute, fetch, send
 from psycopg.postgres import types as pg_types
 from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
@@ -20,10 +21,10 @@ from sqlalchemy import URL, PoolProxiedConnection
 
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseOperationalError
-from rpcservices.database.models import Column, ColumnType, Isolation, TxState
+from rpcservices.database.models import Column, ColumnType, Description, Isolation, TxState
 from rpcservices.database.placeholders import translate
 
-from .base import Cursor, Link, Params
+from .base import Cursor, Link, Params, parameters_of
 
 CHUNK_ROWS = 256
 """Rows that the driver holds at a time."""
@@ -63,13 +64,36 @@ FROM pg_roles WHERE rolname = current_user
 def _column(name: str, oid: int, modifier: int) -> Column:
     info = pg_types.get(oid)
     if info is None:
-        return Column(name, ColumnType.TEXT, f"oid {oid}")
+        return Column(name, ColumnType.TEXT, _type_name(oid))
     if info.array_oid == oid:
-        return Column(name, ColumnType.ARRAY, f"{info.name}[]")
+        return Column(name, ColumnType.ARRAY, _type_name(oid))
     precision = scale = None
     if info.name == "numeric" and modifier >= 4:
         precision, scale = (modifier - 4) >> 16, (((modifier - 4) & 0x7FF) ^ 1024) - 1024
     return Column(name, _TYPE_OF.get(info.name, ColumnType.TEXT), info.name, None, precision, scale)
+
+
+def _columns(result: PGresult) -> tuple[Column, ...]:
+    return tuple(
+        _column((result.fname(i) or b"").decode(), result.ftype(i), result.fmod(i)) for i in range(result.nfields)
+    )
+
+
+def _type_name(oid: int) -> str:
+    info = pg_types.get(oid)
+    return f"oid {oid}" if info is None else f"{info.name}[]" if info.array_oid == oid else info.name
+
+
+def _described(driver: psycopg.AsyncConnection[Any], query: bytes) -> PQGen[PGresult]:
+    """Prepare a statement without a name, and ask what it takes and gives."""
+    connection = driver.pgconn
+    connection.send_prepare(b"", query)
+    (prepared,) = yield from execute(connection)
+    if prepared.status != ExecStatus.COMMAND_OK:
+        raise psycopg.errors.error_from_result(prepared)
+    connection.send_describe_prepared(b"")
+    results: list[PGresult] = yield from execute(connection)
+    return results[0]
 
 
 def _adapted(value: Any) -> Any:
@@ -118,10 +142,7 @@ class PostgresCursor(Cursor):
         rows: list[tuple[Any, ...]] = []
         if status in (ExecStatus.TUPLES_CHUNK, ExecStatus.TUPLES_OK):
             if first:
-                self.columns = tuple(
-                    _column((result.fname(i) or b"").decode(), result.ftype(i), result.fmod(i))
-                    for i in range(result.nfields)
-                )
+                self.columns = _columns(result)
             rows = self._chunks.rows(result, first=first)
             if status == ExecStatus.TUPLES_CHUNK:
                 return rows
@@ -206,6 +227,50 @@ class PostgresLink(Link):
             self.broken = True  # The connection is in the midst of a COPY.
             raise
         return cursor
+
+    async def execute_many(self, sql: str, sets: Sequence[Params]) -> int:
+        self._used = True
+        if not sets or sets[0] is None:
+            return 0
+        statement = translate(sql, "postgresql", "numeric_dollar", isinstance(sets[0], Mapping))
+        rows = [[_adapted(value) for value in statement.arguments(one or [])] for one in sets]
+        async with AsyncRawCursor(self._driver) as cursor:
+            await cursor.executemany(statement.sql.encode(), rows)
+            return cursor.rowcount
+
+    async def run_script(self, sql: str) -> list[int]:
+        self._used = True
+        cursor = await self._driver.execute(sql.encode())
+        counts = [cursor.rowcount]
+        while cursor.nextset():
+            counts.append(cursor.rowcount)
+        await cursor.close()
+        return counts
+
+    def explained(self, sql: str, *, analyze: bool) -> str:
+        return f"EXPLAIN (ANALYZE, BUFFERS) {sql}" if analyze else f"EXPLAIN {sql}"
+
+    async def describe(self, sql: str) -> Description:
+        self._used = True
+        statement, parameters = parameters_of(sql, "postgresql", "numeric_dollar")
+        query = statement.sql.encode()
+        found = await self._driver.wait(_described(self._driver, query))
+        types = [found.param_type(index) for index in range(found.nparams)]
+        return Description(
+            [replace(known, db_type=_type_name(oid)) for known, oid in zip(parameters, types, strict=False)],
+            list(_columns(found)),
+            readonly=await self._reads_only(query),
+        )
+
+    async def _reads_only(self, query: bytes) -> bool | None:
+        if self._driver.info.server_version < 160000:
+            return None  # There EXPLAIN needs the parameters' values.
+        try:
+            cursor = await self._driver.execute(b"EXPLAIN (GENERIC_PLAN, FORMAT JSON) " + query)
+            plan = await cursor.fetchone()
+        except psycopg.errors.SyntaxError:
+            return False  # No query: it cannot be explained.
+        return plan is None or '"ModifyTable"' not in str(plan[0])
 
     async def guard(self) -> None:
         # The session's default would not do: DO $$ ... COMMIT; INSERT ... $$ could lift it midway.

@@ -17,11 +17,12 @@ from uuid import UUID
 from sqlalchemy import URL, PoolProxiedConnection
 
 from rpcservices.database.config import DatabaseConfig
-from rpcservices.database.errors import DatabaseProgrammingError
-from rpcservices.database.models import Column, ColumnType, Isolation, TxState
-from rpcservices.database.placeholders import translate
+from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseProgrammingError
+from rpcservices.database.failures import translate_error
+from rpcservices.database.models import Column, ColumnType, Description, Isolation, ParameterInfo, TxState
+from rpcservices.database.placeholders import statements, translate
 
-from .base import Cursor, Link, Params, unsupported_isolation
+from .base import Cursor, Link, Params, parameters_of, unsupported_isolation
 from .sqlite_authorizer import authorize_reading, authorize_writing
 
 _T = TypeVar("_T")
@@ -70,6 +71,20 @@ def column_types(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[C
         kind, db_type = _TYPES[kinds.pop()] if len(kinds) == 1 else (ColumnType.ANY, None)
         columns.append(Column(name, kind, db_type))
     return tuple(columns)
+
+
+def _affinity(declared: str) -> ColumnType:
+    """What a declared type makes of most values (https://sqlite.org/datatype3.html, section 3.1)."""
+    declared = declared.upper()
+    for words, kind in (
+        (("INT",), ColumnType.INTEGER),
+        (("CHAR", "CLOB", "TEXT"), ColumnType.TEXT),
+        (("BLOB",), ColumnType.BYTES),
+        (("REAL", "FLOA", "DOUB"), ColumnType.FLOAT),
+    ):
+        if any(word in declared for word in words):
+            return kind
+    return ColumnType.ANY
 
 
 class _Stop:
@@ -199,6 +214,66 @@ class SqliteLink(Link):
         if cursor.description is None and connection.total_changes != changes:
             found.last_insert_id = cursor.lastrowid
         return found
+
+    async def execute_many(self, sql: str, sets: Sequence[Params]) -> int:
+        if not sets:
+            return 0
+        statement, _ = convert(sql, sets[0])
+        return await self._unlocked(partial(self._execute_many, statement, [convert(sql, one)[1] for one in sets]))
+
+    def _execute_many(self, sql: str, sets: list[list[Any]]) -> int:
+        self._sqlite.set_progress_handler(self._stop_now, _STEPS)
+        try:
+            return self._sqlite.executemany(sql, sets).rowcount
+        finally:
+            self._in_transaction = self._sqlite.in_transaction
+
+    async def run_script(self, sql: str) -> list[int]:
+        counts = []
+        for step, statement in enumerate(statements(sql, self.dialect)):
+            try:
+                cursor = await self.execute(statement, None, 1)
+                counts.append(cursor.rowcount)
+                await cursor.close()
+            except Exception as exc:
+                raise translate_error(exc, step=step, tx_state=self.tx_state().value) from None
+        return counts
+
+    def explained(self, sql: str, *, analyze: bool) -> str:
+        if analyze:
+            raise DatabaseNotSupportedError("analyze: SQLite cannot measure while it explains")
+        return f"EXPLAIN QUERY PLAN {sql}"
+
+    async def describe(self, sql: str) -> Description:
+        statement, parameters = parameters_of(sql, self.dialect, "null")
+        return await self._unlocked(partial(self._describe, statement.sql, parameters))
+
+    def _describe(self, sql: str, parameters: list[ParameterInfo]) -> Description:
+        connection = self._sqlite
+        connection.set_authorizer(authorize_reading)
+        try:
+            connection.execute(f"EXPLAIN {sql}").close()
+        except sqlite3.DatabaseError as exc:
+            if exc.sqlite_errorcode != sqlite3.SQLITE_AUTH:
+                raise
+            return Description(parameters, [], readonly=False)
+        finally:
+            connection.set_authorizer(authorize_reading if self.readonly else authorize_writing)
+        return Description(parameters, self._declared(sql), readonly=True)
+
+    def _declared(self, sql: str) -> list[Column]:
+        """The columns of a query with their declared types: a temporary view has them."""
+        connection = self._sqlite
+        connection.set_authorizer(authorize_writing)
+        try:
+            connection.execute(f"CREATE TEMP VIEW rpc_described AS {sql}")
+            rows = connection.execute("PRAGMA temp.table_info('rpc_described')").fetchall()
+            connection.execute("DROP VIEW temp.rpc_described")
+        except sqlite3.DatabaseError:
+            return []  # A statement without rows, such as SAVEPOINT, or a PRAGMA.
+        finally:
+            connection.set_authorizer(authorize_reading if self.readonly else authorize_writing)
+        return [Column(name, _affinity(declared), declared or None) for _, name, declared, *_ in rows]
 
     async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
         if isolation not in (None, Isolation.SERIALIZABLE):

@@ -1,0 +1,136 @@
+"""What all parts of the database service share: the databases, the transactions, and how a statement gets a link."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rpcserver import Context, Health, Service
+
+from .backends.base import Link
+from .config import DatabaseServiceConfig
+from .errors import (
+    DatabaseDataError,
+    DatabaseError,
+    DatabaseIntegrityError,
+    DatabaseInternalError,
+    DatabaseNotSupportedError,
+    DatabaseOperationalError,
+    DatabaseProgrammingError,
+    TransactionLost,
+    UnknownDatabase,
+)
+from .failures import translate_error
+from .models import TxState
+from .pool import Target, close_all
+from .reading import state_after
+from .transactions import Transactions
+
+_T = TypeVar("_T")
+
+ERRORS = (
+    DatabaseError, DatabaseDataError, DatabaseOperationalError, DatabaseIntegrityError, DatabaseInternalError,
+    DatabaseProgrammingError, DatabaseNotSupportedError, UnknownDatabase, TransactionLost,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """A link for one call.
+
+    Attributes:
+        link: where its statements run.
+        within: whether that is in a transaction of the client's.
+        readonly: whether the database refuses every change there.
+    """
+
+    link: Link
+    within: bool
+    readonly: bool
+
+    async def run(self, work: Awaitable[_T]) -> _T:
+        """Do a piece of work on the link, stopped when the caller is cancelled; every exception becomes ours."""
+        try:
+            return await self.link.run(_as_coroutine(work))
+        except Exception as exc:
+            raise self.failed(exc) from None
+
+    def failed(self, exc: Exception, step: int | None = None) -> Exception:
+        """The error of this service that stands for an exception of the driver."""
+        return translate_error(exc, tx_state=state_after(self.link, within=self.within).value, step=step)
+
+    def settled(self) -> None:
+        """Refuse a statement that opened a transaction by itself: it will be rolled back with its link."""
+        if not self.within and not self.link.readonly and self.link.tx_state() is not TxState.NONE:
+            raise DatabaseProgrammingError(
+                "the statement opened a transaction, which has been rolled back: call begin, and give its id"
+            )
+
+
+async def _as_coroutine(work: Awaitable[_T]) -> _T:
+    return await work
+
+
+class DatabaseCore(Service[DatabaseServiceConfig]):
+    """The databases and the open transactions."""
+
+    async def start(self) -> None:
+        self._transactions = Transactions()
+        state_dir = self.runtime.state_dir
+        self._targets = {name: Target(name, config, state_dir) for name, config in self.config.databases.items()}
+
+    async def stop(self) -> None:
+        await self._transactions.close()
+        await close_all(*(target.close() for target in self._targets.values()))
+
+    async def health(self) -> Health:
+        if not self._targets:
+            return Health(ok=False, reason="no database is configured")
+        return Health()
+
+    def _target(self, name: str) -> Target:
+        target = self._targets.get(name)
+        if target is None:
+            known = ", ".join(sorted(self._targets)) or "none"
+            raise UnknownDatabase(
+                f"database: no database is named {name[:64]!r}; there are: {known}", executed="no", database=name[:64]
+            )
+        return target
+
+    @asynccontextmanager
+    async def _lent(
+        self, ctx: Context, target: Target, transaction: str | None, *, readonly: bool
+    ) -> AsyncIterator[Lent]:
+        """Lend a link for a call: the transaction's, or one of its own."""
+        if transaction is None:
+            async with target.pool(readonly=readonly).link() as link:
+                yield Lent(link, within=False, readonly=link.readonly)
+            return
+        async with self._transactions.use(transaction, target.name, ctx.connection) as tx:
+            yield Lent(tx.link, within=True, readonly=tx.info.readonly)
+
+    async def _within(self, lent: Lent, work: Callable[[], Awaitable[_T]], *, atomic: bool) -> _T:
+        """Do some work on a link, in a transaction of its own where ``atomic`` asks for one and none is open.
+
+        Raises:
+            DatabaseError: the work failed, and in an own transaction has been undone.
+        """
+        link = lent.link
+        if lent.within or not atomic:
+            if not lent.within:
+                await link.guard()
+            return await work()
+        await link.begin(None, readonly=link.readonly)
+        try:
+            result = await work()
+            if link.tx_state() is not TxState.NONE:
+                await link.commit()
+        except BaseException:
+            try:
+                await link.rollback()
+            except Exception:
+                link.broken = True  # Closing it rolls back.
+            raise
+        return result

@@ -1,0 +1,131 @@
+"""What a database holds, by SQLAlchemy's inspector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, inspect
+from sqlalchemy.engine.reflection import Inspector
+from sqlalchemy.exc import NoSuchTableError, UnsupportedCompilationError
+
+from .errors import DatabaseProgrammingError
+from .failures import translate_error
+from .models import Check, ForeignKey, Index, TableColumn, TableInfo, TableKind, TableName
+from .pool import Target
+
+_T = TypeVar("_T")
+
+
+async def inspected(target: Target, ask: Callable[[Inspector], _T]) -> _T:
+    """Ask an inspector of a database.
+
+    Raises:
+        DatabaseError: the database refused, or there is no such table.
+    """
+
+    def on_connection(connection: Connection) -> _T:
+        return ask(inspect(connection))
+
+    try:
+        async with target.inspecting.connect() as connection:
+            return await connection.run_sync(on_connection)
+    except NoSuchTableError as exc:
+        raise DatabaseProgrammingError(f"name: there is no table {str(exc)!r}", executed="no") from None
+    except Exception as exc:
+        raise translate_error(exc) from None
+
+
+def list_schemas(inspector: Inspector) -> list[str]:
+    """The names of the schemas."""
+    return list(inspector.get_schema_names())
+
+
+def _names(inspector: Inspector, schema: str | None) -> dict[TableKind, list[str]]:
+    found = {
+        TableKind.TABLE: inspector.get_table_names(schema),
+        TableKind.VIEW: inspector.get_view_names(schema),
+        TableKind.MATERIALIZED_VIEW: [],
+    }
+    try:
+        found[TableKind.MATERIALIZED_VIEW] = inspector.get_materialized_view_names(schema)
+    except NotImplementedError:
+        pass  # This database has none.
+    return found
+
+
+def list_tables(inspector: Inspector, schema: str | None) -> list[TableName]:
+    """The tables and views of a schema."""
+    found = [TableName(name, kind, schema) for kind, names in _names(inspector, schema).items() for name in names]
+    return sorted(found, key=lambda table: table.name)
+
+
+def read_table(inspector: Inspector, name: str, schema: str | None) -> TableInfo:
+    """One table in full.
+
+    Raises:
+        NoSuchTableError: there is none.
+    """
+    kind = next((kind for kind, names in _names(inspector, schema).items() if name in names), None)
+    if kind is None:
+        raise NoSuchTableError(name)
+    comment = _if_offered(lambda: inspector.get_table_comment(name, schema), {}).get("text")
+    return TableInfo(
+        name=name,
+        kind=kind,
+        schema=schema,
+        columns=[_column(inspector, found) for found in inspector.get_columns(name, schema)],
+        primary_key=list(inspector.get_pk_constraint(name, schema).get("constrained_columns") or []),
+        foreign_keys=[_foreign_key(found) for found in inspector.get_foreign_keys(name, schema)],
+        indexes=[
+            Index(found["name"], list(found["column_names"]), bool(found["unique"]))
+            for found in inspector.get_indexes(name, schema, include_auto_indexes=True)
+        ],
+        unique=[
+            Index(found["name"], list(found["column_names"]), unique=True)
+            for found in _if_offered(lambda: inspector.get_unique_constraints(name, schema), [])
+        ],
+        checks=[
+            Check(found["name"], found["sqltext"])
+            for found in _if_offered(lambda: inspector.get_check_constraints(name, schema), [])
+        ],
+        comment=comment,
+        definition=None if kind is TableKind.TABLE else inspector.get_view_definition(name, schema),
+    )
+
+
+def _if_offered(ask: Callable[[], Any], otherwise: Any) -> Any:
+    try:
+        return ask()
+    except NotImplementedError:
+        return otherwise
+
+
+def _column(inspector: Inspector, found: Mapping[str, Any]) -> TableColumn:
+    try:
+        db_type = found["type"].compile(inspector.dialect)
+    except UnsupportedCompilationError:
+        db_type = str(found["type"])
+    computed = found.get("computed")
+    return TableColumn(
+        name=found["name"],
+        db_type=db_type,
+        nullable=bool(found["nullable"]),
+        default=found.get("default"),
+        generated=computed["sqltext"] if computed else None,
+        autoincrement=found.get("autoincrement") is True or found.get("identity") is not None,
+        comment=found.get("comment"),
+    )
+
+
+def _foreign_key(found: Mapping[str, Any]) -> ForeignKey:
+    options = found.get("options") or {}
+    return ForeignKey(
+        name=found["name"],
+        columns=list(found["constrained_columns"]),
+        schema=found["referred_schema"],
+        table=found["referred_table"],
+        references=list(found["referred_columns"]),
+        on_update=options.get("onupdate"),
+        on_delete=options.get("ondelete"),
+    )

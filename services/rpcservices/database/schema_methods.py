@@ -1,0 +1,130 @@
+"""The methods that tell about statements and about what a database holds."""
+
+from __future__ import annotations
+
+from rpcserver import Context, Value, method
+
+from .core import ERRORS, DatabaseCore
+from .inspection import inspected, list_schemas, list_tables, read_table
+from .models import Description, Plan, TableInfo, TableName
+from .reading import collect
+
+
+class SchemaMethods(DatabaseCore):
+    """Plans, descriptions and schemas."""
+
+    @method(permission="database.query", kind="read", errors=ERRORS)
+    async def explain(
+        self,
+        database: str,
+        sql: str,
+        params: dict[str, Value] | list[Value] | None = None,
+        *,
+        analyze: bool = False,
+        transaction: str | None = None,
+        ctx: Context,
+    ) -> Plan:
+        """How the database would run a statement.
+
+        Parameters:
+            database, sql, params, transaction: as of :meth:`query`.
+            analyze: run it, and measure; not in SQLite.
+
+        Returns:
+            The plan, as text and as the database's rows.
+
+        Raises:
+            DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
+        """
+        target = self._target(database)
+        config = target.config
+        async with self._lent(ctx, target, transaction, readonly=True) as lent:
+            result = await lent.run(
+                collect(
+                    lent.link,
+                    lent.link.explained(sql, analyze=analyze),
+                    params,
+                    within=lent.within,
+                    max_rows=config.max_rows,
+                    max_bytes=config.max_bytes,
+                    page_rows=config.page_rows,
+                )
+            )
+        if len(result.columns) == 1:
+            text = "\n".join(str(row[0]) for row in result)
+        elif target.dialect == "sqlite":
+            depth = {0: -1}
+            for row in result:
+                depth[row[0]] = depth[row[1]] + 1
+            text = "\n".join("  " * depth[row[0]] + row[3] for row in result)
+        else:
+            text = str(result)
+        return Plan(text, result)
+
+    @method(permission="database.query", kind="read", errors=ERRORS)
+    async def describe(self, database: str, sql: str, *, transaction: str | None = None, ctx: Context) -> Description:
+        """What a statement takes and gives, without running it.
+
+        Parameters:
+            database, sql, transaction: as of :meth:`query`.
+
+        Returns:
+            Its parameters, its columns, and whether it only reads.
+
+        Raises:
+            DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
+        """
+        target = self._target(database)
+        async with self._lent(ctx, target, transaction, readonly=True) as lent:
+            if not lent.within:
+                await lent.run(lent.link.guard())
+            return await lent.run(lent.link.describe(sql))
+
+    @method(permission="database.query", kind="read", errors=ERRORS)
+    async def schemas(self, database: str) -> list[str]:
+        """The schemas of a database.
+
+        Parameters:
+            database: its name.
+
+        Returns:
+            Their names.
+
+        Raises:
+            DatabaseError, UnknownDatabase: as of :meth:`query`.
+        """
+        return await inspected(self._target(database), list_schemas)
+
+    @method(permission="database.query", kind="read", errors=ERRORS)
+    async def tables(self, database: str, *, schema: str | None = None) -> list[TableName]:
+        """The tables and views of a schema.
+
+        Parameters:
+            database: its name.
+            schema: the schema; the default one where not given.
+
+        Returns:
+            Their names and kinds, in the order of their names.
+
+        Raises:
+            DatabaseError, UnknownDatabase: as of :meth:`query`.
+        """
+        return await inspected(self._target(database), lambda inspector: list_tables(inspector, schema))
+
+    @method(permission="database.query", kind="read", errors=ERRORS)
+    async def table(self, database: str, name: str, *, schema: str | None = None) -> TableInfo:
+        """Everything about one table or view: columns, keys, indexes, constraints.
+
+        Parameters:
+            database: its name.
+            name: the table's.
+            schema: the schema; the default one where not given.
+
+        Returns:
+            The table.
+
+        Raises:
+            DatabaseProgrammingError: there is no such table.
+            DatabaseError, UnknownDatabase: as of :meth:`query`.
+        """
+        return await inspected(self._target(database), lambda inspector: read_table(inspector, name, schema))

@@ -1,0 +1,232 @@
+"""The methods that run statements."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+from rpcserver import Context, Value, method
+
+from .backends.base import Params, finish
+from .batches import run_batch
+from .core import ERRORS, DatabaseCore, Lent
+from .errors import DatabaseNotSupportedError
+from .models import Changed, DatabaseInfo, Page, Result, Step, StepResult
+from .pool import Target
+from .reading import FIRST_ROWS, PageStream, collect, open_cursor, pages, state_after
+
+
+class StatementMethods(DatabaseCore):
+    """Statements: one, many, streamed, in a batch, in a script."""
+
+    @method(permission="database.query", kind="read", errors=ERRORS)
+    async def databases(self) -> list[DatabaseInfo]:
+        """The databases that there are."""
+        return [
+            DatabaseInfo(
+                name=target.name,
+                dialect=target.dialect,
+                driver=target.driver,
+                readonly=target.config.readonly,
+                max_rows=target.config.max_rows,
+                max_bytes=target.config.max_bytes,
+            )
+            for target in self._targets.values()
+        ]
+
+    @method(permission="database.query", kind="read", errors=ERRORS)
+    async def query(
+        self,
+        database: str,
+        sql: str,
+        params: dict[str, Value] | list[Value] | None = None,
+        *,
+        transaction: str | None = None,
+        max_rows: int | None = None,
+        ctx: Context,
+    ) -> Result:
+        """Read rows with one statement. Outside a transaction the database refuses any change; in one, the
+        transaction's own mode decides.
+
+        Parameters:
+            database: its name, as :meth:`databases` lists it.
+            sql: one statement.
+            params: values for ``:name`` (a dictionary) or ``?`` (a list) in it.
+            transaction: the id of an open transaction to run it in.
+            max_rows: rows to return at most; the database's own limit where not given, or where it is lower.
+
+        Returns:
+            The rows and their columns; ``truncated`` where there were more.
+
+        Raises:
+            DatabaseError: the database refused; its subclasses say why.
+            UnknownDatabase: no database has this name.
+            TransactionLost: the transaction is no more.
+        """
+        target = self._target(database)
+        async with self._lent(ctx, target, transaction, readonly=True) as lent:
+            return await _collected(lent, target, sql, params, max_rows)
+
+    @method(permission="database.execute", kind="once", errors=ERRORS)
+    async def execute(
+        self,
+        database: str,
+        sql: str,
+        params: dict[str, Value] | list[Value] | None = None,
+        *,
+        transaction: str | None = None,
+        max_rows: int | None = None,
+        ctx: Context,
+    ) -> Result:
+        """Run one statement that may change the database, and return the rows it gives, if any (``RETURNING``).
+
+        Parameters, result and errors are those of :meth:`query`.
+        """
+        target = self._target(database)
+        async with self._lent(ctx, target, transaction, readonly=False) as lent:
+            return await _collected(lent, target, sql, params, max_rows)
+
+    @method(permission="database.query", kind="read", errors=ERRORS)
+    async def stream(
+        self,
+        database: str,
+        sql: str,
+        params: dict[str, Value] | list[Value] | None = None,
+        *,
+        transaction: str | None = None,
+        page_rows: int | None = None,
+        ctx: Context,
+    ) -> AsyncIterator[Page]:
+        """Read any number of rows, page by page; neither side ever holds them all. Closing the stream stops the
+        database's work.
+
+        Parameters:
+            database, sql, params, transaction: as of :meth:`query`. A transaction runs nothing else meanwhile.
+            page_rows: rows in one page at most; the database's own limit where not given, or where it is lower.
+
+        Returns:
+            Pages of rows, at least one.
+
+        Raises:
+            DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
+        """
+        target = self._target(database)
+        config = target.config
+        size = min(config.page_rows, config.page_rows if page_rows is None else max(1, page_rows))
+        stack = AsyncExitStack()
+        try:
+            lent = await stack.enter_async_context(self._lent(ctx, target, transaction, readonly=True))
+            link = lent.link
+            cursor = await lent.run(open_cursor(link, sql, params, min(FIRST_ROWS, size), within=lent.within))
+        except BaseException:
+            await finish(stack.aclose())
+            raise
+
+        async def close_cursor() -> None:
+            await link.run(cursor.close(), timeout_s=10.0)
+
+        stack.push_async_callback(close_cursor)
+        source = pages(link, cursor, page_rows=size, page_bytes=config.page_bytes, max_row_bytes=config.max_row_bytes)
+        return PageStream(source, stack.aclose, lent.failed)
+
+    @method(permission="database.execute", kind="once", errors=ERRORS)
+    async def executemany(
+        self,
+        database: str,
+        sql: str,
+        params: list[dict[str, Value]] | list[list[Value]],
+        *,
+        transaction: str | None = None,
+        ctx: Context,
+    ) -> Changed:
+        """Run one statement once for each set of parameters: all of them, or none.
+
+        Parameters:
+            database, sql, transaction: as of :meth:`execute`.
+            params: a list of dictionaries (``:name``) or of lists (``?``).
+
+        Returns:
+            How many rows were changed.
+
+        Raises:
+            DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
+        """
+        target = self._target(database)
+        async with self._lent(ctx, target, transaction, readonly=False) as lent:
+            link = lent.link
+            count = await lent.run(self._within(lent, lambda: link.execute_many(sql, params), atomic=True))
+            return Changed(count, len(params), state_after(link, within=lent.within))
+
+    @method(permission="database.execute", kind="once", errors=ERRORS)
+    async def batch(
+        self,
+        database: str,
+        steps: list[Step],
+        *,
+        atomic: bool = True,
+        transaction: str | None = None,
+        max_rows: int | None = None,
+        ctx: Context,
+    ) -> list[StepResult]:
+        """Run several statements in one call. A step is skipped unless all its conditions on earlier steps hold.
+
+        Parameters:
+            database, transaction: as of :meth:`execute`.
+            steps: the statements, their parameters and conditions.
+            atomic: run all in one transaction; the first error undoes all and is raised, with its ``step``. Otherwise
+                each commits itself, an error becomes the step's result, and the batch goes on.
+            max_rows: rows to return at most, for each step.
+
+        Returns:
+            What became of each step.
+
+        Raises:
+            DatabaseError: a step of an atomic batch, or of one in a transaction, failed.
+            InvalidParams: a condition names a step that is not earlier.
+            UnknownDatabase, TransactionLost: as of :meth:`query`.
+        """
+        target = self._target(database)
+        limits = _limits(target, max_rows)
+        async with self._lent(ctx, target, transaction, readonly=False) as lent:
+            work = run_batch(lent, steps, limits, atomic=atomic or lent.within)
+            return await lent.run(self._within(lent, lambda: work, atomic=atomic))
+
+    @method(permission="database.script", kind="once", errors=ERRORS)
+    async def script(
+        self, database: str, sql: str, *, atomic: bool = True, transaction: str | None = None, ctx: Context
+    ) -> Changed:
+        """Run several statements, one after another, without parameters; their rows are dropped.
+
+        Parameters:
+            database, transaction: as of :meth:`execute`.
+            sql: the statements, separated by semicolons.
+            atomic: run all in one transaction (in MariaDB and MySQL, statements that define tables commit anyway).
+
+        Returns:
+            How many statements ran, and how many rows they changed.
+
+        Raises:
+            DatabaseNotSupportedError: the database, or the transaction, only reads.
+            DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
+        """
+        target = self._target(database)
+        async with self._lent(ctx, target, transaction, readonly=False) as lent:
+            if lent.readonly:
+                raise DatabaseNotSupportedError("a script may change anything, and here is only reading: use query")
+            link = lent.link
+            counts = await lent.run(self._within(lent, lambda: link.run_script(sql), atomic=atomic))
+            lent.settled()
+            known = [count for count in counts if count >= 0]
+            return Changed(sum(known) if known else -1, len(counts), state_after(link, within=lent.within))
+
+
+def _limits(target: Target, max_rows: int | None) -> dict[str, int]:
+    config = target.config
+    rows = config.max_rows if max_rows is None else min(config.max_rows, max(0, max_rows))
+    return {"max_rows": rows, "max_bytes": config.max_bytes, "page_rows": config.page_rows}
+
+
+async def _collected(lent: Lent, target: Target, sql: str, params: Params, max_rows: int | None) -> Result:
+    result = await lent.run(collect(lent.link, sql, params, within=lent.within, **_limits(target, max_rows)))
+    lent.settled()
+    return result

@@ -1,0 +1,133 @@
+"""The methods of transactions."""
+
+from __future__ import annotations
+
+import re
+
+from rpcserver import Context, InvalidParams, method
+
+from .core import ERRORS, DatabaseCore
+from .failures import translate_error
+from .models import Isolation, Transaction
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,57}")
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        message = "letters, digits and underscores, at most 58, not a digit first"
+        raise InvalidParams(f"name: {message}", errors=[{"loc": ["name"], "msg": message, "type": "savepoint"}])
+    return name
+
+
+class TransactionMethods(DatabaseCore):
+    """Transactions and savepoints."""
+
+    @method(permission="database.transaction", kind="once", errors=ERRORS)
+    async def begin(
+        self, database: str, *, isolation: Isolation | None = None, readonly: bool = False, ctx: Context
+    ) -> Transaction:
+        """Open a transaction. It belongs to this connection: it is rolled back when the connection ends, when it is
+        unused for too long, or open for too long.
+
+        Parameters:
+            database: its name.
+            isolation: the isolation level; the configured one, or else the database's own, where not given.
+            readonly: have the database refuse every change in it.
+
+        Returns:
+            The transaction; its ``id`` goes with each statement that belongs to it, and each renews its lease.
+
+        Raises:
+            DatabaseError, UnknownDatabase: as of :meth:`query`.
+        """
+        target = self._target(database)
+        try:
+            return await self._transactions.begin(target, ctx.connection, isolation, readonly=readonly)
+        except Exception as exc:
+            raise translate_error(exc) from None
+
+    @method(permission="database.transaction", kind="once", errors=ERRORS)
+    async def commit(self, transaction: str, *, ctx: Context) -> None:
+        """Commit a transaction. Where that fails, it has been rolled back.
+
+        Parameters:
+            transaction: its id.
+
+        Raises:
+            DatabaseError: the database refused.
+            TransactionLost: it is no more.
+        """
+        try:
+            await self._transactions.end(transaction, ctx.connection, commit=True)
+        except Exception as exc:
+            raise translate_error(exc, tx_state="ended") from None
+
+    @method(permission="database.transaction", kind="once", errors=ERRORS)
+    async def rollback(self, transaction: str, *, ctx: Context) -> None:
+        """Roll a transaction back.
+
+        Parameters:
+            transaction: its id.
+
+        Raises:
+            DatabaseError: the database refused; the connection to it is closed, which rolls back.
+            TransactionLost: it is no more.
+        """
+        try:
+            await self._transactions.end(transaction, ctx.connection, commit=False)
+        except Exception as exc:
+            raise translate_error(exc, tx_state="ended") from None
+
+    @method(permission="database.transaction", kind="idempotent", errors=ERRORS)
+    async def renew(self, transaction: str, *, ctx: Context) -> None:
+        """Keep a transaction from being rolled back as unused: its idle time starts anew, its total time goes on.
+
+        Parameters:
+            transaction: its id.
+
+        Raises:
+            TransactionLost: it is no more.
+        """
+        async with self._transactions.use(transaction, None, ctx.connection):
+            pass
+
+    @method(permission="database.transaction", kind="once", errors=ERRORS)
+    async def savepoint(self, transaction: str, name: str, *, ctx: Context) -> None:
+        """Set a savepoint in a transaction.
+
+        Parameters:
+            transaction: its id.
+            name: letters, digits and underscores.
+
+        Raises:
+            DatabaseError: the database refused.
+            TransactionLost: it is no more.
+        """
+        await self._point(ctx, transaction, "savepoint", name)
+
+    @method(permission="database.transaction", kind="once", errors=ERRORS)
+    async def rollback_to(self, transaction: str, name: str, *, ctx: Context) -> None:
+        """Undo everything since a savepoint, which stays. A failed transaction is active again afterwards.
+
+        Parameters and errors are those of :meth:`savepoint`.
+        """
+        await self._point(ctx, transaction, "rollback_to", name)
+
+    @method(permission="database.transaction", kind="once", errors=ERRORS)
+    async def release(self, transaction: str, name: str, *, ctx: Context) -> None:
+        """Forget a savepoint; what was done since stays.
+
+        Parameters and errors are those of :meth:`savepoint`.
+        """
+        await self._point(ctx, transaction, "release", name)
+
+    async def _point(self, ctx: Context, transaction: str, action: str, name: str) -> None:
+        _checked(name)
+        async with self._transactions.use(transaction, None, ctx.connection) as tx:
+            link = tx.link
+            work = {"savepoint": link.savepoint, "rollback_to": link.rollback_to, "release": link.release}[action]
+            try:
+                await link.run(work(name))
+            except Exception as exc:
+                raise translate_error(exc, tx_state=link.tx_state().value) from None
