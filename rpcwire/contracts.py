@@ -296,6 +296,8 @@ class Contract:
                 continue
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 raise TypeError(f"{where}: *{name} cannot be sent; declare each parameter, or take a list or a dict")
+            if parameter.kind is parameter.POSITIONAL_ONLY:
+                raise TypeError(f"{where}: {name!r} is positional only, and callers may name it; remove the '/'")
             if name not in hints:
                 raise TypeError(f"{where}: the parameter {name!r} has no annotation")
             if injected is not None and hints[name] is injected:
@@ -320,22 +322,26 @@ class Contract:
         self.result = None if item is not None else _wire_type(self.returns, where, "return")
         self.stream_parameters: Mapping[str, WireType] = {p.name: p.item for p in self.parameters if p.item is not None}
         self._params = _ParamsType(self.parameters, where)
+        self._by_keyword = self.context_name is not None or bool(self.stream_parameters)
 
     def load_params(self, raw: Raw | bytes | None, codec: Codec) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Positional and keyword arguments out of ``params``, an array or an object. A stream's argument is a
-        :class:`StreamReference`.
+        :class:`StreamReference`. Where an injected parameter or a stream is among them, all come by keyword.
 
         Raises:
             InvalidParams: they do not fit; ``errors`` names each field.
         """
         try:
-            loaded: tuple[tuple[Any, ...], dict[str, Any]] = self._params.load(b"{}" if raw is None else raw, codec)
-            return loaded
+            args, kwargs = self._params.load(b"{}" if raw is None else raw, codec)
         except ValidationError as exc:
             errors = self._named(field_errors(exc))
             raise InvalidParams(f"invalid parameters: {describe_fields(errors)}", errors=errors) from None
         except ValueError as exc:
             raise InvalidParams(f"invalid parameters: {exc}") from None
+        if args and self._by_keyword:
+            kwargs.update(zip((p.name for p in self.parameters), args, strict=False))
+            return (), kwargs
+        return args, kwargs
 
     def dump_params(self, arguments: Mapping[str, Any], codec: Codec) -> bytes:
         """``params`` by name. Give a :class:`StreamReference` for a stream.

@@ -347,13 +347,24 @@ def from_wire(
     return RpcError(message, **common, code=code, remote_type=name)
 
 
+FIELD_ERRORS = 32
+"""Field errors that one answer names; more only make it larger than the question."""
+
+
 def field_errors(exc: ValidationError, prefix: Sequence[str | int] = ()) -> list[dict[str, Any]]:
-    """What pydantic found, as plain entries: where, what and which rule. The input itself is not repeated, since it
-    may be a secret."""
-    return [
+    """What pydantic found, as plain entries: where, what and which rule; at most :data:`FIELD_ERRORS`, and one that
+    counts the rest. The input itself is not repeated, since it may be a secret."""
+    count = exc.error_count()
+    if count > 100 * FIELD_ERRORS:  # To list them would take far more memory than the input has.
+        return [{"loc": [*prefix], "msg": f"{count} values are wrong", "type": "too_many_errors"}]
+    found = [
         {"loc": [*prefix, *error["loc"]], "msg": error["msg"], "type": error["type"]}
         for error in exc.errors(include_url=False, include_context=False, include_input=False)
     ]
+    if count > FIELD_ERRORS:
+        text = f"and {count - FIELD_ERRORS} more values are wrong"
+        found[FIELD_ERRORS:] = [{"loc": [*prefix], "msg": text, "type": "too_many_errors"}]
+    return found
 
 
 def describe_fields(errors: Sequence[Mapping[str, Any]], limit: int = 3) -> str:

@@ -30,10 +30,11 @@ class IncomingCall(msgspec.Struct, gc=False, eq=False, weakref=False):
 
 
 class Batch(msgspec.Struct, gc=False, eq=False):
-    """A JSON-RPC batch under way (section 6): answers gathered so far, and how many are to come."""
+    """A JSON-RPC batch under way (section 6): answers gathered so far, their size, and how many are to come."""
 
     waiting: int
     replies: list[bytes]
+    size: int = 0
 
 
 class NotificationReceived(msgspec.Struct, gc=False):

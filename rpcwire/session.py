@@ -7,7 +7,7 @@ A session pairs answers with calls, gathers batches, keeps count of credit, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -258,10 +258,13 @@ class Session:
     # --- answers to the other side ------------------------------------------------------------------------------
 
     def reply(self, call: IncomingCall, result: bytes) -> None:
-        """Answer a call with its encoded result. An answer beyond the size limit becomes a TooLarge error."""
+        """Answer a call with its encoded result. An answer beyond the size limit, or one with which its batch goes
+        beyond it, becomes a TooLarge error."""
         data = self.codec.encode(Success(call.id, Raw(result)))
-        if len(data) > self.limits.message_bytes:
-            text = f"the answer has {len(data)} bytes, and the limit is {self.limits.message_bytes}: ask for less, "
+        size = len(data) if call.batch is None else len(data) + call.batch.size
+        if size > self.limits.message_bytes:
+            what = "answer has" if call.batch is None else "batch's answers have"
+            text = f"the {what} {size} bytes, and the limit is {self.limits.message_bytes}: ask for less at once, "
             self.reply_error(call, TooLarge(text + "or use a method that streams", executed="yes"))
             return
         self._answer(call, data)
@@ -280,8 +283,19 @@ class Session:
         return stream
 
     def reply_error(self, call: IncomingCall, error: RpcError) -> None:
-        """Answer a call with an error."""
-        self._answer(call, self.codec.encode(Failure(call.id, error.to_wire())))
+        """Answer a call with an error. One whose data cannot be sent, or is too large, goes without its details."""
+        self._answer(call, self._failure(call.id, error))
+
+    def _failure(self, call_id: MessageId, error: RpcError) -> bytes:
+        try:
+            data = self.codec.encode(Failure(call_id, error.to_wire()))
+        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
+            data = b""
+        if data and len(data) <= self.limits.message_bytes:
+            return data
+        message = error.message[:1000].encode(errors="backslashreplace").decode()
+        about = {"type": error.type, "executed": error.executed, "retryable": error.retryable}
+        return self.codec.encode(Failure(call_id, {"code": error.code, "message": message, "data": about}))
 
     def progress(self, call: IncomingCall, done: float, total: float | None, message: str | None) -> None:
         """Tell the caller how far its call has come."""
@@ -300,6 +314,7 @@ class Session:
             self._outbox.append(data)
             return
         batch.replies.append(data)
+        batch.size += len(data) + 1
         batch.waiting -= 1
         if batch.waiting == 0:
             self._outbox.append(b"[" + b",".join(batch.replies) + b"]")
@@ -394,10 +409,11 @@ class Session:
 
     # --- what arrives -------------------------------------------------------------------------------------------
 
-    def receive(self, frame: bytes) -> list[Event]:
-        """Take in one frame.
+    def receive(self, frame: bytes) -> Iterator[Event]:
+        """Take in one frame. Deal with each event before asking for the next: a frame may hold a call and the items of
+        a stream that the call names.
 
-        Returns:
+        Yields:
             What the other side did, in order. Whatever was malformed is answered as the protocol says, and
             reported as a :class:`~rpcwire.events.Violation`; this method raises nothing.
         """
@@ -408,17 +424,20 @@ class Session:
             batch = Batch(0, [])
             batch.waiting = 1 + sum(self._is_answered(message) for message in decoded.messages)
         for message in decoded.messages:
+            if self.state is SessionState.CLOSED:
+                return
             if type(message) is Envelope:
                 self._take(message, batch, events)
             else:
                 assert isinstance(message, Malformed)
                 self._refuse(message.id, message.error, batch, events)
+            yield from events
+            events.clear()
         if batch is not None:
             # The place kept during the loop: a batch whose calls are all answered at once still goes as one.
             batch.waiting -= 1
             if batch.waiting == 0 and batch.replies:
                 self._outbox.append(b"[" + b",".join(batch.replies) + b"]")
-        return events
 
     def _is_answered(self, message: Envelope | Malformed) -> bool:
         if isinstance(message, Malformed):
@@ -430,7 +449,7 @@ class Session:
         return message.result is UNSET and message.error is UNSET
 
     def _refuse(self, message_id: MessageId, error: RpcError, batch: Batch | None, events: list[Event]) -> None:
-        self._emit(self.codec.encode(Failure(message_id, error.to_wire())), batch)
+        self._emit(self._failure(message_id, error), batch)
         events.append(Violation(error))
 
     def _take(self, message: Envelope, batch: Batch | None, events: list[Event]) -> None:
@@ -484,18 +503,13 @@ class Session:
             self._refuse(None if message.id is UNSET else message.id, wrong, batch, events)
             return
         call_id = message.id
-        if isinstance(call_id, int) and call_id in self._outgoing and has_result != has_error:
-            if message.result is not UNSET:
-                self._outgoing.discard(call_id)
+        if isinstance(call_id, int) and call_id in self._outgoing:
+            self._outgoing.discard(call_id)
+            if message.result is not UNSET and not has_error:
                 events.append(ResultReceived(call_id, message.result))
                 return
-            assert message.error is not UNSET
-            try:
-                error = self.codec.read(message.error, ErrorObject)
-            except (msgspec.MsgspecError, RecursionError) as exc:
-                # The call is over all the same; its caller must not wait for ever.
-                error = ErrorObject(-32603, f"the other side's error object is malformed: {exc}")
-            self._outgoing.discard(call_id)
+            # Whatever is wrong with the answer, the call is over: its caller must not wait for ever.
+            error = self._error_of(message)
             events.append(ErrorReceived(call_id, error.code, error.message, error.data))
             return
         # Answers are never answered (that would go on for ever): only reported. One for a call that nobody waits for
@@ -503,11 +517,21 @@ class Session:
         if not isinstance(call_id, int) or isinstance(call_id, bool) or not 0 < call_id <= self._last_id:
             events.append(Violation(RemoteProtocolError(self._stray_answer(message))))
 
+    def _error_of(self, message: Envelope) -> ErrorObject:
+        """The error object of an answer to a call of ours."""
+        assert message.error is not UNSET
+        if message.result is not UNSET:
+            return ErrorObject(-32603, "the other side's answer is malformed: it has both result and error")
+        try:
+            return self.codec.read(message.error, ErrorObject)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
+            return ErrorObject(-32603, f"the other side's error object is malformed: {exc}")
+
     def _stray_answer(self, message: Envelope) -> str:
         if message.error is not UNSET and message.id in (None, UNSET):
             try:
                 error = self.codec.read(message.error, ErrorObject)
-            except (msgspec.MsgspecError, RecursionError):
+            except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
                 return "an unreadable error that belongs to no call"
             return f"the other side could not read a message of ours: {error.code} {error.message[:200]}"
         return f"an answer to a call that was never made: id {str(message.id)[:64]}"
@@ -520,7 +544,7 @@ class Session:
         wrong: ProtocolError | InvalidParams | None = None
         try:
             params = self.codec.read(Raw(b"") if body is None else body, kind)
-        except (msgspec.MsgspecError, RecursionError) as exc:
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
             wrong = InvalidParams(f"{message.method}: {str(exc).replace('`', '')}")
         else:
             wrong = handle(self, params, events)

@@ -7,7 +7,7 @@ import asyncio
 import contextvars
 import sys
 import threading
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,13 +22,20 @@ from rpcwire.events import IncomingCall, NotificationReceived
 from rpcwire.registry import Mode, Offer, Registry
 from rpcwire.states import SessionState
 
+from .cancelling import cancel_begun
 from .deadlines import Deadlines
 from .streams import Inbox, StreamReader
 
 if TYPE_CHECKING:
     from .peer import Gate, Peer
 
+CANCEL_TIMEOUT_S = 5.0
+"""How long a cancelled handler may take to end when the connection or the server does."""
+
 _EAGER = sys.version_info >= (3, 12)
+
+_LONGEST_S = 30 * 86400.0
+"""What a caller may at most set as a deadline: event loops fail on times without end."""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,7 +65,7 @@ class Running:
             if self.ctx is not None:
                 self.ctx.cancel()
             if self.task is not None and self.offer.mode is not Mode.THREAD:
-                self.task.cancel()
+                cancel_begun(self.task)
 
 
 class Handlers:
@@ -94,6 +101,11 @@ class Handlers:
         except RpcError as exc:
             self._refused(call, exc)
             return
+        except Exception as exc:  # A validator of the service's own failed.
+            error = to_rpc_error(exc, method=call.method, logger=self._peer.logger)
+            error.executed = "no"
+            self._refused(call, error)
+            return
         if offer.mode is Mode.INLINE and not offer.contract.stream_parameters:
             self._run_inline(call, offer, args, kwargs)
         else:
@@ -127,15 +139,18 @@ class Handlers:
         try:
             coroutine.send(None)
         except StopIteration as done:
-            self._answer(call, offer, done.value)
+            result = done.value
+        except KeyboardInterrupt:
+            raise
         except BaseException as exc:
             self._fail(call, offer, exc)
-            if not isinstance(exc, Exception):
-                raise
+            return
         else:
             coroutine.close()
             error = LocalProtocolError(f"{offer.name} suspended although it awaits nothing")
             self._fail(call, offer, error)
+            return
+        self._answer(call, offer, result)
 
     def _launch(self, call: IncomingCall, offer: Offer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         running = Running(call, offer)
@@ -166,9 +181,12 @@ class Handlers:
             if running.reason is not None and isinstance(running.reason, DeadlineExceeded):
                 raise running.reason
             self._answer(call, offer, result)
-        except asyncio.CancelledError:
-            self._peer.session.reply_error(call, running.reason or Cancelled("the server is stopping"))
-        except Exception as exc:
+        except asyncio.CancelledError as exc:
+            if running.reason is None:
+                self._fail(call, offer, exc)  # Not by us: something in the handler was cancelled.
+            else:
+                self._peer.session.reply_error(call, running.reason)
+        except (Exception, SystemExit) as exc:  # A handler that calls sys.exit() must not end the server.
             self._fail(call, offer, running.reason or exc)
         finally:
             self._ended(running)
@@ -183,10 +201,12 @@ class Handlers:
             case Mode.THREAD:
                 context = contextvars.copy_context()
                 future = self._peer.loop.run_in_executor(
-                    self._executor, lambda: context.run(offer.call, *args, **kwargs)
+                    self._executor, lambda: context.run(_called, offer.call, args, kwargs)
                 )
                 result = await _to_its_end(future)
-                return _in_threads(result, self._executor) if isinstance(result, Iterator) else result
+                if offer.contract.item is not None and isinstance(result, Iterable):
+                    return _in_threads(iter(result), self._executor)
+                return result
             case _:
                 return await offer.call(*args, **kwargs)
 
@@ -200,7 +220,7 @@ class Handlers:
             return
         try:
             body = contract.dump_result(result, session.codec)
-        except ValueError:
+        except Exception:
             offer.logger.exception("%s returned something that is not of its declared type", offer.name)
             text = f"{offer.name} returned something that is not of its declared type"
             session.reply_error(call, InternalError(text, executed="yes"))
@@ -251,9 +271,9 @@ class Handlers:
     # --- what a handler gets ------------------------------------------------------------------------------------
 
     def _time_left(self, call: IncomingCall, offer: Offer) -> float:
-        if call.ctx is not None and call.ctx.ttl_ms is not UNSET:
-            return max(call.ctx.ttl_ms, 0) / 1000
-        return offer.spec.options.deadline_s
+        if call.ctx is not None and call.ctx.ttl_ms is not UNSET and call.ctx.ttl_ms == call.ctx.ttl_ms:
+            return min(max(call.ctx.ttl_ms, 0), _LONGEST_S * 1000) / 1000
+        return min(offer.spec.options.deadline_s, _LONGEST_S)
 
     def _context(self, call: IncomingCall | None, offer: Offer) -> Context:
         loop, session = self._peer.loop, self._peer.session
@@ -288,10 +308,6 @@ class Handlers:
     def _attach_streams(self, running: Running, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Put readers where the parameters hold references to streams."""
         contract, peer = running.offer.contract, self._peer
-        if not contract.stream_parameters:
-            return
-        for parameter, value in zip(contract.parameters, args, strict=False):
-            kwargs[parameter.name] = value
         for name, item in contract.stream_parameters.items():
             reference = kwargs.get(name)
             if isinstance(reference, StreamReference):
@@ -313,6 +329,9 @@ class Handlers:
             text = f"notification {event.method[:100]!r}: {exc.type}: {exc.message[:300]}"
             peer.logger.info("%s: %s", peer.connection.remote, text.encode("unicode_escape").decode("ascii"))
             return
+        except Exception as exc:  # A validator of the service's own failed.
+            to_rpc_error(exc, method=event.method, logger=peer.logger)
+            return
         running = Running(None, offer)
         if len(self._running) >= peer.session.limits.calls_in_flight:
             peer.logger.warning(
@@ -330,7 +349,7 @@ class Handlers:
             await self._result(running.offer, args, kwargs)
         except asyncio.CancelledError:
             running.offer.logger.info("notification %s: cancelled", running.offer.name)
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:
             error = to_rpc_error(exc, method=running.offer.name, logger=running.offer.logger)
             running.offer.logger.info("notification %s: %s", running.offer.name, error.message)
         finally:
@@ -367,14 +386,25 @@ class Handlers:
         for running in list(self._running.values()):
             running.stop(Cancelled("the server is stopping", executed="yes"))
         for task in list(self._streams):
-            task.cancel()
+            cancel_begun(task)
         waiting = [r.task for r in self._running.values() if r.task is not None] + list(self._streams)
         if waiting:
-            await asyncio.wait(waiting)
+            _, late = await asyncio.wait(waiting, timeout=CANCEL_TIMEOUT_S)
+            if late:
+                names = sorted({running.offer.name for running in self._running.values()})
+                self._peer.logger.error("%d handlers do not end although cancelled: %s", len(late), ", ".join(names))
 
     def _check_idle(self) -> None:
         if self._idle is not None and not self._idle.done() and not self._running and not self._streams:
             self._idle.set_result(None)
+
+
+def _called(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a plain function in a thread. A future cannot carry a StopIteration: its waiter would wait for ever."""
+    try:
+        return function(*args, **kwargs)
+    except StopIteration as exc:
+        raise RuntimeError("the handler raised StopIteration") from exc
 
 
 def _loader(item: Any, codec: Any) -> Any:

@@ -10,10 +10,14 @@ from .link import FrameReceiver
 
 
 class MemoryLink:
-    """One end of a connection in memory. Both ends belong to the same event loop."""
+    """One end of a connection in memory. Both ends belong to the same event loop.
+
+    Attributes:
+        loop: that loop.
+    """
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._receiver: FrameReceiver | None = None
         self._other: MemoryLink | None = None
         self._closed = False
@@ -33,7 +37,7 @@ class MemoryLink:
         """Send frames in order; they arrive in the loop's next turn."""
         if not self._closed and self._other is not None:
             for frame in frames:
-                self._loop.call_soon(self._other._arrived, frame)
+                self.loop.call_soon(self._other._arrived, frame)
 
     def _arrived(self, frame: bytes) -> None:
         if not self._closed and self._receiver is not None:
@@ -41,7 +45,7 @@ class MemoryLink:
 
     def close(self, code: int, reason: str) -> None:
         """Close both ends, after what was sent before has arrived."""
-        self._loop.call_soon(self._end, f"{code} {reason}".strip())
+        self.loop.call_soon(self._end, f"{code} {reason}".strip())
 
     def abort(self) -> None:
         """Close both ends at once."""
@@ -52,4 +56,4 @@ class MemoryLink:
             if end is not None and not end._closed:
                 end._closed = True
                 if end._receiver is not None:
-                    self._loop.call_soon(end._receiver.link_lost, reason)
+                    self.loop.call_soon(end._receiver.link_lost, reason)

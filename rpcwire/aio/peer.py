@@ -41,6 +41,7 @@ from rpcwire.session import Session
 from rpcwire.states import SessionState, SessionStep
 from rpcwire.streams import IncomingStream, OutgoingStream
 
+from .cancelling import cancel_begun
 from .deadlines import Deadlines
 from .handlers import Handlers
 from .link import Link
@@ -227,7 +228,7 @@ class Peer:
 
     def _end_uploads(self, pending: Pending) -> None:
         for task in pending.uploads:
-            task.cancel()
+            cancel_begun(task)
 
     # --- streams ------------------------------------------------------------------------------------------------
 
@@ -260,7 +261,7 @@ class Peer:
             except asyncio.CancelledError:
                 if not stream.cancelled:
                     raise
-            except Exception as exc:
+            except (Exception, SystemExit) as exc:  # As in a handler: sys.exit() must not end the program.
                 error = failed(exc)
             finally:
                 self._outboxes.pop(stream.id, None)
@@ -341,7 +342,7 @@ class Peer:
                 if (outbox := self._outboxes.get(event.stream)) is not None:
                     outbox.granted()
                     if outbox.task is not None:
-                        outbox.task.cancel()
+                        cancel_begun(outbox.task)
             case CancelReceived():
                 self.handlers.cancel(event.call)
             case NotificationReceived():
@@ -428,7 +429,7 @@ class Peer:
             inbox.end(lost())
         for outbox in list(self._outboxes.values()):
             if outbox.task is not None:
-                outbox.task.cancel()
+                cancel_begun(outbox.task)
         self._writable.set()
         self.handlers.connection_lost()
         self.connection.close()

@@ -1,0 +1,17 @@
+"""Cancelling tasks so that they always get to answer."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import Any
+
+
+def cancel_begun(task: asyncio.Task[Any]) -> None:
+    """Cancel a task, but not before its first step: a coroutine that never began runs no ``finally`` either, so that
+    its call would stay without an answer. The first step is in the loop's queue already, and this goes behind it."""
+    coroutine = task.get_coro()
+    if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+        task.get_loop().call_soon(task.cancel)
+    else:
+        task.cancel()
