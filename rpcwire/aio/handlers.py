@@ -155,7 +155,7 @@ class Handlers:
     def _launch(self, call: IncomingCall, offer: Offer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         running = Running(call, offer)
         try:
-            self._attach_streams(running, args, kwargs)
+            self._attach_streams(running, kwargs)
         except RpcError as exc:
             self._refused(call, exc)
             return
@@ -305,7 +305,7 @@ class Handlers:
             traceparent=None if ctx is None or ctx.traceparent is UNSET else ctx.traceparent,
         )
 
-    def _attach_streams(self, running: Running, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _attach_streams(self, running: Running, kwargs: dict[str, Any]) -> None:
         """Put readers where the parameters hold references to streams."""
         contract, peer = running.offer.contract, self._peer
         for name, item in contract.stream_parameters.items():
