@@ -6,13 +6,14 @@ from importlib.metadata import version
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol as WebSocketSubprotocol
 from websockets.uri import parse_uri
 
 from rpcwire.aio.websocket import QUIET
 from rpcwire.codec import OFFERED, Subprotocol
 from rpcwire.errors import ConnectFailed, PermissionDenied, RpcError, Unauthenticated
+from rpcwire.limits import MESSAGE_BYTES_HEADER
 
 from .targets import Target
 
@@ -37,6 +38,17 @@ def begin(target: Target, message_bytes: int, only: Subprotocol | None) -> tuple
     if target.token is not None:
         request.headers["Authorization"] = f"Bearer {target.token}"
     return ws, request
+
+
+def message_limit(response: Response, own: int) -> int:
+    """The largest message that both sides take, in bytes.
+
+    Parameters:
+        response: the server's answer to the handshake.
+        own: what this side takes.
+    """
+    said = response.headers.get(MESSAGE_BYTES_HEADER, "")
+    return min(int(said), own) if said.isascii() and said.isdigit() else own
 
 
 def refused(exc: Exception, target: Target) -> RpcError:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,13 @@ import click
 from .config import ConfigError, PluginsConfig, ServerConfig, load_config
 from .logs import set_up
 from .plugins import create_services, find_services, installed
-from .server import Server
+from .server import HANDLER_THREADS, Server
 from .tokens import load_token
 
 logger = logging.getLogger("rpcserver")
+
+THREAD_TIMEOUT_S = 1.0
+"""How long a handler's thread may go on after the server has stopped."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -84,7 +89,21 @@ def run(config: ServerConfig) -> int:
     else:
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(_serve(server))
+        status = runner.run(_serve(server))
+    _leave_stuck_threads(status)
+    return status
+
+
+def _leave_stuck_threads(status: int) -> None:
+    """Exit although handlers that are plain functions do not end: Python itself would wait for their threads."""
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith(HANDLER_THREADS)]
+    for thread in threads:
+        thread.join(THREAD_TIMEOUT_S)
+    stuck = [thread for thread in threads if thread.is_alive()]
+    if stuck:
+        logger.error("leaving %d handlers behind that do not end", len(stuck))
+        logging.shutdown()
+        os._exit(status)
 
 
 async def _serve(server: Server) -> int:

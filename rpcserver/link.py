@@ -17,6 +17,7 @@ from websockets.typing import Subprotocol as WebSocketSubprotocol
 from rpcwire.aio.websocket import QUIET, LinkLimits, WebSocketLink
 from rpcwire.codec import OFFERED
 from rpcwire.context import Principal
+from rpcwire.limits import MESSAGE_BYTES_HEADER
 
 from .admission import Refusal, bearer_token, check_host, check_origin, peer_uid
 from .http import refuse_malformed, respond
@@ -146,6 +147,7 @@ class ServerLink(WebSocketLink):
             logger.warning("%s refused: %s", self.remote, exc)
             self._reason = "handshake refused"
             return response if isinstance(exc, InvalidHandshake) else respond(400, "not a WebSocket handshake\n")
+        response.headers[MESSAGE_BYTES_HEADER] = str(self.server.config.limits.message_bytes)
         self.handshaker.send_response(response)
         self._write()
         self.server.adopt(self, self.ws.subprotocol)

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import socket
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
@@ -40,8 +41,14 @@ from .waiting import WaitingRoom
 logger = logging.getLogger("rpcserver")
 connections_logger = logging.getLogger("rpcserver.connection")
 
+HANDLER_THREADS = "rpc-handler"
+"""How the threads of handlers are called."""
+
 STOP_TIMEOUT_S = 5.0
 """How long a service may take to stop before the server goes on without it."""
+
+MEMORY_TIMEOUT_S = 10.0
+"""How long another thread waits for the server's loop to make a connection in memory."""
 
 
 class Server:
@@ -82,10 +89,12 @@ class Server:
         self._links: dict[ServerLink, Connection] = {}
         self._wrong_tokens: dict[Connection, int] = {}
         self._numbers = count(1)
-        self._executor = ThreadPoolExecutor(config.limits.threads, thread_name_prefix="rpc-handler")
+        self._executor = ThreadPoolExecutor(config.limits.threads, thread_name_prefix=HANDLER_THREADS)
         self._listeners: list[asyncio.Server] = []
         self._started: list[Service[Any]] = []
         self._unix_path: Path | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
         self._session_limits = SessionLimits(
             message_bytes=config.limits.message_bytes,
             batch_items=config.limits.batch_items,
@@ -112,6 +121,7 @@ class Server:
             ConfigError: an address cannot be used; the message says why and what to do.
             Exception: whatever a service raises that cannot start; those already started are stopped.
         """
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         try:
             for service in self.services:
                 await self._start_service(service)
@@ -218,11 +228,19 @@ class Server:
             self._authenticated(connection, link.principal)
 
     def connect_memory(self, subprotocol: Subprotocol = "rpc.v1.msgpack") -> MemoryLink:
-        """A connection without a socket, from the same process and event loop, already authenticated.
+        """A connection without a socket, from the same process, already authenticated. Any thread may ask for one once
+        the server has started.
 
         Returns:
-            The client's end.
+            The client's end, which belongs to the server's loop.
         """
+        loop = self._loop
+        if loop is not None and threading.get_ident() != self._thread:
+
+            async def on_loop() -> MemoryLink:
+                return self.connect_memory(subprotocol)
+
+            return asyncio.run_coroutine_threadsafe(on_loop(), loop).result(MEMORY_TIMEOUT_S)
         own, other = MemoryLink.pair()
         connection = self._connect(own, subprotocol, "memory")
         own.attach(self.connections[connection])

@@ -21,12 +21,16 @@ FRAME_MESSAGES = 4096
 frame of many tiny wrong messages would be answered with hundreds of times its size."""
 
 
+MESSAGE_BYTES_HEADER = "RPC-Message-Bytes"
+"""The header of the handshake's response that names the largest message the server takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
     """What one side accepts from the other.
 
     Attributes:
-        message_bytes: the largest message, in bytes, that is accepted or sent.
+        message_bytes: the largest message to send, in bytes. What is accepted, the WebSocket layer bounds.
         batch_items: entries in one JSON-RPC batch.
         calls_in_flight: calls accepted and not yet answered.
         streams: open streams in each direction.

@@ -110,7 +110,7 @@ class Connector:
         if self._memory is not None:
             subprotocol = self.options.subprotocol or "rpc.v1.msgpack"
             link = self._memory(subprotocol)
-            peer = self._make_peer(link, codec_for(subprotocol))
+            peer = self._make_peer(link, codec_for(subprotocol), self.options.message_bytes)
             link.attach(peer)
         else:
             peer = await dial(self.options, self._make_peer)
@@ -122,9 +122,9 @@ class Connector:
         self._was_connected = True
         return peer
 
-    def _make_peer(self, link: Any, codec: Codec) -> Peer:
+    def _make_peer(self, link: Any, codec: Codec, message_bytes: int) -> Peer:
         options = self.options
-        limits = SessionLimits(message_bytes=options.message_bytes, stream_window=options.window)
+        limits = SessionLimits(message_bytes=message_bytes, stream_window=options.window)
         caller = RemoteCaller()
         # The server was chosen, and proven by its address or certificate: what is offered is offered to it.
         server = Principal("server", "connected")

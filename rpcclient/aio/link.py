@@ -12,7 +12,7 @@ from websockets.client import ClientProtocol
 from websockets.http11 import Response
 from websockets.protocol import Event
 
-from rpcclient.handshake import begin, refused
+from rpcclient.handshake import begin, message_limit, refused
 from rpcclient.options import ConnectOptions
 from rpcwire.aio.peer import Peer
 from rpcwire.aio.websocket import LinkLimits, WebSocketLink
@@ -21,8 +21,8 @@ from rpcwire.errors import ConnectFailed, RpcError
 
 logger = logging.getLogger("rpcclient")
 
-PeerFactory = Callable[["ClientLink", Codec], Peer]
-"""Makes the peer of a connection that has just opened."""
+PeerFactory = Callable[["ClientLink", Codec, int], Peer]
+"""Makes the peer of a connection that has just opened, from its form of the wire and its largest message in bytes."""
 
 
 class ClientLink(WebSocketLink):
@@ -52,7 +52,7 @@ class ClientLink(WebSocketLink):
         if self.ws.handshake_exc is not None:
             return
         codec = codec_for(self.ws.subprotocol)
-        peer = self._make_peer(self, codec)
+        peer = self._make_peer(self, codec, message_limit(event, self._options.message_bytes))
         self.attach(peer, binary=codec.binary)
         self.opened.set_result(peer)
 
