@@ -162,7 +162,7 @@ class AsyncClient:
         self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, returns: type[_T]
     ) -> _T: ...
     async def call(
-        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, returns: type[Any] | None = None
+        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, returns: Any = None
     ) -> Any:
         """Call any method by its name.
 
