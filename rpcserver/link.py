@@ -79,6 +79,16 @@ class ServerLink(WebSocketLink):
             return
         self._timer = self.loop.call_later(self.server.config.auth.timeout_s, self._too_late)
 
+    def hold(self) -> None:
+        """There is no place to authenticate yet: read nothing for now."""
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def proceed(self) -> None:
+        """There is a place now."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
     def _owner(self, sock: socket.socket) -> Principal | None:
         uid = peer_uid(sock)
         self.remote = f"unix:uid={uid}"
@@ -141,6 +151,8 @@ class ServerLink(WebSocketLink):
             text = token.text if isinstance(token, Refusal) else "the token is wrong"
             logger.warning("%s refused: %s", self.remote, text)
             return respond(401, text + "\n", WWW_Authenticate='Bearer realm="rpcserver"')
+        if self.server.stopping:
+            return respond(503, "the server is stopping\n")
         response = self.handshaker.accept(request)
         if response.status_code != 101:
             exc = self.ws.handshake_exc

@@ -21,6 +21,9 @@ QUIET = logging.getLogger("rpcwire.websocket")
 """Where websockets' own layer logs; what matters for an operator is logged above it."""
 QUIET.setLevel(logging.WARNING)
 
+STALL_BYTES = 64 * 1024
+"""What the other side must take within ``stall_s`` to count as one that reads, slow as it may be."""
+
 CLOSE_TIMEOUT_S = 5.0
 """How long the other side may take to answer a close frame."""
 
@@ -34,7 +37,7 @@ class LinkLimits:
         ping_timeout_s: how long its pong may take, in seconds.
         high_water_bytes: output waiting for the other side above which this side holds back.
         outgoing_bytes: output waiting above which the connection is given up.
-        stall_s: how long the other side may take nothing at all, in seconds.
+        stall_s: how long the other side may take next to nothing of what waits for it, in seconds.
     """
 
     ping_interval_s: float = 20.0
@@ -69,6 +72,8 @@ class WebSocketLink(asyncio.Protocol):
         self._pinged_at: float | None = None
         self._keepalive: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
+        self._written = 0
+        self._taken = 0
         self._close_timer: asyncio.TimerHandle | None = None
 
     # --- asyncio's side -----------------------------------------------------------------------------------------
@@ -117,7 +122,7 @@ class WebSocketLink(asyncio.Protocol):
         if self._holds_reading:
             self.transport.pause_reading()
         if self._stall is None:
-            self._stall = self.loop.call_later(self.limits.stall_s, self._stalled)
+            self._watch_stall()
         if self.receiver is not None:
             self.receiver.writing_paused()
 
@@ -220,10 +225,12 @@ class WebSocketLink(asyncio.Protocol):
         if not chunks or transport.is_closing():
             return
         if len(chunks) == 1 and chunks[0]:
+            self._written += len(chunks[0])
             transport.write(chunks[0])
         else:
             data = b"".join(chunks)
             if data:
+                self._written += len(data)
                 transport.write(data)
             if not chunks[-1]:  # websockets says end-of-file by an empty chunk.
                 self._end_of_output(transport)
@@ -240,8 +247,19 @@ class WebSocketLink(asyncio.Protocol):
         if self._close_timer is None:
             self._close_timer = self.loop.call_later(CLOSE_TIMEOUT_S, self.abort)
 
+    def _bytes_taken(self) -> int:
+        assert self.transport is not None
+        return self._written - self.transport.get_write_buffer_size()
+
+    def _watch_stall(self) -> None:
+        self._taken = self._bytes_taken()
+        self._stall = self.loop.call_later(self.limits.stall_s, self._stalled)
+
     def _stalled(self) -> None:
-        self._reason = f"the other side took nothing for {self.limits.stall_s:g} s"
+        if self._bytes_taken() - self._taken >= STALL_BYTES:
+            self._watch_stall()
+            return
+        self._reason = f"the other side took next to nothing for {self.limits.stall_s:g} s"
         self.abort()
 
     def _check_alive(self) -> None:
