@@ -1,0 +1,51 @@
+"""What type checkers must make of the public API. It is never run: mypy --strict and pyright read it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from typing_extensions import assert_type
+
+from rpcclient import AsyncClient, AsyncStream, Client, Context, Service, Stream, method
+from rpcclient.batch import BatchResult
+from rpcclient.models import Hello, ServiceInfo
+
+
+def sync_client(client: Client) -> None:
+    assert_type(client.call("calc.add", [1, 2]), Any)
+    assert_type(client.call("calc.add", {"a": 1, "b": 2}, returns=int), int)
+    assert_type(client.stream("calc.count", [3], items=int), Stream[int])
+    assert_type(client.hello(), Hello)
+    assert_type(client.services(), list[ServiceInfo])
+    assert_type(client.options(timeout_s=1.5), Client)
+    assert_type(client.programs.run(["true"]).stdout, bytes)
+    with client.batch() as batch:
+        assert_type(batch.call("calc.add", [1, 2], returns=int), BatchResult[int])
+    with client.stream("calc.count", [3], items=int) as items:
+        for item in items:
+            assert_type(item, int)
+
+
+async def async_client(client: AsyncClient) -> None:
+    assert_type(await client.call("calc.add", [1, 2]), Any)
+    assert_type(await client.call("calc.add", {"a": 1, "b": 2}, returns=int), int)
+    assert_type(client.stream("calc.count", [3], items=int), AsyncStream[int])
+    assert_type(await client.hello(), Hello)
+    assert_type(await client.services(), list[ServiceInfo])
+    assert_type(client.options(timeout_s=1.5), AsyncClient)
+    assert_type((await client.programs.run(["true"])).stdout, bytes)
+    async with client.stream("calc.count", [3], items=int) as items:
+        async for item in items:
+            assert_type(item, int)
+
+
+class Clock(Service):
+    """A service declared on the client's side."""
+
+    @method(kind="read")
+    async def ticks(self, count: int, ctx: Context) -> AsyncIterator[int]:
+        """Count."""
+        for tick in range(count):
+            ctx.progress(tick, count)
+            yield tick
