@@ -80,6 +80,8 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
         self._transactions = Transactions()
         state_dir = self.runtime.state_dir
         self._targets = {name: Target(name, config, state_dir) for name, config in self.config.databases.items()}
+        for target in self._targets.values():
+            await target.open()
 
     async def stop(self) -> None:
         await self._transactions.close()

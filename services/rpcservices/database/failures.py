@@ -30,6 +30,8 @@ _BY_NAME: dict[str, type[DatabaseError]] = {
     "DatabaseError": DatabaseError,
     "Error": DatabaseError,
 }
+_BY_STATE = {"22": DatabaseDataError, "23": DatabaseIntegrityError, "25": DatabaseOperationalError}
+"""Classes of SQLSTATE that drivers do not agree on."""
 _RETRYABLE_STATES = re.compile(r"40001|40P01|55P03|57P0[1-5]|53...|08...")
 _RETRYABLE_CODES = frozenset({"1205", "1213", "1040", "2002", "2003", "2006", "2013"})
 _MYSQL_STATES = {
@@ -107,8 +109,8 @@ def translate_error(exc: BaseException, *, tx_state: TxStateName = "none", step:
         cls = DatabaseIntegrityError
     elif code == "SQLITE_AUTH" or ("not authorized" in message and code is not None):
         cls = DatabaseProgrammingError
-    elif sqlstate is not None and sqlstate[:2] == "25":
-        cls = DatabaseOperationalError
+    elif sqlstate is not None:
+        cls = _BY_STATE.get(sqlstate[:2], cls)
     retryable = bool(
         (sqlstate and _RETRYABLE_STATES.fullmatch(sqlstate))
         or code in _RETRYABLE_CODES

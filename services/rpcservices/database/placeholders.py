@@ -26,7 +26,7 @@ _SKIP = {
     "sqlite": r"`(?:[^`]|``)*(?:`|\Z)|\[[^\]]*(?:\]|\Z)|" + _COMMON,
     "": _COMMON,
 }
-_NAMED = r"|\\(?P<colon>:)|(?<![:\w\\]):(?P<name>[A-Za-z_]\w*)(?!:)"
+_NAMED = r"|\\(?P<colon>:)|(?<![:\w\\]):(?P<name>[A-Za-z_]\w*)\b(?!:(?!:))"
 _POSITIONAL = r"|(?P<mark>\?\??)"
 
 

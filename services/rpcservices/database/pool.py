@@ -151,6 +151,7 @@ class Target:
         self.name = name
         self.config = config
         url = database_url(name, config, state_dir)
+        self._embedded = None if config.url.get_secret_value() or config.readonly else url.database
         self.dialect = url.get_backend_name()
         self.driver = url.get_driver_name()
         try:
@@ -162,6 +163,20 @@ class Target:
             raise ValueError(f"databases.{name}.url: the driver of {url.drivername} is not installed: {exc}") from None
         except ValueError as exc:
             raise ValueError(f"databases.{name}.{exc}") from None
+
+    async def open(self) -> None:
+        """Make the file of an embedded database. Servers are first asked when a client asks for them.
+
+        Raises:
+            ValueError: it cannot be made; the message says why.
+        """
+        if self._embedded is not None:
+            from .backends.sqlite import create_embedded
+
+            try:
+                await asyncio.to_thread(create_embedded, self._embedded)
+            except Exception as exc:
+                raise ValueError(f"databases.{self.name}: {exc}: {self._embedded}") from None
 
     def pool(self, *, readonly: bool) -> Pool:
         """The pool for statements that only read, or that may write."""

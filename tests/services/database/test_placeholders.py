@@ -14,6 +14,7 @@ from rpcservices.database.placeholders import translate
         ("postgresql", "numeric_dollar", "SELECT x::int, a[1:2], ':a', \":a\" -- :a\n/* :a */", None, ()),
         ("postgresql", "numeric_dollar", "SELECT $$ :a $$, $t$ :a $$ $t$, E'\\':a', :b", "SELECT $$ :a $$, $t$ :a $$ $t$, E'\\':a', $1", ("b",)),
         ("postgresql", "numeric_dollar", r"SELECT a[\:b]", "SELECT a[:b]", ()),
+        ("postgresql", "numeric_dollar", "SELECT :val::jsonb, a[:lo:hi]", "SELECT $1::jsonb, a[:lo:hi]", ("val",)),
         ("postgresql", "numeric_dollar", "SELECT 'a'':x', :y", "SELECT 'a'':x', $1", ("y",)),
         ("mysql", "format", "SELECT '%', :a, 5 % 2, '\\':b' # :c", "SELECT '%%', %s, 5 %% 2, '\\':b' # :c", ("a",)),
         ("mysql", "format", "SELECT :a, :a, `:b`", "SELECT %s, %s, `:b`", ("a", "a")),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import secrets
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -53,6 +54,8 @@ _KINDS = {
     "timestamp": ColumnType.DATETIME, "json": ColumnType.JSON, "bit": ColumnType.BYTES,
 }  # fmt: skip
 
+_SENT = (bool, int, float, str, bytes, Decimal, dt.date, dt.time, dt.timedelta)
+
 _PRIVILEGED = """
 SELECT count(*) FROM information_schema.USER_PRIVILEGES
 WHERE PRIVILEGE_TYPE IN ('FILE', 'SUPER', 'SHUTDOWN', 'CREATE USER', 'SET USER', 'CONNECTION ADMIN', 'READ_ONLY ADMIN')
@@ -72,11 +75,13 @@ def to_mysql(value: Any) -> Any:
         return json.dumps(value, allow_nan=False)
     if isinstance(value, UUID):
         return str(value)
-    if isinstance(value, Decimal) and not value.is_finite():
+    if isinstance(value, Decimal | float) and not math.isfinite(value):
         raise ValueError(f"MariaDB and MySQL have no {value}")
     if isinstance(value, str):
         value.encode()  # Lone surrogates are no text.
-    return value
+    if value is None or isinstance(value, _SENT):
+        return value
+    raise TypeError(f"MariaDB and MySQL take no {type(value).__name__}")
 
 
 def _column(field: Any) -> Column:

@@ -87,6 +87,15 @@ def _affinity(declared: str) -> ColumnType:
     return ColumnType.ANY
 
 
+def create_embedded(file: str) -> None:
+    """Make sure that a database of our own exists, with a journal that lets readers and a writer work side by side."""
+    connection = sqlite3.connect(file)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+    finally:
+        connection.close()
+
+
 class _Stop:
     """Whether one statement is to stop; SQLite asks every few steps. A later statement has another one."""
 
@@ -158,16 +167,9 @@ class SqliteLink(Link):
     def _prepare(self) -> None:
         connection = self._sqlite
         connection.isolation_level = None  # Autocommit: transactions begin where we say BEGIN.
-        if not self.config.url.get_secret_value() and not self.config.readonly:
-            self._wait_for(partial(connection.execute, "PRAGMA journal_mode=WAL"))
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA trusted_schema=OFF")
         connection.set_authorizer(authorize_reading if self.readonly else authorize_writing)
-
-    def _wait_for(self, action: Callable[[], object]) -> None:
-        self._sqlite.execute(f"PRAGMA busy_timeout={int(self.config.busy_timeout_s * 1000)}")
-        action()
-        self._sqlite.execute("PRAGMA busy_timeout=0")
 
     async def in_thread(self, function: Callable[..., _T], *args: Any) -> _T:
         """Do something in the connection's thread."""

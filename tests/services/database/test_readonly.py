@@ -1,0 +1,252 @@
+"""Ways around read-only, each refused by the database itself: this service never looks for words in a statement.
+
+Each attempt is a list of statements, tried one call after another on a database that only reads, on the reading side
+of one that may be changed, and within a read-only transaction. The last of them would change something, and must be
+refused; afterwards everything is as it was.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from rpcserver import RpcError
+from rpcservices.database.errors import DatabaseError, TransactionLost
+
+WRITES = [
+    ["INSERT INTO canary VALUES (2)"],
+    ["  \n\t/* SELECT */ -- SELECT\n INSERT INTO canary VALUES (2)"],
+    ["UPDATE canary SET id = 2"],
+    ["DELETE FROM canary"],
+    ["DROP TABLE canary"],
+    ["ALTER TABLE canary ADD COLUMN x INTEGER"],
+    ["CREATE TABLE bird (x INTEGER)"],
+    ["CREATE INDEX i ON canary (id)"],
+    ["CREATE VIEW v AS SELECT 1"],
+    ["SELECT 1; INSERT INTO canary VALUES (2)"],
+    ["COMMIT", "INSERT INTO canary VALUES (2)"],
+    ["ROLLBACK", "INSERT INTO canary VALUES (2)"],
+    ["BEGIN", "INSERT INTO canary VALUES (2)"],
+    ["WITH x AS (SELECT 2 AS id) INSERT INTO canary SELECT id FROM x"],
+    ["EXPLAIN SELECT 1; DELETE FROM canary"],
+]
+
+SQLITE = [
+    ["REPLACE INTO canary VALUES (2)"],
+    ["INSERT INTO canary VALUES (2) RETURNING id"],
+    ["ATTACH DATABASE '{folder}/new.db' AS other"],
+    ["ATTACH '{folder}/main.sqlite3' AS other", "INSERT INTO other.canary VALUES (2)"],
+    ["ATTACH ('{folder}' || '/new.db') AS other"],
+    ["DETACH DATABASE main"],
+    ["VACUUM INTO '{folder}/copy.db'"],
+    ["VACUUM"],
+    ["REINDEX"],
+    ["ANALYZE"],
+    ["PRAGMA query_only = OFF", "INSERT INTO canary VALUES (2)"],
+    ["PRAGMA writable_schema = ON", "UPDATE sqlite_master SET sql = ''"],
+    ["PRAGMA journal_mode = DELETE"],
+    ["PRAGMA user_version = 7"],
+    ["PRAGMA foreign_keys = OFF"],
+    ["PRAGMA temp_store_directory = '{folder}'"],
+    ["SELECT * FROM pragma_user_version(7)", "INSERT INTO canary VALUES (2)"],
+    ["SELECT load_extension('{folder}/evil.so')"],
+    ["SELECT fts3_tokenizer('simple', x'00')"],
+    ["CREATE TEMP TABLE t (x)"],
+    ["CREATE TEMP TRIGGER t AFTER INSERT ON canary BEGIN DELETE FROM canary; END"],
+    ["CREATE VIRTUAL TABLE f USING fts5(x)"],
+    ["SAVEPOINT s", "INSERT INTO canary VALUES (2)"],
+]
+
+POSTGRESQL = [
+    ["SET TRANSACTION READ WRITE", "INSERT INTO canary VALUES (2)"],
+    ["SET default_transaction_read_only = off", "INSERT INTO canary VALUES (2)"],
+    ["SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE", "INSERT INTO canary VALUES (2)"],
+    ["SELECT set_config('transaction_read_only', 'off', false)", "INSERT INTO canary VALUES (2)"],
+    ["SELECT set_config('default_transaction_read_only', 'off', false)", "INSERT INTO canary VALUES (2)"],
+    ["RESET ALL", "INSERT INTO canary VALUES (2)"],
+    ["DISCARD ALL", "INSERT INTO canary VALUES (2)"],
+    ["COMMIT AND CHAIN", "INSERT INTO canary VALUES (2)"],
+    ["START TRANSACTION READ WRITE", "INSERT INTO canary VALUES (2)"],
+    ["SAVEPOINT s", "SET TRANSACTION READ WRITE", "INSERT INTO canary VALUES (2)"],
+    ["DO $$ BEGIN COMMIT; {set_off}; COMMIT; INSERT INTO canary VALUES (2); END $$"],
+    ["DO $$ BEGIN {set_off}; COMMIT; INSERT INTO canary VALUES (2); END $$"],
+    ["DO $$ BEGIN EXECUTE 'INSERT INTO canary VALUES (2)'; END $$"],
+    ["SELECT writes()"],
+    ["CALL commits_and_writes()"],
+    ["WITH x AS (DELETE FROM canary RETURNING id) SELECT * FROM x"],
+    ["SELECT * INTO bird FROM canary"],
+    ["CREATE TABLE bird AS SELECT * FROM canary"],
+    ["EXPLAIN ANALYZE DELETE FROM canary"],
+    ["PREPARE p AS INSERT INTO canary VALUES (2)", "EXECUTE p"],
+    ["DECLARE c CURSOR FOR SELECT id FROM canary", "DELETE FROM canary WHERE CURRENT OF c"],
+    ["SELECT nextval('numbers')"],
+    ["COPY canary FROM PROGRAM 'echo 2'"],
+    ["COPY canary TO PROGRAM 'touch {folder}/evil'"],
+    ["COPY canary TO '{folder}/evil'"],
+    ["COPY canary FROM STDIN"],
+    ["SELECT pg_read_file('/etc/passwd')"],
+    ["SELECT lo_import('/etc/passwd')"],
+    ["SELECT lo_create(0)"],
+    ["SET ROLE postgres", "INSERT INTO canary VALUES (2)"],
+    ["SET SESSION AUTHORIZATION postgres"],
+    ["ALTER ROLE app SUPERUSER"],
+    ["TRUNCATE canary"],
+    ["GRANT ALL ON canary TO public"],
+    ["COMMENT ON TABLE canary IS 'x'"],
+    ["REFRESH MATERIALIZED VIEW nothing"],
+    ["NOTIFY x", "VACUUM canary"],
+    ["LOAD 'plpgsql'", "INSERT INTO canary VALUES (2)"],
+]  # fmt: skip
+
+MARIADB = [
+    ["SET SESSION TRANSACTION READ WRITE", "INSERT INTO canary VALUES (2)"],
+    ["SET SESSION tx_read_only = 0", "INSERT INTO canary VALUES (2)"],
+    ["SET STATEMENT tx_read_only = 0 FOR INSERT INTO canary VALUES (2)"],
+    ["START TRANSACTION READ WRITE", "INSERT INTO canary VALUES (2)"],
+    ["SET autocommit = 1", "INSERT INTO canary VALUES (2)"],
+    ["BEGIN NOT ATOMIC COMMIT; SET SESSION tx_read_only = 0; INSERT INTO canary VALUES (2); END"],
+    ["BEGIN NOT ATOMIC ROLLBACK; SET SESSION tx_read_only = 0; INSERT INTO canary VALUES (2); END"],
+    ["BEGIN NOT ATOMIC {go_on}; COMMIT; CREATE TABLE bird (x INT); DELETE FROM canary; END", "DROP TABLE canary"],
+    ["EXECUTE IMMEDIATE 'COMMIT'", "INSERT INTO canary VALUES (2)"],
+    ["EXECUTE IMMEDIATE 'INSERT INTO canary VALUES (2)'"],
+    ["PREPARE p FROM 'INSERT INTO canary VALUES (2)'", "EXECUTE p"],
+    ["XA END 'x'", "INSERT INTO canary VALUES (2)"],
+    ["XA COMMIT 'x' ONE PHASE", "INSERT INTO canary VALUES (2)"],
+    ["CALL commits_and_writes()"],
+    ["SELECT writes()"],
+    ["REPLACE INTO canary VALUES (2)"],
+    ["INSERT DELAYED INTO canary VALUES (2)"],
+    ["LOAD DATA LOCAL INFILE '/etc/passwd' INTO TABLE canary"],
+    ["LOAD DATA INFILE '/etc/passwd' INTO TABLE canary"],
+    ["SELECT * FROM canary INTO OUTFILE '{folder}/evil'"],
+    ["SELECT 1 INTO DUMPFILE '{folder}/evil'"],
+    ["SELECT load_file('/etc/passwd') + (SELECT id FROM nowhere)"],
+    ["HANDLER canary OPEN", "INSERT INTO canary VALUES (2)"],
+    ["LOCK TABLES canary WRITE"],
+    ["TRUNCATE canary"],
+    ["RENAME TABLE canary TO bird"],
+    ["CREATE TABLE bird AS SELECT * FROM canary"],
+    ["/*!50000 INSERT INTO canary VALUES (2) */"],
+    ["/*M! DELETE FROM canary */"],
+    ["ANALYZE DELETE FROM canary"],
+    ["GRANT ALL ON app.* TO app@localhost WITH GRANT OPTION"],
+    ["SET GLOBAL read_only = 0"],
+    ["CREATE PROCEDURE p() DELETE FROM canary"],
+    ["CREATE EVENT e ON SCHEDULE EVERY 1 SECOND DO DELETE FROM canary"],
+    ["INSTALL SONAME 'ha_spider'"],
+    ["DO (SELECT 1)", "SET SESSION TRANSACTION READ WRITE", "DELETE FROM canary"],
+]  # fmt: skip
+
+SET_OFF = "PERFORM set_config('default_transaction_read_only', 'off', false)"
+GO_ON = "DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END"
+CORPUS = {"sqlite": WRITES + SQLITE, "postgresql": WRITES + POSTGRESQL, "mariadb": WRITES + MARIADB}
+
+
+def test_the_corpus_is_large_enough():
+    assert len(WRITES) + len(SQLITE) + len(POSTGRESQL) + len(MARIADB) >= 40
+
+
+async def prepare(db, name):
+    for table in ("canary", "bird"):
+        await db.execute("main", f"DROP TABLE IF EXISTS {table}")
+    await db.execute("main", "CREATE TABLE canary (id INTEGER)")
+    await db.execute("main", "INSERT INTO canary VALUES (1)")
+    await db.execute("main", "CREATE INDEX known ON canary (id)")
+    if name == "postgresql":
+        await db.execute("main", "DROP SEQUENCE IF EXISTS numbers")
+        await db.execute("main", "CREATE SEQUENCE numbers")
+        body = "INSERT INTO canary VALUES (2);"
+        await db.execute("main", f"CREATE OR REPLACE FUNCTION writes() RETURNS void LANGUAGE sql AS $$ {body} $$")
+        await db.execute(
+            "main",
+            "CREATE OR REPLACE PROCEDURE commits_and_writes() LANGUAGE plpgsql AS $$ BEGIN "
+            f"PERFORM set_config('default_transaction_read_only', 'off', false); COMMIT; {body} END $$",
+        )
+    if name == "mariadb":
+        await db.execute("main", "DROP PROCEDURE IF EXISTS commits_and_writes")
+        await db.execute(
+            "main",
+            "CREATE PROCEDURE commits_and_writes() BEGIN COMMIT; SET SESSION tx_read_only = 0; "
+            "INSERT INTO canary VALUES (2); END",
+        )
+        await db.execute("main", "DROP FUNCTION IF EXISTS writes")
+        await db.execute("main", "CREATE FUNCTION writes() RETURNS INT BEGIN DELETE FROM canary; RETURN 1; END")
+
+
+async def state(db):
+    tables = {table.name for table in await db.service.tables("main")}
+    rows = [tuple(row) for row in await db.query("main", "SELECT id FROM canary")]
+    return tables, rows, await db.service.table("main", "canary")
+
+
+@pytest.mark.parametrize("way", ["query", "readonly database", "readonly transaction"])
+def test_every_attempt_is_refused(run_with, any_database, sql, way, tmp_path):
+    async def attempt(db, statements):
+        tx = (await db.begin("main", readonly=True)).id if way == "readonly transaction" else None
+        try:
+            for number, statement in enumerate(statements):
+                text = (
+                    statement.replace("{folder}", str(tmp_path)).replace("{set_off}", SET_OFF).replace("{go_on}", GO_ON)
+                )
+                try:
+                    if way == "query":
+                        await db.query("main", text)
+                    elif tx:
+                        await db.execute("main", text, transaction=tx)
+                    else:
+                        await db.execute("reading", text)
+                except DatabaseError:
+                    if number == len(statements) - 1:
+                        return True
+                except TransactionLost:
+                    return True  # An earlier statement ended it, and there is no way back in.
+            return False
+        finally:
+            if tx:
+                try:
+                    await db.rollback(tx)
+                except RpcError:
+                    pass
+
+    async def work(bench):
+        db = bench.db
+        await prepare(db, sql.name)
+        before = await state(db)
+        files = {path.name for path in tmp_path.iterdir()}
+        let_through = [statements for statements in CORPUS[sql.name] if not await attempt(db, statements)]
+        assert let_through == []
+        assert await state(db) == before
+        known = {path.name for path in tmp_path.iterdir()} - files
+        assert not {name for name in known if not name.endswith(("-wal", "-shm"))}
+
+    url = any_database.get("url", f"sqlite:///{tmp_path}/main.sqlite3")
+    run_with(work, main=any_database, reading={"url": url, "readonly": True})
+
+
+def test_a_writable_sqlite_stays_within_its_file(run_with, tmp_path):
+    async def work(bench):
+        for statement in (
+            f"ATTACH DATABASE '{tmp_path}/new.db' AS other",
+            f"VACUUM INTO '{tmp_path}/copy.db'",
+            "SELECT load_extension('x')",
+            "PRAGMA foreign_keys = OFF",
+            "PRAGMA journal_mode = DELETE",
+        ):
+            with pytest.raises(DatabaseError):
+                await bench.db.execute("main", statement)
+        await bench.db.execute("main", "CREATE TABLE t (x)")
+        await bench.db.execute("main", "VACUUM")
+        await bench.db.execute("main", "PRAGMA user_version = 3")
+        assert (await bench.db.query("main", "PRAGMA user_version")).scalar() == 3
+        assert not (tmp_path / "new.db").exists() and not (tmp_path / "copy.db").exists()
+
+    run_with(work)
+
+
+def test_privileged_roles_are_refused_in_mariadb(run_with, my_superuser):
+    async def work(bench):
+        with pytest.raises(DatabaseError, match="allow_privileged_role"):
+            await bench.db.query("root", "SELECT 1")
+        assert (await bench.db.query("allowed", "SELECT 1")).scalar() == 1
+
+    url = f"mariadb://root@localhost/mysql?unix_socket={my_superuser}"
+    run_with(work, root={"url": url}, allowed={"url": url, "allow_privileged_role": True})
