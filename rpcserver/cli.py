@@ -22,6 +22,9 @@ from .tokens import load_token
 
 logger = logging.getLogger("rpcserver")
 
+HASTE_S = 1.0
+"""Patience with what does not end, once the server was told a second time to stop, in seconds."""
+
 THREAD_TIMEOUT_S = 1.0
 """How long a handler's thread may go on after the server has stopped."""
 
@@ -90,7 +93,7 @@ def run(config: ServerConfig) -> int:
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         status = runner.run(_serve(server))
-    _leave_stuck_threads(status)
+        _leave_stuck_threads(status)  # Before the loop is closed: that would wait for them, too.
     return status
 
 
@@ -119,8 +122,16 @@ async def _serve(server: Server) -> int:
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, on_signal, signum.name)
+    starting = asyncio.ensure_future(server.start())
+    first: list[asyncio.Future[Any]] = [starting, stop]
+    await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        logger.info("%s before the server had started", stop.result())
+        starting.cancel()
+        await asyncio.wait([starting])
+        return 0
     try:
-        await server.start()
+        await starting
     except ConfigError:
         raise
     except Exception as exc:
@@ -138,7 +149,7 @@ async def _serve(server: Server) -> int:
         stopping.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await stopping
-        await server.stop(grace_s=0)
+        await server.stop(grace_s=0, patience_s=HASTE_S)
     again.cancel()
     logger.info("stopped")
     return 0

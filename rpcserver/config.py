@@ -55,9 +55,11 @@ class TlsConfig(_Section):
 class AuthConfig(_Section):
     """Who may connect."""
 
-    token_file: str = Field(default="", description="File with the token, one line; generated, with mode 0600, where it is missing. "
-        '"" for the user\'s default place.'
-    )  # fmt: skip
+    token_file: str = Field(
+        default="",
+        description="File with the token, one line; generated, with mode 0600, where it is missing. "
+        '"" for the user\'s default place.',
+    )
     timeout_s: float = Field(default=10.0, gt=0, description="Time to authenticate after connecting, in seconds.")
     attempts: int = Field(default=5, ge=1, description="Wrong tokens on one connection before it is closed.")
     unauthenticated_connections: int = Field(

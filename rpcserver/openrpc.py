@@ -53,10 +53,11 @@ def document(registry: Registry, *, title: str, version: str) -> dict[str, Any]:
         [(cast("Any", key), mode, schema) for key, mode, schema in wanted]
     )
     schemas = {key: value for (key, _), value in found.items()}
+    errors = {error: _details(error, definitions) for offer in offers for error in offer.spec.options.errors}
     return {
         "openrpc": OPENRPC_VERSION,
         "info": {"title": title, "version": version},
-        "methods": [_method(offer, cast("Mapping[str, Any]", schemas)) for offer in offers],
+        "methods": [_method(offer, cast("Mapping[str, Any]", schemas), errors) for offer in offers],
         "components": {"schemas": definitions},
     }
 
@@ -70,7 +71,9 @@ def _types(offer: Offer) -> Iterable[tuple[str, JsonSchemaMode, WireType]]:
     yield f"{offer.name}/", "serialization", answer
 
 
-def _method(offer: Offer, schemas: Mapping[str, Any]) -> dict[str, Any]:
+def _method(
+    offer: Offer, schemas: Mapping[str, Any], errors: Mapping[type[ServiceError], Mapping[str, Any]]
+) -> dict[str, Any]:
     contract, spec = offer.contract, offer.spec
     summary, _, description = spec.doc.partition("\n")
     answer = schemas[f"{offer.name}/"]
@@ -91,7 +94,7 @@ def _method(offer: Offer, schemas: Mapping[str, Any]) -> dict[str, Any]:
     if description.strip():
         method["description"] = description.strip()
     if spec.options.errors:
-        method["errors"] = [_error(error) for error in spec.options.errors]
+        method["errors"] = [_error(error, errors[error]) for error in spec.options.errors]
     return method
 
 
@@ -105,10 +108,16 @@ def _param(parameter: Parameter, schema: Any) -> dict[str, Any]:
     return {**described, "schema": schema}
 
 
-def _error(error: type[ServiceError]) -> dict[str, Any]:
+def _details(error: type[ServiceError], definitions: dict[Any, Any]) -> Mapping[str, Any]:
+    """The schema of an error's details. The types it refers to join ``definitions``."""
+    details = error.details_model().model_json_schema(ref_template=_REF_TEMPLATE, mode="serialization")
+    for name, schema in details.pop("$defs", {}).items():
+        definitions.setdefault(name, schema)
+    return details
+
+
+def _error(error: type[ServiceError], details: Mapping[str, Any]) -> dict[str, Any]:
     text = (error.__doc__ or error.__name__).partition("\n")[0]
-    details = error.details_model().model_json_schema(ref_template=_REF_TEMPLATE)
-    details.pop("$defs", None)
     return {"code": error.code, "message": text, "data": {"type": error.__name__, "details": details}}
 
 

@@ -3,6 +3,7 @@ come in by the same door."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import sys
 from collections.abc import Iterable, Mapping
@@ -63,14 +64,15 @@ def _load(point: EntryPoint) -> type[Service[Any]]:
 
 
 def services_in(path: Path) -> list[type[Service[Any]]]:
-    """The service classes that a file defines.
+    """The service classes that a file defines, without those that only serve others there as a base.
 
     Raises:
         ConfigError: the file cannot be read or run, or defines none.
     """
     if not path.is_file():
         raise ConfigError(f"plugins.files: {path}: no such file")
-    name = f"rpcserver_plugin_{path.stem}"
+    where = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]  # Two folders may hold files of one name.
+    name = f"rpcserver_plugin_{path.stem}_{where}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"plugins.files: {path}: not a Python file; its name must end in .py")
@@ -88,7 +90,8 @@ def services_in(path: Path) -> list[type[Service[Any]]]:
     ]
     if not found:
         raise ConfigError(f"plugins.files: {path}: defines no subclass of rpcserver.Service")
-    return found
+    bases = {base for cls in found for base in cls.__mro__[1:]}
+    return [cls for cls in found if cls not in bases]
 
 
 def create_services(classes: Iterable[type[Service[Any]]], sections: Mapping[str, Any]) -> list[Service[Any]]:
@@ -109,7 +112,10 @@ def create_services(classes: Iterable[type[Service[Any]]], sections: Mapping[str
         except ValidationError as exc:
             errors = field_errors(exc, prefix=("services", cls.name))
             raise ConfigError(describe_fields(errors, 5)) from exc
-        made.append(cls(config))
+        try:
+            made.append(cls(config))
+        except Exception as exc:
+            raise ConfigError(f"services.{cls.name}: cannot be made: {type(exc).__name__}: {exc}") from exc
     unknown = sorted(set(sections) - {service.name for service in made})
     if unknown:
         offered = ", ".join(service.name for service in made)

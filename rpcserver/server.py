@@ -169,11 +169,12 @@ class Server:
                     found.append(f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}")
         return found
 
-    async def stop(self, grace_s: float | None = None) -> None:
+    async def stop(self, grace_s: float | None = None, patience_s: float = STOP_TIMEOUT_S) -> None:
         """Stop listening, give running calls some time, tell the clients, stop the services.
 
         Parameters:
             grace_s: time for running calls, in seconds; the configuration's where not given.
+            patience_s: time for each thing that was told to end: cancelled calls, connections, services.
         """
         self.stopping = True
         grace_s = self.config.grace_s if grace_s is None else grace_s
@@ -182,22 +183,25 @@ class Server:
         if self._unix_path is not None:
             self._unix_path.unlink(missing_ok=True)
             self._unix_path = None
+        for arrival in self.waiting:
+            if arrival not in self._links:
+                arrival.abort()
         peers = list(self.connections.values())
-        await asyncio.gather(*(peer.drain(grace_s) for peer in peers))
+        await asyncio.gather(*(peer.drain(grace_s, patience_s) for peer in peers))
         for peer in peers:
             peer.link.close(1001, "the server is stopping")
         for link in list(self._links):
             link.close(1001, "the server is stopping")
         waiting = [asyncio.ensure_future(peer.wait_closed()) for peer in peers]
         if waiting:
-            _, late = await asyncio.wait(waiting, timeout=STOP_TIMEOUT_S)
+            _, late = await asyncio.wait(waiting, timeout=patience_s)
             for peer in list(self.connections.values()):
                 peer.link.abort()
             for task in late:
                 task.cancel()
         for service in reversed(self._started):
             try:
-                await asyncio.wait_for(service.stop(), STOP_TIMEOUT_S)
+                await asyncio.wait_for(service.stop(), patience_s)
             except Exception:
                 logger.exception("the service %s did not stop cleanly", service.name)
         self._started.clear()

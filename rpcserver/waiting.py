@@ -34,6 +34,10 @@ class Arrival(Protocol):
         """Read on."""
         ...
 
+    def abort(self) -> None:
+        """Drop the connection at once."""
+        ...
+
 
 class WaitingRoom:
     """Counts the connections that wait to authenticate. Those for which there is no place stand in line, unread, until

@@ -78,7 +78,7 @@ def to_tagged(value: Any, *, binary: bool) -> Any:
     if kind is float and (binary or value - value == 0.0):
         return value
     if isinstance(value, str):
-        return str(value)
+        return str.__str__(value)  # What it says, also where it is a member of an enumeration.
     if isinstance(value, int):
         return _dump_int(value, binary)
     if isinstance(value, float):
@@ -98,24 +98,60 @@ def to_tagged(value: Any, *, binary: bool) -> Any:
     raise TypeError(f"a value of type {kind.__name__} cannot be sent")
 
 
-def _load_bytes(data: Any) -> bytes:
-    return base64.b64decode(data, validate=True)
+def _text(load: Callable[[str], Any]) -> Callable[[Any], Any]:
+    """Only of a string."""
+
+    def checked(data: Any) -> Any:
+        if not isinstance(data, str):
+            raise TypeError("must be a string")
+        return load(data)
+
+    return checked
+
+
+def _items(load: Callable[[list[Any]], Any]) -> Callable[[Any], Any]:
+    """Only of an array."""
+
+    def checked(data: Any) -> Any:
+        if not isinstance(data, (list, tuple)):
+            raise TypeError("must be an array")
+        return load(list(data))
+
+    return checked
+
+
+def _load_float(text: str) -> float:
+    if text not in ("NaN", "Infinity", "-Infinity"):
+        raise ValueError("must be NaN, Infinity or -Infinity")
+    return float(text)
+
+
+def _load_duration(parts: list[Any]) -> dt.timedelta:
+    if len(parts) != 3 or not all(type(part) is int for part in parts):
+        raise ValueError("must be three integers")
+    return dt.timedelta(*parts)
+
+
+def _load_map(pairs: list[Any]) -> dict[Any, Any]:
+    if not all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs):
+        raise ValueError("must be pairs")
+    return {from_tagged(key): from_tagged(item) for key, item in pairs}
 
 
 _LOAD: dict[str, Callable[[Any], Any]] = {
-    "$int": int,
-    "$float": float,
-    "$bytes": _load_bytes,
-    "$decimal": Decimal,
-    "$datetime": dt.datetime.fromisoformat,
-    "$date": dt.date.fromisoformat,
-    "$time": dt.time.fromisoformat,
-    "$duration": lambda v: dt.timedelta(*v),
-    "$uuid": UUID,
-    "$tuple": lambda v: tuple(from_tagged(i) for i in v),
-    "$set": lambda v: {from_tagged(i) for i in v},
-    "$frozenset": lambda v: frozenset(from_tagged(i) for i in v),
-    "$map": lambda v: {from_tagged(k): from_tagged(i) for k, i in v},
+    "$int": _text(int),
+    "$float": _text(_load_float),
+    "$bytes": _text(lambda v: base64.b64decode(v, validate=True)),
+    "$decimal": _text(Decimal),
+    "$datetime": _text(dt.datetime.fromisoformat),
+    "$date": _text(dt.date.fromisoformat),
+    "$time": _text(dt.time.fromisoformat),
+    "$duration": _items(_load_duration),
+    "$uuid": _text(UUID),
+    "$tuple": _items(lambda v: tuple(from_tagged(i) for i in v)),
+    "$set": _items(lambda v: {from_tagged(i) for i in v}),
+    "$frozenset": _items(lambda v: frozenset(from_tagged(i) for i in v)),
+    "$map": _items(_load_map),
 }
 
 

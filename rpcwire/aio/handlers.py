@@ -7,6 +7,7 @@ import asyncio
 import contextvars
 import sys
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -87,6 +88,7 @@ class Handlers:
         self._deadlines: Deadlines[int] = Deadlines(peer.loop, self._expired)
         self._streams: set[asyncio.Task[None]] = set()
         self._idle: asyncio.Future[None] | None = None
+        self._given_up: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
 
     def __len__(self) -> int:
         return len(self._running)
@@ -373,11 +375,12 @@ class Handlers:
         for running in list(self._running.values()):
             running.stop(Cancelled("the connection ended", executed="yes"))
 
-    async def finish(self, grace_s: float) -> None:
+    async def finish(self, grace_s: float, patience_s: float = CANCEL_TIMEOUT_S) -> None:
         """Wait for all handlers to end, and cancel those that take longer.
 
         Parameters:
             grace_s: how long to wait before that, in seconds.
+            patience_s: how long to wait after it, in seconds. Those that have not ended then are not waited for again.
         """
         if (self._running or self._streams) and grace_s > 0:
             self._idle = self._peer.loop.create_future()
@@ -387,10 +390,11 @@ class Handlers:
             running.stop(Cancelled("the server is stopping", executed="yes"))
         for task in list(self._streams):
             cancel_begun(task)
-        waiting = [r.task for r in self._running.values() if r.task is not None] + list(self._streams)
-        if waiting:
-            _, late = await asyncio.wait(waiting, timeout=CANCEL_TIMEOUT_S)
+        tasks = {r.task for r in self._running.values() if r.task is not None} | self._streams
+        if waiting := tasks - set(self._given_up):
+            _, late = await asyncio.wait(waiting, timeout=patience_s)
             if late:
+                self._given_up.update(late)
                 names = sorted({running.offer.name for running in self._running.values()})
                 self._peer.logger.error("%d handlers do not end although cancelled: %s", len(late), ", ".join(names))
 

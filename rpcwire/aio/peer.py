@@ -43,7 +43,7 @@ from rpcwire.streams import IncomingStream, OutgoingStream
 
 from .cancelling import cancel_begun
 from .deadlines import Deadlines
-from .handlers import Handlers
+from .handlers import CANCEL_TIMEOUT_S, Handlers
 from .link import Link
 from .streams import Inbox, Outbox, lost, pump
 
@@ -436,16 +436,17 @@ class Peer:
         if not self.closed.done():
             self.closed.set_result(reason)
 
-    async def drain(self, grace_s: float) -> None:
+    async def drain(self, grace_s: float, patience_s: float = CANCEL_TIMEOUT_S) -> None:
         """Refuse new calls, and give those that run some time to end; what remains is cancelled.
 
         Parameters:
             grace_s: how much time, in seconds.
+            patience_s: how long those that are cancelled may take, in seconds.
         """
         if self.session.state is SessionState.CLOSED:
             return
         self.session.move(SessionStep.DRAIN)
-        await self.handlers.finish(grace_s)
+        await self.handlers.finish(grace_s, patience_s)
         self._flush()
 
     async def wait_closed(self) -> None:
