@@ -38,6 +38,11 @@ class DatabaseConfig(ServiceConfig):
         default=False,
         description="accept a role that may read files or run programs on the database's machine, or is superuser",
     )
+    allow_unguarded_reads: bool = Field(
+        default=False,
+        description="for dialects other than SQLite, PostgreSQL (psycopg) and MariaDB/MySQL (asyncmy): accept that "
+        "nothing but the role's own rights keeps `query` from writing",
+    )
     pool_size: int = Field(default=5, ge=1, le=1000, description="connections for statements that may write")
     read_pool_size: int = Field(default=5, ge=1, le=1000, description="connections for statements that only read")
     pool_timeout_s: float = Field(default=10.0, gt=0, description="how long a statement waits for a connection")

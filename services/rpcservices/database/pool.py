@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, NullPool
+from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
@@ -37,7 +38,13 @@ def link_class(url: URL) -> type[Link]:
         from .backends.mysql import MysqlLink
 
         return MysqlLink
-    raise ValueError(f"url: no support for {url.drivername}")
+    from .backends.generic import GenericLink
+
+    dialect = url.get_dialect()
+    if not dialect.is_async:
+        raise ValueError(f"url: {url.drivername} is not asynchronous: name a driver that is, as in postgresql+asyncpg")
+    members = {"dialect": url.get_backend_name(), "paramstyle": getattr(dialect, "default_paramstyle", "qmark")}
+    return type("OtherLink", (GenericLink,), members)
 
 
 class Pool:
@@ -74,6 +81,23 @@ class Pool:
         Raises:
             DatabaseError: no connection is free in time, or none can be made.
         """
+        # Drivers lose connections, or the cancellation itself, when they are cancelled while they connect.
+        task = asyncio.ensure_future(self._acquire())
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._watch(asyncio.ensure_future(self._give_back(task)))
+            raise
+
+    async def _give_back(self, task: asyncio.Future[Link]) -> None:
+        try:
+            link = await task
+        except Exception as exc:
+            log.debug("a connection that nobody waits for any more was not made: %s", type(exc).__name__)
+        else:
+            await self.release(link)
+
+    async def _acquire(self) -> Link:
         try:
             connection = await self.engine.raw_connection()
         except Exception as exc:
@@ -98,7 +122,9 @@ class Pool:
         if not link.broken and not link.must_reset():
             await greenlet_spawn(link.connection.close)
             return
-        task = asyncio.ensure_future(self._reset(link))
+        self._watch(asyncio.ensure_future(self._reset(link)))
+
+    def _watch(self, task: asyncio.Task[None]) -> None:
         self._resetting.add(task)
         task.add_done_callback(self._resetting.discard)
 
@@ -153,12 +179,14 @@ class Target:
         url = database_url(name, config, state_dir)
         self._embedded = None if config.url.get_secret_value() or config.readonly else url.database
         self.dialect = url.get_backend_name()
-        self.driver = url.get_driver_name()
         try:
+            self.driver = url.get_driver_name()
             # Links set their connections up in their own way; the inspector needs them as SQLAlchemy does.
             self.inspecting = create_async_engine(url, poolclass=NullPool)
             self.reading = Pool(url, config, readonly=True)
             self.writing = self.reading if config.readonly else Pool(url, config, readonly=False)
+        except NoSuchModuleError:
+            raise ValueError(f"databases.{name}.url: SQLAlchemy knows no dialect {url.drivername!r}") from None
         except ImportError as exc:
             raise ValueError(f"databases.{name}.url: the driver of {url.drivername} is not installed: {exc}") from None
         except ValueError as exc:

@@ -1,0 +1,157 @@
+"""Any other asynchronous dialect of SQLAlchemy, through the adapter that makes its driver look like PEP 249.
+
+What it cannot do is said: nothing keeps its statements from writing, so that a database behind it may not be called
+read-only, and what runs is stopped by closing the connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
+
+from sqlalchemy import URL, PoolProxiedConnection
+from sqlalchemy.util import greenlet_spawn
+
+from rpcservices.database.config import DatabaseConfig
+from rpcservices.database.errors import DatabaseNotSupportedError
+from rpcservices.database.models import Column, Description, Isolation, TxState
+from rpcservices.database.placeholders import statements, translate
+
+from .base import Cursor, Link, Params, parameters_of
+
+_T = TypeVar("_T")
+
+
+class GenericCursor(Cursor):
+    """A statement under way."""
+
+    def __init__(self, link: GenericLink, cursor: Any) -> None:
+        self._link = link
+        self._cursor = cursor
+        self.columns = tuple(
+            Column(entry[0], db_type=None if entry[1] is None else str(entry[1]), nullable=entry[6])
+            for entry in cursor.description or ()
+        )
+        if not self.columns:
+            self.rowcount = cursor.rowcount
+            self.last_insert_id = getattr(cursor, "lastrowid", None) or None
+
+    async def fetch(self, limit: int) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in await self._link.spawn(lambda: self._cursor.fetchmany(limit))]
+
+    async def close(self) -> None:
+        await self._link.spawn(self._cursor.close)
+        await self._link.settle()
+
+
+class GenericLink(Link):
+    """A connection of some other dialect."""
+
+    dialect: ClassVar[str] = ""
+    paramstyle: str = "qmark"
+    """The driver's placeholders, by PEP 249's name; the pool says which."""
+
+    def __init__(self, connection: PoolProxiedConnection, config: DatabaseConfig, *, readonly: bool) -> None:
+        super().__init__(connection, config, readonly=readonly)
+        self._open = False
+        self._used = False
+
+    @classmethod
+    def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
+        if config.readonly:
+            raise ValueError(f"readonly: nothing enforces it for {url.drivername}: give the role no right to write")
+        if not config.allow_unguarded_reads:
+            raise ValueError(
+                f"url: nothing keeps a query from writing through {url.drivername}: set allow_unguarded_reads, "
+                "and give the role no more rights than every caller of query may have"
+            )
+        return url, {}
+
+    async def spawn(self, function: Callable[[], _T]) -> _T:
+        """Do something with the adapted connection."""
+        return await greenlet_spawn(function)
+
+    @property
+    def _adapted(self) -> Any:
+        return self.connection.dbapi_connection
+
+    async def prepare(self) -> None:
+        """Nothing is known that could be set up."""
+
+    def _translated(self, sql: str, params: Params) -> tuple[str, Any]:
+        if params is None:
+            return sql, None
+        style = self.paramstyle
+        if style not in {"numeric_dollar", "format", "pyformat", "qmark"}:
+            raise DatabaseNotSupportedError(f"params: the driver's placeholders are of the style {style!r}")
+        shown = "format" if style == "pyformat" else style
+        statement = translate(sql, self.dialect, shown, isinstance(params, Mapping))
+        return statement.sql, tuple(statement.arguments(params))
+
+    async def execute(self, sql: str, params: Params, first: int) -> Cursor:
+        self._used = True
+        text, values = self._translated(sql, params)
+
+        def start() -> Any:
+            cursor = self._adapted.cursor()
+            cursor.execute(text, values) if values is not None else cursor.execute(text)
+            return cursor
+
+        return GenericCursor(self, await self.spawn(start))
+
+    async def settle(self) -> None:
+        """Commit what stands alone."""
+        if not self._open:
+            await self.spawn(self._adapted.commit)
+
+    async def execute_many(self, sql: str, sets: Sequence[Params]) -> int:
+        count = 0
+        for one in sets:
+            cursor = await self.execute(sql, one, 1)
+            count += max(0, cursor.rowcount)
+        return count
+
+    async def run_script(self, sql: str) -> list[int]:
+        counts = []
+        for statement in statements(sql, self.dialect):
+            cursor = await self.execute(statement, None, 1)
+            counts.append(cursor.rowcount)
+            await cursor.close()
+        return counts
+
+    async def describe(self, sql: str) -> Description:
+        _, parameters = parameters_of(sql, self.dialect, "qmark")
+        return Description(parameters, [], readonly=None)
+
+    async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
+        if isolation is not None or readonly:
+            raise DatabaseNotSupportedError("isolation, readonly: not offered by this dialect")
+        self._open = self._used = True
+
+    async def commit(self) -> None:
+        self._open = False
+        await self.spawn(self._adapted.commit)
+
+    async def rollback(self) -> None:
+        self._open = False
+        await self.spawn(self._adapted.rollback)
+
+    def tx_state(self) -> TxState:
+        return TxState.ACTIVE if self._open else TxState.NONE
+
+    async def interrupt(self) -> None:
+        self.broken = True
+        driver: Any = self.connection.driver_connection
+        for name in ("terminate", "close"):
+            if hasattr(driver, name):
+                closing = getattr(driver, name)()
+                if hasattr(closing, "__await__"):
+                    await closing
+                return
+
+    def must_reset(self) -> bool:
+        return self._used
+
+    async def reset(self) -> None:
+        self._open = self._used = False
+        await self.spawn(self._adapted.rollback)

@@ -1,0 +1,84 @@
+"""Other dialects by their URL: here asyncpg, which the service knows nothing about."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rpcservices.database import DatabaseConfig
+from rpcservices.database.errors import DatabaseError, DatabaseNotSupportedError
+from rpcservices.database.pool import Target
+
+
+@pytest.fixture
+def asyncpg_url(pg_uri, missing):
+    try:
+        import asyncpg  # noqa: F401
+    except ImportError:
+        missing("asyncpg is not installed")
+    return pg_uri.replace("postgresql:", "postgresql+asyncpg:")
+
+
+def test_statements_transactions_and_streams(run_with, asyncpg_url):
+    async def work(bench):
+        db = bench.db
+        await db.execute("main", "DROP TABLE IF EXISTS g")
+        await db.execute("main", "CREATE TABLE g (id INTEGER PRIMARY KEY, x TEXT)")
+        done = await db.executemany("main", "INSERT INTO g VALUES (?, ?)", [[n, str(n)] for n in range(5)])
+        assert done.rowcount == 5
+        found = await db.query("main", "SELECT id, x FROM g WHERE id > :low ORDER BY id", {"low": 2})
+        assert found.rows == [(3, "3"), (4, "4")] and found[0].x == "3"
+        tx = await db.begin("main")
+        await db.execute("main", "DELETE FROM g", transaction=tx.id)
+        await db.rollback(tx.id)
+        stream = await db.stream("main", "SELECT generate_series(1, 5000)")
+        assert sum([len(page) async for page in stream]) == 5000
+        with pytest.raises(DatabaseError) as caught:
+            await db.execute("main", "INSERT INTO g VALUES (1, '')")
+        assert caught.value.sqlstate == "23505"
+        assert (await db.query("main", "SELECT count(*) FROM g")).scalar() == 5
+        with pytest.raises(DatabaseNotSupportedError):
+            await db.begin("main", readonly=True)
+        assert "g" in [table.name for table in await db.service.tables("main")]
+
+    run_with(work, main={"url": asyncpg_url, "allow_unguarded_reads": True})
+
+
+def test_a_cancelled_statement_takes_its_connection_with_it(run_with, asyncpg_url):
+    async def work(bench):
+        running = asyncio.ensure_future(bench.db.query("main", "SELECT pg_sleep(60)"))
+        pool = bench.service._targets["main"].reading.engine.pool
+        async with asyncio.timeout(10):
+            while pool.checkedout() == 0:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert (await bench.db.query("main", "SELECT 1")).scalar() == 1
+
+    run_with(work, main={"url": asyncpg_url, "allow_unguarded_reads": True, "read_pool_size": 1})
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"url": "postgresql+asyncpg://x/y"}, "allow_unguarded_reads"),
+        ({"url": "postgresql+asyncpg://x/y", "readonly": True}, "nothing enforces it"),
+        ({"url": "postgresql+psycopg2://x/y"}, "not installed|not asynchronous"),
+        ({"url": "oracle://x/y"}, "not installed|not asynchronous"),
+        ({"url": "nothing://x/y"}, "url"),
+        ({"url": "sqlite://"}, "needs a file"),
+        ({"password_file": "/nowhere/x"}, "password_file"),
+        ({"password_env": "NOT_SET_ANYWHERE"}, "NOT_SET_ANYWHERE"),
+    ],
+)
+def test_a_configuration_that_cannot_work_is_refused(tmp_path, config, reason):
+    with pytest.raises(ValueError, match=reason):
+        Target("main", DatabaseConfig.model_validate(config), tmp_path)
+
+
+def test_an_url_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="not a database URL"):
+        DatabaseConfig.model_validate({"url": "no url"})
