@@ -6,5 +6,7 @@ from rpcwire.service import Service, method
 
 from .aio.client import AsyncClient
 from .aio.stream import AsyncStream
+from .sync.client import Client
+from .sync.stream import Stream
 
-__all__ = ["AsyncClient", "AsyncStream", "Context", "RpcError", "Service", "method"]
+__all__ = ["AsyncClient", "AsyncStream", "Client", "Context", "RpcError", "Service", "Stream", "method"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -50,6 +51,14 @@ def bind(description: MethodDescription, args: Sequence[Any], kwargs: Mapping[st
     except TypeError as exc:
         short = description.name.rpartition(".")[2]
         raise InvalidParams(f"{exc}; the signature is {short}{description.signature}") from None
+
+
+def overview(service: ServiceDescription) -> str:
+    """A service's methods with their signatures and documentation, for people to read."""
+    parts = [f"The service {service.name!r}."]
+    for name, method in sorted(service.methods.items()):
+        parts.append(f"{name}{method.signature}\n" + textwrap.indent(method.doc, "    "))
+    return "\n\n".join(parts)
 
 
 def dress(proxy: _ProxyT, service: ServiceDescription | None, name: str) -> _ProxyT:

@@ -337,6 +337,10 @@ class Session:
         self._produced[stream.id] = stream
         return stream
 
+    def withdraw_stream(self, stream: OutgoingStream) -> None:
+        """Forget a new stream whose id has not left this side."""
+        self._produced.pop(stream.id, None)
+
     def send_item(self, stream: OutgoingStream, item: bytes) -> None:
         """Send one encoded item.
 

@@ -1,0 +1,72 @@
+"""Several calls in one frame, synchronously."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rpcclient.batch import BatchBase, BatchResult
+from rpcwire.aio.peer import WireError
+from rpcwire.errors import NotSent, RpcError
+
+from .peer import Peer
+from .pending import Mailbox, Pending
+
+if TYPE_CHECKING:
+    from .client import Client
+
+
+class Batch(BatchBase):
+    """Several calls in one frame; see :meth:`Client.batch`."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__()
+        self._client = client
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and self.entries:
+            self._send()
+
+    def _send(self) -> None:
+        client = self._client
+        deadline = time.monotonic() + client._options.seconds()
+        while True:
+            peer = client._connector.peer(deadline)
+            try:
+                self._perform(peer, deadline)
+                return
+            except NotSent:
+                if not client._may_retry(peer, deadline):
+                    raise
+
+    def _perform(self, peer: Peer, deadline: float) -> None:
+        options, codec = self._client._options, peer.session.codec
+        calls = [(e.method.name, e.method.dump(e.params, codec), e.wants_answer) for e in self.entries]
+        mailbox = Mailbox(options.progress)
+        pendings = [Pending(mailbox) if entry.wants_answer else None for entry in self.entries]
+        waiting = [(e, p) for e, p in zip(self.entries, pendings, strict=True) if p is not None]
+        try:
+            ctx = options.context(max(deadline - time.monotonic(), 0.001))
+            peer.begin_batch(calls, ctx, pendings, deadline)
+            for entry, pending in waiting:
+                self._settle(entry, pending, peer, deadline)
+        except BaseException:
+            for _, pending in waiting:
+                if pending.id and not pending.done:
+                    peer.abandon(pending)
+            raise
+
+    @staticmethod
+    def _settle(entry: BatchResult[Any], pending: Pending, peer: Peer, deadline: float) -> None:
+        try:
+            entry.settle(entry.method.load(peer.outcome(pending, deadline), peer.session.codec), None)
+        except WireError as exc:
+            entry.settle(None, entry.method.error(exc.code, exc.message, exc.data))
+        except RpcError as exc:
+            entry.settle(None, exc)

@@ -1,0 +1,100 @@
+"""One call over one connection: encode, send, wait, decode."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from rpcclient.methods import Method
+from rpcclient.options import CallOptions
+from rpcwire.aio.peer import WireError
+from rpcwire.boundary import to_rpc_error
+from rpcwire.contracts import StreamReference
+from rpcwire.errors import InvalidParams
+from rpcwire.streams import OutgoingStream
+
+from .inbox import StreamReader
+from .peer import Peer
+from .pending import Mailbox, Pending
+
+logger = logging.getLogger("rpcclient")
+
+
+def perform(peer: Peer, method: Method, params: Any, options: CallOptions, deadline: float, *, streams: bool) -> Any:
+    """Call a method over a connection.
+
+    Parameters:
+        peer: the connection.
+        method: what is known of the method.
+        params: by name or by position.
+        options: what goes with the call.
+        deadline: until when, on the clock of :func:`time.monotonic`.
+        streams: whether the answer is to be a stream.
+
+    Returns:
+        The result, or a :class:`StreamReader`.
+
+    Raises:
+        RpcError: the call failed.
+    """
+    codec = peer.session.codec
+    sources: dict[str, tuple[Any, OutgoingStream]] = {}
+    if method.streams:
+        sources = _open_uploads(peer, method, params)
+        params = {**params, **{name: StreamReference(stream.id) for name, (_, stream) in sources.items()}}
+    pending = Pending(Mailbox(options.progress), streams=streams, window=options.window)
+    try:
+        body = method.dump(params, codec)
+        ctx = options.context(max(deadline - time.monotonic(), 0.001))
+        peer.begin(method.name, body, ctx, pending, deadline)
+        if sources:
+            _start_uploads(peer, method, pending, sources)
+        answer = peer.outcome(pending, deadline)
+    except WireError as exc:
+        raise method.error(exc.code, exc.message, exc.data) from None
+    except BaseException:
+        if pending.id == 0:
+            peer.withdraw(stream for _, stream in sources.values())
+        elif not pending.done:
+            peer.abandon(pending)
+        raise
+    if streams:
+        return StreamReader(answer, lambda raw: method.load(raw, codec))
+    return method.load(answer, codec)
+
+
+def _open_uploads(peer: Peer, method: Method, params: Any) -> dict[str, tuple[Any, OutgoingStream]]:
+    """A stream for each parameter that is one."""
+    given = [(name, params[name]) for name in method.streams if name in params]
+    for name, source in given:
+        if not isinstance(source, Iterable):
+            raise InvalidParams(
+                f"{name}: a stream is sent from an iterable, not from {type(source).__name__}",
+                errors=[{"loc": [name], "msg": "must be an iterable", "type": "iterable_type"}],
+            )
+    opened: dict[str, tuple[Any, OutgoingStream]] = {}
+    try:
+        for name, source in given:
+            opened[name] = (source, peer.exclusively(peer.session.open_stream))
+    except BaseException:
+        peer.withdraw(stream for _, stream in opened.values())
+        raise
+    return opened
+
+
+def _start_uploads(
+    peer: Peer, method: Method, pending: Pending, sources: dict[str, tuple[Any, OutgoingStream]]
+) -> None:
+    codec = peer.session.codec
+    for name, (source, stream) in sources.items():
+        outbox = peer.produce(
+            source,
+            stream,
+            lambda item, name=name: method.dump_item(name, item, codec),  # type: ignore[misc]
+            failed=lambda exc: to_rpc_error(exc, method=method.name, logger=logger),
+        )
+        pending.uploads = (*pending.uploads, outbox)
+    if pending.done:  # The answer was faster than its uploads.
+        peer.stop_uploads(pending)

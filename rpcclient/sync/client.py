@@ -1,0 +1,326 @@
+"""The synchronous client."""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+from rpcclient.describe import ServiceDescription, descriptions, find
+from rpcclient.methods import Method, method_of
+from rpcclient.models import Hello, ServiceInfo
+from rpcclient.options import CallOptions, ConnectOptions, ProgressHook
+from rpcclient.targets import Target, find_target
+from rpcwire.codec import Subprotocol
+from rpcwire.errors import NotSent
+from rpcwire.service import Service
+
+from .batch import Batch
+from .calling import perform
+from .connector import Connector
+from .dynamic import ServiceProxy
+from .inbox import StreamReader
+from .memory import MemoryDial
+from .peer import Peer
+from .stream import Stream
+
+if TYPE_CHECKING:
+    from rpcclient.stubs.database import Database
+    from rpcclient.stubs.hardware import Hardware
+    from rpcclient.stubs.programs import Programs
+
+_T = TypeVar("_T")
+
+CONNECT_GRACE_S = 1.0
+
+
+class Client:
+    """Calls the services of a server. Several threads may share one. The twin of :class:`rpcclient.AsyncClient`, method
+    for method; it uses no event loop.
+
+    ::
+
+        with Client("ws://127.0.0.1:8765") as client:
+            done = client.programs.run(["uname", "-a"])
+
+    Parameters:
+        url: ``ws://host:port``, ``wss://host:port`` or ``unix:///path``; else ``RPC_URL``; else the local server.
+        token: proves who is calling; else that of ``token_file``, ``RPC_TOKEN``, ``RPC_TOKEN_FILE``, or the local
+            server's own.
+        token_file: a file whose first line is the token.
+        ca_file: PEM file with the authorities to trust for ``wss://``.
+        timeout_s: the deadline of every call, in seconds; each method's own (60 s unless it says otherwise) where not
+            given.
+        connect_timeout_s: how long connecting may take, in seconds.
+        subprotocol: the form of the wire; the best that both sides speak where not given.
+        reconnect: connect anew when the connection was lost. Calls that were never sent are then sent; those whose
+            answer was lost raise ConnectionLost.
+        services: what this side offers to the server, which may call it over the same connection.
+        memory: ``Server.connect_memory`` of a server in the same process, instead of a URL; its loop runs in another
+            thread.
+
+    Raises:
+        ConnectFailed: the URL or the token cannot be used. (Connecting itself happens later, at the first call, at
+            :meth:`connect`, or on entering the context.)
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        token_file: str | os.PathLike[str] | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        timeout_s: float | None = None,
+        connect_timeout_s: float = 10.0,
+        subprotocol: Subprotocol | None = None,
+        reconnect: bool = True,
+        services: Sequence[Service[Any]] = (),
+        memory: MemoryDial | None = None,
+    ) -> None:
+        if memory is None:
+            target = find_target(url, token=token, token_file=token_file, ca_file=ca_file)
+        else:
+            target = Target("memory", "localhost", 0, None, None, None)
+        options = ConnectOptions(
+            target, subprotocol=subprotocol, connect_timeout_s=connect_timeout_s, reconnect=reconnect
+        )
+        self._connector = Connector(options, memory)
+        self._options = CallOptions(timeout_s=timeout_s)
+        self._known: dict[str, ServiceDescription] = {}
+        for service in services:
+            self.offer(service)
+
+    # --- its life -----------------------------------------------------------------------------------------------
+
+    def connect(self) -> Self:
+        """Connect now, rather than at the first call.
+
+        Raises:
+            ConnectFailed, Unauthenticated, PermissionDenied: the server cannot be reached, or refuses.
+        """
+        # A little longer, so that the attempt itself says what is wrong.
+        self._connector.peer(time.monotonic() + self._connector.options.connect_timeout_s + CONNECT_GRACE_S)
+        return self
+
+    def close(self) -> None:
+        """Close the connection. Calls under way fail with ConnectionLost."""
+        self._connector.close()
+
+    def __enter__(self) -> Self:
+        return self.connect()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is up at this moment."""
+        return self._connector.live is not None
+
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        return self._connector.options.target.url
+
+    # --- calls --------------------------------------------------------------------------------------------------
+
+    def options(
+        self,
+        *,
+        timeout_s: float | None = None,
+        progress: ProgressHook | None = None,
+        key: str | None = None,
+        window: int | None = None,
+    ) -> Self:
+        """The same client and connection, with other options for the calls made through what is returned::
+
+            client.options(timeout_s=5).programs.run(["make"])
+
+        Parameters:
+            timeout_s: the deadline of each call, in seconds.
+            progress: told how far each call has come.
+            key: identifies the call for deduplication.
+            window: for streams, items that the server may be ahead of the reader.
+        """
+        other = copy.copy(self)
+        for name in ("programs", "database", "hardware"):
+            other.__dict__.pop(name, None)  # Those that were made for this client hold its options.
+        other._options = CallOptions(
+            timeout_s=self._options.timeout_s if timeout_s is None else timeout_s,
+            progress=progress or self._options.progress,
+            key=key,
+            window=window or self._options.window,
+        )
+        return other
+
+    @overload
+    def call(self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Any: ...
+    @overload
+    def call(
+        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, returns: type[_T]
+    ) -> _T: ...
+    def call(self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, returns: Any = None) -> Any:
+        """Call any method by its name.
+
+        Parameters:
+            method: the full name, such as ``programs.run``.
+            params: by name (a mapping) or by position (a sequence).
+            returns: the type to read the result as; plain data where not given.
+
+        Returns:
+            The result.
+
+        Raises:
+            RpcError: the call failed; the subclass says how (:mod:`rpcclient.errors`).
+        """
+        return self._invoke(method_of(method, returns), params)
+
+    def notify(self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> None:
+        """Send a notification: the method runs, but nothing comes back, errors neither.
+
+        Raises:
+            RpcError: it could not be sent.
+        """
+        deadline = time.monotonic() + self._options.seconds()
+        while True:
+            peer = self._connector.peer(deadline)
+            try:
+                peer.notify(method, method_of(method).dump(params, peer.session.codec), deadline)
+                return
+            except NotSent:
+                if not self._may_retry(peer, deadline):
+                    raise
+
+    def stream(
+        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, items: type[_T] | None = None
+    ) -> Stream[_T]:
+        """Call a method that answers with a stream.
+
+        Parameters:
+            method, params: as of :meth:`call`.
+            items: the type to read the items as; plain data where not given.
+
+        Returns:
+            The stream; the call is made when it is entered or its first item is asked for.
+        """
+        return self._open(Method(method, items), params)
+
+    def batch(self) -> Batch:
+        """Several calls in one frame::
+
+        with client.batch() as batch:
+            one = batch.call("calc.add", [1, 2])
+            two = batch.call("calc.add", [3, 4])
+        print(one.result(), two.result())
+        """
+        return Batch(self)
+
+    # --- what there is ------------------------------------------------------------------------------------------
+
+    def services(self) -> list[ServiceInfo]:
+        """What the server offers, in short.
+
+        Raises:
+            RpcError: as of any call.
+        """
+        return self.call("rpc.services", returns=list[ServiceInfo])
+
+    def hello(self) -> Hello:
+        """Who the server is, who it takes us for, and its limits.
+
+        Raises:
+            RpcError: as of any call.
+        """
+        return self.call("rpc.hello", returns=Hello)
+
+    def describe(self, service: str) -> ServiceDescription:
+        """A service's methods with their signatures and documentation.
+
+        Parameters:
+            service: its name.
+
+        Raises:
+            MethodNotFound: the server has no such service.
+            RpcError: as of any call.
+        """
+        if service not in self._known:
+            self._known.update(descriptions(self.call("rpc.discover")))
+        return find(self._known, service)
+
+    def service(self, name: str) -> ServiceProxy:
+        """Any service by its name: ``client.service("greeter").hello(name="Ada")``.
+
+        Parameters:
+            name: as in :meth:`services`.
+        """
+        return ServiceProxy(self, name)
+
+    def offer(self, service: Service[Any]) -> None:
+        """Offer a service to the server, which may call it over the same connection.
+
+        Raises:
+            TypeError: a method cannot be offered, or there is such a service already.
+        """
+        self._connector.offer(service)
+
+    @cached_property
+    def programs(self) -> Programs:
+        """Run programs."""
+        from rpcclient.stubs.programs import Programs
+
+        return Programs(self)
+
+    @cached_property
+    def database(self) -> Database:
+        """Query databases."""
+        from rpcclient.stubs.database import Database
+
+        return Database(self)
+
+    @cached_property
+    def hardware(self) -> Hardware:
+        """Read the machine."""
+        from rpcclient.stubs.hardware import Hardware
+
+        return Hardware(self)
+
+    # --- how it is done -----------------------------------------------------------------------------------------
+
+    def _invoke(self, method: Method, params: Any) -> Any:
+        """Call a method and wait for its result."""
+        return self._perform(method, params, streams=False)
+
+    def _open(self, method: Method, params: Any) -> Stream[Any]:
+        """A stream that calls a method when it is opened."""
+
+        def begin() -> StreamReader[Any]:
+            reader: StreamReader[Any] = self._perform(method, params, streams=True)
+            return reader
+
+        return Stream(begin)
+
+    def _perform(self, method: Method, params: Any, *, streams: bool) -> Any:
+        options = self._options
+        deadline = time.monotonic() + options.seconds(method.deadline_s)
+        while True:
+            peer = self._connector.live or self._connector.peer(deadline)
+            try:
+                return perform(peer, method, params, options, deadline, streams=streams)
+            except NotSent:
+                if method.streams:  # It never left, but what a stream parameter has given is gone.
+                    raise
+                if not self._may_retry(peer, deadline):
+                    raise
+
+    def _may_retry(self, peer: Peer, deadline: float) -> bool:
+        """Whether to send again what this connection did not send; waits until the connection is out of the way."""
+        if self._connector.options.reconnect:
+            peer.wait_closed(deadline)
+        return self._connector.options.reconnect and time.monotonic() < deadline

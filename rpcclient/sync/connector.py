@@ -1,0 +1,240 @@
+"""Keeps a connection to one server: makes it, and makes it anew when it was lost."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from concurrent.futures import Future
+from itertools import count
+from typing import Any
+
+from rpcclient.handshake import message_limit
+from rpcclient.options import ConnectOptions, backoff_s
+from rpcwire.aio.websocket import CLOSE_TIMEOUT_S, LinkLimits
+from rpcwire.codec import Codec, codec_for
+from rpcwire.context import Connection, Principal
+from rpcwire.errors import ConnectFailed, ConnectionClosed, NotSent, RpcError
+from rpcwire.limits import SessionLimits
+from rpcwire.registry import Registry
+from rpcwire.service import Service
+from rpcwire.session import Session
+
+from .dial import dial
+from .handlers import Handlers, check_offer
+from .link import Link, SocketLink
+from .memory import MemoryDial, check_thread, dial_memory
+from .peer import Peer
+from .remote import SyncCaller
+from .waiter import Waiter
+
+logger = logging.getLogger("rpcclient")
+_numbers = count(1)
+
+
+class Connector:
+    """The connection of one client. A thread makes it, reads from it until it is lost, and ends with it; where
+    services are offered it makes it anew, since the server may want to call them.
+
+    Parameters:
+        options: how to connect.
+        memory: connects without a socket, where given.
+
+    Attributes:
+        live: the connection while it is up; ``None`` otherwise.
+    """
+
+    def __init__(self, options: ConnectOptions, memory: MemoryDial | None = None) -> None:
+        self.options = options
+        self.registry = Registry()
+        self.live: Peer | None = None
+        self._handlers = Handlers(self.registry)
+        self._memory = memory
+        self._lock = threading.Lock()
+        self._attempt: Future[Peer] | None = None
+        self._threads: dict[threading.Thread, Waiter] = {}
+        self._stop = threading.Event()
+        self._was_connected = False
+
+    def offer(self, service: Service[Any]) -> None:
+        """Offer a service to the server, on this connection and those that follow it.
+
+        Raises:
+            TypeError: a method cannot be offered.
+        """
+        check_offer(service)
+        self.registry.add(service)
+
+    def peer(self, deadline: float) -> Peer:
+        """The connection, made first where there is none.
+
+        Parameters:
+            deadline: until when to try, on the clock of :func:`time.monotonic`.
+
+        Raises:
+            ConnectionClosed: the client was closed.
+            RpcError: it could not be made.
+        """
+        peer = self.live
+        if peer is not None:
+            return peer
+        if self._memory is not None:
+            check_thread()
+        with self._lock:
+            attempt = self._begin()
+        if isinstance(attempt, Peer):
+            return attempt
+        try:
+            return attempt.result(max(deadline - time.monotonic(), 0.0))
+        except TimeoutError:
+            raise NotSent("no connection could be made before the deadline") from None
+
+    def _begin(self) -> Future[Peer] | Peer:
+        """The attempt that is going on, or a new one. The lock is held."""
+        if self.live is not None:
+            return self.live
+        if self._stop.is_set():
+            raise ConnectionClosed("the client is closed")
+        if self._was_connected and not self.options.reconnect:
+            raise ConnectionClosed("the connection is gone, and reconnect is off")
+        if self._attempt is None:
+            attempt: Future[Peer] = Future()
+            waiter = Waiter()
+            thread = threading.Thread(
+                target=self._live, args=(attempt, waiter), name="rpcclient-connection", daemon=True
+            )
+            self._attempt, self._threads[thread] = attempt, waiter
+            try:
+                thread.start()
+            except BaseException:
+                # Interrupted: nobody may wait for this attempt. If its thread runs after all, it ends by itself.
+                self._attempt = None
+                waiter.stop()
+                if thread.ident is None:
+                    waiter.close()
+                    del self._threads[thread]
+                raise
+        return self._attempt
+
+    # --- the connection's thread --------------------------------------------------------------------------------
+
+    def _live(self, first: Future[Peer], waiter: Waiter) -> None:
+        attempt: Future[Peer] | None = first
+        try:
+            while attempt is not None:
+                peer = self._make(attempt, waiter)
+                if peer is None:
+                    return
+                attempt.set_result(peer)
+                peer.link.run(peer)
+                attempt = self._again()
+        finally:
+            waiter.close()
+            with self._lock:
+                self._threads.pop(threading.current_thread(), None)
+
+    def _make(self, attempt: Future[Peer], waiter: Waiter) -> Peer | None:
+        """Connect, and publish the result."""
+        failure: Exception
+        peer: Peer | None = None
+        try:
+            peer = self._connect(waiter)
+            failure = ConnectionClosed("the client was closed")
+        except RpcError as exc:
+            failure = exc
+        except Exception as exc:
+            logger.exception("connecting to %s failed", self.options.target.url)
+            failure = ConnectFailed(f"{self.options.target.url}: {type(exc).__name__}")
+        with self._lock:
+            wanted = self._attempt is attempt and not self._stop.is_set()
+            if self._attempt is attempt:
+                self._attempt = None
+            if peer is not None and wanted:
+                self.live = peer
+                self._was_connected = True
+                return peer
+        if peer is not None:
+            peer.link.abort()
+            peer.link.run(peer)
+        attempt.set_exception(failure)
+        return None
+
+    def _connect(self, waiter: Waiter) -> Peer:
+        """Connect; where there was a connection before, try until it is there or the server refuses for good."""
+        tries = 0
+        while True:
+            try:
+                return self._connect_once(waiter)
+            except ConnectFailed as exc:
+                tries += 1
+                if not self._was_connected or not exc.retryable:
+                    raise
+                logger.debug("attempt %d failed: %s", tries, exc)
+            self._stop.wait(backoff_s(tries, random.random()))  # noqa: S311 - jitter, no secret
+
+    def _connect_once(self, waiter: Waiter) -> Peer:
+        if self._stop.is_set():
+            raise ConnectionClosed("the client was closed")
+        options = self.options
+        if self._memory is not None:
+            subprotocol = options.subprotocol or "rpc.v1.msgpack"
+            link = dial_memory(self._memory, subprotocol)
+            return self._make_peer(link, codec_for(subprotocol), options.message_bytes)
+        opened = dial(options, waiter)
+        codec = codec_for(opened.ws.subprotocol)
+        limits = LinkLimits(ping_interval_s=options.ping_interval_s)
+        return self._make_peer(
+            SocketLink(opened, waiter, limits, binary=codec.binary),
+            codec,
+            message_limit(opened.response, options.message_bytes),
+        )
+
+    def _make_peer(self, link: Link, codec: Codec, message_bytes: int) -> Peer:
+        options = self.options
+        caller = SyncCaller()
+        # The server was chosen, and proven by its address or certificate: what is offered is offered to it.
+        server = Principal("server", "connected")
+        connection = Connection(f"server-{next(_numbers)}", options.target.url, caller, server)
+        limits = SessionLimits(message_bytes=message_bytes, stream_window=options.window)
+        session = Session(codec, limits=limits, stream_prefix="c")
+        peer = Peer(session, link, self._handlers, connection, lost=self._lost, logger=logger)
+        caller.bind(peer)
+        return peer
+
+    def _lost(self, peer: Peer, reason: str) -> None:
+        with self._lock:
+            if self.live is not peer:
+                return
+            self.live = None
+        if not self._stop.is_set():
+            logger.info("the connection to %s ended: %s", self.options.target.url, reason)
+
+    def _again(self) -> Future[Peer] | None:
+        """The next attempt of this thread; ``None`` where it has nothing left to do."""
+        with self._lock:
+            taken = self.live is not None or self._attempt is not None
+            if taken or self._stop.is_set() or not self.options.reconnect or not self.registry.services:
+                return None
+            self._attempt = Future()
+            return self._attempt
+
+    # --- the end ------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the connection, make no other, and wait until its threads have ended."""
+        self._stop.set()
+        with self._lock:
+            peer, self.live = self.live, None
+            threads = dict(self._threads)
+        until = time.monotonic() + CLOSE_TIMEOUT_S
+        if peer is not None:
+            peer.link.close(1000, "")
+        for waiter in threads.values():
+            waiter.stop()
+        for thread in threads:
+            if thread.ident is not None and thread is not threading.current_thread():
+                thread.join(max(until - time.monotonic(), 0.0) + 1.0)
+        self._handlers.close(until)
+        if peer is not None:
+            peer.join_uploads(until)

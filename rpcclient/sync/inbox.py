@@ -1,0 +1,144 @@
+"""What has arrived of a stream, and the iterator that takes it out."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Generic, Protocol, Self, TypeVar
+
+from msgspec import Raw
+
+from rpcwire.errors import RpcError
+from rpcwire.streams import IncomingStream
+
+_T_co = TypeVar("_T_co", covariant=True)
+
+
+class InboxHost(Protocol):
+    """What an inbox needs of its peer."""
+
+    def stream_consumed(self, stream: IncomingStream, items: int) -> None:
+        """The reader took items out."""
+        ...
+
+    def stream_dropped(self, stream: IncomingStream) -> None:
+        """The reader wants no more."""
+        ...
+
+    def drop_later(self, inbox: Inbox) -> None:
+        """Drop an inbox whose reader was garbage. Takes no lock: garbage is collected at any moment."""
+        ...
+
+
+class Inbox:
+    """What has arrived of a stream and was not read yet. The peer holds it; the reader only refers to it.
+
+    Attributes:
+        host: the peer.
+        stream: the session's side of it.
+        ended: whether nothing more will come.
+    """
+
+    __slots__ = ("_changed", "_error", "_items", "_taken", "ended", "host", "stream")
+
+    def __init__(self, host: InboxHost, stream: IncomingStream) -> None:
+        self.host = host
+        self.stream = stream
+        self.ended = False
+        self._items: deque[Raw] = deque()
+        self._error: RpcError | None = None
+        self._taken = 0
+        self._changed = threading.Condition(threading.Lock())
+
+    def put(self, items: Iterable[Raw]) -> None:
+        """Items have arrived."""
+        with self._changed:
+            self._items.extend(items)
+            self._changed.notify_all()
+
+    def end(self, error: RpcError | None) -> None:
+        """The end has arrived, or the connection is gone."""
+        with self._changed:
+            if not self.ended:
+                self.ended, self._error = True, error
+                self._changed.notify_all()
+
+    def drop(self) -> None:
+        """The reader wants no more."""
+        had_ended = self.ended
+        self.end(None)
+        self._items.clear()
+        if not had_ended:
+            self.host.stream_dropped(self.stream)
+
+    def get(self) -> Raw:
+        """The next item. Several threads may share a stream: each item goes to one of them.
+
+        Raises:
+            StopIteration: the stream is over.
+            RpcError: it ended with this error.
+        """
+        with self._changed:
+            while not self._items and not self.ended:
+                self._changed.wait()
+            if not self._items:
+                error, self._error = self._error, None
+                raise StopIteration if error is None else error
+            item = self._items.popleft()
+            self._taken += 1
+            # Credit is granted by halves of the window; to say so less often saves the connection's lock.
+            taken = self._taken if self._taken * 2 >= self.stream.window or not self._items else 0
+            self._taken -= taken
+        if taken and not self.ended:
+            self.host.stream_consumed(self.stream, taken)
+        return item
+
+
+class StreamReader(Iterator[_T_co], Generic[_T_co]):
+    """The items of a stream, as an iterator and context manager.
+
+    Leaving the context, :meth:`close`, or dropping the last reference ends the stream on the other side, too.
+
+    Parameters:
+        inbox: what arrives.
+        load: decodes an item.
+    """
+
+    __slots__ = ("__weakref__", "_finalizer", "_inbox", "_load")
+
+    def __init__(self, inbox: Inbox, load: Callable[[Raw], _T_co]) -> None:
+        self._inbox = inbox
+        self._load = load
+        self._finalizer = weakref.finalize(self, _drop_later, inbox)
+        self._finalizer.atexit = False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> _T_co:
+        raw = self._inbox.get()
+        try:
+            return self._load(raw)
+        except RpcError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Want no more: the producer is told, and its work ends."""
+        self._inbox.drop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _drop_later(inbox: Inbox) -> None:
+    if not inbox.ended:
+        inbox.host.drop_later(inbox)

@@ -1,0 +1,105 @@
+"""A connection to a server of the same process, whose event loop runs in another thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+
+from rpcwire.aio.memory import MemoryLink
+from rpcwire.codec import Subprotocol
+from rpcwire.errors import ConnectFailed, LocalProtocolError
+
+from .link import FrameReceiver
+
+MemoryDial = Callable[[Subprotocol], MemoryLink]
+"""``Server.connect_memory``: connects to a server of the same process."""
+
+
+def check_thread() -> None:
+    """Refuse to wait for a server of this very thread.
+
+    Raises:
+        LocalProtocolError: an event loop runs here.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise LocalProtocolError("memory: an event loop runs in this thread, and would stand still: use AsyncClient here")
+
+
+def dial_memory(memory: MemoryDial, subprotocol: Subprotocol) -> SyncMemoryLink:
+    """Connect to a server of this process.
+
+    Raises:
+        ConnectFailed: its loop does not run.
+    """
+    try:
+        return SyncMemoryLink(memory(subprotocol))
+    except (RuntimeError, TimeoutError) as exc:
+        raise ConnectFailed(f"memory: the server's event loop does not answer: {exc}") from exc
+
+
+class SyncMemoryLink:
+    """One end of a connection in memory, for threads. The server's loop takes the part of the reader.
+
+    Parameters:
+        end: the client's end, which belongs to the server's loop.
+    """
+
+    def __init__(self, end: MemoryLink) -> None:
+        self.lock = threading.Lock()
+        self.room = threading.Event()
+        self.room.set()
+        self._end = end
+        self._ended = threading.Event()
+        self._receiver: FrameReceiver | None = None
+        self._reason = ""
+
+    @property
+    def is_open(self) -> bool:
+        return not self._ended.is_set()
+
+    def send(self, frames: Sequence[bytes]) -> None:
+        self._on_loop(self._end.send, frames)
+
+    def close(self, code: int, reason: str) -> None:
+        self._on_loop(self._end.close, code, reason)
+
+    def abort(self) -> None:
+        self._on_loop(self._end.abort)
+
+    def wake(self) -> None:
+        if self._receiver is not None:
+            self._on_loop(self._receiver.woken)
+
+    def run(self, receiver: FrameReceiver) -> None:
+        self._receiver = receiver
+        self._on_loop(self._end.attach, self)
+        self._ended.wait()
+        receiver.link_lost(self._reason)
+
+    def _on_loop(self, act: Callable[..., object], *args: object) -> None:
+        try:
+            self._end.loop.call_soon_threadsafe(act, *args)
+        except RuntimeError:  # The loop is closed.
+            self.link_lost("the server's loop has ended")
+
+    # --- what the other end reports, in the loop's thread ----------------------------------------------------------
+
+    def frame_received(self, frame: bytes) -> None:
+        """One whole frame has come."""
+        if self._receiver is not None:
+            self._receiver.frame_received(frame)
+
+    def writing_paused(self) -> None:
+        """Memory takes everything."""
+
+    def writing_resumed(self) -> None:
+        """Memory takes everything."""
+
+    def link_lost(self, reason: str) -> None:
+        """The connection has ended."""
+        self._reason = self._reason or reason
+        self._ended.set()

@@ -1,0 +1,67 @@
+"""A stream that the synchronous client reads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from .inbox import StreamReader
+
+_T_co = TypeVar("_T_co", covariant=True)
+
+
+class Stream(Iterator[_T_co], Generic[_T_co]):
+    """The items of a stream: an iterator, and a context manager that ends it. The call is made when the context is
+    entered, or the first item is asked for; its errors come there. Several threads may share a stream: each item goes
+    to one of them.
+
+    ::
+
+        with client.programs.output(id) as chunks:
+            for chunk in chunks:
+                ...
+    """
+
+    def __init__(self, begin: Callable[[], StreamReader[Any]]) -> None:
+        self._begin = begin
+        self._reader: StreamReader[Any] | None = None
+        self._closed = False
+        self._opening = threading.Lock()
+
+    def open(self) -> Self:
+        """Make the call, if it was not made yet.
+
+        Raises:
+            RpcError: the call failed.
+        """
+        if self._reader is None and not self._closed:
+            with self._opening:
+                if self._reader is None and not self._closed:
+                    self._reader = self._begin()
+        return self
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> _T_co:
+        reader = self._reader or self.open()._reader
+        if reader is None:
+            raise StopIteration
+        item: _T_co = reader.__next__()
+        return item
+
+    def close(self) -> None:
+        """Want no more: the server is told, and its work ends."""
+        self._closed = True
+        if self._reader is not None:
+            self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

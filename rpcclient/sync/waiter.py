@@ -1,0 +1,77 @@
+"""Waits for a socket, and can be woken by any thread."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import select
+import socket
+
+READABLE = select.POLLIN
+WRITABLE = select.POLLOUT
+
+
+class Waiter:
+    """Waits for one socket at a time. Only one thread may wait; any may wake it.
+
+    Attributes:
+        stopped: whether :meth:`stop` was called.
+    """
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._inner, self._outer = socket.socketpair()
+        self._inner.setblocking(False)
+        self._outer.setblocking(False)
+        self._bell = self._inner.fileno()
+        self._poll = select.poll()
+        self._poll.register(self._bell, READABLE)
+        self._watched: int | None = None
+        self._events = 0
+
+    def watch(self, sock: socket.socket | None) -> None:
+        """Wait for this socket from now on, or for none."""
+        if self._watched is not None:
+            self._poll.unregister(self._watched)
+        self._watched = None if sock is None else sock.fileno()
+        self._events = 0
+        if self._watched is not None:
+            self._poll.register(self._watched, 0)
+
+    def wait(self, events: int, timeout_s: float) -> int:
+        """Wait until the socket is ready, or somebody wakes this thread.
+
+        Parameters:
+            events: ``READABLE``, ``WRITABLE`` or both.
+            timeout_s: how long at most, in seconds; may be infinite.
+
+        Returns:
+            What the socket is ready for (an error counts as either); 0 where it is not.
+        """
+        if events != self._events and self._watched is not None:
+            self._poll.modify(self._watched, events)
+            self._events = events
+        timeout_ms = None if math.isinf(timeout_s) else max(math.ceil(timeout_s * 1000), 0)
+        ready = 0
+        for number, flags in self._poll.poll(timeout_ms):
+            if number == self._bell:
+                with contextlib.suppress(BlockingIOError):
+                    self._inner.recv(4096)
+            else:
+                ready = flags
+        return ready
+
+    def wake(self) -> None:
+        """End the wait of the other thread. Takes no lock, and may be called at any time."""
+        with contextlib.suppress(OSError):  # Full: it will wake anyway. Closed: nobody waits.
+            self._outer.send(b"\0")
+
+    def stop(self) -> None:
+        """Wake the other thread for good."""
+        self.stopped = True
+        self.wake()
+
+    def close(self) -> None:
+        """Free the sockets used for waking."""
+        self._inner.close()
+        self._outer.close()
