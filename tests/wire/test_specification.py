@@ -537,17 +537,17 @@ EXAMPLES: list[tuple[str, str, str | None]] = [
     ("invalid batch of three", "[1,2,3]", "[" + ", ".join(['{"jsonrpc": "2.0", "error": {"code": -32600}, "id": null}'] * 3) + "]"),
     (
         "batch",
-        '[{"jsonrpc": "2.0", "method": "sum", "params": [1,2,4], "id": "1"},'
+        ('[{"jsonrpc": "2.0", "method": "sum", "params": [1,2,4], "id": "1"},'
         '{"jsonrpc": "2.0", "method": "notify_hello", "params": [7]},'
         '{"jsonrpc": "2.0", "method": "subtract", "params": [42,23], "id": "2"},'
         '{"foo": "boo"},'
         '{"jsonrpc": "2.0", "method": "foo.get", "params": {"name": "myself"}, "id": "5"},'
-        '{"jsonrpc": "2.0", "method": "get_data", "id": "9"}]',
-        '[{"jsonrpc": "2.0", "result": 7, "id": "1"},'
+        '{"jsonrpc": "2.0", "method": "get_data", "id": "9"}]'),
+        ('[{"jsonrpc": "2.0", "result": 7, "id": "1"},'
         '{"jsonrpc": "2.0", "result": 19, "id": "2"},'
         '{"jsonrpc": "2.0", "error": {"code": -32600}, "id": null},'
         '{"jsonrpc": "2.0", "error": {"code": -32601}, "id": "5"},'
-        '{"jsonrpc": "2.0", "result": ["hello", 5], "id": "9"}]',
+        '{"jsonrpc": "2.0", "result": ["hello", 5], "id": "9"}]'),
     ),
     ("batch of notifications", '[{"jsonrpc": "2.0", "method": "notify_sum", "params": [1,2,4]},{"jsonrpc": "2.0", "method": "notify_hello", "params": [7]}]', None),
 ]  # fmt: skip
@@ -576,7 +576,7 @@ def test_every_clause_has_its_tests_and_every_test_its_clauses() -> None:
     tests = {
         name: getattr(function, "clauses", ())
         for name, function in inspect.getmembers(sys.modules[__name__], inspect.isfunction)
-        if name.startswith("test_") and name != inspect.currentframe().f_code.co_name  # type: ignore[union-attr]
+        if name.startswith("test_") and function is not test_every_clause_has_its_tests_and_every_test_its_clauses
     }
     assert {(clause_id, test) for clause_id, (_, names) in MANIFEST.items() for test in names} == {
         (clause_id, test) for test, ids in tests.items() for clause_id in ids
