@@ -266,7 +266,7 @@ class _StubbedMethod:
         extra = "" if options.deadline_s == DEFAULT_DEADLINE_S else f", deadline_s={options.deadline_s!r}"
         if options.errors:
             extra += f", errors=({', '.join(e.__name__ for e in options.errors)},)"
-        short = self.spec.attribute
+        short = self.spec.name
         return f'"{short}": StubMethod("{self.spec.full_name}", Async{name}.{short}{extra}),'
 
 
@@ -332,7 +332,7 @@ class _Qualify(ast.NodeTransformer):
 
 
 def _shadowed(service: type[Service[Any]]) -> frozenset[str]:
-    return frozenset(spec.attribute for spec in service.methods() if hasattr(builtins, spec.attribute))
+    return frozenset(spec.name for spec in service.methods() if hasattr(builtins, spec.name))
 
 
 def _render(
@@ -354,13 +354,13 @@ def _render(
     given = ", ".join(f'"{p.name}": {p.name}' for p in contract.parameters)
     if contract.item is not None:
         item = ast.unparse(_item_of(answer))
-        head = f"def {spec.attribute}({parameters}) -> {'AsyncStream' if asynchronous else 'Stream'}[{item}]:"
-        body = f'return self._stream("{spec.attribute}", {{{given}}})'
+        head = f"def {spec.name}({parameters}) -> {'AsyncStream' if asynchronous else 'Stream'}[{item}]:"
+        body = f'return self._stream("{spec.name}", {{{given}}})'
     else:
         returns = ast.unparse(answer)
-        call = f'self._call("{spec.attribute}", {{{given}}})'
+        call = f'self._call("{spec.name}", {{{given}}})'
         call = f"await {call}" if asynchronous else call
-        head = f"{'async ' if asynchronous else ''}def {spec.attribute}({parameters}) -> {returns}:"
+        head = f"{'async ' if asynchronous else ''}def {spec.name}({parameters}) -> {returns}:"
         body = call if returns == "None" else f"result: {returns} = {call}\nreturn result"
     doc = f"{_docstring(spec.doc)}\n" if spec.doc else ""
     return f"{head}\n{textwrap.indent(doc + body, '    ')}"

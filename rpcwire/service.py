@@ -56,6 +56,8 @@ class MethodOptions:
     """What :func:`method` was told.
 
     Attributes:
+        name: the method's name on the wire; the function's where not given. For names that a service class cannot
+            have, such as ``start`` and ``stop``, or had better not, such as ``list``.
         permission: what a caller needs; ``service.method`` where not given.
         kind: see :data:`MethodKind`.
         deadline_s: how long a call may take where the caller does not say, in seconds.
@@ -64,6 +66,7 @@ class MethodOptions:
         buffer_items: items that a stream keeps back for a slow reader (``drop_oldest``, ``close``).
     """
 
+    name: str | None = None
     permission: str | None = None
     kind: MethodKind = "once"
     deadline_s: float = DEFAULT_DEADLINE_S
@@ -78,6 +81,7 @@ _MARK = "__rpc_method__"
 
 def method(
     *,
+    name: str | None = None,
     permission: str | None = None,
     kind: MethodKind = "once",
     deadline_s: float = DEFAULT_DEADLINE_S,
@@ -87,6 +91,7 @@ def method(
 ) -> Callable[[_FunctionT], _FunctionT]:
     """Offer a method of a :class:`Service` to callers. The parameters are those of :class:`MethodOptions`."""
     options = MethodOptions(
+        name=name,
         permission=permission,
         kind=kind,
         deadline_s=deadline_s,
@@ -191,13 +196,20 @@ class MethodSpec:
     options: MethodOptions
 
     def __post_init__(self) -> None:
-        if self.attribute.startswith("_"):
+        if self.name.startswith("_"):
             raise TypeError(f"{self.full_name}: a private method cannot be offered; remove the underscore or @method")
+        if not self.name.isidentifier():
+            raise TypeError(f"{self.full_name}: name={self.name!r} is no identifier, so no client could call it")
 
     @property
     def full_name(self) -> str:
         """The name on the wire: ``service.method``."""
-        return f"{self.service.name}.{self.attribute}"
+        return f"{self.service.name}.{self.name}"
+
+    @property
+    def name(self) -> str:
+        """The method's own part of it."""
+        return self.options.name or self.attribute
 
     @property
     def permission(self) -> str:
