@@ -252,7 +252,7 @@ class ServiceError(RpcError):
     """
 
     code = -32000
-    executed = "yes"
+    executed: Executed = "yes"
     _details_model: ClassVar[type[BaseModel] | None] = None
 
     def __init__(
