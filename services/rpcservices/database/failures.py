@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-
 from rpcwire.errors import RpcError
 
 from .errors import (
@@ -98,11 +96,6 @@ def translate_error(exc: BaseException, *, tx_state: TxStateName = "none", step:
     if isinstance(exc, RpcError):
         return exc
     exc = _original(exc)
-    if isinstance(exc, PoolTimeoutError):
-        return DatabaseOperationalError(
-            "no connection was free in time: try again, or raise pool_size or pool_timeout_s",
-            retryable=True, executed="no", step=step, tx_state=tx_state,
-        )  # fmt: skip
     sqlstate, code, message = _codes(exc)
     cls = _class_of(exc)
     if code is not None and code.startswith(("SQLITE_CONSTRAINT",)):

@@ -4,6 +4,8 @@ links may write."""
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,9 +16,13 @@ from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
-from .backends.base import Link, finish, log
+from .backends.base import Link, log
 from .config import DatabaseConfig, database_url
+from .errors import DatabaseOperationalError
 from .failures import translate_error
+
+_TRUSTED_S = 30.0
+"""A link idle for longer is asked for an answer before it is lent."""
 
 
 def link_class(url: URL) -> type[Link]:
@@ -48,7 +54,8 @@ def link_class(url: URL) -> type[Link]:
 
 
 class Pool:
-    """Links of one kind to one database.
+    """Links of one kind to one database, at most so many. Whoever is cancelled while a link is made for him leaves it
+    to the next: drivers lose connections, or the cancellation itself, when they are cancelled while they connect.
 
     Parameters:
         url: where to connect.
@@ -61,85 +68,149 @@ class Pool:
         self._readonly = readonly
         self._links = link_class(url)
         url, arguments = self._links.engine_options(url, config, readonly=readonly)
-        size = config.read_pool_size if readonly else config.pool_size
-        self.engine: AsyncEngine = create_async_engine(
-            url,
-            connect_args=arguments,
-            pool_size=size,
-            max_overflow=0,
-            pool_timeout=config.pool_timeout_s,
-            pool_reset_on_return=None,  # A link knows better what is to be undone.
-            pool_use_lifo=True,
-        )
-        _, known = self.engine.dialect.create_connect_args(url)
+        self._engine: AsyncEngine = create_async_engine(url, connect_args=arguments, poolclass=NullPool)
+        _, known = self._engine.dialect.create_connect_args(url)
         self._connect_arguments = {**known, **arguments}
-        self._resetting: set[asyncio.Task[None]] = set()
+        self._free_places = config.read_pool_size if readonly else config.pool_size
+        self._idle: list[Link] = []
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._background: set[asyncio.Task[None]] = set()
+        self._lent = 0
+        self._closed = False
+
+    @property
+    def lent(self) -> int:
+        """How many links are lent, or being cleaned."""
+        return self._lent
 
     async def acquire(self) -> Link:
-        """Lend a link.
+        """Lend a link, the one that was used last if possible.
 
         Raises:
             DatabaseError: no connection is free in time, or none can be made.
         """
-        # Drivers lose connections, or the cancellation itself, when they are cancelled while they connect.
-        task = asyncio.ensure_future(self._acquire())
+        while True:
+            if self._idle:
+                link = self._idle.pop()
+                self._lent += 1
+                if time.monotonic() - link.idle_since < _TRUSTED_S or await self._answers(link):
+                    return link
+                continue
+            if self._free_places:
+                self._free_places -= 1
+                self._lent += 1
+                task = asyncio.ensure_future(self._connect())
+                try:
+                    return await asyncio.shield(task)
+                except asyncio.CancelledError:
+                    self._watch(self._pass_on(task))
+                    raise
+            await self._wait()
+
+    async def _wait(self) -> None:
+        place = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
         try:
-            return await asyncio.shield(task)
+            async with asyncio.timeout(self._config.pool_timeout_s):
+                await place
+        except TimeoutError:
+            raise DatabaseOperationalError(
+                f"no connection was free within {self._config.pool_timeout_s:g} s: try again, or raise pool_size",
+                retryable=True, executed="no",
+            ) from None  # fmt: skip
         except asyncio.CancelledError:
-            self._watch(asyncio.ensure_future(self._give_back(task)))
+            if place.done() and not place.cancelled():
+                self._wake()  # Woken and cancelled at once: the next one shall not sleep on.
             raise
 
-    async def _give_back(self, task: asyncio.Future[Link]) -> None:
-        try:
-            link = await task
-        except Exception as exc:
-            log.debug("a connection that nobody waits for any more was not made: %s", type(exc).__name__)
-        else:
-            await self.release(link)
+    def _wake(self) -> None:
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
 
-    async def _acquire(self) -> Link:
+    async def _answers(self, link: Link) -> bool:
+        """Whether a link that was idle for long still works; if not, its place is free again."""
         try:
-            connection = await self.engine.raw_connection()
-        except Exception as exc:
-            raise translate_error(exc) from None
-        link: Link | None = connection.info.get("link")
+            async with asyncio.timeout(self._config.connect_timeout_s):
+                await link.ping()
+        except Exception:
+            link.broken = True
+        except BaseException:
+            link.broken = True
+            self.release(link)
+            raise
+        if link.broken:
+            await self._discard(link)
+        return not link.broken
+
+    async def _connect(self) -> Link:
+        connection = None
         try:
-            if link is None:
-                link = self._links(connection, self._config, readonly=self._readonly)
-                link.connect_arguments = self._connect_arguments
-                await link.prepare()
-                connection.info["link"] = link
-            link.connection = connection
+            connection = await self._engine.raw_connection()
+            link = self._links(connection, self._config, readonly=self._readonly)
+            link.connect_arguments = self._connect_arguments
+            await link.prepare()
         except BaseException as exc:
-            await finish(greenlet_spawn(connection.invalidate))
+            if connection is not None:
+                await greenlet_spawn(connection.invalidate)
+            self._vacate()
             if isinstance(exc, Exception):
                 raise translate_error(exc) from None
             raise
         return link
 
-    async def release(self, link: Link) -> None:
-        """Take a link back: clean, or discarded where that is not certain. Cleaning goes on in the background."""
-        if not link.broken and not link.must_reset():
-            await greenlet_spawn(link.connection.close)
-            return
-        self._watch(asyncio.ensure_future(self._reset(link)))
-
-    def _watch(self, task: asyncio.Task[None]) -> None:
-        self._resetting.add(task)
-        task.add_done_callback(self._resetting.discard)
-
-    async def _reset(self, link: Link) -> None:
+    async def _pass_on(self, task: asyncio.Future[Link]) -> None:
         try:
-            if not link.broken:
+            link = await task
+        except Exception as exc:
+            log.debug("a connection that nobody waits for any more was not made: %s", type(exc).__name__)
+        else:
+            self.release(link)
+
+    def release(self, link: Link) -> None:
+        """Take a link back: clean, or discarded where that is not certain. What that takes goes on by itself."""
+        if link.broken or link.must_reset() or self._closed:
+            self._watch(self._clean(link))
+        else:
+            self._put_back(link)
+
+    def _put_back(self, link: Link) -> None:
+        link.idle_since = time.monotonic()
+        self._idle.append(link)
+        self._lent -= 1
+        self._wake()
+
+    def _vacate(self) -> None:
+        self._free_places += 1
+        self._lent -= 1
+        self._wake()
+
+    async def _clean(self, link: Link) -> None:
+        if not link.broken and not self._closed:
+            try:
                 async with asyncio.timeout(self._config.connect_timeout_s):
                     await link.reset()
-        except Exception as exc:
-            log.info("a connection could not be cleaned and is discarded: %s", type(exc).__name__)
-            link.broken = True
+            except Exception as exc:
+                log.info("a connection could not be cleaned and is discarded: %s", type(exc).__name__)
+                link.broken = True
+        if link.broken or self._closed:
+            await self._discard(link)
+        else:
+            self._put_back(link)
+
+    async def _discard(self, link: Link) -> None:
         try:
-            await greenlet_spawn(link.connection.invalidate if link.broken else link.connection.close)
+            await greenlet_spawn(link.connection.invalidate)
         except Exception as exc:
             log.info("a connection could not be closed: %s", type(exc).__name__)
+        self._vacate()
+
+    def _watch(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     @asynccontextmanager
     async def link(self) -> AsyncIterator[Link]:
@@ -148,17 +219,21 @@ class Pool:
         try:
             yield link
         finally:
-            await finish(self.release(link))
+            self.release(link)
 
     async def settle(self) -> None:
-        """Wait until no link is being cleaned."""
-        while self._resetting:
-            await asyncio.wait(set(self._resetting))
+        """Wait until no link is being made or cleaned."""
+        while self._background:
+            await asyncio.wait(set(self._background))
 
     async def close(self) -> None:
-        """Close all connections that are not lent."""
+        """Close all connections; those still lent follow when they come back."""
+        self._closed = True
         await self.settle()
-        await self.engine.dispose()
+        while self._idle:
+            self._lent += 1
+            await self._discard(self._idle.pop())
+        await self._engine.dispose()
 
 
 class Target:

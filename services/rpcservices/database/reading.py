@@ -90,7 +90,7 @@ async def collect(
                 break
             limit = next_limit(len(rows), fresh, page_rows=page_rows, page_bytes=1 << 20)
     finally:
-        await finish(cursor.close())
+        await cursor.close()
     rowcount = cursor.rowcount
     return Result(
         columns=list(cursor.columns),

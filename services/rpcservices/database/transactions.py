@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from rpcserver import Busy, Connection
 
-from .backends.base import Link, finish, log
+from .backends.base import Link, log
 from .errors import TransactionLost
 from .models import Isolation, Transaction, TxState
 from .pool import Pool, Target
@@ -82,7 +82,7 @@ class Transactions:
         try:
             await link.run(link.begin(isolation, readonly=readonly))
         except BaseException:
-            await finish(pool.release(link))
+            pool.release(link)
             raise
         info = Transaction(
             id=secrets.token_urlsafe(12), database=target.name, readonly=readonly, isolation=isolation,
@@ -115,7 +115,7 @@ class Transactions:
                 if not tx.ended:
                     if tx.link.broken or tx.link.tx_state() in (TxState.NONE, TxState.ENDED):
                         self._remove(tx, "the database ended it")
-                        await finish(tx.pool.release(tx.link))
+                        tx.pool.release(tx.link)
                     else:
                         self._rewind(tx)
 
@@ -131,7 +131,7 @@ class Transactions:
             try:
                 await tx.link.run(tx.link.commit() if commit else tx.link.rollback())
             finally:
-                await finish(tx.pool.release(tx.link))
+                tx.pool.release(tx.link)
         return TxState.ENDED
 
     async def close(self) -> None:
@@ -191,4 +191,4 @@ class Transactions:
             except Exception as exc:
                 log.info("a transaction could not be rolled back, its connection is closed: %s", type(exc).__name__)
                 tx.link.broken = True
-            await tx.pool.release(tx.link)
+            tx.pool.release(tx.link)

@@ -36,7 +36,7 @@ def at_work(sql, request):
         command = ["mariadb", "--no-defaults", "-S", socket, "-u", "root", "-N", "-e", query]
         return lambda _pool: int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     # An SQLite connection's thread takes the next job only once it is done with the last.
-    return lambda pool: pool.checkedout()
+    return lambda pool: pool.lent
 
 
 async def until(condition, seconds=10.0):
@@ -48,7 +48,7 @@ async def until(condition, seconds=10.0):
 
 def test_the_database_stops_within_a_second(run_with, any_database, sql, at_work):
     async def work(bench):
-        pool = bench.service._targets["main"].reading.engine.pool
+        pool = bench.service._targets["main"].reading
         running = asyncio.ensure_future(bench.db.query("main", sleeping(sql)))
         await until(lambda: at_work(pool) == 1)
         started = time.monotonic()
@@ -64,7 +64,7 @@ def test_the_database_stops_within_a_second(run_with, any_database, sql, at_work
 
 def test_closing_a_stream_stops_the_database(run_with, any_database, sql, at_work):
     async def work(bench):
-        pool = bench.service._targets["main"].reading.engine.pool
+        pool = bench.service._targets["main"].reading
         stream = await bench.db.stream("main", sql.endless("i, 'some more text to fill the page' AS x"))
         await anext(stream)
         await stream.aclose()
@@ -79,9 +79,9 @@ def test_a_cancelled_write_leaves_nothing(run_with, any_database, sql):
         db = bench.db
         await db.execute("main", "DROP TABLE IF EXISTS big")
         await db.execute("main", "CREATE TABLE big (i BIGINT)")
-        pool = bench.service._targets["main"].writing.engine.pool
+        pool = bench.service._targets["main"].writing
         running = asyncio.ensure_future(db.execute("main", f"INSERT INTO big {sql.endless('i')}"))
-        await until(lambda: pool.checkedout() == 1)
+        await until(lambda: pool.lent == 1)
         await asyncio.sleep(0.1)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -107,7 +107,7 @@ async def cancel_often(bench, sql, times):
         if number % 10 == 0:
             assert (await bench.db.query("main", "SELECT :n + 0", {"n": number})).scalar() == number
     await pool.settle()
-    assert pool.engine.pool.checkedout() == 0
+    assert pool.lent == 0
     answers = await asyncio.gather(*(bench.db.query("main", "SELECT :n + 0", {"n": n}) for n in range(20)))
     assert [answer.scalar() for answer in answers] == list(range(20))
 

@@ -48,9 +48,9 @@ def test_statements_transactions_and_streams(run_with, asyncpg_url):
 def test_a_cancelled_statement_takes_its_connection_with_it(run_with, asyncpg_url):
     async def work(bench):
         running = asyncio.ensure_future(bench.db.query("main", "SELECT pg_sleep(60)"))
-        pool = bench.service._targets["main"].reading.engine.pool
+        pool = bench.service._targets["main"].reading
         async with asyncio.timeout(10):
-            while pool.checkedout() == 0:
+            while pool.lent == 0:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
         running.cancel()

@@ -93,9 +93,9 @@ def test_a_cancelled_statement_stops_in_the_database(run_with, any_database, sql
     async def work(bench):
         for _ in range(3):
             running = asyncio.ensure_future(bench.db.query("main", sql.endless("count(*)")))
-            pool = bench.service._targets["main"].reading.engine.pool
+            pool = bench.service._targets["main"].reading
             async with asyncio.timeout(10):
-                while pool.checkedout() == 0:
+                while pool.lent == 0:
                     await asyncio.sleep(0)
             await asyncio.sleep(0.02)
             running.cancel()

@@ -53,6 +53,7 @@ class Link(ABC):
         readonly: whether the database refuses every change on this link.
         broken: whether the connection can no longer be trusted and must be discarded.
         connect_arguments: what the driver needs to make another such connection.
+        idle_since: when it was last given back, on the clock of :func:`time.monotonic`.
     """
 
     dialect: ClassVar[str]
@@ -63,6 +64,7 @@ class Link(ABC):
         self.readonly = readonly
         self.broken = False
         self.connect_arguments: dict[str, Any] = {}
+        self.idle_since = 0.0
 
     # --- what each driver does -------------------------------------------------------------------------------------
 
@@ -126,6 +128,14 @@ class Link(ABC):
     @abstractmethod
     async def reset(self) -> None:
         """Make the connection as good as new: no transaction, no settings, no locks of the last user."""
+
+    async def ping(self) -> None:
+        """Whether the connection still works.
+
+        Raises:
+            Exception: it does not.
+        """
+        await self._command("SELECT 1")
 
     async def guard(self) -> None:  # noqa: B027 - not every database needs it
         """Before a statement that stands alone on a link that only reads: make sure that nothing in the statement can
