@@ -1,0 +1,5 @@
+"""The programs service."""
+
+from .service import Programs
+
+__all__ = ["Programs"]
