@@ -1,0 +1,5 @@
+"""The hardware service."""
+
+from .service import Hardware
+
+__all__ = ["Hardware"]
