@@ -65,6 +65,16 @@ CONTROL = frozenset({
 })  # fmt: skip
 """The reserved methods that the session itself answers for."""
 
+_UNSENDABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+"""What encoding raises for data that the wire has no place for."""
+
+
+def _without_details(error: RpcError) -> dict[str, Any]:
+    """The least of an error that can always be sent."""
+    data = {"type": error.type, "executed": error.executed, "retryable": error.retryable}
+    message = error.message[:1000].encode(errors="backslashreplace").decode()
+    return {"code": error.code, "message": message, "data": data}
+
 
 class Session:
     """One side of a connection.
@@ -289,13 +299,11 @@ class Session:
     def _failure(self, call_id: MessageId, error: RpcError) -> bytes:
         try:
             data = self.codec.encode(Failure(call_id, error.to_wire()))
-        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
+        except _UNSENDABLE:
             data = b""
         if data and len(data) <= self.limits.message_bytes:
             return data
-        message = error.message[:1000].encode(errors="backslashreplace").decode()
-        about = {"type": error.type, "executed": error.executed, "retryable": error.retryable}
-        return self.codec.encode(Failure(call_id, {"code": error.code, "message": message, "data": about}))
+        return self.codec.encode(Failure(call_id, _without_details(error)))
 
     def progress(self, call: IncomingCall, done: float, total: float | None, message: str | None) -> None:
         """Tell the caller how far its call has come."""
@@ -364,11 +372,13 @@ class Session:
         self._flush_items(stream)
         self._with_items.pop(stream.id, None)
         stream.end()
-        told = None
-        if error is not None:
-            wire = error.to_wire()
-            told = ErrorObject(wire["code"], wire["message"], wire["data"])
-        self._control("rpc.stream.end", EndParams(stream.id, told))
+        if error is None:
+            self._control("rpc.stream.end", EndParams(stream.id))
+            return
+        try:
+            self._control("rpc.stream.end", EndParams(stream.id, ErrorObject(**error.to_wire())))
+        except _UNSENDABLE:
+            self._control("rpc.stream.end", EndParams(stream.id, ErrorObject(**_without_details(error))))
 
     def _flush_items(self, stream: OutgoingStream) -> None:
         if stream.pending:
