@@ -1,4 +1,4 @@
-"""The one sampler of a server: it keeps the readings before, so that rates are right whoever asks, and however often."""
+"""Takes readings of the machine against a baseline of its own, from which it computes rates."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from .models import Cpu, DiskIo, Disks, NetworkInterface, Process, ProcessOrder,
 from .rates import Reading, busy_percent, rates
 from .readers import Reasons
 
+_Used = dict[tuple[int, float], tuple[float, float]]
+"""By process (pid, start time): when it was read, and the processor time that it had used, in seconds."""
+
 _NO_BASELINE = "two readings are needed: ask again"
 
 
@@ -30,7 +33,7 @@ class Baseline:
     cpus: list[dict[str, float]] = field(default_factory=list)
     disks: Reading | None = None
     network: Reading | None = None
-    processes: dict[tuple[int, float], tuple[float, float]] = field(default_factory=dict)
+    processes: _Used = field(default_factory=dict)
 
 
 class Sampler:
@@ -143,15 +146,13 @@ class Sampler:
     # --- processes ----------------------------------------------------------------------------------------------
 
     def _processes(self, now: float, order: ProcessOrder, limit: int | None) -> list[Process]:
-        seen: dict[tuple[int, float], tuple[float, float]] = {}
+        seen: _Used = {}
         found = [self._process(process, now, seen) for process in psutil.process_iter()]
         self._before.processes = seen
         found.sort(key=_ORDERS[order])
         return found[:limit]
 
-    def _process(
-        self, process: psutil.Process, now: float, seen: dict[tuple[int, float], tuple[float, float]]
-    ) -> Process:
+    def _process(self, process: psutil.Process, now: float, seen: _Used) -> Process:
         reasons = Reasons()
         with process.oneshot():
             started = reasons.attempt("started_at", process.create_time)
