@@ -7,6 +7,7 @@ machine's hardware.
 from __future__ import annotations
 
 import ast
+import math
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rpcclient import Client
+from rpcclient.stubs.hardware import Snapshot
 
 console = Console(highlight=False)
 
@@ -112,16 +114,42 @@ def database(client: Client) -> None:
 def hardware(client: Client) -> None:
     title("hardware")
     host, cpu, memory = client.hardware.host(), client.hardware.cpu(), client.hardware.memory()
-    console.print(f"host           {host}")
-    console.print(f"cpu            {cpu}")
-    console.print(f"memory         {memory}")
+    console.print(
+        f"host           {host.hostname}: {host.distribution or host.system}, up {host.uptime_s / 3600:.1f} h"
+    )
+    console.print(f"processors     {cpu.logical} × {cpu.model or 'unknown'}, load {cpu.load_1m}")
+    console.print(f"memory         {size(memory.available_bytes)} of {size(memory.total_bytes)} available")
+    for disk in client.hardware.disks().filesystems[:3]:
+        if disk.total_bytes is not None and disk.free_bytes is not None:
+            console.print(f"disk           {disk.mountpoint}: {size(disk.free_bytes)} of {size(disk.total_bytes)} free")
+    missing = [c for c in client.hardware.capabilities() if c.state != "available"]
+    console.print("not here       " + ("; ".join(f"{c.section} ({c.reason})" for c in missing) or "nothing is missing"))
+    console.print("\nlive for three seconds, rates computed on the server:")
+    with client.hardware.watch(["cpu", "network"], interval_s=0.5) as samples:
+        for count, sample in enumerate(samples, 1):
+            show(sample)
+            if count == 6:
+                break
+
+
+def show(sample: Snapshot) -> None:
+    percent = sample.cpu.percent if sample.cpu is not None and sample.cpu.percent is not None else 0.0
+    per_s = sum(interface.sent_bytes_per_s or 0.0 for interface in sample.network or ())
+    console.print(f"  {'█' * round(percent / 5):20} {percent:5.1f} %   network {size(per_s)}/s sent")
+
+
+def size(count: float) -> str:
+    units = ("B", "KiB", "MiB", "GiB", "TiB")
+    power = min(int(math.log(max(count, 1), 1024)), len(units) - 1)
+    return f"{count / 1024**power:.{min(power, 1)}f} {units[power]}"
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="remote-services-demo-") as folder, server(Path(folder)) as url:
         with Client(url, token_file=f"{folder}/token") as client:
             hello = client.hello()
-            console.print(f"connected to {hello.server} at {url}, {hello.subprotocol}, as {hello.principal}")
+            who = hello.principal.name if hello.principal is not None else "nobody"
+            console.print(f"connected to {hello.server} at {url}, {hello.subprotocol}, as {who}")
             programs(client)
             database(client)
             hardware(client)
