@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
-from typing import Any, overload
+from typing import Annotated, Any, overload
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from rpcwire.repeated import Repeated
 from rpcwire.row import Row
 from rpcwire.rows import Rows
 from rpcwire.values import Value
@@ -72,11 +73,15 @@ class Column:
     scale: int | None = Field(default=None, description="digits after the point, of a decimal number")
 
 
+Columns = Annotated[tuple[Column, ...], Repeated()]
+"""The columns of a result, encoded once for as long as they stay the same."""
+
+
 @dataclass(frozen=True, config=ConfigDict(arbitrary_types_allowed=True))
 class Result:
     """What a statement gave. It is a sequence of its rows, which are tuples with names, and prints as a table."""
 
-    columns: list[Column] = Field(description="the columns; none where the statement gives no rows")
+    columns: Columns = Field(description="the columns; none where the statement gives no rows")
     rows: Rows = Field(description="the rows: `for row in result`, `result[0].name`, `result.rows.to_pandas()`")
     rowcount: int = Field(description="rows found, or changed; -1 where the database does not say")
     truncated: bool = Field(default=False, description="whether there were more rows than `max_rows` or the byte limit")
@@ -129,7 +134,7 @@ class Result:
 class Page:
     """Some rows of a stream, bounded in number and in bytes."""
 
-    columns: list[Column] = Field(description="the columns, the same on each page")
+    columns: Columns = Field(description="the columns, the same on each page")
     rows: Rows = Field(description="the rows, in order")
     offset: int = Field(description="how many rows came before this page")
 

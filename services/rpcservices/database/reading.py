@@ -93,7 +93,7 @@ async def collect(
         await cursor.close()
     rowcount = cursor.rowcount
     return Result(
-        columns=list(cursor.columns),
+        columns=cursor.columns,
         rows=Rows(chunks, count),
         rowcount=count if cursor.columns and not truncated and rowcount < 0 else rowcount,
         truncated=truncated,
@@ -136,7 +136,7 @@ async def pages(
 
     def page() -> Page:
         nonlocal offset, held, held_rows, held_bytes
-        done = Page(columns=list(cursor.columns), rows=Rows(held, held_rows), offset=offset)
+        done = Page(columns=cursor.columns, rows=Rows(held, held_rows), offset=offset)
         offset += held_rows
         held, held_rows, held_bytes = [], 0, 0
         return done

@@ -57,6 +57,8 @@ class Link(ABC):
     """
 
     dialect: ClassVar[str]
+    cancel_safe: ClassVar[bool] = False
+    """Whether the driver's work may itself be cancelled, and stops in the database before it ends."""
 
     def __init__(self, connection: PoolProxiedConnection, config: DatabaseConfig, *, readonly: bool) -> None:
         self.connection = connection
@@ -65,6 +67,8 @@ class Link(ABC):
         self.broken = False
         self.connect_arguments: dict[str, Any] = {}
         self.idle_since = 0.0
+        self._over = False
+        self._stopping: asyncio.Future[None] | None = None
 
     # --- what each driver does -------------------------------------------------------------------------------------
 
@@ -152,38 +156,60 @@ class Link(ABC):
         stops its work first: when this returns, nothing runs any more.
 
         Parameters:
-            work: what the driver does; it is never cancelled midway through its protocol.
+            work: what the driver does; it is never left midway through its protocol.
             timeout_s: how long it may take; the configuration's ``statement_timeout_s`` where not given.
 
         Raises:
             DatabaseOperationalError: the time was over (SQLSTATE 57014).
         """
-        task = asyncio.ensure_future(work)
         limit = self.config.statement_timeout_s if timeout_s is None else timeout_s
+        self._over = False
+        timer = asyncio.get_running_loop().call_later(limit, self._time_is_over)
         try:
-            async with asyncio.timeout(limit):
-                return await asyncio.shield(task)
+            return await (work if self.cancel_safe else self._protected(work))
+        except asyncio.CancelledError:
+            self.was_cancelled()
+            raise
+        except Exception:
+            if self._over:
+                raise DatabaseOperationalError(
+                    f"the statement worked longer than {limit:g} s and was stopped: see statement_timeout_s",
+                    sqlstate="57014",
+                ) from None
+            raise
+        finally:
+            timer.cancel()
+            if self._stopping is not None:
+                await finish(self._stopping)
+                self._stopping = None
+
+    def _time_is_over(self) -> None:
+        self._over = True
+        self._stopping = asyncio.ensure_future(self._interrupt_at_last())
+
+    async def _interrupt_at_last(self) -> None:
+        try:
+            async with asyncio.timeout(_STOP_WAIT_S):
+                await self.interrupt()
+        except Exception as exc:
+            log.debug("interrupting a statement failed: %s", type(exc).__name__)
+
+    async def _protected(self, work: Coroutine[Any, Any, _T]) -> _T:
+        task = asyncio.ensure_future(work)
+        try:
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
             await finish(self._stop(task))
             raise
-        except TimeoutError:
-            if task.done() and not task.cancelled() and task.exception() is None:
-                return task.result()
-            await finish(self._stop(task))
-            raise DatabaseOperationalError(
-                f"the statement worked longer than {limit:g} s and was stopped: see statement_timeout_s",
-                sqlstate="57014",
-            ) from None
+
+    def was_cancelled(self) -> None:  # noqa: B027 - not every driver needs it
+        """The work on this link was cancelled; a request to stop it may still be under way."""
 
     async def _stop(self, task: asyncio.Future[Any]) -> None:
         for _ in range(_STOP_ATTEMPTS):
             if task.done():
                 break
-            try:
-                async with asyncio.timeout(_STOP_WAIT_S):
-                    await self.interrupt()
-            except Exception as exc:
-                log.debug("interrupting a statement failed: %s", type(exc).__name__)
+            await self._interrupt_at_last()
             await asyncio.wait([task], timeout=_STOP_WAIT_S)
         if not task.done():
             self.broken = True
@@ -209,7 +235,7 @@ class Link(ABC):
         await cursor.close()
 
 
-async def finish(work: Coroutine[Any, Any, _T]) -> _T:
+async def finish(work: Coroutine[Any, Any, _T] | asyncio.Future[_T]) -> _T:
     """Do something to its end even where the caller is cancelled meanwhile; the cancellation comes after it."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None

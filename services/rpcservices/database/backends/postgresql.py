@@ -179,6 +179,7 @@ class PostgresLink(Link):
     """A connection to PostgreSQL."""
 
     dialect: ClassVar[str] = "postgresql"
+    cancel_safe: ClassVar[bool] = True
 
     def __init__(self, connection: PoolProxiedConnection, config: DatabaseConfig, *, readonly: bool) -> None:
         super().__init__(connection, config, readonly=readonly)
@@ -305,10 +306,17 @@ class PostgresLink(Link):
         self._interrupted = True
         await self._driver.cancel_safe(timeout=5.0)
 
+    def was_cancelled(self) -> None:
+        self._interrupted = True  # psycopg has asked the server to stop.
+
     def must_reset(self) -> bool:
         return self._used
 
     async def reset(self) -> None:
+        if self._driver.info.transaction_status == TransactionStatus.ACTIVE:
+            await self._driver.cancel_safe(timeout=5.0)
+            while await self._driver.wait(fetch(self._driver.pgconn)) is not None:
+                pass
         if self._interrupted:
             await self._absorb_cancel()
         if self._driver.info.transaction_status != TransactionStatus.IDLE:

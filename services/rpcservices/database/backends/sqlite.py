@@ -143,6 +143,7 @@ class SqliteLink(Link):
     """A connection to an SQLite file."""
 
     dialect: ClassVar[str] = "sqlite"
+    cancel_safe: ClassVar[bool] = True
 
     def __init__(self, connection: PoolProxiedConnection, config: DatabaseConfig, *, readonly: bool) -> None:
         super().__init__(connection, config, readonly=readonly)
@@ -172,9 +173,21 @@ class SqliteLink(Link):
         connection.set_authorizer(authorize_reading if self.readonly else authorize_writing)
 
     async def in_thread(self, function: Callable[..., _T], *args: Any) -> _T:
-        """Do something in the connection's thread."""
-        result: _T = await self._driver._execute(function, *args)  # noqa: SLF001 - its public methods take three trips
-        return result
+        """Do something in the connection's thread. Where the caller is cancelled, the statement there stops first."""
+        driver = self._driver
+        work: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+        driver._tx.put_nowait((work, partial(function, *args)))  # noqa: SLF001 - its public methods take three trips
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            self._stop_now.wanted = True
+            while not work.done():
+                try:
+                    await asyncio.wait([work])
+                except asyncio.CancelledError:
+                    continue
+            work.exception()
+            raise
 
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
         return await self._unlocked(partial(self._execute, *convert(sql, params), first))
