@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import uvloop
 from websockets.asyncio.client import connect
+from websockets.sync.client import connect as sync_connect
 
 from rpcclient import AsyncClient, Client
 
@@ -111,6 +113,30 @@ def sync_client(url: str, token_file: str, seconds: float) -> Figures:
         return sum(counts) / (time.perf_counter() - begin), statistics.median(times) * 1e6
 
 
+def sync_batches(url: str, token_file: str, seconds: float) -> Figures:
+    """One thread that keeps 64 calls in flight by batches of 64."""
+    with Client(url, token_file=token_file) as client:
+        done = 0
+        begin = time.perf_counter()
+        while (now := time.perf_counter()) < begin + seconds:
+            with client.batch() as batch:
+                results = [batch.call("calc.add", [1, 2], returns=int) for _ in range(IN_FLIGHT)]
+            done += sum(result.result() == 3 for result in results)
+        return done / (now - begin), math.nan
+
+
+def raw_sync_echo(url: str, seconds: float) -> Figures:
+    """websockets' own blocking client, one call after the other."""
+    with sync_connect(url, compression=None) as connection:
+        times = []
+        end = time.perf_counter() + seconds
+        while (begin := time.perf_counter()) < end:
+            connection.send(MESSAGE)
+            connection.recv()
+            times.append(time.perf_counter() - begin)
+        return math.nan, statistics.median(times) * 1e6
+
+
 def run(rounds: int, seconds: float) -> dict[str, list[Figures]]:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -136,7 +162,9 @@ def run(rounds: int, seconds: float) -> dict[str, list[Figures]]:
         contenders: dict[str, Callable[[], Figures]] = {
             "raw websockets echo": lambda: on_loop(lambda: raw_echo(f"ws://127.0.0.1:{port}", seconds)),
             "AsyncClient": lambda: on_loop(lambda: async_client(url, token_file, seconds)),
-            "Client": lambda: sync_client(url, token_file, seconds),
+            "Client, 64 threads": lambda: sync_client(url, token_file, seconds),
+            "Client, batches of 64": lambda: sync_batches(url, token_file, seconds),
+            "raw websockets.sync": lambda: raw_sync_echo(f"ws://127.0.0.1:{port}", seconds),
         }
         found: dict[str, list[Figures]] = {name: [] for name in contenders}
         for _ in range(rounds):
@@ -158,7 +186,9 @@ def main() -> None:
         p50 = statistics.median(p for _, p in rounds)
         rates = statistics.median(r / b for (r, _), (b, _) in zip(rounds, base, strict=True))
         p50s = statistics.median(p / b for (_, p), (_, b) in zip(rounds, base, strict=True))
-        print(f"{name:22}{rate:>24,.0f}{rates:>8.2f}{p50:>15,.0f} µs{p50s:>8.2f}")
+        left = f"{rate:>24,.0f}{rates:>8.2f}" if rate == rate else f"{'–':>24}{'–':>8}"  # noqa: PLR0124 - NaN: not measured
+        right = f"{p50:>15,.0f} µs{p50s:>8.2f}" if p50 == p50 else f"{'–':>18}{'–':>8}"  # noqa: PLR0124
+        print(f"{name:22}{left}{right}")
 
 
 if __name__ == "__main__":
