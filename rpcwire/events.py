@@ -30,11 +30,13 @@ class IncomingCall(msgspec.Struct, gc=False, eq=False, weakref=False):
 
 
 class Batch(msgspec.Struct, gc=False, eq=False):
-    """A JSON-RPC batch under way (section 6): answers gathered so far, their size, and how many are to come."""
+    """A JSON-RPC batch under way (section 6): answers gathered so far, their size, how many are to come, and what must
+    not arrive before them: the items of streams that they name."""
 
     waiting: int
     replies: list[bytes]
     size: int = 0
+    after: list[bytes] = msgspec.field(default_factory=list)
 
 
 class NotificationReceived(msgspec.Struct, gc=False):

@@ -289,6 +289,7 @@ class Session:
             self.reply_error(call, Busy(f"{self.limits.streams} streams are open on this connection: close some"))
             return None
         stream = self.open_stream()
+        stream.batch = call.batch
         self._answer(call, self.codec.encode(Success(call.id, Raw(self.codec.encode(StreamParams(stream.id))))))
         return stream
 
@@ -325,10 +326,18 @@ class Session:
         batch.size += len(data) + 1
         batch.waiting -= 1
         if batch.waiting == 0:
-            self._outbox.append(b"[" + b",".join(batch.replies) + b"]")
+            self._send_batch(batch)
 
-    def _control(self, method: str, params: msgspec.Struct) -> None:
-        self._outbox.append(self.codec.encode(Notification(method, params)))
+    def _send_batch(self, batch: Batch) -> None:
+        self._outbox.append(b"[" + b",".join(batch.replies) + b"]")
+        self._outbox += batch.after
+
+    def _control(self, method: str, params: msgspec.Struct, stream: OutgoingStream | None = None) -> None:
+        data = self.codec.encode(Notification(method, params))
+        if stream is not None and stream.batch is not None and stream.unnamed:
+            stream.batch.after.append(data)
+        else:
+            self._outbox.append(data)
 
     # --- streams that we produce --------------------------------------------------------------------------------
 
@@ -373,16 +382,16 @@ class Session:
         self._with_items.pop(stream.id, None)
         stream.end()
         if error is None:
-            self._control("rpc.stream.end", EndParams(stream.id))
+            self._control("rpc.stream.end", EndParams(stream.id), stream)
             return
         try:
-            self._control("rpc.stream.end", EndParams(stream.id, ErrorObject(**error.to_wire())))
+            self._control("rpc.stream.end", EndParams(stream.id, ErrorObject(**error.to_wire())), stream)
         except _UNSENDABLE:
-            self._control("rpc.stream.end", EndParams(stream.id, ErrorObject(**_without_details(error))))
+            self._control("rpc.stream.end", EndParams(stream.id, ErrorObject(**_without_details(error))), stream)
 
     def _flush_items(self, stream: OutgoingStream) -> None:
         if stream.pending:
-            self._control("rpc.stream.item", ItemParams(stream.id, [Raw(item) for item in stream.pending]))
+            self._control("rpc.stream.item", ItemParams(stream.id, [Raw(item) for item in stream.pending]), stream)
             stream.pending.clear()
             stream.pending_bytes = 0
 
@@ -451,7 +460,7 @@ class Session:
             # The place kept during the loop: a batch whose calls are all answered at once still goes as one.
             batch.waiting -= 1
             if batch.waiting == 0 and batch.replies:
-                self._outbox.append(b"[" + b",".join(batch.replies) + b"]")
+                self._send_batch(batch)
 
     def _is_answered(self, message: Envelope | Malformed) -> bool:
         if isinstance(message, Malformed):
@@ -615,7 +624,8 @@ class Session:
         if params.n <= 0:
             return InvalidParams("rpc.stream.credit: n: must be at least 1")
         stream = self._produced.get(params.stream)
-        if stream is not None:  # Otherwise the end and the credit have crossed.
+        # Otherwise the end and the credit have crossed; or somebody has guessed a name that was not told yet.
+        if stream is not None and not stream.unnamed:
             stream.grant(params.n)
             events.append(CreditReceived(params.stream))
         return None

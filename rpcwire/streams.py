@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .errors import LocalProtocolError
+from .events import Batch
 from .limits import INITIAL_CREDIT
 from .states import StreamState, StreamStep, next_stream
 
@@ -17,9 +18,10 @@ class OutgoingStream:
         credit: items that may be sent now.
         pending: encoded items not yet put into a message, and ``pending_bytes`` their size.
         state: where it is in its life.
+        batch: the JSON-RPC batch whose answer names it; ``None`` where that is not waited for.
     """
 
-    __slots__ = ("credit", "id", "pending", "pending_bytes", "state")
+    __slots__ = ("batch", "credit", "id", "pending", "pending_bytes", "state")
 
     def __init__(self, stream_id: str) -> None:
         self.id = stream_id
@@ -27,11 +29,17 @@ class OutgoingStream:
         self.pending: list[bytes] = []
         self.pending_bytes = 0
         self.state = StreamState.OPEN
+        self.batch: Batch | None = None
 
     @property
     def cancelled(self) -> bool:
         """Whether the reader wants no more."""
         return self.state is StreamState.CANCELLED
+
+    @property
+    def unnamed(self) -> bool:
+        """Whether the answer that names it has not left yet, because it waits for the rest of its batch."""
+        return self.batch is not None and self.batch.waiting > 0
 
     def take_credit(self) -> None:
         """Use up one item's credit.
