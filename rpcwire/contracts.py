@@ -194,7 +194,8 @@ class WireType:
             ValueError: it is not of this type, even after the conversions that reading would do.
         """
         try:
-            return self._dump(value, codec)
+            if value is not None:  # Serializers let None pass, whatever the type.
+                return self._dump(value, codec)
         except (PydanticSerializationError, TypeError, ValueError, msgspec.MsgspecError):
             pass  # Not exactly of the type (a tuple for a list, a dict for a model): validate it into shape.
         try:
@@ -233,7 +234,8 @@ def stream_item(annotation: Any) -> Any | None:
         annotation = get_args(annotation)[0]
     origin = get_origin(annotation)
     if origin in _STREAMS or (isinstance(origin, type) and issubclass(origin, (AsyncIterator, Iterator))):
-        return get_args(annotation)[0]
+        item = get_args(annotation)[0]
+        return type(None) if item is None else item
     return None
 
 
@@ -379,7 +381,7 @@ class Contract:
                 )
                 for p in self.parameters
             ],
-            return_annotation=self.returns,
+            return_annotation=None if self.returns is type(None) else self.returns,
         )
 
     def dump_result(self, value: Any, codec: Codec) -> bytes:
