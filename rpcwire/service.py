@@ -178,12 +178,12 @@ class Service(Generic[_ConfigT]):
         found: dict[str, Callable[..., Any]] = {}
         for base in reversed(cls.__mro__):
             for name, value in vars(base).items():
-                if hasattr(value, _MARK):
+                if hasattr(getattr(value, "__func__", value), _MARK):
                     found[name] = value
                 else:
                     found.pop(name, None)  # Overridden without @method: no longer offered.
         for name, function in found.items():
-            yield MethodSpec(cls, name, function, getattr(function, _MARK))
+            yield MethodSpec(cls, name, function, getattr(getattr(function, "__func__", function), _MARK))
 
 
 @dataclass(frozen=True)
@@ -198,6 +198,10 @@ class MethodSpec:
     def __post_init__(self) -> None:
         if self.name.startswith("_"):
             raise TypeError(f"{self.full_name}: a private method cannot be offered; remove the underscore or @method")
+        if isinstance(self.function, (staticmethod, classmethod)):
+            raise TypeError(
+                f"{self.full_name}: a {type(self.function).__name__} cannot be offered; make it a plain method"
+            )
         if not self.name.isidentifier():
             raise TypeError(f"{self.full_name}: name={self.name!r} is no identifier, so no client could call it")
 
