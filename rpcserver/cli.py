@@ -187,3 +187,16 @@ def stubs(service: str, output: Path | None, files: tuple[str, ...]) -> None:
         click.echo(text, nl=False)
     else:
         output.write_text(text, encoding="utf-8")
+
+
+@main.command()
+@click.option("--plugin", "files", multiple=True, metavar="FILE", help="Python file with a service; repeatable.")
+def config(files: tuple[str, ...]) -> None:
+    """Print a configuration file with every key, its default and what it means."""
+    from .settings_file import render
+
+    try:
+        click.echo(render(find_services(PluginsConfig(files=files))), nl=False)
+    except ConfigError as exc:
+        click.echo(f"rpcserver: {exc}", err=True)
+        sys.exit(2)

@@ -1,0 +1,144 @@
+"""programs.run: like subprocess.run, on the other side."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from rpcclient import AsyncClient
+from rpcclient.errors import Busy, InvalidParams
+from rpcclient.stubs.programs import ProgramNotStarted
+
+Serve = Callable[..., None]
+
+
+def test_output_errors_and_code(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        done = await client.programs.run(["sh", "-c", "echo out; echo err >&2; exit 7"])
+        assert (done.stdout, done.stderr, done.code) == (b"out\n", b"err\n", 7)
+        assert done.duration_s > 0
+        assert done.usage is not None
+        assert done.argv[0] == "sh"
+        merged = await client.programs.run(["sh", "-c", "echo out; echo err >&2"], merge_stderr=True)
+        assert (merged.stdout, merged.stderr) == (b"out\nerr\n", b"")
+
+    serve(scenario)
+
+
+def test_bytes_survive_whatever_they_are(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        data = os.urandom(300_000)
+        done = await client.programs.run(["cat"], input=data)
+        assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(data).digest()
+        assert (await client.programs.run(["true"], input=b"nobody reads this" * 10_000)).code == 0
+
+    serve(scenario)
+
+
+def test_directory_and_environment(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVER_SECRET", "do not tell")
+
+    async def scenario(client: AsyncClient) -> None:
+        assert (await client.programs.run(["pwd"], cwd=str(tmp_path))).stdout.decode().strip() == str(tmp_path)
+        shown = (await client.programs.run(["env"], env={"GREETING": "hello"})).stdout.decode()
+        assert "GREETING=hello" in shown
+        assert "SERVER_SECRET" not in shown
+
+    serve(scenario)
+
+
+def test_a_signal_is_no_code(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        done = await client.programs.run(["sh", "-c", "kill -SEGV $$"])
+        assert (done.code, done.status.signal) == (None, "SIGSEGV")
+
+    serve(scenario)
+
+
+def test_its_time_is_over(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        done = await client.programs.run(["sh", "-c", "echo before; sleep 60"], timeout_s=0.3)
+        assert done.stdout == b"before\n"
+        assert done.status.timed_out
+        assert done.status.signal == "SIGTERM"
+        stubborn = ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done"]
+        done = await client.programs.run(stubborn, timeout_s=0.3)
+        assert done.status.timed_out
+        assert done.status.signal == "SIGKILL"
+
+    serve(scenario, grace_s=0.2)
+
+
+def test_too_much_output_is_cut_and_says_so(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        done = await client.programs.run(["head", "-c", "100000", "/dev/zero"])
+        assert done.stdout == bytes(4096)
+        assert done.stdout_lost_bytes == 100_000 - 4096
+
+    serve(scenario, output_bytes=4096)
+
+
+def test_a_grandchild_that_holds_the_pipe_delays_nothing(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        begin = time.monotonic()
+        done = await client.programs.run(["sh", "-c", "echo done; sleep 5 & exit 0"])
+        assert time.monotonic() - begin < 3
+        assert done.stdout == b"done\n"
+        assert done.pipes_still_held
+
+    serve(scenario)
+
+
+def test_what_cannot_start_names_its_parameter(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        for params, field, errno in (
+            ({"argv": ["no-such-program-here"]}, "argv", "ENOENT"),
+            ({"argv": ["/etc/passwd"]}, "argv", "EACCES"),
+            ({"argv": ["ls"], "cwd": "/no/such/folder"}, "cwd", "ENOENT"),
+            ({"argv": ["ls\0"]}, "argv", None),
+            ({"argv": []}, "argv", None),
+            ({"argv": [""]}, "argv", None),
+        ):
+            with pytest.raises(ProgramNotStarted) as caught:
+                await client.programs.run(**params)  # type: ignore[arg-type]
+            assert (caught.value.field, caught.value.errno) == (field, errno)
+            assert caught.value.executed == "no"
+            assert field in caught.value.message
+        with pytest.raises(InvalidParams):
+            await client.call("programs.run", {"argv": "ls -l"})
+        assert (await client.programs.run(["echo", "still here"])).stdout == b"still here\n"
+
+    serve(scenario)
+
+
+def test_many_at_once_leave_nothing_behind(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        await client.programs.run(["true"])
+        own = psutil.Process()
+        before = own.num_fds()
+        for _ in range(4):
+            done = await asyncio.gather(*(client.programs.run(["echo", str(n)]) for n in range(25)))
+            assert [int(each.stdout) for each in done] == list(range(25))
+        assert own.num_fds() == before
+        assert not [child for child in own.children() if child.status() == psutil.STATUS_ZOMBIE]
+        assert await client.programs.list() == []
+
+    serve(scenario)
+
+
+def test_too_many_at_once_are_refused(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        first = await client.programs.start(["sleep", "60"])
+        with pytest.raises(Busy, match=r"services\.programs\.programs"):
+            await client.programs.run(["true"])
+        await client.programs.kill(first.id)
+        assert (await client.programs.run(["true"])).code == 0
+
+    serve(scenario, programs=1)
