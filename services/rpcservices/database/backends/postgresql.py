@@ -13,7 +13,7 @@ from psycopg import AsyncRawCursor
 from psycopg.abc import PQGen
 from psycopg.generators import execute, fetch, send
 from psycopg.postgres import types as pg_types
-from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.types.json import Jsonb
 from psycopg.types.string import TextLoader
@@ -96,6 +96,42 @@ def _described(driver: psycopg.AsyncConnection[Any], query: bytes) -> PQGen[PGre
     return results[0]
 
 
+def _rest(driver: psycopg.AsyncConnection[Any]) -> PQGen[None]:
+    """Take the results that are still to come and leave the pipeline."""
+    connection = driver.pgconn
+    if connection.pipeline_status == PipelineStatus.OFF:
+        while (yield from fetch(connection)) is not None:
+            pass
+        return
+    while True:
+        result = yield from fetch(connection)
+        if connection.status == ConnStatus.BAD:
+            raise psycopg.OperationalError("the connection is lost")
+        if result is not None and result.status == ExecStatus.PIPELINE_SYNC:
+            break
+    connection.exit_pipeline_mode()
+
+
+def _cleaned(driver: psycopg.AsyncConnection[Any]) -> PQGen[None]:
+    """End the transaction and forget all that the last user set, in one trip."""
+    connection = driver.pgconn
+    connection.enter_pipeline_mode()
+    for command in (b"ROLLBACK", b"DISCARD ALL"):
+        connection.send_query_params(command, None)
+        connection.pipeline_sync()
+    yield from send(connection)
+    synchronized = 0
+    while synchronized < 2:
+        result = yield from fetch(connection)
+        if connection.status == ConnStatus.BAD:
+            raise psycopg.OperationalError("the connection is lost")
+        if result is not None and result.status == ExecStatus.PIPELINE_SYNC:
+            synchronized += 1
+        elif result is not None and result.status == ExecStatus.FATAL_ERROR:
+            raise psycopg.errors.error_from_result(result)
+    connection.exit_pipeline_mode()
+
+
 def _adapted(value: Any) -> Any:
     return Jsonb(value) if isinstance(value, dict) else value
 
@@ -111,6 +147,28 @@ class _Chunks(AsyncRawCursor[Any]):
         yield from send(self._pgconn)
         result: PGresult | None = yield from fetch(self._pgconn)
         return result
+
+    def send_guarded(self, sql: bytes, params: Sequence[Any] | None, size: int) -> PQGen[PGresult | None]:
+        """Begin a read-only transaction and send a statement into it, in one trip; the first of its results.
+
+        The query in between fixes the mode: before one, SET TRANSACTION READ WRITE would still be obeyed.
+        """
+        yield from self._start_query(sql)
+        query = self._convert_query(sql, params)
+        connection = self._pgconn
+        connection.enter_pipeline_mode()
+        connection.send_query_params(b"BEGIN READ ONLY", None)
+        connection.send_query_params(b"SELECT 1", None)
+        self._execute_send(query, force_extended=True)
+        connection.pipeline_sync()
+        yield from send(connection)
+        for _ in range(2):
+            while (result := (yield from fetch(connection))) is not None:
+                if result.status == ExecStatus.FATAL_ERROR:
+                    raise self.failure(result)
+        connection.set_chunked_rows_mode(size)
+        found: PGresult | None = yield from fetch(connection)
+        return found
 
     def rows(self, result: PGresult, *, first: bool) -> list[tuple[Any, ...]]:
         """The rows of a result, in Python's types."""
@@ -131,9 +189,10 @@ class PostgresCursor(Cursor):
         self._pending: list[tuple[Any, ...]] | None = None
         self._done = False
 
-    async def start(self, sql: str, params: Sequence[Any] | None, size: int) -> None:
+    async def start(self, sql: str, params: Sequence[Any] | None, size: int, *, guarded: bool) -> None:
         """Send the statement and wait for its first rows."""
-        result = await self._connection.wait(self._chunks.send(sql.encode(), params, size))
+        send_it = self._chunks.send_guarded if guarded else self._chunks.send
+        result = await self._connection.wait(send_it(sql.encode(), params, size))
         self._pending = await self._take(result, first=True)
 
     async def _take(self, result: PGresult | None, *, first: bool) -> list[tuple[Any, ...]]:
@@ -156,8 +215,7 @@ class PostgresCursor(Cursor):
         return rows
 
     async def _drain(self) -> None:
-        while await self._connection.wait(fetch(self._connection.pgconn)) is not None:
-            pass
+        await self._connection.wait(_rest(self._connection))
         self._done = True
 
     async def fetch(self, limit: int) -> list[tuple[Any, ...]]:
@@ -188,6 +246,7 @@ class PostgresLink(Link):
         self._driver: psycopg.AsyncConnection[Any] = driver
         self._used = False
         self._interrupted = False
+        self._guarded = False
 
     @classmethod
     def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
@@ -222,8 +281,9 @@ class PostgresLink(Link):
             statement = translate(sql, "postgresql", "numeric_dollar", isinstance(params, Mapping))
             sql, arguments = statement.sql, [_adapted(value) for value in statement.arguments(params)]
         cursor = PostgresCursor(self._driver)
+        guarded, self._guarded = self._guarded, False
         try:
-            await cursor.start(sql, arguments, max(2, min(first, CHUNK_ROWS)))
+            await cursor.start(sql, arguments, max(2, min(first, CHUNK_ROWS)), guarded=guarded)
         except DatabaseNotSupportedError:
             self.broken = True  # The connection is in the midst of a COPY.
             raise
@@ -253,6 +313,9 @@ class PostgresLink(Link):
 
     async def describe(self, sql: str) -> Description:
         self._used = True
+        if self._guarded:
+            self._guarded = False
+            await self.begin(None, readonly=True)
         statement, parameters = parameters_of(sql, "postgresql", "numeric_dollar")
         query = statement.sql.encode()
         found = await self._driver.wait(_described(self._driver, query))
@@ -275,8 +338,7 @@ class PostgresLink(Link):
 
     async def guard(self) -> None:
         # The session's default would not do: DO $$ ... COMMIT; INSERT ... $$ could lift it midway.
-        if self.readonly:
-            await self.begin(None, readonly=True)
+        self._guarded = self.readonly  # It goes along with the statement.
 
     async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
         self._used = True
@@ -313,15 +375,16 @@ class PostgresLink(Link):
         return self._used
 
     async def reset(self) -> None:
-        if self._driver.info.transaction_status == TransactionStatus.ACTIVE:
-            await self._driver.cancel_safe(timeout=5.0)
-            while await self._driver.wait(fetch(self._driver.pgconn)) is not None:
-                pass
+        driver = self._driver
+        if driver.info.transaction_status == TransactionStatus.ACTIVE:
+            await driver.cancel_safe(timeout=5.0)
+            await driver.wait(_rest(driver))
+        elif driver.pgconn.pipeline_status != PipelineStatus.OFF:
+            await driver.wait(_rest(driver))
         if self._interrupted:
             await self._absorb_cancel()
-        if self._driver.info.transaction_status != TransactionStatus.IDLE:
-            await self._driver.execute("ROLLBACK")
-        await self._driver.execute("DISCARD ALL")
+        await driver.wait(_cleaned(driver))
+        self._guarded = False
         self._used = False
         self._interrupted = False
 
