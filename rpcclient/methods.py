@@ -11,7 +11,7 @@ from msgspec import Raw
 from rpcwire.codec import Codec
 from rpcwire.contracts import Contract, WireType, load_answer
 from rpcwire.dynamic import dump_plain, load_plain
-from rpcwire.errors import RpcError, ServiceError, from_wire
+from rpcwire.errors import InvalidParams, RpcError, ServiceError, from_wire
 from rpcwire.limits import DEFAULT_DEADLINE_S
 
 
@@ -68,6 +68,14 @@ class Method:
 def method_of(name: str, returns: Any = None) -> Method:
     """A method by its name, made once for each name and type."""
     return Method(name, returns)
+
+
+def not_iterable(parameter: str, given: object) -> InvalidParams:
+    """What to raise where a parameter that is a stream was given something else."""
+    return InvalidParams(
+        f"{parameter}: a stream is sent from an iterable, not from {type(given).__name__}",
+        errors=[{"loc": [parameter], "msg": "must be an iterable", "type": "iterable_type"}],
+    )
 
 
 class StubMethod(Method):

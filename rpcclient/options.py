@@ -13,6 +13,9 @@ from rpcwire.messages import CallContext
 
 from .targets import Target
 
+LONGEST_S = 30 * 86400.0
+"""The longest deadline. Whoever asks for more, or for none at all, gets this: timers fail on times without end."""
+
 ProgressHook = Callable[[float, float | None, str | None], None]
 """Called with done, total and message, as a call reports its progress."""
 
@@ -42,7 +45,7 @@ class CallOptions:
         seconds = method_s if self.timeout_s is None else self.timeout_s
         if not seconds > 0:
             raise DeadlineExceeded("timeout_s: no time is left for this call", executed="no")
-        return seconds
+        return min(seconds, LONGEST_S)
 
     def context(self, seconds: float) -> CallContext:
         """What the server is told."""

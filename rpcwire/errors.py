@@ -292,7 +292,9 @@ class ServiceError(RpcError):
         return model
 
     def wire_details(self) -> dict[str, Any]:
-        """The declared details as plain values."""
+        """The declared details as plain values; of an error that came from elsewhere, those that came."""
+        if type(self) is ServiceError:
+            return self.details
         return self.details_model()(**self.details).model_dump(mode="json")
 
 

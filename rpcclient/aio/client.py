@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import copy
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from rpcclient.batch import BatchBase
 from rpcclient.describe import ServiceDescription, descriptions, find
-from rpcclient.methods import Method, method_of
+from rpcclient.methods import Method, method_of, not_iterable
 from rpcclient.models import Hello, ServiceInfo
 from rpcclient.options import CallOptions, ConnectOptions, ProgressHook
 from rpcclient.targets import Target, find_target
@@ -23,6 +23,7 @@ from rpcwire.codec import Codec, Subprotocol
 from rpcwire.contracts import StreamReference
 from rpcwire.errors import NotSent, RpcError
 from rpcwire.service import Service
+from rpcwire.streams import OutgoingStream
 
 from .connector import Connector, MemoryDial, logger
 from .dynamic import AsyncServiceProxy
@@ -335,26 +336,34 @@ class AsyncClient:
 
     async def _attempt(self, peer: Peer, method: Method, params: Any, seconds: float, *, streams: bool) -> Any:
         codec, options = peer.session.codec, self._options
-        sources: list[tuple[str, Any, Any]] = []
-        if method.streams:
-            params = dict(params)
-            for name in method.streams & params.keys():
-                stream = peer.session.open_stream()
-                sources.append((name, params[name], stream))
-                params[name] = StreamReference(stream.id)
-        body = method.dump(params, codec)
         pending = Pending(peer.loop.create_future(), streams, options.window, options.progress)
-        call_id = peer.begin(
-            method.name, body, ctx=options.context(max(seconds, 0.001)), timeout_s=seconds, pending=pending
+        sources: dict[str, tuple[Any, OutgoingStream]] = {}
+        try:
+            if method.streams:
+                _open_uploads(peer, method, params, sources)
+                params = {**params, **{name: StreamReference(stream.id) for name, (_, stream) in sources.items()}}
+            body = method.dump(params, codec)
+            ctx = options.context(max(seconds, 0.001))
+            call_id = peer.begin(method.name, body, ctx=ctx, timeout_s=seconds, pending=pending)
+        except BaseException:
+            for _, stream in sources.values():
+                peer.session.withdraw_stream(stream)
+            raise
+        pending.uploads = tuple(
+            _upload(peer, method, name, source, stream, codec) for name, (source, stream) in sources.items()
         )
-        if sources:
-            pending.uploads = tuple(
-                _upload(peer, method, name, source, stream, codec) for name, source, stream in sources
-            )
         answer = await peer.outcome(call_id, pending)
         if streams:
             return StreamReader(answer, lambda raw: method.load(raw, codec))
         return method.load(answer, codec)
+
+
+def _open_uploads(peer: Peer, method: Method, params: Any, opened: dict[str, tuple[Any, OutgoingStream]]) -> None:
+    """Open a stream for each parameter that is one."""
+    for name in method.streams & params.keys():
+        if not isinstance(params[name], (AsyncIterable, Iterable)):
+            raise not_iterable(name, params[name])
+        opened[name] = (params[name], peer.session.open_stream())
 
 
 def _upload(peer: Peer, method: Method, name: str, source: Any, stream: Any, codec: Codec) -> asyncio.Task[None]:
@@ -367,13 +376,19 @@ def _upload(peer: Peer, method: Method, name: str, source: Any, stream: Any, cod
 
 
 async def _iterate(source: AsyncIterable[Any] | Iterable[Any]) -> AsyncIterator[Any]:
-    """An async iterator over either kind of iterable."""
-    if isinstance(source, AsyncIterable):
-        async for item in source:
-            yield item
-    else:
-        for item in source:
-            yield item
+    """An async iterator over either kind of iterable. A generator is closed whatever happens."""
+    try:
+        if isinstance(source, AsyncIterable):
+            async for item in source:
+                yield item
+        else:
+            for item in source:
+                yield item
+    finally:
+        if isinstance(source, AsyncGenerator):
+            await source.aclose()
+        elif isinstance(source, Generator):
+            source.close()
 
 
 class AsyncBatch(BatchBase):

@@ -7,12 +7,11 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from rpcclient.methods import Method
+from rpcclient.methods import Method, not_iterable
 from rpcclient.options import CallOptions
 from rpcwire.aio.peer import WireError
 from rpcwire.boundary import to_rpc_error
 from rpcwire.contracts import StreamReference
-from rpcwire.errors import InvalidParams
 from rpcwire.streams import OutgoingStream
 
 from .inbox import StreamReader
@@ -70,10 +69,7 @@ def _open_uploads(peer: Peer, method: Method, params: Any) -> dict[str, tuple[An
     given = [(name, params[name]) for name in method.streams if name in params]
     for name, source in given:
         if not isinstance(source, Iterable):
-            raise InvalidParams(
-                f"{name}: a stream is sent from an iterable, not from {type(source).__name__}",
-                errors=[{"loc": [name], "msg": "must be an iterable", "type": "iterable_type"}],
-            )
+            raise not_iterable(name, source)
     opened: dict[str, tuple[Any, OutgoingStream]] = {}
     try:
         for name, source in given:
@@ -95,6 +91,4 @@ def _start_uploads(
             lambda item, name=name: method.dump_item(name, item, codec),  # type: ignore[misc]
             failed=lambda exc: to_rpc_error(exc, method=method.name, logger=logger),
         )
-        pending.uploads = (*pending.uploads, outbox)
-    if pending.done:  # The answer was faster than its uploads.
-        peer.stop_uploads(pending)
+        peer.exclusively(peer.add_upload, pending, outbox)

@@ -209,8 +209,7 @@ class Handlers:
             self._refuse(running, running.reason or error)
         finally:
             self._running.pop(key, None)
-            for inbox in running.inboxes:
-                inbox.drop()
+            _drop(running.inboxes)
 
     def _call(self, running: Running, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         offer, call, peer = running.offer, running.call, running.peer
@@ -228,7 +227,7 @@ class Handlers:
             return
         try:
             body = offer.contract.dump_result(result, peer.session.codec)
-        except ValueError:
+        except Exception:
             offer.logger.exception("%s returned something that is not of its declared type", offer.name)
             text = f"{offer.name} returned something that is not of its declared type"
             raise InternalError(text, executed="yes") from None
@@ -244,6 +243,8 @@ class Handlers:
             if close is not None:
                 close()
             return
+        # What goes up is read while the answer goes down: it is wanted until that has ended.
+        inboxes, running.inboxes = running.inboxes, []
         peer.produce(
             source,
             stream,
@@ -251,6 +252,7 @@ class Handlers:
             policy=offer.spec.options.slow_policy,
             buffer_items=offer.spec.options.buffer_items,
             failed=lambda exc: to_rpc_error(exc, method=offer.name, logger=offer.logger),
+            ended=lambda: _drop(inboxes),
         )
 
     def _refuse(self, running: Running, error: RpcError) -> None:
@@ -267,10 +269,10 @@ class Handlers:
         Parameters:
             until: how long to wait, on the clock of :func:`time.monotonic`.
         """
-        for running in list(self._running.values()):
-            running.stop(Cancelled("the client is closing", executed="yes"))
         with self._lock:
             pool, self._pool, self._closed = self._pool, None, True
+        for running in list(self._running.values()):
+            running.stop(Cancelled("the client is closing", executed="yes"))
         if pool is None:
             return
         if getattr(self._own, "inside", False):
@@ -280,6 +282,11 @@ class Handlers:
             return
         _, late = wait(list(self._futures), timeout=max(until - time.monotonic(), 0.0))
         pool.shutdown(wait=not late, cancel_futures=True)
+
+
+def _drop(inboxes: Iterable[Inbox]) -> None:
+    for inbox in inboxes:
+        inbox.drop()
 
 
 def _finished(coroutine: Generator[Any, Any, Any]) -> Any:

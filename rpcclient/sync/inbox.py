@@ -7,12 +7,15 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 from msgspec import Raw
 
 from rpcwire.errors import RpcError
 from rpcwire.streams import IncomingStream
+
+if TYPE_CHECKING:
+    from .outbox import Outbox
 
 _T_co = TypeVar("_T_co", covariant=True)
 
@@ -42,7 +45,7 @@ class Inbox:
         ended: whether nothing more will come.
     """
 
-    __slots__ = ("_changed", "_error", "_items", "_taken", "ended", "host", "stream")
+    __slots__ = ("_changed", "_error", "_items", "_taken", "_uploads", "ended", "host", "stream")
 
     def __init__(self, host: InboxHost, stream: IncomingStream) -> None:
         self.host = host
@@ -51,6 +54,7 @@ class Inbox:
         self._items: deque[Raw] = deque()
         self._error: RpcError | None = None
         self._taken = 0
+        self._uploads: tuple[Outbox, ...] = ()
         self._changed = threading.Condition(threading.Lock())
 
     def put(self, items: Iterable[Raw]) -> None:
@@ -65,6 +69,15 @@ class Inbox:
             if not self.ended:
                 self.ended, self._error = True, error
                 self._changed.notify_all()
+        for outbox in self._uploads:
+            outbox.stop()
+
+    def keep(self, uploads: tuple[Outbox, ...]) -> None:
+        """What the call sends while this is its answer: it ends with it."""
+        self._uploads = uploads
+        if self.ended:
+            for outbox in uploads:
+                outbox.stop()
 
     def drop(self) -> None:
         """The reader wants no more."""

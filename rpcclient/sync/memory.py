@@ -69,6 +69,7 @@ class SyncMemoryLink:
 
     def abort(self) -> None:
         self._on_loop(self._end.abort)
+        self.link_lost("aborted")
 
     def wake(self) -> None:
         if self._receiver is not None:

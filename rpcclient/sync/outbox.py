@@ -119,6 +119,7 @@ def pump(
     source: Iterable[Any],
     dump: Callable[[Any], bytes],
     failed: Callable[[BaseException], RpcError],
+    ended: Callable[[], None] | None = None,
 ) -> None:
     """Send all items of a source, then the end. A generator is closed whatever happens.
 
@@ -128,6 +129,7 @@ def pump(
         source: gives them.
         dump: encodes an item.
         failed: what to say over there when the source raises.
+        ended: called at the end.
     """
     error: RpcError | None = None
     try:
@@ -144,3 +146,5 @@ def pump(
         error = failed(exc)
     finally:
         host.end_stream(outbox, error)
+        if ended is not None:
+            ended()

@@ -246,6 +246,7 @@ class Peer:
         policy: SlowPolicy = SlowPolicy.BLOCK,
         buffer_items: int = 1024,
         failed: Callable[[BaseException], RpcError],
+        ended: Callable[[], None] | None = None,
     ) -> Outbox:
         """Send all items of ``source`` over a stream of ours, from a thread of its own.
 
@@ -255,6 +256,7 @@ class Peer:
             dump: encodes an item.
             policy, buffer_items: for a reader that is slow.
             failed: what to say over there when the source raises.
+            ended: called at the end, in that thread.
         """
         outbox = Outbox(self, stream, policy, buffer_items)
         with self._lock:
@@ -262,7 +264,7 @@ class Peer:
         if self.session.state is SessionState.CLOSED:
             outbox.stop()
         thread = threading.Thread(
-            target=pump, args=(self, outbox, source, dump, failed), name=f"rpcclient-{stream.id}", daemon=True
+            target=pump, args=(self, outbox, source, dump, failed, ended), name=f"rpcclient-{stream.id}", daemon=True
         )
         outbox.thread = thread
         thread.start()
@@ -306,6 +308,14 @@ class Peer:
         self._garbage.append(inbox)
         self.link.wake()
 
+    def add_upload(self, pending: Pending, outbox: Outbox) -> None:
+        """Note what sends one of the call's own streams. The lock must be held."""
+        pending.uploads = (*pending.uploads, outbox)
+        if isinstance(pending.value, Inbox):
+            pending.value.keep(pending.uploads)
+        elif pending.done:  # The answer was faster.
+            outbox.stop()
+
     def stop_uploads(self, pending: Pending) -> None:
         """The call needs its own streams no more."""
         for outbox in pending.uploads:
@@ -337,8 +347,8 @@ class Peer:
         """What concerns the session only; ``False`` for what must happen outside the lock."""
         match event:
             case ErrorReceived():
-                pending = self._settled(event.id)
-                if pending is not None:
+                if (pending := self._pending.pop(event.id, None)) is not None:
+                    self.stop_uploads(pending)
                     pending.settle(None, WireError(event.code, event.message, event.data))
             case ItemsReceived():
                 if (inbox := self._inboxes.get(event.stream)) is not None:
@@ -358,30 +368,28 @@ class Peer:
         return True
 
     def _on_result(self, event: ResultReceived) -> None:
-        pending = self._settled(event.id)
+        pending = self._pending.pop(event.id, None)
         if pending is None:
             return
         if not pending.streams:
+            self.stop_uploads(pending)
             pending.settle(event.result, None)
             return
         try:
             name = self.session.codec.read(event.result, StreamParams).stream
             inbox = self.read_stream(name, pending.window)
         except (msgspec.MsgspecError, RecursionError):
+            self.stop_uploads(pending)
             pending.settle(None, RemoteProtocolError("the answer is no stream: use call() for this method"))
         except RpcError as exc:
+            self.stop_uploads(pending)
             pending.settle(None, exc)
         else:
+            inbox.keep(pending.uploads)
             if pending.abandoned:
                 self._garbage.append(inbox)
                 self.link.wake()
             pending.settle(inbox, None)
-
-    def _settled(self, call_id: int) -> Pending | None:
-        pending = self._pending.pop(call_id, None)
-        if pending is not None and pending.uploads:
-            self.stop_uploads(pending)
-        return pending
 
     def _outside(self, event: Event) -> None:
         match event:

@@ -182,7 +182,7 @@ class Handlers:
             result = await self._result(offer, args, kwargs)
             if running.reason is not None and isinstance(running.reason, DeadlineExceeded):
                 raise running.reason
-            self._answer(call, offer, result)
+            self._answer(call, offer, result, running)
         except asyncio.CancelledError as exc:
             if running.reason is None:
                 self._fail(call, offer, exc)  # Not by us: something in the handler was cancelled.
@@ -214,11 +214,11 @@ class Handlers:
 
     # --- its answer ---------------------------------------------------------------------------------------------
 
-    def _answer(self, call: IncomingCall, offer: Offer, result: Any) -> None:
+    def _answer(self, call: IncomingCall, offer: Offer, result: Any, running: Running | None = None) -> None:
         session = self._peer.session
         contract = offer.contract
         if contract.item is not None:
-            self._answer_stream(call, offer, result)
+            self._answer_stream(call, offer, result, running)
             return
         try:
             body = contract.dump_result(result, session.codec)
@@ -230,7 +230,9 @@ class Handlers:
             session.reply(call, body)
         self._peer.flush_soon()
 
-    def _answer_stream(self, call: IncomingCall, offer: Offer, source: AsyncIterator[Any]) -> None:
+    def _answer_stream(
+        self, call: IncomingCall, offer: Offer, source: AsyncIterator[Any], running: Running | None
+    ) -> None:
         peer = self._peer
         item, codec = offer.contract.item, peer.session.codec
         assert item is not None
@@ -250,6 +252,10 @@ class Handlers:
             )
         self._streams.add(task)
         task.add_done_callback(self._stream_ended)
+        if running is not None and running.inboxes:
+            # What goes up is read while the answer goes down: it is wanted until that has ended.
+            inboxes, running.inboxes = running.inboxes, []
+            task.add_done_callback(lambda _: _drop(inboxes))
 
     def _stream_ended(self, task: asyncio.Task[None]) -> None:
         self._streams.discard(task)
@@ -409,6 +415,11 @@ def _called(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
         return function(*args, **kwargs)
     except StopIteration as exc:
         raise RuntimeError("the handler raised StopIteration") from exc
+
+
+def _drop(inboxes: Iterable[Inbox]) -> None:
+    for inbox in inboxes:
+        inbox.drop()
 
 
 def _loader(item: Any, codec: Any) -> Any:

@@ -359,6 +359,7 @@ class Peer:
         if pending is None:
             return
         if not pending.streams:
+            self._end_uploads(pending)
             if not pending.future.done():
                 pending.future.set_result(event.result)
             return
@@ -373,6 +374,7 @@ class Peer:
             if pending.future.done():
                 inbox.drop()
             else:
+                inbox.uploads = pending.uploads
                 pending.future.set_result(inbox)
 
     def _on_error(self, event: ErrorReceived) -> None:
@@ -382,15 +384,13 @@ class Peer:
             self._fail(pending, error)
 
     def _fail(self, pending: Pending, error: BaseException) -> None:
+        self._end_uploads(pending)
         if not pending.future.done():
             pending.future.set_exception(error)
 
     def _settle(self, call_id: int) -> Pending | None:
         self._deadlines.clear(call_id)
-        pending = self._pending.pop(call_id, None)
-        if pending is not None and pending.uploads:
-            self._end_uploads(pending)
-        return pending
+        return self._pending.pop(call_id, None)
 
     def _on_progress(self, event: ProgressReceived) -> None:
         pending = self._pending.get(event.id)

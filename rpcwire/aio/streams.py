@@ -16,6 +16,8 @@ from rpcwire.errors import ConnectionLost, LocalProtocolError, RpcError, SlowCon
 from rpcwire.service import SlowPolicy
 from rpcwire.streams import IncomingStream, OutgoingStream
 
+from .cancelling import cancel_begun
+
 _T_co = TypeVar("_T_co", covariant=True)
 
 _YIELD_EVERY = 64
@@ -45,7 +47,7 @@ class StreamHost(Protocol):
 class Inbox:
     """What has arrived of a stream and was not read yet. The peer holds it; the reader only refers to it."""
 
-    __slots__ = ("_waiter", "ended", "error", "host", "items", "stream")
+    __slots__ = ("_waiter", "ended", "error", "host", "items", "stream", "uploads")
 
     def __init__(self, host: StreamHost, stream: IncomingStream) -> None:
         self.host = host
@@ -54,6 +56,7 @@ class Inbox:
         self.ended = False
         self.error: RpcError | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self.uploads: tuple[asyncio.Task[None], ...] = ()  # What the call sends while this is its answer.
 
     def put(self, items: Iterable[Raw]) -> None:
         """Items have arrived."""
@@ -64,6 +67,8 @@ class Inbox:
         """The end has arrived, or the connection is gone."""
         if not self.ended:
             self.ended, self.error = True, error
+            for task in self.uploads:
+                cancel_begun(task)
             self._wake()
 
     def drop(self) -> None:

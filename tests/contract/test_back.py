@@ -1,0 +1,162 @@
+"""The server calls what a client offers, over the same connection."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from rpcclient import Context, Service, method
+from rpcclient.errors import RpcError, ServiceError
+
+
+class NotToday(ServiceError):
+    """The client does not want to."""
+
+    until: int
+
+
+class Desk(Service):
+    """What a client offers."""
+
+    def __init__(self, back: list[Any]) -> None:
+        super().__init__()
+        self.back = back
+        self.noted = threading.Event()
+        self.began = threading.Event()
+        self.stopped = threading.Event()
+
+    @method()
+    def add(self, a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    @method()
+    async def inline(self, a: int) -> int:
+        """A coroutine that awaits nothing."""
+        return -a
+
+    @method(errors=(NotToday,))
+    def refuse(self) -> None:
+        """Fail as declared."""
+        raise NotToday("come back later", until=5)
+
+    @method()
+    def broken(self) -> None:
+        """Fail by a bug."""
+        raise ValueError("secret")
+
+    @method()
+    def wrong(self) -> int:
+        """Give something of another type."""
+        return "x"  # type: ignore[return-value]
+
+    @method()
+    def leave(self) -> None:
+        """Try to end the thread."""
+        raise SystemExit
+
+    @method()
+    def note(self, value: str) -> None:
+        """Take note."""
+        self.noted.set()
+
+    @method()
+    def wait(self, ctx: Context) -> str:
+        """Wait until told to stop."""
+        self.began.set()
+        while not ctx.cancelled:
+            time.sleep(0.002)
+        self.stopped.set()
+        return "stopped"
+
+    @method()
+    def again(self, value: int) -> int:
+        """Call the server from within a call of the server."""
+        side = self.back[0]
+        answer: int = side.contract.add(value, 1)
+        return answer
+
+    @method()
+    def count(self, n: int) -> Iterator[int]:
+        """Count."""
+        yield from range(n)
+
+
+@pytest.fixture
+def desk(sides: Callable[..., Any], leg: Any) -> Any:
+    back: list[Any] = []
+    desk = Desk(back)
+    side = sides(leg, services=[desk])
+    back.append(side)
+    side.desk = desk
+    yield side
+    side.client.close()
+
+
+def ask(side: Any, method: str, params: dict[str, Any] | None = None, timeout_s: float | None = None) -> Any:
+    return side.contract.ask_back(f"desk.{method}", params or {}, timeout_s)
+
+
+def test_the_server_calls_back(desk: Any) -> None:
+    assert ask(desk, "add", {"a": 1, "b": 2}) == 3
+    assert ask(desk, "inline", {"a": 5}) == -5
+    desk.contract.tell_back("desk.note", {"value": "x"})
+    assert desk.desk.noted.wait(10)
+
+
+def test_errors_come_back(desk: Any) -> None:
+    with pytest.raises(RpcError) as caught:
+        ask(desk, "refuse")
+    assert (caught.value.type, caught.value.details) == ("NotToday", {"until": 5})
+    with pytest.raises(RpcError) as caught:
+        ask(desk, "broken")
+    assert "secret" not in str(caught.value)
+    for name, params in (("add", {"a": "x"}), ("nope", {}), ("wrong", {}), ("_x", {})):
+        with pytest.raises(RpcError):
+            ask(desk, name, params)
+    assert ask(desk, "add", {"a": 1, "b": 2}) == 3
+
+
+def test_a_handler_that_ends_its_thread_is_answered(desk: Any) -> None:
+    if desk.flavour == "async":
+        return  # asyncio gives SystemExit to the loop: the process is asked to end.
+    with pytest.raises(RpcError):
+        ask(desk, "leave")
+    assert ask(desk, "add", {"a": 1, "b": 2}) == 3
+
+
+def test_the_server_gives_up(desk: Any) -> None:
+    with pytest.raises(RpcError):
+        ask(desk, "wait", {}, 0.1)
+    assert desk.desk.stopped.wait(10)
+    assert ask(desk, "add", {"a": 1, "b": 2}) == 3
+
+
+def test_calls_within_calls(desk: Any) -> None:
+    if desk.flavour == "async":
+        return  # There a handler awaits its own calls; it cannot from a thread.
+    assert ask(desk, "again", {"value": 4}) == 5
+
+
+def test_several_at_once(desk: Any) -> None:
+    futures = [desk.start(desk.contract.ask_back, "desk.add", {"a": i, "b": i}, None) for i in range(20)]
+    assert [future.result(20) for future in futures] == [2 * i for i in range(20)]
+
+
+def test_stopping_handlers_when_the_client_closes(desk: Any) -> None:
+    future = desk.start(desk.contract.ask_back, "desk.wait", {}, 60.0)
+    assert desk.desk.began.wait(10)
+    desk.client.close()
+    assert desk.desk.stopped.wait(10)
+    with pytest.raises(RpcError):
+        future.result(10)
+
+
+def test_nothing_is_offered(side: Any) -> None:
+    with pytest.raises(RpcError) as caught:
+        side.contract.ask_back("desk.add", {"a": 1, "b": 2}, None)
+    assert caught.value.code == -32601
