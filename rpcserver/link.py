@@ -61,6 +61,7 @@ class ServerLink(WebSocketLink):
         self.remote = "unix"
         self.address = "unix"
         self.principal: Principal | None = None
+        self._replied = False
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -120,6 +121,8 @@ class ServerLink(WebSocketLink):
     def handshake(self, event: Event) -> None:
         """An HTTP request has come."""
         request = cast("Request", event)
+        if "Upgrade" not in request.headers or request.method != "GET":
+            self.finish_reading()
         response = self._admit(request)
         if response is not None:
             self.reply(response)
@@ -166,12 +169,24 @@ class ServerLink(WebSocketLink):
         return None
 
     def reply(self, response: Response) -> None:
-        """Answer a plain HTTP request, and close."""
-        if self.ws.state is not CONNECTING or self.transport is None or self.transport.is_closing():
+        """Answer an HTTP request, and close."""
+        transport = self.transport
+        if self.ws.state is not CONNECTING or self._replied or transport is None or transport.is_closing():
             return
         self._reason = self._reason or f"HTTP {response.status_code}"
-        self.handshaker.send_response(response)
-        self._write()
+        self._replied = True
+        self.finish_reading()
+        transport.write(response.serialize())
+        if transport.can_write_eof():
+            transport.write_eof()  # Rather than close: what the client is still sending would cost it the answer.
+            self._expect_close()
+        else:
+            transport.close()
+
+    def eof_received(self) -> bool:
+        """The other side will send no more; it may wait for an answer all the same."""
+        super().eof_received()
+        return self._finished and not self._replied and self.transport is not None and self.transport.can_write_eof()
 
     def handshake_failed(self, exc: Exception) -> None:
         """What came is no HTTP request."""

@@ -67,6 +67,7 @@ class WebSocketLink(asyncio.Protocol):
         self._assembler = Assembler(binary=False)
         self._binary = False
         self._lost = False
+        self._finished = False
         self._reason = ""
         self._heard_at = self.loop.time()
         self._pinged_at: float | None = None
@@ -89,13 +90,15 @@ class WebSocketLink(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
         self._heard_at = self.loop.time()
-        self.ws.receive_data(data)
-        self._after_receiving()
+        if not self._finished:
+            self.ws.receive_data(data)
+            self._after_receiving()
 
     def eof_received(self) -> bool:
         """The other side will send no more."""
-        self.ws.receive_eof()
-        self._after_receiving()
+        if not self._finished:
+            self.ws.receive_eof()
+            self._after_receiving()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -179,6 +182,10 @@ class WebSocketLink(asyncio.Protocol):
 
     # --- for the subclasses -------------------------------------------------------------------------------------
 
+    def finish_reading(self) -> None:
+        """This is to be no WebSocket: what still comes is of no interest."""
+        self._finished = True
+
     def handshake(self, event: Event) -> None:
         """The other side's part of the handshake has come. Overridden by each end."""
         raise NotImplementedError
@@ -199,6 +206,8 @@ class WebSocketLink(asyncio.Protocol):
                     self._pinged_at = None
             else:
                 self.handshake(event)
+                if self._finished:
+                    return
         if self.receiver is None and self.ws.handshake_exc is not None and not self._reason:
             self._reason = "handshake failed"
             self.handshake_failed(self.ws.handshake_exc)

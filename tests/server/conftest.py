@@ -1,0 +1,265 @@
+"""A real server in the test's own event loop, and tools that speak to it: politely, or down to single bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
+from rpcserver import Context, Service, ServiceError, method
+from rpcserver.config import ServerConfig
+from rpcserver.server import Server
+
+TOKEN = "a-token-for-the-tests"
+SECONDS = 10.0
+"""How long any one thing may take here."""
+
+
+class Refused(ServiceError):
+    """It does not want to."""
+
+    why: str
+
+
+class Calc(Service):
+    """Sums and such."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log: list[str] = []
+        self.release = asyncio.Event()
+
+    @method(kind="read")
+    async def add(self, a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    @method()
+    async def wait(self, ctx: Context) -> str:
+        """Wait until released, or cancelled."""
+        self.log.append("started")
+        try:
+            await self.release.wait()
+        except asyncio.CancelledError:
+            self.log.append("cancelled")
+            raise
+        finally:
+            self.log.append(f"ended, {ctx.method}")
+        return "released"
+
+    @method()
+    async def count(self, n: int, size: int = 0) -> AsyncIterator[str]:
+        """Count, with ballast."""
+        try:
+            for i in range(n):
+                yield f"{i}" + "x" * size
+        finally:
+            self.log.append("count ended")
+
+    @method()
+    async def total(self, items: AsyncIterator[int], ctx: Context) -> int:
+        """Add up a stream."""
+        total = 0
+        async for item in items:
+            total += item
+            ctx.progress(total, message="adding")
+        return total
+
+    @method()
+    async def echo(self, text: str) -> str:
+        """Say it again."""
+        return text
+
+    @method()
+    async def boom(self) -> None:
+        """Fail."""
+        raise ValueError("secret")
+
+    @method(errors=(Refused,))
+    async def refuse(self) -> None:
+        """Fail as declared."""
+        raise Refused("no", why="because")
+
+
+class Raw:
+    """A socket, byte by byte."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        with contextlib.suppress(ConnectionError):
+            await self.writer.drain()
+
+    async def rest(self) -> bytes:
+        """Everything until the server closes."""
+        try:
+            async with asyncio.timeout(SECONDS):
+                return await self.reader.read()
+        except ConnectionResetError:
+            return b""
+
+    async def head(self) -> bytes:
+        async with asyncio.timeout(SECONDS):
+            return await self.reader.readuntil(b"\r\n\r\n")
+
+    async def frame(self) -> tuple[int, bytes]:
+        """One WebSocket frame of the server: opcode and payload."""
+        async with asyncio.timeout(SECONDS):
+            first, second = await self.reader.readexactly(2)
+            size = second & 0x7F
+            if size == 126:
+                (size,) = struct.unpack(">H", await self.reader.readexactly(2))
+            elif size == 127:
+                (size,) = struct.unpack(">Q", await self.reader.readexactly(8))
+            return first & 0x0F, await self.reader.readexactly(size)
+
+    async def close_code(self) -> int:
+        """The code of the close frame that comes, whatever comes before."""
+        while True:
+            opcode, data = await self.frame()
+            if opcode == 8:
+                return int.from_bytes(data[:2], "big")
+
+    async def close(self) -> None:
+        self.writer.close()
+        with contextlib.suppress(Exception):
+            await self.writer.wait_closed()
+
+
+def frame(opcode: int, data: bytes, *, fin: bool = True, masked: bool = True, rsv: int = 0) -> bytes:
+    """A WebSocket frame as a client sends it (RFC 6455, section 5.2), or as it must not."""
+    bit = 0x80 if masked else 0
+    size = len(data)
+    head = bytes((0x80 * fin | rsv | opcode,))
+    if size < 126:
+        head += bytes((bit | size,))
+    elif size < 65536:
+        head += bytes((bit | 126,)) + struct.pack(">H", size)
+    else:
+        head += bytes((bit | 127,)) + struct.pack(">Q", size)
+    return head + (b"\0\0\0\0" if masked else b"") + data
+
+
+class Tools:
+    """What the tests of this folder share."""
+
+    TOKEN = TOKEN
+    SECONDS = SECONDS
+    Calc = Calc
+    Refused = Refused
+    frame = staticmethod(frame)
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def config(self, **sections: Any) -> ServerConfig:
+        listen = {"port": 0, "unix": "none", **sections.pop("listen", {})}
+        return ServerConfig.model_validate({"state_dir": str(self.folder), "grace_s": 0, "listen": listen, **sections})
+
+    @asynccontextmanager
+    async def serve(self, *services: Service[Any], **sections: Any) -> AsyncIterator[Server]:
+        server = Server(self.config(**sections), services or (Calc(),), token=TOKEN)
+        await server.start()
+        try:
+            yield server
+        finally:
+            await server.stop(grace_s=0)
+
+    @staticmethod
+    def port(server: Server) -> int:
+        return int(server.addresses[0].rpartition(":")[2])
+
+    @asynccontextmanager
+    async def connect(
+        self, server: Server, subprotocol: str | None = None, *, token: str | None = TOKEN, **options: Any
+    ) -> AsyncIterator[ClientConnection]:
+        """A WebSocket of the plain websockets library."""
+        headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+        offered = [subprotocol] if subprotocol is not None else None
+        async with connect(
+            server.addresses[0],
+            additional_headers={**headers, **options.pop("headers", {})},
+            subprotocols=offered,  # type: ignore[arg-type]
+            proxy=None,
+            **options,
+        ) as connection:
+            yield connection
+
+    @staticmethod
+    async def call(connection: ClientConnection, method: str, params: Any = None, call_id: Any = 1, **more: Any) -> Any:
+        """One call in JSON, and its answer."""
+        await connection.send(Tools.request(method, params, call_id, **more))
+        async with asyncio.timeout(SECONDS):
+            while True:
+                answer = json.loads(await connection.recv())
+                if isinstance(answer, dict) and answer.get("id") == call_id and "method" not in answer:
+                    return answer
+
+    @staticmethod
+    def request(method: str, params: Any = None, call_id: Any = 1, **more: Any) -> str:
+        message = {"jsonrpc": "2.0", "method": method, **more}
+        if call_id is not None:
+            message["id"] = call_id
+        if params is not None:
+            message["params"] = params
+        return json.dumps(message)
+
+    async def raw(self, server: Server) -> Raw:
+        return Raw(*await asyncio.open_connection("127.0.0.1", self.port(server)))
+
+    async def http(self, server: Server, request: bytes | str) -> tuple[int, dict[str, str], bytes]:
+        """A whole HTTP request, and its answer: status, headers, body. Status 0 where nothing came."""
+        raw = await self.raw(server)
+        await raw.send(request.encode() if isinstance(request, str) else request)
+        data = await raw.rest()
+        await raw.close()
+        head, _, body = data.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        return (int(first.split()[1]) if first.startswith("HTTP/1.1 ") else 0), headers, body
+
+    def upgrade(self, server: Server, **headers: str | None) -> bytes:
+        """A WebSocket handshake. An underscore stands for a hyphen; None leaves a header out."""
+        fields: dict[str, str | None] = {
+            "Host": f"127.0.0.1:{self.port(server)}",
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
+            "Authorization": f"Bearer {TOKEN}",
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
+        lines = [f"{name}: {value}" for name, value in fields.items() if value is not None]
+        return "\r\n".join(["GET / HTTP/1.1", *lines, "", ""]).encode()
+
+    async def websocket(self, server: Server, **headers: str | None) -> Raw:
+        """A raw socket after a successful handshake."""
+        raw = await self.raw(server)
+        await raw.send(self.upgrade(server, **headers))
+        head = await raw.head()
+        assert head.startswith(b"HTTP/1.1 101 "), head
+        return raw
+
+    @staticmethod
+    async def until(condition: Any, seconds: float = SECONDS) -> None:
+        """Wait until something has become true; the loop goes on meanwhile."""
+        async with asyncio.timeout(seconds):
+            while not condition():
+                await asyncio.sleep(0.002)
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Tools:
+    return Tools(tmp_path)

@@ -1,0 +1,487 @@
+"""The door: subprotocols, Host, Origin, tokens, and whatever else may come instead of a handshake."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from rpcserver import Health, Service, method
+from rpcserver.admission import host_of, is_loopback
+
+# --- subprotocols ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        (None, None),
+        (["jsonrpc"], "jsonrpc"),
+        (["rpc.v1.json"], "rpc.v1.json"),
+        (["rpc.v1.msgpack"], "rpc.v1.msgpack"),
+        (["jsonrpc", "rpc.v1.json", "rpc.v1.msgpack"], "rpc.v1.msgpack"),
+        (["chat", "jsonrpc"], "jsonrpc"),
+        (["rpc.v9.json", "rpc.v1.json"], "rpc.v1.json"),
+    ],
+)
+def test_subprotocols(tools: Any, offered: Any, chosen: str | None) -> None:
+    async def main() -> None:
+        async with tools.serve() as server:
+            headers = {"Authorization": f"Bearer {tools.TOKEN}"}
+            async with connect(
+                server.addresses[0], subprotocols=offered, additional_headers=headers, proxy=None
+            ) as connection:
+                assert connection.subprotocol == chosen
+                if chosen != "rpc.v1.msgpack":
+                    answer = await tools.call(connection, "rpc.hello")
+                    assert answer["result"]["subprotocol"] == chosen or "jsonrpc"
+                    assert answer["result"]["principal"] == {"name": "owner", "method": "token"}
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("offered", ["chat", "rpc.v2.msgpack", "chat, superchat", "JSONRPC"])
+def test_unknown_subprotocols_are_refused_with_ours(tools: Any, offered: str) -> None:
+    async def main() -> None:
+        async with tools.serve() as server:
+            status, _, body = await tools.http(server, tools.upgrade(server, Sec_WebSocket_Protocol=offered))
+            assert status == 400
+            assert b"rpc.v1.msgpack, rpc.v1.json, jsonrpc" in body
+
+    asyncio.run(main())
+
+
+# --- Host ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz"])
+@pytest.mark.parametrize(
+    ("hosts", "status"),
+    [
+        (["127.0.0.1"], 200),
+        (["localhost:8765"], 200),
+        (["LOCALHOST"], 200),
+        (["[::1]:8765"], 200),
+        (["console.example"], 200),
+        (["evil.example"], 421),
+        (["127.0.0.1.evil.example"], 421),
+        (["localhost.evil.example"], 421),
+        (["127.0.0.2"], 421),
+        ([], 400),
+        (["localhost", "localhost"], 400),
+        (["localhost", "evil.example"], 400),
+        (["local host"], 400),
+        (["localhost/evil"], 400),
+        (["evil.example@localhost"], 400),
+        ([""], 400),
+        (["localhost:port"], 400),
+        (["[::1"], 400),
+    ],
+)
+def test_host(tools: Any, path: str, hosts: list[str], status: int) -> None:
+    async def main() -> None:
+        async with tools.serve(listen={"allowed_hosts": ["Console.Example"]}) as server:
+            lines = "".join(f"Host: {host}\r\n" for host in hosts)
+            got, _, body = await tools.http(server, f"GET {path} HTTP/1.1\r\n{lines}\r\n")
+            assert got == (426 if path == "/" and status == 200 else status), body
+
+    asyncio.run(main())
+
+
+def test_host_of_the_handshake(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve() as server:
+            status, _, body = await tools.http(server, tools.upgrade(server, Host="evil.example"))
+            assert status == 421
+            assert b"listen.allowed_hosts" in body
+            for target in ("http://evil.example/", "http://evil.example/healthz", "http://127.0.0.1/", "*"):
+                request = tools.upgrade(server).replace(b"GET / ", f"GET {target} ".encode())
+                status, _, _ = await tools.http(server, request)
+                assert status in (400, 404), target
+
+    asyncio.run(main())
+
+
+def test_host_of() -> None:
+    assert host_of("[::1]") == "::1"
+    assert host_of("A.b:1") == "a.b"
+    assert host_of("a b") is None
+    assert [is_loopback(h) for h in ("127.0.0.1", "127.9.9.9", "LocalHost", "::1", "0.0.0.0", "::", "10.0.0.1")] == [
+        True, True, True, True, False, False, False,
+    ]  # fmt: skip
+
+
+# --- Origin ------------------------------------------------------------------------------------------------------------
+
+ORIGINS = [
+    (None, True), ("http://127.0.0.1:{port}", True), ("https://127.0.0.1:{port}", True), ("HTTP://127.0.0.1:{port}", True),
+    ("https://console.example", True), ("https://console.example:8443", False), ("http://console.example", False),
+    ("https://console.example.evil", False), ("https://evil.example", False), ("http://127.0.0.1", False),
+    ("http://localhost:{port}", False), ("null", False), ("", False), ("file://", False), ("https://console.example/", False),
+    ("http://127.0.0.1:{port}.evil.example", False), ("*", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("origin", "welcome"), ORIGINS)
+def test_origin(tools: Any, origin: str | None, welcome: bool) -> None:
+    async def main() -> None:
+        async with tools.serve(listen={"allowed_origins": ["https://Console.example"]}) as server:
+            given = None if origin is None else origin.format(port=tools.port(server))
+            raw = await tools.raw(server)
+            await raw.send(tools.upgrade(server, Origin=given))
+            head = await raw.head()
+            assert head.startswith(b"HTTP/1.1 101" if welcome else b"HTTP/1.1 403"), head
+            await raw.close()
+            if not welcome:
+                status, _, body = await tools.http(
+                    server, f"GET /healthz HTTP/1.1\r\nHost: localhost\r\nOrigin: {given}\r\n\r\n"
+                )
+                assert status == 403
+                assert b"listen.allowed_origins" in body
+
+    asyncio.run(main())
+
+
+def test_two_origins(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve() as server:
+            own = f"http://127.0.0.1:{tools.port(server)}"
+            request = tools.upgrade(server).replace(b"\r\n\r\n", f"\r\nOrigin: {own}\r\nOrigin: {own}\r\n\r\n".encode())
+            assert (await tools.http(server, request))[0] == 403
+
+    asyncio.run(main())
+
+
+# --- tokens ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        ("Bearer {token}", 101),
+        ("bearer {token}", 101),
+        ("BEARER   {token}", 101),
+        ("Bearer wrong-token-of-some-length", 401),
+        ("Bearer {token}x", 401),
+        ("Bearer ", 401),
+        ("Bearer", 401),
+        ("", 401),
+        ("Basic {token}", 401),
+        ("{token}", 401),
+        ("Bearer tökén-with-ümlauts-𝄞", 401),
+        ("Bearer {token} {token}", 401),
+    ],
+)
+def test_token_in_the_header(tools: Any, header: str, status: int) -> None:
+    async def main() -> None:
+        async with tools.serve() as server:
+            raw = await tools.raw(server)
+            request = tools.upgrade(server, Authorization="@").replace(b"@", header.format(token=tools.TOKEN).encode())
+            await raw.send(request)
+            head = await raw.head()
+            assert head.startswith(f"HTTP/1.1 {status} ".encode()), head
+            if status == 401:
+                assert b"WWW-Authenticate: Bearer" in head
+                assert tools.TOKEN.encode() not in await raw.rest()
+            await raw.close()
+
+    asyncio.run(main())
+
+
+def test_two_authorization_headers(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve() as server:
+            more = f"\r\nAuthorization: Bearer {tools.TOKEN}\r\n\r\n".encode()
+            assert (await tools.http(server, tools.upgrade(server).replace(b"\r\n\r\n", more)))[0] == 401
+
+    asyncio.run(main())
+
+
+def test_token_in_the_url_is_no_token(tools: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with tools.serve() as server, tools.connect(server, token=None) as connection:
+            assert (await tools.call(connection, "calc.add", [1, 2]))["error"]["code"] == -32001
+        async with (
+            tools.serve() as server,
+            connect(f"{server.addresses[0]}/?token={tools.TOKEN}", proxy=None) as connection,
+        ):
+            assert (await tools.call(connection, "calc.add", [1, 2]))["error"]["code"] == -32001
+
+    with caplog.at_level(logging.DEBUG):
+        asyncio.run(main())
+    assert not [r for r in caplog.records if r.name.startswith("rpc") and tools.TOKEN in r.getMessage()]
+
+
+def test_token_in_the_first_call(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve() as server, tools.connect(server, token=None) as connection:
+            for method_name in ("calc.add", "rpc.discover", "rpc.services", "nothing.there", "rpc.nothing"):
+                refused = (await tools.call(connection, method_name))["error"]
+                assert (refused["code"], refused["data"]["type"]) == (-32001, "Unauthenticated")
+                assert "rpc.authenticate" in refused["message"]
+            assert (await tools.call(connection, "rpc.ping"))["result"] == "pong"
+            assert (await tools.call(connection, "rpc.hello"))["result"]["principal"] is None
+            assert (await tools.call(connection, "rpc.authenticate", {}))["error"]["code"] == -32602
+            assert (await tools.call(connection, "rpc.authenticate", {"token": 5}))["error"]["code"] == -32602
+            assert (await tools.call(connection, "rpc.authenticate", ["wrong"]))["error"]["code"] == -32001
+            good = await tools.call(connection, "rpc.authenticate", {"token": tools.TOKEN})
+            assert good["result"] == {"name": "owner", "method": "token"}
+            assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
+            assert (await tools.call(connection, "rpc.authenticate", {"token": tools.TOKEN}))["result"]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "é𝄞", "\x00", "x" * 10_000])
+def test_wrong_tokens(tools: Any, token: str) -> None:
+    async def main() -> None:
+        async with tools.serve() as server, tools.connect(server, token=None) as connection:
+            answer = await tools.call(connection, "rpc.authenticate", {"token": token})
+            assert answer["error"]["code"] == -32001
+
+    asyncio.run(main())
+
+
+def test_too_many_wrong_tokens_close_the_connection(tools: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with tools.serve(auth={"attempts": 3}) as server, tools.connect(server, token=None) as connection:
+            for _ in range(3):
+                answer = await tools.call(connection, "rpc.authenticate", {"token": "a-very-wrong-token"})
+                assert answer["error"]["code"] == -32001
+            await connection.wait_closed()
+            assert connection.close_code == 1008
+            assert "tokens" in (connection.close_reason or "")
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(main())
+    assert caplog.text.count("wrong token (") == 3
+    assert "a-very-wrong-token" not in caplog.text
+
+
+# --- plain HTTP ----------------------------------------------------------------------------------------------------------
+
+
+class Sick(Service):
+    state: Any = Health(ok=False, reason="no disk")
+
+    @method()
+    async def nothing(self) -> None: ...
+
+    async def health(self) -> Health:
+        if isinstance(self.state, Exception):
+            raise self.state
+        if self.state is None:
+            await asyncio.sleep(60)
+        return self.state  # type: ignore[no-any-return]
+
+
+def test_healthz_and_readyz(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve() as server:
+            for head, body in (("GET", b"ok\n"), ("HEAD", b"")):
+                status, headers, got = await tools.http(server, f"{head} /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert (status, got) == (200, body)
+                assert headers["content-length"] == "3"
+                assert headers["connection"] == "close"
+                assert headers["cache-control"] == "no-store"
+            status, headers, got = await tools.http(server, "GET /readyz?x=1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert status == 200
+            assert json.loads(got) == {"ready": True, "services": {"calc": {"ok": True, "reason": ""}}}
+            assert headers["content-type"] == "application/json"
+            status, _, got = await tools.http(server, "HEAD /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert (status, got) == (200, b"")
+
+    asyncio.run(main())
+
+
+def test_readyz_tells_what_is_not_ready(tools: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rpcserver.pages.HEALTH_TIMEOUT_S", 0.05)
+
+    async def main() -> None:
+        sick = Sick()
+        async with tools.serve(sick) as server:
+            for state, reason in (
+                (Health(ok=False, reason="no disk"), "no disk"),
+                (OSError("secret"), "failed; see the log"),
+                (None, "no answer within 0.05 s"),
+            ):
+                sick.state = state
+                status, _, got = await tools.http(server, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert status == 503
+                (service,) = json.loads(got)["services"].values()
+                assert not service["ok"]
+                assert reason in service["reason"]
+            sick.state = Health()
+            server.stopping = True
+            status, _, got = await tools.http(server, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert status == 503
+            server.stopping = False
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("verb", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "BREW"])
+@pytest.mark.parametrize("length", [None, 0, 5, 100_000])
+def test_other_methods(tools: Any, verb: str, length: int | None) -> None:
+    async def main() -> None:
+        async with tools.serve() as server:
+            field = "" if length is None else f"Content-Length: {length}\r\n"
+            status, headers, body = await tools.http(
+                server, f"{verb} /healthz HTTP/1.1\r\nHost: localhost\r\n{field}\r\n" + "x" * (length or 0)
+            )
+            assert status in (405, 413), (status, body)
+            if status == 405:
+                assert headers["allow"] == "GET, HEAD"
+            async with tools.connect(server) as connection:
+                assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/", 426), ("/nothing", 404), ("/healthz/", 404), ("//", 404), ("/../healthz", 404), ("/%2e", 404)],
+)
+def test_paths(tools: Any, path: str, status: int) -> None:
+    async def main() -> None:
+        async with tools.serve() as server:
+            for verb in ("GET", "HEAD"):
+                got, headers, body = await tools.http(server, f"{verb} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert got == status
+                assert (body == b"") is (verb == "HEAD")
+                assert status != 426 or headers["upgrade"] == "websocket"
+            if path != "/":
+                got, _, _ = await tools.http(server, tools.upgrade(server).replace(b"GET / ", f"GET {path} ".encode()))
+                assert got == 404
+
+    asyncio.run(main())
+
+
+KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+UPGRADE = f"Host: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n{KEY}"
+MALFORMED = {
+    "garbage": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 5 + b"\r\n\r\n",
+    "a blank line": b"\r\n\r\n",
+    "no version": b"GET /\r\nHost: localhost\r\n\r\n",
+    "HTTP/0.9": b"GET /\r\n",
+    "HTTP/1.7": b"GET /healthz HTTP/1.7\r\nHost: localhost\r\n\r\n",
+    "HTTP/2.0": b"GET / HTTP/2.0\r\nHost: localhost\r\n\r\n",
+    "the preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "two spaces": b"GET  / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a lower-case method": b"get /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a header without a colon": b"GET / HTTP/1.1\r\nHost localhost\r\n\r\n",
+    "a space before the colon": b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n",
+    "an empty header name": b"GET / HTTP/1.1\r\n: x\r\nHost: localhost\r\n\r\n",
+    "a folded header": b"GET / HTTP/1.1\r\nHost: localhost\r\nX: a\r\n b\r\n\r\n",
+    "a control character in a header": b"GET / HTTP/1.1\r\nHost: localhost\r\nX: a\x00b\r\n\r\n",
+    "bare newlines": b"GET / HTTP/1.1\nHost: localhost\n\n",
+    "a bare carriage return": b"GET / HTTP/1.1\r\nHost: localhost\rX: y\r\n\r\n",
+    "a long request line": b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a long header": b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
+    "many headers": b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 1000 + b"\r\n",
+    "a body on an upgrade": f"GET / HTTP/1.1\r\n{UPGRADE}Content-Length: 5\r\n\r\nhello".encode(),
+    "a chunked body on an upgrade": f"GET / HTTP/1.1\r\n{UPGRADE}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n".encode(),
+    "two lengths": f"GET / HTTP/1.1\r\n{UPGRADE}Content-Length: 0\r\nContent-Length: 5\r\n\r\nhello".encode(),
+    "no key": f"GET / HTTP/1.1\r\n{UPGRADE.replace(KEY, '')}\r\n".encode(),
+    "two keys": f"GET / HTTP/1.1\r\n{UPGRADE}{KEY}\r\n".encode(),
+    "a short key": f"GET / HTTP/1.1\r\n{UPGRADE.replace('dGhlIHNhbXBsZSBub25jZQ==', 'abc')}\r\n".encode(),
+    "a key that is no base64": f"GET / HTTP/1.1\r\n{UPGRADE.replace('dGhlIHNhbXBsZSBub25jZQ==', '????')}\r\n".encode(),
+    "another version": f"GET / HTTP/1.1\r\n{UPGRADE.replace('13', '8')}\r\n".encode(),
+    "no version header": f"GET / HTTP/1.1\r\n{UPGRADE.replace('Sec-WebSocket-Version: 13', 'X: y')}\r\n".encode(),
+    "an upgrade to something else": f"GET / HTTP/1.1\r\n{UPGRADE.replace('websocket', 'h2c')}\r\n".encode(),
+    "no Connection": f"GET / HTTP/1.1\r\n{UPGRADE.replace('Connection: Upgrade', 'X: y')}\r\n".encode(),
+    "Connection: close": f"GET / HTTP/1.1\r\n{UPGRADE.replace('Connection: Upgrade', 'Connection: close')}\r\n".encode(),
+    "an upgrade by POST": f"POST / HTTP/1.1\r\n{UPGRADE}\r\n".encode(),
+    "an upgrade by HEAD": f"HEAD / HTTP/1.1\r\n{UPGRADE}\r\n".encode(),
+    "CONNECT": b"CONNECT localhost:22 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("request_bytes", MALFORMED.values(), ids=MALFORMED.keys())
+def test_malformed_http(tools: Any, request_bytes: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with tools.serve(auth={"timeout_s": 1.0}) as server:
+            status, headers, body = await tools.http(server, request_bytes)
+            assert 400 <= status < 500, (status, body)
+            assert status == 426 or int(headers.get("content-length", len(body))) < 500
+            await tools.until(lambda: len(server.waiting) == 0)
+            async with tools.connect(server) as connection:
+                assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(main())
+    assert len([r for r in caplog.records if r.levelno >= logging.WARNING]) <= 1
+    assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
+
+
+def test_two_requests_in_one_packet_answer_the_first(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve() as server:
+            request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            status, _, body = await tools.http(server, request + request)
+            assert (status, body) == (200, b"ok\n")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/nothing"])
+def test_a_client_that_sends_no_more_still_gets_its_answer(tools: Any, path: str) -> None:
+    async def main() -> None:
+        async with tools.serve() as server:
+            raw = await tools.raw(server)
+            await raw.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            raw.writer.write_eof()
+            assert (await raw.rest()).startswith(b"HTTP/1.1 ")
+            await raw.close()
+
+    asyncio.run(main())
+
+
+def test_a_handshake_in_single_bytes(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve() as server:
+            raw = await tools.raw(server)
+            for byte in tools.upgrade(server):
+                await raw.send(bytes((byte,)))
+            assert (await raw.head()).startswith(b"HTTP/1.1 101")
+            for byte in tools.frame(1, tools.request("calc.add", [1, 2]).encode()):
+                await raw.send(bytes((byte,)))
+            assert json.loads((await raw.frame())[1])["result"] == 3
+            await raw.close()
+
+    asyncio.run(main())
+
+
+def test_a_frame_in_the_packet_of_the_handshake(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve() as server:
+            raw = await tools.raw(server)
+            await raw.send(tools.upgrade(server) + tools.frame(1, tools.request("calc.add", [1, 2]).encode()))
+            await raw.head()
+            assert json.loads((await raw.frame())[1])["result"] == 3
+            await raw.close()
+
+    asyncio.run(main())
+
+
+def test_a_stopping_server_takes_no_handshake(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve() as server:
+            raw = await tools.raw(server)
+            await tools.until(lambda: len(server.waiting) == 1)
+            server.stopping = True
+            await raw.send(tools.upgrade(server))
+            assert (await raw.rest()).startswith(b"HTTP/1.1 503")
+            await raw.close()
+            with pytest.raises(InvalidStatus) as caught:
+                async with tools.connect(server):
+                    pass
+            assert caught.value.response.status_code == 503
+            server.stopping = False
+
+    asyncio.run(main())
