@@ -313,6 +313,17 @@ class Transaction:
 
 
 @dataclass(frozen=True)
+class Session:
+    """A connection to the database kept for one client: settings, temporary tables and locks stay from statement to
+    statement. It belongs to the connection that opened it, and ends with it."""
+
+    id: str = Field(description="give it as `transaction` to statements; each commits itself where none is open")
+    database: str = Field(description="the database")
+    readonly: bool = Field(description="whether it refuses every change")
+    idle_s: float = Field(description="it is closed when unused for this many seconds")
+
+
+@dataclass(frozen=True)
 class DatabaseInfo:
     """A database that may be named in calls."""
 
@@ -331,6 +342,8 @@ class Page:
     columns: Columns = Field(description="the columns, the same on each page")
     rows: Rows = Field(description="the rows, in order")
     offset: int = Field(description="how many rows came before this page")
+    rowcount: int = Field(default=-1, description="on the last page: rows found, or changed; -1 where not known")
+    last_insert_id: int | None = Field(default=None, description="on the last page: the key that an INSERT was given")
 
     def __post_init__(self) -> None:
         self.rows.names = tuple(column.name for column in self.columns)
@@ -509,7 +522,9 @@ class AsyncDatabase(AsyncStub):
         result: TableInfo = await self._call("table", {"database": database, "name": name, "schema": schema})
         return result
 
-    async def begin(self, database: str, *, isolation: Isolation | None = None, readonly: bool = False) -> Transaction:
+    async def begin(
+        self, database: str, *, isolation: Isolation | None = None, readonly: bool = False, session: str | None = None
+    ) -> Transaction:
         """Open a transaction. It belongs to this connection: it is rolled back when the connection ends, when it is
         unused for too long, or open for too long.
 
@@ -517,6 +532,7 @@ class AsyncDatabase(AsyncStub):
             database: its name.
             isolation: the isolation level; the configured one, or else the database's own, where not given.
             readonly: have the database refuse every change in it.
+            session: the id of a session to begin it in; the transaction has the same id.
 
         Returns:
             The transaction; its ``id`` goes with each statement that belongs to it, and each renews its lease.
@@ -525,7 +541,7 @@ class AsyncDatabase(AsyncStub):
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
         result: Transaction = await self._call(
-            "begin", {"database": database, "isolation": isolation, "readonly": readonly}
+            "begin", {"database": database, "isolation": isolation, "readonly": readonly, "session": session}
         )
         return result
 
@@ -552,6 +568,34 @@ class AsyncDatabase(AsyncStub):
             TransactionLost: it is no more.
         """
         await self._call("rollback", {"transaction": transaction})
+
+    async def connect(self, database: str, *, readonly: bool = False) -> Session:
+        """Keep one connection to the database for this client: what it sets stays from statement to statement. For
+        drivers that look like a connection of their own; a mere transaction costs less.
+
+        Parameters:
+            database: its name.
+            readonly: have the database refuse every change.
+
+        Returns:
+            The session; its ``id`` is given as ``transaction`` to statements.
+
+        Raises:
+            DatabaseError, UnknownDatabase: as of :meth:`query`.
+        """
+        result: Session = await self._call("connect", {"database": database, "readonly": readonly})
+        return result
+
+    async def disconnect(self, session: str) -> None:
+        """End a session; what is open in it is rolled back.
+
+        Parameters:
+            session: its id.
+
+        Raises:
+            TransactionLost: it is no more.
+        """
+        await self._call("disconnect", {"session": session})
 
     async def renew(self, transaction: str) -> None:
         """Keep a transaction from being rolled back as unused: its idle time starts anew, its total time goes on.
@@ -854,7 +898,9 @@ class Database(SyncStub):
         result: TableInfo = self._call("table", {"database": database, "name": name, "schema": schema})
         return result
 
-    def begin(self, database: str, *, isolation: Isolation | None = None, readonly: bool = False) -> Transaction:
+    def begin(
+        self, database: str, *, isolation: Isolation | None = None, readonly: bool = False, session: str | None = None
+    ) -> Transaction:
         """Open a transaction. It belongs to this connection: it is rolled back when the connection ends, when it is
         unused for too long, or open for too long.
 
@@ -862,6 +908,7 @@ class Database(SyncStub):
             database: its name.
             isolation: the isolation level; the configured one, or else the database's own, where not given.
             readonly: have the database refuse every change in it.
+            session: the id of a session to begin it in; the transaction has the same id.
 
         Returns:
             The transaction; its ``id`` goes with each statement that belongs to it, and each renews its lease.
@@ -869,7 +916,9 @@ class Database(SyncStub):
         Raises:
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
-        result: Transaction = self._call("begin", {"database": database, "isolation": isolation, "readonly": readonly})
+        result: Transaction = self._call(
+            "begin", {"database": database, "isolation": isolation, "readonly": readonly, "session": session}
+        )
         return result
 
     def commit(self, transaction: str) -> None:
@@ -895,6 +944,34 @@ class Database(SyncStub):
             TransactionLost: it is no more.
         """
         self._call("rollback", {"transaction": transaction})
+
+    def connect(self, database: str, *, readonly: bool = False) -> Session:
+        """Keep one connection to the database for this client: what it sets stays from statement to statement. For
+        drivers that look like a connection of their own; a mere transaction costs less.
+
+        Parameters:
+            database: its name.
+            readonly: have the database refuse every change.
+
+        Returns:
+            The session; its ``id`` is given as ``transaction`` to statements.
+
+        Raises:
+            DatabaseError, UnknownDatabase: as of :meth:`query`.
+        """
+        result: Session = self._call("connect", {"database": database, "readonly": readonly})
+        return result
+
+    def disconnect(self, session: str) -> None:
+        """End a session; what is open in it is rolled back.
+
+        Parameters:
+            session: its id.
+
+        Raises:
+            TransactionLost: it is no more.
+        """
+        self._call("disconnect", {"session": session})
 
     def renew(self, transaction: str) -> None:
         """Keep a transaction from being rolled back as unused: its idle time starts anew, its total time goes on.
@@ -1205,6 +1282,36 @@ _METHODS: Mapping[str, StubMethod] = {
     "rollback": StubMethod(
         "database.rollback",
         AsyncDatabase.rollback,
+        errors=(
+            DatabaseError,
+            DatabaseDataError,
+            DatabaseOperationalError,
+            DatabaseIntegrityError,
+            DatabaseInternalError,
+            DatabaseProgrammingError,
+            DatabaseNotSupportedError,
+            UnknownDatabase,
+            TransactionLost,
+        ),
+    ),
+    "connect": StubMethod(
+        "database.connect",
+        AsyncDatabase.connect,
+        errors=(
+            DatabaseError,
+            DatabaseDataError,
+            DatabaseOperationalError,
+            DatabaseIntegrityError,
+            DatabaseInternalError,
+            DatabaseProgrammingError,
+            DatabaseNotSupportedError,
+            UnknownDatabase,
+            TransactionLost,
+        ),
+    ),
+    "disconnect": StubMethod(
+        "database.disconnect",
+        AsyncDatabase.disconnect,
         errors=(
             DatabaseError,
             DatabaseDataError,

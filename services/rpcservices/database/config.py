@@ -43,7 +43,9 @@ class DatabaseConfig(ServiceConfig):
         description="for dialects other than SQLite, PostgreSQL (psycopg) and MariaDB/MySQL (asyncmy): accept that "
         "nothing but the role's own rights keeps `query` from writing",
     )
-    pool_size: int = Field(default=5, ge=1, le=1000, description="connections for statements that may write")
+    pool_size: int = Field(
+        default=20, ge=1, le=1000, description="connections for statements that may write, transactions and sessions"
+    )
     read_pool_size: int = Field(default=5, ge=1, le=1000, description="connections for statements that only read")
     pool_timeout_s: float = Field(default=10.0, gt=0, description="how long a statement waits for a connection")
     connect_timeout_s: float = Field(default=10.0, gt=0, description="how long connecting may take")
@@ -51,7 +53,10 @@ class DatabaseConfig(ServiceConfig):
     statement_timeout_s: float = Field(default=600.0, gt=0, description="how long one statement may work")
     transaction_idle_s: float = Field(default=30.0, gt=0, description="unused so long, a transaction is rolled back")
     transaction_total_s: float = Field(default=600.0, gt=0, description="open so long, a transaction is rolled back")
-    transactions_per_connection: int = Field(default=16, ge=1, description="open transactions of one client")
+    session_idle_s: float = Field(default=600.0, gt=0, description="unused so long, a session is closed")
+    transactions_per_connection: int = Field(
+        default=32, ge=1, description="open transactions and sessions of one client"
+    )
     max_rows: int = Field(default=100_000, ge=1, description="rows in one result; a stream has no such limit")
     max_bytes: int = Field(
         default=8 * 1024 * 1024, ge=1024, description="bytes of rows in one result; a stream has no such limit"

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from rpcserver import Context, Health, Service
 
-from .backends.base import Link
+from .backends.base import Link, finish
 from .config import DatabaseServiceConfig
 from .errors import (
     DatabaseDataError,
@@ -44,11 +44,13 @@ class Lent:
         link: where its statements run.
         within: whether that is in a transaction of the client's.
         readonly: whether the database refuses every change there.
+        session: whether the link stays with the client afterwards.
     """
 
     link: Link
     within: bool
     readonly: bool
+    session: bool = False
 
     async def run(self, work: Awaitable[_T]) -> _T:
         """Do a piece of work on the link, stopped when the caller is cancelled; every exception becomes ours."""
@@ -63,7 +65,7 @@ class Lent:
 
     def settled(self) -> None:
         """Refuse a statement that opened a transaction by itself: it will be rolled back with its link."""
-        if not self.within and not self.link.readonly and self.link.tx_state() is not TxState.NONE:
+        if not (self.within or self.session or self.link.readonly) and self.link.tx_state() is not TxState.NONE:
             raise DatabaseProgrammingError(
                 "the statement opened a transaction, which has been rolled back: call begin, and give its id"
             )
@@ -111,7 +113,12 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
                 yield Lent(link, within=False, readonly=link.readonly)
             return
         async with self._transactions.use(transaction, target.name, ctx.connection) as tx:
-            yield Lent(tx.link, within=True, readonly=tx.info.readonly)
+            within = tx.active
+            try:
+                yield Lent(tx.link, within=within, readonly=tx.info.readonly, session=bool(tx.session_idle_s))
+            finally:
+                if not within and tx.link.readonly and tx.link.tx_state() not in (TxState.NONE, TxState.ENDED):
+                    await finish(tx.link.run(tx.link.rollback()))  # What guarded a statement that stood alone.
 
     async def _within(self, lent: Lent, work: Callable[[], Awaitable[_T]], *, atomic: bool) -> _T:
         """Do some work on a link, in a transaction of its own where ``atomic`` asks for one and none is open.

@@ -137,6 +137,8 @@ class Page:
     columns: Columns = Field(description="the columns, the same on each page")
     rows: Rows = Field(description="the rows, in order")
     offset: int = Field(description="how many rows came before this page")
+    rowcount: int = Field(default=-1, description="on the last page: rows found, or changed; -1 where not known")
+    last_insert_id: int | None = Field(default=None, description="on the last page: the key that an INSERT was given")
 
     def __post_init__(self) -> None:
         self.rows.names = tuple(column.name for column in self.columns)
@@ -170,6 +172,17 @@ class Transaction:
     isolation: Isolation | None = Field(default=None, description="its isolation; None for the database's default")
     idle_s: float = Field(default=0.0, description="it is rolled back when unused for this many seconds")
     total_s: float = Field(default=0.0, description="it is rolled back after this many seconds in any case")
+
+
+@dataclass(frozen=True)
+class Session:
+    """A connection to the database kept for one client: settings, temporary tables and locks stay from statement to
+    statement. It belongs to the connection that opened it, and ends with it."""
+
+    id: str = Field(description="give it as `transaction` to statements; each commits itself where none is open")
+    database: str = Field(description="the database")
+    readonly: bool = Field(description="whether it refuses every change")
+    idle_s: float = Field(description="it is closed when unused for this many seconds")
 
 
 @dataclass(frozen=True)

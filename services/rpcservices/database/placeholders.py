@@ -2,6 +2,7 @@ r"""Parameters in SQL: ``:name`` with a dictionary, ``?`` with a list, translate
 
 Strings, quoted names, comments and dollar quotes are left alone, and so is a colon after another colon or a letter
 (``x::int``, ``a[1:2]``). A backslash before a colon, or a second question mark, makes the sign itself: ``\:``, ``??``.
+PostgreSQL also takes its own ``$1`` with a list.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _SKIP = {
     "": _COMMON,
 }
 _NAMED = r"|\\(?P<colon>:)|(?<![:\w\\]):(?P<name>[A-Za-z_]\w*)\b(?!:(?!:))"
-_POSITIONAL = r"|(?P<mark>\?\??)"
+_POSITIONAL = r"|(?P<mark>\?\??)|(?P<dollar>\$\d+)"
 
 
 @lru_cache(maxsize=16)
@@ -88,6 +89,10 @@ def translate(sql: str, dialect: str, style: Style, named: bool) -> Statement:
             their place.
         named: whether parameters come by name (``:name``) or by position (``?``).
     """
+    if not named and style == "numeric_dollar":
+        native = _native_count(sql, dialect)
+        if native:
+            return Statement(sql, None, native)
     names: list[str] = []
     out: list[str] = []
     count = position = 0
@@ -122,6 +127,12 @@ def translate(sql: str, dialect: str, style: Style, named: bool) -> Statement:
     rest = sql[position:]
     out.append(rest.replace("%", "%%") if double else rest)
     return Statement("".join(out), tuple(names) if named else None, count)
+
+
+def _native_count(sql: str, dialect: str) -> int:
+    """The highest of PostgreSQL's own placeholders, ``$1``; where there is one, question marks are operators."""
+    found = (match.group("dollar") for match in _pattern(dialect, named=False).finditer(sql))
+    return max((int(text[1:]) for text in found if text), default=0)
 
 
 def statements(sql: str, dialect: str) -> list[str]:

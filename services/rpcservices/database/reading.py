@@ -134,9 +134,10 @@ async def pages(
     held_rows = held_bytes = 0
     width = len(cursor.columns)
 
-    def page() -> Page:
+    def page(rowcount: int = -1, last_insert_id: int | None = None) -> Page:
         nonlocal offset, held, held_rows, held_bytes
-        done = Page(columns=cursor.columns, rows=Rows(held, held_rows), offset=offset)
+        rows = Rows(held, held_rows)
+        done = Page(cursor.columns, rows, offset, rowcount, last_insert_id)
         offset += held_rows
         held, held_rows, held_bytes = [], 0, 0
         return done
@@ -151,8 +152,8 @@ async def pages(
                 held.append(data)
                 held_rows, held_bytes, fresh = held_rows + count, held_bytes + len(data), fresh + len(data)
         limit = next_limit(len(rows), fresh, page_rows=page_rows, page_bytes=page_bytes)
-    if held or not offset:
-        yield page()
+    total = offset + held_rows
+    yield page(total if width and cursor.rowcount < 0 else cursor.rowcount, cursor.last_insert_id)
 
 
 class PageStream(AsyncIterator[Page]):

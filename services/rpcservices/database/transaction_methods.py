@@ -8,7 +8,7 @@ from rpcserver import Context, InvalidParams, method
 
 from .core import ERRORS, DatabaseCore
 from .failures import translate_error
-from .models import Isolation, Transaction
+from .models import Isolation, Session, Transaction
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,57}")
 
@@ -25,7 +25,13 @@ class TransactionMethods(DatabaseCore):
 
     @method(permission="database.transaction", kind="once", errors=ERRORS)
     async def begin(
-        self, database: str, *, isolation: Isolation | None = None, readonly: bool = False, ctx: Context
+        self,
+        database: str,
+        *,
+        isolation: Isolation | None = None,
+        readonly: bool = False,
+        session: str | None = None,
+        ctx: Context,
     ) -> Transaction:
         """Open a transaction. It belongs to this connection: it is rolled back when the connection ends, when it is
         unused for too long, or open for too long.
@@ -34,6 +40,7 @@ class TransactionMethods(DatabaseCore):
             database: its name.
             isolation: the isolation level; the configured one, or else the database's own, where not given.
             readonly: have the database refuse every change in it.
+            session: the id of a session to begin it in; the transaction has the same id.
 
         Returns:
             The transaction; its ``id`` goes with each statement that belongs to it, and each renews its lease.
@@ -42,8 +49,11 @@ class TransactionMethods(DatabaseCore):
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
         target = self._target(database)
+        owner = ctx.connection
         try:
-            return await self._transactions.begin(target, ctx.connection, isolation, readonly=readonly)
+            if session is not None:
+                return await self._transactions.begin_within(session, target, owner, isolation, readonly=readonly)
+            return await self._transactions.begin(target, owner, isolation, readonly=readonly)
         except Exception as exc:
             raise translate_error(exc) from None
 
@@ -78,6 +88,39 @@ class TransactionMethods(DatabaseCore):
             await self._transactions.end(transaction, ctx.connection, commit=False)
         except Exception as exc:
             raise translate_error(exc, tx_state="ended") from None
+
+    @method(permission="database.transaction", kind="once", errors=ERRORS)
+    async def connect(self, database: str, *, readonly: bool = False, ctx: Context) -> Session:
+        """Keep one connection to the database for this client: what it sets stays from statement to statement. For
+        drivers that look like a connection of their own; a mere transaction costs less.
+
+        Parameters:
+            database: its name.
+            readonly: have the database refuse every change.
+
+        Returns:
+            The session; its ``id`` is given as ``transaction`` to statements.
+
+        Raises:
+            DatabaseError, UnknownDatabase: as of :meth:`query`.
+        """
+        target = self._target(database)
+        try:
+            return await self._transactions.open_session(target, ctx.connection, readonly=readonly)
+        except Exception as exc:
+            raise translate_error(exc) from None
+
+    @method(permission="database.transaction", kind="once", errors=ERRORS)
+    async def disconnect(self, session: str, *, ctx: Context) -> None:
+        """End a session; what is open in it is rolled back.
+
+        Parameters:
+            session: its id.
+
+        Raises:
+            TransactionLost: it is no more.
+        """
+        await self._transactions.close_session(session, ctx.connection)
 
     @method(permission="database.transaction", kind="idempotent", errors=ERRORS)
     async def renew(self, transaction: str, *, ctx: Context) -> None:

@@ -7,12 +7,13 @@ import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from rpcserver import Busy, Connection
 
 from .backends.base import Link, log
-from .errors import TransactionLost
-from .models import Isolation, Transaction, TxState
+from .errors import DatabaseProgrammingError, TransactionLost
+from .models import Isolation, Session, Transaction, TxState
 from .pool import Pool, Target
 
 _REMEMBERED = 1024
@@ -30,10 +31,12 @@ class OpenTransaction:
         info: what the client was told.
         link: where its statements run.
         lock: one statement at a time.
+        session_idle_s: of a session, how long it may be unused outside a transaction; 0 for a mere transaction.
     """
 
-    def __init__(self, info: Transaction, link: Link, pool: Pool, owner: Connection) -> None:
+    def __init__(self, info: Transaction, link: Link, pool: Pool, owner: Connection, session_idle_s: float) -> None:
         self.info = info
+        self.session_idle_s = session_idle_s
         self.link = link
         self.pool = pool
         self.owner = owner
@@ -42,6 +45,11 @@ class OpenTransaction:
         self.idle: asyncio.TimerHandle | None = None
         self.total: asyncio.TimerHandle | None = None
         self.forget_owner: Callable[[], None] = _nothing
+
+    @property
+    def active(self) -> bool:
+        """Whether a transaction is open; in a session there need not be one."""
+        return not self.session_idle_s or self.link.tx_state() is not TxState.NONE
 
     def stop_clocks(self) -> None:
         """It is over: nothing more is to come at its time."""
@@ -72,29 +80,80 @@ class Transactions:
             DatabaseError: the database refuses.
         """
         config = target.config
-        mine = sum(1 for tx in self._open.values() if tx.owner is owner)
-        if mine >= config.transactions_per_connection:
-            raise Busy(f"{mine} transactions are open on this connection: end one first")
-        readonly = readonly or config.readonly
+        pool, link = await self._acquire(target, owner, readonly=readonly)
         isolation = isolation or config.isolation
-        pool = target.pool(readonly=readonly)
-        link = await pool.acquire()
         try:
-            await link.run(link.begin(isolation, readonly=readonly))
+            await link.run(link.begin(isolation, readonly=link.readonly))
         except BaseException:
             pool.release(link)
             raise
         info = Transaction(
-            id=secrets.token_urlsafe(12), database=target.name, readonly=readonly, isolation=isolation,
+            id=secrets.token_urlsafe(12), database=target.name, readonly=link.readonly, isolation=isolation,
             idle_s=config.transaction_idle_s, total_s=config.transaction_total_s,
         )  # fmt: skip
-        tx = OpenTransaction(info, link, pool, owner)
-        self._open[info.id] = tx
-        loop = asyncio.get_running_loop()
-        self._rewind(tx)
-        tx.total = loop.call_later(info.total_s, self._expire, tx, f"open for {info.total_s:g} s")
-        tx.forget_owner = owner.on_close(lambda: self._expire(tx, "the connection closed"))
+        tx = OpenTransaction(info, link, pool, owner, 0.0)
+        self._add(tx)
+        self._limit(tx)
         return info
+
+    async def open_session(self, target: Target, owner: Connection, *, readonly: bool) -> Session:
+        """Keep a link for a client until it gives it back.
+
+        Raises:
+            Busy: the client has too many open already.
+            DatabaseError: the database refuses.
+        """
+        config = target.config
+        pool, link = await self._acquire(target, owner, readonly=readonly)
+        info = Transaction(
+            id=secrets.token_urlsafe(12), database=target.name, readonly=link.readonly,
+            idle_s=config.transaction_idle_s, total_s=config.transaction_total_s,
+        )  # fmt: skip
+        self._add(OpenTransaction(info, link, pool, owner, config.session_idle_s))
+        return Session(info.id, target.name, link.readonly, config.session_idle_s)
+
+    async def begin_within(
+        self, tx_id: str, target: Target, owner: Connection, isolation: Isolation | None, *, readonly: bool
+    ) -> Transaction:
+        """Begin a transaction in a session.
+
+        Raises:
+            TransactionLost: the session is no more.
+            DatabaseError: the database refuses, or a transaction is open there already.
+        """
+        async with self.use(tx_id, target.name, owner) as tx:
+            if tx.active:
+                raise DatabaseProgrammingError("a transaction is open in this session already")
+            isolation = isolation or target.config.isolation
+            await tx.link.run(tx.link.begin(isolation, readonly=readonly or tx.link.readonly))
+            self._limit(tx)
+            return replace(tx.info, isolation=isolation, readonly=readonly or tx.info.readonly)
+
+    async def close_session(self, tx_id: str, owner: Connection) -> None:
+        """Roll back what is open in a session, and end it.
+
+        Raises:
+            TransactionLost: it is no more.
+        """
+        async with self.use(tx_id, None, owner) as tx:
+            self._remove(tx, "the session was closed")
+            tx.pool.release(tx.link)
+
+    async def _acquire(self, target: Target, owner: Connection, *, readonly: bool) -> tuple[Pool, Link]:
+        mine = sum(1 for tx in self._open.values() if tx.owner is owner)
+        if mine >= target.config.transactions_per_connection:
+            raise Busy(f"{mine} transactions and sessions are open on this connection: end one first")
+        pool = target.pool(readonly=readonly or target.config.readonly)
+        return pool, await pool.acquire()
+
+    def _add(self, tx: OpenTransaction) -> None:
+        self._open[tx.info.id] = tx
+        self._rewind(tx)
+        tx.forget_owner = tx.owner.on_close(lambda: self._expire(tx, "the connection closed"))
+
+    def _limit(self, tx: OpenTransaction) -> None:
+        total_s = tx.info.total_s
+        tx.total = asyncio.get_running_loop().call_later(total_s, self._expire, tx, f"open for {total_s:g} s")
 
     @asynccontextmanager
     async def use(self, tx_id: str, database: str | None, owner: Connection) -> AsyncIterator[OpenTransaction]:
@@ -113,11 +172,7 @@ class Transactions:
                 yield tx
             finally:
                 if not tx.ended:
-                    if tx.link.broken or tx.link.tx_state() in (TxState.NONE, TxState.ENDED):
-                        self._remove(tx, "the database ended it")
-                        tx.pool.release(tx.link)
-                    else:
-                        self._rewind(tx)
+                    await self._used(tx)
 
     async def end(self, tx_id: str, owner: Connection, *, commit: bool) -> TxState:
         """Commit or roll back.
@@ -127,12 +182,31 @@ class Transactions:
             DatabaseError: the commit failed; the transaction has been rolled back.
         """
         async with self.use(tx_id, None, owner) as tx:
-            self._remove(tx, "it was committed" if commit else "it was rolled back")
+            if not tx.session_idle_s:
+                self._remove(tx, "it was committed" if commit else "it was rolled back")
+            link = tx.link
             try:
-                await tx.link.run(tx.link.commit() if commit else tx.link.rollback())
+                await link.run(link.commit() if commit else link.rollback())
+            except Exception:
+                if not tx.ended and link.tx_state() is not TxState.NONE:
+                    await link.run(link.rollback())
+                raise
             finally:
-                tx.pool.release(tx.link)
+                if tx.ended:
+                    tx.pool.release(link)
         return TxState.ENDED
+
+    async def _used(self, tx: OpenTransaction) -> None:
+        """A statement on it is done: it goes on, or is over."""
+        state = tx.link.tx_state()
+        if tx.link.broken or state is TxState.ENDED or (state is TxState.NONE and not tx.session_idle_s):
+            self._remove(tx, "the database ended it")
+            tx.pool.release(tx.link)
+            return
+        if state is TxState.NONE and tx.total is not None:
+            tx.total.cancel()
+            tx.total = None
+        self._rewind(tx)
 
     async def close(self) -> None:
         """Roll all back."""
@@ -154,7 +228,7 @@ class Transactions:
         return tx
 
     def _rewind(self, tx: OpenTransaction) -> None:
-        idle_s = tx.info.idle_s
+        idle_s = tx.info.idle_s if tx.active else tx.session_idle_s
         tx.idle = asyncio.get_running_loop().call_later(idle_s, self._expire, tx, f"unused for {idle_s:g} s")
 
     def _remove(self, tx: OpenTransaction, reason: str) -> None:

