@@ -163,6 +163,7 @@ class Tools:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.raws: list[Raw] = []
 
     def config(self, **sections: Any) -> ServerConfig:
         listen = {"port": 0, "unix": "none", **sections.pop("listen", {})}
@@ -175,6 +176,9 @@ class Tools:
         try:
             yield server
         finally:
+            for raw in self.raws:
+                raw.writer.transport.abort()
+            self.raws.clear()
             await server.stop(grace_s=0)
 
     @staticmethod
@@ -216,8 +220,12 @@ class Tools:
             message["params"] = params
         return json.dumps(message)
 
+    def raw_of(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Raw:
+        self.raws.append(Raw(reader, writer))
+        return self.raws[-1]
+
     async def raw(self, server: Server) -> Raw:
-        return Raw(*await asyncio.open_connection("127.0.0.1", self.port(server)))
+        return self.raw_of(*await asyncio.open_connection("127.0.0.1", self.port(server)))
 
     async def http(self, server: Server, request: bytes | str) -> tuple[int, dict[str, str], bytes]:
         """A whole HTTP request, and its answer: status, headers, body. Status 0 where nothing came."""

@@ -1,0 +1,372 @@
+"""Frames: what breaks a WebSocket stream closes it with the right code; what does not, does not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+from typing import Any
+
+import pytest
+
+BROKEN = {
+    "a binary frame in a text subprotocol": ("rpc.v1.json", 2, b"\x80", {}, 1003),
+    "a binary frame in plain JSON-RPC": (None, 2, b"{}", {}, 1003),
+    "a text frame in a binary subprotocol": ("rpc.v1.msgpack", 1, b"{}", {}, 1003),
+    "invalid UTF-8": (None, 1, b'{"a": "\xff"}', {}, 1007),
+    "half a character": (None, 1, b'{"a": "\xe2\x82', {}, 1007),
+    "a surrogate in UTF-8": (None, 1, b"\xed\xa0\x80", {}, 1007),
+    "an unmasked frame": (None, 1, b"{}", {"masked": False}, 1002),
+    "a reserved bit": (None, 1, b"{}", {"rsv": 0x40}, 1002),
+    "a reserved opcode": (None, 3, b"{}", {}, 1002),
+    "a reserved control opcode": (None, 11, b"", {}, 1002),
+    "a continuation of nothing": (None, 0, b"{}", {}, 1002),
+    "a fragmented ping": (None, 9, b"", {"fin": False}, 1002),
+    "a long ping": (None, 9, b"x" * 126, {}, 1002),
+    "a close with one byte": (None, 8, b"x", {}, 1002),
+    "a close with a bad code": (None, 8, b"\x03\xe7", {}, 1002),
+    "a message beyond the limit": (None, 1, b'"' + b"x" * 70_000 + b'"', {}, 1009),
+}
+
+
+@pytest.mark.parametrize(("subprotocol", "opcode", "data", "how", "code"), BROKEN.values(), ids=BROKEN.keys())
+def test_what_breaks_the_stream_closes_it(
+    tools: Any, subprotocol: str | None, opcode: int, data: bytes, how: Any, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with tools.serve(limits={"message_bytes": 65536}) as server, tools.connect(server) as other:
+            raw = await tools.websocket(server, Sec_WebSocket_Protocol=subprotocol)
+            await raw.send(tools.frame(opcode, data, **how))
+            assert await raw.close_code() == code
+            await raw.send(tools.frame(1, tools.request("calc.add", [1, 2]).encode()))
+            await raw.send(tools.frame(8, code.to_bytes(2, "big")))
+            assert await raw.rest() == b"", "nothing is answered any more"
+            await raw.close()
+            await tools.until(lambda: len(server.connections) == 1)
+            assert (await tools.call(other, "calc.add", [1, 2]))["result"] == 3
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(main())
+    (line,) = [r for r in caplog.records if "disconnected" in r.getMessage() and str(code) in r.getMessage()]
+    assert "\n" not in line.getMessage()
+
+
+def test_a_message_in_fragments_with_a_ping_between(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve() as server:
+            raw = await tools.websocket(server)
+            text = tools.request("calc.add", [1, 2]).encode()
+            await raw.send(tools.frame(1, text[:10], fin=False))
+            await raw.send(tools.frame(9, b"hey"))
+            await raw.send(tools.frame(0, b"", fin=False) + tools.frame(0, text[10:]))
+            assert await raw.frame() == (10, b"hey")
+            assert json.loads((await raw.frame())[1])["result"] == 3
+            await raw.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("authorization", ["Bearer a-token-for-the-tests", None])
+def test_five_thousand_empty_fragments(tools: Any, authorization: str | None) -> None:
+    async def main() -> None:
+        async with tools.serve() as server:
+            raw = await tools.websocket(server, Authorization=authorization)
+            await raw.send(tools.frame(1, b"", fin=False) + tools.frame(0, b"", fin=False) * 5000)
+            assert await raw.close_code() == 1009
+            await raw.close()
+
+    asyncio.run(main())
+
+
+def test_fragments_beyond_the_limit_together(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve(limits={"message_bytes": 65536}) as server:
+            raw = await tools.websocket(server)
+            await raw.send(tools.frame(1, b'"', fin=False) + tools.frame(0, b"x" * 20_000, fin=False) * 4)
+            assert await raw.close_code() == 1009
+            await raw.close()
+
+    asyncio.run(main())
+
+
+def test_an_orderly_close(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve() as server:
+            raw = await tools.websocket(server)
+            await raw.send(tools.frame(8, (1000).to_bytes(2, "big") + b"bye"))
+            assert await raw.close_code() == 1000
+            assert await raw.rest() == b""
+            await raw.close()
+            await tools.until(lambda: not server.connections)
+
+    asyncio.run(main())
+
+
+def test_a_client_that_vanishes(tools: Any) -> None:
+    async def main() -> None:
+        calc = tools.Calc()
+        async with tools.serve(calc) as server:
+            raw = await tools.websocket(server)
+            await raw.send(tools.frame(1, tools.request("calc.wait").encode()))
+            await tools.until(lambda: calc.log)
+            raw.writer.transport.abort()
+            await tools.until(lambda: "cancelled" in calc.log)
+            await tools.until(lambda: not server.connections)
+
+    asyncio.run(main())
+
+
+# --- keeping alive -----------------------------------------------------------------------------------------------------
+
+
+def test_pings_and_a_peer_that_answers_them(tools: Any) -> None:
+    async def main() -> None:
+        keepalive = {"ping_interval_s": 0.05, "ping_timeout_s": 0.3}
+        async with tools.serve(keepalive=keepalive) as server:
+            raw = await tools.websocket(server)
+            for _ in range(4):
+                opcode, data = await raw.frame()
+                assert opcode == 9
+                await raw.send(tools.frame(10, data))
+            assert server.connections
+            await raw.close()
+
+    asyncio.run(main())
+
+
+def test_a_dead_peer_is_found(tools: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        calc = tools.Calc()
+        keepalive = {"ping_interval_s": 0.05, "ping_timeout_s": 0.1}
+        async with tools.serve(calc, keepalive=keepalive) as server:
+            dead = await tools.websocket(server)
+            await dead.send(tools.frame(1, tools.request("calc.wait").encode()))
+            async with tools.connect(server) as alive:
+                await tools.until(lambda: len(server.connections) == 1)
+                assert (await tools.call(alive, "calc.add", [1, 2]))["result"] == 3
+            await tools.until(lambda: "cancelled" in calc.log)
+            await dead.close()
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(main())
+    assert "no answer to a ping within 0.1 s" in caplog.text
+
+
+def test_no_pings(tools: Any) -> None:
+    async def main() -> None:
+        keepalive = {"ping_interval_s": 0, "ping_timeout_s": 0.05}
+        async with tools.serve(keepalive=keepalive) as server:
+            raw = await tools.websocket(server)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(raw.reader.read(1), 0.3)
+            assert len(server.connections) == 1
+            await raw.close()
+
+    asyncio.run(main())
+
+
+# --- readers that do not read --------------------------------------------------------------------------------------------
+
+
+async def small_window(tools: Any, server: Any, **headers: Any) -> Any:
+    """A raw WebSocket with a small receive buffer, so that the server soon has to wait."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", tools.port(server)))
+    reader, writer = await asyncio.open_connection(sock=sock, limit=4096)
+    raw = tools.raw_of(reader, writer)
+    await raw.send(tools.upgrade(server, **headers))
+    assert (await raw.head()).startswith(b"HTTP/1.1 101")
+    return raw
+
+
+def test_a_reader_that_stalls_is_dropped_and_the_others_are_not(tools: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with tools.serve(limits={"stall_s": 0.3}) as server:
+            slow = await small_window(tools, server)
+            for number in range(20):
+                await slow.send(tools.frame(1, tools.request("calc.echo", ["x" * 500_000], number).encode()))
+            async with tools.connect(server) as good:
+                worst = 0.0
+                loop = asyncio.get_running_loop()
+                for number in range(300):
+                    begun = loop.time()
+                    assert (await tools.call(good, "calc.add", [number, 1], number))["result"] == number + 1
+                    worst = max(worst, loop.time() - begun)
+                assert worst < 1.0
+                await tools.until(lambda: len(server.connections) == 1)
+            await slow.close()
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(main())
+    assert "took next to nothing for 0.3 s" in caplog.text
+
+
+def test_a_reader_that_is_slow_but_reads_is_kept(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve(limits={"stall_s": 0.2}) as server:
+            slow = await small_window(tools, server)
+            await slow.send(tools.frame(1, tools.request("calc.echo", ["x" * 8_000_000]).encode()))
+            got = 0
+            loop = asyncio.get_running_loop()
+            begun = loop.time()
+            while got < 8_000_000:
+                # 8 MB/s: one message takes five times as long as a stall may.
+                data = await asyncio.wait_for(slow.reader.read(65536), tools.SECONDS)
+                assert data, "the server has dropped a reader that reads"
+                got += len(data)
+                ahead = got / 8_000_000 - (loop.time() - begun)
+                if ahead > 0:
+                    await asyncio.sleep(ahead)
+            assert loop.time() - begun > 0.6
+            await slow.close()
+
+    asyncio.run(main())
+
+
+def test_output_beyond_the_limit_drops_the_connection(tools: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with tools.serve(limits={"outgoing_bytes": 200_000, "message_bytes": 2**20}) as server:
+            slow = await small_window(tools, server)
+            await slow.send(tools.frame(1, tools.request("calc.echo", ["x" * 900_000]).encode()) * 10)
+            await tools.until(lambda: not server.connections)
+            await slow.close()
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(main())
+    assert "does not read" in caplog.text
+
+
+def test_a_stalled_reader_of_streams_holds_its_own_streams_only(tools: Any) -> None:
+    """A slow socket stops its streams and nothing else: what waits for it stays within the high-water mark."""
+
+    async def main() -> None:
+        async with tools.serve() as server:
+            slow = await small_window(tools, server, Sec_WebSocket_Protocol="rpc.v1.json")
+            for number in range(10):
+                await slow.send(tools.frame(1, tools.request("calc.count", [10_000, 20_000], number).encode()))
+                grant = tools.request("rpc.stream.credit", {"stream": f"s{number + 1}", "n": 10_000}, None)
+                await slow.send(tools.frame(1, grant.encode()))
+            (link,) = server._links
+            await tools.until(lambda: link.transport.get_write_buffer_size() > 1_000_000)
+            async with tools.connect(server) as good:
+                for number in range(100):
+                    assert (await tools.call(good, "calc.add", [number, 1], number))["result"] == number + 1
+            assert link.transport.get_write_buffer_size() < 4_000_000
+            await slow.close()
+
+    asyncio.run(main())
+
+
+# --- before authentication -------------------------------------------------------------------------------------------------
+
+
+def test_large_messages_before_authentication(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve(auth={"unauthenticated_message_bytes": 2048}) as server:
+            raw = await tools.websocket(server, Authorization=None)
+            await raw.send(tools.frame(1, b'"' + b"x" * 3000 + b'"'))
+            assert await raw.close_code() == 1009
+            await raw.close()
+            raw = await tools.websocket(server, Authorization=None)
+            await raw.send(tools.frame(1, tools.request("rpc.authenticate", [tools.TOKEN]).encode()))
+            assert json.loads((await raw.frame())[1])["result"]
+            await raw.send(tools.frame(1, tools.request("calc.echo", ["x" * 3000]).encode()))
+            assert len((await raw.frame())[1]) > 3000
+            await raw.close()
+
+    asyncio.run(main())
+
+
+def test_time_to_authenticate(tools: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with tools.serve(auth={"timeout_s": 0.2}) as server:
+            silent = await tools.raw(server)
+            halfway = await tools.raw(server)
+            await halfway.send(tools.upgrade(server)[:50])
+            anonymous = await tools.websocket(server, Authorization=None)
+            known = await tools.websocket(server)
+            assert await anonymous.close_code() == 1008
+            assert await silent.rest() == b""
+            assert await halfway.rest() == b""
+            assert len(server.waiting) <= 1
+            await known.send(tools.frame(1, tools.request("calc.add", [1, 2]).encode()))
+            assert json.loads((await known.frame())[1])["result"] == 3
+            for raw in (silent, halfway, anonymous, known):
+                await raw.close()
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(main())
+    assert "not authenticated within 0.2 s" in caplog.text
+
+
+def test_a_burst_of_clients_stands_in_line_and_all_come_in(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve(auth={"unauthenticated_per_address": 4}) as server:
+
+            async def one(number: int) -> int:
+                async with tools.connect(server) as connection:
+                    return int((await tools.call(connection, "calc.add", [number, 0]))["result"])
+
+            assert await asyncio.gather(*(one(n) for n in range(60))) == list(range(60))
+            await tools.until(lambda: len(server.waiting) == 0 and not server.connections)
+
+    asyncio.run(main())
+
+
+def test_stalled_handshakes_are_bounded_and_hurt_nobody_who_is_in(tools: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rpcserver.waiting.LINE_PER_ADDRESS", 20)
+
+    async def main() -> None:
+        auth = {"unauthenticated_per_address": 8, "timeout_s": 1.0}
+        async with tools.serve(auth=auth) as server, tools.connect(server) as known:
+            stalled = [await tools.raw(server) for _ in range(100)]
+            ends = asyncio.gather(*(raw.rest() for raw in stalled))
+            await tools.until(lambda: len(server.waiting) == 8)
+            for number in range(100):
+                assert (await tools.call(known, "calc.add", [number, 1], number))["result"] == number + 1
+            answers = [answer[:12] for answer in await ends]
+            assert answers.count(b"") == 8 + 20, "those that wait are dropped when their time is over"
+            assert answers.count(b"HTTP/1.1 429") == 100 - 8 - 20
+            await tools.until(lambda: len(server.waiting) == 0)
+            async with tools.connect(server) as again:
+                assert (await tools.call(again, "calc.add", [1, 2]))["result"] == 3
+
+    asyncio.run(main())
+
+
+def test_the_line_has_an_end(tools: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rpcserver.waiting.LINE", 3)
+
+    async def main() -> None:
+        async with tools.serve(auth={"unauthenticated_connections": 2}) as server:
+            waiting = [await tools.raw(server) for _ in range(5)]
+            await tools.until(lambda: len(list(server.waiting)) == 5)
+            assert (await (await tools.raw(server)).rest()).startswith(b"HTTP/1.1 503")
+            await waiting[0].send(tools.upgrade(server))
+            assert (await waiting[0].head()).startswith(b"HTTP/1.1 101")
+            await waiting[2].send(tools.upgrade(server))
+            assert (await waiting[2].head()).startswith(b"HTTP/1.1 101"), "who stood in line longest is next"
+            for raw in waiting:
+                await raw.close()
+
+    asyncio.run(main())
+
+
+def test_too_many_connections(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve(limits={"connections": 2}) as server:
+            first, second = await tools.websocket(server), await tools.websocket(server)
+            third = await tools.raw(server)
+            answer = await third.rest()
+            assert answer.startswith(b"HTTP/1.1 503")
+            assert b"limits.connections" in answer
+            await first.close()
+            await tools.until(lambda: len(server.connections) == 1)
+            await (await tools.websocket(server)).close()
+            for raw in (second, third):
+                await raw.close()
+
+    asyncio.run(main())
