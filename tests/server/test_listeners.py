@@ -1,0 +1,242 @@
+"""Where the server listens: TCP, TLS, Unix socket; and where it refuses to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from websockets.asyncio.client import connect, unix_connect
+from websockets.exceptions import InvalidMessage
+
+from rpcserver import listeners
+from rpcserver.config import ConfigError, TlsConfig
+from rpcserver.link import ServerLink
+
+
+@pytest.fixture
+def short_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder whose paths fit into a socket address."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="rpc") as folder:
+        yield Path(folder)
+
+
+# --- Unix socket -------------------------------------------------------------------------------------------------------
+
+
+def test_the_owner_needs_no_token(tools: Any, short_folder: Path) -> None:
+    path = short_folder / "run" / "s.sock"
+
+    async def main() -> None:
+        async with tools.serve(listen={"unix": str(path), "tcp": False}) as server:
+            assert server.addresses == [f"unix://{path}"]
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+            async with unix_connect(str(path), uri="ws://localhost/") as connection:
+                hello = (await tools.call(connection, "rpc.hello"))["result"]
+                assert hello["principal"] == {"name": f"uid:{os.geteuid()}", "method": "peer"}
+                assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
+        assert not path.exists()
+
+    asyncio.run(main())
+
+
+def test_another_user_is_nobody_without_a_token(
+    tools: Any, short_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = short_folder / "s.sock"
+
+    async def main() -> None:
+        async with tools.serve(listen={"unix": str(path)}) as server:
+            server.owner_uid = os.geteuid() + 1  # As if the server ran as somebody else.
+            async with unix_connect(str(path), uri="ws://localhost/") as connection:
+                assert (await tools.call(connection, "calc.add", [1, 2]))["error"]["code"] == -32001
+                assert (await tools.call(connection, "rpc.authenticate", [tools.TOKEN]))["result"]["method"] == "token"
+                assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
+
+    asyncio.run(main())
+
+
+def test_no_peer_credentials_no_identity(tools: Any, short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "SO_PEERCRED")
+    path = short_folder / "s.sock"
+
+    async def main() -> None:
+        async with (
+            tools.serve(listen={"unix": str(path)}),
+            unix_connect(str(path), uri="ws://localhost/") as connection,
+        ):
+            assert (await tools.call(connection, "calc.add", [1, 2]))["error"]["code"] == -32001
+
+    asyncio.run(main())
+
+
+def test_what_a_dead_server_left_is_replaced(tools: Any, short_folder: Path) -> None:
+    path = short_folder / "s.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    assert path.exists()
+
+    async def main() -> None:
+        async with (
+            tools.serve(listen={"unix": str(path)}),
+            unix_connect(str(path), uri="ws://localhost/") as connection,
+        ):
+            assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
+
+    asyncio.run(main())
+
+
+def test_a_second_server_is_refused_and_the_first_stays(tools: Any, short_folder: Path) -> None:
+    path = short_folder / "s.sock"
+
+    async def main() -> None:
+        async with tools.serve(listen={"unix": str(path)}):
+            with pytest.raises(ConfigError, match=r"another server listens.*--unix"):
+                async with tools.serve(listen={"unix": str(path)}):
+                    pass
+            async with unix_connect(str(path), uri="ws://localhost/") as connection:
+                assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
+
+    asyncio.run(main())
+
+
+def test_unix_paths_that_cannot_be_used(tools: Any, short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (short_folder / "file").write_text("precious")
+    with pytest.raises(ConfigError, match="no socket"):
+        listeners.bind_unix(short_folder / "file")
+    assert (short_folder / "file").read_text() == "precious"
+    with pytest.raises(ConfigError, match="--unix"):
+        listeners.bind_unix(short_folder / ("long" * 50))
+    with pytest.raises(ConfigError, match="--unix"):
+        listeners.bind_unix(short_folder / "file" / "s.sock")
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    theirs = os.stat_result((0o40700, 0, 0, 0, 1234, 0, 0, 0, 0, 0))
+    monkeypatch.setattr(Path, "stat", lambda self, **_: theirs)
+    with pytest.raises(ConfigError, match="another user"):
+        listeners._check_folder(short_folder)
+
+
+# --- TCP -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "db.example"])
+def test_a_public_address_without_tls_is_refused_with_the_remedy(tools: Any, host: str) -> None:
+    async def main() -> None:
+        with pytest.raises(ConfigError) as caught:
+            async with tools.serve(listen={"host": host}):
+                pass
+        for word in ("listen.host", host, "tls.certificate_file", "127.0.0.1"):
+            assert word in str(caught.value)
+
+    asyncio.run(main())
+
+
+def test_addresses_that_cannot_be_used(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve() as server:
+            with pytest.raises(ConfigError, match="--port 0"):
+                async with tools.serve(listen={"port": tools.port(server)}):
+                    pass
+        with pytest.raises(ConfigError, match=r"listen\.host"):
+            listeners.bind_tcp("nowhere.invalid", 0)
+        with pytest.raises(ConfigError, match=r"listen.tcp or listen.unix"):
+            async with tools.serve(listen={"tcp": False, "unix": "none"}):
+                pass
+
+    asyncio.run(main())
+
+
+def test_ipv6(tools: Any, missing: Any) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        missing("the machine has no IPv6")
+
+    async def main() -> None:
+        async with tools.serve(listen={"host": "::1"}) as server:
+            assert server.addresses[0].startswith("ws://[::1]:")
+            async with tools.connect(server) as connection:
+                assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
+
+    asyncio.run(main())
+
+
+# --- TLS -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def tls(authority: trustme.CA, tmp_path: Path) -> dict[str, str]:
+    certificate = authority.issue_cert("localhost", "127.0.0.1")
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    certificate.private_key_pem.write_to_path(key)
+    for part in certificate.cert_chain_pems:
+        part.write_to_path(chain, append=True)
+    return {"certificate_file": str(chain), "key_file": str(key)}
+
+
+def test_tls(tools: Any, tls: dict[str, str], authority: trustme.CA) -> None:
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+
+    async def main() -> None:
+        async with tools.serve(listen={"host": "0.0.0.0", "allowed_hosts": ["localhost"]}, tls=tls) as server:
+            (address,) = server.addresses
+            assert address.startswith("wss://0.0.0.0:")
+            url = address.replace("0.0.0.0", "localhost")
+            headers = {"Authorization": f"Bearer {tools.TOKEN}"}
+            async with connect(url, ssl=trusting, additional_headers=headers, proxy=None) as connection:
+                assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
+                big = await tools.call(connection, "calc.echo", ["x" * 900_000])
+                assert len(big["result"]) == 900_000
+            with pytest.raises(ssl.SSLCertVerificationError):
+                async with connect(url, additional_headers=headers, proxy=None):
+                    pass
+            with pytest.raises((InvalidMessage, ConnectionError)):
+                async with connect(url.replace("wss:", "ws:"), proxy=None):
+                    pass
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", tools.port(server), ssl=trusting, server_hostname="localhost"
+            )
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert (await reader.read()).endswith(b"ok\n")
+            writer.close()
+
+    asyncio.run(main())
+
+
+def test_tls_has_no_old_versions(tls: dict[str, str]) -> None:
+    context = listeners.tls_context(TlsConfig(**tls))
+    assert context is not None
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert listeners.tls_context(TlsConfig()) is None
+
+
+def test_tls_files_that_cannot_be_used(tls: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "junk.pem").write_text("junk")
+    for wrong in (
+        {"certificate_file": tls["certificate_file"]},
+        {"key_file": tls["key_file"]},
+        {**tls, "key_file": "/nowhere"},
+        {**tls, "certificate_file": str(tmp_path / "junk.pem")},
+    ):
+        with pytest.raises(ConfigError, match="tls"):
+            listeners.tls_context(TlsConfig(**wrong))
+
+
+def test_a_link_is_the_servers(tools: Any) -> None:
+    assert issubclass(ServerLink, asyncio.Protocol)
