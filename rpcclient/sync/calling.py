@@ -51,17 +51,18 @@ def perform(peer: Peer, method: Method, params: Any, options: CallOptions, deadl
         if sources:
             _start_uploads(peer, method, pending, sources)
         answer = peer.outcome(pending, deadline)
+        if streams:
+            return StreamReader(answer, lambda raw: method.load(raw, codec))
+        return method.load(answer, codec)
     except WireError as exc:
         raise method.error(exc.code, exc.message, exc.data) from None
     except BaseException:
+        # An interruption may come at any point, also between the answer's arrival and its use.
         if pending.id == 0:
             peer.withdraw(stream for _, stream in sources.values())
-        elif not pending.done:
+        else:
             peer.abandon(pending)
         raise
-    if streams:
-        return StreamReader(answer, lambda raw: method.load(raw, codec))
-    return method.load(answer, codec)
 
 
 def _open_uploads(peer: Peer, method: Method, params: Any) -> dict[str, tuple[Any, OutgoingStream]]:

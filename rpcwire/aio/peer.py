@@ -198,6 +198,11 @@ class Peer:
             return await pending.future
         except asyncio.CancelledError:
             self.abandon(call_id)
+            if (future := pending.future).done() and not future.cancelled() and future.exception() is None:
+                # Its answer came in the same turn. A stream that nobody knows of would stay open.
+                answer = future.result()
+                if isinstance(answer, Inbox):
+                    answer.drop()
             raise
 
     def abandon(self, call_id: int) -> None:

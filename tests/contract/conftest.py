@@ -244,7 +244,9 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModuleType]:
 @pytest.fixture(scope="session")
 def running(modules: dict[str, ModuleType], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("server")
-    config = ServerConfig(state_dir=str(folder), listen={"port": 0, "unix": str(folder / "s.sock")})
+    config = ServerConfig(
+        state_dir=str(folder), listen={"port": 0, "unix": str(folder / "s.sock")}, limits={"streams": 32}
+    )
     services = [modules["contract_service"].Contract(), modules["kinds_service"].Kinds()]
     running = Running(lambda: Server(config, services, token=TOKEN))
     yield running

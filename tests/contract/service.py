@@ -141,6 +141,12 @@ class Contract(Service):
         return value
 
     @method()
+    async def when(self, name: str, value: str) -> str:
+        """Wait for an event."""
+        await self.event(name).wait()
+        return value
+
+    @method()
     async def until_cancelled(self, name: str) -> None:
         """Wait until the caller gives up."""
         self.event(f"{name} began").set()

@@ -24,7 +24,7 @@ def until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
 
 
 def test_down(side: Any) -> None:
-    assert list(side.contract.count(500)) == list(range(500))
+    assert list(side.contract.count(200)) == list(range(200))
     assert list(side.contract.count(0)) == []
     assert list(side.client.stream("contract.count", {"n": 3})) == [0, 1, 2]
     assert list(side.client.stream("contract.count", [3], items=float)) == [0.0, 1.0, 2.0]
@@ -99,14 +99,14 @@ def test_items_of_another_type(side: Any, leg: Any) -> None:
     side.event(f"{name} ended")
 
 
-@pytest.mark.parametrize("window", [1, 3, 16, 17, 1000])
-def test_windows(side: Any, window: int) -> None:
-    assert list(side.using(window=window).contract.count(200)) == list(range(200))
+def test_windows(side: Any) -> None:
+    for window in (1, 3, 16, 17, 1000):
+        assert list(side.using(window=window).contract.count(40)) == list(range(40))
 
 
 def test_large_items(side: Any) -> None:
-    sizes = [len(item) for item in side.contract.blobs(12, 1_000_000)]
-    assert sizes == [1_000_000] * 12
+    sizes = [len(item) for item in side.contract.blobs(3, 1_000_000)]
+    assert sizes == [1_000_000] * 3
 
 
 def test_up(side: Any) -> None:
@@ -176,7 +176,7 @@ def test_up_that_the_handler_does_not_read_to_its_end(side: Any) -> None:
 
 def test_up_and_down(side: Any) -> None:
     """A stream for a stream: what goes up does not end when the answer begins."""
-    assert list(side.contract.doubled(range(300))) == [i * 2 for i in range(300)]
+    assert list(side.contract.doubled(range(150))) == [i * 2 for i in range(150)]
 
 
 def test_up_and_down_left_early(side: Any) -> None:
@@ -195,10 +195,10 @@ def test_up_and_down_left_early(side: Any) -> None:
 
 def test_a_reader_that_stops_holds_nobody_up(side: Any) -> None:
     """Two streams; one's reader stops. The other and calls go on, and what waits for the first is bounded."""
-    with side.contract.blobs(100_000, 10_000) as stopped, side.contract.count(3000) as other:
+    with side.contract.blobs(100_000, 10_000) as stopped, side.contract.count(500) as other:
         next(stopped)
-        assert list(other) == list(range(3000))
-        for i in range(50):
+        assert list(other) == list(range(500))
+        for i in range(20):
             assert side.contract.add(i, 1) == i + 1
         assert side.contract.total(range(300)) == sum(range(300))
         assert len(next(stopped)) == 10_000
@@ -225,7 +225,7 @@ def test_interrupted_while_reading(side: Any, leg: Any) -> None:
 
 def test_many_streams_one_after_the_other(side: Any) -> None:
     """More than may be open at a time: none of them stays open."""
-    for _ in range(300):
+    for _ in range(40):
         with side.contract.count(10**9) as items:
             next(items)
     assert list(side.contract.count(3)) == [0, 1, 2]
