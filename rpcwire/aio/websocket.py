@@ -149,6 +149,11 @@ class WebSocketLink(asyncio.Protocol):
         if self.limits.ping_interval_s > 0:
             self._keepalive = self.loop.call_later(self.limits.ping_interval_s, self._check_alive)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether frames still go out: not once either side has begun to close."""
+        return self.ws.state is OPEN
+
     def send(self, frames: Sequence[bytes]) -> None:
         """Send frames in order."""
         if self.ws.state is not OPEN:
@@ -248,8 +253,10 @@ class WebSocketLink(asyncio.Protocol):
             transport.abort()
 
     def _end_of_output(self, transport: asyncio.Transport) -> None:
-        if transport.can_write_eof():
-            transport.write_eof()
+        if not transport.can_write_eof():
+            transport.close()  # TLS has no half-closed connections: it says good-bye, and that is the end.
+            return
+        transport.write_eof()
         self._expect_close()
 
     def _expect_close(self) -> None:

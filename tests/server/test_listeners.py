@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,9 @@ def test_tls(tools: Any, tls: dict[str, str], authority: trustme.CA) -> None:
                 assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
                 big = await tools.call(connection, "calc.echo", ["x" * 900_000])
                 assert len(big["result"]) == 900_000
+                begun = time.monotonic()
+                await connection.close()
+                assert time.monotonic() - begun < 1.0, "closing takes no time-out"
             with pytest.raises(ssl.SSLCertVerificationError):
                 async with connect(url, additional_headers=headers, proxy=None):
                     pass
