@@ -427,6 +427,21 @@ def load_answer(kind: WireType, raw: Raw | bytes, codec: Codec) -> Any:
         raise RemoteProtocolError(f"the answer is malformed: {exc}", executed="yes") from None
 
 
+def load_upload(kind: WireType, raw: Raw | bytes, codec: Codec, name: str) -> Any:
+    """An item of a stream that the caller gives as the parameter ``name``, decoded on the handler's side.
+
+    Raises:
+        InvalidParams: it is not of this type.
+    """
+    try:
+        return kind.load(raw, codec)
+    except ValidationError as exc:
+        errors = field_errors(exc, prefix=(name,))
+        raise InvalidParams(f"an item does not fit: {describe_fields(errors)}", errors=errors, executed="yes") from None
+    except ValueError as exc:
+        raise InvalidParams(f"{name}: an item is malformed: {exc}", executed="yes") from None
+
+
 @pydantic_dataclass(frozen=True, slots=True)
 class StreamReference:
     """What stands in ``params`` or ``result`` for a stream: ``{"stream": "s7"}``."""

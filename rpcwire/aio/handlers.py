@@ -17,7 +17,7 @@ from msgspec import UNSET
 
 from rpcwire.boundary import to_rpc_error
 from rpcwire.context import Context
-from rpcwire.contracts import StreamReference, load_answer
+from rpcwire.contracts import StreamReference, load_upload
 from rpcwire.errors import Cancelled, DeadlineExceeded, InternalError, LocalProtocolError, MethodNotFound, RpcError
 from rpcwire.events import IncomingCall, NotificationReceived
 from rpcwire.registry import Mode, Offer, Registry
@@ -321,7 +321,7 @@ class Handlers:
             if isinstance(reference, StreamReference):
                 inbox = peer.read_stream(reference.stream)
                 running.inboxes.append(inbox)
-                kwargs[name] = StreamReader(inbox, _loader(item, peer.session.codec))
+                kwargs[name] = StreamReader(inbox, _loader(item, peer.session.codec, name))
 
     # --- notifications ------------------------------------------------------------------------------------------
 
@@ -422,8 +422,8 @@ def _drop(inboxes: Iterable[Inbox]) -> None:
         inbox.drop()
 
 
-def _loader(item: Any, codec: Any) -> Any:
-    return lambda raw: load_answer(item, raw, codec)
+def _loader(item: Any, codec: Any, name: str) -> Any:
+    return lambda raw: load_upload(item, raw, codec, name)
 
 
 async def _to_its_end(future: asyncio.Future[Any]) -> Any:
