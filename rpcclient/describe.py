@@ -27,6 +27,7 @@ class MethodDescription:
         uploads: the parameters that are streams.
         deadline_s: how long a call may take where the caller does not say, in seconds.
         by_position: whether parameters may be given by position on the wire.
+        binary: the parameters that are bytes.
     """
 
     name: str
@@ -36,6 +37,7 @@ class MethodDescription:
     uploads: frozenset[str]
     deadline_s: float
     by_position: bool
+    binary: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +78,30 @@ def _method(method: Mapping[str, Any], schemas: Mapping[str, Any]) -> MethodDesc
             param["name"],
             kinds.POSITIONAL_OR_KEYWORD if by_position else kinds.KEYWORD_ONLY,
             default=kinds.empty if param.get("required") else param["schema"].get("default"),
-            annotation=_annotation(param["schema"], schemas),
+            annotation=_streamed("Iterable", param, schemas) or _annotation(param["schema"], schemas),
         )
         for param in method.get("params", ())
     ]
     result = method.get("result", {})
-    streams = "x-stream" in result
-    returns = _annotation(result.get("x-stream") or result.get("schema", {}), schemas)
+    returns = _streamed("Iterator", result, schemas) or _annotation(result.get("schema", {}), schemas)
     doc = "\n\n".join(part for part in (method.get("summary"), method.get("description")) if part)
     return MethodDescription(
         name=method["name"],
         doc=doc,
         signature=inspect.Signature(_ordered(parameters), return_annotation=returns),
-        streams=streams,
+        streams="x-stream" in result,
         uploads=frozenset(p["name"] for p in method.get("params", ()) if "x-stream" in p),
         deadline_s=float(method.get("x-deadline_s", DEFAULT_DEADLINE_S)),
         by_position=by_position,
+        binary=frozenset(p["name"] for p in method.get("params", ()) if _is_bytes(p["schema"])),
     )
+
+
+def _streamed(kind: str, described: Mapping[str, Any], schemas: Mapping[str, Any]) -> str | None:
+    """The type of a stream, in the words of Python."""
+    if "x-stream" not in described:
+        return None
+    return f"{kind}[{_name(_annotation(described['x-stream'], schemas))}]"
 
 
 def _ordered(parameters: Sequence[inspect.Parameter]) -> list[inspect.Parameter]:
@@ -123,6 +132,11 @@ def _annotation(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     if isinstance(kind, str) and kind in _TYPES:
         return _TYPES[kind]
     return Any
+
+
+def _is_bytes(schema: Mapping[str, Any]) -> bool:
+    parts = [schema, *schema.get("anyOf", ())]
+    return any("contentEncoding" in part for part in parts)
 
 
 def _name(annotation: Any) -> str:

@@ -1,0 +1,5 @@
+"""The command ``rpcclient``."""
+
+from .main import main
+
+__all__ = ["main"]

@@ -1,0 +1,100 @@
+"""The parameters of ``rpcclient call``, out of words of a command line."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+_KEYED = re.compile(r"(?P<key>[A-Za-z_][A-Za-z0-9_]*)(?P<sign>:=|=@|=)(?P<value>.*)", re.DOTALL)
+
+
+def parse(words: Sequence[str], binary: Collection[str] = ()) -> dict[str, Any] | list[Any] | None:
+    """The parameters, by name or by position.
+
+    Parameters:
+        words: ``key=value`` (JSON where it is JSON, else text), ``key:=JSON``, ``key=@FILE``, ``key=-`` (standard
+            input), ``-`` alone (all parameters, as JSON, from standard input), or values by position.
+        binary: parameters that are bytes: their files and standard input are taken as they are.
+
+    Returns:
+        A mapping, a list, or ``None`` where there are no words.
+
+    Raises:
+        click.UsageError: the words do not fit together, or one is malformed.
+    """
+    if not words:
+        return None
+    if list(words) == ["-"]:
+        return _whole(sys.stdin.buffer.read())
+    matches = [_KEYED.fullmatch(word) for word in words]
+    named = [match for match in matches if match is not None]
+    if not named:
+        return [_loose(word) for word in words]
+    if len(named) != len(words):
+        position = words[matches.index(None)]
+        raise click.UsageError(f"{position!r}: give all parameters as key=value, or all by position")
+    found: dict[str, Any] = {}
+    for match in named:
+        if match["key"] in found:
+            raise click.UsageError(f"{match['key']}: given twice")
+        found[match["key"]] = _value(match["key"], match["sign"], match["value"], match["key"] in binary)
+    return found
+
+
+def _whole(data: bytes) -> dict[str, Any] | list[Any]:
+    try:
+        value = json.loads(data)
+    except ValueError as exc:
+        raise click.UsageError(f"standard input: not JSON: {exc}") from None
+    if not isinstance(value, (dict, list)):
+        raise click.UsageError("standard input: give the parameters as a JSON object or array")
+    return value
+
+
+def _value(key: str, sign: str, word: str, binary: bool) -> Any:
+    if sign == ":=":
+        try:
+            return json.loads(word)
+        except ValueError as exc:
+            raise click.UsageError(f"{key}: not JSON: {exc}") from None
+    if sign == "=@":
+        try:
+            return _content(key, Path(word).read_bytes(), binary)
+        except OSError as exc:
+            raise click.UsageError(f"{key}: {word}: {exc.strerror}") from None
+    if word == "-":
+        return _content(key, sys.stdin.buffer.read(), binary)
+    return _text_bytes(word) if binary else _loose(word)
+
+
+def _content(key: str, data: bytes, binary: bool) -> Any:
+    if binary:
+        return data
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{key}: the parameter is text, and this is not UTF-8") from None
+
+
+def _text_bytes(word: str) -> bytes:
+    """A word for a parameter that is bytes: base64url if it says so, else the text itself."""
+    if word.startswith("base64:"):
+        try:
+            return base64.urlsafe_b64decode(word.removeprefix("base64:"))
+        except ValueError as exc:
+            raise click.UsageError(f"not base64: {exc}") from None
+    return word.encode()
+
+
+def _loose(word: str) -> Any:
+    try:
+        return json.loads(word)
+    except ValueError:
+        return word

@@ -1,0 +1,130 @@
+"""``rpcclient call``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from . import context, show
+from .arguments import parse
+
+if TYPE_CHECKING:
+    from rpcclient import Client, Stream
+    from rpcclient.describe import MethodDescription
+    from rpcclient.options import ProgressHook
+
+COMPLETION_TIMEOUT_S = 1.0
+"""How long completion may take to ask the server."""
+
+
+def _complete_method(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [
+        CompletionItem(method.name, help=method.summary)
+        for service in _ask(ctx)
+        for method in service.methods
+        if method.name.startswith(incomplete)
+    ]
+
+
+def _complete_parameter(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from rpcwire.errors import RpcError
+
+    method = ctx.params.get("method") or ""
+    try:
+        with _settings(ctx).connect(connect_timeout_s=COMPLETION_TIMEOUT_S) as client:
+            described = _describe(client, method)
+    except RpcError:
+        return []
+    names = [] if described is None else list(described.signature.parameters)
+    return [CompletionItem(f"{name}=", type="nospace") for name in names if name.startswith(incomplete)]
+
+
+def _settings(ctx: click.Context) -> context.Settings:
+    """The global options, which are not processed when a shell completes."""
+    options = ctx.find_root().params
+    return context.Settings(options.get("url"), options.get("token_file"), options.get("ca_file"), COMPLETION_TIMEOUT_S)
+
+
+def _ask(ctx: click.Context) -> list[Any]:
+    from rpcwire.errors import RpcError
+
+    try:
+        with _settings(ctx).connect(connect_timeout_s=COMPLETION_TIMEOUT_S) as client:
+            return list(client.services())
+    except RpcError:
+        return []
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("method", shell_complete=_complete_method)
+@click.argument("words", nargs=-1, metavar="[KEY=VALUE ...]", shell_complete=_complete_parameter)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, also on a terminal.")
+@context.pass_settings
+@context.command
+def command(settings: context.Settings, method: str, words: tuple[str, ...], as_json: bool) -> None:
+    """Call METHOD, such as programs.run, and print its result.
+
+    \b
+    key=value    a parameter: JSON where it is JSON, else text
+    key:=JSON    a parameter that must be JSON
+    key=@FILE    the content of a file
+    key=-        standard input
+    -            all parameters, as JSON, from standard input
+    VALUE ...    parameters by position
+
+    A method that streams prints its items as they come, in a pipe as one line of JSON each.
+    """
+    readable = settings.readable and not as_json
+    with settings.connect() as client:
+        described = _describe(client, method)
+        params = parse(words, described.binary if described is not None else ())
+        if described is not None and described.streams:
+            stream: Stream[Any] = client.options(timeout_s=settings.timeout_s).stream(method, params)
+            with stream as items:
+                for item in items:
+                    show.show_item(item, readable=readable)
+            return
+        # A method's own deadline holds where none was given, as it does for a stub.
+        deadline_s = settings.timeout_s or (described.deadline_s if described is not None else None)
+        with progress_bar(method) as hook:
+            result = client.options(timeout_s=deadline_s, progress=hook).call(method, params)
+        if result is not None or not readable:
+            show.show(result, readable=readable)
+
+
+def _describe(client: Client, method: str) -> MethodDescription | None:
+    """What the server says of a method; ``None`` where it has none of this name, which the call itself will tell."""
+    from rpcwire.errors import MethodNotFound
+
+    service, _, short = method.rpartition(".")
+    try:
+        return client.describe(service).methods.get(short)
+    except MethodNotFound:
+        return None
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[ProgressHook | None]:
+    """Show what a call reports of its progress, on a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        task = None
+
+        def hook(done: float, total: float | None, message: str | None) -> None:
+            nonlocal task
+            said = show.cell(message or title)
+            if task is None:
+                task = bars.add_task(said, total=total)
+            bars.update(task, completed=done, total=total, description=said)
+
+        yield hook

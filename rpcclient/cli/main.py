@@ -1,0 +1,55 @@
+"""The group of commands. Each is loaded when it is used, so that starting costs little."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from . import outcome
+from .context import Settings
+
+COMMANDS = {
+    "call": "call a method",
+    "hello": "who the server is, and who it takes you for",
+    "ping": "how long the way there and back takes",
+    "services": "what the server offers",
+}
+"""The commands, each in the module of its name in this package, and what they do."""
+
+_EPILOG = "Exit status: " + "; ".join(f"{status} {meaning}" for status, meaning in outcome.MEANINGS.items()) + "."
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands by name."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One command; ``None`` where there is none of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"{__package__}.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--url", metavar="URL", help="ws://HOST:PORT, wss://HOST:PORT or unix:///PATH; else RPC_URL, else local.")
+@click.option("--token-file", metavar="FILE", help="File with the token; else RPC_TOKEN, RPC_TOKEN_FILE, else local.")
+@click.option("--ca-file", metavar="FILE", help="Authorities to trust for wss://.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Deadline in seconds.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, also on a terminal.")
+@click.version_option(package_name="remote-services")
+@click.pass_context
+def main(ctx: click.Context, /, **options: Any) -> None:
+    """Call the services of another computer."""
+    ctx.obj = Settings(**options)

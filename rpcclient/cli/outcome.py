@@ -1,0 +1,62 @@
+"""The exit status by outcome: one table, which ``rpcclient --help`` shows."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rpcwire.errors import RpcError
+
+OK = 0
+FAILED = 1
+USAGE = 2
+UNREACHABLE = 3
+REFUSED = 4
+NOT_FOUND = 5
+DEADLINE = 124
+INTERRUPTED = 130
+
+MEANINGS = {
+    OK: "the call succeeded",
+    FAILED: "the call failed",
+    USAGE: "wrong usage, or parameters that do not fit",
+    UNREACHABLE: "no connection, or it was lost",
+    REFUSED: "not authenticated, or not allowed",
+    NOT_FOUND: "no such service or method",
+    DEADLINE: "the deadline passed",
+    INTERRUPTED: "interrupted by Ctrl-C; the call was cancelled",
+}
+
+
+def status_of(error: RpcError) -> int:
+    """The exit status that an error stands for."""
+    from rpcwire import errors
+
+    table = (
+        (errors.DeadlineExceeded, DEADLINE),
+        (errors.TransportError, UNREACHABLE),
+        (errors.Unauthenticated, REFUSED),
+        (errors.PermissionDenied, REFUSED),
+        (errors.MethodNotFound, NOT_FOUND),
+        (errors.InvalidParams, USAGE),
+    )
+    return next((status for kind, status in table if isinstance(error, kind)), FAILED)
+
+
+def report(error: RpcError) -> int:
+    """Say what went wrong on standard error, a line for the whole and one for each field.
+
+    Returns:
+        The exit status.
+    """
+    print(f"rpcclient: {error.type}: {error.message}", file=sys.stderr)
+    for field in error.errors if len(error.errors) > 1 else ():  # Of a single one the line above tells all.
+        where = ".".join(str(part) for part in field.get("loc", ()))
+        print(f"  {where}: {field.get('msg', '')}", file=sys.stderr)
+    for name, value in error.details.items():
+        print(f"  {name} = {value!r}", file=sys.stderr)
+    if error.retryable:
+        after = f" in {error.retry_after_ms} ms" if error.retry_after_ms is not None else ""
+        print(f"  the same call may succeed later{after}", file=sys.stderr)
+    return status_of(error)

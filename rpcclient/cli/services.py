@@ -1,0 +1,39 @@
+"""``rpcclient services``."""
+
+from __future__ import annotations
+
+import click
+
+from . import context, show
+
+
+@click.command()
+@click.argument("name", required=False)
+@context.pass_settings
+@context.command
+def command(settings: context.Settings, name: str | None) -> None:
+    """List what the server offers; with NAME, the methods of one service."""
+    from rpcwire.errors import MethodNotFound
+
+    with settings.connect() as client:
+        services = client.services()
+        if name is None:
+            if settings.readable:
+                rows = [{"service": s.name, "methods": len(s.methods), "": s.summary} for s in services]
+                show.show(rows, readable=True)
+            else:
+                show.show([service.model_dump() for service in services], readable=False)
+            return
+        service = next((each for each in services if each.name == name), None)
+        if service is None:
+            there = ", ".join(each.name for each in services)
+            raise MethodNotFound(f"there is no service {name!r}; there are: {there}")
+        if not settings.readable:
+            show.show(service.model_dump(), readable=False)
+            return
+        described = client.describe(name)
+        print(show.text(service.summary))
+        for method in service.methods:
+            short = method.name.rpartition(".")[2]
+            print(f"\n{method.name}{show.text(str(described.methods[short].signature))}")
+            print(f"    {show.text(method.summary)}")

@@ -1,0 +1,123 @@
+"""How results are printed: tables and lines for a person, JSON for a program."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic_core import to_json
+
+_WIDEST = 60
+_NARROW = 12
+
+
+def as_json(value: Any, *, indent: int | None = None) -> str:
+    """JSON as the wire has it: bytes in base64url, non-finite numbers as strings."""
+    return to_json(value, indent=indent, bytes_mode="base64", inf_nan_mode="strings", serialize_unknown=True).decode()
+
+
+def show(value: Any, *, readable: bool) -> None:
+    """Print a result.
+
+    Parameters:
+        value: plain data.
+        readable: for a person; as JSON otherwise.
+    """
+    if not readable:
+        print(as_json(value, indent=2))
+    elif isinstance(value, Mapping):
+        _pairs(value)
+    elif _is_table(value):
+        _table(value)
+    elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        for item in value:
+            print(cell(item))
+    else:
+        print(text(value))
+
+
+def show_item(value: Any, *, readable: bool) -> None:
+    """Print one item of a stream, at once."""
+    if readable and isinstance(value, (str, bytes)):
+        sys.stdout.write(text(value))
+    else:
+        print(cell(value) if readable else as_json(value))
+    sys.stdout.flush()
+
+
+def text(value: Any) -> str:
+    """A value on its own. Control characters of the other side must not reach the terminal."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "backslashreplace")
+    if isinstance(value, str):
+        return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode() for c in value)
+    return as_json(value)
+
+
+def cell(value: Any, nested: int = _WIDEST) -> str:
+    """A value in one line.
+
+    Parameters:
+        nested: characters for an object or array; JSON output has all of it.
+    """
+    if value is None or (isinstance(value, (Mapping, list)) and not value):
+        return ""
+    if isinstance(value, float):
+        return f"{value:.10g}" if abs(value) >= 1e6 else f"{value:.6g}"
+    line = text(value).replace("\n", "⏎").replace("\t", " ")
+    most = nested if isinstance(value, (Mapping, list)) else _WIDEST
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False)
+
+
+def _pairs(value: Mapping[str, Any]) -> None:
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    lists = {key: item for key, item in value.items() if _is_table(item)}
+    for key, item in value.items():
+        if key in lists:
+            continue
+        said = text(item).rstrip("\n") if isinstance(item, (str, bytes)) and item else cell(item)
+        table.add_row(_plain(str(key)), _plain(said))
+    _console().print(table)
+    for key, item in lists.items():
+        _console().print()
+        _console().print(_plain(str(key)), style="bold")
+        _table(item)
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Sequence) and bool(value) and all(isinstance(item, Mapping) for item in value)
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> None:
+    from rich.table import Table
+
+    named = dict.fromkeys(name for row in rows for name in row)
+    names = [name for name in named if any(cell(row.get(name)) for row in rows)] or list(named)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        numbers = all(isinstance(row.get(name), (int, float, type(None))) for row in rows)
+        # A number that is cut says something else, so on a narrow terminal the texts give way.
+        least = max(len(cell(row.get(name))) for row in rows) if numbers else None
+        side: Literal["left", "right"] = "right" if numbers else "left"
+        table.add_column(_plain(str(name)), justify=side, overflow="ellipsis", no_wrap=True, min_width=least)
+    for row in rows:
+        table.add_row(*(_plain(cell(row.get(name), _NARROW)) for name in names))
+    _console().print(table)
+
+
+def _plain(line: str) -> Any:
+    """Text in which nothing is markup."""
+    from rich.text import Text
+
+    return Text(line)
