@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +14,8 @@ from . import context, show
 from .arguments import parse
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from rpcclient import Client, Stream
     from rpcclient.describe import MethodDescription
     from rpcclient.options import ProgressHook
@@ -114,17 +116,24 @@ def progress_bar(title: str) -> Iterator[ProgressHook | None]:
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bars:
-        task = None
+    with ExitStack() as stack:
+        bars: Progress | None = None
+        task: TaskID | None = None
 
         def hook(done: float, total: float | None, message: str | None) -> None:
-            nonlocal task
+            # Begun with the first report only: most calls have none, and a bar would flicker on the terminal.
+            nonlocal bars, task
             said = show.cell(message or title)
-            if task is None:
+            if bars is None or task is None:
+                bars = stack.enter_context(_bars())
                 task = bars.add_task(said, total=total)
             bars.update(task, completed=done, total=total, description=said)
 
         yield hook
+
+
+def _bars() -> Progress:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    return Progress(console=Console(stderr=True), transient=True)

@@ -1,0 +1,127 @@
+"""A real server with a plugin of the tests' own, and the real command as a process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+PLUGIN = '''
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from rpcserver import Context, Service, ServiceError, method
+
+@dataclass
+class Shelf:
+    name: str
+    books: int
+
+class NoSuchBook(ServiceError):
+    """There is no such book."""
+    title: str
+
+class Library(Service):
+    """Lends books."""
+
+    @method(kind="read")
+    async def shelves(self, least: int = 0) -> list[Shelf]:
+        """List the shelves."""
+        return [s for s in (Shelf("poetry", 12), Shelf("[red]science[/red]", 40)) if s.books >= least]
+
+    @method(kind="read")
+    async def pages(self, count: int) -> AsyncIterator[str]:
+        """Read page by page."""
+        for number in range(count):
+            yield f"page {number}\\n"
+
+    @method(errors=(NoSuchBook,))
+    async def lend(self, title: str, days: int = 14) -> str:
+        """Lend a book."""
+        if title == "none":
+            raise NoSuchBook("no book has this title", title=title)
+        return f"{title} for {days} days"
+
+    @method(kind="read")
+    async def size(self, content: bytes) -> int:
+        """Count bytes."""
+        return len(content)
+
+    @method()
+    async def bind(self, log: str, ctx: Context) -> None:
+        """Bind a book, slowly."""
+        try:
+            ctx.progress(1, 4, "folding sheets")
+            Path(log).write_text("started")
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            Path(log).write_text("cancelled")
+            raise
+'''
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A command line against the server."""
+
+    environment: dict[str, str]
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-W", "error", "-m", "rpcclient", *words]
+
+    def run(self, *words: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            self.command(*words), input=stdin, capture_output=True, env={**self.environment, **environment}, timeout=30
+        )
+
+    def ok(self, *words: str, stdin: bytes = b"") -> bytes:
+        done = self.run(*words, stdin=stdin)
+        assert (done.returncode, done.stderr) == (0, b"")
+        return done.stdout
+
+
+@pytest.fixture(scope="session")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "library.py").write_text(PLUGIN)
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("RPC_", "RPCSERVER_"))},
+        "RPCSERVER_STATE_DIR": str(folder / "state"),
+        "RPCSERVER_PLUGINS__DISABLED": '["programs", "database", "hardware"]',
+        "RPC_TOKEN_FILE": str(folder / "state" / "token"),
+        "COLUMNS": "100",
+        "TERM": "xterm",
+    }
+    command = [sys.executable, "-m", "rpcserver", "serve", "--port", "0", "--unix", "none", "--plugin"]
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(
+            [*command, str(folder / "library.py")], stdout=subprocess.PIPE, stderr=log, text=True, env=environment
+        ) as process,
+    ):
+        assert process.stdout is not None
+        url = process.stdout.readline().rpartition(" ")[2].strip()
+        assert url, (folder / "log").read_text()
+        yield Shell({**environment, "RPC_URL": url})
+        process.terminate()
+
+
+@pytest.fixture
+def in_terminal(shell: Shell) -> Callable[..., str]:
+    """The output of a command that runs on a terminal."""
+    import pexpect
+
+    def run(*words: str) -> str:
+        command, *arguments = shell.command(*words)
+        output, status = pexpect.run(
+            " ".join([command, *arguments]), env=shell.environment, withexitstatus=True, timeout=30, encoding="utf-8"
+        )
+        assert status == 0, output
+        return str(output)
+
+    return run

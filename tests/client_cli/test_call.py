@@ -1,0 +1,128 @@
+"""`rpcclient call`: words to parameters, results to output, outcomes to exit status."""
+
+from __future__ import annotations
+
+import base64
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def test_parameters_in_all_their_forms(shell: Any, tmp_path: Path) -> None:
+    assert json.loads(shell.ok("call", "library.lend", "title=Emma")) == "Emma for 14 days"
+    assert json.loads(shell.ok("call", "library.lend", "title=Emma", "days=3")) == "Emma for 3 days"
+    assert json.loads(shell.ok("call", "library.lend", 'title:="Emma"', "days:=3")) == "Emma for 3 days"
+    assert json.loads(shell.ok("call", "library.lend", "Emma", "3")) == "Emma for 3 days"
+    assert json.loads(shell.ok("call", "library.lend", "title=-", stdin=b"Emma")) == "Emma for 14 days"
+    assert json.loads(shell.ok("call", "library.lend", "-", stdin=b'{"title": "Emma"}')) == "Emma for 14 days"
+    assert json.loads(shell.ok("call", "library.lend", "-", stdin=b'["Emma", 2]')) == "Emma for 2 days"
+    (tmp_path / "title").write_text("Emma")
+    assert json.loads(shell.ok("call", "library.lend", f"title=@{tmp_path}/title")) == "Emma for 14 days"
+
+
+def test_bytes_go_as_they_are(shell: Any, tmp_path: Path) -> None:
+    data = bytes(range(256)) * 100
+    (tmp_path / "data").write_bytes(data)
+    assert json.loads(shell.ok("call", "library.size", f"content=@{tmp_path}/data")) == len(data)
+    assert json.loads(shell.ok("call", "library.size", "content=-", stdin=data)) == len(data)
+    encoded = base64.urlsafe_b64encode(data[:300]).decode()
+    assert json.loads(shell.ok("call", "library.size", f"content=base64:{encoded}")) == 300
+
+
+def test_json_in_a_pipe(shell: Any) -> None:
+    shelves = json.loads(shell.ok("call", "library.shelves"))
+    assert shelves == [{"name": "poetry", "books": 12}, {"name": "[red]science[/red]", "books": 40}]
+    assert shell.ok("call", "library.pages", "count=2") == b'"page 0\\n"\n"page 1\\n"\n'
+    assert json.loads(shell.ok("call", "rpc.hello"))["principal"]["name"] == "owner"
+
+
+def test_tables_on_a_terminal(in_terminal: Callable[..., str]) -> None:
+    shown = in_terminal("call", "library.shelves")
+    assert "poetry" in shown
+    assert "[red]science[/red]" in shown  # The server's text is no markup.
+    assert "{" not in shown
+    assert json.loads(in_terminal("--json", "call", "library.shelves"))[0]["books"] == 12
+    assert in_terminal("call", "library.pages", "count=2").split() == ["page", "0", "page", "1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["call", "library.lend", "title=none"], 1, "NoSuchBook: no book has this title"),
+        (["call", "library.lend", "days=x"], 2, "title: Missing required argument"),
+        (["call", "library.lend", "title=Emma", "3"], 2, "all parameters as key=value"),
+        (["call", "library.lend", "title=Emma", "title=Ulysses"], 2, "given twice"),
+        (["call", "library.lend", "title:=Emma"], 2, "not JSON"),
+        (["call", "library.lend", "title=@/no/such/file"], 2, "No such file"),
+        (["call", "library.lend", "-"], 2, "not JSON"),
+        (["--url", "ws://127.0.0.1:1", "hello"], 3, "is rpcserver running there?"),
+        (["--url", "http://127.0.0.1", "hello"], 3, "write ws://host:port"),
+        (["call", "library.nothing"], 5, "no method 'library.nothing'"),
+        (["call", "nothing.at_all"], 5, "no method 'nothing.at_all'"),
+        (["services", "nothing"], 5, "no service 'nothing'"),
+        (["--timeout", "0.2", "call", "library.bind", "log=/dev/null"], 124, "DeadlineExceeded"),
+        (["--timeout", "-1", "hello"], 2, "--timeout"),
+    ],
+)
+def test_exit_status_and_one_clear_line(shell: Any, words: list[str], status: int, said: str) -> None:
+    done = shell.run(*words)
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()
+    assert done.stdout == b""
+
+
+def test_a_wrong_token(shell: Any) -> None:
+    done = shell.run("hello", RPC_TOKEN="x" * 40)
+    assert done.returncode == 4
+    assert b"the token is wrong" in done.stderr
+    assert b"xxxx" not in done.stderr
+
+
+def test_interrupting_cancels_on_the_server(shell: Any, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    command = shell.command("call", "library.bind", f"log={log}")
+    with subprocess.Popen(command, env=shell.environment, stderr=subprocess.PIPE) as process:
+        wait_for(lambda: log.exists() and log.read_text() == "started")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=10)
+        assert process.returncode == 130
+        assert said == b"rpcclient: interrupted\n"
+    wait_for(lambda: log.read_text() == "cancelled")
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
+    begin = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begin < seconds, "the event did not come in time"
+        time.sleep(0.01)
+
+
+def test_a_reader_that_has_seen_enough(shell: Any) -> None:
+    command = shell.command("call", "library.pages", "count=1000000")
+    with subprocess.Popen(command, env=shell.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b'"page 0\\n"\n'
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(10) == 0
+
+
+def test_progress_on_a_terminal(shell: Any, tmp_path: Path) -> None:
+    import pexpect
+
+    command, *arguments = shell.command("call", "library.bind", f"log={tmp_path}/log")
+    child = pexpect.spawn(command, arguments, env=shell.environment, encoding="utf-8", timeout=15)
+    child.expect("folding sheets")
+    child.expect("25%")
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 130

@@ -1,0 +1,87 @@
+"""The other commands, help, completion, and how fast the command starts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rpcclient.cli.main import COMMANDS
+from rpcclient.cli.outcome import MEANINGS
+
+
+def test_services(shell: Any, in_terminal: Callable[..., str]) -> None:
+    services = json.loads(shell.ok("services"))
+    assert [service["name"] for service in services] == ["library", "rpc"]
+    library = json.loads(shell.ok("services", "library"))
+    assert library["methods"][0]["name"] == "library.shelves"
+    assert "Lends books." in in_terminal("services")
+    shown = in_terminal("services", "library")
+    assert "library.lend(title: str, days: int = 14) -> str" in shown
+    assert "Read page by page." in shown
+
+
+def test_hello_and_ping(shell: Any, in_terminal: Callable[..., str]) -> None:
+    assert json.loads(shell.ok("hello"))["subprotocol"] == "rpc.v1.msgpack"
+    assert "rpc.v1.msgpack" in in_terminal("hello")
+    lines = [json.loads(line) for line in shell.ok("ping", "--count", "2").splitlines()]
+    assert [line["number"] for line in lines] == [1, 2]
+    assert all(line["time_ms"] > 0 for line in lines)
+    assert " ms" in in_terminal("ping", "--count", "1")
+
+
+def test_help_shows_every_command_and_every_status(shell: Any) -> None:
+    shown = " ".join(shell.ok("--help").decode().split())
+    for command, meaning in COMMANDS.items():
+        assert command in shown
+        assert meaning in shown
+        assert shell.ok(command, "--help").startswith(b"Usage:")
+    for status, meaning in MEANINGS.items():
+        assert f"{status} {meaning}" in shown
+    assert b"remote-services" not in shell.ok("--version")
+    assert shell.run("nonsense").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "index", "wanted"),
+    [
+        ("rpcclient call library.l", 2, ["library.lend"]),
+        ("rpcclient call library.lend ", 3, ["title=", "days="]),
+        ("rpcclient ser", 1, ["services"]),
+    ],
+)
+def test_completion(shell: Any, words: str, index: int, wanted: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from rpcclient.cli import main; main(prog_name='rpcclient')"],
+        env={
+            **shell.environment,
+            "_RPCCLIENT_COMPLETE": "bash_complete",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(index),
+        },
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert [line.partition(",")[2] for line in done.stdout.split()] == wanted
+
+
+def test_completion_without_a_server_is_empty(shell: Any) -> None:
+    done = shell.run(
+        "call",
+        _RPCCLIENT_COMPLETE="bash_complete",
+        COMP_WORDS="rpcclient call ",
+        COMP_CWORD="2",
+        RPC_URL="ws://127.0.0.1:1",
+    )
+    assert b"Traceback" not in done.stderr
+
+
+def test_starting_imports_little() -> None:
+    code = "import sys, rpcclient.cli; print([m for m in ('rich', 'pydantic', 'websockets', 'msgspec') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.stdout.strip() == "[]"
