@@ -47,8 +47,9 @@ def message_limit(response: Response, own: int) -> int:
         response: the server's answer to the handshake.
         own: what this side takes.
     """
-    said = response.headers.get(MESSAGE_BYTES_HEADER, "")
-    return min(int(said), own) if said.isascii() and said.isdigit() else own
+    said = response.headers.get_all(MESSAGE_BYTES_HEADER)
+    known = [int(text) for text in said if text.isascii() and text.isdigit() and len(text) < 20]
+    return min([own, *known])
 
 
 def refused(exc: Exception, target: Target) -> RpcError:

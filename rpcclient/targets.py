@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import socket
@@ -88,7 +89,7 @@ def find_target(
     tls = _tls(ca_file) if parts.scheme == "wss" else None
     if given is None and _is_local(parts.hostname):
         given = _local_token()
-    return Target(chosen, parts.hostname, port or _PORTS[parts.scheme], None, tls, _checked(given))
+    return Target(chosen, parts.hostname, _PORTS[parts.scheme] if port is None else port, None, tls, _checked(given))
 
 
 def _wrong(text: str) -> ConnectFailed:
@@ -103,7 +104,10 @@ def _local_url() -> str:
 
 
 def _is_local(host: str) -> bool:
-    return host in {"localhost", "::1"} or host.startswith("127.")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False  # A name, though it may look like an address: 127.example.org.
 
 
 def _local_token() -> str | None:
@@ -117,9 +121,12 @@ def _token_of(file: str | os.PathLike[str] | None) -> str | None:
     if not file:
         return None
     try:
-        return _read_token(Path(file))
-    except OSError as exc:
-        raise _wrong(f"token_file: {file}: {exc.strerror}") from exc
+        text = _read_token(Path(file))
+    except (OSError, ValueError) as exc:
+        raise _wrong(f"token_file: {file}: {getattr(exc, 'strerror', None) or exc}") from exc
+    if not text:
+        raise _wrong(f"token_file: {file}: its first line is empty: it must hold the token")
+    return text
 
 
 def _read_token(path: Path) -> str:

@@ -14,7 +14,7 @@ from rpcclient.batch import BatchBase
 from rpcclient.describe import ServiceDescription, descriptions, find
 from rpcclient.methods import Method, method_of, not_iterable
 from rpcclient.models import Hello, ServiceInfo
-from rpcclient.options import CallOptions, ConnectOptions, ProgressHook
+from rpcclient.options import CONNECT_GRACE_S, CallOptions, ConnectOptions, ProgressHook
 from rpcclient.targets import Target, find_target
 from rpcwire.aio.peer import Peer, Pending, WireError
 from rpcwire.aio.streams import StreamReader
@@ -100,7 +100,8 @@ class AsyncClient:
         Raises:
             ConnectFailed, Unauthenticated, PermissionDenied: the server cannot be reached, or refuses.
         """
-        await self._connector.peer(self._now() + self._connector.options.connect_timeout_s)
+        # A little longer, so that the attempt itself says what is wrong.
+        await self._connector.peer(self._now() + self._connector.options.connect_timeout_s + CONNECT_GRACE_S)
         return self
 
     async def close(self) -> None:
@@ -186,8 +187,15 @@ class AsyncClient:
         Raises:
             RpcError: it could not be sent.
         """
-        peer = await self._connector.peer(self._now() + self._options.seconds())
-        peer.notify(method, Method(method).dump(params, peer.session.codec))
+        deadline = self._now() + self._options.seconds()
+        while True:
+            peer = await self._connector.peer(deadline)
+            try:
+                peer.notify(method, method_of(method).dump(params, peer.session.codec))
+                return
+            except NotSent:
+                if not await self._may_retry(peer, deadline):
+                    raise
 
     def stream(
         self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, items: type[_T] | None = None
@@ -329,10 +337,16 @@ class AsyncClient:
                 return await self._attempt(peer, method, params, deadline - self._now(), streams=streams)
             except NotSent:
                 # It never left, so it may be sent again; but not what a stream parameter has already given.
-                if not self._connector.options.reconnect or method.streams or self._now() >= deadline:
+                if method.streams or not await self._may_retry(peer, deadline):
                     raise
             except WireError as exc:
                 raise method.error(exc.code, exc.message, exc.data) from None
+
+    async def _may_retry(self, peer: Peer, deadline: float) -> bool:
+        """Whether to send again what this connection did not send; waits until the connection is out of the way."""
+        if self._connector.options.reconnect:
+            await peer.gone(deadline - self._now())
+        return self._connector.options.reconnect and self._now() < deadline
 
     async def _attempt(self, peer: Peer, method: Method, params: Any, seconds: float, *, streams: bool) -> Any:
         codec, options = peer.session.codec, self._options
@@ -409,9 +423,18 @@ class AsyncBatch(BatchBase):
 
     async def _send(self) -> None:
         client = self._client
-        seconds = client._options.seconds()
-        peer = await client._connector.peer(client._now() + seconds)
-        codec = peer.session.codec
+        deadline = client._now() + client._options.seconds()
+        while True:
+            peer = await client._connector.peer(deadline)
+            try:
+                await self._perform(peer, deadline - client._now())
+                return
+            except NotSent:
+                if not await client._may_retry(peer, deadline):
+                    raise
+
+    async def _perform(self, peer: Peer, seconds: float) -> None:
+        client, codec = self._client, peer.session.codec
         calls = [(e.method.name, e.method.dump(e.params, codec), e.wants_answer) for e in self.entries]
         peer.check_open()
         ids = peer.session.batch(calls, client._options.context(seconds))

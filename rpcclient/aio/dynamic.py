@@ -2,52 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rpcclient.describe import MethodDescription, ServiceDescription
-from rpcclient.proxy import DynamicMethod, bind, dress
+from rpcclient.describe import ServiceDescription
+from rpcclient.proxy import DynamicMethod, bind, dress, overview
 
 if TYPE_CHECKING:
     from .client import AsyncClient
 
 
-class AsyncMethodProxy:
-    """One method. Call it: ``await proxy(...)``; where it streams, ``async for item in proxy.stream(...)``."""
-
-    def __init__(self, client: AsyncClient, service: str, name: str) -> None:
-        self._client = client
-        self._service = service
-        self._name = name
-
-    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        description = await self._describe()
-        method = DynamicMethod(description)
-        params = bind(description, args, kwargs)
-        if description.streams:
-            return await self._client._open(method, params).open()
-        return await self._client._invoke(method, params)
-
-    async def _describe(self) -> MethodDescription:
-        service = await self._client.describe(self._service)
-        return DynamicMethod.find(service, self._name)
-
-
 class AsyncServiceProxy:
-    """A service by its name. Each attribute is one of its methods; a method that streams gives its stream."""
+    """A service by its name. Each attribute is one of its methods: ``await service.method(...)``. One that streams
+    gives an :class:`~rpcclient.AsyncStream`. Signatures and documentation are there after the first call, or after
+    ``await service.describe()``."""
 
     def __init__(self, client: AsyncClient, name: str) -> None:
         self._client = client
         self._name = name
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
             raise AttributeError(name)
-        proxy = AsyncMethodProxy(self._client, self._name, name)
-        known = self._client._known.get(self._name)
-        return dress(proxy, known, name)
+        client = self._client
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            description = DynamicMethod.find(await self.describe(), name)
+            method, params = DynamicMethod(description), bind(description, args, kwargs)
+            if description.streams:
+                return await client._open(method, params).open()
+            return await client._invoke(method, params)
+
+        return dress(call, client._known.get(self._name), name)
 
     async def describe(self) -> ServiceDescription:
-        """Fetch signatures and documentation; afterwards ``help()`` shows them."""
+        """Signatures and documentation of the methods.
+
+        Raises:
+            MethodNotFound: the server has no such service.
+            RpcError: as of any call.
+        """
         return await self._client.describe(self._name)
 
     def __dir__(self) -> list[str]:
@@ -56,3 +50,11 @@ class AsyncServiceProxy:
 
     def __repr__(self) -> str:
         return f"<service {self._name!r} of {self._client.url}>"
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]
+        """All methods with their signatures, for ``help()``."""
+        known = self._client._known.get(self._name)
+        if known is None:
+            return f"The service {self._name!r}: 'await service.describe()' fetches what it has."
+        return overview(known)

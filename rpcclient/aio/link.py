@@ -101,6 +101,8 @@ async def dial(options: ConnectOptions, make_peer: PeerFactory) -> Peer:
         raise ConnectFailed(f"{target.url}: TLS: {exc.reason or exc}", retryable=False) from exc
     except OSError as exc:
         raise ConnectFailed(f"{target.url}: {exc.strerror or exc}: is rpcserver running there?") from exc
+    except ValueError as exc:  # A host or path that no socket takes.
+        raise ConnectFailed(f"{target.url}: {exc}", retryable=False) from exc
     except (RpcError, asyncio.CancelledError):
         _abort(link)
         raise

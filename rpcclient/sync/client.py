@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from rpcclient.describe import ServiceDescription, descriptions, find
 from rpcclient.methods import Method, method_of
 from rpcclient.models import Hello, ServiceInfo
-from rpcclient.options import CallOptions, ConnectOptions, ProgressHook
+from rpcclient.options import CONNECT_GRACE_S, CallOptions, ConnectOptions, ProgressHook
 from rpcclient.targets import Target, find_target
 from rpcwire.codec import Subprotocol
 from rpcwire.errors import NotSent
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from rpcclient.stubs.programs import Programs
 
 _T = TypeVar("_T")
-
-CONNECT_GRACE_S = 1.0
 
 
 class Client:

@@ -179,16 +179,18 @@ class Connector:
         options = self.options
         if self._memory is not None:
             subprotocol = options.subprotocol or "rpc.v1.msgpack"
-            link = dial_memory(self._memory, subprotocol)
-            return self._make_peer(link, codec_for(subprotocol), options.message_bytes)
+            memory = dial_memory(self._memory, subprotocol)
+            return self._make_peer(memory, codec_for(subprotocol), options.message_bytes)
         opened = dial(options, waiter)
-        codec = codec_for(opened.ws.subprotocol)
-        limits = LinkLimits(ping_interval_s=options.ping_interval_s)
-        return self._make_peer(
-            SocketLink(opened, waiter, limits, binary=codec.binary),
-            codec,
-            message_limit(opened.response, options.message_bytes),
-        )
+        try:
+            codec = codec_for(opened.ws.subprotocol)
+            limits = LinkLimits(ping_interval_s=options.ping_interval_s)
+            link = SocketLink(opened, waiter, limits, binary=codec.binary)
+            return self._make_peer(link, codec, message_limit(opened.response, options.message_bytes))
+        except BaseException:
+            waiter.watch(None)
+            opened.sock.close()
+            raise
 
     def _make_peer(self, link: Link, codec: Codec, message_bytes: int) -> Peer:
         options = self.options

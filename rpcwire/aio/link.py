@@ -9,6 +9,11 @@ from typing import Protocol
 class Link(Protocol):
     """A way for whole frames to the other side. It calls the methods of :class:`FrameReceiver` back."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether frames still go out: not once either side has begun to close."""
+        ...
+
     def send(self, frames: Sequence[bytes]) -> None:
         """Send frames in order, without waiting. Does nothing once closed."""
         ...

@@ -29,6 +29,11 @@ class MemoryLink:
         one._other, two._other = two, one
         return one, two
 
+    @property
+    def is_open(self) -> bool:
+        """Whether frames still go out."""
+        return not self._closed
+
     def attach(self, receiver: FrameReceiver) -> None:
         """Give the frames of this end to ``receiver``. Must be done before the other end sends."""
         self._receiver = receiver

@@ -185,7 +185,7 @@ class Peer:
         Raises:
             NotSent: it has.
         """
-        if self.session.state is SessionState.CLOSED:
+        if self.session.state is SessionState.CLOSED or not self.link.is_open:
             raise NotSent("the connection has ended")
 
     async def outcome(self, call_id: int, pending: Pending) -> Any:
@@ -453,6 +453,10 @@ class Peer:
         self.session.move(SessionStep.DRAIN)
         await self.handlers.finish(grace_s, patience_s)
         self._flush()
+
+    async def gone(self, timeout_s: float) -> None:
+        """Wait until the connection has ended, but not longer than ``timeout_s`` seconds."""
+        await asyncio.wait([self.closed], timeout=max(timeout_s, 0.0))
 
     async def wait_closed(self) -> None:
         """Wait until the connection has ended and every handler of it, too."""
