@@ -178,6 +178,8 @@ class SocketLink:
 
     def run(self, receiver: FrameReceiver) -> None:
         try:
+            with self.lock:
+                self._answer()  # To what came together with the handshake.
             self._handle(self._early, receiver)
             while not self._over:
                 self._step(receiver)
@@ -236,10 +238,14 @@ class SocketLink:
                 self._ws.receive_eof()
                 self._over = True
             events = self._ws.events_received()
-            self._write()
-            if self._ws.close_expected():
-                self._close_by = min(self._close_by, time.monotonic() + CLOSE_TIMEOUT_S)
+            self._answer()
         self._handle(events, receiver)
+
+    def _answer(self) -> None:
+        """Send what the WebSocket itself has to say: pongs, and its part of a close."""
+        self._write()
+        if self._ws.close_expected():
+            self._close_by = min(self._close_by, time.monotonic() + CLOSE_TIMEOUT_S)
 
     def _handle(self, events: Iterable[Event], receiver: FrameReceiver) -> None:
         for event in events:
