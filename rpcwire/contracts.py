@@ -23,6 +23,7 @@ from collections.abc import (
 )
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePath
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -37,6 +38,7 @@ from pydantic_core import (
     SchemaSerializer,
     SchemaValidator,
     core_schema,
+    to_jsonable_python,
 )
 
 from .codec import Codec
@@ -110,8 +112,10 @@ def _binary_plain(value: Any) -> Any:
 
 
 def _binary_hook(value: Any) -> Any:
-    """What msgspec has no encoding for: the text that pydantic's JSON would have (paths, addresses, URLs)."""
-    return bytes(value) if isinstance(value, (memoryview, bytearray)) else str(value)
+    """What msgspec has no encoding for: what pydantic's JSON would have (paths, addresses, URLs)."""
+    if isinstance(value, (memoryview, bytearray)):
+        return bytes(value)
+    return str(value) if isinstance(value, PurePath) else to_jsonable_python(value)
 
 
 _PACK = msgspec.msgpack.Encoder(enc_hook=_binary_hook, decimal_format="string")

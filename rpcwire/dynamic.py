@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import msgspec
 from msgspec import Raw
-from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
+from pydantic_core import PydanticSerializationError, to_json
 
 from .codec import Codec
 from .contracts import pack, unpack
@@ -23,7 +24,7 @@ def dump_plain(value: Any, codec: Codec) -> bytes:
     try:
         if codec.binary:
             return pack(value, walk=False) if _is_flat(value) else pack(_models_to_plain(value))
-        return to_json(value, bytes_mode="base64", inf_nan_mode="strings", by_alias=True)
+        return to_json(_models_to_plain(value), bytes_mode="base64", inf_nan_mode="strings")
     except (PydanticSerializationError, TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
         raise InvalidParams(f"the parameters cannot be sent: {exc}") from exc
 
@@ -57,6 +58,6 @@ def _models_to_plain(value: Any) -> Any:
         return [_models_to_plain(item) for item in value]
     if hasattr(value, "__pydantic_serializer__"):
         return _models_to_plain(value.__pydantic_serializer__.to_python(value, by_alias=True))
-    if hasattr(value, "__dataclass_fields__"):
-        return to_jsonable_python(value, bytes_mode="base64", inf_nan_mode="strings")
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _models_to_plain(getattr(value, field.name)) for field in fields(value)}
     return value

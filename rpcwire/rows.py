@@ -36,6 +36,7 @@ from .row import Row, row_type
 from .values import from_tagged, to_tagged
 
 _PLAIN = frozenset({NoneType, bool, int, float, str, bytes})
+_MOST_ROWS = 2**31
 _BY_TYPE: dict[type, str] = {dt.date: "date", dt.timedelta: "duration", UUID: "uuid", Decimal: "decimal"}
 
 _pack = msgspec.msgpack.Encoder(decimal_format="string").encode
@@ -128,6 +129,8 @@ def pack_rows(rows: Sequence[Sequence[Any]], width: int) -> bytes:
 
 def _unpack_chunk(chunk: _Chunk) -> tuple[int, list[list[Any]]]:
     count, columns = chunk
+    if not 0 <= count < _MOST_ROWS:
+        raise ValueError(f"a chunk of {count} rows")
     cells: list[list[Any]] = []
     for kind, raw in columns:
         read = _READ.get(kind)
