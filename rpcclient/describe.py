@@ -72,11 +72,12 @@ def find(known: Mapping[str, ServiceDescription], service: str) -> ServiceDescri
 
 def _method(method: Mapping[str, Any], schemas: Mapping[str, Any]) -> MethodDescription:
     kinds = inspect.Parameter
-    by_position = method.get("paramStructure") != "by-name"
+    # A server of another make says it for all parameters at once.
+    by_name = method.get("paramStructure") == "by-name" and not any("x-keyword-only" in p for p in method["params"])
     parameters = [
         kinds(
             param["name"],
-            kinds.POSITIONAL_OR_KEYWORD if by_position else kinds.KEYWORD_ONLY,
+            kinds.KEYWORD_ONLY if param.get("x-keyword-only", by_name) else kinds.POSITIONAL_OR_KEYWORD,
             default=kinds.empty if param.get("required") else param["schema"].get("default"),
             annotation=_streamed("Iterable", param, schemas) or _annotation(param["schema"], schemas),
         )
@@ -92,7 +93,7 @@ def _method(method: Mapping[str, Any], schemas: Mapping[str, Any]) -> MethodDesc
         streams="x-stream" in result,
         uploads=frozenset(p["name"] for p in method.get("params", ()) if "x-stream" in p),
         deadline_s=float(method.get("x-deadline_s", DEFAULT_DEADLINE_S)),
-        by_position=by_position,
+        by_position=method.get("paramStructure") != "by-name",
         binary=frozenset(p["name"] for p in method.get("params", ()) if _is_bytes(p["schema"])),
     )
 

@@ -41,7 +41,8 @@ def document(registry: Registry, *, title: str, version: str) -> dict[str, Any]:
 
     Returns:
         The OpenRPC document as plain data. Extensions begin with ``x-``: ``x-permission``, ``x-kind``,
-        ``x-deadline_s``, ``x-stream`` (the schema of a streamed result's items, or of a parameter's).
+        ``x-deadline_s``, ``x-stream`` (the schema of a streamed result's items, or of a parameter's), and
+        ``x-keyword-only`` of a parameter that is given by name only.
     """
     offers = sorted(registry.offers.values(), key=lambda offer: offer.name)
     wanted: list[tuple[str, JsonSchemaMode, CoreSchema]] = []
@@ -100,6 +101,8 @@ def _method(
 
 def _param(parameter: Parameter, schema: Any) -> dict[str, Any]:
     described: dict[str, Any] = {"name": parameter.name, "required": parameter.required}
+    if not parameter.positional:
+        described["x-keyword-only"] = True
     if parameter.item is not None:
         return {**described, "schema": _STREAM, "x-stream": schema}
     if not parameter.required:

@@ -9,10 +9,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from rpcserver.settings_file import render
-
 from rpcserver.config import PluginsConfig
 from rpcserver.plugins import find_services
+from rpcserver.settings_file import render
 from rpcserver.stubgen import generate
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -156,8 +156,8 @@ class SocketLink:
             self._waiter.wake()
         if len(self._output) > self._limits.high_water_bytes:
             self.room.clear()
-            if len(self._output) > self._limits.outgoing_bytes:
-                self._fail(f"the other side does not read: {len(self._output)} bytes wait")
+        if len(self._output) > self._limits.outgoing_bytes:
+            self._fail(f"the other side does not read: {len(self._output)} bytes wait")
 
     def _push(self, data: bytes | bytearray) -> int:
         try:

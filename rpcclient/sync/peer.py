@@ -187,9 +187,9 @@ class Peer:
             pending.value.drop()
 
     def _abandon(self, pending: Pending) -> None:
-        pending.abandoned = True
-        if pending.id in self._pending:
+        if not pending.abandoned and pending.id in self._pending:
             self.session.cancel(pending.id)
+        pending.abandoned = True
 
     def notify(self, method: str, params: bytes | None, until: float) -> None:
         """Send a notification.

@@ -312,10 +312,12 @@ def scripted() -> Iterator[Callable[..., str]]:
             return f"ws://127.0.0.1:{listener.getsockname()[1]}"
 
         yield serve
-        for future in futures:
-            future.result(LIMIT_S)
-        for listener in listeners:
-            listener.close()
+        try:
+            for future in futures:
+                future.result(LIMIT_S)
+        finally:
+            for listener in listeners:
+                listener.close()
 
 
 @pytest.fixture

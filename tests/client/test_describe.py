@@ -68,7 +68,7 @@ def test_proxy(running: Any) -> None:
             desk.add, renderer=pydoc.plaintext
         )
         text = pydoc.render_doc(desk, renderer=pydoc.plaintext)
-        assert "total(*, items: 'Iterable[int]', start: int = 0) -> int" in text
+        assert "total(items: 'Iterable[int]', *, start: int = 0) -> int" in text
         assert "count(n: int) -> 'Iterator[int]'" in text
         assert "add" in dir(desk)
         assert desk.add(1) == 11

@@ -1,0 +1,388 @@
+"""What the other side may do wrong on the wire, and how the synchronous link guards itself."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from websockets.client import ClientProtocol
+from websockets.http11 import Response
+from websockets.protocol import OPEN
+from websockets.uri import parse_uri
+
+from rpcclient import Client
+from rpcclient.errors import ConnectionLost, DeadlineExceeded, InternalError, RemoteProtocolError, RpcError, TooLarge
+from rpcclient.sync.dial import Opened
+from rpcclient.sync.keepalive import Keepalive
+from rpcclient.sync.link import SocketLink
+from rpcclient.sync.waiter import READABLE, Waiter
+from rpcwire.aio.websocket import LinkLimits
+
+
+def answers(*texts: str) -> Any:
+    """A script that answers one call with these messages, one after the other."""
+
+    def script(connection: Any) -> None:
+        connection.handshake()
+        call = json.loads(connection.receive())
+        for text in texts:
+            connection.send(text.replace("ID", str(call["id"])))
+        connection.wait_closed()
+
+    return script
+
+
+def call(url: str, **options: Any) -> Any:
+    with Client(url, token="x", subprotocol="rpc.v1.json", **options) as client:
+        return client.call("a.b", [1])
+
+
+def test_odd_but_harmless(scripted: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """What concerns no call of ours is logged, and the call goes on."""
+    odd = [
+        "not json",
+        "[]",
+        '{"jsonrpc":"2.0","id":99,"result":1}',
+        '{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"odd\\n"}}',
+        '{"jsonrpc":"2.0","method":"rpc.stream.item","params":{"stream":"s9","items":[1]}}',
+        '{"jsonrpc":"2.0","method":"rpc.stream.end","params":{"stream":"s9"}}',
+        '{"jsonrpc":"2.0","method":"rpc.stream.credit","params":{"stream":"c9","n":-1}}',
+        '{"jsonrpc":"2.0","method":"rpc.progress","params":{"id":"x","done":1}}',
+        '{"jsonrpc":"2.0","method":"nobody.offers"}',
+        '{"jsonrpc":"2.0","id":1,"method":"nobody.offers"}',
+        '{"jsonrpc":"2.0","id":2,"method":"rpc.cancel","params":{"id":5}}',
+    ]
+    with caplog.at_level(logging.WARNING):
+        assert call(scripted(answers(*odd, '{"jsonrpc":"2.0","id":ID,"result":"fine"}'))) == "fine"
+    assert len(caplog.records) >= 6
+    assert all("\n" not in record.getMessage() for record in caplog.records)
+
+
+def test_error_object_that_is_none(scripted: Any) -> None:
+    with pytest.raises(InternalError, match="malformed"):
+        call(scripted(answers('{"jsonrpc":"2.0","id":ID,"error":{"code":"x"}}')))
+
+
+def test_result_that_is_not_of_its_type(scripted: Any) -> None:
+    url = scripted(answers('{"jsonrpc":"2.0","id":ID,"result":"x"}'))
+    with (
+        Client(url, token="x", subprotocol="rpc.v1.json") as client,
+        pytest.raises(RemoteProtocolError, match="does not fit"),
+    ):
+        client.call("a.b", returns=int)
+
+
+def test_stream_with_more_items_than_granted(scripted: Any) -> None:
+    many = json.dumps({"jsonrpc": "2.0", "method": "rpc.stream.item", "params": {"stream": "s1", "items": [0] * 500}})
+    url = scripted(answers('{"jsonrpc":"2.0","id":ID,"result":{"stream":"s1"}}', many))
+    with Client(url, token="x", subprotocol="rpc.v1.json") as client, pytest.raises(RpcError, match="more items"):
+        list(client.stream("a.b"))
+
+
+def test_stream_that_is_open_already(scripted: Any) -> None:
+    def script(connection: Any) -> None:
+        connection.handshake()
+        for _ in range(2):
+            while "id" not in (sent := json.loads(connection.receive())):
+                pass  # Credit for the first.
+            connection.send(json.dumps({"jsonrpc": "2.0", "id": sent["id"], "result": {"stream": "s1"}}))
+        connection.wait_closed()
+
+    with Client(scripted(script), token="x", subprotocol="rpc.v1.json") as client:
+        first = client.stream("a.b").open()
+        with pytest.raises(RemoteProtocolError, match="open already"):
+            client.stream("a.b").open()
+        assert first is not None
+
+
+def closes_with(code: int, *frames: Any) -> Any:
+    def script(connection: Any) -> None:
+        connection.handshake()
+        connection.receive()
+        for frame in frames:
+            frame(connection.ws)
+            connection.flush()
+        assert connection.wait_closed() == code
+
+    return script
+
+
+def fragments(ws: Any) -> None:
+    ws.send_text(b"a", fin=False)
+    for _ in range(1100):
+        ws.send_continuation(b"", fin=False)
+
+
+@pytest.mark.parametrize(
+    ("code", "frame"),
+    [
+        (1003, lambda ws: ws.send_binary(b"x")),
+        (1007, lambda ws: ws.send_text(b"\xff")),
+        (1009, fragments),
+        (1002, lambda ws: ws.writes.append(b"\xff\xff\xff\xff")),
+    ],
+    ids=["binary", "no UTF-8", "fragments", "no frame"],
+)
+def test_broken_frames_close_the_connection(scripted: Any, code: int, frame: Any) -> None:
+    with pytest.raises(ConnectionLost):
+        call(scripted(closes_with(code, frame)), reconnect=False)
+
+
+def test_fragments_make_one_message(scripted: Any) -> None:
+    def script(connection: Any) -> None:
+        connection.handshake()
+        sent = json.loads(connection.receive())
+        connection.ws.send_text(b'{"jsonrpc":"2.0",', fin=False)
+        connection.ws.send_ping(b"between")
+        connection.ws.send_continuation(f'"id":{sent["id"]},"result":5}}'.encode(), fin=True)
+        connection.flush()
+        connection.wait_closed()
+
+    assert call(scripted(script)) == 5
+
+
+def test_a_connection_that_breaks_without_a_word(scripted: Any) -> None:
+    def script(connection: Any) -> None:
+        connection.handshake()
+        connection.receive()
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    with pytest.raises(ConnectionLost, match="connection lost"):
+        call(scripted(script), reconnect=False)
+
+
+def test_an_answer_after_the_deadline_is_dropped(scripted: Any) -> None:
+    def script(connection: Any) -> None:
+        connection.handshake()
+        late = json.loads(connection.receive())
+        cancel = json.loads(connection.receive())
+        assert cancel == {"jsonrpc": "2.0", "method": "rpc.cancel", "params": {"id": late["id"]}}
+        connection.send(json.dumps({"jsonrpc": "2.0", "id": late["id"], "result": {"stream": "s1"}}))
+        dropped = json.loads(connection.receive())
+        assert dropped["method"] in ("rpc.stream.credit", "rpc.stream.cancel")
+        while dropped["method"] != "rpc.stream.cancel":
+            dropped = json.loads(connection.receive())
+        sent = json.loads(connection.receive())
+        connection.send(json.dumps({"jsonrpc": "2.0", "id": sent["id"], "result": "next"}))
+        connection.wait_closed()
+
+    with Client(scripted(script), token="x", subprotocol="rpc.v1.json", timeout_s=0.1) as client:
+        with pytest.raises(DeadlineExceeded, match="did not come in time"):
+            client.stream("a.b").open()
+        assert client.options(timeout_s=10).call("a.b") == "next"
+
+
+def test_messages_beyond_the_limit_are_not_sent(start: Any) -> None:
+    running = start(limits={"message_bytes": 10_000})
+    with Client(running.unix) as client:
+        with pytest.raises(TooLarge) as caught:
+            client.call("desk.swallow", [bytes(20_000)])
+        assert caught.value.executed == "no"
+        with pytest.raises(TooLarge), client.batch() as batch:
+            batch.call("desk.add", [1])
+            batch.call("desk.swallow", [bytes(20_000)])
+        with pytest.raises(TooLarge):
+            client.call("desk.blob", [20_000])
+        assert client.call("desk.add", [1]) == 11
+
+
+def test_uploads_whose_call_is_refused(running: Any) -> None:
+    """More than there may be streams: none of them stays open."""
+    with Client(running.unix) as client:
+        desk = client.service("desk")
+        for _ in range(300):
+            with pytest.raises(RpcError):
+                desk.total(items=[1], start="x")
+        assert desk.total(items=[1, 2]) == 3
+
+
+def test_large_messages_both_ways(running: Any, token: str) -> None:
+    """More than a socket takes at once: the reader writes what the caller could not."""
+    with Client(running.tcp, token=token) as client:
+        data = bytes(8_000_000)
+        results: list[int] = []
+        threads = [
+            threading.Thread(target=lambda: results.append(client.call("desk.swallow", [data]))) for _ in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        assert client.call("desk.blob", [8_000_000], returns=bytes) == data
+        for thread in threads:
+            thread.join(20)
+        assert results == [8_000_000] * 3
+
+
+# --- the link alone, over a socket pair ---------------------------------------------------------------------------------
+
+
+class Receiver:
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.lost: list[str] = []
+
+    def frame_received(self, frame: bytes) -> None:
+        if frame == b"boom":
+            raise RuntimeError("a bug")
+        self.frames.append(frame)
+
+    def woken(self) -> None:
+        pass
+
+    def link_lost(self, reason: str) -> None:
+        self.lost.append(reason)
+
+
+class Pair:
+    def __init__(self, limits: LinkLimits) -> None:
+        own, self.other = socket.socketpair()
+        own.setblocking(False)
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        self.waiter = Waiter()
+        self.waiter.watch(own)
+        ws = ClientProtocol(parse_uri("ws://localhost/"), state=OPEN)
+        self.link = SocketLink(Opened(own, ws, None, Response(101, "", {}), []), self.waiter, limits, binary=True)  # type: ignore[arg-type]
+        self.receiver = Receiver()
+        self.thread = threading.Thread(target=self.link.run, args=(self.receiver,))
+        self.thread.start()
+
+    def send(self, size: int) -> None:
+        with self.link.lock:
+            self.link.send([bytes(size)])
+
+    def ended(self) -> str:
+        self.thread.join(10)
+        assert not self.thread.is_alive()
+        (reason,) = self.receiver.lost
+        return reason
+
+
+@pytest.fixture
+def pair() -> Iterator[Any]:
+    made: list[Pair] = []
+
+    def make(**limits: Any) -> Pair:
+        made.append(Pair(LinkLimits(**limits)))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.link.abort()
+        each.thread.join(10)
+        each.other.close()
+        each.waiter.close()
+
+
+def test_a_side_that_takes_nothing_is_given_up(pair: Any) -> None:
+    ends = pair(stall_s=0.1, high_water_bytes=10_000)
+    ends.send(1_000_000)
+    assert not ends.link.room.is_set()
+    assert ends.ended() == "the other side took nothing for 0.1 s"
+    assert ends.link.room.is_set()
+    assert not ends.link.is_open
+    ends.send(1)
+
+
+def test_too_much_output_ends_the_connection(pair: Any) -> None:
+    ends = pair(outgoing_bytes=100_000)
+    ends.send(1_000_000)
+    assert ends.ended().startswith("the other side does not read")
+
+
+def test_output_drains_and_there_is_room_again(pair: Any) -> None:
+    ends = pair(high_water_bytes=10_000)
+    ends.send(500_000)
+    assert not ends.link.room.is_set()
+    ends.other.settimeout(10)
+    left = 500_000
+    while left > 0:
+        left -= len(ends.other.recv(65536))
+    assert ends.link.room.wait(10)
+    ends.link.close(1000, "done")
+    ends.other.close()
+    assert ends.ended().startswith(("1000 done", "connection lost"))
+
+
+def test_a_silent_side_is_pinged_and_given_up(pair: Any) -> None:
+    ends = pair(ping_interval_s=0.05, ping_timeout_s=0.1)
+    ends.other.settimeout(10)
+    assert ends.other.recv(100)[0] == 0x89
+    assert ends.ended() == "no answer to a ping within 0.1 s"
+
+
+def test_a_side_that_does_not_close_is_dropped(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rpcclient.sync.link.CLOSE_TIMEOUT_S", 0.1)
+    ends = pair()
+    ends.link.close(1000, "")
+    assert ends.ended() == "the other side did not close in time"
+
+
+def test_a_bug_above_ends_the_connection_and_nothing_waits(pair: Any, caplog: pytest.LogCaptureFixture) -> None:
+    ends = pair()
+    ends.other.sendall(b"\x82\x01x\x82\x04boom")
+    assert ends.ended() == "RuntimeError while receiving"
+    assert ends.receiver.frames == [b"x"]
+    assert "a bug" in caplog.text
+
+
+def test_an_interruption_while_sending_drops_the_connection(running: Any) -> None:
+    """Half a change of the session, or half a frame, would be worse than a new connection."""
+
+    class Interrupt(BaseException):
+        pass
+
+    def interrupted() -> None:
+        raise Interrupt
+
+    with Client(running.unix) as client:
+        peer = client._connector.peer(time.monotonic() + 5)
+        with pytest.raises(Interrupt):
+            peer.exclusively(interrupted)
+        assert peer.closed.wait(10)
+        assert client.call("desk.add", [1]) == 11
+
+
+def test_keepalive() -> None:
+    keepalive = Keepalive(LinkLimits(ping_interval_s=10, ping_timeout_s=5), 0.0)
+    assert keepalive.look_at == 10
+    keepalive.heard(4.0)
+    assert not keepalive.wants_ping(10.0)
+    assert keepalive.look_at == 14
+    assert keepalive.wants_ping(14.0)
+    assert keepalive.look_at == 19
+    assert not keepalive.is_dead(18.0)
+    assert not keepalive.wants_ping(18.0)
+    assert keepalive.is_dead(19.0)
+    keepalive.heard(18.5)
+    assert not keepalive.is_dead(30.0)
+    keepalive.answered()
+    assert not keepalive.wants_ping(19.0)
+    assert Keepalive(LinkLimits(ping_interval_s=0), 0.0).look_at == float("inf")
+
+
+def test_waiter() -> None:
+    waiter = Waiter()
+    for _ in range(100_000):
+        waiter.wake()  # More than fits: nobody blocks.
+    assert waiter.wait(READABLE, 10) == 0
+    waiter.stop()
+    assert waiter.stopped
+    waiter.close()
+    waiter.wake()
+
+
+def test_garbage_in_a_thread_that_holds_the_lock(running: Any, until: Any) -> None:
+    """A stream may become garbage at any moment, also while its own connection's lock is held."""
+    with Client(running.unix) as client:
+        peer = client._connector.peer(time.monotonic() + 5)
+        stream: Any = client.stream("desk.count", [10**9]).open()
+        with peer.link.lock:
+            del stream
+            gc.collect()
+        until(lambda: peer.session.streams_open == 0)
