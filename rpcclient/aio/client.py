@@ -361,7 +361,7 @@ class AsyncClient:
             call_id = peer.begin(method.name, body, ctx=ctx, timeout_s=seconds, pending=pending)
         except BaseException:
             for _, stream in sources.values():
-                peer.session.withdraw_stream(stream)
+                peer.session.streams.withdraw(stream)
             raise
         pending.uploads = tuple(
             _upload(peer, method, name, source, stream, codec) for name, (source, stream) in sources.items()
@@ -377,7 +377,7 @@ def _open_uploads(peer: Peer, method: Method, params: Any, opened: dict[str, tup
     for name in method.streams & params.keys():
         if not isinstance(params[name], (AsyncIterable, Iterable)):
             raise not_iterable(name, params[name])
-        opened[name] = (params[name], peer.session.open_stream())
+        opened[name] = (params[name], peer.session.streams.open())
 
 
 def _upload(peer: Peer, method: Method, name: str, source: Any, stream: Any, codec: Codec) -> asyncio.Task[None]:

@@ -385,4 +385,4 @@ def test_garbage_in_a_thread_that_holds_the_lock(running: Any, until: Any) -> No
         with peer.link.lock:
             del stream
             gc.collect()
-        until(lambda: peer.session.streams_open == 0)
+        until(lambda: len(peer.session.streams) == 0)

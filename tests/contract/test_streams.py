@@ -229,4 +229,4 @@ def test_many_streams_one_after_the_other(side: Any) -> None:
         with side.contract.count(10**9) as items:
             next(items)
     assert list(side.contract.count(3)) == [0, 1, 2]
-    until(lambda: all(peer.session.streams_open == 0 for peer in list(side.running.server.connections.values())))
+    until(lambda: all(len(peer.session.streams) == 0 for peer in list(side.running.server.connections.values())))
