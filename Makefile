@@ -42,6 +42,7 @@ check: $(READY) ## lint, types, generated files, docs
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict $(PACKAGES) tests/typing examples benchmarks
 	$(BIN)/pyright
+	$(BIN)/python -m tests.documented
 	$(BIN)/python -m tests.generated --check
 
 stubs: $(READY) ## generate rpcclient/stubs and config/rpcserver.toml anew

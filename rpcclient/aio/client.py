@@ -195,9 +195,15 @@ class AsyncClient:
                 if not await self._may_retry(peer, deadline):
                     raise
 
+    @overload
+    def stream(self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> AsyncStream[Any]: ...
+    @overload
     def stream(
-        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, items: type[_T] | None = None
-    ) -> AsyncStream[_T]:
+        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, items: type[_T]
+    ) -> AsyncStream[_T]: ...
+    def stream(
+        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, items: Any = None
+    ) -> AsyncStream[Any]:
         """Call a method that answers with a stream.
 
         Parameters:

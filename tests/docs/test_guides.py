@@ -20,6 +20,7 @@ from rpcclient.cli.outcome import MEANINGS
 from rpcserver.config import ServerConfig
 from rpcwire.context import Context
 from rpcwire.service import MethodOptions, SlowPolicy
+from tests.documented import is_plugin
 
 ROOT = Path(__file__).parents[2]
 GUIDES = ["client.md", "plugins.md", "server.md"]
@@ -27,10 +28,6 @@ GUIDES = ["client.md", "plugins.md", "server.md"]
 
 def blocks(text: str, kind: str) -> list[str]:
     return re.findall(rf"^```{kind}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-
-
-def is_plugin(block: str) -> bool:
-    return re.match(r"# \w+\.py\n", block) is not None
 
 
 def plugins(text: str) -> dict[str, str]:
