@@ -10,16 +10,31 @@ if TYPE_CHECKING:
 
     from .aio.client import AsyncClient
     from .aio.stream import AsyncStream
+    from .aio.transaction import AsyncDatabaseTransaction
     from .sync.client import Client
     from .sync.stream import Stream
+    from .sync.transaction import DatabaseTransaction
 
-__all__ = ["AsyncClient", "AsyncStream", "Client", "Context", "RpcError", "Service", "Stream", "method"]
+__all__ = [
+    "AsyncClient",
+    "AsyncDatabaseTransaction",
+    "AsyncStream",
+    "Client",
+    "Context",
+    "DatabaseTransaction",
+    "RpcError",
+    "Service",
+    "Stream",
+    "method",
+]
 
 _HOMES = {
     "AsyncClient": "rpcclient.aio.client",
+    "AsyncDatabaseTransaction": "rpcclient.aio.transaction",
     "AsyncStream": "rpcclient.aio.stream",
     "Client": "rpcclient.sync.client",
     "Context": "rpcwire.context",
+    "DatabaseTransaction": "rpcclient.sync.transaction",
     "RpcError": "rpcwire.errors",
     "Service": "rpcwire.service",
     "Stream": "rpcclient.sync.stream",

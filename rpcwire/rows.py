@@ -154,7 +154,7 @@ class Rows(Sequence[Row]):
         names: the names of the columns, where known.
     """
 
-    __slots__ = ("_chunks", "_columns", "_count", "_rows", "names")
+    __slots__ = ("_chunks", "_columns", "_count", "_rows", "kinds", "names")
 
     def __init__(self, chunks: Sequence[bytes] = (), count: int = 0, names: Sequence[str] = ()) -> None:
         self._chunks: Sequence[bytes] | None = chunks
@@ -162,6 +162,17 @@ class Rows(Sequence[Row]):
         self._rows: list[Row] | None = None
         self._count = count
         self.names: tuple[str, ...] = tuple(names)
+        self.kinds: tuple[str, ...] = ()
+
+    def describe(self, columns: Iterable[tuple[str, str]]) -> None:
+        """Say what the columns are called, and of what kind they are.
+
+        Parameters:
+            columns: for each its name, and its kind, a word as of :data:`rpcwire.frames.KINDS`.
+        """
+        known = tuple(columns)
+        self.names = tuple(name for name, _ in known)
+        self.kinds = tuple(kind for _, kind in known)
 
     @classmethod
     def of(cls, rows: Iterable[Sequence[Any]], names: Sequence[str] = ()) -> Rows:
@@ -243,37 +254,38 @@ class Rows(Sequence[Row]):
             if which not in self.names:
                 raise KeyError(f"no column {which!r}: the columns are {', '.join(self.names)}")
             which = self.names.index(which)
-        return [cell for _, columns in self._decoded() for cell in columns[which]]
+        return [cell for count, columns in self._decoded() if count for cell in columns[which]]
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Each row as a dictionary; of columns with one name the last wins."""
         return [dict(zip(self.names, row, strict=True)) for row in self]
 
     def to_pandas(self) -> Any:
-        """A ``pandas.DataFrame``.
+        """A ``pandas.DataFrame``, with the types that :mod:`rpcwire.frames` tells.
 
         Raises:
             ImportError: pandas is not installed.
         """
-        import pandas as pd  # type: ignore[import-not-found,import-untyped,unused-ignore] # pyright: ignore[reportMissingImports]
+        from .frames import to_pandas
 
-        columns = [pd.Series(self.column(index), dtype=None) for index in range(len(self.names))]
-        frame = pd.DataFrame(dict(enumerate(columns)), index=range(self._count), columns=range(len(columns)))
-        frame.columns = list(self.names)
-        return frame
+        return to_pandas(*self._for_frames())
 
     def to_arrow(self) -> Any:
-        """A ``pyarrow.Table``.
+        """A ``pyarrow.Table``, with the types that :mod:`rpcwire.frames` tells.
 
         Raises:
             ImportError: pyarrow is not installed.
-            pyarrow.ArrowInvalid: a column whose cells are of different types.
+            TypeError: a column holds cells that have no common type in Arrow.
         """
-        import pyarrow as pa  # type: ignore[import-not-found,import-untyped,unused-ignore] # pyright: ignore[reportMissingImports]
+        from .frames import to_arrow
 
-        return pa.Table.from_arrays(
-            [pa.array(self.column(index)) for index in range(len(self.names))], names=list(self.names)
-        )
+        return to_arrow(*self._for_frames())
+
+    def _for_frames(self) -> tuple[list[str], list[str], list[list[Any]], int]:
+        width = len(self.names) or len(next((columns for _, columns in self._decoded()), ()))
+        names = list(self.names) or [f"column_{place}" for place in range(1, width + 1)]
+        kinds = list(self.kinds) or [""] * width
+        return names, kinds, [self.column(place) for place in range(width)], self._count
 
     def packed(self) -> bytes:
         """The rows as they stand in MessagePack."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import unicodedata
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from itertools import islice
 from typing import Any
 
@@ -27,21 +28,23 @@ def cell_text(cell: Any, limit: int = SHOWN_CHARACTERS) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _width(text: str) -> int:
+def width(text: str) -> int:
+    """Cells of a terminal that a text takes."""
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def _is_number(cell: Any) -> bool:
-    return isinstance(cell, int | float) and not isinstance(cell, bool)
+def is_number(cell: Any) -> bool:
+    """Whether a cell stands at the right of its column."""
+    return isinstance(cell, int | float | Decimal) and not isinstance(cell, bool)
 
 
 def _shown(rows: Iterable[Sequence[Any]], names: Sequence[str]) -> tuple[list[list[str]], list[bool], int]:
     sized = rows if isinstance(rows, Sequence) else list(rows)
     first = list(islice(sized, SHOWN_ROWS))
-    width = len(names) or (len(first[0]) if first else 0)
+    columns = len(names) or (len(first[0]) if first else 0)
     right = [
-        any(r[i] is not None for r in first) and all(r[i] is None or _is_number(r[i]) for r in first)
-        for i in range(width)
+        any(r[i] is not None for r in first) and all(r[i] is None or is_number(r[i]) for r in first)
+        for i in range(columns)
     ]
     return [[cell_text(cell) for cell in row] for row in first], right, len(sized) - len(first)
 
@@ -50,11 +53,11 @@ def text_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table of text: numbers to the right, long cells shortened, at most :data:`SHOWN_ROWS` rows."""
     cells, right, more = _shown(rows, names)
     heads = [cell_text(name) for name in names] or [""] * (len(cells[0]) if cells else 0)
-    widths = [max([_width(head), *(_width(row[i]) for row in cells)]) for i, head in enumerate(heads)]
+    widths = [max([width(head), *(width(row[i]) for row in cells)]) for i, head in enumerate(heads)]
 
     def line(texts: Sequence[str]) -> str:
         padded = [
-            " " * (widths[i] - _width(text)) + text if right[i] else text + " " * (widths[i] - _width(text))
+            " " * (widths[i] - width(text)) + text if right[i] else text + " " * (widths[i] - width(text))
             for i, text in enumerate(texts)
         ]
         return " │ ".join(padded).rstrip()

@@ -28,9 +28,10 @@ from .dynamic import AsyncServiceProxy
 from .stream import AsyncStream
 
 if TYPE_CHECKING:
-    from rpcclient.stubs.database import AsyncDatabase
     from rpcclient.stubs.hardware import AsyncHardware
     from rpcclient.stubs.programs import AsyncPrograms
+
+    from .database import AsyncDatabase
 
 _T = TypeVar("_T")
 
@@ -283,7 +284,7 @@ class AsyncClient:
     @cached_property
     def database(self) -> AsyncDatabase:
         """Query databases."""
-        from rpcclient.stubs.database import AsyncDatabase
+        from .database import AsyncDatabase
 
         return AsyncDatabase(self)
 

@@ -15,6 +15,7 @@ COMMANDS = {
     "hello": "who the server is, and who it takes you for",
     "ping": "how long the way there and back takes",
     "services": "what the server offers",
+    "sql": "run SQL in a database, or ask for it",
 }
 """The commands, each in the module of its name in this package, and what they do."""
 

@@ -55,7 +55,8 @@ def report(error: RpcError) -> int:
         where = ".".join(str(part) for part in field.get("loc", ()))
         print(f"  {where}: {field.get('msg', '')}", file=sys.stderr)
     for name, value in error.details.items():
-        print(f"  {name} = {value!r}", file=sys.stderr)
+        if value is not None:
+            print(f"  {name} = {value!r}", file=sys.stderr)
     if error.retryable:
         after = f" in {error.retry_after_ms} ms" if error.retry_after_ms is not None else ""
         print(f"  the same call may succeed later{after}", file=sys.stderr)

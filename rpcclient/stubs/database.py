@@ -81,14 +81,14 @@ class Result:
     """What a statement gave. It is a sequence of its rows, which are tuples with names, and prints as a table."""
 
     columns: Columns = Field(description="the columns; none where the statement gives no rows")
-    rows: Rows = Field(description="the rows: `for row in result`, `result[0].name`, `result.rows.to_pandas()`")
+    rows: Rows = Field(description="the rows: `for row in result`, `result[0].name`, `result.to_pandas()`")
     rowcount: int = Field(description="rows found, or changed; -1 where the database does not say")
     truncated: bool = Field(default=False, description="whether there were more rows than `max_rows` or the byte limit")
     tx_state: TxState = Field(default=TxState.NONE, description="the transaction after the statement")
     last_insert_id: int | None = Field(default=None, description="SQLite and MariaDB: the key that an INSERT was given")
 
     def __post_init__(self) -> None:
-        self.rows.names = tuple(column.name for column in self.columns)
+        self.rows.describe([(column.name, column.type.value) for column in self.columns])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -127,6 +127,35 @@ class Result:
             LookupError: there is no row, or more than one.
         """
         return self.one()[0]
+
+    def column(self, which: int | str) -> list[Any]:
+        """All cells of one column, by its position from 0 or its name.
+
+        Raises:
+            KeyError: no column has this name.
+        """
+        return self.rows.column(which)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Each row as a dictionary; of columns with one name the last wins."""
+        return self.rows.to_dicts()
+
+    def to_pandas(self) -> Any:
+        """A ``pandas.DataFrame``: see :mod:`rpcwire.frames` for its types.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        return self.rows.to_pandas()
+
+    def to_arrow(self) -> Any:
+        """A ``pyarrow.Table``: see :mod:`rpcwire.frames` for its types.
+
+        Raises:
+            ImportError: pyarrow is not installed.
+            TypeError: a column holds cells that have no common type in Arrow.
+        """
+        return self.rows.to_arrow()
 
 
 @dataclass(frozen=True)
@@ -346,7 +375,7 @@ class Page:
     last_insert_id: int | None = Field(default=None, description="on the last page: the key that an INSERT was given")
 
     def __post_init__(self) -> None:
-        self.rows.names = tuple(column.name for column in self.columns)
+        self.rows.describe([(column.name, column.type.value) for column in self.columns])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -597,16 +626,20 @@ class AsyncDatabase(AsyncStub):
         """
         await self._call("disconnect", {"session": session})
 
-    async def renew(self, transaction: str) -> None:
+    async def renew(self, transaction: str) -> TxState:
         """Keep a transaction from being rolled back as unused: its idle time starts anew, its total time goes on.
 
         Parameters:
             transaction: its id.
 
+        Returns:
+            Its state; after a statement that was cancelled, this is the way to learn it.
+
         Raises:
             TransactionLost: it is no more.
         """
-        await self._call("renew", {"transaction": transaction})
+        result: TxState = await self._call("renew", {"transaction": transaction})
+        return result
 
     async def savepoint(self, transaction: str, name: str) -> None:
         """Set a savepoint in a transaction.
@@ -973,16 +1006,20 @@ class Database(SyncStub):
         """
         self._call("disconnect", {"session": session})
 
-    def renew(self, transaction: str) -> None:
+    def renew(self, transaction: str) -> TxState:
         """Keep a transaction from being rolled back as unused: its idle time starts anew, its total time goes on.
 
         Parameters:
             transaction: its id.
 
+        Returns:
+            Its state; after a statement that was cancelled, this is the way to learn it.
+
         Raises:
             TransactionLost: it is no more.
         """
-        self._call("renew", {"transaction": transaction})
+        result: TxState = self._call("renew", {"transaction": transaction})
+        return result
 
     def savepoint(self, transaction: str, name: str) -> None:
         """Set a savepoint in a transaction.

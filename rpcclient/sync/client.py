@@ -29,9 +29,10 @@ from .peer import Peer
 from .stream import Stream
 
 if TYPE_CHECKING:
-    from rpcclient.stubs.database import Database
     from rpcclient.stubs.hardware import Hardware
     from rpcclient.stubs.programs import Programs
+
+    from .database import Database
 
 _T = TypeVar("_T")
 
@@ -284,7 +285,7 @@ class Client:
     @cached_property
     def database(self) -> Database:
         """Query databases."""
-        from rpcclient.stubs.database import Database
+        from .database import Database
 
         return Database(self)
 

@@ -10,12 +10,16 @@ import pytest
 
 from rpcclient import AsyncClient, AsyncStream, Client, Stream
 from rpcclient.aio.batch import AsyncBatch
+from rpcclient.aio.database import AsyncDatabase
 from rpcclient.aio.dynamic import AsyncServiceProxy
 from rpcclient.aio.stub import AsyncStub
-from rpcclient.stubs import database, hardware, programs
+from rpcclient.aio.transaction import AsyncDatabaseTransaction, AsyncSavepoint
+from rpcclient.stubs import hardware, programs
 from rpcclient.sync.batch import Batch
+from rpcclient.sync.database import Database
 from rpcclient.sync.dynamic import ServiceProxy
 from rpcclient.sync.stub import SyncStub
+from rpcclient.sync.transaction import DatabaseTransaction, Savepoint
 
 TWINS: list[tuple[type[Any], type[Any]]] = [
     (Client, AsyncClient),
@@ -24,7 +28,9 @@ TWINS: list[tuple[type[Any], type[Any]]] = [
     (ServiceProxy, AsyncServiceProxy),
     (SyncStub, AsyncStub),
     (programs.Programs, programs.AsyncPrograms),
-    (database.Database, database.AsyncDatabase),
+    (Database, AsyncDatabase),
+    (DatabaseTransaction, AsyncDatabaseTransaction),
+    (Savepoint, AsyncSavepoint),
     (hardware.Hardware, hardware.AsyncHardware),
 ]
 NAMES = {

@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any, assert_type
 
-from rpcclient import AsyncClient, AsyncStream, Client, Context, Service, Stream, method
+from rpcclient import (
+    AsyncClient,
+    AsyncDatabaseTransaction,
+    AsyncStream,
+    Client,
+    Context,
+    DatabaseTransaction,
+    Service,
+    Stream,
+    method,
+)
 from rpcclient.batch import BatchResult
 from rpcclient.models import Hello, ServiceInfo
+from rpcclient.stubs.database import Isolation, Page, Result
+from rpcwire.row import Row
 
 
 def sync_client(client: Client) -> None:
@@ -19,6 +31,13 @@ def sync_client(client: Client) -> None:
     assert_type(client.services(), list[ServiceInfo])
     assert_type(client.options(timeout_s=1.5), Client)
     assert_type(client.programs.run(["true"]).stdout, bytes)
+    with client.database.transaction("main", isolation="serializable", readonly=True) as tx:
+        assert_type(tx, DatabaseTransaction)
+        assert_type(tx.query("SELECT 1", {"id": 3}), Result)
+        assert_type(tx.query("SELECT 1")[0], Row)
+        with tx.savepoint(), tx.stream("SELECT 1") as pages:
+            for page in pages:
+                assert_type(page, Page)
     with client.batch() as batch:
         assert_type(batch.call("calc.add", [1, 2], returns=int), BatchResult[int])
     with client.stream("calc.count", [3], items=int) as items:
@@ -34,6 +53,12 @@ async def async_client(client: AsyncClient) -> None:
     assert_type(await client.services(), list[ServiceInfo])
     assert_type(client.options(timeout_s=1.5), AsyncClient)
     assert_type((await client.programs.run(["true"])).stdout, bytes)
+    async with client.database.transaction("main", isolation=Isolation.SERIALIZABLE) as tx:
+        assert_type(tx, AsyncDatabaseTransaction)
+        assert_type(await tx.query("SELECT 1", {"id": 3}), Result)
+        async with tx.savepoint(), tx.stream("SELECT 1") as pages:
+            async for page in pages:
+                assert_type(page, Page)
     async with client.stream("calc.count", [3], items=int) as items:
         async for item in items:
             assert_type(item, int)

@@ -89,11 +89,15 @@ def translate_error(exc: BaseException, *, tx_state: TxStateName = "none", step:
     """The error of this service that stands for an exception of a driver.
 
     Parameters:
-        exc: what was raised; an :class:`~rpcwire.errors.RpcError` comes back unchanged.
+        exc: what was raised; an :class:`~rpcwire.errors.RpcError` comes back, told the state where it did not know it.
         tx_state: the state of the transaction after it.
         step: which statement of several it was.
     """
     if isinstance(exc, RpcError):
+        if isinstance(exc, DatabaseError) and exc.tx_state == "none":
+            exc.tx_state = tx_state
+            exc.step = step if exc.step is None else exc.step
+            exc.details = {**exc.details, "tx_state": tx_state, "step": exc.step}
         return exc
     exc = _original(exc)
     sqlstate, code, message = _codes(exc)

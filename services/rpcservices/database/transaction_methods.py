@@ -8,7 +8,7 @@ from rpcserver import Context, InvalidParams, method
 
 from .core import ERRORS, DatabaseCore
 from .failures import translate_error
-from .models import Isolation, Session, Transaction
+from .models import Isolation, Session, Transaction, TxState
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,57}")
 
@@ -123,17 +123,20 @@ class TransactionMethods(DatabaseCore):
         await self._transactions.close_session(session, ctx.connection)
 
     @method(permission="database.transaction", kind="idempotent", errors=ERRORS)
-    async def renew(self, transaction: str, *, ctx: Context) -> None:
+    async def renew(self, transaction: str, *, ctx: Context) -> TxState:
         """Keep a transaction from being rolled back as unused: its idle time starts anew, its total time goes on.
 
         Parameters:
             transaction: its id.
 
+        Returns:
+            Its state; after a statement that was cancelled, this is the way to learn it.
+
         Raises:
             TransactionLost: it is no more.
         """
-        async with self._transactions.use(transaction, None, ctx.connection):
-            pass
+        async with self._transactions.use(transaction, None, ctx.connection) as tx:
+            return tx.link.tx_state()
 
     @method(permission="database.transaction", kind="once", errors=ERRORS)
     async def savepoint(self, transaction: str, name: str, *, ctx: Context) -> None:

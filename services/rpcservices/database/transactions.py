@@ -12,7 +12,7 @@ from dataclasses import replace
 from rpcserver import Busy, Connection
 
 from .backends.base import Link, log
-from .errors import DatabaseProgrammingError, TransactionLost
+from .errors import DatabaseOperationalError, DatabaseProgrammingError, TransactionLost
 from .models import Isolation, Session, Transaction, TxState
 from .pool import Pool, Target
 
@@ -186,6 +186,12 @@ class Transactions:
                 self._remove(tx, "it was committed" if commit else "it was rolled back")
             link = tx.link
             try:
+                if commit and link.tx_state() is TxState.FAILED:
+                    # PostgreSQL would take COMMIT, roll back, and report success.
+                    raise DatabaseOperationalError(
+                        "the transaction had failed, and has been rolled back: see the error before",
+                        sqlstate="25P02", tx_state="ended",
+                    )  # fmt: skip
                 await link.run(link.commit() if commit else link.rollback())
             except Exception:
                 if not tx.ended and link.tx_state() is not TxState.NONE:

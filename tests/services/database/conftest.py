@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import json
 import logging
+import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,6 +22,7 @@ from typing import Any, NoReturn
 import psycopg
 import pytest
 
+from rpcclient import AsyncClient, Client
 from rpcserver import Connection, Context, Principal, ServiceRuntime
 from rpcservices.database import Database, DatabaseConfig, DatabaseServiceConfig
 
@@ -189,3 +193,67 @@ class Sql:
 def sql(any_database: dict[str, Any]) -> Sql:
     """The language of ``any_database``."""
     return Sql(any_database["url"].partition(":")[0] if "url" in any_database else "sqlite")
+
+
+@dataclass
+class Daemon:
+    """A real `rpcserver`, as a process, with the database ``main`` of one kind."""
+
+    kind: str
+    url: str
+    token: str
+    environment: dict[str, str]
+    pid: int
+
+    @property
+    def sql(self) -> Sql:
+        return Sql(self.kind)
+
+    def connect(self, **options: Any) -> Client:
+        return Client(self.url, token=self.token, **options)
+
+    def connect_async(self, **options: Any) -> AsyncClient:
+        return AsyncClient(self.url, token=self.token, **options)
+
+
+@contextmanager
+def serving(folder: Path, kind: str, config: dict[str, Any]) -> Iterator[Daemon]:
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("RPC_", "RPCSERVER_"))},
+        "RPCSERVER_STATE_DIR": str(folder / "state"),
+        "RPCSERVER_PLUGINS__DISABLED": '["programs", "hardware"]',
+        "RPCSERVER_SERVICES": json.dumps({"database": {"databases": {"main": config}}}),
+    }
+    command = [sys.executable, "-m", "rpcserver", "serve", "--port", "0", "--unix", "none"]
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment) as process,
+    ):
+        assert process.stdout is not None
+        url = process.stdout.readline().rpartition(" ")[2].strip()
+        assert url, (folder / "log").read_text()
+        token = (folder / "state" / "token").read_text().strip()
+        yield Daemon(kind, url, token, {**environment, "RPC_URL": url, "RPC_TOKEN": token}, process.pid)
+        process.terminate()
+        assert process.wait(20) == 0, (folder / "log").read_text()
+
+
+@pytest.fixture(scope="session")
+def database_urls(request: pytest.FixtureRequest) -> Callable[[str], dict[str, Any]]:
+    """The configuration of a database of a kind."""
+
+    def config(kind: str) -> dict[str, Any]:
+        if kind == "sqlite":
+            return {}
+        return {"url": request.getfixturevalue("pg_uri" if kind == "postgresql" else "my_uri")}
+
+    return config
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
+def daemon(
+    request: pytest.FixtureRequest, database_urls: Callable[[str], dict[str, Any]], tmp_path_factory: Any
+) -> Iterator[Daemon]:
+    """A server with each kind of database in turn."""
+    with serving(tmp_path_factory.mktemp("daemon"), request.param, database_urls(request.param)) as running:
+        yield running

@@ -92,6 +92,29 @@ def test_a_cancelled_write_leaves_nothing(run_with, any_database, sql):
     run_with(work, main={**any_database, "pool_size": 1})
 
 
+def test_a_transaction_outlives_a_cancelled_statement(run_with, any_database, sql):
+    """It can at least be rolled back to a savepoint, whenever the cancellation came."""
+
+    async def work(bench):
+        db = bench.db
+        tx = (await db.begin("main")).id
+        for number in range(30):
+            await db.savepoint(tx, "before")
+            running = asyncio.ensure_future(db.query("main", sleeping(sql), transaction=tx))
+            for _ in range(number):
+                await asyncio.sleep(0)
+            if number % 5 == 0:
+                await asyncio.sleep(0.003)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            await db.rollback_to(tx, "before")
+            assert (await db.query("main", "SELECT :n + 0", {"n": number}, transaction=tx)).scalar() == number
+        await db.commit(tx)
+
+    run_with(work, main=any_database)
+
+
 async def cancel_often(bench, sql, times):
     pool = bench.service._targets["main"].reading
     for number in range(times):

@@ -76,6 +76,17 @@ def test_the_state_after_an_error_is_told(run_with, any_database, sql):
     run_with(work, main=any_database)
 
 
+def test_the_state_after_an_error_of_our_own_is_told(run_with):
+    async def work(bench):
+        tx = await bench.db.begin("main")
+        with pytest.raises(DatabaseError) as caught:  # Text that is none cannot be sent.
+            await bench.db.query("main", "SELECT CAST(x'ff' AS TEXT)", transaction=tx.id)
+        assert caught.value.tx_state == caught.value.details["tx_state"] == "active"
+        await bench.db.commit(tx.id)
+
+    run_with(work)
+
+
 def test_a_commit_in_sql_ends_the_transaction(run_with, any_database):
     async def work(bench):
         await make_table(bench.db)

@@ -169,6 +169,7 @@ class Link(ABC):
             return await (work if self.cancel_safe else self._protected(work))
         except asyncio.CancelledError:
             self.was_cancelled()
+            await finish(self.settle())
             raise
         except Exception:
             if self._over:
@@ -204,6 +205,9 @@ class Link(ABC):
 
     def was_cancelled(self) -> None:  # noqa: B027 - not every driver needs it
         """The work on this link was cancelled; a request to stop it may still be under way."""
+
+    async def settle(self) -> None:  # noqa: B027 - not every driver needs it
+        """After a cancellation: take what the database still has to say, so that the transaction can go on."""
 
     async def _stop(self, task: asyncio.Future[Any]) -> None:
         for _ in range(_STOP_ATTEMPTS):

@@ -1,0 +1,280 @@
+"""Transactions and savepoints of the asynchronous client, as context managers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from rpcclient.stubs.database import (
+    Changed,
+    Description,
+    Isolation,
+    Page,
+    Plan,
+    Result,
+    Step,
+    StepResult,
+    Transaction,
+    TransactionLost,
+    TxState,
+)
+from rpcclient.transactions import Note, TransactionState
+from rpcwire.errors import RpcError
+from rpcwire.values import Value
+
+from .stream import AsyncStream
+
+if TYPE_CHECKING:
+    from rpcclient.stubs.database import AsyncDatabase
+
+_T = TypeVar("_T")
+
+
+class AsyncDatabaseTransaction(TransactionState):
+    """A transaction: a context manager that begins it, commits it at the end, and rolls it back where an exception
+    leaves the block. ``begin``, ``commit`` and ``rollback`` do the same one by one.
+
+    ::
+
+        async with client.database.transaction("main") as tx:
+            await tx.execute("UPDATE account SET cents = cents - 100 WHERE id = ?", [1])
+            await tx.execute("UPDATE account SET cents = cents + 100 WHERE id = ?", [2])
+
+    It belongs to the connection: where that is lost, the server rolls back. Each statement renews its lease
+    (``info.idle_s``), up to ``info.total_s``.
+    """
+
+    def __init__(
+        self, database: AsyncDatabase, name: str, isolation: Isolation | None = None, *, readonly: bool = False
+    ) -> None:
+        super().__init__()
+        self._database = database
+        self._name = name
+        self._isolation = isolation
+        self._readonly = readonly
+
+    # --- its life -----------------------------------------------------------------------------------------------
+
+    async def begin(self) -> Transaction:
+        """Begin it; when it has ended, a new one.
+
+        Returns:
+            What the server says of it.
+
+        Raises:
+            DatabaseProgrammingError: it is open already.
+            DatabaseError, UnknownDatabase: the database refuses, or does not exist.
+        """
+        self._may_begin()
+        info = await self._database.begin(self._name, isolation=self._isolation, readonly=self._readonly)
+        self._begun(info)
+        return info
+
+    async def commit(self) -> None:
+        """Commit it.
+
+        Raises:
+            DatabaseError: the database refused; it has been rolled back.
+            TransactionLost: it is no more.
+        """
+        given = self.id
+        try:
+            await self._database.commit(given)
+        finally:
+            self._ended()
+
+    async def rollback(self) -> None:
+        """Roll it back.
+
+        Raises:
+            DatabaseError: the database refused; its connection is closed, which rolls back.
+            TransactionLost: it is no more.
+        """
+        given = self.id
+        try:
+            await self._database.rollback(given)
+        finally:
+            self._ended()
+
+    async def renew(self) -> TxState:
+        """Keep it from being rolled back as unused, and learn its state.
+
+        Raises:
+            TransactionLost: it is no more.
+        """
+        state = await self._run(self._database.renew)
+        self.state = state
+        return state
+
+    async def __aenter__(self) -> Self:
+        await self.begin()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if exc is None:
+            if not self._settled:
+                await self.commit()
+        elif self._wants_rollback:
+            try:
+                await self.rollback()
+            except RpcError as failure:  # Then the server rolls back by itself; what went wrong first is told.
+                if not isinstance(failure, TransactionLost):
+                    exc.add_note(f"the rollback failed: {failure}")
+
+    # --- statements ---------------------------------------------------------------------------------------------
+
+    async def query(
+        self, sql: str, params: dict[str, Value] | list[Value] | None = None, *, max_rows: int | None = None
+    ) -> Result:
+        """Read rows; see :meth:`Database.query`."""
+        return await self._run(
+            lambda given: self._database.query(self._name, sql, params, transaction=given, max_rows=max_rows)
+        )
+
+    async def execute(
+        self, sql: str, params: dict[str, Value] | list[Value] | None = None, *, max_rows: int | None = None
+    ) -> Result:
+        """Run a statement that may change the database; see :meth:`Database.execute`."""
+        return await self._run(
+            lambda given: self._database.execute(self._name, sql, params, transaction=given, max_rows=max_rows)
+        )
+
+    def stream(
+        self, sql: str, params: dict[str, Value] | list[Value] | None = None, *, page_rows: int | None = None
+    ) -> AsyncStream[Page]:
+        """Read any number of rows, page by page; see :meth:`Database.stream`. Until it is read or closed, other
+        statements of the transaction wait."""
+        stream = self._database.stream(self._name, sql, params, transaction=self.id, page_rows=page_rows)
+        return AsyncNotedStream(stream, self._failed)
+
+    async def executemany(self, sql: str, params: list[dict[str, Value]] | list[list[Value]]) -> Changed:
+        """Run a statement once for each set of parameters; see :meth:`Database.executemany`."""
+        return await self._run(lambda given: self._database.executemany(self._name, sql, params, transaction=given))
+
+    async def batch(self, steps: list[Step], *, max_rows: int | None = None) -> list[StepResult]:
+        """Run several statements in one call; see :meth:`Database.batch`."""
+        return await self._run(
+            lambda given: self._database.batch(self._name, steps, transaction=given, max_rows=max_rows)
+        )
+
+    async def script(self, sql: str) -> Changed:
+        """Run several statements without parameters; see :meth:`Database.script`."""
+        return await self._run(lambda given: self._database.script(self._name, sql, transaction=given))
+
+    async def explain(
+        self, sql: str, params: dict[str, Value] | list[Value] | None = None, *, analyze: bool = False
+    ) -> Plan:
+        """How the database would run a statement; see :meth:`Database.explain`."""
+        return await self._run(
+            lambda given: self._database.explain(self._name, sql, params, analyze=analyze, transaction=given)
+        )
+
+    async def describe(self, sql: str) -> Description:
+        """What a statement takes and gives; see :meth:`Database.describe`."""
+        return await self._run(lambda given: self._database.describe(self._name, sql, transaction=given))
+
+    def savepoint(self, name: str | None = None) -> AsyncSavepoint:
+        """A savepoint, set when it is entered. Savepoints may be nested.
+
+        ::
+
+            async with tx.savepoint():
+                await tx.execute("INSERT INTO tag VALUES ('new')")  # Should it fail, only this is undone.
+
+        Parameters:
+            name: letters, digits and underscores; one of its own where not given.
+        """
+        return AsyncSavepoint(self, name)
+
+    async def _run(self, call: Callable[[str], Awaitable[_T]]) -> _T:
+        given = self.id
+        try:
+            result = await call(given)
+        except BaseException as exc:
+            self._failed(exc)
+            raise
+        self._succeeded(result)
+        return result
+
+
+class AsyncSavepoint:
+    """A point in a transaction to which one can go back: a context manager that sets it, forgets it at the end, and
+    undoes what was done since where an exception leaves the block; the transaction itself goes on."""
+
+    def __init__(self, transaction: AsyncDatabaseTransaction, name: str | None = None) -> None:
+        self._transaction = transaction
+        self.name = name or transaction._next_point()
+
+    async def set(self) -> None:
+        """Set it.
+
+        Raises:
+            DatabaseError: the database refused.
+            TransactionLost: the transaction is no more.
+        """
+        tx = self._transaction
+        await tx._run(lambda given: tx._database.savepoint(given, self.name))
+
+    async def rollback(self) -> None:
+        """Undo everything since. It stays, and a failed transaction is active again.
+
+        Raises:
+            DatabaseError, TransactionLost: as of :meth:`set`.
+        """
+        tx = self._transaction
+        await tx._run(lambda given: tx._database.rollback_to(given, self.name))
+        tx.state = TxState.ACTIVE
+
+    async def release(self) -> None:
+        """Forget it; what was done since stays.
+
+        Raises:
+            DatabaseError, TransactionLost: as of :meth:`set`.
+        """
+        tx = self._transaction
+        await tx._run(lambda given: tx._database.release(given, self.name))
+
+    async def __aenter__(self) -> Self:
+        await self.set()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        tx = self._transaction
+        if exc is None:
+            if not tx._settled:
+                await self.release()
+        elif tx._wants_rollback:
+            try:
+                await self.rollback()
+                await self.release()
+            except RpcError as failure:
+                exc.add_note(f"going back to the savepoint {self.name} failed: {failure}")
+
+
+class AsyncNotedStream(AsyncStream[Any]):
+    """A stream whose errors a transaction is told of."""
+
+    def __init__(self, stream: AsyncStream[Any], note: Note) -> None:
+        super().__init__(stream._begin)
+        self._note = note
+
+    async def open(self) -> Self:
+        try:
+            return await super().open()
+        except BaseException as exc:
+            self._note(exc)
+            raise
+
+    async def __anext__(self) -> Any:
+        try:
+            return await super().__anext__()
+        except StopAsyncIteration:
+            raise
+        except RpcError as exc:
+            self._note(exc)
+            raise

@@ -1,0 +1,178 @@
+"""Rows as text, written page by page as they come: a table, CSV, JSON or Markdown."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, TextIO
+
+from pydantic_core import to_json
+
+from . import show
+
+_TO_QUOTE = frozenset(',"\r\n')
+FORMATS = ("table", "csv", "json", "markdown")
+
+
+class RowWriter(Protocol):
+    """Takes the rows of one statement."""
+
+    def begin(self, names: Sequence[str]) -> None:
+        """The columns; there are none where a statement gives no rows."""
+        ...
+
+    def rows(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Some rows."""
+        ...
+
+    def end(self, rowcount: int, last_insert_id: int | None) -> None:
+        """That was all: rows found or changed, -1 where that is not known; and the key that an INSERT was given."""
+        ...
+
+
+def writer(name: str, out: TextIO | None = None) -> RowWriter:
+    """The writer of a format.
+
+    Parameters:
+        name: one of :data:`FORMATS`.
+        out: where to write; standard output where not given.
+    """
+    stream = out or sys.stdout
+    kinds: dict[str, type[_Writer]] = {"table": Table, "csv": Csv, "json": Json, "markdown": Markdown}
+    return kinds[name](stream)
+
+
+def _plain(cell: Any) -> str:
+    """A cell as JSON has it, without quotes around a string."""
+    if cell is None:
+        return ""
+    if isinstance(cell, str):
+        return cell
+    text = show.as_json(cell)
+    return text[1:-1] if text.startswith('"') else text
+
+
+class _Writer:
+    def __init__(self, out: TextIO) -> None:
+        self.out = out
+        self.names: list[str] = []
+        self.count = 0
+        # Control characters of the other side must not reach a terminal.
+        self.text = show.text if out.isatty() else str
+
+    def begin(self, names: Sequence[str]) -> None:
+        self.names = list(names)
+
+    def rows(self, rows: Iterable[Sequence[Any]]) -> None:
+        raise NotImplementedError
+
+    def end(self, rowcount: int, last_insert_id: int | None) -> None:
+        self.out.flush()
+
+
+class Table(_Writer):
+    """A table for a person. Columns are as wide as the first page needs, and grow where a later one needs more."""
+
+    def begin(self, names: Sequence[str]) -> None:
+        super().begin(names)
+        self.widths: list[int] = []
+
+    def rows(self, rows: Iterable[Sequence[Any]]) -> None:
+        from rpcwire.rowtable import cell_text, is_number, width
+
+        page = list(rows)
+        if not page and self.widths:
+            return
+        self.count += len(page)
+        cells = [[cell_text(cell) for cell in row] for row in page]
+        heads = [cell_text(name) for name in self.names]
+        right = [bool(page) and all(row[i] is None or is_number(row[i]) for row in page) for i in range(len(heads))]
+        first = not self.widths
+        found = [max([width(head), *(width(row[i]) for row in cells)]) for i, head in enumerate(heads)]
+        self.widths = found if first else [max(pair) for pair in zip(found, self.widths, strict=True)]
+
+        def line(texts: Sequence[str]) -> str:
+            spaces = [" " * (self.widths[i] - width(text)) for i, text in enumerate(texts)]
+            padded = [s + text if right[i] else text + s for i, (text, s) in enumerate(zip(texts, spaces, strict=True))]
+            return " │ ".join(padded).rstrip()
+
+        if first:
+            self.out.write(f"{line(heads)}\n{'─┼─'.join('─' * w for w in self.widths)}\n")
+        for row in cells:
+            self.out.write(line(row) + "\n")
+        self.out.flush()
+
+    def end(self, rowcount: int, last_insert_id: int | None) -> None:
+        if self.names:
+            self.out.write(f"({self.count} row{'' if self.count == 1 else 's'})\n")
+        elif rowcount >= 0:
+            self.out.write(f"({rowcount} row{'' if rowcount == 1 else 's'} changed)\n")
+        else:
+            self.out.write("(done)\n")
+        self.out.flush()
+
+
+class Csv(_Writer):
+    """Comma-separated values (RFC 4180), with lines that end as Unix's do. NULL is an empty cell, and empty text a
+    quoted one, as PostgreSQL's COPY has it."""
+
+    def begin(self, names: Sequence[str]) -> None:
+        super().begin(names)
+        if names:
+            self.rows([names])
+
+    def rows(self, rows: Iterable[Sequence[Any]]) -> None:
+        self.out.writelines(",".join(map(self._cell, row)) + "\n" for row in rows)
+
+    def _cell(self, cell: Any) -> str:
+        text = self.text(_plain(cell))
+        if cell == "" or not _TO_QUOTE.isdisjoint(text):  # Python's own csv before 3.13 forgets the carriage return.
+            return '"' + text.replace('"', '""') + '"'
+        return text
+
+
+class Json(_Writer):
+    """An array with an object for each row, on a line each; of a statement without rows, an object. Where two columns
+    have one name, the second is called ``name_2``."""
+
+    def begin(self, names: Sequence[str]) -> None:
+        keys: list[str] = []
+        for name in names:
+            key, number = name, 2
+            while key in keys:
+                key, number = f"{name}_{number}", number + 1
+            keys.append(key)
+        super().begin(keys)
+        if names:
+            self.out.write("[")
+
+    def rows(self, rows: Iterable[Sequence[Any]]) -> None:
+        for row in rows:
+            item = to_json(dict(zip(self.names, row, strict=True)), bytes_mode="base64", inf_nan_mode="strings")
+            self.out.write((",\n " if self.count else "\n ") + item.decode())
+            self.count += 1
+
+    def end(self, rowcount: int, last_insert_id: int | None) -> None:
+        if self.names:
+            self.out.write("\n]\n" if self.count else "]\n")
+        else:
+            self.out.write(show.as_json({"rowcount": rowcount, "last_insert_id": last_insert_id}) + "\n")
+        self.out.flush()
+
+
+class Markdown(_Writer):
+    """A table of GitHub Flavored Markdown; NULL is an empty cell."""
+
+    def begin(self, names: Sequence[str]) -> None:
+        super().begin(names)
+        if names:
+            self._line(names)
+            self.out.write("|" + " --- |" * len(names) + "\n")
+
+    def rows(self, rows: Iterable[Sequence[Any]]) -> None:
+        for row in rows:
+            self._line([_plain(cell) for cell in row])
+
+    def _line(self, cells: Sequence[str]) -> None:
+        said = [cell.replace("\\", "\\\\").replace("|", "\\|").replace("\r\n", "\n") for cell in cells]
+        self.out.write("| " + " | ".join(self.text(cell.replace("\n", "<br>")) for cell in said) + " |\n")

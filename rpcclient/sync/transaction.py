@@ -1,0 +1,276 @@
+"""Transactions and savepoints of the synchronous client, as context managers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from rpcclient.stubs.database import (
+    Changed,
+    Description,
+    Isolation,
+    Page,
+    Plan,
+    Result,
+    Step,
+    StepResult,
+    Transaction,
+    TransactionLost,
+    TxState,
+)
+from rpcclient.transactions import Note, TransactionState
+from rpcwire.errors import RpcError
+from rpcwire.values import Value
+
+from .stream import Stream
+
+if TYPE_CHECKING:
+    from rpcclient.stubs.database import Database
+
+_T = TypeVar("_T")
+
+
+class DatabaseTransaction(TransactionState):
+    """A transaction: a context manager that begins it, commits it at the end, and rolls it back where an exception
+    leaves the block. ``begin``, ``commit`` and ``rollback`` do the same one by one.
+
+    ::
+
+        with client.database.transaction("main") as tx:
+            tx.execute("UPDATE account SET cents = cents - 100 WHERE id = ?", [1])
+            tx.execute("UPDATE account SET cents = cents + 100 WHERE id = ?", [2])
+
+    It belongs to the connection: where that is lost, the server rolls back. Each statement renews its lease
+    (``info.idle_s``), up to ``info.total_s``.
+    """
+
+    def __init__(
+        self, database: Database, name: str, isolation: Isolation | None = None, *, readonly: bool = False
+    ) -> None:
+        super().__init__()
+        self._database = database
+        self._name = name
+        self._isolation = isolation
+        self._readonly = readonly
+
+    # --- its life -----------------------------------------------------------------------------------------------
+
+    def begin(self) -> Transaction:
+        """Begin it; when it has ended, a new one.
+
+        Returns:
+            What the server says of it.
+
+        Raises:
+            DatabaseProgrammingError: it is open already.
+            DatabaseError, UnknownDatabase: the database refuses, or does not exist.
+        """
+        self._may_begin()
+        info = self._database.begin(self._name, isolation=self._isolation, readonly=self._readonly)
+        self._begun(info)
+        return info
+
+    def commit(self) -> None:
+        """Commit it.
+
+        Raises:
+            DatabaseError: the database refused; it has been rolled back.
+            TransactionLost: it is no more.
+        """
+        given = self.id
+        try:
+            self._database.commit(given)
+        finally:
+            self._ended()
+
+    def rollback(self) -> None:
+        """Roll it back.
+
+        Raises:
+            DatabaseError: the database refused; its connection is closed, which rolls back.
+            TransactionLost: it is no more.
+        """
+        given = self.id
+        try:
+            self._database.rollback(given)
+        finally:
+            self._ended()
+
+    def renew(self) -> TxState:
+        """Keep it from being rolled back as unused, and learn its state.
+
+        Raises:
+            TransactionLost: it is no more.
+        """
+        state = self._run(self._database.renew)
+        self.state = state
+        return state
+
+    def __enter__(self) -> Self:
+        self.begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if exc is None:
+            if not self._settled:
+                self.commit()
+        elif self._wants_rollback:
+            try:
+                self.rollback()
+            except RpcError as failure:  # Then the server rolls back by itself; what went wrong first is told.
+                if not isinstance(failure, TransactionLost):
+                    exc.add_note(f"the rollback failed: {failure}")
+
+    # --- statements ---------------------------------------------------------------------------------------------
+
+    def query(
+        self, sql: str, params: dict[str, Value] | list[Value] | None = None, *, max_rows: int | None = None
+    ) -> Result:
+        """Read rows; see :meth:`Database.query`."""
+        return self._run(
+            lambda given: self._database.query(self._name, sql, params, transaction=given, max_rows=max_rows)
+        )
+
+    def execute(
+        self, sql: str, params: dict[str, Value] | list[Value] | None = None, *, max_rows: int | None = None
+    ) -> Result:
+        """Run a statement that may change the database; see :meth:`Database.execute`."""
+        return self._run(
+            lambda given: self._database.execute(self._name, sql, params, transaction=given, max_rows=max_rows)
+        )
+
+    def stream(
+        self, sql: str, params: dict[str, Value] | list[Value] | None = None, *, page_rows: int | None = None
+    ) -> Stream[Page]:
+        """Read any number of rows, page by page; see :meth:`Database.stream`. Until it is read or closed, other
+        statements of the transaction wait."""
+        stream = self._database.stream(self._name, sql, params, transaction=self.id, page_rows=page_rows)
+        return NotedStream(stream, self._failed)
+
+    def executemany(self, sql: str, params: list[dict[str, Value]] | list[list[Value]]) -> Changed:
+        """Run a statement once for each set of parameters; see :meth:`Database.executemany`."""
+        return self._run(lambda given: self._database.executemany(self._name, sql, params, transaction=given))
+
+    def batch(self, steps: list[Step], *, max_rows: int | None = None) -> list[StepResult]:
+        """Run several statements in one call; see :meth:`Database.batch`."""
+        return self._run(lambda given: self._database.batch(self._name, steps, transaction=given, max_rows=max_rows))
+
+    def script(self, sql: str) -> Changed:
+        """Run several statements without parameters; see :meth:`Database.script`."""
+        return self._run(lambda given: self._database.script(self._name, sql, transaction=given))
+
+    def explain(self, sql: str, params: dict[str, Value] | list[Value] | None = None, *, analyze: bool = False) -> Plan:
+        """How the database would run a statement; see :meth:`Database.explain`."""
+        return self._run(
+            lambda given: self._database.explain(self._name, sql, params, analyze=analyze, transaction=given)
+        )
+
+    def describe(self, sql: str) -> Description:
+        """What a statement takes and gives; see :meth:`Database.describe`."""
+        return self._run(lambda given: self._database.describe(self._name, sql, transaction=given))
+
+    def savepoint(self, name: str | None = None) -> Savepoint:
+        """A savepoint, set when it is entered. Savepoints may be nested.
+
+        ::
+
+            with tx.savepoint():
+                tx.execute("INSERT INTO tag VALUES ('new')")  # Should it fail, only this is undone.
+
+        Parameters:
+            name: letters, digits and underscores; one of its own where not given.
+        """
+        return Savepoint(self, name)
+
+    def _run(self, call: Callable[[str], _T]) -> _T:
+        given = self.id
+        try:
+            result = call(given)
+        except BaseException as exc:
+            self._failed(exc)
+            raise
+        self._succeeded(result)
+        return result
+
+
+class Savepoint:
+    """A point in a transaction to which one can go back: a context manager that sets it, forgets it at the end, and
+    undoes what was done since where an exception leaves the block; the transaction itself goes on."""
+
+    def __init__(self, transaction: DatabaseTransaction, name: str | None = None) -> None:
+        self._transaction = transaction
+        self.name = name or transaction._next_point()
+
+    def set(self) -> None:
+        """Set it.
+
+        Raises:
+            DatabaseError: the database refused.
+            TransactionLost: the transaction is no more.
+        """
+        tx = self._transaction
+        tx._run(lambda given: tx._database.savepoint(given, self.name))
+
+    def rollback(self) -> None:
+        """Undo everything since. It stays, and a failed transaction is active again.
+
+        Raises:
+            DatabaseError, TransactionLost: as of :meth:`set`.
+        """
+        tx = self._transaction
+        tx._run(lambda given: tx._database.rollback_to(given, self.name))
+        tx.state = TxState.ACTIVE
+
+    def release(self) -> None:
+        """Forget it; what was done since stays.
+
+        Raises:
+            DatabaseError, TransactionLost: as of :meth:`set`.
+        """
+        tx = self._transaction
+        tx._run(lambda given: tx._database.release(given, self.name))
+
+    def __enter__(self) -> Self:
+        self.set()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        tx = self._transaction
+        if exc is None:
+            if not tx._settled:
+                self.release()
+        elif tx._wants_rollback:
+            try:
+                self.rollback()
+                self.release()
+            except RpcError as failure:
+                exc.add_note(f"going back to the savepoint {self.name} failed: {failure}")
+
+
+class NotedStream(Stream[Any]):
+    """A stream whose errors a transaction is told of."""
+
+    def __init__(self, stream: Stream[Any], note: Note) -> None:
+        super().__init__(stream._begin)
+        self._note = note
+
+    def open(self) -> Self:
+        try:
+            return super().open()
+        except BaseException as exc:
+            self._note(exc)
+            raise
+
+    def __next__(self) -> Any:
+        try:
+            return super().__next__()
+        except StopIteration:
+            raise
+        except RpcError as exc:
+            self._note(exc)
+            raise

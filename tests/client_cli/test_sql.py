@@ -1,0 +1,334 @@
+"""`rpcclient sql`: one statement, several from standard input, and the interactive one in a terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rpcclient.cli import rowtext, sqltext
+
+
+@pytest.fixture(scope="session")
+def sql_shell(tmp_path_factory: pytest.TempPathFactory, shell: Any) -> Iterator[Any]:
+    """A command line against a server with an SQLite database."""
+    folder = tmp_path_factory.mktemp("sql")
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("RPC_", "RPCSERVER_"))},
+        "RPCSERVER_STATE_DIR": str(folder / "state"),
+        "RPCSERVER_SERVICES": json.dumps({"database": {"databases": {"main": {}, "still": {"readonly": True}}}}),
+        "RPCSERVER_PLUGINS__DISABLED": '["programs", "hardware"]',
+        "RPC_TOKEN_FILE": str(folder / "state" / "token"),
+        "XDG_STATE_HOME": str(folder / "home"),
+        "COLUMNS": "100",
+        "TERM": "xterm",
+        "PROMPT_TOOLKIT_NO_CPR": "1",  # Nobody answers here where the cursor is.
+    }
+    command = [sys.executable, "-m", "rpcserver", "serve", "--port", "0", "--unix", "none"]
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment) as process,
+    ):
+        assert process.stdout is not None
+        url = process.stdout.readline().rpartition(" ")[2].strip()
+        assert url, (folder / "log").read_text()
+        yield type(shell)({**environment, "RPC_URL": url})
+        process.terminate()
+
+
+@pytest.fixture
+def zone(sql_shell: Any) -> Any:
+    script = """
+        DROP TABLE IF EXISTS zone;
+        CREATE TABLE zone (id INTEGER PRIMARY KEY, name TEXT NOT NULL DEFAULT 'x;y', raw BLOB); -- a comment; with one
+        CREATE TRIGGER IF NOT EXISTS t AFTER DELETE ON zone BEGIN SELECT 1; SELECT 2; END;
+        INSERT INTO zone VALUES (1, 'a|b', x'00ff'), (2, 'two', NULL)
+    """
+    sql_shell.ok("sql", "main", "--write", stdin=script.encode())
+    return sql_shell
+
+
+SELECT = "SELECT id, name, raw, id FROM zone WHERE id >= :low ORDER BY id"
+
+
+def test_json_is_the_default_in_a_pipe(zone: Any) -> None:
+    rows = json.loads(zone.ok("sql", "main", SELECT, "low=1"))
+    assert rows == [
+        {"id": 1, "name": "a|b", "raw": "AP8=", "id_2": 1},
+        {"id": 2, "name": "two", "raw": None, "id_2": 2},
+    ]
+    assert json.loads(zone.ok("sql", "main", SELECT, "low=7")) == []
+    done = json.loads(zone.ok("sql", "main", "INSERT INTO zone (name) VALUES ('z')", "--write"))
+    assert done == {"rowcount": 1, "last_insert_id": 3}
+
+
+def test_csv_markdown_and_table(zone: Any) -> None:
+    found = zone.ok("sql", "main", SELECT, "low=1", "--format", "csv").decode()
+    assert list(csv.reader(io.StringIO(found))) == [
+        ["id", "name", "raw", "id"], ["1", "a|b", "AP8=", "1"], ["2", "two", "", "2"],
+    ]  # fmt: skip
+    assert zone.ok("sql", "main", SELECT, "low=1", "--format", "markdown").decode().splitlines() == [
+        "| id | name | raw | id |",
+        "| --- | --- | --- | --- |",
+        r"| 1 | a\|b | AP8= | 1 |",
+        "| 2 | two |  | 2 |",
+    ]
+    assert zone.ok("sql", "main", SELECT, "low=1", "--format", "table").decode().splitlines() == [
+        "id │ name │ raw    │ id",
+        "───┼──────┼────────┼───",
+        " 1 │ a|b  │ 0x00ff │  1",
+        " 2 │ two  │ NULL   │  2",
+        "(2 rows)",
+    ]
+    assert zone.ok("sql", "main", "SELECT ? + ?", "3", "4", "--format", "csv") == b"? + ?\n7\n"
+
+
+def test_many_rows_come_page_by_page(zone: Any) -> None:
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 150000) SELECT i, 'x' || i AS x FROM n"
+    assert len(json.loads(zone.ok("sql", "main", numbers))) == 150_000
+    assert zone.ok("sql", "main", numbers, "--format", "table").splitlines()[-1] == b"(150000 rows)"
+
+
+def test_a_table_on_a_terminal(zone: Any) -> None:
+    command, *words = zone.command("sql", "main", "SELECT 'a' || char(27) || '[31m' AS x, 1 AS n")
+    shown = pexpect.spawn(command, words, env=zone.environment, encoding="utf-8", timeout=20)
+    shown.expect(pexpect.EOF)
+    assert "(1 row)" in shown.before
+    assert "\x1b[31m" not in shown.before
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["main", "SELEC 1"], 1, "syntax error"),
+        (["main", "DELETE FROM zone"], 1, "give --write"),
+        (["nowhere", "SELECT 1"], 1, "there are: main, still"),
+        (["main", SELECT, "lo=1"], 2, "params.low: missing"),
+        (["main", SELECT, "low=1", "2"], 2, "by position"),
+        (["main", "SELECT 1", "--format", "xml"], 2, "xml"),
+        (["main", ""], 2, "no statement"),
+    ],
+)
+def test_exit_status(zone: Any, words: list[str], status: int, said: str) -> None:
+    if words[-1] == "":
+        words = words[:-1]
+    done = zone.run("sql", *words)
+    assert (done.returncode, done.stdout) == (status, b""), done.stderr
+    assert said in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+def test_statements_from_standard_input_are_one_transaction(zone: Any) -> None:
+    done = zone.run(
+        "sql", "main", "--write", stdin=b"DELETE FROM zone; INSERT INTO zone (nothing) VALUES (1); SELECT 1"
+    )
+    assert done.returncode == 1 and b"nothing" in done.stderr
+    two = zone.ok("sql", "main", "--format", "csv", stdin=b"SELECT count(*) AS n FROM zone;SELECT 'x;y' AS s;")
+    assert two == b"n\n2\ns\nx;y\n"
+    assert zone.ok("sql", "main", "--format", "csv", stdin=b"SELECT 1 AS one") == b"one\n1\n"
+
+
+class Terminal:
+    """The interactive command in a terminal."""
+
+    def __init__(self, shell: Any, *words: str) -> None:
+        command, *arguments = shell.command("sql", *words)
+        self.child = pexpect.spawn(
+            command, arguments, env=shell.environment, encoding="utf-8", timeout=20, dimensions=(40, 120)
+        )
+
+    def wait(self, pattern: str) -> str:
+        self.child.expect(pattern)
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.child.before)
+
+    def say(self, line: str) -> None:
+        self.child.send(line + "\r")
+
+    def ask(self, line: str, answer: str, prompt: str = "main>") -> None:
+        """Type a line, and wait for its answer and the next prompt: what is typed before would get lost."""
+        self.say(line)
+        self.wait(answer)
+        self.wait(prompt)
+
+    def leave(self) -> None:
+        self.say("\\q")
+        self.child.expect(pexpect.EOF)
+        self.child.close()
+        assert self.child.exitstatus == 0
+
+
+@pytest.fixture
+def terminal(zone: Any) -> Callable[..., Terminal]:
+    return lambda *words: Terminal(zone, *words)
+
+
+def test_statements_and_errors(terminal: Callable[..., Terminal]) -> None:
+    term = terminal("main")
+    term.wait("read only")
+    term.wait("main>")
+    term.say("SELECT name,")
+    term.wait(r"\.\.\.")
+    term.say("  id FROM zone;")
+    term.wait(r"two .*│ +2")
+    term.wait(r"\(2 rows\)")
+    term.wait("main>")
+    term.ask("SELECT absent FROM zone;", "no such column: absent")
+    term.ask("DELETE FROM zone;", "start with --write")
+    term.ask("SELECT 1; SELECT 2;", r"\(1 row\)[^(]*\(1 row\)")
+    term.ask("\\nonsense", "there is no command")
+    term.ask("\\?", "Ctrl-C")
+    term.leave()
+
+
+def test_tables(terminal: Callable[..., Terminal]) -> None:
+    term = terminal("main")
+    term.wait("main>")
+    term.ask("\\d", r"zone +table")
+    term.ask("\\d zone", r"name +TEXT +not null +'x;y'")
+    term.ask("\\d nowhere", "DatabaseProgrammingError")
+    term.leave()
+
+
+def test_transactions_show_in_the_prompt(terminal: Callable[..., Terminal], zone: Any) -> None:
+    term = terminal("main", "--write")
+    term.wait("read and write")
+    term.wait("main>")
+    term.ask("BEGIN;", r"\(done\)|changed", r"main\*>")
+    term.ask("DELETE FROM zone;", r"\(2 rows changed\)", r"main\*>")
+    term.ask("ROLLBACK;", r"\(done\)|changed")
+    term.ask("DELETE FROM zone WHERE id = 1;", r"\(1 row changed\)")
+    term.leave()
+    assert json.loads(zone.ok("sql", "main", "SELECT id FROM zone")) == [{"id": 2}]
+
+
+def test_ctrl_c_cancels_the_statement(terminal: Callable[..., Terminal]) -> None:
+    term = terminal("main")
+    term.wait("main>")
+    term.ask("SELECT 1 AS running;", r"\(1 row\)")
+    term.child.send("SELECT half a statem")
+    term.child.sendintr()
+    term.wait("main>")
+    term.child.send("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n;\r")
+    term.wait("FROM n;")
+    # Until prompt_toolkit has left the terminal's raw mode, Ctrl-C is a key; then it is a signal.
+    while term.child.isalive():
+        term.child.sendintr()
+        try:
+            term.child.expect("cancelled", timeout=0.3)
+            break
+        except pexpect.TIMEOUT:
+            continue
+    term.wait("main>")
+    term.ask("SELECT 40 + 2 AS answer;", "42")
+    term.leave()
+
+
+def test_completion_and_history(terminal: Callable[..., Terminal]) -> None:
+    term = terminal("main")
+    term.wait("main>")
+    term.child.send("SELECT count(*) AS remembered FROM zo\t")
+    term.wait(r"zone|mne\x1b")  # Only what is new may be drawn.
+    term.say(";")
+    term.wait(r"\(1 row\)")
+    term.wait("main>")
+    term.leave()
+    again = terminal("main")
+    again.wait("main>")
+    again.child.send("\x1b[A\x1b[A\r")  # Before the last, which left.
+    again.wait(r"\(1 row\)")
+    again.wait("main>")
+    again.leave()
+
+
+def test_completions(zone: Any) -> None:
+    from prompt_toolkit.completion import CompleteEvent
+    from prompt_toolkit.document import Document
+
+    from rpcclient import Client
+    from rpcclient.cli.completion import Names, SqlCompleter
+
+    token = Path(zone.environment["RPC_TOKEN_FILE"]).read_text().strip()
+    with Client(zone.environment["RPC_URL"], token=token) as client:
+        completer = SqlCompleter(Names(client, "main"))
+
+        def proposed(before: str, after: str = "") -> list[str]:
+            found = completer.get_completions(Document(before + after, len(before)), CompleteEvent())
+            return [completion.text for completion in found]
+
+        assert proposed("SELECT * FROM z") == ["zone"]
+        assert proposed("\\d zo") == ["zone"]
+        assert proposed("SELECT na", " FROM zone") == ["name"]
+        assert proposed("SELECT z.", " FROM zone AS z") == ["id", "name", "raw"]
+        assert proposed("SELECT zone.r", " FROM zone") == ["raw"]
+        assert proposed("sel") == ["select"]
+        assert "zone" in proposed("SELECT 1, ")
+        assert proposed("SELECT x.") == proposed("\\") == []
+
+
+def test_without_prompt_toolkit(zone: Any, tmp_path: Path) -> None:
+    (tmp_path / "prompt_toolkit.py").write_text("raise ImportError('not here')")
+    command, *words = zone.command("sql", "main")
+    environment = {**zone.environment, "PYTHONPATH": str(tmp_path)}
+    child = pexpect.spawn(command, words, env=environment, encoding="utf-8", timeout=20)
+    child.expect(re.escape("pip install 'remote-services[cli]'"))
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "dialect", "statements", "rest"),
+    [
+        ("SELECT 1;", "", ["SELECT 1"], ""),
+        ("SELECT ';' ; SELECT 2", "", ["SELECT ';'"], " SELECT 2"),
+        ("SELECT 'it''s;'; -- ;\n", "", ["SELECT 'it''s;'"], " -- ;\n"),
+        ("/* ; */ ;;", "", [], ""),
+        ("SELECT $a$ ; $a$;", "postgresql", ["SELECT $a$ ; $a$"], ""),
+        ("SELECT $a$ ; $b$;", "postgresql", [], "SELECT $a$ ; $b$;"),
+        ("SELECT E'\\';';", "postgresql", ["SELECT E'\\';'"], ""),
+        ("SELECT '\\';';# ;", "mariadb", ["SELECT '\\';'"], "# ;"),
+        ("SELECT `;`;", "mysql", ["SELECT `;`"], ""),
+        ("CREATE TRIGGER t AFTER DELETE ON z BEGIN SELECT 1; END;", "sqlite", ["CREATE TRIGGER t AFTER DELETE ON z BEGIN SELECT 1; END"], ""),
+        ("SELECT [;];", "sqlite", ["SELECT [;]"], ""),
+        ("SELECT 'open;", "", [], "SELECT 'open;"),
+    ],
+)  # fmt: skip
+def test_where_statements_end(text: str, dialect: str, statements: list[str], rest: str) -> None:
+    assert sqltext.split(text, dialect) == (statements, rest)
+
+
+@given(st.text("ab;'\"`$-/*#\\\n [](E)"), st.sampled_from(["", "sqlite", "postgresql", "mariadb"]))
+def test_splitting_loses_nothing(text: str, dialect: str) -> None:
+    statements, rest = sqltext.split(text, dialect)
+    assert text.endswith(rest)
+    place = 0
+    for statement in statements:
+        place = text.index(statement, place) + len(statement)
+    assert place <= len(text) - len(rest)
+
+
+@given(st.lists(st.tuples(st.none() | st.text(st.characters(exclude_categories=["Cs"])), st.integers()), max_size=4))
+def test_csv_and_json_can_be_read_back(rows: list[tuple[str | None, int]]) -> None:
+    for form in ("csv", "json"):
+        out = io.StringIO(newline="")
+        writer = rowtext.writer(form, out)
+        writer.begin(["text", "number"])
+        writer.rows(rows)
+        writer.end(len(rows), None)
+        if form == "json":
+            assert [tuple(row.values()) for row in json.loads(out.getvalue())] == rows
+        else:
+            back = list(csv.reader(io.StringIO(out.getvalue(), newline="")))
+            assert back[1:] == [[text or "", str(number)] for text, number in rows]
