@@ -169,6 +169,7 @@ class Link(ABC):
             return await (work if self.cancel_safe else self._protected(work))
         except asyncio.CancelledError:
             self.was_cancelled()
+            await finish(self._settled())
             raise
         except Exception:
             if self._over:
@@ -204,6 +205,17 @@ class Link(ABC):
 
     def was_cancelled(self) -> None:  # noqa: B027 - not every driver needs it
         """The work on this link was cancelled; a request to stop it may still be under way."""
+
+    async def settle(self) -> None:  # noqa: B027 - not every driver needs it
+        """After cancelled work: bring the driver where the next statement can go, in the same transaction."""
+
+    async def _settled(self) -> None:
+        try:
+            async with asyncio.timeout(_STOP_ATTEMPTS * _STOP_WAIT_S):
+                await self.settle()
+        except Exception as exc:
+            log.info("a connection is discarded after a cancelled statement: %s", type(exc).__name__)
+            self.broken = True
 
     async def _stop(self, task: asyncio.Future[Any]) -> None:
         for _ in range(_STOP_ATTEMPTS):

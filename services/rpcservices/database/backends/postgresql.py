@@ -374,7 +374,7 @@ class PostgresLink(Link):
     def must_reset(self) -> bool:
         return self._used
 
-    async def reset(self) -> None:
+    async def settle(self) -> None:
         driver = self._driver
         if driver.info.transaction_status == TransactionStatus.ACTIVE:
             await driver.cancel_safe(timeout=5.0)
@@ -383,10 +383,13 @@ class PostgresLink(Link):
             await driver.wait(_rest(driver))
         if self._interrupted:
             await self._absorb_cancel()
-        await driver.wait(_cleaned(driver))
+            self._interrupted = False
+
+    async def reset(self) -> None:
+        await self.settle()
+        await self._driver.wait(_cleaned(self._driver))
         self._guarded = False
         self._used = False
-        self._interrupted = False
 
     async def _absorb_cancel(self) -> None:
         """A request to cancel that came too late for its statement hits this one instead."""
