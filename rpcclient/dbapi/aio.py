@@ -85,6 +85,12 @@ class AsyncPort:
         if self._owned:
             await self.client.close()
 
+    def drop(self) -> None:
+        """End the connection at once, if it is this port's own."""
+        peer = self.client._connector.live
+        if self._owned and peer is not None:
+            peer.link.abort()
+
 
 async def connect(
     url: str | None = None,
@@ -148,6 +154,11 @@ class AsyncConnection(ConnectionBase):
     async def close(self) -> None:
         """Close it; an open transaction is rolled back."""
         await self._session.close()
+
+    def _terminate(self) -> None:
+        """Drop it at once, where nothing can be awaited: the server ends the session of a client that goes."""
+        self._session.abandon()
+        self._port.drop()
 
     async def __aenter__(self) -> Self:
         return self

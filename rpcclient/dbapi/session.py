@@ -188,6 +188,11 @@ class Session:
             await self.end(commit=True)
         return -1 if -1 in counts else sum(counts)
 
+    def abandon(self) -> None:
+        """Do nothing more with it."""
+        self._closed, self._reading = True, None
+        self._become(TxState.ENDED)
+
     async def close(self) -> None:
         """Close it; an open transaction is rolled back."""
         try:
