@@ -40,7 +40,7 @@ class PGDialect_rpc(RpcDialect, PGDialect):  # noqa: N801 - SQLAlchemy's way of 
     supports_sane_multi_rowcount = True
     kinds: ClassVar[frozenset[str]] = frozenset({"postgresql"})
     execution_ctx_cls = _Context
-    colspecs: ClassVar[Any] = {**PGDialect.colspecs, **COLSPECS}
+    colspecs = {**PGDialect.colspecs, **COLSPECS}  # noqa: RUF012 - as SQLAlchemy declares it
 
     @classmethod
     def get_async_dialect_cls(cls, url: URL) -> type[PGDialectAsync_rpc]:  # noqa: ARG003
