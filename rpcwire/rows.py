@@ -210,6 +210,12 @@ class Rows(Sequence[Row]):
             for count, columns in self._decoded()
         )
 
+    def tuples(self) -> Iterator[tuple[Any, ...]]:
+        """The rows as plain tuples, which are made faster than those with names."""
+        return itertools.chain.from_iterable(
+            zip(*columns, strict=True) if columns else itertools.repeat((), count) for count, columns in self._decoded()
+        )
+
     @overload
     def __getitem__(self, index: int) -> Row: ...
     @overload

@@ -350,6 +350,7 @@ class Session:
     database: str = Field(description="the database")
     readonly: bool = Field(description="whether it refuses every change")
     idle_s: float = Field(description="it is closed when unused for this many seconds")
+    dialect: str = Field(default="", description="the database's kind, as `databases` tells it")
 
 
 @dataclass(frozen=True)
@@ -373,6 +374,7 @@ class Page:
     offset: int = Field(description="how many rows came before this page")
     rowcount: int = Field(default=-1, description="on the last page: rows found, or changed; -1 where not known")
     last_insert_id: int | None = Field(default=None, description="on the last page: the key that an INSERT was given")
+    tx_state: TxState = Field(default=TxState.NONE, description="on the last page: the transaction after the statement")
 
     def __post_init__(self) -> None:
         self.rows.describe([(column.name, column.type.value) for column in self.columns])

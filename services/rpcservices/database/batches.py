@@ -65,7 +65,7 @@ async def run_batch(lent: Lent, steps: Sequence[Step], limits: dict[str, int], *
             done.append(StepResult(Outcome.SKIPPED))
             continue
         try:
-            result = await collect(lent.link, step.sql, step.params, within=True, **limits)
+            result = await collect(lent.link, step.sql, step.params, within=True, session=lent.session, **limits)
             if atomic and result.tx_state is TxState.ENDED:
                 raise DatabaseProgrammingError("the statement ended the transaction: steps must not", step=number)
             if not atomic:

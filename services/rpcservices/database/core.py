@@ -61,7 +61,11 @@ class Lent:
 
     def failed(self, exc: Exception, step: int | None = None) -> Exception:
         """The error of this service that stands for an exception of the driver."""
-        return translate_error(exc, tx_state=state_after(self.link, within=self.within).value, step=step)
+        return translate_error(exc, tx_state=self.state().value, step=step)
+
+    def state(self) -> TxState:
+        """The state to tell after a statement."""
+        return state_after(self.link, within=self.within, session=self.session)
 
     def settled(self) -> None:
         """Refuse a statement that opened a transaction by itself: it will be rolled back with its link."""

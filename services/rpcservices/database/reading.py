@@ -55,7 +55,15 @@ def _checked(size: int, limit: int) -> None:
 
 
 async def collect(
-    link: Link, sql: str, params: Params, *, max_rows: int, max_bytes: int, page_rows: int, within: bool
+    link: Link,
+    sql: str,
+    params: Params,
+    *,
+    max_rows: int,
+    max_bytes: int,
+    page_rows: int,
+    within: bool,
+    session: bool = False,
 ) -> Result:
     """Run a statement and gather its rows up to the limits.
 
@@ -65,6 +73,7 @@ async def collect(
         max_rows, max_bytes: where to stop; ``truncated`` says so.
         page_rows: rows to ask the driver for at a time.
         within: whether it runs in a transaction of the client's.
+        session: whether the link stays with the client.
     """
     if not within:
         await link.guard()
@@ -97,15 +106,16 @@ async def collect(
         rows=Rows(chunks, count),
         rowcount=count if cursor.columns and not truncated and rowcount < 0 else rowcount,
         truncated=truncated,
-        tx_state=state_after(link, within=within),
+        tx_state=state_after(link, within=within, session=session),
         last_insert_id=cursor.last_insert_id,
     )
 
 
-def state_after(link: Link, *, within: bool) -> TxState:
-    """The state to tell after a statement: within a transaction, one that is gone has ``ended``."""
+def state_after(link: Link, *, within: bool, session: bool = False) -> TxState:
+    """The state to tell after a statement: within a transaction, one that is gone has ``ended``; in a session, a
+    statement may have opened one."""
     if not within:
-        return TxState.NONE
+        return link.tx_state() if session and not link.readonly else TxState.NONE
     state = link.tx_state()
     return TxState.ENDED if state is TxState.NONE else state
 
@@ -118,13 +128,14 @@ async def open_cursor(link: Link, sql: str, params: Params, first: int, *, withi
 
 
 async def pages(
-    link: Link, cursor: Cursor, *, page_rows: int, page_bytes: int, max_row_bytes: int
+    link: Link, cursor: Cursor, state: Callable[[], TxState], *, page_rows: int, page_bytes: int, max_row_bytes: int
 ) -> AsyncGenerator[Page, None]:
     """The rows of a cursor, page by page.
 
     Parameters:
         link: the link it runs on.
         cursor: a statement under way; the caller closes it.
+        state: tells the transaction after the statement.
         page_rows, page_bytes: what a page may hold; a page of one row may be larger.
         max_row_bytes: what a row may hold.
     """
@@ -134,10 +145,10 @@ async def pages(
     held_rows = held_bytes = 0
     width = len(cursor.columns)
 
-    def page(rowcount: int = -1, last_insert_id: int | None = None) -> Page:
+    def page(rowcount: int = -1, last_insert_id: int | None = None, tx_state: TxState = TxState.NONE) -> Page:
         nonlocal offset, held, held_rows, held_bytes
         rows = Rows(held, held_rows)
-        done = Page(cursor.columns, rows, offset, rowcount, last_insert_id)
+        done = Page(cursor.columns, rows, offset, rowcount, last_insert_id, tx_state)
         offset += held_rows
         held, held_rows, held_bytes = [], 0, 0
         return done
@@ -153,7 +164,7 @@ async def pages(
                 held_rows, held_bytes, fresh = held_rows + count, held_bytes + len(data), fresh + len(data)
         limit = next_limit(len(rows), fresh, page_rows=page_rows, page_bytes=page_bytes)
     total = offset + held_rows
-    yield page(total if width and cursor.rowcount < 0 else cursor.rowcount, cursor.last_insert_id)
+    yield page(total if width and cursor.rowcount < 0 else cursor.rowcount, cursor.last_insert_id, state())
 
 
 class PageStream(AsyncIterator[Page]):

@@ -13,7 +13,7 @@ from .core import ERRORS, DatabaseCore, Lent
 from .errors import DatabaseNotSupportedError
 from .models import Changed, DatabaseInfo, Page, Result, Step, StepResult
 from .pool import Target
-from .reading import FIRST_ROWS, PageStream, collect, open_cursor, pages, state_after
+from .reading import FIRST_ROWS, PageStream, collect, open_cursor, pages
 
 
 class StatementMethods(DatabaseCore):
@@ -126,7 +126,8 @@ class StatementMethods(DatabaseCore):
             await link.run(cursor.close(), timeout_s=10.0)
 
         stack.push_async_callback(close_cursor)
-        source = pages(link, cursor, page_rows=size, page_bytes=config.page_bytes, max_row_bytes=config.max_row_bytes)
+        limits = {"page_rows": size, "page_bytes": config.page_bytes, "max_row_bytes": config.max_row_bytes}
+        source = pages(link, cursor, lent.state, **limits)
         return PageStream(source, stack.aclose, lent.failed)
 
     @method(permission="database.execute", kind="once", errors=ERRORS)
@@ -155,7 +156,7 @@ class StatementMethods(DatabaseCore):
         async with self._lent(ctx, target, transaction, readonly=False) as lent:
             link = lent.link
             count = await lent.run(self._within(lent, lambda: link.execute_many(sql, params), atomic=True))
-            return Changed(count, len(params), state_after(link, within=lent.within))
+            return Changed(count, len(params), lent.state())
 
     @method(permission="database.execute", kind="once", errors=ERRORS)
     async def batch(
@@ -217,7 +218,7 @@ class StatementMethods(DatabaseCore):
             counts = await lent.run(self._within(lent, lambda: link.run_script(sql), atomic=atomic))
             lent.settled()
             known = [count for count in counts if count >= 0]
-            return Changed(sum(known) if known else -1, len(counts), state_after(link, within=lent.within))
+            return Changed(sum(known) if known else -1, len(counts), lent.state())
 
 
 def _limits(target: Target, max_rows: int | None) -> dict[str, int]:
@@ -227,6 +228,7 @@ def _limits(target: Target, max_rows: int | None) -> dict[str, int]:
 
 
 async def _collected(lent: Lent, target: Target, sql: str, params: Params, max_rows: int | None) -> Result:
-    result = await lent.run(collect(lent.link, sql, params, within=lent.within, **_limits(target, max_rows)))
+    limits = _limits(target, max_rows)
+    result = await lent.run(collect(lent.link, sql, params, within=lent.within, session=lent.session, **limits))
     lent.settled()
     return result

@@ -110,7 +110,7 @@ class Transactions:
             idle_s=config.transaction_idle_s, total_s=config.transaction_total_s,
         )  # fmt: skip
         self._add(OpenTransaction(info, link, pool, owner, config.session_idle_s))
-        return Session(info.id, target.name, link.readonly, config.session_idle_s)
+        return Session(info.id, target.name, link.readonly, config.session_idle_s, target.dialect)
 
     async def begin_within(
         self, tx_id: str, target: Target, owner: Connection, isolation: Isolation | None, *, readonly: bool
@@ -212,6 +212,8 @@ class Transactions:
         if state is TxState.NONE and tx.total is not None:
             tx.total.cancel()
             tx.total = None
+        elif state is not TxState.NONE and tx.total is None:
+            self._limit(tx)  # A statement of a session has begun it.
         self._rewind(tx)
 
     async def close(self) -> None:

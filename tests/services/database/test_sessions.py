@@ -57,6 +57,76 @@ def test_a_session_that_only_reads(run_with, any_database, tmp_path):
     run_with(work, main=any_database)
 
 
+def test_a_transaction_that_only_reads_in_a_session_that_writes(run_with, any_database):
+    async def work(bench):
+        db = bench.db
+        await db.execute("main", "DROP TABLE IF EXISTS r")
+        await db.execute("main", "CREATE TABLE r (x INTEGER)")
+        session = (await db.connect("main")).id
+        for _ in range(2):
+            assert (await db.begin("main", session=session, readonly=True)).readonly
+            for call in (db.execute, db.query):
+                with pytest.raises(Exception, match=r"read-only|READ ONLY|not authorized|aborted"):
+                    await call("main", "INSERT INTO r VALUES (1)", transaction=session)
+            await db.rollback(session)
+            await db.begin("main", session=session)
+            await db.execute("main", "INSERT INTO r VALUES (2)", transaction=session)
+            await db.commit(session)
+        assert (await db.query("main", "SELECT sum(x) FROM r", transaction=session)).scalar() == 4
+        await db.disconnect(session)
+
+    run_with(work, main=any_database)
+
+
+def test_a_transaction_that_a_statement_begins_is_known(run_with, any_database, sql):
+    begin = "START TRANSACTION" if sql.name == "mariadb" else "BEGIN"
+
+    async def work(bench):
+        db = bench.db
+        opened = await db.connect("main")
+        assert opened.dialect == sql.name
+        session = opened.id
+        assert (await db.execute("main", begin, transaction=session)).tx_state is TxState.ACTIVE
+        assert bench.service._transactions._open[session].total is not None
+        pages = [page async for page in await db.stream("main", "SELECT 1", transaction=session)]
+        assert pages[-1].tx_state is TxState.ACTIVE
+        pages = [page async for page in await db.stream("main", "COMMIT", transaction=session)]
+        assert pages[-1].tx_state is TxState.ENDED
+        assert bench.service._transactions._open[session].total is None
+        pages = [page async for page in await db.stream("main", begin, transaction=session)]
+        assert pages[-1].tx_state is TxState.ACTIVE
+        async with asyncio.timeout(10):
+            while len(bench.service._transactions):
+                await asyncio.sleep(0.01)
+        with pytest.raises(TransactionLost, match="open for"):
+            await db.query("main", "SELECT 1", transaction=session)
+
+    run_with(work, main={**any_database, "transaction_total_s": 0.5})
+
+
+def test_a_session_outlives_a_cancelled_statement(run_with, any_database, sql):
+    async def work(bench):
+        db = bench.db
+        session = (await db.connect("main")).id
+        for within in (False, True):
+            if within:
+                await db.begin("main", session=session)
+            for call in (db.query, db.stream):
+                task = asyncio.ensure_future(call("main", sql.endless("count(*)"), transaction=session))
+                await asyncio.sleep(0.2)  # Until it works in the database; earlier must do no harm either.
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                if within and sql.name == "postgresql":
+                    await db.rollback(session)
+                    await db.begin("main", session=session)
+                assert (await db.query("main", "SELECT 7", transaction=session)).scalar() == 7
+        await db.rollback(session)
+        await db.disconnect(session)
+
+    run_with(work, main=any_database)
+
+
 def test_an_idle_session_is_closed(run_with, any_database):
     async def work(bench):
         session = (await bench.db.connect("main")).id

@@ -169,7 +169,7 @@ class Link(ABC):
             return await (work if self.cancel_safe else self._protected(work))
         except asyncio.CancelledError:
             self.was_cancelled()
-            await finish(self.settle())
+            await finish(self._settled())
             raise
         except Exception:
             if self._over:
@@ -207,7 +207,15 @@ class Link(ABC):
         """The work on this link was cancelled; a request to stop it may still be under way."""
 
     async def settle(self) -> None:  # noqa: B027 - not every driver needs it
-        """After a cancellation: take what the database still has to say, so that the transaction can go on."""
+        """After cancelled work: bring the driver where the next statement can go, in the same transaction."""
+
+    async def _settled(self) -> None:
+        try:
+            async with asyncio.timeout(_STOP_ATTEMPTS * _STOP_WAIT_S):
+                await self.settle()
+        except Exception as exc:
+            log.info("a connection is discarded after a cancelled statement: %s", type(exc).__name__)
+            self.broken = True
 
     async def _stop(self, task: asyncio.Future[Any]) -> None:
         for _ in range(_STOP_ATTEMPTS):

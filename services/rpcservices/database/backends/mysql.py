@@ -290,6 +290,8 @@ class MysqlLink(Link):
         if isolation is not None:
             await self._rows(f"SET TRANSACTION ISOLATION LEVEL {isolation.value.upper()}")
         if readonly or self.readonly:
+            if not self.readonly:
+                await self._rows("SET TRANSACTION READ ONLY")
             self._xid = secrets.token_hex(16)
             await self._rows(f"XA START '{self._xid}'")
         else:

@@ -3,7 +3,6 @@ in chunks as the reader takes them: nothing is loaded whole, and one trip is eno
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -30,8 +29,6 @@ from .base import Cursor, Link, Params, parameters_of
 CHUNK_ROWS = 256
 """Rows that the driver holds at a time."""
 
-_SETTLE_S = 10.0
-"""How long a cancelled statement may take to end; then its connection is closed."""
 
 _AS_TEXT = (
     "json", "jsonb", "inet", "cidr", "int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange",
@@ -375,33 +372,25 @@ class PostgresLink(Link):
     def was_cancelled(self) -> None:
         self._interrupted = True  # psycopg has asked the server to stop.
 
+    def must_reset(self) -> bool:
+        return self._used
+
     async def settle(self) -> None:
         driver = self._driver
-        try:
-            async with asyncio.timeout(_SETTLE_S):
-                await self._take_the_rest(driver)
-        except (psycopg.Error, TimeoutError):
-            self.broken = True
-
-    async def _take_the_rest(self, driver: psycopg.AsyncConnection[Any]) -> None:
         if driver.info.transaction_status == TransactionStatus.ACTIVE:
             await driver.cancel_safe(timeout=5.0)
             await driver.wait(_rest(driver))
         elif driver.pgconn.pipeline_status != PipelineStatus.OFF:
             await driver.wait(_rest(driver))
-
-    def must_reset(self) -> bool:
-        return self._used
-
-    async def reset(self) -> None:
-        driver = self._driver
-        await self._take_the_rest(driver)
         if self._interrupted:
             await self._absorb_cancel()
-        await driver.wait(_cleaned(driver))
+            self._interrupted = False
+
+    async def reset(self) -> None:
+        await self.settle()
+        await self._driver.wait(_cleaned(self._driver))
         self._guarded = False
         self._used = False
-        self._interrupted = False
 
     async def _absorb_cancel(self) -> None:
         """A request to cancel that came too late for its statement hits this one instead."""

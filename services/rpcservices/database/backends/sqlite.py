@@ -153,6 +153,7 @@ class SqliteLink(Link):
         self._stop_now = _Stop()
         self._in_transaction = False
         self._used = False
+        self._only_reads = False
 
     @classmethod
     def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
@@ -171,7 +172,17 @@ class SqliteLink(Link):
         connection.isolation_level = None  # Autocommit: transactions begin where we say BEGIN.
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA trusted_schema=OFF")
-        connection.set_authorizer(authorize_reading if self.readonly else authorize_writing)
+        connection.set_authorizer(self._authorizer())
+
+    def _authorizer(self) -> Callable[..., int]:
+        return authorize_reading if self.readonly or self._only_reads else authorize_writing
+
+    def _look(self) -> None:
+        """See whether a transaction is open now. One that only reads leaves the connection as it was."""
+        self._in_transaction = self._sqlite.in_transaction
+        if self._only_reads and not self._in_transaction:
+            self._only_reads = False
+            self._sqlite.set_authorizer(self._authorizer())
 
     async def in_thread(self, function: Callable[..., _T], *args: Any) -> _T:
         """Do something in the connection's thread. Where the caller is cancelled, the statement there stops first."""
@@ -226,7 +237,7 @@ class SqliteLink(Link):
         except sqlite3.Warning as exc:
             raise DatabaseProgrammingError(str(exc)) from None
         finally:
-            self._in_transaction = connection.in_transaction
+            self._look()
         found = SqliteCursor(self, cursor, rows, more=cursor.description is not None and len(rows) == first)
         if cursor.description is None and connection.total_changes != changes:
             found.last_insert_id = cursor.lastrowid
@@ -243,7 +254,7 @@ class SqliteLink(Link):
         try:
             return self._sqlite.executemany(sql, sets).rowcount
         finally:
-            self._in_transaction = self._sqlite.in_transaction
+            self._look()
 
     async def run_script(self, sql: str) -> list[int]:
         counts = []
@@ -275,7 +286,7 @@ class SqliteLink(Link):
                 raise
             return Description(parameters, [], readonly=False)
         finally:
-            connection.set_authorizer(authorize_reading if self.readonly else authorize_writing)
+            connection.set_authorizer(self._authorizer())
         return Description(parameters, self._declared(sql), readonly=True)
 
     def _declared(self, sql: str) -> list[Column]:
@@ -289,7 +300,7 @@ class SqliteLink(Link):
         except sqlite3.DatabaseError:
             return []  # A statement without rows, such as SAVEPOINT, or a PRAGMA.
         finally:
-            connection.set_authorizer(authorize_reading if self.readonly else authorize_writing)
+            connection.set_authorizer(self._authorizer())
         return [Column(name, _affinity(declared), declared or None) for _, name, declared, *_ in rows]
 
     async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
@@ -304,6 +315,9 @@ class SqliteLink(Link):
         self._sqlite.set_progress_handler(self._stop_now, _STEPS)
         self._sqlite.execute(sql)
         self._in_transaction = True
+        if readonly and not self.readonly:
+            self._only_reads = True
+            self._sqlite.set_authorizer(self._authorizer())
 
     async def commit(self) -> None:
         await self._unlocked(partial(self._end, "COMMIT"))
@@ -317,7 +331,7 @@ class SqliteLink(Link):
             if self._sqlite.in_transaction:
                 self._sqlite.execute(sql)
         finally:
-            self._in_transaction = self._sqlite.in_transaction
+            self._look()
 
     def tx_state(self) -> TxState:
         return TxState.ACTIVE if self._in_transaction else TxState.NONE

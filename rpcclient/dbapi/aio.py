@@ -1,0 +1,239 @@
+"""The asynchronous twin of :mod:`rpcclient.dbapi`: ``connection = await rpcclient.dbapi.aio.connect(...)``.
+
+PEP 249 knows no asynchronous drivers: the names are its own, and whatever may wait is awaited.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+from rpcclient.aio.client import AsyncClient
+from rpcclient.aio.stream import AsyncStream
+from rpcclient.stubs.database import Isolation, Page
+
+from . import (
+    BINARY,
+    DATETIME,
+    NUMBER,
+    ROWID,
+    STRING,
+    Binary,
+    DatabaseError,
+    DataError,
+    Date,
+    DateFromTicks,
+    Error,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+    Time,
+    TimeFromTicks,
+    Timestamp,
+    TimestampFromTicks,
+    Warning,  # noqa: A004 - PEP 249 names it so
+    apilevel,
+    errors,
+    paramstyle,
+    threadsafety,
+)
+from .base import ConnectionBase, CursorBase, isolation_of
+from .port import Pages
+from .session import Session
+from .statements import Parameters, Sent
+from .types import TIMEOUT_S
+
+
+class AsyncPages:
+    """Pages read from a stream."""
+
+    def __init__(self, stream: AsyncStream[Page]) -> None:
+        self._stream = stream
+
+    async def next(self) -> Page | None:
+        with errors.translated():
+            return await anext(self._stream, None)
+
+    async def close(self) -> None:
+        try:
+            await self._stream.aclose()
+        except Exception:  # noqa: S110 - it is over in any case
+            pass
+
+
+class AsyncPort:
+    """The way to the service over the asynchronous client."""
+
+    def __init__(self, client: AsyncClient, *, owned: bool) -> None:
+        self.client = client
+        self._owned = owned
+
+    async def call(self, method: str, *arguments: Any, **named: Any) -> Any:
+        with errors.translated():
+            return await getattr(self.client.database, method)(*arguments, **named)
+
+    async def stream(self, database: str, sql: str, params: Sent, session: str) -> Pages:
+        with errors.translated():
+            return AsyncPages(await self.client.database.stream(database, sql, params, transaction=session).open())
+
+    async def close(self) -> None:
+        if self._owned:
+            await self.client.close()
+
+    def drop(self) -> None:
+        """End the connection at once, if it is this port's own."""
+        peer = self.client._connector.live
+        if self._owned and peer is not None:
+            peer.link.abort()
+
+
+async def connect(
+    url: str | None = None,
+    *,
+    database: str = "main",
+    token: str | None = None,
+    token_file: str | os.PathLike[str] | None = None,
+    ca_file: str | os.PathLike[str] | None = None,
+    client: AsyncClient | None = None,
+    autocommit: bool = False,
+    isolation: Isolation | str | None = None,
+    readonly: bool = False,
+    timeout_s: float = TIMEOUT_S,
+) -> AsyncConnection:
+    """Connect to a remote database. Parameters and errors are those of :func:`rpcclient.dbapi.connect`."""
+    level = isolation_of(isolation)
+    owned = client is None
+    with errors.translated():
+        if client is None:
+            client = AsyncClient(url, token=token, token_file=token_file, ca_file=ca_file)
+            await client.connect()
+    port = AsyncPort(client.options(timeout_s=timeout_s), owned=owned)
+    session = Session(port, database, autocommit=autocommit, isolation=level, readonly=readonly)
+    try:
+        await session.open()
+    except BaseException:
+        await port.close()
+        raise
+    return AsyncConnection(session, port)
+
+
+class AsyncConnection(ConnectionBase):
+    """The twin of :class:`rpcclient.dbapi.Connection`."""
+
+    def __init__(self, session: Session, port: AsyncPort) -> None:
+        self._session = session
+        self._port = port
+
+    @property
+    def client(self) -> AsyncClient:
+        """The client behind it, for everything else that the server offers."""
+        return self._port.client
+
+    def cursor(self, *, server_side: bool = False) -> AsyncCursor:
+        """A new cursor; ``server_side`` as of :meth:`rpcclient.dbapi.Connection.cursor`."""
+        self._session.check()
+        return AsyncCursor(self, self._session, server_side=server_side)
+
+    async def execute(self, operation: str, parameters: Parameters = None) -> AsyncCursor:
+        """Run a statement with a new cursor, and return the cursor."""
+        return await self.cursor().execute(operation, parameters)
+
+    async def commit(self) -> None:
+        """Commit the open transaction, if there is one."""
+        await self._session.end(commit=True)
+
+    async def rollback(self) -> None:
+        """Roll back the open transaction, if there is one."""
+        await self._session.end(commit=False)
+
+    async def close(self) -> None:
+        """Close it; an open transaction is rolled back."""
+        await self._session.close()
+
+    def _terminate(self) -> None:
+        """Drop it at once, where nothing can be awaited: the server ends the session of a client that goes."""
+        self._session.abandon()
+        self._port.drop()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Commit, or roll back where an exception came; and close."""
+        try:
+            if kind is None:
+                await self.commit()
+        finally:
+            await self.close()
+
+
+class AsyncCursor(CursorBase):
+    """The twin of :class:`rpcclient.dbapi.Cursor`."""
+
+    def __init__(self, connection: AsyncConnection, session: Session, *, server_side: bool = False) -> None:
+        super().__init__(session, server_side=server_side)
+        self.connection = connection
+
+    async def execute(self, operation: str, parameters: Parameters = None) -> Self:
+        """Run a statement; see :meth:`rpcclient.dbapi.Cursor.execute`."""
+        self._check()
+        await self._drop()
+        self._results = await self._session.execute(operation, parameters, server_side=self._server_side)
+        return self
+
+    async def executemany(self, operation: str, seq_of_parameters: Iterable[Parameters]) -> Self:
+        """Run a statement once for each set of parameters; see :meth:`rpcclient.dbapi.Cursor.executemany`."""
+        self._check()
+        await self._drop()
+        self._changed = await self._session.executemany(operation, seq_of_parameters)
+        return self
+
+    async def _drop(self) -> None:
+        results, self._results, self._changed = self._results, None, -1
+        if results is not None:
+            await results.close()
+
+    async def fetchone(self) -> tuple[Any, ...] | None:
+        """The next row; ``None`` after the last."""
+        here, row = self._next_at_hand()
+        return row if here else next(iter(await self._rows().take(1)), None)
+
+    async def fetchmany(self, size: int | None = None) -> list[tuple[Any, ...]]:
+        """The next rows, at most ``size``, or :attr:`arraysize`."""
+        return await self._rows().take(self.arraysize if size is None else size)
+
+    async def fetchall(self) -> list[tuple[Any, ...]]:
+        """All rows that are left."""
+        return await self._rows().take(None)
+
+    async def __aiter__(self) -> AsyncIterator[tuple[Any, ...]]:
+        while (row := await self.fetchone()) is not None:
+            yield row
+
+    async def close(self) -> None:
+        """Close it; rows that are still to come stop in the database."""
+        self._closed = True
+        await self._drop()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+__all__ = [
+    "BINARY", "DATETIME", "NUMBER", "ROWID", "STRING", "AsyncConnection", "AsyncCursor", "Binary", "DataError",
+    "DatabaseError", "Date", "DateFromTicks", "Error", "IntegrityError", "InterfaceError", "InternalError",
+    "NotSupportedError", "OperationalError", "ProgrammingError", "Time", "TimeFromTicks", "Timestamp",
+    "TimestampFromTicks", "Warning", "apilevel", "connect", "paramstyle", "threadsafety",
+]  # fmt: skip

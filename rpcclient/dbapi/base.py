@@ -1,0 +1,144 @@
+"""What connections and cursors of both kinds have in common: everything that waits for nothing."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rpcclient.stubs.database import Column, Isolation
+
+from . import errors
+from .results import Buffered, Results
+from .session import Session
+from .types import Description, describe
+
+
+def _setting(name: str, doc: str) -> property:
+    def get(self: ConnectionBase) -> Any:
+        return getattr(self._session, name)
+
+    def put(self: ConnectionBase, value: Any) -> None:
+        setattr(self._session, name, value)
+
+    return property(get, put, doc=doc)
+
+
+class ConnectionBase:
+    """The state of a connection."""
+
+    Error: ClassVar = errors.Error
+    Warning: ClassVar = errors.Warning
+    InterfaceError: ClassVar = errors.InterfaceError
+    DatabaseError: ClassVar = errors.DatabaseError
+    DataError: ClassVar = errors.DataError
+    OperationalError: ClassVar = errors.OperationalError
+    IntegrityError: ClassVar = errors.IntegrityError
+    InternalError: ClassVar = errors.InternalError
+    ProgrammingError: ClassVar = errors.ProgrammingError
+    NotSupportedError: ClassVar = errors.NotSupportedError
+
+    _session: Session
+
+    autocommit: bool = _setting("autocommit", "Let each statement commit itself, once no transaction is open.")  # type: ignore[assignment]
+    readonly: bool = _setting("readonly", "Have the database refuse every change in the transactions to come.")  # type: ignore[assignment]
+    deferrable: bool = _setting("deferrable", "PostgreSQL: let transactions wait until they cannot fail.")  # type: ignore[assignment]
+
+    @property
+    def isolation(self) -> Isolation | None:
+        """The level of the transactions to come; the database's own where ``None``."""
+        return self._session.isolation
+
+    @isolation.setter
+    def isolation(self, level: Isolation | str | None) -> None:
+        self._session.isolation = isolation_of(level)
+
+    @property
+    def database(self) -> str:
+        """The name of the database."""
+        return self._session.database
+
+    @property
+    def dialect(self) -> str:
+        """The kind of the database: ``sqlite``, ``postgresql``, ``mysql``, ``mariadb``, or another of SQLAlchemy's."""
+        return self._session.dialect
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed, or lost."""
+        return self._session.closed
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open, by the server's account."""
+        return self._session.in_transaction
+
+
+class CursorBase:
+    """The state of a cursor."""
+
+    def __init__(self, session: Session, *, server_side: bool) -> None:
+        self.arraysize = 1
+        self._session = session
+        self._server_side = server_side
+        self._results: Results | None = None
+        self._changed = -1
+        self._closed = False
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of the rows, with all that is known of them; none where the statement gave no rows."""
+        return () if self._results is None else self._results.columns
+
+    @property
+    def description(self) -> list[Description] | None:
+        """The columns of the rows (PEP 249); ``None`` where the statement gave no rows."""
+        return describe(self.columns)
+
+    @property
+    def rowcount(self) -> int:
+        """Rows found or changed; -1 where not known."""
+        return self._changed if self._results is None else self._results.rowcount
+
+    @property
+    def lastrowid(self) -> int | None:
+        """The key that an INSERT was given, where the database says so."""
+        return None if self._results is None else self._results.last_insert_id
+
+    def setinputsizes(self, sizes: Any) -> None:
+        """Nothing has to be known beforehand."""
+
+    def setoutputsize(self, size: Any, column: Any = None) -> None:
+        """Nothing has to be known beforehand."""
+
+    def _check(self) -> None:
+        if self._closed:
+            raise errors.InterfaceError("the cursor is closed")
+        self._session.check()
+
+    def _rows(self) -> Results:
+        if self._closed:
+            raise errors.InterfaceError("the cursor is closed")
+        if self._results is None or not self._results.columns:
+            raise errors.ProgrammingError("the last statement gave no rows")
+        return self._results
+
+    def _next_at_hand(self) -> tuple[bool, tuple[Any, ...] | None]:
+        """Whether all rows are here already, and the next of them."""
+        results = self._rows()
+        if isinstance(results, Buffered):
+            return True, next(results.rows, None)
+        return False, None
+
+
+def isolation_of(level: Isolation | str | None) -> Isolation | None:
+    """A level by its name in SQL.
+
+    Raises:
+        ProgrammingError: there is no such level.
+    """
+    if not isinstance(level, str):
+        return level
+    try:
+        return Isolation(level.replace("_", " ").lower())
+    except ValueError:
+        known = ", ".join(repr(one.value) for one in Isolation)
+        raise errors.ProgrammingError(f"isolation: no level is called {level!r}; there are {known}") from None

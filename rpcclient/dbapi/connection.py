@@ -1,0 +1,185 @@
+"""Connections and cursors of PEP 249 over the synchronous client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from rpcclient.stubs.database import Page
+from rpcclient.sync.client import Client
+from rpcclient.sync.stream import Stream
+
+from . import errors
+from .base import ConnectionBase, CursorBase
+from .port import Pages, run
+from .session import Session
+from .statements import Parameters, Sent
+
+
+class SyncPages:
+    """Pages read from a stream."""
+
+    def __init__(self, stream: Stream[Page]) -> None:
+        self._stream = stream
+
+    async def next(self) -> Page | None:
+        with errors.translated():
+            return next(self._stream, None)
+
+    async def close(self) -> None:
+        try:
+            self._stream.close()
+        except Exception:  # noqa: S110 - it is over in any case
+            pass
+
+
+class SyncPort:
+    """The way to the service over the synchronous client. Nothing in it waits in a coroutine's sense."""
+
+    def __init__(self, client: Client, *, owned: bool) -> None:
+        self.client = client
+        self._owned = owned
+
+    async def call(self, method: str, *arguments: Any, **named: Any) -> Any:
+        with errors.translated():
+            return getattr(self.client.database, method)(*arguments, **named)
+
+    async def stream(self, database: str, sql: str, params: Sent, session: str) -> Pages:
+        with errors.translated():
+            return SyncPages(self.client.database.stream(database, sql, params, transaction=session).open())
+
+    async def close(self) -> None:
+        if self._owned:
+            self.client.close()
+
+
+class Connection(ConnectionBase):
+    """A session with a remote database. Statements run in a transaction that begins with the first of them (in SQLite,
+    with the first that changes something), unless ``autocommit`` is set. Made by :func:`rpcclient.dbapi.connect`."""
+
+    def __init__(self, session: Session, port: SyncPort) -> None:
+        self._session = session
+        self._port = port
+        run(session.open())
+
+    @property
+    def client(self) -> Client:
+        """The client behind it, for everything else that the server offers."""
+        return self._port.client
+
+    def cursor(self, *, server_side: bool = False) -> Cursor:
+        """A new cursor.
+
+        Parameters:
+            server_side: take rows from the database as they are fetched, and not all at once. In PostgreSQL several
+                such cursors may be open in one transaction; elsewhere, and with ``autocommit``, the next statement on
+                this connection makes the client take all rows that are still to come.
+        """
+        self._session.check()
+        return Cursor(self, self._session, server_side=server_side)
+
+    def execute(self, operation: str, parameters: Parameters = None) -> Cursor:
+        """Run a statement with a new cursor, and return the cursor."""
+        return self.cursor().execute(operation, parameters)
+
+    def commit(self) -> None:
+        """Commit the open transaction, if there is one."""
+        run(self._session.end(commit=True))
+
+    def rollback(self) -> None:
+        """Roll back the open transaction, if there is one."""
+        run(self._session.end(commit=False))
+
+    def close(self) -> None:
+        """Close it; an open transaction is rolled back."""
+        run(self._session.close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Commit, or roll back where an exception came; and close."""
+        try:
+            if kind is None:
+                self.commit()
+        finally:
+            self.close()
+
+
+class Cursor(CursorBase):
+    """Runs statements and holds their rows.
+
+    Attributes:
+        arraysize: how many rows :meth:`fetchmany` returns where not told.
+        connection: the connection.
+    """
+
+    def __init__(self, connection: Connection, session: Session, *, server_side: bool = False) -> None:
+        super().__init__(session, server_side=server_side)
+        self.connection = connection
+
+    def execute(self, operation: str, parameters: Parameters = None) -> Self:
+        """Run a statement.
+
+        Parameters:
+            operation: SQL with ``?``, or with ``:name`` where the parameters have names; in PostgreSQL also with
+                ``$1``. Without parameters, it is sent as it is.
+            parameters: a sequence or a mapping.
+
+        Raises:
+            Error: of the class that PEP 249 names for it.
+        """
+        self._check()
+        self._drop()
+        self._results = run(self._session.execute(operation, parameters, server_side=self._server_side))
+        return self
+
+    def executemany(self, operation: str, seq_of_parameters: Iterable[Parameters]) -> Self:
+        """Run a statement once for each set of parameters: all of them, or none. Many sets go in several calls.
+
+        Parameters:
+            operation: as of :meth:`execute`.
+            seq_of_parameters: the sets.
+        """
+        self._check()
+        self._drop()
+        self._changed = run(self._session.executemany(operation, seq_of_parameters))
+        return self
+
+    def _drop(self) -> None:
+        results, self._results, self._changed = self._results, None, -1
+        if results is not None:
+            run(results.close())
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """The next row; ``None`` after the last."""
+        here, row = self._next_at_hand()
+        return row if here else next(iter(run(self._rows().take(1))), None)
+
+    def fetchmany(self, size: int | None = None) -> list[tuple[Any, ...]]:
+        """The next rows, at most ``size``, or :attr:`arraysize`."""
+        return run(self._rows().take(self.arraysize if size is None else size))
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """All rows that are left."""
+        return run(self._rows().take(None))
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        while (row := self.fetchone()) is not None:
+            yield row
+
+    def close(self) -> None:
+        """Close it; rows that are still to come stop in the database."""
+        self._closed = True
+        self._drop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,114 @@
+"""The exceptions of PEP 249, and what becomes of the errors of a call."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rpcclient.stubs.database import (
+    DatabaseDataError,
+    DatabaseIntegrityError,
+    DatabaseInternalError,
+    DatabaseNotSupportedError,
+    DatabaseOperationalError,
+    DatabaseProgrammingError,
+    TransactionLost,
+)
+from rpcclient.stubs.database import DatabaseError as RemoteDatabaseError
+from rpcwire.errors import InvalidParams, PermissionDenied, ProtocolError, RpcError, TooLarge, TransportError
+
+
+class Warning(builtins.Warning):  # noqa: A001 - PEP 249 names it so
+    """An important warning."""
+
+
+class Error(Exception):
+    """The root of the errors.
+
+    Attributes:
+        sqlstate: the SQL standard's code, where the database gives one.
+        driver_code: the database's own code.
+        retryable: whether the same may succeed later.
+        tx_state: the transaction after it, where the database said so: ``none``, ``active``, ``failed``, ``ended``.
+        disconnected: whether the connection is of no more use.
+    """
+
+    sqlstate: str | None = None
+    driver_code: str | None = None
+    retryable: bool = False
+    tx_state: str | None = None
+    disconnected: bool = False
+
+
+class InterfaceError(Error):
+    """An error of this module, not of the database."""
+
+
+class DatabaseError(Error):
+    """An error of the database."""
+
+
+class DataError(DatabaseError):
+    """A value that does not fit."""
+
+
+class OperationalError(DatabaseError):
+    """The database, or the way to it, could not do it."""
+
+
+class IntegrityError(DatabaseError):
+    """A constraint does not allow it."""
+
+
+class InternalError(DatabaseError):
+    """The database met an error of its own."""
+
+
+class ProgrammingError(DatabaseError):
+    """The statement, or its parameters, are wrong."""
+
+
+class NotSupportedError(DatabaseError):
+    """The database does not offer that."""
+
+
+_CLASSES: tuple[tuple[type[RpcError], type[Error]], ...] = (
+    (DatabaseDataError, DataError),
+    (DatabaseIntegrityError, IntegrityError),
+    (DatabaseInternalError, InternalError),
+    (DatabaseNotSupportedError, NotSupportedError),
+    (DatabaseOperationalError, OperationalError),
+    (DatabaseProgrammingError, ProgrammingError),
+    (RemoteDatabaseError, DatabaseError),
+    (InvalidParams, ProgrammingError),
+    (PermissionDenied, ProgrammingError),
+    (TooLarge, DataError),
+    (ProtocolError, InterfaceError),
+)
+"""All others are of the database's working, or of the way to it: :class:`OperationalError`."""
+
+
+def to_dbapi(error: RpcError) -> Error:
+    """The exception of PEP 249 that stands for the error of a call. Its first argument is the database's own code where
+    that is a number, as MySQL's drivers have it."""
+    cls = next((theirs for ours, theirs in _CLASSES if isinstance(error, ours)), OperationalError)
+    code = getattr(error, "driver_code", None)
+    number = int(code) if isinstance(code, str) and code.isdigit() else None
+    made = cls(number, error.message) if number is not None else cls(error.message)
+    made.sqlstate = getattr(error, "sqlstate", None)
+    made.driver_code = code
+    made.retryable = error.retryable
+    made.disconnected = isinstance(error, TransportError | TransactionLost)
+    if isinstance(error, RemoteDatabaseError):
+        made.tx_state = error.tx_state
+    return made
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise what PEP 249 names, whatever a call raises."""
+    try:
+        yield
+    except RpcError as exc:
+        raise to_dbapi(exc) from exc

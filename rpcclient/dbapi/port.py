@@ -1,0 +1,59 @@
+"""The way to the service, as :mod:`.session` and :mod:`.results` see it.
+
+They are written once, as coroutines, for both kinds of client. Over the synchronous client nothing in them ever waits
+in the coroutine's sense, so that :func:`run` takes each to its end in one step, without an event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
+
+from rpcclient.stubs.database import Page
+
+from .statements import Sent
+
+_T = TypeVar("_T")
+
+
+class Pages(Protocol):
+    """Rows under way."""
+
+    async def next(self) -> Page | None:
+        """The next page; ``None`` after the last.
+
+        Raises:
+            Error: the statement failed.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Want no more; never fails."""
+        ...
+
+
+class Port(Protocol):
+    """Calls the database service. All errors come as those of PEP 249."""
+
+    async def call(self, method: str, *arguments: Any, **named: Any) -> Any:
+        """Call a method of the service."""
+        ...
+
+    async def stream(self, database: str, sql: str, params: Sent, session: str) -> Pages:
+        """Start a statement whose rows come page by page."""
+        ...
+
+    async def close(self) -> None:
+        """Close the client, if it is this connection's own."""
+        ...
+
+
+def run(work: Coroutine[Any, Any, _T]) -> _T:
+    """Take a coroutine that never waits to its end."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: _T = done.value
+        return result
+    work.close()
+    raise RuntimeError("a synchronous port waited")

@@ -1,0 +1,208 @@
+"""A session with a remote database: when transactions begin, and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from rpcclient.stubs.database import Changed, Isolation, Page, TxState
+from rpcclient.stubs.database import Session as SessionInfo
+
+from .errors import Error, InterfaceError
+from .port import Pages, Port
+from .results import Buffered, Declared, Results, Streamed
+from .statements import Parameters, begins_transaction, is_query, portions, sent
+
+_OPEN: Final = frozenset({TxState.ACTIVE, TxState.FAILED})
+
+
+class Session:
+    """What connections of both kinds share.
+
+    Attributes:
+        autocommit: let each statement commit itself. It takes effect when no transaction is open.
+        isolation: the level of the transactions to come; the database's own where ``None``.
+        readonly: have the database refuse every change in the transactions to come.
+        deferrable: PostgreSQL: let a serializable transaction that only reads wait until it cannot fail.
+        database: the name of the database.
+        dialect: its kind, as the server tells it.
+        epoch: counts the transactions that have ended.
+    """
+
+    def __init__(
+        self, port: Port, database: str, *, autocommit: bool, isolation: Isolation | None, readonly: bool
+    ) -> None:
+        self.autocommit = autocommit
+        self.isolation = isolation
+        self.readonly = readonly
+        self.deferrable = False
+        self.database = database
+        self.dialect = ""
+        self.epoch = 0
+        self._port = port
+        self._id = ""
+        self._state = TxState.NONE
+        self._why_closed = "the connection is closed"
+        self._closed = False
+        self._reading: Streamed | None = None
+        self._cursors = 0
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed, or lost."""
+        return self._closed
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open, by the server's account."""
+        return self._state in _OPEN
+
+    @property
+    def failed(self) -> bool:
+        """Whether the open transaction can only be rolled back."""
+        return self._state is TxState.FAILED
+
+    def _become(self, state: TxState) -> None:
+        if self._state in _OPEN and state not in _OPEN:
+            self.epoch += 1
+        self._state = state
+
+    def check(self) -> None:
+        """Refuse to go on once it is closed, or lost: what was begun here cannot be continued elsewhere.
+
+        Raises:
+            InterfaceError: it is.
+        """
+        if self._closed:
+            raise InterfaceError(self._why_closed)
+
+    async def open(self) -> None:
+        """Begin the session."""
+        info: SessionInfo = await self.call("connect", self.database, readonly=self.readonly)
+        self._id, self.dialect = info.id, info.dialect
+
+    async def call(self, method: str, *arguments: Any, **named: Any) -> Any:
+        """Call a method of the service, and learn from its errors."""
+        self.check()
+        try:
+            return await self._port.call(method, *arguments, **named)
+        except Error as error:
+            self.learn(error)
+            raise
+
+    def learn(self, error: Error) -> None:
+        """Take note of what an error says of the session."""
+        if error.disconnected:
+            self._closed = True
+            self._why_closed = f"the connection was lost ({error}): connect anew"
+            self._reading = None
+            self._become(TxState.ENDED)
+        elif error.tx_state is not None:
+            self._become(TxState(error.tx_state))
+
+    def learn_page(self, page: Page) -> None:
+        """Take note of what the last page of a statement says of the transaction."""
+        self._become(page.tx_state)
+
+    def finished(self, results: Streamed) -> None:
+        """The rows of a statement have all come, or are no longer wanted."""
+        if self._reading is results:
+            self._reading = None
+
+    async def ready(self, sql: str) -> None:
+        """Make sure that a statement can be sent, with a transaction open where one is to be."""
+        self.check()
+        if self._reading is not None:
+            await self._reading.keep_rest()
+        if not self.autocommit and not self.in_transaction and begins_transaction(sql, self.dialect):
+            await self.begin()
+
+    async def begin(self) -> None:
+        """Begin a transaction."""
+        isolation, readonly = self.isolation, self.readonly
+        await self.call("begin", self.database, isolation=isolation, readonly=readonly, session=self._id)
+        self._become(TxState.ACTIVE)
+        if self.deferrable:
+            await self.call("execute", self.database, "SET TRANSACTION DEFERRABLE", transaction=self._id)
+
+    async def end(self, *, commit: bool) -> None:
+        """Commit or roll back the open transaction, if there is one."""
+        self.check()
+        if self._reading is not None:
+            await self._reading.keep_rest()
+        if self.in_transaction:
+            self._become(TxState.NONE)  # Whatever comes: a commit that fails has been rolled back.
+            await self.call("commit" if commit else "rollback", self._id)
+
+    async def pages(self, sql: str, parameters: Parameters) -> Pages:
+        """Start a statement, without any preparation."""
+        self.check()
+        try:
+            return await self._port.stream(self.database, sql, sent(parameters), self._id)
+        except Error as error:
+            self.learn(error)
+            raise
+
+    async def execute(self, sql: str, parameters: Parameters, *, server_side: bool) -> Results:
+        """Run a statement.
+
+        Parameters:
+            sql: the statement.
+            parameters: for its placeholders.
+            server_side: leave rows in the database until they are asked for.
+        """
+        await self.ready(sql)
+        if server_side and self.dialect == "postgresql" and self.in_transaction and is_query(sql):
+            self._cursors += 1
+            return await Declared.start(self, f"rpc_{self._cursors}", sql, parameters)
+        if server_side:
+            self._reading = streamed = Streamed(self, await self.pages(sql, parameters))
+            await streamed.start()
+            return streamed
+        return await Buffered.start(self, sql, parameters)
+
+    async def executemany(self, sql: str, sets: Iterable[Parameters]) -> int:
+        """Run a statement once for each set of parameters: all of them, or none.
+
+        Returns:
+            How many rows were changed; -1 where unknown.
+        """
+        parts = list(portions(sets))
+        if not parts:
+            return 0
+        await self.ready(sql)
+        alone = not self.in_transaction and len(parts) > 1
+        if alone:
+            await self.begin()
+        counts: list[int] = []
+        try:
+            for part in parts:
+                done: Changed = await self.call("executemany", self.database, sql, part, transaction=self._id)
+                self._become(done.tx_state)
+                counts.append(done.rowcount)
+        except BaseException:
+            if alone and not self.closed:
+                await self.end(commit=False)
+            raise
+        if alone:
+            await self.end(commit=True)
+        return -1 if -1 in counts else sum(counts)
+
+    def abandon(self) -> None:
+        """Do nothing more with it."""
+        self._closed, self._reading = True, None
+        self._become(TxState.ENDED)
+
+    async def close(self) -> None:
+        """Close it; an open transaction is rolled back."""
+        try:
+            if not self._closed:
+                if self._reading is not None:
+                    await self._reading.close()
+                await self.call("disconnect", self._id)
+        except Error:
+            pass  # The server ends the session of a client that goes.
+        finally:
+            self._closed = True
+            self._become(TxState.ENDED)
+            await self._port.close()

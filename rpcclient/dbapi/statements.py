@@ -1,0 +1,83 @@
+"""What a driver must know of a statement before it sends it: whether a transaction begins with it, and what its
+parameters weigh."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+Parameters = Sequence[Any] | Mapping[str, Any] | None
+Sent = list[Any] | dict[str, Any] | None
+
+MANY_ROWS = 2_000
+"""Sets of parameters that :meth:`executemany` sends in one call, at most."""
+MANY_BYTES = 2 * 1024 * 1024
+"""About how many bytes it sends in one call; a server takes messages of 16 MiB unless configured otherwise."""
+
+_FIRST_WORD = re.compile(r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z)|\()*([A-Za-z]*)", re.DOTALL)
+_CHANGES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE)
+_ALONE_IN_SQLITE = frozenset({
+    "", "SELECT", "VALUES", "EXPLAIN", "PRAGMA", "BEGIN", "COMMIT", "END", "ROLLBACK", "ATTACH", "DETACH", "VACUUM",
+})  # fmt: skip
+_QUERIES = frozenset({"SELECT", "VALUES", "TABLE"})
+
+
+def first_word(sql: str) -> str:
+    """The first word of a statement, in capitals, after comments and parentheses."""
+    match = _FIRST_WORD.match(sql)
+    return match.group(1).upper() if match else ""
+
+
+def begins_transaction(sql: str, dialect: str) -> bool:
+    """Whether a transaction is to begin with a statement, where none is open.
+
+    In SQLite that is the first one that may change something, as in Python's own driver
+    (https://docs.python.org/3/library/sqlite3.html#transaction-control-via-the-isolation-level-attribute): whoever only
+    reads is in nobody's way. Elsewhere it is any statement.
+    """
+    if dialect != "sqlite":
+        return True
+    word = first_word(sql)
+    return _CHANGES.search(sql) is not None if word == "WITH" else word not in _ALONE_IN_SQLITE
+
+
+def is_query(sql: str) -> bool:
+    """Whether PostgreSQL can declare a cursor for a statement."""
+    word = first_word(sql)
+    return word in _QUERIES or (word == "WITH" and not _CHANGES.search(sql))
+
+
+def sent(parameters: Parameters) -> Sent:
+    """Parameters as the service takes them."""
+    if parameters is None:
+        return None
+    return dict(parameters) if isinstance(parameters, Mapping) else list(parameters)
+
+
+def _weight(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value) * (1 if value.isascii() else 4) + 5
+    if isinstance(value, bytes | bytearray | memoryview):
+        return len(value) + 5
+    if isinstance(value, Mapping):
+        return sum(_weight(key) + _weight(item) for key, item in value.items()) + 5
+    if isinstance(value, list | tuple | set | frozenset):
+        return sum(map(_weight, value)) + 5
+    return 40
+
+
+def portions(sets: Iterable[Parameters]) -> Iterator[list[Any]]:
+    """Sets of parameters, in portions that fit into one call each."""
+    portion: list[Any] = []
+    size = 0
+    for one in sets:
+        values = sent(one)
+        weight = _weight(values)
+        if portion and (size + weight > MANY_BYTES or len(portion) >= MANY_ROWS):
+            yield portion
+            portion, size = [], 0
+        portion.append([] if values is None else values)
+        size += weight
+    if portion:
+        yield portion

@@ -1,0 +1,84 @@
+"""How SQLAlchemy's asynchronous engines drive :mod:`rpcclient.dbapi.aio`: each wait is handed over to the event loop
+by SQLAlchemy's greenlets."""
+
+# SQLAlchemy's own dialects do not agree on the names of parameters.
+# pyright: reportIncompatibleMethodOverride=false
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.connectors.asyncio import (
+    AsyncAdapt_dbapi_connection,
+    AsyncAdapt_dbapi_cursor,
+    AsyncAdapt_dbapi_module,
+    AsyncAdapt_dbapi_ss_cursor,
+    AsyncAdapt_terminate,
+)
+from sqlalchemy.util.concurrency import await_
+
+from rpcclient.dbapi import aio
+
+
+class AdaptedCursor(AsyncAdapt_dbapi_cursor):
+    """A cursor whose rows are all taken at once."""
+
+    __slots__ = ()
+
+
+class AdaptedServerSideCursor(AsyncAdapt_dbapi_ss_cursor):
+    """A cursor whose rows come as they are fetched."""
+
+    __slots__ = ()
+
+    def _make_new_cursor(self, connection: Any) -> Any:
+        return connection.cursor(server_side=True)
+
+
+def _passed_on(name: str) -> Any:
+    def get(self: AdaptedConnection) -> Any:
+        return getattr(self._connection, name)
+
+    def put(self: AdaptedConnection, value: Any) -> None:
+        setattr(self._connection, name, value)
+
+    return property(get, put, doc=f"The driver's ``{name}``.")
+
+
+class AdaptedConnection(AsyncAdapt_terminate, AsyncAdapt_dbapi_connection):
+    """A connection that looks synchronous."""
+
+    __slots__ = ()
+
+    _cursor_cls = AdaptedCursor
+    _ss_cursor_cls = AdaptedServerSideCursor
+
+    autocommit = _passed_on("autocommit")
+    isolation = _passed_on("isolation")
+    readonly = _passed_on("readonly")
+    deferrable = _passed_on("deferrable")
+    closed = _passed_on("closed")
+    dialect = _passed_on("dialect")
+    database = _passed_on("database")
+    in_transaction = _passed_on("in_transaction")
+
+    async def _terminate_graceful_close(self) -> None:
+        await self._connection.close()
+
+    def _terminate_force_close(self) -> None:
+        self._connection._terminate()
+
+
+class AdaptedModule(AsyncAdapt_dbapi_module):
+    """:mod:`rpcclient.dbapi.aio` as a module that connects without being awaited."""
+
+    def __init__(self) -> None:
+        super().__init__(aio)
+        for name in aio.__all__:
+            if name != "connect":
+                setattr(self, name, getattr(aio, name))
+
+    def connect(self, *args: Any, **named: Any) -> AdaptedConnection:
+        """Connect."""
+        create = named.pop("async_creator_fn", aio.connect)
+        connection: AdaptedConnection = await_(AdaptedConnection.create(self, create(*args, **named)))
+        return connection

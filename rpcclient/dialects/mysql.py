@@ -1,0 +1,73 @@
+"""``mysql+rpc`` and ``mariadb+rpc``: a remote MySQL or MariaDB database."""
+
+# SQLAlchemy's own dialects do not agree on the names of parameters.
+# pyright: reportIncompatibleMethodOverride=false
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from sqlalchemy import URL
+from sqlalchemy.dialects.mysql.base import MySQLDialect, MySQLExecutionContext
+from sqlalchemy.dialects.mysql.mariadb import MariaDBDialect
+
+from .asynchronous import AdaptedModule
+from .common import RpcDialect, ServerSideCursors
+
+
+class _Context(ServerSideCursors, MySQLExecutionContext):
+    """With cursors that take rows as they are read."""
+
+
+class MySQLDialect_rpc(RpcDialect, MySQLDialect):  # noqa: N801 - SQLAlchemy's way of naming
+    """MySQL or MariaDB, remotely."""
+
+    supports_statement_cache = True
+    default_paramstyle = "qmark"
+    kinds: ClassVar[frozenset[str]] = frozenset({"mysql", "mariadb"})
+    execution_ctx_cls = _Context
+
+    @classmethod
+    def get_async_dialect_cls(cls, url: URL) -> type[MySQLDialect_rpc]:  # noqa: ARG003
+        """The dialect of asynchronous engines."""
+        return MySQLDialectAsync_rpc
+
+    def _extract_error_code(self, exception: Any) -> int | None:
+        code = exception.args[0] if exception.args else None
+        return code if isinstance(code, int) else None
+
+    def _detect_charset(self, connection: Any) -> str:  # noqa: ARG002
+        return "utf8mb4"  # The service speaks nothing else.
+
+
+class MySQLDialectAsync_rpc(MySQLDialect_rpc):  # noqa: N801
+    """The same for asynchronous engines."""
+
+    supports_statement_cache = True
+    is_async = True
+    has_terminate = True
+
+    @classmethod
+    def import_dbapi(cls) -> Any:
+        """The module that connects."""
+        return AdaptedModule()
+
+
+class MariaDBDialect_rpc(MariaDBDialect, MySQLDialect_rpc):  # noqa: N801
+    """MariaDB, remotely."""
+
+    supports_statement_cache = True
+
+    @classmethod
+    def get_async_dialect_cls(cls, url: URL) -> type[MySQLDialect_rpc]:  # noqa: ARG003
+        """The dialect of asynchronous engines."""
+        return MariaDBDialectAsync_rpc
+
+
+class MariaDBDialectAsync_rpc(MariaDBDialect, MySQLDialectAsync_rpc):  # noqa: N801
+    """The same for asynchronous engines."""
+
+    supports_statement_cache = True
+
+
+dialect = MySQLDialect_rpc
+mariadb_dialect = MariaDBDialect_rpc

@@ -1,0 +1,79 @@
+"""What a URL of SQLAlchemy says: ``DIALECT+rpc://TOKEN@host:port/database``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import URL
+from sqlalchemy.exc import ArgumentError
+
+from rpcwire.locations import DEFAULT_PORT
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+_TEXTS = ("ca_file", "token_file")
+
+
+def connect_arguments(url: URL) -> dict[str, Any]:
+    """What :func:`rpcclient.dbapi.connect` is told by a URL.
+
+    The database is that of the server's configuration, ``main`` where none is named. Without a host the server is
+    found as :class:`rpcclient.Client` finds it: ``RPC_URL``, else this machine's own. The token is the user's name, or
+    the password, which SQLAlchemy never shows: ``sqlite+rpc://:TOKEN@host/main``. The query may have
+
+    - ``unix=/path``: a Unix socket, in place of a host;
+    - ``tls=true``: ``wss://``, and ``ca_file=/path``, the authorities to trust;
+    - ``token_file=/path``: a file whose first line is the token;
+    - ``timeout_s=30``: how long to wait for any one answer;
+    - ``readonly=true``: have the database refuse every change.
+
+    Raises:
+        ArgumentError: something else is in the query, or a value is of the wrong form; the message names it.
+    """
+    query = dict(url.query)
+    arguments: dict[str, Any] = {"database": url.database or "main"}
+    if token := url.password or url.username:
+        arguments["token"] = token
+    tls = _flag(query, "tls")
+    if unix := _text(query, "unix"):
+        if url.host or tls:
+            raise ArgumentError("unix: a Unix socket takes the place of a host, and of tls")
+        arguments["url"] = f"unix://{unix}"
+    elif url.host:
+        host = f"[{url.host}]" if ":" in url.host else url.host
+        arguments["url"] = f"{'wss' if tls else 'ws'}://{host}:{url.port or DEFAULT_PORT}"
+    for name in _TEXTS:
+        if (value := _text(query, name)) is not None:
+            arguments[name] = value
+    if (seconds := _text(query, "timeout_s")) is not None:
+        try:
+            arguments["timeout_s"] = float(seconds)
+        except ValueError:
+            raise ArgumentError(f"timeout_s: {seconds!r} is no number of seconds") from None
+    if _flag(query, "readonly"):
+        arguments["readonly"] = True
+    if query:
+        known = ", ".join(("unix", "tls", *_TEXTS, "timeout_s", "readonly"))
+        raise ArgumentError(f"unknown in the URL's query: {', '.join(sorted(query))}; known are {known}")
+    return arguments
+
+
+def without_token(url: URL) -> URL:
+    """The URL with the token as its password, so that SQLAlchemy prints ``***`` in its place."""
+    if url.username and not url.password:
+        return url.set(username="token", password=url.username)
+    return url
+
+
+def _text(query: dict[str, Any], name: str) -> str | None:
+    value: str | None = query.pop(name, None)
+    if isinstance(value, tuple):
+        raise ArgumentError(f"{name}: given more than once")
+    return value
+
+
+def _flag(query: dict[str, Any], name: str) -> bool:
+    value = (_text(query, name) or "false").lower()
+    if value not in _TRUE | _FALSE:
+        raise ArgumentError(f"{name}: {value!r} is neither true nor false")
+    return value in _TRUE

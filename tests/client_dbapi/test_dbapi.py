@@ -1,0 +1,323 @@
+"""PEP 249 over a live server, on three databases."""
+
+from __future__ import annotations
+
+import builtins
+import datetime as dt
+import inspect
+from decimal import Decimal
+
+import pytest
+
+from rpcclient import Client, dbapi
+from rpcclient.dbapi import aio
+from tests.client_dbapi.live import TOKEN
+
+
+def test_the_module():
+    assert (dbapi.apilevel, dbapi.threadsafety, dbapi.paramstyle) == ("2.0", 1, "qmark")
+    assert issubclass(dbapi.Warning, builtins.Warning) and issubclass(dbapi.InterfaceError, dbapi.Error)
+    for name in (
+        "DataError",
+        "OperationalError",
+        "IntegrityError",
+        "InternalError",
+        "ProgrammingError",
+        "NotSupportedError",
+    ):
+        assert issubclass(getattr(dbapi, name), dbapi.DatabaseError)
+        assert getattr(dbapi.Connection, name) is getattr(dbapi, name) is getattr(aio, name)
+    assert dbapi.Date(2026, 11, 23) == dt.date(2026, 11, 23) and dbapi.Binary(b"x") == b"x"
+    assert dbapi.TimestampFromTicks(0) == dt.datetime.combine(dbapi.DateFromTicks(0), dbapi.TimeFromTicks(0))
+    assert dbapi.NUMBER == "decimal" and "text" == dbapi.STRING and dbapi.BINARY != "text" and dbapi.DATETIME == "date"
+    assert len({dbapi.STRING, dbapi.NUMBER}) == 2
+
+
+def test_the_twins_agree():
+    for ours, theirs in ((dbapi.Connection, aio.AsyncConnection), (dbapi.Cursor, aio.AsyncCursor)):
+        mine = {name for name in dir(ours) if not name.startswith("_")}
+        assert mine == {name for name in dir(theirs) if not name.startswith("_")}
+        for name in mine:
+            one, other = getattr(ours, name), getattr(theirs, name)
+            if inspect.isfunction(one):
+                assert list(inspect.signature(one).parameters) == list(inspect.signature(other).parameters)
+    assert list(inspect.signature(dbapi.connect).parameters) == list(inspect.signature(aio.connect).parameters)
+    assert set(dbapi.__all__) - {"Connection", "Cursor"} == set(aio.__all__) - {"AsyncConnection", "AsyncCursor"}
+
+
+def test_a_round(connect, table, kind):
+    connection = connect()
+    assert connection.dialect == ("mariadb" if kind == "mariadb" else kind) and connection.database == "main"
+    cursor = connection.cursor()
+    assert cursor.description is None and cursor.rowcount == -1
+    cursor.execute("INSERT INTO t VALUES (?, ?)", (1, "one"))
+    assert cursor.rowcount == 1 and cursor.description is None
+    cursor.executemany("INSERT INTO t VALUES (:id, :x)", [{"id": 2, "x": "two"}, {"id": 3, "x": None}])
+    assert cursor.rowcount == 2
+    cursor.execute("SELECT id, x FROM t ORDER BY id")
+    assert [column[0] for column in cursor.description] == ["id", "x"]
+    assert cursor.description[0][1] == dbapi.NUMBER and cursor.rowcount == 3
+    assert cursor.fetchone() == (1, "one")
+    assert cursor.fetchmany() == [(2, "two")]
+    assert cursor.fetchall() == [(3, None)]
+    assert cursor.fetchone() is None and cursor.fetchmany(5) == [] and cursor.fetchall() == []
+    assert type(cursor.execute("SELECT id FROM t ORDER BY id").fetchone()) is tuple
+    assert [row[0] for row in cursor.execute("SELECT id FROM t ORDER BY id")] == [1, 2, 3]
+    connection.commit()
+    with connect() as other:
+        assert other.execute("SELECT count(*) FROM t").fetchone() == (3,)
+
+
+def test_transactions(connect, table, kind):
+    one, other = connect(), connect()
+    one.execute("INSERT INTO t VALUES (1, 'a')")
+    assert one.in_transaction
+    assert other.execute("SELECT count(*) FROM t").fetchone() == (0,)
+    assert other.in_transaction == (kind != "sqlite")
+    other.rollback()
+    one.rollback()
+    assert not one.in_transaction
+    one.rollback()
+    one.commit()
+    with connect() as third:
+        third.execute("INSERT INTO t VALUES (2, 'b')")
+    assert third.closed
+    with pytest.raises(ZeroDivisionError), connect() as fourth:
+        fourth.execute("INSERT INTO t VALUES (3, 'c')")
+        raise ZeroDivisionError
+    assert other.execute("SELECT id FROM t").fetchall() == [(2,)]
+
+
+def test_autocommit(connect, table):
+    one, other = connect(autocommit=True), connect()
+    one.execute("INSERT INTO t VALUES (1, 'a')")
+    assert not one.in_transaction
+    assert other.execute("SELECT count(*) FROM t").fetchone() == (1,)
+    one.autocommit = False
+    one.execute("DELETE FROM t")
+    assert one.in_transaction
+    one.close()
+    other.rollback()
+    assert other.execute("SELECT count(*) FROM t").fetchone() == (1,)
+
+
+def test_a_transaction_begun_in_sql_is_known(connect, table, kind):
+    connection = connect(autocommit=True)
+    connection.execute("BEGIN" if kind != "mariadb" else "START TRANSACTION")
+    assert connection.in_transaction
+    connection.execute("INSERT INTO t VALUES (1, 'a')")
+    connection.rollback()
+    assert not connection.in_transaction
+    connection.execute("BEGIN" if kind != "mariadb" else "START TRANSACTION")
+    connection.execute("COMMIT")
+    assert not connection.in_transaction
+    assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
+
+
+def test_a_session_keeps_what_it_sets(connect, kind):
+    connection = connect()
+    word = "TEMPORARY" if kind == "mariadb" else "TEMP"
+    connection.execute(f"CREATE {word} TABLE mine (x INTEGER)")
+    connection.commit()
+    connection.execute("INSERT INTO mine VALUES (7)")
+    connection.commit()
+    assert connection.execute("SELECT x FROM mine").fetchall() == [(7,)]
+
+
+def test_readonly(connect, table, kind):
+    connection = connect(readonly=True)
+    assert connection.readonly
+    assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
+    with pytest.raises(dbapi.DatabaseError):
+        connection.execute("INSERT INTO t VALUES (1, 'a')")
+    connection.rollback()
+    with connect() as other:
+        assert other.execute("SELECT count(*) FROM t").fetchone() == (0,)
+        other.rollback()
+        other.readonly = True
+        if kind != "sqlite":  # There a transaction begins with what changes something, and only its mode is known.
+            with pytest.raises(dbapi.DatabaseError):
+                other.execute("INSERT INTO t VALUES (1, 'a')")
+            other.rollback()
+
+
+def test_isolation(connect, kind):
+    connection = connect(isolation="serializable")
+    if kind == "postgresql":
+        assert connection.execute("SHOW transaction_isolation").fetchone() == ("serializable",)
+        connection.rollback()
+        connection.isolation = "REPEATABLE_READ"
+        connection.deferrable = True
+        assert connection.execute("SHOW transaction_isolation").fetchone() == ("repeatable read",)
+        assert connection.execute("SHOW transaction_deferrable").fetchone() == ("on",)
+        connection.rollback()
+    assert connection.execute("SELECT 1").fetchone() == (1,)
+    connection.rollback()
+    with pytest.raises(dbapi.ProgrammingError, match="read committed"):
+        connection.isolation = "none at all"
+    if kind == "sqlite":
+        connection.isolation = "read committed"
+        with pytest.raises(dbapi.NotSupportedError):
+            connection.execute("CREATE TABLE never (x)")
+
+
+def test_errors(connect, table, kind):
+    connection = connect()
+    connection.execute("INSERT INTO t VALUES (1, 'a')")
+    with pytest.raises(dbapi.IntegrityError) as caught:
+        connection.execute("INSERT INTO t VALUES (1, 'a')")
+    error = caught.value
+    assert not error.disconnected and not error.retryable
+    if kind == "postgresql":
+        assert error.sqlstate == "23505" and error.tx_state == "failed"
+        with pytest.raises(dbapi.DatabaseError):
+            connection.execute("SELECT 1")
+    elif kind == "mariadb":
+        assert error.sqlstate == "23000" and error.args[0] == 1062
+    else:
+        assert error.driver_code == "SQLITE_CONSTRAINT_PRIMARYKEY"
+    connection.rollback()
+    for wrong in ("SELEC 1", "SELECT * FROM no_such_table"):
+        with pytest.raises((dbapi.ProgrammingError, dbapi.OperationalError)):
+            connection.execute(wrong)
+        connection.rollback()
+    with pytest.raises(dbapi.ProgrammingError, match="2 values"):
+        connection.execute("SELECT ?", (1, 2))
+    with pytest.raises(dbapi.Error, match=r"surrogate|cannot be sent"):
+        connection.execute("SELECT ?", ("\ud800",))
+    with pytest.raises(dbapi.Error, match="object"):
+        connection.execute("SELECT ?", (object(),))
+    cursor = connection.execute("SELECT 1")
+    cursor.close()
+    for use in (cursor.fetchone, lambda: cursor.execute("SELECT 1")):
+        with pytest.raises(dbapi.InterfaceError, match="closed"):
+            use()
+    with pytest.raises(dbapi.ProgrammingError, match="no rows"):
+        connection.cursor().fetchall()
+    connection.close()
+    connection.close()
+    for use in (connection.cursor, connection.commit, connection.rollback):
+        with pytest.raises(dbapi.InterfaceError, match="closed"):
+            use()
+
+
+def test_connecting(live, serve):
+    with pytest.raises(dbapi.OperationalError, match="no database is named 'nowhere'"):
+        dbapi.connect(live.url, token=TOKEN, database="nowhere")
+    with pytest.raises(dbapi.OperationalError):
+        dbapi.connect(live.url, token="wrong")
+    with pytest.raises(dbapi.OperationalError) as caught:
+        dbapi.connect("ws://127.0.0.1:1", token=TOKEN)
+    assert caught.value.disconnected
+    with Client(live.url, token=TOKEN) as client:
+        with dbapi.connect(client=client) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+            assert connection.client.url == client.url
+        assert client.connected
+
+
+def test_a_lost_connection_stays_lost(connect, table, live):
+    connection = connect()
+    connection.execute("INSERT INTO t VALUES (1, 'a')")
+    live.run(_drop_all(live))
+    with pytest.raises(dbapi.OperationalError) as caught:
+        connection.execute("INSERT INTO t VALUES (2, 'b')")
+    assert caught.value.disconnected and connection.closed
+    with pytest.raises(dbapi.InterfaceError, match="connect anew"):
+        connection.execute("INSERT INTO t VALUES (3, 'c')")
+    with pytest.raises(dbapi.InterfaceError, match="connect anew"):
+        connection.commit()
+    connection.close()
+    with connect() as other:
+        assert other.execute("SELECT count(*) FROM t").fetchone() == (0,)
+
+
+async def _drop_all(live):
+    """End every session, as a server does that has had enough."""
+    transactions = live.service._transactions
+    for tx in list(transactions._open.values()):
+        transactions._expire(tx, "the test wants it")
+    await transactions.close()
+
+
+def test_many_rows(connect, table):
+    connection = connect()
+    rows = [(number, "x" * (number % 200)) for number in range(5_000)]
+    cursor = connection.cursor()
+    assert cursor.executemany("INSERT INTO t VALUES (?, ?)", iter(rows)).rowcount == 5_000
+    connection.commit()
+    assert connection.execute("SELECT id, x FROM t ORDER BY id").fetchall() == rows
+    assert cursor.executemany("INSERT INTO t VALUES (?, ?)", []).rowcount == 0
+    connection.rollback()
+    connection.autocommit = True
+    twice = [(10_000 + number % 4_000, "y") for number in range(4_100)]
+    with pytest.raises(dbapi.IntegrityError):
+        cursor.executemany("INSERT INTO t VALUES (?, ?)", twice)
+    assert connection.execute("SELECT count(*) FROM t").fetchone() == (5_000,)
+    assert not connection.in_transaction
+
+
+def test_server_side_cursors(connect, table, kind):
+    connection = connect()
+    rows = [(number, f"row {number}") for number in range(3_000)]
+    connection.cursor().executemany("INSERT INTO t VALUES (?, ?)", rows)
+    connection.commit()
+    select = "SELECT id, x FROM t WHERE id >= ? ORDER BY id"
+    cursor = connection.cursor(server_side=True)
+    cursor.execute(select, (0,))
+    assert cursor.fetchmany(10) == rows[:10] and cursor.fetchone() == rows[10]
+    # Other statements run meanwhile, and another such cursor.
+    assert connection.execute("SELECT count(*) FROM t").fetchone() == (3_000,)
+    second = connection.cursor(server_side=True).execute(select, (2_990,))
+    assert [row[0] for row in second] == list(range(2_990, 3_000))
+    assert cursor.fetchall() == rows[11:] and cursor.fetchone() is None
+    # Closing early leaves the transaction as it is.
+    cursor.execute(select, (0,))
+    assert cursor.fetchone() == rows[0]
+    cursor.close()
+    connection.execute("INSERT INTO t VALUES (-1, 'after')")
+    connection.commit()
+    assert connection.execute("SELECT x FROM t WHERE id = -1").fetchall() == [("after",)]
+    left = connection.cursor(server_side=True).execute(select, (0,))
+    left.fetchone()
+    connection.rollback()
+    if kind == "postgresql":
+        with pytest.raises(dbapi.ProgrammingError, match="ended"):
+            left.fetchall()
+        with pytest.raises(dbapi.Error):
+            connection.cursor(server_side=True).execute("SELECT 1/0").fetchall()
+        connection.rollback()
+    else:
+        assert len(left.fetchall()) == 2_999
+    left.close()
+    assert connection.cursor(server_side=True).execute("INSERT INTO t VALUES (-2, '')").rowcount == 1
+    connection.autocommit = True
+
+
+def test_values(connect, kind):
+    connection = connect()
+    values = [1, -(2**63), 2**63 - 1, 0.1, "żółw", b"\x00\xff" * 100, None]
+    if kind == "postgresql":
+        values += [Decimal("1.50"), dt.datetime(2026, 11, 23, tzinfo=dt.UTC), dt.timedelta(days=1), True, [1, 2]]
+    assert connection.execute(f"SELECT {', '.join('?' for _ in values)}", values).fetchone() == tuple(values)
+
+
+def test_native_placeholders(connect, kind):
+    connection = connect()
+    if kind == "postgresql":
+        found = connection.execute("SELECT $2::int, $1::int, '{\"a\": 1}'::jsonb ? 'a'", (1, 2)).fetchone()
+        assert found == (2, 1, True)
+        assert connection.execute("SELECT '{\"a\": 1}'::jsonb ? 'a'").fetchone() == (True,)
+    assert connection.execute("SELECT '?'").fetchone() == ("?",)
+
+
+def test_lastrowid(connect, kind):
+    if kind == "postgresql":
+        return
+    connection = connect()
+    word = "INTEGER PRIMARY KEY" + (" AUTO_INCREMENT" if kind == "mariadb" else "")
+    connection.execute("DROP TABLE IF EXISTS numbered")
+    connection.execute(f"CREATE TABLE numbered (id {word}, x INTEGER)")
+    assert connection.execute("INSERT INTO numbered (x) VALUES (5)").lastrowid == 1
+    connection.execute("DROP TABLE numbered")
+    connection.commit()
