@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rpcclient.errors import InvalidParams
 from rpcservices.database.errors import DatabaseDataError, DatabaseError
 from rpcservices.database.models import ColumnType, Result
 from rpcwire.codec import codec_for
@@ -141,6 +142,43 @@ def test_json_null_is_not_sql_null(run_with, pg_uri):
     run_with(work, main={"url": pg_uri})
 
 
+def test_json_null_is_not_sql_null_elsewhere(run_with, any_database, sql):
+    async def work(bench):
+        db = bench.db
+        await db.execute("main", "DROP TABLE IF EXISTS j")
+        await db.execute("main", "CREATE TABLE j (id INTEGER, doc JSON)")
+        sent = ["null", None, '"null"', "[1, null]"]
+        await db.executemany("main", "INSERT INTO j VALUES (?, ?)", [[n, text] for n, text in enumerate(sent)])
+        found = await db.query("main", "SELECT doc FROM j ORDER BY id")
+        for form in FORMS:
+            assert RESULT.load(RESULT.dump(found, form), form).column("doc") == sent
+
+    run_with(work, main=any_database)
+
+
+@pytest.mark.parametrize("form", ["jsonrpc", "rpc.v1.json", "rpc.v1.msgpack"])
+def test_every_type_survives_the_whole_way(daemon, form):
+    """By a client over a real connection, in each form of the wire: by query, and by stream."""
+    with daemon.connect(subprotocol=form) as client:
+        db = client.database
+        for db_type, (strategy, special) in TYPES[daemon.kind].items():
+            db.execute("main", "DROP TABLE IF EXISTS w")
+            db.execute("main", f"CREATE TABLE w (id INTEGER PRIMARY KEY, value {db_type})")
+            values = [None, *special, *examples_of(strategy)]
+            with db.transaction("main") as tx:
+                tx.executemany(
+                    "INSERT INTO w VALUES (:id, :value)", [{"id": n, "value": v} for n, v in enumerate(values)]
+                )
+            found = db.query("main", "SELECT value FROM w ORDER BY id")
+            assert all(map(same, values, found.column("value"))) and not found.truncated, db_type
+            with db.stream("main", "SELECT value FROM w ORDER BY id", page_rows=7) as pages:
+                streamed = [row.value for page in pages for row in page]
+            assert len(streamed) == len(values) and all(map(same, values, streamed)), db_type
+        with pytest.raises(InvalidParams):
+            db.execute("main", "INSERT INTO w VALUES (99, :value)", {"value": "\ud800"})
+        assert db.query("main", "SELECT 1").scalar() == 1
+
+
 def test_types_without_a_python_type_come_as_text(run_with, pg_uri):
     async def work(bench):
         found = await bench.db.query(
@@ -167,8 +205,9 @@ def test_what_a_database_cannot_hold_is_said(run_with, my_uri):
         for value in (dt.datetime(2026, 1, 1, tzinfo=UTC), math.nan, Decimal("NaN")):
             with pytest.raises(DatabaseDataError):
                 await db.query("maria", "SELECT ?", [value])
-        with pytest.raises(DatabaseDataError):
-            await db.query("lite", "SELECT ?", [2**63])
+        for value in (2**63, math.nan):
+            with pytest.raises(DatabaseDataError):
+                await db.query("lite", "SELECT ?", [value])
 
     run_with(work, maria={"url": my_uri}, lite={})
 

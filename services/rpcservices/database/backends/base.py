@@ -18,8 +18,10 @@ from rpcservices.database.placeholders import Statement, Style, translate
 Params = Mapping[str, Any] | Sequence[Any] | None
 _T = TypeVar("_T")
 
-_STOP_ATTEMPTS = 5
 _STOP_WAIT_S = 1.0
+STOP_WAITS_S = (0.05, 0.1, 0.2, 0.4, 1.0, 1.0, 1.0)
+"""How long to wait for a statement to end after each request to stop it: one that comes before the statement has begun
+hits nothing."""
 
 log = logging.getLogger("rpcserver.services.database")
 
@@ -218,11 +220,11 @@ class Link(ABC):
             self.broken = True
 
     async def _stop(self, task: asyncio.Future[Any]) -> None:
-        for _ in range(_STOP_ATTEMPTS):
+        for wait_s in STOP_WAITS_S:
             if task.done():
                 break
             await self._interrupt_at_last()
-            await asyncio.wait([task], timeout=_STOP_WAIT_S)
+            await asyncio.wait([task], timeout=wait_s)
         if not task.done():
             self.broken = True
             task.cancel()

@@ -108,7 +108,7 @@ class MysqlCursor(Cursor):
         self._link = link
         self._cursor = cursor
         self._first: list[tuple[Any, ...]] | None = rows
-        self._more = more
+        self.more = more
         if cursor.description is not None:
             self.columns = tuple(_column(field) for field in cursor._result.fields)  # noqa: SLF001 - no other way
         else:
@@ -119,17 +119,20 @@ class MysqlCursor(Cursor):
         if self._first is not None:
             rows, self._first = self._first, None
             return rows
-        if not self._more:
+        if not self.more:
             return []
+        self._link.flow(on=True)
         rows = await self._cursor.fetchmany(limit)
-        self._more = len(rows) == limit
+        self.more = len(rows) == limit
+        self._link.flow(on=not self.more)
         return list(rows)
 
     async def close(self) -> None:
-        if self._more:
+        if self.more:
             # asyncmy would read all rows that are left: have the server stop making them.
             await self._link.interrupt()
-            self._more = False
+            self.more = False
+        self._link.flow(on=True)
         try:
             await self._cursor.close()
         except my_errors.Error as exc:
@@ -200,7 +203,19 @@ class MysqlLink(Link):
         except Exception:
             await self._after_error()
             raise
-        return MysqlCursor(self, cursor, rows, more=cursor.description is not None and len(rows) == first)
+        found = MysqlCursor(self, cursor, rows, more=cursor.description is not None and len(rows) == first)
+        self.flow(on=not found.more)
+        return found
+
+    def flow(self, *, on: bool) -> None:
+        """Let the server send rows, or have it wait: asyncmy would keep in memory whatever comes while nobody reads."""
+        transport = self._driver._transport  # noqa: SLF001 - it has no method
+        if transport is None or transport.is_closing() or transport.is_reading() == on:
+            return
+        if on:
+            transport.resume_reading()
+        else:
+            transport.pause_reading()
 
     async def execute_many(self, sql: str, sets: Sequence[Params]) -> int:
         self._used = True

@@ -25,6 +25,7 @@ from rpcservices.database.models import Column, ColumnType, Description, Isolati
 from rpcservices.database.placeholders import translate
 
 from .base import Cursor, Link, Params, parameters_of
+from .postgresql_connection import StoppingConnection
 
 CHUNK_ROWS = 256
 """Rows that the driver holds at a time."""
@@ -257,6 +258,7 @@ class PostgresLink(Link):
             "connect_timeout": max(1, round(config.connect_timeout_s)),
             "options": f"{given} {options}".strip(),
             "application_name": "rpcserver",
+            "async_creator_fn": StoppingConnection.connect,
         }
 
     async def prepare(self) -> None:

@@ -41,6 +41,8 @@ def to_sqlite(value: Any) -> Any:
     """A parameter in one of SQLite's storage classes: what it has no class for becomes text (dates in ISO 8601,
     decimals with all their digits, JSON for lists and dictionaries)."""
     if value is None or type(value) in (int, float, str, bytes):
+        if value != value:  # noqa: PLR0124 - only NaN differs from itself
+            raise ValueError("SQLite holds no NaN, and would make it NULL: give None, or text")
         return value
     if isinstance(value, bool):
         return int(value)

@@ -1,0 +1,297 @@
+"""Long proofs over real connections, each with a short form in the ordinary suite: memory, cancellation, killed clients."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from rpcclient.errors import DeadlineExceeded
+
+MIB = 2**20
+
+
+def until(condition, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the event did not come in time"
+        time.sleep(0.005)
+
+
+def status(pid, field):
+    """A figure of /proc/PID/status, in bytes."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+    raise KeyError(field)
+
+
+@contextmanager
+def growth(pid, found):
+    """How far the memory of a process rises above what it holds now, by the kernel's own high-water mark."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    before = status(pid, "VmRSS")
+    yield
+    found.append(status(pid, "VmHWM") - before)
+
+
+READER = """
+import sys
+from pathlib import Path
+from rpcclient import Client
+
+def status(field):
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+
+def read(client, sql):
+    count = total = 0
+    with client.database.stream("main", sql) as pages:
+        for page in pages:
+            for row in page:
+                count += 1
+                total += row[0]
+    return count, total
+
+with Client(sys.argv[1], token=sys.argv[2]) as client:
+    read(client, sys.argv[3])
+    print("ready", flush=True)
+    sys.stdin.readline()
+    Path("/proc/self/clear_refs").write_text("5")
+    before = status("VmRSS")
+    count, total = read(client, sys.argv[4])
+    print(count, total, status("VmHWM") - before, flush=True)
+"""
+
+
+def stream_rows(daemon, count):
+    """A client in a process of its own streams so many rows; how far the client's and the server's memory rose."""
+    more = "'some text of the row, about forty letters' AS x, 1.5 AS y"
+    words = [daemon.url, daemon.token, daemon.sql.numbers(min(count, 100_000), more), daemon.sql.numbers(count, more)]
+    with subprocess.Popen(
+        [sys.executable, "-c", READER, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as reader:
+        assert reader.stdout.readline() == "ready\n"
+        server = []
+        with growth(daemon.pid, server):
+            reader.stdin.write("\n")
+            reader.stdin.flush()
+            found, total, client = map(int, reader.stdout.readline().split())
+    assert found == count and total == count * (count + 1) // 2
+    return client, server[0]
+
+
+def check_memory(daemon, count):
+    started = time.monotonic()
+    client, server = stream_rows(daemon, count)
+    taken = time.monotonic() - started
+    print(
+        f"\n{daemon.kind}: {count:,} rows, client +{client / MIB:.1f} MiB, server +{server / MIB:.1f} MiB, {taken:.0f} s"
+    )
+    assert client < 50 * MIB
+    assert server < 50 * MIB
+
+
+def test_streaming_takes_no_memory(daemon):
+    check_memory(daemon, 200_000)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_streaming_five_million_rows_takes_no_memory(daemon):
+    check_memory(daemon, 5_000_000)
+
+
+def working(daemon, request):
+    """How many statements of ours the database works on, by its own account; of SQLite, by the server's processor time."""
+    if daemon.kind == "postgresql":
+        uri = request.getfixturevalue("pg_superuser")
+        query = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND state = 'active'"
+
+        def active():
+            with psycopg.connect(uri) as connection:
+                return connection.execute(query).fetchone()[0]
+
+        return active
+    if daemon.kind == "mariadb":
+        socket = request.getfixturevalue("my_superuser")
+        query = "SELECT count(*) FROM information_schema.PROCESSLIST WHERE USER = 'app' AND COMMAND = 'Query'"
+        command = ["mariadb", "--no-defaults", "-S", socket, "-u", "root", "-N", "-e", query]
+        return lambda: int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    process = psutil.Process(daemon.pid)
+
+    def busy():
+        before = sum(process.cpu_times()[:2])
+        time.sleep(0.1)  # What is measured is the time that passes.
+        return int(sum(process.cpu_times()[:2]) - before > 0.03)
+
+    return busy
+
+
+def quiet(process):
+    """Whether a process has done nothing for a moment."""
+    before = sum(process.cpu_times()[:2])
+    time.sleep(0.2)
+    return sum(process.cpu_times()[:2]) == before
+
+
+def test_a_reader_that_stops_holds_no_more_than_its_window(daemon):
+    window = 16
+    with (
+        daemon.connect() as client,
+        client.options(window=window).database.stream("main", daemon.sql.endless("i")) as pages,
+    ):
+        first = next(pages)
+        server = []
+        with growth(daemon.pid, server):
+            inbox = pages._reader._inbox
+            until(lambda: len(inbox._items) >= window - 1)
+            until(lambda: quiet(psutil.Process(daemon.pid)))
+        assert len(inbox._items) <= window
+        size = max(len(bytes(item)) for item in inbox._items)
+        assert size < 300 * 1024
+        assert server[0] < 2 * window * size + 4 * MIB
+        again = [next(pages) for _ in range(3 * window)]
+        assert [page.offset for page in again] == [len(first) + sum(map(len, again[:n])) for n in range(3 * window)]
+
+
+def test_closing_early_frees_the_cursor(daemon, request):
+    at_work = working(daemon, request)
+    with daemon.connect() as client:
+        for pages_read in (0, 1, 20):
+            with client.database.stream("main", daemon.sql.endless("i")) as pages:
+                for _ in range(pages_read):
+                    next(pages)
+            until(lambda: at_work() == 0, 1.0)
+        assert client.database.query("main", "SELECT 1").scalar() == 1
+
+
+def sleeping(daemon):
+    if daemon.kind == "sqlite":
+        return daemon.sql.endless("count(*)")
+    return "SELECT pg_sleep(60)" if daemon.kind == "postgresql" else "SELECT sleep(60)"
+
+
+@pytest.mark.parametrize("way", ["cancel", "deadline", "disconnect"])
+def test_the_work_is_gone_within_a_second(daemon, request, way):
+    at_work = working(daemon, request)
+
+    async def main():
+        async with daemon.connect_async() as client:
+            other = daemon.connect_async()
+            timeout_s = 0.5 if way == "deadline" else 120
+            running = asyncio.ensure_future(other.options(timeout_s=timeout_s).database.query("main", sleeping(daemon)))
+            if way != "deadline":
+                await asyncio.to_thread(until, lambda: at_work() == 1)
+            if way == "cancel":
+                running.cancel()
+            elif way == "disconnect":
+                await other.close()
+            with pytest.raises(DeadlineExceeded if way == "deadline" else BaseException):
+                await running
+            await asyncio.to_thread(until, lambda: at_work() == 0, 1.0)
+            await other.close()
+            assert (await client.database.query("main", "SELECT 1")).scalar() == 1
+
+    asyncio.run(main())
+
+
+def cancel_often(daemon, request, times):
+    """Cancel long queries at all stages, over a real connection; the pool works as before."""
+    at_work = working(daemon, request)
+
+    async def main():
+        async with daemon.connect_async() as client:
+            db = client.database
+            for number in range(times):
+                running = asyncio.ensure_future(db.query("main", sleeping(daemon)))
+                for _ in range(number % 7):
+                    await asyncio.sleep(0)
+                if number % 3:
+                    await asyncio.sleep(number % 10 / 1000)
+                running.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await running
+                if number % 50 == 0:
+                    assert (await db.query("main", "SELECT :n + 0", {"n": number})).scalar() == number
+            answers = await asyncio.gather(*(db.query("main", "SELECT :n + 0", {"n": n}) for n in range(20)))
+            assert [answer.scalar() for answer in answers] == list(range(20))
+
+    asyncio.run(main())
+    until(lambda: at_work() == 0, 1.0)
+
+
+def test_the_pool_is_healthy_after_cancels(daemon, request):
+    cancel_often(daemon, request, 60)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_the_pool_is_healthy_after_a_thousand_cancels(daemon, request):
+    started = time.monotonic()
+    cancel_often(daemon, request, 1000)
+    print(f"\n{daemon.kind}: 1,000 cancels in {time.monotonic() - started:.0f} s")
+
+
+WRITER = """
+import sys
+from rpcclient import Client
+
+with Client(sys.argv[1], token=sys.argv[2]) as client:
+    number = int(sys.argv[3])
+    print("ready", flush=True)
+    while True:
+        number += 1
+        with client.database.transaction("main") as tx:
+            for half in (1, 2):
+                tx.execute("INSERT INTO pair VALUES (:number, :half)", {"number": number, "half": half})
+"""
+
+
+def kill_often(daemon, times):
+    """Kill a client that writes pairs, each in a transaction: there are only whole pairs, and nothing is locked."""
+    with daemon.connect() as client:
+        db = client.database
+        db.execute("main", "DROP TABLE IF EXISTS pair")
+        db.execute("main", "CREATE TABLE pair (number INTEGER, half INTEGER)")
+        whole = 0
+        for repetition in range(times):
+            words = [daemon.url, daemon.token, str(repetition * 1_000_000)]
+            with subprocess.Popen([sys.executable, "-c", WRITER, *words], stdout=subprocess.PIPE, text=True) as writer:
+                assert writer.stdout.readline() == "ready\n"
+                until(lambda at=repetition * 1_000_000: db.query(
+                    "main", "SELECT count(*) FROM pair WHERE number > :at", {"at": at}
+                ).scalar() > 0)  # fmt: skip
+                time.sleep(repetition % 13 / 1000)  # Not to wait for something, but to hit another moment.
+                os.kill(writer.pid, signal.SIGKILL)
+            with db.transaction("main") as tx:  # It waits for the locks of the one that was killed.
+                tx.execute("INSERT INTO pair VALUES (-1, 1)")
+                tx.execute("INSERT INTO pair VALUES (-1, 2)")
+                halves = tx.query("SELECT number FROM pair GROUP BY number HAVING count(*) % 2 <> 0").rows
+                assert list(halves) == []
+            found = db.query("main", "SELECT count(*) FROM pair").scalar()
+            assert found % 2 == 0
+            whole = found // 2
+    return whole
+
+
+def test_a_killed_client_leaves_nothing_half_written(daemon):
+    assert kill_often(daemon, 3) > 3
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_two_hundred_killed_clients_leave_nothing_half_written(daemon):
+    started = time.monotonic()
+    whole = kill_often(daemon, 200)
+    print(f"\n{daemon.kind}: 200 clients killed, {whole} whole pairs, none halved, {time.monotonic() - started:.0f} s")
