@@ -96,6 +96,13 @@ def create_embedded(file: str) -> None:
         connection.close()
 
 
+def attach(execute: Callable[[str, tuple[str]], Any], config: DatabaseConfig) -> None:
+    """Make the configured other files seen on a connection, before its authorizer allows no more of them."""
+    for name, file in config.attached.items():
+        path = f"file:{quote(str(file.absolute()))}?mode=ro" if config.readonly else str(file)
+        execute(f'ATTACH DATABASE ? AS "{name}"', (path,))
+
+
 class _Stop:
     """Whether one statement is to stop; SQLite asks every few steps. A later statement has another one."""
 
@@ -172,6 +179,7 @@ class SqliteLink(Link):
         connection.isolation_level = None  # Autocommit: transactions begin where we say BEGIN.
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA trusted_schema=OFF")
+        attach(connection.execute, self.config)
         connection.set_authorizer(self._authorizer())
 
     def _authorizer(self) -> Callable[..., int]:

@@ -62,6 +62,8 @@ def authorize_writing(
     if action == sqlite3.SQLITE_ATTACH:
         # VACUUM attaches a nameless temporary database; VACUUM INTO, and ATTACH, name a file.
         return _OK if first == "" else _DENY
+    if action == sqlite3.SQLITE_DETACH:
+        return _DENY
     if action == sqlite3.SQLITE_FUNCTION:
         return _DENY if (second or "").lower() in _FUNCTIONS else _OK
     if action == sqlite3.SQLITE_PRAGMA:

@@ -1,0 +1,3 @@
+"""All of SQLAlchemy's tests for dialects of third parties."""
+
+from sqlalchemy.testing.suite import *  # noqa: F403
