@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -58,7 +58,7 @@ def run_suite(folder: Path, url: str, *arguments: str, limit_s: float = 1800) ->
 def outcomes(report: Path) -> dict[str, str]:
     """What became of each test, by a name that does not tell the driver."""
     found: dict[str, str] = {}
-    for case in ElementTree.parse(report).iter("testcase"):
+    for case in ET.parse(report).iter("testcase"):
         kinds = {child.tag for child in case}
         outcome = next((kind for kind in ("error", "failure", "skipped") if kind in kinds), "passed")
         name = _DRIVER.sub("", case.get("classname", "").rpartition(".")[2]) + "." + case.get("name", "")
