@@ -185,7 +185,7 @@ class AsyncCursor(CursorBase):
         """Run a statement; see :meth:`rpcclient.dbapi.Cursor.execute`."""
         self._check()
         await self._drop()
-        self._results = await self._session.execute(operation, parameters, server_side=self._server_side)
+        self._results = await self._session.execute(operation, parameters, server_side=self.server_side)
         return self
 
     async def executemany(self, operation: str, seq_of_parameters: Iterable[Parameters]) -> Self:
@@ -220,7 +220,8 @@ class AsyncCursor(CursorBase):
     async def close(self) -> None:
         """Close it; rows that are still to come stop in the database."""
         self._closed = True
-        await self._drop()
+        if self._results is not None:  # What it told of them, the number and the key, can still be asked for.
+            await self._results.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -73,12 +73,17 @@ class ConnectionBase:
 
 
 class CursorBase:
-    """The state of a cursor."""
+    """The state of a cursor.
+
+    Attributes:
+        arraysize: how many rows ``fetchmany`` returns where not told.
+        server_side: whether rows are taken from the database as they are fetched.
+    """
 
     def __init__(self, session: Session, *, server_side: bool) -> None:
         self.arraysize = 1
         self._session = session
-        self._server_side = server_side
+        self.server_side = server_side
         self._results: Results | None = None
         self._changed = -1
         self._closed = False

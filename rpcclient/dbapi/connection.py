@@ -113,8 +113,8 @@ class Cursor(CursorBase):
     """Runs statements and holds their rows.
 
     Attributes:
-        arraysize: how many rows :meth:`fetchmany` returns where not told.
         connection: the connection.
+        arraysize, server_side: see :class:`~rpcclient.dbapi.base.CursorBase`.
     """
 
     def __init__(self, connection: Connection, session: Session, *, server_side: bool = False) -> None:
@@ -134,7 +134,7 @@ class Cursor(CursorBase):
         """
         self._check()
         self._drop()
-        self._results = run(self._session.execute(operation, parameters, server_side=self._server_side))
+        self._results = run(self._session.execute(operation, parameters, server_side=self.server_side))
         return self
 
     def executemany(self, operation: str, seq_of_parameters: Iterable[Parameters]) -> Self:
@@ -174,7 +174,8 @@ class Cursor(CursorBase):
     def close(self) -> None:
         """Close it; rows that are still to come stop in the database."""
         self._closed = True
-        self._drop()
+        if self._results is not None:  # What it told of them, the number and the key, can still be asked for.
+            run(self._results.close())
 
     def __enter__(self) -> Self:
         return self

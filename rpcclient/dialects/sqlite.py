@@ -53,12 +53,14 @@ class SQLiteDialect_rpc(RpcDialect, SQLiteDialect):  # noqa: N801 - SQLAlchemy's
             self.insert_returning = self.update_returning = self.delete_returning = False
 
     def get_isolation_level_values(self, dbapi_conn: Any) -> Any:  # noqa: ARG002
-        """SQLite isolates wholly, or not at all."""
-        return ("SERIALIZABLE", "AUTOCOMMIT")
+        """Those of SQLAlchemy's own dialect."""
+        return ("SERIALIZABLE", "READ UNCOMMITTED", "AUTOCOMMIT")
 
-    def get_isolation_level(self, dbapi_connection: Any) -> Any:  # noqa: ARG002
-        """There is only one."""
-        return "SERIALIZABLE"
+    def set_isolation_level(self, dbapi_connection: Any, level: Any) -> None:
+        """Set a level, which in SQLite is a setting of the connection."""
+        dbapi_connection.autocommit = level == "AUTOCOMMIT"
+        if level != "AUTOCOMMIT":
+            SQLiteDialect.set_isolation_level(self, dbapi_connection, level)
 
 
 class SQLiteDialectAsync_rpc(SQLiteDialect_rpc):  # noqa: N801

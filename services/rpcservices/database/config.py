@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 from sqlalchemy import URL, make_url
@@ -32,6 +33,9 @@ class DatabaseConfig(ServiceConfig):
     )
     password_file: Path | None = Field(default=None, description="a file that holds the password, and nothing else")
     password_env: str | None = Field(default=None, description="the environment variable that holds the password")
+    attached: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,62}$")], Path] = Field(
+        default={}, description="SQLite: other files, by the names of the schemas that their tables are seen in"
+    )
     readonly: bool = Field(default=False, description="refuse every change; the database itself enforces it")
     isolation: Isolation | None = Field(default=None, description="isolation of transactions that ask for none")
     allow_privileged_role: bool = Field(

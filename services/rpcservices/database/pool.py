@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, NullPool
+from sqlalchemy import URL, NullPool, event
 from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
@@ -261,8 +261,16 @@ class Target:
         self.dialect = url.get_backend_name()
         try:
             self.driver = url.get_driver_name()
+            if config.attached and self.driver != "aiosqlite":
+                raise ValueError("attached: only SQLite attaches files")
             # Links set their connections up in their own way; the inspector needs them as SQLAlchemy does.
             self.inspecting = create_async_engine(url, poolclass=NullPool)
+            if config.attached:
+                from .backends.sqlite import attach
+
+                event.listen(
+                    self.inspecting.sync_engine, "connect", lambda connection, _: attach(connection.execute, config)
+                )
             self.reading = Pool(url, config, readonly=True)
             self.writing = self.reading if config.readonly else Pool(url, config, readonly=False)
         except NoSuchModuleError:
@@ -279,12 +287,19 @@ class Target:
             ValueError: it cannot be made; the message says why.
         """
         if self._embedded is not None:
-            from .backends.sqlite import create_embedded
+            await self._create(self._embedded)
+        if not self.config.readonly:
+            for file in self.config.attached.values():
+                if not file.exists():
+                    await self._create(str(file))
 
-            try:
-                await asyncio.to_thread(create_embedded, self._embedded)
-            except Exception as exc:
-                raise ValueError(f"databases.{self.name}: {exc}: {self._embedded}") from None
+    async def _create(self, file: str) -> None:
+        from .backends.sqlite import create_embedded
+
+        try:
+            await asyncio.to_thread(create_embedded, file)
+        except Exception as exc:
+            raise ValueError(f"databases.{self.name}: {exc}: {file}") from None
 
     def pool(self, *, readonly: bool) -> Pool:
         """The pool for statements that only read, or that may write."""

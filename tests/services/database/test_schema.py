@@ -88,3 +88,38 @@ def test_explain(run_with, any_database, sql):
                 await db.explain("main", "DELETE FROM zone", analyze=True)
 
     run_with(work, main=any_database)
+
+
+def test_attached_files(run_with, tmp_path):
+    other = tmp_path / "other one.sqlite3"
+
+    async def work(bench):
+        db = bench.db
+        await db.execute("main", "CREATE TABLE other.t (x INTEGER)")
+        await db.execute("main", "INSERT INTO other.t VALUES (1)")
+        assert (await db.query("main", "SELECT x FROM other.t")).scalar() == 1
+        assert set(await db.service.schemas("main")) == {"main", "other"}
+        assert [table.name for table in await db.service.tables("main", schema="other")] == ["t"]
+        for call in (db.query, db.execute):
+            with pytest.raises(DatabaseProgrammingError, match="not authorized"):
+                await call("main", "ATTACH 'more.sqlite3' AS more")
+            with pytest.raises(DatabaseProgrammingError, match="not authorized"):
+                await call("main", "DETACH other")
+        with pytest.raises(DatabaseProgrammingError, match="not authorized"):
+            await db.query("main", "INSERT INTO other.t VALUES (1)")
+
+    run_with(work, main={"attached": {"other": other}})
+    assert other.exists()
+
+    async def reading(bench):
+        assert (await bench.db.query("main", "SELECT x FROM other.t")).scalar() == 1
+        with pytest.raises(DatabaseError):
+            await bench.db.execute("main", "INSERT INTO other.t VALUES (1)")
+
+    run_with(
+        reading, main={"url": f"sqlite:///{tmp_path}/main.sqlite3", "attached": {"other": other}, "readonly": True}
+    )
+    with pytest.raises(ValueError, match="attached"):
+        run_with(reading, main={"url": "postgresql://nowhere/x", "attached": {"other": other}})
+    with pytest.raises(ValueError, match="attached"):
+        run_with(reading, main={"attached": {'x" y': other}})

@@ -127,6 +127,22 @@ def test_a_session_outlives_a_cancelled_statement(run_with, any_database, sql):
     run_with(work, main=any_database)
 
 
+def test_settings_of_a_session_end_with_it(run_with):
+    async def work(bench):
+        db = bench.db
+        for _ in range(2):
+            session = (await db.connect("main")).id
+            for name, value, other in (("foreign_keys", 1, 0), ("recursive_triggers", 0, 1), ("read_uncommitted", 0, 1)):
+                assert (await db.query("main", f"PRAGMA {name}", transaction=session)).scalar() == value
+                await db.execute("main", f"PRAGMA {name}={other}", transaction=session)
+                assert (await db.query("main", f"PRAGMA {name}", transaction=session)).scalar() == other
+            await db.disconnect(session)
+            with pytest.raises(DatabaseProgrammingError, match="not authorized"):
+                await db.query("main", "PRAGMA foreign_keys=0")
+
+    run_with(work, main={"pool_size": 1})
+
+
 def test_an_idle_session_is_closed(run_with, any_database):
     async def work(bench):
         session = (await bench.db.connect("main")).id

@@ -23,7 +23,7 @@ from rpcservices.database.models import Column, ColumnType, Description, Isolati
 from rpcservices.database.placeholders import statements, translate
 
 from .base import Cursor, Link, Params, parameters_of, unsupported_isolation
-from .sqlite_authorizer import authorize_reading, authorize_writing
+from .sqlite_authorizer import OF_THE_CONNECTION, authorize_reading, authorize_writing
 
 _T = TypeVar("_T")
 _STEPS = 1000
@@ -96,6 +96,13 @@ def create_embedded(file: str) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
     finally:
         connection.close()
+
+
+def attach(execute: Callable[[str, tuple[str]], Any], config: DatabaseConfig) -> None:
+    """Make the configured other files seen on a connection, before its authorizer allows no more of them."""
+    for name, file in config.attached.items():
+        path = f"file:{quote(str(file.absolute()))}?mode=ro" if config.readonly else str(file)
+        execute(f'ATTACH DATABASE ? AS "{name}"', (path,))
 
 
 class _Stop:
@@ -172,8 +179,9 @@ class SqliteLink(Link):
     def _prepare(self) -> None:
         connection = self._sqlite
         connection.isolation_level = None  # Autocommit: transactions begin where we say BEGIN.
-        connection.execute("PRAGMA foreign_keys=ON")
+        self._set_up()
         connection.execute("PRAGMA trusted_schema=OFF")
+        attach(connection.execute, self.config)
         connection.set_authorizer(self._authorizer())
 
     def _authorizer(self) -> Callable[..., int]:
@@ -185,6 +193,10 @@ class SqliteLink(Link):
         if self._only_reads and not self._in_transaction:
             self._only_reads = False
             self._sqlite.set_authorizer(self._authorizer())
+
+    def _set_up(self) -> None:
+        for name, value in OF_THE_CONNECTION.items():
+            self._sqlite.execute(f"PRAGMA {name}={value}")
 
     async def in_thread(self, function: Callable[..., _T], *args: Any) -> _T:
         """Do something in the connection's thread. Where the caller is cancelled, the statement there stops first."""
@@ -351,5 +363,7 @@ class SqliteLink(Link):
     def _reset(self) -> None:
         self._end("ROLLBACK")
         self._used = False
+        if not self.readonly:
+            self._set_up()
         if self._sqlite.execute("SELECT 1 FROM temp.sqlite_master LIMIT 1").fetchone():
             self.broken = True  # Temporary tables live as long as the connection.

@@ -22,12 +22,17 @@ _PRAGMAS = frozenset({
 _TELLING = _PRAGMAS | {
     "user_version", "application_id", "schema_version", "data_version", "encoding", "foreign_keys", "journal_mode",
     "page_count", "page_size", "freelist_count", "integrity_check", "quick_check", "auto_vacuum", "cache_size",
-    "synchronous", "case_sensitive_like", "recursive_triggers", "query_only", "busy_timeout",
+    "synchronous", "case_sensitive_like", "recursive_triggers", "query_only", "busy_timeout", "read_uncommitted",
 }  # fmt: skip
 """They tell where they have no argument."""
 
-_SETTING = frozenset({"user_version", "application_id", "defer_foreign_keys", "optimize", "wal_checkpoint"})
-"""Where changes are allowed, these may be set: they belong to the database or the transaction, not the connection."""
+OF_THE_CONNECTION = {"foreign_keys": 1, "recursive_triggers": 0, "read_uncommitted": 0}
+"""What a session may set for itself, and how a connection is given to the next user."""
+
+_SETTING = OF_THE_CONNECTION.keys() | {
+    "user_version", "application_id", "defer_foreign_keys", "optimize", "wal_checkpoint",
+}  # fmt: skip
+"""Where changes are allowed, these may be set. Most belong to the database or the transaction."""
 
 _FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit", "fsdir", "lsdir"})
 """They reach beyond the database."""
@@ -62,6 +67,8 @@ def authorize_writing(
     if action == sqlite3.SQLITE_ATTACH:
         # VACUUM attaches a nameless temporary database; VACUUM INTO, and ATTACH, name a file.
         return _OK if first == "" else _DENY
+    if action == sqlite3.SQLITE_DETACH:
+        return _DENY
     if action == sqlite3.SQLITE_FUNCTION:
         return _DENY if (second or "").lower() in _FUNCTIONS else _OK
     if action == sqlite3.SQLITE_PRAGMA:
