@@ -16,6 +16,53 @@ from rpcclient.sync.stream import Stream
 from rpcclient.sync.stub import SyncStub
 from rpcwire.errors import ServiceError
 
+Subsystem = Literal["pci", "usb", "block", "net", "input", "tty", "drm", "memory", "dmi"]
+"A kind of device: the kernel's words, and ``memory`` for DIMMs, ``dmi`` for the system, its board and firmware."
+
+
+class Answer(BaseModel):
+    """The root of what the service answers."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Device(Answer):
+    """A device. ``properties`` has what only its subsystem knows, under osquery's names (tables ``pci_devices``,
+    ``usb_devices``, ``block_devices``, ``memory_devices``, ``system_info``, ``interface_details``)."""
+
+    id: str = Field(description="its path in sysfs below the root, which is unique; smbios/... for what DMI lists")
+    subsystem: Subsystem
+    name: str = Field(description="as the kernel calls it, such as sda or 0000:00:1f.2")
+    vendor: str | None = Field(default=None, description="who made it")
+    vendor_id: str | None = Field(default=None, description="four hexadecimal digits")
+    model: str | None = None
+    model_id: str | None = Field(default=None, description="four hexadecimal digits")
+    serial: str | None = Field(default=None, description="its serial number")
+    driver: str | None = Field(default=None, description="the kernel's driver for it")
+    node: str | None = Field(default=None, description="its file in /dev")
+    by_id: str | None = Field(default=None, description="a link to that file which outlives replugging")
+    parent: str | None = Field(default=None, description="id of the device that it hangs on, where that is listed")
+    properties: dict[str, str | int | None] = Field(default_factory=dict)
+
+
+class DeviceEvent(Answer):
+    """Something about the devices. ``snapshot`` comes first, with all of them; then one for each change; ``resync``,
+    again with all of them, where events were lost."""
+
+    action: Literal["snapshot", "add", "remove", "change", "resync"]
+    t_wall_s: float = Field(description="when it was seen, in seconds since 1970")
+    device: Device | None = Field(default=None, description="which (add, remove, change); removed ones as last seen")
+    devices: list[Device] | None = Field(default=None, description="all of them (snapshot, resync)")
+    reason: str = Field(default="", description="what was lost (resync)")
+
+
+class SectionUnavailable(ServiceError):
+    """A whole section cannot be read at the moment. (A single value that cannot be read is None, with a reason.)"""
+
+    section: str
+    reason: str
+
+
 ProcessAttribute = Literal[
     "ppid",
     "name",
@@ -39,12 +86,6 @@ ProcessAttribute = Literal[
 
 ProcessSort = Literal["cpu_percent", "memory", "pid", "name", "create_time"]
 "How processes are sorted: the first two with the largest first, ``create_time`` with the youngest first."
-
-
-class Answer(BaseModel):
-    """The root of what the service answers."""
-
-    model_config = ConfigDict(frozen=True)
 
 
 class Process(Answer):
@@ -504,13 +545,6 @@ class Capability(Answer):
     )
 
 
-class SectionUnavailable(ServiceError):
-    """A whole section cannot be read at the moment. (A single value that cannot be read is None, with a reason.)"""
-
-    section: str
-    reason: str
-
-
 ConnectionKind = Literal["all", "inet", "inet4", "inet6", "tcp", "tcp4", "tcp6", "udp", "udp4", "udp6", "unix"]
 "Which connections: psutil's words."
 
@@ -545,6 +579,27 @@ class AsyncHardware(AsyncStub):
     """
 
     _methods: ClassVar[Mapping[str, StubMethod]]
+
+    async def devices(self, subsystems: list[Subsystem] | None = None) -> list[Device]:
+        """The devices of the machine: PCI, USB, disks, network, input, serial ports, graphics, memory modules, board.
+
+        Parameters:
+            subsystems: which; all where not given.
+        """
+        result: list[Device] = await self._call("devices", {"subsystems": subsystems})
+        return result
+
+    def watch_devices(self, subsystems: list[Subsystem] | None = None) -> AsyncStream[DeviceEvent]:
+        """Follow the devices: all of them at first, then each one that is added, removed or changed. Where events were
+        lost, because there were too many or the reader was too slow, all of them again (``resync``).
+
+        Parameters:
+            subsystems: which; all where not given.
+
+        Raises:
+            SectionUnavailable: the system reports no device events.
+        """
+        return self._stream("watch_devices", {"subsystems": subsystems})
 
     async def processes(
         self,
@@ -786,6 +841,27 @@ class Hardware(SyncStub):
 
     _methods: ClassVar[Mapping[str, StubMethod]]
 
+    def devices(self, subsystems: list[Subsystem] | None = None) -> list[Device]:
+        """The devices of the machine: PCI, USB, disks, network, input, serial ports, graphics, memory modules, board.
+
+        Parameters:
+            subsystems: which; all where not given.
+        """
+        result: list[Device] = self._call("devices", {"subsystems": subsystems})
+        return result
+
+    def watch_devices(self, subsystems: list[Subsystem] | None = None) -> Stream[DeviceEvent]:
+        """Follow the devices: all of them at first, then each one that is added, removed or changed. Where events were
+        lost, because there were too many or the reader was too slow, all of them again (``resync``).
+
+        Parameters:
+            subsystems: which; all where not given.
+
+        Raises:
+            SectionUnavailable: the system reports no device events.
+        """
+        return self._stream("watch_devices", {"subsystems": subsystems})
+
     def processes(
         self,
         attributes: list[ProcessAttribute] | None = None,
@@ -1016,6 +1092,8 @@ class Hardware(SyncStub):
 
 
 _METHODS: Mapping[str, StubMethod] = {
+    "devices": StubMethod("hardware.devices", AsyncHardware.devices),
+    "watch_devices": StubMethod("hardware.watch_devices", AsyncHardware.watch_devices, errors=(SectionUnavailable,)),
     "processes": StubMethod("hardware.processes", AsyncHardware.processes),
     "watch_processes": StubMethod("hardware.watch_processes", AsyncHardware.watch_processes),
     "watch": StubMethod("hardware.watch", AsyncHardware.watch),

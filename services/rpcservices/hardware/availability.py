@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, get_args
 
+from .inventory.uevents import udev_runs, why_no_events
 from .models import Availability, Capability, Part, Section, Snapshot
 from .readers.network import connections
 from .readers.reasons import NO_BASELINE, RESET
@@ -87,9 +88,23 @@ def _within(answer: Any) -> dict[str, str]:
 
 
 def _rest(service: HardwareCore) -> list[Capability]:
+    events = why_no_events(service.places)
+    through_udev = udev_runs(service.places)
     history = (
         Capability(section="history", state="available")
         if service.config.history
         else missing("history", "absent: it is off in the server's configuration (services.hardware.history)")
     )
-    return [history]
+    return [
+        Capability(section="devices", state="available")
+        if (service.places.sys / "class").is_dir()
+        else missing("devices", "unsupported: the system has no sysfs"),
+        missing("device_events", events)
+        if events
+        else Capability(
+            section="device_events",
+            state="available",
+            metrics={} if through_udev else {"by_id": "absent: udev does not run, so the kernel's own events are used"},
+        ),
+        history,
+    ]

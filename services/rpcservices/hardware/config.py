@@ -23,6 +23,12 @@ class HardwareConfig(ServiceConfig):
     reveal_command_lines: bool = Field(
         default=False, description="Show command lines as they are, with passwords and tokens that stand in them."
     )
+    device_events: int = Field(
+        default=1000, ge=1, description="How many device events one reader may be behind before it gets a new list."
+    )
+    device_events_bytes: int = Field(
+        default=8 * 1024 * 1024, ge=1024, description="The buffer for the system's device events, in bytes."
+    )
     history: bool = Field(default=True, description="Keep the last day of all metrics in memory.")
     history_interval_s: float = Field(
         default=10.0, gt=0, description="Time between two samples that are kept, in seconds."

@@ -11,6 +11,9 @@ from rpcserver import InvalidParams, Service
 
 from .config import HardwareConfig
 from .errors import SectionUnavailable
+from .inventory.inventory import Inventory
+from .inventory.uevents import open_source
+from .inventory.watcher import DeviceWatcher
 from .models import Section
 from .readers.gpus import GpuReader
 from .readers.places import Places
@@ -44,6 +47,12 @@ class HardwareCore(Service[HardwareConfig]):
         self._sampler = Sampler(self._collector)
         self._worker = Worker("rpc-hardware-processes")
         self._processes = Processes(self._worker)
+        self._inventory = Inventory(self.places)
+        self._watcher = DeviceWatcher(
+            self._inventory,
+            lambda: open_source(self.places, self.config.device_events_bytes),
+            self.config.device_events,
+        )
         self._history: History | None = None
         self._recorder: asyncio.Task[None] | None = None
         if self.config.history:
@@ -69,6 +78,7 @@ class HardwareCore(Service[HardwareConfig]):
                 await self._recorder
         await self._sampler.close()
         await self._processes.close()
+        await self._watcher.close()
         self._gpus.close()
         self._worker.close()
         self._collector.close()

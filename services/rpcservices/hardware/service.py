@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from .device_methods import DeviceMethods
 from .following_methods import FollowingMethods
 from .process_methods import ProcessMethods
 from .reading_methods import ReadingMethods
 
 
-class Hardware(ReadingMethods, FollowingMethods, ProcessMethods):
+class Hardware(ReadingMethods, FollowingMethods, ProcessMethods, DeviceMethods):
     """See and use the server's machine: processors, memory, disks, network, sensors, battery, GPUs, processes.
 
     A value that cannot be read is None, and ``reasons`` beside it says why. Names are psutil's where it has them, with

@@ -25,19 +25,23 @@ class SectionsBeat(Beat[frozenset[Section], Snapshot]):
         new = key & self._collector.with_rates - self._begun
         if new:
             self._begun |= new  # Before it is read: a hundred who join at once need one reading.
-            self._last = {**await self._collector.collect(new), **self._last}
+            taken = await self._collector.collect(new)
+            for name in taken.keys() - self._last.keys():
+                self._last[name] = taken[name]
 
     async def begin(self) -> None:
         """Take the first readings."""
         wanted: frozenset[Section] = frozenset().union(*self.followers)
         self._begun |= wanted
-        taken = await self._collector.collect(wanted & self._collector.with_rates)
-        self._last = dict(taken)
+        needed: frozenset[Section] = wanted & self._collector.with_rates
+        self._last.update(await self._collector.collect(needed))
 
     async def tick(self) -> None:
         """Read once, derive each section once, and give the same snapshot to all who follow the same sections."""
-        now = await self._collector.collect(frozenset[Section]().union(*self.followers))
-        before, self._last = self._last, {**self._last, **now}
+        wanted: frozenset[Section] = frozenset().union(*self.followers)
+        now = await self._collector.collect(wanted)
+        before = dict(self._last)
+        self._last.update(now)
         answers = self._collector.derive_all(before, now)
         for sections, followers in list(self.followers.items()):
             if not sections <= now.keys():
