@@ -134,7 +134,8 @@ def hardware(client: Client) -> None:
 
 def show(sample: Snapshot) -> None:
     percent = sample.cpu.percent if sample.cpu is not None and sample.cpu.percent is not None else 0.0
-    per_s = sum(interface.sent_bytes_per_s or 0.0 for interface in sample.network or ())
+    interfaces = sample.network.interfaces if sample.network is not None else ()
+    per_s = sum(interface.bytes_sent_per_s or 0.0 for interface in interfaces)
     console.print(f"  {'█' * round(percent / 5):20} {percent:5.1f} %   network {size(per_s)}/s sent")
 
 

@@ -43,8 +43,11 @@ _SIMPLE: Mapping[str, type] = {"int": int, "str": str, "bool": bool, "bytes": by
 def _configured(schema: Any) -> Any:
     """A copy of a core schema in which every model follows :data:`WIRE_CONFIG`, whatever it was declared with."""
     if isinstance(schema, dict):
-        copy = {key: value if key == "metadata" else _configured(value) for key, value in schema.items()}
-        if schema.get("type") in _CONFIGURED:
+        # The fields of a model are a dictionary, too: one of them may be called "type" or "metadata".
+        kind = schema.get("type")
+        node = isinstance(kind, str)
+        copy = {key: value if node and key == "metadata" else _configured(value) for key, value in schema.items()}
+        if node and kind in _CONFIGURED:
             copy["config"] = {**(schema.get("config") or {}), **WIRE_CONFIG}
         return copy
     if isinstance(schema, list):
@@ -58,10 +61,11 @@ def _kinds(schema: Any) -> set[str]:
     """Every ``type`` that occurs in a core schema."""
     found: set[str] = set()
     if isinstance(schema, dict):
-        if isinstance(kind := schema.get("type"), str):
+        kind = schema.get("type")
+        if isinstance(kind, str):
             found.add(kind)
         for key, value in schema.items():
-            if key != "metadata":
+            if key != "metadata" or not isinstance(kind, str):
                 found |= _kinds(value)
     elif isinstance(schema, (list, tuple)):
         for item in schema:

@@ -14,136 +14,130 @@ from rpcclient.aio.stub import AsyncStub
 from rpcclient.methods import StubMethod
 from rpcclient.sync.stream import Stream
 from rpcclient.sync.stub import SyncStub
+from rpcwire.errors import ServiceError
+
+Subsystem = Literal["pci", "usb", "block", "net", "input", "tty", "drm", "memory", "dmi"]
+"A kind of device: the kernel's words, and ``memory`` for DIMMs, ``dmi`` for the system, its board and firmware."
 
 
-class _Model(BaseModel):
+class Answer(BaseModel):
+    """The root of what the service answers."""
+
     model_config = ConfigDict(frozen=True)
 
 
-class Cpu(_Model):
-    """The processors."""
+class Device(Answer):
+    """A device. ``properties`` has what only its subsystem knows, under osquery's names (tables ``pci_devices``,
+    ``usb_devices``, ``block_devices``, ``memory_devices``, ``system_info``, ``interface_details``)."""
 
-    percent: float | None = Field(description="busy share of all processors since the last reading, 0 to 100")
-    per_cpu_percent: list[float] | None = Field(description="the same for each processor")
-    logical: int = Field(description="processors that the system schedules on")
-    physical: int | None = Field(description="cores, where the system tells")
-    frequency_mhz: float | None = Field(description="current frequency, in MHz")
-    load_1m: float | None = Field(description="load average over one minute")
-    load_5m: float | None = Field(description="load average over five minutes")
-    load_15m: float | None = Field(description="load average over fifteen minutes")
-    model: str | None = Field(description="the processor's name")
-    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
-
-
-class Memory(_Model):
-    """Memory and swap."""
-
-    total_bytes: int = Field(description="physical memory")
-    available_bytes: int = Field(description="what programs can get without swapping")
-    used_bytes: int = Field(description="physical memory in use")
-    percent: float = Field(description="share that is not available, 0 to 100")
-    swap_total_bytes: int | None = Field(description="swap space")
-    swap_used_bytes: int | None = Field(description="swap space in use")
-    limit_bytes: int | None = Field(description="what the server's own control group may use; None without a limit")
-    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
+    id: str = Field(description="its path in sysfs below the root, which is unique; smbios/... for what DMI lists")
+    subsystem: Subsystem
+    name: str = Field(description="as the kernel calls it, such as sda or 0000:00:1f.2")
+    vendor: str | None = Field(default=None, description="who made it")
+    vendor_id: str | None = Field(default=None, description="four hexadecimal digits")
+    model: str | None = None
+    model_id: str | None = Field(default=None, description="four hexadecimal digits")
+    serial: str | None = Field(default=None, description="its serial number")
+    driver: str | None = Field(default=None, description="the kernel's driver for it")
+    node: str | None = Field(default=None, description="its file in /dev")
+    by_id: str | None = Field(default=None, description="a link to that file which outlives replugging")
+    parent: str | None = Field(default=None, description="id of the device that it hangs on, where that is listed")
+    properties: dict[str, str | int | None] = Field(default_factory=dict)
 
 
-class Disk(_Model):
-    """A mounted file system."""
+class DeviceEvent(Answer):
+    """Something about the devices. ``snapshot`` comes first, with all of them; then one for each change; ``resync``,
+    again with all of them, where events were lost."""
 
-    device: str = Field(description="what is mounted")
-    mountpoint: str = Field(description="where")
-    fstype: str = Field(description="kind of file system")
-    total_bytes: int | None = Field(description="its size")
-    used_bytes: int | None = Field(description="in use")
-    free_bytes: int | None = Field(description="free for users without privileges")
-    percent: float | None = Field(description="share in use, 0 to 100")
-    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
+    action: Literal["snapshot", "add", "remove", "change", "resync"]
+    t_wall_s: float = Field(description="when it was seen, in seconds since 1970")
+    device: Device | None = Field(default=None, description="which (add, remove, change); removed ones as last seen")
+    devices: list[Device] | None = Field(default=None, description="all of them (snapshot, resync)")
+    reason: str = Field(default="", description="what was lost (resync)")
 
 
-class DiskIo(_Model):
-    """What went through a block device. Rates are None until two readings exist, and after a counter's reset."""
+class SectionUnavailable(ServiceError):
+    """A whole section cannot be read at the moment. (A single value that cannot be read is None, with a reason.)"""
 
-    name: str = Field(description="the device")
-    read_bytes: int = Field(description="since the system started")
-    write_bytes: int = Field(description="since the system started")
-    read_bytes_per_s: float | None = Field(description="since the last reading")
-    write_bytes_per_s: float | None = Field(description="since the last reading")
+    section: str
+    reason: str
 
 
-class Disks(_Model):
-    """File systems and block devices."""
+ProcessAttribute = Literal[
+    "ppid",
+    "name",
+    "username",
+    "status",
+    "cpu_percent",
+    "cpu_times",
+    "memory",
+    "memory_percent",
+    "num_threads",
+    "num_fds",
+    "nice",
+    "cpu_affinity",
+    "io",
+    "cmdline",
+    "exe",
+    "cwd",
+    "terminal",
+]
+"What can be asked of a process. ``memory`` gives ``rss_bytes`` and ``vms_bytes``, ``cpu_times`` the two times, ``io``\nwhat was read and written."
 
-    filesystems: list[Disk]
-    io: list[DiskIo]
-    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is empty, by its name")
-
-
-class NetworkInterface(_Model):
-    """A network interface. Rates are None until two readings exist, and after a counter's reset."""
-
-    name: str
-    is_up: bool | None = Field(description="whether it is up")
-    speed_mbit: int | None = Field(description="nominal speed, in Mbit/s")
-    mtu: int | None = Field(description="largest packet, in bytes")
-    addresses: list[str] = Field(description="its IP addresses")
-    mac: str | None = Field(description="its hardware address")
-    sent_bytes: int = Field(description="since the system started")
-    received_bytes: int = Field(description="since the system started")
-    sent_bytes_per_s: float | None = Field(description="since the last reading")
-    received_bytes_per_s: float | None = Field(description="since the last reading")
-    errors: int = Field(description="failed packets in both directions")
-    drops: int = Field(description="dropped packets in both directions")
-
-
-class Sensor(_Model):
-    """A sensor's reading."""
-
-    kind: Literal["temperature", "fan"]
-    chip: str = Field(description="which chip reports it")
-    label: str = Field(description="what it measures; may be empty")
-    value: float | None = Field(description="degrees Celsius, or turns per minute")
-    high: float | None = Field(default=None, description="where it begins to be too much")
-    critical: float | None = Field(default=None, description="where it is dangerous")
+ProcessSort = Literal["cpu_percent", "memory", "pid", "name", "create_time"]
+"How processes are sorted: the first two with the largest first, ``create_time`` with the youngest first."
 
 
-class Sensors(_Model):
-    """All sensors."""
-
-    readings: list[Sensor]
-    reasons: dict[str, str] = Field(default_factory=dict, description="why there are none of a kind, by the kind")
-
-
-class Battery(_Model):
-    """The battery."""
-
-    present: bool = Field(description="whether there is one")
-    percent: float | None = Field(description="charge, 0 to 100")
-    plugged_in: bool | None = Field(description="whether it is on mains")
-    left_s: int | None = Field(description="time left, in seconds; None where unknown or on mains")
-    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
-
-
-ProcessOrder = Literal["cpu", "memory", "pid", "name"]
-"How processes are ordered: the first two with the largest first."
-
-
-class Process(_Model):
-    """A process. ``pid`` and ``started_at`` together name it: the number alone is used again."""
+class Process(Answer):
+    """A process. ``pid`` and ``create_time`` together name it. What was not asked for is None."""
 
     pid: int
-    started_at: float | None = Field(description="when it started, in seconds since 1970")
-    parent_pid: int | None
-    name: str | None = Field(description="as the system has it; a program may call itself anything")
-    user: str | None = Field(description="whose it is")
-    state: str | None = Field(description="running, sleeping, zombie, ...")
-    cpu_percent: float | None = Field(description="share of one processor since the last reading; None at first")
-    memory_bytes: int | None = Field(description="physical memory that it holds")
-    threads: int | None
+    create_time: float | None = Field(description="when it started, in seconds since 1970")
+    ppid: int | None = Field(default=None, description="its parent")
+    name: str | None = Field(default=None, description="as the system has it; a program may call itself anything")
+    username: str | None = Field(default=None, description="whose it is")
+    status: str | None = Field(default=None, description="running, sleeping, zombie, ...")
+    cpu_percent: float | None = Field(
+        default=None, description="share of one processor since the last reading; None at first"
+    )
+    cpu_user_s: float | None = Field(default=None, description="processor time in the program, in seconds")
+    cpu_system_s: float | None = Field(default=None, description="processor time in the kernel, in seconds")
+    rss_bytes: int | None = Field(default=None, description="physical memory that it holds")
+    vms_bytes: int | None = Field(default=None, description="its address space")
+    memory_percent: float | None = Field(default=None, description="share of physical memory, 0 to 100")
+    num_threads: int | None = None
+    num_fds: int | None = Field(default=None, description="open files")
+    nice: int | None = Field(default=None, description="priority, -20 (first) to 19 (last)")
+    cpu_affinity: list[int] | None = Field(default=None, description="processors that it may run on")
+    read_bytes: int | None = Field(default=None, description="read from disks")
+    write_bytes: int | None = Field(default=None, description="written to disks")
+    cmdline: list[str] | None = Field(
+        default=None, description="its command line; what looks like a secret is replaced by ***"
+    )
+    exe: str | None = Field(default=None, description="the program's file")
+    cwd: str | None = Field(default=None, description="its working directory")
+    terminal: str | None = None
     reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
 
 
-class Host(_Model):
+class ProcessList(Answer):
+    """The processes of one moment."""
+
+    t_mono_s: float = Field(description="when, on a clock that only runs forward, in seconds")
+    t_wall_s: float = Field(description="when, in seconds since 1970")
+    dt_s: float | None = Field(description="time over which cpu_percent was taken, in seconds; None at first")
+    total: int = Field(description="how many there are")
+    running: int | None = Field(description="how many of them run now; None where status was not asked for")
+    processes: list[Process]
+
+
+Section = Literal[
+    "host", "cpu", "memory", "disks", "network", "sensors", "battery", "users", "cgroup", "pressure", "gpus"
+]
+"A part of the machine that :class:`Snapshot` can hold."
+
+
+class Host(Answer):
     """The machine and its system."""
 
     hostname: str
@@ -153,111 +147,505 @@ class Host(_Model):
     machine: str = Field(description="such as x86_64")
     distribution: str | None = Field(description="such as Debian GNU/Linux 12")
     python: str = Field(description="the server's Python")
-    booted_at: float = Field(description="when the system started, in seconds since 1970")
+    boot_time: float = Field(description="when the system started, in seconds since 1970")
     uptime_s: float = Field(description="since then, in seconds")
-    users: int = Field(description="sessions that are logged in")
+    virtualization: str | None = Field(description="the hypervisor or container around it, where the system shows one")
+    hardware_vendor: str | None = Field(description="who made the machine")
+    hardware_model: str | None = Field(description="what the maker calls it")
     reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
 
 
-Section = Literal["cpu", "memory", "disks", "network", "sensors", "battery", "processes", "host"]
-"A part of the machine."
+class CpuTimes(Answer):
+    """What processors have spent their time on, in seconds since the system started. None: not told by the system."""
+
+    user: float
+    system: float
+    idle: float
+    nice: float | None = None
+    iowait: float | None = None
+    irq: float | None = None
+    softirq: float | None = None
+    steal: float | None = None
+    guest: float | None = None
+    guest_nice: float | None = None
 
 
-class Snapshot(_Model):
+class CpuCore(Answer):
+    """One logical processor."""
+
+    cpu: int = Field(description="its number")
+    percent: float | None = Field(description="busy share since the last reading, 0 to 100")
+    frequency_mhz: float | None = Field(description="current frequency, in MHz")
+    times: CpuTimes
+
+
+class Cpu(Answer):
+    """The processors."""
+
+    percent: float | None = Field(description="busy share of all processors since the last reading, 0 to 100")
+    cores: list[CpuCore] = Field(description="each logical processor")
+    logical: int = Field(description="processors that the system schedules on")
+    physical: int | None = Field(description="cores, where the system tells")
+    sockets: int | None = Field(description="processor packages, where the system tells")
+    model: str | None = Field(description="the processor's name")
+    frequency_mhz: float | None = Field(description="current frequency, the mean of all, in MHz")
+    frequency_min_mhz: float | None = Field(description="lowest frequency, in MHz")
+    frequency_max_mhz: float | None = Field(description="highest frequency, in MHz")
+    load_1m: float | None = Field(description="load average over one minute")
+    load_5m: float | None = Field(description="load average over five minutes")
+    load_15m: float | None = Field(description="load average over fifteen minutes")
+    times: CpuTimes = Field(description="of all processors together")
+    ctx_switches: int | None = Field(description="context switches since the system started")
+    interrupts: int | None = Field(description="since the system started")
+    soft_interrupts: int | None = Field(description="since the system started")
+    ctx_switches_per_s: float | None = Field(description="since the last reading")
+    interrupts_per_s: float | None = Field(description="since the last reading")
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
+
+
+class Swap(Answer):
+    """Swap space."""
+
+    total_bytes: int
+    used_bytes: int
+    free_bytes: int
+    percent: float = Field(description="share in use, 0 to 100")
+    sin_bytes: int = Field(description="swapped in since the system started")
+    sout_bytes: int = Field(description="swapped out since the system started")
+    sin_bytes_per_s: float | None = Field(description="since the last reading")
+    sout_bytes_per_s: float | None = Field(description="since the last reading")
+
+
+class Memory(Answer):
+    """Memory of the host; the ``cgroup`` section says what of it the server's own group may use."""
+
+    total_bytes: int = Field(description="physical memory")
+    available_bytes: int = Field(description="what programs can get without swapping")
+    used_bytes: int = Field(description="physical memory in use")
+    free_bytes: int = Field(description="physical memory that nothing uses, not even as a cache")
+    percent: float = Field(description="share that is not available, 0 to 100")
+    active_bytes: int | None = None
+    inactive_bytes: int | None = None
+    buffers_bytes: int | None = None
+    cached_bytes: int | None = None
+    shared_bytes: int | None = None
+    slab_bytes: int | None = None
+    swap: Swap | None
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
+
+
+class Filesystem(Answer):
+    """A mounted file system."""
+
+    device: str = Field(description="what is mounted")
+    mountpoint: str = Field(description="where")
+    fstype: str = Field(description="kind of file system")
+    opts: str = Field(description="options of the mount")
+    total_bytes: int | None = Field(description="its size")
+    used_bytes: int | None = Field(description="in use")
+    free_bytes: int | None = Field(description="free for users without privileges")
+    percent: float | None = Field(description="share in use, 0 to 100")
+    inodes_total: int | None = Field(description="files that it can hold")
+    inodes_free: int | None = Field(description="files that it can still take")
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
+
+
+class DiskIo(Answer):
+    """What went through a block device. Rates are None until two readings exist, and after a counter's reset."""
+
+    name: str = Field(description="the device")
+    read_count: int = Field(description="reads since the system started")
+    write_count: int = Field(description="writes since the system started")
+    read_bytes: int = Field(description="since the system started")
+    write_bytes: int = Field(description="since the system started")
+    busy_time_ms: int | None = Field(description="time with work to do since the system started, in ms")
+    read_count_per_s: float | None = Field(description="since the last reading")
+    write_count_per_s: float | None = Field(description="since the last reading")
+    read_bytes_per_s: float | None = Field(description="since the last reading")
+    write_bytes_per_s: float | None = Field(description="since the last reading")
+    busy_percent: float | None = Field(description="share of time with work to do since the last reading, 0 to 100")
+
+
+class Disks(Answer):
+    """File systems and block devices."""
+
+    filesystems: list[Filesystem]
+    io: list[DiskIo]
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is empty, by its name")
+
+
+class Address(Answer):
+    """An address of a network interface."""
+
+    family: Literal["inet", "inet6", "link"] = Field(description="IPv4, IPv6, or the hardware's")
+    address: str
+    netmask: str | None
+    broadcast: str | None
+
+
+class NetworkInterface(Answer):
+    """A network interface. Rates are None until two readings exist, and after a counter's reset."""
+
+    name: str
+    isup: bool | None = Field(description="whether it is up")
+    duplex: Literal["full", "half"] | None = Field(description="None where the system does not tell")
+    speed_mbit: int | None = Field(description="nominal speed, in Mbit/s")
+    mtu: int | None = Field(description="largest packet, in bytes")
+    addresses: list[Address]
+    bytes_sent: int = Field(description="since the system started")
+    bytes_recv: int = Field(description="since the system started")
+    packets_sent: int = Field(description="since the system started")
+    packets_recv: int = Field(description="since the system started")
+    errin: int = Field(description="failures to receive")
+    errout: int = Field(description="failures to send")
+    dropin: int = Field(description="dropped on the way in")
+    dropout: int = Field(description="dropped on the way out")
+    bytes_sent_per_s: float | None = Field(description="since the last reading")
+    bytes_recv_per_s: float | None = Field(description="since the last reading")
+    packets_sent_per_s: float | None = Field(description="since the last reading")
+    packets_recv_per_s: float | None = Field(description="since the last reading")
+
+
+class Network(Answer):
+    """The network interfaces."""
+
+    interfaces: list[NetworkInterface]
+    reasons: dict[str, str] = Field(default_factory=dict, description="why there are none, by field")
+
+
+SensorKind = Literal["temperature", "fan", "voltage", "current", "power", "humidity"]
+"What a sensor measures: degrees Celsius, turns per minute, volts, amperes, watts, percent."
+
+
+class Sensor(Answer):
+    """A sensor's reading, in the unit of its kind."""
+
+    kind: SensorKind
+    chip: str = Field(description="which chip reports it")
+    label: str = Field(description="what it measures; may be empty")
+    current: float | None = Field(description="degrees Celsius, turns per minute, volts, amperes, watts or percent")
+    high: float | None = Field(default=None, description="where it begins to be too much")
+    critical: float | None = Field(default=None, description="where it is dangerous")
+    reason: str = Field(default="", description="why there is no value")
+
+
+class Sensors(Answer):
+    """All sensors."""
+
+    readings: list[Sensor]
+    reasons: dict[str, str] = Field(default_factory=dict, description="why there are none of a kind, by the kind")
+
+
+class BatteryUnit(Answer):
+    """One battery of the machine."""
+
+    name: str = Field(description="as the system calls it, such as BAT0")
+    percent: float | None = Field(description="charge, 0 to 100")
+    status: str | None = Field(description="Charging, Discharging, Full, Not charging or Unknown")
+    energy_now_wh: float | None = Field(description="energy in it, in watt hours")
+    energy_full_wh: float | None = Field(description="energy when it is full now, in watt hours")
+    energy_design_wh: float | None = Field(description="energy when it was full as new, in watt hours")
+    power_w: float | None = Field(description="what flows in or out, in watts")
+    cycle_count: int | None = Field(description="how often it was charged")
+    technology: str | None = Field(description="such as Li-ion")
+    manufacturer: str | None = None
+    model_name: str | None = None
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
+
+
+class Battery(Answer):
+    """The batteries of the machine together, and each of them."""
+
+    present: bool = Field(description="whether there is one")
+    percent: float | None = Field(description="charge of all together, 0 to 100")
+    power_plugged: bool | None = Field(description="whether it is on mains")
+    secsleft: int | None = Field(description="time left, in seconds; None where unknown or on mains")
+    batteries: list[BatteryUnit] = Field(default_factory=list)
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
+
+
+class Cgroup(Answer):
+    """What the server's own control group allows and uses, beside what the host has. The tightest limit of the group
+    and all above it counts."""
+
+    version: Literal[1, 2] | None = Field(description="of the control groups that limit memory")
+    path: str | None = Field(description="the group, below the root of its hierarchy")
+    memory_limit_bytes: int | None = Field(description="None without a limit")
+    memory_usage_bytes: int | None
+    memory_percent: float | None = Field(description="usage of the limit, 0 to 100; None without a limit")
+    swap_limit_bytes: int | None = Field(description="None without a limit")
+    swap_usage_bytes: int | None
+    oom_kills: int | None = Field(description="processes killed in the group for want of memory")
+    cpu_limit_cores: float | None = Field(description="processors' time per time; None without a limit")
+    cpu_usage_s: float | None = Field(description="processor time used by the group, in seconds")
+    cpu_percent: float | None = Field(description="share of one processor since the last reading")
+    cpu_throttled_s: float | None = Field(description="time that the group was held back, in seconds")
+    cpuset: list[int] | None = Field(description="processors that the group may run on")
+    pids_limit: int | None = Field(description="None without a limit")
+    pids_current: int | None
+    host_memory_bytes: int = Field(description="physical memory of the host")
+    host_cpus: int = Field(description="processors of the host")
+    usable_memory_bytes: int = Field(description="the smaller of host and limit")
+    usable_cpus: float = Field(description="the smallest of host, set and limit")
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
+
+
+class Stall(Answer):
+    """Shares of time in which something waited, in percent, and in total."""
+
+    avg10: float = Field(description="over ten seconds, 0 to 100")
+    avg60: float = Field(description="over a minute, 0 to 100")
+    avg300: float = Field(description="over five minutes, 0 to 100")
+    total_us: int = Field(description="since the system started, in microseconds")
+
+
+class Pressure(Answer):
+    """How much processes wait for a resource (Documentation/accounting/psi.rst): some of them, or all (``full``)."""
+
+    cpu_some: Stall | None = None
+    cpu_full: Stall | None = None
+    memory_some: Stall | None = None
+    memory_full: Stall | None = None
+    io_some: Stall | None = None
+    io_full: Stall | None = None
+    irq_full: Stall | None = None
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a resource has no figures, by its name")
+
+
+class GpuProcess(Answer):
+    """A process that uses a GPU."""
+
+    pid: int
+    memory_bytes: int | None = Field(description="memory of the GPU that it holds; None where the driver hides it")
+
+
+class Gpu(Answer):
+    """A graphics processor. Names are those of nvidia-smi's queries."""
+
+    index: int
+    name: str | None
+    vendor: str = Field(description="nvidia or amd")
+    uuid: str | None
+    pci_bus_id: str | None = Field(description="its slot, as in the inventory of devices")
+    driver_version: str | None
+    memory_total_bytes: int | None
+    memory_used_bytes: int | None
+    memory_free_bytes: int | None
+    utilization_gpu_percent: float | None = Field(description="share of time with work to do, 0 to 100")
+    utilization_memory_percent: float | None = Field(description="share of time with memory traffic, 0 to 100")
+    temperature_celsius: float | None
+    power_draw_w: float | None
+    power_limit_w: float | None
+    fan_percent: float | None = Field(description="intended speed of the fan, 0 to 100")
+    clock_graphics_mhz: int | None
+    clock_memory_mhz: int | None
+    processes: list[GpuProcess] | None
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
+
+
+class Gpus(Answer):
+    """The graphics processors."""
+
+    gpus: list[Gpu]
+    reasons: dict[str, str] = Field(default_factory=dict, description="why there are none of a vendor, by the vendor")
+
+
+class User(Answer):
+    """A session of a user who is logged in."""
+
+    name: str
+    terminal: str | None
+    host: str | None = Field(description="where from")
+    started: float = Field(description="since when, in seconds since 1970")
+    pid: int | None
+
+
+class Snapshot(Answer):
     """Several sections, read together. What was not asked for is None."""
 
     t_mono_s: float = Field(description="when, on a clock that only runs forward, in seconds")
     t_wall_s: float = Field(description="when, in seconds since 1970")
-    dt_s: float | None = Field(description="time since the reading before, over which rates were taken; None at first")
+    dt_s: float | None = Field(description="time over which rates were taken, in seconds; None at first")
+    host: Host | None = None
     cpu: Cpu | None = None
     memory: Memory | None = None
     disks: Disks | None = None
-    network: list[NetworkInterface] | None = None
+    network: Network | None = None
     sensors: Sensors | None = None
     battery: Battery | None = None
-    processes: list[Process] | None = None
-    host: Host | None = None
+    users: list[User] | None = None
+    cgroup: Cgroup | None = None
+    pressure: Pressure | None = None
+    gpus: Gpus | None = None
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a section could not be read, by section")
 
+
+class Sample(Answer):
+    """Metrics of one moment. A metric's name is its place in :class:`Snapshot`, with what it belongs to in braces:
+    ``cpu.percent``, ``network.interfaces.bytes_recv_per_s{eth0}``, ``disks.filesystems.percent{/home}``."""
+
+    t_mono_s: float = Field(description="when, on a clock that only runs forward, in seconds")
+    t_wall_s: float = Field(description="when, in seconds since 1970")
+    dt_s: float | None = Field(description="time over which rates were taken, in seconds; None at first")
+    values: dict[str, float | None] = Field(description="by metric")
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a value is None, by metric, where known")
+
+
+class Point(Answer):
+    """A metric over a piece of time."""
+
+    t_wall_s: float = Field(description="its beginning, in seconds since 1970")
+    mean: float | None = Field(description="None where nothing could be read")
+    min: float | None
+    max: float | None
+
+
+class Series(Answer):
+    """The history of one metric."""
+
+    metric: str
+    step_s: float = Field(description="the time that one point covers, in seconds")
+    points: list[Point]
+
+
+Part = Literal[
+    "host",
+    "cpu",
+    "memory",
+    "disks",
+    "network",
+    "sensors",
+    "battery",
+    "users",
+    "cgroup",
+    "pressure",
+    "gpus",
+    "processes",
+    "connections",
+    "devices",
+    "device_events",
+    "serial",
+    "smart",
+    "history",
+]
+"Everything that the hardware service can do on some machine."
 
 Availability = Literal["available", "unsupported", "denied", "absent"]
-"Whether a section can be read, and if not, on what account."
+"Whether something can be had: if not, the system does not offer it, the server may not, or the machine has none."
 
 
-class Capability(_Model):
-    """Whether a section can be read here."""
+class Capability(Answer):
+    """Whether a part of the machine can be read or used here."""
 
-    section: Section
+    section: Part
     state: Availability = Field(description="available; unsupported by the system; denied to the server; absent")
     reason: str = Field(default="", description="why not, for a person")
+    metrics: dict[str, str] = Field(
+        default_factory=dict, description="what is missing of an available section, and why, by field"
+    )
+
+
+ConnectionKind = Literal["all", "inet", "inet4", "inet6", "tcp", "tcp4", "tcp6", "udp", "udp4", "udp6", "unix"]
+"Which connections: psutil's words."
+
+
+class NetworkConnection(Answer):
+    """A socket of the machine."""
+
+    family: Literal["inet", "inet6", "unix", "other"]
+    type: Literal["stream", "datagram", "other"]
+    local_ip: str | None = Field(description="None for a Unix socket")
+    local_port: int | None
+    remote_ip: str | None = Field(description="None where it is not connected")
+    remote_port: int | None
+    path: str | None = Field(description="of a Unix socket")
+    status: str | None = Field(description="ESTABLISHED, LISTEN, ...; None where the protocol has none")
+    pid: int | None = Field(description="whose it is; None where the server may not know")
+
+
+class Connections(Answer):
+    """The sockets of the machine."""
+
+    connections: list[NetworkConnection]
+    total: int = Field(description="how many there are; more than are listed where the limit was reached")
+    reasons: dict[str, str] = Field(default_factory=dict, description="why there are none, by field")
 
 
 class AsyncHardware(AsyncStub):
-    """Read the server's machine: processors, memory, disks, network, sensors, battery, processes, host."""
+    """See and use the server's machine: processors, memory, disks, network, sensors, battery, GPUs, processes.
+
+    A value that cannot be read is None, and ``reasons`` beside it says why. Names are psutil's where it has them, with
+    the unit added.
+    """
 
     _methods: ClassVar[Mapping[str, StubMethod]]
 
-    async def cpu(self) -> Cpu:
-        """The processors: how busy, how many, how fast. Shares are taken over the time since the last reading."""
-        result: Cpu = await self._call("cpu", {})
+    async def devices(self, subsystems: list[Subsystem] | None = None) -> list[Device]:
+        """The devices of the machine: PCI, USB, disks, network, input, serial ports, graphics, memory modules, board.
+
+        Parameters:
+            subsystems: which; all where not given.
+        """
+        result: list[Device] = await self._call("devices", {"subsystems": subsystems})
         return result
 
-    async def memory(self) -> Memory:
-        """Memory and swap, and the limit of the server's control group."""
-        result: Memory = await self._call("memory", {})
-        return result
+    def watch_devices(self, subsystems: list[Subsystem] | None = None) -> AsyncStream[DeviceEvent]:
+        """Follow the devices: all of them at first, then each one that is added, removed or changed. Where events were
+        lost, because there were too many or the reader was too slow, all of them again (``resync``).
 
-    async def disks(self) -> Disks:
-        """Mounted file systems, and what goes through the block devices."""
-        result: Disks = await self._call("disks", {})
-        return result
+        Parameters:
+            subsystems: which; all where not given.
 
-    async def network(self) -> list[NetworkInterface]:
-        """The network interfaces and what goes through them."""
-        result: list[NetworkInterface] = await self._call("network", {})
-        return result
-
-    async def sensors(self) -> Sensors:
-        """Temperatures and fans."""
-        result: Sensors = await self._call("sensors", {})
-        return result
-
-    async def battery(self) -> Battery:
-        """The battery, if there is one."""
-        result: Battery = await self._call("battery", {})
-        return result
+        Raises:
+            SectionUnavailable: the system reports no device events.
+        """
+        return self._stream("watch_devices", {"subsystems": subsystems})
 
     async def processes(
-        self, *, order: ProcessOrder = "cpu", limit: Annotated[int, Field(ge=1)] = 100
-    ) -> list[Process]:
-        """The processes of the machine. Command lines are left out, since they often hold secrets.
+        self,
+        attributes: list[ProcessAttribute] | None = None,
+        *,
+        sort: ProcessSort = "cpu_percent",
+        limit: Annotated[int, Field(ge=1)] = 100,
+    ) -> ProcessList:
+        """The processes of the machine.
 
         Parameters:
-            order: ``cpu`` or ``memory`` (the largest first), ``pid`` or ``name``.
+            attributes: what to read of each; what costs little where not given. In command lines, what looks like a
+                secret is replaced by ``***``.
+            sort: in which order.
             limit: the most to list.
         """
-        result: list[Process] = await self._call("processes", {"order": order, "limit": limit})
+        result: ProcessList = await self._call("processes", {"attributes": attributes, "sort": sort, "limit": limit})
         return result
 
-    async def host(self) -> Host:
-        """The machine and its system."""
-        result: Host = await self._call("host", {})
-        return result
-
-    async def snapshot(self, sections: list[Section] | None = None) -> Snapshot:
-        """Several sections, read together.
+    def watch_processes(
+        self,
+        attributes: list[ProcessAttribute] | None = None,
+        *,
+        sort: ProcessSort = "cpu_percent",
+        limit: Annotated[int, Field(ge=1)] = 100,
+        interval_s: float = 1.0,
+    ) -> AsyncStream[ProcessList]:
+        """Follow the processes of the machine. A reader that is too slow gets the latest list.
 
         Parameters:
-            sections: which; all but processes where not given.
+            attributes, sort, limit: as of :meth:`processes`.
+            interval_s: time between two readings, in seconds.
+
+        Raises:
+            InvalidParams: the interval is shorter than the server allows.
         """
-        result: Snapshot = await self._call("snapshot", {"sections": sections})
-        return result
+        return self._stream(
+            "watch_processes", {"attributes": attributes, "sort": sort, "limit": limit, "interval_s": interval_s}
+        )
 
     def watch(self, sections: list[Section] | None = None, *, interval_s: float = 1.0) -> AsyncStream[Snapshot]:
         """Follow some sections, with rates computed here over each interval. A reader that is too slow gets the
         latest reading, not all of them.
 
         Parameters:
-            sections: which; all but processes where not given.
+            sections: which; all where not given.
             interval_s: time between two readings, in seconds.
 
         Raises:
@@ -265,77 +653,260 @@ class AsyncHardware(AsyncStub):
         """
         return self._stream("watch", {"sections": sections, "interval_s": interval_s})
 
+    def subscribe(
+        self,
+        sections: list[Section] | None = None,
+        *,
+        interval_s: float = 1.0,
+        filter: list[str] | None = None,
+        on_change: bool = False,
+    ) -> AsyncStream[Sample]:
+        """Follow metrics: numbers with names, such as ``cpu.percent`` or
+        ``network.interfaces.bytes_recv_per_s{eth0}``. A reader that is too slow gets the latest sample.
+
+        Parameters:
+            sections: which; all where not given.
+            interval_s: time between two readings, in seconds.
+            filter: names of metrics, without braces for all of a kind; ``*`` and ``?`` stand for anything.
+            on_change: leave out samples in which nothing has changed since the one before.
+
+        Raises:
+            InvalidParams: the interval is shorter than the server allows.
+        """
+        return self._stream(
+            "subscribe", {"sections": sections, "interval_s": interval_s, "filter": filter, "on_change": on_change}
+        )
+
+    async def history(
+        self,
+        metrics: Annotated[list[str], Field(min_length=1)],
+        *,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        step_s: Annotated[float, Field(gt=0)] | None = None,
+    ) -> list[Series]:
+        """What metrics were: the last hour finely, the last day coarsely (as the server is configured).
+
+        Parameters:
+            metrics: their names, as :meth:`subscribe` gives and takes them.
+            start_s: from when on, in seconds since 1970, or, if negative, before now; an hour ago where not given.
+            end_s: until when, likewise; now where not given.
+            step_s: coarse points where it is at least as long as theirs; else as fine as is known.
+
+        Raises:
+            InvalidParams: the time ends before it begins, or the server keeps no history.
+        """
+        result: list[Series] = await self._call(
+            "history", {"metrics": metrics, "start_s": start_s, "end_s": end_s, "step_s": step_s}
+        )
+        return result
+
+    async def history_metrics(self) -> list[str]:
+        """The names of the metrics that have a history."""
+        result: list[str] = await self._call("history_metrics", {})
+        return result
+
     async def capabilities(self) -> list[Capability]:
-        """What can be read on this machine, and why the rest cannot."""
+        """What can be read and used on this machine, and why the rest cannot."""
         result: list[Capability] = await self._call("capabilities", {})
+        return result
+
+    async def snapshot(self, sections: list[Section] | None = None) -> Snapshot:
+        """Several sections, read together.
+
+        Parameters:
+            sections: which; all where not given.
+        """
+        result: Snapshot = await self._call("snapshot", {"sections": sections})
+        return result
+
+    async def host(self) -> Host:
+        """The machine and its system.
+
+        Raises:
+            SectionUnavailable: it cannot be read now.
+        """
+        result: Host = await self._call("host", {})
+        return result
+
+    async def cpu(self) -> Cpu:
+        """The processors: how busy, how many, how fast. Shares are taken over the time since an earlier reading.
+
+        Raises:
+            SectionUnavailable: it cannot be read now.
+        """
+        result: Cpu = await self._call("cpu", {})
+        return result
+
+    async def memory(self) -> Memory:
+        """Memory and swap.
+
+        Raises:
+            SectionUnavailable: it cannot be read now.
+        """
+        result: Memory = await self._call("memory", {})
+        return result
+
+    async def disks(self) -> Disks:
+        """Mounted file systems, and what goes through the block devices.
+
+        Raises:
+            SectionUnavailable: it cannot be read now.
+        """
+        result: Disks = await self._call("disks", {})
+        return result
+
+    async def network(self) -> Network:
+        """The network interfaces and what goes through them.
+
+        Raises:
+            SectionUnavailable: it cannot be read now.
+        """
+        result: Network = await self._call("network", {})
+        return result
+
+    async def sensors(self) -> Sensors:
+        """Temperatures, fans, voltages, currents and power.
+
+        Raises:
+            SectionUnavailable: it cannot be read now.
+        """
+        result: Sensors = await self._call("sensors", {})
+        return result
+
+    async def battery(self) -> Battery:
+        """The batteries, if there are any.
+
+        Raises:
+            SectionUnavailable: it cannot be read now.
+        """
+        result: Battery = await self._call("battery", {})
+        return result
+
+    async def users(self) -> list[User]:
+        """The sessions of users who are logged in.
+
+        Raises:
+            SectionUnavailable: it cannot be read now.
+        """
+        result: list[User] = await self._call("users", {})
+        return result
+
+    async def cgroup(self) -> Cgroup:
+        """The limits and the use of the server's own control group, beside what the host has.
+
+        Raises:
+            SectionUnavailable: it cannot be read now.
+        """
+        result: Cgroup = await self._call("cgroup", {})
+        return result
+
+    async def pressure(self) -> Pressure:
+        """How much processes wait for processors, memory, disks and interrupts.
+
+        Raises:
+            SectionUnavailable: it cannot be read now.
+        """
+        result: Pressure = await self._call("pressure", {})
+        return result
+
+    async def gpus(self) -> Gpus:
+        """The graphics processors.
+
+        Raises:
+            SectionUnavailable: it cannot be read now.
+        """
+        result: Gpus = await self._call("gpus", {})
+        return result
+
+    async def connections(
+        self, kind: ConnectionKind = "inet", *, limit: Annotated[int, Field(ge=1)] = 1000
+    ) -> Connections:
+        """The sockets of the machine, and whose they are.
+
+        Parameters:
+            kind: which.
+            limit: the most to list.
+        """
+        result: Connections = await self._call("connections", {"kind": kind, "limit": limit})
         return result
 
 
 class Hardware(SyncStub):
-    """Read the server's machine: processors, memory, disks, network, sensors, battery, processes, host."""
+    """See and use the server's machine: processors, memory, disks, network, sensors, battery, GPUs, processes.
+
+    A value that cannot be read is None, and ``reasons`` beside it says why. Names are psutil's where it has them, with
+    the unit added.
+    """
 
     _methods: ClassVar[Mapping[str, StubMethod]]
 
-    def cpu(self) -> Cpu:
-        """The processors: how busy, how many, how fast. Shares are taken over the time since the last reading."""
-        result: Cpu = self._call("cpu", {})
-        return result
-
-    def memory(self) -> Memory:
-        """Memory and swap, and the limit of the server's control group."""
-        result: Memory = self._call("memory", {})
-        return result
-
-    def disks(self) -> Disks:
-        """Mounted file systems, and what goes through the block devices."""
-        result: Disks = self._call("disks", {})
-        return result
-
-    def network(self) -> list[NetworkInterface]:
-        """The network interfaces and what goes through them."""
-        result: list[NetworkInterface] = self._call("network", {})
-        return result
-
-    def sensors(self) -> Sensors:
-        """Temperatures and fans."""
-        result: Sensors = self._call("sensors", {})
-        return result
-
-    def battery(self) -> Battery:
-        """The battery, if there is one."""
-        result: Battery = self._call("battery", {})
-        return result
-
-    def processes(self, *, order: ProcessOrder = "cpu", limit: Annotated[int, Field(ge=1)] = 100) -> list[Process]:
-        """The processes of the machine. Command lines are left out, since they often hold secrets.
+    def devices(self, subsystems: list[Subsystem] | None = None) -> list[Device]:
+        """The devices of the machine: PCI, USB, disks, network, input, serial ports, graphics, memory modules, board.
 
         Parameters:
-            order: ``cpu`` or ``memory`` (the largest first), ``pid`` or ``name``.
+            subsystems: which; all where not given.
+        """
+        result: list[Device] = self._call("devices", {"subsystems": subsystems})
+        return result
+
+    def watch_devices(self, subsystems: list[Subsystem] | None = None) -> Stream[DeviceEvent]:
+        """Follow the devices: all of them at first, then each one that is added, removed or changed. Where events were
+        lost, because there were too many or the reader was too slow, all of them again (``resync``).
+
+        Parameters:
+            subsystems: which; all where not given.
+
+        Raises:
+            SectionUnavailable: the system reports no device events.
+        """
+        return self._stream("watch_devices", {"subsystems": subsystems})
+
+    def processes(
+        self,
+        attributes: list[ProcessAttribute] | None = None,
+        *,
+        sort: ProcessSort = "cpu_percent",
+        limit: Annotated[int, Field(ge=1)] = 100,
+    ) -> ProcessList:
+        """The processes of the machine.
+
+        Parameters:
+            attributes: what to read of each; what costs little where not given. In command lines, what looks like a
+                secret is replaced by ``***``.
+            sort: in which order.
             limit: the most to list.
         """
-        result: list[Process] = self._call("processes", {"order": order, "limit": limit})
+        result: ProcessList = self._call("processes", {"attributes": attributes, "sort": sort, "limit": limit})
         return result
 
-    def host(self) -> Host:
-        """The machine and its system."""
-        result: Host = self._call("host", {})
-        return result
-
-    def snapshot(self, sections: list[Section] | None = None) -> Snapshot:
-        """Several sections, read together.
+    def watch_processes(
+        self,
+        attributes: list[ProcessAttribute] | None = None,
+        *,
+        sort: ProcessSort = "cpu_percent",
+        limit: Annotated[int, Field(ge=1)] = 100,
+        interval_s: float = 1.0,
+    ) -> Stream[ProcessList]:
+        """Follow the processes of the machine. A reader that is too slow gets the latest list.
 
         Parameters:
-            sections: which; all but processes where not given.
+            attributes, sort, limit: as of :meth:`processes`.
+            interval_s: time between two readings, in seconds.
+
+        Raises:
+            InvalidParams: the interval is shorter than the server allows.
         """
-        result: Snapshot = self._call("snapshot", {"sections": sections})
-        return result
+        return self._stream(
+            "watch_processes", {"attributes": attributes, "sort": sort, "limit": limit, "interval_s": interval_s}
+        )
 
     def watch(self, sections: list[Section] | None = None, *, interval_s: float = 1.0) -> Stream[Snapshot]:
         """Follow some sections, with rates computed here over each interval. A reader that is too slow gets the
         latest reading, not all of them.
 
         Parameters:
-            sections: which; all but processes where not given.
+            sections: which; all where not given.
             interval_s: time between two readings, in seconds.
 
         Raises:
@@ -343,24 +914,206 @@ class Hardware(SyncStub):
         """
         return self._stream("watch", {"sections": sections, "interval_s": interval_s})
 
+    def subscribe(
+        self,
+        sections: list[Section] | None = None,
+        *,
+        interval_s: float = 1.0,
+        filter: list[str] | None = None,
+        on_change: bool = False,
+    ) -> Stream[Sample]:
+        """Follow metrics: numbers with names, such as ``cpu.percent`` or
+        ``network.interfaces.bytes_recv_per_s{eth0}``. A reader that is too slow gets the latest sample.
+
+        Parameters:
+            sections: which; all where not given.
+            interval_s: time between two readings, in seconds.
+            filter: names of metrics, without braces for all of a kind; ``*`` and ``?`` stand for anything.
+            on_change: leave out samples in which nothing has changed since the one before.
+
+        Raises:
+            InvalidParams: the interval is shorter than the server allows.
+        """
+        return self._stream(
+            "subscribe", {"sections": sections, "interval_s": interval_s, "filter": filter, "on_change": on_change}
+        )
+
+    def history(
+        self,
+        metrics: Annotated[list[str], Field(min_length=1)],
+        *,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        step_s: Annotated[float, Field(gt=0)] | None = None,
+    ) -> list[Series]:
+        """What metrics were: the last hour finely, the last day coarsely (as the server is configured).
+
+        Parameters:
+            metrics: their names, as :meth:`subscribe` gives and takes them.
+            start_s: from when on, in seconds since 1970, or, if negative, before now; an hour ago where not given.
+            end_s: until when, likewise; now where not given.
+            step_s: coarse points where it is at least as long as theirs; else as fine as is known.
+
+        Raises:
+            InvalidParams: the time ends before it begins, or the server keeps no history.
+        """
+        result: list[Series] = self._call(
+            "history", {"metrics": metrics, "start_s": start_s, "end_s": end_s, "step_s": step_s}
+        )
+        return result
+
+    def history_metrics(self) -> list[str]:
+        """The names of the metrics that have a history."""
+        result: list[str] = self._call("history_metrics", {})
+        return result
+
     def capabilities(self) -> list[Capability]:
-        """What can be read on this machine, and why the rest cannot."""
+        """What can be read and used on this machine, and why the rest cannot."""
         result: list[Capability] = self._call("capabilities", {})
+        return result
+
+    def snapshot(self, sections: list[Section] | None = None) -> Snapshot:
+        """Several sections, read together.
+
+        Parameters:
+            sections: which; all where not given.
+        """
+        result: Snapshot = self._call("snapshot", {"sections": sections})
+        return result
+
+    def host(self) -> Host:
+        """The machine and its system.
+
+        Raises:
+            SectionUnavailable: it cannot be read now.
+        """
+        result: Host = self._call("host", {})
+        return result
+
+    def cpu(self) -> Cpu:
+        """The processors: how busy, how many, how fast. Shares are taken over the time since an earlier reading.
+
+        Raises:
+            SectionUnavailable: it cannot be read now.
+        """
+        result: Cpu = self._call("cpu", {})
+        return result
+
+    def memory(self) -> Memory:
+        """Memory and swap.
+
+        Raises:
+            SectionUnavailable: it cannot be read now.
+        """
+        result: Memory = self._call("memory", {})
+        return result
+
+    def disks(self) -> Disks:
+        """Mounted file systems, and what goes through the block devices.
+
+        Raises:
+            SectionUnavailable: it cannot be read now.
+        """
+        result: Disks = self._call("disks", {})
+        return result
+
+    def network(self) -> Network:
+        """The network interfaces and what goes through them.
+
+        Raises:
+            SectionUnavailable: it cannot be read now.
+        """
+        result: Network = self._call("network", {})
+        return result
+
+    def sensors(self) -> Sensors:
+        """Temperatures, fans, voltages, currents and power.
+
+        Raises:
+            SectionUnavailable: it cannot be read now.
+        """
+        result: Sensors = self._call("sensors", {})
+        return result
+
+    def battery(self) -> Battery:
+        """The batteries, if there are any.
+
+        Raises:
+            SectionUnavailable: it cannot be read now.
+        """
+        result: Battery = self._call("battery", {})
+        return result
+
+    def users(self) -> list[User]:
+        """The sessions of users who are logged in.
+
+        Raises:
+            SectionUnavailable: it cannot be read now.
+        """
+        result: list[User] = self._call("users", {})
+        return result
+
+    def cgroup(self) -> Cgroup:
+        """The limits and the use of the server's own control group, beside what the host has.
+
+        Raises:
+            SectionUnavailable: it cannot be read now.
+        """
+        result: Cgroup = self._call("cgroup", {})
+        return result
+
+    def pressure(self) -> Pressure:
+        """How much processes wait for processors, memory, disks and interrupts.
+
+        Raises:
+            SectionUnavailable: it cannot be read now.
+        """
+        result: Pressure = self._call("pressure", {})
+        return result
+
+    def gpus(self) -> Gpus:
+        """The graphics processors.
+
+        Raises:
+            SectionUnavailable: it cannot be read now.
+        """
+        result: Gpus = self._call("gpus", {})
+        return result
+
+    def connections(self, kind: ConnectionKind = "inet", *, limit: Annotated[int, Field(ge=1)] = 1000) -> Connections:
+        """The sockets of the machine, and whose they are.
+
+        Parameters:
+            kind: which.
+            limit: the most to list.
+        """
+        result: Connections = self._call("connections", {"kind": kind, "limit": limit})
         return result
 
 
 _METHODS: Mapping[str, StubMethod] = {
-    "cpu": StubMethod("hardware.cpu", AsyncHardware.cpu),
-    "memory": StubMethod("hardware.memory", AsyncHardware.memory),
-    "disks": StubMethod("hardware.disks", AsyncHardware.disks),
-    "network": StubMethod("hardware.network", AsyncHardware.network),
-    "sensors": StubMethod("hardware.sensors", AsyncHardware.sensors),
-    "battery": StubMethod("hardware.battery", AsyncHardware.battery),
+    "devices": StubMethod("hardware.devices", AsyncHardware.devices),
+    "watch_devices": StubMethod("hardware.watch_devices", AsyncHardware.watch_devices, errors=(SectionUnavailable,)),
     "processes": StubMethod("hardware.processes", AsyncHardware.processes),
-    "host": StubMethod("hardware.host", AsyncHardware.host),
-    "snapshot": StubMethod("hardware.snapshot", AsyncHardware.snapshot),
+    "watch_processes": StubMethod("hardware.watch_processes", AsyncHardware.watch_processes),
     "watch": StubMethod("hardware.watch", AsyncHardware.watch),
+    "subscribe": StubMethod("hardware.subscribe", AsyncHardware.subscribe),
+    "history": StubMethod("hardware.history", AsyncHardware.history),
+    "history_metrics": StubMethod("hardware.history_metrics", AsyncHardware.history_metrics),
     "capabilities": StubMethod("hardware.capabilities", AsyncHardware.capabilities),
+    "snapshot": StubMethod("hardware.snapshot", AsyncHardware.snapshot),
+    "host": StubMethod("hardware.host", AsyncHardware.host, errors=(SectionUnavailable,)),
+    "cpu": StubMethod("hardware.cpu", AsyncHardware.cpu, errors=(SectionUnavailable,)),
+    "memory": StubMethod("hardware.memory", AsyncHardware.memory, errors=(SectionUnavailable,)),
+    "disks": StubMethod("hardware.disks", AsyncHardware.disks, errors=(SectionUnavailable,)),
+    "network": StubMethod("hardware.network", AsyncHardware.network, errors=(SectionUnavailable,)),
+    "sensors": StubMethod("hardware.sensors", AsyncHardware.sensors, errors=(SectionUnavailable,)),
+    "battery": StubMethod("hardware.battery", AsyncHardware.battery, errors=(SectionUnavailable,)),
+    "users": StubMethod("hardware.users", AsyncHardware.users, errors=(SectionUnavailable,)),
+    "cgroup": StubMethod("hardware.cgroup", AsyncHardware.cgroup, errors=(SectionUnavailable,)),
+    "pressure": StubMethod("hardware.pressure", AsyncHardware.pressure, errors=(SectionUnavailable,)),
+    "gpus": StubMethod("hardware.gpus", AsyncHardware.gpus, errors=(SectionUnavailable,)),
+    "connections": StubMethod("hardware.connections", AsyncHardware.connections),
 }
 AsyncHardware._methods = _METHODS
 Hardware._methods = _METHODS

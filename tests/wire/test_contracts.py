@@ -476,3 +476,16 @@ def test_validators_of_models_run_on_both_sides() -> None:
         assert kind.load(kind.dump(Even(n=2), codec), codec) == Even(n=2)
         with pytest.raises(RemoteProtocolError, match="even"):
             load_answer(kind, body(codec, {"n": 3}), codec)
+
+
+class Labelled(BaseModel):
+    type: str
+    metadata: Blob
+
+
+@both_codecs
+def test_fields_called_as_a_schemas_own_keys(codec: Codec) -> None:
+    """Fields may be called `type` and `metadata`, and the wire's rules hold inside them, too."""
+    kind = WireType(Labelled)
+    value = Labelled(type="a", metadata=Blob(data=b"\xff", level=math.inf))
+    assert kind.load(kind.dump(value, codec), codec) == value

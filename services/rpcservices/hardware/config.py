@@ -8,9 +8,34 @@ from rpcwire.service import ServiceConfig
 
 
 class HardwareConfig(ServiceConfig):
-    """How often the machine may be read."""
+    """How often the machine may be read, and what of it is shown."""
 
     least_interval_s: float = Field(
         default=0.1, gt=0, description="The shortest interval of a subscription, in seconds."
     )
+    section_timeout_s: float = Field(
+        default=2.0, gt=0, description="How long sensors, disks, batteries and GPUs may take to answer, in seconds."
+    )
     most_processes: int = Field(default=10_000, ge=1, description="The most processes that one answer lists.")
+    most_connections: int = Field(
+        default=10_000, ge=1, description="The most network connections that one answer lists."
+    )
+    reveal_command_lines: bool = Field(
+        default=False, description="Show command lines as they are, with passwords and tokens that stand in them."
+    )
+    device_events: int = Field(
+        default=1000, ge=1, description="How many device events one reader may be behind before it gets a new list."
+    )
+    device_events_bytes: int = Field(
+        default=8 * 1024 * 1024, ge=1024, description="The buffer for the system's device events, in bytes."
+    )
+    history: bool = Field(default=True, description="Keep the last day of all metrics in memory.")
+    history_interval_s: float = Field(
+        default=10.0, gt=0, description="Time between two samples that are kept, in seconds."
+    )
+    history_fine_s: float = Field(default=3600.0, gt=0, description="How long every sample is kept, in seconds.")
+    history_coarse_step_s: float = Field(
+        default=300.0, gt=0, description="Beyond that, one point is kept for so many seconds."
+    )
+    history_coarse_s: float = Field(default=86_400.0, gt=0, description="How long those points are kept, in seconds.")
+    history_metrics: int = Field(default=1000, ge=1, description="The most metrics that are kept (about 10 kB each).")

@@ -3,44 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """Counters at one moment.
-
-    Attributes:
-        t_mono_s: when, on a monotonic clock, in seconds.
-        counters: values by name; they only grow, until they are reset.
-    """
-
-    t_mono_s: float
-    counters: Mapping[str, float]
-
-
-def rates(before: Reading | None, now: Reading) -> dict[str, float | None]:
-    """How fast each counter grew, per second.
+def rate(before: float | None, now: float | None, dt_s: float | None) -> float | None:
+    """How fast a counter grew, per second.
 
     Parameters:
         before: the reading before, if there was one.
         now: the current one.
+        dt_s: time between them, in seconds.
 
     Returns:
-        For each current counter its rate; ``None`` where it is new, where no time has passed, and where it has
-        become smaller, which is a reset.
+        ``None`` where a reading is missing, where no time has passed, and where the counter has become smaller, which
+        is a reset.
     """
-    found: dict[str, float | None] = dict.fromkeys(now.counters)
-    if before is None:
-        return found
-    dt = now.t_mono_s - before.t_mono_s
-    if dt <= 0:
-        return found
-    for name, value in now.counters.items():
-        old = before.counters.get(name)
-        if old is not None and value >= old:
-            found[name] = (value - old) / dt
-    return found
+    if before is None or now is None or dt_s is None or dt_s <= 0 or now < before:
+        return None
+    return (now - before) / dt_s
 
 
 def busy_percent(before: Mapping[str, float], now: Mapping[str, float]) -> float | None:
@@ -54,8 +33,9 @@ def busy_percent(before: Mapping[str, float], now: Mapping[str, float]) -> float
     """
     # On Linux the times of guests are in user and nice already.
     kinds = [kind for kind in now if kind not in ("guest", "guest_nice")]
+    # Single times do go back a little now and then (idle and iowait on Linux): that is no reset of all.
     total = sum(max(now[kind] - before.get(kind, 0.0), 0.0) for kind in kinds)
-    if total <= 0:
+    if total <= 0 or sum(now[kind] for kind in kinds) < sum(before.get(kind, 0.0) for kind in kinds):
         return None
     idle = sum(max(now[kind] - before.get(kind, 0.0), 0.0) for kind in ("idle", "iowait") if kind in now)
     return min(max(100.0 * (total - idle) / total, 0.0), 100.0)

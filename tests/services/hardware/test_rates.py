@@ -1,4 +1,4 @@
-"""Rates: computed from two readings, never made up."""
+"""Counters to rates: none is made up, none is negative."""
 
 from __future__ import annotations
 
@@ -6,30 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rpcservices.hardware.rates import Reading, busy_percent, rates
-
-
-def test_no_reading_before_means_no_rate() -> None:
-    assert rates(None, Reading(1.0, {"a": 5.0})) == {"a": None}
+from rpcservices.hardware.rates import busy_percent, rate
 
 
 def test_growth_per_second() -> None:
-    before, now = Reading(1.0, {"a": 5.0, "gone": 1.0}), Reading(3.0, {"a": 9.0, "new": 1.0})
-    assert rates(before, now) == {"a": 2.0, "new": None}
+    assert rate(5.0, 9.0, 2.0) == 2.0
 
 
-def test_a_reset_is_not_negative() -> None:
-    assert rates(Reading(1.0, {"a": 5.0}), Reading(2.0, {"a": 1.0})) == {"a": None}
+@pytest.mark.parametrize(
+    ("before", "now", "dt_s"), [(None, 9.0, 2.0), (5.0, None, 2.0), (5.0, 9.0, None), (5.0, 9.0, 0.0), (5.0, 4.0, 2.0)]
+)
+def test_no_rate(before: float | None, now: float | None, dt_s: float | None) -> None:
+    assert rate(before, now, dt_s) is None
 
 
-def test_no_time_has_passed() -> None:
-    assert rates(Reading(1.0, {"a": 5.0}), Reading(1.0, {"a": 9.0})) == {"a": None}
-
-
-@given(st.floats(0, 1e9), st.floats(0, 1e15), st.floats(1e-3, 1e6), st.floats(0, 1e15))
-def test_rates_are_never_negative(start: float, old: float, dt: float, new: float) -> None:
-    (rate,) = rates(Reading(start, {"a": old}), Reading(start + dt, {"a": new})).values()
-    assert rate is None or rate >= 0
+@given(st.floats(0, 1e15), st.floats(1e-3, 1e6), st.floats(0, 1e15))
+def test_rates_are_never_negative(old: float, dt: float, new: float) -> None:
+    found = rate(old, new, dt)
+    assert found is None or found >= 0
 
 
 def test_busy_share() -> None:
@@ -37,6 +31,7 @@ def test_busy_share() -> None:
     now = {"user": 12.0, "system": 6.0, "idle": 86.0, "iowait": 6.0, "guest": 4.0}
     assert busy_percent(before, now) == pytest.approx(30.0)
     assert busy_percent(now, now) is None
+    assert busy_percent(now, before) is None  # A reset.
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=4, max_size=4), st.lists(st.floats(0, 1e6), min_size=4, max_size=4))

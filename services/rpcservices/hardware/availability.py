@@ -1,0 +1,110 @@
+"""What can be had on this machine, and why the rest cannot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, get_args
+
+from .inventory.uevents import udev_runs, why_no_events
+from .models import Availability, Capability, Part, Section, Snapshot
+from .readers.network import connections
+from .readers.reasons import NO_BASELINE, RESET
+
+if TYPE_CHECKING:
+    from .core import HardwareCore
+
+_STATES: dict[str, Availability] = {"denied": "denied", "unsupported": "unsupported"}
+
+
+def state_of(reason: str) -> Availability:
+    """The state that a reason's first word stands for."""
+    return _STATES.get(reason.partition(":")[0], "absent")
+
+
+def missing(part: Part, reason: str) -> Capability:
+    """Something that cannot be had."""
+    return Capability(section=part, state=state_of(reason), reason=reason)
+
+
+def capabilities(snapshot: Snapshot, service: HardwareCore) -> list[Capability]:
+    """Every part of the machine. It blocks.
+
+    Parameters:
+        snapshot: of all sections.
+        service: whose machine it is.
+    """
+    found = [_section(name, snapshot) for name in get_args(Section)]
+    found.append(Capability(section="processes", state="available"))
+    sockets = connections("inet", 1)
+    reason = sockets.reasons.get("connections")
+    found.append(missing("connections", reason) if reason else Capability(section="connections", state="available"))
+    found += _rest(service)
+    return found
+
+
+def _section(name: Section, snapshot: Snapshot) -> Capability:
+    answer = getattr(snapshot, name)
+    if answer is None:
+        return missing(name, snapshot.reasons.get(name, "failed"))
+    reasons = {k: v for k, v in getattr(answer, "reasons", {}).items() if v not in (NO_BASELINE, RESET)}
+    nothing = _nothing(name, answer, reasons)
+    if nothing:
+        return missing(name, nothing)
+    return Capability(section=name, state="available", metrics=reasons | _within(answer))
+
+
+def _nothing(name: Section, answer: Any, reasons: dict[str, str]) -> str:
+    """Why a section is empty; nothing where it is not."""
+    if name == "sensors" and not answer.readings:
+        return reasons["temperature"]
+    if name == "battery" and not answer.present:
+        return reasons["percent"]
+    if name == "gpus" and not answer.gpus:
+        return reasons["nvidia"]
+    if name == "cgroup" and answer.version is None:
+        return reasons["version"]
+    if name == "pressure" and all(resource in reasons for resource in ("cpu", "memory", "io")):
+        return reasons["cpu"]
+    if name == "network" and not answer.interfaces:
+        return reasons.get("interfaces", "absent: the machine shows none")
+    if name == "disks" and not answer.filesystems and not answer.io:
+        return reasons.get("io", "absent: the machine shows none")
+    return ""
+
+
+def _within(answer: Any) -> dict[str, str]:
+    """The reasons of single things in a section: a sensor, a file system, a GPU."""
+    found: dict[str, str] = {}
+    for field in ("readings", "filesystems", "gpus", "batteries"):
+        for item in getattr(answer, field, None) or ():
+            name = "/".join(
+                str(part)
+                for part in (getattr(item, key, None) for key in ("chip", "label", "mountpoint", "index", "name"))
+                if part not in (None, "")
+            )
+            if getattr(item, "reason", ""):
+                found[f"{field}.{name}"] = item.reason
+            found |= {f"{field}.{name}.{k}": v for k, v in getattr(item, "reasons", {}).items()}
+    return found
+
+
+def _rest(service: HardwareCore) -> list[Capability]:
+    events = why_no_events(service.places)
+    through_udev = udev_runs(service.places)
+    history = (
+        Capability(section="history", state="available")
+        if service.config.history
+        else missing("history", "absent: it is off in the server's configuration (services.hardware.history)")
+    )
+    return [
+        Capability(section="devices", state="available")
+        if (service.places.sys / "class").is_dir()
+        else missing("devices", "unsupported: the system has no sysfs"),
+        missing("device_events", events)
+        if events
+        else Capability(
+            section="device_events",
+            state="available",
+            metrics={} if through_udev else {"by_id": "absent: udev does not run, so the kernel's own events are used"},
+        ),
+        history,
+    ]

@@ -1,0 +1,129 @@
+"""What all parts of the hardware service share: the sampler, the processes, the history, and their life."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Collection
+from typing import Any, get_args
+
+from rpcserver import InvalidParams, Service
+
+from .config import HardwareConfig
+from .errors import SectionUnavailable
+from .inventory.inventory import Inventory
+from .inventory.uevents import open_source
+from .inventory.watcher import DeviceWatcher
+from .models import Section
+from .readers.gpus import GpuReader
+from .readers.places import Places
+from .sampling.collector import Collector
+from .sampling.history import History
+from .sampling.metrics import metrics
+from .sampling.processes import Processes
+from .sampling.sampler import Sampler
+from .sampling.sections import section_readers
+from .sampling.worker import Worker
+
+HISTORY_SECTIONS: frozenset[Section] = frozenset(get_args(Section)) - {"host", "users"}
+"""The sections that have a history; the other two have no figures worth one."""
+
+_UNKEPT = ("cpu.cores.times.", "cpu.times.")
+
+
+class HardwareCore(Service[HardwareConfig]):
+    """The machine, and who follows it.
+
+    Parameters:
+        config: the configuration.
+        places: where the system shows its hardware.
+    """
+
+    def __init__(self, config: HardwareConfig | None = None, places: Places | None = None) -> None:
+        super().__init__(config)
+        self.places = places or Places()
+        self._gpus = GpuReader(self.places)
+        self._collector = Collector(section_readers(self.places, self._gpus), self.config.section_timeout_s)
+        self._sampler = Sampler(self._collector)
+        self._worker = Worker("rpc-hardware-processes")
+        self._processes = Processes(self._worker)
+        self._inventory = Inventory(self.places)
+        self._watcher = DeviceWatcher(
+            self._inventory,
+            lambda: open_source(self.places, self.config.device_events_bytes),
+            self.config.device_events,
+        )
+        self._history: History | None = None
+        self._recorder: asyncio.Task[None] | None = None
+        if self.config.history:
+            self._history = History(
+                interval_s=self.config.history_interval_s,
+                fine_s=self.config.history_fine_s,
+                coarse_step_s=self.config.history_coarse_step_s,
+                coarse_s=self.config.history_coarse_s,
+                most_metrics=self.config.history_metrics,
+            )
+
+    async def start(self) -> None:
+        """Take the first readings, so that the first caller gets rates, and begin the history."""
+        await asyncio.gather(self._sampler.prime(), self._processes.measure())
+        if self._history is not None:
+            self._recorder = asyncio.get_running_loop().create_task(self._record(self._history))
+
+    async def stop(self) -> None:
+        """End all reading."""
+        if self._recorder is not None:
+            self._recorder.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._recorder
+        await self._sampler.close()
+        await self._processes.close()
+        await self._watcher.close()
+        self._gpus.close()
+        self._worker.close()
+        self._collector.close()
+
+    async def _record(self, history: History) -> None:
+        async for snapshot in self._sampler.follow(HISTORY_SECTIONS, self.config.history_interval_s):
+            history.record(
+                snapshot.t_wall_s,
+                (
+                    (metric.name, metric.value)
+                    for metric in metrics(snapshot)
+                    # Counters are kept as their rates.
+                    if metric.kind == "gauge" and not metric.path.startswith(_UNKEPT)
+                ),
+            )
+
+    async def _section(self, section: Section) -> Any:
+        """The answer of one section.
+
+        Raises:
+            SectionUnavailable: it could not be read.
+        """
+        snapshot = await self._sampler.take({section})
+        answer = getattr(snapshot, section)
+        if answer is None:
+            reason = snapshot.reasons[section]
+            raise SectionUnavailable(f"{section} cannot be read now: {reason}", section=section, reason=reason)
+        return answer
+
+    def _interval(self, interval_s: float) -> float:
+        """The interval, if it is allowed.
+
+        Raises:
+            InvalidParams: it is not.
+        """
+        least = self.config.least_interval_s
+        if not interval_s >= least:
+            raise InvalidParams(
+                f"interval_s: {interval_s:g} is too short: at least {least:g}",
+                errors=[{"loc": ["interval_s"], "msg": f"must be at least {least:g}"}],
+            )
+        # Intervals that are all but the same share one beat; beyond a day nothing is gained.
+        return min(round(interval_s, 2), 86_400.0)
+
+
+def all_sections(sections: Collection[Section] | None) -> frozenset[Section]:
+    """The sections that a caller wants; all where it does not say."""
+    return frozenset(sections if sections is not None else get_args(Section))

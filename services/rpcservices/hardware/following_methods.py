@@ -1,0 +1,121 @@
+"""The methods that follow the machine, and that tell what it was."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from pydantic import Field
+
+from rpcserver import InvalidParams, SlowPolicy, method
+
+from .core import HardwareCore, all_sections
+from .models import Sample, Section, Series, Snapshot
+from .sampling.fanout import closing
+from .sampling.metrics import matches, metrics
+
+_MOST_SERIES = 1000
+
+
+class FollowingMethods(HardwareCore):
+    """Streams of readings, and history."""
+
+    @method(permission="hardware.read", kind="read", slow_policy=SlowPolicy.LATEST)
+    async def watch(self, sections: list[Section] | None = None, *, interval_s: float = 1.0) -> AsyncIterator[Snapshot]:
+        """Follow some sections, with rates computed here over each interval. A reader that is too slow gets the
+        latest reading, not all of them.
+
+        Parameters:
+            sections: which; all where not given.
+            interval_s: time between two readings, in seconds.
+
+        Raises:
+            InvalidParams: the interval is shorter than the server allows.
+        """
+        return self._sampler.follow(all_sections(sections), self._interval(interval_s))
+
+    @method(permission="hardware.read", kind="read", slow_policy=SlowPolicy.LATEST)
+    async def subscribe(
+        self,
+        sections: list[Section] | None = None,
+        *,
+        interval_s: float = 1.0,
+        filter: list[str] | None = None,  # noqa: A002 - the name on the wire
+        on_change: bool = False,
+    ) -> AsyncIterator[Sample]:
+        """Follow metrics: numbers with names, such as ``cpu.percent`` or
+        ``network.interfaces.bytes_recv_per_s{eth0}``. A reader that is too slow gets the latest sample.
+
+        Parameters:
+            sections: which; all where not given.
+            interval_s: time between two readings, in seconds.
+            filter: names of metrics, without braces for all of a kind; ``*`` and ``?`` stand for anything.
+            on_change: leave out samples in which nothing has changed since the one before.
+
+        Raises:
+            InvalidParams: the interval is shorter than the server allows.
+        """
+        snapshots = self._sampler.follow(all_sections(sections), self._interval(interval_s))
+        return _samples(snapshots, filter, on_change=on_change)
+
+    @method(permission="hardware.read", kind="read")
+    async def history(
+        self,
+        metrics: Annotated[list[str], Field(min_length=1)],
+        *,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        step_s: Annotated[float, Field(gt=0)] | None = None,
+    ) -> list[Series]:
+        """What metrics were: the last hour finely, the last day coarsely (as the server is configured).
+
+        Parameters:
+            metrics: their names, as :meth:`subscribe` gives and takes them.
+            start_s: from when on, in seconds since 1970, or, if negative, before now; an hour ago where not given.
+            end_s: until when, likewise; now where not given.
+            step_s: coarse points where it is at least as long as theirs; else as fine as is known.
+
+        Raises:
+            InvalidParams: the time ends before it begins, or the server keeps no history.
+        """
+        history = self._history
+        if history is None:
+            raise InvalidParams("metrics: the server keeps no history: set services.hardware.history to true")
+        now = time.time()
+        start = now - 3600 if start_s is None else _moment(start_s, now)
+        end = now if end_s is None else _moment(end_s, now)
+        if end < start:
+            raise InvalidParams(
+                "end_s: the time ends before it begins",
+                errors=[{"loc": ["end_s"], "msg": "must not be before start_s"}],
+            )
+        return history.query(metrics, start, end, step_s, _MOST_SERIES)
+
+    @method(permission="hardware.read", kind="read")
+    async def history_metrics(self) -> list[str]:
+        """The names of the metrics that have a history."""
+        return self._history.names() if self._history is not None else []
+
+
+def _moment(given: float, now: float) -> float:
+    return now + given if given < 0 else given
+
+
+async def _samples(
+    snapshots: AsyncIterator[Snapshot], patterns: list[str] | None, *, on_change: bool
+) -> AsyncIterator[Sample]:
+    before: dict[str, float | None] | None = None
+    async for snapshot in closing(snapshots):
+        found = [metric for metric in metrics(snapshot) if matches(metric.name, patterns)]
+        values = {metric.name: metric.value for metric in found}
+        if on_change and values == before:
+            continue
+        before = values
+        yield Sample.model_construct(
+            t_mono_s=snapshot.t_mono_s,
+            t_wall_s=snapshot.t_wall_s,
+            dt_s=snapshot.dt_s,
+            values=values,
+            reasons={metric.name: metric.reason for metric in found if metric.reason},
+        )

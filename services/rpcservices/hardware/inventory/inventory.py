@@ -1,0 +1,189 @@
+"""Lists devices, and reads one again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import cast, get_args
+
+from rpcservices.hardware.models import Device, Subsystem
+from rpcservices.hardware.readers.host import maker
+from rpcservices.hardware.readers.places import HERE, Places, entries, text
+
+from .smbios import memory_devices
+from .subsystems import READERS, is_listed
+from .udev import Record, record
+
+
+class Inventory:
+    """The devices of a machine. Its methods block; none raises.
+
+    Parameters:
+        places: where the system shows its hardware.
+    """
+
+    def __init__(self, places: Places = HERE) -> None:
+        self.places = places
+        self._root = places.sys.resolve()
+
+    def list(self, subsystems: Collection[Subsystem] | None = None) -> list[Device]:
+        """All devices of some subsystems, in the order of the subsystems and of names.
+
+        Parameters:
+            subsystems: which; all where not given.
+        """
+        wanted = get_args(Subsystem) if subsystems is None else subsystems
+        found: list[Device] = []
+        for subsystem in get_args(Subsystem):
+            if subsystem not in wanted:
+                continue
+            if subsystem == "memory":
+                found += self._memory()
+            elif subsystem == "dmi":
+                found += self._dmi()
+            else:
+                for link in entries(self.places.sys / READERS[subsystem][0]):
+                    device = self._read(link.resolve(), subsystem)
+                    if device is not None:
+                        found.append(device)
+        return found
+
+    def at(self, devpath: str) -> Device | None:
+        """One device.
+
+        Parameters:
+            devpath: its path below sysfs' root, as in the kernel's events: ``/devices/...``.
+
+        Returns:
+            ``None`` where there is no such device, or none for the inventory.
+        """
+        folder = (self._root / devpath.lstrip("/")).resolve()
+        if self._root not in folder.parents:
+            return None
+        subsystem = subsystem_of(folder)
+        return self._read(folder, subsystem) if subsystem is not None else None
+
+    def _read(self, folder: Path, subsystem: Subsystem) -> Device | None:
+        if not folder.is_dir():
+            return None
+        said = record(self.places, folder, subsystem)
+        fields = READERS[subsystem][1](self.places, folder, said)
+        if fields is None:
+            return None
+        node = self._node(folder)
+        driver = folder / "driver" if (folder / "driver").is_symlink() else folder / "device" / "driver"
+        return Device(
+            id=str(folder.relative_to(self._root)),
+            subsystem=subsystem,
+            name=folder.name,
+            driver=driver.resolve().name if driver.is_symlink() else None,
+            node=node,
+            by_id=self._by_id(node, said),
+            parent=self._parent(folder),
+            **fields,
+        )
+
+    def _node(self, folder: Path) -> str | None:
+        """The file in ``/dev``. Of an input device it is that of its event node."""
+        candidates = [folder, *(each for each in entries(folder) if each.name.startswith("event"))]
+        for place in candidates:
+            for line in (text(place / "uevent") or "").splitlines():
+                if line.startswith("DEVNAME="):
+                    return f"/dev/{line.removeprefix('DEVNAME=').removeprefix('/dev/')}"
+        return None
+
+    def _by_id(self, node: str | None, said: Record) -> str | None:
+        for known in said.links:
+            if "/by-id/" in f"/{known}":
+                return f"/dev/{known}"
+        if node is None:
+            return None
+        name = node.removeprefix("/dev/")
+        for kind in ("disk", "serial", "input"):
+            for link in entries(self.places.dev / kind / "by-id"):
+                try:
+                    target = (link.parent / link.readlink()).resolve()
+                except OSError:
+                    continue
+                if os.path.relpath(target, self.places.dev.resolve()) == name:
+                    return f"/dev/{kind}/by-id/{link.name}"
+        return None
+
+    def _parent(self, folder: Path) -> str | None:
+        for above in folder.parents:
+            if above == self._root:
+                return None
+            subsystem = subsystem_of(above)
+            if subsystem is not None and is_listed(above, subsystem):
+                return str(above.relative_to(self._root))
+        return None
+
+    # --- what the firmware tells ----------------------------------------------------------------------------------
+
+    def _memory(self) -> Iterator[Device]:
+        try:
+            table = (self.places.sys / "firmware" / "dmi" / "tables" / "DMI").read_bytes()
+        except OSError:
+            return
+        for each in memory_devices(table):
+            handle = cast("str", each["handle"])
+            yield Device(
+                id=f"smbios/{handle}",
+                subsystem="memory",
+                name=str(each["device_locator"] or handle),
+                vendor=cast("str | None", each["manufacturer"]),
+                model=cast("str | None", each["part_number"]),
+                serial=cast("str | None", each["serial_number"]),
+                properties=each,
+            )
+
+    def _dmi(self) -> Iterator[Device]:
+        folder = self.places.sys / "class" / "dmi" / "id"
+
+        def read(what: str) -> str | None:
+            return text(folder / what)
+
+        vendor, model = maker(self.places)
+        tree = self.places.proc / "device-tree"
+        if model is not None or vendor is not None:
+            compatible = text(tree / "compatible")
+            yield Device(
+                id="smbios/system",
+                subsystem="dmi",
+                name="system",
+                vendor=vendor,
+                model=model,
+                serial=read("product_serial") or text(tree / "serial-number"),
+                properties={
+                    "hardware_version": read("product_version"),
+                    "uuid": read("product_uuid"),
+                    "family": read("product_family"),
+                    "sku": read("product_sku"),
+                    "compatible": None if compatible is None else compatible.replace("\0", " "),
+                },
+            )
+        for name in ("board", "chassis", "bios"):
+            made_by, version = read(f"{name}_vendor"), read(f"{name}_version")
+            called = read(f"{name}_name") or read(f"{name}_type") if name != "bios" else version
+            if made_by is None and called is None:
+                continue
+            yield Device(
+                id=f"smbios/{name}",
+                subsystem="dmi",
+                name=name,
+                vendor=made_by,
+                model=called,
+                serial=read(f"{name}_serial"),
+                parent="smbios/system" if model is not None or vendor is not None else None,
+                properties={"version": version, "date": read(f"{name}_date"), "release": read(f"{name}_release")},
+            )
+
+
+def subsystem_of(folder: Path) -> Subsystem | None:
+    """The subsystem of a device's folder, if it is one of ours."""
+    link = folder / "subsystem"
+    if not link.is_symlink():
+        return None
+    name = link.resolve().name
+    return cast("Subsystem", name) if name in READERS else None

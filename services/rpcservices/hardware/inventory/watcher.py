@@ -1,0 +1,204 @@
+"""Follows the devices: keeps the list, and tells every follower what changes in it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Literal
+
+from rpcservices.hardware.models import Device, DeviceEvent, Subsystem
+from rpcservices.hardware.sampling.worker import Worker
+
+from .inventory import Inventory
+from .subsystems import READERS
+from .uevents import Source, Uevent
+
+logger = logging.getLogger("rpcserver.services.hardware")
+
+_LOST_HERE = "the system's buffer for device events was full"
+_LOST_THERE = "the reader was too slow"
+
+
+class _Follower:
+    """Events that one reader has still to take; beyond the most of them, it gets the whole list instead."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.events: deque[DeviceEvent] = deque()
+        self.lost = ""
+        self.error: OSError | None = None
+        self.arrived = asyncio.Event()
+
+    def put(self, event: DeviceEvent) -> None:
+        if self.lost:
+            return
+        if len(self.events) >= self.most:
+            self.lose(_LOST_THERE)
+        else:
+            self.events.append(event)
+        self.arrived.set()
+
+    def lose(self, reason: str) -> None:
+        self.events.clear()
+        self.lost = reason
+        self.arrived.set()
+
+
+class DeviceWatcher:
+    """One reader of events for all who follow. It runs while anyone does.
+
+    Parameters:
+        inventory: reads devices.
+        open_source: begins to receive events.
+        most_events: how many events one follower may be behind.
+    """
+
+    def __init__(self, inventory: Inventory, open_source: Callable[[], Source], most_events: int) -> None:
+        self._inventory = inventory
+        self._open_source = open_source
+        self._most_events = most_events
+        self._worker = Worker("rpc-hardware-devices")
+        self._followers: set[_Follower] = set()
+        self._known: dict[str, Device] = {}
+        self._listed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def follow(self, subsystems: frozenset[Subsystem] | None) -> AsyncIterator[DeviceEvent]:
+        """All devices, and then what happens to them.
+
+        Parameters:
+            subsystems: which; all where ``None``.
+
+        Raises:
+            OSError: events cannot be received.
+        """
+
+        def wanted(device: Device) -> bool:
+            return subsystems is None or device.subsystem in subsystems
+
+        def everything(action: Literal["snapshot", "resync"], reason: str = "") -> DeviceEvent:
+            devices = [device for device in self._known.values() if wanted(device)]
+            return DeviceEvent(action=action, t_wall_s=time.time(), devices=devices, reason=reason)
+
+        follower = _Follower(self._most_events)
+        self._followers.add(follower)
+        try:
+            if self._task is None:
+                source = self._open_source()
+                self._task = asyncio.get_running_loop().create_task(self._run(source))
+            await self._listed.wait()
+            follower.events.clear()
+            follower.lost = ""
+            yield everything("snapshot")
+            while True:
+                while not (follower.events or follower.lost or follower.error):
+                    follower.arrived.clear()
+                    await follower.arrived.wait()
+                if follower.lost:
+                    reason, follower.lost = follower.lost, ""
+                    yield everything("resync", reason)
+                elif not follower.events:
+                    assert follower.error is not None, "why else did it wake"
+                    raise follower.error
+                else:
+                    event = follower.events.popleft()
+                    if event.device is None or wanted(event.device):
+                        yield event
+        finally:
+            self._followers.discard(follower)
+            if not self._followers:
+                self._end()
+
+    def _end(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        self._listed.clear()
+        self._known = {}
+
+    async def close(self) -> None:
+        """End everything."""
+        task = self._task
+        self._end()
+        if task is not None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._worker.close()
+
+    # --- the reader -------------------------------------------------------------------------------------------------
+
+    async def _run(self, source: Source) -> None:
+        """Receive before listing, so that nothing falls between; what comes twice is told once."""
+        loop = asyncio.get_running_loop()
+        ready = asyncio.Event()
+        loop.add_reader(source.fileno(), ready.set)
+        try:
+            await self._list()
+            while True:
+                await ready.wait()
+                ready.clear()
+                await self._receive(source)
+        finally:
+            loop.remove_reader(source.fileno())
+            source.close()
+
+    async def _list(self) -> None:
+        found = await self._worker.run(self._inventory.list)
+        self._known = {device.id: device for device in found}
+        self._listed.set()
+
+    async def _receive(self, source: Source) -> None:
+        lost = False
+        while True:
+            try:
+                event = source.receive()
+            except OSError as exc:
+                if exc.errno != errno.ENOBUFS:
+                    logger.exception("device events cannot be received any more")
+                    for follower in self._followers:
+                        follower.error = exc
+                        follower.arrived.set()
+                    raise
+                lost = True
+                continue
+            if event is None:
+                break
+            # What was received before the loss is in the list that follows.
+            if not lost and event.subsystem in READERS:
+                await self._happened(event)
+        if lost:
+            logger.warning("device events were lost: listing all devices anew")
+            await self._list()
+            for follower in self._followers:
+                follower.lose(_LOST_HERE)
+
+    async def _happened(self, event: Uevent) -> None:
+        if event.devpath_old and event.devpath_old != event.devpath:
+            self._removed(event.devpath_old)
+        if event.action == "remove":
+            self._removed(event.devpath)
+            return
+        device = await self._worker.run(lambda: self._inventory.at(event.devpath))
+        if device is None:
+            # It is gone already, and its removal is on the way; or it is none for the inventory.
+            return
+        before = self._known.get(device.id)
+        if before == device and event.action == "add":
+            return  # It was in the list already.
+        self._known[device.id] = device
+        self._tell("add" if before is None else "change", device)
+
+    def _removed(self, devpath: str) -> None:
+        device = self._known.pop(devpath.lstrip("/"), None)
+        if device is not None:
+            self._tell("remove", device)
+
+    def _tell(self, action: Literal["add", "remove", "change"], device: Device) -> None:
+        event = DeviceEvent(action=action, t_wall_s=time.time(), device=device)
+        for follower in self._followers:
+            follower.put(event)

@@ -1,0 +1,114 @@
+"""Disks, network and connections."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from .base import Answer
+
+
+class Filesystem(Answer):
+    """A mounted file system."""
+
+    device: str = Field(description="what is mounted")
+    mountpoint: str = Field(description="where")
+    fstype: str = Field(description="kind of file system")
+    opts: str = Field(description="options of the mount")
+    total_bytes: int | None = Field(description="its size")
+    used_bytes: int | None = Field(description="in use")
+    free_bytes: int | None = Field(description="free for users without privileges")
+    percent: float | None = Field(description="share in use, 0 to 100")
+    inodes_total: int | None = Field(description="files that it can hold")
+    inodes_free: int | None = Field(description="files that it can still take")
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
+
+
+class DiskIo(Answer):
+    """What went through a block device. Rates are None until two readings exist, and after a counter's reset."""
+
+    name: str = Field(description="the device")
+    read_count: int = Field(description="reads since the system started")
+    write_count: int = Field(description="writes since the system started")
+    read_bytes: int = Field(description="since the system started")
+    write_bytes: int = Field(description="since the system started")
+    busy_time_ms: int | None = Field(description="time with work to do since the system started, in ms")
+    read_count_per_s: float | None = Field(description="since the last reading")
+    write_count_per_s: float | None = Field(description="since the last reading")
+    read_bytes_per_s: float | None = Field(description="since the last reading")
+    write_bytes_per_s: float | None = Field(description="since the last reading")
+    busy_percent: float | None = Field(description="share of time with work to do since the last reading, 0 to 100")
+
+
+class Disks(Answer):
+    """File systems and block devices."""
+
+    filesystems: list[Filesystem]
+    io: list[DiskIo]
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is empty, by its name")
+
+
+class Address(Answer):
+    """An address of a network interface."""
+
+    family: Literal["inet", "inet6", "link"] = Field(description="IPv4, IPv6, or the hardware's")
+    address: str
+    netmask: str | None
+    broadcast: str | None
+
+
+class NetworkInterface(Answer):
+    """A network interface. Rates are None until two readings exist, and after a counter's reset."""
+
+    name: str
+    isup: bool | None = Field(description="whether it is up")
+    duplex: Literal["full", "half"] | None = Field(description="None where the system does not tell")
+    speed_mbit: int | None = Field(description="nominal speed, in Mbit/s")
+    mtu: int | None = Field(description="largest packet, in bytes")
+    addresses: list[Address]
+    bytes_sent: int = Field(description="since the system started")
+    bytes_recv: int = Field(description="since the system started")
+    packets_sent: int = Field(description="since the system started")
+    packets_recv: int = Field(description="since the system started")
+    errin: int = Field(description="failures to receive")
+    errout: int = Field(description="failures to send")
+    dropin: int = Field(description="dropped on the way in")
+    dropout: int = Field(description="dropped on the way out")
+    bytes_sent_per_s: float | None = Field(description="since the last reading")
+    bytes_recv_per_s: float | None = Field(description="since the last reading")
+    packets_sent_per_s: float | None = Field(description="since the last reading")
+    packets_recv_per_s: float | None = Field(description="since the last reading")
+
+
+class Network(Answer):
+    """The network interfaces."""
+
+    interfaces: list[NetworkInterface]
+    reasons: dict[str, str] = Field(default_factory=dict, description="why there are none, by field")
+
+
+ConnectionKind = Literal["all", "inet", "inet4", "inet6", "tcp", "tcp4", "tcp6", "udp", "udp4", "udp6", "unix"]
+"""Which connections: psutil's words."""
+
+
+class NetworkConnection(Answer):
+    """A socket of the machine."""
+
+    family: Literal["inet", "inet6", "unix", "other"]
+    type: Literal["stream", "datagram", "other"]
+    local_ip: str | None = Field(description="None for a Unix socket")
+    local_port: int | None
+    remote_ip: str | None = Field(description="None where it is not connected")
+    remote_port: int | None
+    path: str | None = Field(description="of a Unix socket")
+    status: str | None = Field(description="ESTABLISHED, LISTEN, ...; None where the protocol has none")
+    pid: int | None = Field(description="whose it is; None where the server may not know")
+
+
+class Connections(Answer):
+    """The sockets of the machine."""
+
+    connections: list[NetworkConnection]
+    total: int = Field(description="how many there are; more than are listed where the limit was reached")
+    reasons: dict[str, str] = Field(default_factory=dict, description="why there are none, by field")

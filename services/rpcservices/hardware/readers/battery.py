@@ -1,0 +1,114 @@
+"""Batteries: ``/sys/class/power_supply``, as in the kernel's Documentation/ABI/testing/sysfs-class-power."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rpcservices.hardware.models import Battery, BatteryUnit
+
+from .places import HERE, Places, entries, number, text
+from .reasons import Reasons
+
+_ABSENT = "absent: the machine shows no battery"
+
+
+def battery(places: Places = HERE) -> Battery:
+    """The batteries, if there are any. Those of mice and keyboards (scope ``Device``) do not count."""
+    supplies = [
+        (folder, text(folder / "type"))
+        for folder in entries(places.sys / "class" / "power_supply")
+        if text(folder / "scope") != "Device"
+    ]
+    units = [_unit(folder) for folder, kind in supplies if kind == "Battery" and number(folder / "present") != 0]
+    mains = [number(folder / "online") for folder, kind in supplies if kind in ("Mains", "USB")]
+    if not units:
+        return Battery(
+            present=False,
+            percent=None,
+            power_plugged=any(mains) if mains else None,
+            secsleft=None,
+            reasons={"percent": _ABSENT, "secsleft": _ABSENT} | ({} if mains else {"power_plugged": _ABSENT}),
+        )
+    reasons = Reasons()
+    states = {unit.status for unit in units}
+    plugged: bool | None = None
+    if any(online is not None for online in mains):
+        plugged = any(mains)
+    elif states & {"Charging", "Full"}:
+        plugged = True
+    elif "Discharging" in states:
+        plugged = False
+    reasons.note(plugged, "power_plugged", "unknown: neither the mains nor the battery tell")
+    percent = _together(units)
+    reasons.note(percent, "percent", "unknown: the battery does not tell")
+    left: int | None = None
+    if plugged:
+        reasons["secsleft"] = "on mains"
+    else:
+        left = _left(units, supplies)
+        reasons.note(left, "secsleft", "unknown: the battery does not tell")
+    return Battery(
+        present=True, percent=percent, power_plugged=plugged, secsleft=left, batteries=units, reasons=reasons
+    )
+
+
+def _unit(folder: Path) -> BatteryUnit:
+    reasons = Reasons()
+    volts = number(folder / "voltage_min_design") or number(folder / "voltage_now")
+
+    def energy(what: str) -> float | None:
+        """In watt hours. Some batteries count charge (µAh), which is energy at the nominal voltage."""
+        found = number(folder / f"energy_{what}")
+        if found is not None:
+            return found / 1e6
+        charge = number(folder / f"charge_{what}")
+        return None if charge is None or not volts else charge * volts / 1e12
+
+    now, full, design = energy("now"), energy("full"), energy("full_design")
+    percent: float | None = None
+    if now is not None and full:
+        percent = min(100.0 * now / full, 100.0)
+    elif (capacity := number(folder / "capacity")) is not None:
+        percent = float(capacity)
+    power = number(folder / "power_now")
+    amperes = number(folder / "current_now")
+    watts: float | None = None
+    if power is not None:
+        watts = abs(power) / 1e6  # Some drivers make it negative while the battery is discharged.
+    elif amperes is not None and (tension := number(folder / "voltage_now")) is not None:
+        watts = abs(amperes) * tension / 1e12
+    for field, value in (("percent", percent), ("energy_now_wh", now), ("energy_full_wh", full), ("power_w", watts)):
+        reasons.note(value, field, "unknown: the battery does not tell")
+    return BatteryUnit(
+        name=folder.name,
+        percent=percent,
+        status=text(folder / "status"),
+        energy_now_wh=now,
+        energy_full_wh=full,
+        energy_design_wh=design,
+        power_w=watts,
+        cycle_count=number(folder / "cycle_count"),
+        technology=text(folder / "technology"),
+        manufacturer=text(folder / "manufacturer"),
+        model_name=text(folder / "model_name"),
+        reasons=reasons,
+    )
+
+
+def _together(units: list[BatteryUnit]) -> float | None:
+    """The charge of all batteries together: weighed by what each can hold, where all tell."""
+    full = [unit.energy_full_wh for unit in units]
+    now = [unit.energy_now_wh for unit in units]
+    if all(full) and all(value is not None for value in now):
+        return min(100.0 * sum(filter(None, now)) / sum(filter(None, full)), 100.0)
+    known = [unit.percent for unit in units if unit.percent is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _left(units: list[BatteryUnit], supplies: list[tuple[Path, str | None]]) -> int | None:
+    power = sum(unit.power_w or 0.0 for unit in units)
+    if power > 0 and all(unit.energy_now_wh is not None for unit in units):
+        return int(3600 * sum(unit.energy_now_wh or 0.0 for unit in units) / power)
+    minutes = [number(folder / "time_to_empty_now") for folder, kind in supplies if kind == "Battery"]
+    known = [value for value in minutes if value is not None and value >= 0]
+    return sum(known) if known else None

@@ -1,0 +1,101 @@
+"""File systems and block devices."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from rpcservices.hardware.models import DiskIo, Disks, Filesystem
+from rpcservices.hardware.rates import rate
+
+from .reasons import Reasons
+
+
+@dataclass(frozen=True, slots=True)
+class DisksReading:
+    """Disks at one moment."""
+
+    filesystems: list[Filesystem]
+    io: dict[str, Any]
+    reasons: Reasons
+
+
+def read() -> DisksReading:
+    """Read file systems and counters."""
+    reasons = Reasons()
+    io = reasons.attempt("io", lambda: psutil.disk_io_counters(perdisk=True, nowrap=False)) or {}
+    if not io:
+        reasons.setdefault("io", "absent: the system shows no block devices")
+    parts = reasons.attempt("filesystems", lambda: psutil.disk_partitions(all=False)) or []
+    if not parts:
+        reasons.setdefault("filesystems", "absent: the system shows no mounted file systems of devices")
+    return DisksReading([_filesystem(part) for part in parts], io, reasons)
+
+
+def _filesystem(part: Any) -> Filesystem:
+    reasons = Reasons()
+    # One call for space and inodes; the figures are psutil.disk_usage's (used and free as df shows them).
+    stat = reasons.attempt("total_bytes", lambda: os.statvfs(part.mountpoint))
+    if stat is None:
+        for field in ("used_bytes", "free_bytes", "percent", "inodes_total", "inodes_free"):
+            reasons[field] = reasons["total_bytes"]
+        return Filesystem(
+            **_names(part),
+            total_bytes=None,
+            used_bytes=None,
+            free_bytes=None,
+            percent=None,
+            inodes_total=None,
+            inodes_free=None,
+            reasons=reasons,
+        )
+    used = (stat.f_blocks - stat.f_bfree) * stat.f_frsize
+    free = stat.f_bavail * stat.f_frsize
+    return Filesystem.model_construct(
+        **_names(part),
+        total_bytes=stat.f_blocks * stat.f_frsize,
+        used_bytes=used,
+        free_bytes=free,
+        percent=round(100.0 * used / (used + free), 1) if used + free else 0.0,
+        inodes_total=stat.f_files,
+        inodes_free=stat.f_ffree,
+        reasons=reasons,
+    )
+
+
+def _names(part: Any) -> dict[str, Any]:
+    return {"device": part.device, "mountpoint": part.mountpoint, "fstype": part.fstype, "opts": part.opts}
+
+
+def derive(before: DisksReading | None, now: DisksReading, dt_s: float | None) -> Disks:
+    """What two readings say together."""
+    old = before.io if before is not None else {}
+    return Disks.model_construct(
+        filesystems=now.filesystems,
+        io=[_io(name, old.get(name), counters, dt_s) for name, counters in now.io.items()],
+        reasons=now.reasons,
+    )
+
+
+def _io(name: str, old: Any, now: Any, dt_s: float | None) -> DiskIo:
+    busy_ms = getattr(now, "busy_time", None)
+    # A device that was unplugged and plugged in again begins anew: then none of its counters has a rate.
+    if old is not None and any(getattr(now, f) < getattr(old, f) for f in ("read_count", "write_count")):
+        old = None
+    busy = rate(old and getattr(old, "busy_time", None), busy_ms, dt_s)
+    return DiskIo.model_construct(
+        name=name,
+        read_count=now.read_count,
+        write_count=now.write_count,
+        read_bytes=now.read_bytes,
+        write_bytes=now.write_bytes,
+        busy_time_ms=busy_ms,
+        read_count_per_s=rate(old and old.read_count, now.read_count, dt_s),
+        write_count_per_s=rate(old and old.write_count, now.write_count, dt_s),
+        read_bytes_per_s=rate(old and old.read_bytes, now.read_bytes, dt_s),
+        write_bytes_per_s=rate(old and old.write_bytes, now.write_bytes, dt_s),
+        busy_percent=None if busy is None else min(busy / 10.0, 100.0),
+    )

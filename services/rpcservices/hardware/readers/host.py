@@ -1,0 +1,105 @@
+"""The host, its users, and what surrounds it."""
+
+from __future__ import annotations
+
+import platform
+import socket
+import time
+
+import psutil
+
+from rpcservices.hardware.models import Host, User
+
+from .places import HERE, Places, text
+from .reasons import Reasons
+
+
+def host(places: Places = HERE) -> Host:
+    """The machine and its system."""
+    reasons = Reasons()
+    names = platform.uname()
+    booted = psutil.boot_time()
+    distribution = reasons.attempt("distribution", lambda: platform.freedesktop_os_release().get("PRETTY_NAME"))
+    reasons.note(distribution, "distribution", "absent: the system does not say")
+    vendor, model = maker(places)
+    reasons.note(vendor, "hardware_vendor", "absent: the firmware does not say")
+    reasons.note(model, "hardware_model", "absent: the firmware does not say")
+    around = virtualization(places)
+    reasons.note(around, "virtualization", "absent: the system shows none")
+    return Host(
+        hostname=socket.gethostname(),
+        system=names.system,
+        release=names.release,
+        version=names.version,
+        machine=names.machine,
+        distribution=distribution,
+        python=platform.python_version(),
+        boot_time=booted,
+        uptime_s=max(time.time() - booted, 0.0),
+        virtualization=around,
+        hardware_vendor=vendor,
+        hardware_model=model,
+        reasons=reasons,
+    )
+
+
+def maker(places: Places) -> tuple[str | None, str | None]:
+    """Who made the machine, and what it is called: from DMI, else from the device tree."""
+    dmi = places.sys / "class" / "dmi" / "id"
+    vendor, model = text(dmi / "sys_vendor"), text(dmi / "product_name")
+    if model is None:
+        model = text(places.proc / "device-tree" / "model")
+    return vendor, model
+
+
+_BY_DMI = {
+    "qemu": "qemu",
+    "kvm": "kvm",
+    "vmware": "vmware",
+    "innotek": "oracle",
+    "oracle corporation": "oracle",
+    "xen": "xen",
+    "bochs": "bochs",
+    "parallels": "parallels",
+    "amazon ec2": "amazon",
+    "google": "google",
+}
+
+
+def virtualization(places: Places) -> str | None:
+    """The container or hypervisor around the system, in systemd-detect-virt's words; ``None`` where none shows."""
+    container = text(places.run / "systemd" / "container")
+    if container is not None:
+        return container
+    if (places.run.parent / ".dockerenv").exists():
+        return "docker"
+    if (places.run / ".containerenv").exists():
+        return "podman"
+    hypervisor = text(places.sys / "hypervisor" / "type")
+    if hypervisor is not None:
+        return hypervisor
+    dmi = places.sys / "class" / "dmi" / "id"
+    for file in ("product_name", "sys_vendor", "board_vendor", "bios_vendor"):
+        said = (text(dmi / file) or "").lower()
+        for sign, name in _BY_DMI.items():
+            if said.startswith(sign):
+                return name
+    if (text(dmi / "sys_vendor"), text(dmi / "product_name")) == ("Microsoft Corporation", "Virtual Machine"):
+        return "microsoft"
+    for line in (text(places.proc / "cpuinfo") or "").splitlines():
+        if line.startswith("flags") and " hypervisor" in line:
+            return "vm-other"
+    return None
+
+
+def _pid(pid: object) -> int | None:
+    """The process id, which is text by the types of psutil, and may be missing by its documentation."""
+    return pid if isinstance(pid, int) else None
+
+
+def users() -> list[User]:
+    """The sessions of users who are logged in."""
+    return [
+        User(name=u.name, terminal=u.terminal or None, host=u.host or None, started=u.started, pid=_pid(u.pid))
+        for u in (Reasons().attempt("users", psutil.users) or ())
+    ]

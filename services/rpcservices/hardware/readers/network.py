@@ -1,0 +1,126 @@
+"""Network interfaces and connections."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import psutil
+
+from rpcservices.hardware.models import (
+    Address,
+    ConnectionKind,
+    Connections,
+    Network,
+    NetworkConnection,
+    NetworkInterface,
+)
+from rpcservices.hardware.rates import rate
+
+from .reasons import Reasons
+
+_FAMILIES: dict[int, Literal["inet", "inet6", "link"]] = {
+    int(socket.AF_INET): "inet",
+    int(socket.AF_INET6): "inet6",
+    int(psutil.AF_LINK): "link",
+}
+_COUNTERS = ("bytes_sent", "bytes_recv", "packets_sent", "packets_recv")
+_DUPLEX: dict[int, Literal["full", "half"]] = {int(psutil.NIC_DUPLEX_FULL): "full", int(psutil.NIC_DUPLEX_HALF): "half"}
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkReading:
+    """Interfaces at one moment."""
+
+    counters: dict[str, Any]
+    states: dict[str, Any]
+    addresses: dict[str, list[Any]]
+    reasons: Reasons
+
+
+def read() -> NetworkReading:
+    """Read counters, states and addresses."""
+    reasons = Reasons()
+    return NetworkReading(
+        # Without psutil's own repair of wrapped counters: it is shared by the whole process, and hides resets.
+        reasons.attempt("interfaces", lambda: psutil.net_io_counters(pernic=True, nowrap=False)) or {},
+        reasons.attempt("isup", psutil.net_if_stats) or {},
+        reasons.attempt("addresses", psutil.net_if_addrs) or {},
+        reasons,
+    )
+
+
+def derive(before: NetworkReading | None, now: NetworkReading, dt_s: float | None) -> Network:
+    """What two readings say together."""
+    old = before.counters if before is not None else {}
+    return Network.model_construct(
+        interfaces=[
+            _interface(name, old.get(name), c, now.states.get(name), now.addresses.get(name, []), dt_s)
+            for name, c in now.counters.items()
+        ],
+        reasons=now.reasons,
+    )
+
+
+def _interface(name: str, old: Any, c: Any, state: Any, addresses: list[Any], dt_s: float | None) -> NetworkInterface:
+    # One counter that went back means that the interface is a new one under an old name: then none has a rate.
+    if old is not None and any(getattr(c, f) < getattr(old, f) for f in _COUNTERS):
+        old = None
+    fields: dict[str, Any] = c._asdict()
+    for f in _COUNTERS:
+        fields[f"{f}_per_s"] = rate(old and getattr(old, f), getattr(c, f), dt_s)
+    return NetworkInterface.model_construct(
+        name=name,
+        isup=None if state is None else state.isup,
+        duplex=None if state is None else _DUPLEX.get(int(state.duplex)),
+        speed_mbit=None if state is None else state.speed or None,
+        mtu=None if state is None else state.mtu,
+        addresses=[
+            Address.model_construct(
+                family=_FAMILIES[int(a.family)],
+                address=a.address.partition("%")[0],
+                netmask=a.netmask,
+                broadcast=a.broadcast,
+            )
+            for a in addresses
+            if int(a.family) in _FAMILIES
+        ],
+        **fields,
+    )
+
+
+def connections(kind: ConnectionKind, limit: int) -> Connections:
+    """The sockets of the machine.
+
+    Parameters:
+        kind: which.
+        limit: the most to list.
+    """
+    reasons = Reasons()
+    found = reasons.attempt("connections", lambda: psutil.net_connections(kind)) or []
+    return Connections(connections=[_connection(each) for each in found[:limit]], total=len(found), reasons=reasons)
+
+
+def _connection(c: Any) -> NetworkConnection:
+    families: dict[int, Literal["inet", "inet6", "unix"]] = {
+        int(socket.AF_INET): "inet",
+        int(socket.AF_INET6): "inet6",
+        int(socket.AF_UNIX): "unix",
+    }
+    types: dict[int, Literal["stream", "datagram"]] = {
+        int(socket.SOCK_STREAM): "stream",
+        int(socket.SOCK_DGRAM): "datagram",
+    }
+    unix = int(c.family) == int(socket.AF_UNIX)
+    return NetworkConnection(
+        family=families.get(int(c.family), "other"),
+        type=types.get(int(c.type), "other"),
+        local_ip=c.laddr.ip if c.laddr and not unix else None,
+        local_port=c.laddr.port if c.laddr and not unix else None,
+        remote_ip=c.raddr.ip if c.raddr and not unix else None,
+        remote_port=c.raddr.port if c.raddr and not unix else None,
+        path=(c.laddr or None) if unix else None,
+        status=None if c.status == psutil.CONN_NONE else c.status,
+        pid=c.pid,
+    )

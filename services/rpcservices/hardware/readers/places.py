@@ -1,0 +1,70 @@
+"""Where the system shows its hardware. Tests put recorded trees of other machines here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The folders that the readers look into.
+
+    Attributes:
+        sys: sysfs (``man 5 sysfs``).
+        proc: procfs (``man 5 proc``).
+        dev: device files.
+        run: what udev keeps of devices lies in ``udev/data`` below it.
+        share: where the system keeps ``pci.ids`` and ``usb.ids``.
+    """
+
+    sys: Path = Path("/sys")
+    proc: Path = Path("/proc")
+    dev: Path = Path("/dev")
+    run: Path = Path("/run")
+    share: Path = Path("/usr/share")
+
+    @classmethod
+    def under(cls, root: Path) -> Places:
+        """The same folders of a machine whose file system lies under ``root``."""
+        return cls(root / "sys", root / "proc", root / "dev", root / "run", root / "usr" / "share")
+
+
+HERE = Places()
+"""This machine."""
+
+
+def text(path: Path) -> str | None:
+    """A small file's content without white space around it; ``None`` where it cannot be read, or is empty."""
+    try:
+        return path.read_bytes().decode("utf-8", "replace").strip("\0 \n\t") or None
+    except OSError:
+        return None
+
+
+def number(path: Path, base: int = 10) -> int | None:
+    """A small file's content as an integer; ``None`` where it is none."""
+    found = text(path)
+    try:
+        return None if found is None else int(found, base)
+    except ValueError:
+        return None
+
+
+def entries(folder: Path) -> Iterator[Path]:
+    """What is in a folder, by name; nothing where it cannot be read."""
+    try:
+        yield from sorted(folder.iterdir())
+    except OSError:
+        return
+
+
+def numbers_of(ranges: str) -> list[int]:
+    """The numbers of a list as the kernel writes them, such as ``0-3,8`` (``man 7 cpuset``)."""
+    found: list[int] = []
+    for part in ranges.split(","):
+        first, _, last = part.strip().partition("-")
+        if first.isdigit() and (not last or last.isdigit()):
+            found += range(int(first), min(int(last or first), int(first) + 65_536) + 1)
+    return found

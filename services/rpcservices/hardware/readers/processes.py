@@ -1,0 +1,219 @@
+"""Processes: a list with what was asked for, and one of them in full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from rpcservices.hardware.models import (
+    OpenFile,
+    Process,
+    ProcessAttribute,
+    ProcessDetails,
+    ProcessRef,
+    ProcessSort,
+)
+from rpcservices.hardware.rates import rate
+
+from .reasons import NO_BASELINE, Reasons, why
+from .redaction import redact
+
+Key = tuple[int, float]
+"""A process: its number, and when it started."""
+
+_CHEAP = frozenset({"ppid", "name", "username", "status", "cpu_percent", "memory", "num_threads", "nice"})
+DEFAULT: frozenset[ProcessAttribute] = frozenset(_CHEAP)  # type: ignore[arg-type]
+"""What is read where nothing was asked for: all of it is in two files of a process."""
+
+_SORTED_BY: Mapping[ProcessSort, ProcessAttribute] = {"cpu_percent": "cpu_percent", "memory": "memory", "name": "name"}
+
+
+@dataclass(frozen=True, slots=True)
+class CpuUse:
+    """The processor time of all processes at one moment.
+
+    Attributes:
+        t_mono_s: when, in seconds.
+        used_s: seconds used, by process.
+    """
+
+    t_mono_s: float
+    used_s: Mapping[Key, float]
+
+
+def cpu_use(t_mono_s: float) -> CpuUse:
+    """Read the processor time of all processes."""
+    used: dict[Key, float] = {}
+    for process in psutil.process_iter():
+        try:
+            with process.oneshot():
+                times = process.cpu_times()
+                used[process.pid, process.create_time()] = times.user + times.system
+        except psutil.Error:
+            continue
+    return CpuUse(t_mono_s, used)
+
+
+def processes(
+    attributes: Collection[ProcessAttribute],
+    before: CpuUse | None,
+    t_mono_s: float,
+    sort: ProcessSort,
+    limit: int,
+    *,
+    reveal: bool,
+) -> tuple[list[Process], int, int | None, CpuUse]:
+    """The processes of the machine. What costs much is read only of those that are listed.
+
+    Parameters:
+        attributes: what to read of each.
+        before: their processor time at an earlier moment, for ``cpu_percent``.
+        t_mono_s: the present moment.
+        sort: in which order.
+        limit: the most to list.
+        reveal: show command lines as they are.
+
+    Returns:
+        The processes, how many there are, how many of them run, and their processor time now.
+    """
+    first = set(attributes) & _CHEAP
+    if sort in _SORTED_BY:
+        first.add(_SORTED_BY[sort])
+    later = frozenset(attributes) - first
+    used: dict[Key, float] = {}
+    found: list[tuple[psutil.Process, Process]] = []
+    for process in psutil.process_iter():
+        try:
+            found.append((process, _read(process, first, before, t_mono_s, used, reveal)))
+        except psutil.NoSuchProcess:
+            continue
+    found.sort(key=lambda pair: _ORDERS[sort](pair[1]))
+    running = sum(p.status == psutil.STATUS_RUNNING for _, p in found) if "status" in first else None
+    listed = [_with(process, known, later, reveal) if later else known for process, known in found[:limit]]
+    return listed, len(found), running, CpuUse(t_mono_s, used)
+
+
+_ORDERS: Mapping[ProcessSort, Callable[[Process], Any]] = {
+    "cpu_percent": lambda p: (-(p.cpu_percent or 0.0), -(p.rss_bytes or 0), p.pid),
+    "memory": lambda p: (-(p.rss_bytes or 0), p.pid),
+    "pid": lambda p: p.pid,
+    "name": lambda p: ((p.name or "").lower(), p.pid),
+    "create_time": lambda p: (-(p.create_time or 0.0), p.pid),
+}
+
+
+def _read(
+    process: psutil.Process,
+    attributes: Collection[str],
+    before: CpuUse | None,
+    t_mono_s: float,
+    used: dict[Key, float],
+    reveal: bool,
+) -> Process:
+    reasons = Reasons()
+    fields: dict[str, Any] = {"pid": process.pid}
+    with process.oneshot():
+        started = fields["create_time"] = reasons.attempt("create_time", process.create_time)
+        if "cpu_percent" in attributes:
+            times = reasons.attempt("cpu_percent", process.cpu_times)
+            if times is not None and started is not None:
+                key = (process.pid, started)
+                used[key] = times.user + times.system
+                old, dt = (before.used_s.get(key), t_mono_s - before.t_mono_s) if before is not None else (None, None)
+                share = rate(old, used[key], dt)
+                fields["cpu_percent"] = None if share is None else 100.0 * share
+                reasons.note(share, "cpu_percent", NO_BASELINE)
+        _fill(process, attributes, fields, reasons, reveal)
+    return Process.model_construct(**fields, reasons=reasons)
+
+
+def _with(process: psutil.Process, known: Process, attributes: Collection[str], reveal: bool) -> Process:
+    """The same process with further attributes. It may have ended since: then the reason says so."""
+    reasons = Reasons(known.reasons)
+    fields: dict[str, Any] = {}
+    with process.oneshot():
+        _fill(process, attributes, fields, reasons, reveal)
+    return known.model_copy(update=fields | {"reasons": reasons})
+
+
+def _fill(
+    process: psutil.Process, attributes: Collection[str], fields: dict[str, Any], reasons: Reasons, reveal: bool
+) -> None:
+    for attribute in attributes:
+        reader = _READERS.get(attribute)
+        if reader is None:
+            continue
+        names, read = reader
+        try:
+            fields.update(zip(names, read(process), strict=True))
+        except Exception as exc:
+            reasons.update(dict.fromkeys(names, why(exc)))
+    if not reveal and fields.get("cmdline"):
+        fields["cmdline"] = redact(fields["cmdline"])
+
+
+_READERS: Mapping[str, tuple[tuple[str, ...], Callable[[psutil.Process], tuple[Any, ...]]]] = {
+    "ppid": (("ppid",), lambda p: (p.ppid(),)),
+    "name": (("name",), lambda p: (p.name(),)),
+    "username": (("username",), lambda p: (p.username(),)),
+    "status": (("status",), lambda p: (p.status(),)),
+    "cpu_times": (("cpu_user_s", "cpu_system_s"), lambda p: p.cpu_times()[:2]),
+    "memory": (("rss_bytes", "vms_bytes"), lambda p: p.memory_info()[:2]),
+    "memory_percent": (("memory_percent",), lambda p: (p.memory_percent(),)),
+    "num_threads": (("num_threads",), lambda p: (p.num_threads(),)),
+    "num_fds": (("num_fds",), lambda p: (p.num_fds(),)),
+    "nice": (("nice",), lambda p: (int(p.nice() or 0),)),
+    "cpu_affinity": (("cpu_affinity",), lambda p: (p.cpu_affinity(),)),
+    "io": (("read_bytes", "write_bytes"), lambda p: (p.io_counters().read_bytes, p.io_counters().write_bytes)),
+    "cmdline": (("cmdline",), lambda p: (p.cmdline(),)),
+    "exe": (("exe",), lambda p: (p.exe() or None,)),
+    "cwd": (("cwd",), lambda p: (p.cwd() or None,)),
+    "terminal": (("terminal",), lambda p: (p.terminal(),)),
+}
+
+
+def details(process: psutil.Process, before: CpuUse | None, t_mono_s: float, *, reveal: bool) -> ProcessDetails:
+    """Everything about one process.
+
+    Raises:
+        psutil.NoSuchProcess: it has ended.
+    """
+    reasons = Reasons()
+    shown = _read(process, {*_READERS, "cpu_percent"}, before, t_mono_s, {}, reveal)
+    uids, gids = reasons.attempt("uids", process.uids), reasons.attempt("gids", process.gids)
+    children = reasons.attempt("children", process.children)
+    files = reasons.attempt("open_files", process.open_files)
+    switches = reasons.attempt("ctx_switches_voluntary", process.num_ctx_switches)
+    memory = reasons.attempt("uss_bytes", process.memory_full_info)
+    group = reasons.attempt("cgroup", lambda: _cgroup(process.pid))
+    return ProcessDetails(
+        process=shown,
+        uids=None if uids is None else list(uids),
+        gids=None if gids is None else list(gids),
+        children=None if children is None else list(_refs(children)),
+        open_files=None
+        if files is None
+        else [OpenFile(path=f.path, fd=f.fd, mode=getattr(f, "mode", None)) for f in files],
+        uss_bytes=getattr(memory, "uss", None),
+        ctx_switches_voluntary=switches and switches.voluntary,
+        ctx_switches_involuntary=switches and switches.involuntary,
+        cgroup=group,
+        reasons=reasons,
+    )
+
+
+def _cgroup(pid: int) -> str | None:
+    with open(f"{psutil.PROCFS_PATH}/{pid}/cgroup", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+        lines = file.read().splitlines()
+    return next((line[3:] for line in lines if line.startswith("0::")), lines[0].rpartition(":")[2] if lines else None)
+
+
+def _refs(children: Collection[psutil.Process]) -> Iterator[ProcessRef]:
+    for child in children:
+        try:
+            yield ProcessRef(pid=child.pid, create_time=child.create_time())
+        except psutil.Error:
+            continue

@@ -1,0 +1,49 @@
+"""Why something has no value: in a word that says on what account, and a sentence."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import TypeVar
+
+import psutil
+
+_T = TypeVar("_T")
+
+NO_BASELINE = "unknown: a rate needs two readings: ask again"
+RESET = "unknown: the counter was reset, or is new"
+
+
+class Reasons(dict[str, str]):
+    """Why a field has no value, by its name."""
+
+    def attempt(self, field: str, read: Callable[[], _T]) -> _T | None:
+        """What ``read`` gives; ``None``, with the reason kept, where it fails."""
+        try:
+            return read()
+        except Exception as exc:
+            self[field] = why(exc)
+        return None
+
+    def note(self, value: object, fields: str, reason: str) -> None:
+        """Keep ``reason`` for some fields (words) where ``value`` is ``None`` and no reason is known yet."""
+        if value is None:
+            for field in fields.split():
+                self.setdefault(field, reason)
+
+
+def why(exc: Exception) -> str:
+    """A failure in words for a person: no path, and nothing of the server's inside."""
+    if isinstance(exc, (psutil.AccessDenied, PermissionError)):
+        return "denied: the server's user may not read it"
+    if isinstance(exc, psutil.NoSuchProcess):
+        return "gone: the process has ended"
+    if isinstance(exc, (AttributeError, NotImplementedError)):
+        return "unsupported: this system does not tell"
+    if isinstance(exc, FileNotFoundError):
+        return "absent: the system does not show it"
+    if isinstance(exc, OSError):
+        if exc.errno in (errno.ENODEV, errno.ENXIO):
+            return "absent: the device does not answer"
+        return f"failed: {exc.strerror or type(exc).__name__}"
+    return f"failed: {type(exc).__name__}"

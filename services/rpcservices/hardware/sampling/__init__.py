@@ -1,0 +1,1 @@
+"""Takes readings of the machine, once for all who ask, and makes rates of them."""

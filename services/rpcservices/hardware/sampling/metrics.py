@@ -1,0 +1,129 @@
+"""A snapshot as metrics: numbers with names."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from rpcservices.hardware.models import Snapshot
+
+Kind = Literal["gauge", "counter"]
+
+
+class Metric(NamedTuple):
+    """A number of a snapshot.
+
+    Attributes:
+        path: its place there, such as ``network.interfaces.bytes_recv``.
+        label: what it belongs to, such as ``eth0``; empty where there is one of the kind.
+        value: ``None`` where it cannot be had.
+        kind: whether it goes up and down, or counts.
+        reason: why there is no value, where known.
+    """
+
+    path: str
+    label: str
+    value: float | None
+    kind: Kind
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """Path and label together."""
+        return f"{self.path}{{{self.label}}}" if self.label else self.path
+
+
+COUNTERS = frozenset({
+    "ctx_switches", "interrupts", "soft_interrupts", "sin_bytes", "sout_bytes", "read_count", "write_count",
+    "read_bytes", "write_bytes", "busy_time_ms", "bytes_sent", "bytes_recv", "packets_sent", "packets_recv",
+    "errin", "errout", "dropin", "dropout", "cpu_usage_s", "cpu_throttled_s", "oom_kills", "total_us",
+    "user", "system", "idle", "nice", "iowait", "irq", "softirq", "steal", "guest", "guest_nice", "cycle_count",
+})  # fmt: skip
+"""Fields that only grow, until they are reset. (No gauge has one of these names.)"""
+
+_LABELS: dict[str, Callable[[Any], str]] = {
+    "CpuCore": lambda core: str(core.cpu),
+    "Filesystem": lambda filesystem: filesystem.mountpoint,
+    "DiskIo": lambda io: io.name,
+    "NetworkInterface": lambda interface: interface.name,
+    "Sensor": lambda sensor: "/".join(filter(None, (sensor.chip, sensor.kind, sensor.label))),
+    "BatteryUnit": lambda unit: unit.name,
+    "Gpu": lambda gpu: str(gpu.index),
+}
+_NOT_METRICS = frozenset({"cpu", "index", "boot_time"})
+"""Numbers that name something."""
+
+
+class _Shape(NamedTuple):
+    numbers: tuple[str, ...]
+    models: tuple[str, ...]
+    lists: tuple[str, ...]
+
+
+@cache
+def _shape(model: type[BaseModel]) -> _Shape:
+    numbers, models, lists = [], [], []
+    for name, field in model.model_fields.items():
+        kinds = {field.annotation}
+        if get_origin(field.annotation) in (Union, types.UnionType):
+            kinds = set(get_args(field.annotation))
+        kinds.discard(type(None))
+        (kind,) = kinds if len(kinds) == 1 else (None,)
+        if kind in (int, float, bool) and name not in _NOT_METRICS:
+            numbers.append(name)
+        elif isinstance(kind, type) and issubclass(kind, BaseModel):
+            models.append(name)
+        elif get_origin(kind) is list and isinstance(get_args(kind)[0], type):
+            lists.append(name)
+    return _Shape(tuple(numbers), tuple(models), tuple(lists))
+
+
+def metrics(snapshot: Snapshot) -> Iterator[Metric]:
+    """All numbers of a snapshot, in the order of its fields."""
+    for name in _shape(Snapshot).models:
+        section = getattr(snapshot, name)
+        if section is not None:
+            yield from _walk(name, "", section)
+
+
+def _walk(path: str, label: str, model: BaseModel) -> Iterator[Metric]:
+    shape = _shape(type(model))
+    reasons: dict[str, str] = getattr(model, "reasons", {})
+    for name in shape.numbers:
+        value = getattr(model, name)
+        reason = "" if value is not None else str(reasons.get(name) or getattr(model, "reason", ""))
+        kind: Kind = "counter" if name in COUNTERS else "gauge"
+        yield Metric(f"{path}.{name}", label, None if value is None else float(value), kind, reason)
+    for name in shape.models:
+        inner = getattr(model, name)
+        if inner is not None:
+            yield from _walk(f"{path}.{name}", label, inner)
+    for name in shape.lists:
+        seen: dict[str, int] = {}
+        for item in getattr(model, name) or ():
+            of = _LABELS.get(type(item).__name__)
+            if of is None:
+                break
+            inner_label = of(item)
+            # Two chips of one kind may have the same names: the second is told apart by its number.
+            seen[inner_label] = seen.get(inner_label, 0) + 1
+            if seen[inner_label] > 1:
+                inner_label += f"#{seen[inner_label]}"
+            yield from _walk(f"{path}.{name}", f"{label}/{inner_label}" if label else inner_label, item)
+
+
+def matches(name: str, patterns: list[str] | None) -> bool:
+    """Whether a metric is wanted: its name, or its name without what is in braces, fits one of the patterns
+    (``*`` and ``?`` stand for anything; a pattern that names a section takes all of it)."""
+    if patterns is None:
+        return True
+    bare = name.partition("{")[0]
+    return any(
+        fnmatchcase(name, pattern) or fnmatchcase(bare, pattern) or bare.startswith(f"{pattern}.")
+        for pattern in patterns
+    )

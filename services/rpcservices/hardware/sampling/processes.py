@@ -1,0 +1,133 @@
+"""The processes, one list at a time or as they come, with shares of processors over the time between."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from rpcservices.hardware.models import ProcessAttribute, ProcessList, ProcessSort
+from rpcservices.hardware.readers import processes as reader
+from rpcservices.hardware.readers.processes import CpuUse
+
+from .collector import LEAST_DT_S
+from .fanout import Beat, closing
+from .worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to list.
+
+    Attributes:
+        attributes: of each process.
+        sort: in which order.
+        limit: the most to list.
+        reveal: show command lines as they are.
+    """
+
+    attributes: frozenset[ProcessAttribute]
+    sort: ProcessSort
+    limit: int
+    reveal: bool
+
+
+class ProcessesBeat(Beat[Query, ProcessList]):
+    """Lists processes at one interval."""
+
+    def __init__(self, processes: Processes, interval_s: float, ended: Callable[[], None]) -> None:
+        super().__init__(interval_s, ended)
+        self._processes = processes
+        self._last: CpuUse | None = None
+
+    async def begin(self) -> None:
+        """Take the first reading."""
+        self._last = await self._processes.measure()
+
+    async def tick(self) -> None:
+        """List once for each query."""
+        before, now = self._last, None
+        for query, followers in list(self.followers.items()):
+            listed, used = await self._processes.list_against(before, query)
+            now = now or used
+            for follower in list(followers):
+                follower.put(listed)
+        # A query without cpu_percent measures no use.
+        self._last = now if now is not None and now.used_s else before
+
+
+class Processes:
+    """Lists of processes.
+
+    Parameters:
+        worker: where they are read.
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._beats: dict[float, ProcessesBeat] = {}
+        self._older: CpuUse | None = None
+        self._newer: CpuUse | None = None
+
+    async def measure(self) -> CpuUse:
+        """The processor time of all processes, as something to compare with."""
+        use = await self._worker.run(lambda: reader.cpu_use(time.monotonic()))
+        self._keep(use)
+        return use
+
+    def _keep(self, use: CpuUse) -> None:
+        if use.used_s and (self._newer is None or use.t_mono_s - self._newer.t_mono_s >= LEAST_DT_S):
+            self._older, self._newer = self._newer, use
+
+    async def list(self, query: Query) -> ProcessList:
+        """The processes now."""
+        if self._newer is None:
+            await self.measure()
+        listed, _ = await self.list_against(None, query)
+        return listed
+
+    async def list_against(self, before: CpuUse | None, query: Query) -> tuple[ProcessList, CpuUse]:
+        """The processes now, with shares since ``before``, or since a reading of our own choice."""
+
+        def read() -> tuple[ProcessList, CpuUse]:
+            now = time.monotonic()
+            base = before or self.baseline(now)
+            found, total, running, used = reader.processes(
+                query.attributes, base, now, query.sort, query.limit, reveal=query.reveal
+            )
+            answer = ProcessList.model_construct(
+                t_mono_s=now,
+                t_wall_s=time.time(),
+                dt_s=None if base is None else now - base.t_mono_s,
+                total=total,
+                running=running,
+                processes=found,
+            )
+            return answer, used
+
+        answer, used = await self._worker.run(read)
+        self._keep(used)
+        return answer, used
+
+    def baseline(self, now: float) -> CpuUse | None:
+        """An earlier reading: the younger one if it is old enough."""
+        newer = self._newer
+        if newer is None or self._older is None or now - newer.t_mono_s >= LEAST_DT_S:
+            return newer
+        return self._older
+
+    async def follow(self, query: Query, interval_s: float) -> AsyncIterator[ProcessList]:
+        """Lists, the first after about one interval."""
+        beat = self._beats.get(interval_s)
+        if beat is None:
+            beat = self._beats[interval_s] = ProcessesBeat(self, interval_s, lambda: self._end(interval_s))
+        async for listed in closing(beat.follow(query)):
+            yield listed
+
+    def _end(self, interval_s: float) -> None:
+        del self._beats[interval_s]
+
+    async def close(self) -> None:
+        """End everything."""
+        await asyncio.gather(*(beat.stop() for beat in list(self._beats.values())))

@@ -1,0 +1,87 @@
+"""The one sampler: whoever asks or follows, each section is read once for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
+
+from rpcservices.hardware.models import Section, Snapshot
+
+from .collector import Collector, Readings, Taken, assemble
+from .fanout import Beat, closing
+
+
+class SectionsBeat(Beat[frozenset[Section], Snapshot]):
+    """Reads, at one interval, all sections that anyone follows at this interval."""
+
+    def __init__(self, collector: Collector, interval_s: float, ended: Callable[[], None]) -> None:
+        super().__init__(interval_s, ended)
+        self._collector = collector
+        self._last: dict[Section, Taken] = {}
+        self._begun: set[Section] = set()
+
+    async def joined(self, key: frozenset[Section]) -> None:
+        """Read at once what nobody followed so far, to have something to compare with."""
+        new = key & self._collector.with_rates - self._begun
+        if new:
+            self._begun |= new  # Before it is read: a hundred who join at once need one reading.
+            taken = await self._collector.collect(new)
+            for name in taken.keys() - self._last.keys():
+                self._last[name] = taken[name]
+
+    async def begin(self) -> None:
+        """Take the first readings."""
+        wanted: frozenset[Section] = frozenset().union(*self.followers)
+        self._begun |= wanted
+        needed: frozenset[Section] = wanted & self._collector.with_rates
+        self._last.update(await self._collector.collect(needed))
+
+    async def tick(self) -> None:
+        """Read once, derive each section once, and give the same snapshot to all who follow the same sections."""
+        wanted: frozenset[Section] = frozenset().union(*self.followers)
+        now = await self._collector.collect(wanted)
+        before = dict(self._last)
+        self._last.update(now)
+        answers = self._collector.derive_all(before, now)
+        for sections, followers in list(self.followers.items()):
+            if not sections <= now.keys():
+                continue  # Somebody has joined while the reading was taken, and gets the next one.
+            own: Readings = {name: now[name] for name in sections}
+            snapshot = assemble(before, own, {name: answers[name] for name in sections})
+            for follower in followers:
+                follower.put(snapshot)
+
+
+class Sampler:
+    """Snapshots, one at a time or as they come."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+        self._beats: dict[float, SectionsBeat] = {}
+
+    async def prime(self) -> None:
+        """Take the first readings, so that the first caller gets rates."""
+        await self._collector.collect(self._collector.with_rates)
+
+    async def take(self, sections: Collection[Section]) -> Snapshot:
+        """Read some sections now. Rates are over the time since an earlier reading, whoever asked for that."""
+        # The baseline is chosen after the reading, which may have had to wait for others.
+        now = await self._collector.collect(sections)
+        before = self._collector.baseline(now)
+        return assemble(before, now, self._collector.derive_all(before, now))
+
+    async def follow(self, sections: frozenset[Section], interval_s: float) -> AsyncIterator[Snapshot]:
+        """Snapshots of some sections, the first after about one interval, each with rates over one interval."""
+        beat = self._beats.get(interval_s)
+        if beat is None:
+            beat = SectionsBeat(self._collector, interval_s, lambda: self._end(interval_s))
+            self._beats[interval_s] = beat
+        async for snapshot in closing(beat.follow(sections)):
+            yield snapshot
+
+    def _end(self, interval_s: float) -> None:
+        del self._beats[interval_s]
+
+    async def close(self) -> None:
+        """End everything."""
+        await asyncio.gather(*(beat.stop() for beat in list(self._beats.values())))

@@ -1,0 +1,59 @@
+"""The sections of the machine: how each is read, and how two readings become an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rpcservices.hardware.models import Section
+from rpcservices.hardware.readers import cgroup, cpu, disks, memory, network
+from rpcservices.hardware.readers.battery import battery
+from rpcservices.hardware.readers.gpus import GpuReader
+from rpcservices.hardware.readers.host import host, users
+from rpcservices.hardware.readers.places import Places
+from rpcservices.hardware.readers.pressure import pressure
+from rpcservices.hardware.readers.sensors import sensors
+
+
+def _as_read(_: Any, now: Any, __: float | None) -> Any:
+    return now
+
+
+@dataclass(frozen=True, slots=True)
+class SectionReader:
+    """One section.
+
+    Attributes:
+        read: takes a reading; it may block, and raise.
+        derive: makes the answer of the reading before (``None``: there is none), the present one, and the seconds
+            between them.
+        slow: whether something outside of the kernel may keep a reading waiting: a bus, a chip, a file server. Such a
+            section has a thread of its own.
+    """
+
+    read: Callable[[], Any]
+    derive: Callable[[Any, Any, float | None], Any] = _as_read
+    slow: bool = False
+
+    @property
+    def has_rates(self) -> bool:
+        """Whether one reading alone is not enough."""
+        return self.derive is not _as_read
+
+
+def section_readers(places: Places, gpus: GpuReader) -> Mapping[Section, SectionReader]:
+    """All sections of a machine."""
+    return {
+        "host": SectionReader(lambda: host(places)),
+        "cpu": SectionReader(cpu.read, lambda before, now, dt_s: cpu.derive(before, now, dt_s, places)),
+        "memory": SectionReader(memory.read, memory.derive),
+        "disks": SectionReader(disks.read, disks.derive, slow=True),
+        "network": SectionReader(network.read, network.derive),
+        "sensors": SectionReader(lambda: sensors(places), slow=True),
+        "battery": SectionReader(lambda: battery(places), slow=True),
+        "users": SectionReader(users),
+        "cgroup": SectionReader(lambda: cgroup.read(places), cgroup.derive),
+        "pressure": SectionReader(lambda: pressure(places)),
+        "gpus": SectionReader(gpus.read, slow=True),
+    }

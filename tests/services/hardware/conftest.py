@@ -1,0 +1,106 @@
+"""A server with the hardware service, and recorded machines."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rpcclient import AsyncClient
+from rpcserver.config import ServerConfig
+from rpcserver.server import Server
+from rpcservices.hardware import Hardware
+from rpcservices.hardware.config import HardwareConfig
+from rpcservices.hardware.readers.places import Places
+
+Scenario = Callable[[AsyncClient], Coroutine[Any, Any, None]]
+Serve = Callable[..., None]
+Machine = Callable[[str], Places]
+
+MACHINES = Path(__file__).parent / "machines"
+
+
+def expand(root: Path, text: str) -> None:
+    """Make the files that a recorded machine's text describes.
+
+    ``@ /folder`` begins a folder; below it, ``name: content`` is a file, ``name -> /target`` a link, ``name !EIO`` a
+    file that fails when it is read, ``name = hex`` a file with these bytes, and ``name <<`` a file with the lines up to
+    ``>>``. A link called ``subsystem`` also makes the link back that the kernel makes: from the bus or class to the
+    device.
+    """
+    folder = root
+    lines = iter(text.splitlines())
+    for line in lines:
+        if not line.strip() or line.startswith("#"):
+            continue
+        if line.startswith("@ "):
+            folder = root / line[2:].strip().lstrip("/")
+            folder.mkdir(parents=True, exist_ok=True)
+        elif line.endswith(" <<"):
+            content = []
+            for inner in lines:
+                if inner == ">>":
+                    break
+                content.append(inner)
+            _write(folder / line[:-3], ("\n".join(content) + "\n").encode())
+        elif line.endswith(" !EIO"):
+            # Reading the memory of the reader itself, at address 0, is an input/output error on every Linux.
+            (folder / line[:-5]).symlink_to("/proc/self/mem")
+        elif " -> " in line:
+            name, target = line.split(" -> ")
+            _link(root, folder / name, root / target.lstrip("/"))
+            if name == "subsystem":
+                below = "devices/" if target.startswith("/sys/bus/") else ""
+                _link(root, root / target.lstrip("/") / f"{below}{folder.name}", folder)
+        elif " = " in line:
+            name, data = line.split(" = ")
+            _write(folder / name, bytes.fromhex(data))
+        else:
+            name, _, content_of = line.partition(":")
+            _write(folder / name, f"{content_of.strip()}\n".encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def _link(root: Path, path: Path, target: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(os.path.relpath(target, path.parent))
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Serve:
+    """Run a scenario against a server with the hardware service."""
+
+    def run(scenario: Scenario, places: Places | None = None, **settings: Any) -> None:
+        async def main() -> None:
+            service = Hardware(HardwareConfig(**settings), places)
+            server = Server(ServerConfig(state_dir=str(tmp_path / "state")), [service], token="t" * 32)
+            await server.start(listen=False)
+            try:
+                async with AsyncClient(memory=server.connect_memory) as client:
+                    await scenario(client)
+            finally:
+                await server.stop(grace_s=0)
+
+        asyncio.run(main())
+
+    return run
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """The file system of a recorded machine."""
+
+    def build(name: str) -> Places:
+        root = tmp_path / "machine"
+        expand(root, (MACHINES / f"{name}.txt").read_text(encoding="utf-8"))
+        return Places.under(root)
+
+    return build

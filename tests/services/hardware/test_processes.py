@@ -1,0 +1,93 @@
+"""Processes: what is asked for, in the order that is asked for, with secrets hidden."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from rpcclient import AsyncClient
+
+Serve = Callable[..., None]
+
+SLEEP = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
+
+
+def test_beside_psutil(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        found = await client.hardware.processes(limit=10_000, sort="pid")
+        own = next(process for process in found.processes if process.pid == os.getpid())
+        me = psutil.Process()
+        assert own.create_time == pytest.approx(me.create_time())
+        assert (own.ppid, own.name, own.username, own.num_threads is not None) == (
+            me.ppid(),
+            me.name(),
+            me.username(),
+            True,
+        )
+        assert own.rss_bytes == pytest.approx(me.memory_info().rss, rel=0.5)
+        assert [p.pid for p in found.processes] == sorted(p.pid for p in found.processes)
+        assert found.total == len(found.processes)
+        assert own.cmdline is None  # It was not asked for.
+
+    serve(scenario)
+
+
+def test_selected_attributes_and_limit(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        largest = await client.hardware.processes(["cmdline", "num_fds", "cpu_affinity", "io"], limit=2, sort="memory")
+        assert len(largest.processes) == 2
+        assert largest.total >= 2
+        first, second = largest.processes
+        assert (first.rss_bytes or 0) >= (second.rss_bytes or 0)
+        assert first.cmdline is not None or "cmdline" in first.reasons
+        assert first.username is None
+
+    serve(scenario)
+
+
+def test_secrets_in_command_lines(serve: Serve) -> None:
+    with subprocess.Popen([*SLEEP, "--password", "hunter2"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdout.readline()
+
+        def shown_by(**settings: bool) -> list[str] | None:
+            result: list[list[str] | None] = []
+
+            async def scenario(client: AsyncClient) -> None:
+                found = await client.hardware.processes(["cmdline"], limit=10_000)
+                result.extend(p.cmdline for p in found.processes if p.pid == child.pid)
+
+            serve(scenario, **settings)
+            return result[0]
+
+        assert (shown_by() or [])[-2:] == ["--password", "***"]
+        assert (shown_by(reveal_command_lines=True) or [])[-1] == "hunter2"
+        child.stdin.close()
+
+
+def test_shares_of_a_busy_process(serve: Serve) -> None:
+    code = "print(flush=True)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+
+        async def scenario(client: AsyncClient) -> None:
+            async with client.hardware.watch_processes(limit=10_000, interval_s=0.5) as lists:
+                found = await anext(lists)
+            share = {p.pid: p.cpu_percent for p in found.processes}[child.pid]
+            assert share is not None
+            assert share > 5
+            assert found.dt_s is not None
+            shares = [p.cpu_percent or 0.0 for p in found.processes]
+            assert shares == sorted(shares, reverse=True)
+
+        try:
+            serve(scenario)
+        finally:
+            child.kill()

@@ -1,0 +1,74 @@
+"""What looks like a secret in a command line is hidden, and the rest is not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rpcservices.hardware.readers.redaction import HIDDEN, redact
+
+SECRET = "hunter2-Zx9"
+
+HIDES = [
+    ["app", "--password", SECRET],
+    ["app", f"--password={SECRET}"],
+    ["app", f"--db-password={SECRET}", "--verbose"],
+    ["app", "--api-key", SECRET],
+    ["app", f"--apiKey:{SECRET}"],
+    ["app", f"-Dspring.datasource.password={SECRET}"],
+    ["app", "--token", SECRET, "serve"],
+    ["app", "--client-secret", SECRET],
+    ["mysql", f"-p{SECRET}", "-u", "root"],
+    ["/usr/bin/mysqldump", f"--password={SECRET}"],
+    ["sshpass", "-p", SECRET, "ssh", "host"],
+    ["curl", "-u", f"me:{SECRET}", "https://example.org"],
+    ["curl", "-H", f"Authorization: Bearer {SECRET}", "https://example.org"],
+    ["curl", "-H", f"X-Api-Key: {SECRET}"],
+    ["curl", f"https://me:{SECRET}@example.org/path"],
+    ["curl", f"https://example.org/?access_token={SECRET}&page=2"],
+    ["psql", f"postgresql://me:{SECRET}@db/main"],
+    ["env", f"PGPASSWORD={SECRET}", "psql"],
+    ["env", f"AWS_SECRET_ACCESS_KEY={SECRET}", "aws"],
+    ["sh", "-c", f"export DB_PASSWORD={SECRET}; run"],
+    ["redis-cli", "-a", SECRET],
+    ["node", "app.js", f'{{"password": "{SECRET}"}}'],
+]
+
+
+@pytest.mark.parametrize("command", HIDES, ids=" ".join)
+def test_hidden(command: list[str]) -> None:
+    shown = redact(command)
+    assert SECRET not in " ".join(shown)
+    assert HIDDEN in " ".join(shown)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["python", "-m", "rpcserver", "serve", "--port", "8765"],
+        ["ssh", "-p", "22", "host"],
+        ["app", "--password-file", "/run/secrets/db"],
+        ["app", "--token-file=/etc/token", "--auth-timeout", "5"],
+        ["mkdir", "-p", "/var/lib"],
+        ["git", "clone", "https://example.org/a/b.git"],
+        ["nginx: worker process"],
+        ["/usr/bin/keyring", "list"],
+        ["tokenize.py", "input.txt"],
+        [],
+    ],
+    ids=" ".join,
+)
+def test_shown(command: list[str]) -> None:
+    assert redact(command) == command
+
+
+def test_tokens_of_known_shapes() -> None:
+    token = "ghp_" + "a1" * 18
+    assert redact(["app", token]) == ["app", HIDDEN]
+    assert redact(["app", "eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0"]) == ["app", HIDDEN]
+
+
+@given(st.lists(st.text(), max_size=8))
+def test_any_command_line_can_be_shown(command: list[str]) -> None:
+    assert len(redact(command)) == len(command)

@@ -1,0 +1,270 @@
+"""One sampler for all: rates over the right time, no false zero, and nobody waits for anybody."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from rpcclient import AsyncClient
+from rpcservices.hardware.readers.reasons import RESET
+from rpcservices.hardware.sampling.collector import Collector
+from rpcservices.hardware.sampling.sampler import Sampler
+from rpcservices.hardware.sampling.sections import SectionReader
+
+Serve = Callable[..., None]
+
+
+def test_shares_come_after_the_first_reading(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        async with client.hardware.watch(["cpu"], interval_s=0.2) as samples:
+            sample = await anext(samples)
+        assert sample.cpu is not None
+        assert sample.cpu.percent is not None
+        assert 0 <= sample.cpu.percent <= 100
+        assert sample.dt_s is not None
+        assert sample.dt_s >= 0.15
+        assert sample.memory is None
+
+    serve(scenario)
+
+
+def test_rates_see_real_traffic(serve: Serve) -> None:
+    def talk(stop: threading.Event) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind(("127.0.0.1", 0))
+            while not stop.is_set():
+                sock.sendto(bytes(8192), sock.getsockname())
+                sock.recv(8192)
+
+    async def scenario(client: AsyncClient) -> None:
+        stop = threading.Event()
+        talker = threading.Thread(target=talk, args=(stop,))
+        talker.start()
+        try:
+            async with client.hardware.watch(["network"], interval_s=0.3) as samples:
+                sample = await anext(samples)
+        finally:
+            stop.set()
+            talker.join()
+        assert sample.network is not None
+        loopback = next(each for each in sample.network.interfaces if each.name == "lo")
+        assert loopback.bytes_sent_per_s is not None
+        assert loopback.bytes_sent_per_s > 100_000
+
+    serve(scenario)
+
+
+def test_two_watchers_do_not_shorten_each_others_intervals(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        async def first_dt(interval_s: float) -> float:
+            async with client.hardware.watch(["cpu"], interval_s=interval_s) as samples:
+                dt = (await anext(samples)).dt_s
+                assert dt is not None
+                return dt
+
+        fast, slow = await asyncio.gather(first_dt(0.1), first_dt(0.6))
+        assert fast < 0.5 < slow
+
+    serve(scenario)
+
+
+def test_metrics_with_a_filter(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        wanted = ["cpu.percent", "network.interfaces.bytes_*_per_s{lo}"]
+        async with client.hardware.subscribe(["cpu", "network"], interval_s=0.1, filter=wanted) as samples:
+            sample = await anext(samples)
+        assert set(sample.values) == {
+            "cpu.percent",
+            "network.interfaces.bytes_sent_per_s{lo}",
+            "network.interfaces.bytes_recv_per_s{lo}",
+        }
+
+    serve(scenario)
+
+
+def test_only_changes(serve: Serve) -> None:
+    """The size of memory never changes: one sample, and no second one while five go by of what does change."""
+
+    async def scenario(client: AsyncClient) -> None:
+        still = client.hardware.subscribe(["memory"], interval_s=0.1, filter=["memory.total_bytes"], on_change=True)
+        async with still as quiet, client.hardware.subscribe(["cpu"], interval_s=0.1) as busy:
+            assert (await anext(quiet)).values.keys() == {"memory.total_bytes"}
+            second = asyncio.ensure_future(anext(quiet))
+            for _ in range(5):
+                await anext(busy)
+            assert not second.done()
+            second.cancel()
+
+    serve(scenario)
+
+
+# The sampler with a section of the test's own, whose readings the test gives.
+
+
+@dataclass
+class Source:
+    """A section that counts what is asked of it."""
+
+    counter: float = 100.0
+    readings: int = 0
+    derived: list[tuple[float | None, float, float | None]] = field(default_factory=list)
+    hold: threading.Event | None = None
+
+    def read(self) -> float:
+        self.readings += 1
+        if self.hold is not None:
+            self.hold.wait(10)
+        return self.counter
+
+    def derive(self, before: float | None, now: float, dt_s: float | None) -> tuple[float | None, float, float | None]:
+        return before, now, dt_s
+
+
+def sampler_of(source: Source, *, slow: bool = False, timeout_s: float = 5.0) -> tuple[Sampler, Collector]:
+    collector = Collector({"memory": SectionReader(source.read, source.derive, slow)}, timeout_s)
+    return Sampler(collector), collector
+
+
+def test_one_reading_serves_all_who_follow() -> None:
+    async def main() -> None:
+        source = Source()
+        sampler, collector = sampler_of(source)
+
+        async def three() -> list[object]:
+            items = sampler.follow(frozenset({"memory"}), 0.05)
+            found = [await anext(items) for _ in range(3)]
+            await items.aclose()
+            return found
+
+        lists = await asyncio.gather(*(three() for _ in range(200)))
+        assert source.readings <= 5  # One to begin with, three, and perhaps one more while they leave.
+        assert all(one is other for found in lists for one, other in zip(found, lists[0], strict=True))
+        assert sampler._beats == {}
+        collector.close()
+
+    asyncio.run(main())
+
+
+def test_a_frozen_follower_harms_nobody_and_gets_the_latest() -> None:
+    async def main() -> None:
+        source = Source()
+        sampler, collector = sampler_of(source)
+        frozen = sampler.follow(frozenset({"memory"}), 0.02)
+        await anext(frozen)
+        lively = sampler.follow(frozenset({"memory"}), 0.02)
+        for number in range(10):
+            source.counter = 200.0 + number
+            await anext(lively)
+        source.counter = 500.0
+        await anext(lively)
+        newest = await anext(lively)
+        assert (await anext(frozen)).memory[1] == newest.memory[1] == 500.0  # type: ignore[index]
+        await frozen.aclose()
+        await lively.aclose()
+        collector.close()
+
+    asyncio.run(main())
+
+
+def test_who_comes_while_the_last_one_leaves_is_served() -> None:
+    async def main() -> None:
+        sampler, collector = sampler_of(Source())
+        for _ in range(20):
+            one = sampler.follow(frozenset({"memory"}), 0.01)
+            await anext(one)
+            two = sampler.follow(frozenset({"memory"}), 0.01)  # Not begun yet.
+            await one.aclose()
+            async with asyncio.timeout(5):
+                await anext(two)
+            await two.aclose()
+        collector.close()
+
+    asyncio.run(main())
+
+
+def test_first_readings_have_no_rates_and_later_ones_an_old_enough_baseline() -> None:
+    async def main() -> None:
+        sampler, collector = sampler_of(Source())
+        first = await sampler.take({"memory"})
+        assert first.dt_s is None
+        assert first.memory == (None, 100.0, None)  # type: ignore[comparison-overlap]
+        second = await sampler.take({"memory"})
+        assert second.dt_s is not None
+        assert second.dt_s > 0
+        # A thousand callers in a second do not bring the interval of each down to a thousandth.
+        collector._newer["memory"] = type(collector._newer["memory"])(time.monotonic() - 0.4, 90.0)
+        collector._older["memory"] = type(collector._newer["memory"])(time.monotonic() - 1.4, 50.0)
+        third = await sampler.take({"memory"})
+        assert third.memory[0] == 50.0  # type: ignore[index]
+        collector.close()
+
+    asyncio.run(main())
+
+
+def test_a_section_that_hangs_is_a_reason_and_is_asked_only_once() -> None:
+    async def main() -> None:
+        source = Source(hold=threading.Event())
+        sampler, collector = sampler_of(source, slow=True, timeout_s=0.05)
+        for _ in range(3):
+            snapshot = await sampler.take({"memory"})
+            assert snapshot.memory is None
+            assert snapshot.reasons["memory"].startswith("failed: no answer within")
+        assert source.readings == 1
+        assert source.hold is not None
+        source.hold.set()
+        collector._timeout_s = 5.0
+        assert (await sampler.take({"memory"})).memory is not None
+        collector.close()
+
+    asyncio.run(main())
+
+
+def test_a_section_that_fails_is_a_reason() -> None:
+    async def main() -> None:
+        def broken() -> float:
+            raise PermissionError(13, "Permission denied", "/secret/path")
+
+        collector = Collector({"memory": SectionReader(broken)}, 1.0)
+        snapshot = await Sampler(collector).take({"memory"})
+        assert snapshot.reasons["memory"] == "denied: the server's user may not read it"
+        collector.close()
+
+    asyncio.run(main())
+
+
+def test_a_counter_that_was_reset_has_no_rate(machine_counters: Callable[..., object]) -> None:
+    assert machine_counters(before=1000, now=400, dt_s=1.0) is None
+    assert machine_counters(before=1000, now=1400, dt_s=2.0) == pytest.approx(200.0)
+    assert RESET.startswith("unknown")
+
+
+@pytest.fixture
+def machine_counters() -> Callable[..., object]:
+    from types import SimpleNamespace
+
+    from rpcservices.hardware.readers.network import NetworkReading, derive
+    from rpcservices.hardware.readers.reasons import Reasons
+
+    fields = ("bytes_sent", "bytes_recv", "packets_sent", "packets_recv", "errin", "errout", "dropin", "dropout")
+
+    def counters(value: int) -> NetworkReading:
+        from collections import namedtuple
+
+        kind = namedtuple("snetio", fields)  # noqa: PYI024
+        return NetworkReading(
+            {"eth0": kind(*[value] * 8)},
+            {"eth0": SimpleNamespace(isup=True, duplex=2, speed=1000, mtu=1500)},
+            {},
+            Reasons(),
+        )
+
+    def rate_of(before: int, now: int, dt_s: float) -> object:
+        return derive(counters(before), counters(now), dt_s).interfaces[0].bytes_recv_per_s
+
+    return rate_of
