@@ -19,6 +19,7 @@ Params = Mapping[str, Any] | Sequence[Any] | None
 _T = TypeVar("_T")
 
 _STOP_WAIT_S = 1.0
+_SETTLE_S = 5.0
 STOP_WAITS_S = (0.05, 0.1, 0.2, 0.4, 1.0, 1.0, 1.0)
 """How long to wait for a statement to end after each request to stop it: one that comes before the statement has begun
 hits nothing."""
@@ -213,7 +214,7 @@ class Link(ABC):
 
     async def _settled(self) -> None:
         try:
-            async with asyncio.timeout(_STOP_ATTEMPTS * _STOP_WAIT_S):
+            async with asyncio.timeout(_SETTLE_S):
                 await self.settle()
         except Exception as exc:
             log.info("a connection is discarded after a cancelled statement: %s", type(exc).__name__)
