@@ -132,7 +132,11 @@ def test_settings_of_a_session_end_with_it(run_with):
         db = bench.db
         for _ in range(2):
             session = (await db.connect("main")).id
-            for name, value, other in (("foreign_keys", 1, 0), ("recursive_triggers", 0, 1), ("read_uncommitted", 0, 1)):
+            for name, value, other in (
+                ("foreign_keys", 1, 0),
+                ("recursive_triggers", 0, 1),
+                ("read_uncommitted", 0, 1),
+            ):
                 assert (await db.query("main", f"PRAGMA {name}", transaction=session)).scalar() == value
                 await db.execute("main", f"PRAGMA {name}={other}", transaction=session)
                 assert (await db.query("main", f"PRAGMA {name}", transaction=session)).scalar() == other
