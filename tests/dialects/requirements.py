@@ -13,13 +13,13 @@ from sqlalchemy.testing.requirements import SuiteRequirements
 LACKING = {
     "sqlite": """
         array_type comment_reflection comment_reflection_full_unicode constraint_comment_reflection
-        create_or_replace_view datetime_timezone datetime_timezone_historic default_schema_name_switch delete_from
+        create_or_replace_view cross_schema_fk_reflection datetime_interval datetime_timezone datetime_timezone_historic default_schema_name_switch delete_from
         fetch_first fetch_no_order_by fetch_offset_with_options fetch_percent fetch_ties foreign_keys_reflect_as_index
-        identity_columns identity_columns_standard independent_connections index_reflects_included_columns
+        identity_columns identity_columns_standard implicitly_named_constraints independent_connections index_reflects_included_columns
         indexes_with_expressions inline_check_constraint_reflection materialized_views materialized_views_reflect_pk
         reflect_indexes_with_ascdesc_as_expression reflect_indexes_with_expressions reflect_tables_no_columns
-        regexp_replace schema_create_delete time_timezone unique_constraints_reflect_as_index
-        unique_index_reflect_as_unique_constraints
+        regexp_replace schema_create_delete supports_distinct_on temp_table_comment_reflection time_timezone unique_constraints_reflect_as_index
+        unique_index_reflect_as_unique_constraints window_range_non_numeric
         """,
     "postgresql": """
         computed_columns_default_persisted fetch_percent foreign_keys_reflect_as_index materialized_views_reflect_pk

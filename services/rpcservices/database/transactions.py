@@ -105,6 +105,11 @@ class Transactions:
         """
         config = target.config
         pool, link = await self._acquire(target, owner, readonly=readonly)
+        try:
+            await link.keep()
+        except BaseException:
+            pool.release(link)
+            raise
         info = Transaction(
             id=secrets.token_urlsafe(12), database=target.name, readonly=link.readonly,
             idle_s=config.transaction_idle_s, total_s=config.transaction_total_s,

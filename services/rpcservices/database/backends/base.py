@@ -148,6 +148,9 @@ class Link(ABC):
         """Before a statement that stands alone on a link that only reads: make sure that nothing in the statement can
         lift that, not even one that commits and then goes on."""
 
+    async def keep(self) -> None:  # noqa: B027 - not every database needs it
+        """The link becomes a session's: until :meth:`reset`, settings of the connection concern nobody else."""
+
     def must_reset(self) -> bool:
         """Whether :meth:`reset` has anything to do."""
         return True

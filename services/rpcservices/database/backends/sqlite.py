@@ -23,7 +23,7 @@ from rpcservices.database.models import Column, ColumnType, Description, Isolati
 from rpcservices.database.placeholders import statements, translate
 
 from .base import Cursor, Link, Params, parameters_of, unsupported_isolation
-from .sqlite_authorizer import OF_THE_CONNECTION, authorize_reading, authorize_writing
+from .sqlite_authorizer import OF_THE_CONNECTION, authorize_reading, authorize_session, authorize_writing
 
 _T = TypeVar("_T")
 _STEPS = 1000
@@ -163,6 +163,7 @@ class SqliteLink(Link):
         self._in_transaction = False
         self._used = False
         self._only_reads = False
+        self._kept = False
 
     @classmethod
     def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
@@ -185,7 +186,9 @@ class SqliteLink(Link):
         connection.set_authorizer(self._authorizer())
 
     def _authorizer(self) -> Callable[..., int]:
-        return authorize_reading if self.readonly or self._only_reads else authorize_writing
+        if self.readonly or self._only_reads:
+            return authorize_reading
+        return authorize_session if self._kept else authorize_writing
 
     def _look(self) -> None:
         """See whether a transaction is open now. One that only reads leaves the connection as it was."""
@@ -353,8 +356,13 @@ class SqliteLink(Link):
     async def interrupt(self) -> None:
         self._stop_now.wanted = True
 
+    async def keep(self) -> None:
+        if not self.readonly:
+            self._kept = True
+            await self.in_thread(self._sqlite.set_authorizer, self._authorizer())
+
     def must_reset(self) -> bool:
-        return self._in_transaction or self._used
+        return self._in_transaction or self._used or self._kept
 
     async def reset(self) -> None:
         self._stop_now = _Stop()
@@ -363,7 +371,9 @@ class SqliteLink(Link):
     def _reset(self) -> None:
         self._end("ROLLBACK")
         self._used = False
-        if not self.readonly:
+        if self._kept:
             self._set_up()
+            self._kept = False
+            self._sqlite.set_authorizer(self._authorizer())
         if self._sqlite.execute("SELECT 1 FROM temp.sqlite_master LIMIT 1").fetchone():
             self.broken = True  # Temporary tables live as long as the connection.

@@ -29,10 +29,8 @@ _TELLING = _PRAGMAS | {
 OF_THE_CONNECTION = {"foreign_keys": 1, "recursive_triggers": 0, "read_uncommitted": 0}
 """What a session may set for itself, and how a connection is given to the next user."""
 
-_SETTING = OF_THE_CONNECTION.keys() | {
-    "user_version", "application_id", "defer_foreign_keys", "optimize", "wal_checkpoint",
-}  # fmt: skip
-"""Where changes are allowed, these may be set. Most belong to the database or the transaction."""
+_SETTING = frozenset({"user_version", "application_id", "defer_foreign_keys", "optimize", "wal_checkpoint"})
+"""Where changes are allowed, these may be set: they belong to the database or the transaction, not the connection."""
 
 _FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit", "fsdir", "lsdir"})
 """They reach beyond the database."""
@@ -74,3 +72,12 @@ def authorize_writing(
     if action == sqlite3.SQLITE_PRAGMA:
         return _pragma(first or "", second, writing=True)
     return _OK
+
+
+def authorize_session(
+    action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
+) -> int:
+    """Allow what writing allows, and settings of the connection, which nobody else uses meanwhile."""
+    if action == sqlite3.SQLITE_PRAGMA and (first or "").lower() in OF_THE_CONNECTION:
+        return _OK
+    return authorize_writing(action, first, second, database, trigger)
