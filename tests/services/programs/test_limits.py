@@ -58,7 +58,8 @@ def test_memory_of_a_tree(serve: Serve) -> None:
     serve(scenario)
 
 
-def test_a_fork_bomb_is_contained(serve: Serve, kit: Any) -> None:
+@pytest.mark.parametrize("cgroups", [True, False])
+def test_a_fork_bomb_is_contained(serve: Serve, kit: Any, cgroups: bool) -> None:
     """It is ended, nothing of it is left, and other calls are answered meanwhile."""
 
     async def scenario(client: AsyncClient) -> None:
@@ -82,7 +83,7 @@ def test_a_fork_bomb_is_contained(serve: Serve, kit: Any) -> None:
         assert calls
         print(f"{len(calls)} calls meanwhile, median {statistics.median(calls):.4f} s, longest {max(calls):.4f} s")
 
-    serve(scenario)
+    serve(scenario, cgroups=cgroups)
 
 
 def test_open_files_and_file_size(serve: Serve, tmp_path: Path) -> None:
