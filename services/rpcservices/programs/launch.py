@@ -11,7 +11,6 @@ import resource
 import signal
 import sys
 import termios
-from typing import Any
 
 _PR_SET_NO_NEW_PRIVS = 38
 
@@ -26,7 +25,7 @@ def main(plan_fd: int, report_fd: int) -> None:
     """
     os.set_inheritable(report_fd, False)
     with open(plan_fd, "rb") as file:
-        plan: dict[str, Any] = marshal.load(file)  # noqa: S302 - written by the parent into a file without a name
+        plan = marshal.load(file)  # noqa: S302 - written by the parent into a file without a name
     field = "argv"
     try:
         field = "pty"
