@@ -22,17 +22,33 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+LimitName = Literal["time", "idle", "memory", "cpu", "processes", "file", "output"]
+"What can end a program: its time, its silence, and what it may take."
+
+
 class ExitStatus(_Model):
     """How a program ended: with a code, or by a signal."""
 
     code: int | None = Field(description="its exit code; None where a signal ended it")
     signal: str | None = Field(default=None, description="the name of the signal that ended it, such as SIGKILL")
-    timed_out: bool = Field(default=False, description="whether it was ended because its time was over")
+    limit: LimitName | None = Field(default=None, description="the limit that ended it, if one did")
     core_dumped: bool = Field(default=False, description="whether it left a core file")
+    lost: bool = Field(
+        default=False, description="whether nobody saw its end: the machine was restarted, or its keeper was killed"
+    )
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether it was ended because its time was over."""
+        return self.limit in ("time", "idle")
 
     def __str__(self) -> str:
+        if self.lost:
+            return "nobody saw its end"
         how = f"exit code {self.code}" if self.signal is None else f"ended by {self.signal}"
-        return f"{how}, timed out" if self.timed_out else how
+        if self.timed_out:
+            return f"{how}, timed out"
+        return f"{how}, limit reached: {self.limit}" if self.limit is not None else how
 
 
 class Usage(_Model):
@@ -40,7 +56,167 @@ class Usage(_Model):
 
     user_s: float = Field(description="processor time in its own code, in seconds")
     system_s: float = Field(description="processor time in the system, in seconds")
-    max_rss_bytes: int = Field(description="the most memory it held at one time")
+    max_rss_bytes: int | None = Field(
+        description="the most memory that one of them held at one time; None where it is hidden by the server's own, "
+        "which the kernel counts as well"
+    )
+
+
+class Exit(_Model):
+    """The end of a program."""
+
+    id: str = Field(description="the program")
+    status: ExitStatus = Field(description="how it ended")
+    duration_s: float = Field(description="how long it ran, in seconds")
+    usage: Usage | None = Field(default=None, description="what it used")
+    pipes_still_held: bool = Field(
+        default=False, description="whether a child that it left behind still holds its output open"
+    )
+    survivors: list[int] = Field(default_factory=list, description="process ids of its tree that could not be ended")
+
+
+class ProgramNotFound(ServiceError):
+    """No program has this id."""
+
+    executed = "no"
+    id: str
+
+
+OnDisconnect = Literal["keep", "hangup", "kill"]
+"What happens to a program when the connection that controls it ends: it goes on, also through a restart of the\nserver; it gets SIGHUP and the end of its input; it is ended with all that it has started."
+
+
+class TerminalSize(_Model):
+    """A pseudo-terminal."""
+
+    rows: int = Field(default=24, ge=1, le=65535, description="its height in characters")
+    columns: int = Field(default=80, ge=1, le=65535, description="its width in characters")
+    term: str = Field(
+        default="xterm-256color", pattern=r"^[A-Za-z0-9._+-]{1,64}$", description="its type, for the variable TERM"
+    )
+
+
+class ProgramInfo(_Model):
+    """A program that was started."""
+
+    id: str = Field(description="its name in calls")
+    pid: int = Field(description="its process id")
+    pid_start: int = Field(
+        description="when the process started, in clock ticks since boot; with pid it is never used again"
+    )
+    started_at: float = Field(description="when it started, in seconds since 1970")
+    owner: str = Field(description="the name of who started it")
+    argv: list[str] = Field(description="what runs")
+    cwd: str = Field(description="where it was started")
+    user: str | None = Field(default=None, description="as whom it runs; None for the server's own user")
+    labels: dict[str, str] = Field(default_factory=dict, description="its owner's notes")
+    terminal: TerminalSize | None = Field(default=None, description="its pseudo-terminal, if it has one")
+    on_disconnect: OnDisconnect = Field(description="what happens to it when its controller's connection ends")
+    controlled: bool = Field(description="whether a connection controls it now")
+    viewers: int = Field(description="how many read its output now")
+    running: bool = Field(description="whether it still runs")
+    status: ExitStatus | None = Field(default=None, description="how it ended; None while it runs")
+    stdout_start: int = Field(default=0, description="the offset of the first byte of standard output that is kept")
+    stdout_bytes: int = Field(default=0, description="bytes it has written to its standard output")
+    stderr_start: int = Field(default=0, description="the offset of the first byte of standard error that is kept")
+    stderr_bytes: int = Field(default=0, description="bytes it has written to its standard error")
+
+
+EventKind = Literal["running", "started", "exited", "forgotten"]
+"What happened to a program; ``running`` stands for those that were there before."
+
+
+class ProgramEvent(_Model):
+    """Something that happened to a program."""
+
+    kind: EventKind = Field(description="what happened")
+    program: ProgramInfo = Field(description="the program, as it was then")
+    exit: Exit | None = Field(default=None, description="its end, where it has ended")
+
+
+StreamName = Literal["stdout", "stderr"]
+"The two outputs of a program; a pseudo-terminal has the first only."
+
+
+class OutputChunk(_Model):
+    """A piece of a program's output."""
+
+    stream: StreamName = Field(description="which output")
+    offset: int = Field(description="where the piece begins, in bytes from the start of that output")
+    data: bytes = Field(description="the piece")
+    lost_bytes: int = Field(default=0, description="bytes before it that were no longer kept")
+
+
+class NotController(ServiceError):
+    """Another connection controls the program."""
+
+    executed = "no"
+    id: str
+
+
+class StdinClosed(ServiceError):
+    """The program takes no more input."""
+
+    id: str
+
+
+class NoTerminal(ServiceError):
+    """The program has no pseudo-terminal."""
+
+    executed = "no"
+    id: str
+
+
+EnvBase = Literal["clean", "login"]
+"What an environment begins with: the variables that the server's configuration names, or what a login of the user\nwould set."
+
+StderrTo = Literal["pipe", "merge", "discard"]
+"Where standard error goes: into a stream of its own, into standard output, or nowhere."
+
+Overflow = Literal["skip", "wait"]
+"What happens when a program writes more than is kept and its controller has not read it yet: the oldest is dropped\nand counted as lost, or the program waits."
+
+
+class Limits(_Model):
+    """What a program may take of the machine; None for no limit of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    memory_bytes: int | None = Field(default=None, gt=0, description="memory of its whole tree")
+    cpu_s: float | None = Field(default=None, gt=0, description="processor time of each process, in seconds")
+    cpus: float | None = Field(default=None, gt=0, description="processors' worth that it may use at a time")
+    processes: int | None = Field(default=None, gt=0, description="processes in its tree")
+    open_files: int | None = Field(default=None, gt=3, description="open descriptors of each process")
+    file_bytes: int | None = Field(default=None, ge=0, description="size of a file that it writes")
+    output_bytes: int | None = Field(default=None, ge=0, description="output of each stream, in all")
+    output_bytes_per_s: int | None = Field(
+        default=None, gt=0, description="output of each stream per second; what is faster is made to wait"
+    )
+
+
+class ProgramNotStarted(ServiceError):
+    """The program could not be started."""
+
+    executed = "no"
+    field: str
+    """What is in the way: ``argv``, ``cwd``, ``env``, ``user``, ``limits`` or ``pty``."""
+    errno: str | None = None
+    """The system's name of the error, such as ``ENOENT``."""
+
+
+class ProgramRefused(ServiceError):
+    """The server's policy does not allow it."""
+
+    code = -32002
+    executed = "no"
+    field: str
+    """The parameter that is refused, such as ``argv`` or ``env.LD_PRELOAD``."""
+    rule: str
+    """The name of the rule in the server's configuration."""
+
+
+StdoutTo = Literal["pipe", "discard"]
+"Where standard output goes: into a stream, or nowhere."
 
 
 class Completed(_Model):
@@ -57,6 +233,7 @@ class Completed(_Model):
     pipes_still_held: bool = Field(
         default=False, description="whether a child that it left behind still holds its output open"
     )
+    survivors: list[int] = Field(default_factory=list, description="process ids of its tree that could not be ended")
 
     @property
     def code(self) -> int | None:
@@ -64,178 +241,16 @@ class Completed(_Model):
         return self.status.code
 
 
-class ProgramNotStarted(ServiceError):
-    """The program could not be started."""
-
-    executed = "no"
-    field: str
-    """The parameter that is in the way: ``argv``, ``cwd`` or ``env``."""
-    errno: str | None = None
-    """The system's name of the error, such as ``ENOENT``."""
-
-
-class ProgramInfo(_Model):
-    """A program that was started."""
-
-    id: str = Field(description="its name in calls")
-    pid: int = Field(description="its process id")
-    started_at: float = Field(description="when it started, in seconds since 1970")
-    argv: list[str] = Field(description="what runs")
-    cwd: str = Field(description="where it was started")
-    running: bool = Field(description="whether it still runs")
-    status: ExitStatus | None = Field(default=None, description="how it ended; None while it runs")
-    stdout_bytes: int = Field(default=0, description="bytes it has written to its standard output")
-    stderr_bytes: int = Field(default=0, description="bytes it has written to its standard error")
-
-
-StreamName = Literal["stdout", "stderr"]
-"The two outputs of a program."
-
-
-class OutputChunk(_Model):
-    """A piece of a program's output."""
-
-    stream: StreamName = Field(description="which output")
-    offset: int = Field(description="where the piece begins, in bytes from the start of that output")
-    data: bytes = Field(description="the piece")
-    lost_bytes: int = Field(default=0, description="bytes before it that were no longer kept")
-
-
-class ProgramNotFound(ServiceError):
-    """No program has this id."""
-
-    executed = "no"
-    id: str
-
-
-class StdinClosed(ServiceError):
-    """The program takes no more input."""
-
-    id: str
-
-
-class Exit(_Model):
-    """The end of a program."""
-
-    id: str = Field(description="the program")
-    status: ExitStatus = Field(description="how it ended")
-    duration_s: float = Field(description="how long it ran, in seconds")
-    usage: Usage | None = Field(default=None, description="what it used")
-    pipes_still_held: bool = Field(
-        default=False, description="whether a child that it left behind still holds its output open"
-    )
-    survivors: list[int] = Field(default_factory=list, description="process ids of its tree that could not be ended")
-
-
 class AsyncPrograms(AsyncStub):
-    """Run programs on the server's machine: to their end, or started, watched, fed and ended from afar."""
+    """Run programs on the server's machine: to their end, or started, watched, fed and ended from afar.
+
+    Output and input are bytes; which encoding they are in, if any, is the caller's to know.
+    """
 
     _methods: ClassVar[Mapping[str, StubMethod]]
 
-    async def run(
-        self,
-        argv: builtins.list[str],
-        *,
-        input: bytes = b"",
-        timeout_s: float | None = None,
-        cwd: str | None = None,
-        env: dict[str, str] | None = None,
-        merge_stderr: bool = False,
-    ) -> Completed:
-        """Run a program to its end and return its output. Like ``subprocess.run``; no shell is involved.
-
-        Parameters:
-            argv: the program and its arguments.
-            input: goes to its standard input, which then ends.
-            timeout_s: end it after this time, in seconds.
-            cwd: where to run it; the server's home directory where not given.
-            env: variables to set besides the clean environment.
-            merge_stderr: send standard error into standard output.
-
-        Returns:
-            How it ended and what it wrote. A code other than 0 is a result, not an error.
-
-        Raises:
-            ProgramNotStarted: there is no such program or directory, or it may not be run.
-            Busy: too many programs run.
-        """
-        result: Completed = await self._call(
-            "run",
-            {
-                "argv": argv,
-                "input": input,
-                "timeout_s": timeout_s,
-                "cwd": cwd,
-                "env": env,
-                "merge_stderr": merge_stderr,
-            },
-        )
-        return result
-
-    async def start(
-        self,
-        argv: builtins.list[str],
-        *,
-        cwd: str | None = None,
-        env: dict[str, str] | None = None,
-        merge_stderr: bool = False,
-    ) -> ProgramInfo:
-        """Start a program and leave it running. It ends with the connection that started it.
-
-        Parameters:
-            argv: the program and its arguments.
-            cwd: where to run it; the server's home directory where not given.
-            env: variables to set besides the clean environment.
-            merge_stderr: send standard error into standard output.
-
-        Returns:
-            Its id and what else there is to say.
-
-        Raises:
-            ProgramNotStarted: there is no such program or directory, or it may not be run.
-            Busy: too many programs run.
-        """
-        result: ProgramInfo = await self._call(
-            "start", {"argv": argv, "cwd": cwd, "env": env, "merge_stderr": merge_stderr}
-        )
-        return result
-
-    def output(self, id: str, *, stream: StreamName | None = None, offset: int = 0) -> AsyncStream[OutputChunk]:
-        """Follow a program's output, from what is kept of it to its end.
-
-        Parameters:
-            id: the program.
-            stream: only this output; both where not given.
-            offset: where to begin, in bytes from the start of each output.
-
-        Raises:
-            ProgramNotFound: there is no such program of yours.
-        """
-        return self._stream("output", {"id": id, "stream": stream, "offset": offset})
-
-    async def write(self, id: str, data: bytes) -> None:
-        """Write to a program's standard input. Answered when the program (or its pipe) has taken all of it.
-
-        Parameters:
-            id: the program.
-            data: what to write.
-
-        Raises:
-            ProgramNotFound: there is no such program of yours.
-            StdinClosed: it takes no more input.
-        """
-        await self._call("write", {"id": id, "data": data})
-
-    async def close_stdin(self, id: str) -> None:
-        """Tell a program that there is no more input.
-
-        Raises:
-            ProgramNotFound: there is no such program of yours.
-        """
-        await self._call("close_stdin", {"id": id})
-
     async def wait(self, id: str) -> Exit:
-        """Wait for a program's end.
+        """Wait for a program's end. All of its output is there before this is answered.
 
         Raises:
             ProgramNotFound: there is no such program of yours.
@@ -275,10 +290,34 @@ class AsyncPrograms(AsyncStub):
         result: Exit = await self._call("kill", {"id": id, "grace_s": grace_s})
         return result
 
-    async def list(self) -> builtins.list[ProgramInfo]:
-        """Your programs: those that run, and those that have ended but are still kept."""
-        result: builtins.list[ProgramInfo] = await self._call("list", {})
+    async def list(
+        self, *, labels: dict[str, str] | None = None, owner: str | None = None, running: bool | None = None
+    ) -> builtins.list[ProgramInfo]:
+        """Your programs, and those of others that you may see: those that run, and those that have ended but are still
+        kept.
+
+        Parameters:
+            labels: only those that have all of these labels.
+            owner: only those of this owner.
+            running: only those that still run, or only those that do not.
+        """
+        result: builtins.list[ProgramInfo] = await self._call(
+            "list", {"labels": labels, "owner": owner, "running": running}
+        )
         return result
+
+    def watch(self, *, labels: dict[str, str] | None = None, owner: str | None = None) -> AsyncStream[ProgramEvent]:
+        """Be told what happens to programs, those that run already first (``running``), then ``started``, ``exited``
+        and ``forgotten``. It does not end by itself.
+
+        Parameters:
+            labels: only those that have all of these labels.
+            owner: only those of this owner.
+
+        Raises:
+            SlowConsumer: the reader is thousands of events behind.
+        """
+        return self._stream("watch", {"labels": labels, "owner": owner})
 
     async def get(self, id: str) -> ProgramInfo:
         """One of your programs.
@@ -297,93 +336,57 @@ class AsyncPrograms(AsyncStub):
         """
         await self._call("forget", {"id": id})
 
-
-class Programs(SyncStub):
-    """Run programs on the server's machine: to their end, or started, watched, fed and ended from afar."""
-
-    _methods: ClassVar[Mapping[str, StubMethod]]
-
-    def run(
+    def output(
         self,
-        argv: builtins.list[str],
+        id: str,
         *,
-        input: bytes = b"",
-        timeout_s: float | None = None,
-        cwd: str | None = None,
-        env: dict[str, str] | None = None,
-        merge_stderr: bool = False,
-    ) -> Completed:
-        """Run a program to its end and return its output. Like ``subprocess.run``; no shell is involved.
+        stream: StreamName | None = None,
+        offset: int = 0,
+        offsets: dict[StreamName, int] | None = None,
+        tail_bytes: int | None = None,
+        wait: bool = True,
+    ) -> AsyncStream[OutputChunk]:
+        """Follow a program's output, from what is kept of it to its end. Any number of readers may; none holds up
+        another, and one that falls behind what is kept goes on after it, with ``lost_bytes`` in its next piece.
 
-        Parameters:
-            argv: the program and its arguments.
-            input: goes to its standard input, which then ends.
-            timeout_s: end it after this time, in seconds.
-            cwd: where to run it; the server's home directory where not given.
-            env: variables to set besides the clean environment.
-            merge_stderr: send standard error into standard output.
-
-        Returns:
-            How it ended and what it wrote. A code other than 0 is a result, not an error.
-
-        Raises:
-            ProgramNotStarted: there is no such program or directory, or it may not be run.
-            Busy: too many programs run.
-        """
-        result: Completed = self._call(
-            "run",
-            {
-                "argv": argv,
-                "input": input,
-                "timeout_s": timeout_s,
-                "cwd": cwd,
-                "env": env,
-                "merge_stderr": merge_stderr,
-            },
-        )
-        return result
-
-    def start(
-        self,
-        argv: builtins.list[str],
-        *,
-        cwd: str | None = None,
-        env: dict[str, str] | None = None,
-        merge_stderr: bool = False,
-    ) -> ProgramInfo:
-        """Start a program and leave it running. It ends with the connection that started it.
-
-        Parameters:
-            argv: the program and its arguments.
-            cwd: where to run it; the server's home directory where not given.
-            env: variables to set besides the clean environment.
-            merge_stderr: send standard error into standard output.
-
-        Returns:
-            Its id and what else there is to say.
-
-        Raises:
-            ProgramNotStarted: there is no such program or directory, or it may not be run.
-            Busy: too many programs run.
-        """
-        result: ProgramInfo = self._call("start", {"argv": argv, "cwd": cwd, "env": env, "merge_stderr": merge_stderr})
-        return result
-
-    def output(self, id: str, *, stream: StreamName | None = None, offset: int = 0) -> Stream[OutputChunk]:
-        """Follow a program's output, from what is kept of it to its end.
+        The stream ends with the output; then :meth:`wait` tells how the program ended. A reader that was cut off goes
+        on with ``offsets`` at the end of the last piece that it got.
 
         Parameters:
             id: the program.
             stream: only this output; both where not given.
             offset: where to begin, in bytes from the start of each output.
+            offsets: the same for each output by itself; it wins over ``offset``.
+            tail_bytes: begin so many bytes before what is there now, in place of ``offset``.
+            wait: go on with what is still to come; otherwise end with what there is.
 
         Raises:
             ProgramNotFound: there is no such program of yours.
         """
-        return self._stream("output", {"id": id, "stream": stream, "offset": offset})
+        return self._stream(
+            "output",
+            {"id": id, "stream": stream, "offset": offset, "offsets": offsets, "tail_bytes": tail_bytes, "wait": wait},
+        )
 
-    def write(self, id: str, data: bytes) -> None:
-        """Write to a program's standard input. Answered when the program (or its pipe) has taken all of it.
+    async def control(self, id: str, *, take: bool = False) -> ProgramInfo:
+        """Let this connection control a program: it may write to it and resize its terminal, the program may wait for
+        it to read (``overflow="wait"``), and ``on_disconnect`` is about it. There is one controller at a time. A
+        program without one gets the first that calls this, or writes to it.
+
+        Parameters:
+            id: the program.
+            take: also where another connection controls it, which then no longer does.
+
+        Raises:
+            ProgramNotFound: there is no such program of yours.
+            NotController: another connection controls it.
+        """
+        result: ProgramInfo = await self._call("control", {"id": id, "take": take})
+        return result
+
+    async def write(self, id: str, data: bytes) -> None:
+        """Write to a program's standard input or terminal. Answered when the program, or its pipe, has taken all of
+        it: whoever waits for the answer before writing more is never ahead of the program.
 
         Parameters:
             id: the program.
@@ -391,20 +394,198 @@ class Programs(SyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            NotController: another connection controls it.
             StdinClosed: it takes no more input.
         """
-        self._call("write", {"id": id, "data": data})
+        await self._call("write", {"id": id, "data": data})
 
-    def close_stdin(self, id: str) -> None:
-        """Tell a program that there is no more input.
+    async def close_stdin(self, id: str) -> None:
+        """Tell a program that there is no more input. A terminal gets its end-of-file character (Ctrl-D), which
+        counts at the beginning of a line, and can be written to afterwards.
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            NotController: another connection controls it.
         """
-        self._call("close_stdin", {"id": id})
+        await self._call("close_stdin", {"id": id})
+
+    async def resize(self, id: str, rows: int, columns: int) -> None:
+        """Give a program's terminal another size; the program is told by SIGWINCH.
+
+        Parameters:
+            id: the program.
+            rows: the height in characters.
+            columns: the width in characters.
+
+        Raises:
+            ProgramNotFound: there is no such program of yours.
+            NotController: another connection controls it.
+            NoTerminal: it has no terminal, or has ended.
+        """
+        await self._call("resize", {"id": id, "rows": rows, "columns": columns})
+
+    async def start(
+        self,
+        argv: builtins.list[str],
+        *,
+        cwd: str | None = None,
+        env: dict[str, str] | None = None,
+        env_base: EnvBase = "clean",
+        stdin: bool = True,
+        stderr: StderrTo = "pipe",
+        terminal: TerminalSize | None = None,
+        timeout_s: float | None = None,
+        idle_timeout_s: float | None = None,
+        grace_s: float | None = None,
+        on_disconnect: OnDisconnect = "kill",
+        reattach_s: float = 0.0,
+        overflow: Overflow = "skip",
+        retain_bytes: int | None = None,
+        retain_s: float | None = None,
+        user: str | None = None,
+        limits: Limits | None = None,
+        labels: dict[str, str] | None = None,
+    ) -> ProgramInfo:
+        """Start a program and leave it running. The caller's connection controls it; see :meth:`control`.
+
+        What it writes is kept, by byte offset, for :meth:`output`, until some time after its end.
+
+        Parameters:
+            argv: the program and its arguments.
+            cwd: where to run it; the home directory of its user where not given.
+            env: variables to set besides the base.
+            env_base: what the environment begins with.
+            stdin: whether it can be written to; otherwise its input is empty.
+            stderr: where standard error goes.
+            terminal: run it in a pseudo-terminal of this size; everything that it writes is standard output then.
+            timeout_s: end it after this time, in seconds.
+            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds.
+            grace_s: time between TERM and KILL when one of these times is over, in seconds; the server's where not
+                given.
+            on_disconnect: what happens to it when the connection that controls it ends. With ``keep`` it outlives the
+                server, too.
+            reattach_s: how long that waits for somebody to take control again, in seconds.
+            overflow: what happens when it writes more than is kept and its controller has not read it yet. With
+                ``wait`` it is held once half of ``retain_bytes`` is not read by its controller, so that one that
+                comes back finds everything that may have been lost on the way.
+            retain_bytes: output to keep, per stream, in bytes; the server's default where not given.
+            retain_s: how long to keep it after the program's end, in seconds; the server's default where not given.
+            user: as whom to run it, if not as the server's own user.
+            limits: what it may take of the machine.
+            labels: notes, for :meth:`list` and :meth:`watch`.
+
+        Returns:
+            Its id and what else there is to say.
+
+        Raises:
+            ProgramNotStarted: there is no such program or directory, or the system does not let it run.
+            ProgramRefused: the server's policy does not let it run.
+            Busy: too many programs run.
+        """
+        result: ProgramInfo = await self._call(
+            "start",
+            {
+                "argv": argv,
+                "cwd": cwd,
+                "env": env,
+                "env_base": env_base,
+                "stdin": stdin,
+                "stderr": stderr,
+                "terminal": terminal,
+                "timeout_s": timeout_s,
+                "idle_timeout_s": idle_timeout_s,
+                "grace_s": grace_s,
+                "on_disconnect": on_disconnect,
+                "reattach_s": reattach_s,
+                "overflow": overflow,
+                "retain_bytes": retain_bytes,
+                "retain_s": retain_s,
+                "user": user,
+                "limits": limits,
+                "labels": labels,
+            },
+        )
+        return result
+
+    async def run(
+        self,
+        argv: builtins.list[str],
+        *,
+        input: bytes = b"",
+        timeout_s: float | None = None,
+        idle_timeout_s: float | None = None,
+        grace_s: float | None = None,
+        cwd: str | None = None,
+        env: dict[str, str] | None = None,
+        env_base: EnvBase = "clean",
+        stdout: StdoutTo = "pipe",
+        stderr: StderrTo = "pipe",
+        output_bytes: int | None = None,
+        user: str | None = None,
+        limits: Limits | None = None,
+        labels: dict[str, str] | None = None,
+    ) -> Completed:
+        """Run a program to its end and return its output. Like ``subprocess.run``; no shell is involved. If the call
+        is cancelled or its connection ends, so does the program, with everything that it has started.
+
+        Parameters:
+            argv: the program and its arguments.
+            input: goes to its standard input, which then ends.
+            timeout_s: end it after this time, in seconds.
+            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds.
+            grace_s: time between TERM and KILL when one of these times is over, in seconds; the server's where not
+                given.
+            cwd: where to run it; the home directory of its user where not given.
+            env: variables to set besides the base.
+            env_base: what the environment begins with.
+            stdout: where standard output goes.
+            stderr: where standard error goes.
+            output_bytes: the most output to return, per stream, in bytes; at most, and by default, the server's limit.
+                What comes after it is read, counted and dropped.
+            user: as whom to run it, if not as the server's own user.
+            limits: what it may take of the machine.
+            labels: notes, for :meth:`list` and :meth:`watch`.
+
+        Returns:
+            How it ended and what it wrote. A code other than 0 is a result, not an error.
+
+        Raises:
+            ProgramNotStarted: there is no such program or directory, or the system does not let it run.
+            ProgramRefused: the server's policy does not let it run.
+            Busy: too many programs run.
+        """
+        result: Completed = await self._call(
+            "run",
+            {
+                "argv": argv,
+                "input": input,
+                "timeout_s": timeout_s,
+                "idle_timeout_s": idle_timeout_s,
+                "grace_s": grace_s,
+                "cwd": cwd,
+                "env": env,
+                "env_base": env_base,
+                "stdout": stdout,
+                "stderr": stderr,
+                "output_bytes": output_bytes,
+                "user": user,
+                "limits": limits,
+                "labels": labels,
+            },
+        )
+        return result
+
+
+class Programs(SyncStub):
+    """Run programs on the server's machine: to their end, or started, watched, fed and ended from afar.
+
+    Output and input are bytes; which encoding they are in, if any, is the caller's to know.
+    """
+
+    _methods: ClassVar[Mapping[str, StubMethod]]
 
     def wait(self, id: str) -> Exit:
-        """Wait for a program's end.
+        """Wait for a program's end. All of its output is there before this is answered.
 
         Raises:
             ProgramNotFound: there is no such program of yours.
@@ -444,10 +625,32 @@ class Programs(SyncStub):
         result: Exit = self._call("kill", {"id": id, "grace_s": grace_s})
         return result
 
-    def list(self) -> builtins.list[ProgramInfo]:
-        """Your programs: those that run, and those that have ended but are still kept."""
-        result: builtins.list[ProgramInfo] = self._call("list", {})
+    def list(
+        self, *, labels: dict[str, str] | None = None, owner: str | None = None, running: bool | None = None
+    ) -> builtins.list[ProgramInfo]:
+        """Your programs, and those of others that you may see: those that run, and those that have ended but are still
+        kept.
+
+        Parameters:
+            labels: only those that have all of these labels.
+            owner: only those of this owner.
+            running: only those that still run, or only those that do not.
+        """
+        result: builtins.list[ProgramInfo] = self._call("list", {"labels": labels, "owner": owner, "running": running})
         return result
+
+    def watch(self, *, labels: dict[str, str] | None = None, owner: str | None = None) -> Stream[ProgramEvent]:
+        """Be told what happens to programs, those that run already first (``running``), then ``started``, ``exited``
+        and ``forgotten``. It does not end by itself.
+
+        Parameters:
+            labels: only those that have all of these labels.
+            owner: only those of this owner.
+
+        Raises:
+            SlowConsumer: the reader is thousands of events behind.
+        """
+        return self._stream("watch", {"labels": labels, "owner": owner})
 
     def get(self, id: str) -> ProgramInfo:
         """One of your programs.
@@ -466,26 +669,307 @@ class Programs(SyncStub):
         """
         self._call("forget", {"id": id})
 
+    def output(
+        self,
+        id: str,
+        *,
+        stream: StreamName | None = None,
+        offset: int = 0,
+        offsets: dict[StreamName, int] | None = None,
+        tail_bytes: int | None = None,
+        wait: bool = True,
+    ) -> Stream[OutputChunk]:
+        """Follow a program's output, from what is kept of it to its end. Any number of readers may; none holds up
+        another, and one that falls behind what is kept goes on after it, with ``lost_bytes`` in its next piece.
+
+        The stream ends with the output; then :meth:`wait` tells how the program ended. A reader that was cut off goes
+        on with ``offsets`` at the end of the last piece that it got.
+
+        Parameters:
+            id: the program.
+            stream: only this output; both where not given.
+            offset: where to begin, in bytes from the start of each output.
+            offsets: the same for each output by itself; it wins over ``offset``.
+            tail_bytes: begin so many bytes before what is there now, in place of ``offset``.
+            wait: go on with what is still to come; otherwise end with what there is.
+
+        Raises:
+            ProgramNotFound: there is no such program of yours.
+        """
+        return self._stream(
+            "output",
+            {"id": id, "stream": stream, "offset": offset, "offsets": offsets, "tail_bytes": tail_bytes, "wait": wait},
+        )
+
+    def control(self, id: str, *, take: bool = False) -> ProgramInfo:
+        """Let this connection control a program: it may write to it and resize its terminal, the program may wait for
+        it to read (``overflow="wait"``), and ``on_disconnect`` is about it. There is one controller at a time. A
+        program without one gets the first that calls this, or writes to it.
+
+        Parameters:
+            id: the program.
+            take: also where another connection controls it, which then no longer does.
+
+        Raises:
+            ProgramNotFound: there is no such program of yours.
+            NotController: another connection controls it.
+        """
+        result: ProgramInfo = self._call("control", {"id": id, "take": take})
+        return result
+
+    def write(self, id: str, data: bytes) -> None:
+        """Write to a program's standard input or terminal. Answered when the program, or its pipe, has taken all of
+        it: whoever waits for the answer before writing more is never ahead of the program.
+
+        Parameters:
+            id: the program.
+            data: what to write.
+
+        Raises:
+            ProgramNotFound: there is no such program of yours.
+            NotController: another connection controls it.
+            StdinClosed: it takes no more input.
+        """
+        self._call("write", {"id": id, "data": data})
+
+    def close_stdin(self, id: str) -> None:
+        """Tell a program that there is no more input. A terminal gets its end-of-file character (Ctrl-D), which
+        counts at the beginning of a line, and can be written to afterwards.
+
+        Raises:
+            ProgramNotFound: there is no such program of yours.
+            NotController: another connection controls it.
+        """
+        self._call("close_stdin", {"id": id})
+
+    def resize(self, id: str, rows: int, columns: int) -> None:
+        """Give a program's terminal another size; the program is told by SIGWINCH.
+
+        Parameters:
+            id: the program.
+            rows: the height in characters.
+            columns: the width in characters.
+
+        Raises:
+            ProgramNotFound: there is no such program of yours.
+            NotController: another connection controls it.
+            NoTerminal: it has no terminal, or has ended.
+        """
+        self._call("resize", {"id": id, "rows": rows, "columns": columns})
+
+    def start(
+        self,
+        argv: builtins.list[str],
+        *,
+        cwd: str | None = None,
+        env: dict[str, str] | None = None,
+        env_base: EnvBase = "clean",
+        stdin: bool = True,
+        stderr: StderrTo = "pipe",
+        terminal: TerminalSize | None = None,
+        timeout_s: float | None = None,
+        idle_timeout_s: float | None = None,
+        grace_s: float | None = None,
+        on_disconnect: OnDisconnect = "kill",
+        reattach_s: float = 0.0,
+        overflow: Overflow = "skip",
+        retain_bytes: int | None = None,
+        retain_s: float | None = None,
+        user: str | None = None,
+        limits: Limits | None = None,
+        labels: dict[str, str] | None = None,
+    ) -> ProgramInfo:
+        """Start a program and leave it running. The caller's connection controls it; see :meth:`control`.
+
+        What it writes is kept, by byte offset, for :meth:`output`, until some time after its end.
+
+        Parameters:
+            argv: the program and its arguments.
+            cwd: where to run it; the home directory of its user where not given.
+            env: variables to set besides the base.
+            env_base: what the environment begins with.
+            stdin: whether it can be written to; otherwise its input is empty.
+            stderr: where standard error goes.
+            terminal: run it in a pseudo-terminal of this size; everything that it writes is standard output then.
+            timeout_s: end it after this time, in seconds.
+            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds.
+            grace_s: time between TERM and KILL when one of these times is over, in seconds; the server's where not
+                given.
+            on_disconnect: what happens to it when the connection that controls it ends. With ``keep`` it outlives the
+                server, too.
+            reattach_s: how long that waits for somebody to take control again, in seconds.
+            overflow: what happens when it writes more than is kept and its controller has not read it yet. With
+                ``wait`` it is held once half of ``retain_bytes`` is not read by its controller, so that one that
+                comes back finds everything that may have been lost on the way.
+            retain_bytes: output to keep, per stream, in bytes; the server's default where not given.
+            retain_s: how long to keep it after the program's end, in seconds; the server's default where not given.
+            user: as whom to run it, if not as the server's own user.
+            limits: what it may take of the machine.
+            labels: notes, for :meth:`list` and :meth:`watch`.
+
+        Returns:
+            Its id and what else there is to say.
+
+        Raises:
+            ProgramNotStarted: there is no such program or directory, or the system does not let it run.
+            ProgramRefused: the server's policy does not let it run.
+            Busy: too many programs run.
+        """
+        result: ProgramInfo = self._call(
+            "start",
+            {
+                "argv": argv,
+                "cwd": cwd,
+                "env": env,
+                "env_base": env_base,
+                "stdin": stdin,
+                "stderr": stderr,
+                "terminal": terminal,
+                "timeout_s": timeout_s,
+                "idle_timeout_s": idle_timeout_s,
+                "grace_s": grace_s,
+                "on_disconnect": on_disconnect,
+                "reattach_s": reattach_s,
+                "overflow": overflow,
+                "retain_bytes": retain_bytes,
+                "retain_s": retain_s,
+                "user": user,
+                "limits": limits,
+                "labels": labels,
+            },
+        )
+        return result
+
+    def run(
+        self,
+        argv: builtins.list[str],
+        *,
+        input: bytes = b"",
+        timeout_s: float | None = None,
+        idle_timeout_s: float | None = None,
+        grace_s: float | None = None,
+        cwd: str | None = None,
+        env: dict[str, str] | None = None,
+        env_base: EnvBase = "clean",
+        stdout: StdoutTo = "pipe",
+        stderr: StderrTo = "pipe",
+        output_bytes: int | None = None,
+        user: str | None = None,
+        limits: Limits | None = None,
+        labels: dict[str, str] | None = None,
+    ) -> Completed:
+        """Run a program to its end and return its output. Like ``subprocess.run``; no shell is involved. If the call
+        is cancelled or its connection ends, so does the program, with everything that it has started.
+
+        Parameters:
+            argv: the program and its arguments.
+            input: goes to its standard input, which then ends.
+            timeout_s: end it after this time, in seconds.
+            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds.
+            grace_s: time between TERM and KILL when one of these times is over, in seconds; the server's where not
+                given.
+            cwd: where to run it; the home directory of its user where not given.
+            env: variables to set besides the base.
+            env_base: what the environment begins with.
+            stdout: where standard output goes.
+            stderr: where standard error goes.
+            output_bytes: the most output to return, per stream, in bytes; at most, and by default, the server's limit.
+                What comes after it is read, counted and dropped.
+            user: as whom to run it, if not as the server's own user.
+            limits: what it may take of the machine.
+            labels: notes, for :meth:`list` and :meth:`watch`.
+
+        Returns:
+            How it ended and what it wrote. A code other than 0 is a result, not an error.
+
+        Raises:
+            ProgramNotStarted: there is no such program or directory, or the system does not let it run.
+            ProgramRefused: the server's policy does not let it run.
+            Busy: too many programs run.
+        """
+        result: Completed = self._call(
+            "run",
+            {
+                "argv": argv,
+                "input": input,
+                "timeout_s": timeout_s,
+                "idle_timeout_s": idle_timeout_s,
+                "grace_s": grace_s,
+                "cwd": cwd,
+                "env": env,
+                "env_base": env_base,
+                "stdout": stdout,
+                "stderr": stderr,
+                "output_bytes": output_bytes,
+                "user": user,
+                "limits": limits,
+                "labels": labels,
+            },
+        )
+        return result
+
 
 _METHODS: Mapping[str, StubMethod] = {
-    "run": StubMethod("programs.run", AsyncPrograms.run, deadline_s=86400.0, errors=(ProgramNotStarted,)),
-    "start": StubMethod("programs.start", AsyncPrograms.start, errors=(ProgramNotStarted,)),
+    "wait": StubMethod("programs.wait", AsyncPrograms.wait, deadline_s=86400.0, errors=(ProgramNotFound,)),
+    "signal": StubMethod("programs.signal", AsyncPrograms.signal, errors=(ProgramNotFound,)),
+    "kill": StubMethod("programs.kill", AsyncPrograms.kill, deadline_s=86400.0, errors=(ProgramNotFound,)),
+    "list": StubMethod("programs.list", AsyncPrograms.list),
+    "watch": StubMethod("programs.watch", AsyncPrograms.watch),
+    "get": StubMethod("programs.get", AsyncPrograms.get, errors=(ProgramNotFound,)),
+    "forget": StubMethod("programs.forget", AsyncPrograms.forget, errors=(ProgramNotFound,)),
     "output": StubMethod("programs.output", AsyncPrograms.output, errors=(ProgramNotFound,)),
+    "control": StubMethod(
+        "programs.control",
+        AsyncPrograms.control,
+        errors=(
+            ProgramNotFound,
+            NotController,
+        ),
+    ),
     "write": StubMethod(
         "programs.write",
         AsyncPrograms.write,
+        deadline_s=86400.0,
         errors=(
             ProgramNotFound,
+            NotController,
             StdinClosed,
         ),
     ),
-    "close_stdin": StubMethod("programs.close_stdin", AsyncPrograms.close_stdin, errors=(ProgramNotFound,)),
-    "wait": StubMethod("programs.wait", AsyncPrograms.wait, deadline_s=86400.0, errors=(ProgramNotFound,)),
-    "signal": StubMethod("programs.signal", AsyncPrograms.signal, errors=(ProgramNotFound,)),
-    "kill": StubMethod("programs.kill", AsyncPrograms.kill, errors=(ProgramNotFound,)),
-    "list": StubMethod("programs.list", AsyncPrograms.list),
-    "get": StubMethod("programs.get", AsyncPrograms.get, errors=(ProgramNotFound,)),
-    "forget": StubMethod("programs.forget", AsyncPrograms.forget, errors=(ProgramNotFound,)),
+    "close_stdin": StubMethod(
+        "programs.close_stdin",
+        AsyncPrograms.close_stdin,
+        errors=(
+            ProgramNotFound,
+            NotController,
+        ),
+    ),
+    "resize": StubMethod(
+        "programs.resize",
+        AsyncPrograms.resize,
+        errors=(
+            ProgramNotFound,
+            NotController,
+            NoTerminal,
+        ),
+    ),
+    "start": StubMethod(
+        "programs.start",
+        AsyncPrograms.start,
+        errors=(
+            ProgramNotStarted,
+            ProgramRefused,
+        ),
+    ),
+    "run": StubMethod(
+        "programs.run",
+        AsyncPrograms.run,
+        deadline_s=86400.0,
+        errors=(
+            ProgramNotStarted,
+            ProgramRefused,
+        ),
+    ),
 }
 AsyncPrograms._methods = _METHODS
 Programs._methods = _METHODS

@@ -2,28 +2,64 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
 
 from rpcwire.service import ServiceConfig
+
+from .rules import RoleRule
+
+_MIB = 1024 * 1024
+OWN_VARIABLES = ("RPCSERVER_", "RPC_TOKEN")
+"""Variables that begin like this are the server's own, and may hold its secrets: no program ever gets them."""
+
+
+def _not_ours(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name.startswith(OWN_VARIABLES):
+            raise ValueError(f"{name} is the server's own and may hold a secret; remove it")
+    return names
 
 
 class ProgramsConfig(ServiceConfig):
     """How programs are run and remembered."""
 
     output_bytes: int = Field(
-        default=4 * 1024 * 1024, ge=1024, description="The most output that run returns, per stream, in bytes."
+        default=4 * _MIB, ge=1024, description="The most output that run returns, per stream, in bytes."
     )
     retain_bytes: int = Field(
-        default=4 * 1024 * 1024, ge=1024, description="Output kept of a started program, per stream, in bytes."
+        default=16 * _MIB, ge=1024, description="Output kept of a started program, per stream, in bytes."
+    )
+    most_retain_bytes: int = Field(
+        default=1024 * _MIB, ge=1024, description="The most that a caller may ask to be kept, per stream, in bytes."
+    )
+    memory_bytes: int = Field(
+        default=_MIB,
+        ge=4096,
+        description="How much of that is kept in memory, per stream, in bytes; the rest is in files.",
     )
     retain_s: float = Field(
         default=600.0, ge=0, description="How long an ended program and its output are kept, in seconds."
+    )
+    most_retain_s: float = Field(
+        default=7 * 86400.0, ge=0, description="The longest that a caller may ask them to be kept, in seconds."
     )
     programs: int = Field(default=256, ge=1, description="Programs that may run at the same time.")
     grace_s: float = Field(
         default=2.0, ge=0, description="Time between TERM and KILL when the server ends a program, in seconds."
     )
-    environment: tuple[str, ...] = Field(
+    environment: Annotated[tuple[str, ...], AfterValidator(_not_ours)] = Field(
         default=("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR"),
         description="Variables of the server's own environment that programs get.",
     )
+    cgroups: bool = Field(
+        default=True,
+        description="Whether started programs get control groups of their own (version 2) where that is permitted.",
+    )
+    unlisted: Literal["owner", "nobody"] = Field(
+        default="owner",
+        description="Who may run anything, as themselves, without being in a role: the server's own user, or nobody.",
+    )
+    roles: Mapping[str, RoleRule] = Field(default={}, description="Who may run what: a table for each role.")

@@ -17,12 +17,37 @@ class ProgramNotStarted(ServiceError):
 
     executed = "no"
     field: str
-    """The parameter that is in the way: ``argv``, ``cwd`` or ``env``."""
+    """What is in the way: ``argv``, ``cwd``, ``env``, ``user``, ``limits`` or ``pty``."""
     errno: str | None = None
     """The system's name of the error, such as ``ENOENT``."""
+
+
+class ProgramRefused(ServiceError):
+    """The server's policy does not allow it."""
+
+    code = -32002
+    executed = "no"
+    field: str
+    """The parameter that is refused, such as ``argv`` or ``env.LD_PRELOAD``."""
+    rule: str
+    """The name of the rule in the server's configuration."""
 
 
 class StdinClosed(ServiceError):
     """The program takes no more input."""
 
+    id: str
+
+
+class NotController(ServiceError):
+    """Another connection controls the program."""
+
+    executed = "no"
+    id: str
+
+
+class NoTerminal(ServiceError):
+    """The program has no pseudo-terminal."""
+
+    executed = "no"
     id: str

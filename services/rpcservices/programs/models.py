@@ -7,11 +7,62 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 StreamName = Literal["stdout", "stderr"]
-"""The two outputs of a program."""
+"""The two outputs of a program; a pseudo-terminal has the first only."""
+
+StdoutTo = Literal["pipe", "discard"]
+"""Where standard output goes: into a stream, or nowhere."""
+
+StderrTo = Literal["pipe", "merge", "discard"]
+"""Where standard error goes: into a stream of its own, into standard output, or nowhere."""
+
+EnvBase = Literal["clean", "login"]
+"""What an environment begins with: the variables that the server's configuration names, or what a login of the user
+would set."""
+
+OnDisconnect = Literal["keep", "hangup", "kill"]
+"""What happens to a program when the connection that controls it ends: it goes on, also through a restart of the
+server; it gets SIGHUP and the end of its input; it is ended with all that it has started."""
+
+Overflow = Literal["skip", "wait"]
+"""What happens when a program writes more than is kept and its controller has not read it yet: the oldest is dropped
+and counted as lost, or the program waits."""
+
+LimitName = Literal["time", "idle", "memory", "cpu", "processes", "file", "output"]
+"""What can end a program: its time, its silence, and what it may take."""
+
+EventKind = Literal["running", "started", "exited", "forgotten"]
+"""What happened to a program; ``running`` stands for those that were there before."""
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True)
+
+
+class Limits(_Model):
+    """What a program may take of the machine; None for no limit of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    memory_bytes: int | None = Field(default=None, gt=0, description="memory of its whole tree")
+    cpu_s: float | None = Field(default=None, gt=0, description="processor time of each process, in seconds")
+    cpus: float | None = Field(default=None, gt=0, description="processors' worth that it may use at a time")
+    processes: int | None = Field(default=None, gt=0, description="processes in its tree")
+    open_files: int | None = Field(default=None, gt=3, description="open descriptors of each process")
+    file_bytes: int | None = Field(default=None, ge=0, description="size of a file that it writes")
+    output_bytes: int | None = Field(default=None, ge=0, description="output of each stream, in all")
+    output_bytes_per_s: int | None = Field(
+        default=None, gt=0, description="output of each stream per second; what is faster is made to wait"
+    )
+
+
+class TerminalSize(_Model):
+    """A pseudo-terminal."""
+
+    rows: int = Field(default=24, ge=1, le=65535, description="its height in characters")
+    columns: int = Field(default=80, ge=1, le=65535, description="its width in characters")
+    term: str = Field(
+        default="xterm-256color", pattern=r"^[A-Za-z0-9._+-]{1,64}$", description="its type, for the variable TERM"
+    )
 
 
 class Usage(_Model):
@@ -19,7 +70,10 @@ class Usage(_Model):
 
     user_s: float = Field(description="processor time in its own code, in seconds")
     system_s: float = Field(description="processor time in the system, in seconds")
-    max_rss_bytes: int = Field(description="the most memory it held at one time")
+    max_rss_bytes: int | None = Field(
+        description="the most memory that one of them held at one time; None where it is hidden by the server's own, "
+        "which the kernel counts as well"
+    )
 
 
 class ExitStatus(_Model):
@@ -27,12 +81,24 @@ class ExitStatus(_Model):
 
     code: int | None = Field(description="its exit code; None where a signal ended it")
     signal: str | None = Field(default=None, description="the name of the signal that ended it, such as SIGKILL")
-    timed_out: bool = Field(default=False, description="whether it was ended because its time was over")
+    limit: LimitName | None = Field(default=None, description="the limit that ended it, if one did")
     core_dumped: bool = Field(default=False, description="whether it left a core file")
+    lost: bool = Field(
+        default=False, description="whether nobody saw its end: the machine was restarted, or its keeper was killed"
+    )
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether it was ended because its time was over."""
+        return self.limit in ("time", "idle")
 
     def __str__(self) -> str:
+        if self.lost:
+            return "nobody saw its end"
         how = f"exit code {self.code}" if self.signal is None else f"ended by {self.signal}"
-        return f"{how}, timed out" if self.timed_out else how
+        if self.timed_out:
+            return f"{how}, timed out"
+        return f"{how}, limit reached: {self.limit}" if self.limit is not None else how
 
 
 class Exit(_Model):
@@ -62,6 +128,7 @@ class Completed(_Model):
     pipes_still_held: bool = Field(
         default=False, description="whether a child that it left behind still holds its output open"
     )
+    survivors: list[int] = Field(default_factory=list, description="process ids of its tree that could not be ended")
 
     @property
     def code(self) -> int | None:
@@ -74,12 +141,24 @@ class ProgramInfo(_Model):
 
     id: str = Field(description="its name in calls")
     pid: int = Field(description="its process id")
+    pid_start: int = Field(
+        description="when the process started, in clock ticks since boot; with pid it is never used again"
+    )
     started_at: float = Field(description="when it started, in seconds since 1970")
+    owner: str = Field(description="the name of who started it")
     argv: list[str] = Field(description="what runs")
     cwd: str = Field(description="where it was started")
+    user: str | None = Field(default=None, description="as whom it runs; None for the server's own user")
+    labels: dict[str, str] = Field(default_factory=dict, description="its owner's notes")
+    terminal: TerminalSize | None = Field(default=None, description="its pseudo-terminal, if it has one")
+    on_disconnect: OnDisconnect = Field(description="what happens to it when its controller's connection ends")
+    controlled: bool = Field(description="whether a connection controls it now")
+    viewers: int = Field(description="how many read its output now")
     running: bool = Field(description="whether it still runs")
     status: ExitStatus | None = Field(default=None, description="how it ended; None while it runs")
+    stdout_start: int = Field(default=0, description="the offset of the first byte of standard output that is kept")
     stdout_bytes: int = Field(default=0, description="bytes it has written to its standard output")
+    stderr_start: int = Field(default=0, description="the offset of the first byte of standard error that is kept")
     stderr_bytes: int = Field(default=0, description="bytes it has written to its standard error")
 
 
@@ -90,3 +169,11 @@ class OutputChunk(_Model):
     offset: int = Field(description="where the piece begins, in bytes from the start of that output")
     data: bytes = Field(description="the piece")
     lost_bytes: int = Field(default=0, description="bytes before it that were no longer kept")
+
+
+class ProgramEvent(_Model):
+    """Something that happened to a program."""
+
+    kind: EventKind = Field(description="what happened")
+    program: ProgramInfo = Field(description="the program, as it was then")
+    exit: Exit | None = Field(default=None, description="its end, where it has ended")

@@ -1,11 +1,24 @@
-"""What a program has written: the last of it, by byte offset, for any number of readers."""
+"""What a program has written: the last of it, by byte offset, for any number of readers.
+
+The newest is in memory, what is older in files, and what is older still is gone. Readers have offsets of their own, so
+that none of them can hold up another. Light on purpose: the keeper of programs loads it.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 from collections import deque
+from collections.abc import Callable
+from typing import Literal
 
-from .models import OutputChunk, StreamName
+from .segments import Segments
+
+StreamName = Literal["stdout", "stderr"]
+"""The two outputs of a program; a pseudo-terminal has the first only."""
+
+BLOCK_BYTES = 64 * 1024
+"""Small pieces are put together in memory up to this size."""
+SEGMENT_BYTES = 4 * 1024 * 1024
 
 
 class Output:
@@ -14,76 +27,168 @@ class Output:
     Parameters:
         name: which one.
         retain_bytes: how much of it to keep.
+        memory_bytes: how much of that in memory; the rest goes to files.
+        folder: where to keep the files; with ``None`` everything is in memory.
         keep_first: keep the beginning, rather than the end, of what is too long.
+
+    Attributes:
+        total_bytes: bytes written so far.
+        ended: whether nothing more will come.
+        taken: the offset up to which the controlling reader has read.
     """
 
-    def __init__(self, name: StreamName, retain_bytes: int, *, keep_first: bool = False) -> None:
+    def __init__(
+        self,
+        name: StreamName,
+        retain_bytes: int,
+        *,
+        memory_bytes: int | None = None,
+        folder: str | None = None,
+        keep_first: bool = False,
+    ) -> None:
         self.name: StreamName = name
         self.total_bytes = 0
-        self.start = 0
         self.ended = False
-        self._retain = retain_bytes
+        self.taken = 0
+        self.retain_bytes = retain_bytes
         self._keep_first = keep_first
-        self._pieces: deque[bytes] = deque()
-        self._kept = 0
-        self._changed = asyncio.Event()
+        in_memory = retain_bytes if folder is None or memory_bytes is None else min(memory_bytes, retain_bytes)
+        self._memory_bytes = in_memory
+        self._segments = (
+            None
+            if folder is None or in_memory == retain_bytes
+            else Segments(folder, name, max(4096, min(SEGMENT_BYTES, retain_bytes // 8)))
+        )
+        self._block_bytes = max(1024, min(BLOCK_BYTES, retain_bytes // 8))
+        self._blocks: deque[bytes | bytearray] = deque()
+        self._in_memory = 0
+        self._watchers: set[Callable[[], object]] = set()
+
+    # --- writing ------------------------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
         """The program has written ``data``."""
         self.total_bytes += len(data)
         if self._keep_first:
-            data = data[: max(self._retain - self._kept, 0)]
+            data = data[: max(self.retain_bytes - self._in_memory, 0)]
         if data:
-            self._pieces.append(data)
-            self._kept += len(data)
-            if not self._keep_first:
-                self._trim()
-        self._wake()
+            self._keep(data)
+        for watcher in tuple(self._watchers):
+            watcher()
 
-    def _trim(self) -> None:
-        while self._kept > self._retain and len(self._pieces) > 1:
-            dropped = len(self._pieces.popleft())
-            self._kept -= dropped
-            self.start += dropped
+    def _keep(self, data: bytes) -> None:
+        if self._memory_bytes == 0 and self._segments is not None:
+            self._to_file(data)
+            return
+        blocks = self._blocks
+        if len(data) * 2 > self._block_bytes:
+            blocks.append(data)
+        elif blocks and isinstance(blocks[-1], bytearray) and len(blocks[-1]) < self._block_bytes:
+            blocks[-1] += data
+        else:
+            blocks.append(bytearray(data))
+        self._in_memory += len(data)
+        if not self._keep_first:
+            while len(blocks) > 1 and self._in_memory - len(blocks[0]) >= self._memory_bytes:
+                block = blocks.popleft()
+                self._in_memory -= len(block)
+                if self._segments is not None:
+                    self._to_file(block)
+
+    def _to_file(self, data: bytes | bytearray) -> None:
+        segments = self._segments
+        assert segments is not None
+        before = segments.end
+        try:
+            segments.append(data)
+        except OSError:
+            # The disk is full or gone: the program goes on, and this part of its output is lost.
+            segments.remove()
+            segments.end = before + len(data)
+            return
+        segments.trim(max(self.retain_bytes - self._in_memory, 0))
 
     def end(self) -> None:
         """Nothing more will come."""
         self.ended = True
-        self._wake()
+        if self._segments is not None:
+            self._segments.close()
+        for watcher in tuple(self._watchers):
+            watcher()
 
-    def _wake(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+    def discard(self) -> None:
+        """Free everything that is kept."""
+        if self._segments is not None:
+            self._segments.remove()
+            self._segments = None
+        self._blocks.clear()
+        self._in_memory = 0
 
-    async def changed(self) -> None:
-        """Wait until something was written, or the end."""
-        await self._changed.wait()
+    # --- reading ------------------------------------------------------------------------------------------------
 
-    def all(self) -> bytes:
-        """Everything that is kept."""
-        return b"".join(self._pieces)
+    @property
+    def start(self) -> int:
+        """The offset of the first byte that is kept."""
+        if self._keep_first:
+            return 0
+        if self._segments is not None and self._segments.starts:
+            return self._segments.start
+        return self.total_bytes - self._in_memory
+
+    @property
+    def behind(self) -> int:
+        """Bytes that the controlling reader has not read yet."""
+        return self.total_bytes - self.taken
 
     @property
     def lost_bytes(self) -> int:
         """Bytes that were written and are not kept."""
-        return self.total_bytes - self._kept
+        return self.total_bytes - self._in_memory - (0 if self._segments is None else self._segments.end - self.start)
 
-    def read(self, offset: int, most: int) -> OutputChunk | None:
-        """The piece that begins at ``offset``, or at what is kept after it; ``None`` where there is nothing yet."""
-        begin = max(offset, self.start)
-        if begin >= self.start + self._kept:
+    def watch(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Have ``callback`` called whenever something was written, and at the end.
+
+        Returns:
+            A function that takes this back.
+        """
+        self._watchers.add(callback)
+
+        def forget() -> None:
+            self._watchers.discard(callback)
+
+        return forget
+
+    def all(self) -> bytes:
+        """Everything that is kept in memory."""
+        return b"".join(self._blocks)
+
+    def read(self, offset: int, most: int) -> tuple[int, bytes] | None:
+        """The piece that begins at ``offset``, or at what is kept after it.
+
+        Returns:
+            Where it begins, and at most ``most`` bytes; ``None`` where there is nothing yet.
+        """
+        memory_start = self.total_bytes - self._in_memory if not self._keep_first else 0
+        if self._segments is not None and offset < memory_start:
+            with contextlib.suppress(OSError):
+                found = self._segments.read(offset, most)
+                if found is not None:
+                    return found
+        begin = max(offset, memory_start)
+        if begin >= memory_start + self._in_memory:
             return None
-        skip = begin - self.start
+        skip = begin - memory_start
         taken: list[bytes] = []
         size = 0
-        for piece in self._pieces:
-            if skip >= len(piece):
-                skip -= len(piece)
+        for block in self._blocks:
+            if skip >= len(block):
+                skip -= len(block)
                 continue
-            part = piece[skip : skip + most - size]
+            with memoryview(block) as view:
+                part = bytes(view[skip : skip + most - size])
             skip = 0
             taken.append(part)
             size += len(part)
             if size >= most:
                 break
-        return OutputChunk(stream=self.name, offset=begin, data=b"".join(taken), lost_bytes=begin - offset)
+        return begin, taken[0] if len(taken) == 1 else b"".join(taken)

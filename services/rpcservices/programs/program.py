@@ -1,303 +1,284 @@
-"""One running program: its pipes, its end, its tree."""
+"""A program as the service sees it, whoever looks after it: this process, a keeper, or nobody any more."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
 import os
-import resource
-import signal
-import subprocess
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
-import psutil
+from rpcserver import Connection
 
-from . import tree
-from .errors import ProgramNotStarted, StdinClosed
-from .models import Exit, ExitStatus, ProgramInfo, Usage
+from . import models
+from .cgroups import Cgroup
+from .errors import NoTerminal, StdinClosed
+from .models import Exit, ExitStatus, ProgramInfo, StreamName, Usage
 from .output import Output
-
-CHUNK_BYTES = 64 * 1024
-DRAIN_S = 0.25
-"""How long to read on after the program's end while somebody else holds its output open."""
-MARK = "RPC_PROGRAM_ID"
-"""The environment variable by which a program's descendants are known again."""
-KILL_WAIT_S = 2.0
-"""How long killed processes may take to be gone before they are reported as survivors."""
+from .processes import Process, signal_name
+from .records import About
+from .running import Ending, Running, Supervision
+from .spawning import Spawned
 
 
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """What to start.
+class Readable(Protocol):
+    """An output, as its readers see it."""
 
-    Attributes:
-        argv: program and arguments.
-        cwd: where.
-        env: the whole environment.
-        merge_stderr: send standard error into standard output.
-        retain_bytes: output to keep, per stream.
-        keep_first: keep the beginning of what is too long, not the end.
-    """
+    @property
+    def name(self) -> StreamName:
+        """Which one."""
+        ...
 
-    argv: Sequence[str]
-    cwd: str
-    env: Mapping[str, str]
-    merge_stderr: bool
-    retain_bytes: int
-    keep_first: bool
+    @property
+    def total_bytes(self) -> int:
+        """Bytes written so far."""
+        ...
 
+    @property
+    def start(self) -> int:
+        """The offset of the first byte that is kept."""
+        ...
 
-def spawn(spec: Spec) -> subprocess.Popen[bytes]:
-    """Start a program in a session and process group of its own.
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        ...
 
-    Raises:
-        ProgramNotStarted: it cannot be; the message names the parameter.
-    """
-    try:
-        return subprocess.Popen(
-            list(spec.argv),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT if spec.merge_stderr else subprocess.PIPE,
-            cwd=spec.cwd,
-            env=dict(spec.env),
-            start_new_session=True,
-            bufsize=0,
-        )
-    except OSError as exc:
-        in_cwd = exc.filename is not None and os.fspath(exc.filename) == spec.cwd
-        name = "cwd" if in_cwd else "argv"
-        what = spec.cwd if in_cwd else spec.argv[0]
-        symbol = None if exc.errno is None else os.strerror(exc.errno)
-        raise ProgramNotStarted(f"{name}: {what}: {symbol or exc}", field=name, errno=_symbol(exc)) from exc
-    except ValueError as exc:
-        raise ProgramNotStarted(f"argv: {exc}: remove the null characters", field="argv") from exc
+    def read(self, offset: int, most: int, /) -> tuple[int, bytes] | None:
+        """The piece that begins at ``offset``, or at what is kept after it; ``None`` where there is nothing yet."""
+        ...
+
+    def watch(self, callback: Callable[[], object], /) -> Callable[[], None]:
+        """Have ``callback`` called at every change; returns a function that takes this back."""
+        ...
+
+    def discard(self) -> None:
+        """Free everything that is kept."""
+        ...
 
 
-def _symbol(exc: OSError) -> str | None:
-    return None if exc.errno is None else errno.errorcode.get(exc.errno)
+def exit_from(program_id: str, ending: Ending) -> Exit:
+    """The end of a program, for its callers."""
+    return Exit(
+        id=program_id,
+        status=ExitStatus(
+            code=ending.code,
+            signal=None if ending.signal is None else signal_name(ending.signal),
+            limit=ending.limit,
+            core_dumped=ending.core_dumped,
+            lost=ending.lost,
+        ),
+        duration_s=ending.duration_s,
+        usage=None
+        if ending.lost
+        else Usage(user_s=ending.user_s, system_s=ending.system_s, max_rss_bytes=ending.max_rss_bytes),
+        pipes_still_held=ending.pipes_still_held,
+        survivors=ending.survivors,
+    )
 
 
-class Program:
+class Program(ABC):
     """A program that was started. All methods belong to the event loop's thread.
 
     Parameters:
-        program_id: its name in calls.
-        spec: what was started.
-        popen: the process.
-        owner: who started it.
+        about: what it is.
+        outputs: what it writes.
+
+    Attributes:
+        exit: its end, once it has ended and its output is complete.
+        controller: the connection that may write to it.
+        viewers: how many read its output.
     """
 
-    def __init__(self, program_id: str, spec: Spec, popen: subprocess.Popen[bytes], owner: str) -> None:
-        self.id = program_id
-        self.spec = spec
-        self.owner = owner
-        self.pid = popen.pid
-        self.started_at = time.time()
+    def __init__(self, about: About, outputs: Sequence[Readable]) -> None:
+        self.about = about
+        self.outputs: Mapping[StreamName, Readable] = {output.name: output for output in outputs}
         self.exit: Exit | None = None
-        self.stdout = Output("stdout", spec.retain_bytes, keep_first=spec.keep_first)
-        self.stderr = Output("stderr", spec.retain_bytes, keep_first=spec.keep_first)
-        self._popen = popen
-        self._began = time.monotonic()
-        self._loop = asyncio.get_running_loop()
-        self._stdin: int | None = None
-        self._input: asyncio.Lock = asyncio.Lock()
-        self._exited = asyncio.Event()
-        self._ended = asyncio.Event()
-        self._timed_out = False
-        self._reading: dict[int, Output] = {}
-        self._tree: dict[int, psutil.Process] = {}
-        self.follower: asyncio.Task[None] | None = None
-        self._task = self._loop.create_task(self._watch())
+        self.controller: Connection | None = None
+        self.viewers = 0
+        self._end: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
 
-    # --- reading and writing ------------------------------------------------------------------------------------
+    @property
+    def id(self) -> str:
+        """Its name in calls."""
+        return self.about.id
 
-    def _open_pipes(self) -> None:
-        popen = self._popen
-        assert popen.stdin is not None
-        assert popen.stdout is not None
-        self._stdin = os.dup(popen.stdin.fileno())
-        popen.stdin.close()
-        os.set_blocking(self._stdin, False)
-        for pipe, output in ((popen.stdout, self.stdout), (popen.stderr, self.stderr)):
-            if pipe is None:
-                output.end()
-                continue
-            descriptor = os.dup(pipe.fileno())
-            pipe.close()
-            os.set_blocking(descriptor, False)
-            self._reading[descriptor] = output
-            self._loop.add_reader(descriptor, self._read, descriptor)
+    def ended(self, ending: Ending) -> None:
+        """It has ended, and all of its output is there."""
+        if self.exit is None:
+            self.exit = exit_from(self.id, ending)
+            self._end.set_result(self.exit)
 
-    def _read(self, descriptor: int) -> None:
-        try:
-            data = os.read(descriptor, CHUNK_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if data:
-            self._reading[descriptor].write(data)
-        else:
-            self._end_reading(descriptor)
+    def on_end(self, callback: Callable[[Exit], object]) -> None:
+        """Have ``callback`` called after its end."""
+        self._end.add_done_callback(lambda done: callback(done.result()))
 
-    def _end_reading(self, descriptor: int) -> None:
-        self._loop.remove_reader(descriptor)
-        os.close(descriptor)
-        self._reading.pop(descriptor).end()
-        if not self._reading and self._exited.is_set():
-            self._ended.set()
+    async def wait(self) -> Exit:
+        """Wait for its end, after all of its output."""
+        return await asyncio.shield(self._end)
 
+    @abstractmethod
     async def write(self, data: bytes) -> None:
         """Write to its standard input; waits while it does not read.
 
         Raises:
             StdinClosed: it takes no more.
         """
-        async with self._input:
-            view = memoryview(data)
-            while view:
-                if self._stdin is None:
-                    raise StdinClosed(f"the program {self.id} takes no more input", id=self.id)
-                try:
-                    view = view[os.write(self._stdin, view) :]
-                except BlockingIOError:
-                    await self._writable(self._stdin)
-                except (BrokenPipeError, OSError):
-                    self.close_stdin()
 
-    async def _writable(self, descriptor: int) -> None:
-        ready: asyncio.Future[None] = self._loop.create_future()
-        self._loop.add_writer(descriptor, _settle, ready)
-        ended = self._loop.create_task(self._ended.wait())
-        try:
-            await asyncio.wait((ready, ended), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            ended.cancel()
-            self._loop.remove_writer(descriptor)
-
+    @abstractmethod
     def close_stdin(self) -> None:
         """Tell it that there is no more input."""
-        if self._stdin is not None:
-            os.close(self._stdin)
-            self._stdin = None
 
-    # --- its end ------------------------------------------------------------------------------------------------
+    @abstractmethod
+    def send_signal(self, signum: int) -> bool:
+        """Send a signal to its process group; ``False`` where it has ended."""
 
-    async def _watch(self) -> None:
-        """Follow the program to its end: exit, then the rest of its output, then the exit is told."""
-        self._open_pipes()
-        status, usage = await self._wait_exit()
-        self._exited.set()
-        held = False
-        if self._reading:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), DRAIN_S)
-            held = bool(self._reading)
-            for descriptor in list(self._reading):
-                self._end_reading(descriptor)
-        self.close_stdin()
-        self.exit = Exit(
-            id=self.id,
-            status=status,
-            duration_s=time.monotonic() - self._began,
-            usage=usage,
-            pipes_still_held=held,
-            survivors=tree.alive(self._tree.values()),
-        )
-        tree.reap(self._tree.values())
-        self._ended.set()
+    @abstractmethod
+    def hang_up(self) -> None:
+        """Do what losing its terminal would do."""
 
-    async def _wait_exit(self) -> tuple[ExitStatus, Usage | None]:
-        exited: asyncio.Future[None] = self._loop.create_future()
-        pidfd = os.pidfd_open(self.pid)
-        try:
-            self._loop.add_reader(pidfd, _settle, exited)
-            await exited
-        finally:
-            self._loop.remove_reader(pidfd)
-            os.close(pidfd)
-        _, status, used = os.wait4(self.pid, 0)  # noqa: ASYNC222 - it has ended, so this returns at once
-        self._popen.returncode = os.waitstatus_to_exitcode(status)
-        return self._status(status), _usage(used)
+    @abstractmethod
+    async def resize(self, rows: int, columns: int) -> None:
+        """Give its terminal another size.
 
-    def _status(self, status: int) -> ExitStatus:
-        code = os.waitstatus_to_exitcode(status)
-        if code >= 0:
-            return ExitStatus(code=code, timed_out=self._timed_out)
-        return ExitStatus(
-            code=None,
-            signal=signal.Signals(-code).name if -code in list(signal.Signals) else f"SIG{-code}",
-            timed_out=self._timed_out,
-            core_dumped=os.WCOREDUMP(status),
-        )
+        Raises:
+            NoTerminal: it has none.
+        """
 
-    async def wait(self) -> Exit:
-        """Wait for its end, after all of its output."""
-        while self.exit is None:
-            await asyncio.shield(self._task)
-        return self.exit
+    @abstractmethod
+    def taken(self, stream: StreamName, offset: int) -> None:
+        """Its controller has read an output up to here."""
 
-    def send_signal(self, signum: int, *, group: bool = True) -> bool:
-        """Send a signal to its process group, or to it alone; ``False`` where it has ended."""
-        if self._exited.is_set():
-            return False
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signum) if group else os.kill(self.pid, signum)
-        return True
-
-    async def end(self, grace_s: float, *, timed_out: bool = False) -> Exit:
+    @abstractmethod
+    async def end(self, grace_s: float) -> Exit:
         """End it and all that it has started: TERM, some time, KILL.
 
         Parameters:
             grace_s: the time between the two, in seconds; 0 to kill at once.
-            timed_out: whether its time was over.
         """
-        self._timed_out = self._timed_out or timed_out
-        await self._refresh_tree()
-        if grace_s > 0 and not self._exited.is_set():
-            tree.send(self.pid, self._tree.values(), signal.SIGTERM)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._exited.wait(), grace_s)
-        begin = time.monotonic()
-        while time.monotonic() - begin < KILL_WAIT_S:
-            await self._refresh_tree()
-            tree.send(self.pid, self._tree.values(), signal.SIGKILL)
-            tree.reap(self._tree.values())
-            if self._exited.is_set() and not tree.alive(self._tree.values()):
-                break
-            await asyncio.sleep(0.01)
-        return await self.wait()
 
-    async def _refresh_tree(self) -> None:
-        for process in await self._loop.run_in_executor(
-            None, tree.descendants, self.pid, f"{MARK}={self.spec.env[MARK]}"
-        ):
-            self._tree.setdefault(process.pid, process)
+    def discard(self) -> None:
+        """Free what is kept of it."""
+        for output in self.outputs.values():
+            output.discard()
+
+    def stdin_closed(self) -> StdinClosed:
+        """The error for input that comes too late."""
+        return StdinClosed(f"the program {self.id} takes no more input", id=self.id)
+
+    def no_terminal(self) -> NoTerminal:
+        """The error for a size that it cannot have."""
+        return NoTerminal(
+            f"the program {self.id} has no pseudo-terminal: give start a terminal, or it has ended", id=self.id
+        )
 
     @property
     def info(self) -> ProgramInfo:
         """What there is to say about it now."""
+        about = self.about
+        stdout, stderr = self.outputs.get("stdout"), self.outputs.get("stderr")
+        terminal = about.terminal
         return ProgramInfo(
-            id=self.id,
-            pid=self.pid,
-            started_at=self.started_at,
-            argv=list(self.spec.argv),
-            cwd=self.spec.cwd,
+            id=about.id,
+            pid=about.pid,
+            pid_start=about.pid_start,
+            started_at=about.started_at,
+            owner=about.owner,
+            argv=list(about.argv),
+            cwd=about.cwd,
+            user=about.user or None,
+            labels=dict(about.labels),
+            terminal=None
+            if terminal is None
+            else models.TerminalSize(rows=terminal.rows, columns=terminal.columns, term=terminal.term),
+            on_disconnect=about.on_disconnect,
+            controlled=self.controller is not None,
+            viewers=self.viewers,
             running=self.exit is None,
             status=None if self.exit is None else self.exit.status,
-            stdout_bytes=self.stdout.total_bytes,
-            stderr_bytes=self.stderr.total_bytes,
+            stdout_start=0 if stdout is None else stdout.start,
+            stdout_bytes=0 if stdout is None else stdout.total_bytes,
+            stderr_start=0 if stderr is None else stderr.start,
+            stderr_bytes=0 if stderr is None else stderr.total_bytes,
         )
 
 
-def _settle(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+class HostedProgram(Program):
+    """A program that this process looks after.
 
+    Parameters:
+        about: what it is.
+        spawned: its process.
+        supervision: how to look after it.
+        outputs: what it writes.
+        cgroup: its control group, if it has one.
+        folder: where its output is kept; empty for memory only.
+    """
 
-def _usage(used: resource.struct_rusage) -> Usage:
-    return Usage(user_s=used.ru_utime, system_s=used.ru_stime, max_rss_bytes=used.ru_maxrss * 1024)
+    def __init__(
+        self,
+        about: About,
+        spawned: Spawned,
+        supervision: Supervision,
+        outputs: Sequence[Output],
+        *,
+        cgroup: Cgroup | None = None,
+        folder: str = "",
+    ) -> None:
+        super().__init__(about, outputs)
+        self._loop = asyncio.get_running_loop()
+        self._folder = folder
+        self._running = Running(
+            self._loop, spawned, supervision, outputs, self.ended, offload=self._in_thread, cgroup=cgroup
+        )
+
+    def _in_thread(self, function: Callable[[], list[Process]], then: Callable[[list[Process]], object], /) -> None:
+        looking = self._loop.run_in_executor(None, function)
+        looking.add_done_callback(lambda done: then(done.result()))
+
+    async def write(self, data: bytes) -> None:
+        taken: asyncio.Future[bool] = self._loop.create_future()
+
+        def done(all_of_it: bool) -> None:
+            if not taken.done():
+                taken.set_result(all_of_it)
+
+        write = self._running.write(data, done)
+        try:
+            if not await taken:
+                raise self.stdin_closed()
+        finally:
+            write.cancel()
+
+    def close_stdin(self) -> None:
+        self._running.close_stdin()
+
+    def send_signal(self, signum: int) -> bool:
+        return self._running.send_signal(signum)
+
+    def hang_up(self) -> None:
+        self._running.hang_up()
+
+    async def resize(self, rows: int, columns: int) -> None:
+        if not self._running.resize(rows, columns):
+            raise self.no_terminal()
+
+    def taken(self, stream: StreamName, offset: int) -> None:
+        self._running.taken(stream, offset)
+
+    async def end(self, grace_s: float) -> Exit:
+        killed: asyncio.Future[list[int]] = self._loop.create_future()
+
+        def done(survivors: list[int]) -> None:
+            if not killed.done():
+                killed.set_result(survivors)
+
+        self._running.end(grace_s, done=done)
+        survivors = await killed
+        ended = await self.wait()
+        return ended.model_copy(update={"survivors": survivors})
+
+    def discard(self) -> None:
+        super().discard()
+        if self._folder:
+            os.rmdir(self._folder)

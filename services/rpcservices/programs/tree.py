@@ -1,4 +1,4 @@
-"""Ending a program means ending everything that it has started: its process group, its session, its descendants."""
+"""What belongs to a program: its descendants, the rest of its session, and orphans that have left both."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import contextlib
 import ctypes
 import os
 import signal
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-import psutil
+from . import processes
+from .processes import Process
 
+MARK = "RPC_PROGRAM_ID"
+"""The environment variable by which a program's descendants are known again."""
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -23,80 +28,136 @@ def become_subreaper() -> bool:
     return hasattr(libc, "prctl") and libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 
 
-def descendants(pid: int, mark: str) -> list[psutil.Process]:
-    """All processes below ``pid``, and those that have left its tree: the rest of its session, and orphans.
+def heed_signals() -> None:
+    """Where this process ignores signals of a terminal, do nothing about them instead: programs inherit what is
+    ignored (execve(2)), and one that is run by a server started with nohup could not be interrupted."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+            if signal.getsignal(number) is signal.SIG_IGN:
+                signal.signal(number, _nothing)
 
-    Parameters:
-        pid: the program.
-        mark: an environment entry, ``NAME=value``, that it and nothing else was started with.
+
+def _nothing(*_: object) -> None:
+    """What is done about them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """Where a tree begins.
+
+    Attributes:
+        pid: the program's process.
+        start: when that started, in clock ticks since boot.
+        program_id: the value of :data:`MARK` in its environment.
+        alone: whether this process has no other children: then every orphan handed to it is of this tree.
+        cgroup: a control group of its own; empty where it has none.
     """
-    found: dict[int, psutil.Process] = {}
-    for orphan in _orphans(pid, mark):
-        found[orphan.pid] = orphan
-        with contextlib.suppress(psutil.Error):
-            found.update({child.pid: child for child in orphan.children(recursive=True)})
-    with contextlib.suppress(psutil.Error):
-        for process in psutil.Process(pid).children(recursive=True):
-            found[process.pid] = process
-    for other in psutil.pids():
-        if other in found or other == pid:
+
+    pid: int
+    start: int
+    program_id: str
+    alone: bool = False
+    cgroup: str = ""
+
+
+def members(root: Root) -> list[Process]:
+    """Everything of a tree, the program itself included, whether alive or waiting to be collected."""
+    snapshot = list(processes.every())
+    own = os.getpid()
+    mark = f"{MARK}={root.program_id}".encode()
+    leader = next((p for p in snapshot if p.pid == root.pid), None)
+    reused = leader is not None and leader.start != root.start
+    roots: set[int] = set(_in_cgroup(root.cgroup))
+    if leader is not None and not reused:
+        roots.add(root.pid)
+    for process in snapshot:
+        if process.pid in roots or process.start < root.start or (reused and process.pid == root.pid):
             continue
-        with contextlib.suppress(OSError, psutil.Error):
-            if os.getsid(other) == pid:
-                process = psutil.Process(other)
-                found[other] = process
-                for child in process.children(recursive=True):
-                    found[child.pid] = child
+        if process.session == root.pid:
+            # Once the program was collected its id, and so its session's, may have gone to another.
+            if (leader is not None and not reused) or processes.has_mark(process.pid, mark):
+                roots.add(process.pid)
+        elif process.parent == own:
+            if root.alone or processes.has_mark(process.pid, mark):
+                roots.add(process.pid)
+        elif process.parent == 1 and processes.has_mark(process.pid, mark):
+            roots.add(process.pid)
+    found = processes.below(roots, snapshot)
+    found.pop(own, None)
     return list(found.values())
 
 
-def _orphans(pid: int, mark: str) -> list[psutil.Process]:
-    """Processes with the mark whose parents have ended: a subreaper has them as children of its own."""
-    name, _, value = mark.partition("=")
-    found = []
-    for child in psutil.Process().children():
-        with contextlib.suppress(psutil.Error, OSError):
-            if child.pid != pid and child.environ().get(name) == value:
-                found.append(child)
-    return found
+def marked(program_id: str) -> list[Process]:
+    """All processes, anywhere, that were started with the mark of a program, and all below them."""
+    mark = f"{MARK}={program_id}".encode()
+    snapshot = list(processes.every())
+    found = processes.below([p.pid for p in snapshot if processes.has_mark(p.pid, mark)], snapshot)
+    found.pop(os.getpid(), None)
+    return list(found.values())
 
 
-def send(pid: int, known: Iterable[psutil.Process], signum: int) -> None:
-    """Send a signal to a program's group and to the processes of its tree that are not in it.
+def _in_cgroup(folder: str) -> Sequence[int]:
+    if not folder:
+        return ()
+    with contextlib.suppress(OSError), open(os.path.join(folder, "cgroup.procs"), "rb") as file:
+        return [int(line) for line in file]
+    return ()
+
+
+def send(found: Iterable[Process], signum: int) -> None:
+    """Send a signal to each process that is still the one that was found, and to all of its group: the kernel does that
+    at once, and no fork escapes it."""
+    own = os.getpgid(0)
+    groups: dict[int, bool] = {own: False}
+    for process in found:
+        if not process.alive:
+            continue
+        if process.group not in groups:
+            now = processes.read(process.pid)
+            same = now is not None and (now.start, now.group) == (process.start, process.group)
+            if not same:
+                continue
+            groups[process.group] = _send_to_group(process.group, signum)
+        if not groups[process.group]:
+            processes.send(process.pid, process.start, signum)
+
+
+def _send_to_group(group: int, signum: int) -> bool:
+    try:
+        os.killpg(group, signum)
+    except OSError:
+        return False
+    return True
+
+
+def reap(found: Iterable[Process], leader: int) -> None:
+    """Collect the orphans among ``found`` that were handed to this process and have ended.
 
     Parameters:
-        pid: the program, which leads its own group.
-        known: its tree; a process whose id was taken over by another is left alone.
-        signum: the signal.
+        found: processes of a tree.
+        leader: the program itself, which is collected by whoever waits for it.
     """
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signum)
-    for process in known:
-        with contextlib.suppress(psutil.Error, ProcessLookupError, PermissionError):
-            if process.is_running() and os.getpgid(process.pid) != pid:
-                process.send_signal(signum)
+    own = os.getpid()
+    for process in found:
+        if process.parent == own and process.pid != leader and not process.alive:
+            with contextlib.suppress(OSError):
+                os.waitpid(process.pid, os.WNOHANG)
 
 
-def alive(known: Iterable[psutil.Process]) -> list[int]:
-    """The ids of those that still run."""
-    found = []
-    for process in known:
-        with contextlib.suppress(psutil.Error):
-            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
-    return found
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a tree takes of the machine at one moment.
+
+    Attributes:
+        processes: how many there are.
+        memory_bytes: the memory that they share with no file.
+    """
+
+    processes: int
+    memory_bytes: int
 
 
-def reap(known: Iterable[psutil.Process]) -> None:
-    """Collect the orphans among ``known`` that were handed to this process and have ended."""
-    for process in known:
-        with contextlib.suppress(ChildProcessError, OSError):
-            os.waitpid(process.pid, os.WNOHANG)
-
-
-def signal_number(name: str) -> int | None:
-    """The number of a signal by its name, with or without ``SIG``; ``None`` where there is no such signal."""
-    try:
-        return signal.Signals[name if name.startswith("SIG") else f"SIG{name}"].value
-    except KeyError:
-        return None
+def footprint(found: Iterable[Process]) -> Footprint:
+    """What the living among ``found`` take."""
+    alive = [process for process in found if process.alive]
+    return Footprint(len(alive), sum(processes.private_bytes(process.pid) for process in alive))

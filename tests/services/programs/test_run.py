@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import pwd
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ def test_output_errors_and_code(serve: Serve) -> None:
         assert done.duration_s > 0
         assert done.usage is not None
         assert done.argv[0] == "sh"
-        merged = await client.programs.run(["sh", "-c", "echo out; echo err >&2"], merge_stderr=True)
+        merged = await client.programs.run(["sh", "-c", "echo out; echo err >&2"], stderr="merge")
         assert (merged.stdout, merged.stderr) == (b"out\nerr\n", b"")
 
     serve(scenario)
@@ -50,6 +51,52 @@ def test_directory_and_environment(serve: Serve, tmp_path: Path, monkeypatch: py
         shown = (await client.programs.run(["env"], env={"GREETING": "hello"})).stdout.decode()
         assert "GREETING=hello" in shown
         assert "SERVER_SECRET" not in shown
+
+    serve(scenario)
+
+
+def test_where_output_goes(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        script = ["sh", "-c", "echo out; echo err >&2"]
+        for options, stdout, stderr in (
+            ({}, b"out\n", b"err\n"),
+            ({"stderr": "merge"}, b"out\nerr\n", b""),
+            ({"stderr": "discard"}, b"out\n", b""),
+            ({"stdout": "discard"}, b"", b"err\n"),
+            ({"stdout": "discard", "stderr": "discard"}, b"", b""),
+            ({"stdout": "discard", "stderr": "merge"}, b"", b""),
+            ({"output_bytes": 2}, b"ou", b"er"),
+            ({"output_bytes": 10**12}, b"out\n", b"err\n"),
+        ):
+            done = await client.programs.run(script, **options)  # type: ignore[arg-type]
+            assert (done.code, done.stdout, done.stderr) == (0, stdout, stderr)
+        done = await client.programs.run(script, output_bytes=2)
+        assert (done.stdout_lost_bytes, done.stderr_lost_bytes) == (2, 2)
+
+    serve(scenario)
+
+
+def test_the_environment_of_a_login(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/somewhere/else")
+    monkeypatch.setenv("RPC_TOKEN", "do not tell")
+
+    async def scenario(client: AsyncClient) -> None:
+        user = pwd.getpwuid(os.getuid())
+        shown = (await client.programs.run(["env"])).stdout.decode().splitlines()
+        assert "HOME=/somewhere/else" in shown
+        shown = (await client.programs.run(["env"], env_base="login")).stdout.decode().splitlines()
+        assert {f"HOME={user.pw_dir}", f"USER={user.pw_name}", f"SHELL={user.pw_shell}"} < set(shown)
+        assert not [entry for entry in shown if "tell" in entry]
+        assert (await client.programs.run(["sh", "-c", "echo $RPC_PROGRAM_ID"])).stdout.startswith(b"p")
+
+    serve(scenario)
+
+
+def test_input_that_is_not_read_and_closed_input(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        assert (await client.programs.run(["cat"])).stdout == b""
+        done = await client.programs.run(["sh", "-c", "exec <&-; sleep 0.2; echo over"], input=b"x" * 1_000_000)
+        assert (done.code, done.stdout) == (0, b"over\n")
 
     serve(scenario)
 
@@ -122,12 +169,12 @@ def test_many_at_once_leave_nothing_behind(serve: Serve) -> None:
     async def scenario(client: AsyncClient) -> None:
         await client.programs.run(["true"])
         own = psutil.Process()
-        before = own.num_fds()
+        before, others = own.num_fds(), set(own.children())
         for _ in range(4):
             done = await asyncio.gather(*(client.programs.run(["echo", str(n)]) for n in range(25)))
             assert [int(each.stdout) for each in done] == list(range(25))
         assert own.num_fds() == before
-        assert not [child for child in own.children() if child.status() == psutil.STATUS_ZOMBIE]
+        assert not [child for child in set(own.children()) - others if child.status() == psutil.STATUS_ZOMBIE]
         assert await client.programs.list() == []
 
     serve(scenario)

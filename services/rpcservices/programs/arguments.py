@@ -1,0 +1,168 @@
+"""Checks a program's arguments against typed rules, one by one. There are no globs and no command lines: what is not
+described is refused, and nothing that begins with a hyphen is taken for anything but an option."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .rules import ArgumentRule, ProgramRule
+
+
+class Refusal(Exception):
+    """An argument does not fit.
+
+    Attributes:
+        rule: which rule it breaks, below the program's own.
+        place: the number of the argument in ``argv``.
+        text: why, for a person.
+    """
+
+    def __init__(self, rule: str, place: int, text: str) -> None:
+        super().__init__(text)
+        self.rule, self.place, self.text = rule, place, text
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """An argument and its place in ``argv``."""
+
+    text: str
+    place: int
+
+
+def check_arguments(rule: ProgramRule, argv: Sequence[str]) -> list[str]:
+    """The arguments as the program is to get them: paths resolved, and ``--`` before those that are no options.
+
+    Parameters:
+        rule: the program's.
+        argv: what the caller gave, the program itself first.
+
+    Raises:
+        Refusal: one of them breaks a rule.
+    """
+    if rule.any_arguments:
+        return list(argv[1:])
+    words = [_Word(text, place) for place, text in enumerate(argv)][1:]
+    options, rest = _options(rule, words)
+    arguments = _arguments(rule, rest, len(argv))
+    if arguments and rule.separator:
+        return [*options, "--", *arguments]
+    return [*options, *arguments]
+
+
+def _options(rule: ProgramRule, words: list[_Word]) -> tuple[list[str], list[_Word]]:
+    taken: list[str] = []
+    while words and words[0].text.startswith("-") and len(words[0].text) > 1:
+        word = words.pop(0)
+        if word.text == "--":
+            break
+        name, equals, value = word.text.partition("=")
+        value_rule = rule.options.get(name)
+        if value_rule is None:
+            raise Refusal("options", word.place, f"{_shown(name)} is no option that is allowed")
+        where = f"options.{name}"
+        if value_rule.kind == "flag":
+            if equals:
+                raise Refusal(where, word.place, f"{name} takes no value")
+            taken.append(name)
+            continue
+        if not equals:
+            if not words:
+                raise Refusal(where, word.place, f"{name} needs a value")
+            word = words.pop(0)
+            value = word.text
+        checked = check_value(value_rule, value, where, word.place)
+        # A long option and its value in one: no program can take them for two.
+        taken += [f"{name}={checked}"] if name.startswith("--") else [name, checked]
+    return taken, words
+
+
+def _arguments(rule: ProgramRule, words: list[_Word], end: int) -> list[str]:
+    taken: list[str] = []
+    waiting = list(enumerate(rule.arguments))
+    for word in words:
+        if not waiting:
+            raise Refusal("arguments", word.place, "there are more arguments than are allowed")
+        number, value_rule = waiting[0]
+        taken.append(check_value(value_rule, word.text, f"arguments[{number}]", word.place))
+        if value_rule.repeat:
+            waiting[0] = (number, value_rule.model_copy(update={"optional": True}))
+        else:
+            waiting.pop(0)
+    if waiting and not waiting[0][1].optional:
+        raise Refusal(f"arguments[{waiting[0][0]}]", end, "an argument is missing")
+    return taken
+
+
+def check_value(rule: ArgumentRule, value: str, where: str, place: int) -> str:
+    """A value as the program is to get it.
+
+    Parameters:
+        rule: what it may be.
+        value: what the caller gave.
+        where: the rule's name.
+        place: the number of the argument.
+
+    Raises:
+        Refusal: it is something else.
+    """
+    if value.startswith("-"):
+        raise Refusal(where, place, "it must not begin with a hyphen")
+    if len(value) > rule.most_chars:
+        raise Refusal(where, place, f"it is longer than {rule.most_chars} characters")
+    if not value.isprintable():
+        raise Refusal(where, place, "it holds characters that cannot be printed")
+    match rule.kind:
+        case "choice":
+            if value not in rule.choices:
+                raise Refusal(where, place, f"it is none of {', '.join(rule.choices)}")
+        case "integer":
+            _check_integer(rule, value, where, place)
+        case "path":
+            return _check_path(rule, value, where, place)
+        case "pattern":
+            if re.fullmatch(rule.pattern, value) is None:
+                raise Refusal(where, place, "it does not match the pattern")
+        case _:
+            pass
+    return value
+
+
+def _check_integer(rule: ArgumentRule, value: str, where: str, place: int) -> None:
+    if not re.fullmatch(r"[0-9]{1,18}", value):  # Not isdecimal(): that knows the digits of all scripts.
+        raise Refusal(where, place, "it is no whole number in digits")
+    number = int(value)
+    if rule.least is not None and number < rule.least:
+        raise Refusal(where, place, f"it is less than {rule.least}")
+    if rule.most is not None and number > rule.most:
+        raise Refusal(where, place, f"it is more than {rule.most}")
+
+
+def _check_path(rule: ArgumentRule, value: str, where: str, place: int) -> str:
+    assert rule.under is not None
+    if not value.startswith("/"):
+        raise Refusal(where, place, "it is no absolute path")
+    resolved = resolve(value)
+    if resolved is None or not is_under(resolved, os.path.realpath(rule.under)):
+        raise Refusal(where, place, f"it leads out of {rule.under}")
+    return resolved
+
+
+def resolve(path: str) -> str | None:
+    """A path without links, as far as it exists; ``None`` where the way there is barred."""
+    try:
+        return os.path.realpath(path)
+    except (OSError, ValueError):
+        return None
+
+
+def is_under(path: str, folder: str) -> bool:
+    """Whether a path is a folder or below it; both without links."""
+    return folder in (path, "/") or path.startswith(folder + "/")
+
+
+def _shown(text: str) -> str:
+    return repr(text[:40])

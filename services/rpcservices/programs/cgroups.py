@@ -1,0 +1,113 @@
+"""Control groups (cgroups(7), version 2), where this process may make some: they hold a tree together whatever its
+processes do, and bound what it takes as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+
+from .limits import LimitSet
+
+_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
+_PERIOD_US = 100_000
+PREFIX = "rpc-"
+"""How the groups of programs are called, before the program's id."""
+
+
+def _write(path: str, text: str) -> bool:
+    try:
+        with open(path, "w") as file:
+            file.write(text)
+    except OSError:
+        return False
+    return True
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def own_folder() -> str:
+    """The folder of the control group that this process is in; empty where there is no version 2."""
+    path = next((line[3:].strip() for line in _read("/proc/self/cgroup").splitlines() if line.startswith("0::")), "")
+    for mount in _MOUNTS:
+        if path and os.path.exists(f"{mount}/cgroup.procs"):
+            return (mount + path).rstrip("/")
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cgroup:
+    """A control group of one program.
+
+    Attributes:
+        folder: where it is.
+        enforces: whether memory and processes are bounded by it.
+    """
+
+    folder: str
+    enforces: bool
+
+    def kill(self) -> bool:
+        """Kill everything in it at once, also what forks meanwhile."""
+        return _write(f"{self.folder}/cgroup.kill", "1")
+
+    def population(self) -> int:
+        """How many processes are in it."""
+        return _read(f"{self.folder}/cgroup.procs").count("\n")
+
+    def out_of_memory(self) -> bool:
+        """Whether something in it was killed for want of memory."""
+        return any(
+            line.startswith("oom_kill ") and line.split()[1] != "0"
+            for line in _read(f"{self.folder}/memory.events").splitlines()
+        )
+
+    def remove(self) -> None:
+        """Remove it; it stays while something is in it."""
+        with contextlib.suppress(OSError):
+            os.rmdir(self.folder)
+
+
+def create(parent: str, program_id: str, limits: LimitSet) -> Cgroup | None:
+    """Make a control group.
+
+    Parameters:
+        parent: in which to make it; see :func:`own_folder`.
+        program_id: whose it is.
+        limits: what it is to bound, as far as the controllers there can.
+
+    Returns:
+        It; ``None`` where that is not permitted.
+    """
+    if not parent:
+        return None
+    folder = f"{parent}/{PREFIX}{program_id}"
+    try:
+        os.mkdir(folder, 0o755)
+    except OSError:
+        return None
+    enforces = True
+    if limits.memory_bytes is not None:
+        enforces = _write(f"{folder}/memory.max", str(limits.memory_bytes)) and enforces
+        _write(f"{folder}/memory.swap.max", "0")
+    if limits.processes is not None:
+        enforces = _write(f"{folder}/pids.max", str(limits.processes)) and enforces
+    if limits.cpus is not None:
+        _write(f"{folder}/cpu.max", f"{int(limits.cpus * _PERIOD_US)} {_PERIOD_US}")
+    return Cgroup(folder, enforces)
+
+
+def sweep(parent: str) -> None:
+    """Remove the groups of programs that have ended; those with something in them stay."""
+    if parent:
+        with contextlib.suppress(OSError):
+            for name in os.listdir(parent):
+                if name.startswith(PREFIX):
+                    with contextlib.suppress(OSError):
+                        os.rmdir(f"{parent}/{name}")

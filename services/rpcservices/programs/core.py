@@ -1,0 +1,316 @@
+"""What all parts of the programs service share: the programs, how one is started, and what is done after its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rpcserver import Busy, Connection, Context, Service
+
+from . import cgroups, environment, kept, tree
+from .cgroups import Cgroup
+from .config import ProgramsConfig
+from .errors import NotController, ProgramNotFound, ProgramNotStarted
+from .events import Events
+from .kept import KeptProgram
+from .models import EnvBase, StderrTo, StdoutTo, TerminalSize
+from .orphans import Orphans
+from .policy import Permit, Policy
+from .program import HostedProgram, Program
+from .records import About
+from .running import Supervision
+from .spawning import Launch, LaunchError, Spawned, spawn
+from .spawning import TerminalSize as LaunchedTerminal
+
+HOME = str(Path.home())
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """What a program's three descriptors are.
+
+    Attributes:
+        stdin: whether there is a pipe to write to; otherwise its input is empty.
+        stdout, stderr: where its outputs go.
+        terminal: a pseudo-terminal in place of all three.
+        bulky: much output is expected.
+    """
+
+    stdin: bool
+    stdout: StdoutTo = "pipe"
+    stderr: StderrTo = "pipe"
+    terminal: TerminalSize | None = None
+    bulky: bool = False
+
+
+class ProgramsCore(Service[ProgramsConfig]):
+    """The state of the programs service."""
+
+    def __init__(self, config: ProgramsConfig | None = None) -> None:
+        super().__init__(config)
+        self.programs: dict[str, Program] = {}
+        self.events = Events()
+        self.orphans = Orphans()
+        self.policy = Policy(
+            self.config.roles,
+            owner_may=self.config.unlisted == "owner",
+            home=HOME,
+            owner_uid=os.geteuid(),
+        )
+        self._starting = 0
+        self._forgetting: dict[str, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[object]] = set()
+        self.cgroup_parent = ""
+
+    async def start(self) -> None:
+        """Take charge of orphans, so that no descendant of a program escapes."""
+        tree.become_subreaper()
+        tree.heed_signals()
+        if self.config.cgroups:
+            self.cgroup_parent = cgroups.own_folder()
+            cgroups.sweep(self.cgroup_parent)
+        shutil.rmtree(self.output_folder, ignore_errors=True)
+        self.output_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.kept_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await asyncio.gather(
+            *(self._find_again(about, folder) for about, folder in kept.find_kept(str(self.kept_folder)))
+        )
+
+    async def _find_again(self, about: About, folder: str) -> None:
+        """A program that was started by a server before this one."""
+        program = KeptProgram(about, folder)
+        self.add(program)
+        await program.attach()
+        if program.exit is None:
+            program.on_end(lambda _: self.ended(program))
+        else:
+            self.forget_in(program, max(0.0, program.ended_at + about.retain_s - time.time()))
+
+    async def stop(self) -> None:
+        """End everything that was started, but for what is to be kept."""
+        for timer in self._forgetting.values():
+            timer.cancel()
+        programs = list(self.programs.values())
+        await asyncio.gather(*(self._let_go(program) for program in programs))
+        self.programs.clear()
+        await self.orphans.stop()
+
+    async def _let_go(self, program: Program) -> None:
+        """Leave a program to its keeper, or end it where it has none."""
+        if isinstance(program, KeptProgram):
+            await program.detach()
+            return
+        if program.exit is None:
+            await program.end(self.config.grace_s)
+        program.discard()
+
+    @property
+    def kept_folder(self) -> Path:
+        """Where keepers keep programs that outlive this process."""
+        return self.runtime.state_dir / "kept"
+
+    @property
+    def output_folder(self) -> Path:
+        """Where output is kept of the programs that this process looks after."""
+        return self.runtime.state_dir / "output"
+
+    # --- starting -----------------------------------------------------------------------------------------------
+
+    def check_room(self) -> None:
+        """See that one more program may run.
+
+        Raises:
+            Busy: too many do.
+        """
+        running = self._starting + sum(program.exit is None for program in self.programs.values())
+        if running >= self.config.programs:
+            raise Busy(f"{running} programs run already: end some, or raise services.programs.programs")
+
+    def launch(
+        self, permit: Permit, streams: Streams, program_id: str, base: EnvBase, env: Mapping[str, str]
+    ) -> Launch:
+        """How a program is started."""
+        terminal = streams.terminal
+        return Launch(
+            argv=tuple(permit.argv),
+            executable=permit.executable,
+            cwd=permit.cwd,
+            cwd_exact=permit.cwd_exact,
+            env=environment.build(
+                base,
+                self.config.environment,
+                env,
+                program_id,
+                user=permit.user,
+                term=None if terminal is None else terminal.term,
+            ),
+            stdin=streams.stdin,
+            stdout=streams.stdout == "pipe",
+            stderr=streams.stderr,
+            terminal=None if terminal is None else LaunchedTerminal(terminal.rows, terminal.columns, terminal.term),
+            user=permit.ids,
+            limits=permit.limits,
+            no_new_privs=permit.no_new_privs,
+            bulky=streams.bulky,
+        )
+
+    async def spawn_contained(self, launch: Launch) -> tuple[Spawned, Cgroup | None]:
+        """The same as :meth:`spawn`, in a control group of its own where that is permitted."""
+        loop, program_id = asyncio.get_running_loop(), launch.env[tree.MARK]
+        cgroup = await loop.run_in_executor(None, cgroups.create, self.cgroup_parent, program_id, launch.limits)
+        if cgroup is not None:
+            launch = replace(launch, cgroup=cgroup.folder)
+        try:
+            return await self.spawn(launch), cgroup
+        except BaseException:
+            if cgroup is not None:
+                cgroup.remove()
+            raise
+
+    def describe(
+        self, ctx: Context, program_id: str, launch: Launch, labels: Mapping[str, str], user: str, **more: Any
+    ) -> About:
+        """What a program is that is about to be started; ``more`` are further attributes of :class:`.records.About`."""
+        return About(
+            id=program_id,
+            owner=ctx.principal.name,
+            argv=launch.argv,
+            cwd=launch.cwd,
+            started_at=time.time(),
+            labels=labels,
+            user=user,
+            terminal=launch.terminal,
+            **more,
+        )
+
+    async def spawn(self, launch: Launch) -> Spawned:
+        """Start a process, in a thread: that takes a millisecond or more.
+
+        Raises:
+            ProgramNotStarted: it cannot be started.
+        """
+        starting = asyncio.get_running_loop().run_in_executor(None, spawn, launch)
+        try:
+            with self.one_more():
+                return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # The thread cannot be stopped: see to it that what it starts does not stay.
+            with contextlib.suppress(LaunchError):
+                unwanted = await starting
+                about = About("", "", launch.argv, launch.cwd, time.time(), pid=unwanted.pid)
+                await HostedProgram(about, unwanted, Supervision(launch.env[tree.MARK]), ()).end(0)
+            raise
+        except LaunchError as exc:
+            raise ProgramNotStarted(exc.text, field=exc.field, errno=exc.symbol) from exc
+
+    @contextlib.contextmanager
+    def one_more(self) -> Iterator[None]:
+        """One more program is being started."""
+        self._starting += 1
+        try:
+            yield
+        finally:
+            self._starting -= 1
+
+    @staticmethod
+    def new_id() -> str:
+        """An id that no program had before."""
+        return f"p{secrets.token_hex(8)}"
+
+    def add(self, program: Program) -> None:
+        """A program runs."""
+        self.programs[program.id] = program
+
+    def ended(self, program: Program) -> None:
+        """It has ended: keep it for a while."""
+        self.orphans.left_by(program.about.pid, program.id)
+        self.events.publish("exited", program)
+        self.forget_in(program, program.about.retain_s)
+
+    def forget_in(self, program: Program, delay_s: float) -> None:
+        """Forget a program after some time."""
+        if self.programs.get(program.id) is program:
+            loop = asyncio.get_running_loop()
+            self._forgetting[program.id] = loop.call_later(delay_s, self.drop, program)
+
+    def drop(self, program: Program, *, tell: bool = True) -> None:
+        """Forget a program that has ended."""
+        self.programs.pop(program.id, None)
+        timer = self._forgetting.pop(program.id, None)
+        if timer is not None:
+            timer.cancel()
+        program.discard()
+        if tell:
+            self.events.publish("forgotten", program)
+
+    def background(self, work: asyncio.Task[object]) -> None:
+        """Keep a task until it is done."""
+        self._tasks.add(work)
+        work.add_done_callback(self._tasks.discard)
+
+    # --- who may do what ----------------------------------------------------------------------------------------
+
+    def find(self, ctx: Context, program_id: str, *, control: bool = False) -> Program:
+        """A program that the caller may see, or control.
+
+        Raises:
+            ProgramNotFound: there is none.
+        """
+        program = self.programs.get(program_id)
+        allowed = self.policy.may_control if control else self.policy.may_view
+        if program is None or not allowed(ctx.principal, program.about.owner):
+            raise ProgramNotFound(f"id: you have no program {program_id[:40]!r}; list() shows yours", id=program_id)
+        return program
+
+    def take_control(self, ctx: Context, program_id: str, *, take: bool = False) -> Program:
+        """A program that the caller's connection controls from now on.
+
+        Parameters:
+            ctx: the call.
+            program_id: which.
+            take: also where another connection controls it.
+
+        Raises:
+            ProgramNotFound: there is none.
+            NotController: another connection controls it.
+        """
+        program = self.find(ctx, program_id, control=True)
+        connection = ctx.connection
+        if program.controller is connection:
+            return program
+        if program.controller is not None and not take:
+            raise NotController(
+                f"another connection controls {program.id}: take over with control(id, take=True)", id=program.id
+            )
+        self.give_control(program, connection)
+        return program
+
+    def give_control(self, program: Program, connection: Connection) -> None:
+        """Let a connection control a program, until it ends."""
+        program.controller = connection
+        undo = connection.on_close(lambda: self._disconnected(program, connection))
+        program.on_end(lambda _: undo())
+
+    def _disconnected(self, program: Program, connection: Connection) -> None:
+        if program.controller is not connection:
+            return
+        program.controller = None
+        if program.exit is None and program.about.on_disconnect != "keep":
+            loop = asyncio.get_running_loop()
+            loop.call_later(program.about.reattach_s, self._abandoned, program)
+
+    def _abandoned(self, program: Program) -> None:
+        if program.exit is not None or program.controller is not None:
+            return
+        if program.about.on_disconnect == "hangup":
+            program.hang_up()
+        else:
+            self.background(asyncio.ensure_future(program.end(self.config.grace_s)))

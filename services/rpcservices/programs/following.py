@@ -1,0 +1,66 @@
+"""Following a program's output: each reader at its own pace, from its own place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from .models import OutputChunk, StreamName
+from .program import Program, Readable
+
+CHUNK_BYTES = 128 * 1024
+"""The largest piece."""
+PIECES_UNDER_WAY = 160
+"""More pieces than a reader lets come ahead of it: a program that waits for its reader keeps as much behind it."""
+
+
+def chunk_bytes(program: Program) -> int:
+    """How large the pieces are. Where a program waits for its reader, everything that was sent but may have been lost
+    on the way is still kept for a reader that comes back."""
+    if not program.about.hold:
+        return CHUNK_BYTES
+    return max(1024, min(CHUNK_BYTES, program.about.retain_bytes // PIECES_UNDER_WAY))
+
+
+async def follow(
+    program: Program, outputs: Sequence[Readable], offsets: Mapping[StreamName, int], *, wait: bool, controlling: bool
+) -> AsyncIterator[OutputChunk]:
+    """The pieces of several outputs as they come, until all have ended.
+
+    Parameters:
+        program: whose.
+        outputs: which.
+        offsets: where to begin in each.
+        wait: go on with what is still to come; otherwise end with what there is.
+        controlling: whether this is the reader for which the program may wait.
+    """
+    places = dict(offsets)
+    most = chunk_bytes(program)
+    changed = asyncio.Event()
+    unwatch = [output.watch(changed.set) for output in outputs]
+    program.viewers += 1
+    try:
+        while True:
+            changed.clear()
+            # Looked at before reading: what is written last is there before the end is told.
+            over = all(output.ended for output in outputs)
+            quiet = True
+            for output in outputs:
+                place = places[output.name]
+                found = output.read(place, most)
+                if found is None:
+                    continue
+                quiet = False
+                begin, data = found
+                places[output.name] = begin + len(data)
+                yield OutputChunk(stream=output.name, offset=begin, data=data, lost_bytes=begin - place)
+                if controlling:
+                    program.taken(output.name, places[output.name])
+            if quiet:
+                if over or not wait:
+                    return
+                await changed.wait()
+    finally:
+        program.viewers -= 1
+        for forget in unwatch:
+            forget()

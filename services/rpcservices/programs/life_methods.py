@@ -1,0 +1,139 @@
+"""Programs that were started: seen, signalled, ended and forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+from rpcserver import Context, InvalidParams, method
+
+from . import processes
+from .core import ProgramsCore
+from .errors import ProgramNotFound
+from .models import Exit, ProgramEvent, ProgramInfo
+from .program import Program
+from .run_methods import DAY_S
+
+
+class LifeMethods(ProgramsCore):
+    """Programs that were started: seen, signalled, ended and forgotten."""
+
+    @method(permission="programs.view", kind="read", deadline_s=DAY_S, errors=(ProgramNotFound,))
+    async def wait(self, id: str, *, ctx: Context) -> Exit:
+        """Wait for a program's end. All of its output is there before this is answered.
+
+        Raises:
+            ProgramNotFound: there is no such program of yours.
+        """
+        return await self.find(ctx, id).wait()
+
+    @method(permission="programs.run", errors=(ProgramNotFound,))
+    async def signal(self, id: str, signal: str, *, ctx: Context) -> bool:
+        """Send a signal to a program's whole process group.
+
+        Parameters:
+            id: the program.
+            signal: its name, such as ``INT`` or ``SIGHUP``.
+
+        Returns:
+            Whether the program was still there.
+
+        Raises:
+            ProgramNotFound: there is no such program of yours.
+        """
+        number = processes.signal_number(signal)
+        if number is None:
+            raise InvalidParams(
+                f"signal: there is no signal {signal[:20]!r}; write a name such as TERM",
+                errors=[{"loc": ["signal"], "msg": "no such signal"}],
+            )
+        return self.find(ctx, id, control=True).send_signal(number)
+
+    @method(permission="programs.run", kind="idempotent", deadline_s=DAY_S, errors=(ProgramNotFound,))
+    async def kill(self, id: str, *, grace_s: float = 0.0, ctx: Context) -> Exit:
+        """End a program and everything that it has started.
+
+        Parameters:
+            id: the program.
+            grace_s: time to end by itself after TERM, in seconds; 0 to kill at once.
+
+        Returns:
+            How it ended; ``survivors`` names what could not be ended.
+
+        Raises:
+            ProgramNotFound: there is no such program of yours.
+        """
+        return await self.find(ctx, id, control=True).end(grace_s)
+
+    @method(name="list", permission="programs.view", kind="read")
+    async def list_programs(
+        self,
+        *,
+        labels: dict[str, str] | None = None,
+        owner: str | None = None,
+        running: bool | None = None,
+        ctx: Context,
+    ) -> list[ProgramInfo]:
+        """Your programs, and those of others that you may see: those that run, and those that have ended but are still
+        kept.
+
+        Parameters:
+            labels: only those that have all of these labels.
+            owner: only those of this owner.
+            running: only those that still run, or only those that do not.
+        """
+        wanted = self._filter(ctx, labels, owner)
+        return [
+            program.info
+            for program in self.programs.values()
+            if wanted(program) and running in (None, program.exit is None)
+        ]
+
+    @method(permission="programs.view", kind="read")
+    async def watch(
+        self, *, labels: dict[str, str] | None = None, owner: str | None = None, ctx: Context
+    ) -> AsyncIterator[ProgramEvent]:
+        """Be told what happens to programs, those that run already first (``running``), then ``started``, ``exited``
+        and ``forgotten``. It does not end by itself.
+
+        Parameters:
+            labels: only those that have all of these labels.
+            owner: only those of this owner.
+
+        Raises:
+            SlowConsumer: the reader is thousands of events behind.
+        """
+        return self.events.subscribe(self._filter(ctx, labels, owner), list(self.programs.values()))
+
+    def _filter(self, ctx: Context, labels: dict[str, str] | None, owner: str | None) -> Callable[[Program], bool]:
+        principal, asked = ctx.principal, (labels or {}).items()
+
+        def wanted(program: Program) -> bool:
+            about = program.about
+            return (
+                owner in (None, about.owner)
+                and all(about.labels.get(name) == value for name, value in asked)
+                and self.policy.may_view(principal, about.owner)
+            )
+
+        return wanted
+
+    @method(permission="programs.view", kind="read", errors=(ProgramNotFound,))
+    async def get(self, id: str, *, ctx: Context) -> ProgramInfo:
+        """One of your programs.
+
+        Raises:
+            ProgramNotFound: there is no such program of yours.
+        """
+        return self.find(ctx, id).info
+
+    @method(permission="programs.run", kind="idempotent", errors=(ProgramNotFound,))
+    async def forget(self, id: str, *, ctx: Context) -> None:
+        """Free what is kept of a program; one that still runs is ended first.
+
+        Raises:
+            ProgramNotFound: there is no such program of yours.
+        """
+        program = self.find(ctx, id, control=True)
+        if program.exit is None:
+            await program.end(0)
+        self.drop(program)

@@ -1,0 +1,109 @@
+"""What a program may take of the machine, as resource limits of its processes (getrlimit(2))."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+from dataclasses import dataclass
+from typing import Literal
+
+LimitName = Literal["time", "idle", "memory", "cpu", "processes", "file", "output"]
+"""What can end a program: its time, silence, and what it may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSet:
+    """The limits of one program; ``None`` for none.
+
+    Attributes:
+        memory_bytes: memory of its whole tree.
+        cpu_s: processor time of one process, in seconds.
+        cpus: how many processors' worth it may use at a time.
+        processes: processes in its tree.
+        open_files: open descriptors of one process.
+        file_bytes: size of a file that it writes.
+        output_bytes: output of each stream, in all.
+        output_bytes_per_s: output of each stream; what writes faster is made to wait.
+    """
+
+    memory_bytes: int | None = None
+    cpu_s: float | None = None
+    cpus: float | None = None
+    processes: int | None = None
+    open_files: int | None = None
+    file_bytes: int | None = None
+    output_bytes: int | None = None
+    output_bytes_per_s: int | None = None
+
+    @property
+    def need_launcher(self) -> bool:
+        """Whether some must be set between fork and exec."""
+        wanted = (self.memory_bytes, self.cpu_s, self.cpus, self.processes, self.open_files, self.file_bytes)
+        return any(limit is not None for limit in wanted)
+
+    @property
+    def need_watching(self) -> bool:
+        """Whether some bound the tree as a whole, which resource limits cannot."""
+        return self.memory_bytes is not None or self.processes is not None
+
+
+def rlimits(limits: LimitSet, uid: int) -> list[tuple[int, int, int]]:
+    """What to set with setrlimit(2): resource, soft limit, hard limit.
+
+    Parameters:
+        limits: what is asked for.
+        uid: the user as whom the program runs; the kernel counts processes by user.
+    """
+    found: list[tuple[int, int, int]] = [(resource.RLIMIT_CORE, 0, resource.getrlimit(resource.RLIMIT_CORE)[1])]
+    if limits.memory_bytes is not None:
+        # Not RLIMIT_AS: runtimes reserve far more address space than they use.
+        found.append((resource.RLIMIT_DATA, limits.memory_bytes, limits.memory_bytes))
+    if limits.cpu_s is not None:
+        seconds = max(1, int(limits.cpu_s + 0.999))
+        found.append((resource.RLIMIT_CPU, seconds, seconds + 1))
+    if limits.processes is not None:
+        most = _threads_of(uid) + limits.processes
+        found.append((resource.RLIMIT_NPROC, most, most))
+    if limits.open_files is not None:
+        found.append((resource.RLIMIT_NOFILE, limits.open_files, limits.open_files))
+    if limits.file_bytes is not None:
+        found.append((resource.RLIMIT_FSIZE, limits.file_bytes, limits.file_bytes))
+    return found
+
+
+def _threads_of(uid: int) -> int:
+    """Threads that a user has already: RLIMIT_NPROC counts them all."""
+    found = 0
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError):
+                if os.stat(f"/proc/{name}").st_uid == uid:
+                    found += len(os.listdir(f"/proc/{name}/task"))
+    return found
+
+
+def processors(limits: LimitSet) -> list[int]:
+    """The processors to which a program is bound where no control group can give it a share; empty for all."""
+    if limits.cpus is None:
+        return []
+    mine = sorted(os.sched_getaffinity(0))
+    wanted = max(1, int(limits.cpus + 0.999))
+    return mine[:wanted] if wanted < len(mine) else []
+
+
+def by_signal(signum: int, cpu_used_s: float, limits: LimitSet) -> LimitName | None:
+    """The limit that the kernel enforced by a signal; ``None`` where the signal came for another reason."""
+    if limits.cpu_s is not None and (
+        signum == signal.SIGXCPU or (signum == signal.SIGKILL and cpu_used_s >= limits.cpu_s)
+    ):
+        return "cpu"
+    if limits.file_bytes is not None and signum == signal.SIGXFSZ:
+        return "file"
+    return None
+
+
+def by_memory(max_rss_bytes: int, limits: LimitSet) -> bool:
+    """Whether a program that failed had come so near to its memory limit that this is why."""
+    return limits.memory_bytes is not None and max_rss_bytes >= limits.memory_bytes * 0.9

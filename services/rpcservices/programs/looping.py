@@ -1,0 +1,142 @@
+"""What supervising a program needs of an event loop: asyncio's has it, and the keeper brings a small one of its own."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Timer(Protocol):
+    """A callback that was ordered for later."""
+
+    def cancel(self) -> None:
+        """Take it back."""
+
+
+class Loop(Protocol):
+    """An event loop, as far as it is used here."""
+
+    def add_reader(self, fd: int, callback: Callable[[], object], /) -> object:
+        """Call back whenever a descriptor can be read."""
+
+    def remove_reader(self, fd: int, /) -> bool:
+        """No longer."""
+        ...
+
+    def add_writer(self, fd: int, callback: Callable[[], object], /) -> object:
+        """Call back whenever a descriptor can be written."""
+
+    def remove_writer(self, fd: int, /) -> bool:
+        """No longer."""
+        ...
+
+    def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer:
+        """Call back once, after some seconds."""
+        ...
+
+    def time(self) -> float:
+        """The loop's clock, in seconds."""
+        ...
+
+
+class _SmallTimer:
+    __slots__ = ("callback",)
+
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self.callback: Callable[[], object] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class SmallLoop:
+    """An event loop on epoll(7) that starts in no time and takes little memory."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._readers: dict[int, Callable[[], object]] = {}
+        self._writers: dict[int, Callable[[], object]] = {}
+        self._timers: list[tuple[float, int, _SmallTimer]] = []
+        self._numbers = itertools.count()
+        self._stopped = False
+
+    def on_child(self, callback: Callable[[], object]) -> None:
+        """Call back whenever a child has ended (SIGCHLD)."""
+        reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+        def woken() -> None:
+            os.read(reading, 4096)
+            callback()
+
+        self.add_reader(reading, woken)
+
+    def add_reader(self, fd: int, callback: Callable[[], object], /) -> None:
+        self._readers[fd] = callback
+        self._watch(fd)
+
+    def remove_reader(self, fd: int, /) -> bool:
+        known = self._readers.pop(fd, None) is not None
+        self._watch(fd)
+        return known
+
+    def add_writer(self, fd: int, callback: Callable[[], object], /) -> None:
+        self._writers[fd] = callback
+        self._watch(fd)
+
+    def remove_writer(self, fd: int, /) -> bool:
+        known = self._writers.pop(fd, None) is not None
+        self._watch(fd)
+        return known
+
+    def _watch(self, fd: int) -> None:
+        events = (select.EPOLLIN if fd in self._readers else 0) | (select.EPOLLOUT if fd in self._writers else 0)
+        try:
+            if events:
+                self._epoll.modify(fd, events)
+            else:
+                self._epoll.unregister(fd)
+        except FileNotFoundError:
+            if events:
+                self._epoll.register(fd, events)
+
+    def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer:
+        timer = _SmallTimer(callback)
+        heapq.heappush(self._timers, (self.time() + delay, next(self._numbers), timer))
+        return timer
+
+    def time(self) -> float:
+        return time.monotonic()
+
+    def stop(self) -> None:
+        """Return from :meth:`run` after this turn."""
+        self._stopped = True
+
+    def run(self) -> None:
+        """Serve until stopped."""
+        while not self._stopped:
+            for fd, events in self._epoll.poll(self._patience()):
+                # A callback may have removed what this turn was to serve.
+                if events & ~select.EPOLLOUT and (callback := self._readers.get(fd)) is not None:
+                    callback()
+                if events & ~select.EPOLLIN and (callback := self._writers.get(fd)) is not None:
+                    callback()
+            now = self.time()
+            while self._timers and self._timers[0][0] <= now:
+                timer = heapq.heappop(self._timers)[2]
+                if timer.callback is not None:
+                    timer.callback()
+
+    def _patience(self) -> float | None:
+        while self._timers and self._timers[0][2].callback is None:
+            heapq.heappop(self._timers)
+        if self._stopped:
+            return 0
+        return max(0.0, self._timers[0][0] - self.time()) if self._timers else None

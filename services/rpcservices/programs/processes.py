@@ -1,0 +1,147 @@
+"""Processes as the kernel shows them in ``/proc`` (proc(5)), and signals that cannot hit the wrong one.
+
+A process id alone names nobody: it is given to another process later. A process is known by its id and the time when
+it started. Light on purpose: the keeper of programs loads it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+ZOMBIE = "Z"
+DEAD = "X"
+
+
+class Process(NamedTuple):
+    """One process at one moment (proc_pid_stat(5)).
+
+    Attributes:
+        pid: its id.
+        start: when it started, in clock ticks since boot; with ``pid`` it is never used again.
+        parent: the id of its parent.
+        group: its process group.
+        session: its session.
+        state: one letter, such as ``R``, ``S`` or ``Z``.
+        cpu_ticks: processor time used, in clock ticks, with that of children it waited for.
+    """
+
+    pid: int
+    start: int
+    parent: int
+    group: int
+    session: int
+    state: str
+    cpu_ticks: int
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs: what only waits to be collected does not."""
+        return self.state not in (ZOMBIE, DEAD)
+
+
+def read(pid: int) -> Process | None:
+    """What ``/proc`` says of a process; ``None`` where there is none."""
+    try:
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        text = os.read(descriptor, 4096)
+    except OSError:  # It has ended since.
+        return None
+    finally:
+        os.close(descriptor)
+    # The name stands in parentheses and may itself hold parentheses and blanks.
+    fields = text[text.rindex(b")") + 2 :].split()
+    return Process(
+        pid,
+        int(fields[19]),
+        int(fields[1]),
+        int(fields[2]),
+        int(fields[3]),
+        fields[0].decode(),
+        sum(map(int, fields[11:15])),
+    )
+
+
+def every() -> Iterator[Process]:
+    """All processes."""
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (process := read(int(name))) is not None:
+            yield process
+
+
+def private_bytes(pid: int) -> int:
+    """Memory that a process shares with no file, in bytes; 0 where it cannot be told."""
+    with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/statm", "rb") as file:
+        fields = file.read().split()
+        return (int(fields[1]) - int(fields[2])) * PAGE_BYTES
+    return 0
+
+
+def has_mark(pid: int, mark: bytes) -> bool:
+    """Whether a process was started with an entry ``NAME=value`` in its environment."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
+        return mark in file.read().split(b"\0")
+    return False
+
+
+def below(roots: Iterable[int], snapshot: Iterable[Process]) -> dict[int, Process]:
+    """The processes with the ids ``roots``, and all their descendants, by id."""
+    known = list(snapshot)
+    children: dict[int, list[Process]] = {}
+    for process in known:
+        children.setdefault(process.parent, []).append(process)
+    wanted = set(roots)
+    found = {process.pid: process for process in known if process.pid in wanted}
+    waiting = list(found)
+    while waiting:
+        for child in children.get(waiting.pop(), ()):
+            if child.pid not in found:
+                found[child.pid] = child
+                waiting.append(child.pid)
+    return found
+
+
+def send(pid: int, start: int, signum: int) -> bool:
+    """Send a signal to the process that has this id and started at this time, and to no other (pidfd_open(2)).
+
+    Returns:
+        Whether there was one, and the signal was allowed.
+    """
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        # The descriptor holds on to whoever has the id now; only then is it safe to look who that is.
+        process = read(pid)
+        if process is None or process.start != start:
+            return False
+        signal.pidfd_send_signal(descriptor, signum)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def signal_number(name: str) -> int | None:
+    """The number of a signal by its name, with or without ``SIG``; ``None`` where there is no such signal."""
+    try:
+        return signal.Signals[name if name.startswith("SIG") else f"SIG{name}"].value
+    except KeyError:
+        return None
+
+
+def signal_name(number: int) -> str:
+    """The name of a signal, such as ``SIGKILL``; realtime signals by their number."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"

@@ -1,0 +1,125 @@
+"""Running a program to its end in one call."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rpcserver import Context, method
+
+from .cgroups import Cgroup
+from .core import ProgramsCore, Streams
+from .errors import ProgramNotStarted, ProgramRefused, StdinClosed
+from .models import Completed, EnvBase, Limits, StderrTo, StdoutTo
+from .output import Output
+from .policy import Wish
+from .program import HostedProgram, Program
+from .running import Supervision
+
+DAY_S = 86400.0
+
+
+class RunMethods(ProgramsCore):
+    """Running a program to its end in one call."""
+
+    @method(permission="programs.run", deadline_s=DAY_S, errors=(ProgramNotStarted, ProgramRefused))
+    async def run(
+        self,
+        argv: list[str],
+        *,
+        input: bytes = b"",
+        timeout_s: float | None = None,
+        idle_timeout_s: float | None = None,
+        grace_s: float | None = None,
+        cwd: str | None = None,
+        env: dict[str, str] | None = None,
+        env_base: EnvBase = "clean",
+        stdout: StdoutTo = "pipe",
+        stderr: StderrTo = "pipe",
+        output_bytes: int | None = None,
+        user: str | None = None,
+        limits: Limits | None = None,
+        labels: dict[str, str] | None = None,
+        ctx: Context,
+    ) -> Completed:
+        """Run a program to its end and return its output. Like ``subprocess.run``; no shell is involved. If the call
+        is cancelled or its connection ends, so does the program, with everything that it has started.
+
+        Parameters:
+            argv: the program and its arguments.
+            input: goes to its standard input, which then ends.
+            timeout_s: end it after this time, in seconds.
+            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds.
+            grace_s: time between TERM and KILL when one of these times is over, in seconds; the server's where not
+                given.
+            cwd: where to run it; the home directory of its user where not given.
+            env: variables to set besides the base.
+            env_base: what the environment begins with.
+            stdout: where standard output goes.
+            stderr: where standard error goes.
+            output_bytes: the most output to return, per stream, in bytes; at most, and by default, the server's limit.
+                What comes after it is read, counted and dropped.
+            user: as whom to run it, if not as the server's own user.
+            limits: what it may take of the machine.
+            labels: notes, for :meth:`list` and :meth:`watch`.
+
+        Returns:
+            How it ended and what it wrote. A code other than 0 is a result, not an error.
+
+        Raises:
+            ProgramNotStarted: there is no such program or directory, or the system does not let it run.
+            ProgramRefused: the server's policy does not let it run.
+            Busy: too many programs run.
+        """
+        permit = self.policy.permit(ctx.principal, Wish(argv, cwd, env or {}, user, limits))
+        self.check_room()
+        program_id = self.new_id()
+        launch = self.launch(permit, Streams(bool(input), stdout, stderr), program_id, env_base, env or {})
+        most = self.config.output_bytes if output_bytes is None else min(output_bytes, self.config.output_bytes)
+        outputs = [Output("stdout", most, keep_first=True), Output("stderr", most, keep_first=True)]
+        supervision = Supervision(
+            program_id,
+            permit.limits,
+            timeout_s=timeout_s,
+            idle_timeout_s=idle_timeout_s,
+            grace_s=self.config.grace_s if grace_s is None else grace_s,
+        )
+        about = self.describe(ctx, program_id, launch, labels=labels or {}, user=user or "")
+        cgroup: Cgroup | None = None
+        if permit.limits.need_launcher:
+            spawned, cgroup = await self.spawn_contained(launch)
+        else:
+            spawned = await self.spawn(launch)
+        program = HostedProgram(about.of(spawned), spawned, supervision, outputs, cgroup=cgroup)
+        self.add(program)
+        self.events.publish("started", program)
+        feeding = asyncio.ensure_future(_feed(program, input)) if input else None
+        try:
+            ended = await program.wait()
+        finally:
+            if feeding is not None:
+                feeding.cancel()
+            if program.exit is None:
+                await asyncio.shield(asyncio.ensure_future(program.end(0)))
+            self.programs.pop(program_id, None)
+            self.orphans.left_by(spawned.pid, program_id)
+            self.events.publish("exited", program)
+        return Completed(
+            argv=argv,
+            status=ended.status,
+            stdout=outputs[0].all(),
+            stderr=outputs[1].all(),
+            stdout_lost_bytes=outputs[0].lost_bytes,
+            stderr_lost_bytes=outputs[1].lost_bytes,
+            duration_s=ended.duration_s,
+            usage=ended.usage,
+            pipes_still_held=ended.pipes_still_held,
+            survivors=ended.survivors,
+        )
+
+
+async def _feed(program: Program, data: bytes) -> None:
+    try:
+        await program.write(data)
+    except StdinClosed:
+        return  # It has read as much as it wanted.
+    program.close_stdin()

@@ -1,0 +1,593 @@
+"""One running program: its input, its outputs, its limits, and its end in the right order.
+
+There are callbacks instead of coroutines, so that the same code supervises a program on the server's event loop and in
+the keeper, which has none of asyncio. All methods belong to the loop's thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from . import limits as rules
+from . import spawning, tree
+from .cgroups import Cgroup
+from .limits import LimitName, LimitSet
+from .looping import Loop, Timer
+from .output import Output
+from .processes import Process
+from .spawning import Spawned
+
+CHUNK_BYTES = 64 * 1024
+BULKY_CHUNK_BYTES = 256 * 1024
+DRAIN_S = 0.25
+"""How long to read on after the program's end while somebody else holds its output open."""
+DRAIN_BYTES = 4 * 1024 * 1024
+"""How much to read at most after the program's end: more than any pipe holds."""
+KILL_WAIT_S = 2.0
+"""How long killed processes may take to be gone before they are reported as survivors."""
+GRACE_POLL_S = 0.05
+KILL_POLL_S = 0.01
+WATCH_S = 0.1
+"""How often the limits of a whole tree are looked at where no control group does it."""
+COUNT_S = 0.02
+"""How often the processes of a control group are counted where it has no limit of its own."""
+
+
+class Offload(Protocol):
+    """Runs a function that takes some milliseconds, without holding up the loop."""
+
+    def __call__(self, function: Callable[[], list[Process]], then: Callable[[list[Process]], object], /) -> object:
+        """Run ``function`` somewhere, then ``then`` with its result on the loop."""
+
+
+def at_once(function: Callable[[], list[Process]], then: Callable[[list[Process]], object], /) -> None:
+    """An :class:`Offload` for a loop that has nothing else to do."""
+    then(function())
+
+
+@dataclass(frozen=True, slots=True)
+class Supervision:
+    """How a program is looked after.
+
+    Attributes:
+        program_id: its name in calls.
+        limits: what it may take.
+        timeout_s: end it after this time.
+        idle_timeout_s: end it when nothing was read or written for this time.
+        grace_s: time between TERM and KILL when a limit ends it.
+        hold: rather make it wait than lose output that the controlling reader has not read yet.
+        alone: whether all children of this process are the program's.
+    """
+
+    program_id: str
+    limits: LimitSet = field(default_factory=LimitSet)
+    timeout_s: float | None = None
+    idle_timeout_s: float | None = None
+    grace_s: float = 2.0
+    hold: bool = False
+    alone: bool = False
+
+
+@dataclass(slots=True)
+class Ending:
+    """How a program ended.
+
+    Attributes:
+        code: exit code; ``None`` where a signal ended it, or nobody knows.
+        signal: number of that signal.
+        limit: the limit that ended it.
+        core_dumped: whether it left a core file.
+        lost: whether its end could not be observed.
+        duration_s: how long it ran.
+        user_s, system_s, max_rss_bytes: what it used, with all children that it waited for (getrusage(2)). The
+            kernel counts the memory of the process that started it, too: ``None`` where it had no more than that.
+        pipes_still_held: whether a child that it left behind still holds its output open.
+        survivors: process ids of its tree that could not be ended.
+    """
+
+    code: int | None = None
+    signal: int | None = None
+    limit: LimitName | None = None
+    core_dumped: bool = False
+    lost: bool = False
+    duration_s: float = 0.0
+    user_s: float = 0.0
+    system_s: float = 0.0
+    max_rss_bytes: int | None = None
+    pipes_still_held: bool = False
+    survivors: list[int] = field(default_factory=list)
+
+
+class Write:
+    """Input on its way to a program."""
+
+    __slots__ = ("data", "done")
+
+    def __init__(self, data: memoryview, done: Callable[[bool], object]) -> None:
+        self.data = data
+        self.done: Callable[[bool], object] | None = done
+
+    def cancel(self) -> None:
+        """Write no more of it than was written."""
+        self.done = None
+        self.data = self.data[:0]
+
+    def settle(self, *, taken: bool) -> None:
+        """Say how it went."""
+        done, self.done = self.done, None
+        if done is not None:
+            done(taken)
+
+
+class Running:
+    """A program that was started.
+
+    Parameters:
+        loop: the event loop.
+        spawned: the process and our ends of its pipes, which belong to this object from now on.
+        supervision: how to look after it.
+        outputs: standard output, and standard error where that is a stream of its own.
+        ended: called once, after the end of all outputs.
+        offload: how to look at all processes of the system.
+        cgroup: a control group of its own, where it has one.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        spawned: Spawned,
+        supervision: Supervision,
+        outputs: Sequence[Output],
+        ended: Callable[[Ending], object],
+        *,
+        offload: Offload = at_once,
+        cgroup: Cgroup | None = None,
+    ) -> None:
+        self.loop = loop
+        self.pid = spawned.pid
+        self.supervision = supervision
+        self.ending: Ending | None = None
+        self._root = tree.Root(
+            spawned.pid,
+            spawned.start,
+            supervision.program_id,
+            supervision.alone,
+            "" if cgroup is None else cgroup.folder,
+        )
+        self._cgroup = cgroup
+        self._spawned = spawned
+        self._ended = ended
+        self._offload = offload
+        self._began = loop.time()
+        self._limit: LimitName | None = None
+        self._result = Ending()
+        self._exited = False
+        self._killing = 0
+        self._peak = 0
+        self._survivors: list[int] = []
+        self._terminal = spawned.stdin is not None and spawned.stderr is None and os.isatty(spawned.stdin)
+        self._reading: dict[int, Output] = {}
+        self._paused: dict[int, Output] = {}
+        self._allowance: dict[int, tuple[float, float]] = {}
+        self._stdin = spawned.stdin
+        self._writes: deque[Write] = deque()
+        self._closing = False
+        self._writer = False
+        self._timers: dict[str, Timer] = {}
+        self._active = self._began
+        self._chunk = CHUNK_BYTES
+        for descriptor, output in zip((spawned.stdout, spawned.stderr), outputs, strict=False):
+            if descriptor is None:
+                output.end()
+                continue
+            self._reading[descriptor] = output
+            self._listen(descriptor)
+        loop.add_reader(spawned.pidfd, self._on_exit)
+        self._guard()
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    def _listen(self, descriptor: int) -> None:
+        self.loop.add_reader(descriptor, lambda: self._read(descriptor))
+
+    def _read(self, descriptor: int) -> bool:
+        """Read once; returns whether there may be more at once."""
+        output = self._reading.get(descriptor)
+        if output is None:
+            return False
+        try:
+            data = os.read(descriptor, self._chunk)
+        except BlockingIOError:
+            return False
+        except OSError:  # EIO: the last program on the pseudo-terminal has ended.
+            data = b""
+        if not data:
+            self._end_reading(descriptor)
+            return False
+        if len(data) == self._chunk:
+            self._chunk = BULKY_CHUNK_BYTES
+        self._active = self.loop.time()
+        output.write(data)
+        if not self._exited:
+            self._check_pace(descriptor, output, len(data))
+        return True
+
+    def _check_pace(self, descriptor: int, output: Output, size: int) -> None:
+        """Make a program wait that writes more than is taken, or faster than it may."""
+        limits = self.supervision.limits
+        if limits.output_bytes is not None and output.total_bytes > limits.output_bytes:
+            self.end(0, limit="output")
+            return
+        if self.supervision.hold and output.behind >= output.retain_bytes // 2:
+            self._pause(descriptor, output)
+        elif limits.output_bytes_per_s is not None:
+            rate = limits.output_bytes_per_s
+            room, then = self._allowance.get(descriptor, (float(rate), self._began))
+            now = self.loop.time()
+            room = min(room + (now - then) * rate, float(rate)) - size
+            self._allowance[descriptor] = (room, now)
+            if room < 0:
+                self._pause(descriptor, output)
+                self._after(f"pace{descriptor}", -room / rate, lambda: self._resume(descriptor))
+
+    def _pause(self, descriptor: int, output: Output) -> None:
+        self._paused[descriptor] = output
+        self.loop.remove_reader(descriptor)
+
+    def _resume(self, descriptor: int) -> None:
+        if self._paused.pop(descriptor, None) is not None and descriptor in self._reading:
+            self._listen(descriptor)
+
+    def taken(self, name: str, offset: int) -> None:
+        """The controlling reader has read an output up to here."""
+        for descriptor, output in self._reading.items():
+            if output.name == name:
+                output.taken = offset
+                held = self.supervision.hold and output.behind >= output.retain_bytes // 2
+                if descriptor in self._paused and not held and f"pace{descriptor}" not in self._timers:
+                    self._resume(descriptor)
+                return
+
+    def _end_reading(self, descriptor: int) -> None:
+        output = self._reading.pop(descriptor)
+        if self._paused.pop(descriptor, None) is None:
+            self.loop.remove_reader(descriptor)
+        os.close(descriptor)
+        output.end()
+        self._check_end()
+
+    # --- writing ------------------------------------------------------------------------------------------------
+
+    @property
+    def takes_input(self) -> bool:
+        """Whether it can still be written to."""
+        return self._stdin is not None and not self._closing
+
+    def write(self, data: bytes, done: Callable[[bool], object]) -> Write:
+        """Write to its standard input.
+
+        Parameters:
+            data: what to write.
+            done: called with ``True`` once the program, or its pipe, has taken everything; with ``False`` where it
+                takes no more.
+        """
+        write = Write(memoryview(data), done)
+        if not self.takes_input:
+            write.settle(taken=False)
+            return write
+        self._active = self.loop.time()
+        self._writes.append(write)
+        if not self._writer:
+            self._flush()
+        return write
+
+    def close_stdin(self) -> None:
+        """Tell it, after all that is still to be written, that there is no more input."""
+        if self._closing or self._stdin is None:
+            return
+        if self._terminal:
+            # There is nothing to close: a terminal says it by a character. It can be written to afterwards.
+            self.write(spawning.end_of_file(self._stdin), lambda _: None)
+            return
+        self._closing = True
+        if not self._writes:
+            self._close_stdin()
+
+    def _flush(self) -> None:
+        while self._writes and self._stdin is not None:
+            write = self._writes[0]
+            try:
+                if write.data:
+                    write.data = write.data[os.write(self._stdin, write.data) :]
+            except BlockingIOError:
+                break
+            except OSError:  # It has closed its end, or ended.
+                self._close_stdin()
+                return
+            self._active = self.loop.time()
+            if not write.data:
+                self._writes.popleft()
+                write.settle(taken=True)
+        if self._writes and self._stdin is not None:
+            if not self._writer:
+                self._writer = True
+                self.loop.add_writer(self._stdin, self._flush)
+            return
+        self._no_writer()
+        if self._closing:
+            self._close_stdin()
+
+    def _no_writer(self) -> None:
+        if self._writer and self._stdin is not None:
+            self.loop.remove_writer(self._stdin)
+        self._writer = False
+
+    def _close_stdin(self) -> None:
+        if self._stdin is not None:
+            self._no_writer()
+            os.close(self._stdin)
+            self._stdin = None
+        while self._writes:
+            self._writes.popleft().settle(taken=False)
+
+    def resize(self, rows: int, columns: int) -> bool:
+        """Give its terminal another size; ``False`` where it has none."""
+        if not self._terminal or self._stdin is None:
+            return False
+        spawning.resize(self._stdin, rows, columns)
+        return True
+
+    # --- limits -------------------------------------------------------------------------------------------------
+
+    def _after(self, name: str, delay_s: float, callback: Callable[[], object]) -> None:
+        def fire() -> None:
+            self._timers.pop(name, None)
+            callback()
+
+        self._cancel(name)
+        self._timers[name] = self.loop.call_later(delay_s, fire)
+
+    def _cancel(self, name: str) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _guard(self) -> None:
+        supervision = self.supervision
+        if supervision.timeout_s is not None:
+            self._after("time", supervision.timeout_s, lambda: self.end(supervision.grace_s, limit="time"))
+        if supervision.idle_timeout_s is not None:
+            self._after("idle", supervision.idle_timeout_s, self._check_idle)
+        if supervision.limits.need_watching and (self._cgroup is None or not self._cgroup.enforces):
+            self._after("watch", WATCH_S, self._look)
+            if self._cgroup is not None and supervision.limits.processes is not None:
+                self._after("count", COUNT_S, self._count)
+
+    def _check_idle(self) -> None:
+        patience = self.supervision.idle_timeout_s
+        assert patience is not None
+        left = self._active + patience - self.loop.time()
+        # One that waits for its reader is not idle.
+        if self._paused or left > 0:
+            self._after("idle", max(left, patience / 4), self._check_idle)
+        else:
+            self.end(self.supervision.grace_s, limit="idle")
+
+    def _count(self) -> None:
+        most = self.supervision.limits.processes
+        assert self._cgroup is not None
+        assert most is not None
+        if self._cgroup.population() > most:
+            self._cgroup.kill()
+            self.end(0, limit="processes")
+        else:
+            self._after("count", COUNT_S, self._count)
+
+    def _look(self) -> None:
+        self._offload(lambda: tree.members(self._root), self._looked)
+
+    def _looked(self, found: list[Process]) -> None:
+        if self._exited or self._killing:
+            return
+        limits = self.supervision.limits
+        footprint = tree.footprint(found)
+        self._peak = max(self._peak, footprint.memory_bytes)
+        if limits.processes is not None and footprint.processes > limits.processes:
+            self._stop_growth(found)
+            self.end(0, limit="processes")
+        elif limits.memory_bytes is not None and footprint.memory_bytes > limits.memory_bytes:
+            self.end(0, limit="memory")
+        else:
+            self._after("watch", WATCH_S, self._look)
+
+    def _stop_growth(self, found: list[Process]) -> None:
+        """What multiplies is stopped before it is killed: otherwise there are always some that were not seen."""
+        if self._cgroup is None or not self._cgroup.kill():
+            tree.send(found, signal.SIGSTOP)
+
+    # --- its end ------------------------------------------------------------------------------------------------
+
+    def send_signal(self, signum: int) -> bool:
+        """Send a signal to its process group; ``False`` where it has ended."""
+        if self._exited:
+            return False
+        # It was not collected, so nobody else can have its id.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signum)
+        return True
+
+    def hang_up(self) -> None:
+        """Do what losing its terminal would do: no more input, and SIGHUP to everything of it."""
+
+        def found(members: list[Process]) -> None:
+            tree.send(members, signal.SIGHUP)
+            tree.send(members, signal.SIGCONT)
+            if not self._terminal:
+                self.close_stdin()
+
+        self._offload(lambda: tree.members(self._root), found)
+
+    def _on_exit(self) -> None:
+        self.loop.remove_reader(self._spawned.pidfd)
+        os.close(self._spawned.pidfd)
+        _, status, used = os.wait4(self.pid, 0)
+        self._exited = True
+        code = os.waitstatus_to_exitcode(status)
+        self._spawned.popen.returncode = code
+        result = self._result
+        result.duration_s = self.loop.time() - self._began
+        result.user_s, result.system_s = used.ru_utime, used.ru_stime
+        if used.ru_maxrss > self._spawned.own_maxrss:
+            result.max_rss_bytes = used.ru_maxrss * 1024
+        if code >= 0:
+            result.code = code
+        else:
+            result.signal = -code
+            result.core_dumped = os.WCOREDUMP(status)
+        result.limit = self._limit or self._enforced(result)
+        for name in ("time", "idle", "watch", "count"):
+            self._cancel(name)
+        self._close_stdin()
+        self._drain()
+
+    def _enforced(self, result: Ending) -> LimitName | None:
+        """The limit by which the kernel has ended it, if one has."""
+        limits = self.supervision.limits
+        if self._cgroup is not None and self._cgroup.out_of_memory():
+            return "memory"
+        if result.signal is not None:
+            found = rules.by_signal(result.signal, result.user_s + result.system_s, limits)
+            if found is not None:
+                return found
+        failed = result.signal is not None or result.code != 0
+        return "memory" if failed and rules.by_memory(max(result.max_rss_bytes or 0, self._peak), limits) else None
+
+    def _drain(self) -> None:
+        """Read what it has written before its end, at once and however far behind a reader is."""
+        for descriptor in list(self._reading):
+            self._resume(descriptor)
+            self._read_rest(descriptor)
+        if self._reading:
+            self._after("drain", DRAIN_S, self._drained)
+        self._check_end()
+
+    def _read_rest(self, descriptor: int) -> None:
+        budget = DRAIN_BYTES
+        while budget > 0 and self._read(descriptor):
+            budget -= self._chunk
+
+    def _drained(self) -> None:
+        if self._killing:  # Others of its tree may be about to say their last words.
+            self._after("drain", DRAIN_S, self._drained)
+            return
+        for descriptor in list(self._reading):
+            self._read_rest(descriptor)
+            if descriptor in self._reading:
+                self._result.pipes_still_held = True
+                self._end_reading(descriptor)
+        self._check_end()
+
+    def _check_end(self) -> None:
+        if not self._exited or self._reading or self._killing or self.ending is not None:
+            return
+        for name in list(self._timers):
+            self._cancel(name)
+        self._result.survivors = self._survivors
+        self.ending = self._result
+        if self._cgroup is not None:
+            self._cgroup.remove()
+        self._ended(self._result)
+
+    def end(
+        self, grace_s: float, *, limit: LimitName | None = None, done: Callable[[list[int]], object] | None = None
+    ) -> None:
+        """End it and all that it has started: TERM, some time, KILL.
+
+        Parameters:
+            grace_s: the time between the two, in seconds; 0 to kill at once.
+            limit: the limit that it has reached, where that is why.
+            done: called with the ids of those that could not be ended.
+        """
+        if self._limit is None and not self._exited:
+            self._limit = limit
+        self._killing += 1
+
+        def finished(survivors: list[int]) -> None:
+            self._killing -= 1
+            self._survivors = survivors
+            self._check_end()
+            if done is not None:
+                done(survivors)
+
+        _Kill(self, grace_s, finished).begin()
+
+    # What a kill needs of its program.
+
+    @property
+    def exited(self) -> bool:
+        """Whether the program itself has ended; others of its tree may live."""
+        return self._exited
+
+    def look(self, then: Callable[[list[Process]], object]) -> None:
+        """Find everything of its tree."""
+        self._offload(lambda: tree.members(self._root), then)
+
+    def kill_cgroup(self) -> bool:
+        """Kill everything at once, where there is a control group."""
+        return self._cgroup is not None and self._cgroup.kill()
+
+
+class _Kill:
+    """The end of a tree, step by step."""
+
+    def __init__(self, running: Running, grace_s: float, finished: Callable[[list[int]], Any]) -> None:
+        self._running = running
+        self._finished = finished
+        self._grace_s = grace_s
+        self._deadline = 0.0
+
+    def begin(self) -> None:
+        self._deadline = self._running.loop.time() + self._grace_s
+        if self._grace_s > 0:
+            self._running.look(self._terminate)
+        else:
+            self._kill_now()
+
+    def _terminate(self, found: list[Process]) -> None:
+        tree.send(found, signal.SIGTERM)
+        tree.send(found, signal.SIGCONT)  # One that is stopped could not react.
+        self._running.loop.call_later(min(GRACE_POLL_S, self._grace_s), self._poll)
+
+    def _poll(self) -> None:
+        if self._running.loop.time() >= self._deadline:
+            self._kill_now()
+        else:
+            self._running.look(self._polled)
+
+    def _polled(self, found: list[Process]) -> None:
+        tree.reap(found, self._running.pid)
+        if self._running.exited and not any(process.alive for process in found):
+            self._finished([])
+        else:
+            self._running.loop.call_later(GRACE_POLL_S, self._poll)
+
+    def _kill_now(self) -> None:
+        self._deadline = self._running.loop.time() + KILL_WAIT_S
+        self._running.kill_cgroup()
+        self._running.look(self._kill)
+
+    def _kill(self, found: list[Process]) -> None:
+        tree.send(found, signal.SIGKILL)
+        tree.reap(found, self._running.pid)
+        alive = [process.pid for process in found if process.alive]
+        late = self._running.loop.time() >= self._deadline
+        if (self._running.exited and not alive) or late:
+            self._finished(alive)
+        else:
+            self._running.loop.call_later(KILL_POLL_S, lambda: self._running.look(self._kill))

@@ -1,0 +1,335 @@
+"""Starts a program: its pipes or terminal, its session, and, where it needs more than that, the launcher before it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import marshal
+import os
+import resource
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from . import limits as rules
+from . import processes
+from .limits import LimitSet
+
+StderrTo = Literal["pipe", "merge", "discard"]
+"""Where standard error goes: a stream of its own, into standard output, or nowhere."""
+
+PIPE_BYTES = 256 * 1024
+"""How much a pipe holds for a program that is followed: fewer, larger pieces."""
+_LAUNCHER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch.py")
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalSize:
+    """A pseudo-terminal.
+
+    Attributes:
+        rows, columns: its size in characters.
+        term: its type, for the variable TERM.
+    """
+
+    rows: int
+    columns: int
+    term: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserIds:
+    """The user as whom a program runs.
+
+    Attributes:
+        uid, gid: user and group.
+        groups: all groups.
+    """
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What to start, and as what.
+
+    Attributes:
+        argv: program and arguments.
+        cwd: where.
+        env: the whole environment.
+        executable: the file to execute, where it is not to be found by ``argv[0]``.
+        stdin: whether there is a pipe to write to; otherwise its input is empty.
+        stdout: whether there is a pipe to read; otherwise its output goes nowhere.
+        stderr: where standard error goes.
+        terminal: a pseudo-terminal instead of pipes.
+        user: as whom, if not as the server's own user.
+        limits: what it may take.
+        no_new_privs: let nothing give it rights that it has not, such as set-user-ID files.
+        cwd_exact: refuse if ``cwd`` turns out to lead somewhere else than it says.
+        cgroup: folder of a control group to enter; empty for none.
+        bulky: much output is expected.
+    """
+
+    argv: Sequence[str]
+    cwd: str
+    env: Mapping[str, str]
+    executable: str = ""
+    stdin: bool = True
+    stdout: bool = True
+    stderr: StderrTo = "pipe"
+    terminal: TerminalSize | None = None
+    user: UserIds | None = None
+    limits: LimitSet = field(default_factory=LimitSet)
+    no_new_privs: bool = False
+    cwd_exact: bool = False
+    cgroup: str = ""
+    bulky: bool = False
+
+    @property
+    def needs_launcher(self) -> bool:
+        """Whether there is something to do between fork and exec."""
+        return bool(
+            self.terminal
+            or self.user
+            or self.limits.need_launcher
+            or self.no_new_privs
+            or self.cwd_exact
+            or self.cgroup
+            or self.executable
+        )
+
+
+class LaunchError(Exception):
+    """A program could not be started.
+
+    Attributes:
+        field: what was in the way: ``argv``, ``cwd``, ``env``, ``user``, ``limits`` or ``pty``.
+        number: the system's number of the error; 0 where there is none.
+        text: a sentence for a person.
+    """
+
+    def __init__(self, field: str, number: int, text: str) -> None:
+        super().__init__(text)
+        self.field, self.number, self.text = field, number, text
+
+    @property
+    def symbol(self) -> str | None:
+        """The system's name of the error, such as ``ENOENT``."""
+        return errno.errorcode.get(self.number)
+
+
+@dataclass(slots=True)
+class Spawned:
+    """A program that was started. The descriptors do not block, and belong to whoever has this.
+
+    Attributes:
+        pid: its process.
+        start: when that started, in clock ticks since boot.
+        pidfd: readable once it has ended (pidfd_open(2)).
+        stdin, stdout, stderr: our ends; ``None`` where there is none. A terminal is ``stdin`` and ``stdout``.
+        popen: to be told the exit code.
+        own_maxrss: the most memory of this process so far, in kilobytes: a child begins with it (getrusage(2)).
+    """
+
+    pid: int
+    start: int
+    pidfd: int
+    stdin: int | None
+    stdout: int | None
+    stderr: int | None
+    popen: subprocess.Popen[bytes]
+    own_maxrss: int = 0
+
+
+def resize(descriptor: int, rows: int, columns: int) -> None:
+    """Give a pseudo-terminal another size; its programs get SIGWINCH (ioctl_tty(2))."""
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def end_of_file(descriptor: int) -> bytes:
+    """What to write to a pseudo-terminal to say that there is no more input: its VEOF character (termios(3))."""
+    with contextlib.suppress(termios.error):
+        character: object = termios.tcgetattr(descriptor)[6][termios.VEOF]
+        if isinstance(character, bytes):
+            return character
+    return b"\x04"
+
+
+def spawn(launch: Launch) -> Spawned:
+    """Start a program in a session and process group of its own. Blocks until it runs, or cannot.
+
+    Raises:
+        LaunchError: it cannot be started.
+    """
+    with contextlib.ExitStack() as inside, contextlib.ExitStack() as ours:
+        # ``inside``: the program's ends, closed here in any case. ``ours``: closed only if it cannot be started.
+        try:
+            ends = _terminal(launch.terminal, inside, ours) if launch.terminal else _pipes(launch, inside, ours)
+        except OSError as exc:
+            raise LaunchError(
+                "pty" if launch.terminal else "argv", exc.errno or 0, f"no pipes: {exc.strerror}"
+            ) from exc
+        popen = _launched(launch, ends, inside) if launch.needs_launcher else _plain(launch, ends)
+        pidfd = os.pidfd_open(popen.pid)
+        process = processes.read(popen.pid)  # It is not collected yet, so its entry is there even if it has ended.
+        ours.pop_all()
+        return Spawned(
+            popen.pid,
+            0 if process is None else process.start,
+            pidfd,
+            ends.stdin,
+            ends.stdout,
+            ends.stderr,
+            popen,
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        )
+
+
+@dataclass(slots=True)
+class _Ends:
+    """The program's three descriptors, and ours."""
+
+    inside: tuple[int, int, int]
+    stdin: int | None
+    stdout: int | None
+    stderr: int | None
+
+
+def _terminal(size: TerminalSize, inside: contextlib.ExitStack, ours: contextlib.ExitStack) -> _Ends:
+    master, slave = os.openpty()
+    inside.callback(os.close, slave)
+    ours.callback(os.close, master)
+    resize(master, size.rows, size.columns)
+    os.set_blocking(master, False)
+    writing = os.dup(master)
+    ours.callback(os.close, writing)
+    return _Ends((slave, slave, slave), writing, master, None)
+
+
+def _pipes(launch: Launch, inside: contextlib.ExitStack, ours: contextlib.ExitStack) -> _Ends:
+    def pipe(theirs: int) -> tuple[int, int]:
+        """A pipe; ``theirs`` is the index of the program's end."""
+        pair = os.pipe2(os.O_CLOEXEC)
+        mine = pair[1 - theirs]
+        inside.callback(os.close, pair[theirs])
+        ours.callback(os.close, mine)
+        os.set_blocking(mine, False)
+        if launch.bulky and theirs == 1:
+            with contextlib.suppress(OSError):  # The user's share of pipe buffers is used up.
+                fcntl.fcntl(mine, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        return pair[theirs], mine
+
+    stdin: int | None = None
+    stdout: int | None = None
+    stderr: int | None = None
+    in_stdin = in_stdout = in_stderr = subprocess.DEVNULL
+    if launch.stdin:
+        in_stdin, stdin = pipe(0)
+    if launch.stdout:
+        in_stdout, stdout = pipe(1)
+    if launch.stderr == "pipe":
+        in_stderr, stderr = pipe(1)
+    elif launch.stderr == "merge":
+        in_stderr = subprocess.STDOUT
+    return _Ends((in_stdin, in_stdout, in_stderr), stdin, stdout, stderr)
+
+
+def _plain(launch: Launch, ends: _Ends) -> subprocess.Popen[bytes]:
+    stdin, stdout, stderr = ends.inside
+    try:
+        return subprocess.Popen(
+            launch.argv,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            cwd=launch.cwd,
+            env=launch.env,
+            start_new_session=True,
+        )
+    except OSError as exc:
+        in_cwd = exc.filename is not None and os.fspath(exc.filename) == launch.cwd
+        raise _failed("cwd" if in_cwd else "argv", exc.errno or 0, launch) from exc
+    except ValueError as exc:
+        raise LaunchError("argv", 0, f"argv: {exc}: remove the null characters") from exc
+
+
+def _launched(launch: Launch, ends: _Ends, inside: contextlib.ExitStack) -> subprocess.Popen[bytes]:
+    """Start it by way of :mod:`.launch`, which reports by a pipe that a successful exec closes."""
+    try:
+        content = plan(launch)
+        plan_fd = os.memfd_create("plan")
+        inside.callback(os.close, plan_fd)
+        os.write(plan_fd, content)
+        os.lseek(plan_fd, 0, os.SEEK_SET)
+        reading, report_fd = os.pipe2(os.O_CLOEXEC)
+    except (OSError, ValueError) as exc:
+        raise LaunchError("argv", getattr(exc, "errno", None) or 0, f"argv: cannot be prepared: {exc}") from exc
+    stdin, stdout, stderr = ends.inside
+    with open(reading, "rb") as report:
+        try:
+            popen = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-X", "utf8", _LAUNCHER, str(plan_fd), str(report_fd)],
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                cwd="/",
+                env={},
+                start_new_session=True,
+                pass_fds=(plan_fd, report_fd),
+            )
+        except OSError as exc:
+            raise LaunchError("argv", exc.errno or 0, f"the launcher cannot be started: {exc.strerror}") from exc
+        finally:
+            os.close(report_fd)
+        told = report.read().decode()
+    _, failed, failure = told.partition("!")
+    if failed:
+        popen.wait()
+        where, _, number = failure.rpartition(" ")
+        raise _failed(where, int(number), launch)
+    if not told:
+        popen.kill()
+        popen.wait()
+        raise LaunchError("argv", 0, "the launcher has failed")
+    return popen
+
+
+def plan(launch: Launch) -> bytes:
+    """What the launcher reads.
+
+    Raises:
+        ValueError: an argument holds a null character.
+    """
+    if any("\0" in text for text in (*launch.argv, launch.cwd, *launch.env, *launch.env.values())):
+        raise ValueError("embedded null byte: remove the null characters")
+    uid = launch.user.uid if launch.user is not None else os.getuid()
+    return marshal.dumps(
+        {
+            "argv": list(launch.argv),
+            "executable": launch.executable,
+            "cwd": launch.cwd,
+            "cwd_exact": launch.cwd_exact,
+            "env": dict(launch.env),
+            "terminal": launch.terminal is not None,
+            "cgroup": launch.cgroup,
+            "rlimits": rules.rlimits(launch.limits, uid) if launch.limits.need_launcher else [],
+            "processors": rules.processors(launch.limits),
+            "user": None if launch.user is None else (launch.user.uid, launch.user.gid, list(launch.user.groups)),
+            "no_new_privs": launch.no_new_privs,
+        }
+    )
+
+
+def _failed(field: str, number: int, launch: Launch) -> LaunchError:
+    what = {"cwd": launch.cwd, "argv": launch.executable or launch.argv[0]}.get(field, "")
+    reason = os.strerror(number)
+    if field == "cwd" and launch.cwd_exact and number == errno.ENOTDIR:
+        reason = "it leads somewhere else"
+    return LaunchError(field, number, f"{field}: {what}: {reason}" if what else f"{field}: {reason}")

@@ -1,0 +1,170 @@
+"""Starting a program and leaving it running."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from rpcserver import Context, InvalidParams, method
+
+from .core import ProgramsCore, Streams
+from .errors import ProgramNotStarted, ProgramRefused
+from .following import PIECES_UNDER_WAY
+from .kept import KeptProgram, start_keeper
+from .models import EnvBase, Limits, OnDisconnect, Overflow, ProgramInfo, StderrTo, StreamName, TerminalSize
+from .output import Output
+from .policy import Wish
+from .program import HostedProgram, Program
+from .records import About, Order
+from .running import Supervision
+from .spawning import Launch, LaunchError
+
+LEAST_HELD_BYTES = 1024 * PIECES_UNDER_WAY
+
+
+class StartMethods(ProgramsCore):
+    """Starting a program and leaving it running."""
+
+    @method(name="start", permission="programs.run", errors=(ProgramNotStarted, ProgramRefused))
+    async def start_program(
+        self,
+        argv: list[str],
+        *,
+        cwd: str | None = None,
+        env: dict[str, str] | None = None,
+        env_base: EnvBase = "clean",
+        stdin: bool = True,
+        stderr: StderrTo = "pipe",
+        terminal: TerminalSize | None = None,
+        timeout_s: float | None = None,
+        idle_timeout_s: float | None = None,
+        grace_s: float | None = None,
+        on_disconnect: OnDisconnect = "kill",
+        reattach_s: float = 0.0,
+        overflow: Overflow = "skip",
+        retain_bytes: int | None = None,
+        retain_s: float | None = None,
+        user: str | None = None,
+        limits: Limits | None = None,
+        labels: dict[str, str] | None = None,
+        ctx: Context,
+    ) -> ProgramInfo:
+        """Start a program and leave it running. The caller's connection controls it; see :meth:`control`.
+
+        What it writes is kept, by byte offset, for :meth:`output`, until some time after its end.
+
+        Parameters:
+            argv: the program and its arguments.
+            cwd: where to run it; the home directory of its user where not given.
+            env: variables to set besides the base.
+            env_base: what the environment begins with.
+            stdin: whether it can be written to; otherwise its input is empty.
+            stderr: where standard error goes.
+            terminal: run it in a pseudo-terminal of this size; everything that it writes is standard output then.
+            timeout_s: end it after this time, in seconds.
+            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds.
+            grace_s: time between TERM and KILL when one of these times is over, in seconds; the server's where not
+                given.
+            on_disconnect: what happens to it when the connection that controls it ends. With ``keep`` it outlives the
+                server, too.
+            reattach_s: how long that waits for somebody to take control again, in seconds.
+            overflow: what happens when it writes more than is kept and its controller has not read it yet. With
+                ``wait`` it is held once half of ``retain_bytes`` is not read by its controller, so that one that
+                comes back finds everything that may have been lost on the way.
+            retain_bytes: output to keep, per stream, in bytes; the server's default where not given.
+            retain_s: how long to keep it after the program's end, in seconds; the server's default where not given.
+            user: as whom to run it, if not as the server's own user.
+            limits: what it may take of the machine.
+            labels: notes, for :meth:`list` and :meth:`watch`.
+
+        Returns:
+            Its id and what else there is to say.
+
+        Raises:
+            ProgramNotStarted: there is no such program or directory, or the system does not let it run.
+            ProgramRefused: the server's policy does not let it run.
+            Busy: too many programs run.
+        """
+        hold = overflow == "wait"
+        kept_bytes = self._retain_bytes(retain_bytes, hold=hold)
+        kept_s = self.config.retain_s if retain_s is None else retain_s
+        if kept_s > self.config.most_retain_s:
+            raise _invalid("retain_s", f"at most {self.config.most_retain_s:g} s are allowed")
+        permit = self.policy.permit(ctx.principal, Wish(argv, cwd, env or {}, user, limits))
+        self.check_room()
+        program_id = self.new_id()
+        streams = Streams(stdin, stderr=stderr, terminal=terminal, bulky=True)
+        launch = self.launch(permit, streams, program_id, env_base, env or {})
+        supervision = Supervision(
+            program_id,
+            permit.limits,
+            timeout_s=timeout_s,
+            idle_timeout_s=idle_timeout_s,
+            grace_s=self.config.grace_s if grace_s is None else grace_s,
+            hold=hold,
+        )
+        about = self.describe(
+            ctx,
+            program_id,
+            launch,
+            labels=labels or {},
+            user=user or "",
+            on_disconnect=on_disconnect,
+            reattach_s=reattach_s,
+            retain_bytes=kept_bytes,
+            retain_s=kept_s,
+            hold=hold,
+        )
+        kept = on_disconnect == "keep"
+        program = await (self._keep if kept else self._host)(about, launch, supervision)
+        self.add(program)
+        self.events.publish("started", program)
+        program.on_end(lambda _: self.ended(program))
+        self.give_control(program, ctx.connection)
+        return program.info
+
+    def _retain_bytes(self, wanted: int | None, *, hold: bool) -> int:
+        most = self.config.most_retain_bytes
+        least = LEAST_HELD_BYTES if hold else 1024
+        found = max(least, self.config.retain_bytes) if wanted is None else wanted
+        if not least <= found <= most:
+            raise _invalid("retain_bytes", f"{least} to {most} bytes are allowed")
+        return found
+
+    async def _keep(self, about: About, launch: Launch, supervision: Supervision) -> Program:
+        """Start it under a keeper, so that it outlives the server."""
+        order = Order(about, launch, supervision, self.cgroup_parent)
+        folder = str(self.kept_folder / about.id)
+        starting = asyncio.get_running_loop().run_in_executor(None, start_keeper, order, folder)
+        try:
+            with self.one_more():
+                keeper, described = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # The thread cannot be stopped: see to it that what it starts does not stay.
+            with contextlib.suppress(LaunchError):
+                keeper, described = await starting
+                unwanted = KeptProgram(described, folder, keeper)
+                await unwanted.attach()
+                await unwanted.end(0)
+                unwanted.discard()
+            raise
+        except LaunchError as exc:
+            raise ProgramNotStarted(exc.text, field=exc.field, errno=exc.symbol) from exc
+        program = KeptProgram(described, folder, keeper)
+        await program.attach()
+        return program
+
+    async def _host(self, about: About, launch: Launch, supervision: Supervision) -> Program:
+        spawned, cgroup = await self.spawn_contained(launch)
+        folder = self.output_folder / about.id
+        folder.mkdir(mode=0o700)
+        names: tuple[StreamName, ...] = ("stdout", "stderr")
+        outputs = [
+            Output(name, about.retain_bytes, memory_bytes=self.config.memory_bytes, folder=str(folder))
+            for name in names
+        ]
+        return HostedProgram(about.of(spawned), spawned, supervision, outputs, cgroup=cgroup, folder=str(folder))
+
+
+def _invalid(field: str, text: str) -> InvalidParams:
+    return InvalidParams(f"{field}: {text}", errors=[{"loc": [field], "msg": text, "type": "value_error"}])
