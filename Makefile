@@ -5,6 +5,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PACKAGES := rpcwire rpcclient rpcserver services
 READY := $(VENV)/.ready
+RUNNER ?= pytest
 
 .PHONY: help demo test check bench serve soak stubs coverage format clean
 .DEFAULT_GOAL := help
@@ -28,19 +29,20 @@ demo: $(READY) ## start a server and use its three services from Python
 	@$(BIN)/python examples/demo.py
 
 test: $(READY) ## run all tests that this machine can run
-	$(BIN)/python -m pytest
+	$(BIN)/python -m $(RUNNER)
 
 soak: $(READY) ## run the long proofs
 	SOAK=1 $(BIN)/python -m pytest --timeout 3600
 
-coverage: $(READY) ## run the tests with line coverage, at least 95 % in each package
-	$(BIN)/python -m tests.coverage_gate
+coverage: ## run the tests with line coverage, at least 95 % in each package
+	$(MAKE) test RUNNER=tests.coverage_gate
 
 check: $(READY) ## lint, types, generated files, docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict $(PACKAGES) tests/typing examples benchmarks
 	$(BIN)/pyright
+	$(BIN)/python -m tests.documented
 	$(BIN)/python -m tests.generated --check
 
 stubs: $(READY) ## generate rpcclient/stubs and config/rpcserver.toml anew

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from rpcwire.errors import LocalProtocolError, RpcError
 
@@ -45,7 +45,11 @@ class BatchBase:
     def __init__(self) -> None:
         self.entries: list[BatchResult[Any]] = []
 
-    def call(self, method: str, params: Any = None, *, returns: type[_T] | None = None) -> BatchResult[_T]:
+    @overload
+    def call(self, method: str, params: Any = None) -> BatchResult[Any]: ...
+    @overload
+    def call(self, method: str, params: Any = None, *, returns: type[_T]) -> BatchResult[_T]: ...
+    def call(self, method: str, params: Any = None, *, returns: Any = None) -> BatchResult[Any]:
         """Add a call.
 
         Parameters:
@@ -54,7 +58,7 @@ class BatchBase:
         Returns:
             What will hold its outcome.
         """
-        entry: BatchResult[_T] = BatchResult(Method(method, returns), params, wants_answer=True)
+        entry: BatchResult[Any] = BatchResult(Method(method, returns), params, wants_answer=True)
         self.entries.append(entry)
         return entry
 

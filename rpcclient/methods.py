@@ -9,10 +9,11 @@ from typing import Any
 from msgspec import Raw
 
 from rpcwire.codec import Codec
-from rpcwire.contracts import Contract, WireType, load_answer
+from rpcwire.contracts import Contract
 from rpcwire.dynamic import dump_plain, load_plain
 from rpcwire.errors import InvalidParams, RpcError, ServiceError, from_wire
 from rpcwire.limits import DEFAULT_DEADLINE_S
+from rpcwire.wiretypes import WireType, load_answer
 
 
 @lru_cache(maxsize=1024)

@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import click
 from .config import ConfigError, PluginsConfig, ServerConfig, load_config
 from .logs import set_up
 from .plugins import create_services, find_services, installed
-from .server import HANDLER_THREADS, Server
+from .server import Server
 from .tokens import load_token
 
 logger = logging.getLogger("rpcserver")
@@ -93,18 +92,15 @@ def run(config: ServerConfig) -> int:
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         status = runner.run(_serve(server))
-        _leave_stuck_threads(status)  # Before the loop is closed: that would wait for them, too.
+        _leave_stuck_threads(server, status)  # Before the loop is closed: that would wait for them, too.
     return status
 
 
-def _leave_stuck_threads(status: int) -> None:
+def _leave_stuck_threads(server: Server, status: int) -> None:
     """Exit although handlers that are plain functions do not end: Python itself would wait for their threads."""
-    threads = [thread for thread in threading.enumerate() if thread.name.startswith(HANDLER_THREADS)]
-    for thread in threads:
-        thread.join(THREAD_TIMEOUT_S)
-    stuck = [thread for thread in threads if thread.is_alive()]
+    stuck = server.join_threads(THREAD_TIMEOUT_S)
     if stuck:
-        logger.error("leaving %d handlers behind that do not end", len(stuck))
+        logger.error("leaving %d handlers behind that do not end", stuck)
         logging.shutdown()
         os._exit(status)
 

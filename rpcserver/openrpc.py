@@ -8,9 +8,10 @@ from typing import Any, cast
 from pydantic.json_schema import DEFAULT_REF_TEMPLATE, GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from rpcwire.contracts import Parameter, WireType
+from rpcwire.contracts import Parameter
 from rpcwire.errors import BY_CODE, ServiceError
 from rpcwire.registry import Offer, Registry
+from rpcwire.wiretypes import WireType
 
 OPENRPC_VERSION = "1.4.1"
 _REF_TEMPLATE = DEFAULT_REF_TEMPLATE.replace("$defs", "components/schemas")

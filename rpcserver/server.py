@@ -41,8 +41,8 @@ from .waiting import WaitingRoom
 logger = logging.getLogger("rpcserver")
 connections_logger = logging.getLogger("rpcserver.connection")
 
-HANDLER_THREADS = "rpc-handler"
-"""How the threads of handlers are called."""
+_POOLS = count(1)
+"""Numbers the pools of threads, so that servers in one process tell theirs apart."""
 
 STOP_TIMEOUT_S = 5.0
 """How long a service may take to stop before the server goes on without it."""
@@ -89,7 +89,8 @@ class Server:
         self._links: dict[ServerLink, Connection] = {}
         self._wrong_tokens: dict[Connection, int] = {}
         self._numbers = count(1)
-        self._executor = ThreadPoolExecutor(config.limits.threads, thread_name_prefix=HANDLER_THREADS)
+        self._threads = f"rpc-handler-{next(_POOLS)}_"
+        self._executor = ThreadPoolExecutor(config.limits.threads, thread_name_prefix=self._threads[:-1])
         self._listeners: list[asyncio.Server] = []
         self._started: list[Service[Any]] = []
         self._unix_path: Path | None = None
@@ -210,6 +211,20 @@ class Server:
                 await asyncio.wait_for(listener.wait_closed(), 1.0)
         self._listeners.clear()
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def join_threads(self, timeout_s: float) -> int:
+        """Wait for the threads of handlers that are plain functions, once the server has stopped.
+
+        Parameters:
+            timeout_s: for each of them.
+
+        Returns:
+            How many go on nevertheless: nothing can stop a thread from outside.
+        """
+        threads = [thread for thread in threading.enumerate() if thread.name.startswith(self._threads)]
+        for thread in threads:
+            thread.join(timeout_s)
+        return sum(thread.is_alive() for thread in threads)
 
     # --- connections --------------------------------------------------------------------------------------------
 

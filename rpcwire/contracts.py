@@ -1,14 +1,10 @@
-"""Contracts: what a typed Python signature says about the bodies on the wire.
-
-A :class:`WireType` reads and writes values of one type in every form of the wire. A :class:`Contract` holds those of
-a method: its parameters (by position and by name), its result, and the items of its streams. Both ends build it from
-the same annotations, so that bytes, Decimal, datetime, sets and models arrive as what they were.
+"""Contracts: what a typed Python signature says about the bodies on the wire. A :class:`Contract` holds what reads and
+writes (:mod:`rpcwire.wiretypes`) a method's parameters, by position and by name, its result, and the items of its
+streams. Both ends build it from the same annotations.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import enum
 import inspect
 from collections.abc import (
     AsyncGenerator,
@@ -23,213 +19,20 @@ from collections.abc import (
 )
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import PurePath
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Raw
-from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from pydantic import PydanticUserError, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from pydantic.experimental.arguments_schema import generate_arguments_schema
-from pydantic_core import (
-    CoreConfig,
-    CoreSchema,
-    PydanticSerializationError,
-    SchemaSerializer,
-    SchemaValidator,
-    core_schema,
-    to_jsonable_python,
-)
+from pydantic_core import CoreSchema, PydanticSerializationError, core_schema
 
 from .codec import Codec
-from .errors import InvalidParams, RemoteProtocolError, describe_fields, field_errors
-from .limits import MAX_DEPTH
-
-WIRE_CONFIG: CoreConfig = {
-    "ser_json_bytes": "base64",
-    "val_json_bytes": "base64",
-    "ser_json_inf_nan": "strings",
-    "ser_json_timedelta": "iso8601",
-}
-"""How JSON says what it has no words for. It holds inside every model and dataclass of a contract, too."""
+from .errors import InvalidParams, describe_fields, field_errors
+from .wiretypes import WireType, load_answer
 
 _STREAMS = (AsyncIterator, AsyncIterable, AsyncGenerator, Iterator, Iterable, Generator)
-_CONFIGURED = frozenset({"model", "dataclass", "typed-dict"})
-_OPEN = frozenset({
-    "any", "is-instance", "is-subclass", "callable", "function-before", "function-after", "function-wrap",
-    "function-plain", "json-or-python", "lax-or-strict", "definition-ref", "custom-error",
-})  # fmt: skip
-
-
-_SIMPLE: Mapping[str, type] = {"int": int, "str": str, "bool": bool, "bytes": bytes, "float": float}
-"""Types whose exact instances need no serializer in MessagePack."""
-
-
-def _configured(schema: Any) -> Any:
-    """A copy of a core schema in which every model follows :data:`WIRE_CONFIG`, whatever it was declared with."""
-    if isinstance(schema, dict):
-        copy = {key: value if key == "metadata" else _configured(value) for key, value in schema.items()}
-        if schema.get("type") in _CONFIGURED:
-            copy["config"] = {**(schema.get("config") or {}), **WIRE_CONFIG}
-        return copy
-    if isinstance(schema, list):
-        return [_configured(item) for item in schema]
-    if isinstance(schema, tuple):
-        return tuple(_configured(item) for item in schema)
-    return schema
-
-
-def _kinds(schema: Any) -> set[str]:
-    """Every ``type`` that occurs in a core schema."""
-    found: set[str] = set()
-    if isinstance(schema, dict):
-        if isinstance(kind := schema.get("type"), str):
-            found.add(kind)
-        for key, value in schema.items():
-            if key != "metadata":
-                found |= _kinds(value)
-    elif isinstance(schema, (list, tuple)):
-        for item in schema:
-            found |= _kinds(item)
-    return found
-
-
-def _binary_plain(value: Any) -> Any:
-    """Plain data for MessagePack: as in JSON, but bytes and non-finite floats stay what they are."""
-    if value is None or (isinstance(value, (str, bytes, float, bool)) and not isinstance(value, enum.Enum)):
-        return value
-    if isinstance(value, enum.Enum):
-        return _binary_plain(value.value)
-    if isinstance(value, int):
-        return value if -(2**63) <= value < 2**64 else str(value)
-    if isinstance(value, dt.datetime):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return {_binary_plain(key): _binary_plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_binary_plain(item) for item in value]
-    return value
-
-
-def _binary_hook(value: Any) -> Any:
-    """What msgspec has no encoding for: what pydantic's JSON would have (paths, addresses, URLs)."""
-    if isinstance(value, (memoryview, bytearray)):
-        return bytes(value)
-    return str(value) if isinstance(value, PurePath) else to_jsonable_python(value)
-
-
-_PACK = msgspec.msgpack.Encoder(enc_hook=_binary_hook, decimal_format="string")
-_UNPACK = msgspec.msgpack.Decoder()
-
-
-def pack(value: Any, *, walk: bool = True) -> bytes:
-    """Plain or standard Python data as MessagePack."""
-    if not walk:
-        try:
-            return _PACK.encode(value)
-        except OverflowError:
-            pass  # An integer beyond 64 bits: it goes as a string of digits.
-    return _PACK.encode(_binary_plain(value))
-
-
-def unpack(raw: Raw | bytes, *, bounded: bool = False) -> Any:
-    """MessagePack to plain data.
-
-    Parameters:
-        bounded: the type bounds the depth itself, so that it need not be checked.
-
-    Raises:
-        ValueError: malformed, or nested deeper than :data:`~rpcwire.limits.MAX_DEPTH`.
-    """
-    try:
-        value = _UNPACK.decode(raw)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
-        raise ValueError(f"not MessagePack: {exc}") from None
-    if not bounded:
-        level: list[Any] = [value]
-        depth = 0
-        while level:
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise ValueError(f"arrays and maps nest deeper than {MAX_DEPTH}")
-            level = [
-                inner
-                for outer in level
-                if isinstance(outer, (list, dict))
-                for inner in (outer if isinstance(outer, list) else outer.values())
-                if isinstance(inner, (list, dict))
-            ]
-    return value
-
-
-class WireType:
-    """Reads and writes values of one type.
-
-    Parameters:
-        annotation: any type that pydantic understands.
-
-    Raises:
-        TypeError: pydantic has no schema for it.
-    """
-
-    def __init__(self, annotation: Any) -> None:
-        self.annotation = annotation
-        try:
-            self.adapter: TypeAdapter[Any] = TypeAdapter(annotation)
-        except PydanticUserError as exc:
-            raise TypeError(f"{annotation!r} cannot be sent: {exc.message}") from exc
-        self._set_schema(self.adapter.core_schema)
-
-    def _set_schema(self, schema: CoreSchema, written: CoreSchema | None = None) -> None:
-        configured = _configured(schema)
-        kinds = _kinds(configured)
-        self._walk = bool(kinds & _OPEN) or "datetime" in kinds
-        self._bounded = not kinds & _OPEN
-        self._simple = _SIMPLE.get(schema["type"]) if len(kinds) == 1 else None
-        # Models carry ready-made validators with the configuration they were declared with; ours must win.
-        self._validator = SchemaValidator(configured, WIRE_CONFIG, _use_prebuilt=False)
-        to_write: CoreSchema = configured if written is None else _configured(written)
-        self._serializer = SchemaSerializer(to_write, WIRE_CONFIG, _use_prebuilt=False)
-
-    def dump(self, value: Any, codec: Codec) -> bytes:
-        """Encode a value.
-
-        Raises:
-            ValueError: it is not of this type, even after the conversions that reading would do.
-        """
-        try:
-            if value is not None:  # Serializers let None pass, whatever the type.
-                return self._dump(value, codec)
-        except (PydanticSerializationError, TypeError, ValueError, msgspec.MsgspecError):
-            pass  # Not exactly of the type (a tuple for a list, a dict for a model): validate it into shape.
-        try:
-            return self._dump(self._validator.validate_python(value), codec)
-        except ValidationError as exc:
-            raise ValueError(describe_fields(field_errors(exc))) from exc
-        except (PydanticSerializationError, TypeError, msgspec.MsgspecError) as exc:
-            raise ValueError(str(exc)) from exc
-
-    def _dump(self, value: Any, codec: Codec) -> bytes:
-        if type(value) is self._simple and codec.binary:
-            return pack(value, walk=False)
-        if codec.binary:
-            return pack(self._serializer.to_python(value, by_alias=True, warnings="error"), walk=self._walk)
-        return self._serializer.to_json(value, by_alias=True, warnings="error")
-
-    def plain(self, value: Any) -> Any:
-        """A value as plain data, as JSON has it."""
-        return self._serializer.to_python(value, mode="json", by_alias=True)
-
-    def load(self, raw: Raw | bytes, codec: Codec) -> Any:
-        """Decode and validate a body.
-
-        Raises:
-            pydantic.ValidationError: it is not of this type.
-            ValueError: it is not valid MessagePack.
-        """
-        if codec.binary:
-            return self._validator.validate_python(unpack(raw, bounded=self._bounded))
-        return self._validator.validate_json(bytes(raw))
 
 
 def stream_item(annotation: Any) -> Any | None:
@@ -412,38 +215,6 @@ class Contract:
             if error["loc"] and isinstance(error["loc"][0], int) and error["loc"][0] < len(self.parameters):
                 error["loc"][0] = self.parameters[error["loc"][0]].name
         return errors
-
-
-def load_answer(kind: WireType, raw: Raw | bytes, codec: Codec) -> Any:
-    """A result or an item, decoded on the caller's side.
-
-    Raises:
-        RemoteProtocolError: it is not of this type.
-    """
-    try:
-        return kind.load(raw, codec)
-    except ValidationError as exc:
-        errors = field_errors(exc)
-        raise RemoteProtocolError(
-            f"the answer does not fit its contract: {describe_fields(errors)}", errors=errors, executed="yes"
-        ) from None
-    except ValueError as exc:
-        raise RemoteProtocolError(f"the answer is malformed: {exc}", executed="yes") from None
-
-
-def load_upload(kind: WireType, raw: Raw | bytes, codec: Codec, name: str) -> Any:
-    """An item of a stream that the caller gives as the parameter ``name``, decoded on the handler's side.
-
-    Raises:
-        InvalidParams: it is not of this type.
-    """
-    try:
-        return kind.load(raw, codec)
-    except ValidationError as exc:
-        errors = field_errors(exc, prefix=(name,))
-        raise InvalidParams(f"an item does not fit: {describe_fields(errors)}", errors=errors, executed="yes") from None
-    except ValueError as exc:
-        raise InvalidParams(f"{name}: an item is malformed: {exc}", executed="yes") from None
 
 
 @pydantic_dataclass(frozen=True, slots=True)

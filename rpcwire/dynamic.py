@@ -11,8 +11,8 @@ from msgspec import Raw
 from pydantic_core import PydanticSerializationError, to_json
 
 from .codec import Codec
-from .contracts import pack, unpack
 from .errors import InvalidParams, RemoteProtocolError
+from .packing import pack, unpack
 
 
 def dump_plain(value: Any, codec: Codec) -> bytes:

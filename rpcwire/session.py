@@ -8,6 +8,7 @@ A session pairs answers with calls, gathers batches, keeps count of credit, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -28,16 +29,12 @@ from .errors import (
 from .events import (
     Batch,
     CancelReceived,
-    CreditReceived,
     ErrorReceived,
     Event,
     IncomingCall,
-    ItemsReceived,
     NotificationReceived,
     ProgressReceived,
     ResultReceived,
-    StreamCancelled,
-    StreamEnded,
     Violation,
 )
 from .limits import COALESCE_BYTES, SessionLimits
@@ -57,23 +54,19 @@ from .messages import (
     StreamParams,
     Success,
 )
+from .sending import UNSENDABLE, check_size, without_details
 from .states import SessionState, SessionStep, next_session
-from .streams import IncomingStream, OutgoingStream
+from .streams import OutgoingStream
+from .streamtable import StreamTable
 
 CONTROL = frozenset({
     "rpc.cancel", "rpc.progress", "rpc.stream.item", "rpc.stream.end", "rpc.stream.credit", "rpc.stream.cancel",
 })  # fmt: skip
 """The reserved methods that the session itself answers for."""
 
-_UNSENDABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
-"""What encoding raises for data that the wire has no place for."""
 
-
-def _without_details(error: RpcError) -> dict[str, Any]:
-    """The least of an error that can always be sent."""
-    data = {"type": error.type, "executed": error.executed, "retryable": error.retryable}
-    message = error.message[:1000].encode(errors="backslashreplace").decode()
-    return {"code": error.code, "message": message, "data": data}
+_Taker = Callable[[Any, list[Event]], ProtocolError | InvalidParams | None]
+"""Takes in a reserved notification; returns what is wrong with it."""
 
 
 class Session:
@@ -97,16 +90,12 @@ class Session:
         self.codec = codec
         self.limits = limits or SessionLimits()
         self.state = state
-        self._prefix = stream_prefix
         self._last_id = 0
-        self._last_stream = 0
         self._outbox: list[bytes] = []
         self._unsent: list[int] = []
         self._incoming: dict[MessageId, IncomingCall] = {}
         self._outgoing: set[int] = set()
-        self._produced: dict[str, OutgoingStream] = {}
-        self._read: dict[str, IncomingStream] = {}
-        self._with_items: dict[str, OutgoingStream] = {}
+        self.streams = StreamTable(codec, self.limits, stream_prefix, self._outbox)
 
     # --- what the driver asks -----------------------------------------------------------------------------------
 
@@ -116,14 +105,9 @@ class Session:
         return len(self._incoming)
 
     @property
-    def streams_open(self) -> int:
-        """Streams in either direction that have not ended."""
-        return len(self._produced) + len(self._read)
-
-    @property
     def has_output(self) -> bool:
         """Whether :meth:`frames` has anything to give."""
-        return bool(self._outbox or self._with_items)
+        return bool(self._outbox or self.streams.has_output)
 
     def move(self, step: SessionStep) -> None:
         """Go through one step of the life of a session (:mod:`rpcwire.states`).
@@ -135,10 +119,9 @@ class Session:
 
     def frames(self) -> list[bytes]:
         """Everything there is to send, oldest first, as whole frames. Afterwards it counts as sent."""
-        for stream in self._with_items.values():
-            self._flush_items(stream)
-        self._with_items.clear()
-        messages, self._outbox = self._outbox, []
+        self.streams.flush()
+        messages = self._outbox.copy()
+        self._outbox.clear()
         self._unsent.clear()
         if len(messages) == 1 or not self.codec.coalesces:
             return messages
@@ -162,7 +145,8 @@ class Session:
         self.move(SessionStep.CLOSE)
         unsent = [call for call in self._unsent if call in self._outgoing]
         sent = sorted(self._outgoing.difference(unsent))
-        for held in (self._outgoing, self._incoming, self._produced, self._read, self._with_items, self._outbox):
+        self.streams.clear()
+        for held in (self._outgoing, self._incoming, self._outbox):
             held.clear()
         return unsent, sent
 
@@ -196,6 +180,10 @@ class Session:
 
         Returns:
             For each entry the call's id, or ``None`` for a notification.
+
+        Raises:
+            LocalProtocolError: the session is closed, or there is nothing to send.
+            TooLarge: a message, or the batch as a whole, is beyond the limit; nothing was sent.
         """
         if not calls:
             raise LocalProtocolError("an empty batch: add at least one call")
@@ -204,15 +192,18 @@ class Session:
         for method, params, wants_answer in calls:
             if wants_answer:
                 data, call_id = self._request(method, params, ctx)
-                ids.append(self._track(call_id))
+                ids.append(call_id)
             else:
-                data = self._checked(self.codec.encode(Notification(method, UNSET if params is None else Raw(params))))
+                data = self._notification(method, params)
                 ids.append(None)
             encoded.append(data)
         if self.codec.batches:
-            self._outbox.append(self.codec.join(encoded) if len(encoded) > 1 else b"[" + encoded[0] + b"]")
-        else:
-            self._outbox += encoded
+            frame = self.codec.join(encoded) if len(encoded) > 1 else b"[" + encoded[0] + b"]"
+            encoded = [check_size(frame, self.limits.message_bytes)]
+        self._outbox += encoded
+        for call in ids:
+            if call is not None:
+                self._track(call)
         return ids
 
     def _request(self, method: str, params: bytes | None, ctx: CallContext | None) -> tuple[bytes, int]:
@@ -225,7 +216,7 @@ class Session:
             UNSET if params is None else Raw(params),
             UNSET if ctx is None or self.codec.batches else ctx,
         )
-        data = self._checked(self.codec.encode(message))
+        data = check_size(self.codec.encode(message), self.limits.message_bytes)
         self._last_id = call_id
         return data, call_id
 
@@ -234,15 +225,6 @@ class Session:
         self._unsent.append(call_id)
         return call_id
 
-    def _checked(self, data: bytes) -> bytes:
-        if len(data) > self.limits.message_bytes:
-            raise TooLarge(
-                f"the message has {len(data)} bytes, and the limit is {self.limits.message_bytes}: "
-                "send less at once, or use a stream",
-                executed="no",
-            )
-        return data
-
     def notify(self, method: str, params: bytes | None = None) -> None:
         """Send a notification.
 
@@ -250,11 +232,13 @@ class Session:
             LocalProtocolError: the session is closed.
             TooLarge: the message is beyond the limit; nothing was sent.
         """
+        self._outbox.append(self._notification(method, params))
+
+    def _notification(self, method: str, params: bytes | None) -> bytes:
         if self.state is SessionState.CLOSED:
             raise LocalProtocolError("the session is closed")
-        self._outbox.append(
-            self._checked(self.codec.encode(Notification(method, UNSET if params is None else Raw(params))))
-        )
+        message = Notification(method, UNSET if params is None else Raw(params))
+        return check_size(self.codec.encode(message), self.limits.message_bytes)
 
     def cancel(self, call_id: int) -> None:
         """Ask the other side to end a call of ours. Its answer still comes."""
@@ -285,10 +269,10 @@ class Session:
         Returns:
             The stream; ``None`` where too many are open, and the call was answered with Busy.
         """
-        if len(self._produced) >= self.limits.streams:
+        if self.streams.full:
             self.reply_error(call, Busy(f"{self.limits.streams} streams are open on this connection: close some"))
             return None
-        stream = self.open_stream()
+        stream = self.streams.open()
         stream.batch = call.batch
         self._answer(call, self.codec.encode(Success(call.id, Raw(self.codec.encode(StreamParams(stream.id))))))
         return stream
@@ -300,11 +284,11 @@ class Session:
     def _failure(self, call_id: MessageId, error: RpcError) -> bytes:
         try:
             data = self.codec.encode(Failure(call_id, error.to_wire()))
-        except _UNSENDABLE:
+        except UNSENDABLE:
             data = b""
         if data and len(data) <= self.limits.message_bytes:
             return data
-        return self.codec.encode(Failure(call_id, _without_details(error)))
+        return self.codec.encode(Failure(call_id, without_details(error)))
 
     def progress(self, call: IncomingCall, done: float, total: float | None, message: str | None) -> None:
         """Tell the caller how far its call has come."""
@@ -332,103 +316,8 @@ class Session:
         self._outbox.append(b"[" + b",".join(batch.replies) + b"]")
         self._outbox += batch.after
 
-    def _control(self, method: str, params: msgspec.Struct, stream: OutgoingStream | None = None) -> None:
-        data = self.codec.encode(Notification(method, params))
-        if stream is not None and stream.batch is not None and stream.unnamed:
-            stream.batch.after.append(data)
-        else:
-            self._outbox.append(data)
-
-    # --- streams that we produce --------------------------------------------------------------------------------
-
-    def open_stream(self) -> OutgoingStream:
-        """A new stream from this side. Its id must reach the reader in a result or a parameter.
-
-        Raises:
-            Busy: too many are open.
-        """
-        if len(self._produced) >= self.limits.streams:
-            raise Busy(f"{self.limits.streams} streams are open on this connection: close some")
-        self._last_stream += 1
-        stream = OutgoingStream(f"{self._prefix}{self._last_stream}")
-        self._produced[stream.id] = stream
-        return stream
-
-    def withdraw_stream(self, stream: OutgoingStream) -> None:
-        """Forget a new stream whose id has not left this side."""
-        self._produced.pop(stream.id, None)
-
-    def send_item(self, stream: OutgoingStream, item: bytes) -> None:
-        """Send one encoded item.
-
-        Raises:
-            LocalProtocolError: the reader has granted no credit, or the stream is not open.
-            TooLarge: the item is beyond the size limit.
-        """
-        self._checked(item)
-        stream.take_credit()
-        size = len(item)
-        if stream.pending_bytes + size > COALESCE_BYTES and stream.pending:
-            self._flush_items(stream)
-        stream.pending.append(item)
-        stream.pending_bytes += size
-        self._with_items[stream.id] = stream
-
-    def end_stream(self, stream: OutgoingStream, error: RpcError | None = None) -> None:
-        """End a stream, with an error or without. Items already sent arrive first."""
-        if self._produced.pop(stream.id, None) is None:
-            return
-        self._flush_items(stream)
-        self._with_items.pop(stream.id, None)
-        stream.end()
-        if error is None:
-            self._control("rpc.stream.end", EndParams(stream.id), stream)
-            return
-        try:
-            self._control("rpc.stream.end", EndParams(stream.id, ErrorObject(**error.to_wire())), stream)
-        except _UNSENDABLE:
-            self._control("rpc.stream.end", EndParams(stream.id, ErrorObject(**_without_details(error))), stream)
-
-    def _flush_items(self, stream: OutgoingStream) -> None:
-        if stream.pending:
-            self._control("rpc.stream.item", ItemParams(stream.id, [Raw(item) for item in stream.pending]), stream)
-            stream.pending.clear()
-            stream.pending_bytes = 0
-
-    # --- streams that we read -----------------------------------------------------------------------------------
-
-    def accept_stream(self, stream_id: str, window: int | None = None) -> IncomingStream:
-        """Begin to read a stream that the other side has named in a result or a parameter.
-
-        Parameters:
-            stream_id: its id.
-            window: items to let it send ahead.
-
-        Raises:
-            Busy: too many are open.
-            RemoteProtocolError: the id is in use.
-        """
-        if len(self._read) >= self.limits.streams:
-            raise Busy(f"{self.limits.streams} streams are open on this connection: close some")
-        if stream_id in self._read:
-            raise RemoteProtocolError(f"the stream {stream_id!r} is open already")
-        stream = IncomingStream(stream_id, window or self.limits.stream_window)
-        self._read[stream_id] = stream
-        if grant := stream.first_grant():
-            self._control("rpc.stream.credit", CreditParams(stream_id, grant))
-        return stream
-
-    def consumed(self, stream: IncomingStream, items: int = 1) -> None:
-        """The reader has taken items out: grant as many anew, by halves of the window."""
-        if grant := stream.consumed(items):
-            self._control("rpc.stream.credit", CreditParams(stream.id, grant))
-
-    def cancel_stream(self, stream_id: str) -> None:
-        """The reader wants no more. Items still on their way are dropped; the end still comes."""
-        stream = self._read.get(stream_id)
-        if stream is not None and not stream.cancelled:
-            stream.cancel()
-            self._control("rpc.stream.cancel", StreamParams(stream_id))
+    def _control(self, method: str, params: msgspec.Struct) -> None:
+        self._outbox.append(self.codec.encode(Notification(method, params)))
 
     # --- what arrives -------------------------------------------------------------------------------------------
 
@@ -563,14 +452,14 @@ class Session:
 
     def _take_control(self, message: Envelope, body: Raw | None, batch: Batch | None, events: list[Event]) -> None:
         assert message.method is not UNSET
-        kind, handle = self._controls[message.method]
+        kind, taker = self._controls[message.method]
         wrong: ProtocolError | InvalidParams | None = None
         try:
             params = self.codec.read(Raw(b"") if body is None else body, kind)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
             wrong = InvalidParams(f"{message.method}: {str(exc).replace('`', '')}")
         else:
-            wrong = handle(self, params, events)
+            wrong = taker(self)(params, events)
         if message.id is not UNSET:
             # Reserved notifications may also be sent as calls, for callers that want to know they arrived.
             if wrong is None:
@@ -593,56 +482,11 @@ class Session:
         if isinstance(params.id, int) and params.id in self._outgoing:
             events.append(ProgressReceived(params.id, params.done, params.total, params.message))
 
-    def _on_items(self, params: ItemParams, events: list[Event]) -> RemoteProtocolError | None:
-        stream = self._read.get(params.stream)
-        if stream is None:
-            # Nobody here reads it, or a handler has not asked for it: tell its producer.
-            self._control("rpc.stream.cancel", StreamParams(params.stream))
-            return RemoteProtocolError(f"items for {params.stream[:32]!r}, a stream that is not open")
-        if stream.cancelled:
-            return None
-        if stream.arrived(len(params.items)):
-            events.append(ItemsReceived(params.stream, params.items))
-            return None
-        error = RemoteProtocolError(f"the stream {params.stream!r} sent more items than its reader had granted")
-        self.cancel_stream(params.stream)
-        wire = error.to_wire()
-        events.append(StreamEnded(params.stream, ErrorObject(wire["code"], wire["message"], wire["data"])))
-        return error
-
-    def _on_end(self, params: EndParams, events: list[Event]) -> RemoteProtocolError | None:
-        stream = self._read.pop(params.stream, None)
-        if stream is None:
-            return RemoteProtocolError(f"the end of {params.stream[:32]!r}, a stream that is not open")
-        cancelled = stream.cancelled
-        stream.end()
-        if not cancelled:
-            events.append(StreamEnded(params.stream, params.error))
-        return None
-
-    def _on_credit(self, params: CreditParams, events: list[Event]) -> InvalidParams | None:
-        if params.n <= 0:
-            return InvalidParams("rpc.stream.credit: n: must be at least 1")
-        stream = self._produced.get(params.stream)
-        # Otherwise the end and the credit have crossed; or somebody has guessed a name that was not told yet.
-        if stream is not None and not stream.unnamed:
-            stream.grant(params.n)
-            events.append(CreditReceived(params.stream))
-        return None
-
-    def _on_stream_cancel(self, params: StreamParams, events: list[Event]) -> None:
-        stream = self._produced.get(params.stream)
-        if stream is not None and not stream.cancelled:
-            stream.cancel()
-            self._with_items.pop(params.stream, None)
-            stream.pending.clear()
-            events.append(StreamCancelled(params.stream))
-
-    _controls: Mapping[str, tuple[type[msgspec.Struct], Callable[..., Any]]] = {
-        "rpc.cancel": (CancelParams, _on_cancel),
-        "rpc.progress": (ProgressParams, _on_progress),
-        "rpc.stream.item": (ItemParams, _on_items),
-        "rpc.stream.end": (EndParams, _on_end),
-        "rpc.stream.credit": (CreditParams, _on_credit),
-        "rpc.stream.cancel": (StreamParams, _on_stream_cancel),
+    _controls: Mapping[str, tuple[type[msgspec.Struct], Callable[[Session], _Taker]]] = {
+        "rpc.cancel": (CancelParams, attrgetter("_on_cancel")),
+        "rpc.progress": (ProgressParams, attrgetter("_on_progress")),
+        "rpc.stream.item": (ItemParams, attrgetter("streams.on_items")),
+        "rpc.stream.end": (EndParams, attrgetter("streams.on_end")),
+        "rpc.stream.credit": (CreditParams, attrgetter("streams.on_credit")),
+        "rpc.stream.cancel": (StreamParams, attrgetter("streams.on_cancel")),
     }

@@ -5,27 +5,25 @@ from __future__ import annotations
 import asyncio
 import copy
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from rpcclient.batch import BatchBase
 from rpcclient.describe import ServiceDescription, descriptions, find
-from rpcclient.methods import Method, method_of, not_iterable
+from rpcclient.methods import Method, method_of
 from rpcclient.models import Hello, ServiceInfo
 from rpcclient.options import CONNECT_GRACE_S, CallOptions, ConnectOptions, ProgressHook
 from rpcclient.targets import Target, find_target
 from rpcwire.aio.peer import Peer, Pending, WireError
 from rpcwire.aio.streams import StreamReader
-from rpcwire.boundary import to_rpc_error
-from rpcwire.codec import Codec, Subprotocol
-from rpcwire.contracts import StreamReference
-from rpcwire.errors import NotSent, RpcError
+from rpcwire.codec import Subprotocol
+from rpcwire.errors import NotSent
 from rpcwire.service import Service
-from rpcwire.streams import OutgoingStream
 
-from .connector import Connector, MemoryDial, logger
+from .batch import AsyncBatch
+from .calling import perform
+from .connector import Connector, MemoryDial
 from .dynamic import AsyncServiceProxy
 from .stream import AsyncStream
 
@@ -197,9 +195,15 @@ class AsyncClient:
                 if not await self._may_retry(peer, deadline):
                     raise
 
+    @overload
+    def stream(self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> AsyncStream[Any]: ...
+    @overload
     def stream(
-        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, items: type[_T] | None = None
-    ) -> AsyncStream[_T]:
+        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, items: type[_T]
+    ) -> AsyncStream[_T]: ...
+    def stream(
+        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, items: Any = None
+    ) -> AsyncStream[Any]:
         """Call a method that answers with a stream.
 
         Parameters:
@@ -334,7 +338,7 @@ class AsyncClient:
         while True:
             peer = await self._connector.peer(deadline)
             try:
-                return await self._attempt(peer, method, params, deadline - self._now(), streams=streams)
+                return await perform(peer, method, params, options, deadline - self._now(), streams=streams)
             except NotSent:
                 # It never left, so it may be sent again; but not what a stream parameter has already given.
                 if method.streams or not await self._may_retry(peer, deadline):
@@ -347,113 +351,3 @@ class AsyncClient:
         if self._connector.options.reconnect:
             await peer.gone(deadline - self._now())
         return self._connector.options.reconnect and self._now() < deadline
-
-    async def _attempt(self, peer: Peer, method: Method, params: Any, seconds: float, *, streams: bool) -> Any:
-        codec, options = peer.session.codec, self._options
-        pending = Pending(peer.loop.create_future(), streams, options.window, options.progress)
-        sources: dict[str, tuple[Any, OutgoingStream]] = {}
-        try:
-            if method.streams:
-                _open_uploads(peer, method, params, sources)
-                params = {**params, **{name: StreamReference(stream.id) for name, (_, stream) in sources.items()}}
-            body = method.dump(params, codec)
-            ctx = options.context(max(seconds, 0.001))
-            call_id = peer.begin(method.name, body, ctx=ctx, timeout_s=seconds, pending=pending)
-        except BaseException:
-            for _, stream in sources.values():
-                peer.session.withdraw_stream(stream)
-            raise
-        pending.uploads = tuple(
-            _upload(peer, method, name, source, stream, codec) for name, (source, stream) in sources.items()
-        )
-        answer = await peer.outcome(call_id, pending)
-        if streams:
-            return StreamReader(answer, lambda raw: method.load(raw, codec))
-        return method.load(answer, codec)
-
-
-def _open_uploads(peer: Peer, method: Method, params: Any, opened: dict[str, tuple[Any, OutgoingStream]]) -> None:
-    """Open a stream for each parameter that is one."""
-    for name in method.streams & params.keys():
-        if not isinstance(params[name], (AsyncIterable, Iterable)):
-            raise not_iterable(name, params[name])
-        opened[name] = (params[name], peer.session.open_stream())
-
-
-def _upload(peer: Peer, method: Method, name: str, source: Any, stream: Any, codec: Codec) -> asyncio.Task[None]:
-    return peer.produce(
-        _iterate(source),
-        stream,
-        lambda item: method.dump_item(name, item, codec),
-        failed=lambda exc: to_rpc_error(exc, method=method.name, logger=logger),
-    )
-
-
-async def _iterate(source: AsyncIterable[Any] | Iterable[Any]) -> AsyncIterator[Any]:
-    """An async iterator over either kind of iterable. A generator is closed whatever happens."""
-    try:
-        if isinstance(source, AsyncIterable):
-            async for item in source:
-                yield item
-        else:
-            for item in source:
-                yield item
-    finally:
-        if isinstance(source, AsyncGenerator):
-            await source.aclose()
-        elif isinstance(source, Generator):
-            source.close()
-
-
-class AsyncBatch(BatchBase):
-    """Several calls in one frame; see :meth:`AsyncClient.batch`."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        super().__init__()
-        self._client = client
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None and self.entries:
-            await self._send()
-
-    async def _send(self) -> None:
-        client = self._client
-        deadline = client._now() + client._options.seconds()
-        while True:
-            peer = await client._connector.peer(deadline)
-            try:
-                await self._perform(peer, deadline - client._now())
-                return
-            except NotSent:
-                if not await client._may_retry(peer, deadline):
-                    raise
-
-    async def _perform(self, peer: Peer, seconds: float) -> None:
-        client, codec = self._client, peer.session.codec
-        calls = [(e.method.name, e.method.dump(e.params, codec), e.wants_answer) for e in self.entries]
-        peer.check_open()
-        ids = peer.session.batch(calls, client._options.context(seconds))
-        waiting = []
-        for entry, call_id in zip(self.entries, ids, strict=True):
-            if call_id is not None:
-                pending = Pending(peer.loop.create_future(), progress=client._options.progress)
-                peer.track(call_id, pending, seconds)
-                waiting.append((entry, call_id, pending))
-        peer.flush_soon()
-        try:
-            for entry, call_id, pending in waiting:
-                try:
-                    entry.settle(entry.method.load(await peer.outcome(call_id, pending), codec), None)
-                except WireError as exc:
-                    entry.settle(None, entry.method.error(exc.code, exc.message, exc.data))
-                except RpcError as exc:
-                    entry.settle(None, exc)
-        except asyncio.CancelledError:
-            for _, call_id, _ in waiting:
-                peer.abandon(call_id)
-            raise

@@ -74,7 +74,7 @@ def _open_uploads(peer: Peer, method: Method, params: Any) -> dict[str, tuple[An
     opened: dict[str, tuple[Any, OutgoingStream]] = {}
     try:
         for name, source in given:
-            opened[name] = (source, peer.exclusively(peer.session.open_stream))
+            opened[name] = (source, peer.exclusively(peer.session.streams.open))
     except BaseException:
         peer.withdraw(stream for _, stream in opened.values())
         raise

@@ -196,9 +196,15 @@ class Client:
                 if not self._may_retry(peer, deadline):
                     raise
 
+    @overload
+    def stream(self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Stream[Any]: ...
+    @overload
     def stream(
-        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, items: type[_T] | None = None
-    ) -> Stream[_T]:
+        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, items: type[_T]
+    ) -> Stream[_T]: ...
+    def stream(
+        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, items: Any = None
+    ) -> Stream[Any]:
         """Call a method that answers with a stream.
 
         Parameters:

@@ -14,11 +14,12 @@ from msgspec import UNSET
 
 from rpcwire.boundary import to_rpc_error
 from rpcwire.context import Context
-from rpcwire.contracts import StreamReference, WireType, load_answer
+from rpcwire.contracts import StreamReference
 from rpcwire.errors import Cancelled, DeadlineExceeded, InternalError, MethodNotFound, RpcError
 from rpcwire.events import IncomingCall, NotificationReceived
 from rpcwire.registry import Mode, Offer, Registry, mode_of
 from rpcwire.service import Service
+from rpcwire.wiretypes import WireType, load_answer
 
 from .inbox import Inbox, StreamReader
 

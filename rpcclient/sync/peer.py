@@ -273,17 +273,17 @@ class Peer:
     def send_item(self, stream: OutgoingStream, item: bytes) -> None:
         """Send an item, for which there is credit. The lock must be held."""
         if self.session.state is not SessionState.CLOSED and not stream.cancelled:
-            self.session.send_item(stream, item)
+            self.session.streams.send(stream, item)
 
     def end_stream(self, outbox: Outbox, error: RpcError | None) -> None:
         """Nothing more will be sent."""
         self._outboxes.pop(outbox.stream.id, None)
-        self.answer(self.session.end_stream, outbox.stream, error)
+        self.answer(self.session.streams.end, outbox.stream, error)
 
     def withdraw(self, streams: Iterable[OutgoingStream]) -> None:
         """Forget streams whose call was never sent."""
         for stream in streams:
-            self.answer(self.session.withdraw_stream, stream)
+            self.answer(self.session.streams.withdraw, stream)
 
     def read_stream(self, stream_id: str, window: int | None = None) -> Inbox:
         """Begin to read a stream that the other side has named. The lock must be held.
@@ -291,17 +291,17 @@ class Peer:
         Raises:
             RpcError: it cannot be read.
         """
-        inbox = self._inboxes[stream_id] = Inbox(self, self.session.accept_stream(stream_id, window))
+        inbox = self._inboxes[stream_id] = Inbox(self, self.session.streams.accept(stream_id, window))
         return inbox
 
     def stream_consumed(self, stream: IncomingStream, items: int) -> None:
         """The reader took items out."""
-        self.answer(self.session.consumed, stream, items)
+        self.answer(self.session.streams.consumed, stream, items)
 
     def stream_dropped(self, stream: IncomingStream) -> None:
         """The reader wants no more."""
         self._inboxes.pop(stream.id, None)
-        self.answer(self.session.cancel_stream, stream.id)
+        self.answer(self.session.streams.cancel, stream.id)
 
     def drop_later(self, inbox: Inbox) -> None:
         """Have the link's thread drop an inbox. Takes no lock."""

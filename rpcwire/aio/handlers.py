@@ -17,11 +17,12 @@ from msgspec import UNSET
 
 from rpcwire.boundary import to_rpc_error
 from rpcwire.context import Context
-from rpcwire.contracts import StreamReference, load_upload
+from rpcwire.contracts import StreamReference
 from rpcwire.errors import Cancelled, DeadlineExceeded, InternalError, LocalProtocolError, MethodNotFound, RpcError
 from rpcwire.events import IncomingCall, NotificationReceived
 from rpcwire.registry import Mode, Offer, Registry
 from rpcwire.states import SessionState
+from rpcwire.wiretypes import load_upload
 
 from .cancelling import cancel_begun
 from .deadlines import Deadlines

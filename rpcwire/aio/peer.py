@@ -271,7 +271,7 @@ class Peer:
             finally:
                 self._outboxes.pop(stream.id, None)
                 if self.session.state is not SessionState.CLOSED:
-                    self.session.end_stream(stream, error)
+                    self.session.streams.end(stream, error)
                     self.flush_soon()
 
         task = self.loop.create_task(run())
@@ -284,14 +284,14 @@ class Peer:
         Raises:
             RpcError: it cannot be read.
         """
-        inbox = Inbox(self, self.session.accept_stream(stream_id, window))
+        inbox = Inbox(self, self.session.streams.accept(stream_id, window))
         self._inboxes[stream_id] = inbox
         self.flush_soon()
         return inbox
 
     def stream_consumed(self, stream: IncomingStream) -> None:
         """The reader took an item out."""
-        self.session.consumed(stream)
+        self.session.streams.consumed(stream)
         if self.session.has_output:
             self.flush_soon()
 
@@ -299,13 +299,13 @@ class Peer:
         """The reader wants no more."""
         self._inboxes.pop(stream.id, None)
         if self.session.state is not SessionState.CLOSED:
-            self.session.cancel_stream(stream.id)
+            self.session.streams.cancel(stream.id)
             self.flush_soon()
 
     def send_item(self, stream: OutgoingStream, item: bytes) -> None:
         """Send an item, for which there is credit."""
         if self.session.state is not SessionState.CLOSED:
-            self.session.send_item(stream, item)
+            self.session.streams.send(stream, item)
             self.flush_soon()
 
     # --- what arrives -------------------------------------------------------------------------------------------

@@ -178,9 +178,9 @@ def test_async_task_cancelled_in_the_turn_of_its_answer(running: Any) -> None:
                 await tasks[0]
             peer.frame_received = receive  # type: ignore[method-assign]
             for _ in range(2000):
-                if peer.session.streams_open == 0:
+                if len(peer.session.streams) == 0:
                     break
                 await asyncio.sleep(0.005)
-            assert peer.session.streams_open == 0
+            assert len(peer.session.streams) == 0
 
     asyncio.run(main())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rpcclient import AsyncClient, AsyncStream, Client, Stream
-from rpcclient.aio.client import AsyncBatch
+from rpcclient.aio.batch import AsyncBatch
 from rpcclient.aio.dynamic import AsyncServiceProxy
 from rpcclient.aio.stub import AsyncStub
 from rpcclient.stubs import database, hardware, programs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import resource
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -195,6 +196,7 @@ def test_up_and_down_left_early(side: Any) -> None:
 
 def test_a_reader_that_stops_holds_nobody_up(side: Any) -> None:
     """Two streams; one's reader stops. The other and calls go on, and what waits for the first is bounded."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with side.contract.blobs(100_000, 10_000) as stopped, side.contract.count(500) as other:
         next(stopped)
         assert list(other) == list(range(500))
@@ -202,6 +204,8 @@ def test_a_reader_that_stops_holds_nobody_up(side: Any) -> None:
             assert side.contract.add(i, 1) == i + 1
         assert side.contract.total(range(300)) == sum(range(300))
         assert len(next(stopped)) == 10_000
+    # Both sides are in this process. The stream has 1 GB in all, and a window less than 1 MB.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
 
 
 def test_interrupted_while_reading(side: Any, leg: Any) -> None:
@@ -229,4 +233,4 @@ def test_many_streams_one_after_the_other(side: Any) -> None:
         with side.contract.count(10**9) as items:
             next(items)
     assert list(side.contract.count(3)) == [0, 1, 2]
-    until(lambda: all(peer.session.streams_open == 0 for peer in list(side.running.server.connections.values())))
+    until(lambda: all(len(peer.session.streams) == 0 for peer in list(side.running.server.connections.values())))

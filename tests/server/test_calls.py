@@ -412,7 +412,7 @@ def test_a_call_and_its_cancellation_in_one_frame(tools: Any, name: str) -> None
         if "stream" in (answer.get("result") or {}):
             await connection.send(tools.request("rpc.stream.cancel", answer["result"], None))
         await tools.until(lambda: len(peer.handlers) == 0)
-        await tools.until(lambda: peer.session.streams_open == 0)
+        await tools.until(lambda: len(peer.session.streams) == 0)
 
     run(tools, main, calc, odd)
 
@@ -527,7 +527,7 @@ def test_streams(tools: Any, name: str, params: Any, expected: list[Any], subpro
         await connection.send(tools.request(name, params))
         assert await items_of(connection, tools, grant=16) == (expected, None)
         (peer,) = server.connections.values()
-        assert peer.session.streams_open == 0
+        assert len(peer.session.streams) == 0
 
     run(tools, main, tools.Calc(), Odd(), subprotocol=subprotocol)
 
@@ -635,7 +635,7 @@ def test_uploads_also_in_the_frame_of_their_call(tools: Any, by_name: bool) -> N
                 break
         assert progress == [(1, "adding"), (3, "adding"), (6, "adding")]
         (peer,) = server.connections.values()
-        assert peer.session.streams_open == 0
+        assert len(peer.session.streams) == 0
 
     run(tools, main)
 

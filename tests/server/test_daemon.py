@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -441,5 +442,9 @@ def test_asyncio_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         return 7
 
     monkeypatch.setattr(cli, "_serve", serve)
+    # A handler of another server in this process is none of ours: it used to end the whole process.
+    go_on = threading.Event()
+    threading.Thread(target=go_on.wait, name="rpc-handler_0", daemon=True).start()
     assert cli.run(load_config(configure(tmp_path))) == 7
+    go_on.set()
     assert used[0].startswith("asyncio.")

@@ -14,6 +14,7 @@ def sync_client(client: Client) -> None:
     assert_type(client.call("calc.add", [1, 2]), Any)
     assert_type(client.call("calc.add", {"a": 1, "b": 2}, returns=int), int)
     assert_type(client.stream("calc.count", [3], items=int), Stream[int])
+    assert_type(client.stream("calc.count", [3]), Stream[Any])
     assert_type(client.hello(), Hello)
     assert_type(client.services(), list[ServiceInfo])
     assert_type(client.options(timeout_s=1.5), Client)

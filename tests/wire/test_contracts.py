@@ -21,8 +21,10 @@ from typing_extensions import TypedDict
 
 from rpcwire.codec import Codec, JsonLines, MessagePack
 from rpcwire.context import Context
-from rpcwire.contracts import Contract, StreamReference, WireType, load_answer, stream_item, unpack
+from rpcwire.contracts import Contract, StreamReference, stream_item
 from rpcwire.errors import FIELD_ERRORS, InvalidParams, RemoteProtocolError
+from rpcwire.packing import unpack
+from rpcwire.wiretypes import WireType, load_answer
 
 BOTH = (JsonLines(), MessagePack())
 both_codecs = pytest.mark.parametrize("codec", BOTH, ids=["json", "msgpack"])

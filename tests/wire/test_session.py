@@ -191,7 +191,7 @@ def test_messages_of_ours_beyond_the_limit_are_not_sent(codec: Codec) -> None:
             attempt()
         assert caught.value.executed == "no"
     with pytest.raises(TooLarge):
-        client.send_item(client.open_stream(), large)
+        client.streams.send(client.streams.open(), large)
     assert not client.has_output
 
 
@@ -372,6 +372,18 @@ def test_batches_of_ours(codec: Codec) -> None:
         client.batch([])
 
 
+def test_a_batch_beyond_the_limit_leaves_nothing_behind(codec: Codec) -> None:
+    client, _ = pair(codec, message_bytes=1024)
+    small, large = body(codec, ["x" * 500]), body(codec, ["x" * 2000])
+    with pytest.raises(TooLarge):
+        client.batch([("a", small, True), ("a", large, True)])
+    if codec.batches:
+        with pytest.raises(TooLarge, match="1024"):
+            client.batch([("a", small, True)] * 3)
+    assert not client.has_output
+    assert client.lost() == ([], [])
+
+
 def test_the_answers_of_a_batch_are_bounded_together() -> None:
     codec = PlainJson()
     client, server = pair(codec, message_bytes=2000)
@@ -428,7 +440,7 @@ def opened(codec: Codec, window: int = 64, **limits: int) -> tuple[Session, Sess
     assert outgoing is not None
     (result,) = pass_on(producer, reader)
     assert isinstance(result, ResultReceived)
-    incoming = reader.accept_stream(value(codec, result.result)["stream"], window)
+    incoming = reader.streams.accept(value(codec, result.result)["stream"], window)
     pass_on(reader, producer)
     return reader, producer, incoming, outgoing
 
@@ -437,22 +449,22 @@ def test_a_stream_from_first_item_to_end(codec: Codec) -> None:
     reader, producer, _incoming, outgoing = opened(codec)
     assert outgoing.credit == 64
     for n in range(5):
-        producer.send_item(outgoing, body(codec, n))
-    producer.end_stream(outgoing)
+        producer.streams.send(outgoing, body(codec, n))
+    producer.streams.end(outgoing)
     items, end = pass_on(producer, reader)
     assert isinstance(items, ItemsReceived)
     assert [value(codec, item) for item in items.items] == [0, 1, 2, 3, 4]
     assert isinstance(end, StreamEnded)
     assert end.error is None
-    assert reader.streams_open == producer.streams_open == 0
-    producer.end_stream(outgoing)
+    assert len(reader.streams) == len(producer.streams) == 0
+    producer.streams.end(outgoing)
     assert not producer.has_output
 
 
 def test_a_stream_that_ends_with_an_error(codec: Codec) -> None:
     reader, producer, _, outgoing = opened(codec)
-    producer.send_item(outgoing, body(codec, 1))
-    producer.end_stream(outgoing, InternalError("broken", executed="yes"))
+    producer.streams.send(outgoing, body(codec, 1))
+    producer.streams.end(outgoing, InternalError("broken", executed="yes"))
     _, end = pass_on(producer, reader)
     assert isinstance(end, StreamEnded)
     assert end.error is not None
@@ -461,7 +473,7 @@ def test_a_stream_that_ends_with_an_error(codec: Codec) -> None:
 
 def test_a_stream_error_that_cannot_be_sent_still_ends_it(codec: Codec) -> None:
     reader, producer, _, outgoing = opened(codec)
-    producer.end_stream(outgoing, RpcError("odd \ud800", details={"x": object()}))
+    producer.streams.end(outgoing, RpcError("odd \ud800", details={"x": object()}))
     (end,) = pass_on(producer, reader)
     assert isinstance(end, StreamEnded)
     assert end.error is not None
@@ -471,13 +483,13 @@ def test_a_stream_error_that_cannot_be_sent_still_ends_it(codec: Codec) -> None:
 def test_no_item_without_credit(codec: Codec) -> None:
     reader, producer, incoming, outgoing = opened(codec, window=INITIAL_CREDIT)
     for n in range(INITIAL_CREDIT):
-        producer.send_item(outgoing, body(codec, n))
+        producer.streams.send(outgoing, body(codec, n))
     with pytest.raises(LocalProtocolError, match="granted no more"):
-        producer.send_item(outgoing, body(codec, 0))
+        producer.streams.send(outgoing, body(codec, 0))
     assert len(pass_on(producer, reader)) == 1
-    reader.consumed(incoming, INITIAL_CREDIT // 2 - 1)
+    reader.streams.consumed(incoming, INITIAL_CREDIT // 2 - 1)
     assert not reader.has_output, "credit comes by halves of the window"
-    reader.consumed(incoming)
+    reader.streams.consumed(incoming)
     (credit,) = pass_on(reader, producer)
     assert isinstance(credit, CreditReceived)
     assert outgoing.credit == INITIAL_CREDIT // 2
@@ -489,11 +501,11 @@ def test_windows(codec: Codec, window: int) -> None:
     unread = 0
     for _ in range(300):
         while outgoing.credit:
-            producer.send_item(outgoing, body(codec, 1))
+            producer.streams.send(outgoing, body(codec, 1))
             unread += 1
         assert unread <= max(window, INITIAL_CREDIT)
         pass_on(producer, reader)
-        reader.consumed(incoming)
+        reader.streams.consumed(incoming)
         unread -= 1
         pass_on(reader, producer)
     assert unread <= window, "what all streams begin with is not granted anew"
@@ -510,7 +522,7 @@ def test_more_items_than_granted(codec: Codec) -> None:
     assert said(reader) == [{"jsonrpc": "2.0", "method": "rpc.stream.cancel", "params": {"stream": "s1"}}]
     assert list(reader.receive(frame)) == [], "what still comes of it is dropped"
     assert list(reader.receive(say(codec, method="rpc.stream.end", params={"stream": "s1"}))) == []
-    assert reader.streams_open == 0
+    assert len(reader.streams) == 0
 
 
 def test_items_and_ends_of_streams_that_are_not_open(codec: Codec) -> None:
@@ -526,37 +538,37 @@ def test_items_and_ends_of_streams_that_are_not_open(codec: Codec) -> None:
 
 def test_cancelling_a_stream(codec: Codec) -> None:
     reader, producer, incoming, outgoing = opened(codec)
-    producer.send_item(outgoing, body(codec, 1))
-    reader.cancel_stream(incoming.id)
-    reader.cancel_stream(incoming.id)
-    reader.cancel_stream("s99")
+    producer.streams.send(outgoing, body(codec, 1))
+    reader.streams.cancel(incoming.id)
+    reader.streams.cancel(incoming.id)
+    reader.streams.cancel("s99")
     (cancelled,) = pass_on(reader, producer)
     assert isinstance(cancelled, StreamCancelled)
     assert outgoing.cancelled
     assert not producer.has_output, "what had not left is dropped"
     with pytest.raises(LocalProtocolError, match="cancelled"):
-        producer.send_item(outgoing, body(codec, 1))
+        producer.streams.send(outgoing, body(codec, 1))
     assert list(producer.receive(say(codec, method="rpc.stream.cancel", params={"stream": outgoing.id}))) == []
-    producer.end_stream(outgoing)
+    producer.streams.end(outgoing)
     assert pass_on(producer, reader) == []
-    assert reader.streams_open == producer.streams_open == 0
-    assert reader.accept_stream(incoming.id), "the name is free again"
+    assert len(reader.streams) == len(producer.streams) == 0
+    assert reader.streams.accept(incoming.id), "the name is free again"
 
 
 def test_an_item_sent_before_the_cancel_came_is_dropped(codec: Codec) -> None:
     reader, producer, incoming, outgoing = opened(codec)
-    producer.send_item(outgoing, body(codec, 1))
+    producer.streams.send(outgoing, body(codec, 1))
     frames = producer.frames()
-    reader.cancel_stream(incoming.id)
+    reader.streams.cancel(incoming.id)
     assert [event for frame in frames for event in reader.receive(frame)] == []
 
 
 def test_too_many_streams(codec: Codec) -> None:
     reader, producer, incoming, _ = opened(codec, streams=1)
     with pytest.raises(Busy, match="1 streams"):
-        reader.accept_stream("s2")
+        reader.streams.accept("s2")
     with pytest.raises(Busy, match="1 streams"):
-        producer.open_stream()
+        producer.streams.open()
     reader.call("a")
     (call,) = pass_on(reader, producer)
     assert isinstance(call, IncomingCall)
@@ -570,7 +582,7 @@ def test_too_many_streams(codec: Codec) -> None:
 def test_a_stream_is_read_once(codec: Codec) -> None:
     reader, _, incoming, _ = opened(codec)
     with pytest.raises(RemoteProtocolError, match="open already"):
-        reader.accept_stream(incoming.id)
+        reader.streams.accept(incoming.id)
 
 
 def test_credit_has_a_ceiling(codec: Codec) -> None:
@@ -584,7 +596,7 @@ def test_items_leave_in_messages_of_bounded_size() -> None:
     codec = MessagePack()
     reader, producer, _, outgoing = opened(codec)
     for _ in range(10):
-        producer.send_item(outgoing, body(codec, b"x" * 30_000))
+        producer.streams.send(outgoing, body(codec, b"x" * 30_000))
     frames = producer.frames()
     assert len(frames) == 5
     got = [e for frame in frames for e in reader.receive(frame)]
@@ -605,7 +617,7 @@ def test_a_call_and_the_items_of_its_stream_in_one_frame() -> None:
     for event in server.receive(frame):
         kinds.append(type(event))
         if isinstance(event, IncomingCall):
-            server.accept_stream("c1")
+            server.streams.accept("c1")
     assert kinds == [IncomingCall, ItemsReceived, StreamEnded]
 
 
@@ -619,12 +631,12 @@ def test_what_was_lost(codec: Codec) -> None:
     unsent = session.call("b")
     gone = session.call("c")
     session.forget(gone)
-    session.open_stream()
+    session.streams.open()
     list(session.receive(say(codec, id=1, method="x")))
     assert session.lost() == ([unsent], [sent])
     assert session.state is SessionState.CLOSED
     assert not session.has_output
-    assert (session.streams_open, session.calls_running) == (0, 0)
+    assert (len(session.streams), session.calls_running) == (0, 0)
     assert session.lost() == ([], [])
     for late in (lambda: session.call("a"), lambda: session.notify("a"), lambda: session.batch([("a", None, True)])):
         with pytest.raises(LocalProtocolError, match="closed"):

@@ -152,7 +152,7 @@ class Schedules(RuleBasedStateMachine):
         if active:
             chosen = active[pick % len(active)]
             for _ in range(min(count, chosen.stream.credit)):
-                me.session.send_item(chosen.stream, self.body(chosen.sent))
+                me.session.streams.send(chosen.stream, self.body(chosen.sent))
                 chosen.sent += 1
 
     @rule(side=SIDES, pick=NUMBERS, fails=st.booleans())
@@ -162,7 +162,7 @@ class Schedules(RuleBasedStateMachine):
         if active:
             chosen = active[pick % len(active)]
             chosen.ended = True
-            me.session.end_stream(chosen.stream, InternalError("broken") if fails else None)
+            me.session.streams.end(chosen.stream, InternalError("broken") if fails else None)
 
     @rule(side=SIDES, pick=NUMBERS, count=st.integers(1, 70))
     def consume(self, side: int, pick: int, count: int) -> None:
@@ -173,7 +173,7 @@ class Schedules(RuleBasedStateMachine):
             taken = min(count, chosen.arrived - chosen.consumed)
             chosen.consumed += taken
             if not chosen.ended:
-                me.session.consumed(chosen.stream, taken)
+                me.session.streams.consumed(chosen.stream, taken)
 
     @rule(side=SIDES, pick=NUMBERS)
     def cancel_stream(self, side: int, pick: int) -> None:
@@ -182,7 +182,7 @@ class Schedules(RuleBasedStateMachine):
         if active:
             chosen = active[pick % len(active)]
             chosen.cancelled = True
-            me.session.cancel_stream(chosen.stream.id)
+            me.session.streams.cancel(chosen.stream.id)
 
     # --- the pump ---
 
@@ -228,7 +228,7 @@ class Schedules(RuleBasedStateMachine):
                     result = self.value(event.result)
                     if "stream" in result:
                         if len(you.reading) - sum(r.ended for r in you.reading.values()) < STREAMS:
-                            stream = you.session.accept_stream(result["stream"], window)
+                            stream = you.session.streams.accept(result["stream"], window)
                             you.reading[stream.id] = Reading(stream)
                     else:
                         assert result["tag"] == you.answers[event.id]
@@ -253,7 +253,7 @@ class Schedules(RuleBasedStateMachine):
                 case _:
                     pytest.fail(f"{event!r}")
         for stream_id, reading in you.reading.items():
-            if reading.cancelled and stream_id not in you.session._read:
+            if reading.cancelled and stream_id not in you.session.streams._read:
                 reading.ended = True
 
     def answered(self, side: Side, call_id: int) -> None:
@@ -266,8 +266,8 @@ class Schedules(RuleBasedStateMachine):
     def bounds_hold(self) -> None:
         for side in self.sides:
             assert side.session.calls_running == len(side.running) <= CALLS
-            assert len(side.session._produced) <= STREAMS
-            assert len(side.session._read) <= STREAMS
+            assert len(side.session.streams._produced) <= STREAMS
+            assert len(side.session.streams._read) <= STREAMS
             for producing in side.producing.values():
                 assert producing.stream.credit >= 0
             for reading in side.reading.values():
@@ -280,7 +280,7 @@ class Schedules(RuleBasedStateMachine):
             for producing in list(me.producing.values()):
                 if not producing.ended:
                     producing.ended = True
-                    me.session.end_stream(producing.stream)
+                    me.session.streams.end(producing.stream)
         for _ in range(12):
             for side in (0, 1):
                 self.send(side)
@@ -292,7 +292,7 @@ class Schedules(RuleBasedStateMachine):
         for me, you in (self.sides, self.sides[::-1]):
             assert not me.outgoing, "every call is answered"
             assert me.notified == you.notifications_sent
-            assert me.session.streams_open == 0
+            assert len(me.session.streams) == 0
             assert all(r.ended for r in me.reading.values())
             for stream_id, reading in me.reading.items():
                 if not reading.cancelled:

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpcwire.codec import JsonLines, MessagePack
-from rpcwire.contracts import WireType
 from rpcwire.errors import RemoteProtocolError
 from rpcwire.values import SAFE_INTEGER, Value, from_tagged, to_tagged
+from rpcwire.wiretypes import WireType
 
 BOTH = (JsonLines(), MessagePack())
 KIND = WireType(Value)
@@ -126,7 +126,7 @@ def test_bad_tags(data: Any) -> None:
 
 
 def from_load(raw: bytes, codec: Any) -> Any:
-    from rpcwire.contracts import load_answer
+    from rpcwire.wiretypes import load_answer
 
     return load_answer(KIND, raw, codec)
 

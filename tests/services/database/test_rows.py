@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rpcwire.codec import codec_for
-from rpcwire.contracts import WireType
 from rpcwire.rows import Rows, pack_rows
+from rpcwire.wiretypes import WireType
 
 WIRE = WireType(Rows)
 FORMS = [codec_for(name) for name in ("jsonrpc", "rpc.v1.json", "rpc.v1.msgpack")]

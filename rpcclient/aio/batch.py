@@ -1,0 +1,68 @@
+"""Several calls in one frame, with asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rpcclient.batch import BatchBase
+from rpcwire.aio.peer import Peer, Pending, WireError
+from rpcwire.errors import NotSent, RpcError
+
+if TYPE_CHECKING:
+    from .client import AsyncClient
+
+
+class AsyncBatch(BatchBase):
+    """Several calls in one frame; see :meth:`AsyncClient.batch`."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        super().__init__()
+        self._client = client
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and self.entries:
+            await self._send()
+
+    async def _send(self) -> None:
+        client = self._client
+        deadline = client._now() + client._options.seconds()
+        while True:
+            peer = await client._connector.peer(deadline)
+            try:
+                await self._perform(peer, deadline - client._now())
+                return
+            except NotSent:
+                if not await client._may_retry(peer, deadline):
+                    raise
+
+    async def _perform(self, peer: Peer, seconds: float) -> None:
+        client, codec = self._client, peer.session.codec
+        calls = [(e.method.name, e.method.dump(e.params, codec), e.wants_answer) for e in self.entries]
+        peer.check_open()
+        ids = peer.session.batch(calls, client._options.context(seconds))
+        waiting = []
+        for entry, call_id in zip(self.entries, ids, strict=True):
+            if call_id is not None:
+                pending = Pending(peer.loop.create_future(), progress=client._options.progress)
+                peer.track(call_id, pending, seconds)
+                waiting.append((entry, call_id, pending))
+        peer.flush_soon()
+        try:
+            for entry, call_id, pending in waiting:
+                try:
+                    entry.settle(entry.method.load(await peer.outcome(call_id, pending), codec), None)
+                except WireError as exc:
+                    entry.settle(None, entry.method.error(exc.code, exc.message, exc.data))
+                except RpcError as exc:
+                    entry.settle(None, exc)
+        except asyncio.CancelledError:
+            for _, call_id, _ in waiting:
+                peer.abandon(call_id)
+            raise

@@ -1,0 +1,83 @@
+"""Plain and standard Python data as MessagePack, and back."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+from pydantic_core import to_jsonable_python
+
+from .limits import MAX_DEPTH
+
+
+def _binary_plain(value: Any) -> Any:
+    """Plain data for MessagePack: as in JSON, but bytes and non-finite floats stay what they are."""
+    if value is None or (isinstance(value, (str, bytes, float, bool)) and not isinstance(value, enum.Enum)):
+        return value
+    if isinstance(value, enum.Enum):
+        return _binary_plain(value.value)
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**64 else str(value)
+    if isinstance(value, dt.datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {_binary_plain(key): _binary_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_binary_plain(item) for item in value]
+    return value
+
+
+def _binary_hook(value: Any) -> Any:
+    """What msgspec has no encoding for: what pydantic's JSON would have (paths, addresses, URLs)."""
+    if isinstance(value, (memoryview, bytearray)):
+        return bytes(value)
+    return str(value) if isinstance(value, PurePath) else to_jsonable_python(value)
+
+
+_PACK = msgspec.msgpack.Encoder(enc_hook=_binary_hook, decimal_format="string")
+_UNPACK = msgspec.msgpack.Decoder()
+
+
+def pack(value: Any, *, walk: bool = True) -> bytes:
+    """Plain or standard Python data as MessagePack."""
+    if not walk:
+        try:
+            return _PACK.encode(value)
+        except OverflowError:
+            pass  # An integer beyond 64 bits: it goes as a string of digits.
+    return _PACK.encode(_binary_plain(value))
+
+
+def unpack(raw: Raw | bytes, *, bounded: bool = False) -> Any:
+    """MessagePack to plain data.
+
+    Parameters:
+        bounded: the type bounds the depth itself, so that it need not be checked.
+
+    Raises:
+        ValueError: malformed, or nested deeper than :data:`~rpcwire.limits.MAX_DEPTH`.
+    """
+    try:
+        value = _UNPACK.decode(raw)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
+        raise ValueError(f"not MessagePack: {exc}") from None
+    if not bounded:
+        level: list[Any] = [value]
+        depth = 0
+        while level:
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError(f"arrays and maps nest deeper than {MAX_DEPTH}")
+            level = [
+                inner
+                for outer in level
+                if isinstance(outer, (list, dict))
+                for inner in (outer if isinstance(outer, list) else outer.values())
+                if isinstance(inner, (list, dict))
+            ]
+    return value

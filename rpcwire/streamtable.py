@@ -1,0 +1,205 @@
+"""All streams of one session: which are open, what they have to say, and what arrives for them."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw
+
+from .codec import Codec
+from .errors import Busy, InvalidParams, RemoteProtocolError, RpcError
+from .events import CreditReceived, Event, ItemsReceived, StreamCancelled, StreamEnded
+from .limits import COALESCE_BYTES, SessionLimits
+from .messages import CreditParams, EndParams, ErrorObject, ItemParams, Notification, StreamParams
+from .sending import UNSENDABLE, check_size, without_details
+from .streams import IncomingStream, OutgoingStream
+
+
+class StreamTable:
+    """The streams of a session, in both directions.
+
+    Parameters:
+        codec: the form of the wire.
+        limits: how many streams, and how large their items may be.
+        prefix: begins the ids of the streams that this side produces.
+        outbox: where messages to send are put.
+    """
+
+    def __init__(self, codec: Codec, limits: SessionLimits, prefix: str, outbox: list[bytes]) -> None:
+        self._codec = codec
+        self._limits = limits
+        self._prefix = prefix
+        self._outbox = outbox
+        self._last = 0
+        self._produced: dict[str, OutgoingStream] = {}
+        self._read: dict[str, IncomingStream] = {}
+        self._with_items: dict[str, OutgoingStream] = {}
+
+    def __len__(self) -> int:
+        """Streams in either direction that have not ended."""
+        return len(self._produced) + len(self._read)
+
+    @property
+    def has_output(self) -> bool:
+        """Whether items wait to be put into a message."""
+        return bool(self._with_items)
+
+    @property
+    def full(self) -> bool:
+        """Whether this side may produce no further stream now."""
+        return len(self._produced) >= self._limits.streams
+
+    def flush(self) -> None:
+        """Put the items that wait into messages."""
+        for stream in self._with_items.values():
+            self._flush_items(stream)
+        self._with_items.clear()
+
+    def clear(self) -> None:
+        """The connection is gone."""
+        for held in (self._produced, self._read, self._with_items):
+            held.clear()
+
+    def _control(self, method: str, params: msgspec.Struct, stream: OutgoingStream | None = None) -> None:
+        data = self._codec.encode(Notification(method, params))
+        if stream is not None and stream.batch is not None and stream.unnamed:
+            stream.batch.after.append(data)
+        else:
+            self._outbox.append(data)
+
+    # --- streams that we produce --------------------------------------------------------------------------------
+
+    def open(self) -> OutgoingStream:
+        """A new stream from this side. Its id must reach the reader in a result or a parameter.
+
+        Raises:
+            Busy: too many are open.
+        """
+        if self.full:
+            raise Busy(f"{self._limits.streams} streams are open on this connection: close some")
+        self._last += 1
+        stream = OutgoingStream(f"{self._prefix}{self._last}")
+        self._produced[stream.id] = stream
+        return stream
+
+    def withdraw(self, stream: OutgoingStream) -> None:
+        """Forget a new stream whose id has not left this side."""
+        self._produced.pop(stream.id, None)
+
+    def send(self, stream: OutgoingStream, item: bytes) -> None:
+        """Send one encoded item.
+
+        Raises:
+            LocalProtocolError: the reader has granted no credit, or the stream is not open.
+            TooLarge: the item is beyond the size limit.
+        """
+        check_size(item, self._limits.message_bytes)
+        stream.take_credit()
+        size = len(item)
+        if stream.pending_bytes + size > COALESCE_BYTES and stream.pending:
+            self._flush_items(stream)
+        stream.pending.append(item)
+        stream.pending_bytes += size
+        self._with_items[stream.id] = stream
+
+    def end(self, stream: OutgoingStream, error: RpcError | None = None) -> None:
+        """End a stream, with an error or without. Items already sent arrive first."""
+        if self._produced.pop(stream.id, None) is None:
+            return
+        self._flush_items(stream)
+        self._with_items.pop(stream.id, None)
+        stream.end()
+        if error is None:
+            self._control("rpc.stream.end", EndParams(stream.id), stream)
+            return
+        try:
+            self._control("rpc.stream.end", EndParams(stream.id, ErrorObject(**error.to_wire())), stream)
+        except UNSENDABLE:
+            self._control("rpc.stream.end", EndParams(stream.id, ErrorObject(**without_details(error))), stream)
+
+    def _flush_items(self, stream: OutgoingStream) -> None:
+        if stream.pending:
+            self._control("rpc.stream.item", ItemParams(stream.id, [Raw(item) for item in stream.pending]), stream)
+            stream.pending.clear()
+            stream.pending_bytes = 0
+
+    # --- streams that we read -----------------------------------------------------------------------------------
+
+    def accept(self, stream_id: str, window: int | None = None) -> IncomingStream:
+        """Begin to read a stream that the other side has named in a result or a parameter.
+
+        Parameters:
+            stream_id: its id.
+            window: items to let it send ahead.
+
+        Raises:
+            Busy: too many are open.
+            RemoteProtocolError: the id is in use.
+        """
+        if len(self._read) >= self._limits.streams:
+            raise Busy(f"{self._limits.streams} streams are open on this connection: close some")
+        if stream_id in self._read:
+            raise RemoteProtocolError(f"the stream {stream_id!r} is open already")
+        stream = IncomingStream(stream_id, window or self._limits.stream_window)
+        self._read[stream_id] = stream
+        if grant := stream.first_grant():
+            self._control("rpc.stream.credit", CreditParams(stream_id, grant))
+        return stream
+
+    def consumed(self, stream: IncomingStream, items: int = 1) -> None:
+        """The reader has taken items out: grant as many anew, by halves of the window."""
+        if grant := stream.consumed(items):
+            self._control("rpc.stream.credit", CreditParams(stream.id, grant))
+
+    def cancel(self, stream_id: str) -> None:
+        """The reader wants no more. Items still on their way are dropped; the end still comes."""
+        stream = self._read.get(stream_id)
+        if stream is not None and not stream.cancelled:
+            stream.cancel()
+            self._control("rpc.stream.cancel", StreamParams(stream_id))
+
+    # --- what arrives ---------------------------------------------------------------------------------------------
+
+    def on_items(self, params: ItemParams, events: list[Event]) -> RemoteProtocolError | None:
+        stream = self._read.get(params.stream)
+        if stream is None:
+            # Nobody here reads it, or a handler has not asked for it: tell its producer.
+            self._control("rpc.stream.cancel", StreamParams(params.stream))
+            return RemoteProtocolError(f"items for {params.stream[:32]!r}, a stream that is not open")
+        if stream.cancelled:
+            return None
+        if stream.arrived(len(params.items)):
+            events.append(ItemsReceived(params.stream, params.items))
+            return None
+        error = RemoteProtocolError(f"the stream {params.stream!r} sent more items than its reader had granted")
+        self.cancel(params.stream)
+        wire = error.to_wire()
+        events.append(StreamEnded(params.stream, ErrorObject(wire["code"], wire["message"], wire["data"])))
+        return error
+
+    def on_end(self, params: EndParams, events: list[Event]) -> RemoteProtocolError | None:
+        stream = self._read.pop(params.stream, None)
+        if stream is None:
+            return RemoteProtocolError(f"the end of {params.stream[:32]!r}, a stream that is not open")
+        cancelled = stream.cancelled
+        stream.end()
+        if not cancelled:
+            events.append(StreamEnded(params.stream, params.error))
+        return None
+
+    def on_credit(self, params: CreditParams, events: list[Event]) -> InvalidParams | None:
+        if params.n <= 0:
+            return InvalidParams("rpc.stream.credit: n: must be at least 1")
+        stream = self._produced.get(params.stream)
+        # Otherwise the end and the credit have crossed; or somebody has guessed a name that was not told yet.
+        if stream is not None and not stream.unnamed:
+            stream.grant(params.n)
+            events.append(CreditReceived(params.stream))
+        return None
+
+    def on_cancel(self, params: StreamParams, events: list[Event]) -> None:
+        stream = self._produced.get(params.stream)
+        if stream is not None and not stream.cancelled:
+            stream.cancel()
+            self._with_items.pop(params.stream, None)
+            stream.pending.clear()
+            events.append(StreamCancelled(params.stream))

@@ -1,0 +1,72 @@
+"""The generated stubs: every method, sync and async, asks for what its name and its parameters say."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import pkgutil
+from typing import Any
+
+import pytest
+
+import rpcclient.stubs
+from rpcclient.aio.stub import AsyncStub
+from rpcclient.sync.stub import SyncStub
+
+MODULES = [module.name for module in pkgutil.iter_modules(rpcclient.stubs.__path__)]
+
+
+class Recorder:
+    """Stands where the client stands, and notes what a stub asks of it."""
+
+    def __init__(self, *, is_async: bool) -> None:
+        self.is_async = is_async
+        self.asked: list[tuple[str, str, Any]] = []
+
+    def _invoke(self, method: Any, params: Any) -> Any:
+        self.asked.append(("call", method.name, params))
+        return self._later() if self.is_async else "answer"
+
+    async def _later(self) -> str:
+        return "answer"
+
+    def _open(self, method: Any, params: Any) -> Any:
+        self.asked.append(("stream", method.name, params))
+        return "stream"
+
+
+def stubs(name: str, root: type) -> list[type]:
+    module = importlib.import_module(f"rpcclient.stubs.{name}")
+    return [cls for cls in vars(module).values() if isinstance(cls, type) and issubclass(cls, root) and cls is not root]
+
+
+def methods(cls: type) -> dict[str, Any]:
+    return {name: function for name, function in vars(cls).items() if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("root", [SyncStub, AsyncStub])
+def test_every_method(name: str, root: type) -> None:
+    (cls,) = stubs(name, root)
+    for short, function in methods(cls).items():
+        recorder = Recorder(is_async=root is AsyncStub)
+        stub = cls(recorder)
+        wanted = {p: object() for p in list(inspect.signature(function).parameters)[1:]}
+        result = getattr(stub, short)(**wanted)
+        if inspect.isawaitable(result):
+            result = asyncio.run(asyncio.wait_for(result, 10))  # type: ignore[arg-type]
+        ((kind, full_name, params),) = recorder.asked
+        assert full_name == f"{name}.{short}"
+        assert params == wanted
+        assert result in (("answer", None) if kind == "call" else ("stream",))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_twins(name: str) -> None:
+    (cls,), (twin,) = stubs(name, SyncStub), stubs(name, AsyncStub)
+    assert methods(cls).keys() == methods(twin).keys() == cls._methods.keys()  # type: ignore[attr-defined]
+    for short, function in methods(cls).items():
+        other = methods(twin)[short]
+        assert inspect.getdoc(function) == inspect.getdoc(other)
+        assert inspect.signature(function).parameters == inspect.signature(other).parameters
