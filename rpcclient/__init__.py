@@ -9,17 +9,39 @@ if TYPE_CHECKING:
     from rpcwire.service import Service, method
 
     from .aio.client import AsyncClient
+    from .aio.program import AsyncProgram
     from .aio.stream import AsyncStream
+    from .programs import CompletedProgram, OutputLost, ProgramFailed
     from .sync.client import Client
+    from .sync.program import Program
     from .sync.stream import Stream
 
-__all__ = ["AsyncClient", "AsyncStream", "Client", "Context", "RpcError", "Service", "Stream", "method"]
+__all__ = [
+    "AsyncClient",
+    "AsyncProgram",
+    "AsyncStream",
+    "Client",
+    "CompletedProgram",
+    "Context",
+    "OutputLost",
+    "Program",
+    "ProgramFailed",
+    "RpcError",
+    "Service",
+    "Stream",
+    "method",
+]
 
 _HOMES = {
     "AsyncClient": "rpcclient.aio.client",
+    "AsyncProgram": "rpcclient.aio.program",
     "AsyncStream": "rpcclient.aio.stream",
     "Client": "rpcclient.sync.client",
+    "CompletedProgram": "rpcclient.programs",
     "Context": "rpcwire.context",
+    "OutputLost": "rpcclient.programs",
+    "Program": "rpcclient.sync.program",
+    "ProgramFailed": "rpcclient.programs",
     "RpcError": "rpcwire.errors",
     "Service": "rpcwire.service",
     "Stream": "rpcclient.sync.stream",

@@ -11,10 +11,16 @@ import pytest
 from rpcclient import AsyncClient, AsyncStream, Client, Stream
 from rpcclient.aio.batch import AsyncBatch
 from rpcclient.aio.dynamic import AsyncServiceProxy
+from rpcclient.aio.program import AsyncProgram
+from rpcclient.aio.program_streams import AsyncProgramChunks, AsyncProgramInput, AsyncProgramOutput
+from rpcclient.aio.programs import AsyncPrograms
 from rpcclient.aio.stub import AsyncStub
-from rpcclient.stubs import database, hardware, programs
+from rpcclient.stubs import database, hardware
 from rpcclient.sync.batch import Batch
 from rpcclient.sync.dynamic import ServiceProxy
+from rpcclient.sync.program import Program
+from rpcclient.sync.program_streams import ProgramChunks, ProgramInput, ProgramOutput
+from rpcclient.sync.programs import Programs
 from rpcclient.sync.stub import SyncStub
 
 TWINS: list[tuple[type[Any], type[Any]]] = [
@@ -23,7 +29,11 @@ TWINS: list[tuple[type[Any], type[Any]]] = [
     (Batch, AsyncBatch),
     (ServiceProxy, AsyncServiceProxy),
     (SyncStub, AsyncStub),
-    (programs.Programs, programs.AsyncPrograms),
+    (Programs, AsyncPrograms),
+    (Program, AsyncProgram),
+    (ProgramChunks, AsyncProgramChunks),
+    (ProgramOutput, AsyncProgramOutput),
+    (ProgramInput, AsyncProgramInput),
     (database.Database, database.AsyncDatabase),
     (hardware.Hardware, hardware.AsyncHardware),
 ]
@@ -32,7 +42,7 @@ NAMES = {
     "aclose": "close",
 }  # fmt: skip
 WORDS = (
-    (r"\bAsyncClient\b", "Client"), (r"\bAsync(?=[A-Z])", ""), (r"\basync (?=with|for)", ""), (r"\bawait ", ""),
+    (r"\bAsyncClient\b", "Client"), (r"\bAsync(?=[A-Z])", ""), (r"\b(an )?async (?=with|for)", ""), (r"\bawait ", ""),
 )  # fmt: skip
 SPECIAL = {"__init__", *NAMES.values()}
 
