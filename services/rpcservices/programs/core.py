@@ -8,17 +8,18 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rpcserver import Busy, Connection, Context, Service
 
-from . import cgroups, environment, tree
+from . import cgroups, environment, kept, tree
 from .config import ProgramsConfig
 from .errors import NotController, ProgramNotFound, ProgramNotStarted
 from .events import Events
+from .kept import KeptProgram
 from .models import EnvBase, StderrTo, StdoutTo, TerminalSize
 from .orphans import Orphans
 from .policy import Permit, Policy
@@ -71,21 +72,49 @@ class ProgramsCore(Service[ProgramsConfig]):
     async def start(self) -> None:
         """Take charge of orphans, so that no descendant of a program escapes."""
         tree.become_subreaper()
+        tree.heed_signals()
         if self.config.cgroups:
             self.cgroup_parent = cgroups.own_folder()
             cgroups.sweep(self.cgroup_parent)
         shutil.rmtree(self.output_folder, ignore_errors=True)
         self.output_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.kept_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await asyncio.gather(
+            *(self._find_again(about, folder) for about, folder in kept.find_kept(str(self.kept_folder)))
+        )
+
+    async def _find_again(self, about: About, folder: str) -> None:
+        """A program that was started by a server before this one."""
+        program = KeptProgram(about, folder)
+        self.add(program)
+        await program.attach()
+        if program.exit is None:
+            program.on_end(lambda _: self.ended(program))
+        else:
+            self.forget_in(program, max(0.0, program.ended_at + about.retain_s - time.time()))
 
     async def stop(self) -> None:
         """End everything that was started, but for what is to be kept."""
         for timer in self._forgetting.values():
             timer.cancel()
-        running = [program for program in self.programs.values() if program.exit is None]
-        await asyncio.gather(*(program.end(self.config.grace_s) for program in running))
-        for program in list(self.programs.values()):
-            self.drop(program, tell=False)
+        programs = list(self.programs.values())
+        await asyncio.gather(*(self._let_go(program) for program in programs))
+        self.programs.clear()
         await self.orphans.stop()
+
+    async def _let_go(self, program: Program) -> None:
+        """Leave a program to its keeper, or end it where it has none."""
+        if isinstance(program, KeptProgram):
+            await program.detach()
+            return
+        if program.exit is None:
+            await program.end(self.config.grace_s)
+        program.discard()
+
+    @property
+    def kept_folder(self) -> Path:
+        """Where keepers keep programs that outlive this process."""
+        return self.runtime.state_dir / "kept"
 
     @property
     def output_folder(self) -> Path:
@@ -155,9 +184,9 @@ class ProgramsCore(Service[ProgramsConfig]):
             ProgramNotStarted: it cannot be started.
         """
         starting = asyncio.get_running_loop().run_in_executor(None, spawn, launch)
-        self._starting += 1
         try:
-            return await asyncio.shield(starting)
+            with self.one_more():
+                return await asyncio.shield(starting)
         except asyncio.CancelledError:
             # The thread cannot be stopped: see to it that what it starts does not stay.
             with contextlib.suppress(LaunchError):
@@ -167,6 +196,13 @@ class ProgramsCore(Service[ProgramsConfig]):
             raise
         except LaunchError as exc:
             raise ProgramNotStarted(exc.text, field=exc.field, errno=exc.symbol) from exc
+
+    @contextlib.contextmanager
+    def one_more(self) -> Iterator[None]:
+        """One more program is being started."""
+        self._starting += 1
+        try:
+            yield
         finally:
             self._starting -= 1
 

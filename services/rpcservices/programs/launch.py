@@ -59,9 +59,11 @@ def main(plan_fd: int, report_fd: int) -> None:
             import ctypes
 
             ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        # The interpreter ignores these; a program expects the default.
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        # A program expects the default; the interpreter ignores some, and the server may have been told to.
+        for number in range(1, signal.NSIG):
+            if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         argv, env = plan["argv"], plan["env"]
         if plan["executable"]:
             os.execve(plan["executable"], argv, env)  # noqa: S606 - that is what it is for

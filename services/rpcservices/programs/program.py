@@ -138,7 +138,7 @@ class Program(ABC):
         """Do what losing its terminal would do."""
 
     @abstractmethod
-    def resize(self, rows: int, columns: int) -> None:
+    async def resize(self, rows: int, columns: int) -> None:
         """Give its terminal another size.
 
         Raises:
@@ -259,7 +259,7 @@ class HostedProgram(Program):
     def hang_up(self) -> None:
         self._running.hang_up()
 
-    def resize(self, rows: int, columns: int) -> None:
+    async def resize(self, rows: int, columns: int) -> None:
         if not self._running.resize(rows, columns):
             raise self.no_terminal()
 

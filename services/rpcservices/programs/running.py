@@ -83,7 +83,8 @@ class Ending:
         core_dumped: whether it left a core file.
         lost: whether its end could not be observed.
         duration_s: how long it ran.
-        user_s, system_s, max_rss_bytes: what it used, with all children that it waited for (getrusage(2)).
+        user_s, system_s, max_rss_bytes: what it used, with all children that it waited for (getrusage(2)). The
+            kernel counts the memory of the process that started it, too: ``None`` where it had no more than that.
         pipes_still_held: whether a child that it left behind still holds its output open.
         survivors: process ids of its tree that could not be ended.
     """
@@ -96,7 +97,7 @@ class Ending:
     duration_s: float = 0.0
     user_s: float = 0.0
     system_s: float = 0.0
-    max_rss_bytes: int = 0
+    max_rss_bytes: int | None = None
     pipes_still_held: bool = False
     survivors: list[int] = field(default_factory=list)
 
@@ -166,6 +167,7 @@ class Running:
         self._result = Ending()
         self._exited = False
         self._killing = 0
+        self._peak = 0
         self._survivors: list[int] = []
         self._terminal = spawned.stdin is not None and spawned.stderr is None and os.isatty(spawned.stdin)
         self._reading: dict[int, Output] = {}
@@ -381,6 +383,7 @@ class Running:
             return
         limits = self.supervision.limits
         footprint = tree.footprint(found)
+        self._peak = max(self._peak, footprint.memory_bytes)
         if limits.processes is not None and footprint.processes > limits.processes:
             self._stop_growth(found)
             self.end(0, limit="processes")
@@ -407,9 +410,14 @@ class Running:
 
     def hang_up(self) -> None:
         """Do what losing its terminal would do: no more input, and SIGHUP to everything of it."""
-        self._offload(lambda: tree.members(self._root), lambda found: tree.send(found, signal.SIGHUP))
-        if not self._terminal:
-            self.close_stdin()
+
+        def found(members: list[Process]) -> None:
+            tree.send(members, signal.SIGHUP)
+            tree.send(members, signal.SIGCONT)
+            if not self._terminal:
+                self.close_stdin()
+
+        self._offload(lambda: tree.members(self._root), found)
 
     def _on_exit(self) -> None:
         self.loop.remove_reader(self._spawned.pidfd)
@@ -421,7 +429,8 @@ class Running:
         result = self._result
         result.duration_s = self.loop.time() - self._began
         result.user_s, result.system_s = used.ru_utime, used.ru_stime
-        result.max_rss_bytes = used.ru_maxrss * 1024
+        if used.ru_maxrss > self._spawned.own_maxrss:
+            result.max_rss_bytes = used.ru_maxrss * 1024
         if code >= 0:
             result.code = code
         else:
@@ -443,7 +452,7 @@ class Running:
             if found is not None:
                 return found
         failed = result.signal is not None or result.code != 0
-        return "memory" if failed and rules.by_memory(result.max_rss_bytes, limits) else None
+        return "memory" if failed and rules.by_memory(max(result.max_rss_bytes or 0, self._peak), limits) else None
 
     def _drain(self) -> None:
         """Read what it has written before its end, at once and however far behind a reader is."""

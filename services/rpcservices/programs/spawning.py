@@ -7,6 +7,7 @@ import errno
 import fcntl
 import marshal
 import os
+import resource
 import struct
 import subprocess
 import sys
@@ -134,6 +135,7 @@ class Spawned:
         pidfd: readable once it has ended (pidfd_open(2)).
         stdin, stdout, stderr: our ends; ``None`` where there is none. A terminal is ``stdin`` and ``stdout``.
         popen: to be told the exit code.
+        own_maxrss: the most memory of this process so far, in kilobytes: a child begins with it (getrusage(2)).
     """
 
     pid: int
@@ -143,6 +145,7 @@ class Spawned:
     stdout: int | None
     stderr: int | None
     popen: subprocess.Popen[bytes]
+    own_maxrss: int = 0
 
 
 def resize(descriptor: int, rows: int, columns: int) -> None:
@@ -178,7 +181,14 @@ def spawn(launch: Launch) -> Spawned:
         process = processes.read(popen.pid)  # It is not collected yet, so its entry is there even if it has ended.
         ours.pop_all()
         return Spawned(
-            popen.pid, 0 if process is None else process.start, pidfd, ends.stdin, ends.stdout, ends.stderr, popen
+            popen.pid,
+            0 if process is None else process.start,
+            pidfd,
+            ends.stdin,
+            ends.stdout,
+            ends.stderr,
+            popen,
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
         )
 
 

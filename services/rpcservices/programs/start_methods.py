@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 
 from rpcserver import Context, InvalidParams, method
@@ -11,13 +12,14 @@ from . import cgroups
 from .core import ProgramsCore, Streams
 from .errors import ProgramNotStarted, ProgramRefused
 from .following import PIECES_UNDER_WAY
+from .kept import KeptProgram, start_keeper
 from .models import EnvBase, Limits, OnDisconnect, Overflow, ProgramInfo, StderrTo, StreamName, TerminalSize
 from .output import Output
 from .policy import Wish
-from .program import HostedProgram
-from .records import About
+from .program import HostedProgram, Program
+from .records import About, Order
 from .running import Supervision
-from .spawning import Launch
+from .spawning import Launch, LaunchError
 
 LEAST_HELD_BYTES = 1024 * PIECES_UNDER_WAY
 
@@ -115,7 +117,8 @@ class StartMethods(ProgramsCore):
             retain_s=kept_s,
             hold=hold,
         )
-        program = await self._host(about, launch, supervision)
+        kept = on_disconnect == "keep"
+        program = await (self._keep if kept else self._host)(about, launch, supervision)
         self.add(program)
         self.events.publish("started", program)
         program.on_end(lambda _: self.ended(program))
@@ -130,7 +133,30 @@ class StartMethods(ProgramsCore):
             raise _invalid("retain_bytes", f"{least} to {most} bytes are allowed")
         return found
 
-    async def _host(self, about: About, launch: Launch, supervision: Supervision) -> HostedProgram:
+    async def _keep(self, about: About, launch: Launch, supervision: Supervision) -> Program:
+        """Start it under a keeper, so that it outlives the server."""
+        order = Order(about, launch, supervision, self.cgroup_parent)
+        folder = str(self.kept_folder / about.id)
+        starting = asyncio.get_running_loop().run_in_executor(None, start_keeper, order, folder)
+        try:
+            with self.one_more():
+                keeper, described = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # The thread cannot be stopped: see to it that what it starts does not stay.
+            with contextlib.suppress(LaunchError):
+                keeper, described = await starting
+                unwanted = KeptProgram(described, folder, keeper)
+                await unwanted.attach()
+                await unwanted.end(0)
+                unwanted.discard()
+            raise
+        except LaunchError as exc:
+            raise ProgramNotStarted(exc.text, field=exc.field, errno=exc.symbol) from exc
+        program = KeptProgram(described, folder, keeper)
+        await program.attach()
+        return program
+
+    async def _host(self, about: About, launch: Launch, supervision: Supervision) -> Program:
         cgroup = await asyncio.to_thread(cgroups.create, self.cgroup_parent, about.id, supervision.limits)
         if cgroup is not None:
             launch = replace(launch, cgroup=cgroup.folder)

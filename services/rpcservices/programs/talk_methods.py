@@ -121,4 +121,4 @@ class TalkMethods(ProgramsCore):
                 raise InvalidParams(
                     f"{name}: 1 to 65535 are possible", errors=[{"loc": [name], "msg": "out of range", "type": "value"}]
                 )
-        self.take_control(ctx, id).resize(rows, columns)
+        await self.take_control(ctx, id).resize(rows, columns)

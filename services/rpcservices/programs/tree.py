@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import signal
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +26,19 @@ def become_subreaper() -> bool:
     """
     libc = ctypes.CDLL(None, use_errno=True)
     return hasattr(libc, "prctl") and libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+
+
+def heed_signals() -> None:
+    """Where this process ignores signals of a terminal, do nothing about them instead: programs inherit what is
+    ignored (execve(2)), and one that is run by a server started with nohup could not be interrupted."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+            if signal.getsignal(number) is signal.SIG_IGN:
+                signal.signal(number, _nothing)
+
+
+def _nothing(*_: object) -> None:
+    """What is done about them."""
 
 
 @dataclass(frozen=True, slots=True)
