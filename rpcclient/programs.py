@@ -3,6 +3,7 @@ together from pieces."""
 
 from __future__ import annotations
 
+import codecs
 import os
 import signal as signals
 from collections.abc import Mapping, Sequence
@@ -117,7 +118,7 @@ def invalid(name: str, text: str) -> InvalidParams:
     return InvalidParams(f"{name}: {text}", errors=[error], executed="no")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Coding(Generic[AnyStr]):
     """Bytes, or text in some encoding.
 
@@ -140,7 +141,7 @@ class Coding(Generic[AnyStr]):
             return Coding()
         name = encoding or "utf-8"
         try:
-            b"".decode(name)
+            codecs.lookup(name)
         except LookupError:
             raise invalid("encoding", f"there is no encoding {name!r}") from None
         return Coding(name, errors or "strict")
@@ -175,7 +176,7 @@ def return_code(status: ExitStatus) -> int | None:
     return -number
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CompletedProgram(Generic[AnyStr]):
     """A program that was run to its end.
 

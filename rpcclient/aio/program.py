@@ -271,7 +271,7 @@ class AsyncProgram(Generic[AnyStr]):
         await self._programs.resize(self.id, rows, columns)
 
     async def detach(self) -> None:
-        """Read no more, and leave it alone: leaving an ``async with`` block does not end it any more."""
+        """Read no more, and leave it alone: leaving a ``with`` block does not end it any more."""
         self._standing.ends_with_block = False
         await self.stdout.aclose()
         await self.stderr.aclose()
