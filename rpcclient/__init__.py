@@ -9,19 +9,27 @@ if TYPE_CHECKING:
     from rpcwire.service import Service, method
 
     from .aio.client import AsyncClient
+    from .aio.program import AsyncProgram
     from .aio.stream import AsyncStream
     from .aio.transaction import AsyncDatabaseTransaction
+    from .programs import CompletedProgram, OutputLost, ProgramFailed
     from .sync.client import Client
+    from .sync.program import Program
     from .sync.stream import Stream
     from .sync.transaction import DatabaseTransaction
 
 __all__ = [
     "AsyncClient",
     "AsyncDatabaseTransaction",
+    "AsyncProgram",
     "AsyncStream",
     "Client",
+    "CompletedProgram",
     "Context",
     "DatabaseTransaction",
+    "OutputLost",
+    "Program",
+    "ProgramFailed",
     "RpcError",
     "Service",
     "Stream",
@@ -31,10 +39,15 @@ __all__ = [
 _HOMES = {
     "AsyncClient": "rpcclient.aio.client",
     "AsyncDatabaseTransaction": "rpcclient.aio.transaction",
+    "AsyncProgram": "rpcclient.aio.program",
     "AsyncStream": "rpcclient.aio.stream",
     "Client": "rpcclient.sync.client",
+    "CompletedProgram": "rpcclient.programs",
     "Context": "rpcwire.context",
     "DatabaseTransaction": "rpcclient.sync.transaction",
+    "OutputLost": "rpcclient.programs",
+    "Program": "rpcclient.sync.program",
+    "ProgramFailed": "rpcclient.programs",
     "RpcError": "rpcwire.errors",
     "Service": "rpcwire.service",
     "Stream": "rpcclient.sync.stream",

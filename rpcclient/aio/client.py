@@ -29,9 +29,9 @@ from .stream import AsyncStream
 
 if TYPE_CHECKING:
     from rpcclient.stubs.hardware import AsyncHardware
-    from rpcclient.stubs.programs import AsyncPrograms
 
     from .database import AsyncDatabase
+    from .programs import AsyncPrograms
 
 _T = TypeVar("_T")
 
@@ -277,7 +277,7 @@ class AsyncClient:
     @cached_property
     def programs(self) -> AsyncPrograms:
         """Run programs."""
-        from rpcclient.stubs.programs import AsyncPrograms
+        from .programs import AsyncPrograms
 
         return AsyncPrograms(self)
 

@@ -30,9 +30,9 @@ from .stream import Stream
 
 if TYPE_CHECKING:
     from rpcclient.stubs.hardware import Hardware
-    from rpcclient.stubs.programs import Programs
 
     from .database import Database
+    from .programs import Programs
 
 _T = TypeVar("_T")
 
@@ -278,7 +278,7 @@ class Client:
     @cached_property
     def programs(self) -> Programs:
         """Run programs."""
-        from rpcclient.stubs.programs import Programs
+        from .programs import Programs
 
         return Programs(self)
 

@@ -12,12 +12,18 @@ from rpcclient import AsyncClient, AsyncStream, Client, Stream
 from rpcclient.aio.batch import AsyncBatch
 from rpcclient.aio.database import AsyncDatabase
 from rpcclient.aio.dynamic import AsyncServiceProxy
+from rpcclient.aio.program import AsyncProgram
+from rpcclient.aio.program_streams import AsyncProgramChunks, AsyncProgramInput, AsyncProgramOutput
+from rpcclient.aio.programs import AsyncPrograms
 from rpcclient.aio.stub import AsyncStub
 from rpcclient.aio.transaction import AsyncDatabaseTransaction, AsyncSavepoint
-from rpcclient.stubs import hardware, programs
+from rpcclient.stubs import hardware
 from rpcclient.sync.batch import Batch
 from rpcclient.sync.database import Database
 from rpcclient.sync.dynamic import ServiceProxy
+from rpcclient.sync.program import Program
+from rpcclient.sync.program_streams import ProgramChunks, ProgramInput, ProgramOutput
+from rpcclient.sync.programs import Programs
 from rpcclient.sync.stub import SyncStub
 from rpcclient.sync.transaction import DatabaseTransaction, Savepoint
 
@@ -27,10 +33,14 @@ TWINS: list[tuple[type[Any], type[Any]]] = [
     (Batch, AsyncBatch),
     (ServiceProxy, AsyncServiceProxy),
     (SyncStub, AsyncStub),
-    (programs.Programs, programs.AsyncPrograms),
     (Database, AsyncDatabase),
     (DatabaseTransaction, AsyncDatabaseTransaction),
     (Savepoint, AsyncSavepoint),
+    (Programs, AsyncPrograms),
+    (Program, AsyncProgram),
+    (ProgramChunks, AsyncProgramChunks),
+    (ProgramOutput, AsyncProgramOutput),
+    (ProgramInput, AsyncProgramInput),
     (hardware.Hardware, hardware.AsyncHardware),
 ]
 NAMES = {
@@ -38,7 +48,7 @@ NAMES = {
     "aclose": "close",
 }  # fmt: skip
 WORDS = (
-    (r"\bAsyncClient\b", "Client"), (r"\bAsync(?=[A-Z])", ""), (r"\basync (?=with|for)", ""), (r"\bawait ", ""),
+    (r"\bAsyncClient\b", "Client"), (r"\bAsync(?=[A-Z])", ""), (r"\b(an )?async (?=with|for)", ""), (r"\bawait ", ""),
 )  # fmt: skip
 SPECIAL = {"__init__", *NAMES.values()}
 

@@ -76,6 +76,12 @@ class Output:
         for watcher in tuple(self._watchers):
             watcher()
 
+    def make_room(self, size: int) -> None:
+        """Keep so many bytes more."""
+        self.retain_bytes += size
+        if self._segments is None:
+            self._memory_bytes += size
+
     def _keep(self, data: bytes) -> None:
         if self._memory_bytes == 0 and self._segments is not None:
             self._to_file(data)

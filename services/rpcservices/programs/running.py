@@ -201,8 +201,12 @@ class Running:
         output = self._reading.get(descriptor)
         if output is None:
             return False
+        size = self._chunk
+        if self.supervision.hold and not self._exited:
+            # Never more than may be kept back: what was sent and may be lost on the way needs the other half.
+            size = min(size, max(output.retain_bytes // 2 - output.behind, 1))
         try:
-            data = os.read(descriptor, self._chunk)
+            data = os.read(descriptor, size)
         except BlockingIOError:
             return False
         except OSError:  # EIO: the last program on the pseudo-terminal has ended.
@@ -470,7 +474,9 @@ class Running:
 
     def _drain(self) -> None:
         """Read what it has written before its end, at once and however far behind a reader is."""
-        for descriptor in list(self._reading):
+        for descriptor, output in list(self._reading.items()):
+            if self.supervision.hold:
+                output.make_room(DRAIN_BYTES)  # It can wait no more, and its reader shall lose nothing.
             self._resume(descriptor)
             self._read_rest(descriptor)
         if self._reading:

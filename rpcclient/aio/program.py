@@ -1,0 +1,335 @@
+"""A program that was started, for the asynchronous client: what ``subprocess.Popen`` is for one of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, AnyStr, Generic, Self, TypeVar
+
+from rpcclient.programs import (
+    STDIN_BYTES,
+    Coding,
+    Collected,
+    CompletedProgram,
+    Places,
+    Standing,
+    may_go_on,
+    signal_name,
+    still_runs,
+)
+from rpcclient.stubs import programs as stub
+from rpcclient.stubs.programs import Exit, ExitStatus, ProgramInfo, ProgramNotFound, StdinClosed, StreamName
+from rpcwire.errors import DeadlineExceeded, RpcError, TransportError
+
+from .program_streams import AsyncProgramChunks, AsyncProgramInput, AsyncProgramOutput
+
+if TYPE_CHECKING:
+    from .client import AsyncClient
+
+_T = TypeVar("_T")
+
+
+class AsyncProgram(Generic[AnyStr]):
+    r"""A program that was started, or attached to. Several tasks may use it.
+
+    ::
+
+        async with await client.programs.start(["sort"], text=True) as program:
+            await program.stdin.write("b\na\n")
+            await program.stdin.close()
+            async for line in program.stdout.lines():
+                print(line, end="")
+            print((await program.wait()).status.code)
+
+    Leaving the ``async with`` block ends a program that this handle has started, unless it is to be kept
+    (``on_disconnect="keep"``): one whose output was read to its end gets ``grace_s`` to end by itself, any other TERM,
+    then KILL. What is kept of it can be read until it is forgotten.
+
+    When the connection is lost, reading and waiting go on over a new one, where the last has ended, and nothing is
+    missed. The program itself outlives a lost connection if it was started with ``on_disconnect="keep"``, or for
+    ``reattach_s``.
+
+    Attributes:
+        stdin: what it reads.
+        stdout, stderr: what it writes, each from its beginning, or from where the handle was attached. With a
+            pseudo-terminal everything is in ``stdout``.
+    """
+
+    def __init__(
+        self, client: AsyncClient, standing: Standing, coding: Coding[AnyStr], places: Places | None = None
+    ) -> None:
+        self._client = client
+        self._programs = stub.AsyncPrograms(client)
+        self._standing = standing
+        self._coding: Coding[AnyStr] = coding
+        self._feeding: asyncio.Task[None] | None = None
+        self._from = places or Places()
+        self.stdin: AsyncProgramInput[AnyStr] = AsyncProgramInput(self, coding)
+        self.stdout: AsyncProgramOutput[AnyStr] = AsyncProgramOutput(self, self._places("stdout"), coding)
+        self.stderr: AsyncProgramOutput[AnyStr] = AsyncProgramOutput(self, self._places("stderr"), coding)
+
+    # --- what it is ---------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """Its name in calls, and for :meth:`Programs.attach`."""
+        return self._standing.info.id
+
+    @property
+    def pid(self) -> int:
+        """Its process id on the server's machine."""
+        return self._standing.info.pid
+
+    @property
+    def argv(self) -> list[str]:
+        """What runs."""
+        return self._standing.info.argv
+
+    @property
+    def info(self) -> ProgramInfo:
+        """What the server said of it last; :meth:`refresh` asks again."""
+        return self._standing.info
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, or minus the number of the signal that ended it; ``None`` while it is not known to have
+        ended. It asks nobody: :meth:`poll` and :meth:`wait` do."""
+        return self._standing.returncode
+
+    @property
+    def status(self) -> ExitStatus | None:
+        """How it ended; ``None`` while it is not known to have ended."""
+        ended = self._standing.exit
+        return self._standing.info.status if ended is None else ended.status
+
+    async def refresh(self) -> ProgramInfo:
+        """Ask the server what there is to say of it now.
+
+        Raises:
+            ProgramNotFound: it was forgotten.
+        """
+        self._standing.info = await self._persist(lambda: self._programs.get(self.id))
+        return self._standing.info
+
+    # --- its output ---------------------------------------------------------------------------------------------
+
+    def output(self, *, wait: bool = True) -> AsyncProgramChunks:
+        """Both outputs as they come, from where ``stdout`` and ``stderr`` began: pieces that say of which stream they
+        are, where they begin in it, and how many bytes before them were lost.
+
+        Parameters:
+            wait: go on to the end; otherwise end with what there is.
+        """
+        return AsyncProgramChunks(self, self._places(None, wait=wait))
+
+    async def communicate(
+        self, input: AnyStr | str | bytes | None = None, timeout_s: float | None = None
+    ) -> CompletedProgram[AnyStr]:
+        """Write all of its input, read all of its output, and wait for its end.
+
+        Parameters:
+            input: goes to its standard input, which then ends.
+            timeout_s: how long this may take, in seconds. The program goes on when it is over, and this may be called
+                again, without ``input``: no output is missed.
+
+        Returns:
+            How it ended and what it wrote.
+
+        Raises:
+            DeadlineExceeded: it still runs.
+            ProgramNotFound: it was forgotten.
+        """
+        collected = Collected()
+        if input is not None:
+            self._feeding = asyncio.ensure_future(self._feed(self._coding.encode(input)))
+        try:
+            async with asyncio.timeout(timeout_s), self.output() as chunks:
+                async for chunk in chunks:
+                    collected.put(chunk)
+        except TimeoutError:
+            raise still_runs(self.info, timeout_s) from None
+        return collected.completed(self.argv, await self.wait(), self._coding)
+
+    async def _feed(self, data: bytes) -> None:
+        with contextlib.suppress(RpcError):  # It has read as much as it wanted; reading its output tells the rest.
+            await self._write(data)
+            await self._close_stdin()
+
+    # --- its end ------------------------------------------------------------------------------------------------
+
+    async def wait(self, timeout_s: float | None = None) -> Exit:
+        """Wait for its end, after all of its output.
+
+        Parameters:
+            timeout_s: how long to wait, in seconds; a day where not given.
+
+        Returns:
+            How it ended, and what it used.
+
+        Raises:
+            DeadlineExceeded: it still runs.
+            ProgramNotFound: it was forgotten.
+        """
+        known = self._standing.exit
+        if known is not None:
+            return known
+        client = self._client if timeout_s is None else self._client.options(timeout_s=timeout_s)
+        return self._standing.saw(await self._persist(lambda: stub.AsyncPrograms(client).wait(self.id)))
+
+    async def poll(self) -> int | None:
+        """Ask whether it has ended.
+
+        Returns:
+            As of :attr:`returncode`.
+
+        Raises:
+            ProgramNotFound: it was forgotten.
+        """
+        if self.returncode is None:
+            await self.refresh()
+        return self.returncode
+
+    async def send_signal(self, signal: str | int) -> bool:
+        """Send a signal to its whole process group.
+
+        Parameters:
+            signal: a name such as ``"INT"``, or a member of :class:`signal.Signals`.
+
+        Returns:
+            Whether it was still there.
+
+        Raises:
+            InvalidParams: there is no such signal.
+            ProgramNotFound: it was forgotten.
+        """
+        return await self._programs.signal(self.id, signal_name(signal))
+
+    async def terminate(self, grace_s: float = 2.0) -> Exit:
+        """End it and everything that it has started: TERM, some time, KILL.
+
+        Parameters:
+            grace_s: that time, in seconds.
+
+        Returns:
+            How it ended; ``survivors`` names what could not be ended.
+
+        Raises:
+            ProgramNotFound: it was forgotten.
+        """
+        return self._standing.saw(await self._persist(lambda: self._programs.kill(self.id, grace_s=grace_s)))
+
+    async def kill(self) -> Exit:
+        """End it and everything that it has started at once.
+
+        Returns:
+            As of :meth:`terminate`.
+
+        Raises:
+            ProgramNotFound: it was forgotten.
+        """
+        return await self.terminate(0.0)
+
+    async def forget(self) -> None:
+        """Free what is kept of it; if it still runs, it is ended first.
+
+        Raises:
+            ProgramNotFound: it was forgotten already.
+        """
+        await self._programs.forget(self.id)
+
+    # --- who controls it ----------------------------------------------------------------------------------------
+
+    async def control(self, *, take: bool = False) -> ProgramInfo:
+        """Let this client's connection control it: write to it, resize its terminal, and be the one whose end
+        ``on_disconnect`` is about.
+
+        Parameters:
+            take: also where another connection controls it.
+
+        Raises:
+            NotController: another connection does.
+            ProgramNotFound: it was forgotten.
+        """
+        self._standing.info = await self._programs.control(self.id, take=take)
+        self._standing.controls = True
+        return self._standing.info
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Give its terminal another size.
+
+        Parameters:
+            rows: the height in characters.
+            columns: the width in characters.
+
+        Raises:
+            NoTerminal: it has none, or has ended.
+            NotController: another connection controls it.
+            ProgramNotFound: it was forgotten.
+        """
+        await self._programs.resize(self.id, rows, columns)
+
+    async def detach(self) -> None:
+        """Read no more, and leave it alone: leaving a ``with`` block does not end it any more."""
+        self._standing.ends_with_block = False
+        await self.stdout.aclose()
+        await self.stderr.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        standing = self._standing
+        finished = self.stdout.ended
+        await self.stdout.aclose()
+        await self.stderr.aclose()
+        if not standing.ends_with_block or standing.exit is not None:
+            return
+        # Without a connection the server ends it, by on_disconnect.
+        with contextlib.suppress(TransportError, ProgramNotFound):
+            if exc is None and finished and standing.grace_s > 0:
+                with contextlib.suppress(DeadlineExceeded):
+                    await self.wait(standing.grace_s)
+                    return
+            await self.terminate(standing.grace_s)
+
+    def __repr__(self) -> str:
+        return f"<AsyncProgram {self.id} {self.argv!r}: {self.status or 'running'}>"
+
+    # --- for its streams ----------------------------------------------------------------------------------------
+
+    def _places(self, stream: StreamName | None, *, wait: bool = True) -> Places:
+        begin = self._from
+        offsets: dict[StreamName, int] = {"stdout": begin.offset("stdout"), "stderr": begin.offset("stderr")}
+        return Places(stream, offsets=offsets, wait=wait)
+
+    async def _write(self, data: bytes) -> None:
+        for begin in range(0, len(data), STDIN_BYTES):
+            await self._programs.write(self.id, data[begin : begin + STDIN_BYTES])
+
+    async def _close_stdin(self) -> None:
+        with contextlib.suppress(StdinClosed):
+            await self._programs.close_stdin(self.id)
+
+    @property
+    def _reconnects(self) -> bool:
+        return self._client._connector.options.reconnect
+
+    async def _persist(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        """Make a call that may be made again when its answer was lost."""
+        while True:
+            try:
+                return await call()
+            except TransportError as exc:
+                if not may_go_on(exc, reconnects=self._reconnects):
+                    raise
+            await self._reattach()
+
+    async def _reattach(self) -> None:
+        """The connection is another one: control the program again, if this handle did."""
+        if self._standing.controls and self._standing.exit is None:
+            with contextlib.suppress(TransportError, ProgramNotFound):
+                await self._programs.control(self.id, take=True)

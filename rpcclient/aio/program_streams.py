@@ -1,0 +1,187 @@
+"""What a program reads and writes, for the asynchronous client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, AnyStr, Generic, Self
+
+from rpcclient.pieces import Pieces
+from rpcclient.programs import Coding, Places
+from rpcclient.stubs.programs import OutputChunk
+from rpcwire.errors import TransportError
+
+from .stream import AsyncStream
+
+if TYPE_CHECKING:
+    from .program import AsyncProgram
+
+
+class AsyncProgramChunks(AsyncIterator[OutputChunk]):
+    """The pieces of a program's output: an async iterator, and an async context manager that ends the
+    reading. When the connection is lost, it goes on over a new one, where the last piece ended."""
+
+    def __init__(self, program: AsyncProgram[Any], places: Places) -> None:
+        self._program = program
+        self._places = places
+        self._stream: AsyncStream[OutputChunk] | None = None
+        self._closed = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> OutputChunk:
+        program, places = self._program, self._places
+        while not self._closed:
+            try:
+                if self._stream is None:
+                    self._stream = program._programs.output(program.id, **places.request)
+                chunk = await anext(self._stream)
+            except TransportError as exc:
+                self._stream = None
+                places.lost(exc, reconnects=program._reconnects)
+                await program._reattach()
+            else:
+                places.got(chunk)
+                return chunk
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Read no more. The program goes on."""
+        self._closed = True
+        if self._stream is not None:
+            await self._stream.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class AsyncProgramOutput(AsyncIterator[AnyStr], Generic[AnyStr]):
+    """One output of a program: an async iterator over its pieces as they come, as bytes or text. Where a part of it
+    is no longer kept, :class:`rpcclient.programs.OutputLost` is raised; the next piece is what follows."""
+
+    def __init__(self, program: AsyncProgram[AnyStr], places: Places, coding: Coding[AnyStr]) -> None:
+        self._chunks = AsyncProgramChunks(program, places)
+        self._pieces: Pieces[AnyStr] = Pieces(coding)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was read to its end."""
+        return self._pieces.ended
+
+    @property
+    def lost_bytes(self) -> int:
+        """How many bytes could not be read, as they were no longer kept."""
+        return self._pieces.lost_bytes
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> AnyStr:
+        piece = await self._take(self._pieces.piece)
+        if piece is None:
+            raise StopAsyncIteration
+        return piece
+
+    async def lines(self) -> AsyncIterator[AnyStr]:
+        """Its lines as they come, each with its end, from where the reading is now.
+
+        Raises:
+            OutputLost: a part is no longer kept.
+            UnicodeDecodeError: it is no text.
+            ProgramNotFound: it was forgotten.
+        """
+        while line := await self.readline():
+            yield line
+
+    async def readline(self) -> AnyStr:
+        """The next line with its end; empty at the end of the output.
+
+        Raises:
+            OutputLost, UnicodeDecodeError, ProgramNotFound: as of :meth:`lines`.
+        """
+        line = await self._take(self._pieces.line)
+        return self._pieces.nothing if line is None else line
+
+    async def read(self, size: int = -1) -> AnyStr:
+        """So many bytes or characters, fewer at the end of the output.
+
+        Parameters:
+            size: how many; everything up to the end where negative.
+
+        Raises:
+            OutputLost, UnicodeDecodeError, ProgramNotFound: as of :meth:`lines`.
+        """
+        found = await self._take(self._pieces.rest if size < 0 else lambda: self._pieces.exactly(size))
+        return self._pieces.nothing if found is None else found
+
+    async def aclose(self) -> None:
+        """Read no more. The program goes on."""
+        await self._chunks.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _take(self, what: Callable[[], AnyStr | None]) -> AnyStr | None:
+        """Take something, reading on until it is there; ``None`` where there is no more."""
+        pieces = self._pieces
+        while (found := what()) is None and not pieces.ended:
+            try:
+                chunk = await anext(self._chunks)
+            except StopAsyncIteration:
+                pieces.end()
+            else:
+                pieces.put(chunk)
+        return found
+
+
+class AsyncProgramInput(Generic[AnyStr]):
+    """The standard input, or the terminal, of a program: an async context manager that closes it."""
+
+    def __init__(self, program: AsyncProgram[AnyStr], coding: Coding[AnyStr]) -> None:
+        self._program: AsyncProgram[AnyStr] = program
+        self._coding: Coding[AnyStr] = coding
+
+    async def write(self, data: AnyStr | str | bytes) -> int:
+        """Write to it. This returns when the program, or its pipe, has taken all of it: a program that does not read
+        makes the writer wait.
+
+        Parameters:
+            data: bytes, or text where the program was started with text.
+
+        Returns:
+            How much was written: all of it.
+
+        Raises:
+            StdinClosed: it takes no more input.
+            NotController: another connection controls it.
+            ConnectionLost: the connection was lost meanwhile; whether the program got the last piece is not known.
+        """
+        await self._program._write(self._coding.encode(data))
+        return len(data)
+
+    async def close(self) -> None:
+        """Tell it that there is no more input. A terminal gets its end-of-file character (Ctrl-D).
+
+        Raises:
+            NotController: another connection controls it.
+        """
+        await self._program._close_stdin()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

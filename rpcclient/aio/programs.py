@@ -1,0 +1,292 @@
+"""The programs service for the asynchronous client: its stub, with results and handles like those of ``subprocess``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Unpack, cast, overload
+
+from rpcclient.programs import (
+    Argv,
+    Coding,
+    CompletedProgram,
+    Places,
+    RunOptions,
+    Standing,
+    StartOptions,
+    argv_of,
+    options_of,
+)
+from rpcclient.stubs import programs as stub
+from rpcclient.stubs.programs import StreamName
+
+from .program import AsyncProgram
+
+
+class AsyncPrograms(stub.AsyncPrograms):
+    """Runs programs: to their end with :meth:`run`, or with :meth:`start` as one starts a ``subprocess.Popen``. What
+    the service offers besides is as :mod:`rpcclient.stubs.programs` has it."""
+
+    # The results say more than those of the stub, which is what the overrides are for.
+    @overload  # type: ignore[override]
+    async def run(
+        self,
+        argv: Argv,
+        *,
+        input: bytes | str | None = None,
+        check: bool = False,
+        text: Literal[False] = False,
+        encoding: None = None,
+        errors: None = None,
+        **options: Unpack[RunOptions],
+    ) -> CompletedProgram[bytes]: ...
+    @overload
+    async def run(
+        self,
+        argv: Argv,
+        *,
+        input: bytes | str | None = None,
+        check: bool = False,
+        text: Literal[True],
+        encoding: str | None = None,
+        errors: str | None = None,
+        **options: Unpack[RunOptions],
+    ) -> CompletedProgram[str]: ...
+    @overload
+    async def run(
+        self,
+        argv: Argv,
+        *,
+        input: bytes | str | None = None,
+        check: bool = False,
+        text: bool = False,
+        encoding: str,
+        errors: str | None = None,
+        **options: Unpack[RunOptions],
+    ) -> CompletedProgram[str]: ...
+    async def run(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        argv: Argv,
+        *,
+        input: bytes | str | None = None,
+        check: bool = False,
+        text: bool = False,
+        encoding: str | None = None,
+        errors: str | None = None,
+        **options: Unpack[RunOptions],
+    ) -> CompletedProgram[Any]:
+        """Run a program to its end and return its output, as ``subprocess.run`` does. No shell is involved. If the call
+        is cancelled, or its connection ends, so does the program, with everything that it has started.
+
+        Parameters:
+            argv: the program and its arguments.
+            input: goes to its standard input, which then ends; text is encoded.
+            check: raise ProgramFailed where it does not end with exit code 0.
+            text: decode its output, as UTF-8 where ``encoding`` does not say otherwise; bytes otherwise.
+            encoding: decode its output like this.
+            errors: what to do with output that is no text, as of :meth:`bytes.decode`: ``strict`` where not given.
+            capture_output: return its output (the default); otherwise it goes nowhere.
+            stderr: ``pipe``: standard error is returned by itself; ``merge``: it goes into standard output;
+                ``discard``: it goes nowhere.
+            output_bytes: the most output to return, per stream, in bytes; the server's limit where not given. What
+                comes after it is counted and dropped.
+            timeout_s: end it after this time, in seconds; the result says ``timed_out``.
+            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds.
+            grace_s: time between TERM and KILL when one of these times is over, in seconds.
+            cwd: where to run it; the home directory of its user where not given.
+            env: variables to set besides the base.
+            env_base: what the environment begins with, ``clean`` or ``login``.
+            user: as whom to run it, if not as the server's own user.
+            limits: what it may take of the machine.
+            labels: notes, for :meth:`list` and :meth:`watch`.
+
+        Returns:
+            How it ended and what it wrote.
+
+        Raises:
+            ProgramFailed: ``check`` was given, and it did not end with exit code 0.
+            ProgramNotStarted: there is no such program or directory, or the system does not let it run.
+            ProgramRefused: the server's policy does not let it run.
+            Busy: too many programs run.
+            UnicodeDecodeError: its output is no text.
+        """
+        coding = Coding.of(text, encoding, errors)
+        given = options_of(cast("Mapping[str, Any]", options))
+        if not given.pop("capture_output", True):
+            given = {"stdout": "discard", "stderr": "discard", **given}
+        if input is not None:
+            given["input"] = Coding[str](encoding or "utf-8").encode(input)
+        done = CompletedProgram.of(await super().run(argv_of(argv), **given), coding)
+        if check:
+            done.check_returncode()
+        return done
+
+    @overload  # type: ignore[override]
+    async def start(
+        self,
+        argv: Argv,
+        *,
+        text: Literal[False] = False,
+        encoding: None = None,
+        errors: None = None,
+        **options: Unpack[StartOptions],
+    ) -> AsyncProgram[bytes]: ...
+    @overload
+    async def start(
+        self,
+        argv: Argv,
+        *,
+        text: Literal[True],
+        encoding: str | None = None,
+        errors: str | None = None,
+        **options: Unpack[StartOptions],
+    ) -> AsyncProgram[str]: ...
+    @overload
+    async def start(
+        self,
+        argv: Argv,
+        *,
+        text: bool = False,
+        encoding: str,
+        errors: str | None = None,
+        **options: Unpack[StartOptions],
+    ) -> AsyncProgram[str]: ...
+    async def start(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        argv: Argv,
+        *,
+        text: bool = False,
+        encoding: str | None = None,
+        errors: str | None = None,
+        **options: Unpack[StartOptions],
+    ) -> AsyncProgram[Any]:
+        """Start a program and talk to it, as with ``subprocess.Popen``. This client's connection controls it. What it
+        writes is kept by the server, until some time after its end.
+
+        Parameters:
+            argv: the program and its arguments.
+            text: its input and output are text, in UTF-8 where ``encoding`` does not say otherwise; bytes otherwise.
+            encoding: they are text in this encoding.
+            errors: what to do with output that is no text, as of :meth:`bytes.decode`: ``strict`` where not given.
+            stdin: whether it can be written to (the default); otherwise its input is empty.
+            stderr: ``pipe``: standard error is a stream of its own; ``merge``: it goes into standard output;
+                ``discard``: it goes nowhere.
+            terminal: run it in a pseudo-terminal of this size; everything that it writes is standard output then.
+            on_disconnect: what happens when this client's connection ends: ``kill`` ends it with all that it has
+                started, ``hangup`` does what losing a terminal does, ``keep`` lets it go on, also when the server is
+                started anew.
+            reattach_s: how long that waits for somebody to take control again, in seconds.
+            overflow: what happens when it writes more than is kept and this client has not read it yet: ``skip`` drops
+                the oldest, ``wait`` makes it wait.
+            retain_bytes: output to keep, per stream, in bytes; the server's default where not given.
+            retain_s: how long to keep it after the program's end, in seconds; the server's default where not given.
+            timeout_s: end it after this time, in seconds.
+            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds.
+            grace_s: time between TERM and KILL when one of these times is over, or the ``with`` block is left, in
+                seconds.
+            cwd: where to run it; the home directory of its user where not given.
+            env: variables to set besides the base.
+            env_base: what the environment begins with, ``clean`` or ``login``.
+            user: as whom to run it, if not as the server's own user.
+            limits: what it may take of the machine.
+            labels: notes, for :meth:`list` and :meth:`watch`.
+
+        Returns:
+            A handle.
+
+        Raises:
+            ProgramNotStarted: there is no such program or directory, or the system does not let it run.
+            ProgramRefused: the server's policy does not let it run.
+            Busy: too many programs run.
+        """
+        coding = Coding.of(text, encoding, errors)
+        given = options_of(cast("Mapping[str, Any]", options))
+        info = await super().start(argv_of(argv), **given)
+        grace_s = given.get("grace_s")
+        standing = Standing(
+            info,
+            controls=True,
+            ends_with_block=info.on_disconnect != "keep",
+            grace_s=2.0 if grace_s is None else grace_s,
+        )
+        return AsyncProgram(self._client, standing, coding)
+
+    @overload
+    async def attach(
+        self,
+        id: str,
+        *,
+        offset: int = 0,
+        offsets: Mapping[StreamName, int] | None = None,
+        tail_bytes: int | None = None,
+        control: bool = False,
+        take: bool = False,
+        text: Literal[False] = False,
+        encoding: None = None,
+        errors: None = None,
+    ) -> AsyncProgram[bytes]: ...
+    @overload
+    async def attach(
+        self,
+        id: str,
+        *,
+        offset: int = 0,
+        offsets: Mapping[StreamName, int] | None = None,
+        tail_bytes: int | None = None,
+        control: bool = False,
+        take: bool = False,
+        text: Literal[True],
+        encoding: str | None = None,
+        errors: str | None = None,
+    ) -> AsyncProgram[str]: ...
+    @overload
+    async def attach(
+        self,
+        id: str,
+        *,
+        offset: int = 0,
+        offsets: Mapping[StreamName, int] | None = None,
+        tail_bytes: int | None = None,
+        control: bool = False,
+        take: bool = False,
+        text: bool = False,
+        encoding: str,
+        errors: str | None = None,
+    ) -> AsyncProgram[str]: ...
+    async def attach(
+        self,
+        id: str,
+        *,
+        offset: int = 0,
+        offsets: Mapping[StreamName, int] | None = None,
+        tail_bytes: int | None = None,
+        control: bool = False,
+        take: bool = False,
+        text: bool = False,
+        encoding: str | None = None,
+        errors: str | None = None,
+    ) -> AsyncProgram[Any]:
+        """A handle of a program that was started before, by anybody: it may have ended, too. Leaving its ``with`` block
+        never ends the program.
+
+        Parameters:
+            id: the program.
+            offset: where to begin reading, in bytes from the start of each output. What is no longer kept of that is
+                lost.
+            offsets: the same for each output by itself; it wins over ``offset``.
+            tail_bytes: begin so many bytes before what is there now, in place of ``offset``.
+            control: let this client's connection control it: write to it, and resize its terminal.
+            take: also where another connection controls it.
+            text, encoding, errors: as of :meth:`start`.
+
+        Returns:
+            A handle.
+
+        Raises:
+            ProgramNotFound: there is no such program of yours.
+            NotController: another connection controls it, and ``take`` was not given.
+        """
+        coding = Coding.of(text, encoding, errors)
+        info = await self.control(id, take=take) if control or take else await self.get(id)
+        places = Places(offset=offset, offsets=offsets, tail_bytes=tail_bytes)
+        places.fix(info)
+        return AsyncProgram(self._client, Standing(info, controls=control or take), coding, places)

@@ -1,0 +1,347 @@
+"""A program that was started, for the synchronous client: what ``subprocess.Popen`` is for one of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, AnyStr, Generic, Self, TypeVar
+
+from rpcclient.programs import (
+    STDIN_BYTES,
+    Coding,
+    Collected,
+    CompletedProgram,
+    Places,
+    Standing,
+    may_go_on,
+    signal_name,
+    still_runs,
+)
+from rpcclient.stubs import programs as stub
+from rpcclient.stubs.programs import Exit, ExitStatus, ProgramInfo, ProgramNotFound, StdinClosed, StreamName
+from rpcwire.errors import DeadlineExceeded, RpcError, TransportError
+
+from .program_streams import ProgramChunks, ProgramInput, ProgramOutput
+
+if TYPE_CHECKING:
+    from .client import Client
+
+_T = TypeVar("_T")
+
+
+class Program(Generic[AnyStr]):
+    r"""A program that was started, or attached to. Several threads may use it.
+
+    ::
+
+        with client.programs.start(["sort"], text=True) as program:
+            program.stdin.write("b\na\n")
+            program.stdin.close()
+            for line in program.stdout.lines():
+                print(line, end="")
+            print(program.wait().status.code)
+
+    Leaving the ``with`` block ends a program that this handle has started, unless it is to be kept
+    (``on_disconnect="keep"``): one whose output was read to its end gets ``grace_s`` to end by itself, any other TERM,
+    then KILL. What is kept of it can be read until it is forgotten.
+
+    When the connection is lost, reading and waiting go on over a new one, where the last has ended, and nothing is
+    missed. The program itself outlives a lost connection if it was started with ``on_disconnect="keep"``, or for
+    ``reattach_s``.
+
+    Attributes:
+        stdin: what it reads.
+        stdout, stderr: what it writes, each from its beginning, or from where the handle was attached. With a
+            pseudo-terminal everything is in ``stdout``.
+    """
+
+    def __init__(
+        self, client: Client, standing: Standing, coding: Coding[AnyStr], places: Places | None = None
+    ) -> None:
+        self._client = client
+        self._programs = stub.Programs(client)
+        self._standing = standing
+        self._coding: Coding[AnyStr] = coding
+        self._from = places or Places()
+        self.stdin: ProgramInput[AnyStr] = ProgramInput(self, coding)
+        self.stdout: ProgramOutput[AnyStr] = ProgramOutput(self, self._places("stdout"), coding)
+        self.stderr: ProgramOutput[AnyStr] = ProgramOutput(self, self._places("stderr"), coding)
+
+    # --- what it is ---------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """Its name in calls, and for :meth:`Programs.attach`."""
+        return self._standing.info.id
+
+    @property
+    def pid(self) -> int:
+        """Its process id on the server's machine."""
+        return self._standing.info.pid
+
+    @property
+    def argv(self) -> list[str]:
+        """What runs."""
+        return self._standing.info.argv
+
+    @property
+    def info(self) -> ProgramInfo:
+        """What the server said of it last; :meth:`refresh` asks again."""
+        return self._standing.info
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, or minus the number of the signal that ended it; ``None`` while it is not known to have
+        ended. It asks nobody: :meth:`poll` and :meth:`wait` do."""
+        return self._standing.returncode
+
+    @property
+    def status(self) -> ExitStatus | None:
+        """How it ended; ``None`` while it is not known to have ended."""
+        ended = self._standing.exit
+        return self._standing.info.status if ended is None else ended.status
+
+    def refresh(self) -> ProgramInfo:
+        """Ask the server what there is to say of it now.
+
+        Raises:
+            ProgramNotFound: it was forgotten.
+        """
+        self._standing.info = self._persist(lambda: self._programs.get(self.id))
+        return self._standing.info
+
+    # --- its output ---------------------------------------------------------------------------------------------
+
+    def output(self, *, wait: bool = True) -> ProgramChunks:
+        """Both outputs as they come, from where ``stdout`` and ``stderr`` began: pieces that say of which stream they
+        are, where they begin in it, and how many bytes before them were lost.
+
+        Parameters:
+            wait: go on to the end; otherwise end with what there is.
+        """
+        return ProgramChunks(self, self._places(None, wait=wait))
+
+    def communicate(
+        self, input: AnyStr | str | bytes | None = None, timeout_s: float | None = None
+    ) -> CompletedProgram[AnyStr]:
+        """Write all of its input, read all of its output, and wait for its end.
+
+        Parameters:
+            input: goes to its standard input, which then ends.
+            timeout_s: how long this may take, in seconds. The program goes on when it is over, and this may be called
+                again, without ``input``: no output is missed.
+
+        Returns:
+            How it ended and what it wrote.
+
+        Raises:
+            DeadlineExceeded: it still runs.
+            ProgramNotFound: it was forgotten.
+        """
+        late = threading.Event()
+        collected = Collected()
+        if input is not None:
+            data = self._coding.encode(input)
+            threading.Thread(target=self._feed, args=(data,), name="rpcclient-stdin", daemon=True).start()
+        with self.output() as chunks:
+
+            def give_up() -> None:
+                late.set()
+                chunks.close()
+
+            timer = None if timeout_s is None else threading.Timer(timeout_s, give_up)
+            try:
+                if timer is not None:
+                    timer.start()
+                for chunk in chunks:
+                    collected.put(chunk)
+            finally:
+                if timer is not None:
+                    timer.cancel()
+        if late.is_set():
+            raise still_runs(self.info, timeout_s)
+        return collected.completed(self.argv, self.wait(), self._coding)
+
+    def _feed(self, data: bytes) -> None:
+        with contextlib.suppress(RpcError):  # It has read as much as it wanted; reading its output tells the rest.
+            self._write(data)
+            self._close_stdin()
+
+    # --- its end ------------------------------------------------------------------------------------------------
+
+    def wait(self, timeout_s: float | None = None) -> Exit:
+        """Wait for its end, after all of its output.
+
+        Parameters:
+            timeout_s: how long to wait, in seconds; a day where not given.
+
+        Returns:
+            How it ended, and what it used.
+
+        Raises:
+            DeadlineExceeded: it still runs.
+            ProgramNotFound: it was forgotten.
+        """
+        known = self._standing.exit
+        if known is not None:
+            return known
+        client = self._client if timeout_s is None else self._client.options(timeout_s=timeout_s)
+        return self._standing.saw(self._persist(lambda: stub.Programs(client).wait(self.id)))
+
+    def poll(self) -> int | None:
+        """Ask whether it has ended.
+
+        Returns:
+            As of :attr:`returncode`.
+
+        Raises:
+            ProgramNotFound: it was forgotten.
+        """
+        if self.returncode is None:
+            self.refresh()
+        return self.returncode
+
+    def send_signal(self, signal: str | int) -> bool:
+        """Send a signal to its whole process group.
+
+        Parameters:
+            signal: a name such as ``"INT"``, or a member of :class:`signal.Signals`.
+
+        Returns:
+            Whether it was still there.
+
+        Raises:
+            InvalidParams: there is no such signal.
+            ProgramNotFound: it was forgotten.
+        """
+        return self._programs.signal(self.id, signal_name(signal))
+
+    def terminate(self, grace_s: float = 2.0) -> Exit:
+        """End it and everything that it has started: TERM, some time, KILL.
+
+        Parameters:
+            grace_s: that time, in seconds.
+
+        Returns:
+            How it ended; ``survivors`` names what could not be ended.
+
+        Raises:
+            ProgramNotFound: it was forgotten.
+        """
+        return self._standing.saw(self._persist(lambda: self._programs.kill(self.id, grace_s=grace_s)))
+
+    def kill(self) -> Exit:
+        """End it and everything that it has started at once.
+
+        Returns:
+            As of :meth:`terminate`.
+
+        Raises:
+            ProgramNotFound: it was forgotten.
+        """
+        return self.terminate(0.0)
+
+    def forget(self) -> None:
+        """Free what is kept of it; if it still runs, it is ended first.
+
+        Raises:
+            ProgramNotFound: it was forgotten already.
+        """
+        self._programs.forget(self.id)
+
+    # --- who controls it ----------------------------------------------------------------------------------------
+
+    def control(self, *, take: bool = False) -> ProgramInfo:
+        """Let this client's connection control it: write to it, resize its terminal, and be the one whose end
+        ``on_disconnect`` is about.
+
+        Parameters:
+            take: also where another connection controls it.
+
+        Raises:
+            NotController: another connection does.
+            ProgramNotFound: it was forgotten.
+        """
+        self._standing.info = self._programs.control(self.id, take=take)
+        self._standing.controls = True
+        return self._standing.info
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Give its terminal another size.
+
+        Parameters:
+            rows: the height in characters.
+            columns: the width in characters.
+
+        Raises:
+            NoTerminal: it has none, or has ended.
+            NotController: another connection controls it.
+            ProgramNotFound: it was forgotten.
+        """
+        self._programs.resize(self.id, rows, columns)
+
+    def detach(self) -> None:
+        """Read no more, and leave it alone: leaving a ``with`` block does not end it any more."""
+        self._standing.ends_with_block = False
+        self.stdout.close()
+        self.stderr.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        standing = self._standing
+        finished = self.stdout.ended
+        self.stdout.close()
+        self.stderr.close()
+        if not standing.ends_with_block or standing.exit is not None:
+            return
+        # Without a connection the server ends it, by on_disconnect.
+        with contextlib.suppress(TransportError, ProgramNotFound):
+            if exc is None and finished and standing.grace_s > 0:
+                with contextlib.suppress(DeadlineExceeded):
+                    self.wait(standing.grace_s)
+                    return
+            self.terminate(standing.grace_s)
+
+    def __repr__(self) -> str:
+        return f"<Program {self.id} {self.argv!r}: {self.status or 'running'}>"
+
+    # --- for its streams ----------------------------------------------------------------------------------------
+
+    def _places(self, stream: StreamName | None, *, wait: bool = True) -> Places:
+        begin = self._from
+        offsets: dict[StreamName, int] = {"stdout": begin.offset("stdout"), "stderr": begin.offset("stderr")}
+        return Places(stream, offsets=offsets, wait=wait)
+
+    def _write(self, data: bytes) -> None:
+        for begin in range(0, len(data), STDIN_BYTES):
+            self._programs.write(self.id, data[begin : begin + STDIN_BYTES])
+
+    def _close_stdin(self) -> None:
+        with contextlib.suppress(StdinClosed):
+            self._programs.close_stdin(self.id)
+
+    @property
+    def _reconnects(self) -> bool:
+        return self._client._connector.options.reconnect
+
+    def _persist(self, call: Callable[[], _T]) -> _T:
+        """Make a call that may be made again when its answer was lost."""
+        while True:
+            try:
+                return call()
+            except TransportError as exc:
+                if not may_go_on(exc, reconnects=self._reconnects):
+                    raise
+            self._reattach()
+
+    def _reattach(self) -> None:
+        """The connection is another one: control the program again, if this handle did."""
+        if self._standing.controls and self._standing.exit is None:
+            with contextlib.suppress(TransportError, ProgramNotFound):
+                self._programs.control(self.id, take=True)

@@ -1,0 +1,187 @@
+"""What a program reads and writes, for the synchronous client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, AnyStr, Generic, Self
+
+from rpcclient.pieces import Pieces
+from rpcclient.programs import Coding, Places
+from rpcclient.stubs.programs import OutputChunk
+from rpcwire.errors import TransportError
+
+from .stream import Stream
+
+if TYPE_CHECKING:
+    from .program import Program
+
+
+class ProgramChunks(Iterator[OutputChunk]):
+    """The pieces of a program's output: an iterator, and a context manager that ends the reading. When the connection
+    is lost, it goes on over a new one, where the last piece ended."""
+
+    def __init__(self, program: Program[Any], places: Places) -> None:
+        self._program = program
+        self._places = places
+        self._stream: Stream[OutputChunk] | None = None
+        self._closed = False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> OutputChunk:
+        program, places = self._program, self._places
+        while not self._closed:
+            try:
+                if self._stream is None:
+                    self._stream = program._programs.output(program.id, **places.request)
+                chunk = next(self._stream)
+            except TransportError as exc:
+                self._stream = None
+                places.lost(exc, reconnects=program._reconnects)
+                program._reattach()
+            else:
+                places.got(chunk)
+                return chunk
+        raise StopIteration
+
+    def close(self) -> None:
+        """Read no more. The program goes on."""
+        self._closed = True
+        if self._stream is not None:
+            self._stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class ProgramOutput(Iterator[AnyStr], Generic[AnyStr]):
+    """One output of a program: an iterator over its pieces as they come, as bytes or text. Where a part of it is no
+    longer kept, :class:`rpcclient.programs.OutputLost` is raised; the next piece is what follows."""
+
+    def __init__(self, program: Program[AnyStr], places: Places, coding: Coding[AnyStr]) -> None:
+        self._chunks = ProgramChunks(program, places)
+        self._pieces: Pieces[AnyStr] = Pieces(coding)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was read to its end."""
+        return self._pieces.ended
+
+    @property
+    def lost_bytes(self) -> int:
+        """How many bytes could not be read, as they were no longer kept."""
+        return self._pieces.lost_bytes
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> AnyStr:
+        piece = self._take(self._pieces.piece)
+        if piece is None:
+            raise StopIteration
+        return piece
+
+    def lines(self) -> Iterator[AnyStr]:
+        """Its lines as they come, each with its end, from where the reading is now.
+
+        Raises:
+            OutputLost: a part is no longer kept.
+            UnicodeDecodeError: it is no text.
+            ProgramNotFound: it was forgotten.
+        """
+        while line := self.readline():
+            yield line
+
+    def readline(self) -> AnyStr:
+        """The next line with its end; empty at the end of the output.
+
+        Raises:
+            OutputLost, UnicodeDecodeError, ProgramNotFound: as of :meth:`lines`.
+        """
+        line = self._take(self._pieces.line)
+        return self._pieces.nothing if line is None else line
+
+    def read(self, size: int = -1) -> AnyStr:
+        """So many bytes or characters, fewer at the end of the output.
+
+        Parameters:
+            size: how many; everything up to the end where negative.
+
+        Raises:
+            OutputLost, UnicodeDecodeError, ProgramNotFound: as of :meth:`lines`.
+        """
+        found = self._take(self._pieces.rest if size < 0 else lambda: self._pieces.exactly(size))
+        return self._pieces.nothing if found is None else found
+
+    def close(self) -> None:
+        """Read no more. The program goes on."""
+        self._chunks.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _take(self, what: Callable[[], AnyStr | None]) -> AnyStr | None:
+        """Take something, reading on until it is there; ``None`` where there is no more."""
+        pieces = self._pieces
+        while (found := what()) is None and not pieces.ended:
+            try:
+                chunk = next(self._chunks)
+            except StopIteration:
+                pieces.end()
+            else:
+                pieces.put(chunk)
+        return found
+
+
+class ProgramInput(Generic[AnyStr]):
+    """The standard input, or the terminal, of a program: a context manager that closes it."""
+
+    def __init__(self, program: Program[AnyStr], coding: Coding[AnyStr]) -> None:
+        self._program: Program[AnyStr] = program
+        self._coding: Coding[AnyStr] = coding
+
+    def write(self, data: AnyStr | str | bytes) -> int:
+        """Write to it. This returns when the program, or its pipe, has taken all of it: a program that does not read
+        makes the writer wait.
+
+        Parameters:
+            data: bytes, or text where the program was started with text.
+
+        Returns:
+            How much was written: all of it.
+
+        Raises:
+            StdinClosed: it takes no more input.
+            NotController: another connection controls it.
+            ConnectionLost: the connection was lost meanwhile; whether the program got the last piece is not known.
+        """
+        self._program._write(self._coding.encode(data))
+        return len(data)
+
+    def close(self) -> None:
+        """Tell it that there is no more input. A terminal gets its end-of-file character (Ctrl-D).
+
+        Raises:
+            NotController: another connection controls it.
+        """
+        self._program._close_stdin()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
