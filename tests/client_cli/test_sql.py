@@ -15,7 +15,7 @@ from typing import Any
 
 import pexpect
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpcclient.cli import rowtext, sqltext
@@ -309,6 +309,7 @@ def test_where_statements_end(text: str, dialect: str, statements: list[str], re
     assert sqltext.split(text, dialect) == (statements, rest)
 
 
+@settings(deadline=None)
 @given(st.text("ab;'\"`$-/*#\\\n [](E)"), st.sampled_from(["", "sqlite", "postgresql", "mariadb"]))
 def test_splitting_loses_nothing(text: str, dialect: str) -> None:
     statements, rest = sqltext.split(text, dialect)
@@ -319,6 +320,7 @@ def test_splitting_loses_nothing(text: str, dialect: str) -> None:
     assert place <= len(text) - len(rest)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.none() | st.text(st.characters(exclude_categories=["Cs"])), st.integers()), max_size=4))
 def test_csv_and_json_can_be_read_back(rows: list[tuple[str | None, int]]) -> None:
     for form in ("csv", "json"):

@@ -11,7 +11,7 @@ from decimal import Decimal
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpcwire.rows import Rows
@@ -55,6 +55,7 @@ def plain(cell):
     return cell.item() if hasattr(cell, "item") else cell
 
 
+@settings(deadline=None)
 @given(tables)
 def test_pandas_holds_every_cell(table):
     kinds, rows = table
@@ -64,6 +65,7 @@ def test_pandas_holds_every_cell(table):
         assert [plain(cell) for cell in frame.iloc[:, place]] == [row[place] for row in rows]
 
 
+@settings(deadline=None)
 @given(tables)
 def test_arrow_holds_every_cell(table):
     kinds, rows = table

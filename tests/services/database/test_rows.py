@@ -7,7 +7,7 @@ import datetime as dt
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -55,6 +55,7 @@ def same(one, other):
     return type(one) is type(other) and one == other
 
 
+@settings(deadline=None)
 @given(tables)
 def test_every_table_survives(rows):
     for codec in FORMS:
