@@ -23,7 +23,8 @@ class Session:
         autocommit: let each statement commit itself. It takes effect when no transaction is open.
         isolation: the level of the transactions to come; the database's own where ``None``.
         readonly: have the database refuse every change in the transactions to come.
-        deferrable: PostgreSQL: let a serializable transaction that only reads wait until it cannot fail.
+        deferrable: PostgreSQL: let a serializable transaction that only reads wait until it cannot fail. It takes no
+            effect where the whole connection only reads.
         database: the name of the database.
         dialect: its kind, as the server tells it.
         epoch: counts the transactions that have ended.
@@ -41,6 +42,7 @@ class Session:
         self.epoch = 0
         self._port = port
         self._id = ""
+        self._only_reads = readonly
         self._state = TxState.NONE
         self._why_closed = "the connection is closed"
         self._closed = False
@@ -79,7 +81,7 @@ class Session:
     async def open(self) -> None:
         """Begin the session."""
         info: SessionInfo = await self.call("connect", self.database, readonly=self.readonly)
-        self._id, self.dialect = info.id, info.dialect
+        self._id, self.dialect, self._only_reads = info.id, info.dialect, info.readonly
 
     async def call(self, method: str, *arguments: Any, **named: Any) -> Any:
         """Call a method of the service, and learn from its errors."""
@@ -120,10 +122,13 @@ class Session:
     async def begin(self) -> None:
         """Begin a transaction."""
         isolation, readonly = self.isolation, self.readonly
-        await self.call("begin", self.database, isolation=isolation, readonly=readonly, session=self._id)
+        if self.deferrable and self.dialect == "postgresql" and not self._only_reads:
+            level = f" ISOLATION LEVEL {isolation.value.upper()}" if isolation else ""
+            sql = f"BEGIN{level} READ {'ONLY' if readonly else 'WRITE'} DEFERRABLE"
+            await self.call("execute", self.database, sql, transaction=self._id)
+        else:
+            await self.call("begin", self.database, isolation=isolation, readonly=readonly, session=self._id)
         self._become(TxState.ACTIVE)
-        if self.deferrable:
-            await self.call("execute", self.database, "SET TRANSACTION DEFERRABLE", transaction=self._id)
 
     async def end(self, *, commit: bool) -> None:
         """Commit or roll back the open transaction, if there is one."""

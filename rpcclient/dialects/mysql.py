@@ -23,6 +23,8 @@ class MySQLDialect_rpc(RpcDialect, MySQLDialect):  # noqa: N801 - SQLAlchemy's w
 
     supports_statement_cache = True
     default_paramstyle = "qmark"
+    supports_native_decimal = True
+    supports_sane_multi_rowcount = True
     kinds: ClassVar[frozenset[str]] = frozenset({"mysql", "mariadb"})
     execution_ctx_cls = _Context
 

@@ -42,6 +42,10 @@ class PGDialect_rpc(RpcDialect, PGDialect):  # noqa: N801 - SQLAlchemy's way of 
     execution_ctx_cls = _Context
     colspecs = {**PGDialect.colspecs, **COLSPECS}  # noqa: RUF012 - as SQLAlchemy declares it
 
+    def __init__(self, **options: Any) -> None:
+        # The module's style is that of all databases; here a question mark is an operator.
+        super().__init__(**{"paramstyle": self.default_paramstyle, **options})  # type: ignore[no-untyped-call]
+
     @classmethod
     def get_async_dialect_cls(cls, url: URL) -> type[PGDialectAsync_rpc]:  # noqa: ARG003
         """The dialect of asynchronous engines."""
