@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass
 
 from .limits import LimitSet
 
 _MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 _PERIOD_US = 100_000
+NEW_S = 60.0
 PREFIX = "rpc-"
 """How the groups of programs are called, before the program's id."""
 
@@ -104,10 +106,12 @@ def create(parent: str, program_id: str, limits: LimitSet) -> Cgroup | None:
 
 
 def sweep(parent: str) -> None:
-    """Remove the groups of programs that have ended; those with something in them stay."""
+    """Remove the groups of programs that have ended. Those with something in them stay, and new ones: another server
+    may be about to start a program there."""
     if parent:
         with contextlib.suppress(OSError):
             for name in os.listdir(parent):
                 if name.startswith(PREFIX):
                     with contextlib.suppress(OSError):
-                        os.rmdir(f"{parent}/{name}")
+                        if time.time() - os.stat(f"{parent}/{name}").st_mtime > NEW_S:
+                            os.rmdir(f"{parent}/{name}")
