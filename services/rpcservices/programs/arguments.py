@@ -145,10 +145,18 @@ def _check_path(rule: ArgumentRule, value: str, where: str, place: int) -> str:
     assert rule.under is not None
     if not value.startswith("/"):
         raise Refusal(where, place, "it is no absolute path")
-    resolved = os.path.realpath(value)
-    if not is_under(resolved, os.path.realpath(rule.under)):
+    resolved = resolve(value)
+    if resolved is None or not is_under(resolved, os.path.realpath(rule.under)):
         raise Refusal(where, place, f"it leads out of {rule.under}")
     return resolved
+
+
+def resolve(path: str) -> str | None:
+    """A path without links, as far as it exists; ``None`` where the way there is barred."""
+    try:
+        return os.path.realpath(path)
+    except (OSError, ValueError):
+        return None
 
 
 def is_under(path: str, folder: str) -> bool:

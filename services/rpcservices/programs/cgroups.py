@@ -57,6 +57,10 @@ class Cgroup:
         """Kill everything in it at once, also what forks meanwhile."""
         return _write(f"{self.folder}/cgroup.kill", "1")
 
+    def population(self) -> int:
+        """How many processes are in it."""
+        return _read(f"{self.folder}/cgroup.procs").count("\n")
+
     def out_of_memory(self) -> bool:
         """Whether something in it was killed for want of memory."""
         return any(

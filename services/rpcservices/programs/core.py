@@ -9,13 +9,14 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rpcserver import Busy, Connection, Context, Service
 
 from . import cgroups, environment, kept, tree
+from .cgroups import Cgroup
 from .config import ProgramsConfig
 from .errors import NotController, ProgramNotFound, ProgramNotStarted
 from .events import Events
@@ -160,6 +161,19 @@ class ProgramsCore(Service[ProgramsConfig]):
             no_new_privs=permit.no_new_privs,
             bulky=streams.bulky,
         )
+
+    async def spawn_contained(self, launch: Launch) -> tuple[Spawned, Cgroup | None]:
+        """The same as :meth:`spawn`, in a control group of its own where that is permitted."""
+        loop, program_id = asyncio.get_running_loop(), launch.env[tree.MARK]
+        cgroup = await loop.run_in_executor(None, cgroups.create, self.cgroup_parent, program_id, launch.limits)
+        if cgroup is not None:
+            launch = replace(launch, cgroup=cgroup.folder)
+        try:
+            return await self.spawn(launch), cgroup
+        except BaseException:
+            if cgroup is not None:
+                cgroup.remove()
+            raise
 
     def describe(
         self, ctx: Context, program_id: str, launch: Launch, labels: Mapping[str, str], user: str, **more: Any

@@ -11,7 +11,6 @@ import resource
 import signal
 import sys
 import termios
-from typing import Any
 
 _PR_SET_NO_NEW_PRIVS = 38
 
@@ -21,11 +20,12 @@ def main(plan_fd: int, report_fd: int) -> None:
 
     Parameters:
         plan_fd: a file with the plan, see :func:`.spawning.plan`.
-        report_fd: where to write ``FIELD ERRNO`` if something fails; closed by a successful exec.
+        report_fd: where to write ``exec``, and after it ``!FIELD ERRNO`` if something fails; closed by a successful
+            exec. Nothing at all means that this program has failed.
     """
     os.set_inheritable(report_fd, False)
     with open(plan_fd, "rb") as file:
-        plan: dict[str, Any] = marshal.load(file)  # noqa: S302 - written by the parent into a file without a name
+        plan = marshal.load(file)  # noqa: S302 - written by the parent into a file without a name
     field = "argv"
     try:
         field = "pty"
@@ -41,6 +41,10 @@ def main(plan_fd: int, report_fd: int) -> None:
             _, most = resource.getrlimit(name)
             least = hard if most == resource.RLIM_INFINITY else min(hard, most)
             resource.setrlimit(name, (min(soft, least), least))
+        if plan["no_new_privs"]:
+            import ctypes
+
+            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         field = "user"
         if plan["user"] is not None:
             uid, gid, groups = plan["user"]
@@ -55,23 +59,20 @@ def main(plan_fd: int, report_fd: int) -> None:
         if plan["cwd_exact"] and os.getcwd() != plan["cwd"]:
             raise NotADirectoryError(20, "moved")
         field = "argv"
-        if plan["no_new_privs"]:
-            import ctypes
-
-            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         # A program expects the default; the interpreter ignores some, and the server may have been told to.
         for number in range(1, signal.NSIG):
             if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.write(report_fd, b"exec")
         argv, env = plan["argv"], plan["env"]
         if plan["executable"]:
             os.execve(plan["executable"], argv, env)  # noqa: S606 - that is what it is for
         os.execvpe(argv[0], argv, env)  # noqa: S606 - that is what it is for
     except OSError as exc:
-        os.write(report_fd, f"{field} {exc.errno}".encode())
+        os.write(report_fd, f"!{field} {exc.errno}".encode())
     except (ValueError, OverflowError):
-        os.write(report_fd, f"{field} 22".encode())
+        os.write(report_fd, f"!{field} 22".encode())
     os._exit(127)
 
 

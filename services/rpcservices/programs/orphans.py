@@ -4,7 +4,10 @@ as zombies once they end."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import os
+import subprocess
 from collections import OrderedDict
 
 from . import processes
@@ -12,7 +15,7 @@ from .processes import Process
 from .tree import MARK
 
 SOON_S = 1.0
-LATER_S = 5.0
+LATER_S = 2.0
 REMEMBERED = 4096
 """How many programs that have ended are remembered by their sessions."""
 
@@ -23,6 +26,9 @@ class Orphans:
     def __init__(self) -> None:
         self._sessions: OrderedDict[int, str] = OrderedDict()
         self._found: set[tuple[int, int]] = set()
+        self._suspects: set[tuple[int, int]] = set()
+        self._foreign: set[tuple[int, int]] = set()
+        self._session = os.getsid(0)
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
 
@@ -53,19 +59,32 @@ class Orphans:
     def _sweep(self, children: list[tuple[Process, bool]]) -> None:
         self._timer = None
         still: set[tuple[int, int]] = set()
+        suspects: set[tuple[int, int]] = set()
         for process, marked in children:
             key = process.pid, process.start
             if process.alive:
                 if marked or key in self._found:
                     still.add(key)
             elif key in self._found or (process.session in self._sessions and process.session != process.pid):
-                try:
-                    os.waitpid(process.pid, os.WNOHANG)
-                except ChildProcessError:
-                    continue
-        self._found = still
-        if still:
+                self._collect(process)
+            elif process.session != self._session and key not in self._foreign:
+                # It has ended before it was seen alive. Who runs programs with asyncio collects them at once; who holds
+                # a Popen object may take its time.
+                if key not in self._suspects:
+                    suspects.add(key)
+                elif _is_held(process.pid):
+                    self._foreign.add(key)
+                else:
+                    self._collect(process)
+        self._found, self._suspects = still, suspects
+        self._foreign.intersection_update({(process.pid, process.start) for process, _ in children})
+        if still or suspects:
             self._later(LATER_S)
+
+    @staticmethod
+    def _collect(process: Process) -> None:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(process.pid, os.WNOHANG)
 
 
 def _children(own: int) -> list[tuple[Process, bool]]:
@@ -73,6 +92,11 @@ def _children(own: int) -> list[tuple[Process, bool]]:
     return [
         (process, process.alive and _is_marked(process.pid)) for process in processes.every() if process.parent == own
     ]
+
+
+def _is_held(pid: int) -> bool:
+    """Whether somebody in this process has yet to ask for the exit code of a child."""
+    return any(issubclass(type(each), subprocess.Popen) and each.pid == pid for each in gc.get_objects())
 
 
 def _is_marked(pid: int) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from rpcserver import Principal
 
-from .arguments import Refusal, check_arguments, is_under
+from .arguments import Refusal, check_arguments, is_under, resolve
 from .errors import ProgramNotStarted, ProgramRefused
 from .limits import LimitSet
 from .models import Limits
@@ -173,15 +173,15 @@ class Policy:
         if wanted is None:
             home = self._home if user is None else user.pw_dir
             return (role.cwd[0], True) if role.cwd else (home, False)
-        if not wanted.startswith("/"):
+        if not wanted.startswith("/") or "\0" in wanted:
             raise ProgramNotStarted(f"cwd: {wanted[:80]!r} is no absolute path", field="cwd")
         if _THROUGH_PROC.match(os.path.normpath(wanted)):
             # CVE-2024-21626: a directory that is reached through somebody's open descriptor.
             raise _refused("cwd", f"{PREFIX}.cwd.proc", "it leads through another process")
         if role.may_run == "anything" and not role.cwd:
             return wanted, False
-        resolved = os.path.realpath(wanted)
-        if not any(is_under(resolved, os.path.realpath(folder)) for folder in role.cwd):
+        resolved = resolve(wanted)
+        if resolved is None or not any(is_under(resolved, os.path.realpath(folder)) for folder in role.cwd):
             raise _refused("cwd", f"{name}.cwd", "it is not in or below one of them")
         return resolved, True
 

@@ -6,6 +6,7 @@ import asyncio
 
 from rpcserver import Context, method
 
+from .cgroups import Cgroup
 from .core import ProgramsCore, Streams
 from .errors import ProgramNotStarted, ProgramRefused, StdinClosed
 from .models import Completed, EnvBase, Limits, StderrTo, StdoutTo
@@ -83,8 +84,12 @@ class RunMethods(ProgramsCore):
             grace_s=self.config.grace_s if grace_s is None else grace_s,
         )
         about = self.describe(ctx, program_id, launch, labels=labels or {}, user=user or "")
-        spawned = await self.spawn(launch)
-        program = HostedProgram(about.of(spawned), spawned, supervision, outputs)
+        cgroup: Cgroup | None = None
+        if permit.limits.need_launcher:
+            spawned, cgroup = await self.spawn_contained(launch)
+        else:
+            spawned = await self.spawn(launch)
+        program = HostedProgram(about.of(spawned), spawned, supervision, outputs, cgroup=cgroup)
         self.add(program)
         self.events.publish("started", program)
         feeding = asyncio.ensure_future(_feed(program, input)) if input else None

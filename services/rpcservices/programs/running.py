@@ -35,6 +35,8 @@ GRACE_POLL_S = 0.05
 KILL_POLL_S = 0.01
 WATCH_S = 0.1
 """How often the limits of a whole tree are looked at where no control group does it."""
+COUNT_S = 0.02
+"""How often the processes of a control group are counted where it has no limit of its own."""
 
 
 class Offload(Protocol):
@@ -368,6 +370,8 @@ class Running:
             self._after("idle", supervision.idle_timeout_s, self._check_idle)
         if supervision.limits.need_watching and (self._cgroup is None or not self._cgroup.enforces):
             self._after("watch", WATCH_S, self._look)
+            if self._cgroup is not None and supervision.limits.processes is not None:
+                self._after("count", COUNT_S, self._count)
 
     def _check_idle(self) -> None:
         patience = self.supervision.idle_timeout_s
@@ -378,6 +382,16 @@ class Running:
             self._after("idle", max(left, patience / 4), self._check_idle)
         else:
             self.end(self.supervision.grace_s, limit="idle")
+
+    def _count(self) -> None:
+        most = self.supervision.limits.processes
+        assert self._cgroup is not None
+        assert most is not None
+        if self._cgroup.population() > most:
+            self._cgroup.kill()
+            self.end(0, limit="processes")
+        else:
+            self._after("count", COUNT_S, self._count)
 
     def _look(self) -> None:
         self._offload(lambda: tree.members(self._root), self._looked)
@@ -441,7 +455,7 @@ class Running:
             result.signal = -code
             result.core_dumped = os.WCOREDUMP(status)
         result.limit = self._limit or self._enforced(result)
-        for name in ("time", "idle", "watch"):
+        for name in ("time", "idle", "watch", "count"):
             self._cancel(name)
         self._close_stdin()
         self._drain()
@@ -475,6 +489,9 @@ class Running:
             budget -= self._chunk
 
     def _drained(self) -> None:
+        if self._killing:  # Others of its tree may be about to say their last words.
+            self._after("drain", DRAIN_S, self._drained)
+            return
         for descriptor in list(self._reading):
             self._read_rest(descriptor)
             if descriptor in self._reading:

@@ -270,8 +270,7 @@ def _launched(launch: Launch, ends: _Ends, inside: contextlib.ExitStack) -> subp
         os.lseek(plan_fd, 0, os.SEEK_SET)
         reading, report_fd = os.pipe2(os.O_CLOEXEC)
     except (OSError, ValueError) as exc:
-        number = exc.errno or 0 if isinstance(exc, OSError) else 0
-        raise LaunchError("argv", number, f"argv: cannot be prepared: {exc}") from exc
+        raise LaunchError("argv", getattr(exc, "errno", None) or 0, f"argv: cannot be prepared: {exc}") from exc
     stdin, stdout, stderr = ends.inside
     with open(reading, "rb") as report:
         try:
@@ -290,10 +289,15 @@ def _launched(launch: Launch, ends: _Ends, inside: contextlib.ExitStack) -> subp
         finally:
             os.close(report_fd)
         told = report.read().decode()
-    if told:
+    _, failed, failure = told.partition("!")
+    if failed:
         popen.wait()
-        where, _, symbol = told.rpartition(" ")
-        raise _failed(where, int(symbol), launch)
+        where, _, number = failure.rpartition(" ")
+        raise _failed(where, int(number), launch)
+    if not told:
+        popen.kill()
+        popen.wait()
+        raise LaunchError("argv", 0, "the launcher has failed")
     return popen
 
 

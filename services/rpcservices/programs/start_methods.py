@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import replace
 
 from rpcserver import Context, InvalidParams, method
 
-from . import cgroups
 from .core import ProgramsCore, Streams
 from .errors import ProgramNotStarted, ProgramRefused
 from .following import PIECES_UNDER_WAY
@@ -157,15 +155,7 @@ class StartMethods(ProgramsCore):
         return program
 
     async def _host(self, about: About, launch: Launch, supervision: Supervision) -> Program:
-        cgroup = await asyncio.to_thread(cgroups.create, self.cgroup_parent, about.id, supervision.limits)
-        if cgroup is not None:
-            launch = replace(launch, cgroup=cgroup.folder)
-        try:
-            spawned = await self.spawn(launch)
-        except BaseException:
-            if cgroup is not None:
-                cgroup.remove()
-            raise
+        spawned, cgroup = await self.spawn_contained(launch)
         folder = self.output_folder / about.id
         folder.mkdir(mode=0o700)
         names: tuple[StreamName, ...] = ("stdout", "stderr")

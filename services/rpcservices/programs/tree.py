@@ -105,10 +105,29 @@ def _in_cgroup(folder: str) -> Sequence[int]:
 
 
 def send(found: Iterable[Process], signum: int) -> None:
-    """Send a signal to each process that is still the one that was found."""
+    """Send a signal to each process that is still the one that was found, and to all of its group: the kernel does that
+    at once, and no fork escapes it."""
+    own = os.getpgid(0)
+    groups: dict[int, bool] = {own: False}
     for process in found:
-        if process.alive:
+        if not process.alive:
+            continue
+        if process.group not in groups:
+            now = processes.read(process.pid)
+            same = now is not None and (now.start, now.group) == (process.start, process.group)
+            if not same:
+                continue
+            groups[process.group] = _send_to_group(process.group, signum)
+        if not groups[process.group]:
             processes.send(process.pid, process.start, signum)
+
+
+def _send_to_group(group: int, signum: int) -> bool:
+    try:
+        os.killpg(group, signum)
+    except OSError:
+        return False
+    return True
 
 
 def reap(found: Iterable[Process], leader: int) -> None:

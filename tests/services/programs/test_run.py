@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import pwd
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,52 @@ def test_directory_and_environment(serve: Serve, tmp_path: Path, monkeypatch: py
         shown = (await client.programs.run(["env"], env={"GREETING": "hello"})).stdout.decode()
         assert "GREETING=hello" in shown
         assert "SERVER_SECRET" not in shown
+
+    serve(scenario)
+
+
+def test_where_output_goes(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        script = ["sh", "-c", "echo out; echo err >&2"]
+        for options, stdout, stderr in (
+            ({}, b"out\n", b"err\n"),
+            ({"stderr": "merge"}, b"out\nerr\n", b""),
+            ({"stderr": "discard"}, b"out\n", b""),
+            ({"stdout": "discard"}, b"", b"err\n"),
+            ({"stdout": "discard", "stderr": "discard"}, b"", b""),
+            ({"stdout": "discard", "stderr": "merge"}, b"", b""),
+            ({"output_bytes": 2}, b"ou", b"er"),
+            ({"output_bytes": 10**12}, b"out\n", b"err\n"),
+        ):
+            done = await client.programs.run(script, **options)  # type: ignore[arg-type]
+            assert (done.code, done.stdout, done.stderr) == (0, stdout, stderr)
+        done = await client.programs.run(script, output_bytes=2)
+        assert (done.stdout_lost_bytes, done.stderr_lost_bytes) == (2, 2)
+
+    serve(scenario)
+
+
+def test_the_environment_of_a_login(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/somewhere/else")
+    monkeypatch.setenv("RPC_TOKEN", "do not tell")
+
+    async def scenario(client: AsyncClient) -> None:
+        user = pwd.getpwuid(os.getuid())
+        shown = (await client.programs.run(["env"])).stdout.decode().splitlines()
+        assert "HOME=/somewhere/else" in shown
+        shown = (await client.programs.run(["env"], env_base="login")).stdout.decode().splitlines()
+        assert {f"HOME={user.pw_dir}", f"USER={user.pw_name}", f"SHELL={user.pw_shell}"} < set(shown)
+        assert not [entry for entry in shown if "tell" in entry]
+        assert (await client.programs.run(["sh", "-c", "echo $RPC_PROGRAM_ID"])).stdout.startswith(b"p")
+
+    serve(scenario)
+
+
+def test_input_that_is_not_read_and_closed_input(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        assert (await client.programs.run(["cat"])).stdout == b""
+        done = await client.programs.run(["sh", "-c", "exec <&-; sleep 0.2; echo over"], input=b"x" * 1_000_000)
+        assert (done.code, done.stdout) == (0, b"over\n")
 
     serve(scenario)
 

@@ -1,0 +1,183 @@
+"""What a program may take, and what is said when it takes more."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rpcclient import AsyncClient
+from rpcclient.errors import InvalidParams
+from rpcclient.stubs.programs import Limits
+
+Serve = Callable[..., None]
+MIB = 1024 * 1024
+
+
+def test_processor_time(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        done = await client.programs.run(["sh", "-c", "while :; do :; done"], limits=Limits(cpu_s=1))
+        assert (done.status.signal, done.status.limit) == ("SIGXCPU", "cpu")
+        script = "trap '' XCPU; while :; do :; done"
+        done = await client.programs.run(["sh", "-c", script], limits=Limits(cpu_s=1))
+        assert (done.status.signal, done.status.limit) == ("SIGKILL", "cpu")
+        done = await client.programs.run(["sh", "-c", "kill -KILL $$"], limits=Limits(cpu_s=1))
+        assert (done.status.signal, done.status.limit) == ("SIGKILL", None)
+
+    serve(scenario)
+
+
+def test_memory_of_one_process(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        code = "kept = []\nwhile True: kept.append(b'x' * (4 << 20))"
+        done = await client.programs.run(["python3", "-c", code], limits=Limits(memory_bytes=200 * MIB), timeout_s=60)
+        assert done.status.limit == "memory"
+        done = await client.programs.run(
+            ["python3", "-c", "raise SystemExit(1)"], limits=Limits(memory_bytes=200 * MIB)
+        )
+        assert (done.code, done.status.limit) == (1, None)
+
+    serve(scenario)
+
+
+def test_memory_of_a_tree(serve: Serve) -> None:
+    """No process has too much, but all together have."""
+
+    async def scenario(client: AsyncClient) -> None:
+        code = "import os, time\nif os.fork(): os.fork()\nkept = b'x' * (60 << 20)\ntime.sleep(60)"
+        begin = time.monotonic()
+        done = await client.programs.run(["python3", "-c", code], limits=Limits(memory_bytes=100 * MIB), timeout_s=50)
+        assert (done.status.limit, done.status.signal) == ("memory", "SIGKILL")
+        assert time.monotonic() - begin < 40
+
+    serve(scenario)
+
+
+@pytest.mark.parametrize("cgroups", [True, False])
+def test_a_fork_bomb_is_contained(serve: Serve, kit: Any, cgroups: bool) -> None:
+    """It is ended, nothing of it is left, and other calls are answered meanwhile."""
+
+    async def scenario(client: AsyncClient) -> None:
+        mark = "rpc-fork-bomb"
+        script = "bomb() { bomb | bomb & }; bomb; sleep 60"
+        calls = []
+
+        async def others() -> None:
+            while True:
+                begin = time.monotonic()
+                await client.programs.list()
+                calls.append(time.monotonic() - begin)
+                await asyncio.sleep(0.01)
+
+        asking = asyncio.ensure_future(others())
+        done = await client.programs.run(["sh", "-c", script, mark], limits=Limits(processes=50), timeout_s=30)
+        asking.cancel()
+        assert done.status.limit == "processes"
+        assert done.survivors == []
+        await kit.until(lambda: not kit.with_argument(mark))
+        assert calls
+        print(f"{len(calls)} calls meanwhile, median {statistics.median(calls):.4f} s, longest {max(calls):.4f} s")
+
+    serve(scenario, cgroups=cgroups)
+
+
+def test_open_files_and_file_size(serve: Serve, tmp_path: Path) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        done = await client.programs.run(["sh", "-c", "ulimit -n"], limits=Limits(open_files=50))
+        assert done.stdout == b"50\n"
+        done = await client.programs.run(
+            ["head", "-c", "2000000", "/dev/zero"], stdout="discard", limits=Limits(file_bytes=1000)
+        )
+        assert done.code == 0
+        big = ["dd", "if=/dev/zero", f"of={tmp_path}/big", "bs=1000", "count=2000"]
+        done = await client.programs.run(big, limits=Limits(file_bytes=MIB))
+        assert (done.status.signal, done.status.limit) == ("SIGXFSZ", "file")
+        assert (tmp_path / "big").stat().st_size == MIB
+
+    serve(scenario)
+
+
+def test_processors(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        done = await client.programs.run(["nproc"], limits=Limits(cpus=1))
+        assert done.stdout == b"1\n"
+
+    serve(scenario)
+
+
+def test_output_in_all_and_per_second(serve: Serve, kit: Any) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        done = await client.programs.run(["yes"], limits=Limits(output_bytes=1_000_000))
+        assert (done.status.limit, done.status.signal) == ("output", "SIGKILL")
+        begin = time.monotonic()
+        slow = Limits(output_bytes_per_s=200_000)
+        done = await client.programs.run(["head", "-c", "500000", "/dev/zero"], limits=slow)
+        assert len(done.stdout) == 500_000
+        assert time.monotonic() - begin >= 0.5  # The first 200,000 at once, and what is left at the end, too.
+        program = await client.programs.start(["yes"], limits=slow)
+        async with client.programs.output(program.id) as chunks:
+            async for chunk in chunks:
+                if chunk.offset > 600_000:
+                    break
+        assert time.monotonic() - begin >= 2
+        await client.programs.kill(program.id)
+
+    serve(scenario)
+
+
+def test_a_program_that_prints_without_end_holds_up_nobody(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        endless = asyncio.ensure_future(client.programs.run(["yes"], timeout_s=1.5))
+        answered = 0
+        while not endless.done():
+            assert (await client.programs.run(["echo", "here"])).stdout == b"here\n"
+            answered += 1
+        done = await endless
+        assert done.status.limit == "time"
+        assert done.stdout_lost_bytes > 0
+        assert answered > 3
+
+    serve(scenario)
+
+
+def test_time_and_silence(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        talks = "for n in 1 2 3 4 5 6 7 8; do sleep 0.1; echo $n; done; sleep 60"
+        done = await client.programs.run(["sh", "-c", talks], idle_timeout_s=0.5)
+        assert (done.status.limit, done.status.timed_out) == ("idle", True)
+        assert done.stdout.split()[-1] == b"8"
+        done = await client.programs.run(["sleep", "60"], timeout_s=0.2)
+        assert (done.status.limit, done.status.timed_out) == ("time", True)
+        done = await client.programs.run(["sleep", "0.1"], timeout_s=20, idle_timeout_s=20)
+        assert (done.code, done.status.limit) == (0, None)
+
+    serve(scenario)
+
+
+def test_limits_that_make_no_sense(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        for limits in ({"memory_bytes": 0}, {"cpu_s": -1}, {"open_files": 1}, {"unknown": 1}):
+            with pytest.raises(InvalidParams, match="limits"):
+                await client.call("programs.run", {"argv": ["true"], "limits": limits})
+
+    serve(scenario)
+
+
+def test_what_was_used(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        code = "kept = b'x' * (150 << 20)\nfor n in range(2_000_000): pass"
+        done = await client.programs.run(["python3", "-c", code])
+        assert done.usage is not None
+        assert done.usage.user_s > 0
+        assert done.usage.max_rss_bytes is not None
+        assert 150 * MIB < done.usage.max_rss_bytes < 400 * MIB
+        small = await client.programs.run(["true"])
+        assert small.usage is not None
+        assert small.usage.max_rss_bytes is None  # The server's own memory hides it.
+
+    serve(scenario)

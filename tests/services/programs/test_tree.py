@@ -1,0 +1,175 @@
+"""Ending a program ends its whole tree, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+
+from rpcclient import AsyncClient
+from rpcservices.programs import processes, tree
+
+Serve = Callable[..., None]
+
+
+def zombies_of_ours() -> set[int]:
+    found = set()
+    for child in psutil.Process().children():
+        try:
+            if child.status() == psutil.STATUS_ZOMBIE:
+                found.add(child.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_a_stale_id_hits_nobody() -> None:
+    """The process that has a program's id by now is another one: it started at another time."""
+    with subprocess.Popen(["sleep", "60"]) as other:
+        start = processes.read(other.pid)
+        assert start is not None
+        assert not processes.send(other.pid, start.start - 1, 9)
+        root = tree.Root(other.pid, start.start - 1, "p0")
+        assert other.pid not in {process.pid for process in tree.members(root)}
+        tree.send([start._replace(start=start.start - 1)], 9)
+        assert other.poll() is None
+        assert processes.send(other.pid, start.start, 15)
+        assert other.wait(10) == -15
+        assert not processes.send(other.pid, start.start, 15)
+
+
+def test_a_name_with_anything_in_it() -> None:
+    code = "open('/proc/self/comm', 'w').write(') S 1 (x'); print('ready', flush=True); input()"
+    with subprocess.Popen(["python3", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        process.stdout.readline()
+        found = processes.read(process.pid)
+        assert found is not None
+        assert (found.parent, found.alive) == (os.getpid(), True)
+        process.communicate(b"\n")
+    assert processes.read(process.pid) is None
+
+
+def test_identity(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        program = await client.programs.start(["sleep", "60"])
+        found = processes.read(program.pid)
+        assert found is not None
+        assert (found.pid, found.start) == (program.pid, program.pid_start)
+        await client.programs.kill(program.id)
+
+    serve(scenario)
+
+
+def test_what_handles_term_has_its_time(serve: Serve, kit: Any) -> None:
+    """A child that ends in order is given the time for it, although the program itself has ended at once."""
+
+    async def scenario(client: AsyncClient) -> None:
+        script = (
+            "sh -c \"trap 'sleep 0.3; echo cleaned up; exit' TERM; echo ready; while :; do sleep 0.05; done\" & wait"
+        )
+        program = await client.programs.start(["sh", "-c", script])
+        async with client.programs.output(program.id) as chunks:
+            await kit.read_until(chunks, b"ready")
+            ended = await client.programs.kill(program.id, grace_s=10)
+        assert ended.survivors == []
+        assert b"cleaned up" in await kit.all_output(client, program.id)
+
+    serve(scenario)
+
+
+def test_what_is_stopped_is_ended_too(serve: Serve, kit: Any) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        program = await client.programs.start(["sh", "-c", "kill -STOP $$; sleep 60"])
+        process = psutil.Process(program.pid)
+        await kit.until(lambda: process.status() == psutil.STATUS_STOPPED)
+        ended = await client.programs.kill(program.id, grace_s=5)
+        assert ended.status.signal == "SIGTERM"
+
+    serve(scenario)
+
+
+def test_what_has_left_before_the_end(serve: Serve, kit: Any) -> None:
+    """Double fork and setsid, and the program itself is long gone: it is still found, and ended."""
+
+    async def scenario(client: AsyncClient) -> None:
+        mark = "86394.25"
+        script = f"setsid sh -c 'sleep {mark} >/dev/null 2>&1 &' ; exit 3"
+        program = await client.programs.start(["sh", "-c", script])
+        ended = await client.programs.wait(program.id)
+        assert (ended.status.code, ended.pipes_still_held) == (3, False)
+        assert len(kit.with_argument(mark)) == 1
+        ended = await client.programs.kill(program.id)
+        assert (ended.status.code, ended.survivors) == (3, [])
+        assert kit.with_argument(mark) == []
+
+    serve(scenario)
+
+
+def test_orphans_do_not_stay_as_zombies(serve: Serve, kit: Any) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        before = zombies_of_ours()
+        for script in (
+            "sleep 0.3 & exit 0",
+            "setsid sh -c 'sleep 1.5 & exit' & exit 0",
+            "(sleep 0.2; exit 1) >/dev/null 2>&1 & exit 0",
+        ):
+            await client.programs.run(["sh", "-c", script])
+        own = {child.pid for child in psutil.Process().children()} - before
+        assert own
+        await kit.until(lambda: not own & {child.pid for child in psutil.Process().children()})
+
+    serve(scenario)
+
+
+def test_a_child_of_somebody_else_is_left_alone(serve: Serve, kit: Any) -> None:
+    """A part of the server that runs a program by itself still gets its exit code."""
+
+    async def scenario(client: AsyncClient) -> None:
+        own = await asyncio.to_thread(subprocess.Popen, ["sh", "-c", "exit 42"], start_new_session=True)
+        start = processes.read(own.pid)
+        assert start is not None
+        orphans = client.service_here.orphans  # type: ignore[attr-defined]
+        await client.programs.run(["true"])
+        await kit.until(lambda: (own.pid, start.start) in orphans._foreign)
+        assert own.wait(10) == 42
+
+    serve(scenario)
+
+
+def test_signals_have_their_defaults(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        from rpcclient.stubs.programs import Limits
+
+        for limits in (None, Limits(open_files=100)):
+            done = await client.programs.run(["grep", "-E", "^Sig(Ign|Blk)", "/proc/self/status"], limits=limits)
+            assert [int(line.split()[1], 16) for line in done.stdout.splitlines()] == [0, 0]
+
+    serve(scenario)
+
+
+def test_no_descriptor_of_the_server_gets_through(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        from rpcclient.stubs.programs import Limits, TerminalSize
+
+        held = os.open("/etc/passwd", os.O_RDONLY)
+        os.set_inheritable(held, True)
+        try:
+            for options in ({}, {"limits": Limits(open_files=64)}):
+                done = await client.programs.run(["ls", "/proc/self/fd"], **options)  # type: ignore[arg-type]
+                assert done.stdout.split() == [b"0", b"1", b"2", b"3"]  # 3 is the folder that ls reads.
+            program = await client.programs.start(
+                ["ls", "/proc/self/fd"], terminal=TerminalSize(), on_disconnect="keep"
+            )
+            async with client.programs.output(program.id) as chunks:
+                shown = b"".join([chunk.data async for chunk in chunks])
+            assert shown.split() == [b"0", b"1", b"2", b"3"]
+        finally:
+            os.close(held)
+
+    serve(scenario)
