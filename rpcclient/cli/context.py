@@ -14,7 +14,7 @@ import click
 from . import outcome
 
 if TYPE_CHECKING:
-    from rpcclient import Client
+    from rpcclient import AsyncClient, Client
 
 _P = ParamSpec("_P")
 
@@ -50,6 +50,12 @@ class Settings:
             timeout_s=self.timeout_s,
             connect_timeout_s=connect_timeout_s,
         )
+
+    def connect_async(self) -> AsyncClient:
+        """A client that is not connected yet."""
+        from rpcclient import AsyncClient
+
+        return AsyncClient(self.url, token_file=self.token_file, ca_file=self.ca_file, timeout_s=self.timeout_s)
 
     @property
     def readable(self) -> bool:

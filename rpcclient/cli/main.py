@@ -11,10 +11,16 @@ from . import outcome
 from .context import Settings
 
 COMMANDS = {
+    "attach": "come back to a program that runs there",
     "call": "call a method",
     "hello": "who the server is, and who it takes you for",
+    "kill": "end programs there, or send them a signal",
+    "logs": "what a program there has written",
     "ping": "how long the way there and back takes",
+    "ps": "the programs that run there",
+    "run": "run a program there as if it were here",
     "services": "what the server offers",
+    "shell": "a shell there, or a program on a terminal",
     "sql": "run SQL in a database, or ask for it",
 }
 """The commands, each in the module of its name in this package, and what they do."""

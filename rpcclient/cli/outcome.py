@@ -23,7 +23,7 @@ MEANINGS = {
     USAGE: "wrong usage, or parameters that do not fit",
     UNREACHABLE: "no connection, or it was lost",
     REFUSED: "not authenticated, or not allowed",
-    NOT_FOUND: "no such service or method",
+    NOT_FOUND: "no such service, method or program",
     DEADLINE: "the deadline passed",
     INTERRUPTED: "interrupted by Ctrl-C; the call was cancelled",
 }
@@ -31,6 +31,7 @@ MEANINGS = {
 
 def status_of(error: RpcError) -> int:
     """The exit status that an error stands for."""
+    from rpcclient.stubs.programs import ProgramNotFound
     from rpcwire import errors
 
     table = (
@@ -39,8 +40,11 @@ def status_of(error: RpcError) -> int:
         (errors.Unauthenticated, REFUSED),
         (errors.PermissionDenied, REFUSED),
         (errors.MethodNotFound, NOT_FOUND),
+        (ProgramNotFound, NOT_FOUND),
         (errors.InvalidParams, USAGE),
     )
+    if error.code == errors.PermissionDenied.code:  # What a service declares for itself.
+        return REFUSED
     return next((status for kind, status in table if isinstance(error, kind)), FAILED)
 
 

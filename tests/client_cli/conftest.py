@@ -6,14 +6,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 PLUGIN = '''
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from pathlib import Path
 from rpcserver import Context, Service, ServiceError, method
 
@@ -85,30 +89,42 @@ class Shell:
         return done.stdout
 
 
-@pytest.fixture(scope="session")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    folder = tmp_path_factory.mktemp("cli")
-    (folder / "library.py").write_text(PLUGIN)
+@contextmanager
+def served(folder: Path, disabled: str, *words: str) -> Iterator[Shell]:
+    """A command line against a server of its own."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("RPC_", "RPCSERVER_"))},
         "RPCSERVER_STATE_DIR": str(folder / "state"),
-        "RPCSERVER_PLUGINS__DISABLED": '["programs", "database", "hardware"]',
+        "RPCSERVER_PLUGINS__DISABLED": disabled,
         "RPC_TOKEN_FILE": str(folder / "state" / "token"),
         "COLUMNS": "100",
         "TERM": "xterm",
     }
-    command = [sys.executable, "-m", "rpcserver", "serve", "--port", "0", "--unix", "none", "--plugin"]
+    command = [sys.executable, "-m", "rpcserver", "serve", "--port", "0", "--unix", "none", *words]
     with (
         (folder / "log").open("w") as log,
-        subprocess.Popen(
-            [*command, str(folder / "library.py")], stdout=subprocess.PIPE, stderr=log, text=True, env=environment
-        ) as process,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment) as process,
     ):
         assert process.stdout is not None
         url = process.stdout.readline().rpartition(" ")[2].strip()
         assert url, (folder / "log").read_text()
         yield Shell({**environment, "RPC_URL": url})
         process.terminate()
+
+
+@pytest.fixture(scope="session")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "library.py").write_text(PLUGIN)
+    with served(folder, '["programs", "database", "hardware"]', "--plugin", str(folder / "library.py")) as shell:
+        yield shell
+
+
+@pytest.fixture(scope="session")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A command line against a server that runs programs."""
+    with served(tmp_path_factory.mktemp("programs"), '["database", "hardware"]') as shell:
+        yield shell
 
 
 @pytest.fixture

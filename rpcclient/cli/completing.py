@@ -1,0 +1,20 @@
+"""Completes the ids of programs in a shell."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import CompletionItem
+
+from .call import COMPLETION_TIMEOUT_S, _settings
+
+
+def complete_id(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The ids that begin like this, with what runs there."""
+    from rpcclient.errors import RpcError
+
+    try:
+        with _settings(ctx).connect(connect_timeout_s=COMPLETION_TIMEOUT_S) as client:
+            programs = client.programs.list()
+    except RpcError:
+        return []
+    return [CompletionItem(p.id, help=" ".join(p.argv)[:60]) for p in programs if p.id.startswith(incomplete)]

@@ -1,0 +1,63 @@
+"""What a person types to rpcclient itself in the middle of a session: a tilde at the beginning of a line (ssh(1))."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+HELP = """\
+  ~.   leave the session
+  ~^Z  suspend rpcclient; fg comes back
+  ~?   this list
+  ~~   type a tilde
+(They count at the beginning of a line, after Enter.)
+"""
+
+
+class Action(Enum):
+    """What is asked of rpcclient."""
+
+    LEAVE = b"."
+    HELP = b"?"
+    SUSPEND = b"\x1a"
+
+
+_ACTIONS = {action.value: action for action in Action}
+
+
+class Escapes:
+    """Takes what is typed apart: into what goes to the program, and what rpcclient is asked."""
+
+    def __init__(self) -> None:
+        self._at_line_start = True
+        self._tilde = False
+
+    def feed(self, data: bytes) -> list[bytes | Action]:
+        """What was typed, in its order.
+
+        Parameters:
+            data: as it came from the terminal, in pieces of any size.
+        """
+        found: list[bytes | Action] = []
+        plain = bytearray()
+        for number in data:
+            byte = bytes((number,))
+            if self._tilde:
+                self._tilde = False
+                action = _ACTIONS.get(byte)
+                if action is not None:
+                    if plain:
+                        found.append(bytes(plain))
+                        plain.clear()
+                    found.append(action)
+                    self._at_line_start = True
+                    continue
+                plain += b"~" if byte == b"~" else b"~" + byte
+            elif byte == b"~" and self._at_line_start:
+                self._tilde = True
+                continue
+            else:
+                plain += byte
+            self._at_line_start = byte in b"\r\n"
+        if plain:
+            found.append(bytes(plain))
+        return found

@@ -1,0 +1,43 @@
+"""``rpcclient kill``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from . import context, outcome
+from .completing import complete_id
+
+
+@click.command()
+@click.argument("program_ids", metavar="ID ...", nargs=-1, required=True, shell_complete=complete_id)
+@click.option("--signal", "-s", "name", metavar="NAME", help="Only send this signal, such as INT.")
+@click.option(
+    "--grace", "grace_s", type=click.FloatRange(min=0), default=2.0, show_default=True, metavar="SECONDS",
+    help="Time between TERM and KILL.",
+)  # fmt: skip
+@context.pass_settings
+@context.command
+def command(settings: context.Settings, program_ids: tuple[str, ...], name: str | None, grace_s: float) -> None:
+    """End the programs ID, with everything that they have started, and say how each ended."""
+    from rpcclient.errors import RpcError
+
+    status = outcome.OK
+    with settings.connect() as client:
+        for program_id in program_ids:
+            try:
+                if name is not None:
+                    there = client.programs.signal(program_id, name)
+                    print(f"{program_id}: {'sent' if there else 'it has ended already'}")
+                    continue
+                ended = client.programs.kill(program_id, grace_s=grace_s)
+            except RpcError as exc:
+                status = outcome.report(exc)
+                continue
+            print(f"{program_id}: {ended.status}")
+            if ended.survivors:
+                print(f"{program_id}: could not be ended: {', '.join(map(str, ended.survivors))}", file=sys.stderr)
+                status = outcome.FAILED
+    sys.stdout.flush()
+    sys.exit(status)

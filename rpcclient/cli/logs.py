@@ -1,0 +1,66 @@
+"""``rpcclient logs``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from . import context
+from .completing import complete_id
+
+if TYPE_CHECKING:
+    from rpcclient import Client
+    from rpcclient.stubs.programs import ProgramInfo, StreamName
+
+FIRST_LOOK_BYTES = 64 * 1024
+
+
+@click.command()
+@click.argument("program_id", metavar="ID", shell_complete=complete_id)
+@click.option("--follow", "-f", is_flag=True, help="Go on until the program ends.")
+@click.option("--tail", "lines", type=click.IntRange(min=0), metavar="LINES", help="Only so many lines of each output.")
+@context.pass_settings
+@context.command
+def command(settings: context.Settings, program_id: str, follow: bool, lines: int | None) -> None:
+    """Show what the program ID has written, as far as it is kept: its output as output, its errors as errors."""
+    with settings.connect() as client:
+        info = client.programs.get(program_id)
+        offsets = {} if lines is None else _places(client, info, lines)
+        program = client.programs.attach(program_id, offsets=offsets)
+        with program.output(wait=follow) as chunks:
+            for chunk in chunks:
+                if chunk.lost_bytes and chunk.offset != chunk.lost_bytes:
+                    print(f"rpcclient: {chunk.lost_bytes} bytes of {chunk.stream} are no longer kept", file=sys.stderr)
+                out = sys.stdout if chunk.stream == "stdout" else sys.stderr
+                out.buffer.write(chunk.data)
+                out.flush()
+
+
+def _places(client: Client, info: ProgramInfo, lines: int) -> dict[StreamName, int]:
+    """Where the last lines of each output begin."""
+    return {
+        "stdout": _place(client, info.id, "stdout", info.stdout_start, info.stdout_bytes, lines),
+        "stderr": _place(client, info.id, "stderr", info.stderr_start, info.stderr_bytes, lines),
+    }
+
+
+def _place(client: Client, program_id: str, stream: StreamName, start: int, end: int, lines: int) -> int:
+    if lines == 0:
+        return end
+    look = FIRST_LOOK_BYTES
+    while True:
+        begin = max(end - look, start)
+        chunks = client.programs.output(program_id, stream=stream, offset=begin, wait=False)
+        data = b"".join(chunk.data for chunk in chunks)[: end - begin]
+        place = len(data.removesuffix(b"\n"))
+        for _ in range(lines):
+            place = data.rfind(b"\n", 0, max(place, 0))
+            if place < 0:
+                break
+        if place >= 0:
+            return begin + place + 1
+        if begin <= start:
+            return start
+        look *= 8

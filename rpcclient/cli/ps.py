@@ -1,0 +1,53 @@
+"""``rpcclient ps``."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from . import context, show
+from .starting import _pairs
+
+if TYPE_CHECKING:
+    from rpcclient.stubs.programs import ProgramInfo
+
+
+@click.command()
+@click.option("--all", "-a", "everything", is_flag=True, help="Also those that have ended and are still kept.")
+@click.option(
+    "--label", "-l", "labels", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="Only with this note."
+)
+@click.option("--owner", metavar="NAME", help="Only those of this owner.")
+@context.pass_settings
+@context.command
+def command(settings: context.Settings, everything: bool, labels: dict[str, str], owner: str | None) -> None:
+    """List the programs that were started on the server's machine and run, those started first first."""
+    with settings.connect() as client:
+        programs = client.programs.list(labels=labels or None, owner=owner, running=None if everything else True)
+    programs.sort(key=lambda program: program.started_at)
+    if settings.readable:
+        show.show([_row(program) for program in programs], readable=True)
+    else:
+        show.show([program.model_dump() for program in programs], readable=False)
+
+
+def _row(program: ProgramInfo) -> dict[str, object]:
+    return {
+        "id": program.id,
+        "pid": program.pid,
+        "owner": program.owner,
+        "age": _age(time.time() - program.started_at),
+        "state": "running" if program.status is None else str(program.status),
+        "labels": " ".join(f"{name}={value}" for name, value in program.labels.items()),
+        "command": shlex.join(program.argv),
+    }
+
+
+def _age(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"

@@ -1,0 +1,60 @@
+"""``rpcclient run``."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import context, outcome, starting
+from .session import STDIN
+
+if TYPE_CHECKING:
+    from rpcclient import AsyncClient
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[--] COMMAND [ARGUMENT ...]")
+@click.option("--tty", "-t", is_flag=True, help="Give it a terminal, as rpcclient shell does.")
+@click.option("--no-stdin", "-n", is_flag=True, help="Give it no input.")
+@click.option("--detach", "-d", is_flag=True, help="Leave it running, and print its id.")
+@click.option("--merge-stderr", is_flag=True, help="Let its errors go into its output, in their order.")
+@starting.options
+@context.pass_settings
+@context.command
+def command(
+    settings: context.Settings,
+    /,
+    argv: tuple[str, ...],
+    tty: bool,
+    no_stdin: bool,
+    detach: bool,
+    merge_stderr: bool,
+    **given: Any,
+) -> None:
+    """Run COMMAND on the server's machine as if it were here. No shell is involved there.
+
+    Its output comes as it is written. Standard input goes to it, unless it is a terminal. Ctrl-C is passed on; the
+    second one kills it, with everything that it has started. When the connection is lost, it goes on over a new one.
+
+    The exit status is the command's own: 128+N where signal N ended it, 124 where its --timeout did, 126 where it
+    cannot be run, 127 where there is no such command. When rpcclient itself fails, it is one of those in its --help.
+    """
+    options = starting.start_options(given)
+    options["stdin"] = not no_stdin and not os.isatty(STDIN)
+    options["stderr"] = "merge" if merge_stderr else "pipe"
+
+    async def run(client: AsyncClient) -> int:
+        if detach:
+            options.update({"stdin": False, "on_disconnect": "keep", "overflow": "skip"})
+            print((await client.programs.start(argv, **options)).id)
+            return outcome.OK
+        if tty:
+            terminal = starting.local_terminal()
+            options["terminal"] = starting.terminal_size(terminal)
+            return await starting.on_terminal(await client.programs.start(argv, **options), terminal, owns=True)
+        program = await client.programs.start(argv, **options)
+        return await starting.in_pipeline(program, stdin=options["stdin"], owns=True)
+
+    starting.perform(settings, run)

@@ -1,0 +1,283 @@
+"""A person, or a pipeline, in front of a program elsewhere: its output comes out here, what is typed and signalled here
+goes there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from . import outcome
+from .escapes import HELP, Action, Escapes
+from .localio import read_some, write_all
+from .terminal import RawTerminal, ScreenModes
+
+if TYPE_CHECKING:
+    from rpcclient import AsyncProgram
+    from rpcclient.stubs.programs import ExitStatus
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+LEAVE_GRACE_S = 1.0
+LEAVE_S = 4.0
+"""How long ending the program may take when a session is left, in seconds."""
+TYPED_PIECES = 256
+"""How many pieces of input may wait: beyond that, what is typed is not looked at before the program takes some."""
+_DESCRIPTORS = {"stdout": STDOUT, "stderr": STDERR}
+
+
+def exit_status(status: ExitStatus) -> int:
+    """The exit status that a shell would show: the program's own, 128 and the number of the signal that ended it, or
+    124 where its time was over."""
+    from rpcclient.programs import return_code
+
+    if status.timed_out:
+        return outcome.DEADLINE
+    code = return_code(status)
+    if code is None:
+        return outcome.FAILED
+    return code if code >= 0 else 128 - code
+
+
+def say(text: str) -> None:
+    """A word of rpcclient's own."""
+    print(f"rpcclient: {text}\r", file=sys.stderr, flush=True)
+
+
+class Session:
+    """One program in front of one person, or in a pipeline.
+
+    Parameters:
+        program: the program.
+        stdin: whether what comes in here goes to it.
+        owns: whether signals here are meant for it, and leaving ends it.
+    """
+
+    def __init__(self, program: AsyncProgram[bytes], *, stdin: bool, owns: bool) -> None:
+        self._program = program
+        self._stdin = stdin
+        self._owns = owns
+        self._interrupts = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._over: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> int:
+        """Talk until the end of the program, or until it is left.
+
+        Returns:
+            The exit status for this process.
+
+        Raises:
+            RpcError: the connection is gone for good, or the program is.
+            BrokenPipeError: nobody reads the output.
+        """
+        loop = asyncio.get_running_loop()
+        signals = self._signals()
+        for number, handler in signals.items():
+            loop.add_signal_handler(number, handler)
+        self._spawn(self._show())
+        if self._stdin:
+            self._spawn(self._feed())
+        try:
+            return await self._over
+        except BrokenPipeError:
+            if self._owns:
+                await self._program.kill()
+            raise
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something besides; when it fails, the session does."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._over.done():
+            self._over.set_exception(error)
+
+    def _finish(self, status: int) -> None:
+        if not self._over.done():
+            self._over.set_result(status)
+
+    # --- what comes out -----------------------------------------------------------------------------------------
+
+    async def _show(self) -> None:
+        async for chunk in self._program.output():
+            if chunk.lost_bytes:
+                say(f"{chunk.lost_bytes} bytes of {chunk.stream} are no longer kept")
+            await self._write(_DESCRIPTORS[chunk.stream], chunk.data)
+        self._finish(exit_status((await self._program.wait()).status))
+
+    async def _write(self, descriptor: int, data: bytes) -> None:
+        await write_all(descriptor, data)
+
+    # --- what goes in -------------------------------------------------------------------------------------------
+
+    async def _feed(self) -> None:
+        from rpcclient.stubs.programs import ProgramNotFound, StdinClosed
+
+        with contextlib.suppress(StdinClosed, ProgramNotFound):  # It has read as much as it wanted.
+            while data := await read_some(STDIN):
+                await self._program.stdin.write(data)
+            await self._program.stdin.close()
+
+    # --- signals ------------------------------------------------------------------------------------------------
+
+    def _signals(self) -> dict[signal.Signals, Callable[[], None]]:
+        """What is done on a signal to this process."""
+        return {
+            signal.SIGINT: self._interrupted,
+            signal.SIGQUIT: lambda: self._forward("QUIT") if self._owns else self.leave(),
+            signal.SIGTERM: self.leave,
+            signal.SIGHUP: self.leave,
+        }
+
+    def _interrupted(self) -> None:
+        self._interrupts += 1
+        if not self._owns:
+            self.leave()
+        elif self._interrupts == 1:
+            self._forward("INT")
+        elif self._interrupts == 2:
+            say("interrupted again: killing it")
+            self._spawn(self._kill())
+        else:
+            # Even if standard output is stuck. The server ends the program with the connection.
+            os._exit(outcome.INTERRUPTED)
+
+    def _forward(self, name: str) -> None:
+        async def send() -> None:
+            await self._program.send_signal(name)
+
+        self._spawn(send())
+
+    async def _kill(self) -> None:
+        await self._program.kill()
+
+    # --- leaving ------------------------------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """End the session before the program ends by itself."""
+        self._spawn(self._leave())
+
+    async def _leave(self) -> None:
+        from rpcclient.errors import RpcError
+
+        status = outcome.OK
+        if self._owns:
+            status = 128 + signal.SIGHUP
+            # Over a connection that says nothing more the server cannot be asked: it ends the program by itself.
+            with contextlib.suppress(RpcError, TimeoutError):
+                async with asyncio.timeout(LEAVE_S):
+                    await self._program.send_signal("HUP")
+                    status = exit_status((await self._program.terminate(LEAVE_GRACE_S)).status)
+        else:
+            say(f"left; {self._program.id} goes on")
+        self._finish(status)
+
+
+class TerminalSession(Session):
+    """A program on a pseudo-terminal in front of a person on a terminal.
+
+    Parameters:
+        program, owns: as of :class:`Session`.
+        terminal: the local terminal, raw.
+    """
+
+    def __init__(self, program: AsyncProgram[bytes], terminal: RawTerminal, *, owns: bool, controls: bool) -> None:
+        super().__init__(program, stdin=True, owns=owns)
+        self._terminal = terminal
+        self._controls = controls
+        self._modes = ScreenModes()
+        self._typed: asyncio.Queue[bytes] = asyncio.Queue(TYPED_PIECES)
+        self._resizing: asyncio.Task[None] | None = None
+
+    async def run(self) -> int:
+        try:
+            return await super().run()
+        finally:
+            if undo := self._modes.undo:
+                os.write(STDOUT, undo)
+
+    async def _write(self, descriptor: int, data: bytes) -> None:
+        self._modes.saw(data)
+        await super()._write(descriptor, data)
+
+    async def _feed(self) -> None:
+        if self._controls:
+            self._resize()
+            self._spawn(self._send())
+        escapes = Escapes()
+        while data := await self._read():
+            for typed in escapes.feed(data):
+                if isinstance(typed, Action):
+                    self._act(typed)
+                elif self._controls:
+                    await self._typed.put(typed)
+        self.leave()  # The terminal is gone.
+
+    @staticmethod
+    async def _read() -> bytes:
+        try:
+            return await read_some(STDIN)
+        except OSError:
+            return b""
+
+    async def _send(self) -> None:
+        from rpcclient.errors import ConnectionLost
+        from rpcclient.stubs.programs import NotController, ProgramNotFound, StdinClosed
+
+        while True:
+            data = await self._typed.get()
+            while not self._typed.empty():
+                data += self._typed.get_nowait()
+            try:
+                await self._program.stdin.write(data)
+            except ConnectionLost:
+                say("the connection was lost; what was typed last may be missing")
+            except NotController:
+                say("somebody else has taken control; now this only looks on")
+                self._controls = False
+                return
+            except (StdinClosed, ProgramNotFound):
+                return
+
+    def _act(self, action: Action) -> None:
+        if action is Action.LEAVE:
+            self.leave()
+        elif action is Action.HELP:
+            os.write(STDERR, HELP.replace("\n", "\r\n").encode())
+        else:
+            self._terminal.suspend()
+            self._resize()
+
+    def _signals(self) -> dict[signal.Signals, Callable[[], None]]:
+        # In raw mode Ctrl-C is a key like any other: it is for the program's own terminal.
+        return {signal.SIGTERM: self.leave, signal.SIGHUP: self.leave, signal.SIGWINCH: self._resize}
+
+    def _resize(self) -> None:
+        if self._controls and (self._resizing is None or self._resizing.done()):
+            self._resizing = asyncio.ensure_future(self._tell_size())
+            self._tasks.add(self._resizing)
+            self._resizing.add_done_callback(self._done)
+
+    async def _tell_size(self) -> None:
+        from rpcclient.errors import TransportError
+        from rpcclient.stubs.programs import NotController, NoTerminal, ProgramNotFound
+
+        told = None
+        with contextlib.suppress(NoTerminal, NotController, ProgramNotFound, TransportError, OSError):
+            while (size := self._terminal.size) != told:  # It may have changed again meanwhile.
+                await self._program.resize(size.lines, size.columns)
+                told = size

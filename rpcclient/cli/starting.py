@@ -1,0 +1,136 @@
+"""What ``rpcclient run`` and ``rpcclient shell`` share: options, how a program is started, and a terminal for it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from . import context
+from .session import STDIN, Session, TerminalSession
+from .terminal import RawTerminal
+
+if TYPE_CHECKING:
+    from rpcclient import AsyncClient, AsyncProgram
+    from rpcclient.programs import StartOptions
+    from rpcclient.stubs.programs import ProgramNotStarted, TerminalSize
+
+CANNOT_RUN = 126
+NO_SUCH_PROGRAM = 127
+"""Exit statuses for a program that does not start, as of a shell (POSIX, 2.8.2) and env(1)."""
+REATTACH_S = 60.0
+"""How long a program waits for a client that has lost its connection."""
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _pairs(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for value in values:
+        name, sign, rest = value.partition("=")
+        if not name or not sign:
+            raise click.BadParameter(f"{value!r}: write NAME=VALUE")
+        found[name] = rest
+    return found
+
+
+_OPTIONS = (
+    click.option("--cwd", metavar="DIR", help="Where to run it; else the home directory there."),
+    click.option("--env", "-e", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="A variable to set."),
+    click.option("--login-env", is_flag=True, help="Begin with the environment of a login."),
+    click.option("--user", "-u", metavar="NAME", help="As whom to run it."),
+    click.option("--label", "-l", "labels", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="A note on it."),
+    click.option(
+        "--timeout", "program_timeout_s", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+        help="End it after this time.",
+    ),
+)  # fmt: skip
+
+
+def options(command: _F) -> _F:
+    """The options of everything that starts a program."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def start_options(given: dict[str, Any]) -> StartOptions:
+    """The options for :meth:`Programs.start`."""
+    return {
+        "cwd": given["cwd"],
+        "env": given["env"],
+        "env_base": "login" if given["login_env"] else "clean",
+        "user": given["user"],
+        "labels": given["labels"],
+        "timeout_s": given["program_timeout_s"],
+        "overflow": "wait",
+        "reattach_s": REATTACH_S,
+    }
+
+
+def local_terminal() -> RawTerminal:
+    """The terminal that this process has.
+
+    Raises:
+        click.UsageError: it has none.
+    """
+    if not (os.isatty(STDIN) and sys.stdout.isatty()):
+        raise click.UsageError("standard input and output must be a terminal for this; rpcclient run needs none")
+    return RawTerminal(STDIN)
+
+
+def terminal_size(terminal: RawTerminal) -> TerminalSize:
+    """The terminal that a program there gets: as large as the one here, and of the same type."""
+    from pydantic import ValidationError
+
+    from rpcclient.stubs.programs import TerminalSize
+
+    size = terminal.size
+    try:
+        return TerminalSize(rows=size.lines, columns=size.columns, term=os.environ.get("TERM") or "xterm-256color")
+    except ValidationError:
+        return TerminalSize(rows=size.lines, columns=size.columns)
+
+
+async def on_terminal(program: AsyncProgram[bytes], terminal: RawTerminal, *, owns: bool, controls: bool = True) -> int:
+    """Bring a program with a pseudo-terminal together with the terminal here.
+
+    Returns:
+        The exit status.
+    """
+    with terminal:
+        return await TerminalSession(program, terminal, owns=owns, controls=controls).run()
+
+
+async def in_pipeline(program: AsyncProgram[bytes], *, stdin: bool, owns: bool) -> int:
+    """Bring a program together with standard input, output and errors here.
+
+    Returns:
+        The exit status.
+    """
+    return await Session(program, stdin=stdin, owns=owns).run()
+
+
+def perform(settings: context.Settings, work: Callable[[AsyncClient], Any]) -> None:
+    """Do something with a connected client, and exit with the status that it returns."""
+    from rpcclient.stubs.programs import ProgramNotStarted
+
+    async def main() -> int:
+        async with settings.connect_async() as client:
+            status: int = await work(client)
+            return status
+
+    try:
+        status = asyncio.run(main())
+    except ProgramNotStarted as exc:
+        print(f"rpcclient: {exc.message}", file=sys.stderr)
+        status = _not_started(exc)
+    sys.stdout.flush()
+    sys.exit(status)
+
+
+def _not_started(exc: ProgramNotStarted) -> int:
+    return NO_SUCH_PROGRAM if exc.field == "argv" and exc.errno == "ENOENT" else CANNOT_RUN

@@ -1,0 +1,103 @@
+"""The local terminal while a program elsewhere has it: raw, and put back as it was whatever happens."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import re
+import signal
+import termios
+import tty
+from types import TracebackType
+from typing import Self
+
+_MODE = re.compile(rb"\x1b\[\?([0-9;]{1,40})([hl])")
+_LONGEST_MODE = 48
+_WATCHED = {
+    b"47", b"1047", b"1049",  # the alternate screen
+    b"1", b"66",  # keys
+    b"9", b"1000", b"1002", b"1003", b"1004", b"1005", b"1006", b"1015",  # the mouse, and focus
+    b"2004",  # pasting in brackets
+}  # fmt: skip
+
+
+class ScreenModes:
+    """Which modes a program has switched on (xterm's DECSET), to switch them off when it is left in the middle."""
+
+    def __init__(self) -> None:
+        self._on: dict[bytes, None] = {}
+        self._hidden = False
+        self._rest = b""
+
+    def saw(self, data: bytes) -> None:
+        """The program has written this."""
+        text = self._rest + data
+        if b"\x1b" not in text:
+            return
+        end = 0
+        for match in _MODE.finditer(text):
+            end = match.end()
+            on = match[2] == b"h"
+            for mode in match[1].split(b";"):
+                if mode == b"25":
+                    self._hidden = not on
+                elif mode in _WATCHED and on:
+                    self._on[mode] = None
+                else:
+                    self._on.pop(mode, None)
+        last = text.rfind(b"\x1b", max(end, len(text) - _LONGEST_MODE))
+        self._rest = text[last:] if last >= 0 else b""
+
+    @property
+    def undo(self) -> bytes:
+        """What switches them off."""
+        modes = b"".join(b"\x1b[?%sl" % mode for mode in reversed(self._on))
+        return modes + (b"\x1b[?25h" if self._hidden else b"") + (b"\x1b[0m" if modes else b"")
+
+
+class RawTerminal:
+    """The terminal in raw mode (termios(3)): every key reaches the program, Ctrl-C too.
+
+    Parameters:
+        descriptor: of the terminal.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._before: list[object] | None = None
+
+    @property
+    def size(self) -> os.terminal_size:
+        """Its size now; 80 by 24 where it does not say."""
+        size = os.get_terminal_size(self._descriptor)
+        return size if size.columns and size.lines else os.terminal_size((80, 24))
+
+    def enter(self) -> None:
+        """Make it raw."""
+        self._before = termios.tcgetattr(self._descriptor)
+        atexit.register(self.restore)
+        tty.setraw(self._descriptor, termios.TCSANOW)
+
+    def restore(self) -> None:
+        """Put it back as it was."""
+        before, self._before = self._before, None
+        if before is not None:
+            atexit.unregister(self.restore)
+            with contextlib.suppress(termios.error):  # It is gone: the window was closed.
+                termios.tcsetattr(self._descriptor, termios.TCSADRAIN, before)  # type: ignore[arg-type]
+
+    def suspend(self) -> None:
+        """Give it back to the shell, until that continues this process."""
+        self.restore()
+        os.kill(os.getpid(), signal.SIGTSTP)
+        self.enter()
+
+    def __enter__(self) -> Self:
+        self.enter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.restore()

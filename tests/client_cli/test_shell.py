@@ -1,0 +1,216 @@
+"""``rpcclient shell``, driven as a person would: in a real terminal."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+
+from rpcclient import Client
+
+LIMIT_S = 40
+SHELL = ("sh", "-c", "PS1='th''ere> ' ENV=/dev/null exec sh")
+"""Its prompt is not in the command that begins it, which the terminal shows as well."""
+
+
+class Person:
+    """Somebody in front of a terminal in which a shell of this machine runs."""
+
+    def __init__(self, there: Any) -> None:
+        self.there = there
+        self.terminal = pexpect.spawn(
+            "/bin/sh", env={**there.environment, "PS1": "here> ", "TERM": "xterm"}, encoding="utf-8",
+            dimensions=(24, 80), timeout=LIMIT_S,
+        )  # fmt: skip
+        self.sees("here> ")
+
+    def types(self, text: str) -> None:
+        self.terminal.send(text)
+
+    def sees(self, text: str) -> None:
+        self.terminal.expect_exact(text)
+
+    def runs(self, *words: str) -> None:
+        self.types(shlex.join(self.there.command(*words)) + "\r")
+
+    def settings(self) -> list[Any]:
+        """How the terminal is set: control characters and speeds aside."""
+        return termios.tcgetattr(self.terminal.child_fd)[:4]
+
+
+@pytest.fixture
+def person(there: Any) -> Iterator[Person]:
+    person = Person(there)
+    before = person.settings()
+    yield person
+    person.types("\r")
+    person.sees("here> ")
+    assert person.settings() == before
+    person.terminal.close(force=True)
+
+
+@pytest.fixture
+def client(there: Any) -> Iterator[Client]:
+    with Client(there.environment["RPC_URL"], token_file=there.environment["RPC_TOKEN_FILE"]) as client:
+        yield client
+
+
+def test_a_shell(person: Person) -> None:
+    person.runs("shell", "--", *SHELL)
+    person.sees("there> ")
+    person.types("echo $((6*7)); tty; stty size\r")
+    person.sees("42\r\n/dev/pts/")
+    person.sees("24 80\r\n")
+    person.terminal.setwinsize(30, 100)
+    person.types("sleep 60\r")
+    person.types("\x03")  # It interrupts sleep, not the shell, and not rpcclient.
+    person.sees("there> ")
+    person.types("stty size; echo $TERM\r")
+    person.sees("30 100\r\nxterm\r\n")
+    person.types("exit 7\r")
+    person.sees("here> ")
+    person.types("echo status $?\r")
+    person.sees("status 7\r\n")
+
+
+def test_a_login_shell(person: Person) -> None:
+    person.runs("shell")
+    person.types("echo is $0; exit\r")
+    person.sees("is ")
+    person.sees("here> ")
+
+
+def test_escapes(person: Person, client: Client) -> None:
+    person.runs("shell", "--label", "test=escapes", "--", *SHELL)
+    person.sees("there> ")
+    assert len(client.programs.list(labels={"test": "escapes"}, running=True)) == 1
+    person.types("\r~?")
+    person.sees("~.   leave the session")
+    person.types("\r~~x\r")
+    person.sees("~x: ")  # The shell knows no such command.
+    person.types("\r~.")
+    person.sees("here> ")
+    person.types("echo status $?\r")
+    person.sees("status 129\r\n")
+    assert client.programs.list(labels={"test": "escapes"}, running=True) == []
+
+
+def test_suspending(person: Person) -> None:
+    person.runs("shell", "--", *SHELL)
+    person.sees("there> ")
+    person.types("\r~\x1a")
+    person.sees("here> ")
+    person.types("fg\r")
+    person.types("echo $((6*7))\r")
+    person.sees("\r\n42\r\n")
+    person.types("exit\r")
+    person.sees("here> ")
+
+
+def test_keeping_a_shell_and_coming_back(person: Person, client: Client) -> None:
+    person.runs("shell", "--keep", "--label", "test=kept", "--", *SHELL)
+    person.sees("there> ")
+    person.types("WORD=kept\r")
+    person.sees("there> ")
+    person.types("~.")
+    person.sees("goes on")
+    person.sees("here> ")
+    (program,) = client.programs.list(labels={"test": "kept"}, running=True)
+    person.runs("attach", program.id)
+    person.sees("there> ")
+    person.types("echo still $WORD; exit 4\r")
+    person.sees("still kept\r\n")
+    person.sees("here> ")
+    person.types("echo status $?\r")
+    person.sees("status 4\r\n")
+
+
+def test_a_terminal_for_one_program(person: Person) -> None:
+    person.runs("run", "--tty", "--", "sh", "-c", "test -t 0 && test -t 1 && echo it is one; exit 3")
+    person.sees("it is one\r\n")
+    person.sees("here> ")
+    person.types("echo status $?\r")
+    person.sees("status 3\r\n")
+
+
+def test_without_a_terminal(there: Any) -> None:
+    done = there.run("shell")
+    assert done.returncode == 2
+    assert b"must be a terminal" in done.stderr
+
+
+class Tmux:
+    """A terminal that shows what is on its screen."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self._socket = str(folder / "tmux")
+        self._environment = environment
+        self._tmux("-f", "/dev/null", "new-session", "-d", "-s", "s", "-x", "80", "-y", "24", "env PS1='here> ' sh")
+
+    def _tmux(self, *words: str) -> str:
+        done = subprocess.run(
+            ["tmux", "-S", self._socket, *words], env=self._environment, capture_output=True, text=True, timeout=LIMIT_S
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def types(self, *keys: str) -> None:
+        self._tmux("send-keys", "-t", "s", *keys)
+
+    def resize(self, columns: int, rows: int) -> None:
+        self._tmux("resize-window", "-t", "s", "-x", str(columns), "-y", str(rows))
+
+    @property
+    def screen(self) -> str:
+        return self._tmux("capture-pane", "-p", "-t", "s")
+
+    def shows(self, condition: Callable[[str], bool]) -> None:
+        """Wait until the screen is like this."""
+        end = time.monotonic() + LIMIT_S
+        while not condition(screen := self.screen):
+            assert time.monotonic() < end, screen
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        self._tmux("kill-server")
+
+
+@pytest.fixture
+def tmux(there: Any, tmp_path: Path) -> Iterator[Tmux]:
+    terminal = Tmux(tmp_path, {**there.environment, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"})
+    yield terminal
+    terminal.close()
+
+
+def test_an_editor(there: Any, tmux: Tmux, tmp_path: Path) -> None:
+    file = tmp_path / "text"
+    file.write_text("first line\n" + "\n".join(f"line {number}" for number in range(2, 100)) + "\n")
+    tmux.types(shlex.join(there.command("shell", "--cwd", str(tmp_path), "--", "vi", "text")), "Enter")
+    tmux.shows(lambda screen: "first line" in screen and "line 23" in screen and "line 24" not in screen)
+    tmux.resize(100, 40)
+    tmux.shows(lambda screen: "line 39" in screen)
+    tmux.types("i", "typed ~. here ")
+    tmux.shows(lambda screen: "typed ~. here first line" in screen)
+    tmux.types("Escape", ":wq", "Enter")
+    tmux.shows(lambda screen: screen.rstrip().endswith("here>") and "line 39" not in screen)
+    assert file.read_text().startswith("typed ~. here first line\nline 2\n")
+    tmux.types("echo status $?", "Enter")
+    tmux.shows(lambda screen: "\nstatus 0\n" in screen)
+
+
+def test_leaving_an_editor_leaves_its_screen(there: Any, tmux: Tmux, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("first line\n")
+    tmux.types("echo before", "Enter")
+    tmux.types(shlex.join(there.command("shell", "--cwd", str(tmp_path), "--", "vi", "text")), "Enter")
+    tmux.shows(lambda screen: "first line" in screen and "before" not in screen)
+    tmux.types("Enter", "~", ".")
+    tmux.shows(lambda screen: "before" in screen and "first line" not in screen)
+    tmux.types("stty -a", "Enter")
+    tmux.shows(lambda screen: " icanon " in screen and " echo " in screen)
