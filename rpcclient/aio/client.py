@@ -31,8 +31,9 @@ from .stream import AsyncStream
 
 if TYPE_CHECKING:
     from rpcclient.stubs.database import AsyncDatabase
-    from rpcclient.stubs.hardware import AsyncHardware
     from rpcclient.stubs.programs import AsyncPrograms
+
+    from .hardware import AsyncHardware
 
 _T = TypeVar("_T")
 
@@ -286,7 +287,7 @@ class AsyncClient:
     @cached_property
     def hardware(self) -> AsyncHardware:
         """Read the machine."""
-        from rpcclient.stubs.hardware import AsyncHardware
+        from .hardware import AsyncHardware
 
         return AsyncHardware(self)
 
@@ -368,7 +369,7 @@ class AsyncClient:
         )
         answer = await peer.outcome(call_id, pending)
         if streams:
-            return StreamReader(answer, lambda raw: method.load(raw, codec))
+            return StreamReader(answer, lambda raw: method.load(raw, codec), method.typed)
         return method.load(answer, codec)
 
 

@@ -30,8 +30,9 @@ from .stream import Stream
 
 if TYPE_CHECKING:
     from rpcclient.stubs.database import Database
-    from rpcclient.stubs.hardware import Hardware
     from rpcclient.stubs.programs import Programs
+
+    from .hardware import Hardware
 
 _T = TypeVar("_T")
 
@@ -285,7 +286,7 @@ class Client:
     @cached_property
     def hardware(self) -> Hardware:
         """Read the machine."""
-        from rpcclient.stubs.hardware import Hardware
+        from .hardware import Hardware
 
         return Hardware(self)
 

@@ -11,10 +11,12 @@ import pytest
 from rpcclient import AsyncClient, AsyncStream, Client, Stream
 from rpcclient.aio.client import AsyncBatch
 from rpcclient.aio.dynamic import AsyncServiceProxy
+from rpcclient.aio.hardware import AsyncHardware
 from rpcclient.aio.stub import AsyncStub
-from rpcclient.stubs import database, hardware, programs
+from rpcclient.stubs import database, programs
 from rpcclient.sync.batch import Batch
 from rpcclient.sync.dynamic import ServiceProxy
+from rpcclient.sync.hardware import Hardware
 from rpcclient.sync.stub import SyncStub
 
 TWINS: list[tuple[type[Any], type[Any]]] = [
@@ -25,7 +27,7 @@ TWINS: list[tuple[type[Any], type[Any]]] = [
     (SyncStub, AsyncStub),
     (programs.Programs, programs.AsyncPrograms),
     (database.Database, database.AsyncDatabase),
-    (hardware.Hardware, hardware.AsyncHardware),
+    (Hardware, AsyncHardware),
 ]
 NAMES = {
     "__aenter__": "__enter__", "__aexit__": "__exit__", "__aiter__": "__iter__", "__anext__": "__next__",
