@@ -64,6 +64,13 @@ class Method:
         """The exception that a received error stands for."""
         return from_wire(code, message, data)
 
+    def typed(self, error: RpcError) -> RpcError:
+        """The exception that an error stands for which has ended a stream."""
+        if type(error) is not ServiceError:
+            return error
+        wire = error.to_wire()
+        return self.error(wire["code"], wire["message"], wire["data"])
+
 
 @lru_cache(maxsize=1024)
 def method_of(name: str, returns: Any = None) -> Method:

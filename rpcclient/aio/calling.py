@@ -58,7 +58,7 @@ async def perform(
     )
     answer = await peer.outcome(call_id, pending)
     if streams:
-        return StreamReader(answer, lambda raw: method.load(raw, codec))
+        return StreamReader(answer, lambda raw: method.load(raw, codec), method.typed)
     return method.load(answer, codec)
 
 

@@ -28,9 +28,8 @@ from .dynamic import AsyncServiceProxy
 from .stream import AsyncStream
 
 if TYPE_CHECKING:
-    from rpcclient.stubs.hardware import AsyncHardware
-
     from .database import AsyncDatabase
+    from .hardware import AsyncHardware
     from .programs import AsyncPrograms
 
 _T = TypeVar("_T")
@@ -291,7 +290,7 @@ class AsyncClient:
     @cached_property
     def hardware(self) -> AsyncHardware:
         """Read the machine."""
-        from rpcclient.stubs.hardware import AsyncHardware
+        from .hardware import AsyncHardware
 
         return AsyncHardware(self)
 

@@ -16,14 +16,130 @@ from rpcclient.sync.stream import Stream
 from rpcclient.sync.stub import SyncStub
 from rpcwire.errors import ServiceError
 
-Subsystem = Literal["pci", "usb", "block", "net", "input", "tty", "drm", "memory", "dmi"]
-"A kind of device: the kernel's words, and ``memory`` for DIMMs, ``dmi`` for the system, its board and firmware."
-
 
 class Answer(BaseModel):
     """The root of what the service answers."""
 
     model_config = ConfigDict(frozen=True)
+
+
+class SerialPort(Answer):
+    """A serial port of the machine."""
+
+    id: str = Field(description="what to open it by: a link that outlives replugging where there is one, else its file")
+    node: str = Field(description="its file in /dev")
+    name: str = Field(description="as the kernel calls it, such as ttyUSB0")
+    by_id: str | None = Field(description="a link to its file which outlives replugging")
+    vendor: str | None = Field(description="who made the adapter")
+    vendor_id: str | None = Field(description="four hexadecimal digits")
+    model: str | None
+    model_id: str | None = Field(description="four hexadecimal digits")
+    serial: str | None = Field(description="serial number of the adapter")
+    driver: str | None
+    device: str = Field(description="its id in the inventory of devices")
+    in_use: bool = Field(description="whether a client of this server has it open")
+
+
+ByteSize = Literal[5, 6, 7, 8]
+"Data bits."
+
+Parity = Literal["N", "E", "O", "M", "S"]
+"None, even, odd, mark, space: pyserial's letters."
+
+
+class SerialSettings(Answer):
+    """How a port is set up."""
+
+    baudrate: int = Field(default=9600, ge=1, description="bits per second")
+    bytesize: ByteSize = Field(default=8, description="data bits")
+    parity: Parity = Field(default="N", description="none, even, odd, mark or space")
+    stopbits: float = Field(default=1.0, ge=1, le=2, multiple_of=0.5, description="stop bits: 1, 1.5 or 2")
+    xonxoff: bool = Field(default=False, description="flow control by the characters XON and XOFF")
+    rtscts: bool = Field(default=False, description="flow control by the lines RTS and CTS")
+    dsrdtr: bool = Field(default=False, description="flow control by the lines DSR and DTR")
+
+
+class SerialSession(Answer):
+    """A port that is open for one client."""
+
+    id: str = Field(description="names it in the other calls, of the same connection")
+    port: str = Field(description="its file in /dev")
+    settings: SerialSettings
+
+
+class SectionUnavailable(ServiceError):
+    """A whole section cannot be read at the moment. (A single value that cannot be read is None, with a reason.)"""
+
+    section: str
+    reason: str
+
+
+class SerialPortNotFound(ServiceError):
+    """There is no such serial port, or it may not be used as one."""
+
+    executed = "no"
+    port: str
+
+
+class SerialPortBusy(ServiceError):
+    """Somebody else has the port open, or reads it."""
+
+    executed = "no"
+    port: str
+
+
+class SerialPortDenied(ServiceError):
+    """The server's user may not open the port."""
+
+    executed = "no"
+    port: str
+
+
+class SerialData(Answer):
+    """What has come in."""
+
+    data: bytes
+    resets: int = Field(description="how often input had been thrown away when this came: older data is void")
+
+
+class SerialNotOpen(ServiceError):
+    """This connection has no open port of this id."""
+
+    executed = "no"
+    id: str
+
+
+class SerialPortGone(ServiceError):
+    """The port was unplugged, or is closed."""
+
+    port: str
+
+
+class SerialTimeout(ServiceError):
+    """The port took no more bytes: the other side holds them back."""
+
+    port: str
+    written: int
+    """How many of the bytes were written."""
+
+
+class SerialLines(Answer):
+    """The control lines. None: the port has no such line."""
+
+    dtr: bool | None = Field(description="out: data terminal ready")
+    rts: bool | None = Field(description="out: request to send")
+    cts: bool | None = Field(description="in: clear to send")
+    dsr: bool | None = Field(description="in: data set ready")
+    ri: bool | None = Field(description="in: ring indicator")
+    cd: bool | None = Field(description="in: carrier detect")
+    break_condition: bool = Field(description="out: whether the line is held at break")
+    in_waiting: int = Field(description="bytes that have come in and were not sent on yet")
+    out_waiting: int = Field(description="bytes that the system still has to send")
+    resets: int = Field(description="how often input was thrown away")
+
+
+Subsystem = Literal["pci", "usb", "block", "net", "input", "tty", "drm", "memory", "dmi"]
+"A kind of device: the kernel's words, and ``memory`` for DIMMs, ``dmi`` for the system, its board and firmware."
 
 
 class Device(Answer):
@@ -54,13 +170,6 @@ class DeviceEvent(Answer):
     device: Device | None = Field(default=None, description="which (add, remove, change); removed ones as last seen")
     devices: list[Device] | None = Field(default=None, description="all of them (snapshot, resync)")
     reason: str = Field(default="", description="what was lost (resync)")
-
-
-class SectionUnavailable(ServiceError):
-    """A whole section cannot be read at the moment. (A single value that cannot be read is None, with a reason.)"""
-
-    section: str
-    reason: str
 
 
 ProcessAttribute = Literal[
@@ -129,6 +238,50 @@ class ProcessList(Answer):
     total: int = Field(description="how many there are")
     running: int | None = Field(description="how many of them run now; None where status was not asked for")
     processes: list[Process]
+
+
+class ProcessRef(Answer):
+    """Names a process for good: a number alone is used again."""
+
+    pid: int
+    create_time: float = Field(description="when it started, in seconds since 1970, as it was listed")
+
+
+class OpenFile(Answer):
+    """A file that a process has open."""
+
+    path: str
+    fd: int
+    mode: str | None = None
+
+
+class ProcessDetails(Answer):
+    """Everything about one process."""
+
+    process: Process
+    uids: list[int] | None = Field(description="real, effective, saved")
+    gids: list[int] | None = Field(description="real, effective, saved")
+    children: list[ProcessRef] | None
+    open_files: list[OpenFile] | None
+    uss_bytes: int | None = Field(description="memory that only it holds: what its end would free")
+    ctx_switches_voluntary: int | None
+    ctx_switches_involuntary: int | None
+    cgroup: str | None
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
+
+
+class ProcessGone(ServiceError):
+    """The process has ended. Its number may be another's by now, which was left alone."""
+
+    executed = "no"
+    pid: int
+
+
+class ProcessDenied(ServiceError):
+    """The server's user may not do this to the process."""
+
+    executed = "no"
+    pid: int
 
 
 Section = Literal[
@@ -580,6 +733,188 @@ class AsyncHardware(AsyncStub):
 
     _methods: ClassVar[Mapping[str, StubMethod]]
 
+    async def serial_ports(self) -> list[SerialPort]:
+        """The serial ports of the machine."""
+        result: list[SerialPort] = await self._call("serial_ports", {})
+        return result
+
+    async def open_serial(
+        self,
+        port: str,
+        *,
+        baudrate: Annotated[int, Field(ge=1)] = 9600,
+        bytesize: ByteSize = 8,
+        parity: Parity = "N",
+        stopbits: Annotated[float, Field(ge=1, le=2, multiple_of=0.5)] = 1.0,
+        xonxoff: bool = False,
+        rtscts: bool = False,
+        dsrdtr: bool = False,
+        write_timeout_s: Annotated[float, Field(gt=0)] = 60.0,
+    ) -> SerialSession:
+        """Open a serial port for this connection alone. It is closed when the connection ends. What comes in is kept
+        from now on, until :meth:`read_serial` takes it.
+
+        Parameters:
+            port: its id, file or name, as :meth:`serial_ports` lists it.
+            baudrate: bits per second.
+            bytesize: data bits.
+            parity: none, even, odd, mark or space.
+            stopbits: 1, 1.5 or 2.
+            xonxoff: flow control by characters.
+            rtscts, dsrdtr: flow control by lines.
+            write_timeout_s: how long a write may wait for the other side to take anything, in seconds.
+
+        Raises:
+            SectionUnavailable: serial ports cannot be opened on this server.
+            SerialPortNotFound: there is no such port.
+            SerialPortBusy: somebody has it open.
+            SerialPortDenied: the server's user may not open it.
+            InvalidParams: the port refuses a setting.
+        """
+        result: SerialSession = await self._call(
+            "open_serial",
+            {
+                "port": port,
+                "baudrate": baudrate,
+                "bytesize": bytesize,
+                "parity": parity,
+                "stopbits": stopbits,
+                "xonxoff": xonxoff,
+                "rtscts": rtscts,
+                "dsrdtr": dsrdtr,
+                "write_timeout_s": write_timeout_s,
+            },
+        )
+        return result
+
+    def read_serial(self, id: str) -> AsyncStream[SerialData]:
+        """Read what comes in, until the port is closed. A reader that grants no credit holds the port back: by its own
+        flow control, once the server's buffer is full.
+
+        Parameters:
+            id: as of :meth:`open_serial`.
+
+        Raises:
+            SerialNotOpen: this connection has no such port.
+            SerialPortBusy: it is being read already.
+            SerialPortGone: it was unplugged. Everything that came before is given first.
+        """
+        return self._stream("read_serial", {"id": id})
+
+    async def write_serial(self, id: str, data: bytes) -> int:
+        """Write bytes; returns how many, when the system has taken all of them.
+
+        Parameters:
+            id: as of :meth:`open_serial`.
+            data: the bytes.
+
+        Raises:
+            SerialNotOpen: this connection has no such port.
+            SerialTimeout: the other side takes nothing; the error says how many bytes were written.
+            SerialPortGone: it was unplugged.
+        """
+        result: int = await self._call("write_serial", {"id": id, "data": data})
+        return result
+
+    async def drain_serial(self, id: str) -> None:
+        """Wait until everything that was written has been sent.
+
+        Parameters:
+            id: as of :meth:`open_serial`.
+
+        Raises:
+            SerialNotOpen: this connection has no such port.
+            SerialPortGone: it was unplugged.
+        """
+        await self._call("drain_serial", {"id": id})
+
+    async def reset_serial(self, id: str, *, input: bool = True, output: bool = False) -> int:
+        """Throw away what has come in, or what was not sent yet.
+
+        Parameters:
+            id: as of :meth:`open_serial`.
+            input: what has come in. Data of :meth:`read_serial` with fewer ``resets`` than this returns is void.
+            output: what was not sent yet.
+
+        Returns:
+            How often input has been thrown away.
+
+        Raises:
+            SerialNotOpen: this connection has no such port.
+            SerialPortGone: it was unplugged.
+        """
+        result: int = await self._call("reset_serial", {"id": id, "input": input, "output": output})
+        return result
+
+    async def configure_serial(self, id: str, settings: SerialSettings) -> SerialSettings:
+        """Set a port up anew.
+
+        Parameters:
+            id: as of :meth:`open_serial`.
+            settings: all of them.
+
+        Raises:
+            SerialNotOpen: this connection has no such port.
+            SerialPortGone: it was unplugged.
+            InvalidParams: the port refuses a setting.
+        """
+        result: SerialSettings = await self._call("configure_serial", {"id": id, "settings": settings})
+        return result
+
+    async def serial_lines(self, id: str) -> SerialLines:
+        """The control lines, and how many bytes wait.
+
+        Parameters:
+            id: as of :meth:`open_serial`.
+
+        Raises:
+            SerialNotOpen: this connection has no such port.
+            SerialPortGone: it was unplugged.
+        """
+        result: SerialLines = await self._call("serial_lines", {"id": id})
+        return result
+
+    async def set_serial_lines(
+        self, id: str, *, dtr: bool | None = None, rts: bool | None = None, break_condition: bool | None = None
+    ) -> None:
+        """Set control lines. A port without lines, such as a pseudo-terminal, takes no notice.
+
+        Parameters:
+            id: as of :meth:`open_serial`.
+            dtr: data terminal ready; stays as it is where not given, as do the others.
+            rts: request to send.
+            break_condition: hold the line at break.
+
+        Raises:
+            SerialNotOpen: this connection has no such port.
+            SerialPortGone: it was unplugged.
+        """
+        await self._call("set_serial_lines", {"id": id, "dtr": dtr, "rts": rts, "break_condition": break_condition})
+
+    async def send_break(self, id: str, duration_s: Annotated[float, Field(gt=0, le=30)] = 0.25) -> None:
+        """Hold the line at break for a while.
+
+        Parameters:
+            id: as of :meth:`open_serial`.
+            duration_s: how long, in seconds.
+
+        Raises:
+            SerialNotOpen: this connection has no such port.
+            SerialPortGone: it was unplugged.
+        """
+        await self._call("send_break", {"id": id, "duration_s": duration_s})
+
+    async def close_serial(self, id: str) -> None:
+        """Close a port. Readers see the end of their stream.
+
+        Parameters:
+            id: as of :meth:`open_serial`.
+
+        Raises:
+            SerialNotOpen: this connection has no such port.
+        """
+        await self._call("close_serial", {"id": id})
+
     async def devices(self, subsystems: list[Subsystem] | None = None) -> list[Device]:
         """The devices of the machine: PCI, USB, disks, network, input, serial ports, graphics, memory modules, board.
 
@@ -639,6 +974,73 @@ class AsyncHardware(AsyncStub):
         return self._stream(
             "watch_processes", {"attributes": attributes, "sort": sort, "limit": limit, "interval_s": interval_s}
         )
+
+    async def process(self, pid: Annotated[int, Field(ge=1)], create_time: float | None = None) -> ProcessDetails:
+        """Everything about one process.
+
+        Parameters:
+            pid: its number.
+            create_time: when it started, as :meth:`processes` lists it; whichever has the number where not given.
+
+        Raises:
+            ProcessGone: it has ended.
+        """
+        result: ProcessDetails = await self._call("process", {"pid": pid, "create_time": create_time})
+        return result
+
+    async def signal_process(self, pid: Annotated[int, Field(ge=1)], create_time: float, signal: str = "TERM") -> None:
+        """Send a signal to a process, which must be the one that is meant: a number that is another's by now is left
+        alone.
+
+        Parameters:
+            pid, create_time: the process, as :meth:`processes` lists it.
+            signal: its name, such as ``TERM`` or ``SIGHUP``.
+
+        Raises:
+            InvalidParams: there is no such signal.
+            ProcessGone: it has ended.
+            ProcessDenied: the server's user may not.
+        """
+        await self._call("signal_process", {"pid": pid, "create_time": create_time, "signal": signal})
+
+    async def set_priority(
+        self, pid: Annotated[int, Field(ge=1)], create_time: float, nice: Annotated[int, Field(ge=-20, le=19)]
+    ) -> int:
+        """Set the priority of a process.
+
+        Parameters:
+            pid, create_time: the process, as :meth:`processes` lists it.
+            nice: from -20 (first) to 19 (last).
+
+        Returns:
+            The priority that it has then.
+
+        Raises:
+            ProcessGone: it has ended.
+            ProcessDenied: the server's user may not.
+        """
+        result: int = await self._call("set_priority", {"pid": pid, "create_time": create_time, "nice": nice})
+        return result
+
+    async def set_affinity(
+        self, pid: Annotated[int, Field(ge=1)], create_time: float, cpus: Annotated[list[int], Field(min_length=1)]
+    ) -> list[int]:
+        """Set the processors that a process may run on.
+
+        Parameters:
+            pid, create_time: the process, as :meth:`processes` lists it.
+            cpus: the numbers of the processors.
+
+        Returns:
+            Those that it may run on then.
+
+        Raises:
+            InvalidParams: none of them can be used.
+            ProcessGone: it has ended.
+            ProcessDenied: the server's user may not.
+        """
+        result: list[int] = await self._call("set_affinity", {"pid": pid, "create_time": create_time, "cpus": cpus})
+        return result
 
     def watch(self, sections: list[Section] | None = None, *, interval_s: float = 1.0) -> AsyncStream[Snapshot]:
         """Follow some sections, with rates computed here over each interval. A reader that is too slow gets the
@@ -841,6 +1243,188 @@ class Hardware(SyncStub):
 
     _methods: ClassVar[Mapping[str, StubMethod]]
 
+    def serial_ports(self) -> list[SerialPort]:
+        """The serial ports of the machine."""
+        result: list[SerialPort] = self._call("serial_ports", {})
+        return result
+
+    def open_serial(
+        self,
+        port: str,
+        *,
+        baudrate: Annotated[int, Field(ge=1)] = 9600,
+        bytesize: ByteSize = 8,
+        parity: Parity = "N",
+        stopbits: Annotated[float, Field(ge=1, le=2, multiple_of=0.5)] = 1.0,
+        xonxoff: bool = False,
+        rtscts: bool = False,
+        dsrdtr: bool = False,
+        write_timeout_s: Annotated[float, Field(gt=0)] = 60.0,
+    ) -> SerialSession:
+        """Open a serial port for this connection alone. It is closed when the connection ends. What comes in is kept
+        from now on, until :meth:`read_serial` takes it.
+
+        Parameters:
+            port: its id, file or name, as :meth:`serial_ports` lists it.
+            baudrate: bits per second.
+            bytesize: data bits.
+            parity: none, even, odd, mark or space.
+            stopbits: 1, 1.5 or 2.
+            xonxoff: flow control by characters.
+            rtscts, dsrdtr: flow control by lines.
+            write_timeout_s: how long a write may wait for the other side to take anything, in seconds.
+
+        Raises:
+            SectionUnavailable: serial ports cannot be opened on this server.
+            SerialPortNotFound: there is no such port.
+            SerialPortBusy: somebody has it open.
+            SerialPortDenied: the server's user may not open it.
+            InvalidParams: the port refuses a setting.
+        """
+        result: SerialSession = self._call(
+            "open_serial",
+            {
+                "port": port,
+                "baudrate": baudrate,
+                "bytesize": bytesize,
+                "parity": parity,
+                "stopbits": stopbits,
+                "xonxoff": xonxoff,
+                "rtscts": rtscts,
+                "dsrdtr": dsrdtr,
+                "write_timeout_s": write_timeout_s,
+            },
+        )
+        return result
+
+    def read_serial(self, id: str) -> Stream[SerialData]:
+        """Read what comes in, until the port is closed. A reader that grants no credit holds the port back: by its own
+        flow control, once the server's buffer is full.
+
+        Parameters:
+            id: as of :meth:`open_serial`.
+
+        Raises:
+            SerialNotOpen: this connection has no such port.
+            SerialPortBusy: it is being read already.
+            SerialPortGone: it was unplugged. Everything that came before is given first.
+        """
+        return self._stream("read_serial", {"id": id})
+
+    def write_serial(self, id: str, data: bytes) -> int:
+        """Write bytes; returns how many, when the system has taken all of them.
+
+        Parameters:
+            id: as of :meth:`open_serial`.
+            data: the bytes.
+
+        Raises:
+            SerialNotOpen: this connection has no such port.
+            SerialTimeout: the other side takes nothing; the error says how many bytes were written.
+            SerialPortGone: it was unplugged.
+        """
+        result: int = self._call("write_serial", {"id": id, "data": data})
+        return result
+
+    def drain_serial(self, id: str) -> None:
+        """Wait until everything that was written has been sent.
+
+        Parameters:
+            id: as of :meth:`open_serial`.
+
+        Raises:
+            SerialNotOpen: this connection has no such port.
+            SerialPortGone: it was unplugged.
+        """
+        self._call("drain_serial", {"id": id})
+
+    def reset_serial(self, id: str, *, input: bool = True, output: bool = False) -> int:
+        """Throw away what has come in, or what was not sent yet.
+
+        Parameters:
+            id: as of :meth:`open_serial`.
+            input: what has come in. Data of :meth:`read_serial` with fewer ``resets`` than this returns is void.
+            output: what was not sent yet.
+
+        Returns:
+            How often input has been thrown away.
+
+        Raises:
+            SerialNotOpen: this connection has no such port.
+            SerialPortGone: it was unplugged.
+        """
+        result: int = self._call("reset_serial", {"id": id, "input": input, "output": output})
+        return result
+
+    def configure_serial(self, id: str, settings: SerialSettings) -> SerialSettings:
+        """Set a port up anew.
+
+        Parameters:
+            id: as of :meth:`open_serial`.
+            settings: all of them.
+
+        Raises:
+            SerialNotOpen: this connection has no such port.
+            SerialPortGone: it was unplugged.
+            InvalidParams: the port refuses a setting.
+        """
+        result: SerialSettings = self._call("configure_serial", {"id": id, "settings": settings})
+        return result
+
+    def serial_lines(self, id: str) -> SerialLines:
+        """The control lines, and how many bytes wait.
+
+        Parameters:
+            id: as of :meth:`open_serial`.
+
+        Raises:
+            SerialNotOpen: this connection has no such port.
+            SerialPortGone: it was unplugged.
+        """
+        result: SerialLines = self._call("serial_lines", {"id": id})
+        return result
+
+    def set_serial_lines(
+        self, id: str, *, dtr: bool | None = None, rts: bool | None = None, break_condition: bool | None = None
+    ) -> None:
+        """Set control lines. A port without lines, such as a pseudo-terminal, takes no notice.
+
+        Parameters:
+            id: as of :meth:`open_serial`.
+            dtr: data terminal ready; stays as it is where not given, as do the others.
+            rts: request to send.
+            break_condition: hold the line at break.
+
+        Raises:
+            SerialNotOpen: this connection has no such port.
+            SerialPortGone: it was unplugged.
+        """
+        self._call("set_serial_lines", {"id": id, "dtr": dtr, "rts": rts, "break_condition": break_condition})
+
+    def send_break(self, id: str, duration_s: Annotated[float, Field(gt=0, le=30)] = 0.25) -> None:
+        """Hold the line at break for a while.
+
+        Parameters:
+            id: as of :meth:`open_serial`.
+            duration_s: how long, in seconds.
+
+        Raises:
+            SerialNotOpen: this connection has no such port.
+            SerialPortGone: it was unplugged.
+        """
+        self._call("send_break", {"id": id, "duration_s": duration_s})
+
+    def close_serial(self, id: str) -> None:
+        """Close a port. Readers see the end of their stream.
+
+        Parameters:
+            id: as of :meth:`open_serial`.
+
+        Raises:
+            SerialNotOpen: this connection has no such port.
+        """
+        self._call("close_serial", {"id": id})
+
     def devices(self, subsystems: list[Subsystem] | None = None) -> list[Device]:
         """The devices of the machine: PCI, USB, disks, network, input, serial ports, graphics, memory modules, board.
 
@@ -900,6 +1484,73 @@ class Hardware(SyncStub):
         return self._stream(
             "watch_processes", {"attributes": attributes, "sort": sort, "limit": limit, "interval_s": interval_s}
         )
+
+    def process(self, pid: Annotated[int, Field(ge=1)], create_time: float | None = None) -> ProcessDetails:
+        """Everything about one process.
+
+        Parameters:
+            pid: its number.
+            create_time: when it started, as :meth:`processes` lists it; whichever has the number where not given.
+
+        Raises:
+            ProcessGone: it has ended.
+        """
+        result: ProcessDetails = self._call("process", {"pid": pid, "create_time": create_time})
+        return result
+
+    def signal_process(self, pid: Annotated[int, Field(ge=1)], create_time: float, signal: str = "TERM") -> None:
+        """Send a signal to a process, which must be the one that is meant: a number that is another's by now is left
+        alone.
+
+        Parameters:
+            pid, create_time: the process, as :meth:`processes` lists it.
+            signal: its name, such as ``TERM`` or ``SIGHUP``.
+
+        Raises:
+            InvalidParams: there is no such signal.
+            ProcessGone: it has ended.
+            ProcessDenied: the server's user may not.
+        """
+        self._call("signal_process", {"pid": pid, "create_time": create_time, "signal": signal})
+
+    def set_priority(
+        self, pid: Annotated[int, Field(ge=1)], create_time: float, nice: Annotated[int, Field(ge=-20, le=19)]
+    ) -> int:
+        """Set the priority of a process.
+
+        Parameters:
+            pid, create_time: the process, as :meth:`processes` lists it.
+            nice: from -20 (first) to 19 (last).
+
+        Returns:
+            The priority that it has then.
+
+        Raises:
+            ProcessGone: it has ended.
+            ProcessDenied: the server's user may not.
+        """
+        result: int = self._call("set_priority", {"pid": pid, "create_time": create_time, "nice": nice})
+        return result
+
+    def set_affinity(
+        self, pid: Annotated[int, Field(ge=1)], create_time: float, cpus: Annotated[list[int], Field(min_length=1)]
+    ) -> list[int]:
+        """Set the processors that a process may run on.
+
+        Parameters:
+            pid, create_time: the process, as :meth:`processes` lists it.
+            cpus: the numbers of the processors.
+
+        Returns:
+            Those that it may run on then.
+
+        Raises:
+            InvalidParams: none of them can be used.
+            ProcessGone: it has ended.
+            ProcessDenied: the server's user may not.
+        """
+        result: list[int] = self._call("set_affinity", {"pid": pid, "create_time": create_time, "cpus": cpus})
+        return result
 
     def watch(self, sections: list[Section] | None = None, *, interval_s: float = 1.0) -> Stream[Snapshot]:
         """Follow some sections, with rates computed here over each interval. A reader that is too slow gets the
@@ -1092,10 +1743,115 @@ class Hardware(SyncStub):
 
 
 _METHODS: Mapping[str, StubMethod] = {
+    "serial_ports": StubMethod("hardware.serial_ports", AsyncHardware.serial_ports),
+    "open_serial": StubMethod(
+        "hardware.open_serial",
+        AsyncHardware.open_serial,
+        errors=(
+            SectionUnavailable,
+            SerialPortNotFound,
+            SerialPortBusy,
+            SerialPortDenied,
+        ),
+    ),
+    "read_serial": StubMethod(
+        "hardware.read_serial",
+        AsyncHardware.read_serial,
+        errors=(
+            SerialNotOpen,
+            SerialPortGone,
+            SerialPortBusy,
+        ),
+    ),
+    "write_serial": StubMethod(
+        "hardware.write_serial",
+        AsyncHardware.write_serial,
+        deadline_s=3600.0,
+        errors=(
+            SerialNotOpen,
+            SerialPortGone,
+            SerialTimeout,
+        ),
+    ),
+    "drain_serial": StubMethod(
+        "hardware.drain_serial",
+        AsyncHardware.drain_serial,
+        deadline_s=3600.0,
+        errors=(
+            SerialNotOpen,
+            SerialPortGone,
+        ),
+    ),
+    "reset_serial": StubMethod(
+        "hardware.reset_serial",
+        AsyncHardware.reset_serial,
+        errors=(
+            SerialNotOpen,
+            SerialPortGone,
+        ),
+    ),
+    "configure_serial": StubMethod(
+        "hardware.configure_serial",
+        AsyncHardware.configure_serial,
+        errors=(
+            SerialNotOpen,
+            SerialPortGone,
+        ),
+    ),
+    "serial_lines": StubMethod(
+        "hardware.serial_lines",
+        AsyncHardware.serial_lines,
+        errors=(
+            SerialNotOpen,
+            SerialPortGone,
+        ),
+    ),
+    "set_serial_lines": StubMethod(
+        "hardware.set_serial_lines",
+        AsyncHardware.set_serial_lines,
+        errors=(
+            SerialNotOpen,
+            SerialPortGone,
+        ),
+    ),
+    "send_break": StubMethod(
+        "hardware.send_break",
+        AsyncHardware.send_break,
+        errors=(
+            SerialNotOpen,
+            SerialPortGone,
+        ),
+    ),
+    "close_serial": StubMethod("hardware.close_serial", AsyncHardware.close_serial, errors=(SerialNotOpen,)),
     "devices": StubMethod("hardware.devices", AsyncHardware.devices),
     "watch_devices": StubMethod("hardware.watch_devices", AsyncHardware.watch_devices, errors=(SectionUnavailable,)),
     "processes": StubMethod("hardware.processes", AsyncHardware.processes),
     "watch_processes": StubMethod("hardware.watch_processes", AsyncHardware.watch_processes),
+    "process": StubMethod("hardware.process", AsyncHardware.process, errors=(ProcessGone,)),
+    "signal_process": StubMethod(
+        "hardware.signal_process",
+        AsyncHardware.signal_process,
+        errors=(
+            ProcessGone,
+            ProcessDenied,
+        ),
+    ),
+    "set_priority": StubMethod(
+        "hardware.set_priority",
+        AsyncHardware.set_priority,
+        errors=(
+            ProcessGone,
+            ProcessDenied,
+        ),
+    ),
+    "set_affinity": StubMethod(
+        "hardware.set_affinity",
+        AsyncHardware.set_affinity,
+        errors=(
+            ProcessGone,
+            ProcessDenied,
+        ),
+    ),
     "watch": StubMethod("hardware.watch", AsyncHardware.watch),
     "subscribe": StubMethod("hardware.subscribe", AsyncHardware.subscribe),
     "history": StubMethod("hardware.history", AsyncHardware.history),

@@ -52,7 +52,7 @@ def perform(peer: Peer, method: Method, params: Any, options: CallOptions, deadl
             _start_uploads(peer, method, pending, sources)
         answer = peer.outcome(pending, deadline)
         if streams:
-            return StreamReader(answer, lambda raw: method.load(raw, codec))
+            return StreamReader(answer, lambda raw: method.load(raw, codec), method.typed)
         return method.load(answer, codec)
     except WireError as exc:
         raise method.error(exc.code, exc.message, exc.data) from None

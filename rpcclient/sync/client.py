@@ -29,9 +29,8 @@ from .peer import Peer
 from .stream import Stream
 
 if TYPE_CHECKING:
-    from rpcclient.stubs.hardware import Hardware
-
     from .database import Database
+    from .hardware import Hardware
     from .programs import Programs
 
 _T = TypeVar("_T")
@@ -292,7 +291,7 @@ class Client:
     @cached_property
     def hardware(self) -> Hardware:
         """Read the machine."""
-        from rpcclient.stubs.hardware import Hardware
+        from .hardware import Hardware
 
         return Hardware(self)
 

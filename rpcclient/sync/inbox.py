@@ -118,13 +118,17 @@ class StreamReader(Iterator[_T_co], Generic[_T_co]):
     Parameters:
         inbox: what arrives.
         load: decodes an item.
+        typed: gives the error that ends the stream the class that the method declares.
     """
 
-    __slots__ = ("__weakref__", "_finalizer", "_inbox", "_load")
+    __slots__ = ("__weakref__", "_finalizer", "_inbox", "_load", "_typed")
 
-    def __init__(self, inbox: Inbox, load: Callable[[Raw], _T_co]) -> None:
+    def __init__(
+        self, inbox: Inbox, load: Callable[[Raw], _T_co], typed: Callable[[RpcError], RpcError] | None = None
+    ) -> None:
         self._inbox = inbox
         self._load = load
+        self._typed = typed
         self._finalizer = weakref.finalize(self, _drop_later, inbox)
         self._finalizer.atexit = False
 
@@ -132,7 +136,12 @@ class StreamReader(Iterator[_T_co], Generic[_T_co]):
         return self
 
     def __next__(self) -> _T_co:
-        raw = self._inbox.get()
+        try:
+            raw = self._inbox.get()
+        except RpcError as exc:
+            if self._typed is None:
+                raise
+            raise self._typed(exc) from None
         try:
             return self._load(raw)
         except RpcError:

@@ -112,13 +112,21 @@ class StreamReader(AsyncIterator[_T_co], Generic[_T_co]):
     """The items of a stream, as an async iterator and context manager.
 
     Leaving the context, :meth:`aclose`, or dropping the last reference ends the stream on the other side, too.
+
+    Parameters:
+        inbox: what arrives.
+        load: decodes an item.
+        typed: gives the error that ends the stream the class that the method declares.
     """
 
-    __slots__ = ("__weakref__", "_finalizer", "_inbox", "_load")
+    __slots__ = ("__weakref__", "_finalizer", "_inbox", "_load", "_typed")
 
-    def __init__(self, inbox: Inbox, load: Callable[[Raw], _T_co]) -> None:
+    def __init__(
+        self, inbox: Inbox, load: Callable[[Raw], _T_co], typed: Callable[[RpcError], RpcError] | None = None
+    ) -> None:
         self._inbox = inbox
         self._load = load
+        self._typed = typed
         loop = asyncio.get_running_loop()
         self._finalizer = weakref.finalize(self, _drop_later, loop, inbox)
         self._finalizer.atexit = False
@@ -127,7 +135,12 @@ class StreamReader(AsyncIterator[_T_co], Generic[_T_co]):
         return self
 
     async def __anext__(self) -> _T_co:
-        raw = await self._inbox.get()
+        try:
+            raw = await self._inbox.get()
+        except RpcError as exc:
+            if self._typed is None:
+                raise
+            raise self._typed(exc) from None
         try:
             return self._load(raw)
         except RpcError:

@@ -12,15 +12,16 @@ from rpcclient import AsyncClient, AsyncStream, Client, Stream
 from rpcclient.aio.batch import AsyncBatch
 from rpcclient.aio.database import AsyncDatabase
 from rpcclient.aio.dynamic import AsyncServiceProxy
+from rpcclient.aio.hardware import AsyncHardware
 from rpcclient.aio.program import AsyncProgram
 from rpcclient.aio.program_streams import AsyncProgramChunks, AsyncProgramInput, AsyncProgramOutput
 from rpcclient.aio.programs import AsyncPrograms
 from rpcclient.aio.stub import AsyncStub
 from rpcclient.aio.transaction import AsyncDatabaseTransaction, AsyncSavepoint
-from rpcclient.stubs import hardware
 from rpcclient.sync.batch import Batch
 from rpcclient.sync.database import Database
 from rpcclient.sync.dynamic import ServiceProxy
+from rpcclient.sync.hardware import Hardware
 from rpcclient.sync.program import Program
 from rpcclient.sync.program_streams import ProgramChunks, ProgramInput, ProgramOutput
 from rpcclient.sync.programs import Programs
@@ -41,7 +42,7 @@ TWINS: list[tuple[type[Any], type[Any]]] = [
     (ProgramChunks, AsyncProgramChunks),
     (ProgramOutput, AsyncProgramOutput),
     (ProgramInput, AsyncProgramInput),
-    (hardware.Hardware, hardware.AsyncHardware),
+    (Hardware, AsyncHardware),
 ]
 NAMES = {
     "__aenter__": "__enter__", "__aexit__": "__exit__", "__aiter__": "__iter__", "__anext__": "__next__",

@@ -8,6 +8,7 @@ from .inventory.uevents import udev_runs, why_no_events
 from .models import Availability, Capability, Part, Section, Snapshot
 from .readers.network import connections
 from .readers.reasons import NO_BASELINE, RESET
+from .serial_ports import why_no_serial
 
 if TYPE_CHECKING:
     from .core import HardwareCore
@@ -89,6 +90,7 @@ def _within(answer: Any) -> dict[str, str]:
 
 def _rest(service: HardwareCore) -> list[Capability]:
     events = why_no_events(service.places)
+    serial = why_no_serial() or ("" if _ports(service) else "absent: the machine shows no serial ports")
     through_udev = udev_runs(service.places)
     history = (
         Capability(section="history", state="available")
@@ -106,5 +108,10 @@ def _rest(service: HardwareCore) -> list[Capability]:
             state="available",
             metrics={} if through_udev else {"by_id": "absent: udev does not run, so the kernel's own events are used"},
         ),
+        missing("serial", serial) if serial else Capability(section="serial", state="available"),
         history,
     ]
+
+
+def _ports(service: HardwareCore) -> bool:
+    return bool(service.config.serial_paths or service.inventory.list(["tty"]))

@@ -29,6 +29,14 @@ class HardwareConfig(ServiceConfig):
     device_events_bytes: int = Field(
         default=8 * 1024 * 1024, ge=1024, description="The buffer for the system's device events, in bytes."
     )
+    serial_paths: tuple[str, ...] = Field(
+        default=(),
+        description="Files that may be opened as serial ports besides those of the inventory; * stands for anything.",
+    )
+    serial_buffer_bytes: int = Field(
+        default=1024 * 1024, ge=1, description="Input of one serial port that is kept for a slow reader, in bytes."
+    )
+    serial_ports: int = Field(default=64, ge=1, description="The most serial ports that may be open at once.")
     history: bool = Field(default=True, description="Keep the last day of all metrics in memory.")
     history_interval_s: float = Field(
         default=10.0, gt=0, description="Time between two samples that are kept, in seconds."

@@ -24,6 +24,7 @@ from .sampling.processes import Processes
 from .sampling.sampler import Sampler
 from .sampling.sections import section_readers
 from .sampling.worker import Worker
+from .serial_ports import SerialPorts
 
 HISTORY_SECTIONS: frozenset[Section] = frozenset(get_args(Section)) - {"host", "users"}
 """The sections that have a history; the other two have no figures worth one."""
@@ -47,12 +48,13 @@ class HardwareCore(Service[HardwareConfig]):
         self._sampler = Sampler(self._collector)
         self._worker = Worker("rpc-hardware-processes")
         self._processes = Processes(self._worker)
-        self._inventory = Inventory(self.places)
+        self.inventory = Inventory(self.places)
         self._watcher = DeviceWatcher(
-            self._inventory,
+            self.inventory,
             lambda: open_source(self.places, self.config.device_events_bytes),
             self.config.device_events,
         )
+        self._serial = SerialPorts(self.inventory, self.config, self._worker)
         self._history: History | None = None
         self._recorder: asyncio.Task[None] | None = None
         if self.config.history:
@@ -79,6 +81,7 @@ class HardwareCore(Service[HardwareConfig]):
         await self._sampler.close()
         await self._processes.close()
         await self._watcher.close()
+        self._serial.close_all()
         self._gpus.close()
         self._worker.close()
         self._collector.close()

@@ -22,7 +22,7 @@ class DeviceMethods(HardwareCore):
         Parameters:
             subsystems: which; all where not given.
         """
-        return await self._worker.run(lambda: self._inventory.list(subsystems))
+        return await self._worker.run(lambda: self.inventory.list(subsystems))
 
     @method(permission="hardware.read", kind="read", errors=(SectionUnavailable,))
     async def watch_devices(self, subsystems: list[Subsystem] | None = None) -> AsyncIterator[DeviceEvent]:

@@ -24,3 +24,45 @@ class ProcessDenied(ServiceError):
 
     executed = "no"
     pid: int
+
+
+class SerialPortNotFound(ServiceError):
+    """There is no such serial port, or it may not be used as one."""
+
+    executed = "no"
+    port: str
+
+
+class SerialPortBusy(ServiceError):
+    """Somebody else has the port open, or reads it."""
+
+    executed = "no"
+    port: str
+
+
+class SerialPortDenied(ServiceError):
+    """The server's user may not open the port."""
+
+    executed = "no"
+    port: str
+
+
+class SerialPortGone(ServiceError):
+    """The port was unplugged, or is closed."""
+
+    port: str
+
+
+class SerialTimeout(ServiceError):
+    """The port took no more bytes: the other side holds them back."""
+
+    port: str
+    written: int
+    """How many of the bytes were written."""
+
+
+class SerialNotOpen(ServiceError):
+    """This connection has no open port of this id."""
+
+    executed = "no"
+    id: str

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated
 
+import psutil
 from pydantic import Field
 
 from rpcserver import SlowPolicy, method
 
+from .control import find, send_signal, set_affinity, set_priority
 from .core import HardwareCore
-from .models import ProcessAttribute, ProcessList, ProcessSort
-from .readers.processes import DEFAULT
+from .errors import ProcessDenied, ProcessGone
+from .models import ProcessAttribute, ProcessDetails, ProcessList, ProcessSort
+from .readers.processes import DEFAULT, details
 from .sampling.processes import Query
+
+CONTROL_ERRORS = (ProcessGone, ProcessDenied)
 
 
 class ProcessMethods(HardwareCore):
-    """Processes: see them."""
+    """Processes: see them, and act on them."""
 
     @method(permission="hardware.processes", kind="read")
     async def processes(
@@ -55,6 +61,86 @@ class ProcessMethods(HardwareCore):
             InvalidParams: the interval is shorter than the server allows.
         """
         return self._processes.follow(self._query(attributes, sort, limit), self._interval(interval_s))
+
+    @method(permission="hardware.processes", kind="read", errors=(ProcessGone,))
+    async def process(self, pid: Annotated[int, Field(ge=1)], create_time: float | None = None) -> ProcessDetails:
+        """Everything about one process.
+
+        Parameters:
+            pid: its number.
+            create_time: when it started, as :meth:`processes` lists it; whichever has the number where not given.
+
+        Raises:
+            ProcessGone: it has ended.
+        """
+        if create_time is None:
+            create_time = await self._worker.run(lambda: find(pid, None).create_time())
+        before = await self._processes.baseline_or_measure()
+        started = create_time
+
+        def read() -> ProcessDetails:
+            process = find(pid, started)
+            try:
+                return details(process, before, time.monotonic(), reveal=self.config.reveal_command_lines)
+            except psutil.NoSuchProcess:
+                raise ProcessGone(f"process {pid} has ended", pid=pid) from None
+
+        return await self._worker.run(read)
+
+    @method(permission="hardware.control", kind="once", errors=CONTROL_ERRORS)
+    async def signal_process(self, pid: Annotated[int, Field(ge=1)], create_time: float, signal: str = "TERM") -> None:
+        """Send a signal to a process, which must be the one that is meant: a number that is another's by now is left
+        alone.
+
+        Parameters:
+            pid, create_time: the process, as :meth:`processes` lists it.
+            signal: its name, such as ``TERM`` or ``SIGHUP``.
+
+        Raises:
+            InvalidParams: there is no such signal.
+            ProcessGone: it has ended.
+            ProcessDenied: the server's user may not.
+        """
+        await self._worker.run(lambda: send_signal(pid, create_time, signal))
+
+    @method(permission="hardware.control", kind="idempotent", errors=CONTROL_ERRORS)
+    async def set_priority(
+        self, pid: Annotated[int, Field(ge=1)], create_time: float, nice: Annotated[int, Field(ge=-20, le=19)]
+    ) -> int:
+        """Set the priority of a process.
+
+        Parameters:
+            pid, create_time: the process, as :meth:`processes` lists it.
+            nice: from -20 (first) to 19 (last).
+
+        Returns:
+            The priority that it has then.
+
+        Raises:
+            ProcessGone: it has ended.
+            ProcessDenied: the server's user may not.
+        """
+        return await self._worker.run(lambda: set_priority(pid, create_time, nice))
+
+    @method(permission="hardware.control", kind="idempotent", errors=CONTROL_ERRORS)
+    async def set_affinity(
+        self, pid: Annotated[int, Field(ge=1)], create_time: float, cpus: Annotated[list[int], Field(min_length=1)]
+    ) -> list[int]:
+        """Set the processors that a process may run on.
+
+        Parameters:
+            pid, create_time: the process, as :meth:`processes` lists it.
+            cpus: the numbers of the processors.
+
+        Returns:
+            Those that it may run on then.
+
+        Raises:
+            InvalidParams: none of them can be used.
+            ProcessGone: it has ended.
+            ProcessDenied: the server's user may not.
+        """
+        return await self._worker.run(lambda: set_affinity(pid, create_time, cpus))
 
     def _query(self, attributes: list[ProcessAttribute] | None, sort: ProcessSort, limit: int) -> Query:
         wanted = DEFAULT if attributes is None else frozenset(attributes)

@@ -24,6 +24,7 @@ from .processes import (
     ProcessSort,
 )
 from .samples import Point, Sample, Series, Snapshot
+from .serial import ByteSize, Parity, SerialData, SerialLines, SerialPort, SerialSession, SerialSettings
 from .system import (
     Battery,
     BatteryUnit,
@@ -48,6 +49,7 @@ __all__ = [
     "Availability",
     "Battery",
     "BatteryUnit",
+    "ByteSize",
     "Capability",
     "Cgroup",
     "ConnectionKind",
@@ -69,6 +71,7 @@ __all__ = [
     "NetworkConnection",
     "NetworkInterface",
     "OpenFile",
+    "Parity",
     "Part",
     "Point",
     "Pressure",
@@ -83,6 +86,11 @@ __all__ = [
     "Sensor",
     "SensorKind",
     "Sensors",
+    "SerialData",
+    "SerialLines",
+    "SerialPort",
+    "SerialSession",
+    "SerialSettings",
     "Series",
     "Snapshot",
     "Stall",

@@ -82,10 +82,13 @@ class Processes:
 
     async def list(self, query: Query) -> ProcessList:
         """The processes now."""
-        if self._newer is None:
-            await self.measure()
+        await self.baseline_or_measure()
         listed, _ = await self.list_against(None, query)
         return listed
+
+    async def baseline_or_measure(self) -> CpuUse:
+        """An earlier reading, or one that is taken now."""
+        return self.baseline(time.monotonic()) or await self.measure()
 
     async def list_against(self, before: CpuUse | None, query: Query) -> tuple[ProcessList, CpuUse]:
         """The processes now, with shares since ``before``, or since a reading of our own choice."""

@@ -1,0 +1,42 @@
+"""The hardware service for the asynchronous client: the generated stub, and serial ports as objects."""
+
+from __future__ import annotations
+
+from rpcclient.serial_settings import SerialOptions
+from rpcclient.stubs import hardware as stub
+
+from .serial import AsyncRemoteSerial
+
+
+class AsyncHardware(stub.AsyncHardware):
+    """See and use the server's machine."""
+
+    async def serial(
+        self,
+        port: str,
+        baudrate: int = 9600,
+        bytesize: int = 8,
+        parity: str = "N",
+        stopbits: float = 1,
+        timeout: float | None = None,  # noqa: ASYNC109 - how long reads wait, as in pyserial
+        xonxoff: bool = False,
+        rtscts: bool = False,
+        write_timeout: float | None = None,
+        dsrdtr: bool = False,
+    ) -> AsyncRemoteSerial:
+        """Open a serial port of the server for this client alone.
+
+        Parameters:
+            port: its id, file or name, as :meth:`serial_ports` lists it.
+            baudrate, bytesize, parity, stopbits, xonxoff, rtscts, dsrdtr: as of ``serial.Serial`` of pyserial.
+            timeout: how long a read waits for what it asks for, in seconds; ``None`` for ever, 0 not at all.
+            write_timeout: how long a write waits for the other side to take anything, in seconds.
+
+        Returns:
+            The port, which is open; close it, or use it as a context manager.
+
+        Raises:
+            SerialPortNotFound, SerialPortBusy, SerialPortDenied, SectionUnavailable: as of :meth:`open_serial`.
+        """
+        options = SerialOptions(baudrate, bytesize, parity, stopbits, timeout, xonxoff, rtscts, write_timeout, dsrdtr)
+        return await AsyncRemoteSerial.open(self, port, options)

@@ -1,0 +1,215 @@
+"""A serial port of the server, with asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rpcclient.serial_settings import KEEP_BYTES, WRITE_BYTES, SerialOptions
+from rpcwire.errors import RpcError
+
+if TYPE_CHECKING:
+    from rpcclient.stubs.hardware import AsyncHardware, SerialLines, SerialSession
+
+    from .stream import AsyncStream
+
+
+class AsyncRemoteSerial:
+    r"""A serial port of the server, open for this client alone. The methods have the names of ``serial.Serial`` of
+    pyserial, and are awaited; times are in seconds.
+
+    ::
+
+        async with await client.hardware.serial("/dev/ttyUSB0", 115200, timeout=1) as port:
+            await port.write(b"AT\r\n")
+            print(await port.readline())
+
+    Attributes:
+        port: its file on the server.
+        timeout: how long a read waits for what it asks for, in seconds; ``None`` for ever, 0 not at all.
+        closed: whether it was closed.
+    """
+
+    def __init__(
+        self, hardware: AsyncHardware, session: SerialSession, stream: AsyncStream[Any], options: SerialOptions
+    ) -> None:
+        self._hardware = hardware
+        self._session = session
+        self._stream = stream
+        self._options = options
+        self._data = bytearray()
+        self._changed = asyncio.Condition()
+        self._error: RpcError | None = None
+        self._ended = False
+        self._resets = 0
+        self._task = asyncio.get_running_loop().create_task(self._fill())
+        self.port = session.port
+        self.timeout = options.timeout
+        self.closed = False
+
+    @classmethod
+    async def open(cls, hardware: AsyncHardware, port: str, options: SerialOptions) -> Self:
+        """Open a port.
+
+        Raises:
+            SerialPortNotFound, SerialPortBusy, SerialPortDenied, SectionUnavailable: as of ``open_serial``.
+        """
+        session = await hardware.open_serial(port, **options.opening())
+        try:
+            stream = await hardware.read_serial(session.id).open()
+        except BaseException:
+            await hardware.close_serial(session.id)
+            raise
+        return cls(hardware, session, stream, options)
+
+    async def _fill(self) -> None:
+        try:
+            async for item in self._stream:
+                async with self._changed:
+                    if item.resets >= self._resets:
+                        self._data += item.data
+                        self._changed.notify_all()
+                    # Nothing is taken from the stream meanwhile, so that the server is told to wait.
+                    await self._changed.wait_for(lambda: len(self._data) < KEEP_BYTES)
+        except RpcError as exc:
+            self._error = exc
+        self._ended = True
+        async with self._changed:
+            self._changed.notify_all()
+
+    @property
+    def in_waiting(self) -> int:
+        """Bytes that have come in and can be read at once."""
+        return len(self._data)
+
+    async def read(self, size: int | None = 1) -> bytes:
+        """Read bytes; fewer where the timeout has passed.
+
+        Parameters:
+            size: how many; all until the port is closed where ``None`` or negative.
+
+        Raises:
+            SerialPortGone: it was unplugged, and everything that came before has been read.
+        """
+        return await self._take(None if size is None or size < 0 else size, None)
+
+    async def read_until(self, expected: bytes = b"\n", size: int | None = None) -> bytes:
+        """Read up to and with some bytes, or ``size`` of them."""
+        return await self._take(size, expected)
+
+    async def readline(self) -> bytes:
+        """Read up to and with the next line break."""
+        return await self._take(None, b"\n")
+
+    async def _take(self, size: int | None, until: bytes | None) -> bytes:
+        self._there()
+
+        def enough() -> bool:
+            return self._end(size, until) is not None or self._ended or len(self._data) >= KEEP_BYTES
+
+        async with self._changed:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.timeout):
+                    await self._changed.wait_for(enough)
+            end = self._end(size, until)
+            if end is None:
+                end = len(self._data) if size is None else min(size, len(self._data))
+                if end == 0 and self._error is not None and size != 0:
+                    raise self._error
+            found = bytes(self._data[:end])
+            del self._data[:end]
+            self._changed.notify_all()
+            return found
+
+    def _end(self, size: int | None, until: bytes | None) -> int | None:
+        if until is not None and (at := self._data.find(until)) >= 0:
+            return at + len(until) if size is None else min(at + len(until), size)
+        return size if size is not None and len(self._data) >= size else None
+
+    async def reset_input_buffer(self) -> None:
+        """Throw away what has come in, here and on the server."""
+        self._there()
+        self._resets = await self._hardware.reset_serial(self._session.id)
+        async with self._changed:
+            self._data.clear()
+            self._changed.notify_all()
+
+    async def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Write bytes; returns how many, when the server's system has taken them.
+
+        Raises:
+            SerialTimeout: nothing was taken for ``write_timeout``.
+            SerialPortGone: it was unplugged.
+        """
+        self._there()
+        view = memoryview(data).cast("B")
+        for start in range(0, len(view), WRITE_BYTES):
+            await self._hardware.write_serial(self._session.id, bytes(view[start : start + WRITE_BYTES]))
+        return len(view)
+
+    async def flush(self) -> None:
+        """Wait until everything that was written has been sent."""
+        self._there()
+        await self._hardware.drain_serial(self._session.id)
+
+    async def reset_output_buffer(self) -> None:
+        """Throw away what was not sent yet."""
+        self._there()
+        await self._hardware.reset_serial(self._session.id, input=False, output=True)
+
+    async def apply_settings(self, settings: dict[str, Any]) -> None:
+        """Set the port up anew: ``baudrate``, ``parity`` and so on; what is left out stays."""
+        self._there()
+        options = self._options.changed(settings)
+        await self._hardware.configure_serial(self._session.id, options.settings())
+        self._options = options
+        self.timeout = settings.get("timeout", self.timeout)
+
+    async def lines(self) -> SerialLines:
+        """The control lines."""
+        self._there()
+        return await self._hardware.serial_lines(self._session.id)
+
+    async def set_lines(
+        self, *, dtr: bool | None = None, rts: bool | None = None, break_condition: bool | None = None
+    ) -> None:
+        """Set control lines; what is not given stays."""
+        self._there()
+        await self._hardware.set_serial_lines(self._session.id, dtr=dtr, rts=rts, break_condition=break_condition)
+
+    async def send_break(self, duration: float = 0.25) -> None:
+        """Hold the line at break for a while, in seconds."""
+        self._there()
+        await self._hardware.send_break(self._session.id, duration)
+
+    def _there(self) -> None:
+        if self.closed:
+            raise ValueError("I/O operation on a closed serial port")
+
+    async def close(self) -> None:
+        """Let go of the port; others can open it then."""
+        if self.closed:
+            return
+        self.closed = True
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._ended = True
+        await self._stream.aclose()
+        with contextlib.suppress(RpcError):  # The connection is gone, and with it the server has closed the port.
+            await self._hardware.close_serial(self._session.id)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while line := await self.readline():
+            yield line
