@@ -24,12 +24,16 @@ def cell_text(cell: Any, limit: int = SHOWN_CHARACTERS) -> str:
         text = f"0x{cell[: limit // 2].hex()}" + ("…" if len(cell) > limit // 2 else "")
     else:
         text = str(cell)
+    if len(text) <= limit and text.isprintable():
+        return text
     text = "".join(c if c.isprintable() else "␤" if c == "\n" else "�" for c in text[: limit + 1])
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def width(text: str) -> int:
     """Cells of a terminal that a text takes."""
+    if text.isascii():
+        return len(text)
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
