@@ -17,7 +17,7 @@ PREFIX = "rpc-"
 
 def _write(path: str, text: str) -> bool:
     try:
-        with open(path, "w") as file:
+        with open(os.open(path, os.O_WRONLY | os.O_CLOEXEC), "w") as file:
             file.write(text)
     except OSError:
         return False
@@ -39,6 +39,29 @@ def own_folder() -> str:
         if path and os.path.exists(f"{mount}/cgroup.procs"):
             return (mount + path).rstrip("/")
     return ""
+
+
+def folder_for_programs() -> str:
+    """Where to make groups for programs; empty where there is no version 2.
+
+    A service manager may have delegated a subtree and put this process into a leaf of it (systemd.resource-control(5),
+    ``Delegate=`` with ``DelegateSubgroup=``): then the programs' groups come beside that leaf, and the controllers can
+    be switched on for them. Otherwise they come below this process's own group.
+    """
+    own = own_folder()
+    above = os.path.dirname(own)
+    if own and any(_has_attribute(above, name) for name in ("user.delegate", "trusted.delegate")):
+        for controller in ("cpu", "memory", "pids"):
+            _write(f"{above}/cgroup.subtree_control", f"+{controller}")
+        return above
+    return own
+
+
+def _has_attribute(folder: str, name: str) -> bool:
+    try:
+        return os.getxattr(folder, name) == b"1"
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)

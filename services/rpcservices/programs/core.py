@@ -75,7 +75,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         tree.become_subreaper()
         tree.heed_signals()
         if self.config.cgroups:
-            self.cgroup_parent = cgroups.own_folder()
+            self.cgroup_parent = cgroups.folder_for_programs()
             cgroups.sweep(self.cgroup_parent)
         shutil.rmtree(self.output_folder, ignore_errors=True)
         self.output_folder.mkdir(mode=0o700, parents=True, exist_ok=True)

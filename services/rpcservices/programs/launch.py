@@ -33,8 +33,9 @@ def main(plan_fd: int, report_fd: int) -> None:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         field = "cgroup"
         if plan["cgroup"]:
-            with open(plan["cgroup"] + "/cgroup.procs", "w") as procs:
-                procs.write("0")
+            procs = os.open(plan["cgroup"] + "/cgroup.procs", os.O_WRONLY)
+            os.write(procs, b"0")
+            os.close(procs)
         field = "limits"
         if plan["processors"]:
             os.sched_setaffinity(0, plan["processors"])
