@@ -28,7 +28,7 @@ def _configure(url, engine, follower_ident):
 @provision.generate_driver_url.for_db("sqlite")
 def _driver_url(url, driver, query_str):
     """The name of a remote database is no file's."""
-    return url if url.get_driver_name() == "rpc" else _driver_url_native(url, driver, query_str)
+    return url if url.get_driver_name().startswith("rpc") else _driver_url_native(url, driver, query_str)
 
 
 @provision.post_configure_engine.for_db("postgresql")
