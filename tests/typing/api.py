@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any, assert_type
 
-from rpcclient import AsyncClient, AsyncStream, Client, Context, Service, Stream, method
+from rpcclient import (
+    AsyncClient,
+    AsyncProgram,
+    AsyncStream,
+    Client,
+    CompletedProgram,
+    Context,
+    Program,
+    Service,
+    Stream,
+    method,
+)
 from rpcclient.batch import BatchResult
 from rpcclient.models import Hello, ServiceInfo
 
@@ -19,6 +30,13 @@ def sync_client(client: Client) -> None:
     assert_type(client.services(), list[ServiceInfo])
     assert_type(client.options(timeout_s=1.5), Client)
     assert_type(client.programs.run(["true"]).stdout, bytes)
+    assert_type(client.programs.run(["true"], text=True), CompletedProgram[str])
+    assert_type(client.programs.run(("true",), encoding="latin-1", check=True, timeout_s=5), CompletedProgram[str])
+    assert_type(client.programs.start(["true"], cwd="/tmp"), Program[bytes])  # noqa: S108 - it is never run
+    with client.programs.start(["cat"], text=True) as program:
+        assert_type(program.stdout.read(), str)
+        for piece in client.programs.attach(program.id).stdout:
+            assert_type(piece, bytes)
     with client.batch() as batch:
         assert_type(batch.call("calc.add", [1, 2], returns=int), BatchResult[int])
     with client.stream("calc.count", [3], items=int) as items:
@@ -34,6 +52,11 @@ async def async_client(client: AsyncClient) -> None:
     assert_type(await client.services(), list[ServiceInfo])
     assert_type(client.options(timeout_s=1.5), AsyncClient)
     assert_type((await client.programs.run(["true"])).stdout, bytes)
+    assert_type(await client.programs.run(["true"], text=True), CompletedProgram[str])
+    async with await client.programs.start(["cat"], text=True) as program:
+        assert_type(program, AsyncProgram[str])
+        async for line in program.stdout.lines():
+            assert_type(line, str)
     async with client.stream("calc.count", [3], items=int) as items:
         async for item in items:
             assert_type(item, int)
