@@ -48,8 +48,9 @@ check: $(READY) ## lint, types, generated files, docs
 stubs: $(READY) ## generate rpcclient/stubs and config/rpcserver.toml anew
 	$(BIN)/python -m tests.generated
 
-bench: $(READY) ## measure calls beside a raw websockets echo
+bench: $(READY) ## measure calls beside a raw websockets echo, programs beside local ones and SSH
 	$(BIN)/python benchmarks/calls.py
+	$(BIN)/python benchmarks/programs.py
 
 serve: $(READY) ## run a server on 127.0.0.1:8765
 	$(BIN)/rpcserver serve

@@ -32,7 +32,7 @@ def sync_client(client: Client) -> None:
     assert_type(client.programs.run(["true"]).stdout, bytes)
     assert_type(client.programs.run(["true"], text=True), CompletedProgram[str])
     assert_type(client.programs.run(("true",), encoding="latin-1", check=True, timeout_s=5), CompletedProgram[str])
-    assert_type(client.programs.start(["true"], cwd="/tmp"), Program[bytes])  # noqa: S108 - it is never run
+    assert_type(client.programs.start(["true"], cwd="/tmp"), Program[bytes])
     with client.programs.start(["cat"], text=True) as program:
         assert_type(program.stdout.read(), str)
         for piece in client.programs.attach(program.id).stdout:
