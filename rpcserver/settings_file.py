@@ -58,10 +58,18 @@ def _table(name: str, model: type[BaseModel], instance: BaseModel | None = None)
             yield from _key(key, field, instance)
         else:
             # A mapping of names to tables: those of the default stand for how every one of them looks.
+            found: list[str] = []
             for each, value in _default(key, field, instance).items():
-                tables += _table(f"{name}.{key}.{each}", entry, value)
-            tables[1:1] = _comment(field.description or "")
+                found += _table(f"{name}.{key}.{each}", entry, value)
+            if not found:
+                found = _commented(_table(f"{name}.{key}.NAME", entry))
+            tables += [*found[:1], *_comment(field.description or ""), *found[1:]]
     yield from tables
+
+
+def _commented(lines: Iterable[str]) -> list[str]:
+    """A table that is not there, as an example."""
+    return [line if not line or line.startswith("#") else f"# {line}" for line in lines]
 
 
 def _entry_model(annotation: Any) -> type[BaseModel] | None:

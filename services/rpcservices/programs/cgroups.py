@@ -5,19 +5,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass
 
 from .limits import LimitSet
 
 _MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 _PERIOD_US = 100_000
+NEW_S = 60.0
 PREFIX = "rpc-"
-"""How the groups of programs are called, before the process that made them and the program's id."""
+"""How the groups of programs are called, before the program's id."""
 
 
 def _write(path: str, text: str) -> bool:
     try:
-        with open(path, "w") as file:
+        with open(os.open(path, os.O_WRONLY | os.O_CLOEXEC), "w") as file:
             file.write(text)
     except OSError:
         return False
@@ -39,6 +41,29 @@ def own_folder() -> str:
         if path and os.path.exists(f"{mount}/cgroup.procs"):
             return (mount + path).rstrip("/")
     return ""
+
+
+def folder_for_programs() -> str:
+    """Where to make groups for programs; empty where there is no version 2.
+
+    A service manager may have delegated a subtree and put this process into a leaf of it (systemd.resource-control(5),
+    ``Delegate=`` with ``DelegateSubgroup=``): then the programs' groups come beside that leaf, and the controllers can
+    be switched on for them. Otherwise they come below this process's own group.
+    """
+    own = own_folder()
+    above = os.path.dirname(own)
+    if own and any(_has_attribute(above, name) for name in ("user.delegate", "trusted.delegate")):
+        for controller in ("cpu", "memory", "pids"):
+            _write(f"{above}/cgroup.subtree_control", f"+{controller}")
+        return above
+    return own
+
+
+def _has_attribute(folder: str, name: str) -> bool:
+    try:
+        return os.getxattr(folder, name) == b"1"
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +112,7 @@ def create(parent: str, program_id: str, limits: LimitSet) -> Cgroup | None:
     """
     if not parent:
         return None
-    folder = f"{parent}/{PREFIX}{os.getpid()}-{program_id}"
+    folder = f"{parent}/{PREFIX}{program_id}"
     try:
         os.mkdir(folder, 0o755)
     except OSError:
@@ -104,12 +129,12 @@ def create(parent: str, program_id: str, limits: LimitSet) -> Cgroup | None:
 
 
 def sweep(parent: str) -> None:
-    """Remove the groups of programs that have ended; those with something in them stay, and those that another server,
-    which runs still, has perhaps made this moment."""
+    """Remove the groups of programs that have ended. Those with something in them stay, and new ones: another server
+    may be about to start a program there."""
     if parent:
         with contextlib.suppress(OSError):
             for name in os.listdir(parent):
-                maker = name.removeprefix(PREFIX).partition("-")[0]
-                if name.startswith(PREFIX) and not os.path.exists(f"/proc/{maker}"):
+                if name.startswith(PREFIX):
                     with contextlib.suppress(OSError):
-                        os.rmdir(f"{parent}/{name}")
+                        if time.time() - os.stat(f"{parent}/{name}").st_mtime > NEW_S:
+                            os.rmdir(f"{parent}/{name}")

@@ -9,7 +9,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from .policy import Permit, Policy
 from .program import HostedProgram, Program
 from .records import About
 from .running import Supervision
-from .spawning import Launch, LaunchError, Spawned, spawn
+from .spawning import Launch, LaunchError, Spawned, spawn_in
 from .spawning import TerminalSize as LaunchedTerminal
 
 HOME = str(Path.home())
@@ -75,7 +75,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         tree.become_subreaper()
         tree.heed_signals()
         if self.config.cgroups:
-            self.cgroup_parent = cgroups.own_folder()
+            self.cgroup_parent = cgroups.folder_for_programs()
             cgroups.sweep(self.cgroup_parent)
         shutil.rmtree(self.output_folder, ignore_errors=True)
         self.output_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -162,19 +162,6 @@ class ProgramsCore(Service[ProgramsConfig]):
             bulky=streams.bulky,
         )
 
-    async def spawn_contained(self, launch: Launch) -> tuple[Spawned, Cgroup | None]:
-        """The same as :meth:`spawn`, in a control group of its own where that is permitted."""
-        loop, program_id = asyncio.get_running_loop(), launch.env[tree.MARK]
-        cgroup = await loop.run_in_executor(None, cgroups.create, self.cgroup_parent, program_id, launch.limits)
-        if cgroup is not None:
-            launch = replace(launch, cgroup=cgroup.folder)
-        try:
-            return await self.spawn(launch), cgroup
-        except BaseException:
-            if cgroup is not None:
-                cgroup.remove()
-            raise
-
     def describe(
         self, ctx: Context, program_id: str, launch: Launch, labels: Mapping[str, str], user: str, **more: Any
     ) -> About:
@@ -191,22 +178,32 @@ class ProgramsCore(Service[ProgramsConfig]):
             **more,
         )
 
-    async def spawn(self, launch: Launch) -> Spawned:
+    async def spawn(self, launch: Launch, *, contained: bool = False) -> tuple[Spawned, Cgroup | None]:
         """Start a process, in a thread: that takes a millisecond or more.
+
+        Parameters:
+            launch: what to start.
+            contained: in a control group of its own, where that is permitted.
 
         Raises:
             ProgramNotStarted: it cannot be started.
         """
-        starting = asyncio.get_running_loop().run_in_executor(None, spawn, launch)
+        program_id = launch.env[tree.MARK]
+
+        def start() -> tuple[Spawned, Cgroup | None]:
+            parent = self.cgroup_parent if contained else ""
+            return spawn_in(launch, cgroups.create(parent, program_id, launch.limits))
+
+        starting = asyncio.get_running_loop().run_in_executor(None, start)
         try:
             with self.one_more():
                 return await asyncio.shield(starting)
         except asyncio.CancelledError:
             # The thread cannot be stopped: see to it that what it starts does not stay.
             with contextlib.suppress(LaunchError):
-                unwanted = await starting
+                unwanted, cgroup = await starting
                 about = About("", "", launch.argv, launch.cwd, time.time(), pid=unwanted.pid)
-                await HostedProgram(about, unwanted, Supervision(launch.env[tree.MARK]), ()).end(0)
+                await HostedProgram(about, unwanted, Supervision(program_id), (), cgroup=cgroup).end(0)
             raise
         except LaunchError as exc:
             raise ProgramNotStarted(exc.text, field=exc.field, errno=exc.symbol) from exc

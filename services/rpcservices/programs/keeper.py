@@ -35,7 +35,7 @@ from .looping import SmallLoop
 from .output import Output, StreamName
 from .records import Order
 from .running import Ending, Running
-from .spawning import LaunchError, spawn
+from .spawning import LaunchError, spawn_in
 
 UNREAD_BYTES = 1024 * 1024
 """What may wait for a server that does not read; then it is disconnected."""
@@ -183,16 +183,8 @@ class Keeper:
         names: tuple[StreamName, ...] = ("stdout", "stderr")
         self._outputs = [Output(name, order.about.retain_bytes, memory_bytes=0, folder=folder) for name in names]
         self._listener = _listen(folder)
-        launch = order.launch
-        cgroup = cgroups.create(order.cgroup_parent, order.about.id, order.supervision.limits)
-        if cgroup is not None:
-            launch = replace(launch, cgroup=cgroup.folder)
-        try:
-            spawned = spawn(launch)
-        except LaunchError:
-            if cgroup is not None:
-                cgroup.remove()
-            raise
+        wanted = cgroups.create(order.cgroup_parent, order.about.id, order.supervision.limits)
+        spawned, cgroup = spawn_in(order.launch, wanted)
         self.about = replace(order.about.of(spawned), boot_id=records.boot_id())
         records.write(folder, records.ABOUT, asdict(self.about))
         self.running = Running(

@@ -141,6 +141,7 @@ class KeptProgram(Program):
         self._keeper = keeper
         self._writer: asyncio.StreamWriter | None = None
         self._numbers = itertools.count(1)
+        self._taken: dict[StreamName, int] = {}
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._task: asyncio.Task[None] | None = None
         self._detached = False
@@ -245,12 +246,12 @@ class KeptProgram(Program):
     # --- requests -----------------------------------------------------------------------------------------------
 
     def _tell(self, request: dict[str, Any], payload: bytes = b"") -> None:
-        if self._writer is not None:
+        if self._writer is not None and self.exit is None and not self._writer.is_closing():
             self._writer.write(json.dumps(request).encode() + b"\n" + payload)
 
     async def _ask(self, request: dict[str, Any], payload: bytes = b"") -> dict[str, Any]:
         """An answer; empty where the keeper is gone."""
-        if self._writer is None:
+        if self._writer is None or self.exit is not None:
             return {}
         number = next(self._numbers)
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
@@ -282,7 +283,9 @@ class KeptProgram(Program):
             raise self.no_terminal()
 
     def taken(self, stream: StreamName, offset: int) -> None:
-        if self.about.hold:
+        # Not at every step: the keeper holds the program only when much more than this has not been taken.
+        if self.about.hold and offset - self._taken.get(stream, 0) >= self.about.retain_bytes // 32:
+            self._taken[stream] = offset
             self._tell({"op": "taken", "stream": stream, "offset": offset})
 
     async def end(self, grace_s: float) -> Exit:

@@ -6,7 +6,6 @@ import asyncio
 
 from rpcserver import Context, method
 
-from .cgroups import Cgroup
 from .core import ProgramsCore, Streams
 from .errors import ProgramNotStarted, ProgramRefused, StdinClosed
 from .models import Completed, EnvBase, Limits, StderrTo, StdoutTo
@@ -84,11 +83,7 @@ class RunMethods(ProgramsCore):
             grace_s=self.config.grace_s if grace_s is None else grace_s,
         )
         about = self.describe(ctx, program_id, launch, labels=labels or {}, user=user or "")
-        cgroup: Cgroup | None = None
-        if permit.limits.need_launcher:
-            spawned, cgroup = await self.spawn_contained(launch)
-        else:
-            spawned = await self.spawn(launch)
+        spawned, cgroup = await self.spawn(launch, contained=permit.limits.need_launcher)
         program = HostedProgram(about.of(spawned), spawned, supervision, outputs, cgroup=cgroup)
         self.add(program)
         self.events.publish("started", program)

@@ -24,7 +24,7 @@ from .processes import Process
 from .spawning import Spawned
 
 CHUNK_BYTES = 64 * 1024
-BULKY_CHUNK_BYTES = 256 * 1024
+BULKY_CHUNK_BYTES = 128 * 1024
 DRAIN_S = 0.25
 """How long to read on after the program's end while somebody else holds its output open."""
 DRAIN_BYTES = 4 * 1024 * 1024

@@ -13,11 +13,12 @@ import subprocess
 import sys
 import termios
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from . import limits as rules
 from . import processes
+from .cgroups import Cgroup
 from .limits import LimitSet
 
 StderrTo = Literal["pipe", "merge", "discard"]
@@ -160,6 +161,26 @@ def end_of_file(descriptor: int) -> bytes:
         if isinstance(character, bytes):
             return character
     return b"\x04"
+
+
+def spawn_in(launch: Launch, cgroup: Cgroup | None) -> tuple[Spawned, Cgroup | None]:
+    """Start a program in a control group, or without one where it must not be entered.
+
+    Returns:
+        The program, and the control group that it is in.
+
+    Raises:
+        LaunchError: it cannot be started.
+    """
+    if cgroup is None:
+        return spawn(launch), None
+    try:
+        return spawn(replace(launch, cgroup=cgroup.folder)), cgroup
+    except LaunchError as exc:
+        cgroup.remove()
+        if exc.field != "cgroup":
+            raise
+    return spawn(launch), None
 
 
 def spawn(launch: Launch) -> Spawned:

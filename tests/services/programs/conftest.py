@@ -101,10 +101,10 @@ def serve(tmp_path: Path, kit: type[Kit]) -> Iterator[Callable[..., None]]:
         finally:
             await server.stop(grace_s=0)
 
-    def run(scenario: Scenario, **config: Any) -> None:
+    def run(scenario: Scenario, seconds: float = 90, **config: Any) -> None:
         async def main() -> None:
             async with connected(config) as client:
-                await asyncio.wait_for(scenario(client), 90)
+                await asyncio.wait_for(scenario(client), seconds)
 
         asyncio.run(main())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import asdict
@@ -93,7 +94,9 @@ def loaded_by(statement: str) -> set[str]:
 def test_the_keeper_and_the_launcher_are_light() -> None:
     heavy = {"asyncio", "pydantic", "msgspec", "psutil", "rpcwire", "rpcserver", "logging", "pathlib", "websockets"}
     assert not heavy & loaded_by("import rpcservices.programs.keeper")
-    path = Path(records.__file__).with_name("launch.py")
-    assert not {"rpcservices", "subprocess", "typing", "re"} & loaded_by(
-        f"import runpy; runpy.run_path({str(path)!r})"
-    ) - loaded_by("import runpy")
+    path = str(Path(records.__file__).with_name("launch.py"))
+    command = [sys.executable, "-I", "-S", "-X", "importtime", path]
+    told = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    assert "resource" in told
+    for module in ("rpcservices", "subprocess", "typing", "re", "enum", "collections"):
+        assert not re.search(rf"\| +{module}$", told, re.MULTILINE)
