@@ -32,12 +32,14 @@ class CallOptions:
         progress: told how far the call has come.
         key: identifies the call for deduplication.
         window: for a stream, items that the server may be ahead of the reader; ``None`` for the client's own.
+        resend: whether what was not sent may be sent over another connection.
     """
 
     timeout_s: float | None = None
     progress: ProgressHook | None = None
     key: str | None = None
     window: int | None = None
+    resend: bool = True
 
     def seconds(self, method_s: float = DEFAULT_DEADLINE_S) -> float:
         """The deadline of a call whose method allows ``method_s`` seconds.

@@ -25,7 +25,15 @@ from rpcclient.stubs.programs import (
     TerminalSize,
     Usage,
 )
-from rpcwire.errors import ConnectionClosed, ConnectionLost, DeadlineExceeded, InvalidParams, RpcError, TransportError
+from rpcwire.errors import (
+    ConnectionClosed,
+    ConnectionLost,
+    DeadlineExceeded,
+    InvalidParams,
+    NotSent,
+    RpcError,
+    TransportError,
+)
 
 Argv = Sequence[str | os.PathLike[str]]
 """A program and its arguments."""
@@ -411,7 +419,7 @@ class Places:
 
 def may_go_on(exc: TransportError, *, reconnects: bool) -> bool:
     """Whether what failed like this may be tried over another connection."""
-    return reconnects and isinstance(exc, ConnectionLost) and not isinstance(exc, ConnectionClosed)
+    return reconnects and isinstance(exc, (ConnectionLost, NotSent)) and not isinstance(exc, ConnectionClosed)
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
@@ -152,7 +153,14 @@ class AsyncClient:
             progress=progress or self._options.progress,
             key=key,
             window=window or self._options.window,
+            resend=self._options.resend,
         )
+        return other
+
+    def _over_this_connection(self) -> Self:
+        """The same client, whose calls are not sent again over another connection: it may lack what they rely on."""
+        other = copy.copy(self)
+        other._options = replace(self._options, resend=False)
         return other
 
     @overload
@@ -321,6 +329,9 @@ class AsyncClient:
         except WireError as exc:
             raise method.error(exc.code, exc.message, exc.data) from None
         except NotSent:
+            if not options.resend:
+                await self._may_retry(peer, self._now() + seconds)
+                raise
             return await self._perform(method, params, streams=False)
 
     def _open(self, method: Method, params: Any) -> AsyncStream[Any]:
@@ -341,7 +352,7 @@ class AsyncClient:
                 return await perform(peer, method, params, options, deadline - self._now(), streams=streams)
             except NotSent:
                 # It never left, so it may be sent again; but not what a stream parameter has already given.
-                if method.streams or not await self._may_retry(peer, deadline):
+                if method.streams or not await self._may_retry(peer, deadline) or not options.resend:
                     raise
             except WireError as exc:
                 raise method.error(exc.code, exc.message, exc.data) from None

@@ -20,8 +20,16 @@ from rpcclient.programs import (
     still_runs,
 )
 from rpcclient.stubs import programs as stub
-from rpcclient.stubs.programs import Exit, ExitStatus, ProgramInfo, ProgramNotFound, StdinClosed, StreamName
-from rpcwire.errors import DeadlineExceeded, RpcError, TransportError
+from rpcclient.stubs.programs import (
+    Exit,
+    ExitStatus,
+    NotController,
+    ProgramInfo,
+    ProgramNotFound,
+    StdinClosed,
+    StreamName,
+)
+from rpcwire.errors import ConnectionLost, DeadlineExceeded, RpcError, TransportError
 
 from .program_streams import AsyncProgramChunks, AsyncProgramInput, AsyncProgramOutput
 
@@ -60,12 +68,13 @@ class AsyncProgram(Generic[AnyStr]):
     def __init__(
         self, client: AsyncClient, standing: Standing, coding: Coding[AnyStr], places: Places | None = None
     ) -> None:
-        self._client = client
-        self._programs = stub.AsyncPrograms(client)
-        self._standing = standing
+        self._client: AsyncClient = client
+        self._programs: stub.AsyncPrograms = stub.AsyncPrograms(client)
+        self._standing: Standing = standing
         self._coding: Coding[AnyStr] = coding
         self._feeding: asyncio.Task[None] | None = None
-        self._from = places or Places()
+        self._from: Places = places or Places()
+        self._controlled_over: object = client._connector.live
         self.stdin: AsyncProgramInput[AnyStr] = AsyncProgramInput(self, coding)
         self.stdout: AsyncProgramOutput[AnyStr] = AsyncProgramOutput(self, self._places("stdout"), coding)
         self.stderr: AsyncProgramOutput[AnyStr] = AsyncProgramOutput(self, self._places("stderr"), coding)
@@ -110,7 +119,7 @@ class AsyncProgram(Generic[AnyStr]):
         Raises:
             ProgramNotFound: it was forgotten.
         """
-        self._standing.info = await self._persist(lambda: self._programs.get(self.id))
+        self._standing.info = await self._persist(lambda: self._steady().get(self.id))
         return self._standing.info
 
     # --- its output ---------------------------------------------------------------------------------------------
@@ -176,7 +185,7 @@ class AsyncProgram(Generic[AnyStr]):
         if known is not None:
             return known
         client = self._client if timeout_s is None else self._client.options(timeout_s=timeout_s)
-        return self._standing.saw(await self._persist(lambda: stub.AsyncPrograms(client).wait(self.id)))
+        return self._standing.saw(await self._persist(lambda: self._steady(client).wait(self.id)))
 
     async def poll(self) -> int | None:
         """Ask whether it has ended.
@@ -218,7 +227,7 @@ class AsyncProgram(Generic[AnyStr]):
         Raises:
             ProgramNotFound: it was forgotten.
         """
-        return self._standing.saw(await self._persist(lambda: self._programs.kill(self.id, grace_s=grace_s)))
+        return self._standing.saw(await self._persist(lambda: self._steady().kill(self.id, grace_s=grace_s)))
 
     async def kill(self) -> Exit:
         """End it and everything that it has started at once.
@@ -254,6 +263,7 @@ class AsyncProgram(Generic[AnyStr]):
         """
         self._standing.info = await self._programs.control(self.id, take=take)
         self._standing.controls = True
+        self._controlled_over = self._client._connector.live
         return self._standing.info
 
     async def resize(self, rows: int, columns: int) -> None:
@@ -307,8 +317,13 @@ class AsyncProgram(Generic[AnyStr]):
         return Places(stream, offsets=offsets, wait=wait)
 
     async def _write(self, data: bytes) -> None:
-        for begin in range(0, len(data), STDIN_BYTES):
-            await self._programs.write(self.id, data[begin : begin + STDIN_BYTES])
+        try:
+            for begin in range(0, len(data), STDIN_BYTES):
+                await self._hold()
+                await self._steady().write(self.id, data[begin : begin + STDIN_BYTES])
+        except NotController:
+            self._standing.controls = False  # Somebody has taken it: it is not taken back unasked.
+            raise
 
     async def _close_stdin(self) -> None:
         with contextlib.suppress(StdinClosed):
@@ -321,15 +336,25 @@ class AsyncProgram(Generic[AnyStr]):
     async def _persist(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """Make a call that may be made again when its answer was lost."""
         while True:
+            await self._hold()
             try:
                 return await call()
             except TransportError as exc:
                 if not may_go_on(exc, reconnects=self._reconnects):
                     raise
-            await self._reattach()
 
-    async def _reattach(self) -> None:
-        """The connection is another one: control the program again, if this handle did."""
-        if self._standing.controls and self._standing.exit is None:
-            with contextlib.suppress(TransportError, ProgramNotFound):
+    async def _hold(self) -> None:
+        """Where this handle has control, and the connection is another one since: take it again."""
+        standing, connector = self._standing, self._client._connector
+        if not standing.controls or standing.exit is not None:
+            return
+        if connector.live is None or connector.live is not self._controlled_over:
+            # Where that is lost, too, the next call is, and comes back here.
+            with contextlib.suppress(ProgramNotFound, ConnectionLost):
                 await self._programs.control(self.id, take=True)
+            self._controlled_over = connector.live
+
+    def _steady(self, client: AsyncClient | None = None) -> stub.AsyncPrograms:
+        """For calls that belong together with control: they are not sent over a connection that does not have it."""
+        client = client or self._client
+        return stub.AsyncPrograms(client._over_this_connection() if self._standing.controls else client)

@@ -35,12 +35,12 @@ class AsyncProgramChunks(AsyncIterator[OutputChunk]):
         while not self._closed:
             try:
                 if self._stream is None:
-                    self._stream = program._programs.output(program.id, **places.request)
+                    await program._hold()
+                    self._stream = program._steady().output(program.id, **places.request)
                 chunk = await anext(self._stream)
             except TransportError as exc:
                 self._stream = None
                 places.lost(exc, reconnects=program._reconnects)
-                await program._reattach()
             else:
                 places.got(chunk)
                 return chunk

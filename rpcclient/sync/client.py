@@ -6,6 +6,7 @@ import copy
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
@@ -155,7 +156,14 @@ class Client:
             progress=progress or self._options.progress,
             key=key,
             window=window or self._options.window,
+            resend=self._options.resend,
         )
+        return other
+
+    def _over_this_connection(self) -> Self:
+        """The same client, whose calls are not sent again over another connection: it may lack what they rely on."""
+        other = copy.copy(self)
+        other._options = replace(self._options, resend=False)
         return other
 
     @overload
@@ -318,7 +326,9 @@ class Client:
             try:
                 return perform(peer, method, params, options, deadline, streams=streams)
             except NotSent:
-                if method.streams:  # It never left, but what a stream parameter has given is gone.
+                if (
+                    method.streams or not options.resend
+                ):  # It never left, but what a stream parameter has given is gone.
                     raise
                 if not self._may_retry(peer, deadline):
                     raise

@@ -20,8 +20,16 @@ from rpcclient.programs import (
     still_runs,
 )
 from rpcclient.stubs import programs as stub
-from rpcclient.stubs.programs import Exit, ExitStatus, ProgramInfo, ProgramNotFound, StdinClosed, StreamName
-from rpcwire.errors import DeadlineExceeded, RpcError, TransportError
+from rpcclient.stubs.programs import (
+    Exit,
+    ExitStatus,
+    NotController,
+    ProgramInfo,
+    ProgramNotFound,
+    StdinClosed,
+    StreamName,
+)
+from rpcwire.errors import ConnectionLost, DeadlineExceeded, RpcError, TransportError
 
 from .program_streams import ProgramChunks, ProgramInput, ProgramOutput
 
@@ -60,11 +68,12 @@ class Program(Generic[AnyStr]):
     def __init__(
         self, client: Client, standing: Standing, coding: Coding[AnyStr], places: Places | None = None
     ) -> None:
-        self._client = client
-        self._programs = stub.Programs(client)
-        self._standing = standing
+        self._client: Client = client
+        self._programs: stub.Programs = stub.Programs(client)
+        self._standing: Standing = standing
         self._coding: Coding[AnyStr] = coding
-        self._from = places or Places()
+        self._from: Places = places or Places()
+        self._controlled_over: object = client._connector.live
         self.stdin: ProgramInput[AnyStr] = ProgramInput(self, coding)
         self.stdout: ProgramOutput[AnyStr] = ProgramOutput(self, self._places("stdout"), coding)
         self.stderr: ProgramOutput[AnyStr] = ProgramOutput(self, self._places("stderr"), coding)
@@ -109,7 +118,7 @@ class Program(Generic[AnyStr]):
         Raises:
             ProgramNotFound: it was forgotten.
         """
-        self._standing.info = self._persist(lambda: self._programs.get(self.id))
+        self._standing.info = self._persist(lambda: self._steady().get(self.id))
         return self._standing.info
 
     # --- its output ---------------------------------------------------------------------------------------------
@@ -188,7 +197,7 @@ class Program(Generic[AnyStr]):
         if known is not None:
             return known
         client = self._client if timeout_s is None else self._client.options(timeout_s=timeout_s)
-        return self._standing.saw(self._persist(lambda: stub.Programs(client).wait(self.id)))
+        return self._standing.saw(self._persist(lambda: self._steady(client).wait(self.id)))
 
     def poll(self) -> int | None:
         """Ask whether it has ended.
@@ -230,7 +239,7 @@ class Program(Generic[AnyStr]):
         Raises:
             ProgramNotFound: it was forgotten.
         """
-        return self._standing.saw(self._persist(lambda: self._programs.kill(self.id, grace_s=grace_s)))
+        return self._standing.saw(self._persist(lambda: self._steady().kill(self.id, grace_s=grace_s)))
 
     def kill(self) -> Exit:
         """End it and everything that it has started at once.
@@ -266,6 +275,7 @@ class Program(Generic[AnyStr]):
         """
         self._standing.info = self._programs.control(self.id, take=take)
         self._standing.controls = True
+        self._controlled_over = self._client._connector.live
         return self._standing.info
 
     def resize(self, rows: int, columns: int) -> None:
@@ -319,8 +329,13 @@ class Program(Generic[AnyStr]):
         return Places(stream, offsets=offsets, wait=wait)
 
     def _write(self, data: bytes) -> None:
-        for begin in range(0, len(data), STDIN_BYTES):
-            self._programs.write(self.id, data[begin : begin + STDIN_BYTES])
+        try:
+            for begin in range(0, len(data), STDIN_BYTES):
+                self._hold()
+                self._steady().write(self.id, data[begin : begin + STDIN_BYTES])
+        except NotController:
+            self._standing.controls = False  # Somebody has taken it: it is not taken back unasked.
+            raise
 
     def _close_stdin(self) -> None:
         with contextlib.suppress(StdinClosed):
@@ -333,15 +348,25 @@ class Program(Generic[AnyStr]):
     def _persist(self, call: Callable[[], _T]) -> _T:
         """Make a call that may be made again when its answer was lost."""
         while True:
+            self._hold()
             try:
                 return call()
             except TransportError as exc:
                 if not may_go_on(exc, reconnects=self._reconnects):
                     raise
-            self._reattach()
 
-    def _reattach(self) -> None:
-        """The connection is another one: control the program again, if this handle did."""
-        if self._standing.controls and self._standing.exit is None:
-            with contextlib.suppress(TransportError, ProgramNotFound):
+    def _hold(self) -> None:
+        """Where this handle has control, and the connection is another one since: take it again."""
+        standing, connector = self._standing, self._client._connector
+        if not standing.controls or standing.exit is not None:
+            return
+        if connector.live is None or connector.live is not self._controlled_over:
+            # Where that is lost, too, the next call is, and comes back here.
+            with contextlib.suppress(ProgramNotFound, ConnectionLost):
                 self._programs.control(self.id, take=True)
+            self._controlled_over = connector.live
+
+    def _steady(self, client: Client | None = None) -> stub.Programs:
+        """For calls that belong together with control: they are not sent over a connection that does not have it."""
+        client = client or self._client
+        return stub.Programs(client._over_this_connection() if self._standing.controls else client)

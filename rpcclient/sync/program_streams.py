@@ -35,12 +35,12 @@ class ProgramChunks(Iterator[OutputChunk]):
         while not self._closed:
             try:
                 if self._stream is None:
-                    self._stream = program._programs.output(program.id, **places.request)
+                    program._hold()
+                    self._stream = program._steady().output(program.id, **places.request)
                 chunk = next(self._stream)
             except TransportError as exc:
                 self._stream = None
                 places.lost(exc, reconnects=program._reconnects)
-                program._reattach()
             else:
                 places.got(chunk)
                 return chunk

@@ -34,6 +34,8 @@ def test_reading_goes_on(daemon: Any, proxy: Any) -> None:
     with daemon.client(proxy.url) as client, client.programs.start(["sh", "-c", script], reattach_s=30) as program:
         assert program.stdout.readline() == b"one\n"
         proxy.cut()
+        while client.connected:  # Whether something written now arrives nobody could tell.
+            threading.Event().wait(0.005)
         program.stdin.write(b"\n")
         assert program.stdout.readline() == b"two\n"
         proxy.cut()

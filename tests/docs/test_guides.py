@@ -18,12 +18,13 @@ from rpcclient import AsyncClient, Client, errors
 from rpcclient.cli.main import COMMANDS
 from rpcclient.cli.outcome import MEANINGS
 from rpcserver.config import ServerConfig
+from rpcservices.programs.config import ProgramsConfig
 from rpcwire.context import Context
 from rpcwire.service import MethodOptions, SlowPolicy
 from tests.documented import is_plugin
 
 ROOT = Path(__file__).parents[2]
-GUIDES = ["client.md", "plugins.md", "server.md"]
+GUIDES = ["client.md", "plugins.md", "programs.md", "server.md"]
 
 
 def blocks(text: str, kind: str) -> list[str]:
@@ -47,7 +48,7 @@ def pattern(text: str) -> str:
     return text.replace("[", "[[]").replace("?", "[?]").replace("*", "[*]").replace("…", "*")
 
 
-@pytest.mark.parametrize("name", ["client.md", "plugins.md"])
+@pytest.mark.parametrize("name", ["client.md", "plugins.md", "programs.md"])
 def test_examples(name: str, serve: Callable[..., Any], document: Callable[[str], str], tmp_path: Path) -> None:
     text = document(name)
     source = program(text)
@@ -102,8 +103,10 @@ def test_links(name: str, document: Callable[[str], str]) -> None:
 
 
 def test_configuration_examples(document: Callable[[str], str]) -> None:
-    for block in blocks(document("server.md"), "toml"):
-        ServerConfig.model_validate(tomllib.loads(block))
+    for block in blocks(document("server.md") + document("programs.md"), "toml"):
+        config = tomllib.loads(block)
+        ServerConfig.model_validate(config)
+        ProgramsConfig.model_validate(config.get("services", {}).get("programs", {}))
 
 
 def test_nothing_is_left_out(document: Callable[[str], str]) -> None:

@@ -8,10 +8,13 @@ from typing import Any, assert_type
 from rpcclient import (
     AsyncClient,
     AsyncDatabaseTransaction,
+    AsyncProgram,
     AsyncStream,
     Client,
+    CompletedProgram,
     Context,
     DatabaseTransaction,
+    Program,
     Service,
     Stream,
     method,
@@ -38,6 +41,13 @@ def sync_client(client: Client) -> None:
         with tx.savepoint(), tx.stream("SELECT 1") as pages:
             for page in pages:
                 assert_type(page, Page)
+    assert_type(client.programs.run(["true"], text=True), CompletedProgram[str])
+    assert_type(client.programs.run(("true",), encoding="latin-1", check=True, timeout_s=5), CompletedProgram[str])
+    assert_type(client.programs.start(["true"], cwd="/tmp"), Program[bytes])
+    with client.programs.start(["cat"], text=True) as program:
+        assert_type(program.stdout.read(), str)
+        for piece in client.programs.attach(program.id).stdout:
+            assert_type(piece, bytes)
     with client.batch() as batch:
         assert_type(batch.call("calc.add", [1, 2], returns=int), BatchResult[int])
     with client.stream("calc.count", [3], items=int) as items:
@@ -59,6 +69,11 @@ async def async_client(client: AsyncClient) -> None:
         async with tx.savepoint(), tx.stream("SELECT 1") as pages:
             async for page in pages:
                 assert_type(page, Page)
+    assert_type(await client.programs.run(["true"], text=True), CompletedProgram[str])
+    async with await client.programs.start(["cat"], text=True) as program:
+        assert_type(program, AsyncProgram[str])
+        async for line in program.stdout.lines():
+            assert_type(line, str)
     async with client.stream("calc.count", [3], items=int) as items:
         async for item in items:
             assert_type(item, int)

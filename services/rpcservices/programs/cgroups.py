@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass
 
 from .limits import LimitSet
 
 _MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 _PERIOD_US = 100_000
+NEW_S = 60.0
 PREFIX = "rpc-"
-"""How the groups of programs are called, before the process that made them and the program's id."""
+"""How the groups of programs are called, before the program's id."""
 
 
 def _write(path: str, text: str) -> bool:
@@ -110,7 +112,7 @@ def create(parent: str, program_id: str, limits: LimitSet) -> Cgroup | None:
     """
     if not parent:
         return None
-    folder = f"{parent}/{PREFIX}{os.getpid()}-{program_id}"
+    folder = f"{parent}/{PREFIX}{program_id}"
     try:
         os.mkdir(folder, 0o755)
     except OSError:
@@ -127,12 +129,12 @@ def create(parent: str, program_id: str, limits: LimitSet) -> Cgroup | None:
 
 
 def sweep(parent: str) -> None:
-    """Remove the groups of programs that have ended; those with something in them stay, and those that another server,
-    which runs still, has perhaps made this moment."""
+    """Remove the groups of programs that have ended. Those with something in them stay, and new ones: another server
+    may be about to start a program there."""
     if parent:
         with contextlib.suppress(OSError):
             for name in os.listdir(parent):
-                maker = name.removeprefix(PREFIX).partition("-")[0]
-                if name.startswith(PREFIX) and not os.path.exists(f"/proc/{maker}"):
+                if name.startswith(PREFIX):
                     with contextlib.suppress(OSError):
-                        os.rmdir(f"{parent}/{name}")
+                        if time.time() - os.stat(f"{parent}/{name}").st_mtime > NEW_S:
+                            os.rmdir(f"{parent}/{name}")

@@ -1,0 +1,123 @@
+"""Many programs, and those that take more than their share: the server stays as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pytest
+
+from rpcclient import AsyncClient
+from rpcclient.stubs.programs import Limits
+
+AT_A_TIME = 50
+MIB = 1024 * 1024
+
+
+def state(process: psutil.Process) -> tuple[int, int, int]:
+    """Open descriptors, children (zombies too), and memory of the server."""
+    return process.num_fds(), len(process.children(recursive=True)), process.memory_info().rss
+
+
+async def settled(process: psutil.Process, fds: int, children: int, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while (now := state(process))[:2] > (fds, children) or now[1] > children:
+        assert time.monotonic() < end, (now, fds, children)
+        await asyncio.sleep(0.05)
+
+
+async def many(client: AsyncClient, count: int) -> None:
+    """Half are run, half are started, read and forgotten; each tenth leaves a child behind."""
+    numbers = iter(range(count))
+
+    async def worker() -> None:
+        for number in numbers:
+            script = f"echo {number}" if number % 10 else f"setsid sleep 0.01 >&- 2>&- <&- & echo {number}"
+            if number % 2:
+                done = await client.programs.run(["sh", "-c", script])
+                assert done.stdout == b"%d\n" % number
+            else:
+                program = await client.programs.start(["sh", "-c", script])
+                assert await program.stdout.read() == b"%d\n" % number
+                assert (await program.wait()).status.code == 0
+                await program.forget()
+
+    await asyncio.gather(*(worker() for _ in range(AT_A_TIME)))
+
+
+def leaves_nothing(daemon: Any, warm_up: int, count: int, memory_bytes: int) -> str:
+    process = psutil.Process(daemon.process.pid)
+
+    async def main() -> str:
+        async with daemon.async_client() as client:
+            await many(client, warm_up)
+            await settled(process, 10_000, 0)
+            fds, children, rss = state(process)
+            begin = time.perf_counter()
+            await many(client, count)
+            taken = time.perf_counter() - begin
+            await settled(process, fds, children)
+            after = state(process)
+            assert await client.programs.list() == []
+            assert after[2] - rss < memory_bytes, (after[2], rss)
+            return (
+                f"{count} programs, {AT_A_TIME} at a time: {count / taken:.0f}/s; descriptors {fds} → {after[0]}, "
+                f"children {children} → {after[1]}, memory {rss / MIB:.1f} → {after[2] / MIB:.1f} MiB"
+            )
+
+    return asyncio.run(main())
+
+
+def test_three_hundred_programs_leave_nothing(daemon_with: Callable[..., Any]) -> None:
+    leaves_nothing(daemon_with(), 100, 300, 8 * MIB)
+
+
+@pytest.mark.soak
+def test_ten_thousand_programs_leave_nothing(daemon_with: Callable[..., Any]) -> None:
+    print(leaves_nothing(daemon_with(), 500, 10_000, 8 * MIB))
+
+
+async def p99_s(client: AsyncClient, seconds: float) -> float:
+    """How long one call in a hundred takes at least."""
+    times = []
+    end = time.perf_counter() + seconds
+    while (begin := time.perf_counter()) < end:
+        await client.call("rpc.ping")
+        times.append(time.perf_counter() - begin)
+        await asyncio.sleep(0.002)
+    times.sort()
+    return times[len(times) * 99 // 100]
+
+
+def contained(daemon: Any, seconds: float) -> str:
+    """An endless printer that nobody reads, another that somebody reads slowly, and a loop: calls go on."""
+
+    async def main() -> str:
+        async with daemon.async_client() as client, daemon.async_client() as other:
+            before = await p99_s(client, seconds)
+            endless = await other.programs.start(["yes"], retain_bytes=MIB, limits=Limits(output_bytes_per_s=10 * MIB))
+            held = await other.programs.start(["yes"], overflow="wait", retain_bytes=MIB)
+            assert await held.stdout.readline() == b"y\n"
+            during = await p99_s(client, seconds)
+            info = await endless.refresh()
+            assert info.stdout_bytes - info.stdout_start <= 2 * MIB
+            assert (await held.refresh()).stdout_bytes <= 64 * MIB
+            limited = await other.programs.start(["yes"], limits=Limits(output_bytes=MIB))
+            assert (await limited.wait()).status.limit == "output"
+            for program in (endless, held):
+                assert (await program.kill()).survivors == []
+            return f"p99 of a call: {before * 1000:.2f} ms; beside endless printers: {during * 1000:.2f} ms"
+
+    return asyncio.run(main())
+
+
+def test_endless_printers_are_contained(daemon: Any) -> None:
+    contained(daemon, 0.3)
+
+
+@pytest.mark.soak
+def test_calls_beside_endless_printers(daemon: Any) -> None:
+    print(contained(daemon, 10))
