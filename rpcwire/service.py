@@ -16,7 +16,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -128,6 +128,21 @@ class Health:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the server's port answers to a plain HTTP GET.
+
+    Attributes:
+        render: makes the text anew for each request.
+        content_type: of the text.
+        needs_token: whether the server's token must come with the request (``Authorization: Bearer``).
+    """
+
+    render: Callable[[], Awaitable[str]]
+    content_type: str = "text/plain; charset=utf-8"
+    needs_token: bool = True
+
+
 _ConfigT = DefaultTypeVar("_ConfigT", bound=ServiceConfig, default=ServiceConfig)
 
 
@@ -167,6 +182,10 @@ class Service(Generic[_ConfigT]):
     async def health(self) -> Health:
         """Whether the service can work now; ``/readyz`` reports it."""
         return Health()
+
+    def pages(self) -> Mapping[str, Page]:
+        """What the service shows to plain HTTP GET, by path, such as ``/metrics``. Asked once, before the start."""
+        return {}
 
     @classmethod
     def methods(cls) -> Iterator[MethodSpec]:

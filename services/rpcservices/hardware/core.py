@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
-from rpcserver import InvalidParams, Service
+from rpcserver import InvalidParams, Page, Service
 
 from .config import HardwareConfig
 from .errors import SectionUnavailable
+from .exposition import CONTENT_TYPE, expose
 from .inventory.inventory import Inventory
 from .inventory.uevents import open_source
 from .inventory.watcher import DeviceWatcher
@@ -97,6 +98,16 @@ class HardwareCore(Service[HardwareConfig]):
                     if metric.kind == "gauge" and not metric.path.startswith(_UNKEPT)
                 ),
             )
+
+    def pages(self) -> Mapping[str, Page]:
+        """The metrics for Prometheus, where they are switched on."""
+        if not self.config.metrics_page:
+            return {}
+
+        async def render() -> str:
+            return expose(metrics(await self._sampler.take(HISTORY_SECTIONS)))
+
+        return {"/metrics": Page(render, CONTENT_TYPE)}
 
     async def _section(self, section: Section) -> Any:
         """The answer of one section.
