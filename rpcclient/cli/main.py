@@ -12,8 +12,11 @@ from .context import Settings
 
 COMMANDS = {
     "call": "call a method",
+    "devices": "list the devices of the machine, and follow them",
+    "hw": "the machine on one screen",
     "hello": "who the server is, and who it takes you for",
     "ping": "how long the way there and back takes",
+    "top": "watch the machine and its processes",
     "services": "what the server offers",
 }
 """The commands, each in the module of its name in this package, and what they do."""
