@@ -122,7 +122,7 @@ def pages_of(services: Iterable[Service[Any]]) -> dict[str, Page]:
     """
     found: dict[str, Page] = {}
     for service in services:
-        for path, page in service.pages().items():
+        for path, page in service.http_pages().items():
             if not path.startswith("/") or path == "/" or "?" in path:
                 raise TypeError(f"{service.name}: a page cannot be at {path!r}: write a path such as /metrics")
             if path in found or path in ("/healthz", "/readyz"):

@@ -183,7 +183,7 @@ class Service(Generic[_ConfigT]):
         """Whether the service can work now; ``/readyz`` reports it."""
         return Health()
 
-    def pages(self) -> Mapping[str, Page]:
+    def http_pages(self) -> Mapping[str, Page]:
         """What the service shows to plain HTTP GET, by path, such as ``/metrics``. Asked once, before the start."""
         return {}
 

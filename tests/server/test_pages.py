@@ -25,7 +25,7 @@ class Sights(Service):
     async def broken(self) -> str:
         raise OSError("/secret/path")
 
-    def pages(self) -> Mapping[str, Page]:
+    def http_pages(self) -> Mapping[str, Page]:
         return {
             "/view": Page(self.view),
             "/open": Page(self.view, "text/html; charset=utf-8", needs_token=False),
@@ -72,7 +72,7 @@ def test_pages_that_cannot_be() -> None:
             super().__init__()
             self.path = path
 
-        def pages(self) -> Mapping[str, Page]:
+        def http_pages(self) -> Mapping[str, Page]:
             return {self.path: Page(Sights().view)}
 
     for path in ("view", "/", "/view?x", "/healthz", ""):

@@ -99,7 +99,7 @@ class HardwareCore(Service[HardwareConfig]):
                 ),
             )
 
-    def pages(self) -> Mapping[str, Page]:
+    def http_pages(self) -> Mapping[str, Page]:
         """The metrics for Prometheus, where they are switched on."""
         if not self.config.metrics_page:
             return {}

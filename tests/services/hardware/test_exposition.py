@@ -65,7 +65,7 @@ def test_the_page(tmp_path: Path) -> None:
 
 
 def test_off_by_default() -> None:
-    assert Hardware().pages() == {}
+    assert Hardware().http_pages() == {}
 
 
 def test_metrics_of_two_chips_of_one_kind_stay_apart(machine: Callable[[str], Any], serve: Callable[..., None]) -> None:
