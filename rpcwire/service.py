@@ -64,6 +64,7 @@ class MethodOptions:
         errors: the errors that the method declares, besides those of the protocol.
         slow_policy: for a method that answers with a stream.
         buffer_items: items that a stream keeps back for a slow reader (``drop_oldest``, ``close``).
+        shared_items: one item may go to many streams, and never changes: it is encoded once for all of them.
     """
 
     name: str | None = None
@@ -73,6 +74,7 @@ class MethodOptions:
     errors: tuple[type[ServiceError], ...] = ()
     slow_policy: SlowPolicy = SlowPolicy.BLOCK
     buffer_items: int = 1024
+    shared_items: bool = False
 
 
 _FunctionT = TypeVar("_FunctionT", bound=Callable[..., Any])
@@ -88,6 +90,7 @@ def method(
     errors: tuple[type[ServiceError], ...] = (),
     slow_policy: SlowPolicy = SlowPolicy.BLOCK,
     buffer_items: int = 1024,
+    shared_items: bool = False,
 ) -> Callable[[_FunctionT], _FunctionT]:
     """Offer a method of a :class:`Service` to callers. The parameters are those of :class:`MethodOptions`."""
     options = MethodOptions(
@@ -98,6 +101,7 @@ def method(
         errors=errors,
         slow_policy=slow_policy,
         buffer_items=buffer_items,
+        shared_items=shared_items,
     )
 
     def mark(function: _FunctionT) -> _FunctionT:

@@ -23,6 +23,7 @@ from .sampling.history import History
 from .sampling.metrics import metrics
 from .sampling.processes import Processes
 from .sampling.sampler import Sampler
+from .sampling.samples import SampleMaker
 from .sampling.sections import section_readers
 from .sampling.worker import Worker
 from .serial_ports import SerialPorts
@@ -48,6 +49,7 @@ class HardwareCore(Service[HardwareConfig]):
         self._collector = Collector(section_readers(self.places, self._gpus), self.config.section_timeout_s)
         self._sampler = Sampler(self._collector)
         self._worker = Worker("rpc-hardware-processes")
+        self._samples = SampleMaker()
         self._processes = Processes(self._worker)
         self.inventory = Inventory(self.places)
         self._watcher = DeviceWatcher(
