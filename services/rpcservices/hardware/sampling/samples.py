@@ -25,7 +25,7 @@ class SampleMaker:
             if kept is snapshot and wanted == patterns:
                 return sample
         found = [each for each in self._all(snapshot) if matches(each.name, patterns)]
-        sample = Sample.model_construct(
+        sample = Sample(
             t_mono_s=snapshot.t_mono_s,
             t_wall_s=snapshot.t_wall_s,
             dt_s=snapshot.dt_s,
