@@ -14,7 +14,7 @@ from rpcwire.errors import (
     TooLarge,
     Unavailable,
 )
-from rpcwire.service import Health, Service, ServiceConfig, ServiceRuntime, SlowPolicy, method
+from rpcwire.service import Health, Page, Service, ServiceConfig, ServiceRuntime, SlowPolicy, method
 from rpcwire.values import Value
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Health",
     "InternalError",
     "InvalidParams",
+    "Page",
     "PermissionDenied",
     "Principal",
     "RpcError",

@@ -1,16 +1,20 @@
-"""The pages behind plain HTTP GET: ``/healthz`` and ``/readyz``."""
+"""The pages behind plain HTTP GET: ``/healthz``, ``/readyz``, and what services show."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from websockets.http11 import Request, Response
 
-from rpcwire.service import Health, Service
+from rpcwire.service import Health, Page, Service
 
 from .http import respond, respond_json
+
+logger = logging.getLogger("rpcserver.pages")
 
 HEALTH_TIMEOUT_S = 5.0
 """How long one service may take to say how it is."""
@@ -30,27 +34,43 @@ class Pages:
     Parameters:
         services: those that ``/readyz`` asks, by name.
         stopping: whether the server is about to stop.
+        shown: the pages of services, by path.
+        known: whether a request comes with a good token.
     """
 
-    def __init__(self, services: Callable[[], Mapping[str, Service[Any]]], stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        services: Callable[[], Mapping[str, Service[Any]]],
+        stopping: Callable[[], bool],
+        shown: Mapping[str, Page],
+        known: Callable[[Request], bool],
+    ) -> None:
         self._services = services
         self._stopping = stopping
+        self._shown = shown
+        self._known = known
         self._pages: Mapping[str, Callable[[bool], Awaitable[Response]]] = {
             "/healthz": self._healthz,
             "/readyz": self._readyz,
+            **{path: partial(self._show, path) for path in shown},
         }
         self._tasks: set[asyncio.Task[None]] = set()
 
     def answer(self, replier: Replier, request: Request) -> None:
         """Answer a request that is no WebSocket handshake, now or a little later."""
         head = request.method == "HEAD"
-        page = self._pages.get(request.path.partition("?")[0])
+        path = request.path.partition("?")[0]
+        page = self._pages.get(path)
         if page is None:
-            if request.path.partition("?")[0] == "/":
+            if path == "/":
                 text = "here is a WebSocket for JSON-RPC 2.0: connect with a WebSocket client\n"
                 replier.reply(respond(426, text, head=head, Upgrade="websocket"))
             else:
                 replier.reply(respond(404, f"there is {' and '.join(self._pages)}\n", head=head))
+            return
+        if path in self._shown and self._shown[path].needs_token and not self._known(request):
+            text = "this page needs the server's token: Authorization: Bearer TOKEN\n"
+            replier.reply(respond(401, text, head=head, WWW_Authenticate='Bearer realm="rpcserver"'))
             return
         task = asyncio.get_running_loop().create_task(self._serve(page, replier, head))
         self._tasks.add(task)
@@ -58,6 +78,15 @@ class Pages:
 
     async def _serve(self, page: Callable[[bool], Awaitable[Response]], replier: Replier, head: bool) -> None:
         replier.reply(await page(head))
+
+    async def _show(self, path: str, head: bool) -> Response:
+        page = self._shown[path]
+        try:
+            text = await page.render()
+        except Exception:
+            logger.exception("the page %s failed", path)
+            return respond(500, "the page failed; see the server's log\n", head=head)
+        return respond(200, text, content_type=page.content_type, head=head)
 
     async def _healthz(self, head: bool) -> Response:
         return respond(200, "ok\n", head=head)
@@ -83,3 +112,20 @@ async def _health(service: Service[Any]) -> Health:
     except Exception:
         service.runtime.logger.exception("the health check of %s failed", service.name)
         return Health(ok=False, reason="the health check failed; see the log")
+
+
+def pages_of(services: Iterable[Service[Any]]) -> dict[str, Page]:
+    """The pages that services show.
+
+    Raises:
+        TypeError: a path is malformed, or two pages have one.
+    """
+    found: dict[str, Page] = {}
+    for service in services:
+        for path, page in service.http_pages().items():
+            if not path.startswith("/") or path == "/" or "?" in path:
+                raise TypeError(f"{service.name}: a page cannot be at {path!r}: write a path such as /metrics")
+            if path in found or path in ("/healthz", "/readyz"):
+                raise TypeError(f"{service.name}: there is a page at {path} already")
+            found[path] = page
+    return found

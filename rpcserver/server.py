@@ -15,6 +15,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from websockets.http11 import Request
+
 from rpcwire.aio.memory import MemoryLink
 from rpcwire.aio.peer import Peer
 from rpcwire.aio.remote import RemoteCaller
@@ -29,11 +31,11 @@ from rpcwire.session import Session
 from rpcwire.states import SessionState, SessionStep
 
 from . import listeners
-from .admission import LOOPBACK, Refusal
+from .admission import LOOPBACK, Refusal, bearer_token
 from .config import ConfigError, ServerConfig
 from .link import ServerLink
 from .openrpc import document
-from .pages import Pages
+from .pages import Pages, pages_of
 from .system import ANYBODY, Hello, PrincipalInfo, ServerLimits, System
 from .tokens import TokenStore
 from .waiting import WaitingRoom
@@ -79,7 +81,9 @@ class Server:
         self.version = version("remote-services")
         self.openrpc = document(self.registry, title="rpcserver", version=self.version)
         self.waiting = WaitingRoom(config.auth)
-        self.pages = Pages(lambda: {s.name: s for s in self.services}, lambda: self.stopping)
+        self.pages = Pages(
+            lambda: {s.name: s for s in self.services}, lambda: self.stopping, pages_of(self.services), self._known
+        )
         self.connections: dict[Connection, Peer] = {}
         self.stopping = False
         self.allowed_origins = frozenset(origin.lower() for origin in config.listen.allowed_origins)
@@ -309,6 +313,11 @@ class Server:
         if connection.principal is None:
             self._authenticated(connection, principal)
         return principal
+
+    def _known(self, request: Request) -> bool:
+        """Whether a plain HTTP request comes with a good token."""
+        token = bearer_token(request.headers)
+        return isinstance(token, str) and self.tokens.principal(token) is not None
 
     def _refuse_token(self, connection: Connection) -> None:
         wrong = self._wrong_tokens.get(connection, 0) + 1

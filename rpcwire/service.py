@@ -16,7 +16,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -64,6 +64,7 @@ class MethodOptions:
         errors: the errors that the method declares, besides those of the protocol.
         slow_policy: for a method that answers with a stream.
         buffer_items: items that a stream keeps back for a slow reader (``drop_oldest``, ``close``).
+        shared_items: one item may go to many streams, and never changes: it is encoded once for all of them.
     """
 
     name: str | None = None
@@ -73,6 +74,7 @@ class MethodOptions:
     errors: tuple[type[ServiceError], ...] = ()
     slow_policy: SlowPolicy = SlowPolicy.BLOCK
     buffer_items: int = 1024
+    shared_items: bool = False
 
 
 _FunctionT = TypeVar("_FunctionT", bound=Callable[..., Any])
@@ -88,6 +90,7 @@ def method(
     errors: tuple[type[ServiceError], ...] = (),
     slow_policy: SlowPolicy = SlowPolicy.BLOCK,
     buffer_items: int = 1024,
+    shared_items: bool = False,
 ) -> Callable[[_FunctionT], _FunctionT]:
     """Offer a method of a :class:`Service` to callers. The parameters are those of :class:`MethodOptions`."""
     options = MethodOptions(
@@ -98,6 +101,7 @@ def method(
         errors=errors,
         slow_policy=slow_policy,
         buffer_items=buffer_items,
+        shared_items=shared_items,
     )
 
     def mark(function: _FunctionT) -> _FunctionT:
@@ -126,6 +130,21 @@ class Health:
 
     ok: bool = True
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the server's port answers to a plain HTTP GET.
+
+    Attributes:
+        render: makes the text anew for each request.
+        content_type: of the text.
+        needs_token: whether the server's token must come with the request (``Authorization: Bearer``).
+    """
+
+    render: Callable[[], Awaitable[str]]
+    content_type: str = "text/plain; charset=utf-8"
+    needs_token: bool = True
 
 
 _ConfigT = DefaultTypeVar("_ConfigT", bound=ServiceConfig, default=ServiceConfig)
@@ -167,6 +186,10 @@ class Service(Generic[_ConfigT]):
     async def health(self) -> Health:
         """Whether the service can work now; ``/readyz`` reports it."""
         return Health()
+
+    def http_pages(self) -> Mapping[str, Page]:
+        """What the service shows to plain HTTP GET, by path, such as ``/metrics``. Asked once, before the start."""
+        return {}
 
     @classmethod
     def methods(cls) -> Iterator[MethodSpec]:

@@ -13,7 +13,9 @@ from .context import Settings
 COMMANDS = {
     "attach": "come back to a program that runs there",
     "call": "call a method",
+    "devices": "list the devices of the machine, and follow them",
     "hello": "who the server is, and who it takes you for",
+    "hw": "the machine on one screen",
     "kill": "end programs there, or send them a signal",
     "logs": "what a program there has written",
     "ping": "how long the way there and back takes",
@@ -22,6 +24,7 @@ COMMANDS = {
     "services": "what the server offers",
     "shell": "a shell there, or a program on a terminal",
     "sql": "run SQL in a database, or ask for it",
+    "top": "watch the machine and its processes",
 }
 """The commands, each in the module of its name in this package, and what they do."""
 

@@ -172,6 +172,43 @@ class DeviceEvent(Answer):
     reason: str = Field(default="", description="what was lost (resync)")
 
 
+class SmartAttribute(Answer):
+    """One attribute of an ATA disk (smartctl's names)."""
+
+    id: int
+    name: str
+    value: int = Field(description="normalised: the higher, the better")
+    worst: int = Field(description="lowest value so far")
+    thresh: int | None = Field(description="at or below it, the disk is about to fail")
+    when_failed: str = Field(description="now, past, or empty")
+    raw_value: int
+    raw_string: str = Field(description="the raw value as the maker means it")
+
+
+class Smart(Answer):
+    """What a disk says of its own health."""
+
+    node: str = Field(description="its file")
+    model_name: str | None
+    serial_number: str | None
+    firmware_version: str | None
+    protocol: str | None = Field(description="ATA, NVMe or SCSI")
+    passed: bool | None = Field(description="whether the disk finds itself healthy")
+    temperature_celsius: float | None
+    power_on_hours: int | None
+    power_cycle_count: int | None
+    attributes: list[SmartAttribute] = Field(description="of an ATA disk")
+    nvme: dict[str, int] = Field(description="health log of an NVMe disk, under smartctl's names")
+    reason: str = Field(default="", description="why values are missing, where smartctl says so")
+
+
+class DeviceNotFound(ServiceError):
+    """There is no such device."""
+
+    executed = "no"
+    device: str
+
+
 ProcessAttribute = Literal[
     "ppid",
     "name",
@@ -936,6 +973,19 @@ class AsyncHardware(AsyncStub):
         """
         return self._stream("watch_devices", {"subsystems": subsystems})
 
+    async def smart(self, disk: str) -> Smart:
+        """What a disk says of its own health (SMART).
+
+        Parameters:
+            disk: its name, file or link, as :meth:`devices` lists it.
+
+        Raises:
+            DeviceNotFound: there is no such disk.
+            SectionUnavailable: smartctl is not installed, or gives no answer.
+        """
+        result: Smart = await self._call("smart", {"disk": disk})
+        return result
+
     async def processes(
         self,
         attributes: list[ProcessAttribute] | None = None,
@@ -1446,6 +1496,19 @@ class Hardware(SyncStub):
         """
         return self._stream("watch_devices", {"subsystems": subsystems})
 
+    def smart(self, disk: str) -> Smart:
+        """What a disk says of its own health (SMART).
+
+        Parameters:
+            disk: its name, file or link, as :meth:`devices` lists it.
+
+        Raises:
+            DeviceNotFound: there is no such disk.
+            SectionUnavailable: smartctl is not installed, or gives no answer.
+        """
+        result: Smart = self._call("smart", {"disk": disk})
+        return result
+
     def processes(
         self,
         attributes: list[ProcessAttribute] | None = None,
@@ -1825,6 +1888,14 @@ _METHODS: Mapping[str, StubMethod] = {
     "close_serial": StubMethod("hardware.close_serial", AsyncHardware.close_serial, errors=(SerialNotOpen,)),
     "devices": StubMethod("hardware.devices", AsyncHardware.devices),
     "watch_devices": StubMethod("hardware.watch_devices", AsyncHardware.watch_devices, errors=(SectionUnavailable,)),
+    "smart": StubMethod(
+        "hardware.smart",
+        AsyncHardware.smart,
+        errors=(
+            SectionUnavailable,
+            DeviceNotFound,
+        ),
+    ),
     "processes": StubMethod("hardware.processes", AsyncHardware.processes),
     "watch_processes": StubMethod("hardware.watch_processes", AsyncHardware.watch_processes),
     "process": StubMethod("hardware.process", AsyncHardware.process, errors=(ProcessGone,)),

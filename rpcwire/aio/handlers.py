@@ -26,6 +26,7 @@ from rpcwire.wiretypes import load_upload
 
 from .cancelling import cancel_begun
 from .deadlines import Deadlines
+from .shared import shared_items
 from .streams import Inbox, StreamReader
 
 if TYPE_CHECKING:
@@ -243,10 +244,11 @@ class Handlers:
             task = peer.loop.create_task(_close(source))
         else:
             options = offer.spec.options
+            encoder = shared_items(item) if options.shared_items else item
             task = peer.produce(
                 source,
                 stream,
-                lambda value: item.dump(value, codec),
+                lambda value: encoder.dump(value, codec),
                 policy=options.slow_policy,
                 buffer_items=options.buffer_items,
                 failed=lambda exc: to_rpc_error(exc, method=offer.name, logger=offer.logger),

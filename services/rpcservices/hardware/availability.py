@@ -9,6 +9,7 @@ from .models import Availability, Capability, Part, Section, Snapshot
 from .readers.network import connections
 from .readers.reasons import NO_BASELINE, RESET
 from .serial_ports import why_no_serial
+from .smart import why_no_smart
 
 if TYPE_CHECKING:
     from .core import HardwareCore
@@ -90,6 +91,7 @@ def _within(answer: Any) -> dict[str, str]:
 
 def _rest(service: HardwareCore) -> list[Capability]:
     events = why_no_events(service.places)
+    smart = why_no_smart(service.config.smartctl)
     serial = why_no_serial() or ("" if _ports(service) else "absent: the machine shows no serial ports")
     through_udev = udev_runs(service.places)
     history = (
@@ -109,6 +111,7 @@ def _rest(service: HardwareCore) -> list[Capability]:
             metrics={} if through_udev else {"by_id": "absent: udev does not run, so the kernel's own events are used"},
         ),
         missing("serial", serial) if serial else Capability(section="serial", state="available"),
+        missing("smart", smart) if smart else Capability(section="smart", state="available"),
         history,
     ]
 

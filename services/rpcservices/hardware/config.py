@@ -37,6 +37,10 @@ class HardwareConfig(ServiceConfig):
         default=1024 * 1024, ge=1, description="Input of one serial port that is kept for a slow reader, in bytes."
     )
     serial_ports: int = Field(default=64, ge=1, description="The most serial ports that may be open at once.")
+    smartctl: str = Field(default="smartctl", description="The program that reads SMART data: a name or a path.")
+    metrics_page: bool = Field(
+        default=False, description="Show the metrics to Prometheus at /metrics, to whoever has the server's token."
+    )
     history: bool = Field(default=True, description="Keep the last day of all metrics in memory.")
     history_interval_s: float = Field(
         default=10.0, gt=0, description="Time between two samples that are kept, in seconds."

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
-from rpcserver import InvalidParams, Service
+from rpcserver import InvalidParams, Page, Service
 
 from .config import HardwareConfig
 from .errors import SectionUnavailable
+from .exposition import CONTENT_TYPE, expose
 from .inventory.inventory import Inventory
 from .inventory.uevents import open_source
 from .inventory.watcher import DeviceWatcher
@@ -22,6 +23,7 @@ from .sampling.history import History
 from .sampling.metrics import metrics
 from .sampling.processes import Processes
 from .sampling.sampler import Sampler
+from .sampling.samples import SampleMaker
 from .sampling.sections import section_readers
 from .sampling.worker import Worker
 from .serial_ports import SerialPorts
@@ -47,6 +49,7 @@ class HardwareCore(Service[HardwareConfig]):
         self._collector = Collector(section_readers(self.places, self._gpus), self.config.section_timeout_s)
         self._sampler = Sampler(self._collector)
         self._worker = Worker("rpc-hardware-processes")
+        self._samples = SampleMaker()
         self._processes = Processes(self._worker)
         self.inventory = Inventory(self.places)
         self._watcher = DeviceWatcher(
@@ -97,6 +100,16 @@ class HardwareCore(Service[HardwareConfig]):
                     if metric.kind == "gauge" and not metric.path.startswith(_UNKEPT)
                 ),
             )
+
+    def http_pages(self) -> Mapping[str, Page]:
+        """The metrics for Prometheus, where they are switched on."""
+        if not self.config.metrics_page:
+            return {}
+
+        async def render() -> str:
+            return expose(metrics(await self._sampler.take(HISTORY_SECTIONS)))
+
+        return {"/metrics": Page(render, CONTENT_TYPE)}
 
     async def _section(self, section: Section) -> Any:
         """The answer of one section.

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 from rpcserver import method
 
 from .core import HardwareCore
-from .errors import SectionUnavailable
+from .errors import DeviceNotFound, SectionUnavailable
 from .inventory.uevents import why_no_events
-from .models import Device, DeviceEvent, Subsystem
+from .models import Device, DeviceEvent, Smart, Subsystem
+from .smart import SmartFailed, ask, why_no_smart
 
 
 class DeviceMethods(HardwareCore):
@@ -39,3 +40,27 @@ class DeviceMethods(HardwareCore):
         if reason:
             raise SectionUnavailable(f"device events cannot be had: {reason}", section="device_events", reason=reason)
         return self._watcher.follow(None if subsystems is None else frozenset(subsystems))
+
+    @method(permission="hardware.smart", kind="read", errors=(SectionUnavailable, DeviceNotFound))
+    async def smart(self, disk: str) -> Smart:
+        """What a disk says of its own health (SMART).
+
+        Parameters:
+            disk: its name, file or link, as :meth:`devices` lists it.
+
+        Raises:
+            DeviceNotFound: there is no such disk.
+            SectionUnavailable: smartctl is not installed, or gives no answer.
+        """
+        reason = why_no_smart(self.config.smartctl)
+        if reason:
+            raise SectionUnavailable(f"SMART data cannot be had: {reason}", section="smart", reason=reason)
+        disks = await self._worker.run(lambda: self.inventory.list(["block"]))
+        nodes = [d.node for d in disks if disk in (d.name, d.node, d.by_id, d.id)]
+        if not nodes or nodes[0] is None:
+            known = ", ".join(d.name for d in disks) or "none"
+            raise DeviceNotFound(f"disk: there is no disk {disk[:80]!r}; there are: {known}", device=disk)
+        try:
+            return await ask(self.config.smartctl, nodes[0])
+        except SmartFailed as exc:
+            raise SectionUnavailable(str(exc), section="smart", reason=f"failed: {exc}") from None

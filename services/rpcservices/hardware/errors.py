@@ -12,6 +12,13 @@ class SectionUnavailable(ServiceError):
     reason: str
 
 
+class DeviceNotFound(ServiceError):
+    """There is no such device."""
+
+    executed = "no"
+    device: str
+
+
 class ProcessGone(ServiceError):
     """The process has ended. Its number may be another's by now, which was left alone."""
 

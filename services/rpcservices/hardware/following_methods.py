@@ -13,7 +13,7 @@ from rpcserver import InvalidParams, SlowPolicy, method
 from .core import HardwareCore, all_sections
 from .models import Sample, Section, Series, Snapshot
 from .sampling.fanout import closing
-from .sampling.metrics import matches, metrics
+from .sampling.samples import SampleMaker
 
 _MOST_SERIES = 1000
 
@@ -21,7 +21,7 @@ _MOST_SERIES = 1000
 class FollowingMethods(HardwareCore):
     """Streams of readings, and history."""
 
-    @method(permission="hardware.read", kind="read", slow_policy=SlowPolicy.LATEST)
+    @method(permission="hardware.read", kind="read", slow_policy=SlowPolicy.LATEST, shared_items=True)
     async def watch(self, sections: list[Section] | None = None, *, interval_s: float = 1.0) -> AsyncIterator[Snapshot]:
         """Follow some sections, with rates computed here over each interval. A reader that is too slow gets the
         latest reading, not all of them.
@@ -35,7 +35,7 @@ class FollowingMethods(HardwareCore):
         """
         return self._sampler.follow(all_sections(sections), self._interval(interval_s))
 
-    @method(permission="hardware.read", kind="read", slow_policy=SlowPolicy.LATEST)
+    @method(permission="hardware.read", kind="read", slow_policy=SlowPolicy.LATEST, shared_items=True)
     async def subscribe(
         self,
         sections: list[Section] | None = None,
@@ -57,7 +57,7 @@ class FollowingMethods(HardwareCore):
             InvalidParams: the interval is shorter than the server allows.
         """
         snapshots = self._sampler.follow(all_sections(sections), self._interval(interval_s))
-        return _samples(snapshots, filter, on_change=on_change)
+        return _samples(snapshots, None if filter is None else tuple(filter), self._samples, on_change=on_change)
 
     @method(permission="hardware.read", kind="read")
     async def history(
@@ -103,19 +103,12 @@ def _moment(given: float, now: float) -> float:
 
 
 async def _samples(
-    snapshots: AsyncIterator[Snapshot], patterns: list[str] | None, *, on_change: bool
+    snapshots: AsyncIterator[Snapshot], patterns: tuple[str, ...] | None, maker: SampleMaker, *, on_change: bool
 ) -> AsyncIterator[Sample]:
     before: dict[str, float | None] | None = None
     async for snapshot in closing(snapshots):
-        found = [metric for metric in metrics(snapshot) if matches(metric.name, patterns)]
-        values = {metric.name: metric.value for metric in found}
-        if on_change and values == before:
+        sample = maker.sample(snapshot, patterns)
+        if on_change and sample.values == before:
             continue
-        before = values
-        yield Sample.model_construct(
-            t_mono_s=snapshot.t_mono_s,
-            t_wall_s=snapshot.t_wall_s,
-            dt_s=snapshot.dt_s,
-            values=values,
-            reasons={metric.name: metric.reason for metric in found if metric.reason},
-        )
+        before = sample.values
+        yield sample

@@ -151,7 +151,7 @@ class OpenPort:
                         return
                     self._arrived.clear()
                     await self._arrived.wait()
-                yield SerialData.model_construct(data=self._take(), resets=self._resets)
+                yield SerialData(data=self._take(), resets=self._resets)
         finally:
             self._followed = False
 

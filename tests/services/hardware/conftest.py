@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +106,23 @@ def machine(tmp_path: Path) -> Machine:
         return Places.under(root)
 
     return build
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A server as a process; gives its URL and its token's file."""
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith(("RPC_", "RPCSERVER_"))},
+        "RPCSERVER_STATE_DIR": str(tmp_path),
+        "RPCSERVER_PLUGINS__ENABLED": '["hardware"]',
+    }
+    (tmp_path / "config.toml").write_text('[services.hardware]\nserial_paths = ["/dev/pts/*"]\n')
+    command = [sys.executable, "-m", "rpcserver", "serve", "--port", "0", "--unix", "none"]
+    command += ["--config", str(tmp_path / "config.toml")]
+    log = (tmp_path / "log").open("w")
+    with log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().rpartition(" ")[2].strip()
+        assert url, (tmp_path / "log").read_text()
+        yield url, tmp_path / "token"
+        process.terminate()

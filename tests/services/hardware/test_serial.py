@@ -8,8 +8,6 @@ import hashlib
 import os
 import pty
 import random
-import subprocess
-import sys
 import threading
 import tty
 from collections.abc import Callable, Iterator
@@ -285,26 +283,6 @@ def test_a_slow_reader_holds_the_port_back(serve: Serve, line: Line) -> None:
 
 
 # The synchronous client, and pyserial, over a socket.
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """A server as a process; gives its URL and its token's file."""
-    environment = {
-        **{k: v for k, v in os.environ.items() if not k.startswith(("RPC_", "RPCSERVER_"))},
-        "RPCSERVER_STATE_DIR": str(tmp_path),
-        "RPCSERVER_PLUGINS__ENABLED": '["hardware"]',
-    }
-    (tmp_path / "config.toml").write_text('[services.hardware]\nserial_paths = ["/dev/pts/*"]\n')
-    command = [sys.executable, "-m", "rpcserver", "serve", "--port", "0", "--unix", "none"]
-    command += ["--config", str(tmp_path / "config.toml")]
-    log = (tmp_path / "log").open("w")
-    with log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment) as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().rpartition(" ")[2].strip()
-        assert url, (tmp_path / "log").read_text()
-        yield url, tmp_path / "token"
-        process.terminate()
 
 
 def test_a_file_like_object(served: tuple[str, Path], line: Line) -> None:

@@ -25,6 +25,7 @@ from .processes import (
 )
 from .samples import Point, Sample, Series, Snapshot
 from .serial import ByteSize, Parity, SerialData, SerialLines, SerialPort, SerialSession, SerialSettings
+from .smart import Smart, SmartAttribute
 from .system import (
     Battery,
     BatteryUnit,
@@ -92,6 +93,8 @@ __all__ = [
     "SerialSession",
     "SerialSettings",
     "Series",
+    "Smart",
+    "SmartAttribute",
     "Snapshot",
     "Stall",
     "Subsystem",

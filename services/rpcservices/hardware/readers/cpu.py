@@ -105,7 +105,7 @@ def derive(before: CpuReading | None, now: CpuReading, dt_s: float | None, place
 
 
 def _times(times: Any) -> CpuTimes:
-    return CpuTimes.model_construct(**times._asdict())
+    return CpuTimes(**times._asdict())
 
 
 def _frequency(each: list[Any]) -> tuple[float | None, float | None, float | None]:

@@ -54,7 +54,7 @@ def _filesystem(part: Any) -> Filesystem:
         )
     used = (stat.f_blocks - stat.f_bfree) * stat.f_frsize
     free = stat.f_bavail * stat.f_frsize
-    return Filesystem.model_construct(
+    return Filesystem(
         **_names(part),
         total_bytes=stat.f_blocks * stat.f_frsize,
         used_bytes=used,
@@ -73,7 +73,7 @@ def _names(part: Any) -> dict[str, Any]:
 def derive(before: DisksReading | None, now: DisksReading, dt_s: float | None) -> Disks:
     """What two readings say together."""
     old = before.io if before is not None else {}
-    return Disks.model_construct(
+    return Disks(
         filesystems=now.filesystems,
         io=[_io(name, old.get(name), counters, dt_s) for name, counters in now.io.items()],
         reasons=now.reasons,
@@ -86,7 +86,7 @@ def _io(name: str, old: Any, now: Any, dt_s: float | None) -> DiskIo:
     if old is not None and any(getattr(now, f) < getattr(old, f) for f in ("read_count", "write_count")):
         old = None
     busy = rate(old and getattr(old, "busy_time", None), busy_ms, dt_s)
-    return DiskIo.model_construct(
+    return DiskIo(
         name=name,
         read_count=now.read_count,
         write_count=now.write_count,

@@ -38,12 +38,12 @@ def derive(before: MemoryReading | None, now: MemoryReading, dt_s: float | None)
     reasons = Reasons(now.reasons)
     for name, value in fields.items():
         reasons.note(value, name, "unsupported: this system does not tell")
-    return Memory.model_construct(
+    return Memory(
         **fields,
         percent=physical.percent,
         swap=None
         if swap is None
-        else Swap.model_construct(
+        else Swap(
             total_bytes=swap.total,
             used_bytes=swap.used,
             free_bytes=swap.free,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import psutil
@@ -54,7 +55,7 @@ def read() -> NetworkReading:
 def derive(before: NetworkReading | None, now: NetworkReading, dt_s: float | None) -> Network:
     """What two readings say together."""
     old = before.counters if before is not None else {}
-    return Network.model_construct(
+    return Network(
         interfaces=[
             _interface(name, old.get(name), c, now.states.get(name), now.addresses.get(name, []), dt_s)
             for name, c in now.counters.items()
@@ -70,24 +71,30 @@ def _interface(name: str, old: Any, c: Any, state: Any, addresses: list[Any], dt
     fields: dict[str, Any] = c._asdict()
     for f in _COUNTERS:
         fields[f"{f}_per_s"] = rate(old and getattr(old, f), getattr(c, f), dt_s)
-    return NetworkInterface.model_construct(
+    return NetworkInterface(
         name=name,
         isup=None if state is None else state.isup,
         duplex=None if state is None else _DUPLEX.get(int(state.duplex)),
         speed_mbit=None if state is None else state.speed or None,
         mtu=None if state is None else state.mtu,
-        addresses=[
-            Address.model_construct(
-                family=_FAMILIES[int(a.family)],
-                address=a.address.partition("%")[0],
-                netmask=a.netmask,
-                broadcast=a.broadcast,
-            )
-            for a in addresses
-            if int(a.family) in _FAMILIES
-        ],
+        addresses=_addresses(tuple(addresses)),
         **fields,
     )
+
+
+@lru_cache(maxsize=256)
+def _addresses(found: tuple[Any, ...]) -> list[Address]:
+    """The addresses of an interface, made once for as long as they stay."""
+    return [
+        Address(
+            family=_FAMILIES[int(a.family)],
+            address=a.address.partition("%")[0],
+            netmask=a.netmask,
+            broadcast=a.broadcast,
+        )
+        for a in found
+        if int(a.family) in _FAMILIES
+    ]
 
 
 def connections(kind: ConnectionKind, limit: int) -> Connections:

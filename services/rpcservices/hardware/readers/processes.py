@@ -127,7 +127,7 @@ def _read(
                 fields["cpu_percent"] = None if share is None else 100.0 * share
                 reasons.note(share, "cpu_percent", NO_BASELINE)
         _fill(process, attributes, fields, reasons, reveal)
-    return Process.model_construct(**fields, reasons=reasons)
+    return Process(**fields, reasons=reasons)
 
 
 def _with(process: psutil.Process, known: Process, attributes: Collection[str], reveal: bool) -> Process:

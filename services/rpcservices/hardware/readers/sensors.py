@@ -43,7 +43,7 @@ def sensors(places: Places = HERE) -> Sensors:
     for kind in ("temperature", "fan"):
         if not any(reading.kind == kind for reading in readings):
             reasons[kind] = "absent: the machine shows none"
-    return Sensors.model_construct(readings=readings, reasons=reasons)
+    return Sensors(readings=readings, reasons=reasons)
 
 
 def _chips(places: Places) -> list[Path]:
@@ -75,7 +75,7 @@ def _sensor(chip: str, file: Path, prefix: str, index: str) -> Sensor:
         found = number(place / f"{prefix}{index}_{name}")
         return None if found is None else found / scale.divisor
 
-    return Sensor.model_construct(
+    return Sensor(
         kind=scale.kind,
         chip=chip,
         label=text(place / f"{prefix}{index}_label") or "",
@@ -108,7 +108,7 @@ def _zones(places: Places) -> list[Sensor]:
         }
         high, critical = trips.get("hot") or trips.get("high"), trips.get("critical")
         found.append(
-            Sensor.model_construct(
+            Sensor(
                 kind="temperature",
                 chip=text(folder / "type") or folder.name,
                 label="",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rpcservices.hardware.models import Section, Snapshot
@@ -17,6 +18,10 @@ from .worker import Worker
 LEAST_DT_S = 0.5
 """A baseline for single calls is at least this old, if there is one: over a shorter time, shares of a processor say
 little, since the kernel counts in hundredths of a second."""
+
+
+_SLOW_S = 0.05
+"""A section that takes longer gets a thread of its own, where it is one that may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +42,46 @@ class Taken:
 Readings = Mapping[Section, Taken]
 
 
+class _Round:
+    """Sections that are read one after the other, in one go.
+
+    Attributes:
+        names: which.
+        taken: those that were read already.
+        current: the one that is being read; ``None`` before the first.
+        abandoned: whether nobody waits for the rest any more.
+    """
+
+    def __init__(self, names: Sequence[Section]) -> None:
+        self.names = names
+        self.taken: dict[Section, Taken] = {}
+        self.current: Section | None = None
+        self.abandoned = False
+
+
 class Collector:
-    """Takes readings of sections.
+    """Takes readings of sections: all in one thread, but for those that were slow the last time, which have threads of
+    their own. Where something hangs for the first time, the others go on in a new thread.
 
     Parameters:
         readers: the sections.
-        timeout_s: how long a slow section may take. What comes later counts as failed; the next reading waits for it.
+        timeout_s: how long a section may take. What comes later counts as failed; the next reading waits for it.
     """
 
     def __init__(self, readers: Mapping[Section, SectionReader], timeout_s: float) -> None:
         self._readers = readers
         self._timeout_s = timeout_s
-        self._fast = Worker("rpc-hardware")
-        self._slow = {name: Worker(f"rpc-hardware-{name}") for name, reader in readers.items() if reader.slow}
-        self._pending: dict[Section, asyncio.Future[Taken]] = {}
+        self._worker = Worker("rpc-hardware")
+        self._slow: dict[Section, Worker] = {}
+        self._took_s: dict[Section, float] = {}
+        self._pending: dict[Section, asyncio.Future[Any]] = {}
         self._older: dict[Section, Taken] = {}
         self._newer: dict[Section, Taken] = {}
         self.rounds = 0
 
     def close(self) -> None:
         """End the threads."""
-        for worker in (self._fast, *self._slow.values()):
+        for worker in (self._worker, *self._slow.values()):
             worker.close()
 
     @property
@@ -68,32 +92,70 @@ class Collector:
     async def collect(self, sections: Collection[Section]) -> Readings:
         """Read some sections at the same time."""
         self.rounds += 1
-        quick: list[Section] = [name for name in sections if not self._readers[name].slow]
-        slow: dict[Section, asyncio.Future[Taken]] = {
-            name: self._begin(name) for name in sections if self._readers[name].slow
+        apart: dict[Section, asyncio.Future[Any]] = {
+            name: self._begin(name) for name in sections if self._is_slow(name)
         }
-        taken: dict[Section, Taken] = {}
-        if quick:
-            taken.update(await self._fast.run(lambda: {name: self._take(name) for name in quick}))
-        if slow:
-            await asyncio.wait(slow.values(), timeout=self._timeout_s)
-        for name, future in slow.items():
-            if future.done():
-                taken[name] = future.result()
+        taken = await self._together([name for name in sections if name not in apart])
+        if apart:
+            await asyncio.wait(apart.values(), timeout=self._timeout_s)
+        again: list[Section] = []
+        for name, future in apart.items():
+            found = future.result() if future.done() else self._late()
+            if isinstance(found, Taken):
+                taken[name] = found
             else:
-                taken[name] = Taken(time.monotonic(), None, f"failed: no answer within {self._timeout_s:g} s")
+                again.append(name)  # What it hung in has ended only now.
+        taken.update(await self._together(again))
         for name, each in taken.items():
             self._keep(name, each)
         return taken
 
-    def _begin(self, name: Section) -> asyncio.Future[Taken]:
-        """A reading under way serves all who want one: what hangs is not asked a second time."""
+    def _late(self) -> Taken:
+        return Taken(time.monotonic(), None, f"failed: no answer within {self._timeout_s:g} s")
+
+    def _is_slow(self, name: Section) -> bool:
+        return name in self._pending or (self._readers[name].slow and self._took_s.get(name, 0.0) > _SLOW_S)
+
+    def _begin(self, name: Section) -> asyncio.Future[Any]:
+        """Read a section in its own thread. A reading under way serves all who want one: what hangs is not asked a
+        second time."""
         future = self._pending.get(name)
         if future is None:
-            future = self._slow[name].run(lambda: self._take(name))
-            self._pending[name] = future
-            future.add_done_callback(lambda _: self._pending.pop(name, None))
+            worker = self._slow.setdefault(name, Worker(f"rpc-hardware-{name}"))
+            future = worker.run(lambda: self._take(name))
+            self._wait_for(name, future)
         return future
+
+    def _wait_for(self, name: Section, future: asyncio.Future[Any]) -> None:
+        self._pending[name] = future
+        future.add_done_callback(lambda _: self._pending.pop(name, None))
+
+    async def _together(self, names: Sequence[Section]) -> dict[Section, Taken]:
+        """Read sections in the common thread."""
+        taken: dict[Section, Taken] = {}
+        while names:
+            worker, one = self._worker, _Round(names)
+            future = worker.run(partial(self._read_round, one))
+            # No time limit by a task of its own: that would cost as much as a reading.
+            if not (await asyncio.wait((future,), timeout=self._timeout_s))[0]:
+                one.abandoned = True
+                if worker is self._worker:
+                    worker.close()
+                    self._worker = Worker("rpc-hardware")
+                hanging = one.current
+                if hanging is not None and hanging not in one.taken:
+                    taken[hanging] = self._late()
+                    self._wait_for(hanging, future)
+            taken.update(one.taken)
+            names = [name for name in names if name not in taken]
+        return taken
+
+    def _read_round(self, one: _Round) -> None:
+        for name in one.names:
+            if one.abandoned:
+                return
+            one.current = name
+            one.taken[name] = self._take(name)
 
     def _take(self, name: Section) -> Taken:
         begin = time.monotonic()
@@ -101,6 +163,8 @@ class Collector:
             return Taken(begin, self._readers[name].read())
         except Exception as exc:
             return Taken(begin, None, why(exc))
+        finally:
+            self._took_s[name] = time.monotonic() - begin
 
     def _keep(self, name: Section, taken: Taken) -> None:
         newer = self._newer.get(name)

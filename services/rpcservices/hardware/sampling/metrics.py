@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
@@ -117,7 +117,7 @@ def _walk(path: str, label: str, model: BaseModel) -> Iterator[Metric]:
             yield from _walk(f"{path}.{name}", f"{label}/{inner_label}" if label else inner_label, item)
 
 
-def matches(name: str, patterns: list[str] | None) -> bool:
+def matches(name: str, patterns: Sequence[str] | None) -> bool:
     """Whether a metric is wanted: its name, or its name without what is in braces, fits one of the patterns
     (``*`` and ``?`` stand for anything; a pattern that names a section takes all of it)."""
     if patterns is None:

@@ -99,7 +99,7 @@ class Processes:
             found, total, running, used = reader.processes(
                 query.attributes, base, now, query.sort, query.limit, reveal=query.reveal
             )
-            answer = ProcessList.model_construct(
+            answer = ProcessList(
                 t_mono_s=now,
                 t_wall_s=time.time(),
                 dt_s=None if base is None else now - base.t_mono_s,

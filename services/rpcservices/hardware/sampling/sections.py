@@ -29,7 +29,7 @@ class SectionReader:
         derive: makes the answer of the reading before (``None``: there is none), the present one, and the seconds
             between them.
         slow: whether something outside of the kernel may keep a reading waiting: a bus, a chip, a file server. Such a
-            section has a thread of its own.
+            section gets a thread of its own where it does.
     """
 
     read: Callable[[], Any]

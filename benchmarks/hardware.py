@@ -1,0 +1,173 @@
+"""The hardware service beside the same psutil calls made locally, and what two hundred subscribers cost.
+
+    python benchmarks/hardware.py [--seconds 3] [--subscribers 200] [--glances URL]
+
+Everything is measured in one run. The call's own cost is that of ``rpc.ping`` over the same connection, and
+of encoding and decoding an answer of this size. With
+``--glances``, the same figures are fetched from a running Glances by its REST API (``glances -w``), too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from rpcclient import AsyncClient
+from rpcclient.stubs.hardware import Section, Snapshot
+from rpcwire.codec import MessagePack
+from rpcwire.contracts import WireType
+
+SECTIONS: list[Section] = ["cpu", "memory", "disks", "network"]
+
+
+def locally() -> None:
+    """What :data:`SECTIONS` are made of, by psutil."""
+    psutil.cpu_times(percpu=True)
+    psutil.cpu_times()
+    psutil.cpu_freq(percpu=True)
+    psutil.cpu_stats()
+    psutil.getloadavg()
+    psutil.virtual_memory()
+    psutil.swap_memory()
+    psutil.disk_io_counters(perdisk=True)
+    for part in psutil.disk_partitions():
+        psutil.disk_usage(part.mountpoint)
+    psutil.net_io_counters(pernic=True)
+    psutil.net_if_stats()
+    psutil.net_if_addrs()
+
+
+@contextmanager
+def server() -> Iterator[tuple[str, str, int]]:
+    """A server of our own; gives its URL, its token and its process id."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "RPCSERVER_STATE_DIR": folder, "RPCSERVER_PLUGINS__ENABLED": '["hardware"]'}
+        command = [
+            sys.executable,
+            "-m",
+            "rpcserver",
+            "serve",
+            "--port",
+            "0",
+            "--unix",
+            "none",
+            "--log-level",
+            "WARNING",
+        ]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+            assert process.stdout is not None
+            url = process.stdout.readline().rpartition(" ")[2].strip()
+            try:
+                yield url, (Path(folder) / "token").read_text().strip(), process.pid
+            finally:
+                process.terminate()
+
+
+def say(what: str, ms: float, beside: float | None = None) -> None:
+    ratio = "" if beside is None else f"   × {ms / beside:.2f}"
+    print(f"{what:58} {ms:8.3f} ms{ratio}")
+
+
+async def compare(client: AsyncClient, seconds: float, glances: str | None) -> None:
+    """Time turns of all contenders one after the other, so that each meets the same machine."""
+    times: dict[str, list[float]] = {"psutil": [], "ping": [], "snapshot": []}
+    contenders: dict[str, Callable[[], Awaitable[object]]] = {
+        "ping": lambda: client.call("rpc.ping"),
+        "snapshot": lambda: client.hardware.snapshot(SECTIONS),
+    }
+    if glances is not None:
+        times["glances"] = []
+        url = f"{glances.rstrip('/')}/api/4/all"
+        contenders["glances"] = lambda: asyncio.to_thread(lambda: urllib.request.urlopen(url).read())
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        begin = time.perf_counter()
+        locally()
+        times["psutil"].append(time.perf_counter() - begin)
+        for name, contender in contenders.items():
+            begin = time.perf_counter()
+            await contender()
+            times[name].append(time.perf_counter() - begin)
+    kind, codec = WireType(Snapshot), MessagePack()
+    raw = kind.dump(await client.hardware.snapshot(SECTIONS), codec)
+    for _ in range(200):
+        begin = time.perf_counter()
+        kind.dump(kind.load(raw, codec), codec)
+        times.setdefault("codec", []).append(time.perf_counter() - begin)
+    ms = {name: statistics.median(values) * 1000 for name, values in times.items()}
+    print(f"medians of {len(times['psutil'])} turns")
+    say("the same psutil calls, locally", ms["psutil"])
+    own = ms["ping"] + ms["codec"]
+    say("the call's own cost: rpc.ping", ms["ping"])
+    say(f"  and {len(raw)} bytes encoded and decoded", ms["codec"])
+    say("snapshot() of cpu, memory, disks, network", ms["snapshot"], ms["psutil"])
+    say("  of that, without the call's own cost", ms["snapshot"] - own, ms["psutil"])
+    if glances is not None:
+        say("Glances, /api/4/all", ms["glances"], ms["psutil"])
+
+
+def cpu_s(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
+
+
+async def subscribe(url: str, token: str, pid: int, subscribers: int, seconds: float) -> None:
+    """Many connections, each with one stream of samples at one second; one of them never reads."""
+    clients = [AsyncClient(url, token=token) for _ in range(subscribers)]
+    for client in clients:  # One by one: a server lets only a few wait to authenticate.
+        await client.connect()
+    counts = [0] * subscribers
+
+    async def read(index: int) -> None:
+        async with clients[index].hardware.subscribe(SECTIONS, interval_s=1.0) as samples:
+            if index == 0:
+                await asyncio.sleep(3600)
+            async for _ in samples:
+                counts[index] += 1
+
+    tasks = [asyncio.create_task(read(index)) for index in range(subscribers)]
+    while min(counts[1:]) < 2:  # noqa: ASYNC110 - until all of them are under way
+        await asyncio.sleep(0.1)
+    before, begin = list(counts), time.perf_counter()
+    used = cpu_s(pid)
+    await asyncio.sleep(seconds)
+    used, taken = cpu_s(pid) - used, time.perf_counter() - begin
+    got = [now - old for now, old in zip(counts[1:], before[1:], strict=True)]
+    print(
+        f"{subscribers} subscribers at 1 s, one of them frozen: server {100 * used / taken:.1f} % of a processor; ",
+        end="",
+    )
+    print(f"each of the others got {min(got)} to {max(got)} samples in {taken:.1f} s")
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.gather(*(client.close() for client in clients))
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--subscribers", type=int, default=200)
+    parser.add_argument("--glances", metavar="URL", help="a running Glances, such as http://127.0.0.1:61208")
+    given = parser.parse_args()
+    with server() as (url, token, pid):
+        async with AsyncClient(url, token=token) as client:
+            await compare(client, given.seconds, given.glances)
+        if given.subscribers:
+            await subscribe(url, token, pid, given.subscribers, max(given.seconds, 3.0))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,122 @@
+"""``rpcclient hw``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from . import context, show
+from .figures import bar, duration, percent, size
+
+if TYPE_CHECKING:
+    from rpcclient.stubs.hardware import Capability, Snapshot
+
+_BAR = 20
+_MOST = 6
+"""Rows of each kind: all of it has to fit onto one screen."""
+
+
+@click.command()
+@context.pass_settings
+@context.command
+def command(settings: context.Settings) -> None:
+    """Show the server's machine on one screen."""
+    with settings.connect() as client:
+        if not settings.readable:
+            show.show(client.call("hardware.snapshot"), readable=False)
+            return
+        from rich.console import Console
+        from rich.text import Text
+
+        console = Console(highlight=False)
+        for title, line in lines(client.hardware.snapshot(), client.hardware.capabilities()):
+            console.print(
+                Text(f"{title:12}", style="bold").append(Text(show.text(line), style="not bold")), no_wrap=True
+            )
+
+
+def lines(found: Snapshot, capabilities: list[Capability]) -> Iterator[tuple[str, str]]:
+    """What is shown: titles and lines."""
+    if (host := found.host) is not None:
+        made = " ".join(filter(None, (host.hardware_vendor, host.hardware_model)))
+        yield "host", f"{host.hostname}, {host.distribution or host.system}, Linux {host.release} {host.machine}"
+        around = f" in {host.virtualization}" if host.virtualization else ""
+        yield "", f"up {duration(host.uptime_s)}{around}{', ' if made else ''}{made}"
+    if (cpu := found.cpu) is not None:
+        load = " ".join(f"{value:.2f}" for value in (cpu.load_1m, cpu.load_5m, cpu.load_15m) if value is not None)
+        speed = f", {cpu.frequency_mhz:.0f} MHz" if cpu.frequency_mhz else ""
+        yield "processors", f"{bar(cpu.percent, _BAR)} {percent(cpu.percent):>8}  {cpu.logical} × {cpu.model}{speed}"
+        yield "", f"load {load}"
+    if (memory := found.memory) is not None:
+        used = memory.total_bytes - memory.available_bytes
+        yield "memory", f"{bar(memory.percent, _BAR)} {percent(memory.percent):>8}  {_of(used, memory.total_bytes)}"
+        if (swap := memory.swap) is not None and swap.total_bytes:
+            yield (
+                "swap",
+                f"{bar(swap.percent, _BAR)} {percent(swap.percent):>8}  {_of(swap.used_bytes, swap.total_bytes)}",
+            )
+    if (group := found.cgroup) is not None and (group.memory_limit_bytes or group.cpu_limit_cores):
+        limits = []
+        if group.memory_limit_bytes:
+            limits.append(f"memory {_of(group.memory_usage_bytes, group.memory_limit_bytes)}")
+        if group.cpu_limit_cores:
+            limits.append(f"{group.cpu_limit_cores:g} processors")
+        yield "limits", ", ".join(limits)
+    for title, line in _disks(found):
+        yield title, line
+    for title, line in _network(found):
+        yield title, line
+    for title, line in _rest(found):
+        yield title, line
+    absent = [capability.section for capability in capabilities if capability.state != "available"]
+    if absent:
+        yield "not here", ", ".join(absent)
+
+
+def _of(used: int | None, total: int | None) -> str:
+    return f"{size(used)} of {size(total)}"
+
+
+def _disks(found: Snapshot) -> Iterator[tuple[str, str]]:
+    disks = found.disks.filesystems if found.disks is not None else []
+    for number, disk in enumerate(disks[:_MOST]):
+        line = f"{bar(disk.percent, _BAR)} {percent(disk.percent):>8}  {_of(disk.used_bytes, disk.total_bytes)}"
+        yield "disks" if number == 0 else "", f"{line}  {disk.mountpoint} ({disk.fstype})"
+
+
+def _network(found: Snapshot) -> Iterator[tuple[str, str]]:
+    interfaces = found.network.interfaces if found.network is not None else []
+    up = [each for each in interfaces if each.isup]
+    for number, each in enumerate(up[:_MOST]):
+        addresses = " ".join(a.address for a in each.addresses if a.family != "link")
+        rates = f"↓ {size(each.bytes_recv_per_s, '/s'):>11}  ↑ {size(each.bytes_sent_per_s, '/s'):>11}"
+        yield "network" if number == 0 else "", f"{each.name:12} {rates}  {addresses}"
+
+
+def _rest(found: Snapshot) -> Iterator[tuple[str, str]]:
+    if found.sensors is not None:
+        units = {"temperature": "°C", "fan": "/min", "voltage": "V", "current": "A", "power": "W", "humidity": "%"}
+        shown = [
+            f"{sensor.label or sensor.chip} {sensor.current:.4g} {units[sensor.kind]}"
+            for sensor in found.sensors.readings
+            if sensor.current is not None
+        ]
+        if shown:
+            yield "sensors", ", ".join(shown[:8])
+    if found.battery is not None and found.battery.present:
+        battery = found.battery
+        state = "on mains" if battery.power_plugged else f"{duration(battery.secsleft)} left"
+        yield "battery", f"{bar(battery.percent, _BAR)} {percent(battery.percent):>8}  {state}"
+    for gpu in found.gpus.gpus if found.gpus is not None else ():
+        use = _of(gpu.memory_used_bytes, gpu.memory_total_bytes)
+        heat = "" if gpu.temperature_celsius is None else f", {gpu.temperature_celsius:.0f} °C"
+        busy = gpu.utilization_gpu_percent
+        yield "gpu", f"{bar(busy, _BAR)} {percent(busy):>8}  {gpu.name}, {use}{heat}"
+    pressure = found.pressure
+    if pressure is not None:
+        stalls = (("cpu", pressure.cpu_some), ("memory", pressure.memory_some), ("io", pressure.io_some))
+        shown = [f"{name} {percent(stall.avg10)}" for name, stall in stalls if stall is not None]
+        if shown:
+            yield "pressure", ", ".join(shown)

@@ -1,0 +1,87 @@
+"""Reads single keys from a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+
+_SEQUENCES = {
+    b"\x1b[A": "up", b"\x1b[B": "down", b"\x1bOA": "up", b"\x1bOB": "down", b"\x1b[5~": "pageup",
+    b"\x1b[6~": "pagedown",
+    b"\x1b[H": "home", b"\x1b[F": "end", b"\x1b[1~": "home", b"\x1b[4~": "end", b"\x1bOP": "f1", b"\x1b[11~": "f1",
+    b"\x1bOR": "f3", b"\x1b[13~": "f3", b"\x1bOS": "f4", b"\x1b[14~": "f4", b"\x1b[17~": "f6", b"\x1b[18~": "f7",
+    b"\x1b[19~": "f8", b"\x1b[20~": "f9", b"\x1b[21~": "f10", b"\r": "enter", b"\n": "enter", b"\x7f": "backspace",
+    b"\x08": "backspace", b"\x1b": "escape", b"\x03": "interrupt",
+}  # fmt: skip
+"""What terminals send for keys that are no letters (xterm's, and the Linux console's)."""
+
+_ALONE_S = 0.05
+"""An escape after which nothing comes within this time is the key itself."""
+
+
+def decode(data: bytes) -> list[str]:
+    """The keys in what a terminal has sent: letters as they are, others by name. Sequences that are unknown are left
+    out."""
+    keys: list[str] = []
+    position = 0
+    while position < len(data):
+        for length in (5, 4, 3, 1):
+            piece = data[position : position + length]
+            if piece == b"\x1b" and position + 1 < len(data):
+                continue  # It begins a sequence that is unknown.
+            if len(piece) == length and piece in _SEQUENCES:
+                keys.append(_SEQUENCES[piece])
+                position += length
+                break
+        else:
+            if data[position] == 0x1B:
+                # An unknown sequence: up to the letter or sign that ends it (ECMA-48, 5.4).
+                end = position + 2
+                while end < len(data) and not 0x40 <= data[end] <= 0x7E:
+                    end += 1
+                position = end + 1
+                continue
+            width = 1 if data[position] < 0x80 else 2 if data[position] < 0xE0 else 3 if data[position] < 0xF0 else 4
+            letter = data[position : position + width].decode("utf-8", "replace")
+            if letter.isprintable():
+                keys.append(letter)
+            position += width
+    return keys
+
+
+@contextlib.contextmanager
+def raw_terminal() -> Iterator[int]:
+    """Have the terminal send each key at once, and show none; it is as before afterwards, whatever happens."""
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    try:
+        tty.setcbreak(descriptor)
+        yield descriptor
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def read_keys(descriptor: int, stop: int) -> list[str] | None:
+    """Wait for keys.
+
+    Parameters:
+        descriptor: the terminal.
+        stop: becomes readable when nobody wants keys any more.
+
+    Returns:
+        ``None`` at the end.
+    """
+    ready, _, _ = select.select([descriptor, stop], [], [])
+    if stop in ready:
+        return None
+    data = os.read(descriptor, 1024)
+    if not data:
+        return None
+    if data.endswith(b"\x1b") and select.select([descriptor], [], [], _ALONE_S)[0]:
+        data += os.read(descriptor, 1024)
+    return decode(data)

@@ -1,0 +1,153 @@
+"""What ``rpcclient top`` draws: a state becomes lines that fit the terminal."""
+
+from __future__ import annotations
+
+import time
+
+from rich.text import Text
+
+from rpcclient.stubs.hardware import Process, Snapshot
+
+from . import show
+from .figures import NOTHING, bar, duration, percent, size, sparkline
+from .top_state import SORTS, TopState
+
+_HELP = (
+    "P M T N A   sort by processor, memory, start, number, name      < > F6   next order",
+    "I           the other way round                                 c        command lines",
+    "/ F3 F4     show only names with …; Escape ends that",
+    "↑ ↓ PgUp PgDn Home End   select        k F9   end the selected process (TERM)",
+    "F7 F8       higher, lower priority of the selected process      q F10    quit",
+)
+_KEYS = "F1 help  F4 filter  F6 sort  F7 nice −  F8 nice +  F9 kill  F10 quit"
+
+
+def draw(state: TopState, width: int, height: int) -> list[Text]:
+    """The lines of the screen, at most ``height`` of at most ``width`` characters."""
+    head = _head(state, width)
+    if state.helping:
+        lines = [*head, Text(), *(Text(line) for line in _HELP), Text(), Text("any key goes on", style="dim")]
+    else:
+        rows = max(height - len(head) - 2, 1)
+        lines = [*head, _titles(state, width)]
+        chosen = state.place(rows)
+        now = state.listed.t_wall_s if state.listed is not None else time.time()
+        for number, process in enumerate(chosen):
+            line = _row(process, state, now)
+            line.pad_right(max(width - len(line), 0))
+            if state.offset + number == state.selected:
+                line.stylize("black on cyan")
+            lines.append(line)
+        lines = lines[: height - 1]
+        lines += [Text()] * (height - 1 - len(lines))
+        lines.append(_foot(state))
+    for line in lines:
+        line.no_wrap = True
+        line.truncate(width, overflow="crop")
+    return lines[:height]
+
+
+def _head(state: TopState, width: int) -> list[Text]:
+    found = state.snapshot
+    if found is None:
+        return [Text("waiting for the first sample …", style="dim")]
+    lines = [_title(found, state)]
+    spark = max(min(width - 46, 60), 0)
+
+    def meter(name: str, share: float | None, history: object, said: str) -> Text:
+        style = "red" if (share or 0) >= 90 else "yellow" if (share or 0) >= 60 else "green"
+        line = Text(f"{name:4}", style="bold")
+        line.append(bar(share, 16), style=style)
+        line.append(f"{percent(share):>9} ")
+        line.append(sparkline(history, spark, 100.0), style=style)  # type: ignore[arg-type]
+        return line.append(f" {said}")
+
+    if (cpu := found.cpu) is not None:
+        load = " ".join(f"{v:.2f}" for v in (cpu.load_1m, cpu.load_5m, cpu.load_15m) if v is not None)
+        lines.append(meter("cpu", cpu.percent, state.cpu, f"load {load}"))
+        lines += _cores([core.percent for core in cpu.cores], width)
+    if (memory := found.memory) is not None:
+        used = memory.total_bytes - memory.available_bytes
+        lines.append(meter("mem", memory.percent, state.memory, f"{size(used)} of {size(memory.total_bytes)}"))
+        if memory.swap is not None and memory.swap.total_bytes:
+            swap = memory.swap
+            lines.append(meter("swap", swap.percent, (), f"{size(swap.used_bytes)} of {size(swap.total_bytes)}"))
+    half = max((width - 54) // 2, 0)
+    for name, first, second in (("net", state.received, state.sent), ("disk", state.read, state.written)):
+        line = Text(f"{name:4}", style="bold")
+        for sign, values in (("↓" if name == "net" else "r", first), ("↑" if name == "net" else "w", second)):
+            latest = values[-1] if values else None
+            line.append(f"{sign} {size(latest, '/s'):>12} ").append(sparkline(values, half), style="cyan").append("  ")
+        lines.append(line)
+    heat = (
+        [s.current for s in found.sensors.readings if s.kind == "temperature" and s.current is not None]
+        if (found.sensors is not None)
+        else []
+    )
+    if heat:
+        lines.append(
+            Text("heat", style="bold").append(f" {max(heat):.0f} °C at most of {len(heat)} sensors", "not bold")
+        )
+    return [*lines, Text()]
+
+
+def _title(found: Snapshot, state: TopState) -> Text:
+    host = found.host
+    line = Text(style="bold")
+    if host is not None:
+        line.append(show.text(host.hostname), style="bold cyan")
+        line.append(
+            f"  {show.text(host.system)} {show.text(host.release)}  up {duration(host.uptime_s)}", style="not bold"
+        )
+    if state.listed is not None:
+        running = "" if state.listed.running is None else f", {state.listed.running} running"
+        line.append(f"  {state.listed.total} processes{running}", style="not bold")
+    return line
+
+
+def _cores(shares: list[float | None], width: int) -> list[Text]:
+    """Each core as one column; many cores need no more than two lines."""
+    if len(shares) < 2:
+        return []
+    per_line = max(width - 6, 10)
+    columns = "".join(sparkline([share], 1, 100.0) if share is not None else "?" for share in shares)
+    return [
+        Text("    " if start else "core", style="bold").append(f" {columns[start : start + per_line]}", style="green")
+        for start in range(0, min(len(columns), 2 * per_line), per_line)
+    ]
+
+
+def _titles(state: TopState, width: int) -> Text:
+    names = {"cpu_percent": "CPU%", "memory": "RSS", "create_time": "AGE", "pid": "PID", "name": "NAME"}
+    line = Text(f"{'PID':>7} {'USER':9} {'NI':>3} {'S':1} {'CPU%':>6} {'RSS':>9} {'THR':>4} {'AGE':>9} ")
+    line.append("COMMAND" if state.command_lines else "NAME")
+    line.append(f"   sorted by {names[state.sort]}{' ↑' if state.reverse else ' ↓'}", style="dim")
+    line.pad_right(max(width - len(line), 0))
+    line.stylize("black on green")
+    return line
+
+
+def _row(process: Process, state: TopState, now: float) -> Text:
+    share = NOTHING if process.cpu_percent is None else f"{process.cpu_percent:.1f}"
+    nice = NOTHING if process.nice is None else str(process.nice)
+    age = duration(None if process.create_time is None else max(now - process.create_time, 0))
+    name = process.name or NOTHING
+    if state.command_lines and process.cmdline:
+        name = " ".join(process.cmdline)
+    user = (process.username or NOTHING)[:9]
+    return Text(
+        f"{process.pid:>7} {show.cell(user):9} {nice:>3} {(process.status or '?')[:1].upper():1} {share:>6} "
+        f"{size(process.rss_bytes):>9} {process.num_threads or 0:>4} {age:>9} {show.text(name).replace(chr(10), ' ')}"
+    )
+
+
+def _foot(state: TopState) -> Text:
+    if state.typing:
+        return Text(f"show only: {state.pattern}▏", style="bold")
+    if state.asking is not None:
+        name = show.text(state.asking.name or "")
+        return Text(f"end {name} ({state.asking.pid})? y or Enter ends it, any other key does not", style="bold red")
+    if state.message:
+        return Text(show.text(state.message), style="bold yellow")
+    shown = f"   only {state.pattern!r}" if state.pattern else ""
+    return Text(_KEYS + shown + "   " + " ".join(key for key, _ in SORTS), style="dim")

@@ -1,0 +1,165 @@
+"""What ``rpcclient top`` knows and shows: state and keys, without a terminal."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from rpcclient.stubs.hardware import Process, ProcessList, ProcessSort, Snapshot
+
+HISTORY = 300
+"""Samples that are kept for sparklines."""
+
+SORTS: tuple[tuple[str, ProcessSort], ...] = (
+    ("P", "cpu_percent"),
+    ("M", "memory"),
+    ("T", "create_time"),
+    ("N", "pid"),
+    ("A", "name"),
+)
+"""The keys that sort, as in htop (A is ours)."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """Something that the server is asked for.
+
+    Attributes:
+        action: send a signal, or change the priority.
+        process: which process.
+        nice: the priority.
+    """
+
+    action: Literal["terminate", "nice"]
+    process: Process
+    nice: int = 0
+
+
+@dataclass
+class TopState:
+    """All of it. Keys change it by :meth:`key`."""
+
+    snapshot: Snapshot | None = None
+    listed: ProcessList | None = None
+    sort: ProcessSort = "cpu_percent"
+    reverse: bool = False
+    selected: int = 0
+    offset: int = 0
+    rows: int = 20
+    pattern: str = ""
+    typing: bool = False
+    asking: Process | None = None
+    helping: bool = False
+    command_lines: bool = False
+    message: str = ""
+    done: bool = False
+    requests: list[Request] = field(default_factory=list)
+    cpu: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    memory: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    received: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    sent: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    read: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    written: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
+
+    def sampled(self, snapshot: Snapshot) -> None:
+        """A sample has come."""
+        self.snapshot = snapshot
+        self.cpu.append(snapshot.cpu.percent if snapshot.cpu is not None else None)
+        self.memory.append(snapshot.memory.percent if snapshot.memory is not None else None)
+        interfaces = snapshot.network.interfaces if snapshot.network is not None else []
+        # What goes through the loopback interface does not leave the machine.
+        outside = [each for each in interfaces if each.name != "lo"]
+        self.received.append(total([each.bytes_recv_per_s for each in outside]))
+        self.sent.append(total([each.bytes_sent_per_s for each in outside]))
+        # Partitions would count twice.
+        disks = snapshot.disks.io if snapshot.disks is not None else []
+        self.read.append(total([each.read_bytes_per_s for each in disks]))
+        self.written.append(total([each.write_bytes_per_s for each in disks]))
+
+    @property
+    def shown(self) -> list[Process]:
+        """The processes that the filter lets through, in the chosen order."""
+        found = self.listed.processes if self.listed is not None else []
+        pattern = self.pattern.lower()
+        if pattern:
+            found = [p for p in found if pattern in " ".join([p.name or "", *(p.cmdline or ())]).lower()]
+        return list(reversed(found)) if self.reverse else found
+
+    def place(self, rows: int) -> list[Process]:
+        """The processes that fit onto the screen, with the selected one among them."""
+        self.rows = max(rows, 1)
+        shown = self.shown
+        self.selected = min(max(self.selected, 0), max(len(shown) - 1, 0))
+        self.offset = min(max(self.offset, self.selected - self.rows + 1, 0), self.selected)
+        return shown[self.offset : self.offset + self.rows]
+
+    def key(self, key: str) -> None:
+        """A key was pressed."""
+        self.message = ""
+        if key == "interrupt":
+            self.done = True
+        elif self.typing:
+            self._type(key)
+        elif self.asking is not None:
+            if key in ("y", "Y", "enter"):
+                self.requests.append(Request("terminate", self.asking))
+            self.asking = None
+        elif self.helping:
+            self.helping = False
+        else:
+            self._command(key)
+
+    def _type(self, key: str) -> None:
+        if key in ("enter", "escape"):
+            self.typing = False
+            if key == "escape":
+                self.pattern = ""
+        elif key == "backspace":
+            self.pattern = self.pattern[:-1]
+        elif len(key) == 1:
+            self.pattern += key
+
+    def _command(self, key: str) -> None:
+        steps = {"up": -1, "down": 1, "pageup": -self.rows, "pagedown": self.rows, "home": -(10**6), "end": 10**6}
+        if key in ("q", "Q", "f10"):
+            self.done = True
+        elif key in steps:
+            self.selected = min(max(self.selected + steps[key], 0), max(len(self.shown) - 1, 0))
+        elif key in dict(SORTS):
+            self.sort = dict(SORTS)[key]
+        elif key in (">", "<", "f6"):
+            order: list[ProcessSort] = [sort for _, sort in SORTS]
+            self.sort = order[(order.index(self.sort) + (-1 if key == "<" else 1)) % len(order)]
+        elif key == "I":
+            self.reverse = not self.reverse
+        elif key == "c":
+            self.command_lines = not self.command_lines
+        elif key in ("/", "f3", "f4", "\\"):
+            self.typing = True
+        elif key == "escape":
+            self.pattern = ""
+        elif key in ("h", "?", "f1"):
+            self.helping = True
+        elif key in ("k", "f9", "f7", "f8", "[", "]"):
+            self._act(key)
+
+    def _act(self, key: str) -> None:
+        shown = self.shown
+        if not shown:
+            return
+        process = shown[min(self.selected, len(shown) - 1)]
+        if process.create_time is None:
+            self.message = "the server cannot tell this process from others"
+        elif key in ("k", "f9"):
+            self.asking = process
+        else:
+            nice = (process.nice or 0) + (-1 if key in ("f7", "]") else 1)
+            self.requests.append(Request("nice", process, min(max(nice, -20), 19)))
+
+
+def total(values: list[float | None]) -> float | None:
+    """The sum of what is known; ``None`` where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

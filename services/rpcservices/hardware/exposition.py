@@ -1,0 +1,47 @@
+"""Metrics in Prometheus' text format (https://prometheus.io/docs/instrumenting/exposition_formats/, version 0.0.4).
+
+A metric's name is its place in a snapshot: ``cpu.percent`` becomes ``hardware_cpu_percent``, and what it belongs to the
+label ``of``. Counters end in ``_total``. A value that cannot be had is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from .sampling.metrics import Metric
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def expose(found: Iterable[Metric]) -> str:
+    """The text of some metrics. All of one name stand together, as the format wants it."""
+    families: dict[str, list[Metric]] = {}
+    for metric in found:
+        if metric.value is not None:
+            families.setdefault(name_of(metric), []).append(metric)
+    lines: list[str] = []
+    for name, members in sorted(families.items()):
+        lines.append(f"# HELP {name} {members[0].path}")
+        lines.append(f"# TYPE {name} {members[0].kind}")
+        lines += [f"{name}{_label(member.label)} {_value(member.value or 0.0)}" for member in members]
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def name_of(metric: Metric) -> str:
+    """The name in Prometheus."""
+    name = "hardware_" + metric.path.replace(".", "_")
+    return f"{name}_total" if metric.kind == "counter" else name
+
+
+def _label(label: str) -> str:
+    if not label:
+        return ""
+    escaped = label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+    return f'{{of="{escaped}"}}'
+
+
+def _value(value: float) -> str:
+    if math.isfinite(value):
+        return repr(int(value)) if value.is_integer() and abs(value) < 2**63 else repr(value)
+    return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"

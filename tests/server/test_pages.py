@@ -1,0 +1,82 @@
+"""Pages of services: shown to plain HTTP GET, to whoever has the token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from rpcserver import Page, Service, method
+from rpcserver.pages import pages_of
+
+TOKEN = "a-token-for-the-tests"
+
+
+class Sights(Service):
+    """Shows pages."""
+
+    @method()
+    async def view(self) -> str:
+        """Look."""
+        return "a view: ä\n"
+
+    async def broken(self) -> str:
+        raise OSError("/secret/path")
+
+    def http_pages(self) -> Mapping[str, Page]:
+        return {
+            "/view": Page(self.view),
+            "/open": Page(self.view, "text/html; charset=utf-8", needs_token=False),
+            "/broken": Page(self.broken),
+        }
+
+
+def test_pages(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve(Sights()) as server:
+
+            async def get(path: str, *headers: str, verb: str = "GET") -> Any:
+                lines = [f"{verb} {path} HTTP/1.1", "Host: localhost", *headers, "", ""]
+                return await tools.http(server, "\r\n".join(lines))
+
+            good = f"Authorization: Bearer {TOKEN}"
+            for wrong in ((), ("Authorization: Bearer nonsense",), (f"Authorization: Basic {TOKEN}",), (good, good)):
+                status, headers, body = await get("/view", *wrong)
+                assert status == 401
+                assert headers["www-authenticate"].startswith("Bearer")
+                assert b"view: " not in body
+            status, headers, body = await get("/view?x=1", good)
+            assert (status, body.decode()) == (200, "a view: ä\n")
+            assert headers["content-type"] == "text/plain; charset=utf-8"
+            status, headers, body = await get("/view", good, verb="HEAD")
+            assert (status, body, headers["content-length"]) == (200, b"", "11")
+            status, headers, body = await get("/open")
+            assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+            status, _, body = await get("/broken", good)
+            assert status == 500
+            assert b"secret" not in body
+            status, _, body = await get("/nothing", good)
+            assert status == 404
+            assert b"/view" in body
+
+    asyncio.run(main())
+
+
+def test_pages_that_cannot_be() -> None:
+    class Other(Service):
+        """Shows a page."""
+
+        def __init__(self, path: str) -> None:
+            super().__init__()
+            self.path = path
+
+        def http_pages(self) -> Mapping[str, Page]:
+            return {self.path: Page(Sights().view)}
+
+    for path in ("view", "/", "/view?x", "/healthz", ""):
+        with pytest.raises(TypeError, match="other: "):
+            pages_of([Other(path)])
+    with pytest.raises(TypeError, match="a page at /view already"):
+        pages_of([Other("/view"), Other("/view")])

@@ -1,0 +1,260 @@
+"""`rpcclient hw`, `devices` and `top`: on a real terminal, against a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pexpect
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rpcclient.cli.figures import bar, duration, percent, size, sparkline
+from rpcclient.cli.keys import decode
+from rpcclient.cli.top_screen import draw
+from rpcclient.cli.top_state import TopState
+from rpcclient.stubs.hardware import Process, ProcessList, Snapshot
+
+RPCCLIENT = [sys.executable, "-W", "error", "-m", "rpcclient"]
+
+
+@pytest.fixture
+def environment(served: tuple[str, Path]) -> dict[str, str]:
+    url, token_file = served
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("RPC_", "COLUMNS", "LINES"))}
+    return {**kept, "RPC_URL": url, "RPC_TOKEN_FILE": str(token_file), "TERM": "xterm-256color"}
+
+
+def run(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*RPCCLIENT, *words], capture_output=True, text=True, env=environment, timeout=60)
+
+
+def on_terminal(environment: dict[str, str], *words: str) -> str:
+    output, status = pexpect.run(
+        " ".join([*RPCCLIENT, *words]),
+        env=environment,
+        withexitstatus=True,
+        timeout=60,
+        encoding="utf-8",
+        dimensions=(40, 110),
+    )
+    assert status == 0, output
+    return str(output)
+
+
+def test_hw(environment: dict[str, str]) -> None:
+    shown = on_terminal(environment, "hw")
+    assert os.uname().nodename in shown
+    assert "processors" in shown
+    assert "memory" in shown
+    assert len(shown.splitlines()) < 40
+    assert json.loads(run(environment, "hw").stdout)["memory"]["total_bytes"] == psutil.virtual_memory().total
+
+
+def test_devices(environment: dict[str, str]) -> None:
+    assert " lo " in on_terminal(environment, "devices", "net")
+    listed = json.loads(run(environment, "devices", "net", "block").stdout)
+    assert {d["subsystem"] for d in listed} == {"net", "block"}
+    wrong = run(environment, "devices", "engine")
+    assert (wrong.returncode, "there are: pci" in wrong.stderr) == (2, True)
+
+
+def test_devices_that_come_and_go(environment: dict[str, str], missing: Callable[[str], NoReturn]) -> None:
+    name = f"rpccli{os.getpid() % 10_000}"
+    child = pexpect.spawn(
+        RPCCLIENT[0], [*RPCCLIENT[1:], "devices", "--watch", "net"], env=environment, encoding="utf-8", timeout=30
+    )
+    child.expect(" lo ")
+    for kind in ("dummy", "bridge", "ifb"):
+        made = subprocess.run(["ip", "link", "add", name, "type", kind], capture_output=True, text=True)
+        if made.returncode == 0:
+            break
+    else:
+        missing(f"no network interface can be made here: {made.stderr.strip()}")
+    child.expect(rf"\+ net  {name}")
+    subprocess.run(["ip", "link", "del", name], check=True)
+    child.expect(rf"- net  {name}")
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 130
+
+
+@pytest.fixture
+def top(environment: dict[str, str]) -> Iterator[Any]:
+    child = pexpect.spawn(
+        RPCCLIENT[0],
+        [*RPCCLIENT[1:], "top", "--interval", "0.3"],
+        env=environment,
+        encoding="utf-8",
+        timeout=30,
+        dimensions=(30, 100),
+    )
+    yield child
+    child.close(force=True)
+
+
+def gone(child: Any) -> None:
+    """It has ended well, and the terminal is as before."""
+    child.expect(re.escape("\x1b[?1049l"))
+    child.expect(pexpect.EOF)
+    child.close()
+    assert (child.exitstatus, child.signalstatus) == (0, None)
+
+
+def test_top_shows_and_quits(top: Any) -> None:
+    top.expect(re.escape("\x1b[?1049h"))
+    top.expect("processes")
+    top.expect("cpu ")
+    top.expect("PID")
+    top.send("h")
+    top.expect("any key goes on")
+    top.send("x")
+    top.send("M")
+    top.expect("sorted by RSS")
+    top.send("N")
+    top.expect("sorted by PID")
+    top.send("I")
+    top.expect("↑")
+    top.send("q")
+    gone(top)
+
+
+def test_top_quits_on_an_interrupt(top: Any) -> None:
+    top.expect("processes")
+    top.sendintr()
+    gone(top)
+
+
+def test_top_follows_the_terminals_size(top: Any) -> None:
+    top.expect("F10 quit")
+    top.setwinsize(12, 40)
+    os.kill(top.pid, signal.SIGWINCH)
+    # The title bar is drawn as wide as the terminal: 40 characters, and nothing after them.
+    top.expect(re.compile(r"PID USER +NI S +CPU% +RSS(\x1b\[[0-9;]*m)*\r\n"))
+    top.send("q")
+    gone(top)
+
+
+def test_top_ends_a_process(top: Any) -> None:
+    name = "rpc-top-victim"
+    with subprocess.Popen(
+        ["bash", "-c", f'exec -a {name} "{sys.executable}" -c "import sys; print(flush=True); sys.stdin.read()"'],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as victim:
+        assert victim.stdout is not None
+        victim.stdout.readline()
+        top.expect("processes")
+        top.send("c/")
+        top.expect("show only")
+        top.send(f"{name}\r")
+        top.expect(f"{victim.pid} ")
+        top.send("k")
+        top.expect("y or Enter ends it")
+        top.send("y")
+        top.expect("TERM was sent")
+        assert victim.wait(20) == -signal.SIGTERM
+    top.send("\x1b[21~")
+    gone(top)
+
+
+def test_top_needs_a_terminal(environment: dict[str, str]) -> None:
+    done = run(environment, "top")
+    assert done.returncode == 2
+    assert "needs a terminal" in done.stderr
+
+
+# Without a terminal.
+
+
+def test_figures() -> None:
+    assert [size(n) for n in (0, 1023, 1536, 5 * 2**30, 200 * 2**20, None)] == [
+        "0 B",
+        "1023 B",
+        "1.5 KiB",
+        "5.0 GiB",
+        "200 MiB",
+        "–",
+    ]
+    assert [percent(12.345), percent(None)] == ["12.3 %", "–"]
+    assert [bar(0, 4), bar(50, 4), bar(100, 4), bar(None, 4)] == ["····", "██··", "████", "····"]
+    assert sparkline([0.0, 50.0, None, 100.0], 5, 100.0) == "  ▄ █"
+    assert [duration(3661), duration(90061), duration(None)] == ["01:01:01", "1 d 01:01", "–"]
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(0, 1e12)), max_size=40), st.integers(0, 30), st.floats(0, 200))
+def test_bars_and_lines_have_their_width(values: list[float | None], width: int, share: float) -> None:
+    assert len(sparkline(values, width)) == max(width, 0)
+    assert len(bar(share, width)) == width
+
+
+def test_keys() -> None:
+    assert decode(b"q\x1b[A\x1bOB\x1b[5~\x1b[21~\r\x7f") == ["q", "up", "down", "pageup", "f10", "enter", "backspace"]
+    assert decode("é\x1b[1;5Cx\x1b".encode()) == ["é", "x", "escape"]
+
+
+@given(st.binary(max_size=30))
+def test_any_keys(data: bytes) -> None:
+    state = TopState(listed=processes())
+    for key in decode(data):
+        state.key(key)
+    draw(state, 80, 24)
+
+
+def processes() -> ProcessList:
+    made = [
+        Process(
+            pid=n, create_time=1000.0 + n, name=f"p{n}", cmdline=["run", "\x1b[31mred\n"], cpu_percent=float(n), nice=0
+        )
+        for n in range(1, 60)
+    ]
+    return ProcessList(t_mono_s=0.0, t_wall_s=time.time(), dt_s=1.0, total=59, running=1, processes=made)
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 60), (40, 10), (10, 4), (1, 1)])
+def test_every_screen_fits(width: int, height: int) -> None:
+    state = TopState(listed=processes(), command_lines=True)
+    state.sampled(Snapshot(t_mono_s=0.0, t_wall_s=0.0, dt_s=None))
+    for key in ("end", "h", "h", "/", "p", "enter", "k", "n"):
+        state.key(key)
+        lines = draw(state, width, height)
+        assert len(lines) <= height
+        for line in lines:
+            assert line.cell_len <= width
+            assert "\x1b" not in line.plain  # A process cannot paint the terminal.
+
+
+def test_selection_filter_and_order() -> None:
+    state = TopState(listed=processes())
+    state.place(10)
+    for key in ("down", "down", "pagedown", "up"):
+        state.key(key)
+    assert (state.selected, len(state.place(10))) == (11, 10)
+    assert state.shown[state.selected] in state.place(10)
+    state.key("f8")
+    state.key("f9")
+    state.key("y")
+    assert [(r.action, r.process.pid, r.nice) for r in state.requests] == [("nice", 12, 1), ("terminate", 12, 0)]
+    for key in "/p59":
+        state.key(key)
+    state.key("enter")
+    assert [p.pid for p in state.shown] == [59]
+    assert state.place(10)[0].pid == 59
+    state.key("escape")
+    assert len(state.shown) == 59
+    for key in (">", ">", "<"):
+        state.key(key)
+    assert state.sort == "memory"
+    state.key("q")
+    assert state.done
