@@ -27,7 +27,7 @@ import psutil
 from rpcclient import AsyncClient
 from rpcclient.stubs.hardware import Section, Snapshot
 from rpcwire.codec import MessagePack
-from rpcwire.contracts import WireType
+from rpcwire.wiretypes import WireType
 
 SECTIONS: list[Section] = ["cpu", "memory", "disks", "network"]
 

@@ -7,7 +7,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from rpcwire.codec import Codec
-from rpcwire.contracts import WireType
+from rpcwire.wiretypes import WireType
 
 _KEPT = 16
 """Items whose encoding is kept: as many as there may be kinds of streams that are served in turn."""
