@@ -18,7 +18,7 @@ def test_one_controller_and_many_viewers(serve: Serve, kit: Any) -> None:
     async def scenario(client: AsyncClient) -> None:
         other: AsyncClient = client.open_another()  # type: ignore[attr-defined]
         program = await client.programs.start(["cat"])
-        assert program.controlled
+        assert program.info.controlled
         async with client.programs.output(program.id) as mine, other.programs.output(program.id) as theirs:
             await client.programs.write(program.id, b"to all\n")
             assert await kit.read_until(mine, b"\n") == await kit.read_until(theirs, b"\n") == b"to all\n"

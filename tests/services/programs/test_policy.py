@@ -294,7 +294,7 @@ def test_another_user(serve: Serve, place: Place, missing: Callable[[str], None]
         assert {int(each) for each in line.split()[1:]} == {nobody.pw_uid}
         line = next(line for line in status.splitlines() if line.startswith("Groups:"))
         assert {int(each) for each in line.split()[1:]} <= set(os.getgrouplist("nobody", nobody.pw_gid))
-        assert program.user == "nobody"
+        assert program.info.user == "nobody"
         await client.programs.kill(program.id)
         done = await client.programs.run([ENV], user="nobody", cwd=str(place.work))
         assert done.code == 0, done.stderr

@@ -93,7 +93,7 @@ raise SystemExit(11)
         assert (await client.programs.wait(known["kept"].id)).status.code == 11
         info = await client.programs.get(known["waiting"].id)
         assert info.running
-        assert (info.pid, info.pid_start) == (known["waiting"].pid, known["waiting"].pid_start)
+        assert (info.pid, info.pid_start) == (known["waiting"].pid, known["waiting"].info.pid_start)
         await client.programs.write(info.id, b"13\n")
         assert (await client.programs.wait(info.id)).status.code == 13
 

@@ -60,7 +60,7 @@ def test_identity(serve: Serve) -> None:
         program = await client.programs.start(["sleep", "60"])
         found = processes.read(program.pid)
         assert found is not None
-        assert (found.pid, found.start) == (program.pid, program.pid_start)
+        assert (found.pid, found.start) == (program.pid, program.info.pid_start)
         await client.programs.kill(program.id)
 
     serve(scenario)
