@@ -174,9 +174,9 @@ class Proxy:
                 self.passed_bytes += len(data)
                 if self.passed_bytes >= self._cut_at:
                     # In the middle of a message, and what is on its way is gone.
-                    self._cut_at = float("inf")
                     target.sendall(data[: len(data) // 2])
                     self._cut()
+                    self._cut_at = float("inf")
                     return
             target.sendall(data)
         except OSError:
