@@ -52,11 +52,11 @@ def _head(state: TopState, width: int) -> list[Text]:
     if found is None:
         return [Text("waiting for the first sample …", style="dim")]
     lines = [_title(found, state)]
-    spark = max(min(width - 46, 60), 0)
+    spark = max(min(width - 47, 60), 0)
 
     def meter(name: str, share: float | None, history: object, said: str) -> Text:
         style = "red" if (share or 0) >= 90 else "yellow" if (share or 0) >= 60 else "green"
-        line = Text(f"{name:4}", style="bold")
+        line = Text(f"{name:5}", style="bold")
         line.append(bar(share, 16), style=style)
         line.append(f"{percent(share):>9} ")
         line.append(sparkline(history, spark, 100.0), style=style)  # type: ignore[arg-type]
@@ -72,9 +72,9 @@ def _head(state: TopState, width: int) -> list[Text]:
         if memory.swap is not None and memory.swap.total_bytes:
             swap = memory.swap
             lines.append(meter("swap", swap.percent, (), f"{size(swap.used_bytes)} of {size(swap.total_bytes)}"))
-    half = max((width - 54) // 2, 0)
+    half = max((width - 56) // 2, 0)
     for name, first, second in (("net", state.received, state.sent), ("disk", state.read, state.written)):
-        line = Text(f"{name:4}", style="bold")
+        line = Text(f"{name:5}", style="bold")
         for sign, values in (("↓" if name == "net" else "r", first), ("↑" if name == "net" else "w", second)):
             latest = values[-1] if values else None
             line.append(f"{sign} {size(latest, '/s'):>12} ").append(sparkline(values, half), style="cyan").append("  ")
@@ -109,10 +109,10 @@ def _cores(shares: list[float | None], width: int) -> list[Text]:
     """Each core as one column; many cores need no more than two lines."""
     if len(shares) < 2:
         return []
-    per_line = max(width - 6, 10)
+    per_line = max(width - 7, 10)
     columns = "".join(sparkline([share], 1, 100.0) if share is not None else "?" for share in shares)
     return [
-        Text("    " if start else "core", style="bold").append(f" {columns[start : start + per_line]}", style="green")
+        Text("     " if start else "core ", style="bold").append(f"{columns[start : start + per_line]}", style="green")
         for start in range(0, min(len(columns), 2 * per_line), per_line)
     ]
 

@@ -1,0 +1,60 @@
+"""The examples of docs/hardware.md are run against a real server."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "hardware.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+COMMANDS = re.findall(r"^\$ rpcclient (.+)$", GUIDE, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    folder = tmp_path_factory.mktemp("guide")
+    (folder / "config.toml").write_text(
+        '[services.hardware]\nserial_paths = ["/dev/pts/*"]\nhistory_interval_s = 0.2\n', encoding="utf-8"
+    )
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("RPC_", "RPCSERVER_"))}
+    command = [sys.executable, "-m", "rpcserver", "serve", "--port", "0", "--unix", "none"]
+    command += ["--config", str(folder / "config.toml")]
+    own = {**kept, "RPCSERVER_STATE_DIR": str(folder), "RPCSERVER_PLUGINS__ENABLED": '["hardware"]'}
+    log = (folder / "log").open("w")
+    with log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=own) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().rpartition(" ")[2].strip()
+        assert url, (folder / "log").read_text()
+        yield {**kept, "RPC_URL": url, "RPC_TOKEN_FILE": str(folder / "token")}
+        process.terminate()
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_examples(environment: dict[str, str], number: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", EXAMPLES[number]],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_the_commands_exist(environment: dict[str, str]) -> None:
+    assert [command.split()[0] for command in COMMANDS] == ["hw", "top", "devices"]
+    for command in COMMANDS:
+        done = subprocess.run(
+            [sys.executable, "-m", "rpcclient", command.split()[0], "--help"],
+            env=environment,
+            capture_output=True,
+            timeout=60,
+        )
+        assert done.returncode == 0
