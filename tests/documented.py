@@ -44,7 +44,9 @@ def main() -> int:
             (Path(folder) / f"{name}.py").write_text(text, encoding="utf-8")
         files = sorted(str(path) for path in Path(folder).iterdir())
         tools = Path(sys.executable).parent
-        mypy = subprocess.run([tools / "mypy", "--strict", *files], cwd=ROOT, check=False)
+        # Libraries that a reader may use beside ours need not be typed.
+        lenient = "--disable-error-code=import-untyped"
+        mypy = subprocess.run([tools / "mypy", "--strict", lenient, *files], cwd=ROOT, check=False)
         pyright = subprocess.run([tools / "pyright", "--pythonpath", sys.executable, *files], cwd=ROOT, check=False)
         return mypy.returncode or pyright.returncode
 

@@ -443,5 +443,7 @@ class Peer:
             until: how long, on the clock of :func:`time.monotonic`.
         """
         for outbox in list(self._outboxes.values()):
-            if outbox.thread is not None and outbox.thread is not threading.current_thread():
-                outbox.thread.join(max(until - time.monotonic(), 0.0))
+            thread = outbox.thread
+            # One whose start was interrupted has no identity, and nothing to wait for.
+            if thread is not None and thread.ident is not None and thread is not threading.current_thread():
+                thread.join(max(until - time.monotonic(), 0.0))
