@@ -1,4 +1,4 @@
-"""Draws what `rpcclient top` shows of a running server, as docs/top.svg: `python examples/top_picture.py [SECONDS [FILTER]]`."""
+"""Draws what `rpcclient top` shows of a running server: `python examples/top_picture.py [SECONDS [FILTER]]`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,148 @@
+# ruff: noqa: N802 - the names are NVML's
+"""GPUs. Where this machine has none, the answers of NVML are recorded ones: an H100 in a server, and a GeForce whose
+driver refuses some questions, as nvidia-smi shows both in public reports."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import pynvml
+import pytest
+
+from rpcservices.hardware.readers.gpus import GpuReader
+from rpcservices.hardware.readers.places import Places
+
+H100 = {
+    "Name": "NVIDIA H100 80GB HBM3",
+    "UUID": "GPU-6c1f4a1e-8d8a-4a3b-9f53-0a1b2c3d4e5f",
+    "PciInfo": SimpleNamespace(busId="00000000:1B:00.0"),
+    "MemoryInfo": SimpleNamespace(total=85520809984, used=1073741824, free=84447068160),
+    "UtilizationRates": SimpleNamespace(gpu=37, memory=12),
+    "Temperature": 41,
+    "PowerUsage": 118540,
+    "EnforcedPowerLimit": 700000,
+    "FanSpeed": pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED),  # It has no fan.
+    "ClockInfo": 1980,
+    "ComputeRunningProcesses": [SimpleNamespace(pid=4711, usedGpuMemory=1052770304)],
+}
+GEFORCE = {
+    **H100,
+    "Name": b"NVIDIA GeForce GTX 1650",
+    "UtilizationRates": pynvml.NVMLError(pynvml.NVML_ERROR_NO_PERMISSION),
+    "PowerUsage": pynvml.NVMLError(pynvml.NVML_ERROR_UNKNOWN),
+    "FanSpeed": 45,
+    "ComputeRunningProcesses": [SimpleNamespace(pid=1, usedGpuMemory=None)],
+}
+
+
+class Recorded:
+    """NVML as these GPUs answer it; exceptions and constants are the library's own."""
+
+    def __init__(self, *gpus: dict[str, Any], init: Exception | None = None) -> None:
+        self.gpus = gpus
+        self.init = init
+        self.open = False
+
+    def nvmlInit(self) -> None:
+        if self.init is not None:
+            raise self.init
+        self.open = True
+
+    def nvmlShutdown(self) -> None:
+        self.open = False
+
+    def nvmlDeviceGetCount(self) -> int:
+        return len(self.gpus)
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
+        if not self.gpus[index]:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+        return index
+
+    def nvmlSystemGetDriverVersion(self) -> str:
+        return "550.54.15"
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("nvmlDeviceGet"):
+            return getattr(pynvml, name)
+
+        def answer(handle: int, *_: int) -> Any:
+            value = self.gpus[handle][name.removeprefix("nvmlDeviceGet")]
+            if isinstance(value, Exception):
+                raise value
+            return value
+
+        return answer
+
+
+def read(nvml: Any, places: Places) -> Any:
+    def load() -> Any:
+        return nvml
+
+    reader = GpuReader(places, load)
+    found = reader.read()
+    reader.close()
+    return found
+
+
+@pytest.fixture
+def places(machine: Callable[[str], Places]) -> Places:
+    return machine("vm")
+
+
+def test_recorded_gpus(places: Places) -> None:
+    nvml = Recorded(H100, GEFORCE)
+    first, second = read(nvml, places).gpus
+    assert not nvml.open
+    assert (first.name, first.pci_bus_id, first.driver_version) == (
+        "NVIDIA H100 80GB HBM3",
+        "0000:1b:00.0",
+        "550.54.15",
+    )
+    assert (first.memory_used_bytes, first.utilization_gpu_percent, first.temperature_celsius) == (1073741824, 37, 41)
+    assert (first.power_draw_w, first.power_limit_w, first.clock_graphics_mhz) == (118.54, 700.0, 1980)
+    assert (first.fan_percent, first.reasons) == (None, {"fan_percent": "unsupported: the GPU does not tell"})
+    assert (first.processes or [])[0].pid == 4711
+    assert (second.name, second.fan_percent) == ("NVIDIA GeForce GTX 1650", 45)
+    assert second.reasons["utilization_gpu_percent"].startswith("denied")
+    assert second.reasons["power_draw_w"].startswith("failed")
+
+
+def test_a_gpu_that_is_lost_does_not_hide_the_others(places: Places) -> None:
+    lost, there = read(Recorded({}, H100), places).gpus
+    assert lost.name is None
+    assert "*" in lost.reasons
+    assert there.name == "NVIDIA H100 80GB HBM3"
+
+
+def test_none(places: Places) -> None:
+    def absent() -> NoReturn:
+        raise ImportError
+
+    assert GpuReader(places, absent).read().reasons["nvidia"].startswith("unsupported: nvidia-ml-py")
+    no_driver = Recorded(init=pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND))
+    assert read(no_driver, places).reasons["nvidia"].startswith("absent")
+    assert read(Recorded(), places).reasons["nvidia"].startswith("absent")
+
+
+def test_beside_nvidia_smi() -> None:
+    """Where there is none, as on most machines, no GPU is found either, and the reason is given."""
+    if shutil.which("nvidia-smi") is None:
+        assert GpuReader().read().reasons["nvidia"].startswith(("absent", "unsupported"))
+        return
+    fields = "name,uuid,memory.total,driver_version"
+    said = subprocess.run(
+        ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = GpuReader().read().gpus
+    for line, gpu in zip(said.stdout.splitlines(), found, strict=True):
+        name, uuid, total, driver = (part.strip() for part in line.split(","))
+        assert (gpu.name, gpu.uuid, gpu.driver_version) == (name, uuid, driver)
+        assert gpu.memory_total_bytes == pytest.approx(int(total) * 2**20, rel=0.01)
