@@ -33,8 +33,9 @@ WIRE_CONFIG: CoreConfig = {
 _CONFIGURED = frozenset({"model", "dataclass", "typed-dict"})
 _OPEN = frozenset({
     "any", "is-instance", "is-subclass", "callable", "function-before", "function-after", "function-wrap",
-    "function-plain", "json-or-python", "lax-or-strict", "definition-ref", "custom-error",
+    "function-plain", "json-or-python", "lax-or-strict", "custom-error",
 })  # fmt: skip
+"""Schemas that do not tell what their values are made of."""
 
 _SIMPLE: Mapping[str, type] = {"int": int, "str": str, "bool": bool, "bytes": bytes, "float": float}
 """Types whose exact instances need no serializer in MessagePack."""
@@ -73,6 +74,34 @@ def _kinds(schema: Any) -> set[str]:
     return found
 
 
+def _references(schema: Any, defined: dict[str, set[str]]) -> set[str]:
+    """The definitions that a core schema refers to; what those refer to in turn is put into ``defined``."""
+    found: set[str] = set()
+    if isinstance(schema, dict):
+        if schema.get("type") == "definition-ref":
+            return {schema["schema_ref"]}
+        if schema.get("type") == "definitions":
+            for definition in schema["definitions"]:
+                defined[definition["ref"]] = _references(definition, defined)
+            return _references(schema["schema"], defined)
+        for value in schema.values():
+            found |= _references(value, defined)
+    elif isinstance(schema, (list, tuple)):
+        for item in schema:
+            found |= _references(item, defined)
+    return found
+
+
+def _is_recursive(schema: Any) -> bool:
+    """Whether a type contains itself, so that its values may nest without end."""
+    defined: dict[str, set[str]] = {}
+    _references(schema, defined)
+    for _ in defined:  # As many steps as a way without a repetition can have.
+        for name, reached in defined.items():
+            defined[name] = reached.union(*(defined.get(other, set()) for other in reached))
+    return any(name in reached for name, reached in defined.items())
+
+
 class WireType:
     """Reads and writes values of one type.
 
@@ -95,7 +124,7 @@ class WireType:
         configured = _configured(schema)
         kinds = _kinds(configured)
         self._walk = bool(kinds & _OPEN) or "datetime" in kinds
-        self._bounded = not kinds & _OPEN
+        self._bounded = not kinds & _OPEN and not _is_recursive(configured)
         self._simple = _SIMPLE.get(schema["type"]) if len(kinds) == 1 else None
         # Models carry ready-made validators with the configuration they were declared with; ours must win.
         self._validator = SchemaValidator(configured, WIRE_CONFIG, _use_prebuilt=False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -12,6 +14,8 @@ from rpcservices.hardware.models import DiskIo, Disks, Filesystem
 from rpcservices.hardware.rates import rate
 
 from .reasons import Reasons
+
+_MOUNTS = Path("/proc/self/mounts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,25 @@ def read() -> DisksReading:
     io = reasons.attempt("io", lambda: psutil.disk_io_counters(perdisk=True, nowrap=False)) or {}
     if not io:
         reasons.setdefault("io", "absent: the system shows no block devices")
-    parts = reasons.attempt("filesystems", lambda: psutil.disk_partitions(all=False)) or []
+    parts = reasons.attempt("filesystems", _partitions) or []
     if not parts:
         reasons.setdefault("filesystems", "absent: the system shows no mounted file systems of devices")
     return DisksReading([_filesystem(part) for part in parts], io, reasons)
+
+
+def _partitions() -> tuple[Any, ...]:
+    """``psutil.disk_partitions()``, made anew only where the kernel's table of mounts has changed: to make it takes ten
+    times as long as to read the table."""
+    try:
+        table = _MOUNTS.read_bytes()
+    except OSError:
+        return tuple(psutil.disk_partitions(all=False))
+    return _parsed(table)
+
+
+@lru_cache(maxsize=1)
+def _parsed(_: bytes) -> tuple[Any, ...]:
+    return tuple(psutil.disk_partitions(all=False))
 
 
 def _filesystem(part: Any) -> Filesystem:
