@@ -14,10 +14,22 @@ from pydantic_core import to_jsonable_python
 
 from .limits import MAX_DEPTH
 
+_AS_IS = frozenset({type(None), bool, str, bytes, float, Raw})
+"""Types whose instances MessagePack takes as they are: most of what is sent, so they are looked at first."""
+
 
 def _binary_plain(value: Any) -> Any:
     """Plain data for MessagePack: as in JSON, but bytes and non-finite floats stay what they are."""
-    if value is None or (isinstance(value, (str, bytes, float, bool)) and not isinstance(value, enum.Enum)):
+    kind = type(value)
+    if kind in _AS_IS:
+        return value
+    if kind is int:
+        return value if -(2**63) <= value < 2**64 else str(value)
+    if kind is dict:
+        return {key if type(key) is str else _binary_plain(key): _binary_plain(item) for key, item in value.items()}
+    if kind is list:
+        return [_binary_plain(item) for item in value]
+    if isinstance(value, (str, bytes, float)) and not isinstance(value, enum.Enum):
         return value
     if isinstance(value, enum.Enum):
         return _binary_plain(value.value)

@@ -23,6 +23,7 @@ from rpcwire.codec import Codec, JsonLines, MessagePack
 from rpcwire.context import Context
 from rpcwire.contracts import Contract, StreamReference, stream_item
 from rpcwire.errors import FIELD_ERRORS, InvalidParams, RemoteProtocolError
+from rpcwire.limits import MAX_DEPTH
 from rpcwire.packing import unpack
 from rpcwire.wiretypes import WireType, load_answer
 
@@ -489,3 +490,34 @@ def test_fields_called_as_a_schemas_own_keys(codec: Codec) -> None:
     kind = WireType(Labelled)
     value = Labelled(type="a", metadata=Blob(data=b"\xff", level=math.inf))
     assert kind.load(kind.dump(value, codec), codec) == value
+
+
+class Branch(BaseModel):
+    """Contains itself, so that its values may nest without end."""
+
+    below: list[Branch] = []
+
+
+class Twig(BaseModel):
+    size: int
+
+
+class Pair(BaseModel):
+    """Refers to one definition twice, and has an end."""
+
+    left: Twig
+    right: Twig
+
+
+def test_types_that_contain_themselves_are_bounded() -> None:
+    codec, kind = MessagePack(), WireType(Branch)
+    fitting, too_deep = Branch(), Branch()
+    for _ in range(20):
+        fitting = Branch(below=[fitting])
+    for _ in range(MAX_DEPTH):
+        too_deep = Branch(below=[too_deep])
+    assert kind.load(kind.dump(fitting, codec), codec) == fitting
+    with pytest.raises(ValueError, match="deeper"):
+        kind.load(kind.dump(too_deep, codec), codec)
+    shared, pair = WireType(Pair), Pair(left=Twig(size=1), right=Twig(size=2**70))
+    assert shared.load(shared.dump(pair, codec), codec) == pair
