@@ -48,10 +48,11 @@ check: $(READY) ## lint, types, generated files, docs
 stubs: $(READY) ## generate rpcclient/stubs and config/rpcserver.toml anew
 	$(BIN)/python -m tests.generated
 
-bench: $(READY) ## measure calls, programs and databases beside what others do
+bench: $(READY) ## measure calls and the three services beside what others do
 	$(BIN)/python benchmarks/calls.py
 	$(BIN)/python benchmarks/programs.py
 	$(BIN)/python benchmarks/database.py
+	$(BIN)/python benchmarks/hardware.py
 
 serve: $(READY) ## run a server on 127.0.0.1:8765
 	$(BIN)/rpcserver serve

@@ -1,25 +1,28 @@
 """The hardware service beside the same psutil calls made locally, and what two hundred subscribers cost.
 
-    python benchmarks/hardware.py [--seconds 3] [--subscribers 200] [--glances URL]
+    python benchmarks/hardware.py [--seconds 3] [--subscribers 200]
 
-Everything is measured in one run. The call's own cost is that of ``rpc.ping`` over the same connection, and
-of encoding and decoding an answer of this size. With
-``--glances``, the same figures are fetched from a running Glances by its REST API (``glances -w``), too.
+Everything is measured in one run. The call's own cost is that of ``rpc.ping`` over the same connection, and of encoding
+and decoding an answer of this size. Where Glances is installed, its server is asked for the same sections by its REST
+API, one GET each over one connection.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import http.client
+import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -80,17 +83,48 @@ def say(what: str, ms: float, beside: float | None = None) -> None:
     print(f"{what:58} {ms:8.3f} ms{ratio}")
 
 
-async def compare(client: AsyncClient, seconds: float, glances: str | None) -> None:
+@contextmanager
+def glances() -> Iterator[http.client.HTTPConnection | None]:
+    """A connection to a Glances of our own; ``None`` where it is not installed."""
+    if find_spec("glances") is None:
+        yield None
+        return
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "glances", "-w", "-B", "127.0.0.1", "-p", str(port), "--disable-webui"]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen([*command, "--disable-check-update"], stdout=quiet, stderr=quiet) as process:
+        connection = http.client.HTTPConnection("127.0.0.1", port)
+        try:
+            end = time.monotonic() + 30
+            while time.monotonic() < end:
+                try:
+                    connection.connect()
+                    break
+                except ConnectionRefusedError:
+                    time.sleep(0.2)
+            yield connection
+        finally:
+            process.terminate()
+
+
+def ask_glances(connection: http.client.HTTPConnection) -> None:
+    """What Glances says of :data:`SECTIONS`; it refreshes what it serves by itself, every other second."""
+    for section in ("cpu", "load", "mem", "memswap", "fs", "diskio", "network"):
+        connection.request("GET", f"/api/4/{section}")
+        json.loads(connection.getresponse().read())
+
+
+async def compare(client: AsyncClient, seconds: float, other: http.client.HTTPConnection | None) -> None:
     """Time turns of all contenders one after the other, so that each meets the same machine."""
     times: dict[str, list[float]] = {"psutil": [], "ping": [], "snapshot": []}
     contenders: dict[str, Callable[[], Awaitable[object]]] = {
         "ping": lambda: client.call("rpc.ping"),
         "snapshot": lambda: client.hardware.snapshot(SECTIONS),
     }
-    if glances is not None:
+    if other is not None:
         times["glances"] = []
-        url = f"{glances.rstrip('/')}/api/4/all"
-        contenders["glances"] = lambda: asyncio.to_thread(lambda: urllib.request.urlopen(url).read())
+        contenders["glances"] = lambda: asyncio.to_thread(ask_glances, other)
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         begin = time.perf_counter()
@@ -114,8 +148,8 @@ async def compare(client: AsyncClient, seconds: float, glances: str | None) -> N
     say(f"  and {len(raw)} bytes encoded and decoded", ms["codec"])
     say("snapshot() of cpu, memory, disks, network", ms["snapshot"], ms["psutil"])
     say("  of that, without the call's own cost", ms["snapshot"] - own, ms["psutil"])
-    if glances is not None:
-        say("Glances, /api/4/all", ms["glances"], ms["psutil"])
+    if other is not None:
+        say("Glances, the same sections by its REST API", ms["glances"], ms["psutil"])
 
 
 def cpu_s(pid: int) -> float:
@@ -160,11 +194,11 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--subscribers", type=int, default=200)
-    parser.add_argument("--glances", metavar="URL", help="a running Glances, such as http://127.0.0.1:61208")
     given = parser.parse_args()
     with server() as (url, token, pid):
-        async with AsyncClient(url, token=token) as client:
-            await compare(client, given.seconds, given.glances)
+        with glances() as other:
+            async with AsyncClient(url, token=token) as client:
+                await compare(client, given.seconds, other)
         if given.subscribers:
             await subscribe(url, token, pid, given.subscribers, max(given.seconds, 3.0))
 

@@ -121,3 +121,28 @@ def test_endless_printers_are_contained(daemon: Any) -> None:
 @pytest.mark.soak
 def test_calls_beside_endless_printers(daemon: Any) -> None:
     print(contained(daemon, 10))
+
+
+@pytest.mark.soak
+def test_calls_beside_fork_bombs(daemon: Any) -> None:
+    """One fork bomb after the other, each ended at fifty processes."""
+
+    async def bombs(client: AsyncClient, ended: list[Any]) -> None:
+        script = "bomb() { bomb | bomb & }; bomb; sleep 60"
+        while True:
+            done = await client.programs.run(["sh", "-c", script], limits=Limits(processes=50), timeout_s=30)
+            assert (done.status.limit, done.survivors) == ("processes", [])
+            ended.append(done)
+
+    async def main() -> str:
+        async with daemon.async_client() as client, daemon.async_client() as other:
+            before = await p99_s(client, 10)
+            ended: list[Any] = []
+            task = asyncio.create_task(bombs(other, ended))
+            during = await p99_s(client, 10)
+            task.cancel()
+            await asyncio.wait([task])
+            assert ended
+            return f"p99 of a call: {before * 1000:.2f} ms; beside {len(ended)} fork bombs: {during * 1000:.2f} ms"
+
+    print(asyncio.run(main()))
