@@ -150,6 +150,9 @@ def same(one: Any, two: Any) -> bool:
         return one.keys() == two.keys() and all(same(one[key], two[key]) for key in one)
     if isinstance(one, (list, tuple)):
         return len(one) == len(two) and all(map(same, one, two))
+    if isinstance(one, dt.datetime) and one.tzinfo is not None:
+        # Python calls no time that a zone's clock shows twice equal to one of another zone (PEP 495).
+        return one.astimezone(dt.UTC) == two.astimezone(dt.UTC)
     return bool(one == two)
 
 

@@ -16,15 +16,8 @@ from rpcservices.programs import processes, tree
 Serve = Callable[..., None]
 
 
-def zombies_of_ours() -> set[int]:
-    found = set()
-    for child in psutil.Process().children():
-        try:
-            if child.status() == psutil.STATUS_ZOMBIE:
-                found.add(child.pid)
-        except psutil.Error:
-            continue
-    return found
+def children_of_ours() -> set[int]:
+    return {child.pid for child in psutil.Process().children()}
 
 
 def test_a_stale_id_hits_nobody() -> None:
@@ -113,16 +106,16 @@ def test_what_has_left_before_the_end(serve: Serve, kit: Any) -> None:
 
 def test_orphans_do_not_stay_as_zombies(serve: Serve, kit: Any) -> None:
     async def scenario(client: AsyncClient) -> None:
-        before = zombies_of_ours()
+        before = children_of_ours()
         for script in (
             "sleep 0.3 & exit 0",
             "setsid sh -c 'sleep 1.5 & exit' & exit 0",
             "(sleep 0.2; exit 1) >/dev/null 2>&1 & exit 0",
         ):
             await client.programs.run(["sh", "-c", script])
-        own = {child.pid for child in psutil.Process().children()} - before
+        own = children_of_ours() - before
         assert own
-        await kit.until(lambda: not own & {child.pid for child in psutil.Process().children()})
+        await kit.until(lambda: not own & children_of_ours())
 
     serve(scenario)
 
@@ -148,7 +141,9 @@ def test_signals_have_their_defaults(serve: Serve) -> None:
 
         for limits in (None, Limits(open_files=100)):
             done = await client.programs.run(["grep", "-E", "^Sig(Ign|Blk)", "/proc/self/status"], limits=limits)
-            assert [int(line.split()[1], 16) for line in done.stdout.splitlines()] == [0, 0]
+            # Signals 32 and 33 are the C library's own; Python can neither see nor set them.
+            found = [int(line.split()[1], 16) & ~(0b11 << 31) for line in done.stdout.splitlines()]
+            assert found == [0, 0]
 
     serve(scenario)
 
