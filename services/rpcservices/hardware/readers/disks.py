@@ -33,7 +33,7 @@ def read() -> DisksReading:
     io = reasons.attempt("io", lambda: psutil.disk_io_counters(perdisk=True, nowrap=False)) or {}
     if not io:
         reasons.setdefault("io", "absent: the system shows no block devices")
-    parts = reasons.attempt("filesystems", _partitions) or []
+    parts: tuple[Any, ...] = reasons.attempt("filesystems", _partitions) or ()
     if not parts:
         reasons.setdefault("filesystems", "absent: the system shows no mounted file systems of devices")
     return DisksReading([_filesystem(part) for part in parts], io, reasons)
