@@ -62,10 +62,11 @@ class Contender:
 
 
 @contextlib.contextmanager
-def process(command: list[str], **environment: str) -> Iterator[Any]:
-    """A server process, on a core of its own."""
+def process(command: list[str], *, quiet: bool = False, **environment: str) -> Iterator[Any]:
+    """A server process, on a core of its own; a quiet one says nothing that we read, and so must not wait for that."""
     around = {**os.environ, **environment}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=around) as started:
+    stdout = subprocess.DEVNULL if quiet else subprocess.PIPE
+    with subprocess.Popen(command, stdout=stdout, stderr=subprocess.DEVNULL, text=True, env=around) as started:
         if (os.cpu_count() or 1) > 1:
             os.sched_setaffinity(started.pid, {0})
         try:
@@ -193,7 +194,7 @@ def contenders(stack: contextlib.ExitStack, folder: str) -> dict[str, list[Conte
         settings = [("max_returned_rows", ROWS), ("sql_time_limit_ms", 60_000), ("num_sql_threads", 1)]
         words = [word for name, value in settings for word in ("--setting", name, str(value))]
         command = [sys.executable, "-m", "datasette", "serve", file, "--port", str(port), *words]
-        stack.enter_context(process(command))
+        stack.enter_context(process(command, quiet=True))
         wait_for(port)
         found["sqlite"].append(datasette(f"http://127.0.0.1:{port}"))
     return found
