@@ -38,7 +38,12 @@ class ProgramsConfig(ServiceConfig):
     memory_bytes: int = Field(
         default=_MIB,
         ge=4096,
-        description="How much of that is kept in memory, per stream, in bytes; the rest is in files.",
+        description="How much of that is kept in memory in any case, per stream, in bytes; the rest is in files.",
+    )
+    spare_memory_bytes: int = Field(
+        default=64 * _MIB,
+        ge=0,
+        description="How much more all streams together keep in memory before they use files, in bytes.",
     )
     retain_s: float = Field(
         default=600.0, ge=0, description="How long an ended program and its output are kept, in seconds."

@@ -23,6 +23,7 @@ from .events import Events
 from .kept import KeptProgram
 from .models import EnvBase, StderrTo, StdoutTo, TerminalSize
 from .orphans import Orphans
+from .output import SpareMemory
 from .policy import Permit, Policy
 from .program import HostedProgram, Program
 from .records import About
@@ -65,6 +66,7 @@ class ProgramsCore(Service[ProgramsConfig]):
             home=HOME,
             owner_uid=os.geteuid(),
         )
+        self.spare_memory = SpareMemory(self.config.spare_memory_bytes)
         self._starting = 0
         self._forgetting: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[object]] = set()

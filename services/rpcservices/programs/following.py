@@ -6,20 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from .models import OutputChunk, StreamName
+from .output import piece_bytes
 from .program import Program, Readable
-
-CHUNK_BYTES = 128 * 1024
-"""The largest piece."""
-PIECES_UNDER_WAY = 160
-"""More pieces than a reader lets come ahead of it: a program that waits for its reader keeps as much behind it."""
-
-
-def chunk_bytes(program: Program) -> int:
-    """How large the pieces are. Where a program waits for its reader, everything that was sent but may have been lost
-    on the way is still kept for a reader that comes back."""
-    if not program.about.hold:
-        return CHUNK_BYTES
-    return max(1024, min(CHUNK_BYTES, program.about.retain_bytes // PIECES_UNDER_WAY))
 
 
 async def follow(
@@ -35,7 +23,7 @@ async def follow(
         controlling: whether this is the reader for which the program may wait.
     """
     places = dict(offsets)
-    most = chunk_bytes(program)
+    most = piece_bytes(program.about.retain_bytes, hold=program.about.hold)
     changed = asyncio.Event()
     unwatch = [output.watch(changed.set) for output in outputs]
     program.viewers += 1

@@ -19,6 +19,43 @@ StreamName = Literal["stdout", "stderr"]
 BLOCK_BYTES = 64 * 1024
 """Small pieces are put together in memory up to this size."""
 SEGMENT_BYTES = 4 * 1024 * 1024
+PIECE_BYTES = 128 * 1024
+"""The largest piece that is read and passed on at once."""
+PIECES_UNDER_WAY = 160
+"""More pieces than a reader lets come ahead of it: a program that waits for its reader keeps as much behind it."""
+
+
+def piece_bytes(retain_bytes: int, *, hold: bool) -> int:
+    """How large the pieces of an output are at most.
+
+    Parameters:
+        retain_bytes: how much of it is kept.
+        hold: whether the program waits for its reader. Then everything that was sent but may have been lost on the way
+            is still kept for a reader that comes back.
+    """
+    return max(1024, min(PIECE_BYTES, retain_bytes // PIECES_UNDER_WAY)) if hold else PIECE_BYTES
+
+
+class SpareMemory:
+    """Memory that all outputs share, for what each keeps beyond its own.
+
+    Parameters:
+        most_bytes: how much there is.
+
+    Attributes:
+        used_bytes: how much of it is taken.
+    """
+
+    __slots__ = ("most_bytes", "used_bytes")
+
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes = most_bytes
+        self.used_bytes = 0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether some is left."""
+        return self.used_bytes < self.most_bytes
 
 
 class Output:
@@ -27,7 +64,8 @@ class Output:
     Parameters:
         name: which one.
         retain_bytes: how much of it to keep.
-        memory_bytes: how much of that in memory; the rest goes to files.
+        memory_bytes: how much of that in memory in any case; the rest goes to files.
+        spare: what else may be kept in memory, as long as others leave room.
         folder: where to keep the files; with ``None`` everything is in memory.
         keep_first: keep the beginning, rather than the end, of what is too long.
 
@@ -43,6 +81,7 @@ class Output:
         retain_bytes: int,
         *,
         memory_bytes: int | None = None,
+        spare: SpareMemory | None = None,
         folder: str | None = None,
         keep_first: bool = False,
     ) -> None:
@@ -54,6 +93,8 @@ class Output:
         self._keep_first = keep_first
         in_memory = retain_bytes if folder is None or memory_bytes is None else min(memory_bytes, retain_bytes)
         self._memory_bytes = in_memory
+        self._spare = SpareMemory(0) if spare is None else spare
+        self._spare_used = 0
         self._segments = (
             None
             if folder is None or in_memory == retain_bytes
@@ -95,11 +136,40 @@ class Output:
             blocks.append(bytearray(data))
         self._in_memory += len(data)
         if not self._keep_first:
-            while len(blocks) > 1 and self._in_memory - len(blocks[0]) >= self._memory_bytes:
-                block = blocks.popleft()
-                self._in_memory -= len(block)
-                if self._segments is not None:
-                    self._to_file(block)
+            self._make_way(2 * len(data))
+
+    def _make_way(self, at_once: int) -> None:
+        """Let the oldest blocks go from memory.
+
+        Parameters:
+            at_once: how much at a time: where others have taken the spare memory, much would go at once, and hold up
+                everybody.
+        """
+        blocks = self._blocks
+        segments = self._segments
+        most = self.retain_bytes if segments is not None and self._spare.has_room else self._memory_bytes
+        gone = 0
+        while gone < at_once and len(blocks) > 1 and self._in_memory - len(blocks[0]) >= most:
+            block = blocks.popleft()
+            self._in_memory -= len(block)
+            gone += len(block)
+            if segments is None:
+                continue
+            if self._in_memory >= self.retain_bytes:
+                self._skip_files(len(block))
+            else:
+                self._to_file(block)
+        if segments is not None:
+            used = max(self._in_memory - self._memory_bytes, 0)
+            self._spare.used_bytes += used - self._spare_used
+            self._spare_used = used
+
+    def _skip_files(self, size: int) -> None:
+        """The next bytes are not kept, and so nothing before them."""
+        assert self._segments is not None
+        end = self._segments.end + size
+        self._segments.remove()
+        self._segments.end = end
 
     def _to_file(self, data: bytes | bytearray) -> None:
         segments = self._segments
@@ -109,8 +179,8 @@ class Output:
             segments.append(data)
         except OSError:
             # The disk is full or gone: the program goes on, and this part of its output is lost.
-            segments.remove()
-            segments.end = before + len(data)
+            segments.end = before
+            self._skip_files(len(data))
             return
         segments.trim(max(self.retain_bytes - self._in_memory, 0))
 
@@ -129,6 +199,8 @@ class Output:
             self._segments = None
         self._blocks.clear()
         self._in_memory = 0
+        self._spare.used_bytes -= self._spare_used
+        self._spare_used = 0
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -172,7 +244,8 @@ class Output:
         """The piece that begins at ``offset``, or at what is kept after it.
 
         Returns:
-            Where it begins, and at most ``most`` bytes; ``None`` where there is nothing yet.
+            Where it begins, and at most ``most`` bytes, but perhaps fewer than there are; ``None`` where there is
+            nothing yet.
         """
         memory_start = self.total_bytes - self._in_memory if not self._keep_first else 0
         if self._segments is not None and offset < memory_start:
@@ -190,11 +263,14 @@ class Output:
             if skip >= len(block):
                 skip -= len(block)
                 continue
-            with memoryview(block) as view:
-                part = bytes(view[skip : skip + most - size])
-            skip = 0
+            if skip or len(block) > most - size or isinstance(block, bytearray):
+                with memoryview(block) as view:
+                    part = bytes(view[skip : skip + most - size])
+                skip = 0
+            else:
+                part = block
             taken.append(part)
             size += len(part)
-            if size >= most:
+            if 2 * size >= most:  # Large blocks go as they are: putting them together would copy them.
                 break
         return begin, taken[0] if len(taken) == 1 else b"".join(taken)

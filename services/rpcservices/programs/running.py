@@ -19,12 +19,11 @@ from . import spawning, tree
 from .cgroups import Cgroup
 from .limits import LimitName, LimitSet
 from .looping import Loop, Timer
-from .output import Output
+from .output import Output, piece_bytes
 from .processes import Process
 from .spawning import Spawned
 
 CHUNK_BYTES = 64 * 1024
-BULKY_CHUNK_BYTES = 128 * 1024
 DRAIN_S = 0.25
 """How long to read on after the program's end while somebody else holds its output open."""
 DRAIN_BYTES = 4 * 1024 * 1024
@@ -181,7 +180,8 @@ class Running:
         self._writer = False
         self._timers: dict[str, Timer] = {}
         self._active = self._began
-        self._chunk = CHUNK_BYTES
+        self._most = max((piece_bytes(o.retain_bytes, hold=supervision.hold) for o in outputs), default=CHUNK_BYTES)
+        self._chunk = min(CHUNK_BYTES, self._most)
         for descriptor, output in zip((spawned.stdout, spawned.stderr), outputs, strict=False):
             if descriptor is None:
                 output.end()
@@ -215,7 +215,7 @@ class Running:
             self._end_reading(descriptor)
             return False
         if len(data) == self._chunk:
-            self._chunk = BULKY_CHUNK_BYTES
+            self._chunk = self._most
         self._active = self.loop.time()
         output.write(data)
         if not self._exited:

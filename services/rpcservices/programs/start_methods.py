@@ -9,10 +9,9 @@ from rpcserver import Context, InvalidParams, method
 
 from .core import ProgramsCore, Streams
 from .errors import ProgramNotStarted, ProgramRefused
-from .following import PIECES_UNDER_WAY
 from .kept import KeptProgram, start_keeper
 from .models import EnvBase, Limits, OnDisconnect, Overflow, ProgramInfo, StderrTo, StreamName, TerminalSize
-from .output import Output
+from .output import PIECES_UNDER_WAY, Output
 from .policy import Wish
 from .program import HostedProgram, Program
 from .records import About, Order
@@ -160,7 +159,13 @@ class StartMethods(ProgramsCore):
         folder.mkdir(mode=0o700)
         names: tuple[StreamName, ...] = ("stdout", "stderr")
         outputs = [
-            Output(name, about.retain_bytes, memory_bytes=self.config.memory_bytes, folder=str(folder))
+            Output(
+                name,
+                about.retain_bytes,
+                memory_bytes=self.config.memory_bytes,
+                spare=self.spare_memory,
+                folder=str(folder),
+            )
             for name in names
         ]
         return HostedProgram(about.of(spawned), spawned, supervision, outputs, cgroup=cgroup, folder=str(folder))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rpcservices.programs.kept import KeptOutput
-from rpcservices.programs.output import Output
+from rpcservices.programs.output import Output, SpareMemory
 from rpcservices.programs.segments import Segments
 
 PIECES = st.lists(st.integers(0, 3000), max_size=30)
@@ -63,6 +63,54 @@ def test_the_last_of_it_is_kept(sizes: list[int], retain: int, memory: int | Non
             assert read_all(kept, offset, 777) == (begin, found)
         output.discard()
         assert not list(Path(folder).iterdir())
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3000)), max_size=60),
+    st.integers(2048, 12_000),
+    st.integers(0, 20_000),
+)
+def test_memory_is_shared(pieces: list[tuple[int, int]], retain: int, spare_bytes: int) -> None:
+    """Three outputs: each keeps what it must, whether there is room in memory or not, and all is given back."""
+    spare = SpareMemory(spare_bytes)
+    wholes = [content(sum(size for which, size in pieces if which == n)) for n in range(3)]
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = [Output("stdout", retain, memory_bytes=1024, spare=spare, folder=f"{folder}/{n}") for n in range(3)]
+        for n in range(3):
+            Path(folder, str(n)).mkdir()
+        for which, size in pieces:
+            output = outputs[which]
+            output.write(wholes[which][output.total_bytes : output.total_bytes + size])
+            assert output.total_bytes - output.start >= min(retain, output.total_bytes)
+            assert spare.used_bytes <= spare_bytes + 3 * (3000 + 1024)
+        for output, whole in zip(outputs, wholes, strict=True):
+            begin, found = read_all(output, 0, 777)
+            assert found == whole[output.start :]
+            assert begin == (output.start if whole else -1)
+            assert output.lost_bytes == output.start
+            assert output.total_bytes - output.start <= retain + 8192 + 3000
+            output.discard()
+        assert spare.used_bytes == 0
+
+
+def test_what_fits_into_memory_makes_no_files(tmp_path: Path) -> None:
+    whole = content(400_000)
+    output = Output("stdout", 200_000, memory_bytes=4096, spare=SpareMemory(1_000_000), folder=str(tmp_path))
+    for at in range(0, len(whole), 1000):
+        output.write(whole[at : at + 1000])
+    assert not list(tmp_path.iterdir())
+    assert 200_000 <= output.total_bytes - output.start <= 200_000 + 65_536
+    assert read_all(output, 0, 5000) == (output.start, whole[output.start :])
+    assert output.lost_bytes == output.start
+
+
+def test_large_blocks_are_passed_on_as_they_are(tmp_path: Path) -> None:
+    output = Output("stdout", 1 << 20, memory_bytes=0x10000, spare=SpareMemory(1 << 20), folder=str(tmp_path))
+    block = bytes(100_000)
+    output.write(block)
+    found = output.read(0, 131_072)
+    assert found is not None
+    assert found[1] is block
 
 
 @given(PIECES, st.integers(0, 20_000))

@@ -39,7 +39,7 @@ def test_what_does_not_fit_into_memory_is_in_files(serve: Serve, kit: Any, tmp_p
         await client.programs.forget(program.id)
         assert not folder.exists()
 
-    serve(scenario, memory_bytes=65536)
+    serve(scenario, memory_bytes=65536, spare_memory_bytes=0)
 
 
 def test_offsets_stay_right_when_the_beginning_is_gone(serve: Serve, kit: Any) -> None:
@@ -55,7 +55,7 @@ def test_offsets_stay_right_when_the_beginning_is_gone(serve: Serve, kit: Any) -
         info = await client.programs.get(program.id)
         assert (info.stdout_start, info.stdout_bytes) == (found[0].offset, len(whole))
 
-    serve(scenario, memory_bytes=65536)
+    serve(scenario, memory_bytes=65536, spare_memory_bytes=0)
 
 
 def test_from_the_tail_and_without_waiting(serve: Serve, kit: Any) -> None:
