@@ -1,16 +1,22 @@
-"""Control groups (cgroups(7), version 2), where this process may make some: they hold a tree together whatever its
-processes do, and bound what it takes as a whole."""
+"""Control groups (cgroups(7)), where this process may make some: they hold a tree together whatever its processes do,
+and bound what it takes as a whole. Version 2 holds and kills; what it has no controller for here, version 1 bounds,
+where that is mounted beside it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
 from .limits import LimitSet
 
-_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
+Controller = Literal["cpu", "memory", "pids"]
+CONTROLLERS: tuple[Controller, ...] = ("cpu", "memory", "pids")
+_ROOT = "/sys/fs/cgroup"
+_MOUNTS = (_ROOT, f"{_ROOT}/unified")
 _PERIOD_US = 100_000
 NEW_S = 60.0
 PREFIX = "rpc-"
@@ -34,9 +40,43 @@ def _read(path: str) -> str:
         return ""
 
 
+def _count(path: str, name: str) -> int:
+    """The number that stands behind ``name`` in a file of events; 0 where there is none."""
+    for line in _read(path).splitlines():
+        word, _, number = line.partition(" ")
+        if word == name:
+            return int(number)
+    return 0
+
+
+# --- where ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where groups for programs can be made.
+
+    Attributes:
+        unified: a folder of version 2; empty where there is none.
+        legacy: by controller, a folder of version 1 for what version 2 has none for there.
+    """
+
+    unified: str = ""
+    legacy: Mapping[Controller, str] = field(default_factory=dict)
+
+
+def _own_path(matches: str) -> str:
+    """The path of this process's group in the hierarchy of a controller; the empty name is that of version 2."""
+    for line in _read("/proc/self/cgroup").splitlines():
+        _, names, path = line.split(":", 2)
+        if matches in names.split(","):
+            return path
+    return ""
+
+
 def own_folder() -> str:
-    """The folder of the control group that this process is in; empty where there is no version 2."""
-    path = next((line[3:].strip() for line in _read("/proc/self/cgroup").splitlines() if line.startswith("0::")), "")
+    """The folder of the control group of version 2 that this process is in; empty where there is none."""
+    path = _own_path("")
     for mount in _MOUNTS:
         if path and os.path.exists(f"{mount}/cgroup.procs"):
             return (mount + path).rstrip("/")
@@ -44,7 +84,7 @@ def own_folder() -> str:
 
 
 def folder_for_programs() -> str:
-    """Where to make groups for programs; empty where there is no version 2.
+    """Where to make groups of version 2 for programs; empty where there is none.
 
     A service manager may have delegated a subtree and put this process into a leaf of it (systemd.resource-control(5),
     ``Delegate=`` with ``DelegateSubgroup=``): then the programs' groups come beside that leaf, and the controllers can
@@ -53,7 +93,7 @@ def folder_for_programs() -> str:
     own = own_folder()
     above = os.path.dirname(own)
     if own and any(_has_attribute(above, name) for name in ("user.delegate", "trusted.delegate")):
-        for controller in ("cpu", "memory", "pids"):
+        for controller in CONTROLLERS:
             _write(f"{above}/cgroup.subtree_control", f"+{controller}")
         return above
     return own
@@ -66,72 +106,157 @@ def _has_attribute(folder: str, name: str) -> bool:
         return False
 
 
+def places() -> Places:
+    """Where this process may make groups for programs."""
+    unified = folder_for_programs()
+    switched_on = _read(f"{unified}/cgroup.subtree_control").split() if unified else []
+    legacy: dict[Controller, str] = {}
+    for controller in CONTROLLERS:
+        folder = f"{_ROOT}/{controller}{_own_path(controller)}".rstrip("/")
+        if controller not in switched_on and os.access(f"{folder}/cgroup.procs", os.W_OK):
+            legacy[controller] = folder
+    return Places(unified if os.access(f"{unified}/cgroup.procs", os.W_OK) else "", legacy)
+
+
+# --- one of them ------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
 class Cgroup:
-    """A control group of one program.
+    """The control groups of one program.
 
     Attributes:
-        folder: where it is.
-        enforces: whether memory and processes are bounded by it.
+        unified: the folder of version 2; empty where there is none.
+        legacy: by controller, folders of version 1.
+        bounds: what they bound as a whole.
     """
 
-    folder: str
-    enforces: bool
+    unified: str
+    legacy: Mapping[Controller, str] = field(default_factory=dict)
+    bounds: frozenset[Controller] = frozenset()
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """All that a process must enter."""
+        return (*((self.unified,) if self.unified else ()), *self.legacy.values())
+
+    @property
+    def members_folder(self) -> str:
+        """One that lists the processes in it."""
+        return self.folders[0]
+
+    def take(self, pid: int) -> bool:
+        """Move a process that has just been started, and what it may have started already, into them."""
+        if not all(_write(f"{folder}/cgroup.procs", str(pid)) for folder in self.folders):
+            return False
+        for child in _read(f"/proc/{pid}/task/{pid}/children").split():
+            self.take(int(child))
+        return True
 
     def kill(self) -> bool:
-        """Kill everything in it at once, also what forks meanwhile."""
-        return _write(f"{self.folder}/cgroup.kill", "1")
+        """Kill everything in it at once, also what forks meanwhile. ``False`` where only its growth could be stopped,
+        or nothing."""
+        if "pids" in self.legacy:
+            _write(f"{self.legacy['pids']}/pids.max", "0")
+        return bool(self.unified) and _write(f"{self.unified}/cgroup.kill", "1")
 
     def population(self) -> int:
         """How many processes are in it."""
-        return _read(f"{self.folder}/cgroup.procs").count("\n")
+        return _read(f"{self.members_folder}/cgroup.procs").count("\n")
+
+    def reached(self, most: int | None) -> Literal["memory", "processes"] | None:
+        """The limit that it has come to, if it has.
+
+        Parameters:
+            most: processes that may be in it; ``None`` for any number.
+        """
+        if "memory" in self.bounds and self.out_of_memory():
+            return "memory"
+        if "pids" in self.bounds:
+            refused = _count(f"{self.legacy.get('pids', self.unified)}/pids.events", "max") > 0
+        else:
+            refused = most is not None and self.population() > most
+        return "processes" if refused else None
 
     def out_of_memory(self) -> bool:
         """Whether something in it was killed for want of memory."""
-        return any(
-            line.startswith("oom_kill ") and line.split()[1] != "0"
-            for line in _read(f"{self.folder}/memory.events").splitlines()
-        )
+        if "memory" in self.legacy:
+            return _count(f"{self.legacy['memory']}/memory.oom_control", "oom_kill") > 0
+        return _count(f"{self.unified}/memory.events", "oom_kill") > 0
 
     def remove(self) -> None:
         """Remove it; it stays while something is in it."""
-        with contextlib.suppress(OSError):
-            os.rmdir(self.folder)
+        for folder in self.folders:
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
 
 
-def create(parent: str, program_id: str, limits: LimitSet) -> Cgroup | None:
-    """Make a control group.
+_Values = Mapping[str, str]
+
+
+def _settings(limits: LimitSet) -> Mapping[Controller, tuple[_Values, _Values]]:
+    """What to write into which file, by controller: in version 2 and in version 1. The first file is the limit itself;
+    others may not be there."""
+    found: dict[Controller, tuple[_Values, _Values]] = {}
+    if limits.memory_bytes is not None:
+        most = str(limits.memory_bytes)
+        found["memory"] = (
+            {"memory.max": most, "memory.swap.max": "0", "memory.oom.group": "1"},
+            {"memory.limit_in_bytes": most, "memory.memsw.limit_in_bytes": most},
+        )
+    if limits.processes is not None:
+        found["pids"] = ({"pids.max": str(limits.processes)}, {"pids.max": str(limits.processes)})
+    if limits.cpus is not None:
+        quota = str(int(limits.cpus * _PERIOD_US))
+        found["cpu"] = (
+            {"cpu.max": f"{quota} {_PERIOD_US}"},
+            {"cpu.cfs_quota_us": quota, "cpu.cfs_period_us": str(_PERIOD_US)},
+        )
+    return found
+
+
+def create(parents: Places, program_id: str, limits: LimitSet) -> Cgroup | None:
+    """Make control groups for a program.
 
     Parameters:
-        parent: in which to make it; see :func:`own_folder`.
-        program_id: whose it is.
-        limits: what it is to bound, as far as the controllers there can.
+        parents: in which to make them.
+        program_id: whose they are.
+        limits: what they are to bound, as far as the controllers there can.
 
     Returns:
-        It; ``None`` where that is not permitted.
+        They; ``None`` where none is permitted.
     """
-    if not parent:
-        return None
-    folder = f"{parent}/{PREFIX}{program_id}"
+    name = f"{PREFIX}{program_id}"
+    unified = _made(f"{parents.unified}/{name}") if parents.unified else ""
+    legacy: dict[Controller, str] = {}
+    bounds: set[Controller] = set()
+    for controller, (second, first) in _settings(limits).items():
+        folder, values = unified, second
+        if controller in parents.legacy:
+            folder, values = _made(f"{parents.legacy[controller]}/{name}"), first
+            if folder:
+                legacy[controller] = folder
+        held = [_write(f"{folder}/{file}", text) for file, text in values.items()] if folder else [False]
+        if held[0]:
+            bounds.add(controller)
+    return Cgroup(unified, legacy, frozenset(bounds)) if unified or legacy else None
+
+
+def _made(folder: str) -> str:
+    """A new folder; empty where that is not permitted, or there is one already."""
     try:
         os.mkdir(folder, 0o755)
     except OSError:
-        return None
-    enforces = True
-    if limits.memory_bytes is not None:
-        enforces = _write(f"{folder}/memory.max", str(limits.memory_bytes)) and enforces
-        _write(f"{folder}/memory.swap.max", "0")
-    if limits.processes is not None:
-        enforces = _write(f"{folder}/pids.max", str(limits.processes)) and enforces
-    if limits.cpus is not None:
-        _write(f"{folder}/cpu.max", f"{int(limits.cpus * _PERIOD_US)} {_PERIOD_US}")
-    return Cgroup(folder, enforces)
+        return ""
+    return folder
 
 
-def sweep(parent: str) -> None:
+def sweep(parents: Places) -> None:
     """Remove the groups of programs that have ended. Those with something in them stay, and new ones: another server
     may be about to start a program there."""
-    if parent:
+    for parent in (parents.unified, *parents.legacy.values()):
+        if not parent:
+            continue
         with contextlib.suppress(OSError):
             for name in os.listdir(parent):
                 if name.startswith(PREFIX):

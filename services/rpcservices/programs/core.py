@@ -16,7 +16,7 @@ from typing import Any
 from rpcserver import Busy, Connection, Context, Service
 
 from . import cgroups, environment, kept, tree
-from .cgroups import Cgroup
+from .cgroups import Cgroup, Places
 from .config import ProgramsConfig
 from .errors import NotController, ProgramNotFound, ProgramNotStarted
 from .events import Events
@@ -70,15 +70,15 @@ class ProgramsCore(Service[ProgramsConfig]):
         self._starting = 0
         self._forgetting: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[object]] = set()
-        self.cgroup_parent = ""
+        self.cgroup_places = Places()
 
     async def start(self) -> None:
         """Take charge of orphans, so that no descendant of a program escapes."""
         tree.become_subreaper()
         tree.heed_signals()
         if self.config.cgroups:
-            self.cgroup_parent = cgroups.folder_for_programs()
-            cgroups.sweep(self.cgroup_parent)
+            self.cgroup_places = cgroups.places()
+            cgroups.sweep(self.cgroup_places)
         shutil.rmtree(self.output_folder, ignore_errors=True)
         self.output_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.kept_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -193,8 +193,8 @@ class ProgramsCore(Service[ProgramsConfig]):
         program_id = launch.env[tree.MARK]
 
         def start() -> tuple[Spawned, Cgroup | None]:
-            parent = self.cgroup_parent if contained else ""
-            return spawn_in(launch, cgroups.create(parent, program_id, launch.limits))
+            wanted = cgroups.create(self.cgroup_places, program_id, launch.limits) if contained else None
+            return spawn_in(launch, wanted)
 
         starting = asyncio.get_running_loop().run_in_executor(None, start)
         try:

@@ -183,7 +183,7 @@ class Keeper:
         names: tuple[StreamName, ...] = ("stdout", "stderr")
         self._outputs = [Output(name, order.about.retain_bytes, memory_bytes=0, folder=folder) for name in names]
         self._listener = _listen(folder)
-        wanted = cgroups.create(order.cgroup_parent, order.about.id, order.supervision.limits)
+        wanted = cgroups.create(order.cgroups, order.about.id, order.supervision.limits)
         spawned, cgroup = spawn_in(order.launch, wanted)
         self.about = replace(order.about.of(spawned), boot_id=records.boot_id())
         records.write(folder, records.ABOUT, asdict(self.about))

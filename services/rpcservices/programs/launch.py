@@ -32,8 +32,8 @@ def main(plan_fd: int, report_fd: int) -> None:
         if plan["terminal"]:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         field = "cgroup"
-        if plan["cgroup"]:
-            procs = os.open(plan["cgroup"] + "/cgroup.procs", os.O_WRONLY)
+        for folder in plan["cgroups"]:
+            procs = os.open(folder + "/cgroup.procs", os.O_WRONLY)
             os.write(procs, b"0")
             os.close(procs)
         field = "limits"

@@ -43,21 +43,18 @@ class LimitSet:
         wanted = (self.memory_bytes, self.cpu_s, self.cpus, self.processes, self.open_files, self.file_bytes)
         return any(limit is not None for limit in wanted)
 
-    @property
-    def need_watching(self) -> bool:
-        """Whether some bound the tree as a whole, which resource limits cannot."""
-        return self.memory_bytes is not None or self.processes is not None
 
-
-def rlimits(limits: LimitSet, uid: int) -> list[tuple[int, int, int]]:
+def rlimits(limits: LimitSet, uid: int, *, in_group: bool = False) -> list[tuple[int, int, int]]:
     """What to set with setrlimit(2): resource, soft limit, hard limit.
 
     Parameters:
         limits: what is asked for.
         uid: the user as whom the program runs; the kernel counts processes by user.
+        in_group: whether a control group bounds its memory. Then the kernel says that this is why it ended; a program
+            that cannot allocate ends for reasons of its own.
     """
     found: list[tuple[int, int, int]] = [(resource.RLIMIT_CORE, 0, resource.getrlimit(resource.RLIMIT_CORE)[1])]
-    if limits.memory_bytes is not None:
+    if limits.memory_bytes is not None and not in_group:
         # Not RLIMIT_AS: runtimes reserve far more address space than they use.
         found.append((resource.RLIMIT_DATA, limits.memory_bytes, limits.memory_bytes))
     if limits.cpu_s is not None:

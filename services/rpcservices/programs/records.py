@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
+from .cgroups import Places
 from .limits import LimitSet
 from .running import Ending, Supervision
 from .spawning import Launch, Spawned, TerminalSize, UserIds
@@ -133,7 +134,7 @@ class Order:
     about: About
     launch: Launch
     supervision: Supervision
-    cgroup_parent: str = ""
+    cgroups: Places = field(default_factory=Places)
 
     def dump(self) -> bytes:
         """As bytes."""
@@ -153,6 +154,7 @@ class Order:
             launch["terminal"] = TerminalSize(**launch["terminal"])
         if launch["user"] is not None:
             launch["user"] = UserIds(**{**launch["user"], "groups": tuple(launch["user"]["groups"])})
-        return Order(
-            about_from(given["about"]), Launch(**launch), Supervision(**supervision), given.get("cgroup_parent", "")
-        )
+        for name in ("cgroups", "bounds"):
+            launch[name] = tuple(launch[name])
+        places = Places(**given["cgroups"])
+        return Order(about_from(given["about"]), Launch(**launch), Supervision(**supervision), places)

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from . import limits as rules
-from . import spawning, tree
-from .cgroups import Cgroup
+from . import processes, spawning, tree
+from .cgroups import Cgroup, Controller
 from .limits import LimitName, LimitSet
 from .looping import Loop, Timer
 from .output import Output, piece_bytes
@@ -35,7 +35,7 @@ KILL_POLL_S = 0.01
 WATCH_S = 0.1
 """How often the limits of a whole tree are looked at where no control group does it."""
 COUNT_S = 0.02
-"""How often the processes of a control group are counted where it has no limit of its own."""
+"""How often to look whether a control group has come to a limit, or the system has more processes than before."""
 
 
 class Offload(Protocol):
@@ -157,7 +157,7 @@ class Running:
             spawned.start,
             supervision.program_id,
             supervision.alone,
-            "" if cgroup is None else cgroup.folder,
+            "" if cgroup is None else cgroup.members_folder,
         )
         self._cgroup = cgroup
         self._spawned = spawned
@@ -169,6 +169,8 @@ class Running:
         self._exited = False
         self._killing = 0
         self._peak = 0
+        self._others = 0
+        self._held = False
         self._survivors: list[int] = []
         self._terminal = spawned.stdin is not None and spawned.stderr is None and os.isatty(spawned.stdin)
         self._reading: dict[int, Output] = {}
@@ -368,10 +370,14 @@ class Running:
             self._after("time", supervision.timeout_s, lambda: self.end(supervision.grace_s, limit="time"))
         if supervision.idle_timeout_s is not None:
             self._after("idle", supervision.idle_timeout_s, self._check_idle)
-        if supervision.limits.need_watching and (self._cgroup is None or not self._cgroup.enforces):
+        limits = supervision.limits
+        bounds = frozenset[Controller]() if self._cgroup is None else self._cgroup.bounds
+        grows = limits.processes is not None and "pids" not in bounds
+        if grows or (limits.memory_bytes is not None and "memory" not in bounds):
             self._after("watch", WATCH_S, self._look)
-            if self._cgroup is not None and supervision.limits.processes is not None:
-                self._after("count", COUNT_S, self._count)
+        if limits.processes is not None or "memory" in bounds:
+            self._others = processes.total()
+            self._after("count", COUNT_S, self._count)
 
     def _check_idle(self) -> None:
         patience = self.supervision.idle_timeout_s
@@ -385,13 +391,23 @@ class Running:
 
     def _count(self) -> None:
         most = self.supervision.limits.processes
-        assert self._cgroup is not None
-        assert most is not None
-        if self._cgroup.population() > most:
+        reached = None if self._cgroup is None else self._cgroup.reached(most)
+        if self._cgroup is not None and reached is not None:
             self._cgroup.kill()
-            self.end(0, limit="processes")
-        else:
-            self._after("count", COUNT_S, self._count)
+            self.end(0, limit=reached)
+            return
+        more = self._cgroup is None and most is not None and processes.total() > self._others + most
+        if more and "watch" in self._timers:
+            self._cancel("watch")
+            self._hold()
+            self._look()
+        self._after("count", COUNT_S, self._count)
+
+    def _hold(self) -> None:
+        """Stop it while it is looked at: what multiplies has doubled before everything has been seen."""
+        now = processes.read(self.pid)
+        if now is not None and now.state not in processes.STOPPED:
+            self._held = self.send_signal(signal.SIGSTOP)
 
     def _look(self) -> None:
         self._offload(lambda: tree.members(self._root), self._looked)
@@ -402,12 +418,16 @@ class Running:
         limits = self.supervision.limits
         footprint = tree.footprint(found)
         self._peak = max(self._peak, footprint.memory_bytes)
+        self._others = processes.total() - footprint.processes
         if limits.processes is not None and footprint.processes > limits.processes:
             self._stop_growth(found)
             self.end(0, limit="processes")
         elif limits.memory_bytes is not None and footprint.memory_bytes > limits.memory_bytes:
             self.end(0, limit="memory")
         else:
+            if self._held:
+                self._held = False
+                self.send_signal(signal.SIGCONT)
             self._after("watch", WATCH_S, self._look)
 
     def _stop_growth(self, found: list[Process]) -> None:
@@ -463,8 +483,10 @@ class Running:
     def _enforced(self, result: Ending) -> LimitName | None:
         """The limit by which the kernel has ended it, if one has."""
         limits = self.supervision.limits
-        if self._cgroup is not None and self._cgroup.out_of_memory():
-            return "memory"
+        reached = None if self._cgroup is None else self._cgroup.reached(limits.processes)
+        if self._cgroup is not None and reached is not None:
+            self._cgroup.kill()  # What is left of it had too much as well.
+            return reached
         if result.signal is not None:
             found = rules.by_signal(result.signal, result.user_s + result.system_s, limits)
             if found is not None:

@@ -132,7 +132,7 @@ class StartMethods(ProgramsCore):
 
     async def _keep(self, about: About, launch: Launch, supervision: Supervision) -> Program:
         """Start it under a keeper, so that it outlives the server."""
-        order = Order(about, launch, supervision, self.cgroup_parent)
+        order = Order(about, launch, supervision, self.cgroup_places)
         folder = str(self.kept_folder / about.id)
         starting = asyncio.get_running_loop().run_in_executor(None, start_keeper, order, folder)
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rpcservices.programs import records
+from rpcservices.programs.cgroups import Places
 from rpcservices.programs.limits import LimitSet
 from rpcservices.programs.looping import SmallLoop
 from rpcservices.programs.records import About, Order
@@ -65,7 +66,7 @@ def test_an_order_travels() -> None:
     launch = Launch(
         ["x"], "/", {"A": "ü"}, terminal=TerminalSize(1, 2, "vt100"), user=UserIds(1, 2, (3, 4)), limits=limits
     )
-    order = Order(about, launch, Supervision("p1", limits, timeout_s=3), "/sys/fs/cgroup")
+    order = Order(about, launch, Supervision("p1", limits, timeout_s=3), Places("/sys/fs/cgroup", {"pids": "/x"}))
     assert Order.load(order.dump()) == order
 
 
