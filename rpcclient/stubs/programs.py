@@ -57,8 +57,8 @@ class Usage(_Model):
     user_s: float = Field(description="processor time in its own code, in seconds")
     system_s: float = Field(description="processor time in the system, in seconds")
     max_rss_bytes: int | None = Field(
-        description="the most memory that one of them held at one time; None where it is hidden by the server's own, "
-        "which the kernel counts as well"
+        description="the most memory that one of them held at one time; None where that was no more than the few MiB "
+        "that the process held before it became the program, which the kernel counts as well"
     )
 
 

@@ -26,10 +26,10 @@ class Person:
     def __init__(self, there: Any) -> None:
         self.there = there
         self.terminal = pexpect.spawn(
-            "/bin/sh", env={**there.environment, "PS1": "here> ", "TERM": "xterm"}, encoding="utf-8",
+            "/bin/sh", env={**there.environment, "PS1": "home> ", "TERM": "xterm"}, encoding="utf-8",
             dimensions=(24, 80), timeout=LIMIT_S,
         )  # fmt: skip
-        self.sees("here> ")
+        self.sees("home> ")
 
     def types(self, text: str) -> None:
         self.terminal.send(text)
@@ -51,7 +51,7 @@ def person(there: Any) -> Iterator[Person]:
     before = person.settings()
     yield person
     person.types("\r")
-    person.sees("here> ")
+    person.sees("home> ")
     assert person.settings() == before
     person.terminal.close(force=True)
 
@@ -75,7 +75,7 @@ def test_a_shell(person: Person) -> None:
     person.types("stty size; echo $TERM\r")
     person.sees("30 100\r\nxterm\r\n")
     person.types("exit 7\r")
-    person.sees("here> ")
+    person.sees("home> ")
     person.types("echo status $?\r")
     person.sees("status 7\r\n")
 
@@ -84,7 +84,7 @@ def test_a_login_shell(person: Person) -> None:
     person.runs("shell")
     person.types("echo is $0; exit\r")
     person.sees("is ")
-    person.sees("here> ")
+    person.sees("home> ")
 
 
 def test_escapes(person: Person, client: Client) -> None:
@@ -96,7 +96,7 @@ def test_escapes(person: Person, client: Client) -> None:
     person.types("\r~~x\r")
     person.sees("~x: ")  # The shell knows no such command.
     person.types("\r~.")
-    person.sees("here> ")
+    person.sees("home> ")
     person.types("echo status $?\r")
     person.sees("status 129\r\n")
     assert client.programs.list(labels={"test": "escapes"}, running=True) == []
@@ -106,12 +106,12 @@ def test_suspending(person: Person) -> None:
     person.runs("shell", "--", *SHELL)
     person.sees("there> ")
     person.types("\r~\x1a")
-    person.sees("here> ")
+    person.sees("home> ")
     person.types("fg\r")
     person.types("echo $((6*7))\r")
     person.sees("\r\n42\r\n")
     person.types("exit\r")
-    person.sees("here> ")
+    person.sees("home> ")
 
 
 def test_keeping_a_shell_and_coming_back(person: Person, client: Client) -> None:
@@ -121,13 +121,13 @@ def test_keeping_a_shell_and_coming_back(person: Person, client: Client) -> None
     person.sees("there> ")
     person.types("~.")
     person.sees("goes on")
-    person.sees("here> ")
+    person.sees("home> ")
     (program,) = client.programs.list(labels={"test": "kept"}, running=True)
     person.runs("attach", program.id)
     person.sees("there> ")
     person.types("echo still $WORD; exit 4\r")
     person.sees("still kept\r\n")
-    person.sees("here> ")
+    person.sees("home> ")
     person.types("echo status $?\r")
     person.sees("status 4\r\n")
 
@@ -135,7 +135,7 @@ def test_keeping_a_shell_and_coming_back(person: Person, client: Client) -> None
 def test_a_terminal_for_one_program(person: Person) -> None:
     person.runs("run", "--tty", "--", "sh", "-c", "test -t 0 && test -t 1 && echo it is one; exit 3")
     person.sees("it is one\r\n")
-    person.sees("here> ")
+    person.sees("home> ")
     person.types("echo status $?\r")
     person.sees("status 3\r\n")
 
@@ -152,7 +152,7 @@ class Tmux:
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self._socket = str(folder / "tmux")
         self._environment = environment
-        self._tmux("-f", "/dev/null", "new-session", "-d", "-s", "s", "-x", "80", "-y", "24", "env PS1='here> ' sh")
+        self._tmux("-f", "/dev/null", "new-session", "-d", "-s", "s", "-x", "80", "-y", "24", "env PS1='home> ' sh")
 
     def _tmux(self, *words: str) -> str:
         done = subprocess.run(
@@ -199,7 +199,7 @@ def test_an_editor(there: Any, tmux: Tmux, tmp_path: Path) -> None:
     tmux.types("i", "typed ~. here ")
     tmux.shows(lambda screen: "typed ~. here first line" in screen)
     tmux.types("Escape", ":wq", "Enter")
-    tmux.shows(lambda screen: screen.rstrip().endswith("here>") and "line 39" not in screen)
+    tmux.shows(lambda screen: screen.rstrip().endswith("home>") and "line 39" not in screen)
     assert file.read_text().startswith("typed ~. here first line\nline 2\n")
     tmux.types("echo status $?", "Enter")
     tmux.shows(lambda screen: "\nstatus 0\n" in screen)
@@ -211,6 +211,6 @@ def test_leaving_an_editor_leaves_its_screen(there: Any, tmux: Tmux, tmp_path: P
     tmux.types(shlex.join(there.command("shell", "--cwd", str(tmp_path), "--", "vi", "text")), "Enter")
     tmux.shows(lambda screen: "first line" in screen and "before" not in screen)
     tmux.types("Enter", "~", ".")
-    tmux.shows(lambda screen: "before" in screen and "first line" not in screen and screen.rstrip().endswith("here>"))
+    tmux.shows(lambda screen: "before" in screen and "first line" not in screen and screen.rstrip().endswith("home>"))
     tmux.types("stty -a", "Enter")
     tmux.shows(lambda screen: " icanon " in screen and " echo " in screen)

@@ -145,14 +145,6 @@ class Cgroup:
         """One that lists the processes in it."""
         return self.folders[0]
 
-    def take(self, pid: int) -> bool:
-        """Move a process that has just been started, and what it may have started already, into them."""
-        if not all(_write(f"{folder}/cgroup.procs", str(pid)) for folder in self.folders):
-            return False
-        for child in _read(f"/proc/{pid}/task/{pid}/children").split():
-            self.take(int(child))
-        return True
-
     def kill(self) -> bool:
         """Kill everything in it at once, also what forks meanwhile. ``False`` where only its growth could be stopped,
         or nothing."""
@@ -184,11 +176,16 @@ class Cgroup:
             return _count(f"{self.legacy['memory']}/memory.oom_control", "oom_kill") > 0
         return _count(f"{self.unified}/memory.events", "oom_kill") > 0
 
-    def remove(self) -> None:
-        """Remove it; it stays while something is in it."""
+    def remove(self) -> bool:
+        """Remove it; it stays while something is in it.
+
+        Returns:
+            Whether nothing of it is left.
+        """
         for folder in self.folders:
             with contextlib.suppress(OSError):
                 os.rmdir(folder)
+        return not any(os.path.exists(folder) for folder in self.folders)
 
 
 _Values = Mapping[str, str]

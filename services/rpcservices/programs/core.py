@@ -21,6 +21,7 @@ from .config import ProgramsConfig
 from .errors import NotController, ProgramNotFound, ProgramNotStarted
 from .events import Events
 from .kept import KeptProgram
+from .launching import Launcher
 from .models import EnvBase, StderrTo, StdoutTo, TerminalSize
 from .orphans import Orphans
 from .output import SpareMemory
@@ -60,6 +61,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         self.programs: dict[str, Program] = {}
         self.events = Events()
         self.orphans = Orphans()
+        self.launcher = Launcher()
         self.policy = Policy(
             self.config.roles,
             owner_may=self.config.unlisted == "owner",
@@ -79,6 +81,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         if self.config.cgroups:
             self.cgroup_places = cgroups.places()
             cgroups.sweep(self.cgroup_places)
+        await asyncio.get_running_loop().run_in_executor(None, self.launcher.start)
         shutil.rmtree(self.output_folder, ignore_errors=True)
         self.output_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.kept_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -104,6 +107,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         await asyncio.gather(*(self._let_go(program) for program in programs))
         self.programs.clear()
         await self.orphans.stop()
+        await asyncio.get_running_loop().run_in_executor(None, self.launcher.stop)
 
     async def _let_go(self, program: Program) -> None:
         """Leave a program to its keeper, or end it where it has none."""
@@ -180,12 +184,12 @@ class ProgramsCore(Service[ProgramsConfig]):
             **more,
         )
 
-    async def spawn(self, launch: Launch, *, contained: bool = False) -> tuple[Spawned, Cgroup | None]:
-        """Start a process, in a thread: that takes a millisecond or more.
+    async def spawn(self, launch: Launch) -> tuple[Spawned, Cgroup | None]:
+        """Start a process, in a control group of its own where that is permitted. In a thread, as it takes a
+        millisecond.
 
         Parameters:
             launch: what to start.
-            contained: in a control group of its own, where that is permitted.
 
         Raises:
             ProgramNotStarted: it cannot be started.
@@ -193,8 +197,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         program_id = launch.env[tree.MARK]
 
         def start() -> tuple[Spawned, Cgroup | None]:
-            wanted = cgroups.create(self.cgroup_places, program_id, launch.limits) if contained else None
-            return spawn_in(launch, wanted)
+            return spawn_in(launch, cgroups.create(self.cgroup_places, program_id, launch.limits), self.launcher)
 
         starting = asyncio.get_running_loop().run_in_executor(None, start)
         try:
@@ -230,7 +233,7 @@ class ProgramsCore(Service[ProgramsConfig]):
 
     def ended(self, program: Program) -> None:
         """It has ended: keep it for a while."""
-        self.orphans.left_by(program.about.pid, program.id)
+        self.orphans.left_by(program.about.pid, program.id, program.cgroup)
         self.events.publish("exited", program)
         self.forget_in(program, program.about.retain_s)
 

@@ -31,6 +31,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from . import cgroups, records, tree
+from .launching import by_fork
 from .looping import SmallLoop
 from .output import Output, StreamName
 from .records import Order
@@ -184,7 +185,7 @@ class Keeper:
         self._outputs = [Output(name, order.about.retain_bytes, memory_bytes=0, folder=folder) for name in names]
         self._listener = _listen(folder)
         wanted = cgroups.create(order.cgroups, order.about.id, order.supervision.limits)
-        spawned, cgroup = spawn_in(order.launch, wanted)
+        spawned, cgroup = spawn_in(order.launch, wanted, by_fork)
         self.about = replace(order.about.of(spawned), boot_id=records.boot_id())
         records.write(folder, records.ABOUT, asdict(self.about))
         self.running = Running(

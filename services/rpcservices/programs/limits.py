@@ -37,12 +37,6 @@ class LimitSet:
     output_bytes: int | None = None
     output_bytes_per_s: int | None = None
 
-    @property
-    def need_launcher(self) -> bool:
-        """Whether some must be set between fork and exec."""
-        wanted = (self.memory_bytes, self.cpu_s, self.cpus, self.processes, self.open_files, self.file_bytes)
-        return any(limit is not None for limit in wanted)
-
 
 def rlimits(limits: LimitSet, uid: int, *, in_group: bool = False) -> list[tuple[int, int, int]]:
     """What to set with setrlimit(2): resource, soft limit, hard limit.

@@ -11,6 +11,7 @@ import subprocess
 from collections import OrderedDict
 
 from . import processes
+from .cgroups import Cgroup
 from .processes import Process
 from .tree import MARK
 
@@ -28,12 +29,15 @@ class Orphans:
         self._found: set[tuple[int, int]] = set()
         self._suspects: set[tuple[int, int]] = set()
         self._foreign: set[tuple[int, int]] = set()
+        self._groups: list[Cgroup] = []
         self._session = os.getsid(0)
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
 
-    def left_by(self, pid: int, program_id: str) -> None:
-        """A program has ended, and may have left some."""
+    def left_by(self, pid: int, program_id: str, cgroup: Cgroup | None) -> None:
+        """A program has ended, and may have left some, and with them its control group."""
+        if cgroup is not None and not cgroup.remove():
+            self._groups.append(cgroup)
         self._sessions[pid] = program_id
         self._sessions.move_to_end(pid)
         if len(self._sessions) > REMEMBERED:
@@ -77,8 +81,9 @@ class Orphans:
                 else:
                     self._collect(process)
         self._found, self._suspects = still, suspects
+        self._groups = [cgroup for cgroup in self._groups if not cgroup.remove()]
         self._foreign.intersection_update({(process.pid, process.start) for process, _ in children})
-        if still or suspects:
+        if still or suspects or self._groups:
             self._later(LATER_S)
 
     @staticmethod

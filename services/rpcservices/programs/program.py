@@ -88,6 +88,7 @@ class Program(ABC):
         exit: its end, once it has ended and its output is complete.
         controller: the connection that may write to it.
         viewers: how many read its output.
+        cgroup: its control group, if this process has made it one.
     """
 
     def __init__(self, about: About, outputs: Sequence[Readable]) -> None:
@@ -96,6 +97,7 @@ class Program(ABC):
         self.exit: Exit | None = None
         self.controller: Connection | None = None
         self.viewers = 0
+        self.cgroup: Cgroup | None = None
         self._end: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
 
     @property
@@ -228,6 +230,7 @@ class HostedProgram(Program):
         super().__init__(about, outputs)
         self._loop = asyncio.get_running_loop()
         self._folder = folder
+        self.cgroup = cgroup
         self._running = Running(
             self._loop, spawned, supervision, outputs, self.ended, offload=self._in_thread, cgroup=cgroup
         )

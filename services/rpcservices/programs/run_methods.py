@@ -83,7 +83,7 @@ class RunMethods(ProgramsCore):
             grace_s=self.config.grace_s if grace_s is None else grace_s,
         )
         about = self.describe(ctx, program_id, launch, labels=labels or {}, user=user or "")
-        spawned, cgroup = await self.spawn(launch, contained=permit.limits.need_launcher)
+        spawned, cgroup = await self.spawn(launch)
         program = HostedProgram(about.of(spawned), spawned, supervision, outputs, cgroup=cgroup)
         self.add(program)
         self.events.publish("started", program)
@@ -96,7 +96,7 @@ class RunMethods(ProgramsCore):
             if program.exit is None:
                 await asyncio.shield(asyncio.ensure_future(program.end(0)))
             self.programs.pop(program_id, None)
-            self.orphans.left_by(spawned.pid, program_id)
+            self.orphans.left_by(spawned.pid, program_id, cgroup)
             self.events.publish("exited", program)
         return Completed(
             argv=argv,

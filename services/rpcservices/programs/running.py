@@ -24,6 +24,8 @@ from .processes import Process
 from .spawning import Spawned
 
 CHUNK_BYTES = 64 * 1024
+EXEC_KIB = 1024
+"""How much memory a process may take between saying how much it has and becoming the program."""
 DRAIN_S = 0.25
 """How long to read on after the program's end while somebody else holds its output open."""
 DRAIN_BYTES = 4 * 1024 * 1024
@@ -85,7 +87,7 @@ class Ending:
         lost: whether its end could not be observed.
         duration_s: how long it ran.
         user_s, system_s, max_rss_bytes: what it used, with all children that it waited for (getrusage(2)). The
-            kernel counts the memory of the process that started it, too: ``None`` where it had no more than that.
+            kernel counts what the process held before it became the program: ``None`` where it never had more.
         pipes_still_held: whether a child that it left behind still holds its output open.
         survivors: process ids of its tree that could not be ended.
     """
@@ -463,11 +465,10 @@ class Running:
         _, status, used = os.wait4(self.pid, 0)
         self._exited = True
         code = os.waitstatus_to_exitcode(status)
-        self._spawned.popen.returncode = code
         result = self._result
         result.duration_s = self.loop.time() - self._began
         result.user_s, result.system_s = used.ru_utime, used.ru_stime
-        if used.ru_maxrss > self._spawned.own_maxrss:
+        if used.ru_maxrss > self._spawned.own_maxrss + EXEC_KIB:
             result.max_rss_bytes = used.ru_maxrss * 1024
         if code >= 0:
             result.code = code

@@ -1,4 +1,4 @@
-"""Starts a program: its pipes or terminal, its session, and, where it needs more than that, the launcher before it."""
+"""Starts a program: its pipes or terminal, and the plan by which a new process becomes it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ import errno
 import fcntl
 import marshal
 import os
-import resource
 import struct
-import subprocess
-import sys
 import termios
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +16,7 @@ from typing import Literal
 from . import limits as rules
 from . import processes
 from .cgroups import Cgroup, Controller
+from .launching import Start
 from .limits import LimitSet
 
 StderrTo = Literal["pipe", "merge", "discard"]
@@ -26,7 +24,6 @@ StderrTo = Literal["pipe", "merge", "discard"]
 
 PIPE_BYTES = 256 * 1024
 """How much a pipe holds for a program that is followed: fewer, larger pieces."""
-_LAUNCHER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +92,6 @@ class Launch:
     bounds: tuple[Controller, ...] = ()
     bulky: bool = False
 
-    @property
-    def needs_launcher(self) -> bool:
-        """Whether there is something to do between fork and exec."""
-        return bool(
-            self.terminal
-            or self.user
-            or self.limits.need_launcher
-            or self.no_new_privs
-            or self.cwd_exact
-            or self.cgroups
-            or self.executable
-        )
-
 
 class LaunchError(Exception):
     """A program could not be started.
@@ -137,8 +121,8 @@ class Spawned:
         start: when that started, in clock ticks since boot.
         pidfd: readable once it has ended (pidfd_open(2)).
         stdin, stdout, stderr: our ends; ``None`` where there is none. A terminal is ``stdin`` and ``stdout``.
-        popen: to be told the exit code.
-        own_maxrss: the most memory of this process so far, in kilobytes: a child begins with it (getrusage(2)).
+        own_maxrss: the memory of the process that it was before it became this program, in kilobytes: what is told of
+            the program begins with it (getrusage(2)).
     """
 
     pid: int
@@ -147,7 +131,6 @@ class Spawned:
     stdin: int | None
     stdout: int | None
     stderr: int | None
-    popen: subprocess.Popen[bytes]
     own_maxrss: int = 0
 
 
@@ -165,10 +148,13 @@ def end_of_file(descriptor: int) -> bytes:
     return b"\x04"
 
 
-def spawn_in(launch: Launch, cgroup: Cgroup | None) -> tuple[Spawned, Cgroup | None]:
+def spawn_in(launch: Launch, cgroup: Cgroup | None, start: Start) -> tuple[Spawned, Cgroup | None]:
     """Start a program in a control group, or without one where it must not be entered.
 
-    Without anything else to do between fork and exec, it is moved there when it has begun: that is faster.
+    Parameters:
+        launch: what to start.
+        cgroup: its control group; removed where it cannot be entered.
+        start: makes the process.
 
     Returns:
         The program, and the control group that it is in.
@@ -176,25 +162,22 @@ def spawn_in(launch: Launch, cgroup: Cgroup | None) -> tuple[Spawned, Cgroup | N
     Raises:
         LaunchError: it cannot be started.
     """
-    if cgroup is None:
-        return spawn(launch), None
-    if not launch.needs_launcher:
-        spawned = spawn(launch)
-        if cgroup.take(spawned.pid):
-            return spawned, cgroup
-        cgroup.remove()
-        return spawned, None
-    try:
-        return spawn(replace(launch, cgroups=cgroup.folders, bounds=tuple(cgroup.bounds))), cgroup
-    except LaunchError as exc:
-        cgroup.remove()
-        if exc.field != "cgroup":
-            raise
-    return spawn(launch), None
+    if cgroup is not None:
+        try:
+            return spawn(replace(launch, cgroups=cgroup.folders, bounds=tuple(cgroup.bounds)), start), cgroup
+        except LaunchError as exc:
+            cgroup.remove()
+            if exc.field != "cgroup":
+                raise
+    return spawn(launch, start), None
 
 
-def spawn(launch: Launch) -> Spawned:
+def spawn(launch: Launch, start: Start) -> Spawned:
     """Start a program in a session and process group of its own. Blocks until it runs, or cannot.
+
+    Parameters:
+        launch: what to start.
+        start: makes the process.
 
     Raises:
         LaunchError: it cannot be started.
@@ -207,20 +190,12 @@ def spawn(launch: Launch) -> Spawned:
             raise LaunchError(
                 "pty" if launch.terminal else "argv", exc.errno or 0, f"no pipes: {exc.strerror}"
             ) from exc
-        popen = _launched(launch, ends, inside) if launch.needs_launcher else _plain(launch, ends)
-        pidfd = os.pidfd_open(popen.pid)
-        process = processes.read(popen.pid)  # It is not collected yet, so its entry is there even if it has ended.
+        pid, maxrss = _become(launch, ends, start, inside)
+        pidfd = os.pidfd_open(pid)
+        process = processes.read(pid)  # It is not collected yet, so its entry is there even if it has ended.
         ours.pop_all()
-        return Spawned(
-            popen.pid,
-            0 if process is None else process.start,
-            pidfd,
-            ends.stdin,
-            ends.stdout,
-            ends.stderr,
-            popen,
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
-        )
+        started = 0 if process is None else process.start
+        return Spawned(pid, started, pidfd, ends.stdin, ends.stdout, ends.stderr, maxrss)
 
 
 @dataclass(slots=True)
@@ -260,7 +235,8 @@ def _pipes(launch: Launch, inside: contextlib.ExitStack, ours: contextlib.ExitSt
     stdin: int | None = None
     stdout: int | None = None
     stderr: int | None = None
-    in_stdin = in_stdout = in_stderr = subprocess.DEVNULL
+    in_stdin = in_stdout = in_stderr = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    inside.callback(os.close, in_stdin)
     if launch.stdin:
         in_stdin, stdin = pipe(0)
     if launch.stdout:
@@ -268,72 +244,58 @@ def _pipes(launch: Launch, inside: contextlib.ExitStack, ours: contextlib.ExitSt
     if launch.stderr == "pipe":
         in_stderr, stderr = pipe(1)
     elif launch.stderr == "merge":
-        in_stderr = subprocess.STDOUT
+        in_stderr = in_stdout
     return _Ends((in_stdin, in_stdout, in_stderr), stdin, stdout, stderr)
 
 
-def _plain(launch: Launch, ends: _Ends) -> subprocess.Popen[bytes]:
-    stdin, stdout, stderr = ends.inside
-    try:
-        return subprocess.Popen(
-            launch.argv,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            cwd=launch.cwd,
-            env=launch.env,
-            start_new_session=True,
-        )
-    except OSError as exc:
-        in_cwd = exc.filename is not None and os.fspath(exc.filename) == launch.cwd
-        raise _failed("cwd" if in_cwd else "argv", exc.errno or 0, launch) from exc
-    except ValueError as exc:
-        raise LaunchError("argv", 0, f"argv: {exc}: remove the null characters") from exc
+def _become(launch: Launch, ends: _Ends, start: Start, inside: contextlib.ExitStack) -> tuple[int, int]:
+    """Have a process made that becomes the program; it reports by a pipe that a successful exec closes.
 
-
-def _launched(launch: Launch, ends: _Ends, inside: contextlib.ExitStack) -> subprocess.Popen[bytes]:
-    """Start it by way of :mod:`.launch`, which reports by a pipe that a successful exec closes."""
+    Returns:
+        Its id, and the memory that it had before, in kilobytes.
+    """
     try:
         content = plan(launch)
         plan_fd = os.memfd_create("plan")
         inside.callback(os.close, plan_fd)
         os.write(plan_fd, content)
         os.lseek(plan_fd, 0, os.SEEK_SET)
+        cgroup_fd = _open_group(launch, inside)
         reading, report_fd = os.pipe2(os.O_CLOEXEC)
     except (OSError, ValueError) as exc:
         raise LaunchError("argv", getattr(exc, "errno", None) or 0, f"argv: cannot be prepared: {exc}") from exc
-    stdin, stdout, stderr = ends.inside
     with open(reading, "rb") as report:
         try:
-            popen = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-X", "utf8", _LAUNCHER, str(plan_fd), str(report_fd)],
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                cwd="/",
-                env={},
-                start_new_session=True,
-                pass_fds=(plan_fd, report_fd),
-            )
+            start(plan_fd, report_fd, ends.inside, cgroup_fd)
         except OSError as exc:
-            raise LaunchError("argv", exc.errno or 0, f"the launcher cannot be started: {exc.strerror}") from exc
+            raise LaunchError("argv", exc.errno or 0, f"no process can be started: {exc.strerror}") from exc
         finally:
             os.close(report_fd)
         told = report.read().decode()
-    _, failed, failure = told.partition("!")
-    if failed:
-        popen.wait()
+    going, failed, failure = told.partition("!")
+    pid, _, maxrss = going.partition(" ")
+    if failed or not maxrss:
+        if pid:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(int(pid), 0)
+        if not failed:
+            raise LaunchError("argv", 0, "the process ended before it became the program")
         where, _, number = failure.rpartition(" ")
         raise _failed(where, int(number), launch)
-    if not told:
-        popen.kill()
-        popen.wait()
-        raise LaunchError("argv", 0, "the launcher has failed")
-    return popen
+    return int(pid), int(maxrss)
+
+
+def _open_group(launch: Launch, inside: contextlib.ExitStack) -> int | None:
+    """The control group to begin in, if it is one of version 2: only those have ``cgroup.controllers``."""
+    if not launch.cgroups or not os.path.exists(f"{launch.cgroups[0]}/cgroup.controllers"):
+        return None
+    group = os.open(launch.cgroups[0], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    inside.callback(os.close, group)
+    return group
 
 
 def plan(launch: Launch) -> bytes:
-    """What the launcher reads.
+    """What the new process reads.
 
     Raises:
         ValueError: an argument holds a null character.
@@ -350,9 +312,7 @@ def plan(launch: Launch) -> bytes:
             "env": dict(launch.env),
             "terminal": launch.terminal is not None,
             "cgroups": list(launch.cgroups),
-            "rlimits": rules.rlimits(launch.limits, uid, in_group="memory" in launch.bounds)
-            if launch.limits.need_launcher
-            else [],
+            "rlimits": rules.rlimits(launch.limits, uid, in_group="memory" in launch.bounds),
             "processors": [] if "cpu" in launch.bounds else rules.processors(launch.limits),
             "user": None if launch.user is None else (launch.user.uid, launch.user.gid, list(launch.user.groups)),
             "no_new_privs": launch.no_new_privs,

@@ -154,7 +154,7 @@ class StartMethods(ProgramsCore):
         return program
 
     async def _host(self, about: About, launch: Launch, supervision: Supervision) -> Program:
-        spawned, cgroup = await self.spawn(launch, contained=True)
+        spawned, cgroup = await self.spawn(launch)
         folder = self.output_folder / about.id
         folder.mkdir(mode=0o700)
         names: tuple[StreamName, ...] = ("stdout", "stderr")

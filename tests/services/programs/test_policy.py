@@ -267,18 +267,21 @@ def test_policy_gives_limits_and_takes_rights(serve: Serve, place: Place) -> Non
         assert "Max data size             100000000" in limits
         await client.programs.kill(program.id)
 
-    serve(scenario, **config)
+    serve(scenario, cgroups=False, **config)  # A group would bound the memory, and not each process.
 
 
 def test_a_directory_that_is_swapped_at_the_last_moment(place: Place) -> None:
     """Between the check and the start somebody puts a link in its place: it is noticed after the change of directory."""
+    from rpcservices.programs.launching import Launcher
     from rpcservices.programs.spawning import Launch, LaunchError, spawn
 
+    launcher = Launcher()
     (place.work / "inner").rmdir()
     (place.work / "inner").symlink_to(place.outside)
     launch = Launch((PWD,), str(place.work / "inner"), {}, cwd_exact=True)
     with pytest.raises(LaunchError, match="somewhere else") as caught:
-        spawn(launch)
+        spawn(launch, launcher)
+    launcher.stop()
     assert caught.value.field == "cwd"
 
 
