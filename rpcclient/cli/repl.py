@@ -11,6 +11,7 @@ import click
 
 from . import show, sqltext
 from .sql import print_pages, refused_as_reading
+from .sqlnames import schema_and_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,7 +121,7 @@ class Repl:
 
         return PromptSession(
             history=FileHistory(str(_history_file())),
-            completer=ThreadedCompleter(SqlCompleter(self._names)),
+            completer=ThreadedCompleter(SqlCompleter(self._names, self._info.dialect)),
             complete_while_typing=False,
             multiline=unfinished,
             prompt_continuation=lambda width, *_: "." * (width - 1) + " ",
@@ -189,8 +190,8 @@ class Repl:
         if name == "\\?":
             print(HELP)
         elif name == "\\d" and argument:
-            schema, _, table = argument.rpartition(".")
-            _show_table(self._client.database.table(self._info.name, table, schema=schema or None))
+            schema, table = schema_and_name(argument)
+            _show_table(self._client.database.table(self._info.name, table, schema=schema))
         elif name == "\\d":
             tables = self._client.database.tables(self._info.name)
             rows = [{"name": t.name, "kind": t.kind.value, "schema": t.schema} for t in tables]

@@ -17,8 +17,11 @@ import pexpect
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
 
-from rpcclient.cli import rowtext, sqltext
+from rpcclient.cli import rowtext, sqlnames, sqltext
+from rpcclient.cli.completion import Names, SqlCompleter
 
 
 @pytest.fixture(scope="session")
@@ -201,6 +204,20 @@ def test_tables(terminal: Callable[..., Terminal]) -> None:
     term.leave()
 
 
+def test_a_table_with_a_name_that_needs_quotes(terminal: Callable[..., Terminal], zone: Any) -> None:
+    zone.ok("sql", "main", "--write", 'CREATE TABLE IF NOT EXISTS "My Tab" (yes INTEGER)')
+    term = terminal("main")
+    term.wait("main>")
+    term.ask('\\d "My Tab"', r"yes +INTEGER")
+    term.ask("\\d My Tab", r"yes +INTEGER")
+    term.child.send("SELECT count(*) FROM My\t")
+    term.wait('"My Tab"')
+    term.say(";")
+    term.wait(r"\(1 row\)")
+    term.wait("main>")
+    term.leave()
+
+
 def test_transactions_show_in_the_prompt(terminal: Callable[..., Terminal], zone: Any) -> None:
     term = terminal("main", "--write")
     term.wait("read and write")
@@ -253,15 +270,11 @@ def test_completion_and_history(terminal: Callable[..., Terminal]) -> None:
 
 
 def test_completions(zone: Any) -> None:
-    from prompt_toolkit.completion import CompleteEvent
-    from prompt_toolkit.document import Document
-
     from rpcclient import Client
-    from rpcclient.cli.completion import Names, SqlCompleter
 
     token = Path(zone.environment["RPC_TOKEN_FILE"]).read_text().strip()
     with Client(zone.environment["RPC_URL"], token=token) as client:
-        completer = SqlCompleter(Names(client, "main"))
+        completer = SqlCompleter(Names(client, "main"), "sqlite")
 
         def proposed(before: str, after: str = "") -> list[str]:
             found = completer.get_completions(Document(before + after, len(before)), CompleteEvent())
@@ -275,6 +288,68 @@ def test_completions(zone: Any) -> None:
         assert proposed("sel") == ["select"]
         assert "zone" in proposed("SELECT 1, ")
         assert proposed("SELECT x.") == proposed("\\") == []
+
+
+class Known(Names):
+    """Names that are known without a server."""
+
+    def __init__(self, **tables: list[str]) -> None:
+        self._tables, self._columns = list(tables), dict(tables)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "before", "after", "wanted"),
+    [
+        ("postgresql", "SELECT * FROM My", "", ['"My Tab"']),
+        ("postgresql", "SELECT * FROM my", "", ['"My Tab"']),
+        ("mariadb", "SELECT * FROM My", "", ["`My Tab`"]),
+        ("sqlite", 'SELECT * FROM "My T', "", ['"My Tab"']),
+        ("postgresql", 'SELECT * FROM "My Tab', "", ['"My Tab"']),
+        ("mysql", "SELECT * FROM `My T", "", ["`My Tab`"]),
+        ("postgresql", "SELECT * FROM pdx_I", "", ['"pdx_I"']),
+        ("sqlite", "SELECT * FROM pdx_I", "", []),
+        ("postgresql", "SELECT * FROM pdx_i", "", []),
+        ("postgresql", "SELECT * FROM pdx_", "", ["pdx_i", '"pdx_I"']),
+        ("postgresql", "SELECT * FROM PDX", "", ["pdx_i", '"pdx_I"']),
+        ("postgresql", "SELECT * FROM ord", "", ['"order"']),
+        ("mariadb", "SELECT * FROM q", "", ['`q"u``o`']),
+        ("postgresql", "SELECT * FROM q", "", ['"q""u`o"']),
+        ("postgresql", "SELECT a", ' FROM "My Tab"', ['"a b"', "all", "alter", "and", "as", "asc"]),
+        ("postgresql", "SELECT t.a", ' FROM "My Tab" AS t', ['"a b"']),
+        ("postgresql", 'SELECT "My Tab".', ' FROM "My Tab"', ['"a b"', "c"]),
+        ("postgresql", 'SELECT "pdx_I".', ' FROM "pdx_I"', ["big"]),
+        ("postgresql", "SELECT pdx_i.", " FROM pdx_i", ["small"]),
+        ("postgresql", "SELECT * FROM public.pdx_I", "", ['"pdx_I"']),
+        ("postgresql", "\\d My", "", ['"My Tab"']),
+        ("postgresql", "SELECT 'My", "", []),
+        ("postgresql", "SELECT 'it''s' FROM My", "", ['"My Tab"']),
+    ],
+)  # fmt: skip
+def test_completions_are_quoted_as_the_database_needs_it(
+    dialect: str, before: str, after: str, wanted: list[str]
+) -> None:
+    tables = {"My Tab": ["a b", "c"], "pdx_i": ["small"], "pdx_I": ["big"], "order": ["x"], 'q"u`o': ["x"]}
+    found = SqlCompleter(Known(**tables), dialect).get_completions(
+        Document(before + after, len(before)), CompleteEvent()
+    )
+    assert [completion.text for completion in found] == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("zone", (None, "zone")),
+        ("My Tab", (None, "My Tab")),
+        ('"My Tab"', (None, "My Tab")),
+        ("`My Tab`", (None, "My Tab")),
+        ("public.zone", ("public", "zone")),
+        ('public."My.Tab"', ("public", "My.Tab")),
+        ('"My Schema"."a""b"', ("My Schema", 'a"b')),
+        ('"My Schema".zone', ("My Schema", "zone")),
+    ],
+)
+def test_names_that_people_write(text: str, meant: tuple[str | None, str]) -> None:
+    assert sqlnames.schema_and_name(text) == meant
 
 
 def test_without_prompt_toolkit(zone: Any, tmp_path: Path) -> None:
