@@ -53,11 +53,15 @@ def _meant(proposals: list[tuple[str, str]], word: str) -> list[tuple[str, str]]
     return exact if exact and (not word.islower() or any(name == word for _, name in exact)) and word else alike
 
 
+ASK_TIMEOUT_S = 5.0
+
+
 class Names:
-    """The tables and columns of a database, asked for when they are needed, and then remembered."""
+    """The tables and columns of a database, asked for when they are needed, and then remembered. Where the server is
+    not there, or takes long, there are none."""
 
     def __init__(self, client: Client, database: str) -> None:
-        self._client = client
+        self._client = client.options(timeout_s=ASK_TIMEOUT_S)
         self._database = database
         self._tables: list[str] | None = None
         self._columns: dict[str, list[str]] = {}
@@ -70,6 +74,8 @@ class Names:
     def tables(self) -> list[str]:
         """All tables and views; none where the server does not say."""
         if self._tables is None:
+            if not self._client.connected:
+                return []
             try:
                 self._tables = [table.name for table in self._client.database.tables(self._database)]
             except RpcError:
@@ -124,7 +130,8 @@ class SqlCompleter(Completer):
         return None if within else name.lower() if written.islower() else name
 
     def _proposals(self, before: str, text: str) -> Iterator[tuple[str, str]]:
-        if before.startswith("\\") and not before.startswith("\\d "):
+        line = before.rpartition("\n")[2].lstrip()
+        if line.startswith("\\") and not line.startswith("\\d "):
             return
         tables = [(unquoted(table), unquoted(alias)) for table, alias in _TABLES.findall(text)]
         named: dict[str, str] = {alias.lower(): table for table, alias in tables if alias}

@@ -32,7 +32,7 @@ def test_the_examples(serve: Callable[..., Any], document: Callable[[str], str])
     environment = {**served.environment, "RPC_URL": served.url, "RPC_TOKEN": served.token}
     environment["PATH"] = f"{folder}:{environment['PATH']}"
     commands = [line.removeprefix("$ ") for line in "".join(blocks(page, "console")).splitlines()]
-    assert len(commands) == 5
+    assert len(commands) == 7
     for command in commands:
         shell = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, timeout=60)
         assert (shell.returncode, shell.stderr) == (0, ""), command
