@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from rpcclient.errors import InvalidParams
+from rpcclient.stubs.database import DatabaseDataError
 
 
 @pytest.fixture
@@ -44,6 +45,27 @@ def test_pages_of_decimals_have_one_schema(db, kind):
     assert {table.schema.field("cents").type for table in tables} == {pa.decimal128(10, 2)}
     assert pa.concat_tables(tables).column("cents").to_pylist() == amounts
     db.execute("main", "DROP TABLE money")
+
+
+LISTS = {  # As docs/database.md has them.
+    "sqlite": "SELECT id FROM t WHERE id IN (SELECT value FROM json_each(:ids)) ORDER BY id",
+    "postgresql": "SELECT id FROM t WHERE id = ANY(:ids) ORDER BY id",
+    "mariadb": "SELECT id FROM t WHERE id IN (SELECT id FROM JSON_TABLE(:ids, '$[*]' COLUMNS (id BIGINT PATH '$')) AS t)"
+    " ORDER BY id",
+}
+
+
+def test_lists_as_the_guide_has_them(db, kind):
+    db.executemany("main", "INSERT INTO t VALUES (?, NULL)", [[1], [2], [3]])
+    for ids in ([1, 3], [], [2**40]):
+        found = db.execute("main", LISTS[kind], {"ids": ids})
+        assert found.column(0) == [number for number in ids if number < 4]
+    if kind == "postgresql":
+        assert db.query("main", "SELECT ?::bigint * ?", [200, 200]).scalar() == 40_000
+        with pytest.raises(DatabaseDataError, match="smallint"):
+            db.query("main", "SELECT ? * ?", [200, 200])
+        for sql, given in (("to_jsonb(?)", [1, 2]), ("?::jsonb", "[1, 2]"), ("?::jsonb", {"a": 1})):
+            assert db.query("main", f"SELECT {sql}", [given]).columns[0].db_type == "jsonb"
 
 
 class Color(enum.Enum):

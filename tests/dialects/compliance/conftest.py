@@ -1,4 +1,8 @@
-"""The suite's own world: it is copied into an empty folder and run there by a pytest of its own (see ``runner.py``)."""
+"""The suite's own world: it is copied into an empty folder and run there by a pytest of its own (see ``runner.py``).
+
+What is set up otherwise here than the suite does for native drivers, ``ADJUSTED`` in ``test_compliance.py`` lists, with the
+reasons.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +37,7 @@ def _driver_url(url, driver, query_str):
 
 @provision.post_configure_engine.for_db("postgresql")
 def _configure_postgresql(url, engine, follower_ident):
-    """The suite would create the extension citext, which a PostgreSQL from a wheel does not have."""
+    """The suite would create the extensions citext and hstore: the first a PostgreSQL from a wheel does not have."""
 
 
 @event.listens_for(Pool, "connect")
