@@ -9,6 +9,7 @@ from typing import Any
 
 from rpcwire.errors import MethodNotFound
 from rpcwire.limits import DEFAULT_DEADLINE_S
+from rpcwire.reading import type_words
 
 _TYPES: Mapping[str, Any] = {
     "string": str, "integer": int, "number": float, "boolean": bool, "array": list, "object": dict, "null": None,
@@ -79,12 +80,12 @@ def _method(method: Mapping[str, Any], schemas: Mapping[str, Any]) -> MethodDesc
             param["name"],
             kinds.KEYWORD_ONLY if param.get("x-keyword-only", by_name) else kinds.POSITIONAL_OR_KEYWORD,
             default=kinds.empty if param.get("required") else param["schema"].get("default"),
-            annotation=_streamed("Iterable", param, schemas) or _annotation(param["schema"], schemas),
+            annotation=type_words(_streamed("Iterable", param, schemas) or _annotation(param["schema"], schemas)),
         )
         for param in method.get("params", ())
     ]
     result = method.get("result", {})
-    returns = _streamed("Iterator", result, schemas) or _annotation(result.get("schema", {}), schemas)
+    returns = type_words(_streamed("Iterator", result, schemas) or _annotation(result.get("schema", {}), schemas))
     doc = "\n\n".join(part for part in (method.get("summary"), method.get("description")) if part)
     return MethodDescription(
         name=method["name"],
@@ -102,7 +103,7 @@ def _streamed(kind: str, described: Mapping[str, Any], schemas: Mapping[str, Any
     """The type of a stream, in the words of Python."""
     if "x-stream" not in described:
         return None
-    return f"{kind}[{_name(_annotation(described['x-stream'], schemas))}]"
+    return f"{kind}[{type_words(_annotation(described['x-stream'], schemas))}]"
 
 
 def _ordered(parameters: Sequence[inspect.Parameter]) -> list[inspect.Parameter]:
@@ -122,14 +123,14 @@ def _annotation(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     if "$ref" in schema:
         return schema["$ref"].rpartition("/")[2]
     if "anyOf" in schema:
-        parts = [_name(_annotation(part, schemas)) for part in schema["anyOf"]]
+        parts = [type_words(_annotation(part, schemas)) for part in schema["anyOf"]]
         return " | ".join(dict.fromkeys(parts))
     kind = schema.get("type")
     if kind == "string":
         coded = "contentEncoding" in schema
         return bytes if coded else schema.get("format") or str
     if kind == "array" and isinstance(schema.get("items"), Mapping):
-        return f"list[{_name(_annotation(schema['items'], schemas))}]"
+        return f"list[{type_words(_annotation(schema['items'], schemas))}]"
     if isinstance(kind, str) and kind in _TYPES:
         return _TYPES[kind]
     return Any
@@ -138,9 +139,3 @@ def _annotation(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
 def _is_bytes(schema: Mapping[str, Any]) -> bool:
     parts = [schema, *schema.get("anyOf", ())]
     return any("contentEncoding" in part for part in parts)
-
-
-def _name(annotation: Any) -> str:
-    if annotation is None:
-        return "None"
-    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))

@@ -10,6 +10,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from rpcwire.contracts import Parameter
 from rpcwire.errors import BY_CODE, ServiceError
+from rpcwire.reading import summary_of
 from rpcwire.registry import Offer, Registry
 from rpcwire.wiretypes import WireType
 
@@ -77,7 +78,7 @@ def _method(
     offer: Offer, schemas: Mapping[str, Any], errors: Mapping[type[ServiceError], Mapping[str, Any]]
 ) -> dict[str, Any]:
     contract, spec = offer.contract, offer.spec
-    summary, _, description = spec.doc.partition("\n")
+    summary, description = summary_of(spec.doc)
     answer = schemas[f"{offer.name}/"]
     result: dict[str, Any] = {"name": "result", "schema": _STREAM if contract.item else answer}
     if contract.item:
@@ -93,8 +94,8 @@ def _method(
         "x-kind": spec.options.kind,
         "x-deadline_s": spec.options.deadline_s,
     }
-    if description.strip():
-        method["description"] = description.strip()
+    if description:
+        method["description"] = description
     if spec.options.errors:
         method["errors"] = [_error(error, errors[error]) for error in spec.options.errors]
     return method
@@ -121,7 +122,7 @@ def _details(error: type[ServiceError], definitions: dict[Any, Any]) -> Mapping[
 
 
 def _error(error: type[ServiceError], details: Mapping[str, Any]) -> dict[str, Any]:
-    text = (error.__doc__ or error.__name__).partition("\n")[0]
+    text = summary_of(error.__doc__ or error.__name__)[0]
     return {"code": error.code, "message": text, "data": {"type": error.__name__, "details": details}}
 
 

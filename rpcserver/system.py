@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from rpcwire.context import Context
+from rpcwire.reading import readable, summary_of
 from rpcwire.service import Service, method
 
 if TYPE_CHECKING:
@@ -107,12 +108,12 @@ class System(Service):
         return [
             ServiceInfo(
                 name=name,
-                summary=(type(service).__doc__ or "").strip().partition("\n")[0],
+                summary=summary_of(type(service).__doc__ or "")[0],
                 methods=[
                     MethodInfo(
                         name=offer.name,
-                        summary=offer.spec.doc.partition("\n")[0],
-                        signature=str(offer.contract.signature),
+                        summary=summary_of(offer.spec.doc)[0],
+                        signature=str(readable(offer.contract.signature)),
                         permission=offer.spec.permission,
                         kind=offer.spec.options.kind,
                         streams=offer.contract.item is not None,

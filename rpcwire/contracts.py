@@ -30,6 +30,7 @@ from pydantic_core import CoreSchema, PydanticSerializationError, core_schema
 
 from .codec import Codec
 from .errors import InvalidParams, describe_fields, field_errors
+from .unsendable import Unsendable, unsendable
 from .wiretypes import WireType, load_answer
 
 _STREAMS = (AsyncIterator, AsyncIterable, AsyncGenerator, Iterator, Iterable, Generator)
@@ -163,6 +164,9 @@ class Contract:
         except ValidationError as exc:
             errors = field_errors(exc)
             raise InvalidParams(f"invalid parameters: {describe_fields(errors)}", errors=errors) from None
+        except Unsendable as exc:
+            errors = [{"loc": exc.loc, "msg": exc.reason, "type": "unsendable"}]
+            raise InvalidParams(f"invalid parameters: {exc}", errors=errors) from None
         except ValueError as exc:
             raise InvalidParams(f"invalid parameters: {exc}") from None
 
@@ -258,8 +262,8 @@ class _ParamsType(WireType):
         _, arguments = self._validator.validate_python(value)
         try:
             return self._dump({name: arguments[name] for name in value}, codec)
-        except (PydanticSerializationError, TypeError, msgspec.MsgspecError) as exc:
-            raise ValueError(str(exc)) from exc
+        except (PydanticSerializationError, TypeError, UnicodeEncodeError, msgspec.MsgspecError) as exc:
+            raise unsendable(value, exc) from exc
 
 
 def _as_typed_dict(schema: Any) -> CoreSchema:

@@ -38,6 +38,8 @@ from typing import Any, ClassVar, Literal, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from .forms import without_forms
+
 Executed = Literal["no", "yes", "unknown"]
 """Whether the handler of a failed call ran: certainly not, certainly (at least begun), or not known."""
 
@@ -359,10 +361,11 @@ def field_errors(exc: ValidationError, prefix: Sequence[str | int] = ()) -> list
     count = exc.error_count()
     if count > 100 * FIELD_ERRORS:  # To list them would take far more memory than the input has.
         return [{"loc": [*prefix], "msg": f"{count} values are wrong", "type": "too_many_errors"}]
-    found = [
+    found = without_forms([
         {"loc": [*prefix, *error["loc"]], "msg": error["msg"], "type": error["type"]}
         for error in exc.errors(include_url=False, include_context=False, include_input=False)
-    ]
+    ])  # fmt: skip
+    count = len(found)
     if count > FIELD_ERRORS:
         text = f"and {count - FIELD_ERRORS} more values are wrong"
         found[FIELD_ERRORS:] = [{"loc": [*prefix], "msg": text, "type": "too_many_errors"}]

@@ -14,7 +14,8 @@ aware ``datetime``   ``datetime64[us, UTC]``                     ``timestamp[us,
 ``date``             objects                                     ``date32``
 ``time``             objects                                     ``time64[us]``
 ``UUID``             objects                                     ``uuid``
-``Decimal``          objects                                     ``decimal128`` or ``decimal256``, as wide as needed
+``Decimal``          objects                                     ``decimal128`` or ``decimal256``: as declared; as wide
+                                                                 as the cells need where nothing is declared
 ``bytes``, lists     objects                                     ``binary``, ``list``
 mixed                objects                                     an error that names the column
 ===================  ==========================================  ==================================================
@@ -39,6 +40,7 @@ KINDS = frozenset({*_KIND_OF.values(), "datetime", "datetime_tz", "json", "any"}
 
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - naive on purpose
 _MICROSECOND = dt.timedelta(microseconds=1)
+_DIGITS_OF_128_BITS, _MOST_DIGITS = 38, 76
 
 
 def _kind(cells: Sequence[Any], known: str) -> str:
@@ -110,11 +112,18 @@ def _series(pd: Any, cells: Sequence[Any], kind: str) -> Any:
     return pd.Series(cells, dtype=object)
 
 
-def to_arrow(names: Sequence[str], kinds: Sequence[str], columns: Sequence[Sequence[Any]], count: int) -> Any:
+def to_arrow(
+    names: Sequence[str],
+    kinds: Sequence[str],
+    columns: Sequence[Sequence[Any]],
+    count: int,
+    digits: Sequence[tuple[int | None, int | None]] = (),
+) -> Any:
     """A ``pyarrow.Table``.
 
     Parameters:
         names, kinds, columns, count: as of :func:`to_pandas`.
+        digits: for each column, of decimal numbers, digits in all and after the point, where known.
 
     Raises:
         ImportError: pyarrow is not installed; the message says so.
@@ -122,9 +131,10 @@ def to_arrow(names: Sequence[str], kinds: Sequence[str], columns: Sequence[Seque
     """
     pa = _module("pyarrow", "to_arrow")
     arrays = []
-    for name, known, cells in zip(names, kinds, columns, strict=True):
+    digits = digits or [(None, None)] * len(names)
+    for name, known, cells, declared in zip(names, kinds, columns, digits, strict=True):
         try:
-            arrays.append(_array(pa, cells, _kind(cells, known)))
+            arrays.append(_array(pa, cells, _kind(cells, known), declared))
         except (TypeError, ValueError, OverflowError) as exc:  # pyarrow's errors are among them.
             reason = str(exc).partition("\n")[0]
             raise TypeError(
@@ -135,10 +145,23 @@ def to_arrow(names: Sequence[str], kinds: Sequence[str], columns: Sequence[Seque
     return pa.Table.from_arrays(arrays, names=list(names))
 
 
-def _array(pa: Any, cells: Sequence[Any], kind: str) -> Any:
+def _decimals(pa: Any, cells: Sequence[Any], precision: int | None, scale: int | None) -> Any:
+    """Decimal numbers of the declared type; of one that holds the cells where that does not, or nothing is declared."""
+    if precision is not None and scale is not None and 0 < precision <= _MOST_DIGITS:
+        declared = pa.decimal128 if precision <= _DIGITS_OF_128_BITS else pa.decimal256
+        try:
+            return pa.array(cells, declared(precision, scale))
+        except pa.ArrowInvalid:
+            pass
+    return pa.array(cells)
+
+
+def _array(pa: Any, cells: Sequence[Any], kind: str, digits: tuple[int | None, int | None]) -> Any:
     if kind == "mixed":
         kinds = sorted({type(cell).__name__ for cell in cells if cell is not None})
         raise TypeError(f"its cells are {' and '.join(kinds)}")
+    if kind == "decimal":
+        return _decimals(pa, cells, *digits)
     if kind == "integer":
         big = any(cell is not None and cell >= 2**63 for cell in cells)
         return pa.array(cells, pa.uint64() if big else pa.int64())

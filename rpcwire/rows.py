@@ -37,6 +37,9 @@ from .values import from_tagged, to_tagged
 
 _PLAIN = frozenset({NoneType, bool, int, float, str, bytes})
 _MOST_ROWS = 2**31
+
+Digits = tuple[int | None, int | None]
+"""Of a column of decimal numbers: digits in all, and after the point; ``None`` where not known."""
 _BY_TYPE: dict[type, str] = {dt.date: "date", dt.timedelta: "duration", UUID: "uuid", Decimal: "decimal"}
 
 _pack = msgspec.msgpack.Encoder(decimal_format="string").encode
@@ -145,8 +148,8 @@ def _unpack_chunk(chunk: _Chunk) -> tuple[int, list[list[Any]]]:
 class Rows(Sequence[Row]):
     """The rows of a result: tuples with names, decoded as they are asked for.
 
-    It prints as a table in a terminal and in a notebook, and converts: :meth:`to_dicts`, :meth:`to_pandas`,
-    :meth:`to_arrow`, :meth:`column`.
+    It shows as a table in a terminal, in an interactive Python and in a notebook, and converts: :meth:`to_dicts`,
+    :meth:`to_pandas`, :meth:`to_arrow`, :meth:`column`.
 
     Parameters:
         chunks: rows as :func:`pack_rows` makes them.
@@ -154,7 +157,7 @@ class Rows(Sequence[Row]):
         names: the names of the columns, where known.
     """
 
-    __slots__ = ("_chunks", "_columns", "_count", "_rows", "kinds", "names")
+    __slots__ = ("_chunks", "_columns", "_count", "_rows", "digits", "kinds", "names")
 
     def __init__(self, chunks: Sequence[bytes] = (), count: int = 0, names: Sequence[str] = ()) -> None:
         self._chunks: Sequence[bytes] | None = chunks
@@ -163,13 +166,16 @@ class Rows(Sequence[Row]):
         self._count = count
         self.names: tuple[str, ...] = tuple(names)
         self.kinds: tuple[str, ...] = ()
+        self.digits: Sequence[Digits] = ()
 
-    def describe(self, columns: Iterable[tuple[str, str]]) -> None:
+    def describe(self, columns: Iterable[tuple[str, str]], digits: Sequence[Digits] = ()) -> None:
         """Say what the columns are called, and of what kind they are.
 
         Parameters:
             columns: for each its name, and its kind, a word as of :data:`rpcwire.frames.KINDS`.
+            digits: for each, of decimal numbers, how many digits there may be in all, and after the point.
         """
+        self.digits = digits
         known = tuple(columns)
         self.names = tuple(name for name, _ in known)
         self.kinds = tuple(kind for _, kind in known)
@@ -235,7 +241,9 @@ class Rows(Sequence[Row]):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"<Rows: {self._count} x {len(self.names)}>"
+        from .rowtable import REPR_ROWS, text_table
+
+        return text_table(self.names, self, REPR_ROWS)
 
     def __str__(self) -> str:
         from .rowtable import text_table
@@ -285,7 +293,7 @@ class Rows(Sequence[Row]):
         """
         from .frames import to_arrow
 
-        return to_arrow(*self._for_frames())
+        return to_arrow(*self._for_frames(), digits=self.digits)
 
     def _for_frames(self) -> tuple[list[str], list[str], list[list[Any]], int]:
         width = len(self.names) or len(next((columns for _, columns in self._decoded()), ()))

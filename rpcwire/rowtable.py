@@ -12,6 +12,12 @@ from typing import Any
 SHOWN_ROWS = 60
 """Rows that are shown; the rest is counted."""
 
+REPR_ROWS = 20
+"""Rows that ``repr`` shows, as an interactive Python prints it."""
+
+SHOWN_COLUMNS = 40
+"""Columns that are shown, likewise."""
+
 SHOWN_CHARACTERS = 60
 """Characters of one cell that are shown."""
 
@@ -42,10 +48,10 @@ def is_number(cell: Any) -> bool:
     return isinstance(cell, int | float | Decimal) and not isinstance(cell, bool)
 
 
-def _shown(rows: Iterable[Sequence[Any]], names: Sequence[str]) -> tuple[list[list[str]], list[bool], int]:
+def _shown(rows: Iterable[Sequence[Any]], columns: int, limit: int) -> tuple[list[list[str]], list[bool], int]:
     sized = rows if isinstance(rows, Sequence) else list(rows)
-    first = list(islice(sized, SHOWN_ROWS))
-    columns = len(names) or (len(first[0]) if first else 0)
+    first = [row[:columns] for row in islice(sized, limit)]
+    columns = columns if not first else len(first[0])
     right = [
         any(r[i] is not None for r in first) and all(r[i] is None or is_number(r[i]) for r in first)
         for i in range(columns)
@@ -53,10 +59,16 @@ def _shown(rows: Iterable[Sequence[Any]], names: Sequence[str]) -> tuple[list[li
     return [[cell_text(cell) for cell in row] for row in first], right, len(sized) - len(first)
 
 
-def text_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table of text: numbers to the right, long cells shortened, at most :data:`SHOWN_ROWS` rows."""
-    cells, right, more = _shown(rows, names)
-    heads = [cell_text(name) for name in names] or [""] * (len(cells[0]) if cells else 0)
+def text_table(names: Sequence[str], rows: Iterable[Sequence[Any]], limit: int = SHOWN_ROWS) -> str:
+    """A table of text: numbers to the right, long cells shortened, at most :data:`SHOWN_COLUMNS` columns.
+
+    Parameters:
+        names: of the columns; there may be none.
+        rows: the cells.
+        limit: how many rows are shown; the others are counted.
+    """
+    cells, right, more = _shown(rows, SHOWN_COLUMNS, limit)
+    heads = [cell_text(name) for name in names[:SHOWN_COLUMNS]] or [""] * (len(cells[0]) if cells else 0)
     widths = [max([width(head), *(width(row[i]) for row in cells)]) for i, head in enumerate(heads)]
 
     def line(texts: Sequence[str]) -> str:
@@ -68,17 +80,25 @@ def text_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
     out = [line(heads), "─┼─".join("─" * width for width in widths), *map(line, cells)]
     total = len(cells) + more
-    out.append(f"({total} row{'' if total == 1 else 's'}" + (f", {more} not shown)" if more else ")"))
+    notes = [f"{more} not shown"] if more else []
+    notes += _left_out(names)
+    out.append(f"({', '.join([f'{total} row' + ('' if total == 1 else 's'), *notes])})")
     return "\n".join(out)
+
+
+def _left_out(names: Sequence[str]) -> list[str]:
+    more = len(names) - SHOWN_COLUMNS
+    return [f"{more} column{'' if more == 1 else 's'} not shown"] if more > 0 else []
 
 
 def html_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table for a notebook; every cell is escaped."""
-    cells, right, more = _shown(rows, names)
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+    cells, right, more = _shown(rows, SHOWN_COLUMNS, SHOWN_ROWS)
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in names[:SHOWN_COLUMNS])
     style = ['<td style="text-align:right">' if to_right else "<td>" for to_right in right]
     body = "".join(
         "<tr>" + "".join(f"{style[i]}{html.escape(text)}</td>" for i, text in enumerate(row)) + "</tr>" for row in cells
     )
-    note = f"<p>{more} more rows not shown</p>" if more else ""
+    notes = [f"{more} more rows not shown"] if more else []
+    note = "".join(f"<p>{text}</p>" for text in (*notes, *_left_out(names)))
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"

@@ -22,6 +22,7 @@ import datetime as dt
 import math
 from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal, InvalidOperation
+from enum import Enum
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -59,6 +60,8 @@ _TAGGED: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
     (dt.timedelta, "$duration", lambda v: [v.days, v.seconds, v.microseconds]),
     (UUID, "$uuid", str),
 )
+_MISSING = frozenset({"NaTType", "NAType"})
+"""What pandas has in the place of a value that is missing: NULL."""
 _GROUPS: tuple[tuple[type[Collection[Any]], str], ...] = ((tuple, "$tuple"), (frozenset, "$frozenset"), (set, "$set"))
 
 
@@ -85,6 +88,8 @@ def to_tagged(value: Any, *, binary: bool) -> Any:
         return float(value) if binary or math.isfinite(value) else {"$float": _float_name(value)}
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value) if binary else {"$bytes": base64.b64encode(value).decode()}
+    if kind.__name__ in _MISSING and kind.__module__.startswith("pandas."):
+        return None
     for tagged, tag, text in _TAGGED:
         if isinstance(value, tagged):
             return {tag: text(value)}
@@ -95,7 +100,26 @@ def to_tagged(value: Any, *, binary: bool) -> Any:
     for group, tag in _GROUPS:
         if isinstance(value, group):
             return {tag: [to_tagged(item, binary=binary) for item in value]}
-    raise TypeError(f"a value of type {kind.__name__} cannot be sent")
+    if any(base.__module__ == "numpy" and base.__name__ == "generic" for base in kind.__mro__):
+        return to_tagged(_of_numpy(value), binary=binary)
+    hint = "give its value" if isinstance(value, Enum) else "make it a number, text, bytes, a date, a list or the like"
+    raise TypeError(f"a value of type {kind.__name__} cannot be sent: {hint}")
+
+
+def _of_numpy(value: Any) -> Any:
+    """The Python value of one of numpy's scalars; ``None`` for a time that is none (NaT).
+
+    Raises:
+        TypeError: Python has none that is equal.
+    """
+    name = type(value).__name__
+    item, is_time = value.item(), name in ("datetime64", "timedelta64")
+    if is_time and isinstance(item, int):  # Of nanoseconds; Python's have microseconds.
+        rounded = value.astype(f"{name}[us]")
+        item = rounded.item() if rounded == value else item
+    if type(item) is type(value) or (is_time and isinstance(item, int)):
+        raise TypeError(f"this value of numpy's type {name} cannot be sent: Python has none that is equal")
+    return item
 
 
 def _text(load: Callable[[str], Any]) -> Callable[[Any], Any]:
@@ -188,6 +212,8 @@ class _TaggedValue:
                 return from_tagged(data)
             except ValueError as exc:
                 raise PydanticCustomError("tagged_value", "{reason}", {"reason": str(exc)}) from exc
+            except RecursionError:
+                raise PydanticCustomError("recursion", "it contains itself, or is nested too deeply") from None
 
         def dump(value: Any, info: core_schema.SerializationInfo[Any]) -> Any:
             return to_tagged(value, binary=info.mode != "json")

@@ -21,6 +21,7 @@ from pydantic_core import (
 from .codec import Codec
 from .errors import InvalidParams, RemoteProtocolError, describe_fields, field_errors
 from .packing import pack, unpack
+from .unsendable import unsendable
 
 WIRE_CONFIG: CoreConfig = {
     "ser_json_bytes": "base64",
@@ -146,8 +147,8 @@ class WireType:
             return self._dump(self._validator.validate_python(value), codec)
         except ValidationError as exc:
             raise ValueError(describe_fields(field_errors(exc))) from exc
-        except (PydanticSerializationError, TypeError, msgspec.MsgspecError) as exc:
-            raise ValueError(str(exc)) from exc
+        except (PydanticSerializationError, TypeError, UnicodeEncodeError, msgspec.MsgspecError) as exc:
+            raise unsendable(value, exc) from exc
 
     def _dump(self, value: Any, codec: Codec) -> bytes:
         if type(value) is self._simple and codec.binary:

@@ -15,13 +15,16 @@ import click
 _KEYED = re.compile(r"(?P<key>[A-Za-z_][A-Za-z0-9_]*)(?P<sign>:=|=@|=)(?P<value>.*)", re.DOTALL)
 
 
-def parse(words: Sequence[str], binary: Collection[str] = ()) -> dict[str, Any] | list[Any] | None:
+def parse(
+    words: Sequence[str], binary: Collection[str] = (), *, by_position: bool = False
+) -> dict[str, Any] | list[Any] | None:
     """The parameters, by name or by position.
 
     Parameters:
         words: ``key=value`` (JSON where it is JSON, else text), ``key:=JSON``, ``key=@FILE``, ``key=-`` (standard
             input), ``-`` alone (all parameters, as JSON, from standard input), or values by position.
         binary: parameters that are bytes: their files and standard input are taken as they are.
+        by_position: take all for values by position, also such as ``a=b``.
 
     Returns:
         A mapping, a list, or ``None`` where there are no words.
@@ -33,6 +36,8 @@ def parse(words: Sequence[str], binary: Collection[str] = ()) -> dict[str, Any] 
         return None
     if list(words) == ["-"]:
         return _whole(sys.stdin.buffer.read())
+    if by_position:
+        return [_loose(word) for word in words]
     matches = [_KEYED.fullmatch(word) for word in words]
     named = [match for match in matches if match is not None]
     if not named:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -94,9 +96,24 @@ def command(settings: context.Settings, method: str, words: tuple[str, ...], as_
         # A method's own deadline holds where none was given, as it does for a stub.
         deadline_s = settings.timeout_s or (described.deadline_s if described is not None else None)
         with progress_bar(method) as hook:
-            result = client.options(timeout_s=deadline_s, progress=hook).call(method, params)
+            result = _called(client.options(timeout_s=deadline_s, progress=hook), method, params)
         if result is not None or not readable:
             show.show(result, readable=readable)
+
+
+def _called(client: Client, method: str, params: dict[str, Any] | list[Any] | None) -> Any:
+    """Call it; where a parameter is to be a list or an object and a word was given, say how to write that."""
+    from rpcwire.errors import InvalidParams
+
+    try:
+        return client.call(method, params)
+    except InvalidParams as exc:
+        for error in exc.errors:
+            name = error["loc"][0] if len(error.get("loc", ())) == 1 else None
+            if isinstance(params, dict) and name in params and error.get("type") in ("list_type", "dict_type"):
+                value = [params[name]] if error["type"] == "list_type" else {"key": params[name]}
+                exc.message += f"; write {shlex.quote(f'{name}={json.dumps(value)}')}"
+        raise
 
 
 def _describe(client: Client, method: str) -> MethodDescription | None:

@@ -11,6 +11,8 @@ from prompt_toolkit.document import Document
 
 from rpcwire.errors import RpcError
 
+from .sqlnames import NAME, quote_of, quoted, unquoted
+
 if TYPE_CHECKING:
     from rpcclient import Client
 
@@ -23,16 +25,43 @@ KEYWORDS = (
 )  # fmt: skip
 
 _WORD = re.compile(r"[\w$]*\Z")
-_QUALIFIER = re.compile(r"([\w$]+)\.[\w$]*\Z")
-_WANTS_TABLE = re.compile(r"\b(?:from|join|into|update|table|\\d)\s+[\w$.]*\Z", re.IGNORECASE)
-_TABLES = re.compile(r"\b(?:from|join|into|update|,)\s+([\w$]+)(?:\s+(?:as\s+)?([\w$]+))?", re.IGNORECASE)
+_CLOSED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|--[^\n]*\n|/\*.*?\*/", re.DOTALL)
+_QUALIFIER = re.compile(rf"({NAME})\.\Z")
+_WANTS_TABLE = re.compile(rf"(?:\b(?:from|join|into|update|table)|\\d)\s+(?:{NAME}\.)?\Z", re.IGNORECASE)
+_TABLES = re.compile(
+    rf"(?:\b(?:from|join|into|update)|,)\s+(?:{NAME}\.)?({NAME})(?:\s+(?:as\s+)?({NAME}))?", re.IGNORECASE
+)
+
+
+def _typed(before: str, quote: str) -> tuple[str, str] | None:
+    """What has been typed of the name at the cursor: as it stands there, and the name itself; ``None`` within text."""
+    masked = _CLOSED.sub(lambda found: "x" * len(found[0]), before)
+    if "'" in masked:
+        return None
+    at = masked.find(quote)
+    if at >= 0:
+        return before[at:], before[at + 1 :].replace(quote * 2, quote)
+    word = _WORD.search(before)
+    return (word[0], word[0]) if word else ("", "")
+
+
+def _meant(proposals: list[tuple[str, str]], word: str) -> list[tuple[str, str]]:
+    """The proposals that begin with a word, in small letters or capitals. But names that differ in nothing else are
+    two in some databases: whoever has typed one of them in full, or capital letters that a name has, means those."""
+    alike = [(kind, name) for kind, name in proposals if name.lower().startswith(word.lower())]
+    exact = [(kind, name) for kind, name in alike if kind and name.startswith(word)]
+    return exact if exact and (not word.islower() or any(name == word for _, name in exact)) and word else alike
+
+
+ASK_TIMEOUT_S = 5.0
 
 
 class Names:
-    """The tables and columns of a database, asked for when they are needed, and then remembered."""
+    """The tables and columns of a database, asked for when they are needed, and then remembered. Where the server is
+    not there, or takes long, there are none."""
 
     def __init__(self, client: Client, database: str) -> None:
-        self._client = client
+        self._client = client.options(timeout_s=ASK_TIMEOUT_S)
         self._database = database
         self._tables: list[str] | None = None
         self._columns: dict[str, list[str]] = {}
@@ -45,6 +74,8 @@ class Names:
     def tables(self) -> list[str]:
         """All tables and views; none where the server does not say."""
         if self._tables is None:
+            if not self._client.connected:
+                return []
             try:
                 self._tables = [table.name for table in self._client.database.tables(self._database)]
             except RpcError:
@@ -53,9 +84,10 @@ class Names:
 
     def columns(self, table: str) -> list[str]:
         """The columns of a table; none where there is no such table."""
-        known = next((name for name in self.tables() if name.lower() == table.lower()), None)
-        if known is None:
+        alike = [name for name in self.tables() if name.lower() == table.lower()]
+        if not alike:
             return []
+        known = table if table in alike else alike[0]
         if known not in self._columns:
             try:
                 info = self._client.database.table(self._database, known)
@@ -66,35 +98,53 @@ class Names:
 
 
 class SqlCompleter(Completer):
-    """Proposes tables where a table comes, columns of the tables that the statement names, and SQL's words."""
+    """Proposes tables where a table comes, columns of the tables that the statement names, and SQL's words.
 
-    def __init__(self, names: Names) -> None:
+    Parameters:
+        names: of the database.
+        dialect: its kind, which decides when a name needs quotes.
+    """
+
+    def __init__(self, names: Names, dialect: str) -> None:
         self._names = names
+        self._dialect = dialect
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
         """What could stand at the cursor."""
         before = document.text_before_cursor
-        match = _WORD.search(before)
-        word = match[0] if match else ""
-        for kind, name in self._proposals(before, document.text):
-            if name.lower().startswith(word.lower()) and name != word:
-                shown = name.lower() if kind == "" and word.islower() else name
-                yield Completion(shown, start_position=-len(word), display_meta=kind)
+        typed = _typed(before, quote_of(self._dialect))
+        if typed is None:
+            return
+        written, word = typed
+        proposals = list(self._proposals(before[: len(before) - len(written)], document.text))
+        for kind, name in _meant(proposals, word):
+            shown = self._shown(kind, name, written)
+            if shown is not None and shown != written:
+                yield Completion(shown, start_position=-len(written), display=name, display_meta=kind)
+
+    def _shown(self, kind: str, name: str, written: str) -> str | None:
+        """A proposal as it is to stand in the statement; ``None`` for a word of SQL within quotes."""
+        within = written.startswith(quote_of(self._dialect))
+        if kind:
+            return quoted(name, self._dialect, always=within)
+        return None if within else name.lower() if written.islower() else name
 
     def _proposals(self, before: str, text: str) -> Iterator[tuple[str, str]]:
-        if before.startswith("\\") and not before.startswith("\\d "):
+        line = before.rpartition("\n")[2].lstrip()
+        if line.startswith("\\") and not line.startswith("\\d "):
             return
-        named: dict[str, str] = {alias.lower(): table for table, alias in _TABLES.findall(text) if alias}
-        qualifier = _QUALIFIER.search(before)
-        if qualifier is not None:
-            table: str = named.get(qualifier[1].lower(), qualifier[1])
-            yield from (("column", name) for name in self._names.columns(table))
-            return
+        tables = [(unquoted(table), unquoted(alias)) for table, alias in _TABLES.findall(text)]
+        named: dict[str, str] = {alias.lower(): table for table, alias in tables if alias}
         if _WANTS_TABLE.search(before):
             yield from (("table", name) for name in self._names.tables())
             return
+        qualifier = _QUALIFIER.search(before)
+        if qualifier is not None:
+            there = unquoted(qualifier[1])
+            yield from (("column", name) for name in self._names.columns(named.get(there.lower(), there)))
+            return
         seen: set[str] = set()
-        for table, _ in _TABLES.findall(text):
+        for table, _ in tables:
             for name in self._names.columns(table):
                 if name not in seen:
                     seen.add(name)

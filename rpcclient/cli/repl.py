@@ -11,20 +11,21 @@ import click
 
 from . import show, sqltext
 from .sql import print_pages, refused_as_reading
+from .sqlnames import schema_and_name
+from .sqlsession import SqlSession
+from .tabletext import show_table, show_tables
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rpcclient import Client
-    from rpcclient.stubs.database import DatabaseInfo, TableInfo
+    from rpcclient.stubs.database import DatabaseInfo
     from rpcwire.errors import RpcError
-
-STATEMENT_TIMEOUT_S = 3600.0
-"""How long a statement may take where no deadline was given: here somebody waits, and has Ctrl-C."""
 
 HELP = r"""A statement ends with a semicolon, and may have several lines.
 \d         tables and views
 \d TABLE   a table's columns, keys and indexes; \d SCHEMA.TABLE
+\x         show each row as a block, with nothing cut; again: as a table
 \q         leave (or Ctrl-D)
 \?         this help
 Ctrl-C     drops what was typed, or cancels the statement that runs
@@ -45,8 +46,7 @@ def _history_file() -> Path:
 
 
 class Repl:
-    """Asks for statements and runs them, all over one connection to the database, so that BEGIN and COMMIT, settings
-    and temporary tables work as they would there.
+    """Asks for statements and runs them, all over one connection to the database.
 
     Parameters:
         client: connected.
@@ -68,13 +68,13 @@ class Repl:
             ) from None
         from .completion import Names
 
-        self._client = client.options(timeout_s=client._options.timeout_s or STATEMENT_TIMEOUT_S)
+        self._client = client
         self._info = info
         self._form = form
         self._write = write and not info.readonly
         self._names = Names(client, info.name)
-        self._session: str | None = None
-        self._state = "none"
+        self._session = SqlSession(client, info, write=self._write)
+        self._expanded = False
 
     def run(self) -> None:
         """Ask and run until the user leaves."""
@@ -82,24 +82,31 @@ class Repl:
         print(
             f"{self._info.name}: {self._info.dialect}, {'read and write' if self._write else 'read only'}; \\? for help"
         )
+        unfinished = ""
         while True:
             try:
-                text = prompts.prompt(lambda: f"{self._info.name}{_SIGNS[self._state]} ")
+                text = prompts.prompt(lambda: f"{self._info.name}{_SIGNS[self._session.state]} ", default=unfinished)
             except KeyboardInterrupt:
+                unfinished = ""
                 continue
             except EOFError:
                 return
-            text = text.strip()
-            if text.startswith("\\"):
-                if not self._guarded(self._command, text):
+            before, command = sqltext.backslash(text, self._info.dialect)
+            unfinished = f"{before}\n" if command and before else ""  # It is there again at the next prompt.
+            if command:
+                if not self._guarded(self._command, command):
                     return
-                continue
-            statements, rest = sqltext.split(text, self._info.dialect)
-            if not sqltext.blank(rest, self._info.dialect):
-                statements.append(rest.strip())
-            for statement in statements:
-                if not self._guarded(self._execute, statement):
-                    break
+            else:
+                self._run(text)
+
+    def _run(self, text: str) -> None:
+        """Run statements until one fails."""
+        statements, rest = sqltext.split(text, self._info.dialect)
+        if not sqltext.blank(rest, self._info.dialect):
+            statements.append(rest.strip())
+        for statement in statements:
+            if not self._guarded(self._execute, statement):
+                break
 
     def _prompt_session(self) -> Any:
         from prompt_toolkit import PromptSession
@@ -113,14 +120,14 @@ class Repl:
         @Condition
         def unfinished() -> bool:
             text = get_app().current_buffer.text
-            if not text.strip() or text.lstrip().startswith("\\"):
+            if not text.strip() or sqltext.backslash(text, self._info.dialect)[1]:
                 return False
             statements, rest = sqltext.split(text, self._info.dialect)
             return not statements or not sqltext.blank(rest, self._info.dialect)
 
         return PromptSession(
             history=FileHistory(str(_history_file())),
-            completer=ThreadedCompleter(SqlCompleter(self._names)),
+            completer=ThreadedCompleter(SqlCompleter(self._names, self._info.dialect)),
             complete_while_typing=False,
             multiline=unfinished,
             prompt_continuation=lambda width, *_: "." * (width - 1) + " ",
@@ -137,7 +144,7 @@ class Repl:
             print("cancelled", file=sys.stderr)
         except RpcError as exc:
             self._show_error(exc)
-        self._refresh()
+        self._session.refresh()
         return action != self._execute  # The statements that were to follow are dropped.
 
     def _show_error(self, error: RpcError) -> None:
@@ -146,40 +153,13 @@ class Repl:
         if not self._write and not self._info.readonly and refused_as_reading(error):
             print("start with --write to change the database", file=sys.stderr)
 
-    # --- statements ---------------------------------------------------------------------------------------------
-
     def _execute(self, statement: str) -> bool:
-        session = self._connected()
-        with self._client.database.stream(self._info.name, statement, transaction=session) as pages:
-            print_pages(pages, self._form)
+        with self._session.stream(statement) as pages:
+            print_pages(pages, "expanded" if self._expanded else self._form)
         if _DEFINES.match(statement):
             self._names.forget()
-        self._refresh()
+        self._session.refresh()
         return True
-
-    def _connected(self) -> str:
-        """The session; a new one where the last was lost."""
-        if self._session is None:
-            self._session = self._client.database.connect(self._info.name, readonly=not self._write).id
-        return self._session
-
-    def _refresh(self) -> None:
-        """Learn the state of the transaction, which the prompt shows."""
-        from rpcclient.stubs.database import TransactionLost
-        from rpcwire.errors import RpcError, TransportError
-
-        if self._session is None:
-            return
-        try:
-            self._state = self._client.database.renew(self._session).value
-        except (TransactionLost, TransportError):
-            if self._state != "none":
-                print("the transaction was rolled back with its connection", file=sys.stderr)
-            self._session, self._state = None, "none"
-        except (RpcError, KeyboardInterrupt):
-            pass
-
-    # --- backslash commands -------------------------------------------------------------------------------------
 
     def _command(self, text: str) -> bool:
         name, _, argument = text.partition(" ")
@@ -188,40 +168,16 @@ class Repl:
             return False
         if name == "\\?":
             print(HELP)
+        elif name == "\\x":
+            self._expanded = not self._expanded
+            print(f"expanded display is {'on' if self._expanded else 'off'}")
         elif name == "\\d" and argument:
-            schema, _, table = argument.rpartition(".")
-            _show_table(self._client.database.table(self._info.name, table, schema=schema or None))
+            schema, table = schema_and_name(argument)
+            self._session.reach()
+            show_table(self._client.database.table(self._info.name, table, schema=schema))
         elif name == "\\d":
-            tables = self._client.database.tables(self._info.name)
-            rows = [{"name": t.name, "kind": t.kind.value, "schema": t.schema} for t in tables]
-            show.show(rows, readable=True) if rows else print("no tables")
+            self._session.reach()
+            show_tables(self._client.database.tables(self._info.name))
         else:
             print(f"there is no command {name}: \\? lists them", file=sys.stderr)
         return True
-
-
-def _show_table(info: TableInfo) -> None:
-    print(show.text(f"{info.kind.value} {info.name}"))
-    show.show(
-        [
-            {
-                "column": column.name,
-                "type": column.db_type,
-                "null": "" if column.nullable else "not null",
-                "default": column.default or "",
-                "key": "primary" if column.name in info.primary_key else "",
-            }
-            for column in info.columns
-        ],
-        readable=True,
-    )
-    for index in (*info.indexes, *info.unique):
-        columns = ", ".join(name or "(expression)" for name in index.columns)
-        print(show.text(f"{'unique' if index.unique else 'index'} {index.name or ''} ({columns})"))
-    for key in info.foreign_keys:
-        there = f"{key.schema}.{key.table}" if key.schema else key.table
-        print(show.text(f"foreign key ({', '.join(key.columns)}) references {there} ({', '.join(key.references)})"))
-    for check in info.checks:
-        print(show.text(f"check {check.name or ''} ({check.sql})"))
-    if info.definition:
-        print(show.text(info.definition))

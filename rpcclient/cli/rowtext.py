@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from . import show
 
 _TO_QUOTE = frozenset(',"\r\n')
-FORMATS = ("table", "csv", "json", "markdown")
+FORMATS = ("table", "expanded", "csv", "json", "markdown")
 
 
 class RowWriter(Protocol):
@@ -38,7 +38,13 @@ def writer(name: str, out: TextIO | None = None) -> RowWriter:
         out: where to write; standard output where not given.
     """
     stream = out or sys.stdout
-    kinds: dict[str, type[_Writer]] = {"table": Table, "csv": Csv, "json": Json, "markdown": Markdown}
+    kinds: dict[str, type[_Writer]] = {
+        "table": Table,
+        "expanded": Expanded,
+        "csv": Csv,
+        "json": Json,
+        "markdown": Markdown,
+    }
     return kinds[name](stream)
 
 
@@ -68,6 +74,15 @@ class _Writer:
 
     def end(self, rowcount: int, last_insert_id: int | None) -> None:
         self.out.flush()
+
+
+def _total(out: TextIO, names: Sequence[str], count: int, rowcount: int) -> None:
+    """The last line for a person."""
+    if names:
+        out.write(f"({count} row{'' if count == 1 else 's'})\n")
+    else:
+        out.write(f"({rowcount} row{'' if rowcount == 1 else 's'} changed)\n" if rowcount >= 0 else "(done)\n")
+    out.flush()
 
 
 class Table(_Writer):
@@ -103,13 +118,32 @@ class Table(_Writer):
         self.out.flush()
 
     def end(self, rowcount: int, last_insert_id: int | None) -> None:
-        if self.names:
-            self.out.write(f"({self.count} row{'' if self.count == 1 else 's'})\n")
-        elif rowcount >= 0:
-            self.out.write(f"({rowcount} row{'' if rowcount == 1 else 's'} changed)\n")
-        else:
-            self.out.write("(done)\n")
+        _total(self.out, self.names, self.count, rowcount)
+
+
+class Expanded(_Writer):
+    """For a person, each row as a block with a line for each cell, whole: nothing is cut."""
+
+    def rows(self, rows: Iterable[Sequence[Any]]) -> None:
+        from rpcwire.rowtable import width
+
+        heads = [show.text(name) for name in self.names]
+        widest = max(map(width, heads), default=0)
+        for row in rows:
+            self.count += 1
+            self.out.write(f"─[ {self.count} ]─\n")
+            for head, cell in zip(heads, row, strict=True):
+                first, *more = self.text(self._whole(cell)).split("\n")
+                self.out.write(f"{head}{' ' * (widest - width(head))} │ {first}".rstrip() + "\n")
+                self.out.writelines(f"{' ' * widest} │ {line}".rstrip() + "\n" for line in more)
         self.out.flush()
+
+    @staticmethod
+    def _whole(cell: Any) -> str:
+        return "NULL" if cell is None else f"0x{cell.hex()}" if isinstance(cell, bytes) else str(cell)
+
+    def end(self, rowcount: int, last_insert_id: int | None) -> None:
+        _total(self.out, self.names, self.count, rowcount)
 
 
 class Csv(_Writer):

@@ -19,8 +19,9 @@ def command(settings: context.Settings, name: str | None) -> None:
         services = client.services()
         if name is None:
             if settings.readable:
-                rows = [{"service": s.name, "methods": len(s.methods), "": s.summary} for s in services]
-                show.show(rows, readable=True)
+                widest = max((len(s.name) for s in services), default=0)
+                for s in services:
+                    print(show.text(f"{s.name:{widest}}  {len(s.methods):3} methods  {s.summary}"))
             else:
                 show.show([service.model_dump() for service in services], readable=False)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,7 @@ from .arguments import parse
 from .rowtext import FORMATS, writer
 
 if TYPE_CHECKING:
-    from rpcclient import Client, DatabaseTransaction
+    from rpcclient import Client
     from rpcclient.stubs.database import DatabaseInfo
     from rpcwire.errors import RpcError
 
@@ -24,8 +25,11 @@ Params = dict[str, Any] | list[Any] | None
 @click.argument("database")
 @click.argument("statement", required=False, metavar="[SQL]")
 @click.argument("words", nargs=-1, metavar="[KEY=VALUE ...]")
-@click.option("--format", "form", type=click.Choice(FORMATS), help="Table on a terminal, else JSON.")
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), help="Table on a terminal, else JSON; expanded: nothing is cut."
+)
 @click.option("--write", "-w", is_flag=True, help="Allow statements that change the database.")
+@click.option("--each", is_flag=True, help="Of several statements, let each commit itself.")
 @context.pass_settings
 @context.command
 def command(
@@ -35,6 +39,7 @@ def command(
     words: tuple[str, ...],
     form: str | None,
     write: bool,
+    each: bool,
 ) -> None:
     """Run SQL in DATABASE, and print its rows.
 
@@ -44,21 +49,25 @@ def command(
     rpcclient sql main --write < statements.sql
     rpcclient sql main
 
-    Parameters go by name (:id) or by position (?), written as those of `call`. Without SQL, statements come from
-    standard input, all in one transaction; on a terminal they are asked for: \\? there tells more.
+    Parameters go by name (:id), written as those of `call`, or by position (?). Without SQL, statements come from
+    standard input, all in one transaction unless they have BEGIN and COMMIT of their own, or --each is given; on a
+    terminal they are asked for: \\? there tells more.
     """
     form = form or ("table" if settings.readable else "json")
     if statement is not None:
         with settings.connect() as client:
-            run(client, database, statement, parse(words), form, write=write)
+            params = parse(words, by_position=not sqltext.names_parameters(statement))
+            run(client, database, statement, params, form, write=write)
     elif sys.stdin.isatty():
         from .repl import Repl
 
         with settings.connect() as client:
             Repl(client, found(client, database), form if form != "json" or settings.as_json else "table", write).run()
     else:
+        from .sqlmany import run_all
+
         with settings.connect() as client:
-            _run_all(client, found(client, database), sys.stdin.read(), form, write=write)
+            run_all(client, found(client, database), sys.stdin.read(), form, write=write, each=each)
 
 
 def found(client: Client, name: str) -> DatabaseInfo:
@@ -79,10 +88,17 @@ def found(client: Client, name: str) -> DatabaseInfo:
 
 def run(client: Client, database: str, statement: str, params: Params, form: str, *, write: bool) -> None:
     """Run one statement, and print what it gives as it comes."""
+    with explained(write=write):
+        _run(client, database, statement, params, form, write=write)
+
+
+@contextmanager
+def explained(*, write: bool) -> Iterator[None]:
+    """Say in an error what to do where a statement is refused because it would change something."""
     from rpcclient.stubs.database import DatabaseError
 
     try:
-        _run(client, database, statement, params, form, write=write)
+        yield
     except DatabaseError as exc:
         if not write and refused_as_reading(exc):
             exc.message += " (give --write for statements that change the database)"
@@ -123,20 +139,3 @@ def print_pages(pages: Iterator[Any], form: str) -> None:
             out.rows(page)
     if page is not None:
         out.end(page.rowcount, page.last_insert_id)
-
-
-def _run_all(client: Client, info: DatabaseInfo, text: str, form: str, *, write: bool) -> None:
-    """Run statements one after another, in one transaction."""
-    statements, rest = sqltext.split(text, info.dialect)
-    if not sqltext.blank(rest, info.dialect):
-        statements.append(rest.strip())
-    if not statements:
-        raise click.UsageError("no statement: give it as an argument, or on standard input")
-    if len(statements) == 1:
-        run(client, info.name, statements[0], None, form, write=write)
-        return
-    transaction: DatabaseTransaction = client.database.transaction(info.name, readonly=not write)
-    with transaction as tx:
-        for statement in statements:
-            with tx.stream(statement) as pages:
-                print_pages(pages, form)

@@ -44,6 +44,42 @@ def split(text: str, dialect: str = "") -> tuple[list[str], str]:
     return found, text[start:]
 
 
+_CLOSINGS = ("s", "d", "e", "t", "b", "r", "c")
+
+
+def backslash(text: str, dialect: str = "") -> tuple[str, str]:
+    r"""A command such as ``\d`` in the last line, also after a statement that is not finished.
+
+    Returns:
+        What stands before that line, and the command; the whole text and nothing where the last line is none, or part
+        of a text in quotes.
+    """
+    before, _, last = text.rstrip().rpartition("\n")
+    if not last.lstrip().startswith("\\"):
+        return text, ""
+    for token in _tokens(dialect).finditer(before):
+        if token.end() == len(before) and any(token.groupdict().get(name) == "" for name in _CLOSINGS):
+            return text, ""
+    return before, last.strip()
+
+
+_CONTROLS = re.compile(
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:begin|start\s+transaction|commit|end|abort|rollback(?!\b[^;]*\bto\b))\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_PARAMETER = re.compile(r"(?<![:\w\\]):[A-Za-z_]")
+
+
+def controls_transaction(statement: str) -> bool:
+    """Whether a statement begins or ends a transaction; savepoints do neither."""
+    return _CONTROLS.match(statement) is not None
+
+
+def names_parameters(statement: str) -> bool:
+    """Whether a statement has parameters with names, ``:id``."""
+    return _PARAMETER.search(_tokens("").sub("x", statement)) is not None
+
+
 def blank(text: str, dialect: str = "") -> bool:
     """Whether there is nothing but space and comments."""
     rest = _tokens(dialect).sub(lambda token: "" if token[0].startswith(("--", "/*", "#")) else "x", text)

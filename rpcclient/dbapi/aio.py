@@ -206,8 +206,8 @@ class AsyncCursor(CursorBase):
         return row if here else next(iter(await self._rows().take(1)), None)
 
     async def fetchmany(self, size: int | None = None) -> list[tuple[Any, ...]]:
-        """The next rows, at most ``size``, or :attr:`arraysize`."""
-        return await self._rows().take(self.arraysize if size is None else size)
+        """The next rows, at most ``size``, or :attr:`arraysize`; see :meth:`rpcclient.dbapi.Cursor.fetchmany`."""
+        return await self._rows().take(self._size(size))
 
     async def fetchall(self) -> list[tuple[Any, ...]]:
         """All rows that are left."""

@@ -126,6 +126,16 @@ class CursorBase:
             raise errors.ProgrammingError("the last statement gave no rows")
         return self._results
 
+    def _size(self, size: int | None) -> int:
+        """How many rows ``fetchmany`` is to return."""
+        count = self.arraysize if size is None else size
+        if not isinstance(count, int) or count < 0:
+            name = "arraysize" if size is None else "size"
+            raise errors.ProgrammingError(
+                f"{name}: the rows to fetch, from 0, not {count!r}; fetchall takes all of them"
+            )
+        return count
+
     def _next_at_hand(self) -> tuple[bool, tuple[Any, ...] | None]:
         """Whether all rows are here already, and the next of them."""
         results = self._rows()

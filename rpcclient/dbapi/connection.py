@@ -160,8 +160,12 @@ class Cursor(CursorBase):
         return row if here else next(iter(run(self._rows().take(1))), None)
 
     def fetchmany(self, size: int | None = None) -> list[tuple[Any, ...]]:
-        """The next rows, at most ``size``, or :attr:`arraysize`."""
-        return run(self._rows().take(self.arraysize if size is None else size))
+        """The next rows, at most ``size``, or :attr:`arraysize`.
+
+        Raises:
+            ProgrammingError: the number is negative, or the last statement gave no rows.
+        """
+        return run(self._rows().take(self._size(size)))
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """All rows that are left."""

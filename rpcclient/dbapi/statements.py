@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from .errors import ProgrammingError
+
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 Sent = list[Any] | dict[str, Any] | None
 
@@ -21,6 +23,7 @@ _ALONE_IN_SQLITE = frozenset({
     "", "SELECT", "VALUES", "EXPLAIN", "PRAGMA", "BEGIN", "COMMIT", "END", "ROLLBACK", "ATTACH", "DETACH", "VACUUM",
 })  # fmt: skip
 _QUERIES = frozenset({"SELECT", "VALUES", "TABLE"})
+_NO_SEQUENCES = (str, bytes, bytearray, set, frozenset)
 
 
 def first_word(sql: str) -> str:
@@ -49,10 +52,19 @@ def is_query(sql: str) -> bool:
 
 
 def sent(parameters: Parameters) -> Sent:
-    """Parameters as the service takes them."""
+    """Parameters as the service takes them.
+
+    Raises:
+        ProgrammingError: they are neither a sequence nor a mapping of values.
+    """
     if parameters is None:
         return None
-    return dict(parameters) if isinstance(parameters, Mapping) else list(parameters)
+    if isinstance(parameters, Mapping):
+        return dict(parameters)
+    if isinstance(parameters, _NO_SEQUENCES) or not isinstance(parameters, Iterable):
+        kind = type(parameters).__name__
+        raise ProgrammingError(f"parameters: a sequence or a mapping of values, not {kind}: write [x] for a single one")
+    return list(parameters)
 
 
 def _weight(value: Any) -> int:

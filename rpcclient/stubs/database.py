@@ -88,7 +88,8 @@ class Result:
     last_insert_id: int | None = Field(default=None, description="SQLite and MariaDB: the key that an INSERT was given")
 
     def __post_init__(self) -> None:
-        self.rows.describe([(column.name, column.type.value) for column in self.columns])
+        digits = [(column.precision, column.scale) for column in self.columns]
+        self.rows.describe([(column.name, column.type.value) for column in self.columns], digits)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -104,11 +105,18 @@ class Result:
         return self.rows[index]
 
     def __str__(self) -> str:
+        return self._shown(str(self.rows))
+
+    def __repr__(self) -> str:
+        return self._shown(repr(self.rows))
+
+    def _shown(self, table: str) -> str:
         more = "\n(truncated: there are more rows)" if self.truncated else ""
-        return f"{self.rows}{more}" if self.columns else f"({self.rowcount} rows changed)"
+        return f"{table}{more}" if self.columns else f"({self.rowcount} row{'' if self.rowcount == 1 else 's'} changed)"
 
     def _repr_html_(self) -> str:
-        return self.rows._repr_html_()
+        more = "<p>truncated: there are more rows</p>" if self.truncated else ""
+        return f"{self.rows._repr_html_()}{more}" if self.columns else f"<p>{self}</p>"
 
     def one(self) -> Row:
         """The only row.
@@ -377,13 +385,20 @@ class Page:
     tx_state: TxState = Field(default=TxState.NONE, description="on the last page: the transaction after the statement")
 
     def __post_init__(self) -> None:
-        self.rows.describe([(column.name, column.type.value) for column in self.columns])
+        digits = [(column.precision, column.scale) for column in self.columns]
+        self.rows.describe([(column.name, column.type.value) for column in self.columns], digits)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
+
+    def __repr__(self) -> str:
+        return repr(self.rows)
+
+    def _repr_html_(self) -> str:
+        return self.rows._repr_html_()
 
 
 @dataclass(frozen=True)

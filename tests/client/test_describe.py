@@ -43,13 +43,13 @@ DOCUMENT: dict[str, Any] = {
 
 def test_signatures() -> None:
     methods = find(descriptions(DOCUMENT), "a.b").methods
-    assert str(methods["m"].signature) == "(*, later: int = 5, first: 'Point') -> 'str | None'"
+    assert str(methods["m"].signature) == "(*, later: int = 5, first: Point) -> str | None"
     assert methods["m"].doc == "One line.\n\nMore of it."
     assert methods["m"].deadline_s == 5
     assert methods["m"].by_position is False
     assert (
         str(methods["n"].signature)
-        == "(x: bytes = None, z: 'Iterable[float]' = None, *, y: 'date-time') -> 'Iterator[list[bool]]'"
+        == "(x: bytes = None, z: Iterable[float] = None, *, y: date-time) -> Iterator[list[bool]]"
     )
     assert methods["n"].streams is True
     assert methods["n"].uploads == {"z"}
@@ -68,8 +68,8 @@ def test_proxy(running: Any) -> None:
             desk.add, renderer=pydoc.plaintext
         )
         text = pydoc.render_doc(desk, renderer=pydoc.plaintext)
-        assert "total(items: 'Iterable[int]', *, start: int = 0) -> int" in text
-        assert "count(n: int) -> 'Iterator[int]'" in text
+        assert "total(items: Iterable[int], *, start: int = 0) -> int" in text
+        assert "count(n: int) -> Iterator[int]" in text
         assert "add" in dir(desk)
         assert desk.add(1) == 11
         assert desk.add(1, b=2) == 3

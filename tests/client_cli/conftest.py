@@ -18,7 +18,8 @@ from collections.abc import AsyncIterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from pathlib import Path
+from typing import Annotated
+from pydantic import Field
 from rpcserver import Context, Service, ServiceError, method
 
 @dataclass
@@ -31,7 +32,8 @@ class NoSuchBook(ServiceError):
     title: str
 
 class Library(Service):
-    """Lends books."""
+    """Lends books, and takes them back; at the desk beside the door, from
+    nine to five. It is closed on Sundays."""
 
     @method(kind="read")
     async def shelves(self, least: int = 0) -> list[Shelf]:
@@ -45,8 +47,11 @@ class Library(Service):
             yield f"page {number}\\n"
 
     @method(errors=(NoSuchBook,))
-    async def lend(self, title: str, days: int = 14) -> str:
-        """Lend a book."""
+    async def lend(
+        self, title: str, days: Annotated[int, Field(ge=1)] = 14, notes: list[str] | None = None
+    ) -> str:
+        """Lend a book to whoever asks, for some days, and
+        note what they say of it. It may be lent again."""
         if title == "none":
             raise NoSuchBook("no book has this title", title=title)
         return f"{title} for {days} days"

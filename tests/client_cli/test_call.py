@@ -56,6 +56,7 @@ def test_tables_on_a_terminal(in_terminal: Callable[..., str]) -> None:
     [
         (["call", "library.lend", "title=none"], 1, "NoSuchBook: no book has this title"),
         (["call", "library.lend", "days=x"], 2, "title: Missing required argument"),
+        (["call", "library.lend", "title=x", "notes=it's"], 2, """write 'notes=["it'"'"'s"]'"""),
         (["call", "library.lend", "title=Emma", "3"], 2, "all parameters as key=value"),
         (["call", "library.lend", "title=Emma", "title=Ulysses"], 2, "given twice"),
         (["call", "library.lend", "title:=Emma"], 2, "not JSON"),

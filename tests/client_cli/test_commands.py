@@ -19,9 +19,17 @@ def test_services(shell: Any, in_terminal: Callable[..., str]) -> None:
     assert [service["name"] for service in services] == ["library", "rpc"]
     library = json.loads(shell.ok("services", "library"))
     assert library["methods"][0]["name"] == "library.shelves"
-    assert "Lends books." in in_terminal("services")
+    assert "Lends books, and takes them back; at the desk beside the door, from nine to five." in in_terminal(
+        "services"
+    )
+    lend = next(method for method in library["methods"] if method["name"] == "library.lend")
+    assert lend["signature"] == "(title: str, days: int = 14, notes: list[str] | None = None) -> str"
+    assert lend["summary"] == "Lend a book to whoever asks, for some days, and note what they say of it."
     shown = in_terminal("services", "library")
-    assert "library.lend(title: str, days: int = 14) -> str" in shown
+    assert "library.lend(title: str, days: int = 14, notes: list[str] | None = None) -> str" in shown.replace(
+        "\r\n", ""
+    )
+    assert "    Lend a book to whoever asks, for some days, and note what they say of it.\r\n" in shown
     assert "Read page by page." in shown
 
 
@@ -50,7 +58,7 @@ def test_help_shows_every_command_and_every_status(shell: Any) -> None:
     ("words", "index", "wanted"),
     [
         ("rpcclient call library.l", 2, ["library.lend"]),
-        ("rpcclient call library.lend ", 3, ["title=", "days="]),
+        ("rpcclient call library.lend ", 3, ["title=", "days=", "notes="]),
         ("rpcclient ser", 1, ["services"]),
     ],
 )

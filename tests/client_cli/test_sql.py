@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,16 @@ import pexpect
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
 
-from rpcclient.cli import rowtext, sqltext
+from rpcclient.cli import rowtext, sqlnames, sqltext
+from rpcclient.cli.completion import Names, SqlCompleter
 
 
-@pytest.fixture(scope="session")
-def sql_shell(tmp_path_factory: pytest.TempPathFactory, shell: Any) -> Iterator[Any]:
-    """A command line against a server with an SQLite database."""
-    folder = tmp_path_factory.mktemp("sql")
+@contextmanager
+def serving(folder: Path, shell: Any, port: str = "0") -> Iterator[tuple[Any, subprocess.Popen[str]]]:
+    """A command line against a server with an SQLite database, and the server."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("RPC_", "RPCSERVER_"))},
         "RPCSERVER_STATE_DIR": str(folder / "state"),
@@ -36,7 +39,7 @@ def sql_shell(tmp_path_factory: pytest.TempPathFactory, shell: Any) -> Iterator[
         "TERM": "xterm",
         "PROMPT_TOOLKIT_NO_CPR": "1",  # Nobody answers here where the cursor is.
     }
-    command = [sys.executable, "-m", "rpcserver", "serve", "--port", "0", "--unix", "none"]
+    command = [sys.executable, "-m", "rpcserver", "serve", "--port", port, "--unix", "none"]
     with (
         (folder / "log").open("w") as log,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment) as process,
@@ -44,8 +47,15 @@ def sql_shell(tmp_path_factory: pytest.TempPathFactory, shell: Any) -> Iterator[
         assert process.stdout is not None
         url = process.stdout.readline().rpartition(" ")[2].strip()
         assert url, (folder / "log").read_text()
-        yield type(shell)({**environment, "RPC_URL": url})
+        yield type(shell)({**environment, "RPC_URL": url}), process
         process.terminate()
+
+
+@pytest.fixture(scope="session")
+def sql_shell(tmp_path_factory: pytest.TempPathFactory, shell: Any) -> Iterator[Any]:
+    """A command line against a server with an SQLite database."""
+    with serving(tmp_path_factory.mktemp("sql"), shell) as (found, _):
+        yield found
 
 
 @pytest.fixture
@@ -140,6 +150,74 @@ def test_statements_from_standard_input_are_one_transaction(zone: Any) -> None:
     assert zone.ok("sql", "main", "--format", "csv", stdin=b"SELECT 1 AS one") == b"one\n1\n"
 
 
+def test_statements_that_commit_each_by_itself(zone: Any) -> None:
+    done = zone.run("sql", "main", "-w", "--each", stdin=b"DELETE FROM zone WHERE id = 1; SELEC 1; SELECT 1")
+    assert done.returncode == 1 and b"syntax error" in done.stderr
+    assert json.loads(zone.ok("sql", "main", "SELECT id FROM zone")) == [{"id": 2}]
+    assert (
+        zone.ok("sql", "main", "-w", "--each", "--format", "csv", stdin=b"VACUUM; ANALYZE; SELECT 1 AS n") == b"n\n1\n"
+    )
+    assert b"--write" in zone.run("sql", "main", "--each", stdin=b"SELECT 1; DELETE FROM zone").stderr
+
+
+def test_a_dump_with_transactions_of_its_own(zone: Any) -> None:
+    dump = b"""
+        PRAGMA foreign_keys=OFF;
+        BEGIN TRANSACTION; -- as sqlite3 writes it
+        DELETE FROM zone; INSERT INTO zone (id, name) VALUES (7, 'seven');
+        COMMIT;
+    """
+    zone.ok("sql", "main", "--write", stdin=dump)
+    assert json.loads(zone.ok("sql", "main", "SELECT id, name FROM zone")) == [{"id": 7, "name": "seven"}]
+    done = zone.run("sql", "main", "--write", stdin=b"BEGIN; DELETE FROM zone")
+    assert done.returncode == 1 and b"begun and not committed: it has been rolled back" in done.stderr
+    done = zone.run("sql", "main", "--write", stdin=b"BEGIN; DELETE FROM zone; SELECT nothing; COMMIT")
+    assert done.returncode == 1
+    assert json.loads(zone.ok("sql", "main", "SELECT count(*) AS n FROM zone")) == [{"n": 1}]
+
+
+def test_an_error_says_which_statement_it_was(zone: Any) -> None:
+    text = b"SELECT 1;\n\nINSERT INTO zone (nothing)\n  VALUES ('a long text that is cut');"
+    for words in (["--write"], ["--write", "--each"]):
+        done = zone.run("sql", "main", *words, stdin=text)
+        assert b"statement 2 (INSERT INTO zone (nothing) VALUES ('a l\xe2\x80\xa6): " in done.stderr
+    done = zone.run("sql", "main", stdin=b"SELECT 1; DELETE FROM zone")
+    assert b"statement 2 (DELETE FROM zone): " in done.stderr and b"give --write" in done.stderr
+
+
+def test_several_results_are_one_document_of_json(zone: Any) -> None:
+    text = b"SELECT 1 AS a; SELECT 2 AS b WHERE 0; DELETE FROM zone WHERE id = 9; SELECT id FROM zone"
+    for words in ([], ["--each"]):
+        assert json.loads(zone.ok("sql", "main", "--write", *words, stdin=text)) == [
+            [{"a": 1}],
+            [],
+            {"rowcount": 0, "last_insert_id": None},
+            [{"id": 1}, {"id": 2}],
+        ]
+
+
+def test_values_by_position_may_look_like_names(zone: Any) -> None:
+    found = zone.ok("sql", "main", "SELECT ? AS x, ':y' AS y", "a=b", "--format", "csv")
+    assert found == b"x,y\na=b,:y\n"
+    assert json.loads(zone.ok("sql", "main", "SELECT :x AS x", "x=b=c")) == [{"x": "b=c"}]
+    assert b"missing" in zone.run("sql", "main", "SELECT :x", "y=1").stderr
+
+
+def test_expanded_rows_are_whole(zone: Any) -> None:
+    sql = "SELECT 7 AS n, 'one' || char(10) || 'two' AS lines, printf('%.*c', 100, 'x') AS long, x'00ff' AS raw, NULL AS nix"
+    assert zone.ok("sql", "main", sql, "--format", "expanded").decode().splitlines() == [
+        "─[ 1 ]─",
+        "n     │ 7",
+        "lines │ one",
+        "      │ two",
+        f"long  │ {'x' * 100}",
+        "raw   │ 0x00ff",
+        "nix   │ NULL",
+        "(1 row)",
+    ]
+    assert zone.ok("sql", "main", "UPDATE zone SET raw = NULL", "-w", "--format", "expanded") == b"(2 rows changed)\n"
+
+
 class Terminal:
     """The interactive command in a terminal."""
 
@@ -201,6 +279,67 @@ def test_tables(terminal: Callable[..., Terminal]) -> None:
     term.leave()
 
 
+def test_a_table_with_a_name_that_needs_quotes(terminal: Callable[..., Terminal], zone: Any) -> None:
+    zone.ok("sql", "main", "--write", 'CREATE TABLE IF NOT EXISTS "My Tab" (yes INTEGER)')
+    term = terminal("main")
+    term.wait("main>")
+    term.ask('\\d "My Tab"', r"yes +INTEGER")
+    term.ask("\\d My Tab", r"yes +INTEGER")
+    term.child.send("SELECT count(*) FROM My\t")
+    term.wait('"My Tab"')
+    term.say(";")
+    term.wait(r"\(1 row\)")
+    term.wait("main>")
+    term.leave()
+
+
+def test_expanded_display(terminal: Callable[..., Terminal]) -> None:
+    term = terminal("main")
+    term.wait("main>")
+    term.ask("\\x", "expanded display is on")
+    term.ask("SELECT printf('%.*c', 80, 'x') AS long;", f"long │ {'x' * 80}\r")
+    term.ask("\\x", "expanded display is off")
+    term.ask("SELECT 1 AS one;", "───")
+    term.leave()
+
+
+def test_commands_on_a_line_after_an_unfinished_statement(terminal: Callable[..., Terminal]) -> None:
+    term = terminal("main")
+    term.wait("main>")
+    term.say("SELECT 40 + 2")
+    term.wait(r"\.\.\.")
+    term.ask("\\d zone", r"name +TEXT")  # What was typed stands there again.
+    term.ask("AS answer;", "42")
+    term.say("SELECT 'text")
+    term.wait(r"\.\.\.")
+    term.ask("\\q' AS t;", r"\(1 row\)")
+    term.say("SELECT 1,")
+    term.wait(r"\.\.\.")
+    term.leave()
+
+
+def test_a_server_that_went_away(tmp_path: Path, sql_shell: Any) -> None:
+    with serving(tmp_path, sql_shell) as (shell, process):
+        term = Terminal(shell, "main", "--write")
+        term.wait("main>")
+        term.ask("CREATE TEMP TABLE mine (x); BEGIN; INSERT INTO mine VALUES (1);", r"\(1 row", r"main\*>")
+        process.terminate()
+        process.wait(20)
+        term.say("SELECT 1;")
+        term.wait("its transaction was rolled back; its settings and temporary tables are gone")
+        term.wait("reconnecting…")
+        term.wait(r"ConnectFailed: no connection to ws://.* within 5 s")
+        term.wait("main>")
+        term.say("\\d")
+        term.wait("reconnecting…")
+        term.child.sendintr()
+        term.wait("cancelled")
+        term.wait("main>")
+    with serving(tmp_path, sql_shell, shell.environment["RPC_URL"].rpartition(":")[2]):
+        term.ask("SELECT 40 + 2 AS answer;", "42")
+        term.leave()
+
+
 def test_transactions_show_in_the_prompt(terminal: Callable[..., Terminal], zone: Any) -> None:
     term = terminal("main", "--write")
     term.wait("read and write")
@@ -253,15 +392,11 @@ def test_completion_and_history(terminal: Callable[..., Terminal]) -> None:
 
 
 def test_completions(zone: Any) -> None:
-    from prompt_toolkit.completion import CompleteEvent
-    from prompt_toolkit.document import Document
-
     from rpcclient import Client
-    from rpcclient.cli.completion import Names, SqlCompleter
 
     token = Path(zone.environment["RPC_TOKEN_FILE"]).read_text().strip()
     with Client(zone.environment["RPC_URL"], token=token) as client:
-        completer = SqlCompleter(Names(client, "main"))
+        completer = SqlCompleter(Names(client, "main"), "sqlite")
 
         def proposed(before: str, after: str = "") -> list[str]:
             found = completer.get_completions(Document(before + after, len(before)), CompleteEvent())
@@ -275,6 +410,68 @@ def test_completions(zone: Any) -> None:
         assert proposed("sel") == ["select"]
         assert "zone" in proposed("SELECT 1, ")
         assert proposed("SELECT x.") == proposed("\\") == []
+
+
+class Known(Names):
+    """Names that are known without a server."""
+
+    def __init__(self, **tables: list[str]) -> None:
+        self._tables, self._columns = list(tables), dict(tables)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "before", "after", "wanted"),
+    [
+        ("postgresql", "SELECT * FROM My", "", ['"My Tab"']),
+        ("postgresql", "SELECT * FROM my", "", ['"My Tab"']),
+        ("mariadb", "SELECT * FROM My", "", ["`My Tab`"]),
+        ("sqlite", 'SELECT * FROM "My T', "", ['"My Tab"']),
+        ("postgresql", 'SELECT * FROM "My Tab', "", ['"My Tab"']),
+        ("mysql", "SELECT * FROM `My T", "", ["`My Tab`"]),
+        ("postgresql", "SELECT * FROM pdx_I", "", ['"pdx_I"']),
+        ("sqlite", "SELECT * FROM pdx_I", "", []),
+        ("postgresql", "SELECT * FROM pdx_i", "", []),
+        ("postgresql", "SELECT * FROM pdx_", "", ["pdx_i", '"pdx_I"']),
+        ("postgresql", "SELECT * FROM PDX", "", ["pdx_i", '"pdx_I"']),
+        ("postgresql", "SELECT * FROM ord", "", ['"order"']),
+        ("mariadb", "SELECT * FROM q", "", ['`q"u``o`']),
+        ("postgresql", "SELECT * FROM q", "", ['"q""u`o"']),
+        ("postgresql", "SELECT a", ' FROM "My Tab"', ['"a b"', "all", "alter", "and", "as", "asc"]),
+        ("postgresql", "SELECT t.a", ' FROM "My Tab" AS t', ['"a b"']),
+        ("postgresql", 'SELECT "My Tab".', ' FROM "My Tab"', ['"a b"', "c"]),
+        ("postgresql", 'SELECT "pdx_I".', ' FROM "pdx_I"', ["big"]),
+        ("postgresql", "SELECT pdx_i.", " FROM pdx_i", ["small"]),
+        ("postgresql", "SELECT * FROM public.pdx_I", "", ['"pdx_I"']),
+        ("postgresql", "\\d My", "", ['"My Tab"']),
+        ("postgresql", "SELECT 'My", "", []),
+        ("postgresql", "SELECT 'it''s' FROM My", "", ['"My Tab"']),
+    ],
+)  # fmt: skip
+def test_completions_are_quoted_as_the_database_needs_it(
+    dialect: str, before: str, after: str, wanted: list[str]
+) -> None:
+    tables = {"My Tab": ["a b", "c"], "pdx_i": ["small"], "pdx_I": ["big"], "order": ["x"], 'q"u`o': ["x"]}
+    found = SqlCompleter(Known(**tables), dialect).get_completions(
+        Document(before + after, len(before)), CompleteEvent()
+    )
+    assert [completion.text for completion in found] == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("zone", (None, "zone")),
+        ("My Tab", (None, "My Tab")),
+        ('"My Tab"', (None, "My Tab")),
+        ("`My Tab`", (None, "My Tab")),
+        ("public.zone", ("public", "zone")),
+        ('public."My.Tab"', ("public", "My.Tab")),
+        ('"My Schema"."a""b"', ("My Schema", 'a"b')),
+        ('"My Schema".zone', ("My Schema", "zone")),
+    ],
+)
+def test_names_that_people_write(text: str, meant: tuple[str | None, str]) -> None:
+    assert sqlnames.schema_and_name(text) == meant
 
 
 def test_without_prompt_toolkit(zone: Any, tmp_path: Path) -> None:
@@ -307,6 +504,47 @@ def test_without_prompt_toolkit(zone: Any, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_where_statements_end(text: str, dialect: str, statements: list[str], rest: str) -> None:
     assert sqltext.split(text, dialect) == (statements, rest)
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "command"),
+    [
+        ("\\q", "", "\\q"),
+        ("  \\d zone \n", "", "\\d zone"),
+        ("SELECT 1\n\\d", "SELECT 1", "\\d"),
+        ("SELECT 'a\n\\d", "SELECT 'a\n\\d", ""),
+        ("SELECT 'a'\n\\d", "SELECT 'a'", "\\d"),
+        ("SELECT /* a\n\\d", "SELECT /* a\n\\d", ""),
+        ("SELECT 1 -- a\n\\d", "SELECT 1 -- a", "\\d"),
+        ("\\d\nSELECT 1", "\\d\nSELECT 1", ""),
+    ],
+)
+def test_commands_in_the_last_line(text: str, before: str, command: str) -> None:
+    assert sqltext.backslash(text, "sqlite") == (before, command)
+
+
+@pytest.mark.parametrize(
+    ("statement", "controls"),
+    [
+        ("BEGIN", True), ("begin immediate", True), ("-- a dump\nSTART TRANSACTION", True), ("/* x */ COMMIT", True),
+        ("END", True), ("ROLLBACK", True), ("ROLLBACK TO a", False), ("ROLLBACK TRANSACTION TO SAVEPOINT a", False),
+        ("SAVEPOINT a", False), ("CREATE TRIGGER t AFTER DELETE ON z BEGIN SELECT 1; END", False), ("SELECT 1", False),
+        ("BEGINNING", False),
+    ],
+)  # fmt: skip
+def test_statements_about_transactions(statement: str, controls: bool) -> None:
+    assert sqltext.controls_transaction(statement) is controls
+
+
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("SELECT :a", True), ("SELECT ?", False), ("SELECT ':a'", False), ("SELECT ?::int", False),
+        ('SELECT ":a"', False), ("SELECT 1 -- :a", False), ("SELECT x[1:n]", False), ("SELECT a=:b", True),
+    ],
+)  # fmt: skip
+def test_statements_whose_parameters_have_names(statement: str, named: bool) -> None:
+    assert sqltext.names_parameters(statement) is named
 
 
 @settings(deadline=None)

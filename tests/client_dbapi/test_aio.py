@@ -31,6 +31,8 @@ def test_a_round(live, table, kind):
             async with connection.cursor() as cursor:
                 await cursor.execute("SELECT id, x FROM t ORDER BY id")
                 assert cursor.rowcount == 500 and cursor.description[0][0] == "id"
+                with pytest.raises(aio.ProgrammingError, match="size: the rows to fetch"):
+                    await cursor.fetchmany(-1)
                 assert await cursor.fetchone() == (0, "0") and await cursor.fetchmany(2) == [(1, "1"), (2, "2")]
                 assert len(await cursor.fetchall()) == 497 and await cursor.fetchone() is None
             with pytest.raises(aio.InterfaceError, match="closed"):

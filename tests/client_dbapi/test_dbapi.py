@@ -321,3 +321,23 @@ def test_lastrowid(connect, kind):
     assert connection.execute("INSERT INTO numbered (x) VALUES (5)").lastrowid == 1
     connection.execute("DROP TABLE numbered")
     connection.commit()
+
+
+def test_what_a_cursor_refuses(connect, table):
+    connection = connect()
+    for server_side in (False, True):
+        cursor = connection.cursor(server_side=server_side)
+        cursor.execute("SELECT 1 AS n UNION ALL SELECT 2")
+        for size in (-1, "1"):
+            with pytest.raises(dbapi.ProgrammingError, match="size: the rows to fetch, from 0"):
+                cursor.fetchmany(size)
+        assert cursor.fetchmany(0) == [] and cursor.fetchmany(5) == [(1,), (2,)]
+        cursor.arraysize = -1
+        with pytest.raises(dbapi.ProgrammingError, match="arraysize"):
+            cursor.fetchmany()
+    for parameters in ("a", b"a", {1}, 1):
+        with pytest.raises(dbapi.ProgrammingError, match="parameters: a sequence or a mapping of values, not"):
+            connection.execute("SELECT ?", parameters)
+        with pytest.raises(dbapi.ProgrammingError, match="parameters: a sequence or a mapping"):
+            connection.cursor().executemany("INSERT INTO t (id) VALUES (?)", [parameters])
+    assert connection.execute("SELECT x FROM t").fetchall() == []

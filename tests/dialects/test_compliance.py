@@ -14,14 +14,46 @@ from tests.dialects.runner import run_suite
 
 KINDS = ("sqlite", "postgresql")
 
-EXCLUDED: dict[str, dict[str, str]] = {"sqlite": {}, "postgresql": {}}
-"""Tests that the native driver passes and ours does not, by kind, each with the reason. There are none."""
+_BROKEN_KEY = (
+    "Its tables have a foreign key to a column that is no key, Unitéble2.b: where foreign keys are enforced, SQLite refuses "
+    "to use them ('foreign key mismatch'). The service enforces them, the native driver does not until told to."
+)
+
+EXCLUDED: dict[str, dict[str, str]] = {
+    "sqlite": {
+        "UnicodeSchemaTest.test_insert": _BROKEN_KEY,
+        "UnicodeSchemaTest.test_col_targeting": _BROKEN_KEY,
+        "UnicodeSchemaTest.test_reflect": _BROKEN_KEY,
+        "UnicodeSchemaTest.test_repr": _BROKEN_KEY,
+    },
+    "postgresql": {},
+}
+"""Tests that the native driver passes and ours does not, by kind, each with the reason."""
+
+ADJUSTED: dict[str, dict[str, str]] = {
+    "sqlite": {
+        "test_schema is attached by the configuration": "The suite attaches it on each connection. Clients of the"
+        " service cannot attach files: which there are, the operator says.",
+        "the database is not named after the process": "A native URL names a file, which the suite makes unique; a URL"
+        " of ours names a database of the configuration.",
+    },
+    "postgresql": {
+        "CREATE EXTENSION citext and hstore is left out": "The suite creates them on each engine. That takes rights that"
+        " a role of the service should not have, and the PostgreSQL from a wheel lacks citext. Both drivers run without.",
+    },
+    "both": {
+        "ServerSideCursorsTest._is_server_side": "The suite knows by a driver's name how to ask whether a cursor is one,"
+        " and does not know ours: it is asked for the same, by another attribute.",
+    },
+}
+"""What the set-up in compliance/ does otherwise for our dialects than the suite does for native ones, with the reason. It
+counts as an exclusion does, though no test is left out by it."""
 
 QUICK = (
     "InsertBehaviorTest or LastrowidTest or ReturningTest or RowFetchTest or ServerSideCursorsTest or RowCountTest "
     "or IsolationLevelTest or AutocommitIsolationTest or NumericTest or IntegerTest or BinaryTest or DateTimeTest "
     "or UuidTest or EnumTest or ArrayTest or HasTableTest or QuotedNameArgumentTest or EscapingTest "
-    "or DifficultParametersTest or FetchLimitOffsetTest or ExceptionTest"
+    "or DifficultParametersTest or FetchLimitOffsetTest or ExceptionTest or UnicodeSchemaTest"
 )
 
 
@@ -42,8 +74,8 @@ def compare(kind: str, tmp_path: Path, native_url: str, our_url: str, *arguments
     native = run_suite(tmp_path / "native", native_url, *arguments)
     ours = run_suite(tmp_path / "ours", our_url, *arguments)
     worse = {name: ours.get(name) for name, outcome in native.items() if outcome == "passed" != ours.get(name)}
-    assert set(worse) == set(EXCLUDED[kind]), worse
-    assert len(EXCLUDED[kind]) < 15
+    assert set(worse) == set(EXCLUDED[kind]) & set(native), worse
+    assert len(EXCLUDED[kind]) + len(ADJUSTED[kind]) + len(ADJUSTED["both"]) < 15
     counts = Counter(ours.values())
     print(f"{kind}: native {dict(Counter(native.values()))}, ours {dict(counts)}")
     return counts

@@ -90,7 +90,17 @@ def test_commands(name: str, serve: Callable[..., Any], document: Callable[[str]
 
 
 @pytest.mark.parametrize(
-    "name", [*GUIDES, "database.md", "hardware.md", "protocol.md", "../README.md", "../CONTRIBUTING.md"]
+    "name",
+    [
+        *GUIDES,
+        "database.md",
+        "database-python.md",
+        "pandas.md",
+        "hardware.md",
+        "protocol.md",
+        "../README.md",
+        "../CONTRIBUTING.md",
+    ],
 )
 def test_links(name: str, document: Callable[[str], str]) -> None:
     text = document(name)

@@ -25,6 +25,7 @@ from rpcwire.contracts import Contract, StreamReference, stream_item
 from rpcwire.errors import FIELD_ERRORS, InvalidParams, RemoteProtocolError
 from rpcwire.limits import MAX_DEPTH
 from rpcwire.packing import unpack
+from rpcwire.values import Value
 from rpcwire.wiretypes import WireType, load_answer
 
 BOTH = (JsonLines(), MessagePack())
@@ -524,3 +525,66 @@ def test_types_that_contain_themselves_are_bounded() -> None:
         kind.load(kind.dump(too_deep, codec), codec)
     shared, pair = WireType(Pair), Pair(left=Twig(size=1), right=Twig(size=2**70))
     assert shared.load(shared.dump(pair, codec), codec) == pair
+
+
+@dataclass
+class Statement:
+    sql: str
+    params: dict[str, Value] | list[Value] | None = None
+
+
+def run(
+    sql: str,
+    params: dict[str, Value] | list[Value] | None = None,
+    many: list[dict[str, Value]] | list[list[Value]] | None = None,
+    steps: list[Statement] | None = None,
+) -> None: ...
+
+
+endless: list[Any] = ["a"]
+endless.append(endless)
+
+
+@both_codecs
+@pytest.mark.parametrize(
+    ("given_", "loc", "said"),
+    [
+        ({"params": {"x": object()}}, ["params", "x"], "a value of type object cannot be sent"),
+        ({"params": [1, {"a": [object()]}]}, ["params", 1, "a", 0], "a value of type object cannot be sent"),
+        ({"params": [Color.RED]}, ["params", 0], "a value of type Color cannot be sent: give its value"),
+        ({"params": ["\ud800"]}, ["params", 0], "text with lone surrogates cannot be sent"),
+        ({"sql": "\ud800"}, ["sql"], "text with lone surrogates cannot be sent"),
+        ({"params": endless}, ["params", 1], "it contains itself"),
+        ({"steps": [Statement("x", [object()])]}, ["steps", 0, "params", 0], "a value of type object cannot be sent"),
+        ({"params": 1}, ["params"], "a list or a dict of values"),
+        ({"params": "text"}, ["params"], "a list or a dict of values"),
+        ({"many": 1}, ["many"], "a list of lists or a list of dicts of values"),
+        ({"many": [[1], {"a": 1}]}, ["many"], "a list of lists or a list of dicts of values"),
+        ({"steps": [{"sql": "x", "params": 1}]}, ["steps", 0, "params"], "a list or a dict of values"),
+    ],
+)
+def test_what_is_wrong_with_values_is_told_in_one_line(
+    given_: dict[str, Any], loc: list[Any], said: str, codec: Codec
+) -> None:
+    with pytest.raises(InvalidParams) as caught:
+        Contract(run).dump_params({"sql": "SELECT 1", **given_}, codec)
+    (error,) = caught.value.errors
+    assert error["loc"] == loc and error["msg"].startswith(said)
+    assert caught.value.message.startswith(f"invalid parameters: {'.'.join(map(str, loc))}: {said}")
+    assert "\n" not in caught.value.message
+
+
+@both_codecs
+def test_the_forms_that_a_receiver_misses_are_told(codec: Codec) -> None:
+    def sent(value: Any) -> bytes:
+        return WireType(dict[str, Any]).dump({"sql": "x", "params": value}, codec)
+
+    for value, loc, said in (
+        (1, ["params"], "a list or a dict of values"),
+        ({"x": {"$bad": 1}}, ["params", "x"], "unknown tag '$bad'"),
+        ([1, {"$uuid": "?"}], ["params", 1], "not a $uuid"),
+    ):
+        with pytest.raises(InvalidParams) as caught:
+            Contract(run).load_params(sent(value), codec)
+        (error,) = caught.value.errors
+        assert error["loc"] == loc and error["msg"].startswith(said)

@@ -139,3 +139,27 @@ def test_what_is_not_installed_is_named(monkeypatch, method, package):
     monkeypatch.setattr(importlib, "import_module", refuse)
     with pytest.raises(ImportError, match=f"{method} needs the package {package}: pip install {package}"):
         getattr(Rows.of([(1,)], ["a"]), method)()
+
+
+@pytest.mark.parametrize(
+    ("declared", "wanted"),
+    [
+        ((10, 2), pa.decimal128(10, 2)),
+        ((38, 0), pa.decimal128(38, 0)),
+        ((50, 10), pa.decimal256(50, 10)),
+    ],
+)
+def test_decimals_have_the_declared_type_on_each_page(declared, wanted):
+    for cells in ([Decimal(1)], [Decimal(1234567), None], [None], []):
+        rows = Rows.of([(cell,) for cell in cells])
+        rows.describe([("money", "decimal")], [declared])
+        table = rows.to_arrow()
+        assert table.schema.field("money").type == wanted
+        assert table.column(0).to_pylist() == cells
+
+
+@pytest.mark.parametrize("declared", [(None, None), (2, 1), (100, 2), (0, 0)])
+def test_decimals_that_no_declaration_holds_are_as_wide_as_they_need(declared):
+    rows = Rows.of([(Decimal("1.2345"),), (Decimal(12),)])
+    rows.describe([("money", "decimal")], [declared])
+    assert rows.to_arrow().column(0).to_pylist() == [Decimal("1.2345"), Decimal(12)]

@@ -71,7 +71,7 @@ def test_what_rows_can_do() -> None:
     assert rows == [(1, "a", None), (2, "b", b"\xff")]
     assert rows != [(1, "a", None)]
     assert rows != 5
-    assert repr(rows) == "<Rows: 2 x 3>"
+    assert repr(rows) == str(rows)
     with pytest.raises(KeyError, match=r"no column 'x': the columns are id, name"):
         rows.column("x")
     with pytest.raises(TypeError):
@@ -95,6 +95,13 @@ def test_tables_for_people() -> None:
     many = Rows.of([(n,) for n in range(100)], ["n"])
     assert "40 not shown" in str(many)
     assert "40 more rows not shown" in many._repr_html_()
+    assert repr(many).splitlines()[-1] == "(100 rows, 80 not shown)" and len(repr(many).splitlines()) == 23
+    wide = Rows.of([range(50)] * 2, [f"c{n}" for n in range(50)])
+    assert str(wide).splitlines()[0].split(" │ ")[-1].strip() == "c39"
+    assert repr(wide).splitlines()[-1] == "(2 rows, 10 columns not shown)"
+    assert "c39" in wide._repr_html_() and "c40" not in wide._repr_html_()
+    assert wide._repr_html_().endswith("<p>10 columns not shown</p>")
+    assert str(Rows.of([(1, 2)])).splitlines()[-1] == "(1 row)"
     assert cell_text(b"\x01\x02") == "0x0102"
 
 

@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -146,3 +148,36 @@ def test_the_schema_names_it() -> None:
     schema = KIND.adapter.json_schema()
     assert schema["title"] == "Value"
     assert UUID(int=1) == from_tagged(to_tagged(UUID(int=1), binary=False))
+
+
+@pytest.mark.parametrize(
+    ("scalar", "plain"),
+    [
+        (np.int64(-3), -3),
+        (np.uint64(2**64 - 1), 2**64 - 1),
+        (np.bool_(True), True),
+        (np.float32(0.5), 0.5),
+        (np.str_("x"), "x"),
+        (np.datetime64("2026-11-23T07:47:32.000001"), dt.datetime(2026, 11, 23, 7, 47, 32, 1)),
+        (np.datetime64("2026-11-23T07:47:32.000001000", "ns"), dt.datetime(2026, 11, 23, 7, 47, 32, 1)),
+        (np.datetime64("2026-11-23"), dt.date(2026, 11, 23)),
+        (np.timedelta64(1500, "ms"), dt.timedelta(seconds=1.5)),
+        (np.datetime64("NaT", "ns"), None),
+        (pd.NaT, None),
+        (pd.NA, None),
+        (pd.DataFrame({"id": [7]}).id[0], 7),
+    ],
+)
+def test_scalars_of_numpy_and_pandas_are_what_they_mean(scalar: Any, plain: Any) -> None:
+    for codec in BOTH:
+        got = KIND.load(KIND.dump(scalar, codec), codec)
+        assert (type(got), got) == (type(plain), plain)
+
+
+@pytest.mark.parametrize(
+    "scalar", [np.datetime64(1, "ns"), np.timedelta64(1, "ns"), np.longdouble(0.1), np.complex64(1)]
+)
+def test_scalars_of_numpy_that_python_has_not(scalar: Any) -> None:
+    for codec in BOTH:
+        with pytest.raises(ValueError, match="cannot be sent"):
+            KIND.dump(scalar, codec)

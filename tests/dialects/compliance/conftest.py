@@ -1,4 +1,8 @@
-"""The suite's own world: it is copied into an empty folder and run there by a pytest of its own (see ``runner.py``)."""
+"""The suite's own world: it is copied into an empty folder and run there by a pytest of its own (see ``runner.py``).
+
+What is set up otherwise here than the suite does for native drivers, ``ADJUSTED`` in ``test_compliance.py`` lists, with the
+reasons.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,6 @@ pytest.register_assert_rewrite("sqlalchemy.testing.assertions")  # Before anythi
 
 import sqlalchemy.dialects.postgresql.provision
 import sqlalchemy.dialects.sqlite.provision  # noqa: F401 - a dialect's own way of setting up a database
-from sqlalchemy import event
-from sqlalchemy.pool import Pool
 from sqlalchemy.testing import provision
 from sqlalchemy.testing.plugin.pytestplugin import *  # noqa: F403
 
@@ -19,8 +21,7 @@ _driver_url_native = provision.generate_driver_url.fns["sqlite"]
 
 @provision.post_configure_engine.for_db("sqlite")
 def _configure(url, engine, follower_ident):
-    """The native driver attaches ``test_schema`` on each connection; a remote database has it by configuration. And
-    it does not look after foreign keys unless told to, while the service does unless told not to."""
+    """The native driver attaches ``test_schema`` on each connection; a remote database has it by configuration."""
     if engine.driver != "rpc":
         _configure_native(url, engine, follower_ident)
 
@@ -33,10 +34,4 @@ def _driver_url(url, driver, query_str):
 
 @provision.post_configure_engine.for_db("postgresql")
 def _configure_postgresql(url, engine, follower_ident):
-    """The suite would create the extension citext, which a PostgreSQL from a wheel does not have."""
-
-
-@event.listens_for(Pool, "connect")
-def _connected(connection, record):
-    if getattr(connection, "dialect", None) == "sqlite":
-        connection.execute("PRAGMA foreign_keys=OFF")
+    """The suite would create the extensions citext and hstore: the first a PostgreSQL from a wheel does not have."""

@@ -1,0 +1,96 @@
+"""The connection to the database behind the interactive ``rpcclient sql``, and what is left of it when it is lost."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rpcclient import Client, Stream
+    from rpcclient.stubs.database import DatabaseInfo, Page
+
+STATEMENT_TIMEOUT_S = 3600.0
+"""How long a statement may take where no deadline was given: here somebody waits, and has Ctrl-C."""
+
+RECONNECT_S = 5.0
+"""How long to try to reach the server again, and to ask it for the state of a transaction."""
+
+
+class SqlSession:
+    """One connection to the database, so that BEGIN and COMMIT, settings and temporary tables work as they would there.
+    Where it is lost, the next statement begins another.
+
+    Parameters:
+        client: connected.
+        info: the database.
+        write: whether statements may change it.
+
+    Attributes:
+        state: of the transaction: ``none``, ``active``, ``failed`` or ``ended``.
+    """
+
+    def __init__(self, client: Client, info: DatabaseInfo, *, write: bool) -> None:
+        # What belongs to one connection must not wait for another.
+        self.client = client.options(timeout_s=client._options.timeout_s or STATEMENT_TIMEOUT_S)._over_this_connection()
+        self.state = "none"
+        self._info = info
+        self._write = write
+        self._id: str | None = None
+
+    def reach(self) -> None:
+        """Make sure that the server is there.
+
+        Raises:
+            ConnectFailed: it is not, and did not come back within :data:`RECONNECT_S`.
+        """
+        from rpcwire.errors import ConnectFailed, NotSent
+
+        if self.client.connected:
+            return
+        self._lost()
+        print("reconnecting…", file=sys.stderr, flush=True)
+        try:
+            self.client._connector.peer(time.monotonic() + RECONNECT_S)
+        except NotSent:
+            raise ConnectFailed(
+                f"no connection to {self.client.url} within {RECONNECT_S:g} s: the next statement tries again"
+            ) from None
+
+    def stream(self, statement: str) -> Stream[Page]:
+        """Start a statement.
+
+        Raises:
+            RpcError: the server cannot be reached, or has no connection to give.
+        """
+        self.reach()
+        database = self.client.database
+        if self._id is None:
+            self._id = database.connect(self._info.name, readonly=not self._write).id
+        return database.stream(self._info.name, statement, transaction=self._id)
+
+    def refresh(self) -> None:
+        """Learn the state of the transaction; never fails, and never waits long."""
+        from rpcclient.stubs.database import TransactionLost
+        from rpcwire.errors import RpcError, TransportError
+
+        if self._id is None:
+            return
+        if not self.client.connected:
+            self._lost()
+            return
+        try:
+            self.state = self.client.options(timeout_s=RECONNECT_S).database.renew(self._id).value
+        except (TransactionLost, TransportError):
+            self._lost()
+        except (RpcError, KeyboardInterrupt):
+            pass
+
+    def _lost(self) -> None:
+        if self._id is not None:
+            rolled_back = "its transaction was rolled back; " if self.state != "none" else ""
+            print(
+                f"the connection to the database is gone: {rolled_back}its settings and temporary tables are gone, too",
+                file=sys.stderr,
+            )
+        self._id, self.state = None, "none"
