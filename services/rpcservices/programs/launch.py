@@ -30,8 +30,7 @@ _CLONE_PARENT = 0x8000
 _CLONE_INTO_CGROUP = 0x200000000
 _SYS_CLONE3 = 435
 """The same on every architecture (``include/uapi/asm-generic/unistd.h``)."""
-_SYS_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220, "loongarch64": 220}
-"""By architecture; 120 elsewhere."""
+_SYS_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220, "loongarch64": 220}.get(os.uname().machine, 120)
 MOST_DESCRIPTORS = 6
 
 _libc = ctypes.PyDLL(None, use_errno=True)  # Holds on to the interpreter: a child must not have to ask for it.
@@ -66,11 +65,7 @@ def make_child(*, of_parent: bool, cgroup_fd: int | None = None) -> tuple[int, b
         # An older kernel, a sandbox that forbids it, or a group that must not be entered: the child will see.
     if not of_parent:
         return os.fork(), False
-    number = _SYS_CLONE.get(os.uname().machine, 120)
-    nothing = ctypes.c_long(0)
-    pid = _libc.syscall(
-        ctypes.c_long(number), ctypes.c_long(flags | signal.SIGCHLD), nothing, nothing, nothing, nothing
-    )
+    pid = _libc.syscall(*(ctypes.c_long(word) for word in (_SYS_CLONE, flags | signal.SIGCHLD, 0, 0, 0, 0)))
     if pid < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
@@ -122,11 +117,6 @@ def become(plan_fd: int, report_fd: int, ends: tuple[int, int, int], *, in_cgrou
         if plan["cwd_exact"] and os.getcwd() != plan["cwd"]:
             raise NotADirectoryError(20, "moved")
         field = "argv"
-        # A program expects the default; the interpreter ignores some, and the server may have been told to.
-        for number in range(1, signal.NSIG):
-            if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
-                signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.write(report_fd, b" %d" % resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         _execute(plan["argv"], plan["executable"], plan["env"])
     except OSError as exc:
@@ -136,6 +126,15 @@ def become(plan_fd: int, report_fd: int, ends: tuple[int, int, int], *, in_cgrou
         os.write(report_fd, f"!{field} 22".encode())
     finally:
         os._exit(127)
+
+
+def heed_all_signals() -> None:
+    """Have no signal ignored or blocked, as programs expect: they inherit that (execve(2)). The interpreter ignores
+    some, and the server may have been told to."""
+    for number in range(1, signal.NSIG):
+        if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _limit(plan: dict[str, Any]) -> None:
@@ -184,6 +183,7 @@ def serve(descriptor: int) -> None:
         descriptor: a socket whose messages carry descriptors (unix(7), ``SCM_RIGHTS``): the plan, the report, standard
             input, output and error, and perhaps a control group.
     """
+    heed_all_signals()
     os.set_inheritable(descriptor, False)
     sock = _socket.socket(fileno=descriptor)
     while True:

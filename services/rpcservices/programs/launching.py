@@ -32,6 +32,7 @@ def by_fork(plan_fd: int, report_fd: int, ends: Sequence[int], cgroup_fd: int | 
     """A :class:`Start` for a small process without threads."""
     pid, in_cgroup = launch.make_child(of_parent=False, cgroup_fd=cgroup_fd)
     if pid == 0:
+        launch.heed_all_signals()
         stdin, stdout, stderr = ends
         launch.become(plan_fd, report_fd, (stdin, stdout, stderr), in_cgroup=in_cgroup)
 

@@ -74,7 +74,10 @@ class Kit:
         """Read a stream of output until something was written."""
         seen = b""
         while wanted not in seen:
-            seen += (await asyncio.wait_for(anext(chunks), 20)).data
+            try:
+                seen += (await asyncio.wait_for(anext(chunks), 20)).data
+            except TimeoutError:
+                raise AssertionError(f"{wanted!r} did not come; there is {seen!r}") from None
         return seen
 
 
