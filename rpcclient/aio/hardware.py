@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rpcclient.programs import signal_name
 from rpcclient.serial_settings import SerialOptions
 from rpcclient.stubs import hardware as stub
 
@@ -40,3 +41,18 @@ class AsyncHardware(stub.AsyncHardware):
         """
         options = SerialOptions(baudrate, bytesize, parity, stopbits, timeout, xonxoff, rtscts, write_timeout, dsrdtr)
         return await AsyncRemoteSerial.open(self, port, options)
+
+    async def signal_process(self, pid: int, create_time: float, signal: str | int = "TERM") -> None:
+        """Send a signal to a process, which must be the one that is meant: a number that is another's by now is left
+        alone.
+
+        Parameters:
+            pid, create_time: the process, as :meth:`processes` lists it.
+            signal: its name, such as ``TERM`` or ``SIGHUP``, its number, or a member of :class:`signal.Signals`.
+
+        Raises:
+            InvalidParams: there is no such signal.
+            ProcessGone: it has ended.
+            ProcessDenied: the server's user may not.
+        """
+        await super().signal_process(pid, create_time, signal_name(signal))

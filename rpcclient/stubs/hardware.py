@@ -50,7 +50,7 @@ Parity = Literal["N", "E", "O", "M", "S"]
 class SerialSettings(Answer):
     """How a port is set up."""
 
-    baudrate: int = Field(default=9600, ge=1, description="bits per second")
+    baudrate: int = Field(default=9600, ge=1, le=2**31 - 1, description="bits per second")
     bytesize: ByteSize = Field(default=8, description="data bits")
     parity: Parity = Field(default="N", description="none, even, odd, mark or space")
     stopbits: float = Field(default=1.0, ge=1, le=2, multiple_of=0.5, description="stop bits: 1, 1.5 or 2")
@@ -277,6 +277,11 @@ class ProcessList(Answer):
     processes: list[Process]
 
 
+Pid = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+StartTime = Annotated[float, Field(allow_inf_nan=False)]
+
+
 class ProcessRef(Answer):
     """Names a process for good: a number alone is used again."""
 
@@ -320,6 +325,8 @@ class ProcessDenied(ServiceError):
     executed = "no"
     pid: int
 
+
+Processor = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 Section = Literal[
     "host", "cpu", "memory", "disks", "network", "sensors", "battery", "users", "cgroup", "pressure", "gpus"
@@ -779,7 +786,7 @@ class AsyncHardware(AsyncStub):
         self,
         port: str,
         *,
-        baudrate: Annotated[int, Field(ge=1)] = 9600,
+        baudrate: Annotated[int, Field(ge=1, le=2**31 - 1)] = 9600,
         bytesize: ByteSize = 8,
         parity: Parity = "N",
         stopbits: Annotated[float, Field(ge=1, le=2, multiple_of=0.5)] = 1.0,
@@ -1025,7 +1032,7 @@ class AsyncHardware(AsyncStub):
             "watch_processes", {"attributes": attributes, "sort": sort, "limit": limit, "interval_s": interval_s}
         )
 
-    async def process(self, pid: Annotated[int, Field(ge=1)], create_time: float | None = None) -> ProcessDetails:
+    async def process(self, pid: Pid, create_time: StartTime | None = None) -> ProcessDetails:
         """Everything about one process.
 
         Parameters:
@@ -1038,7 +1045,7 @@ class AsyncHardware(AsyncStub):
         result: ProcessDetails = await self._call("process", {"pid": pid, "create_time": create_time})
         return result
 
-    async def signal_process(self, pid: Annotated[int, Field(ge=1)], create_time: float, signal: str = "TERM") -> None:
+    async def signal_process(self, pid: Pid, create_time: StartTime, signal: str = "TERM") -> None:
         """Send a signal to a process, which must be the one that is meant: a number that is another's by now is left
         alone.
 
@@ -1053,9 +1060,7 @@ class AsyncHardware(AsyncStub):
         """
         await self._call("signal_process", {"pid": pid, "create_time": create_time, "signal": signal})
 
-    async def set_priority(
-        self, pid: Annotated[int, Field(ge=1)], create_time: float, nice: Annotated[int, Field(ge=-20, le=19)]
-    ) -> int:
+    async def set_priority(self, pid: Pid, create_time: StartTime, nice: Annotated[int, Field(ge=-20, le=19)]) -> int:
         """Set the priority of a process.
 
         Parameters:
@@ -1073,7 +1078,7 @@ class AsyncHardware(AsyncStub):
         return result
 
     async def set_affinity(
-        self, pid: Annotated[int, Field(ge=1)], create_time: float, cpus: Annotated[list[int], Field(min_length=1)]
+        self, pid: Pid, create_time: StartTime, cpus: Annotated[list[Processor], Field(min_length=1)]
     ) -> list[int]:
         """Set the processors that a process may run on.
 
@@ -1302,7 +1307,7 @@ class Hardware(SyncStub):
         self,
         port: str,
         *,
-        baudrate: Annotated[int, Field(ge=1)] = 9600,
+        baudrate: Annotated[int, Field(ge=1, le=2**31 - 1)] = 9600,
         bytesize: ByteSize = 8,
         parity: Parity = "N",
         stopbits: Annotated[float, Field(ge=1, le=2, multiple_of=0.5)] = 1.0,
@@ -1548,7 +1553,7 @@ class Hardware(SyncStub):
             "watch_processes", {"attributes": attributes, "sort": sort, "limit": limit, "interval_s": interval_s}
         )
 
-    def process(self, pid: Annotated[int, Field(ge=1)], create_time: float | None = None) -> ProcessDetails:
+    def process(self, pid: Pid, create_time: StartTime | None = None) -> ProcessDetails:
         """Everything about one process.
 
         Parameters:
@@ -1561,7 +1566,7 @@ class Hardware(SyncStub):
         result: ProcessDetails = self._call("process", {"pid": pid, "create_time": create_time})
         return result
 
-    def signal_process(self, pid: Annotated[int, Field(ge=1)], create_time: float, signal: str = "TERM") -> None:
+    def signal_process(self, pid: Pid, create_time: StartTime, signal: str = "TERM") -> None:
         """Send a signal to a process, which must be the one that is meant: a number that is another's by now is left
         alone.
 
@@ -1576,9 +1581,7 @@ class Hardware(SyncStub):
         """
         self._call("signal_process", {"pid": pid, "create_time": create_time, "signal": signal})
 
-    def set_priority(
-        self, pid: Annotated[int, Field(ge=1)], create_time: float, nice: Annotated[int, Field(ge=-20, le=19)]
-    ) -> int:
+    def set_priority(self, pid: Pid, create_time: StartTime, nice: Annotated[int, Field(ge=-20, le=19)]) -> int:
         """Set the priority of a process.
 
         Parameters:
@@ -1596,7 +1599,7 @@ class Hardware(SyncStub):
         return result
 
     def set_affinity(
-        self, pid: Annotated[int, Field(ge=1)], create_time: float, cpus: Annotated[list[int], Field(min_length=1)]
+        self, pid: Pid, create_time: StartTime, cpus: Annotated[list[Processor], Field(min_length=1)]
     ) -> list[int]:
         """Set the processors that a process may run on.
 

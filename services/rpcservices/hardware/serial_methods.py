@@ -43,7 +43,7 @@ class SerialMethods(HardwareCore):
         self,
         port: str,
         *,
-        baudrate: Annotated[int, Field(ge=1)] = 9600,
+        baudrate: Annotated[int, Field(ge=1, le=2**31 - 1)] = 9600,
         bytesize: ByteSize = 8,
         parity: Parity = "N",
         stopbits: Annotated[float, Field(ge=1, le=2, multiple_of=0.5)] = 1.0,

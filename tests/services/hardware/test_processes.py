@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
@@ -91,3 +92,30 @@ def test_shares_of_a_busy_process(serve: Serve) -> None:
             serve(scenario)
         finally:
             child.kill()
+
+
+def test_the_share_of_a_process_younger_than_the_last_list(serve: Serve) -> None:
+    """Asking again is what the reason advises; then the share is there."""
+    code = "print(flush=True)\nwhile True: pass"
+
+    async def scenario(client: AsyncClient) -> None:
+        await client.hardware.processes(["cpu_percent"])
+        with busy() as pid:
+            first = (await client.hardware.process(pid)).process
+            assert first.cpu_percent is None
+            assert first.reasons["cpu_percent"].endswith("ask again")
+            async with client.hardware.watch(["cpu"], interval_s=0.3) as beats:
+                await anext(beats)
+            second = (await client.hardware.process(pid)).process
+            assert second.cpu_percent is not None
+            assert second.cpu_percent > 0
+
+    @contextlib.contextmanager
+    def busy() -> Iterator[int]:
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as young:
+            assert young.stdout is not None
+            young.stdout.readline()
+            yield young.pid
+            young.kill()
+
+    serve(scenario)

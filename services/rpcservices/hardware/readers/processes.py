@@ -18,6 +18,7 @@ from rpcservices.hardware.models import (
 )
 from rpcservices.hardware.rates import rate
 
+from .identity import all_processes, start_of
 from .reasons import NO_BASELINE, Reasons, why
 from .redaction import redact
 
@@ -47,11 +48,10 @@ class CpuUse:
 def cpu_use(t_mono_s: float) -> CpuUse:
     """Read the processor time of all processes."""
     used: dict[Key, float] = {}
-    for process in psutil.process_iter():
+    for process in all_processes():
         try:
-            with process.oneshot():
-                times = process.cpu_times()
-                used[process.pid, process.create_time()] = times.user + times.system
+            times = process.cpu_times()
+            used[process.pid, start_of(process)] = times.user + times.system
         except psutil.Error:
             continue
     return CpuUse(t_mono_s, used)
@@ -85,7 +85,7 @@ def processes(
     later = frozenset(attributes) - first
     used: dict[Key, float] = {}
     found: list[tuple[psutil.Process, Process]] = []
-    for process in psutil.process_iter():
+    for process in all_processes():
         try:
             found.append((process, _read(process, first, before, t_mono_s, used, reveal)))
         except psutil.NoSuchProcess:
@@ -116,7 +116,7 @@ def _read(
     reasons = Reasons()
     fields: dict[str, Any] = {"pid": process.pid}
     with process.oneshot():
-        started = fields["create_time"] = reasons.attempt("create_time", process.create_time)
+        started = fields["create_time"] = reasons.attempt("create_time", lambda: start_of(process))
         if "cpu_percent" in attributes:
             times = reasons.attempt("cpu_percent", process.cpu_times)
             if times is not None and started is not None:
@@ -175,21 +175,24 @@ _READERS: Mapping[str, tuple[tuple[str, ...], Callable[[psutil.Process], tuple[A
 }
 
 
-def details(process: psutil.Process, before: CpuUse | None, t_mono_s: float, *, reveal: bool) -> ProcessDetails:
-    """Everything about one process.
+def details(
+    process: psutil.Process, before: CpuUse | None, t_mono_s: float, *, reveal: bool
+) -> tuple[ProcessDetails, CpuUse]:
+    """Everything about one process, and its processor time now.
 
     Raises:
         psutil.NoSuchProcess: it has ended.
     """
     reasons = Reasons()
-    shown = _read(process, {*_READERS, "cpu_percent"}, before, t_mono_s, {}, reveal)
+    used: dict[Key, float] = {}
+    shown = _read(process, {*_READERS, "cpu_percent"}, before, t_mono_s, used, reveal)
     uids, gids = reasons.attempt("uids", process.uids), reasons.attempt("gids", process.gids)
     children = reasons.attempt("children", process.children)
     files = reasons.attempt("open_files", process.open_files)
     switches = reasons.attempt("ctx_switches_voluntary", process.num_ctx_switches)
     memory = reasons.attempt("uss_bytes", process.memory_full_info)
     group = reasons.attempt("cgroup", lambda: _cgroup(process.pid))
-    return ProcessDetails(
+    found = ProcessDetails(
         process=shown,
         uids=None if uids is None else list(uids),
         gids=None if gids is None else list(gids),
@@ -203,6 +206,7 @@ def details(process: psutil.Process, before: CpuUse | None, t_mono_s: float, *, 
         cgroup=group,
         reasons=reasons,
     )
+    return found, CpuUse(t_mono_s, used)
 
 
 def _cgroup(pid: int) -> str | None:
@@ -214,6 +218,6 @@ def _cgroup(pid: int) -> str | None:
 def _refs(children: Collection[psutil.Process]) -> Iterator[ProcessRef]:
     for child in children:
         try:
-            yield ProcessRef(pid=child.pid, create_time=child.create_time())
+            yield ProcessRef(pid=child.pid, create_time=start_of(child))
         except psutil.Error:
             continue
