@@ -688,10 +688,14 @@ class Sample(Answer):
     reasons: dict[str, str] = Field(default_factory=dict, description="why a value is None, by metric, where known")
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
 class Point(Answer):
     """A metric over a piece of time."""
 
     t_wall_s: float = Field(description="its beginning, in seconds since 1970")
+    step_s: float = Field(description="how much time it covers, in seconds")
     mean: float | None = Field(description="None where nothing could be read")
     min: float | None
     max: float | None
@@ -701,7 +705,7 @@ class Series(Answer):
     """The history of one metric."""
 
     metric: str
-    step_s: float = Field(description="the time that one point covers, in seconds")
+    step_s: float = Field(description="the time that its finest points cover, in seconds; older ones may cover more")
     points: list[Point]
 
 
@@ -1128,7 +1132,7 @@ class AsyncHardware(AsyncStub):
             on_change: leave out samples in which nothing has changed since the one before.
 
         Raises:
-            InvalidParams: the interval is shorter than the server allows.
+            InvalidParams: the interval is shorter than the server allows, or there is no such metric.
         """
         return self._stream(
             "subscribe", {"sections": sections, "interval_s": interval_s, "filter": filter, "on_change": on_change}
@@ -1138,9 +1142,9 @@ class AsyncHardware(AsyncStub):
         self,
         metrics: Annotated[list[str], Field(min_length=1)],
         *,
-        start_s: float | None = None,
-        end_s: float | None = None,
-        step_s: Annotated[float, Field(gt=0)] | None = None,
+        start_s: Finite | None = None,
+        end_s: Finite | None = None,
+        step_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None,
     ) -> list[Series]:
         """What metrics were: the last hour finely, the last day coarsely (as the server is configured).
 
@@ -1148,10 +1152,11 @@ class AsyncHardware(AsyncStub):
             metrics: their names, as :meth:`subscribe` gives and takes them.
             start_s: from when on, in seconds since 1970, or, if negative, before now; an hour ago where not given.
             end_s: until when, likewise; now where not given.
-            step_s: coarse points where it is at least as long as theirs; else as fine as is known.
+            step_s: the time that each point is to cover, in seconds; as fine as is known where not given. The
+                server keeps less of what is older: such points cover more, as they say.
 
         Raises:
-            InvalidParams: the time ends before it begins, or the server keeps no history.
+            InvalidParams: there is no such metric, the time ends before it begins, or the server keeps no history.
         """
         result: list[Series] = await self._call(
             "history", {"metrics": metrics, "start_s": start_s, "end_s": end_s, "step_s": step_s}
@@ -1649,7 +1654,7 @@ class Hardware(SyncStub):
             on_change: leave out samples in which nothing has changed since the one before.
 
         Raises:
-            InvalidParams: the interval is shorter than the server allows.
+            InvalidParams: the interval is shorter than the server allows, or there is no such metric.
         """
         return self._stream(
             "subscribe", {"sections": sections, "interval_s": interval_s, "filter": filter, "on_change": on_change}
@@ -1659,9 +1664,9 @@ class Hardware(SyncStub):
         self,
         metrics: Annotated[list[str], Field(min_length=1)],
         *,
-        start_s: float | None = None,
-        end_s: float | None = None,
-        step_s: Annotated[float, Field(gt=0)] | None = None,
+        start_s: Finite | None = None,
+        end_s: Finite | None = None,
+        step_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None,
     ) -> list[Series]:
         """What metrics were: the last hour finely, the last day coarsely (as the server is configured).
 
@@ -1669,10 +1674,11 @@ class Hardware(SyncStub):
             metrics: their names, as :meth:`subscribe` gives and takes them.
             start_s: from when on, in seconds since 1970, or, if negative, before now; an hour ago where not given.
             end_s: until when, likewise; now where not given.
-            step_s: coarse points where it is at least as long as theirs; else as fine as is known.
+            step_s: the time that each point is to cover, in seconds; as fine as is known where not given. The
+                server keeps less of what is older: such points cover more, as they say.
 
         Raises:
-            InvalidParams: the time ends before it begins, or the server keeps no history.
+            InvalidParams: there is no such metric, the time ends before it begins, or the server keeps no history.
         """
         result: list[Series] = self._call(
             "history", {"metrics": metrics, "start_s": start_s, "end_s": end_s, "step_s": step_s}

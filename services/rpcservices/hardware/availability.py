@@ -94,11 +94,6 @@ def _rest(service: HardwareCore) -> list[Capability]:
     smart = why_no_smart(service.config.smartctl)
     serial = why_no_serial() or ("" if _ports(service) else "absent: the machine shows no serial ports")
     through_udev = udev_runs(service.places)
-    history = (
-        Capability(section="history", state="available")
-        if service.config.history
-        else missing("history", "absent: it is off in the server's configuration (services.hardware.history)")
-    )
     return [
         Capability(section="devices", state="available")
         if (service.places.sys / "class").is_dir()
@@ -112,8 +107,23 @@ def _rest(service: HardwareCore) -> list[Capability]:
         ),
         missing("serial", serial) if serial else Capability(section="serial", state="available"),
         missing("smart", smart) if smart else Capability(section="smart", state="available"),
-        history,
+        _history(service),
     ]
+
+
+def _history(service: HardwareCore) -> Capability:
+    history = service.history_kept
+    if history is None:
+        return missing("history", "absent: it is off in the server's configuration (services.hardware.history)")
+    left_out = (
+        {
+            "*": f"absent: {history.left_out} metrics are left out: services.hardware.history_metrics is "
+            f"{history.most_metrics}"
+        }
+        if history.left_out
+        else {}
+    )
+    return Capability(section="history", state="available", metrics=left_out)
 
 
 def _ports(service: HardwareCore) -> bool:

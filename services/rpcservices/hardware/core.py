@@ -58,10 +58,10 @@ class HardwareCore(Service[HardwareConfig]):
             self.config.device_events,
         )
         self._serial = SerialPorts(self.inventory, self.config, self._worker)
-        self._history: History | None = None
+        self.history_kept: History | None = None
         self._recorder: asyncio.Task[None] | None = None
         if self.config.history:
-            self._history = History(
+            self.history_kept = History(
                 interval_s=self.config.history_interval_s,
                 fine_s=self.config.history_fine_s,
                 coarse_step_s=self.config.history_coarse_step_s,
@@ -72,8 +72,8 @@ class HardwareCore(Service[HardwareConfig]):
     async def start(self) -> None:
         """Take the first readings, so that the first caller gets rates, and begin the history."""
         await asyncio.gather(self._sampler.prime(), self._processes.measure())
-        if self._history is not None:
-            self._recorder = asyncio.get_running_loop().create_task(self._record(self._history))
+        if self.history_kept is not None:
+            self._recorder = asyncio.get_running_loop().create_task(self._record(self.history_kept))
 
     async def stop(self) -> None:
         """End all reading."""

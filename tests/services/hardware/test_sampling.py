@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from rpcclient import AsyncClient
+from rpcclient.errors import InvalidParams
 from rpcservices.hardware.readers.reasons import RESET
 from rpcservices.hardware.sampling.collector import Collector
+from rpcservices.hardware.sampling.metrics import known_paths
 from rpcservices.hardware.sampling.sampler import Sampler
 from rpcservices.hardware.sampling.sections import SectionReader
 
@@ -84,6 +86,28 @@ def test_metrics_with_a_filter(serve: Serve) -> None:
             "network.interfaces.bytes_sent_per_s{lo}",
             "network.interfaces.bytes_recv_per_s{lo}",
         }
+
+    serve(scenario)
+
+
+def test_a_misspelt_metric_is_refused(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        for bad in ("cpu.percnt", "cpu.pct*", "engine", "network.interfaces.bytes_rcv{lo}", ""):
+            with pytest.raises(InvalidParams, match=r"filter: there is no metric"):
+                await client.hardware.subscribe(filter=["cpu", bad]).open()
+        with pytest.raises(InvalidParams, match=r"did you mean .*network.interfaces.bytes_recv"):
+            await client.hardware.subscribe(filter=["network.interfaces.bytes_rcv"]).open()
+        for good in ("cpu", "cpu.percent", "*", "*eth0*", "sensors.readings.current{chip/*}", "network.*{none}"):
+            await client.hardware.subscribe(filter=[good]).open()
+
+    serve(scenario)
+
+
+def test_every_metric_of_this_machine_has_a_known_path(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        async with client.hardware.subscribe(interval_s=0.1) as samples:
+            sample = await anext(samples)
+        assert {name.partition("{")[0] for name in sample.values} <= set(known_paths())
 
     serve(scenario)
 
