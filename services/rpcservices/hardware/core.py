@@ -46,7 +46,9 @@ class HardwareCore(Service[HardwareConfig]):
         super().__init__(config)
         self.places = places or Places()
         self._gpus = GpuReader(self.places)
-        self._collector = Collector(section_readers(self.places, self._gpus), self.config.section_timeout_s)
+        self._collector = Collector(
+            section_readers(self.places, self._gpus, self.config.section_timeout_s), self.config.section_timeout_s
+        )
         self._sampler = Sampler(self._collector)
         self._worker = Worker("rpc-hardware-processes")
         self._samples = SampleMaker()

@@ -243,6 +243,7 @@ def test_a_section_that_hangs_is_a_reason_and_is_asked_only_once() -> None:
         assert source.hold is not None
         source.hold.set()
         collector._timeout_s = 5.0
+        await asyncio.wait(collector._pending.values())
         assert (await sampler.take({"memory"})).memory is not None
         collector.close()
 

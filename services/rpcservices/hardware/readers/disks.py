@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,16 @@ import psutil
 from rpcservices.hardware.models import DiskIo, Disks, Filesystem
 from rpcservices.hardware.rates import rate
 
+from .apart import Apart
 from .reasons import Reasons
 
 _MOUNTS = Path("/proc/self/mounts")
+_FIGURES = ("total_bytes", "used_bytes", "free_bytes", "percent", "inodes_total", "inodes_free")
+_SERVED = ("fuse", "nfs", "cifs", "smb", "9p", "ceph", "afs", "gfs", "ocfs", "lustre", "glusterfs")
+"""File systems whose figures a program or another machine gives, which may not answer."""
+
+Mounts = Apart[str, Filesystem]
+"""Reads file systems, one of which may hang."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +35,13 @@ class DisksReading:
     reasons: Reasons
 
 
-def read() -> DisksReading:
-    """Read file systems and counters."""
+def read(apart: Mounts | None = None) -> DisksReading:
+    """Read file systems and counters.
+
+    Parameters:
+        apart: reads file systems that somebody else serves, for a limited time; without one, a server that does not
+            answer holds up the caller.
+    """
     reasons = Reasons()
     io = reasons.attempt("io", lambda: psutil.disk_io_counters(perdisk=True, nowrap=False)) or {}
     if not io:
@@ -36,7 +49,18 @@ def read() -> DisksReading:
     parts: tuple[Any, ...] = reasons.attempt("filesystems", _partitions) or ()
     if not parts:
         reasons.setdefault("filesystems", "absent: the system shows no mounted file systems of devices")
-    return DisksReading([_filesystem(part) for part in parts], io, reasons)
+    return DisksReading(_filesystems(parts, apart), io, reasons)
+
+
+def _filesystems(parts: Sequence[Any], apart: Mounts | None) -> list[Filesystem]:
+    # The kernel knows the figures of its own file systems without asking the disk.
+    served = [part for part in parts if part.fstype.startswith(_SERVED)] if apart is not None else []
+    if apart is None or not served:
+        return [_filesystem(part) for part in parts]
+    found = apart.read({part.mountpoint: partial(_filesystem, part) for part in served})
+    missing = {part.mountpoint: _unread(part, apart.late) for part in served if part.mountpoint not in found}
+    known = found | missing
+    return [known[part.mountpoint] if part.mountpoint in known else _filesystem(part) for part in parts]
 
 
 def _partitions() -> tuple[Any, ...]:
@@ -59,18 +83,7 @@ def _filesystem(part: Any) -> Filesystem:
     # One call for space and inodes; the figures are psutil.disk_usage's (used and free as df shows them).
     stat = reasons.attempt("total_bytes", lambda: os.statvfs(part.mountpoint))
     if stat is None:
-        for field in ("used_bytes", "free_bytes", "percent", "inodes_total", "inodes_free"):
-            reasons[field] = reasons["total_bytes"]
-        return Filesystem(
-            **_names(part),
-            total_bytes=None,
-            used_bytes=None,
-            free_bytes=None,
-            percent=None,
-            inodes_total=None,
-            inodes_free=None,
-            reasons=reasons,
-        )
+        return _unread(part, reasons["total_bytes"])
     used = (stat.f_blocks - stat.f_bfree) * stat.f_frsize
     free = stat.f_bavail * stat.f_frsize
     return Filesystem(
@@ -83,6 +96,11 @@ def _filesystem(part: Any) -> Filesystem:
         inodes_free=stat.f_ffree,
         reasons=reasons,
     )
+
+
+def _unread(part: Any, reason: str) -> Filesystem:
+    unknown: dict[str, Any] = dict.fromkeys(_FIGURES)
+    return Filesystem(**_names(part), **unknown, reasons=dict.fromkeys(_FIGURES, reason))
 
 
 def _names(part: Any) -> dict[str, Any]:
