@@ -1027,7 +1027,7 @@ class AsyncHardware(AsyncStub):
 
         Parameters:
             attributes, sort, limit: as of :meth:`processes`.
-            interval_s: time between two readings, in seconds.
+            interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
 
         Raises:
             InvalidParams: the interval is shorter than the server allows.
@@ -1107,7 +1107,7 @@ class AsyncHardware(AsyncStub):
 
         Parameters:
             sections: which; all where not given.
-            interval_s: time between two readings, in seconds.
+            interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
 
         Raises:
             InvalidParams: the interval is shorter than the server allows.
@@ -1127,7 +1127,7 @@ class AsyncHardware(AsyncStub):
 
         Parameters:
             sections: which; all where not given.
-            interval_s: time between two readings, in seconds.
+            interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
             filter: names of metrics, without braces for all of a kind; ``*`` and ``?`` stand for anything.
             on_change: leave out samples in which nothing has changed since the one before.
 
@@ -1549,7 +1549,7 @@ class Hardware(SyncStub):
 
         Parameters:
             attributes, sort, limit: as of :meth:`processes`.
-            interval_s: time between two readings, in seconds.
+            interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
 
         Raises:
             InvalidParams: the interval is shorter than the server allows.
@@ -1629,7 +1629,7 @@ class Hardware(SyncStub):
 
         Parameters:
             sections: which; all where not given.
-            interval_s: time between two readings, in seconds.
+            interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
 
         Raises:
             InvalidParams: the interval is shorter than the server allows.
@@ -1649,7 +1649,7 @@ class Hardware(SyncStub):
 
         Parameters:
             sections: which; all where not given.
-            interval_s: time between two readings, in seconds.
+            interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
             filter: names of metrics, without braces for all of a kind; ``*`` and ``?`` stand for anything.
             on_change: leave out samples in which nothing has changed since the one before.
 

@@ -139,7 +139,7 @@ class HardwareCore(Service[HardwareConfig]):
                 errors=[{"loc": ["interval_s"], "msg": f"must be at least {least:g}"}],
             )
         # Intervals that are all but the same share one beat; beyond a day nothing is gained.
-        return min(round(interval_s, 2), 86_400.0)
+        return min(max(float(f"{interval_s:.2g}"), least), 86_400.0)
 
 
 def all_sections(sections: Collection[Section] | None) -> frozenset[Section]:

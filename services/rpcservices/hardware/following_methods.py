@@ -31,7 +31,7 @@ class FollowingMethods(HardwareCore):
 
         Parameters:
             sections: which; all where not given.
-            interval_s: time between two readings, in seconds.
+            interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
 
         Raises:
             InvalidParams: the interval is shorter than the server allows.
@@ -52,7 +52,7 @@ class FollowingMethods(HardwareCore):
 
         Parameters:
             sections: which; all where not given.
-            interval_s: time between two readings, in seconds.
+            interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
             filter: names of metrics, without braces for all of a kind; ``*`` and ``?`` stand for anything.
             on_change: leave out samples in which nothing has changed since the one before.
 

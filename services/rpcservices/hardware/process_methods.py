@@ -57,7 +57,7 @@ class ProcessMethods(HardwareCore):
 
         Parameters:
             attributes, sort, limit: as of :meth:`processes`.
-            interval_s: time between two readings, in seconds.
+            interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
 
         Raises:
             InvalidParams: the interval is shorter than the server allows.

@@ -13,6 +13,8 @@ import pytest
 
 from rpcclient import AsyncClient
 from rpcclient.errors import InvalidParams
+from rpcservices.hardware import Hardware
+from rpcservices.hardware.config import HardwareConfig
 from rpcservices.hardware.readers.reasons import RESET
 from rpcservices.hardware.sampling.collector import Collector
 from rpcservices.hardware.sampling.metrics import known_paths
@@ -173,6 +175,20 @@ def test_one_reading_serves_all_who_follow() -> None:
         collector.close()
 
     asyncio.run(main())
+
+
+def test_intervals_that_are_all_but_the_same_are_one_and_none_is_nothing() -> None:
+    service = Hardware(HardwareConfig(least_interval_s=0.001))
+    assert [service._interval(s) for s in (0.001, 0.004, 0.0149, 0.5, 3.0, 1e9)] == [
+        0.001,
+        0.004,
+        0.015,
+        0.5,
+        3.0,
+        86400.0,
+    ]
+    assert len({service._interval(1 + n / 100) for n in range(200)}) <= 21
+    assert Hardware(HardwareConfig(least_interval_s=0.125))._interval(0.125) == 0.125
 
 
 def test_a_frozen_follower_harms_nobody_and_gets_the_latest() -> None:
