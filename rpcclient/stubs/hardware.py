@@ -849,19 +849,23 @@ class AsyncHardware(AsyncStub):
         """
         return self._stream("read_serial", {"id": id})
 
-    async def write_serial(self, id: str, data: bytes) -> int:
+    async def write_serial(
+        self, id: str, data: bytes, *, timeout_s: Annotated[float, Field(ge=0, le=86400)] | None = None
+    ) -> int:
         """Write bytes; returns how many, when the system has taken all of them.
 
         Parameters:
             id: as of :meth:`open_serial`.
             data: the bytes.
+            timeout_s: how long the other side may take nothing, in seconds; as given to :meth:`open_serial` where not
+                given. With 0, what the system does not take at once is not written.
 
         Raises:
             SerialNotOpen: this connection has no such port.
             SerialTimeout: the other side takes nothing; the error says how many bytes were written.
             SerialPortGone: it was unplugged.
         """
-        result: int = await self._call("write_serial", {"id": id, "data": data})
+        result: int = await self._call("write_serial", {"id": id, "data": data, "timeout_s": timeout_s})
         return result
 
     async def drain_serial(self, id: str) -> None:
@@ -1371,19 +1375,23 @@ class Hardware(SyncStub):
         """
         return self._stream("read_serial", {"id": id})
 
-    def write_serial(self, id: str, data: bytes) -> int:
+    def write_serial(
+        self, id: str, data: bytes, *, timeout_s: Annotated[float, Field(ge=0, le=86400)] | None = None
+    ) -> int:
         """Write bytes; returns how many, when the system has taken all of them.
 
         Parameters:
             id: as of :meth:`open_serial`.
             data: the bytes.
+            timeout_s: how long the other side may take nothing, in seconds; as given to :meth:`open_serial` where not
+                given. With 0, what the system does not take at once is not written.
 
         Raises:
             SerialNotOpen: this connection has no such port.
             SerialTimeout: the other side takes nothing; the error says how many bytes were written.
             SerialPortGone: it was unplugged.
         """
-        result: int = self._call("write_serial", {"id": id, "data": data})
+        result: int = self._call("write_serial", {"id": id, "data": data, "timeout_s": timeout_s})
         return result
 
     def drain_serial(self, id: str) -> None:

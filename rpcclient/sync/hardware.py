@@ -24,6 +24,8 @@ class Hardware(stub.Hardware):
         rtscts: bool = False,
         write_timeout: float | None = None,
         dsrdtr: bool = False,
+        inter_byte_timeout: float | None = None,
+        exclusive: bool | None = None,
     ) -> RemoteSerial:
         """Open a serial port of the server for this client alone.
 
@@ -32,6 +34,8 @@ class Hardware(stub.Hardware):
             baudrate, bytesize, parity, stopbits, xonxoff, rtscts, dsrdtr: as of ``serial.Serial`` of pyserial.
             timeout: how long a read waits for what it asks for, in seconds; ``None`` for ever, 0 not at all.
             write_timeout: how long a write waits for the other side to take anything, in seconds.
+            inter_byte_timeout: how long a read that has got something waits for the next byte, in seconds.
+            exclusive: as of ``serial.Serial``; a port of the server is never shared, whatever is given.
 
         Returns:
             The port, which is open; close it, or use it as a context manager.
@@ -39,7 +43,19 @@ class Hardware(stub.Hardware):
         Raises:
             SerialPortNotFound, SerialPortBusy, SerialPortDenied, SectionUnavailable: as of :meth:`open_serial`.
         """
-        options = SerialOptions(baudrate, bytesize, parity, stopbits, timeout, xonxoff, rtscts, write_timeout, dsrdtr)
+        options = SerialOptions(
+            baudrate,
+            bytesize,
+            parity,
+            stopbits,
+            timeout,
+            xonxoff,
+            rtscts,
+            write_timeout,
+            dsrdtr,
+            inter_byte_timeout,
+            exclusive,
+        )
         return RemoteSerial(self, port, options)
 
     def signal_process(self, pid: int, create_time: float, signal: str | int = "TERM") -> None:

@@ -10,7 +10,9 @@ import contextlib
 import errno
 import fcntl
 import os
+import select
 import termios
+import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -90,6 +92,8 @@ class OpenPort:
         self._followed = False
         self._error: SerialPortGone | None = None
         self._writing = asyncio.Lock()
+        self._ready = asyncio.Event()
+        self._draining = False
         self._begin_reading()
 
     # --- input ------------------------------------------------------------------------------------------------------
@@ -113,8 +117,9 @@ class OpenPort:
             self._lost(exc)
             return
         if not data:
-            # Ready, and nothing there: the other end has hung up.
-            self._lost(None)
+            # Ready, and nothing there: the other end has hung up, or the input was thrown away in this very moment.
+            if _hung_up(self._fd):
+                self._lost(None)
             return
         self._input.append(data)
         self._waiting += len(data)
@@ -129,6 +134,7 @@ class OpenPort:
         self._error = SerialPortGone(f"{self.node} is gone: {why}", port=self.node)
         self._end_reading()
         self._arrived.set()
+        self._ready.set()
 
     async def read(self) -> AsyncIterator[SerialData]:
         """What comes in, from the opening of the port on.
@@ -169,13 +175,19 @@ class OpenPort:
 
     # --- output -----------------------------------------------------------------------------------------------------
 
-    async def write(self, data: bytes) -> int:
+    async def write(self, data: bytes, timeout_s: float | None = None) -> int:
         """Hand bytes to the system, one writer after another; returns how many.
+
+        Parameters:
+            data: the bytes.
+            timeout_s: how long nothing may move, in seconds; what was given at the opening where ``None``. With 0, what
+                the system does not take at once is not written.
 
         Raises:
             SerialTimeout: nothing moved for too long; it says how many were written.
             SerialPortGone: it was unplugged.
         """
+        limit_s = self._write_timeout_s if timeout_s is None else timeout_s
         async with self._writing:
             rest = memoryview(data)
             while rest:
@@ -188,21 +200,25 @@ class OpenPort:
                     self._lost(exc)
                     continue
                 rest = rest[written:]
-                if rest and not await self._writable():
+                if not limit_s:
+                    break
+                if rest and not await self._writable(limit_s):
                     done = len(data) - len(rest)
                     raise SerialTimeout(
-                        f"{self.node}: nothing was taken for {self._write_timeout_s:g} s; is the other side held back "
+                        f"{self.node}: nothing was taken for {limit_s:g} s; is the other side held back "
                         "by flow control?",
                         port=self.node,
                         written=done,
                     )
-            return len(data)
+            return len(data) - len(rest)
 
-    async def _writable(self) -> bool:
-        ready = asyncio.Event()
+    async def _writable(self, limit_s: float) -> bool:
+        """Wait until the system takes more, or the port is gone."""
+        ready = self._ready
+        ready.clear()
         self._loop.add_writer(self._fd, ready.set)
         try:
-            await asyncio.wait_for(ready.wait(), self._write_timeout_s)
+            await asyncio.wait_for(ready.wait(), limit_s)
         except TimeoutError:
             return False
         finally:
@@ -216,7 +232,15 @@ class OpenPort:
         Raises:
             SerialPortGone: it was unplugged.
         """
-        await self._act(lambda: termios.tcdrain(self._fd))
+
+        def drain() -> None:
+            self._draining = True
+            try:
+                termios.tcdrain(self._fd)
+            finally:
+                self._draining = False
+
+        await self._act(drain)
 
     # --- lines and settings -------------------------------------------------------------------------------------------
 
@@ -337,6 +361,7 @@ class OpenPort:
         self._end_reading()
         self._loop.remove_writer(self._fd)
         self._arrived.set()
+        self._ready.set()
         port, fd = self._port, self._fd
 
         def close() -> None:
@@ -349,6 +374,20 @@ class OpenPort:
 
         self.closing = self._worker.run(close)
         self._worker.close()
+        if self._draining:
+            # It may never return, where the other side holds the output back; and the port's thread waits for it.
+            threading.Thread(target=_throw_away_output, args=(fd,), name="rpc-hardware-serial", daemon=True).start()
+
+
+def _hung_up(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return any(event & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0))
+
+
+def _throw_away_output(fd: int) -> None:
+    with contextlib.suppress(OSError, termios.error):
+        termios.tcflush(fd, termios.TCOFLUSH)
 
 
 @contextlib.contextmanager
