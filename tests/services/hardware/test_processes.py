@@ -40,13 +40,18 @@ def test_beside_psutil(serve: Serve) -> None:
 
 def test_selected_attributes_and_limit(serve: Serve) -> None:
     async def scenario(client: AsyncClient) -> None:
-        largest = await client.hardware.processes(["cmdline", "num_fds", "cpu_affinity", "io"], limit=2, sort="memory")
+        largest = await client.hardware.processes(
+            ["pid", "create_time", "cmdline", "num_fds", "cpu_affinity", "io_counters"], limit=2, sort="memory_percent"
+        )
         assert len(largest.processes) == 2
         assert largest.total >= 2
         first, second = largest.processes
         assert (first.rss_bytes or 0) >= (second.rss_bytes or 0)
         assert first.cmdline is not None or "cmdline" in first.reasons
         assert first.username is None
+        oldest = (await client.hardware.processes(["cpu_times"], sort="cpu_times", limit=10_000)).processes
+        times = [(p.cpu_user_s or 0.0) + (p.cpu_system_s or 0.0) for p in oldest]
+        assert times == sorted(times, reverse=True)
 
     serve(scenario)
 

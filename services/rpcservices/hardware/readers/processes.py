@@ -25,11 +25,16 @@ from .redaction import redact
 Key = tuple[int, float]
 """A process: its number, and when it started."""
 
-_CHEAP = frozenset({"ppid", "name", "username", "status", "cpu_percent", "memory", "num_threads", "nice"})
+_CHEAP = frozenset({"ppid", "name", "username", "status", "cpu_percent", "memory_info", "num_threads", "nice"})
 DEFAULT: frozenset[ProcessAttribute] = frozenset(_CHEAP)  # type: ignore[arg-type]
 """What is read where nothing was asked for: all of it is in two files of a process."""
 
-_SORTED_BY: Mapping[ProcessSort, ProcessAttribute] = {"cpu_percent": "cpu_percent", "memory": "memory", "name": "name"}
+_SORTED_BY: Mapping[ProcessSort, ProcessAttribute] = {
+    "cpu_percent": "cpu_percent",
+    "memory_percent": "memory_info",
+    "cpu_times": "cpu_times",
+    "name": "name",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,8 @@ def processes(
 
 _ORDERS: Mapping[ProcessSort, Callable[[Process], Any]] = {
     "cpu_percent": lambda p: (-(p.cpu_percent or 0.0), -(p.rss_bytes or 0), p.pid),
-    "memory": lambda p: (-(p.rss_bytes or 0), p.pid),
+    "memory_percent": lambda p: (-(p.rss_bytes or 0), p.pid),  # Each is a share of the same memory.
+    "cpu_times": lambda p: (-((p.cpu_user_s or 0.0) + (p.cpu_system_s or 0.0)), p.pid),
     "pid": lambda p: p.pid,
     "name": lambda p: ((p.name or "").lower(), p.pid),
     "create_time": lambda p: (-(p.create_time or 0.0), p.pid),
@@ -161,13 +167,13 @@ _READERS: Mapping[str, tuple[tuple[str, ...], Callable[[psutil.Process], tuple[A
     "username": (("username",), lambda p: (p.username(),)),
     "status": (("status",), lambda p: (p.status(),)),
     "cpu_times": (("cpu_user_s", "cpu_system_s"), lambda p: p.cpu_times()[:2]),
-    "memory": (("rss_bytes", "vms_bytes"), lambda p: p.memory_info()[:2]),
+    "memory_info": (("rss_bytes", "vms_bytes"), lambda p: p.memory_info()[:2]),
     "memory_percent": (("memory_percent",), lambda p: (p.memory_percent(),)),
     "num_threads": (("num_threads",), lambda p: (p.num_threads(),)),
     "num_fds": (("num_fds",), lambda p: (p.num_fds(),)),
     "nice": (("nice",), lambda p: (int(p.nice() or 0),)),
     "cpu_affinity": (("cpu_affinity",), lambda p: (p.cpu_affinity(),)),
-    "io": (("read_bytes", "write_bytes"), lambda p: (p.io_counters().read_bytes, p.io_counters().write_bytes)),
+    "io_counters": (("read_bytes", "write_bytes"), lambda p: (p.io_counters().read_bytes, p.io_counters().write_bytes)),
     "cmdline": (("cmdline",), lambda p: (p.cmdline(),)),
     "exe": (("exe",), lambda p: (p.exe() or None,)),
     "cwd": (("cwd",), lambda p: (p.cwd() or None,)),
