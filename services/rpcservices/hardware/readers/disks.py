@@ -15,12 +15,16 @@ from rpcservices.hardware.models import DiskIo, Disks, Filesystem
 from rpcservices.hardware.rates import rate
 
 from .apart import Apart
-from .reasons import Reasons
+from .reasons import NO_BASELINE, RESET, Reasons
 
 _MOUNTS = Path("/proc/self/mounts")
 _FIGURES = ("total_bytes", "used_bytes", "free_bytes", "percent", "inodes_total", "inodes_free")
 _SERVED = ("fuse", "nfs", "cifs", "smb", "9p", "ceph", "afs", "gfs", "ocfs", "lustre", "glusterfs")
 """File systems whose figures a program or another machine gives, which may not answer."""
+_RATES = ("read_count_per_s", "write_count_per_s", "read_bytes_per_s", "write_bytes_per_s", "busy_percent")
+_NO_RATES = dict.fromkeys(_RATES, NO_BASELINE)
+_RESET_RATES = dict.fromkeys(_RATES, RESET)
+_NOT_BUSY = dict.fromkeys(("busy_time_ms", "busy_percent"), "unsupported: this system does not tell")
 
 Mounts = Apart[str, Filesystem]
 """Reads file systems, one of which may hang."""
@@ -119,9 +123,10 @@ def derive(before: DisksReading | None, now: DisksReading, dt_s: float | None) -
 
 def _io(name: str, old: Any, now: Any, dt_s: float | None) -> DiskIo:
     busy_ms = getattr(now, "busy_time", None)
+    reasons = {} if old is not None else _NO_RATES
     # A device that was unplugged and plugged in again begins anew: then none of its counters has a rate.
     if old is not None and any(getattr(now, f) < getattr(old, f) for f in ("read_count", "write_count")):
-        old = None
+        old, reasons = None, _RESET_RATES
     busy = rate(old and getattr(old, "busy_time", None), busy_ms, dt_s)
     return DiskIo(
         name=name,
@@ -135,4 +140,5 @@ def _io(name: str, old: Any, now: Any, dt_s: float | None) -> DiskIo:
         read_bytes_per_s=rate(old and old.read_bytes, now.read_bytes, dt_s),
         write_bytes_per_s=rate(old and old.write_bytes, now.write_bytes, dt_s),
         busy_percent=None if busy is None else min(busy / 10.0, 100.0),
+        reasons=reasons if busy_ms is not None else {**reasons, **_NOT_BUSY},
     )
