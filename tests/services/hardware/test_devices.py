@@ -9,6 +9,7 @@ import fcntl
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -294,6 +295,16 @@ def test_where_the_source_breaks_all_are_told_and_the_next_begins_anew(missing: 
         await watcher.close()
 
     asyncio.run(main())
+
+
+def test_why_there_are_no_events_in_a_container(missing: Missing) -> None:
+    """A user namespace gets the events of its own network interfaces only."""
+    code = "from rpcservices.hardware.inventory.uevents import *; print(why_no_events(Places()))"
+    words = ["unshare", "--user", "--map-root-user", sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode and "unshare" in done.stderr:
+        missing(f"no user namespace can be made here: {done.stderr.strip()}")
+    assert done.stdout.startswith("unsupported: in this container"), done.stderr
 
 
 def test_nobody_watches_nothing_runs(serve: Serve) -> None:

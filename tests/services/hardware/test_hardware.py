@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import socket
@@ -26,6 +25,8 @@ from rpcservices.hardware.readers import disks
 from rpcservices.hardware.readers.network import connections
 from rpcservices.hardware.readers.places import Places
 from rpcservices.hardware.readers.reasons import others_denied
+
+from .conftest import as_nobody
 
 Serve = Callable[..., None]
 MACHINES = ["laptop", "server", "raspberry", "vm", "container", "container_v1", "broken"]
@@ -202,22 +203,6 @@ def test_what_has_no_rates_yet_says_so(serve: Serve) -> None:
             subprocess.run(["ip", "link", "del", name], check=False)
 
     serve(scenario)
-
-
-def as_nobody(act: Callable[[], Any]) -> Any:
-    """What something gives in a process of a user without privileges."""
-    ours, theirs = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.setgid(65534)
-        os.setuid(65534)
-        os.write(theirs, json.dumps(act()).encode())
-        os._exit(0)
-    os.close(theirs)
-    with open(ours, "rb") as answer:  # noqa: PTH123 - a descriptor
-        found = json.load(answer)
-    os.waitpid(child, 0)
-    return found
 
 
 def test_what_a_server_without_privileges_may_not_see(missing: Callable[[str], NoReturn]) -> None:

@@ -7,11 +7,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 import psutil
 import pytest
 
 from rpcclient import AsyncClient
+from rpcclient.stubs.hardware import ProcessAttribute
+from rpcservices.hardware.readers.processes import processes
+
+from .conftest import as_nobody
 
 Serve = Callable[..., None]
 
@@ -75,6 +80,38 @@ def test_secrets_in_command_lines(serve: Serve) -> None:
         assert (shown_by() or [])[-2:] == ["--password", "***"]
         assert (shown_by(reveal_command_lines=True) or [])[-1] == "hunter2"
         child.stdin.close()
+
+
+def test_a_zombie_is_listed_and_its_holes_are_explained(serve: Serve) -> None:
+    with subprocess.Popen(["true"]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # It has ended, and is not waited for.
+
+        async def scenario(client: AsyncClient) -> None:
+            wanted: list[ProcessAttribute] = ["name", "status", "exe", "cwd", "cmdline", "num_fds", "io_counters"]
+            found = await client.hardware.processes(wanted, limit=10_000)
+            zombie = next(p for p in found.processes if p.pid == child.pid)
+            assert (zombie.name, zombie.status) == ("true", "zombie")
+            fields = {"exe", "cwd", "cmdline", "num_fds", "read_bytes"}
+            assert {f for f in fields if getattr(zombie, f) is None} == fields & zombie.reasons.keys()
+            assert not [reason for reason in zombie.reasons.values() if reason.startswith("gone")]
+            details = await client.hardware.process(child.pid)
+            assert details.process.status == "zombie"
+
+        serve(scenario)
+
+
+def test_what_may_not_be_read_is_denied_field_by_field(missing: Callable[[str], NoReturn]) -> None:
+    if os.geteuid() != 0:
+        missing("another user can be had by root only")
+
+    def look() -> dict[str, str]:
+        found, *_ = processes(["name", "exe", "io_counters", "num_fds"], None, 0.0, "pid", 1, reveal=False)
+        assert found[0].name is not None
+        return found[0].reasons
+
+    reasons = as_nobody(look)
+    assert set(reasons) >= {"exe", "read_bytes", "write_bytes", "num_fds"}
+    assert {reason.partition(":")[0] for reason in reasons.values()} == {"denied"}
 
 
 def test_shares_of_a_busy_process(serve: Serve) -> None:
