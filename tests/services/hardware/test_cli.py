@@ -67,6 +67,11 @@ def test_devices(environment: dict[str, str]) -> None:
     assert " lo " in on_terminal(environment, "devices", "net")
     listed = json.loads(run(environment, "devices", "net", "block").stdout)
     assert {d["subsystem"] for d in listed} == {"net", "block"}
+    assert json.loads(run(environment, "devices", "net,block").stdout) == listed
+    assert json.loads(on_terminal(environment, "devices", "--json", "net"))
+    assert json.loads(on_terminal(environment, "hw", "--json"))["memory"]
+    assert "gpu is drm here" in run(environment, "devices", "gpu").stderr
+    assert "serial is tty here" in run(environment, "devices", "serial").stderr
     wrong = run(environment, "devices", "engine")
     assert (wrong.returncode, "there are: pci" in wrong.stderr) == (2, True)
 
@@ -84,6 +89,9 @@ def test_devices_that_come_and_go(environment: dict[str, str], missing: Callable
     else:
         missing(f"no network interface can be made here: {made.stderr.strip()}")
     child.expect(rf"\+ net  {name}")
+    subprocess.run(["ip", "link", "set", name, "mtu", "1400", "up"], check=True)
+    Path(f"/sys/class/net/{name}/uevent").write_text("change")
+    child.expect(rf"~ net  {name} .*mtu: 1500 → 1400")
     subprocess.run(["ip", "link", "del", name], check=True)
     child.expect(rf"- net  {name}")
     child.sendintr()

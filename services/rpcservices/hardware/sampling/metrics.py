@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
@@ -120,18 +120,21 @@ def _walk(path: str, label: str, model: BaseModel) -> Iterator[Metric]:
 
 
 @cache
-def known_paths() -> tuple[str, ...]:
-    """Every path that a metric may have, on any machine."""
-    return tuple(path for name in _shape(Snapshot).models for path in _paths(name, _kind_of(Snapshot, name)))
+def known_paths() -> Mapping[str, str]:
+    """Every path that a metric may have, on any machine, and what it is."""
+    return {
+        path: said for name in _shape(Snapshot).models for path, said in _paths(name, _kind_of(Snapshot, name)).items()
+    }
 
 
-def _paths(path: str, model: type[BaseModel]) -> Iterator[str]:
+def _paths(path: str, model: type[BaseModel]) -> dict[str, str]:
     shape = _shape(model)
-    yield from (f"{path}.{name}" for name in shape.numbers)
+    found = {f"{path}.{name}": model.model_fields[name].description or "" for name in shape.numbers}
     for name in (*shape.models, *shape.lists):
         kind = _kind_of(model, name)
         if kind is not None and (name in shape.models or kind.__name__ in _LABELS):
-            yield from _paths(f"{path}.{name}", kind)
+            found |= _paths(f"{path}.{name}", kind)
+    return found
 
 
 def _kind_of(model: type[BaseModel], name: str) -> Any:
