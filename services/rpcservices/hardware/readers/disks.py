@@ -22,9 +22,9 @@ _FIGURES = ("total_bytes", "used_bytes", "free_bytes", "percent", "inodes_total"
 _SERVED = ("fuse", "nfs", "cifs", "smb", "9p", "ceph", "afs", "gfs", "ocfs", "lustre", "glusterfs")
 """File systems whose figures a program or another machine gives, which may not answer."""
 _RATES = ("read_count_per_s", "write_count_per_s", "read_bytes_per_s", "write_bytes_per_s", "busy_percent")
-_NO_RATES = dict.fromkeys(_RATES, NO_BASELINE)
-_RESET_RATES = dict.fromkeys(_RATES, RESET)
-_NOT_BUSY = dict.fromkeys(("busy_time_ms", "busy_percent"), "unsupported: this system does not tell")
+_NO_RATES: dict[str, str] = dict.fromkeys(_RATES, NO_BASELINE)
+_RESET_RATES: dict[str, str] = dict.fromkeys(_RATES, RESET)
+_NOT_BUSY: dict[str, str] = dict.fromkeys(("busy_time_ms", "busy_percent"), "unsupported: this system does not tell")
 
 Mounts = Apart[str, Filesystem]
 """Reads file systems, one of which may hang."""
