@@ -177,6 +177,25 @@ def test_one_reading_serves_all_who_follow() -> None:
     asyncio.run(main())
 
 
+def test_beats_that_fall_together_share_a_reading() -> None:
+    async def main() -> None:
+        source = Source()
+        sampler, collector = sampler_of(source)
+
+        async def times(interval_s: float, count: int) -> list[float]:
+            items = sampler.follow(frozenset({"memory"}), interval_s)
+            found = [(await anext(items)).t_mono_s for _ in range(count)]
+            await items.aclose()
+            return found
+
+        every, second = await asyncio.gather(times(1.0, 2), times(2.0, 1))
+        assert every[1] == second[0]
+        assert source.readings == 4  # One to begin with for each, and two.
+        collector.close()
+
+    asyncio.run(main())
+
+
 def test_intervals_that_are_all_but_the_same_are_one_and_none_is_nothing() -> None:
     service = Hardware(HardwareConfig(least_interval_s=0.001))
     assert [service._interval(s) for s in (0.001, 0.004, 0.0149, 0.5, 3.0, 1e9)] == [
