@@ -372,11 +372,13 @@ class OpenPort:
             with contextlib.suppress(OSError):
                 port.close()
 
-        self.closing = self._worker.run(close)
-        self._worker.close()
         if self._draining:
             # It may never return, where the other side holds the output back; and the port's thread waits for it.
-            threading.Thread(target=_throw_away_output, args=(fd,), name="rpc-hardware-serial", daemon=True).start()
+            # A descriptor of its own: that of the port is closed as soon as the drain ends.
+            own = os.dup(fd)
+            threading.Thread(target=_give_up_draining, args=(own,), name="rpc-hardware-serial", daemon=True).start()
+        self.closing = self._worker.run(close)
+        self._worker.close()
 
 
 def _hung_up(fd: int) -> bool:
@@ -385,9 +387,15 @@ def _hung_up(fd: int) -> bool:
     return any(event & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0))
 
 
-def _throw_away_output(fd: int) -> None:
+def _give_up_draining(fd: int) -> None:
+    """End a drain in another thread by throwing the output away, and let others have the port even if it goes on."""
     with contextlib.suppress(OSError, termios.error):
         termios.tcflush(fd, termios.TCOFLUSH)
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(fd, termios.TIOCNXCL)
+    with contextlib.suppress(OSError):
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    os.close(fd)
 
 
 @contextlib.contextmanager
