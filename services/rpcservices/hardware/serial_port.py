@@ -7,55 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import fcntl
 import os
-import select
 import termios
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from .errors import SerialPortBusy, SerialPortDenied, SerialPortGone, SerialPortNotFound, SerialTimeout
+from .errors import SerialPortBusy, SerialPortGone, SerialTimeout
 from .models import SerialData, SerialLines, SerialSettings
 from .sampling.worker import Worker
+from .serial_system import GONE, give_up_draining, hung_up, without_lines
 
 READ_BYTES = 65_536
 """The most that one item of a stream holds."""
-
-_GONE = (errno.EIO, errno.ENODEV, errno.ENXIO, errno.EBADF)
-
-
-def open_port(node: str, settings: SerialSettings) -> Any:
-    """Open a port for nobody else, and set it up. It blocks.
-
-    Raises:
-        SerialPortNotFound, SerialPortBusy, SerialPortDenied: as they say.
-        ValueError: the driver refuses a setting.
-        ImportError: pyserial is not installed.
-    """
-    import serial
-
-    try:
-        port = serial.Serial(node, timeout=0, exclusive=True, **settings.model_dump())
-    except serial.SerialException as exc:
-        reason = exc.errno or getattr(exc.__context__, "errno", None)
-        if reason in (errno.EACCES, errno.EPERM):
-            raise SerialPortDenied(
-                f"{node}: the server's user may not open it; add the user to the group that owns the file", port=node
-            ) from None
-        if reason in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
-            raise SerialPortNotFound(f"{node}: no such port", port=node) from None
-        if reason in (errno.EBUSY, errno.EAGAIN):
-            raise SerialPortBusy(f"{node}: somebody else has it open", port=node) from None
-        raise SerialPortNotFound(
-            f"{node}: not a serial port ({os.strerror(reason or errno.EINVAL)})", port=node
-        ) from None
-    # pyserial's lock holds off those who lock, too; this holds off all others but root (tty_ioctl(4), TIOCEXCL).
-    with contextlib.suppress(OSError):
-        fcntl.ioctl(port.fileno(), termios.TIOCEXCL)
-    return port
 
 
 class OpenPort:
@@ -118,7 +84,7 @@ class OpenPort:
             return
         if not data:
             # Ready, and nothing there: the other end has hung up, or the input was thrown away in this very moment.
-            if _hung_up(self._fd):
+            if hung_up(self._fd):
                 self._lost(None)
             return
         self._input.append(data)
@@ -129,7 +95,7 @@ class OpenPort:
 
     def _lost(self, exc: OSError | None) -> None:
         why = "it was unplugged, or the other end hung up"
-        if exc is not None and exc.errno not in _GONE:
+        if exc is not None and exc.errno not in GONE:
             why = exc.strerror or "it failed"
         self._error = SerialPortGone(f"{self.node} is gone: {why}", port=self.node)
         self._end_reading()
@@ -266,7 +232,7 @@ class OpenPort:
             return await self._worker.run(action)
         except (OSError, termios.error) as exc:
             number = exc.args[0] if exc.args else None
-            if number in _GONE:
+            if number in GONE:
                 self._lost(None)
                 self.check()
             raise
@@ -319,7 +285,7 @@ class OpenPort:
         def change() -> None:
             for name, value in (("dtr", dtr), ("rts", rts), ("break_condition", break_condition)):
                 if value is not None:
-                    with _without_lines():
+                    with without_lines():
                         setattr(self._port, name, value)
 
         await self._act(change)
@@ -376,32 +342,6 @@ class OpenPort:
             # It may never return, where the other side holds the output back; and the port's thread waits for it.
             # A descriptor of its own: that of the port is closed as soon as the drain ends.
             own = os.dup(fd)
-            threading.Thread(target=_give_up_draining, args=(own,), name="rpc-hardware-serial", daemon=True).start()
+            threading.Thread(target=give_up_draining, args=(own,), name="rpc-hardware-serial", daemon=True).start()
         self.closing = self._worker.run(close)
         self._worker.close()
-
-
-def _hung_up(fd: int) -> bool:
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    return any(event & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0))
-
-
-def _give_up_draining(fd: int) -> None:
-    """End a drain in another thread by throwing the output away, and let others have the port even if it goes on."""
-    with contextlib.suppress(OSError, termios.error):
-        termios.tcflush(fd, termios.TCOFLUSH)
-    with contextlib.suppress(OSError):
-        fcntl.ioctl(fd, termios.TIOCNXCL)
-    with contextlib.suppress(OSError):
-        fcntl.flock(fd, fcntl.LOCK_UN)
-    os.close(fd)
-
-
-@contextlib.contextmanager
-def _without_lines() -> Iterator[None]:
-    try:
-        yield
-    except (OSError, termios.error) as exc:
-        if (exc.args[0] if exc.args else None) not in (errno.EINVAL, errno.ENOTTY):
-            raise
