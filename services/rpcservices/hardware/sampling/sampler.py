@@ -38,11 +38,15 @@ class Shared:
         """Read some sections, those excepted that another beat has read a moment ago."""
         async with self._lock:
             since = time.monotonic() - _GRID_S / 2
-            found = {name: self._recent[name] for name in sections if name in self._recent}
-            found = {name: taken for name, taken in found.items() if taken.t_mono_s >= since}
+            found: dict[Section, Taken] = {
+                name: self._recent[name]
+                for name in sections
+                if name in self._recent and self._recent[name].t_mono_s >= since
+            }
             taken = await self.collector.collect([name for name in sections if name not in found])
             self._recent.update(taken)
-        return {**found, **taken}
+            found.update(taken)
+        return found
 
 
 class SectionsBeat(Beat[frozenset[Section], Snapshot]):
