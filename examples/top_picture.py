@@ -16,7 +16,16 @@ from rpcclient.cli.top_state import TopState
 from rpcclient.stubs.hardware import ProcessAttribute, Section
 
 SECTIONS: list[Section] = ["host", "cpu", "memory", "disks", "network", "sensors"]
-ATTRIBUTES: list[ProcessAttribute] = ["name", "username", "status", "cpu_percent", "memory", "num_threads", "nice"]
+ATTRIBUTES: list[ProcessAttribute] = [
+    "name",
+    "username",
+    "status",
+    "cpu_percent",
+    "memory_info",
+    "num_threads",
+    "nice",
+    "cpu_times",
+]
 WIDTH, HEIGHT = 110, 28
 
 

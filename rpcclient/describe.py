@@ -29,6 +29,7 @@ class MethodDescription:
         deadline_s: how long a call may take where the caller does not say, in seconds.
         by_position: whether parameters may be given by position on the wire.
         binary: the parameters that are bytes.
+        latest: a slow reader of its stream wants the newest item only.
     """
 
     name: str
@@ -39,6 +40,7 @@ class MethodDescription:
     deadline_s: float
     by_position: bool
     binary: frozenset[str] = frozenset()
+    latest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ def _method(method: Mapping[str, Any], schemas: Mapping[str, Any]) -> MethodDesc
         deadline_s=float(method.get("x-deadline_s", DEFAULT_DEADLINE_S)),
         by_position=method.get("paramStructure") != "by-name",
         binary=frozenset(p["name"] for p in method.get("params", ()) if _is_bytes(p["schema"])),
+        latest=method.get("x-slow_policy") == "latest",
     )
 
 

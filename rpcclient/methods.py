@@ -29,13 +29,17 @@ class Method:
         name: the full name.
         returns: the type of the result, or of a stream's items; plain data where not given.
         deadline_s: how long a call may take where nobody says, in seconds.
+        latest: a slow reader of its stream wants the newest item only.
     """
 
     streams: frozenset[str] = frozenset()
     """Parameters that are streams."""
 
-    def __init__(self, name: str, returns: Any = None, deadline_s: float = DEFAULT_DEADLINE_S) -> None:
+    def __init__(
+        self, name: str, returns: Any = None, deadline_s: float = DEFAULT_DEADLINE_S, *, latest: bool = False
+    ) -> None:
         self.name = name
+        self.latest = latest
         self.deadline_s = deadline_s
         self._kind = None if returns is None else _wire_type(returns)
 
@@ -94,6 +98,7 @@ class StubMethod(Method):
         function: the stub's asynchronous method.
         deadline_s: how long a call may take where nobody says, in seconds.
         errors: what the method declares.
+        latest: a slow reader of its stream wants the newest item only.
     """
 
     def __init__(
@@ -102,8 +107,10 @@ class StubMethod(Method):
         function: Callable[..., Any],
         deadline_s: float = DEFAULT_DEADLINE_S,
         errors: tuple[type[ServiceError], ...] = (),
+        *,
+        latest: bool = False,
     ) -> None:
-        super().__init__(name, None, deadline_s)
+        super().__init__(name, None, deadline_s, latest=latest)
         self._function = function
         self._errors: Mapping[str, type[ServiceError]] = {error.__name__: error for error in errors}
 

@@ -107,15 +107,16 @@ def signal_name(signal: str | int) -> str:
     """A signal for the wire.
 
     Parameters:
-        signal: its name (``INT`` or ``SIGINT``), its number on this machine, or a member of :class:`signal.Signals`.
+        signal: its name (``INT`` or ``SIGINT``), its number on this machine (also as text), or a member of
+            :class:`signal.Signals`.
 
     Raises:
         InvalidParams: there is no signal of this number.
     """
-    if isinstance(signal, str):
+    if isinstance(signal, str) and not signal.isdecimal():
         return signal
     try:
-        return signals.Signals(signal).name
+        return signals.Signals(int(signal)).name
     except ValueError:
         raise invalid("signal", f"there is no signal {signal}") from None
 

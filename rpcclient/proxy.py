@@ -18,7 +18,7 @@ class DynamicMethod(Method):
     """A method known from its description: plain data in both directions."""
 
     def __init__(self, description: MethodDescription) -> None:
-        super().__init__(description.name, None, description.deadline_s)
+        super().__init__(description.name, None, description.deadline_s, latest=description.latest)
         self._uploads = description.uploads
 
     @property

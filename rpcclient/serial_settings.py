@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rpcclient.stubs.hardware import SerialSettings
+    from rpcclient.stubs.hardware import SerialSettings, SerialTimeout
 
 KEEP_BYTES = 1024 * 1024
 """Input that is kept for a reader; beyond that the server is told to wait."""
 
 WRITE_BYTES = 65_536
 """The most that one call writes, so that no call takes long."""
+
+STEP_S = 0.25
+"""How long the server tries before it is asked to go on, so that a write can be cancelled."""
 
 FOREVER_S = 3600.0
 """What "no time limit" is on the wire."""
@@ -32,6 +35,8 @@ class SerialOptions:
     rtscts: bool = False
     write_timeout: float | None = None
     dsrdtr: bool = False
+    inter_byte_timeout: float | None = None
+    exclusive: bool | None = None
 
     def wire(self) -> dict[str, Any]:
         """The settings of the port itself."""
@@ -59,3 +64,50 @@ class SerialOptions:
         """The same with some changes; names that are unknown are left out, as pyserial does."""
         known = {field.name for field in dataclasses.fields(self)}
         return dataclasses.replace(self, **{name: value for name, value in settings.items() if name in known})
+
+
+def to_bytes(data: Any) -> bytes:
+    """What pyserial takes to write: bytes of any kind, or a sequence of numbers.
+
+    Raises:
+        TypeError: it is text, or one number.
+    """
+    if isinstance(data, (str, int)):
+        raise TypeError(f"a {type(data).__name__} cannot be written to a serial port: encode it to bytes")
+    return bytes(data)
+
+
+class Patience:
+    """How long a write goes on trying.
+
+    Parameters:
+        timeout_s: how long nothing may be taken, in seconds; ``None`` for any time.
+        now: the present moment, on a clock that only runs forward.
+    """
+
+    def __init__(self, timeout_s: float | None, now: float) -> None:
+        self._timeout_s = timeout_s
+        self._moved = now
+
+    def step_s(self, now: float) -> float:
+        """How long to let the server try now, in seconds."""
+        if self._timeout_s is None:
+            return STEP_S
+        return min(max(self._moved + self._timeout_s - now, 0.001), STEP_S) if self._timeout_s else 0.0
+
+    def over(self, written: int, now: float) -> bool:
+        """The server has tried, and has written so many bytes: whether that is all that may be hoped for."""
+        if written:
+            self._moved = now
+        return self._timeout_s is not None and now - self._moved >= self._timeout_s
+
+
+def took_nothing(port: str, timeout_s: float | None, written: int) -> SerialTimeout:
+    """The error for a write that was not taken."""
+    from rpcclient.stubs.hardware import SerialTimeout
+
+    return SerialTimeout(
+        f"{port}: nothing was taken for {timeout_s or 0:g} s; is the other side held back by flow control?",
+        port=port,
+        written=written,
+    )

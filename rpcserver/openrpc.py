@@ -43,8 +43,8 @@ def document(registry: Registry, *, title: str, version: str) -> dict[str, Any]:
 
     Returns:
         The OpenRPC document as plain data. Extensions begin with ``x-``: ``x-permission``, ``x-kind``,
-        ``x-deadline_s``, ``x-stream`` (the schema of a streamed result's items, or of a parameter's), and
-        ``x-keyword-only`` of a parameter that is given by name only.
+        ``x-deadline_s``, ``x-slow_policy`` of a method that answers with a stream, ``x-stream`` (the schema of a
+        streamed result's items, or of a parameter's), and ``x-keyword-only`` of a parameter that is given by name only.
     """
     offers = sorted(registry.offers.values(), key=lambda offer: offer.name)
     wanted: list[tuple[str, JsonSchemaMode, CoreSchema]] = []
@@ -94,6 +94,8 @@ def _method(
         "x-kind": spec.options.kind,
         "x-deadline_s": spec.options.deadline_s,
     }
+    if contract.item:
+        method["x-slow_policy"] = spec.options.slow_policy.value
     if description:
         method["description"] = description
     if spec.options.errors:

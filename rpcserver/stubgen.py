@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from rpcwire.limits import DEFAULT_DEADLINE_S
-from rpcwire.service import MethodSpec, Service
+from rpcwire.service import MethodSpec, Service, SlowPolicy
 
 _ALLOWED = frozenset({"pydantic", "pydantic_core", "typing_extensions", "annotated_types", "rpcwire"})
 """Packages, besides the standard library, that every client has: what comes from them is imported, not copied."""
@@ -266,6 +266,8 @@ class _StubbedMethod:
         extra = "" if options.deadline_s == DEFAULT_DEADLINE_S else f", deadline_s={options.deadline_s!r}"
         if options.errors:
             extra += f", errors=({', '.join(e.__name__ for e in options.errors)},)"
+        if options.slow_policy is SlowPolicy.LATEST:
+            extra += ", latest=True"
         short = self.spec.name
         return f'"{short}": StubMethod("{self.spec.full_name}", Async{name}.{short}{extra}),'
 

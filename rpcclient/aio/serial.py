@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from rpcclient.serial_settings import KEEP_BYTES, WRITE_BYTES, SerialOptions
+from rpcclient.serial_settings import FOREVER_S, KEEP_BYTES, WRITE_BYTES, SerialOptions, to_bytes, took_nothing
+from rpcclient.stubs.hardware import SerialTimeout
 from rpcwire.errors import RpcError
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class AsyncRemoteSerial:
     Attributes:
         port: its file on the server.
         timeout: how long a read waits for what it asks for, in seconds; ``None`` for ever, 0 not at all.
+        write_timeout: how long a write waits for the other side to take anything, in seconds, likewise.
+        inter_byte_timeout: how long a read that has got something waits for the next byte, in seconds.
         closed: whether it was closed.
     """
 
@@ -48,6 +51,8 @@ class AsyncRemoteSerial:
         self._task = asyncio.get_running_loop().create_task(self._fill())
         self.port = session.port
         self.timeout = options.timeout
+        self.write_timeout = options.write_timeout
+        self.inter_byte_timeout = options.inter_byte_timeout
         self.closed = False
 
     @classmethod
@@ -82,7 +87,14 @@ class AsyncRemoteSerial:
 
     @property
     def in_waiting(self) -> int:
-        """Bytes that have come in and can be read at once."""
+        """Bytes that have come in and can be read at once.
+
+        Raises:
+            SerialPortGone: it was unplugged, and everything that came before has been read.
+        """
+        self._there()
+        if not self._data and self._error is not None:
+            raise self._error
         return len(self._data)
 
     async def read(self, size: int | None = 1) -> bytes:
@@ -104,6 +116,10 @@ class AsyncRemoteSerial:
         """Read up to and with the next line break."""
         return await self._take(None, b"\n")
 
+    async def read_all(self) -> bytes:
+        """Read what has come in already."""
+        return await self.read(self.in_waiting)
+
     async def _take(self, size: int | None, until: bytes | None) -> bytes:
         self._there()
 
@@ -113,7 +129,11 @@ class AsyncRemoteSerial:
         async with self._changed:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.timeout):
-                    await self._changed.wait_for(enough)
+                    while not enough():
+                        # The next byte may be awaited for a shorter time than the first.
+                        gap = self.inter_byte_timeout if self._data else None
+                        async with asyncio.timeout(gap):
+                            await self._changed.wait()
             end = self._end(size, until)
             if end is None:
                 end = len(self._data) if size is None else min(size, len(self._data))
@@ -137,18 +157,33 @@ class AsyncRemoteSerial:
             self._data.clear()
             self._changed.notify_all()
 
-    async def write(self, data: bytes | bytearray | memoryview) -> int:
-        """Write bytes; returns how many, when the server's system has taken them.
+    async def write(self, data: bytes | bytearray | memoryview | Iterable[int]) -> int:
+        """Write bytes.
+
+        Parameters:
+            data: bytes of any kind, or a sequence of numbers.
+
+        Returns:
+            How many, when the server's system has taken them; fewer where :attr:`write_timeout` is 0.
 
         Raises:
-            SerialTimeout: nothing was taken for ``write_timeout``.
-            SerialPortGone: it was unplugged.
+            SerialTimeout: nothing was taken for :attr:`write_timeout`.
+            SerialPortGone: it was unplugged, or closed meanwhile.
         """
         self._there()
-        view = memoryview(data).cast("B")
-        for start in range(0, len(view), WRITE_BYTES):
-            await self._hardware.write_serial(self._session.id, bytes(view[start : start + WRITE_BYTES]))
-        return len(view)
+        whole, done = to_bytes(data), 0
+        # Cancelling a task cancels its write on the server, too: no need to ask in steps.
+        limit_s = FOREVER_S if self.write_timeout is None else self.write_timeout
+        while done < len(whole):
+            piece = whole[done : done + WRITE_BYTES]
+            try:
+                written = await self._hardware.write_serial(self._session.id, piece, timeout_s=limit_s)
+            except SerialTimeout as exc:
+                raise took_nothing(self.port, limit_s, done + exc.written) from None
+            done += written
+            if written < len(piece):
+                break
+        return done
 
     async def flush(self) -> None:
         """Wait until everything that was written has been sent."""
@@ -167,6 +202,7 @@ class AsyncRemoteSerial:
         await self._hardware.configure_serial(self._session.id, options.settings())
         self._options = options
         self.timeout = settings.get("timeout", self.timeout)
+        self.write_timeout = settings.get("write_timeout", self.write_timeout)
 
     async def lines(self) -> SerialLines:
         """The control lines."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 import click
@@ -11,22 +12,31 @@ from . import context, show
 if TYPE_CHECKING:
     from rpcclient.stubs.hardware import Device, DeviceEvent, Subsystem
 
+_ALSO_CALLED = {
+    "gpu": "drm", "graphics": "drm", "serial": "tty", "disk": "block", "disks": "block", "network": "net",
+    "dimm": "memory", "ram": "memory", "board": "dmi", "keyboard": "input", "mouse": "input",
+}  # fmt: skip
 _SIGNS = {"add": "+", "remove": "-", "change": "~"}
 
 
 @click.command()
 @click.argument("subsystems", nargs=-1, metavar="[SUBSYSTEM ...]")
 @click.option("--watch", is_flag=True, help="Go on: show what is added (+), removed (-) and changed (~).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, also on a terminal.")
 @context.pass_settings
 @context.command
-def command(settings: context.Settings, subsystems: tuple[str, ...], watch: bool) -> None:
+def command(settings: context.Settings, subsystems: tuple[str, ...], watch: bool, as_json: bool) -> None:
     """List the devices of the server's machine: pci, usb, block, net, input, tty, drm, memory, dmi."""
     from rpcclient.stubs.hardware import Subsystem as Known
 
-    unknown = set(subsystems) - set(get_args(Known))
+    named = [name for word in subsystems for name in word.split(",") if name]
+    unknown = set(named) - set(get_args(Known))
     if unknown:
-        raise click.UsageError(f"{min(unknown)!r}: there are: {', '.join(get_args(Known))}")
-    wanted = cast("list[Subsystem] | None", list(subsystems) or None)
+        name = min(unknown)
+        meant = f"; {name} is {_ALSO_CALLED[name]} here" if name in _ALSO_CALLED else ""
+        raise click.UsageError(f"{name!r}: there are: {', '.join(get_args(Known))}{meant}")
+    wanted = cast("list[Subsystem] | None", named or None)
+    settings = replace(settings, as_json=settings.as_json or as_json)
     with settings.connect() as client:
         if not watch:
             devices = client.hardware.devices(wanted)
@@ -35,10 +45,11 @@ def command(settings: context.Settings, subsystems: tuple[str, ...], watch: bool
             else:
                 show.show([device.model_dump() for device in devices], readable=False)
             return
+        known: dict[str, Device] = {}
         with client.hardware.watch_devices(wanted) as events:
             for event in events:
                 if settings.readable:
-                    _show(event)
+                    _show(event, known)
                 else:
                     show.show_item(event.model_dump(exclude_none=True), readable=False)
 
@@ -55,12 +66,24 @@ def row(device: Device) -> dict[str, Any]:
     }
 
 
-def _show(event: DeviceEvent) -> None:
+def differences(before: Device | None, now: Device) -> list[str]:
+    """What has changed of a device, as ``name: old → new``."""
+    if before is None:
+        return []
+    old, new = (d.model_dump(exclude={"properties"}) | d.properties for d in (before, now))
+    return [f"{name}: {old.get(name)} → {value}" for name, value in new.items() if old.get(name) != value]
+
+
+def _show(event: DeviceEvent, known: dict[str, Device]) -> None:
     if event.devices is not None:
+        known.clear()
+        known.update({device.id: device for device in event.devices})
         if event.action == "resync":
             print(f"events were lost ({show.text(event.reason)}); the devices are now:")
         show.show([row(device) for device in event.devices], readable=True)
     if event.device is not None:
         told = row(event.device)
         line = "  ".join(show.text(str(value)) for value in told.values() if value)
-        print(f"{_SIGNS[event.action]} {line}", flush=True)
+        changes = differences(known.get(event.device.id), event.device) if event.action == "change" else []
+        known[event.device.id] = event.device
+        print("  ".join((f"{_SIGNS[event.action]} {line}", *map(show.text, changes))), flush=True)

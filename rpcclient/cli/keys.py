@@ -5,10 +5,25 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import sys
 import termios
 import tty
 from collections.abc import Iterator
+from typing import Protocol
+
+
+class Screen(Protocol):
+    """What draws on the whole terminal."""
+
+    def start(self) -> None:
+        """Begin to draw."""
+        ...
+
+    def stop(self) -> None:
+        """Leave the terminal as it was."""
+        ...
+
 
 _SEQUENCES = {
     b"\x1b[A": "up", b"\x1b[B": "down", b"\x1bOA": "up", b"\x1bOB": "down", b"\x1b[5~": "pageup",
@@ -64,6 +79,23 @@ def raw_terminal() -> Iterator[int]:
         yield descriptor
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def suspend(screen: Screen, descriptor: int) -> None:
+    """Stop this process, as Ctrl-Z does, with the terminal as it was; and go on when it is continued.
+
+    Parameters:
+        screen: what is left meanwhile.
+        descriptor: the terminal.
+    """
+    ours = termios.tcgetattr(descriptor)
+    screen.stop()
+    cooked = termios.tcgetattr(descriptor)
+    cooked[3] |= termios.ICANON | termios.ECHO
+    termios.tcsetattr(descriptor, termios.TCSADRAIN, cooked)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    termios.tcsetattr(descriptor, termios.TCSADRAIN, ours)
+    screen.start()
 
 
 def read_keys(descriptor: int, stop: int) -> list[str] | None:

@@ -7,7 +7,9 @@ import queue
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from .top_state import TopState
 
 _ATTRIBUTES: list[ProcessAttribute] = [
-    "name", "username", "status", "cpu_percent", "memory", "num_threads", "nice", "cmdline",
+    "name", "username", "status", "cpu_percent", "cpu_times", "memory_info", "num_threads", "nice", "cmdline",
 ]  # fmt: skip
 _MOST = 1000
 
@@ -56,6 +58,7 @@ class Top:
         self._interval_s = interval_s
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self.state: TopState = TopState()
+        self._suspend: Callable[[], None] = lambda: None
 
     def run(self) -> None:
         """Until the user quits.
@@ -66,7 +69,7 @@ class Top:
         from rich.console import Console, Group
         from rich.live import Live
 
-        from .keys import raw_terminal
+        from .keys import raw_terminal, suspend
         from .top_screen import draw
 
         console = Console(highlight=False)
@@ -77,8 +80,10 @@ class Top:
             stack.callback(os.close, wake)
             threads = [threading.Thread(target=self._keys, args=(terminal, wake), daemon=True)]
             streams = [self._follow_samples(), self._follow_processes()]
-            before = signal.signal(signal.SIGWINCH, lambda *_: self._events.put(("resize", None)))
-            stack.callback(signal.signal, signal.SIGWINCH, before)
+            for number, name in ((signal.SIGWINCH, "resize"), (signal.SIGTSTP, "suspend")):
+                before = signal.signal(number, lambda *_, name=name: self._events.put((name, None)))
+                stack.callback(signal.signal, number, before)
+            self._suspend = partial(suspend, live, terminal)
             threads[0].start()
             try:
                 while not self.state.done:
@@ -105,9 +110,11 @@ class Top:
         if kind == "sample":
             self.state.sampled(value)
         elif kind == "processes":
-            self.state.listed = value
+            self.state.take(value)
         elif kind == "key":
             self.state.key(value)
+        elif kind == "suspend":
+            self._suspend()
         elif kind == "failed":
             raise value
 
@@ -129,6 +136,7 @@ class Top:
                     self.state.message = f"{process.name} ({process.pid}) has the priority {nice}"
             except RpcError as exc:
                 self.state.message = exc.message
+                self.state.refused(process)
 
     # --- what comes in ----------------------------------------------------------------------------------------------
 

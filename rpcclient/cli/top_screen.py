@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from rich.text import Text
 
@@ -13,20 +14,25 @@ from .figures import NOTHING, bar, duration, percent, size, sparkline
 from .top_state import SORTS, TopState
 
 _HELP = (
-    "P M T N A   sort by processor, memory, start, number, name      < > F6   next order",
-    "I           the other way round                                 c        command lines",
-    "/ F3 F4     show only names with …; Escape ends that",
-    "↑ ↓ PgUp PgDn Home End   select        k F9   end the selected process (TERM)",
-    "F7 F8       higher, lower priority of the selected process      q F10    quit",
+    "P M T N A G   sort by processor, memory, time, number, name, age   < > F6   next order",
+    "I             the other way round                                  c        command lines",
+    "/ F3 F4       show only names with …; u only users that begin with …; Escape ends that",
+    "↑ ↓ PgUp PgDn End   select, and stay with that process; Home: with the first one",
+    "k F9          end the selected process (TERM)                      q F10    quit",
+    "F7 ] F8 [     higher, lower priority of the selected process       Ctrl-Z   suspend",
 )
+_LEAST_ROWS = 4
+_METER = 5 + 9 + 1 + 1
+"""The width of a meter without its bar, its line and what it says."""
 _KEYS = "F1 help  F4 filter  F6 sort  F7 nice −  F8 nice +  F9 kill  F10 quit"
 
 
 def draw(state: TopState, width: int, height: int) -> list[Text]:
     """The lines of the screen, at most ``height`` of at most ``width`` characters."""
-    head = _head(state, width)
+    # On a low screen the processes come first.
+    head = _head(state, width)[: max(height - 2 - _LEAST_ROWS, 0)]
     if state.helping:
-        lines = [*head, Text(), *(Text(line) for line in _HELP), Text(), Text("any key goes on", style="dim")]
+        lines = [*head, *(Text(line) for line in _HELP), Text(), Text("any key goes on", style="dim")]
     else:
         rows = max(height - len(head) - 2, 1)
         lines = [*head, _titles(state, width)]
@@ -52,27 +58,10 @@ def _head(state: TopState, width: int) -> list[Text]:
     if found is None:
         return [Text("waiting for the first sample …", style="dim")]
     lines = [_title(found, state)]
-    spark = max(min(width - 47, 60), 0)
-
-    def meter(name: str, share: float | None, history: object, said: str) -> Text:
-        style = "red" if (share or 0) >= 90 else "yellow" if (share or 0) >= 60 else "green"
-        line = Text(f"{name:5}", style="bold")
-        line.append(bar(share, 16), style=style)
-        line.append(f"{percent(share):>9} ")
-        line.append(sparkline(history, spark, 100.0), style=style)  # type: ignore[arg-type]
-        return line.append(f" {said}")
-
+    lines += _meters(found, state, width)
     if (cpu := found.cpu) is not None:
-        load = " ".join(f"{v:.2f}" for v in (cpu.load_1m, cpu.load_5m, cpu.load_15m) if v is not None)
-        lines.append(meter("cpu", cpu.percent, state.cpu, f"load {load}"))
-        lines += _cores([core.percent for core in cpu.cores], width)
-    if (memory := found.memory) is not None:
-        used = memory.total_bytes - memory.available_bytes
-        lines.append(meter("mem", memory.percent, state.memory, f"{size(used)} of {size(memory.total_bytes)}"))
-        if memory.swap is not None and memory.swap.total_bytes:
-            swap = memory.swap
-            lines.append(meter("swap", swap.percent, (), f"{size(swap.used_bytes)} of {size(swap.total_bytes)}"))
-    half = max((width - 56) // 2, 0)
+        lines[2:2] = _cores([core.percent for core in cpu.cores], width)
+    half = max((width - 39) // 2, 0)
     for name, first, second in (("net", state.received, state.sent), ("disk", state.read, state.written)):
         line = Text(f"{name:5}", style="bold")
         for sign, values in (("↓" if name == "net" else "r", first), ("↑" if name == "net" else "w", second)):
@@ -89,6 +78,29 @@ def _head(state: TopState, width: int) -> list[Text]:
             Text("heat", style="bold").append(f" {max(heat):.0f} °C at most of {len(heat)} sensors", "not bold")
         )
     return [*lines, Text()]
+
+
+def _meters(found: Snapshot, state: TopState, width: int) -> list[Text]:
+    """Shares as bars, with what they were, and figures; as wide as the terminal allows, and the figures are whole."""
+    rows: list[tuple[str, float | None, Iterable[float | None], str]] = []
+    if (cpu := found.cpu) is not None:
+        load = " ".join(f"{v:.2f}" for v in (cpu.load_1m, cpu.load_5m, cpu.load_15m) if v is not None)
+        rows.append(("cpu", cpu.percent, state.cpu, f"load {load}"))
+    if (memory := found.memory) is not None:
+        used = memory.total_bytes - memory.available_bytes
+        rows.append(("mem", memory.percent, state.memory, f"{size(used)} of {size(memory.total_bytes)}"))
+        if (swap := memory.swap) is not None and swap.total_bytes:
+            rows.append(("swap", swap.percent, (), f"{size(swap.used_bytes)} of {size(swap.total_bytes)}"))
+    room = max(width - _METER - max((len(said) for *_, said in rows), default=0), 0)
+    thick = min(room, 16)
+    thin = min(room - thick, 60)
+    lines = []
+    for name, share, history, said in rows:
+        style = "red" if (share or 0) >= 90 else "yellow" if (share or 0) >= 60 else "green"
+        line = Text(f"{name:5}", style="bold").append(bar(share, thick), style=style)
+        line.append(f"{percent(share):>9} ").append(sparkline(history, thin, 100.0), style=style)
+        lines.append(line.append(f" {said}"))
+    return lines
 
 
 def _title(found: Snapshot, state: TopState) -> Text:
@@ -118,8 +130,12 @@ def _cores(shares: list[float | None], width: int) -> list[Text]:
 
 
 def _titles(state: TopState, width: int) -> Text:
-    names = {"cpu_percent": "CPU%", "memory": "RSS", "create_time": "AGE", "pid": "PID", "name": "NAME"}
-    line = Text(f"{'PID':>7} {'USER':9} {'NI':>3} {'S':1} {'CPU%':>6} {'RSS':>9} {'THR':>4} {'AGE':>9} ")
+    names = {
+        "cpu_percent": "CPU%", "memory_percent": "RSS", "cpu_times": "TIME", "create_time": "AGE", "pid": "PID",
+        "name": "NAME",
+    }  # fmt: skip
+    time_or_age = "AGE" if state.sort == "create_time" else "TIME"
+    line = Text(f"{'PID':>7} {'USER':9} {'NI':>3} {'S':1} {'CPU%':>6} {'RSS':>9} {'THR':>4} {time_or_age:>9} ")
     line.append("COMMAND" if state.command_lines else "NAME")
     line.append(f"   sorted by {names[state.sort]}{' ↑' if state.reverse else ' ↓'}", style="dim")
     line.pad_right(max(width - len(line), 0))
@@ -130,24 +146,30 @@ def _titles(state: TopState, width: int) -> Text:
 def _row(process: Process, state: TopState, now: float) -> Text:
     share = NOTHING if process.cpu_percent is None else f"{process.cpu_percent:.1f}"
     nice = NOTHING if process.nice is None else str(process.nice)
-    age = duration(None if process.create_time is None else max(now - process.create_time, 0))
+    if state.sort == "create_time":
+        span = None if process.create_time is None else max(now - process.create_time, 0)
+    else:
+        span = None if process.cpu_user_s is None else process.cpu_user_s + (process.cpu_system_s or 0.0)
     name = process.name or NOTHING
     if state.command_lines and process.cmdline:
         name = " ".join(process.cmdline)
     user = (process.username or NOTHING)[:9]
+    name = show.text(name).replace("\n", " ")
     return Text(
         f"{process.pid:>7} {show.cell(user):9} {nice:>3} {(process.status or '?')[:1].upper():1} {share:>6} "
-        f"{size(process.rss_bytes):>9} {process.num_threads or 0:>4} {age:>9} {show.text(name).replace(chr(10), ' ')}"
+        f"{size(process.rss_bytes):>9} {process.num_threads or 0:>4} {duration(span):>9} {name}"
     )
 
 
 def _foot(state: TopState) -> Text:
     if state.typing:
-        return Text(f"show only: {state.pattern}▏", style="bold")
+        return Text(
+            f"show only: {state.pattern}▏" if state.typing == "pattern" else f"user: {state.user}▏", style="bold"
+        )
     if state.asking is not None:
         name = show.text(state.asking.name or "")
         return Text(f"end {name} ({state.asking.pid})? y or Enter ends it, any other key does not", style="bold red")
     if state.message:
         return Text(show.text(state.message), style="bold yellow")
-    shown = f"   only {state.pattern!r}" if state.pattern else ""
+    shown = "".join(f"   only {wanted!r}" for wanted in (state.pattern, state.user) if wanted)
     return Text(_KEYS + shown + "   " + " ".join(key for key, _ in SORTS), style="dim")

@@ -14,12 +14,19 @@ HISTORY = 300
 
 SORTS: tuple[tuple[str, ProcessSort], ...] = (
     ("P", "cpu_percent"),
-    ("M", "memory"),
-    ("T", "create_time"),
+    ("M", "memory_percent"),
+    ("T", "cpu_times"),
     ("N", "pid"),
     ("A", "name"),
+    ("G", "create_time"),
 )
-"""The keys that sort, as in htop (A is ours)."""
+"""The keys that sort, as in htop (A and G are ours)."""
+
+Key = tuple[int, float | None]
+"""A process: its number, and when it started."""
+
+_STALE_LISTS = 3
+"""Lists after which a priority that was asked for counts no more, if they do not show it."""
 
 
 @dataclass(frozen=True)
@@ -39,23 +46,35 @@ class Request:
 
 @dataclass
 class TopState:
-    """All of it. Keys change it by :meth:`key`."""
+    """All of it. Keys change it by :meth:`key`.
+
+    Attributes:
+        selected: the row of the selected process among those shown.
+        under: the process that was selected when the screen was drawn: what keys act on.
+        held: the user has chosen it, and it stays selected wherever it goes.
+        typing: what letters are for: the filter of names, or of users.
+        wanted_nice: priorities that were asked for, and how many lists have come since.
+    """
 
     snapshot: Snapshot | None = None
     listed: ProcessList | None = None
     sort: ProcessSort = "cpu_percent"
     reverse: bool = False
     selected: int = 0
+    under: Key | None = None
+    held: bool = False
     offset: int = 0
     rows: int = 20
     pattern: str = ""
-    typing: bool = False
+    user: str = ""
+    typing: Literal["", "pattern", "user"] = ""
     asking: Process | None = None
     helping: bool = False
     command_lines: bool = False
     message: str = ""
     done: bool = False
     requests: list[Request] = field(default_factory=list)
+    wanted_nice: dict[Key, tuple[int, int]] = field(default_factory=dict)
     cpu: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
     memory: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
     received: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
@@ -78,6 +97,20 @@ class TopState:
         self.read.append(total([each.read_bytes_per_s for each in disks]))
         self.written.append(total([each.write_bytes_per_s for each in disks]))
 
+    def take(self, listed: ProcessList) -> None:
+        """A list has come."""
+        self.listed = listed
+        now = {key_of(process): process.nice for process in listed.processes}
+        self.wanted_nice = {
+            key: (nice, lists + 1)
+            for key, (nice, lists) in self.wanted_nice.items()
+            if now.get(key) != nice and lists < _STALE_LISTS
+        }
+
+    def refused(self, process: Process) -> None:
+        """The server did not do what was asked for."""
+        self.wanted_nice.pop(key_of(process), None)
+
     @property
     def shown(self) -> list[Process]:
         """The processes that the filter lets through, in the chosen order."""
@@ -85,13 +118,18 @@ class TopState:
         pattern = self.pattern.lower()
         if pattern:
             found = [p for p in found if pattern in " ".join([p.name or "", *(p.cmdline or ())]).lower()]
+        if self.user:
+            found = [p for p in found if (p.username or "").startswith(self.user)]
         return list(reversed(found)) if self.reverse else found
 
     def place(self, rows: int) -> list[Process]:
         """The processes that fit onto the screen, with the selected one among them."""
         self.rows = max(rows, 1)
         shown = self.shown
+        if self.held:
+            self.selected = next((n for n, p in enumerate(shown) if key_of(p) == self.under), self.selected)
         self.selected = min(max(self.selected, 0), max(len(shown) - 1, 0))
+        self.under = key_of(shown[self.selected]) if shown else None
         self.offset = min(max(self.offset, self.selected - self.rows + 1, 0), self.selected)
         return shown[self.offset : self.offset + self.rows]
 
@@ -113,20 +151,23 @@ class TopState:
 
     def _type(self, key: str) -> None:
         if key in ("enter", "escape"):
-            self.typing = False
             if key == "escape":
-                self.pattern = ""
+                setattr(self, self.typing, "")
+            self.typing = ""
         elif key == "backspace":
-            self.pattern = self.pattern[:-1]
+            setattr(self, self.typing, getattr(self, self.typing)[:-1])
         elif len(key) == 1:
-            self.pattern += key
+            setattr(self, self.typing, getattr(self, self.typing) + key)
 
     def _command(self, key: str) -> None:
         steps = {"up": -1, "down": 1, "pageup": -self.rows, "pagedown": self.rows, "home": -(10**6), "end": 10**6}
         if key in ("q", "Q", "f10"):
             self.done = True
         elif key in steps:
-            self.selected = min(max(self.selected + steps[key], 0), max(len(self.shown) - 1, 0))
+            shown = self.shown
+            self.selected = min(max(self.selected + steps[key], 0), max(len(shown) - 1, 0))
+            self.under = key_of(shown[self.selected]) if shown else None
+            self.held = key != "home"  # There it is the first one that counts, whichever that is.
         elif key in dict(SORTS):
             self.sort = dict(SORTS)[key]
         elif key in (">", "<", "f6"):
@@ -137,26 +178,35 @@ class TopState:
         elif key == "c":
             self.command_lines = not self.command_lines
         elif key in ("/", "f3", "f4", "\\"):
-            self.typing = True
+            self.typing = "pattern"
+        elif key == "u":
+            self.typing = "user"
         elif key == "escape":
-            self.pattern = ""
+            self.pattern = self.user = ""
         elif key in ("h", "?", "f1"):
             self.helping = True
         elif key in ("k", "f9", "f7", "f8", "[", "]"):
             self._act(key)
 
     def _act(self, key: str) -> None:
-        shown = self.shown
-        if not shown:
-            return
-        process = shown[min(self.selected, len(shown) - 1)]
-        if process.create_time is None:
+        # What was on the screen counts, and not what has come to its row since.
+        process = next((p for p in self.shown if key_of(p) == self.under), None)
+        if process is None:
+            self.message = "" if self.under is None else "the selected process has ended"
+        elif process.create_time is None:
             self.message = "the server cannot tell this process from others"
         elif key in ("k", "f9"):
             self.asking = process
         else:
-            nice = (process.nice or 0) + (-1 if key in ("f7", "]") else 1)
-            self.requests.append(Request("nice", process, min(max(nice, -20), 19)))
+            before, _ = self.wanted_nice.get(key_of(process), (process.nice or 0, 0))
+            nice = min(max(before + (-1 if key in ("f7", "]") else 1), -20), 19)
+            self.wanted_nice[key_of(process)] = (nice, 0)
+            self.requests.append(Request("nice", process, nice))
+
+
+def key_of(process: Process) -> Key:
+    """What names a process for good."""
+    return process.pid, process.create_time
 
 
 def total(values: list[float | None]) -> float | None:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from serial.serialutil import PortNotOpenError, SerialBase, SerialException, SerialTimeoutException
 
+from rpcclient.serial_settings import to_bytes
 from rpcclient.sync.client import Client
 from rpcclient.sync.serial import RemoteSerial
 from rpcwire.errors import RpcError
@@ -43,13 +44,6 @@ def client_of(url: str) -> tuple[Client, str]:
     return client, parts.path if parts.path.startswith("/dev/") else parts.path.strip("/")
 
 
-def _bytes(data: Any) -> bytes:
-    """What pyserial takes to write: bytes of any kind, or a sequence of numbers."""
-    if isinstance(data, (str, int)):
-        raise TypeError(f"a {type(data).__name__} cannot be written to a serial port: encode it to bytes")
-    return bytes(data)
-
-
 class Serial(SerialBase):
     """A serial port of a server, for pyserial."""
 
@@ -66,6 +60,7 @@ class Serial(SerialBase):
     _stopbits: float
     _timeout: float | None
     _write_timeout: float | None
+    _inter_byte_timeout: float | None
     _xonxoff: bool
     _rtscts: bool
     _dsrdtr: bool
@@ -102,6 +97,7 @@ class Serial(SerialBase):
                 bool(self._rtscts),
                 self._write_timeout,
                 bool(self._dsrdtr),
+                self._inter_byte_timeout,
             )
         except RpcError as exc:
             client.close()
@@ -147,6 +143,8 @@ class Serial(SerialBase):
         names = ("baudrate", "bytesize", "parity", "stopbits", "xonxoff", "rtscts", "dsrdtr")
         wanted = {name: getattr(self, f"_{name}") for name in names}
         remote.timeout = self._timeout
+        remote.write_timeout = self._write_timeout
+        remote.inter_byte_timeout = self._inter_byte_timeout
         before = remote.get_settings()
         if any(before[name] != value for name, value in wanted.items()):
             self._do(remote.apply_settings, wanted)
@@ -156,7 +154,7 @@ class Serial(SerialBase):
     @property
     def in_waiting(self) -> int:
         """Bytes that can be read at once."""
-        return self._there.in_waiting
+        return self._do(lambda: self._there.in_waiting)
 
     def read(self, size: int = 1) -> bytes:
         """Read bytes; fewer where the timeout has passed."""
@@ -170,9 +168,13 @@ class Serial(SerialBase):
         """Have a read in another thread return."""
         self._there.cancel_read()
 
+    def cancel_write(self) -> None:
+        """Have a write in another thread return."""
+        self._there.cancel_write()
+
     def write(self, data: Any, /) -> int:
         """Write bytes."""
-        return self._do(self._there.write, _bytes(data))
+        return self._do(self._there.write, to_bytes(data))
 
     def flush(self) -> None:
         """Wait until everything has been sent."""

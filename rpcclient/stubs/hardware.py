@@ -50,7 +50,7 @@ Parity = Literal["N", "E", "O", "M", "S"]
 class SerialSettings(Answer):
     """How a port is set up."""
 
-    baudrate: int = Field(default=9600, ge=1, description="bits per second")
+    baudrate: int = Field(default=9600, ge=1, le=2**31 - 1, description="bits per second")
     bytesize: ByteSize = Field(default=8, description="data bits")
     parity: Parity = Field(default="N", description="none, even, odd, mark or space")
     stopbits: float = Field(default=1.0, ge=1, le=2, multiple_of=0.5, description="stop bits: 1, 1.5 or 2")
@@ -210,28 +210,30 @@ class DeviceNotFound(ServiceError):
 
 
 ProcessAttribute = Literal[
+    "pid",
+    "create_time",
     "ppid",
     "name",
     "username",
     "status",
     "cpu_percent",
     "cpu_times",
-    "memory",
+    "memory_info",
     "memory_percent",
     "num_threads",
     "num_fds",
     "nice",
     "cpu_affinity",
-    "io",
+    "io_counters",
     "cmdline",
     "exe",
     "cwd",
     "terminal",
 ]
-"What can be asked of a process. ``memory`` gives ``rss_bytes`` and ``vms_bytes``, ``cpu_times`` the two times, ``io``\nwhat was read and written."
+"What can be asked of a process: psutil's names. ``memory_info`` gives ``rss_bytes`` and ``vms_bytes``, ``cpu_times``\nthe two times, ``io_counters`` what was read and written; ``pid`` and ``create_time`` are always given."
 
-ProcessSort = Literal["cpu_percent", "memory", "pid", "name", "create_time"]
-"How processes are sorted: the first two with the largest first, ``create_time`` with the youngest first."
+ProcessSort = Literal["cpu_percent", "memory_percent", "cpu_times", "pid", "name", "create_time"]
+"How processes are sorted: the first three with the largest first, ``create_time`` with the youngest first."
 
 
 class Process(Answer):
@@ -277,6 +279,11 @@ class ProcessList(Answer):
     processes: list[Process]
 
 
+Pid = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+StartTime = Annotated[float, Field(allow_inf_nan=False)]
+
+
 class ProcessRef(Answer):
     """Names a process for good: a number alone is used again."""
 
@@ -320,6 +327,8 @@ class ProcessDenied(ServiceError):
     executed = "no"
     pid: int
 
+
+Processor = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 Section = Literal[
     "host", "cpu", "memory", "disks", "network", "sensors", "battery", "users", "cgroup", "pressure", "gpus"
@@ -404,6 +413,7 @@ class Swap(Answer):
     sout_bytes: int = Field(description="swapped out since the system started")
     sin_bytes_per_s: float | None = Field(description="since the last reading")
     sout_bytes_per_s: float | None = Field(description="since the last reading")
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
 
 
 class Memory(Answer):
@@ -454,6 +464,7 @@ class DiskIo(Answer):
     read_bytes_per_s: float | None = Field(description="since the last reading")
     write_bytes_per_s: float | None = Field(description="since the last reading")
     busy_percent: float | None = Field(description="share of time with work to do since the last reading, 0 to 100")
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
 
 
 class Disks(Answer):
@@ -494,13 +505,14 @@ class NetworkInterface(Answer):
     bytes_recv_per_s: float | None = Field(description="since the last reading")
     packets_sent_per_s: float | None = Field(description="since the last reading")
     packets_recv_per_s: float | None = Field(description="since the last reading")
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
 
 
 class Network(Answer):
     """The network interfaces."""
 
     interfaces: list[NetworkInterface]
-    reasons: dict[str, str] = Field(default_factory=dict, description="why there are none, by field")
+    reasons: dict[str, str] = Field(default_factory=dict, description="why there are none, or what they lack, by field")
 
 
 SensorKind = Literal["temperature", "fan", "voltage", "current", "power", "humidity"]
@@ -681,10 +693,14 @@ class Sample(Answer):
     reasons: dict[str, str] = Field(default_factory=dict, description="why a value is None, by metric, where known")
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
 class Point(Answer):
     """A metric over a piece of time."""
 
     t_wall_s: float = Field(description="its beginning, in seconds since 1970")
+    step_s: float = Field(description="how much time it covers, in seconds")
     mean: float | None = Field(description="None where nothing could be read")
     min: float | None
     max: float | None
@@ -694,7 +710,7 @@ class Series(Answer):
     """The history of one metric."""
 
     metric: str
-    step_s: float = Field(description="the time that one point covers, in seconds")
+    step_s: float = Field(description="the time that its finest points cover, in seconds; older ones may cover more")
     points: list[Point]
 
 
@@ -758,7 +774,7 @@ class Connections(Answer):
 
     connections: list[NetworkConnection]
     total: int = Field(description="how many there are; more than are listed where the limit was reached")
-    reasons: dict[str, str] = Field(default_factory=dict, description="why there are none, by field")
+    reasons: dict[str, str] = Field(default_factory=dict, description="why there are none, or what they lack, by field")
 
 
 class AsyncHardware(AsyncStub):
@@ -779,7 +795,7 @@ class AsyncHardware(AsyncStub):
         self,
         port: str,
         *,
-        baudrate: Annotated[int, Field(ge=1)] = 9600,
+        baudrate: Annotated[int, Field(ge=1, le=2**31 - 1)] = 9600,
         bytesize: ByteSize = 8,
         parity: Parity = "N",
         stopbits: Annotated[float, Field(ge=1, le=2, multiple_of=0.5)] = 1.0,
@@ -838,19 +854,23 @@ class AsyncHardware(AsyncStub):
         """
         return self._stream("read_serial", {"id": id})
 
-    async def write_serial(self, id: str, data: bytes) -> int:
+    async def write_serial(
+        self, id: str, data: bytes, *, timeout_s: Annotated[float, Field(ge=0, le=86400)] | None = None
+    ) -> int:
         """Write bytes; returns how many, when the system has taken all of them.
 
         Parameters:
             id: as of :meth:`open_serial`.
             data: the bytes.
+            timeout_s: how long the other side may take nothing, in seconds; as given to :meth:`open_serial` where not
+                given. With 0, what the system does not take at once is not written.
 
         Raises:
             SerialNotOpen: this connection has no such port.
             SerialTimeout: the other side takes nothing; the error says how many bytes were written.
             SerialPortGone: it was unplugged.
         """
-        result: int = await self._call("write_serial", {"id": id, "data": data})
+        result: int = await self._call("write_serial", {"id": id, "data": data, "timeout_s": timeout_s})
         return result
 
     async def drain_serial(self, id: str) -> None:
@@ -1016,7 +1036,7 @@ class AsyncHardware(AsyncStub):
 
         Parameters:
             attributes, sort, limit: as of :meth:`processes`.
-            interval_s: time between two readings, in seconds.
+            interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
 
         Raises:
             InvalidParams: the interval is shorter than the server allows.
@@ -1025,7 +1045,7 @@ class AsyncHardware(AsyncStub):
             "watch_processes", {"attributes": attributes, "sort": sort, "limit": limit, "interval_s": interval_s}
         )
 
-    async def process(self, pid: Annotated[int, Field(ge=1)], create_time: float | None = None) -> ProcessDetails:
+    async def process(self, pid: Pid, create_time: StartTime | None = None) -> ProcessDetails:
         """Everything about one process.
 
         Parameters:
@@ -1038,7 +1058,7 @@ class AsyncHardware(AsyncStub):
         result: ProcessDetails = await self._call("process", {"pid": pid, "create_time": create_time})
         return result
 
-    async def signal_process(self, pid: Annotated[int, Field(ge=1)], create_time: float, signal: str = "TERM") -> None:
+    async def signal_process(self, pid: Pid, create_time: StartTime, signal: str = "TERM") -> None:
         """Send a signal to a process, which must be the one that is meant: a number that is another's by now is left
         alone.
 
@@ -1053,9 +1073,7 @@ class AsyncHardware(AsyncStub):
         """
         await self._call("signal_process", {"pid": pid, "create_time": create_time, "signal": signal})
 
-    async def set_priority(
-        self, pid: Annotated[int, Field(ge=1)], create_time: float, nice: Annotated[int, Field(ge=-20, le=19)]
-    ) -> int:
+    async def set_priority(self, pid: Pid, create_time: StartTime, nice: Annotated[int, Field(ge=-20, le=19)]) -> int:
         """Set the priority of a process.
 
         Parameters:
@@ -1073,7 +1091,7 @@ class AsyncHardware(AsyncStub):
         return result
 
     async def set_affinity(
-        self, pid: Annotated[int, Field(ge=1)], create_time: float, cpus: Annotated[list[int], Field(min_length=1)]
+        self, pid: Pid, create_time: StartTime, cpus: Annotated[list[Processor], Field(min_length=1)]
     ) -> list[int]:
         """Set the processors that a process may run on.
 
@@ -1098,7 +1116,7 @@ class AsyncHardware(AsyncStub):
 
         Parameters:
             sections: which; all where not given.
-            interval_s: time between two readings, in seconds.
+            interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
 
         Raises:
             InvalidParams: the interval is shorter than the server allows.
@@ -1118,12 +1136,12 @@ class AsyncHardware(AsyncStub):
 
         Parameters:
             sections: which; all where not given.
-            interval_s: time between two readings, in seconds.
+            interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
             filter: names of metrics, without braces for all of a kind; ``*`` and ``?`` stand for anything.
             on_change: leave out samples in which nothing has changed since the one before.
 
         Raises:
-            InvalidParams: the interval is shorter than the server allows.
+            InvalidParams: the interval is shorter than the server allows, or there is no such metric.
         """
         return self._stream(
             "subscribe", {"sections": sections, "interval_s": interval_s, "filter": filter, "on_change": on_change}
@@ -1133,9 +1151,9 @@ class AsyncHardware(AsyncStub):
         self,
         metrics: Annotated[list[str], Field(min_length=1)],
         *,
-        start_s: float | None = None,
-        end_s: float | None = None,
-        step_s: Annotated[float, Field(gt=0)] | None = None,
+        start_s: Finite | None = None,
+        end_s: Finite | None = None,
+        step_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None,
     ) -> list[Series]:
         """What metrics were: the last hour finely, the last day coarsely (as the server is configured).
 
@@ -1143,10 +1161,11 @@ class AsyncHardware(AsyncStub):
             metrics: their names, as :meth:`subscribe` gives and takes them.
             start_s: from when on, in seconds since 1970, or, if negative, before now; an hour ago where not given.
             end_s: until when, likewise; now where not given.
-            step_s: coarse points where it is at least as long as theirs; else as fine as is known.
+            step_s: the time that each point is to cover, in seconds; as fine as is known where not given. The
+                server keeps less of what is older: such points cover more, as they say.
 
         Raises:
-            InvalidParams: the time ends before it begins, or the server keeps no history.
+            InvalidParams: there is no such metric, the time ends before it begins, or the server keeps no history.
         """
         result: list[Series] = await self._call(
             "history", {"metrics": metrics, "start_s": start_s, "end_s": end_s, "step_s": step_s}
@@ -1302,7 +1321,7 @@ class Hardware(SyncStub):
         self,
         port: str,
         *,
-        baudrate: Annotated[int, Field(ge=1)] = 9600,
+        baudrate: Annotated[int, Field(ge=1, le=2**31 - 1)] = 9600,
         bytesize: ByteSize = 8,
         parity: Parity = "N",
         stopbits: Annotated[float, Field(ge=1, le=2, multiple_of=0.5)] = 1.0,
@@ -1361,19 +1380,23 @@ class Hardware(SyncStub):
         """
         return self._stream("read_serial", {"id": id})
 
-    def write_serial(self, id: str, data: bytes) -> int:
+    def write_serial(
+        self, id: str, data: bytes, *, timeout_s: Annotated[float, Field(ge=0, le=86400)] | None = None
+    ) -> int:
         """Write bytes; returns how many, when the system has taken all of them.
 
         Parameters:
             id: as of :meth:`open_serial`.
             data: the bytes.
+            timeout_s: how long the other side may take nothing, in seconds; as given to :meth:`open_serial` where not
+                given. With 0, what the system does not take at once is not written.
 
         Raises:
             SerialNotOpen: this connection has no such port.
             SerialTimeout: the other side takes nothing; the error says how many bytes were written.
             SerialPortGone: it was unplugged.
         """
-        result: int = self._call("write_serial", {"id": id, "data": data})
+        result: int = self._call("write_serial", {"id": id, "data": data, "timeout_s": timeout_s})
         return result
 
     def drain_serial(self, id: str) -> None:
@@ -1539,7 +1562,7 @@ class Hardware(SyncStub):
 
         Parameters:
             attributes, sort, limit: as of :meth:`processes`.
-            interval_s: time between two readings, in seconds.
+            interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
 
         Raises:
             InvalidParams: the interval is shorter than the server allows.
@@ -1548,7 +1571,7 @@ class Hardware(SyncStub):
             "watch_processes", {"attributes": attributes, "sort": sort, "limit": limit, "interval_s": interval_s}
         )
 
-    def process(self, pid: Annotated[int, Field(ge=1)], create_time: float | None = None) -> ProcessDetails:
+    def process(self, pid: Pid, create_time: StartTime | None = None) -> ProcessDetails:
         """Everything about one process.
 
         Parameters:
@@ -1561,7 +1584,7 @@ class Hardware(SyncStub):
         result: ProcessDetails = self._call("process", {"pid": pid, "create_time": create_time})
         return result
 
-    def signal_process(self, pid: Annotated[int, Field(ge=1)], create_time: float, signal: str = "TERM") -> None:
+    def signal_process(self, pid: Pid, create_time: StartTime, signal: str = "TERM") -> None:
         """Send a signal to a process, which must be the one that is meant: a number that is another's by now is left
         alone.
 
@@ -1576,9 +1599,7 @@ class Hardware(SyncStub):
         """
         self._call("signal_process", {"pid": pid, "create_time": create_time, "signal": signal})
 
-    def set_priority(
-        self, pid: Annotated[int, Field(ge=1)], create_time: float, nice: Annotated[int, Field(ge=-20, le=19)]
-    ) -> int:
+    def set_priority(self, pid: Pid, create_time: StartTime, nice: Annotated[int, Field(ge=-20, le=19)]) -> int:
         """Set the priority of a process.
 
         Parameters:
@@ -1596,7 +1617,7 @@ class Hardware(SyncStub):
         return result
 
     def set_affinity(
-        self, pid: Annotated[int, Field(ge=1)], create_time: float, cpus: Annotated[list[int], Field(min_length=1)]
+        self, pid: Pid, create_time: StartTime, cpus: Annotated[list[Processor], Field(min_length=1)]
     ) -> list[int]:
         """Set the processors that a process may run on.
 
@@ -1621,7 +1642,7 @@ class Hardware(SyncStub):
 
         Parameters:
             sections: which; all where not given.
-            interval_s: time between two readings, in seconds.
+            interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
 
         Raises:
             InvalidParams: the interval is shorter than the server allows.
@@ -1641,12 +1662,12 @@ class Hardware(SyncStub):
 
         Parameters:
             sections: which; all where not given.
-            interval_s: time between two readings, in seconds.
+            interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
             filter: names of metrics, without braces for all of a kind; ``*`` and ``?`` stand for anything.
             on_change: leave out samples in which nothing has changed since the one before.
 
         Raises:
-            InvalidParams: the interval is shorter than the server allows.
+            InvalidParams: the interval is shorter than the server allows, or there is no such metric.
         """
         return self._stream(
             "subscribe", {"sections": sections, "interval_s": interval_s, "filter": filter, "on_change": on_change}
@@ -1656,9 +1677,9 @@ class Hardware(SyncStub):
         self,
         metrics: Annotated[list[str], Field(min_length=1)],
         *,
-        start_s: float | None = None,
-        end_s: float | None = None,
-        step_s: Annotated[float, Field(gt=0)] | None = None,
+        start_s: Finite | None = None,
+        end_s: Finite | None = None,
+        step_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None,
     ) -> list[Series]:
         """What metrics were: the last hour finely, the last day coarsely (as the server is configured).
 
@@ -1666,10 +1687,11 @@ class Hardware(SyncStub):
             metrics: their names, as :meth:`subscribe` gives and takes them.
             start_s: from when on, in seconds since 1970, or, if negative, before now; an hour ago where not given.
             end_s: until when, likewise; now where not given.
-            step_s: coarse points where it is at least as long as theirs; else as fine as is known.
+            step_s: the time that each point is to cover, in seconds; as fine as is known where not given. The
+                server keeps less of what is older: such points cover more, as they say.
 
         Raises:
-            InvalidParams: the time ends before it begins, or the server keeps no history.
+            InvalidParams: there is no such metric, the time ends before it begins, or the server keeps no history.
         """
         result: list[Series] = self._call(
             "history", {"metrics": metrics, "start_s": start_s, "end_s": end_s, "step_s": step_s}
@@ -1897,7 +1919,7 @@ _METHODS: Mapping[str, StubMethod] = {
         ),
     ),
     "processes": StubMethod("hardware.processes", AsyncHardware.processes),
-    "watch_processes": StubMethod("hardware.watch_processes", AsyncHardware.watch_processes),
+    "watch_processes": StubMethod("hardware.watch_processes", AsyncHardware.watch_processes, latest=True),
     "process": StubMethod("hardware.process", AsyncHardware.process, errors=(ProcessGone,)),
     "signal_process": StubMethod(
         "hardware.signal_process",
@@ -1923,8 +1945,8 @@ _METHODS: Mapping[str, StubMethod] = {
             ProcessDenied,
         ),
     ),
-    "watch": StubMethod("hardware.watch", AsyncHardware.watch),
-    "subscribe": StubMethod("hardware.subscribe", AsyncHardware.subscribe),
+    "watch": StubMethod("hardware.watch", AsyncHardware.watch, latest=True),
+    "subscribe": StubMethod("hardware.subscribe", AsyncHardware.subscribe, latest=True),
     "history": StubMethod("hardware.history", AsyncHardware.history),
     "history_metrics": StubMethod("hardware.history_metrics", AsyncHardware.history_metrics),
     "capabilities": StubMethod("hardware.capabilities", AsyncHardware.capabilities),

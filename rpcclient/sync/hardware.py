@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rpcclient.programs import signal_name
 from rpcclient.serial_settings import SerialOptions
 from rpcclient.stubs import hardware as stub
 
@@ -23,6 +24,8 @@ class Hardware(stub.Hardware):
         rtscts: bool = False,
         write_timeout: float | None = None,
         dsrdtr: bool = False,
+        inter_byte_timeout: float | None = None,
+        exclusive: bool | None = None,
     ) -> RemoteSerial:
         """Open a serial port of the server for this client alone.
 
@@ -31,6 +34,8 @@ class Hardware(stub.Hardware):
             baudrate, bytesize, parity, stopbits, xonxoff, rtscts, dsrdtr: as of ``serial.Serial`` of pyserial.
             timeout: how long a read waits for what it asks for, in seconds; ``None`` for ever, 0 not at all.
             write_timeout: how long a write waits for the other side to take anything, in seconds.
+            inter_byte_timeout: how long a read that has got something waits for the next byte, in seconds.
+            exclusive: as of ``serial.Serial``; a port of the server is never shared, whatever is given.
 
         Returns:
             The port, which is open; close it, or use it as a context manager.
@@ -38,5 +43,32 @@ class Hardware(stub.Hardware):
         Raises:
             SerialPortNotFound, SerialPortBusy, SerialPortDenied, SectionUnavailable: as of :meth:`open_serial`.
         """
-        options = SerialOptions(baudrate, bytesize, parity, stopbits, timeout, xonxoff, rtscts, write_timeout, dsrdtr)
+        options = SerialOptions(
+            baudrate,
+            bytesize,
+            parity,
+            stopbits,
+            timeout,
+            xonxoff,
+            rtscts,
+            write_timeout,
+            dsrdtr,
+            inter_byte_timeout,
+            exclusive,
+        )
         return RemoteSerial(self, port, options)
+
+    def signal_process(self, pid: int, create_time: float, signal: str | int = "TERM") -> None:
+        """Send a signal to a process, which must be the one that is meant: a number that is another's by now is left
+        alone.
+
+        Parameters:
+            pid, create_time: the process, as :meth:`processes` lists it.
+            signal: its name, such as ``TERM`` or ``SIGHUP``, its number, or a member of :class:`signal.Signals`.
+
+        Raises:
+            InvalidParams: there is no such signal.
+            ProcessGone: it has ended.
+            ProcessDenied: the server's user may not.
+        """
+        super().signal_process(pid, create_time, signal_name(signal))

@@ -39,16 +39,22 @@ class InboxHost(Protocol):
 class Inbox:
     """What has arrived of a stream and was not read yet. The peer holds it; the reader only refers to it.
 
+    Parameters:
+        host: the peer.
+        stream: the session's side of it.
+        latest: keep only the newest item.
+
     Attributes:
         host: the peer.
         stream: the session's side of it.
         ended: whether nothing more will come.
     """
 
-    __slots__ = ("_changed", "_error", "_items", "_taken", "_uploads", "ended", "host", "stream")
+    __slots__ = ("_changed", "_error", "_items", "_latest", "_taken", "_uploads", "ended", "host", "stream")
 
-    def __init__(self, host: InboxHost, stream: IncomingStream) -> None:
+    def __init__(self, host: InboxHost, stream: IncomingStream, *, latest: bool = False) -> None:
         self.host = host
+        self._latest = latest
         self.stream = stream
         self.ended = False
         self._items: deque[Raw] = deque()
@@ -57,11 +63,16 @@ class Inbox:
         self._uploads: tuple[Outbox, ...] = ()
         self._changed = threading.Condition(threading.Lock())
 
-    def put(self, items: Iterable[Raw]) -> None:
-        """Items have arrived."""
+    def put(self, items: Iterable[Raw]) -> int:
+        """Items have arrived; returns how many nobody will read, because newer ones have taken their place."""
+        dropped = 0
         with self._changed:
             self._items.extend(items)
+            while self._latest and len(self._items) > 1:
+                self._items.popleft()
+                dropped += 1
             self._changed.notify_all()
+        return dropped
 
     def end(self, error: RpcError | None) -> None:
         """The end has arrived, or the connection is gone."""

@@ -285,13 +285,14 @@ class Peer:
         for stream in streams:
             self.answer(self.session.streams.withdraw, stream)
 
-    def read_stream(self, stream_id: str, window: int | None = None) -> Inbox:
+    def read_stream(self, stream_id: str, window: int | None = None, *, latest: bool = False) -> Inbox:
         """Begin to read a stream that the other side has named. The lock must be held.
 
         Raises:
             RpcError: it cannot be read.
         """
-        inbox = self._inboxes[stream_id] = Inbox(self, self.session.streams.accept(stream_id, window))
+        stream = self.session.streams.accept(stream_id, window)
+        inbox = self._inboxes[stream_id] = Inbox(self, stream, latest=latest)
         return inbox
 
     def stream_consumed(self, stream: IncomingStream, items: int) -> None:
@@ -351,8 +352,8 @@ class Peer:
                     self.stop_uploads(pending)
                     pending.settle(None, WireError(event.code, event.message, event.data))
             case ItemsReceived():
-                if (inbox := self._inboxes.get(event.stream)) is not None:
-                    inbox.put(event.items)
+                if (inbox := self._inboxes.get(event.stream)) is not None and (dropped := inbox.put(event.items)):
+                    self.session.streams.consumed(inbox.stream, dropped)
             case StreamEnded():
                 if (inbox := self._inboxes.pop(event.stream, None)) is not None:
                     told = event.error
@@ -377,7 +378,7 @@ class Peer:
             return
         try:
             name = self.session.codec.read(event.result, StreamParams).stream
-            inbox = self.read_stream(name, pending.window)
+            inbox = self.read_stream(name, pending.window, latest=pending.latest)
         except (msgspec.MsgspecError, RecursionError):
             self.stop_uploads(pending)
             pending.settle(None, RemoteProtocolError("the answer is no stream: use call() for this method"))

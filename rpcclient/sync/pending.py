@@ -77,6 +77,7 @@ class Pending:
         mailbox: of the thread that waits; several calls may share it.
         streams: whether the answer is a stream.
         window: items to let that stream's producer send ahead; ``None`` for the session's own.
+        latest: of that stream, only the newest item is wanted.
 
     Attributes:
         id: the call's id; 0 until it is queued.
@@ -85,13 +86,16 @@ class Pending:
         abandoned: nobody waits any more.
     """
 
-    __slots__ = ("abandoned", "done", "error", "id", "mailbox", "streams", "uploads", "value", "window")
+    __slots__ = ("abandoned", "done", "error", "id", "latest", "mailbox", "streams", "uploads", "value", "window")
 
-    def __init__(self, mailbox: Mailbox, *, streams: bool = False, window: int | None = None) -> None:
+    def __init__(
+        self, mailbox: Mailbox, *, streams: bool = False, window: int | None = None, latest: bool = False
+    ) -> None:
         self.id = 0
         self.mailbox = mailbox
         self.streams = streams
         self.window = window
+        self.latest = latest
         self.value: Any = None
         self.error: BaseException | None = None
         self.done = False

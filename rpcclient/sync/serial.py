@@ -2,59 +2,23 @@
 
 from __future__ import annotations
 
-import io
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from rpcclient.serial_settings import KEEP_BYTES, WRITE_BYTES, SerialOptions
+from rpcclient.serial_settings import KEEP_BYTES, WRITE_BYTES, Patience, SerialOptions, to_bytes, took_nothing
+from rpcclient.stubs.hardware import SerialTimeout
 from rpcwire.errors import RpcError
 
-from .stream import Stream
+from .serial_input import SerialInput
+from .serial_names import OldNames
+from .serial_setup import SerialSetup
 
 if TYPE_CHECKING:
-    from rpcclient.stubs.hardware import Hardware, SerialData, SerialLines
+    from rpcclient.stubs.hardware import Hardware
 
 
-class _Input:
-    """What has come in. A thread of its own fills it, and holds no more than this: the port itself can be garbage."""
-
-    def __init__(self, stream: Stream[SerialData]) -> None:
-        self.stream = stream
-        self.data = bytearray()
-        self.changed = threading.Condition()
-        self.error: RpcError | None = None
-        self.ended = False
-        self.cancelled = False
-        self.resets = 0
-        threading.Thread(target=self._fill, name="rpc-serial", daemon=True).start()
-
-    def _fill(self) -> None:
-        try:
-            for item in self.stream:
-                with self.changed:
-                    if item.resets >= self.resets:
-                        self.data += item.data
-                        self.changed.notify_all()
-                    # Nothing is taken from the stream meanwhile, so that the server is told to wait.
-                    while len(self.data) >= KEEP_BYTES and not self.ended:
-                        self.changed.wait()
-        except RpcError as exc:
-            self.error = exc
-        with self.changed:
-            self.ended = True
-            self.changed.notify_all()
-
-    def end(self) -> None:
-        """Want no more."""
-        with self.changed:
-            self.ended = True
-            self.changed.notify_all()
-        self.stream.close()
-
-
-class RemoteSerial(io.RawIOBase):
+class RemoteSerial(OldNames, SerialSetup):
     r"""A serial port of the server, open for this client alone. Methods and attributes are those of ``serial.Serial``
     of pyserial; times are in seconds. Several threads may use it.
 
@@ -77,19 +41,34 @@ class RemoteSerial(io.RawIOBase):
         super().__init__()
         self._hardware = hardware
         self._options = options
-        self._rts = self._dtr = True
-        self._break = False
-        self._session = hardware.open_serial(port, **options.opening())
-        try:
-            stream = hardware.read_serial(self._session.id).open()
-        except BaseException:
-            hardware.close_serial(self._session.id)
-            raise
-        self._input = _Input(stream)
-        self.port = self._session.port
+        self._opened = False
+        self._write_cancelled = False
+        self.port = port
         self.timeout = options.timeout
+        self.write_timeout = options.write_timeout
+        self.inter_byte_timeout = options.inter_byte_timeout
+        self.open()
 
     # --- its life -----------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Open the port, again after :meth:`close`, as it was set up then.
+
+        Raises:
+            ValueError: it is open.
+            SerialPortNotFound, SerialPortBusy, SerialPortDenied, SectionUnavailable: as of ``open_serial``.
+        """
+        if self._opened:
+            raise ValueError("the serial port is open already")
+        self._session = self._hardware.open_serial(self.port, **self._options.opening())
+        try:
+            stream = self._hardware.read_serial(self._session.id).open()
+        except BaseException:
+            self._hardware.close_serial(self._session.id)
+            raise
+        self._input = SerialInput(stream)
+        self.port = self._session.port
+        self._opened = True
 
     @property
     def name(self) -> str:
@@ -99,20 +78,23 @@ class RemoteSerial(io.RawIOBase):
     @property
     def is_open(self) -> bool:
         """Whether it was not closed. (An unplugged port is open still: reading it fails.)"""
-        return not self.closed
+        return self._opened
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return not getattr(self, "_opened", False)  # It may have failed to open.
 
     def close(self) -> None:
-        """Let go of the port; others can open it then."""
+        """Let go of the port; others can open it then. A write under way in another thread fails."""
         if self.closed:
             return
-        super().close()
-        # It may have failed to open.
-        if (held := getattr(self, "_input", None)) is not None:
-            held.end()
-            try:
-                self._hardware.close_serial(self._session.id)
-            except RpcError:
-                pass  # The connection is gone, and with it the server has closed the port.
+        self._opened = False
+        self._input.end()
+        try:
+            self._hardware.close_serial(self._session.id)
+        except RpcError:
+            pass  # The connection is gone, and with it the server has closed the port.
 
     def readable(self) -> bool:
         """Whether it can be read."""
@@ -122,17 +104,17 @@ class RemoteSerial(io.RawIOBase):
         """Whether it can be written."""
         return True
 
-    def _there(self) -> None:
-        if self.closed:
-            raise ValueError("I/O operation on a closed serial port")
-
     # --- input --------------------------------------------------------------------------------------------------
 
     @property
     def in_waiting(self) -> int:
-        """Bytes that have come in and can be read at once."""
+        """Bytes that have come in and can be read at once.
+
+        Raises:
+            SerialPortGone: it was unplugged, and everything that came before has been read.
+        """
         self._there()
-        return len(self._input.data)
+        return self._input.here()
 
     def read(self, size: int | None = 1) -> bytes:
         """Read bytes.
@@ -184,7 +166,7 @@ class RemoteSerial(io.RawIOBase):
                 if end is not None or held.ended or held.cancelled:
                     break
                 searched = max(len(held.data) - len(until or b""), 0)
-                left = None if deadline is None else deadline - time.monotonic()
+                left = self._left(deadline)
                 if left is not None and left <= 0:
                     break
                 if len(held.data) >= KEEP_BYTES:
@@ -198,6 +180,15 @@ class RemoteSerial(io.RawIOBase):
             del held.data[:end]
             held.changed.notify_all()
             return found
+
+    def _left(self, deadline: float | None) -> float | None:
+        """How long a read may still wait, in seconds."""
+        now = time.monotonic()
+        left = None if deadline is None else deadline - now
+        if self.inter_byte_timeout is None or not self._input.data:
+            return left
+        gap = self._input.arrived + self.inter_byte_timeout - now
+        return gap if left is None else min(left, gap)
 
     def _enough(self, size: int | None, until: bytes | None, searched: int) -> int | None:
         """How many bytes make the read complete; ``None`` where more have to come."""
@@ -225,17 +216,40 @@ class RemoteSerial(io.RawIOBase):
     # --- output -------------------------------------------------------------------------------------------------
 
     def write(self, data: Any, /) -> int:
-        """Write bytes; returns how many, when the server's system has taken them.
+        """Write bytes.
+
+        Parameters:
+            data: bytes of any kind, or a sequence of numbers.
+
+        Returns:
+            How many, when the server's system has taken them. Fewer where :meth:`cancel_write` was called, or
+            :attr:`write_timeout` is 0.
 
         Raises:
-            SerialTimeout: nothing was taken for ``write_timeout``.
-            SerialPortGone: it was unplugged.
+            SerialTimeout: nothing was taken for :attr:`write_timeout`.
+            SerialPortGone: it was unplugged, or closed meanwhile.
         """
         self._there()
-        view = memoryview(data).cast("B")
-        for start in range(0, len(view), WRITE_BYTES):
-            self._hardware.write_serial(self._session.id, bytes(view[start : start + WRITE_BYTES]))
-        return len(view)
+        whole, done, self._write_cancelled = to_bytes(data), 0, False
+        patience = Patience(self.write_timeout, time.monotonic())
+        while done < len(whole) and not self._write_cancelled:
+            piece = whole[done : done + WRITE_BYTES]
+            step_s = patience.step_s(time.monotonic())
+            try:
+                written = self._hardware.write_serial(self._session.id, piece, timeout_s=step_s)
+            except SerialTimeout as exc:
+                written = exc.written
+            done += written
+            if written < len(piece):
+                if not step_s:
+                    break
+                if patience.over(written, time.monotonic()):
+                    raise took_nothing(self.port, self.write_timeout, done)
+        return done
+
+    def cancel_write(self) -> None:
+        """Have a write in another thread return how much it has written."""
+        self._write_cancelled = True
 
     def writelines(self, lines: Iterable[Any], /) -> None:
         """Write several pieces."""
@@ -243,8 +257,8 @@ class RemoteSerial(io.RawIOBase):
 
     def flush(self) -> None:
         """Wait until everything that was written has been sent."""
-        # io calls this when it closes, also where opening has failed.
-        if not self.closed and hasattr(self, "_input") and not self._input.ended:
+        # io calls this when it closes.
+        if not self.closed and not self._input.ended:
             self._hardware.drain_serial(self._session.id)
 
     @property
@@ -256,150 +270,6 @@ class RemoteSerial(io.RawIOBase):
         """Throw away what was not sent yet."""
         self._there()
         self._hardware.reset_serial(self._session.id, input=False, output=True)
-
-    # --- settings and lines -------------------------------------------------------------------------------------
-
-    def apply_settings(self, settings: dict[str, Any]) -> None:
-        """Set the port up anew.
-
-        Parameters:
-            settings: ``baudrate``, ``bytesize``, ``parity``, ``stopbits``, ``xonxoff``, ``rtscts``, ``dsrdtr``,
-                ``timeout``; what is left out stays.
-        """
-        self._there()
-        options = self._options.changed(settings)
-        self._hardware.configure_serial(self._session.id, options.settings())
-        self._options = options
-        self.timeout = settings.get("timeout", self.timeout)
-
-    def get_settings(self) -> dict[str, Any]:
-        """How the port is set up."""
-        return self._options.wire() | {"timeout": self.timeout, "write_timeout": self._options.write_timeout}
-
-    @property
-    def baudrate(self) -> int:
-        """Bits per second. Setting it sets the port up anew."""
-        return self._options.baudrate
-
-    @baudrate.setter
-    def baudrate(self, value: int) -> None:
-        self.apply_settings({"baudrate": value})
-
-    @property
-    def bytesize(self) -> int:
-        """Data bits. Setting it sets the port up anew."""
-        return self._options.bytesize
-
-    @bytesize.setter
-    def bytesize(self, value: int) -> None:
-        self.apply_settings({"bytesize": value})
-
-    @property
-    def parity(self) -> str:
-        """None, even, odd, mark or space, by its first letter. Setting it sets the port up anew."""
-        return self._options.parity
-
-    @parity.setter
-    def parity(self, value: str) -> None:
-        self.apply_settings({"parity": value})
-
-    @property
-    def stopbits(self) -> float:
-        """Stop bits: 1, 1.5 or 2. Setting it sets the port up anew."""
-        return self._options.stopbits
-
-    @stopbits.setter
-    def stopbits(self, value: float) -> None:
-        self.apply_settings({"stopbits": value})
-
-    @property
-    def xonxoff(self) -> bool:
-        """Flow control by characters. Setting it sets the port up anew."""
-        return self._options.xonxoff
-
-    @xonxoff.setter
-    def xonxoff(self, value: bool) -> None:
-        self.apply_settings({"xonxoff": value})
-
-    @property
-    def rtscts(self) -> bool:
-        """Flow control by the lines RTS and CTS. Setting it sets the port up anew."""
-        return self._options.rtscts
-
-    @rtscts.setter
-    def rtscts(self, value: bool) -> None:
-        self.apply_settings({"rtscts": value})
-
-    @property
-    def dsrdtr(self) -> bool:
-        """Flow control by the lines DSR and DTR. Setting it sets the port up anew."""
-        return self._options.dsrdtr
-
-    @dsrdtr.setter
-    def dsrdtr(self, value: bool) -> None:
-        self.apply_settings({"dsrdtr": value})
-
-    def _lines(self) -> SerialLines:
-        self._there()
-        return self._hardware.serial_lines(self._session.id)
-
-    @property
-    def cts(self) -> bool:
-        """In: clear to send."""
-        return bool(self._lines().cts)
-
-    @property
-    def dsr(self) -> bool:
-        """In: data set ready."""
-        return bool(self._lines().dsr)
-
-    @property
-    def ri(self) -> bool:
-        """In: ring indicator."""
-        return bool(self._lines().ri)
-
-    @property
-    def cd(self) -> bool:
-        """In: carrier detect."""
-        return bool(self._lines().cd)
-
-    @property
-    def rts(self) -> bool:
-        """Out: request to send."""
-        return self._rts
-
-    @rts.setter
-    def rts(self, value: bool) -> None:
-        self._there()
-        self._hardware.set_serial_lines(self._session.id, rts=bool(value))
-        self._rts = bool(value)
-
-    @property
-    def dtr(self) -> bool:
-        """Out: data terminal ready."""
-        return self._dtr
-
-    @dtr.setter
-    def dtr(self, value: bool) -> None:
-        self._there()
-        self._hardware.set_serial_lines(self._session.id, dtr=bool(value))
-        self._dtr = bool(value)
-
-    @property
-    def break_condition(self) -> bool:
-        """Out: hold the line at break."""
-        return self._break
-
-    @break_condition.setter
-    def break_condition(self, value: bool) -> None:
-        self._there()
-        self._hardware.set_serial_lines(self._session.id, break_condition=bool(value))
-        self._break = bool(value)
-
-    def send_break(self, duration: float = 0.25) -> None:
-        """Hold the line at break for a while, in seconds."""
-        self._there()
-        self._hardware.send_break(self._session.id, duration)
 
     def __iter__(self) -> Iterator[bytes]:
         return self

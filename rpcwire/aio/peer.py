@@ -70,6 +70,7 @@ class Pending:
         future: gets the encoded result, or for a stream its :class:`Inbox`.
         streams: whether the answer is a stream.
         window: items to let that stream's producer send ahead; ``None`` for the session's own.
+        latest: of that stream, only the newest item is wanted.
         progress: told how far the call has come.
         uploads: the tasks that send the call's own streams.
         abandoned: nobody waits any more.
@@ -79,6 +80,7 @@ class Pending:
     streams: bool = False
     window: int | None = None
     progress: ProgressHook | None = None
+    latest: bool = False
     uploads: tuple[asyncio.Task[None], ...] = ()
     abandoned: bool = False
 
@@ -278,13 +280,13 @@ class Peer:
         outbox.task = task
         return task
 
-    def read_stream(self, stream_id: str, window: int | None = None) -> Inbox:
+    def read_stream(self, stream_id: str, window: int | None = None, *, latest: bool = False) -> Inbox:
         """Begin to read a stream that the other side has named.
 
         Raises:
             RpcError: it cannot be read.
         """
-        inbox = Inbox(self, self.session.streams.accept(stream_id, window))
+        inbox = Inbox(self, self.session.streams.accept(stream_id, window), latest=latest)
         self._inboxes[stream_id] = inbox
         self.flush_soon()
         return inbox
@@ -370,7 +372,7 @@ class Peer:
             return
         try:
             name = self.session.codec.read(event.result, StreamParams).stream
-            inbox = self.read_stream(name, pending.window)
+            inbox = self.read_stream(name, pending.window, latest=pending.latest)
         except (msgspec.MsgspecError, RecursionError):
             self._fail(pending, RemoteProtocolError("the answer is no stream: use call() for this method"))
         except RpcError as exc:

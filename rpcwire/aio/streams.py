@@ -45,12 +45,19 @@ class StreamHost(Protocol):
 
 
 class Inbox:
-    """What has arrived of a stream and was not read yet. The peer holds it; the reader only refers to it."""
+    """What has arrived of a stream and was not read yet. The peer holds it; the reader only refers to it.
 
-    __slots__ = ("_waiter", "ended", "error", "host", "items", "stream", "uploads")
+    Parameters:
+        host: the peer.
+        stream: the session's side of it.
+        latest: keep only the newest item.
+    """
 
-    def __init__(self, host: StreamHost, stream: IncomingStream) -> None:
+    __slots__ = ("_waiter", "ended", "error", "host", "items", "latest", "stream", "uploads")
+
+    def __init__(self, host: StreamHost, stream: IncomingStream, *, latest: bool = False) -> None:
         self.host = host
+        self.latest = latest
         self.stream = stream
         self.items: deque[Raw] = deque()
         self.ended = False
@@ -61,6 +68,10 @@ class Inbox:
     def put(self, items: Iterable[Raw]) -> None:
         """Items have arrived."""
         self.items.extend(items)
+        if self.latest:
+            while len(self.items) > 1:
+                self.items.popleft()
+                self.host.stream_consumed(self.stream)
         self._wake()
 
     def end(self, error: RpcError | None) -> None:

@@ -15,7 +15,7 @@ from uuid import UUID
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from rpcserver import Context, Service, ServiceError, method
+from rpcserver import Context, Service, ServiceError, SlowPolicy, method
 
 
 class Colour(StrEnum):
@@ -189,6 +189,14 @@ class Contract(Service):
                 yield i
         finally:
             self.event(f"{name} ended").set()
+
+    @method(slow_policy=SlowPolicy.LATEST)
+    async def newest(self, n: int, name: str) -> AsyncIterator[int]:
+        """Count up to ``n`` at once, for readers who want the newest only; then wait."""
+        for i in range(n):
+            yield i
+        self.event(f"{name} flooded").set()
+        await asyncio.Event().wait()
 
     @method()
     async def one_and_wait(self, name: str) -> AsyncIterator[int]:

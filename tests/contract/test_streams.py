@@ -32,6 +32,23 @@ def test_down(side: Any) -> None:
     assert list(side.contract.count_in_thread(100)) == list(range(100))
 
 
+@pytest.mark.parametrize("known_by", ["stub", "description"])
+def test_a_slow_reader_of_the_newest_gets_the_newest(side: Any, leg: Any, known_by: str) -> None:
+    """Not what lies here because it came while nobody read."""
+    name = f"newest {known_by} {leg}"
+    service = side.contract if known_by == "stub" else side.client.service("contract")
+    with service.newest(500, name=name) as items:
+        side.event(f"{name} flooded")
+        for _ in range(
+            3
+        ):  # What was sent before an answer has come before it; the credit for it goes back with the next.
+            side.contract.add(1)
+        got = [next(items)]
+        while got[-1] != 499:
+            got.append(next(items))
+    assert len(got) <= 3
+
+
 def test_as_a_context(side: Any, leg: Any) -> None:
     name = f"context {leg}"
     with side.contract.count(10**9, name) as items:

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any, get_args
 from .inventory.uevents import udev_runs, why_no_events
 from .models import Availability, Capability, Part, Section, Snapshot
 from .readers.network import connections
-from .readers.reasons import NO_BASELINE, RESET
+from .readers.reasons import NO_BASELINE, RESET, others_denied
 from .serial_ports import why_no_serial
 from .smart import why_no_smart
 
 if TYPE_CHECKING:
     from .core import HardwareCore
 
-_STATES: dict[str, Availability] = {"denied": "denied", "unsupported": "unsupported"}
+_STATES: dict[str, Availability] = {"denied": "denied", "unsupported": "unsupported", "failed": "unsupported"}
+
+_OTHERS = ("num_fds", "io_counters", "exe", "cwd", "open_files", "uss_bytes")
+"""What the system tells of a process to its own user and to root only."""
 
 
 def state_of(reason: str) -> Availability:
@@ -35,10 +38,17 @@ def capabilities(snapshot: Snapshot, service: HardwareCore) -> list[Capability]:
         service: whose machine it is.
     """
     found = [_section(name, snapshot) for name in get_args(Section)]
-    found.append(Capability(section="processes", state="available"))
-    sockets = connections("inet", 1)
-    reason = sockets.reasons.get("connections")
-    found.append(missing("connections", reason) if reason else Capability(section="connections", state="available"))
+    denied = others_denied()
+    found.append(
+        Capability(section="processes", state="available", metrics=dict.fromkeys(_OTHERS, denied) if denied else {})
+    )
+    reason = connections("inet", 1).reasons.get("connections")
+    whose = {"pid": denied} if denied else {}
+    found.append(
+        missing("connections", reason)
+        if reason
+        else Capability(section="connections", state="available", metrics=whose)
+    )
     found += _rest(service)
     return found
 
@@ -94,13 +104,8 @@ def _rest(service: HardwareCore) -> list[Capability]:
     smart = why_no_smart(service.config.smartctl)
     serial = why_no_serial() or ("" if _ports(service) else "absent: the machine shows no serial ports")
     through_udev = udev_runs(service.places)
-    history = (
-        Capability(section="history", state="available")
-        if service.config.history
-        else missing("history", "absent: it is off in the server's configuration (services.hardware.history)")
-    )
     return [
-        Capability(section="devices", state="available")
+        Capability(section="devices", state="available", metrics=service.inventory.lacks())
         if (service.places.sys / "class").is_dir()
         else missing("devices", "unsupported: the system has no sysfs"),
         missing("device_events", events)
@@ -112,8 +117,23 @@ def _rest(service: HardwareCore) -> list[Capability]:
         ),
         missing("serial", serial) if serial else Capability(section="serial", state="available"),
         missing("smart", smart) if smart else Capability(section="smart", state="available"),
-        history,
+        _history(service),
     ]
+
+
+def _history(service: HardwareCore) -> Capability:
+    history = service.history_kept
+    if history is None:
+        return missing("history", "absent: it is off in the server's configuration (services.hardware.history)")
+    left_out = (
+        {
+            "*": f"absent: {history.left_out} metrics are left out: services.hardware.history_metrics is "
+            f"{history.most_metrics}"
+        }
+        if history.left_out
+        else {}
+    )
+    return Capability(section="history", state="available", metrics=left_out)
 
 
 def _ports(service: HardwareCore) -> bool:

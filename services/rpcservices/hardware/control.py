@@ -19,6 +19,7 @@ import psutil
 from rpcserver import InvalidParams
 
 from .errors import ProcessDenied, ProcessGone
+from .readers.identity import start_of
 
 _T = TypeVar("_T")
 
@@ -34,10 +35,11 @@ def find(pid: int, create_time: float | None) -> psutil.Process:
     """
     try:
         process = psutil.Process(pid)
-        started = process.create_time()
+        started = start_of(process)
     except psutil.NoSuchProcess:
         raise ProcessGone(f"process {pid} has ended", pid=pid) from None
-    if create_time is not None and abs(started - create_time) > SAME_START_S:
+    # Not "is farther away": NaN is no distance away from anything.
+    if create_time is not None and not abs(started - create_time) <= SAME_START_S:
         raise ProcessGone(
             f"process {pid} is another one by now: it began {abs(started - create_time):.2f} s "
             f"{'after' if started > create_time else 'before'} the one that was meant; list the processes anew",
@@ -122,7 +124,7 @@ def set_affinity(pid: int, create_time: float, cpus: list[int]) -> list[int]:
             lambda process: process.cpu_affinity(cpus),
             lambda process: list(process.cpu_affinity() or ()),
         )
-    except (ValueError, OSError) as exc:
+    except (ValueError, OverflowError, OSError) as exc:
         if isinstance(exc, OSError) and exc.errno != errno.EINVAL:
             raise
         raise InvalidParams(

@@ -46,7 +46,9 @@ class HardwareCore(Service[HardwareConfig]):
         super().__init__(config)
         self.places = places or Places()
         self._gpus = GpuReader(self.places)
-        self._collector = Collector(section_readers(self.places, self._gpus), self.config.section_timeout_s)
+        self._collector = Collector(
+            section_readers(self.places, self._gpus, self.config.section_timeout_s), self.config.section_timeout_s
+        )
         self._sampler = Sampler(self._collector)
         self._worker = Worker("rpc-hardware-processes")
         self._samples = SampleMaker()
@@ -58,10 +60,10 @@ class HardwareCore(Service[HardwareConfig]):
             self.config.device_events,
         )
         self._serial = SerialPorts(self.inventory, self.config, self._worker)
-        self._history: History | None = None
+        self.history_kept: History | None = None
         self._recorder: asyncio.Task[None] | None = None
         if self.config.history:
-            self._history = History(
+            self.history_kept = History(
                 interval_s=self.config.history_interval_s,
                 fine_s=self.config.history_fine_s,
                 coarse_step_s=self.config.history_coarse_step_s,
@@ -72,8 +74,8 @@ class HardwareCore(Service[HardwareConfig]):
     async def start(self) -> None:
         """Take the first readings, so that the first caller gets rates, and begin the history."""
         await asyncio.gather(self._sampler.prime(), self._processes.measure())
-        if self._history is not None:
-            self._recorder = asyncio.get_running_loop().create_task(self._record(self._history))
+        if self.history_kept is not None:
+            self._recorder = asyncio.get_running_loop().create_task(self._record(self.history_kept))
 
     async def stop(self) -> None:
         """End all reading."""
@@ -137,7 +139,7 @@ class HardwareCore(Service[HardwareConfig]):
                 errors=[{"loc": ["interval_s"], "msg": f"must be at least {least:g}"}],
             )
         # Intervals that are all but the same share one beat; beyond a day nothing is gained.
-        return min(round(interval_s, 2), 86_400.0)
+        return min(max(float(f"{interval_s:.2g}"), least), 86_400.0)
 
 
 def all_sections(sections: Collection[Section] | None) -> frozenset[Section]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from .sampling.metrics import Metric
+from .sampling.metrics import Metric, known_paths
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -22,7 +22,7 @@ def expose(found: Iterable[Metric]) -> str:
             families.setdefault(name_of(metric), []).append(metric)
     lines: list[str] = []
     for name, members in sorted(families.items()):
-        lines.append(f"# HELP {name} {members[0].path}")
+        lines.append(f"# HELP {name} {_help(members[0].path)}")
         lines.append(f"# TYPE {name} {members[0].kind}")
         lines += [f"{name}{_label(member.label)} {_value(member.value or 0.0)}" for member in members]
     return "\n".join(lines) + "\n" if lines else ""
@@ -32,6 +32,11 @@ def name_of(metric: Metric) -> str:
     """The name in Prometheus."""
     name = "hardware_" + metric.path.replace(".", "_")
     return f"{name}_total" if metric.kind == "counter" else name
+
+
+def _help(path: str) -> str:
+    said = known_paths().get(path) or path
+    return said.replace("\\", r"\\").replace("\n", r"\n")
 
 
 def _label(label: str) -> str:

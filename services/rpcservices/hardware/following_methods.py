@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Annotated
 
 from pydantic import Field
@@ -13,9 +13,12 @@ from rpcserver import InvalidParams, SlowPolicy, method
 from .core import HardwareCore, all_sections
 from .models import Sample, Section, Series, Snapshot
 from .sampling.fanout import closing
+from .sampling.metrics import near_names
 from .sampling.samples import SampleMaker
 
 _MOST_SERIES = 1000
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class FollowingMethods(HardwareCore):
@@ -28,7 +31,7 @@ class FollowingMethods(HardwareCore):
 
         Parameters:
             sections: which; all where not given.
-            interval_s: time between two readings, in seconds.
+            interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
 
         Raises:
             InvalidParams: the interval is shorter than the server allows.
@@ -49,13 +52,14 @@ class FollowingMethods(HardwareCore):
 
         Parameters:
             sections: which; all where not given.
-            interval_s: time between two readings, in seconds.
+            interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
             filter: names of metrics, without braces for all of a kind; ``*`` and ``?`` stand for anything.
             on_change: leave out samples in which nothing has changed since the one before.
 
         Raises:
-            InvalidParams: the interval is shorter than the server allows.
+            InvalidParams: the interval is shorter than the server allows, or there is no such metric.
         """
+        _check("filter", filter or ())
         snapshots = self._sampler.follow(all_sections(sections), self._interval(interval_s))
         return _samples(snapshots, None if filter is None else tuple(filter), self._samples, on_change=on_change)
 
@@ -64,9 +68,9 @@ class FollowingMethods(HardwareCore):
         self,
         metrics: Annotated[list[str], Field(min_length=1)],
         *,
-        start_s: float | None = None,
-        end_s: float | None = None,
-        step_s: Annotated[float, Field(gt=0)] | None = None,
+        start_s: Finite | None = None,
+        end_s: Finite | None = None,
+        step_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None,
     ) -> list[Series]:
         """What metrics were: the last hour finely, the last day coarsely (as the server is configured).
 
@@ -74,14 +78,16 @@ class FollowingMethods(HardwareCore):
             metrics: their names, as :meth:`subscribe` gives and takes them.
             start_s: from when on, in seconds since 1970, or, if negative, before now; an hour ago where not given.
             end_s: until when, likewise; now where not given.
-            step_s: coarse points where it is at least as long as theirs; else as fine as is known.
+            step_s: the time that each point is to cover, in seconds; as fine as is known where not given. The
+                server keeps less of what is older: such points cover more, as they say.
 
         Raises:
-            InvalidParams: the time ends before it begins, or the server keeps no history.
+            InvalidParams: there is no such metric, the time ends before it begins, or the server keeps no history.
         """
-        history = self._history
+        history = self.history_kept
         if history is None:
             raise InvalidParams("metrics: the server keeps no history: set services.hardware.history to true")
+        _check("metrics", metrics)
         now = time.time()
         start = now - 3600 if start_s is None else _moment(start_s, now)
         end = now if end_s is None else _moment(end_s, now)
@@ -95,7 +101,23 @@ class FollowingMethods(HardwareCore):
     @method(permission="hardware.read", kind="read")
     async def history_metrics(self) -> list[str]:
         """The names of the metrics that have a history."""
-        return self._history.names() if self._history is not None else []
+        return self.history_kept.names() if self.history_kept is not None else []
+
+
+def _check(field: str, patterns: Iterable[str]) -> None:
+    """Refuse names that no metric has.
+
+    Raises:
+        InvalidParams: there is one.
+    """
+    for number, pattern in enumerate(patterns):
+        near = near_names(pattern)
+        if near is not None:
+            hint = f"; did you mean {' or '.join(near)}?" if near else "; hardware.subscribe gives the names"
+            raise InvalidParams(
+                f"{field}: there is no metric {pattern[:80]!r}{hint}",
+                errors=[{"loc": [field, number], "msg": "no such metric", "type": "value_error"}],
+            )
 
 
 def _moment(given: float, now: float) -> float:

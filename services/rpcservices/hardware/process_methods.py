@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-import psutil
 from pydantic import Field
 
 from rpcserver import SlowPolicy, method
 
-from .control import find, send_signal, set_affinity, set_priority
+from .control import send_signal, set_affinity, set_priority
 from .core import HardwareCore
 from .errors import ProcessDenied, ProcessGone
 from .models import ProcessAttribute, ProcessDetails, ProcessList, ProcessSort
-from .readers.processes import DEFAULT, details
+from .readers.processes import DEFAULT
 from .sampling.processes import Query
 
 CONTROL_ERRORS = (ProcessGone, ProcessDenied)
+
+Pid = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Processor = Annotated[int, Field(ge=0, le=2**31 - 1)]
+StartTime = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class ProcessMethods(HardwareCore):
@@ -55,7 +57,7 @@ class ProcessMethods(HardwareCore):
 
         Parameters:
             attributes, sort, limit: as of :meth:`processes`.
-            interval_s: time between two readings, in seconds.
+            interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
 
         Raises:
             InvalidParams: the interval is shorter than the server allows.
@@ -63,7 +65,7 @@ class ProcessMethods(HardwareCore):
         return self._processes.follow(self._query(attributes, sort, limit), self._interval(interval_s))
 
     @method(permission="hardware.processes", kind="read", errors=(ProcessGone,))
-    async def process(self, pid: Annotated[int, Field(ge=1)], create_time: float | None = None) -> ProcessDetails:
+    async def process(self, pid: Pid, create_time: StartTime | None = None) -> ProcessDetails:
         """Everything about one process.
 
         Parameters:
@@ -73,22 +75,10 @@ class ProcessMethods(HardwareCore):
         Raises:
             ProcessGone: it has ended.
         """
-        if create_time is None:
-            create_time = await self._worker.run(lambda: find(pid, None).create_time())
-        before = await self._processes.baseline_or_measure()
-        started = create_time
-
-        def read() -> ProcessDetails:
-            process = find(pid, started)
-            try:
-                return details(process, before, time.monotonic(), reveal=self.config.reveal_command_lines)
-            except psutil.NoSuchProcess:
-                raise ProcessGone(f"process {pid} has ended", pid=pid) from None
-
-        return await self._worker.run(read)
+        return await self._processes.details(pid, create_time, reveal=self.config.reveal_command_lines)
 
     @method(permission="hardware.control", kind="once", errors=CONTROL_ERRORS)
-    async def signal_process(self, pid: Annotated[int, Field(ge=1)], create_time: float, signal: str = "TERM") -> None:
+    async def signal_process(self, pid: Pid, create_time: StartTime, signal: str = "TERM") -> None:
         """Send a signal to a process, which must be the one that is meant: a number that is another's by now is left
         alone.
 
@@ -104,9 +94,7 @@ class ProcessMethods(HardwareCore):
         await self._worker.run(lambda: send_signal(pid, create_time, signal))
 
     @method(permission="hardware.control", kind="idempotent", errors=CONTROL_ERRORS)
-    async def set_priority(
-        self, pid: Annotated[int, Field(ge=1)], create_time: float, nice: Annotated[int, Field(ge=-20, le=19)]
-    ) -> int:
+    async def set_priority(self, pid: Pid, create_time: StartTime, nice: Annotated[int, Field(ge=-20, le=19)]) -> int:
         """Set the priority of a process.
 
         Parameters:
@@ -124,7 +112,7 @@ class ProcessMethods(HardwareCore):
 
     @method(permission="hardware.control", kind="idempotent", errors=CONTROL_ERRORS)
     async def set_affinity(
-        self, pid: Annotated[int, Field(ge=1)], create_time: float, cpus: Annotated[list[int], Field(min_length=1)]
+        self, pid: Pid, create_time: StartTime, cpus: Annotated[list[Processor], Field(min_length=1)]
     ) -> list[int]:
         """Set the processors that a process may run on.
 

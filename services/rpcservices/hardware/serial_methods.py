@@ -43,7 +43,7 @@ class SerialMethods(HardwareCore):
         self,
         port: str,
         *,
-        baudrate: Annotated[int, Field(ge=1)] = 9600,
+        baudrate: Annotated[int, Field(ge=1, le=2**31 - 1)] = 9600,
         bytesize: ByteSize = 8,
         parity: Parity = "N",
         stopbits: Annotated[float, Field(ge=1, le=2, multiple_of=0.5)] = 1.0,
@@ -104,19 +104,23 @@ class SerialMethods(HardwareCore):
         return self._serial.get(ctx, id).read()
 
     @method(permission="hardware.serial", deadline_s=_FLOW_S, errors=(*PORT_ERRORS, SerialTimeout))
-    async def write_serial(self, id: str, data: bytes, *, ctx: Context) -> int:
+    async def write_serial(
+        self, id: str, data: bytes, *, timeout_s: Annotated[float, Field(ge=0, le=86_400)] | None = None, ctx: Context
+    ) -> int:
         """Write bytes; returns how many, when the system has taken all of them.
 
         Parameters:
             id: as of :meth:`open_serial`.
             data: the bytes.
+            timeout_s: how long the other side may take nothing, in seconds; as given to :meth:`open_serial` where not
+                given. With 0, what the system does not take at once is not written.
 
         Raises:
             SerialNotOpen: this connection has no such port.
             SerialTimeout: the other side takes nothing; the error says how many bytes were written.
             SerialPortGone: it was unplugged.
         """
-        return await self._serial.get(ctx, id).write(data)
+        return await self._serial.get(ctx, id).write(data, timeout_s)
 
     @method(permission="hardware.serial", deadline_s=_FLOW_S, errors=PORT_ERRORS)
     async def drain_serial(self, id: str, *, ctx: Context) -> None:

@@ -7,53 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import fcntl
 import os
 import termios
+import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from .errors import SerialPortBusy, SerialPortDenied, SerialPortGone, SerialPortNotFound, SerialTimeout
+from .errors import SerialPortBusy, SerialPortGone, SerialTimeout
 from .models import SerialData, SerialLines, SerialSettings
 from .sampling.worker import Worker
+from .serial_system import GONE, give_up_draining, hung_up, without_lines
 
 READ_BYTES = 65_536
 """The most that one item of a stream holds."""
-
-_GONE = (errno.EIO, errno.ENODEV, errno.ENXIO, errno.EBADF)
-
-
-def open_port(node: str, settings: SerialSettings) -> Any:
-    """Open a port for nobody else, and set it up. It blocks.
-
-    Raises:
-        SerialPortNotFound, SerialPortBusy, SerialPortDenied: as they say.
-        ValueError: the driver refuses a setting.
-        ImportError: pyserial is not installed.
-    """
-    import serial
-
-    try:
-        port = serial.Serial(node, timeout=0, exclusive=True, **settings.model_dump())
-    except serial.SerialException as exc:
-        reason = exc.errno or getattr(exc.__context__, "errno", None)
-        if reason in (errno.EACCES, errno.EPERM):
-            raise SerialPortDenied(
-                f"{node}: the server's user may not open it; add the user to the group that owns the file", port=node
-            ) from None
-        if reason in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
-            raise SerialPortNotFound(f"{node}: no such port", port=node) from None
-        if reason in (errno.EBUSY, errno.EAGAIN):
-            raise SerialPortBusy(f"{node}: somebody else has it open", port=node) from None
-        raise SerialPortNotFound(
-            f"{node}: not a serial port ({os.strerror(reason or errno.EINVAL)})", port=node
-        ) from None
-    # pyserial's lock holds off those who lock, too; this holds off all others but root (tty_ioctl(4), TIOCEXCL).
-    with contextlib.suppress(OSError):
-        fcntl.ioctl(port.fileno(), termios.TIOCEXCL)
-    return port
 
 
 class OpenPort:
@@ -90,6 +58,8 @@ class OpenPort:
         self._followed = False
         self._error: SerialPortGone | None = None
         self._writing = asyncio.Lock()
+        self._ready = asyncio.Event()
+        self._draining = False
         self._begin_reading()
 
     # --- input ------------------------------------------------------------------------------------------------------
@@ -113,8 +83,9 @@ class OpenPort:
             self._lost(exc)
             return
         if not data:
-            # Ready, and nothing there: the other end has hung up.
-            self._lost(None)
+            # Ready, and nothing there: the other end has hung up, or the input was thrown away in this very moment.
+            if hung_up(self._fd):
+                self._lost(None)
             return
         self._input.append(data)
         self._waiting += len(data)
@@ -124,11 +95,12 @@ class OpenPort:
 
     def _lost(self, exc: OSError | None) -> None:
         why = "it was unplugged, or the other end hung up"
-        if exc is not None and exc.errno not in _GONE:
+        if exc is not None and exc.errno not in GONE:
             why = exc.strerror or "it failed"
         self._error = SerialPortGone(f"{self.node} is gone: {why}", port=self.node)
         self._end_reading()
         self._arrived.set()
+        self._ready.set()
 
     async def read(self) -> AsyncIterator[SerialData]:
         """What comes in, from the opening of the port on.
@@ -169,13 +141,19 @@ class OpenPort:
 
     # --- output -----------------------------------------------------------------------------------------------------
 
-    async def write(self, data: bytes) -> int:
+    async def write(self, data: bytes, timeout_s: float | None = None) -> int:
         """Hand bytes to the system, one writer after another; returns how many.
+
+        Parameters:
+            data: the bytes.
+            timeout_s: how long nothing may move, in seconds; what was given at the opening where ``None``. With 0, what
+                the system does not take at once is not written.
 
         Raises:
             SerialTimeout: nothing moved for too long; it says how many were written.
             SerialPortGone: it was unplugged.
         """
+        limit_s = self._write_timeout_s if timeout_s is None else timeout_s
         async with self._writing:
             rest = memoryview(data)
             while rest:
@@ -188,21 +166,25 @@ class OpenPort:
                     self._lost(exc)
                     continue
                 rest = rest[written:]
-                if rest and not await self._writable():
+                if not limit_s:
+                    break
+                if rest and not await self._writable(limit_s):
                     done = len(data) - len(rest)
                     raise SerialTimeout(
-                        f"{self.node}: nothing was taken for {self._write_timeout_s:g} s; is the other side held back "
+                        f"{self.node}: nothing was taken for {limit_s:g} s; is the other side held back "
                         "by flow control?",
                         port=self.node,
                         written=done,
                     )
-            return len(data)
+            return len(data) - len(rest)
 
-    async def _writable(self) -> bool:
-        ready = asyncio.Event()
+    async def _writable(self, limit_s: float) -> bool:
+        """Wait until the system takes more, or the port is gone."""
+        ready = self._ready
+        ready.clear()
         self._loop.add_writer(self._fd, ready.set)
         try:
-            await asyncio.wait_for(ready.wait(), self._write_timeout_s)
+            await asyncio.wait_for(ready.wait(), limit_s)
         except TimeoutError:
             return False
         finally:
@@ -216,7 +198,15 @@ class OpenPort:
         Raises:
             SerialPortGone: it was unplugged.
         """
-        await self._act(lambda: termios.tcdrain(self._fd))
+
+        def drain() -> None:
+            self._draining = True
+            try:
+                termios.tcdrain(self._fd)
+            finally:
+                self._draining = False
+
+        await self._act(drain)
 
     # --- lines and settings -------------------------------------------------------------------------------------------
 
@@ -242,7 +232,7 @@ class OpenPort:
             return await self._worker.run(action)
         except (OSError, termios.error) as exc:
             number = exc.args[0] if exc.args else None
-            if number in _GONE:
+            if number in GONE:
                 self._lost(None)
                 self.check()
             raise
@@ -295,7 +285,7 @@ class OpenPort:
         def change() -> None:
             for name, value in (("dtr", dtr), ("rts", rts), ("break_condition", break_condition)):
                 if value is not None:
-                    with _without_lines():
+                    with without_lines():
                         setattr(self._port, name, value)
 
         await self._act(change)
@@ -337,6 +327,7 @@ class OpenPort:
         self._end_reading()
         self._loop.remove_writer(self._fd)
         self._arrived.set()
+        self._ready.set()
         port, fd = self._port, self._fd
 
         def close() -> None:
@@ -347,14 +338,10 @@ class OpenPort:
             with contextlib.suppress(OSError):
                 port.close()
 
+        if self._draining:
+            # It may never return, where the other side holds the output back; and the port's thread waits for it.
+            # A descriptor of its own: that of the port is closed as soon as the drain ends.
+            own = os.dup(fd)
+            threading.Thread(target=give_up_draining, args=(own,), name="rpc-hardware-serial", daemon=True).start()
         self.closing = self._worker.run(close)
         self._worker.close()
-
-
-@contextlib.contextmanager
-def _without_lines() -> Iterator[None]:
-    try:
-        yield
-    except (OSError, termios.error) as exc:
-        if (exc.args[0] if exc.args else None) not in (errno.EINVAL, errno.ENOTTY):
-            raise

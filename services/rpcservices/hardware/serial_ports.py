@@ -16,7 +16,8 @@ from .errors import SerialNotOpen, SerialPortBusy, SerialPortNotFound
 from .inventory.inventory import Inventory
 from .models import Device, SerialPort, SerialSettings
 from .sampling.worker import Worker
-from .serial_port import OpenPort, open_port
+from .serial_port import OpenPort
+from .serial_system import open_port
 
 
 def why_no_serial() -> str:

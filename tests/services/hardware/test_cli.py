@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rpcclient import Client
 from rpcclient.cli.figures import bar, duration, percent, size, sparkline
 from rpcclient.cli.keys import decode
 from rpcclient.cli.top_screen import draw
@@ -65,6 +67,11 @@ def test_devices(environment: dict[str, str]) -> None:
     assert " lo " in on_terminal(environment, "devices", "net")
     listed = json.loads(run(environment, "devices", "net", "block").stdout)
     assert {d["subsystem"] for d in listed} == {"net", "block"}
+    assert json.loads(run(environment, "devices", "net,block").stdout) == listed
+    assert json.loads(on_terminal(environment, "devices", "--json", "net"))
+    assert json.loads(on_terminal(environment, "hw", "--json"))["memory"]
+    assert "gpu is drm here" in run(environment, "devices", "gpu").stderr
+    assert "serial is tty here" in run(environment, "devices", "serial").stderr
     wrong = run(environment, "devices", "engine")
     assert (wrong.returncode, "there are: pci" in wrong.stderr) == (2, True)
 
@@ -82,6 +89,9 @@ def test_devices_that_come_and_go(environment: dict[str, str], missing: Callable
     else:
         missing(f"no network interface can be made here: {made.stderr.strip()}")
     child.expect(rf"\+ net  {name}")
+    subprocess.run(["ip", "link", "set", name, "mtu", "1400", "up"], check=True)
+    Path(f"/sys/class/net/{name}/uevent").write_text("change")
+    child.expect(rf"~ net  {name} .*mtu: 1500 → 1400")
     subprocess.run(["ip", "link", "del", name], check=True)
     child.expect(rf"- net  {name}")
     child.sendintr()
@@ -142,6 +152,21 @@ def test_top_follows_the_terminals_size(top: Any) -> None:
     os.kill(top.pid, signal.SIGWINCH)
     # The title bar is drawn as wide as the terminal: 40 characters, and nothing after them.
     top.expect(re.compile(r"PID USER +NI S +CPU% +RSS(\x1b\[[0-9;]*m)*\r\n"))
+    top.send("q")
+    gone(top)
+
+
+def test_top_is_suspended_and_goes_on(top: Any) -> None:
+    """The terminal is the shell's meanwhile."""
+    top.expect("F10 quit")
+    top.send("\x1a")
+    top.expect(re.escape("\x1b[?1049l"))
+    while psutil.Process(top.pid).status() != psutil.STATUS_STOPPED:
+        pass
+    assert termios.tcgetattr(top.child_fd)[3] & termios.ICANON
+    os.kill(top.pid, signal.SIGCONT)
+    top.expect(re.escape("\x1b[?1049h"))
+    top.expect("F10 quit")
     top.send("q")
     gone(top)
 
@@ -235,6 +260,76 @@ def test_every_screen_fits(width: int, height: int) -> None:
             assert "\x1b" not in line.plain  # A process cannot paint the terminal.
 
 
+def test_the_selection_stays_with_its_process() -> None:
+    state = TopState(listed=processes())
+    state.place(10)
+    state.key("down")
+    chosen = state.under
+    assert chosen == (2, 1002.0)
+    listed = processes()
+    others = [p for p in listed.processes if p.pid != 2]
+    state.take(listed.model_copy(update={"processes": [*others[:40], listed.processes[1], *others[40:]]}))
+    state.key("f9")  # Before the new list is drawn, too.
+    assert state.asking is not None
+    assert state.asking.pid == 2
+    state.key("n")
+    assert any(p.pid == 2 for p in state.place(10))
+    assert (state.selected, state.under) == (40, chosen)
+    state.take(listed.model_copy(update={"processes": others}))
+    state.key("f8")
+    assert (state.requests, state.message) == ([], "the selected process has ended")
+    assert state.place(10)[state.selected - state.offset].pid == 42
+    state.key("home")
+    state.take(listed.model_copy(update={"processes": others[::-1]}))
+    state.place(10)
+    assert (state.selected, state.under) == (0, (59, 1059.0))
+
+
+def test_priorities_that_were_asked_for_are_forgotten_in_time() -> None:
+    state = TopState(listed=processes())
+    state.place(10)
+    state.key("f8")
+    for _ in range(4):
+        state.take(processes())
+    state.key("f8")
+    assert [r.nice for r in state.requests] == [1, 1]
+
+
+def test_only_one_users_processes() -> None:
+    listed = processes()
+    some = [p.model_copy(update={"username": "ada" if p.pid % 2 else "bob"}) for p in listed.processes]
+    state = TopState(listed=listed.model_copy(update={"processes": some}))
+    for key in "uad":
+        state.key(key)
+    state.key("enter")
+    assert {p.username for p in state.shown} == {"ada"}
+    state.key("escape")
+    assert len(state.shown) == 59
+
+
+@pytest.mark.parametrize("height", [4, 6, 8, 24])
+def test_a_low_screen_shows_processes(environment: dict[str, str], height: int) -> None:
+    with Client(environment["RPC_URL"], token_file=environment["RPC_TOKEN_FILE"]) as client:
+        state = TopState(listed=processes(), snapshot=client.hardware.snapshot())
+    rows = [line.plain for line in draw(state, 80, height) if re.match(r" +\d+ ", line.plain)]
+    assert len(rows) >= min(height - 2, 4)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 112, 200])
+def test_figures_of_meters_are_whole(environment: dict[str, str], width: int) -> None:
+    with Client(environment["RPC_URL"], token_file=environment["RPC_TOKEN_FILE"]) as client:
+        found = client.hardware.snapshot()
+    assert found.cpu is not None
+    assert found.memory is not None
+    loud = found.cpu.model_copy(update={"load_1m": 123.45, "load_5m": 67.89, "load_15m": 26.3})
+    state = TopState(listed=processes())
+    for _ in range(300):
+        state.sampled(found.model_copy(update={"cpu": loud}))
+    lines = [line.plain for line in draw(state, width, 30)]
+    assert any(line.endswith("load 123.45 67.89 26.30") for line in lines)
+    assert any(line.endswith(f"of {size(found.memory.total_bytes)}") for line in lines)
+
+
 def test_selection_filter_and_order() -> None:
     state = TopState(listed=processes())
     state.place(10)
@@ -246,6 +341,12 @@ def test_selection_filter_and_order() -> None:
     state.key("f9")
     state.key("y")
     assert [(r.action, r.process.pid, r.nice) for r in state.requests] == [("nice", 12, 1), ("terminate", 12, 0)]
+    for key in ("f8", "f8", "f7", "f7", "f7"):  # Before a new list comes.
+        state.key(key)
+    assert [r.nice for r in state.requests[2:]] == [2, 3, 2, 1, 0]
+    state.refused(state.requests[-1].process)
+    state.key("f8")
+    assert state.requests[-1].nice == 1
     for key in "/p59":
         state.key(key)
     state.key("enter")
@@ -255,6 +356,6 @@ def test_selection_filter_and_order() -> None:
     assert len(state.shown) == 59
     for key in (">", ">", "<"):
         state.key(key)
-    assert state.sort == "memory"
+    assert state.sort == "memory_percent"
     state.key("q")
     assert state.done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -16,6 +17,8 @@ import pytest
 from rpcclient import AsyncClient
 from rpcclient.errors import InvalidParams
 from rpcclient.stubs.hardware import ProcessGone
+from rpcservices.hardware.control import find
+from rpcservices.hardware.errors import ProcessGone as Gone
 
 Serve = Callable[..., None]
 WAIT = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
@@ -79,11 +82,81 @@ def test_priority_and_affinity(serve: Serve, child: subprocess.Popen[bytes]) -> 
     serve(scenario)
 
 
+def test_a_start_that_is_no_number_means_no_process(serve: Serve, child: subprocess.Popen[bytes]) -> None:
+    """NaN is no distance away from any start; it must not pass for the right one."""
+
+    async def scenario(client: AsyncClient) -> None:
+        for start in (math.nan, math.inf):
+            for method, more in (
+                ("signal_process", {"signal": "KILL"}),
+                ("set_priority", {"nice": 9}),
+                ("set_affinity", {"cpus": [0]}),
+                ("process", {}),
+            ):
+                params = {"pid": child.pid, "create_time": start, **more}
+                with pytest.raises(InvalidParams, match="create_time"):
+                    await client.call(f"hardware.{method}", params)
+
+    serve(scenario)
+    with pytest.raises(Gone, match="another one"):
+        find(child.pid, math.nan)
+    assert child.poll() is None
+
+
+def test_numbers_that_no_process_has(serve: Serve, child: subprocess.Popen[bytes]) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        for pid in (2**31, 2**40, 10**30):
+            with pytest.raises(InvalidParams, match="pid"):
+                await client.hardware.process(pid)
+            with pytest.raises(InvalidParams, match="pid"):
+                await client.hardware.signal_process(pid, 1.0)
+        with pytest.raises(ProcessGone):
+            await client.hardware.process(2**31 - 1)
+        started = psutil.Process(child.pid).create_time()
+        for cpu in (-1, 2**31 - 1, 10**30):
+            with pytest.raises(InvalidParams, match="cpus"):
+                await client.hardware.set_affinity(child.pid, started, [cpu])
+
+    serve(scenario)
+
+
+@pytest.mark.parametrize("given", ["INT", "SIGINT", signal.SIGINT, 2, "2"], ids=repr)
+def test_a_signal_by_name_or_number(serve: Serve, child: subprocess.Popen[bytes], given: str | int) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        await client.hardware.signal_process(child.pid, psutil.Process(child.pid).create_time(), given)
+        assert child.wait(10) in (-signal.SIGINT, 1)
+
+    serve(scenario)
+
+
+def test_a_step_of_the_clock_leaves_processes_the_same(
+    serve: Serve, child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel computes the moment of its start anew, a second earlier or later, while a clock is being set."""
+    real = psutil._pslinux.boot_time  # type: ignore[attr-defined]
+
+    async def scenario(client: AsyncClient) -> None:
+        async def listed() -> float | None:
+            found = await client.hardware.processes(["name"], limit=10_000)
+            return next(p.create_time for p in found.processes if p.pid == child.pid)
+
+        before = await listed()
+        monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: real() + 1.0)  # type: ignore[attr-defined]
+        assert await listed() == before
+        assert before is not None
+        assert (await client.hardware.process(child.pid, before)).process.create_time == before
+        await client.hardware.signal_process(child.pid, before, "KILL")
+        assert child.wait(10) == -signal.SIGKILL
+
+    serve(scenario)
+
+
 def test_a_number_that_is_anothers_by_now_is_left_alone(serve: Serve, missing: Callable[[str], NoReturn]) -> None:
     """The kernel is made to give a number out a second time."""
     last = Path("/proc/sys/kernel/ns_last_pid")
     with subprocess.Popen(WAIT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
-        started = psutil.Process(first.pid).create_time()
+        # psutil keeps what it has seen of this one; it must not be taken for the second.
+        started = next(p for p in psutil.process_iter() if p.pid == first.pid).create_time()
     assert first.returncode is not None
     for _ in range(200):
         try:
@@ -98,6 +171,10 @@ def test_a_number_that_is_anothers_by_now_is_left_alone(serve: Serve, missing: C
         missing("other processes were always faster to take the number")
 
     async def scenario(client: AsyncClient) -> None:
+        found = await client.hardware.processes(["exe"], limit=10_000)
+        listed = next(p for p in found.processes if p.pid == first.pid)
+        assert listed.create_time == pytest.approx(psutil.Process(first.pid).create_time(), abs=0.005)
+        assert listed.create_time != pytest.approx(started, abs=0.005)
         with pytest.raises(ProcessGone, match="another one by now"):
             await client.hardware.signal_process(first.pid, started, "KILL")
         with pytest.raises(ProcessGone, match="another one by now"):

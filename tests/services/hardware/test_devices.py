@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -20,8 +22,9 @@ from hypothesis import strategies as st
 from rpcclient import AsyncClient
 from rpcclient.errors import InvalidParams
 from rpcclient.stubs.hardware import DeviceEvent
+from rpcservices.hardware.errors import SectionUnavailable
 from rpcservices.hardware.inventory.inventory import Inventory
-from rpcservices.hardware.inventory.uevents import KernelSource, UdevSource, parse
+from rpcservices.hardware.inventory.uevents import KernelSource, Source, UdevSource, Uevent, parse
 from rpcservices.hardware.inventory.watcher import DeviceWatcher
 
 Serve = Callable[..., None]
@@ -207,6 +210,101 @@ def test_events_by_udevs_library(missing: Missing) -> None:
         found.append([event for event in events if "rpctest" in event.devpath])
         source.close()
     assert found[0] == found[1] != []
+
+
+def kernel(buffer_bytes: int) -> Source:
+    return KernelSource(buffer_bytes)
+
+
+def library(buffer_bytes: int) -> Source:
+    return UdevSource(buffer_bytes, source="kernel")
+
+
+def flood(missing: Missing) -> None:
+    """Nothing is read meanwhile, and so a small buffer overflows."""
+    try:
+        for _ in range(2000):
+            Path("/sys/class/net/lo/uevent").write_text("change")
+    except OSError as exc:
+        missing(f"no device events can be made here: {exc}")
+
+
+@pytest.mark.parametrize("source", [kernel, library])
+def test_an_overflow_is_told_to_all_by_either_source(source: Callable[[int], Source], missing: Missing) -> None:
+    try:
+        source(4096).close()
+    except (ImportError, OSError) as exc:
+        missing(f"libudev cannot be used here: {exc}")
+
+    async def main() -> None:
+        watcher = DeviceWatcher(Inventory(), lambda: source(4096), 5000)
+        one, two = watcher.follow(frozenset({"net"})), watcher.follow(frozenset({"net"}))
+        assert (await anext(one)).action == (await anext(two)).action == "snapshot"
+        flood(missing)
+        async with asyncio.timeout(20):
+            for each in (one, two):
+                while (await anext(each)).action != "resync":
+                    pass
+            third = watcher.follow(frozenset({"net"}))
+            assert (await anext(third)).action == "snapshot"
+            with interface(missing) as name:
+                for each in (one, two, third):
+                    await until(each, "add", name)  # type: ignore[arg-type]
+        for each in (one, two, third):
+            await each.aclose()
+        await watcher.close()
+
+    asyncio.run(main())
+
+
+def test_where_the_source_breaks_all_are_told_and_the_next_begins_anew(missing: Missing) -> None:
+    class Breaking(KernelSource):
+        """The kernel's events, until it is broken."""
+
+        broken = False
+
+        def receive(self) -> Uevent | None:
+            if self.broken:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().receive()
+
+    sources: list[Breaking] = []
+
+    def begin() -> Breaking:
+        sources.append(Breaking(1 << 20))
+        return sources[-1]
+
+    async def main() -> None:
+        watcher = DeviceWatcher(Inventory(), begin, 5)
+        one, two = watcher.follow(frozenset({"net"})), watcher.follow(frozenset({"net"}))
+        assert (await anext(one)).action == (await anext(two)).action == "snapshot"
+        sources[0].broken = True
+        with interface(missing):
+            pass
+        async with asyncio.timeout(20):
+            with pytest.raises(SectionUnavailable, match="any more"):
+                await anext(one)
+            third = watcher.follow(frozenset({"net"}))  # While the second has not looked yet.
+            assert (await anext(third)).action == "snapshot"
+            with pytest.raises(SectionUnavailable, match="any more"):
+                await anext(two)
+            with interface(missing) as name:
+                await until(third, "add", name)  # type: ignore[arg-type]
+        await third.aclose()
+        assert watcher._task is None
+        await watcher.close()
+
+    asyncio.run(main())
+
+
+def test_why_there_are_no_events_in_a_container(missing: Missing) -> None:
+    """A user namespace gets the events of its own network interfaces only."""
+    code = "from rpcservices.hardware.inventory.uevents import *; print(why_no_events(Places()))"
+    words = ["unshare", "--user", "--map-root-user", sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode and "unshare" in done.stderr:
+        missing(f"no user namespace can be made here: {done.stderr.strip()}")
+    assert done.stdout.startswith("unsupported: in this container"), done.stderr
 
 
 def test_nobody_watches_nothing_runs(serve: Serve) -> None:

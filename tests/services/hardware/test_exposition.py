@@ -57,6 +57,8 @@ def test_the_page(tmp_path: Path) -> None:
             await server.stop(grace_s=0)
 
     families = {family.name: family for family in text_string_to_metric_families(asyncio.run(main()))}
+    assert families["hardware_memory_total_bytes"].documentation == "physical memory"
+    assert families["hardware_cpu_load_1m"].documentation == "load average over one minute"
     (total,) = families["hardware_memory_total_bytes"].samples
     assert total.value == psutil.virtual_memory().total
     received = families["hardware_network_interfaces_bytes_recv"]

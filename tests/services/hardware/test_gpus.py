@@ -16,6 +16,8 @@ import pytest
 from rpcservices.hardware.readers.gpus import GpuReader
 from rpcservices.hardware.readers.places import Places
 
+MOVING = ("memory_used", "utilization_gpu", "temperature", "power_draw", "power_limit")
+
 H100 = {
     "Name": "NVIDIA H100 80GB HBM3",
     "UUID": "GPU-6c1f4a1e-8d8a-4a3b-9f53-0a1b2c3d4e5f",
@@ -134,7 +136,7 @@ def test_beside_nvidia_smi() -> None:
     if shutil.which("nvidia-smi") is None:
         assert GpuReader().read().reasons["nvidia"].startswith(("absent", "unsupported"))
         return
-    fields = "name,uuid,memory.total,driver_version"
+    fields = "name,uuid,memory.total,driver_version,memory.used,utilization.gpu,temperature.gpu,power.draw,power.limit,pci.bus_id"
     said = subprocess.run(
         ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"],
         capture_output=True,
@@ -143,6 +145,17 @@ def test_beside_nvidia_smi() -> None:
     )
     found = GpuReader().read().gpus
     for line, gpu in zip(said.stdout.splitlines(), found, strict=True):
-        name, uuid, total, driver = (part.strip() for part in line.split(","))
+        name, uuid, total, driver, *moving, bus = (part.strip() for part in line.split(","))
         assert (gpu.name, gpu.uuid, gpu.driver_version) == (name, uuid, driver)
         assert gpu.memory_total_bytes == pytest.approx(int(total) * 2**20, rel=0.01)
+        assert gpu.pci_bus_id == f"{bus.lower()[4:]}"
+        ours = (
+            None if gpu.memory_used_bytes is None else gpu.memory_used_bytes / 2**20, gpu.utilization_gpu_percent,
+            gpu.temperature_celsius, gpu.power_draw_w, gpu.power_limit_w,
+        )  # fmt: skip
+        # Driver and library count the driver's own memory differently; the others move between the two readings.
+        for field, own, theirs, near in zip(MOVING, ours, moving, (1024, 100, 15, 200, 1), strict=True):
+            if theirs.replace(".", "").isdigit():
+                assert own == pytest.approx(float(theirs), abs=near), field
+            else:
+                assert own is None, field

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import shutil
 import socket
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NoReturn, get_args
 
 import psutil
 import pytest
+from pydantic import BaseModel
 
 from rpcclient import AsyncClient
 from rpcclient.errors import InvalidParams
-from rpcservices.hardware.models import Section
+from rpcservices.hardware.availability import state_of
+from rpcservices.hardware.inventory.inventory import Inventory
+from rpcservices.hardware.models import DiskIo, NetworkInterface, Section, Swap
+from rpcservices.hardware.readers import disks
+from rpcservices.hardware.readers.network import connections
+from rpcservices.hardware.readers.places import Places
+from rpcservices.hardware.readers.reasons import others_denied
+
+from .conftest import as_nobody
 
 Serve = Callable[..., None]
+MACHINES = ["laptop", "server", "raspberry", "vm", "container", "container_v1", "broken"]
 
 
 def test_the_machine_is_this_one(serve: Serve) -> None:
@@ -125,24 +138,117 @@ def test_every_part_has_a_capability(serve: Serve) -> None:
     serve(scenario)
 
 
-def test_every_missing_value_has_a_reason(serve: Serve) -> None:
-    def holes(model: Any, where: str = "") -> list[str]:
-        reasons = getattr(model, "reasons", None)
-        return [
-            f"{where}.{name}"
-            for name in type(model).model_fields
-            if reasons is not None and getattr(model, name) is None and name not in reasons
-        ]
+NONE_IS_AN_ANSWER = {
+    "Address": {"netmask", "broadcast"}, "User": {"terminal", "host", "pid"}, "Sensor": {"high", "critical"},
+    "CpuCore": {"percent", "frequency_mhz"},  # The reasons are those of the processors together.
+}  # fmt: skip
+"""Fields that are None where there is no such thing."""
+
+
+def holes(model: Any, where: str) -> list[str]:
+    """All values that are None without a reason, in a model and all within."""
+    if isinstance(model, list):
+        return [hole for number, item in enumerate(model) for hole in holes(item, f"{where}[{number}]")]
+    if not isinstance(model, BaseModel):
+        return []
+    reasons = getattr(model, "reasons", {})
+    found = []
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        known = {name, name.partition("_")[0], "*"} & reasons.keys() or getattr(model, "reason", "")
+        if value is None and not known and name not in NONE_IS_AN_ANSWER.get(type(model).__name__, ()):
+            found.append(f"{where}.{name}")
+        found += holes(value, f"{where}.{name}")
+    return found
+
+
+@pytest.mark.parametrize("name", [None, *MACHINES])
+def test_every_missing_value_has_a_reason(name: str | None, machine: Callable[[str], Places], serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        for _ in range(2):  # At first there are no rates.
+            snapshot = await client.hardware.snapshot()
+            missing = []
+            for section in get_args(Section):
+                missing += holes(getattr(snapshot, section), section)
+            assert missing == []
+
+    serve(scenario, None if name is None else machine(name))
+
+
+def test_what_has_no_rates_yet_says_so(serve: Serve) -> None:
+    memory, disk, nic = Swap, DiskIo, NetworkInterface
+    assert all("reasons" in model.model_fields for model in (memory, disk, nic))
 
     async def scenario(client: AsyncClient) -> None:
-        await client.hardware.snapshot()
-        snapshot = await client.hardware.snapshot()
-        missing = []
-        for section in ("host", "cpu", "memory", "sensors", "battery", "cgroup"):
-            missing += holes(getattr(snapshot, section), section)
-        assert missing == []
+        async with client.hardware.subscribe(["network"], interval_s=0.3) as samples:
+            await anext(samples)
+            with interface() as name:
+                reasons: dict[str, str] = {}
+                while f"network.interfaces.bytes_recv_per_s{{{name}}}" not in reasons:
+                    reasons = (await anext(samples)).reasons
+                assert reasons[f"network.interfaces.bytes_recv_per_s{{{name}}}"].startswith("unknown")
+
+    @contextlib.contextmanager
+    def interface() -> Iterator[str]:
+        name = f"rpcnew{os.getpid() % 10_000}"
+        for kind in ("dummy", "bridge", "ifb"):
+            made = subprocess.run(["ip", "link", "add", name, "type", kind], capture_output=True)
+            if made.returncode == 0:
+                break
+        else:
+            pytest.skip("no network interface can be made here")
+        try:
+            yield name
+        finally:
+            subprocess.run(["ip", "link", "del", name], check=False)
 
     serve(scenario)
+
+
+def test_what_a_server_without_privileges_may_not_see(missing: Callable[[str], NoReturn]) -> None:
+    if os.geteuid() != 0:
+        missing("another user can be had by root only")
+    with socket.create_server(("127.0.0.1", 0)):
+
+        def look() -> dict[str, Any]:
+            found = connections("tcp4", 1000)
+            return {
+                "pids": [c.pid for c in found.connections],
+                "reasons": found.reasons,
+                "others": others_denied(),
+                "lacks": Inventory().lacks(),
+            }
+
+        seen = as_nobody(look)
+    assert None in seen["pids"]
+    assert seen["reasons"]["pid"].startswith("denied")
+    assert seen["others"].startswith("denied")
+    if Path("/sys/firmware/dmi/tables/DMI").exists():
+        assert seen["lacks"]["memory"].startswith("denied")
+
+
+def test_states_of_reasons() -> None:
+    words = {"denied": "denied", "unsupported": "unsupported", "failed": "unsupported", "absent": "absent"}
+    assert {word: state_of(f"{word}: because") for word in words} == words
+
+
+def test_a_machine_without_names_says_so(machine: Callable[[str], Places]) -> None:
+    places = machine("laptop")
+    assert "pci.model" not in Inventory(places).lacks()
+    for file in places.share.rglob("*.ids"):
+        file.unlink()
+    shutil.rmtree(places.run / "udev", ignore_errors=True)
+    assert Inventory(places).lacks()["pci.model"].startswith("absent: neither udev nor pci.ids")
+
+
+def test_file_systems_where_the_system_shows_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine without block devices, as some containers are."""
+    monkeypatch.setattr(psutil, "disk_io_counters", lambda **_: None)
+    monkeypatch.setattr(disks, "_partitions", lambda: ())
+    answer = disks.derive(None, disks.read(), None)
+    assert (answer.io, answer.filesystems) == ([], [])
+    assert answer.reasons["io"].startswith("absent")
+    assert answer.reasons["filesystems"].startswith("absent")
 
 
 def test_connections(serve: Serve) -> None:

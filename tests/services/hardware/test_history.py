@@ -31,14 +31,80 @@ def test_the_last_minute_finely_and_the_last_ten_coarsely() -> None:
     (fine,) = kept.query(["cpu.percent"], end - 59, end, None, 10)
     assert fine.step_s == 1.0
     assert [p.mean for p in fine.points] == [float(s) for s in range(940, 1000)]
-    (coarse,) = kept.query(["cpu.percent"], START, end, None, 10)
-    assert coarse.step_s == 10.0
-    assert len(coarse.points) == 60
-    # The last bucket is not full yet, so the newest point is the one before it.
-    assert (coarse.points[-1].min, coarse.points[-1].mean, coarse.points[-1].max) == (980.0, 984.5, 989.0)
+    (both,) = kept.query(["cpu.percent"], START, end, None, 10)
+    assert both.step_s == 1.0
+    # Coarse points as far back as they are kept, then fine ones, and nothing twice.
+    coarse, fine_too = [p for p in both.points if p.step_s == 10.0], [p for p in both.points if p.step_s == 1.0]
+    assert len(coarse) == 60 - 5
+    assert (coarse[-1].min, coarse[-1].mean, coarse[-1].max) == (930.0, 934.5, 939.0)
+    assert [p.mean for p in fine_too] == [float(s) for s in range(940, 1000)]
     assert kept.query(["cpu.*"], end - 4, end, 1.0, 10)[0].points[0].mean == 995.0
     assert kept.query(["cpu.*"], end - 40, end, 10.0, 10)[0].step_s == 10.0
     assert kept.query(["memory"], START, end, None, 10) == []
+
+
+@pytest.mark.parametrize("up_s", [12, 40, 180, 360, 1080])
+@pytest.mark.parametrize("back_s", [60, 359, 360])
+def test_the_last_hour_is_fine_however_long_the_server_is_up(up_s: int, back_s: int) -> None:
+    """The default of `history()`, in seconds for ten: the fine points reach back a little less than they are kept."""
+    kept = history(fine_s=360.0, coarse_step_s=30.0, coarse_s=8640.0)
+    for second in range(up_s + 1):
+        kept.record(START + 12.3 + second, [("cpu.percent", 1.0)])
+    now = START + 12.3 + up_s + 0.3
+    (series,) = kept.query(["cpu.percent"], now - back_s, now, None, 10)
+    assert {p.step_s for p in series.points} == {1.0}
+    assert len(series.points) == pytest.approx(min(up_s, back_s), abs=1)
+    assert series.points[-1].t_wall_s == pytest.approx(now - 0.3)
+
+
+def test_a_step_joins_fine_points_from_the_first_sample_on() -> None:
+    kept = history()
+    kept.record(START + 1, [("x", 1.0), ("y", None)])
+    (one,) = kept.query(["x"], START - 3600, START + 1, 10.0, 10)
+    assert (one.step_s, [(p.t_wall_s, p.mean) for p in one.points]) == (10.0, [(START, 1.0)])
+    for second in range(2, 35):
+        kept.record(START + second, [("x", float(second))])
+    (many,) = kept.query(["x"], START, START + 34, 10.0, 10)
+    assert [(p.t_wall_s, p.mean, p.min, p.max) for p in many.points] == [
+        (START, 5.0, 1.0, 9.0),
+        (START + 10, 14.5, 10.0, 19.0),
+        (START + 20, 24.5, 20.0, 29.0),
+        (START + 30, 32.0, 30.0, 34.0),
+    ]
+    (finer,) = kept.query(["x"], START, START + 34, 0.1, 10)
+    assert finer.step_s == 1.0
+
+
+def test_what_is_only_coarsely_known_is_joined_too() -> None:
+    kept = history()
+    for second in range(300):
+        kept.record(START + second, [("x", float(second))])
+    (series,) = kept.query(["x"], START, START + 299, 20.0, 10)
+    assert {p.step_s for p in series.points} == {20.0}
+    assert [p.mean for p in series.points] == pytest.approx([9.5 + 20 * n for n in range(15)])
+    (mixed,) = kept.query(["x"], START, START + 299, 5.0, 10)
+    assert {p.step_s for p in mixed.points} == {10.0, 5.0}
+
+
+def test_the_bucket_under_way_is_given_where_fine_points_are_gone() -> None:
+    kept = history(fine_s=3.0)
+    for second in range(25):
+        kept.record(START + second, [("x", float(second))])
+    (series,) = kept.query(["x"], START, START + 24, None, 10)
+    assert [(p.t_wall_s - START, p.step_s, p.max) for p in series.points] == [
+        (0.0, 10.0, 9.0),
+        (10.0, 10.0, 19.0),
+        (20.0, 10.0, 24.0),
+    ]
+
+
+def test_devices_that_come_and_go_all_day_do_not_fill_the_memory() -> None:
+    kept = history(fine_s=5.0, most_metrics=3)
+    for second in range(600):
+        kept.record(START + second, [("x", 1.0), (f"of{{{second // 20}}}", 1.0)])
+        assert len(kept.fine.names()) <= 3
+        assert len(kept.coarse.names()) <= 3
+    assert "x" in kept.coarse.names()
 
 
 def test_gaps_are_none_and_devices_that_are_gone_make_room() -> None:
@@ -83,10 +149,26 @@ def test_over_the_wire(serve: Serve) -> None:
             "memory.percent",
             "memory.swap.percent",
         }
+        for bad in (float("nan"), float("inf")):
+            with pytest.raises(InvalidParams, match="start_s"):
+                await client.hardware.history(["cpu"], start_s=bad)
+        with pytest.raises(InvalidParams, match=r"'cpu.percnt'; did you mean cpu.percent"):
+            await client.hardware.history(["memory", "cpu.percnt"])
         with pytest.raises(InvalidParams, match="end_s"):
             await client.hardware.history(["cpu"], start_s=-1, end_s=-10)
 
     serve(scenario, history_interval_s=0.1)
+
+
+def test_what_is_left_out_is_told(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        async with client.hardware.watch(["cpu"], interval_s=0.1) as beats:
+            while not await client.hardware.history_metrics():
+                await anext(beats)
+        (capability,) = [c for c in await client.hardware.capabilities() if c.section == "history"]
+        assert "history_metrics is 3" in capability.metrics["*"]
+
+    serve(scenario, history_interval_s=0.1, history_metrics=3)
 
 
 def test_without_history(serve: Serve) -> None:

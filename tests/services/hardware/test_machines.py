@@ -23,6 +23,8 @@ from rpcservices.hardware.readers.places import Places
 from rpcservices.hardware.readers.pressure import pressure
 from rpcservices.hardware.readers.sensors import sensors
 
+from .conftest import expand
+
 Machine = Callable[[str], Places]
 Serve = Callable[..., None]
 
@@ -146,6 +148,33 @@ def test_raspberry_pi(machine: Machine) -> None:
     assert "tty ttyS0" not in found  # The kernel has a place for it, and nothing is there.
     assert found["block mmcblk0"].model == "SC32G"
     assert found["net eth0"].properties["mac"] == "dc:a6:32:01:02:03"
+
+
+def test_a_serial_port_of_a_newer_kernel(machine: Machine) -> None:
+    """It hangs on the serial core's port and controller; its driver is that of the device which they hang on."""
+    places = machine("vm")
+    expand(
+        places.sys.parent,
+        """
+@ /sys/devices/pnp0/00:04
+driver -> /sys/bus/pnp/drivers/serial
+@ /sys/bus/pnp/drivers/serial
+bind:
+@ /sys/devices/pnp0/00:04/00:04:0
+driver -> /sys/bus/serial-base/drivers/ctrl
+@ /sys/bus/serial-base/drivers/ctrl
+bind:
+@ /sys/devices/pnp0/00:04/00:04:0/00:04:0.0
+driver -> /sys/bus/serial-base/drivers/port
+@ /sys/bus/serial-base/drivers/port
+bind:
+@ /sys/devices/pnp0/00:04/00:04:0/00:04:0.0/tty/ttyS0
+type: 4
+device -> /sys/devices/pnp0/00:04/00:04:0/00:04:0.0
+subsystem -> /sys/class/tty
+""",
+    )
+    assert devices(places)["tty ttyS0"].driver == "serial"
 
 
 def test_virtual_machine(machine: Machine) -> None:

@@ -12,8 +12,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from rpcclient import AsyncClient
+from rpcclient.errors import InvalidParams
+from rpcservices.hardware import Hardware
+from rpcservices.hardware.config import HardwareConfig
 from rpcservices.hardware.readers.reasons import RESET
 from rpcservices.hardware.sampling.collector import Collector
+from rpcservices.hardware.sampling.metrics import known_paths
 from rpcservices.hardware.sampling.sampler import Sampler
 from rpcservices.hardware.sampling.sections import SectionReader
 
@@ -88,6 +92,28 @@ def test_metrics_with_a_filter(serve: Serve) -> None:
     serve(scenario)
 
 
+def test_a_misspelt_metric_is_refused(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        for bad in ("cpu.percnt", "cpu.pct*", "engine", "network.interfaces.bytes_rcv{lo}", ""):
+            with pytest.raises(InvalidParams, match=r"filter: there is no metric"):
+                await client.hardware.subscribe(filter=["cpu", bad]).open()
+        with pytest.raises(InvalidParams, match=r"did you mean .*network.interfaces.bytes_recv"):
+            await client.hardware.subscribe(filter=["network.interfaces.bytes_rcv"]).open()
+        for good in ("cpu", "cpu.percent", "*", "*eth0*", "sensors.readings.current{chip/*}", "network.*{none}"):
+            await client.hardware.subscribe(filter=[good]).open()
+
+    serve(scenario)
+
+
+def test_every_metric_of_this_machine_has_a_known_path(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        async with client.hardware.subscribe(interval_s=0.1) as samples:
+            sample = await anext(samples)
+        assert {name.partition("{")[0] for name in sample.values} <= set(known_paths())
+
+    serve(scenario)
+
+
 def test_only_changes(serve: Serve) -> None:
     """The size of memory never changes: one sample, and no second one while five go by of what does change."""
 
@@ -149,6 +175,39 @@ def test_one_reading_serves_all_who_follow() -> None:
         collector.close()
 
     asyncio.run(main())
+
+
+def test_beats_that_fall_together_share_a_reading() -> None:
+    async def main() -> None:
+        source = Source()
+        sampler, collector = sampler_of(source)
+
+        async def times(interval_s: float, count: int) -> list[float]:
+            items = sampler.follow(frozenset({"memory"}), interval_s)
+            found = [(await anext(items)).t_mono_s for _ in range(count)]
+            await items.aclose()
+            return found
+
+        every, second = await asyncio.gather(times(1.0, 2), times(2.0, 1))
+        assert every[1] == second[0]
+        assert source.readings == 4  # One to begin with for each, and two.
+        collector.close()
+
+    asyncio.run(main())
+
+
+def test_intervals_that_are_all_but_the_same_are_one_and_none_is_nothing() -> None:
+    service = Hardware(HardwareConfig(least_interval_s=0.001))
+    assert [service._interval(s) for s in (0.001, 0.004, 0.0149, 0.5, 3.0, 1e9)] == [
+        0.001,
+        0.004,
+        0.015,
+        0.5,
+        3.0,
+        86400.0,
+    ]
+    assert len({service._interval(1 + n / 100) for n in range(200)}) <= 21
+    assert Hardware(HardwareConfig(least_interval_s=0.125))._interval(0.125) == 0.125
 
 
 def test_a_frozen_follower_harms_nobody_and_gets_the_latest() -> None:
@@ -219,6 +278,7 @@ def test_a_section_that_hangs_is_a_reason_and_is_asked_only_once() -> None:
         assert source.hold is not None
         source.hold.set()
         collector._timeout_s = 5.0
+        await asyncio.wait(collector._pending.values())
         assert (await sampler.take({"memory"})).memory is not None
         collector.close()
 

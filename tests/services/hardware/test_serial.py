@@ -27,6 +27,11 @@ from rpcclient.stubs.hardware import (
     SerialPortNotFound,
     SerialTimeout,
 )
+from rpcclient.stubs.hardware import SerialSettings as StubSettings
+from rpcservices.hardware.errors import SerialPortGone as Gone
+from rpcservices.hardware.models import SerialSettings
+from rpcservices.hardware.serial_port import OpenPort
+from rpcservices.hardware.serial_system import open_port
 
 Serve = Callable[..., None]
 TEN_MB = 10 * 1024 * 1024
@@ -180,8 +185,15 @@ def test_what_may_be_opened(serve: Serve, line: Line, tmp_path: Path) -> None:
                 await client.hardware.open_serial(path)
         with pytest.raises(SerialPortNotFound, match="not a serial port"):
             await client.hardware.open_serial(str(plain))
+        for baudrate in (0, 2**31, 10**12):
+            with pytest.raises(InvalidParams, match="baudrate"):
+                await client.hardware.open_serial(line.port, baudrate=baudrate)
+        opened = await client.hardware.open_serial(line.port)
         with pytest.raises(InvalidParams, match="baudrate"):
-            await client.hardware.open_serial(line.port, baudrate=0)
+            await client.call("hardware.configure_serial", {"id": opened.id, "settings": {"baudrate": 10**12}})
+        with contextlib.suppress(InvalidParams):  # The driver decides.
+            await client.hardware.configure_serial(opened.id, StubSettings(baudrate=2**31 - 1))
+        await client.hardware.close_serial(opened.id)
         with pytest.raises(InvalidParams, match="parity"):
             await client.call("hardware.open_serial", {"port": line.port, "parity": "X"})
 
@@ -226,6 +238,23 @@ def test_settings_lines_and_buffers(serve: Serve, line: Line) -> None:
             await port.flush()
 
     serve(scenario, **PTYS)
+
+
+def test_input_that_is_thrown_away_while_it_is_read_is_no_hang_up(line: Line) -> None:
+    async def main() -> None:
+        settings = SerialSettings()
+        port = OpenPort("p", line.port, open_port(line.port, settings), settings, 1000, 1.0)
+        line.taken()
+        port._readable()  # Told to be ready; but what there was is gone by now.
+        port.check()
+        line.unplug()
+        with pytest.raises(Gone):
+            async for _ in port.read():
+                pass
+        port.close()
+        await port.closing
+
+    asyncio.run(main())
 
 
 def test_old_input_stays_away_after_a_reset(serve: Serve, line: Line) -> None:

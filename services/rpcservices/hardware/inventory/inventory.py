@@ -10,7 +10,9 @@ from typing import cast, get_args
 from rpcservices.hardware.models import Device, Subsystem
 from rpcservices.hardware.readers.host import maker
 from rpcservices.hardware.readers.places import HERE, Places, entries, text
+from rpcservices.hardware.readers.reasons import why
 
+from .ids import names
 from .smbios import memory_devices
 from .subsystems import READERS, is_listed
 from .udev import Record, record
@@ -72,12 +74,11 @@ class Inventory:
         if fields is None:
             return None
         node = self._node(folder)
-        driver = folder / "driver" if (folder / "driver").is_symlink() else folder / "device" / "driver"
         return Device(
             id=str(folder.relative_to(self._root)),
             subsystem=subsystem,
             name=folder.name,
-            driver=driver.resolve().name if driver.is_symlink() else None,
+            driver=_driver(folder),
             node=node,
             by_id=self._by_id(node, said),
             parent=self._parent(folder),
@@ -118,6 +119,28 @@ class Inventory:
             if subsystem is not None and is_listed(above, subsystem):
                 return str(above.relative_to(self._root))
         return None
+
+    def lacks(self) -> dict[str, str]:
+        """What this machine's devices lack, by subsystem and field, and why."""
+        found: dict[str, str] = {}
+        try:
+            (self.places.sys / "firmware" / "dmi" / "tables" / "DMI").open("rb").close()
+        except FileNotFoundError:
+            found["memory"] = "absent: the firmware tells nothing of memory modules"
+        except OSError as exc:
+            found["memory"] = why(exc)
+        for name in ("product_serial", "product_uuid", "board_serial", "chassis_serial"):
+            try:
+                (self.places.sys / "class" / "dmi" / "id" / name).open("rb").close()
+            except FileNotFoundError:
+                continue
+            except OSError as exc:
+                found[f"dmi.{name}"] = why(exc)
+        for bus, package in (("pci", "pciutils or hwdata"), ("usb", "usbutils or hwdata")):
+            there = any(True for _ in entries(self.places.sys / "bus" / bus / "devices"))
+            if there and not names(self.places, bus).vendors and not (self.places.run / "udev" / "data").is_dir():
+                found[f"{bus}.model"] = f"absent: neither udev nor {bus}.ids knows names (package {package})"
+        return found
 
     # --- what the firmware tells ----------------------------------------------------------------------------------
 
@@ -178,6 +201,18 @@ class Inventory:
                 parent="smbios/system" if model is not None or vendor is not None else None,
                 properties={"version": version, "date": read(f"{name}_date"), "release": read(f"{name}_release")},
             )
+
+
+def _driver(folder: Path) -> str | None:
+    """The kernel's driver of a device. Since Linux 6.5 a serial port hangs on two devices of the serial core, with
+    drivers of no interest; what drives it is above them."""
+    place = folder if (folder / "driver").is_symlink() else (folder / "device").resolve()
+    while (place / "driver").is_symlink():
+        driver = (place / "driver").resolve()
+        if driver.parent.parent.name != "serial-base":
+            return driver.name
+        place = place.parent
+    return None
 
 
 def subsystem_of(folder: Path) -> Subsystem | None:

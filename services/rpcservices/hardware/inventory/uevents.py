@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 from dataclasses import dataclass
@@ -145,7 +146,14 @@ class UdevSource:
 
     def receive(self) -> Uevent | None:
         """The next event."""
-        device = self._monitor.poll(timeout=0)
+        try:
+            device = self._monitor.poll(timeout=0)
+        except OSError as exc:
+            if exc.errno is not None:
+                raise
+            # pyudev says no more than that poll(2) reports an error, and does so until somebody has asked which.
+            number = _pending_error(self.fileno())
+            raise OSError(number, os.strerror(number)) from exc
         if device is None:
             return None
         return Uevent(
@@ -158,6 +166,12 @@ class UdevSource:
     def close(self) -> None:
         """Receive no more: the socket closes with the monitor."""
         self._monitor = None
+
+
+def _pending_error(fd: int) -> int:
+    """The error that a socket reports, which is thereby taken from it (socket(7), SO_ERROR)."""
+    with socket.socket(fileno=os.dup(fd)) as same:
+        return same.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or errno.EIO
 
 
 def udev_runs(places: Places) -> bool:

@@ -11,7 +11,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Literal
 
+from rpcservices.hardware.errors import SectionUnavailable
 from rpcservices.hardware.models import Device, DeviceEvent, Subsystem
+from rpcservices.hardware.readers.reasons import why
 from rpcservices.hardware.sampling.worker import Worker
 
 from .inventory import Inventory
@@ -31,7 +33,7 @@ class _Follower:
         self.most = most
         self.events: deque[DeviceEvent] = deque()
         self.lost = ""
-        self.error: OSError | None = None
+        self.error: SectionUnavailable | None = None
         self.arrived = asyncio.Event()
 
     def put(self, event: DeviceEvent) -> None:
@@ -41,6 +43,10 @@ class _Follower:
             self.lose(_LOST_THERE)
         else:
             self.events.append(event)
+        self.arrived.set()
+
+    def fail(self, error: SectionUnavailable) -> None:
+        self.error = error
         self.arrived.set()
 
     def lose(self, reason: str) -> None:
@@ -65,7 +71,7 @@ class DeviceWatcher:
         self._worker = Worker("rpc-hardware-devices")
         self._followers: set[_Follower] = set()
         self._known: dict[str, Device] = {}
-        self._listed = asyncio.Event()
+        self._listed = False
         self._task: asyncio.Task[None] | None = None
 
     async def follow(self, subsystems: frozenset[Subsystem] | None) -> AsyncIterator[DeviceEvent]:
@@ -76,6 +82,7 @@ class DeviceWatcher:
 
         Raises:
             OSError: events cannot be received.
+            SectionUnavailable: they cannot be received any more.
         """
 
         def wanted(device: Device) -> bool:
@@ -91,7 +98,11 @@ class DeviceWatcher:
             if self._task is None:
                 source = self._open_source()
                 self._task = asyncio.get_running_loop().create_task(self._run(source))
-            await self._listed.wait()
+            while not (self._listed or follower.error):
+                follower.arrived.clear()
+                await follower.arrived.wait()
+            if follower.error is not None:
+                raise follower.error
             follower.events.clear()
             follower.lost = ""
             yield everything("snapshot")
@@ -111,14 +122,14 @@ class DeviceWatcher:
                         yield event
         finally:
             self._followers.discard(follower)
-            if not self._followers:
+            if not self._followers and follower.error is None:
                 self._end()
 
     def _end(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
-        self._listed.clear()
+        task, self._task = self._task, None
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+        self._listed = False
         self._known = {}
 
     async def close(self) -> None:
@@ -143,14 +154,27 @@ class DeviceWatcher:
                 await ready.wait()
                 ready.clear()
                 await self._receive(source)
+        except Exception as exc:
+            logger.exception("device events cannot be received any more")
+            self._failed(why(exc))
         finally:
             loop.remove_reader(source.fileno())
             source.close()
 
+    def _failed(self, reason: str) -> None:
+        """Tell all who follow; who comes now begins anew."""
+        text = f"device events cannot be received any more: {reason}"
+        for follower in self._followers:
+            follower.fail(SectionUnavailable(text, section="device_events", reason=reason))
+        self._followers = set()
+        self._end()
+
     async def _list(self) -> None:
         found = await self._worker.run(self._inventory.list)
         self._known = {device.id: device for device in found}
-        self._listed.set()
+        self._listed = True
+        for follower in self._followers:
+            follower.arrived.set()
 
     async def _receive(self, source: Source) -> None:
         lost = False
@@ -159,10 +183,6 @@ class DeviceWatcher:
                 event = source.receive()
             except OSError as exc:
                 if exc.errno != errno.ENOBUFS:
-                    logger.exception("device events cannot be received any more")
-                    for follower in self._followers:
-                        follower.error = exc
-                        follower.arrived.set()
                     raise
                 lost = True
                 continue

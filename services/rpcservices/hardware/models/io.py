@@ -39,6 +39,7 @@ class DiskIo(Answer):
     read_bytes_per_s: float | None = Field(description="since the last reading")
     write_bytes_per_s: float | None = Field(description="since the last reading")
     busy_percent: float | None = Field(description="share of time with work to do since the last reading, 0 to 100")
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
 
 
 class Disks(Answer):
@@ -79,13 +80,14 @@ class NetworkInterface(Answer):
     bytes_recv_per_s: float | None = Field(description="since the last reading")
     packets_sent_per_s: float | None = Field(description="since the last reading")
     packets_recv_per_s: float | None = Field(description="since the last reading")
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
 
 
 class Network(Answer):
     """The network interfaces."""
 
     interfaces: list[NetworkInterface]
-    reasons: dict[str, str] = Field(default_factory=dict, description="why there are none, by field")
+    reasons: dict[str, str] = Field(default_factory=dict, description="why there are none, or what they lack, by field")
 
 
 ConnectionKind = Literal["all", "inet", "inet4", "inet6", "tcp", "tcp4", "tcp6", "udp", "udp4", "udp6", "unix"]
@@ -111,4 +113,4 @@ class Connections(Answer):
 
     connections: list[NetworkConnection]
     total: int = Field(description="how many there are; more than are listed where the limit was reached")
-    reasons: dict[str, str] = Field(default_factory=dict, description="why there are none, by field")
+    reasons: dict[str, str] = Field(default_factory=dict, description="why there are none, or what they lack, by field")

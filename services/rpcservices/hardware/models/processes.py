@@ -9,29 +9,31 @@ from pydantic import Field
 from .base import Answer
 
 ProcessAttribute = Literal[
+    "pid",
+    "create_time",
     "ppid",
     "name",
     "username",
     "status",
     "cpu_percent",
     "cpu_times",
-    "memory",
+    "memory_info",
     "memory_percent",
     "num_threads",
     "num_fds",
     "nice",
     "cpu_affinity",
-    "io",
+    "io_counters",
     "cmdline",
     "exe",
     "cwd",
     "terminal",
 ]
-"""What can be asked of a process. ``memory`` gives ``rss_bytes`` and ``vms_bytes``, ``cpu_times`` the two times, ``io``
-what was read and written."""
+"""What can be asked of a process: psutil's names. ``memory_info`` gives ``rss_bytes`` and ``vms_bytes``, ``cpu_times``
+the two times, ``io_counters`` what was read and written; ``pid`` and ``create_time`` are always given."""
 
-ProcessSort = Literal["cpu_percent", "memory", "pid", "name", "create_time"]
-"""How processes are sorted: the first two with the largest first, ``create_time`` with the youngest first."""
+ProcessSort = Literal["cpu_percent", "memory_percent", "cpu_times", "pid", "name", "create_time"]
+"""How processes are sorted: the first three with the largest first, ``create_time`` with the youngest first."""
 
 
 class ProcessRef(Answer):

@@ -45,6 +45,7 @@ class Point(Answer):
     """A metric over a piece of time."""
 
     t_wall_s: float = Field(description="its beginning, in seconds since 1970")
+    step_s: float = Field(description="how much time it covers, in seconds")
     mean: float | None = Field(description="None where nothing could be read")
     min: float | None
     max: float | None
@@ -54,5 +55,5 @@ class Series(Answer):
     """The history of one metric."""
 
     metric: str
-    step_s: float = Field(description="the time that one point covers, in seconds")
+    step_s: float = Field(description="the time that its finest points cover, in seconds; older ones may cover more")
     points: list[Point]

@@ -35,7 +35,7 @@ class SerialPort(Answer):
 class SerialSettings(Answer):
     """How a port is set up."""
 
-    baudrate: int = Field(default=9600, ge=1, description="bits per second")
+    baudrate: int = Field(default=9600, ge=1, le=2**31 - 1, description="bits per second")
     bytesize: ByteSize = Field(default=8, description="data bits")
     parity: Parity = Field(default="N", description="none, even, odd, mark or space")
     stopbits: float = Field(default=1.0, ge=1, le=2, multiple_of=0.5, description="stop bits: 1, 1.5 or 2")

@@ -86,6 +86,7 @@ class Swap(Answer):
     sout_bytes: int = Field(description="swapped out since the system started")
     sin_bytes_per_s: float | None = Field(description="since the last reading")
     sout_bytes_per_s: float | None = Field(description="since the last reading")
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
 
 
 class Memory(Answer):

@@ -77,9 +77,7 @@ def _unit(folder: Path) -> BatteryUnit:
         watts = abs(power) / 1e6  # Some drivers make it negative while the battery is discharged.
     elif amperes is not None and (tension := number(folder / "voltage_now")) is not None:
         watts = abs(amperes) * tension / 1e12
-    for field, value in (("percent", percent), ("energy_now_wh", now), ("energy_full_wh", full), ("power_w", watts)):
-        reasons.note(value, field, "unknown: the battery does not tell")
-    return BatteryUnit(
+    unit = BatteryUnit(
         name=folder.name,
         percent=percent,
         status=text(folder / "status"),
@@ -91,8 +89,10 @@ def _unit(folder: Path) -> BatteryUnit:
         technology=text(folder / "technology"),
         manufacturer=text(folder / "manufacturer"),
         model_name=text(folder / "model_name"),
-        reasons=reasons,
     )
+    for field in BatteryUnit.model_fields:
+        reasons.note(getattr(unit, field), field, "unknown: the battery does not tell")
+    return unit.model_copy(update={"reasons": reasons})
 
 
 def _together(units: list[BatteryUnit]) -> float | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,20 @@ import psutil
 from rpcservices.hardware.models import DiskIo, Disks, Filesystem
 from rpcservices.hardware.rates import rate
 
-from .reasons import Reasons
+from .apart import Apart
+from .reasons import NO_BASELINE, RESET, Reasons
 
 _MOUNTS = Path("/proc/self/mounts")
+_FIGURES = ("total_bytes", "used_bytes", "free_bytes", "percent", "inodes_total", "inodes_free")
+_SERVED = ("fuse", "nfs", "cifs", "smb", "9p", "ceph", "afs", "gfs", "ocfs", "lustre", "glusterfs")
+"""File systems whose figures a program or another machine gives, which may not answer."""
+_RATES = ("read_count_per_s", "write_count_per_s", "read_bytes_per_s", "write_bytes_per_s", "busy_percent")
+_NO_RATES: dict[str, str] = dict.fromkeys(_RATES, NO_BASELINE)
+_RESET_RATES: dict[str, str] = dict.fromkeys(_RATES, RESET)
+_NOT_BUSY: dict[str, str] = dict.fromkeys(("busy_time_ms", "busy_percent"), "unsupported: this system does not tell")
+
+Mounts = Apart[str, Filesystem]
+"""Reads file systems, one of which may hang."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +39,13 @@ class DisksReading:
     reasons: Reasons
 
 
-def read() -> DisksReading:
-    """Read file systems and counters."""
+def read(apart: Mounts | None = None) -> DisksReading:
+    """Read file systems and counters.
+
+    Parameters:
+        apart: reads file systems that somebody else serves, for a limited time; without one, a server that does not
+            answer holds up the caller.
+    """
     reasons = Reasons()
     io = reasons.attempt("io", lambda: psutil.disk_io_counters(perdisk=True, nowrap=False)) or {}
     if not io:
@@ -36,7 +53,18 @@ def read() -> DisksReading:
     parts: tuple[Any, ...] = reasons.attempt("filesystems", _partitions) or ()
     if not parts:
         reasons.setdefault("filesystems", "absent: the system shows no mounted file systems of devices")
-    return DisksReading([_filesystem(part) for part in parts], io, reasons)
+    return DisksReading(_filesystems(parts, apart), io, reasons)
+
+
+def _filesystems(parts: Sequence[Any], apart: Mounts | None) -> list[Filesystem]:
+    # The kernel knows the figures of its own file systems without asking the disk.
+    served = [part for part in parts if part.fstype.startswith(_SERVED)] if apart is not None else []
+    if apart is None or not served:
+        return [_filesystem(part) for part in parts]
+    found = apart.read({part.mountpoint: partial(_filesystem, part) for part in served})
+    missing = {part.mountpoint: _unread(part, apart.late) for part in served if part.mountpoint not in found}
+    known = found | missing
+    return [known[part.mountpoint] if part.mountpoint in known else _filesystem(part) for part in parts]
 
 
 def _partitions() -> tuple[Any, ...]:
@@ -59,18 +87,7 @@ def _filesystem(part: Any) -> Filesystem:
     # One call for space and inodes; the figures are psutil.disk_usage's (used and free as df shows them).
     stat = reasons.attempt("total_bytes", lambda: os.statvfs(part.mountpoint))
     if stat is None:
-        for field in ("used_bytes", "free_bytes", "percent", "inodes_total", "inodes_free"):
-            reasons[field] = reasons["total_bytes"]
-        return Filesystem(
-            **_names(part),
-            total_bytes=None,
-            used_bytes=None,
-            free_bytes=None,
-            percent=None,
-            inodes_total=None,
-            inodes_free=None,
-            reasons=reasons,
-        )
+        return _unread(part, reasons["total_bytes"])
     used = (stat.f_blocks - stat.f_bfree) * stat.f_frsize
     free = stat.f_bavail * stat.f_frsize
     return Filesystem(
@@ -83,6 +100,11 @@ def _filesystem(part: Any) -> Filesystem:
         inodes_free=stat.f_ffree,
         reasons=reasons,
     )
+
+
+def _unread(part: Any, reason: str) -> Filesystem:
+    unknown: dict[str, Any] = dict.fromkeys(_FIGURES)
+    return Filesystem(**_names(part), **unknown, reasons=dict.fromkeys(_FIGURES, reason))
 
 
 def _names(part: Any) -> dict[str, Any]:
@@ -101,9 +123,10 @@ def derive(before: DisksReading | None, now: DisksReading, dt_s: float | None) -
 
 def _io(name: str, old: Any, now: Any, dt_s: float | None) -> DiskIo:
     busy_ms = getattr(now, "busy_time", None)
+    reasons = {} if old is not None else _NO_RATES
     # A device that was unplugged and plugged in again begins anew: then none of its counters has a rate.
     if old is not None and any(getattr(now, f) < getattr(old, f) for f in ("read_count", "write_count")):
-        old = None
+        old, reasons = None, _RESET_RATES
     busy = rate(old and getattr(old, "busy_time", None), busy_ms, dt_s)
     return DiskIo(
         name=name,
@@ -117,4 +140,5 @@ def _io(name: str, old: Any, now: Any, dt_s: float | None) -> DiskIo:
         read_bytes_per_s=rate(old and old.read_bytes, now.read_bytes, dt_s),
         write_bytes_per_s=rate(old and old.write_bytes, now.write_bytes, dt_s),
         busy_percent=None if busy is None else min(busy / 10.0, 100.0),
+        reasons=reasons if busy_ms is not None else {**reasons, **_NOT_BUSY},
     )

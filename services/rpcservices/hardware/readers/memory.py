@@ -10,7 +10,7 @@ import psutil
 from rpcservices.hardware.models import Memory, Swap
 from rpcservices.hardware.rates import rate
 
-from .reasons import Reasons
+from .reasons import NO_BASELINE, RESET, Reasons
 
 _FIELDS = ("total", "available", "used", "free", "active", "inactive", "buffers", "cached", "shared", "slab")
 
@@ -28,6 +28,12 @@ def read() -> MemoryReading:
     """Read memory and swap."""
     reasons = Reasons()
     return MemoryReading(psutil.virtual_memory(), reasons.attempt("swap", psutil.swap_memory), reasons)
+
+
+def _swap_reasons(old: Any, now: Any) -> dict[str, str]:
+    if old is None:
+        return dict.fromkeys(("sin_bytes_per_s", "sout_bytes_per_s"), NO_BASELINE)
+    return {f"{name}_bytes_per_s": RESET for name in ("sin", "sout") if getattr(now, name) < getattr(old, name)}
 
 
 def derive(before: MemoryReading | None, now: MemoryReading, dt_s: float | None) -> Memory:
@@ -52,6 +58,7 @@ def derive(before: MemoryReading | None, now: MemoryReading, dt_s: float | None)
             sout_bytes=swap.sout,
             sin_bytes_per_s=rate(old and old.sin, swap.sin, dt_s),
             sout_bytes_per_s=rate(old and old.sout, swap.sout, dt_s),
+            reasons=_swap_reasons(old, swap),
         ),
         reasons=reasons,
     )

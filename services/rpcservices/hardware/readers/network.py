@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 import psutil
@@ -19,7 +19,7 @@ from rpcservices.hardware.models import (
 )
 from rpcservices.hardware.rates import rate
 
-from .reasons import Reasons
+from .reasons import NO_BASELINE, RESET, Reasons, others_denied
 
 _FAMILIES: dict[int, Literal["inet", "inet6", "link"]] = {
     int(socket.AF_INET): "inet",
@@ -27,6 +27,9 @@ _FAMILIES: dict[int, Literal["inet", "inet6", "link"]] = {
     int(psutil.AF_LINK): "link",
 }
 _COUNTERS = ("bytes_sent", "bytes_recv", "packets_sent", "packets_recv")
+_RATES = tuple(f"{name}_per_s" for name in _COUNTERS)
+_NO_RATES = dict.fromkeys(_RATES, NO_BASELINE)
+_RESET_RATES = dict.fromkeys(_RATES, RESET)
 _DUPLEX: dict[int, Literal["full", "half"]] = {int(psutil.NIC_DUPLEX_FULL): "full", int(psutil.NIC_DUPLEX_HALF): "half"}
 
 
@@ -65,21 +68,36 @@ def derive(before: NetworkReading | None, now: NetworkReading, dt_s: float | Non
 
 
 def _interface(name: str, old: Any, c: Any, state: Any, addresses: list[Any], dt_s: float | None) -> NetworkInterface:
+    reasons = {} if old is not None else _NO_RATES
     # One counter that went back means that the interface is a new one under an old name: then none has a rate.
     if old is not None and any(getattr(c, f) < getattr(old, f) for f in _COUNTERS):
-        old = None
+        old, reasons = None, _RESET_RATES
     fields: dict[str, Any] = c._asdict()
     for f in _COUNTERS:
         fields[f"{f}_per_s"] = rate(old and getattr(old, f), getattr(c, f), dt_s)
+    duplex = None if state is None else _DUPLEX.get(int(state.duplex))
+    speed = None if state is None else state.speed or None
+    if duplex is None or speed is None:
+        reasons = {**reasons, **_states_lack(state is None, duplex is None, speed is None)}
     return NetworkInterface(
         name=name,
         isup=None if state is None else state.isup,
-        duplex=None if state is None else _DUPLEX.get(int(state.duplex)),
-        speed_mbit=None if state is None else state.speed or None,
+        duplex=duplex,
+        speed_mbit=speed,
         mtu=None if state is None else state.mtu,
         addresses=_addresses(tuple(addresses)),
+        reasons=reasons,
         **fields,
     )
+
+
+@cache
+def _states_lack(state: bool, duplex: bool, speed: bool) -> dict[str, str]:
+    """Why an interface lacks what it has besides counters."""
+    if state:
+        return dict.fromkeys(("isup", "mtu", "duplex", "speed_mbit"), "absent: the interface has just gone")
+    fields = (("duplex", duplex), ("speed_mbit", speed))
+    return {name: "unknown: the interface is down, or has no such thing" for name, lacks in fields if lacks}
 
 
 @lru_cache(maxsize=256)
@@ -106,6 +124,8 @@ def connections(kind: ConnectionKind, limit: int) -> Connections:
     """
     reasons = Reasons()
     found = reasons.attempt("connections", lambda: psutil.net_connections(kind)) or []
+    if any(each.pid is None for each in found):
+        reasons["pid"] = others_denied() or "unknown: no process has it open any more, or the kernel itself has it"
     return Connections(connections=[_connection(each) for each in found[:limit]], total=len(found), reasons=reasons)
 
 

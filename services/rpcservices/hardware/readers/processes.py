@@ -18,17 +18,23 @@ from rpcservices.hardware.models import (
 )
 from rpcservices.hardware.rates import rate
 
+from .identity import all_processes, start_of
 from .reasons import NO_BASELINE, Reasons, why
 from .redaction import redact
 
 Key = tuple[int, float]
 """A process: its number, and when it started."""
 
-_CHEAP = frozenset({"ppid", "name", "username", "status", "cpu_percent", "memory", "num_threads", "nice"})
+_CHEAP = frozenset({"ppid", "name", "username", "status", "cpu_percent", "memory_info", "num_threads", "nice"})
 DEFAULT: frozenset[ProcessAttribute] = frozenset(_CHEAP)  # type: ignore[arg-type]
 """What is read where nothing was asked for: all of it is in two files of a process."""
 
-_SORTED_BY: Mapping[ProcessSort, ProcessAttribute] = {"cpu_percent": "cpu_percent", "memory": "memory", "name": "name"}
+_SORTED_BY: Mapping[ProcessSort, ProcessAttribute] = {
+    "cpu_percent": "cpu_percent",
+    "memory_percent": "memory_info",
+    "cpu_times": "cpu_times",
+    "name": "name",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +53,10 @@ class CpuUse:
 def cpu_use(t_mono_s: float) -> CpuUse:
     """Read the processor time of all processes."""
     used: dict[Key, float] = {}
-    for process in psutil.process_iter():
+    for process in all_processes():
         try:
-            with process.oneshot():
-                times = process.cpu_times()
-                used[process.pid, process.create_time()] = times.user + times.system
+            times = process.cpu_times()
+            used[process.pid, start_of(process)] = times.user + times.system
         except psutil.Error:
             continue
     return CpuUse(t_mono_s, used)
@@ -85,7 +90,7 @@ def processes(
     later = frozenset(attributes) - first
     used: dict[Key, float] = {}
     found: list[tuple[psutil.Process, Process]] = []
-    for process in psutil.process_iter():
+    for process in all_processes():
         try:
             found.append((process, _read(process, first, before, t_mono_s, used, reveal)))
         except psutil.NoSuchProcess:
@@ -98,7 +103,8 @@ def processes(
 
 _ORDERS: Mapping[ProcessSort, Callable[[Process], Any]] = {
     "cpu_percent": lambda p: (-(p.cpu_percent or 0.0), -(p.rss_bytes or 0), p.pid),
-    "memory": lambda p: (-(p.rss_bytes or 0), p.pid),
+    "memory_percent": lambda p: (-(p.rss_bytes or 0), p.pid),  # Each is a share of the same memory.
+    "cpu_times": lambda p: (-((p.cpu_user_s or 0.0) + (p.cpu_system_s or 0.0)), p.pid),
     "pid": lambda p: p.pid,
     "name": lambda p: ((p.name or "").lower(), p.pid),
     "create_time": lambda p: (-(p.create_time or 0.0), p.pid),
@@ -116,7 +122,7 @@ def _read(
     reasons = Reasons()
     fields: dict[str, Any] = {"pid": process.pid}
     with process.oneshot():
-        started = fields["create_time"] = reasons.attempt("create_time", process.create_time)
+        started = fields["create_time"] = reasons.attempt("create_time", lambda: start_of(process))
         if "cpu_percent" in attributes:
             times = reasons.attempt("cpu_percent", process.cpu_times)
             if times is not None and started is not None:
@@ -161,13 +167,13 @@ _READERS: Mapping[str, tuple[tuple[str, ...], Callable[[psutil.Process], tuple[A
     "username": (("username",), lambda p: (p.username(),)),
     "status": (("status",), lambda p: (p.status(),)),
     "cpu_times": (("cpu_user_s", "cpu_system_s"), lambda p: p.cpu_times()[:2]),
-    "memory": (("rss_bytes", "vms_bytes"), lambda p: p.memory_info()[:2]),
+    "memory_info": (("rss_bytes", "vms_bytes"), lambda p: p.memory_info()[:2]),
     "memory_percent": (("memory_percent",), lambda p: (p.memory_percent(),)),
     "num_threads": (("num_threads",), lambda p: (p.num_threads(),)),
     "num_fds": (("num_fds",), lambda p: (p.num_fds(),)),
     "nice": (("nice",), lambda p: (int(p.nice() or 0),)),
     "cpu_affinity": (("cpu_affinity",), lambda p: (p.cpu_affinity(),)),
-    "io": (("read_bytes", "write_bytes"), lambda p: (p.io_counters().read_bytes, p.io_counters().write_bytes)),
+    "io_counters": (("read_bytes", "write_bytes"), lambda p: (p.io_counters().read_bytes, p.io_counters().write_bytes)),
     "cmdline": (("cmdline",), lambda p: (p.cmdline(),)),
     "exe": (("exe",), lambda p: (p.exe() or None,)),
     "cwd": (("cwd",), lambda p: (p.cwd() or None,)),
@@ -175,21 +181,24 @@ _READERS: Mapping[str, tuple[tuple[str, ...], Callable[[psutil.Process], tuple[A
 }
 
 
-def details(process: psutil.Process, before: CpuUse | None, t_mono_s: float, *, reveal: bool) -> ProcessDetails:
-    """Everything about one process.
+def details(
+    process: psutil.Process, before: CpuUse | None, t_mono_s: float, *, reveal: bool
+) -> tuple[ProcessDetails, CpuUse]:
+    """Everything about one process, and its processor time now.
 
     Raises:
         psutil.NoSuchProcess: it has ended.
     """
     reasons = Reasons()
-    shown = _read(process, {*_READERS, "cpu_percent"}, before, t_mono_s, {}, reveal)
+    used: dict[Key, float] = {}
+    shown = _read(process, {*_READERS, "cpu_percent"}, before, t_mono_s, used, reveal)
     uids, gids = reasons.attempt("uids", process.uids), reasons.attempt("gids", process.gids)
     children = reasons.attempt("children", process.children)
     files = reasons.attempt("open_files", process.open_files)
     switches = reasons.attempt("ctx_switches_voluntary", process.num_ctx_switches)
     memory = reasons.attempt("uss_bytes", process.memory_full_info)
     group = reasons.attempt("cgroup", lambda: _cgroup(process.pid))
-    return ProcessDetails(
+    found = ProcessDetails(
         process=shown,
         uids=None if uids is None else list(uids),
         gids=None if gids is None else list(gids),
@@ -203,6 +212,7 @@ def details(process: psutil.Process, before: CpuUse | None, t_mono_s: float, *, 
         cgroup=group,
         reasons=reasons,
     )
+    return found, CpuUse(t_mono_s, used)
 
 
 def _cgroup(pid: int) -> str | None:
@@ -214,6 +224,6 @@ def _cgroup(pid: int) -> str | None:
 def _refs(children: Collection[psutil.Process]) -> Iterator[ProcessRef]:
     for child in children:
         try:
-            yield ProcessRef(pid=child.pid, create_time=child.create_time())
+            yield ProcessRef(pid=child.pid, create_time=start_of(child))
         except psutil.Error:
             continue

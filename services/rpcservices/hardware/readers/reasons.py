@@ -32,10 +32,23 @@ class Reasons(dict[str, str]):
                 self.setdefault(field, reason)
 
 
+def others_denied() -> str:
+    """Why the server's user may not look into other users' processes; nothing where it may."""
+    try:
+        psutil.Process(1).num_fds()
+    except psutil.AccessDenied:
+        return "denied: the server's user may not look into other users' processes"
+    except (psutil.Error, OSError, AttributeError):
+        return ""
+    return ""
+
+
 def why(exc: Exception) -> str:
     """A failure in words for a person: no path, and nothing of the server's inside."""
     if isinstance(exc, (psutil.AccessDenied, PermissionError)):
         return "denied: the server's user may not read it"
+    if isinstance(exc, psutil.ZombieProcess):
+        return "absent: the process has ended, and its parent has not asked for its end yet (a zombie)"
     if isinstance(exc, psutil.NoSuchProcess):
         return "gone: the process has ended"
     if isinstance(exc, (AttributeError, NotImplementedError)):

@@ -5,74 +5,104 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from .secrets import PROGRAMS, SHORT_WORDS, WORDS, Taken
+
 HIDDEN = "***"
 
-_WORD = (
-    r"pass(?:word|wd|phrase)?|pwd|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|auth(?:orization|[-_]?key)?"
-    r"|credentials?|cookie|bearer|sas|signature|dsn|connection[-_]?string"
-)
 _NAME = re.compile(
-    rf"(?:.*[-_.])?(?:{_WORD}|(?:[a-z0-9]*)(?:password|passwd|secret|token|apikey))(?:[-_.].*)?", re.IGNORECASE
+    rf"(?:.*[-_.])?(?:(?:{WORDS}|(?:[a-z0-9]*)(?:password|passwd|secret|token|apikey))(?:[-_.].*)?|{SHORT_WORDS})",
+    re.IGNORECASE,
 )
 _NOT_SECRET = re.compile(
     r".*(?:file|path|dir|url|name|ttl|type|id|len(?:gth)?|count|size|timeout|expiry|expires)", re.IGNORECASE
 )
 _ASSIGNED = re.compile(r"(?P<name>-{0,2}[A-Za-z][\w.-]*)(?P<sign>[=:])(?P<value>.+)", re.DOTALL)
 _URL = re.compile(r"(?P<before>[A-Za-z][A-Za-z0-9+.-]*://[^\s/@:]*:)(?P<secret>[^\s@/]+)(?=@)")
-_QUERY = re.compile(rf"(?P<before>[?&;](?:[\w.-]*[-_.])?(?:{_WORD}|sig|key)=)(?P<secret>[^&;\s\"']+)", re.IGNORECASE)
+_URL_TOKEN = re.compile(r"(?P<before>https?://)(?P<secret>[^\s/@:]+)(?=@)", re.IGNORECASE)
+_QUERY = re.compile(rf"(?P<before>[?&;](?:[\w.-]*[-_.])?(?:{WORDS}|sig|key)=)(?P<secret>[^&;\s\"']+)", re.IGNORECASE)
 _HEADER = re.compile(
     r"(?P<before>(?:proxy-)?authorization\s*[:=]\s*(?:(?:bearer|basic|digest|token|negotiate)\s+)?|\bbearer\s+"
     r"|(?:set-)?cookie\s*:\s*|x-[\w-]*(?:key|token|secret)[\w-]*\s*:\s*)(?P<secret>[^\"']+)",
     re.IGNORECASE,
 )
 _INLINE = re.compile(
-    r"(?P<before>(?:^|[\s;,{\"'&?])[\w.-]*(?:password|passwd|passphrase|secret|token|api[-_]?key|pwd)[\"']?\s*[=:]\s*[\"']?)"
-    r"(?P<secret>[^\s\"';,&}]+)",
+    r"(?P<before>(?:^|[\s;,{(\"'&?])[\w.-]*(?:password|passwd|passphrase|secret|token|api[-_]?key|pwd)[\"']?\s*[=:]\s*)"
+    r"(?P<secret>\"[^\"]*\"?|'[^']*'?|[^\s\"';,&})]+)",
     re.IGNORECASE,
 )
 _KNOWN = re.compile(
     r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{15,}|xox[abprs]-[\w-]{10,}|sk-[\w-]{16,}"
     r"|AKIA[A-Z0-9]{16}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"
 )
-_SHORT = {
-    "mysql": "-p", "mysqldump": "-p", "mysqladmin": "-p", "mariadb": "-p", "mariadb-dump": "-p", "sshpass": "-p",
-    "curl": "-u", "wget": "", "redis-cli": "-a", "ldapsearch": "-w", "ldapmodify": "-w", "smbclient": "-U",
-    "mongosh": "-p", "mongo": "-p", "sqlcmd": "-P", "snmpwalk": "-A", "htpasswd": "", "7z": "-p", "zip": "-P",
-}  # fmt: skip
-"""Programs whose short option takes a password, alone or in the same word."""
+_SPACES = re.compile(r"(\s+|[;|&]+)")
 
 
 def redact(command: Sequence[str]) -> list[str]:
     """A command line in which secrets are replaced by ``***``.
 
-    It errs on the side of hiding: a value behind an option whose name speaks of a password, a token or a key; a short
-    option that takes a password in some well-known programs; passwords in URLs; headers; tokens of known shapes.
+    It errs on the side of hiding: a value behind an option whose name speaks of a password, a token or a key; what
+    :data:`~.secrets.PROGRAMS` says of well-known programs, wherever they stand (behind ``sudo``, within ``sh -c``);
+    passwords in URLs; headers; tokens of known shapes.
     """
-    found: list[str] = []
-    short = _SHORT.get(command[0].rpartition("/")[2], "") if command else ""
-    hide_next = False
-    for position, word in enumerate(command):
-        if hide_next:
-            hide_next = False
+    return _Reader().read(command)
+
+
+class _Reader:
+    """Reads a command line word by word."""
+
+    def __init__(self) -> None:
+        self._takes = Taken()
+        self._hide_next = False
+        self._plain: list[int] = []
+        """Where the plain words behind the program are."""
+
+    def read(self, command: Sequence[str]) -> list[str]:
+        found = [self._word(position, word) for position, word in enumerate(command)]
+        if self._takes.last and len(self._plain) > 1:
+            found[self._plain[-1]] = HIDDEN
+        return found
+
+    def _word(self, position: int, word: str) -> str:
+        if self._hide_next:
+            self._hide_next = False
             # An option behind an option: the first took no value after all.
             if not (word.startswith("-") and _is_secret_name(word.lstrip("-").partition("=")[0])):
-                found.append(HIDDEN)
-                continue
+                return HIDDEN
+        program = PROGRAMS.get(word.strip("\"'(").rpartition("/")[2])
+        if program is not None:
+            self._takes, self._plain = program, []
+            return word
         if position == 0:
-            found.append(_within(word))
-            continue
-        if short and word.startswith(short) and not word.startswith("--"):
-            found.append(short if word == short else short + HIDDEN)
-            hide_next = word == short and not (short == "-p" and "my" in command[0])
-            continue
+            return _within(word)
+        if not word.startswith(("-", "/p", "/gp")):
+            self._plain.append(position)
+        return self._by_program(word) or self._by_name(word)
+
+    def _by_program(self, word: str) -> str:
+        """The word without its secret, where the program takes one there; nothing where not."""
+        takes, head, core = self._takes, "", word
+        if takes.flags and word.startswith("-") and not word.startswith("--"):
+            # Behind one dash there may be several letters, the last of which takes the value.
+            letters = word[1:].lstrip(takes.flags)
+            head, core = word[1 : len(word) - len(letters)], f"-{letters}"
+        option, sign, _ = core.partition("=")
+        if core in takes.next or core in takes.after:
+            self._hide_next = True
+            return word
+        if sign and option in takes.next:
+            return f"{option}={HIDDEN}"
+        for start in takes.joined:
+            if core.startswith(start) and core != start and not core.startswith("--"):
+                return f"{start[0]}{head}{start[1:]}{HIDDEN}"
+        return ""
+
+    def _by_name(self, word: str) -> str:
         match = _ASSIGNED.fullmatch(word)
         if match is not None and _is_secret_name(match["name"].lstrip("-")):
-            found.append(f"{match['name']}{match['sign']}{HIDDEN}")
-            continue
+            return f"{match['name']}{match['sign']}{HIDDEN}"
         if word.startswith("-") and match is None and _is_secret_name(word.lstrip("-")):
-            hide_next = True
-        found.append(_within(word))
-    return found
+            self._hide_next = True
+        return _within(word)
 
 
 def _is_secret_name(name: str) -> bool:
@@ -81,6 +111,12 @@ def _is_secret_name(name: str) -> bool:
 
 def _within(word: str) -> str:
     """Secrets inside one word: a URL, a header, a script."""
-    for pattern in (_HEADER, _URL, _QUERY, _INLINE):
+    for pattern in (_HEADER, _URL, _URL_TOKEN, _QUERY, _INLINE):
         word = pattern.sub(lambda match: match["before"] + HIDDEN, word)
-    return _KNOWN.sub(HIDDEN, word)
+    word = _KNOWN.sub(HIDDEN, word)
+    parts = _SPACES.split(word)
+    if len(parts) > 1:
+        # A script: its words are a command line, too.
+        parts[::2] = _Reader().read(parts[::2])
+        word = "".join(parts)
+    return word

@@ -7,11 +7,14 @@ sysfs-class-thermal. psutil reads the same ones, but leaves out a sensor that fa
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from rpcservices.hardware.models import Sensor, SensorKind, Sensors
 
+from .apart import Apart
 from .places import HERE, Places, entries, number, text
 from .reasons import Reasons, why
 
@@ -34,35 +37,72 @@ _SCALES = {
 }
 
 
-def sensors(places: Places = HERE) -> Sensors:
-    """Everything that the machine measures of itself. Virtual machines have nothing of the kind."""
+Chips = Apart[Path, list[Sensor]]
+"""Reads chips, one of which may hang."""
+
+
+def sensors(places: Places = HERE, apart: Chips | None = None) -> Sensors:
+    """Everything that the machine measures of itself. Virtual machines have nothing of the kind.
+
+    Parameters:
+        places: where the system shows its sensors.
+        apart: reads each chip for a limited time; without one, a chip that hangs holds up the caller.
+    """
     reasons = Reasons()
-    readings = [reading for chip in _chips(places) for reading in _chip(chip)]
+    readings = _read(_chips(places), _chip, _inputs, apart)
     if not any(reading.kind == "temperature" for reading in readings):
-        readings += _zones(places)
+        readings += _read(_zones(places), _zone, _unread_zone, apart)
     for kind in ("temperature", "fan"):
         if not any(reading.kind == kind for reading in readings):
             reasons[kind] = "absent: the machine shows none"
     return Sensors(readings=readings, reasons=reasons)
 
 
+def _read(
+    folders: list[Path],
+    read: Callable[[Path], list[Sensor]],
+    unread: Callable[[Path, str], list[Sensor]],
+    apart: Chips | None,
+) -> list[Sensor]:
+    if apart is None:
+        return [sensor for folder in folders for sensor in read(folder)]
+    found = apart.read({folder: partial(read, folder) for folder in folders})
+    missing = {folder: unread(folder, apart.late) for folder in folders if folder not in found}
+    return [sensor for folder in folders for sensor in (found | missing)[folder]]
+
+
 def _chips(places: Places) -> list[Path]:
     return [folder for folder in entries(places.sys / "class" / "hwmon") if folder.name.startswith("hwmon")]
 
 
-def _chip(folder: Path) -> list[Sensor]:
+def _name(folder: Path) -> str:
+    return text(folder / "name") or text(folder / "device" / "name") or folder.name
+
+
+def _files(folder: Path) -> list[tuple[str, int, Path]]:
+    """The files with figures of a chip: what is measured, its number, and the file."""
+    found: dict[tuple[str, int], Path] = {}
     # Drivers older than Linux 2.6.37 have their files in device/, and some still do.
-    name = text(folder / "name") or text(folder / "device" / "name") or folder.name
-    found: dict[tuple[str, int], Sensor] = {}
     for place in (folder, folder / "device"):
         for file in entries(place):
             match = _INPUT.fullmatch(file.name)
-            if match is None:
-                continue
-            key = (match[1], int(match[2]))
-            if key not in found:
-                found[key] = _sensor(name, file, match[1], match[2])
-    return [found[key] for key in sorted(found)]
+            if match is not None:
+                found.setdefault((match[1], int(match[2])), file)
+    return [(*key, file) for key, file in sorted(found.items())]
+
+
+def _chip(folder: Path) -> list[Sensor]:
+    name = _name(folder)
+    return [_sensor(name, file, prefix, str(index)) for prefix, index, file in _files(folder)]
+
+
+def _inputs(folder: Path, reason: str) -> list[Sensor]:
+    """The sensors of a chip that does not answer."""
+    name = _name(folder)
+    return [
+        Sensor(kind=_SCALES[prefix].kind, chip=name, label="", current=None, reason=reason)
+        for prefix, _, _ in _files(folder)
+    ]
 
 
 def _sensor(chip: str, file: Path, prefix: str, index: str) -> Sensor:
@@ -95,27 +135,30 @@ def _value(file: Path, divisor: float) -> tuple[float | None, str]:
         return None, why(exc)
 
 
-def _zones(places: Places) -> list[Sensor]:
-    found = []
-    for folder in entries(places.sys / "class" / "thermal"):
-        if not folder.name.startswith("thermal_zone"):
-            continue
-        value, reason = _value(folder / "temp", 1e3)
-        trips = {
-            text(file): number(file.with_name(file.name.replace("_type", "_temp")))
-            for file in entries(folder)
-            if file.name.startswith("trip_point_") and file.name.endswith("_type")
-        }
-        high, critical = trips.get("hot") or trips.get("high"), trips.get("critical")
-        found.append(
-            Sensor(
-                kind="temperature",
-                chip=text(folder / "type") or folder.name,
-                label="",
-                current=value,
-                high=None if high is None else high / 1e3,
-                critical=None if critical is None else critical / 1e3,
-                reason=reason,
-            )
+def _zones(places: Places) -> list[Path]:
+    return [folder for folder in entries(places.sys / "class" / "thermal") if folder.name.startswith("thermal_zone")]
+
+
+def _zone(folder: Path) -> list[Sensor]:
+    value, reason = _value(folder / "temp", 1e3)
+    trips = {
+        text(file): number(file.with_name(file.name.replace("_type", "_temp")))
+        for file in entries(folder)
+        if file.name.startswith("trip_point_") and file.name.endswith("_type")
+    }
+    high, critical = trips.get("hot") or trips.get("high"), trips.get("critical")
+    return [
+        Sensor(
+            kind="temperature",
+            chip=text(folder / "type") or folder.name,
+            label="",
+            current=value,
+            high=None if high is None else high / 1e3,
+            critical=None if critical is None else critical / 1e3,
+            reason=reason,
         )
-    return found
+    ]
+
+
+def _unread_zone(folder: Path, reason: str) -> list[Sensor]:
+    return [Sensor(kind="temperature", chip=folder.name, label="", current=None, reason=reason)]

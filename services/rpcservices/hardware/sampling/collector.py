@@ -75,6 +75,7 @@ class Collector:
         self._slow: dict[Section, Worker] = {}
         self._took_s: dict[Section, float] = {}
         self._pending: dict[Section, asyncio.Future[Any]] = {}
+        self._due: dict[Section, float] = {}
         self._older: dict[Section, Taken] = {}
         self._newer: dict[Section, Taken] = {}
         self.rounds = 0
@@ -96,8 +97,9 @@ class Collector:
             name: self._begin(name) for name in sections if self._is_slow(name)
         }
         taken = await self._together([name for name in sections if name not in apart])
-        if apart:
-            await asyncio.wait(apart.values(), timeout=self._timeout_s)
+        # What was waited for already is told to be late at once.
+        if due := {future for name, future in apart.items() if time.monotonic() < self._due[name]}:
+            await asyncio.wait(due, timeout=self._timeout_s)
         again: list[Section] = []
         for name, future in apart.items():
             found = future.result() if future.done() else self._late()
@@ -123,11 +125,12 @@ class Collector:
         if future is None:
             worker = self._slow.setdefault(name, Worker(f"rpc-hardware-{name}"))
             future = worker.run(lambda: self._take(name))
-            self._wait_for(name, future)
+            self._wait_for(name, future, self._timeout_s)
         return future
 
-    def _wait_for(self, name: Section, future: asyncio.Future[Any]) -> None:
+    def _wait_for(self, name: Section, future: asyncio.Future[Any], limit_s: float) -> None:
         self._pending[name] = future
+        self._due[name] = time.monotonic() + limit_s
         future.add_done_callback(lambda _: self._pending.pop(name, None))
 
     async def _together(self, names: Sequence[Section]) -> dict[Section, Taken]:
@@ -145,7 +148,7 @@ class Collector:
                 hanging = one.current
                 if hanging is not None and hanging not in one.taken:
                     taken[hanging] = self._late()
-                    self._wait_for(hanging, future)
+                    self._wait_for(hanging, future, 0.0)
             taken.update(one.taken)
             names = [name for name in names if name not in taken]
         return taken

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Hashable
@@ -63,6 +64,10 @@ class Beat(ABC, Generic[_KeyT, _T]):
     async def tick(self) -> None:
         """Take a reading, and give it to the followers."""
 
+    def aligned(self, moment_s: float) -> float:
+        """When to begin to count the beats, near a moment of the loop's clock."""
+        return moment_s
+
     async def joined(self, key: _KeyT) -> None:
         """Somebody follows a beat that is under way already."""
 
@@ -99,7 +104,7 @@ class Beat(ABC, Generic[_KeyT, _T]):
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        due = loop.time()
+        due = self.aligned(loop.time())
         step = self.begin
         while True:
             try:
@@ -109,8 +114,8 @@ class Beat(ABC, Generic[_KeyT, _T]):
             step = self.tick
             # Keep to the beat, and leave out the beats that a slow reading has missed.
             due += self.interval_s
-            if due < loop.time():
-                due = loop.time() + self.interval_s
+            if (late := loop.time() - due) > 0:
+                due += math.ceil(late / self.interval_s) * self.interval_s
             await asyncio.sleep(due - loop.time())
 
 

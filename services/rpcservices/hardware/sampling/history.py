@@ -3,77 +3,13 @@
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from rpcservices.hardware.models import Point, Series
 
 from .metrics import matches
-
-_NOTHING = math.nan
-
-
-class Ring:
-    """The last points of many metrics along one line of time.
-
-    Parameters:
-        step_s: the time that one point covers, in seconds.
-        size: how many points are kept.
-    """
-
-    def __init__(self, step_s: float, size: int) -> None:
-        self.step_s = step_s
-        self.size = size
-        self._count = 0
-        self._times = array("d", bytes(8 * size))
-        self._columns: dict[str, tuple[array[float], ...]] = {}
-
-    @property
-    def oldest(self) -> float | None:
-        """When the oldest point that is kept begins, in seconds since 1970; ``None`` where there is none."""
-        if not self._count:
-            return None
-        return self._times[max(self._count - self.size, 0) % self.size]
-
-    def add(self, t_wall_s: float, points: Mapping[str, tuple[float, ...]], width: int) -> None:
-        """Keep one moment.
-
-        Parameters:
-            t_wall_s: its beginning, in seconds since 1970.
-            points: figures by metric, ``width`` of each; NaN for none.
-        """
-        position = self._count % self.size
-        self._times[position] = t_wall_s
-        nothing = (_NOTHING,) * width
-        for name in points.keys() - self._columns.keys():
-            self._columns[name] = tuple(array("d", [_NOTHING]) * self.size for _ in range(width))
-        gone = []
-        for name, columns in self._columns.items():
-            for column, value in zip(columns, points.get(name, nothing), strict=True):
-                column[position] = value
-            # A device that was unplugged for so long that nothing is left of it makes room for others.
-            if position == 0 and name not in points and all(math.isnan(v) for v in columns[0]):
-                gone.append(name)
-        for name in gone:
-            del self._columns[name]
-        self._count += 1
-
-    def names(self) -> set[str]:
-        """The metrics that have points."""
-        return set(self._columns)
-
-    def points(self, name: str, start_s: float, end_s: float) -> Iterator[Point]:
-        """The points of a metric that begin in a piece of time, the oldest first."""
-        columns = self._columns.get(name)
-        if columns is None:
-            return
-        for number in range(max(self._count - self.size, 0), self._count):
-            position = number % self.size
-            if start_s <= self._times[position] <= end_s:
-                figures = [None if math.isnan(column[position]) else column[position] for column in columns]
-                mean, low, high = figures if len(figures) == 3 else figures * 3
-                yield Point(t_wall_s=self._times[position], mean=mean, min=low, max=high)
+from .rings import Ring
 
 
 @dataclass
@@ -145,8 +81,18 @@ class History:
 
     def _flush(self) -> None:
         if self._bucket is not None:
-            points = {name: (f[0] / f[1], f[2], f[3]) for name, f in self._bucket.figures.items()}
+            figures = list(self._bucket.figures.items())[: self.most_metrics]
+            points = {name: (f[0] / f[1], f[2], f[3]) for name, f in figures}
+            self._make_room(points.keys())
             self.coarse.add(self._bucket.begin_s, points, 3)
+
+    def _make_room(self, coming: Iterable[str]) -> None:
+        """Forget metrics of devices that are gone where there would be too many."""
+        kept, coming = self.coarse.names(), set(coming)
+        excess = len(kept | coming) - self.most_metrics
+        gone = sorted(kept - coming - self.fine.names()) + sorted(kept & self.fine.names() - coming)
+        for name in gone[: max(excess, 0)]:
+            self.coarse.forget(name)
 
     def names(self) -> list[str]:
         """The metrics that are kept, in alphabetical order."""
@@ -160,20 +106,65 @@ class History:
         Parameters:
             patterns: their names, as :func:`~.metrics.matches` takes them.
             start_s, end_s: the piece of time, in seconds since 1970.
-            step_s: coarse points where it is no shorter than theirs; fine ones where it is shorter, or where not given
-                and all of the time is still finely known.
+            step_s: the time that a point is to cover, in seconds; as fine as is known where not given.
             most_series: the most metrics to give.
         """
+        wanted = [name for name in self.names() if matches(name, patterns)]
+        found = []
+        for name in wanted[:most_series]:
+            points = self._points(name, start_s, end_s)
+            if step_s is not None and step_s > self.fine.step_s:
+                points = joined(points, step_s)
+            kept = list(points)
+            if kept:
+                found.append(Series(metric=name, step_s=min(point.step_s for point in kept), points=kept))
+        return found
+
+    def _points(self, name: str, start_s: float, end_s: float) -> Iterator[Point]:
+        """Coarse points for the time of which no fine ones are kept any more, then fine ones."""
         oldest = self.fine.oldest
-        if step_s is None:
-            coarse = oldest is None or (
-                start_s < oldest and self.coarse.oldest is not None and self.coarse.oldest < oldest
-            )
+        # A piece of time that is as long as the fine points are kept begins a little before the first of them.
+        if oldest is not None and self.fine.full and start_s < oldest - 2 * self.fine.step_s:
+            for point in self._coarse_points(name, start_s, end_s):
+                if point.t_wall_s >= oldest:
+                    break
+                yield point
+                start_s = point.t_wall_s + point.step_s
+        yield from self.fine.points(name, start_s, end_s)
+
+    def _coarse_points(self, name: str, start_s: float, end_s: float) -> Iterator[Point]:
+        """Those that cover something of a piece of time, with the one under way."""
+        step_s = self.coarse.step_s
+        yield from self.coarse.points(name, start_s - step_s, end_s)
+        bucket = self._bucket
+        if bucket is not None and name in bucket.figures and start_s - step_s < bucket.begin_s <= end_s:
+            total, count, low, high = bucket.figures[name]
+            yield Point(t_wall_s=bucket.begin_s, step_s=step_s, mean=total / count, min=low, max=high)
+
+
+def joined(points: Iterable[Point], step_s: float) -> Iterator[Point]:
+    """Points of which each covers ``step_s`` seconds, and begins at a multiple of that. Those that cover more stay."""
+    group: list[Point] = []
+    for point in points:
+        if group and point.t_wall_s // step_s != group[0].t_wall_s // step_s:
+            yield _one(group, step_s)
+            group = []
+        if point.step_s >= step_s:
+            yield point
         else:
-            coarse = step_s >= self.coarse.step_s
-        ring = self.coarse if coarse else self.fine
-        wanted = [name for name in sorted(ring.names()) if matches(name, patterns)]
-        return [
-            Series(metric=name, step_s=ring.step_s, points=list(ring.points(name, start_s, end_s)))
-            for name in wanted[:most_series]
-        ]
+            group.append(point)
+    if group:
+        yield _one(group, step_s)
+
+
+def _one(group: list[Point], step_s: float) -> Point:
+    known = [point for point in group if point.mean is not None]
+    # A point that covers more time counts for more.
+    weight = sum(point.step_s for point in known)
+    return Point(
+        t_wall_s=group[0].t_wall_s // step_s * step_s,
+        step_s=step_s,
+        mean=sum((point.mean or 0.0) * point.step_s for point in known) / weight if known else None,
+        min=min((point.min for point in known if point.min is not None), default=None),
+        max=max((point.max for point in known if point.max is not None), default=None),
+    )

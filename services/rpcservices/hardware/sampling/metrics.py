@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
@@ -115,6 +117,45 @@ def _walk(path: str, label: str, model: BaseModel) -> Iterator[Metric]:
             if seen[inner_label] > 1:
                 inner_label += f"#{seen[inner_label]}"
             yield from _walk(f"{path}.{name}", f"{label}/{inner_label}" if label else inner_label, item)
+
+
+@cache
+def known_paths() -> Mapping[str, str]:
+    """Every path that a metric may have, on any machine, and what it is."""
+    return {
+        path: said for name in _shape(Snapshot).models for path, said in _paths(name, _kind_of(Snapshot, name)).items()
+    }
+
+
+def _paths(path: str, model: type[BaseModel]) -> dict[str, str]:
+    shape = _shape(model)
+    found = {f"{path}.{name}": model.model_fields[name].description or "" for name in shape.numbers}
+    for name in (*shape.models, *shape.lists):
+        kind = _kind_of(model, name)
+        if kind is not None and (name in shape.models or kind.__name__ in _LABELS):
+            found |= _paths(f"{path}.{name}", kind)
+    return found
+
+
+def _kind_of(model: type[BaseModel], name: str) -> Any:
+    """The model that a field holds, alone or in a list; ``None`` where it holds none."""
+    annotation = model.model_fields[name].annotation
+    for kind in (annotation, *get_args(annotation)):
+        inner = get_args(kind)[0] if get_origin(kind) is list else kind
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            return inner
+    return None
+
+
+def near_names(pattern: str) -> list[str] | None:
+    """For a pattern that no metric of any machine can fit, the names that are like it; ``None`` for all others."""
+    bare = pattern.partition("{")[0]
+    if any(matches(path, [bare]) for path in known_paths()):
+        return None
+    literal = re.split(r"[*?\[]", bare)[0]
+    if literal != bare and any(path.startswith(literal) for path in known_paths()):
+        return None  # It may speak of what stands in braces.
+    return get_close_matches(bare, known_paths(), n=3)
 
 
 def matches(name: str, patterns: Sequence[str] | None) -> bool:

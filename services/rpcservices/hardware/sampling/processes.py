@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from rpcservices.hardware.models import ProcessAttribute, ProcessList, ProcessSort
+import psutil
+
+from rpcservices.hardware.control import find
+from rpcservices.hardware.errors import ProcessGone
+from rpcservices.hardware.models import ProcessAttribute, ProcessDetails, ProcessList, ProcessSort
 from rpcservices.hardware.readers import processes as reader
+from rpcservices.hardware.readers.identity import start_of
 from rpcservices.hardware.readers.processes import CpuUse
 
 from .collector import LEAST_DT_S
 from .fanout import Beat, closing
 from .worker import Worker
+
+_MOST_SINGLE = 256
+"""Processes whose time is kept because they were asked for singly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,7 @@ class Processes:
         self._beats: dict[float, ProcessesBeat] = {}
         self._older: CpuUse | None = None
         self._newer: CpuUse | None = None
+        self._single: OrderedDict[reader.Key, CpuUse] = OrderedDict()
 
     async def measure(self) -> CpuUse:
         """The processor time of all processes, as something to compare with."""
@@ -112,6 +122,41 @@ class Processes:
         answer, used = await self._worker.run(read)
         self._keep(used)
         return answer, used
+
+    async def details(self, pid: int, create_time: float | None, *, reveal: bool) -> ProcessDetails:
+        """Everything about one process, with its share since the list before, or since it was asked for before.
+
+        Raises:
+            ProcessGone: it has ended.
+        """
+        await self.baseline_or_measure()
+
+        def read() -> ProcessDetails:
+            process = find(pid, create_time)
+            now = time.monotonic()
+            try:
+                key = (pid, start_of(process))
+                found, used = reader.details(process, self._baseline_of(key, now), now, reveal=reveal)
+            except psutil.NoSuchProcess:
+                raise ProcessGone(f"process {pid} has ended", pid=pid) from None
+            self._keep_single(key, used)
+            return found
+
+        return await self._worker.run(read)
+
+    def _baseline_of(self, key: reader.Key, now: float) -> CpuUse | None:
+        """The younger one of what is known of a process."""
+        listed, single = self.baseline(now), self._single.get(key)
+        if single is None or (listed is not None and key in listed.used_s and listed.t_mono_s > single.t_mono_s):
+            return listed
+        return single
+
+    def _keep_single(self, key: reader.Key, used: CpuUse) -> None:
+        known = self._single.get(key)
+        if known is None or used.t_mono_s - known.t_mono_s >= LEAST_DT_S:
+            self._single[key] = used
+            if len(self._single) > _MOST_SINGLE:
+                self._single.popitem(last=False)
 
     def baseline(self, now: float) -> CpuUse | None:
         """An earlier reading: the younger one if it is old enough."""

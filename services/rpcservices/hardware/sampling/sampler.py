@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Collection
 
 from rpcservices.hardware.models import Section, Snapshot
@@ -10,15 +11,58 @@ from rpcservices.hardware.models import Section, Snapshot
 from .collector import Collector, Readings, Taken, assemble
 from .fanout import Beat, closing
 
+_GRID_S = 0.1
+"""Beats of a second and more, which are multiples of this, fall together where they can."""
+
+
+class Shared:
+    """Readings that several beats share, which fall together.
+
+    Parameters:
+        collector: takes the readings.
+    """
+
+    def __init__(self, collector: Collector) -> None:
+        self.collector = collector
+        self._lock = asyncio.Lock()
+        self._recent: dict[Section, Taken] = {}
+        self._origin: float | None = None
+
+    def aligned(self, moment_s: float) -> float:
+        """The moment of the common grid that is nearest to one of the loop's clock."""
+        if self._origin is None:
+            self._origin = moment_s
+        return self._origin + round((moment_s - self._origin) / _GRID_S) * _GRID_S
+
+    async def collect(self, sections: Collection[Section]) -> Readings:
+        """Read some sections, those excepted that another beat has read a moment ago."""
+        async with self._lock:
+            since = time.monotonic() - _GRID_S / 2
+            found: dict[Section, Taken] = {
+                name: self._recent[name]
+                for name in sections
+                if name in self._recent and self._recent[name].t_mono_s >= since
+            }
+            taken = await self.collector.collect([name for name in sections if name not in found])
+            self._recent.update(taken)
+            found.update(taken)
+        return found
+
 
 class SectionsBeat(Beat[frozenset[Section], Snapshot]):
     """Reads, at one interval, all sections that anyone follows at this interval."""
 
-    def __init__(self, collector: Collector, interval_s: float, ended: Callable[[], None]) -> None:
+    def __init__(self, shared: Shared, interval_s: float, ended: Callable[[], None]) -> None:
         super().__init__(interval_s, ended)
-        self._collector = collector
+        self._shared = shared
+        self._collector = shared.collector
+        self._fast = interval_s < 10 * _GRID_S
         self._last: dict[Section, Taken] = {}
         self._begun: set[Section] = set()
+
+    def aligned(self, moment_s: float) -> float:
+        """On the grid of all beats, but for fast ones."""
+        return moment_s if self._fast else self._shared.aligned(moment_s)
 
     async def joined(self, key: frozenset[Section]) -> None:
         """Read at once what nobody followed so far, to have something to compare with."""
@@ -39,7 +83,7 @@ class SectionsBeat(Beat[frozenset[Section], Snapshot]):
     async def tick(self) -> None:
         """Read once, derive each section once, and give the same snapshot to all who follow the same sections."""
         wanted: frozenset[Section] = frozenset().union(*self.followers)
-        now = await self._collector.collect(wanted)
+        now = await (self._collector if self._fast else self._shared).collect(wanted)
         before = dict(self._last)
         self._last.update(now)
         answers = self._collector.derive_all(before, now)
@@ -57,6 +101,7 @@ class Sampler:
 
     def __init__(self, collector: Collector) -> None:
         self._collector = collector
+        self._shared = Shared(collector)
         self._beats: dict[float, SectionsBeat] = {}
 
     async def prime(self) -> None:
@@ -74,7 +119,7 @@ class Sampler:
         """Snapshots of some sections, the first after about one interval, each with rates over one interval."""
         beat = self._beats.get(interval_s)
         if beat is None:
-            beat = SectionsBeat(self._collector, interval_s, lambda: self._end(interval_s))
+            beat = SectionsBeat(self._shared, interval_s, lambda: self._end(interval_s))
             self._beats[interval_s] = beat
         async for snapshot in closing(beat.follow(sections)):
             yield snapshot

@@ -9,11 +9,12 @@ from typing import Any
 from rpcservices.hardware.models import Section
 from rpcservices.hardware.readers import cgroup, cpu, disks, memory, network
 from rpcservices.hardware.readers.battery import battery
+from rpcservices.hardware.readers.disks import Mounts
 from rpcservices.hardware.readers.gpus import GpuReader
 from rpcservices.hardware.readers.host import host, users
 from rpcservices.hardware.readers.places import Places
 from rpcservices.hardware.readers.pressure import pressure
-from rpcservices.hardware.readers.sensors import sensors
+from rpcservices.hardware.readers.sensors import Chips, sensors
 
 
 def _as_read(_: Any, now: Any, __: float | None) -> Any:
@@ -42,15 +43,22 @@ class SectionReader:
         return self.derive is not _as_read
 
 
-def section_readers(places: Places, gpus: GpuReader) -> Mapping[Section, SectionReader]:
-    """All sections of a machine."""
+def section_readers(places: Places, gpus: GpuReader, timeout_s: float) -> Mapping[Section, SectionReader]:
+    """All sections of a machine.
+
+    Parameters:
+        places: where the system shows its hardware.
+        gpus: reads GPUs.
+        timeout_s: how long a section may take, in seconds; half of that is for one chip or file system within it.
+    """
+    chips, mounts = Chips(timeout_s / 2), Mounts(timeout_s / 2)
     return {
         "host": SectionReader(lambda: host(places)),
         "cpu": SectionReader(cpu.read, lambda before, now, dt_s: cpu.derive(before, now, dt_s, places)),
         "memory": SectionReader(memory.read, memory.derive),
-        "disks": SectionReader(disks.read, disks.derive, slow=True),
+        "disks": SectionReader(lambda: disks.read(mounts), disks.derive, slow=True),
         "network": SectionReader(network.read, network.derive),
-        "sensors": SectionReader(lambda: sensors(places), slow=True),
+        "sensors": SectionReader(lambda: sensors(places, chips), slow=True),
         "battery": SectionReader(lambda: battery(places), slow=True),
         "users": SectionReader(users),
         "cgroup": SectionReader(lambda: cgroup.read(places), cgroup.derive),
