@@ -124,7 +124,7 @@ async def open_cursor(link: Link, sql: str, params: Params, first: int, *, withi
     """Start a statement whose rows are read later."""
     if not within:
         await link.guard()
-    return await link.execute(sql, params, first)
+    return await link.stream(sql, params, first)
 
 
 async def pages(

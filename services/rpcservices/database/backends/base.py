@@ -92,6 +92,11 @@ class Link(ABC):
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
         """Start a statement and get its first rows, about ``first``."""
 
+    async def stream(self, sql: str, params: Params, first: int) -> Cursor:
+        """Start a statement of which more than the first rows, about ``first``, may never be wanted: where it only
+        reads, closing its cursor stops the database's work, and leaves the transaction that it runs in as it was."""
+        return await self.execute(sql, params, first)
+
     @abstractmethod
     async def execute_many(self, sql: str, sets: Sequence[Params]) -> int:
         """Run a statement once for each set of parameters; how many rows were changed in all, -1 where unknown."""

@@ -26,6 +26,7 @@ from sqlalchemy import URL, PoolProxiedConnection
 
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseOperationalError
+from rpcservices.database.hints import is_query
 from rpcservices.database.models import Column, ColumnType, Description, Isolation, TxState
 from rpcservices.database.placeholders import translate
 
@@ -102,11 +103,21 @@ def _column(field: Any) -> Column:
 
 
 class MysqlCursor(Cursor):
-    """A statement under way in MariaDB or MySQL."""
+    """A statement under way in MariaDB or MySQL.
 
-    def __init__(self, link: MysqlLink, cursor: Any, rows: list[tuple[Any, ...]], *, more: bool) -> None:
+    Parameters:
+        link: where it runs.
+        cursor: asyncmy's.
+        rows: its first rows.
+        more: whether there may be more.
+        kills: whether closing it early may kill it, which undoes what it changed; otherwise the rest is read and
+            dropped.
+    """
+
+    def __init__(self, link: MysqlLink, cursor: Any, rows: list[tuple[Any, ...]], *, more: bool, kills: bool) -> None:
         self._link = link
         self._cursor = cursor
+        self._kills = kills
         self._first: list[tuple[Any, ...]] | None = rows
         self.more = more
         if cursor.description is not None:
@@ -128,14 +139,18 @@ class MysqlCursor(Cursor):
         return list(rows)
 
     async def close(self) -> None:
-        if self.more:
+        killed = self.more and self._kills
+        if killed:
             # asyncmy would read all rows that are left: have the server stop making them.
             await self._link.interrupt()
-            self.more = False
+        self.more = False
         self._link.flow(on=True)
         try:
             await self._cursor.close()
         except my_errors.Error as exc:
+            if not killed:
+                await self._link.after_error()
+                raise
             if exc.args[:1] != (_INTERRUPTED,):
                 self._link.broken = True
 
@@ -191,6 +206,12 @@ class MysqlLink(Link):
         return rows
 
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
+        return await self._started(sql, params, first, kills=self.readonly)
+
+    async def stream(self, sql: str, params: Params, first: int) -> Cursor:
+        return await self._started(sql, params, first, kills=self.readonly or is_query(sql, self.dialect))
+
+    async def _started(self, sql: str, params: Params, first: int, *, kills: bool) -> Cursor:
         self._used = True
         arguments: tuple[Any, ...] | None = None
         if params is not None:
@@ -201,9 +222,9 @@ class MysqlLink(Link):
             await cursor.execute(sql, arguments)
             rows = list(await cursor.fetchmany(first)) if cursor.description is not None else []
         except Exception:
-            await self._after_error()
+            await self.after_error()
             raise
-        found = MysqlCursor(self, cursor, rows, more=cursor.description is not None and len(rows) == first)
+        found = MysqlCursor(self, cursor, rows, more=cursor.description is not None and len(rows) == first, kills=kills)
         self.flow(on=not found.more)
         return found
 
@@ -228,7 +249,7 @@ class MysqlLink(Link):
             await cursor.executemany(statement.sql, rows)
             return int(cursor.rowcount)
         except Exception:
-            await self._after_error()
+            await self.after_error()
             raise
         finally:
             await cursor.close()
@@ -243,7 +264,7 @@ class MysqlLink(Link):
             while await cursor.nextset():
                 counts.append(cursor.rowcount)
         except Exception:
-            await self._after_error()
+            await self.after_error()
             raise
         finally:
             await cursor.close()
@@ -289,8 +310,8 @@ class MysqlLink(Link):
             return False if exc.args[:1] == (_READ_ONLY,) else None
         return True
 
-    async def _after_error(self) -> None:
-        """An error tells nothing about the transaction: a deadlock has ended it. Ask."""
+    async def after_error(self) -> None:
+        """Learn the transaction's state: an error tells nothing about the transaction: a deadlock has ended it. Ask."""
         try:
             await self._rows("DO 0")
         except Exception:

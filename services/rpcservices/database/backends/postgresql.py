@@ -16,26 +16,21 @@ from psycopg.postgres import types as pg_types
 from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.types.json import Jsonb
-from psycopg.types.string import TextLoader
 from sqlalchemy import URL, PoolProxiedConnection
 
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseOperationalError
+from rpcservices.database.hints import is_query
 from rpcservices.database.models import Column, ColumnType, Description, Isolation, TxState
 from rpcservices.database.placeholders import translate
 
 from .base import Cursor, Link, Params, parameters_of
 from .postgresql_connection import StoppingConnection
+from .postgresql_portal import PortalCursor
+from .postgresql_values import Cells, register
 
 CHUNK_ROWS = 256
 """Rows that the driver holds at a time."""
-
-
-_AS_TEXT = (
-    "json", "jsonb", "inet", "cidr", "int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange",
-    "int4multirange", "int8multirange", "nummultirange", "datemultirange", "tsmultirange", "tstzmultirange",
-)  # fmt: skip
-"""Types whose text says more than any Python type that could be sent: JSON's null is not SQL's NULL."""
 
 _KINDS = {
     ColumnType.INTEGER: ("int2", "int4", "int8", "oid", "xid", "cid"),
@@ -98,20 +93,21 @@ def _described(driver: psycopg.AsyncConnection[Any], query: bytes) -> PQGen[PGre
     return results[0]
 
 
-def _rest(driver: psycopg.AsyncConnection[Any]) -> PQGen[None]:
-    """Take the results that are still to come and leave the pipeline."""
+def _rest(driver: psycopg.AsyncConnection[Any]) -> PQGen[PGresult | None]:
+    """Take the results that are still to come and leave the pipeline; the last of them, or the first error."""
     connection = driver.pgconn
-    if connection.pipeline_status == PipelineStatus.OFF:
-        while (yield from fetch(connection)) is not None:
-            pass
-        return
+    piped = connection.pipeline_status != PipelineStatus.OFF
+    last: PGresult | None = None
     while True:
         result = yield from fetch(connection)
-        if connection.status == ConnStatus.BAD:
-            raise psycopg.OperationalError("the connection is lost")
-        if result is not None and result.status == ExecStatus.PIPELINE_SYNC:
-            break
-    connection.exit_pipeline_mode()
+        if result is None:
+            if not piped or connection.status == ConnStatus.BAD:
+                return last
+        elif result.status == ExecStatus.PIPELINE_SYNC:
+            connection.exit_pipeline_mode()
+            return last
+        elif last is None or last.status != ExecStatus.FATAL_ERROR:
+            last = result
 
 
 def _cleaned(driver: psycopg.AsyncConnection[Any]) -> PQGen[None]:
@@ -136,6 +132,13 @@ def _cleaned(driver: psycopg.AsyncConnection[Any]) -> PQGen[None]:
 
 def _adapted(value: Any) -> Any:
     return Jsonb(value) if isinstance(value, dict) else value
+
+
+def _translated(sql: str, params: Params) -> tuple[str, list[Any] | None]:
+    if params is None:
+        return sql, None
+    statement = translate(sql, "postgresql", "numeric_dollar", isinstance(params, Mapping))
+    return statement.sql, [_adapted(value) for value in statement.arguments(params)]
 
 
 class _Chunks(AsyncRawCursor[Any]):
@@ -172,10 +175,9 @@ class _Chunks(AsyncRawCursor[Any]):
         found: PGresult | None = yield from fetch(connection)
         return found
 
-    def rows(self, result: PGresult, *, first: bool) -> list[tuple[Any, ...]]:
-        """The rows of a result, in Python's types."""
-        self._tx.set_pgresult(result, set_loaders=first)
-        return self._tx.load_rows(0, result.ntuples, tuple) if result.ntuples else []
+    def cells(self) -> Cells:
+        """What reads the rows of the statement."""
+        return Cells(self._conn, self._tx)
 
     def failure(self, result: PGresult) -> psycopg.Error:
         """The exception for a result that is an error."""
@@ -183,11 +185,20 @@ class _Chunks(AsyncRawCursor[Any]):
 
 
 class PostgresCursor(Cursor):
-    """A statement under way in PostgreSQL."""
+    """A statement under way in PostgreSQL.
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        self._connection = connection
-        self._chunks = _Chunks(connection)
+    Parameters:
+        link: where it runs.
+        cancels: whether closing it early may cancel it, which undoes it and fails its transaction; otherwise the rest
+            is read and dropped.
+    """
+
+    def __init__(self, link: PostgresLink, *, cancels: bool) -> None:
+        self._link = link
+        self._connection = link.driver
+        self._cancels = cancels
+        self._chunks = _Chunks(link.driver)
+        self._cells: Cells | None = None
         self._pending: list[tuple[Any, ...]] | None = None
         self._done = False
 
@@ -195,16 +206,22 @@ class PostgresCursor(Cursor):
         """Send the statement and wait for its first rows."""
         send_it = self._chunks.send_guarded if guarded else self._chunks.send
         result = await self._connection.wait(send_it(sql.encode(), params, size))
-        self._pending = await self._take(result, first=True)
+        try:
+            self._pending = await self._take(result, first=True)
+        except DatabaseNotSupportedError:
+            raise
+        except Exception:
+            await self.close()
+            raise
 
     async def _take(self, result: PGresult | None, *, first: bool) -> list[tuple[Any, ...]]:
         assert result is not None
         status = result.status
         rows: list[tuple[Any, ...]] = []
         if status in (ExecStatus.TUPLES_CHUNK, ExecStatus.TUPLES_OK):
-            if first:
-                self.columns = _columns(result)
-            rows = self._chunks.rows(result, first=first)
+            if first or self._cells is None:
+                self.columns, self._cells = _columns(result), self._chunks.cells()
+            rows = self._cells.rows(result)
             if status == ExecStatus.TUPLES_CHUNK:
                 return rows
         elif status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
@@ -216,9 +233,10 @@ class PostgresCursor(Cursor):
         await self._drain()
         return rows
 
-    async def _drain(self) -> None:
-        await self._connection.wait(_rest(self._connection))
+    async def _drain(self) -> PGresult | None:
+        last = await self._connection.wait(_rest(self._connection))
         self._done = True
+        return last
 
     async def fetch(self, limit: int) -> list[tuple[Any, ...]]:
         if self._pending is not None:
@@ -230,9 +248,19 @@ class PostgresCursor(Cursor):
 
     async def close(self) -> None:
         self._pending = None
-        if not self._done:
+        if self._done:
+            return
+        if self._cancels:
             await self._connection.cancel_safe(timeout=5.0)
             await self._drain()
+            self._link.was_cancelled()  # The request may yet hit what comes next.
+            await self._link.settle()
+            return
+        last = await self._drain()
+        if last is not None and last.status == ExecStatus.FATAL_ERROR:
+            raise self._chunks.failure(last)
+        if last is not None and last.command_tuples is not None:
+            self.rowcount = last.command_tuples
 
 
 class PostgresLink(Link):
@@ -245,10 +273,11 @@ class PostgresLink(Link):
         super().__init__(connection, config, readonly=readonly)
         driver = connection.driver_connection
         assert isinstance(driver, psycopg.AsyncConnection)
-        self._driver: psycopg.AsyncConnection[Any] = driver
+        self.driver: psycopg.AsyncConnection[Any] = driver
         self._used = False
         self._interrupted = False
         self._guarded = False
+        self._portal: PortalCursor | None = None
 
     @classmethod
     def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
@@ -262,11 +291,10 @@ class PostgresLink(Link):
         }
 
     async def prepare(self) -> None:
-        driver = self._driver
+        driver = self.driver
         await driver.set_autocommit(True)
         driver.prepare_threshold = None
-        for name in _AS_TEXT:
-            driver.adapters.register_loader(name, TextLoader)
+        register(driver.adapters)
         if not self.config.allow_privileged_role:
             cursor = await driver.execute(_PRIVILEGED)
             row = await cursor.fetchone()
@@ -278,12 +306,13 @@ class PostgresLink(Link):
                 )
 
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
+        text, arguments = _translated(sql, params)
+        # What only guards a statement that stands alone is thrown away with it, and may be cancelled.
+        return await self._started(text, arguments, first, cancels=self._guarded)
+
+    async def _started(self, sql: str, arguments: list[Any] | None, first: int, *, cancels: bool) -> Cursor:
         self._used = True
-        arguments: list[Any] | None = None
-        if params is not None:
-            statement = translate(sql, "postgresql", "numeric_dollar", isinstance(params, Mapping))
-            sql, arguments = statement.sql, [_adapted(value) for value in statement.arguments(params)]
-        cursor = PostgresCursor(self._driver)
+        cursor = PostgresCursor(self, cancels=cancels)
         guarded, self._guarded = self._guarded, False
         try:
             await cursor.start(sql, arguments, max(2, min(first, CHUNK_ROWS)), guarded=guarded)
@@ -292,19 +321,32 @@ class PostgresLink(Link):
             raise
         return cursor
 
+    async def stream(self, sql: str, params: Params, first: int) -> Cursor:
+        text, arguments = _translated(sql, params)
+        query = is_query(sql)
+        if query and self.driver.info.transaction_status == TransactionStatus.INTRANS:
+            self._used = True
+            self._portal = PortalCursor(self.driver, _columns)
+            if await self._portal.start(text.encode(), arguments, max(2, min(first, CHUNK_ROWS))):
+                return self._portal
+        return await self._started(text, arguments, first, cancels=self._guarded or (query and self._alone()))
+
+    def _alone(self) -> bool:
+        return self.driver.info.transaction_status == TransactionStatus.IDLE
+
     async def execute_many(self, sql: str, sets: Sequence[Params]) -> int:
         self._used = True
         if not sets or sets[0] is None:
             return 0
         statement = translate(sql, "postgresql", "numeric_dollar", isinstance(sets[0], Mapping))
         rows = [[_adapted(value) for value in statement.arguments(one or [])] for one in sets]
-        async with AsyncRawCursor(self._driver) as cursor:
+        async with AsyncRawCursor(self.driver) as cursor:
             await cursor.executemany(statement.sql.encode(), rows)
             return cursor.rowcount
 
     async def run_script(self, sql: str) -> list[int]:
         self._used = True
-        cursor = await self._driver.execute(sql.encode())
+        cursor = await self.driver.execute(sql.encode())
         counts = [cursor.rowcount]
         while cursor.nextset():
             counts.append(cursor.rowcount)
@@ -321,7 +363,7 @@ class PostgresLink(Link):
             await self.begin(None, readonly=True)
         statement, parameters = parameters_of(sql, "postgresql", "numeric_dollar")
         query = statement.sql.encode()
-        found = await self._driver.wait(_described(self._driver, query))
+        found = await self.driver.wait(_described(self.driver, query))
         types = [found.param_type(index) for index in range(found.nparams)]
         return Description(
             [replace(known, db_type=_type_name(oid)) for known, oid in zip(parameters, types, strict=False)],
@@ -330,10 +372,10 @@ class PostgresLink(Link):
         )
 
     async def _reads_only(self, query: bytes) -> bool | None:
-        if self._driver.info.server_version < 160000:
+        if self.driver.info.server_version < 160000:
             return None  # There EXPLAIN needs the parameters' values.
         try:
-            cursor = await self._driver.execute(b"EXPLAIN (GENERIC_PLAN, FORMAT JSON) " + query)
+            cursor = await self.driver.execute(b"EXPLAIN (GENERIC_PLAN, FORMAT JSON) " + query)
             plan = await cursor.fetchone()
         except psycopg.errors.SyntaxError:
             return False  # No query: it cannot be explained.
@@ -348,19 +390,19 @@ class PostgresLink(Link):
         level = f" ISOLATION LEVEL {isolation.value.upper()}" if isolation else ""
         if readonly or self.readonly:
             # The first query fixes the mode: before it, SET TRANSACTION READ WRITE would still be obeyed.
-            await self._driver.execute(f"BEGIN{level} READ ONLY; SELECT 1")
+            await self.driver.execute(f"BEGIN{level} READ ONLY; SELECT 1")
         else:
-            await self._driver.execute(f"BEGIN{level} READ WRITE")
+            await self.driver.execute(f"BEGIN{level} READ WRITE")
 
     async def commit(self) -> None:
         await self._command("COMMIT")
 
     async def rollback(self) -> None:
-        if self._driver.info.transaction_status != TransactionStatus.IDLE:
+        if self.driver.info.transaction_status != TransactionStatus.IDLE:
             await self._command("ROLLBACK")
 
     def tx_state(self) -> TxState:
-        status = self._driver.info.transaction_status
+        status = self.driver.info.transaction_status
         if status == TransactionStatus.IDLE:
             return TxState.NONE
         if status == TransactionStatus.INERROR:
@@ -369,7 +411,9 @@ class PostgresLink(Link):
 
     async def interrupt(self) -> None:
         self._interrupted = True
-        await self._driver.cancel_safe(timeout=5.0)
+        if self._portal is not None:
+            self._portal.stopped = True
+        await self.driver.cancel_safe(timeout=5.0)
 
     def was_cancelled(self) -> None:
         self._interrupted = True  # psycopg has asked the server to stop.
@@ -378,7 +422,7 @@ class PostgresLink(Link):
         return self._used
 
     async def settle(self) -> None:
-        driver = self._driver
+        driver = self.driver
         if driver.info.transaction_status == TransactionStatus.ACTIVE:
             await driver.cancel_safe(timeout=5.0)
             await driver.wait(_rest(driver))
@@ -390,14 +434,14 @@ class PostgresLink(Link):
 
     async def reset(self) -> None:
         await self.settle()
-        await self._driver.wait(_cleaned(self._driver))
+        await self.driver.wait(_cleaned(self.driver))
         self._guarded = False
         self._used = False
 
     async def _absorb_cancel(self) -> None:
         """A request to cancel that came too late for its statement hits this one instead."""
         try:
-            await self._driver.execute("SELECT 1")
+            await self.driver.execute("SELECT 1")
         except psycopg.Error:
-            if self._driver.info.transaction_status == TransactionStatus.UNKNOWN:
+            if self.driver.info.transaction_status == TransactionStatus.UNKNOWN:
                 raise

@@ -1,0 +1,113 @@
+"""Cells of PostgreSQL that Python's types cannot hold come as PostgreSQL's text, never changed: infinite dates, years
+before 1 or after 9999, ``24:00``, and intervals with months, whose length nobody knows."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from psycopg import postgres
+from psycopg.abc import AdaptContext, Buffer
+from psycopg.abc import Transformer as AnyTransformer
+from psycopg.adapt import AdaptersMap, Loader, Transformer
+from psycopg.pq import Format
+from psycopg.pq.abc import PGresult
+from psycopg.types.string import TextLoader
+
+AS_TEXT = (
+    "json", "jsonb", "inet", "cidr", "int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange",
+    "int4multirange", "int8multirange", "nummultirange", "datemultirange", "tsmultirange", "tstzmultirange",
+)  # fmt: skip
+"""Types whose text says more than any Python type that could be sent: JSON's null is not SQL's NULL."""
+
+_EXACT_INTERVAL = re.compile(rb"(?:[+-]?\d+ days?)?(?: ?[+-]?\d+:\d\d:\d\d(?:\.\d+)?)?")
+"""Days and time, as PostgreSQL writes them unless told otherwise."""
+
+_MAY_NOT_FIT = ("date", "time", "timetz", "timestamp", "timestamptz", "interval")
+
+
+def _loaders(name: str) -> tuple[int, type[Loader]]:
+    """Psycopg's own loader of a type, and a loader that gives text for what psycopg's refuses or would change."""
+    oid = postgres.types[name].oid
+    found = postgres.adapters.get_loader(oid, Format.TEXT)
+    assert found is not None
+    plain = found
+
+    class OrText(Loader):
+        """A loader that changes nothing."""
+
+        def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+            super().__init__(oid, context)
+            self._plain = plain(oid, context)
+
+        def load(self, data: Buffer) -> Any:
+            raw = bytes(data)
+            if name == "interval" and not _EXACT_INTERVAL.fullmatch(raw):
+                return raw.decode()  # psycopg would call a month 30 days, and infinity nothing.
+            try:
+                return self._plain.load(data)
+            except Exception:  # psycopg.DataError, NotImplementedError (IntervalStyle), OverflowError: all say no.
+                return raw.decode()
+
+    return oid, OrText
+
+
+_OR_TEXT = dict(map(_loaders, _MAY_NOT_FIT))
+
+
+def register(adapters: AdaptersMap) -> None:
+    """Set the loaders of a connection. Only intervals always take the careful one: psycopg would not complain."""
+    for name in AS_TEXT:
+        adapters.register_loader(name, TextLoader)
+    oid = postgres.types["interval"].oid
+    adapters.register_loader(oid, _OR_TEXT[oid])
+
+
+class _Context:
+    """What psycopg makes a transformer from."""
+
+    def __init__(self, adapters: AdaptersMap, connection: Any) -> None:
+        self.adapters = adapters
+        self.connection = connection
+
+
+class Cells:
+    """The rows of one statement in Python's types.
+
+    Parameters:
+        connection: a connection of psycopg.
+        usual: psycopg's own transformer of the statement.
+    """
+
+    def __init__(self, connection: Any, usual: AnyTransformer) -> None:
+        self._connection = connection
+        self._transformer: AnyTransformer = usual
+        self._careful = False
+        self._ready = False
+
+    def rows(self, result: PGresult) -> list[tuple[Any, ...]]:
+        """The rows of a result. Where psycopg refuses a cell, they are read anew with loaders that give its text;
+        the usual way costs nothing.
+
+        Raises:
+            Exception: a cell cannot be read at all.
+        """
+        if not result.ntuples:
+            return []
+        try:
+            return self._load(result)
+        except Exception:
+            if self._careful:
+                raise
+            adapters = AdaptersMap(self._connection.adapters)
+            for oid, loader in _OR_TEXT.items():
+                adapters.register_loader(oid, loader)
+            self._transformer = Transformer(_Context(adapters, self._connection))
+            self._careful, self._ready = True, False
+        return self._load(result)
+
+    def _load(self, result: PGresult) -> list[tuple[Any, ...]]:
+        self._transformer.set_pgresult(result, set_loaders=not self._ready)
+        rows = self._transformer.load_rows(0, result.ntuples, tuple)
+        self._ready = True
+        return rows
