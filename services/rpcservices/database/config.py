@@ -40,7 +40,8 @@ class DatabaseConfig(ServiceConfig):
     isolation: Isolation | None = Field(default=None, description="isolation of transactions that ask for none")
     allow_privileged_role: bool = Field(
         default=False,
-        description="accept a role that may read files or run programs on the database's machine, or is superuser",
+        description="accept a role that may read files or run programs on the database's machine, or is superuser, or "
+        "may become such a role",
     )
     allow_unguarded_reads: bool = Field(
         default=False,

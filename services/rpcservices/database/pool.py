@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, NullPool, event
+from sqlalchemy import URL, Engine, NullPool
 from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
@@ -80,6 +80,11 @@ class Pool:
         self._background: set[asyncio.Task[None]] = set()
         self._lent = 0
         self._closed = False
+
+    @property
+    def engine(self) -> Engine:
+        """SQLAlchemy's engine of its connections, which knows the dialect."""
+        return self._engine.sync_engine
 
     @property
     def lent(self) -> int:
@@ -263,14 +268,6 @@ class Target:
             self.driver = url.get_driver_name()
             if config.attached and self.driver != "aiosqlite":
                 raise ValueError("attached: only SQLite attaches files")
-            # Links set their connections up in their own way; the inspector needs them as SQLAlchemy does.
-            self.inspecting = create_async_engine(url, poolclass=NullPool)
-            if config.attached:
-                from .backends.sqlite import attach
-
-                event.listen(
-                    self.inspecting.sync_engine, "connect", lambda connection, _: attach(connection.execute, config)
-                )
             self.reading = Pool(url, config, readonly=True)
             self.writing = self.reading if config.readonly else Pool(url, config, readonly=False)
         except NoSuchModuleError:

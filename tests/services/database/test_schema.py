@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
-from rpcservices.database.errors import DatabaseError, DatabaseNotSupportedError, DatabaseProgrammingError
+from rpcservices.database.errors import (
+    DatabaseError,
+    DatabaseNotSupportedError,
+    DatabaseOperationalError,
+    DatabaseProgrammingError,
+)
 from rpcservices.database.models import ColumnType, TableKind
 
 
@@ -88,6 +96,48 @@ def test_explain(run_with, any_database, sql):
                 await db.explain("main", "DELETE FROM zone", analyze=True)
 
     run_with(work, main=any_database)
+
+
+def test_an_identity_column(run_with, pg_uri):
+    async def work(bench):
+        await bench.db.execute("main", "DROP TABLE IF EXISTS numbered")
+        await bench.db.execute("main", "CREATE TABLE numbered (i INT GENERATED ALWAYS AS IDENTITY, j INT[], c JSONB)")
+        columns = (await bench.db.service.table("main", "numbered")).columns
+        assert [(c.name, c.autoincrement) for c in columns] == [("i", True), ("j", False), ("c", False)]
+
+    run_with(work, main={"url": pg_uri})
+
+
+def test_a_missing_file_is_not_made_by_looking(run_with, tmp_path):
+    async def work(bench):
+        for call in (bench.service.tables, bench.service.schemas):
+            with pytest.raises(DatabaseError, match="unable to open"):
+                await call("main")
+        async with asyncio.timeout(10):  # aiosqlite's threads end by themselves.
+            while any("_connection_worker" in thread.name for thread in threading.enumerate()):
+                await asyncio.sleep(0.01)
+
+    run_with(work, main={"url": f"sqlite:///{tmp_path}/missing.db", "readonly": True})
+    assert not (tmp_path / "missing.db").exists()
+
+
+def test_looking_takes_one_of_the_connections(run_with, any_database, sql):
+    async def work(bench):
+        db = bench.db
+        await make_schema(db)
+        found = await asyncio.gather(*(bench.service.table("main", "zone") for _ in range(8)))
+        assert len(found) == 8
+        pool = bench.service._targets["main"].reading
+        await pool.settle()
+        assert pool.lent == 0
+        stream = await db.stream("main", sql.endless("i"))
+        with pytest.raises(DatabaseOperationalError, match="no connection was free") as caught:
+            await bench.service.tables("main")
+        assert caught.value.retryable and caught.value.executed == "no"
+        await stream.aclose()
+        assert await bench.service.tables("main")
+
+    run_with(work, main={**any_database, "read_pool_size": 1, "pool_timeout_s": 1.0})
 
 
 def test_attached_files(run_with, tmp_path):

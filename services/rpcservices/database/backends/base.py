@@ -156,6 +156,10 @@ class Link(ABC):
     async def keep(self) -> None:  # noqa: B027 - not every database needs it
         """The link becomes a session's: until :meth:`reset`, settings of the connection concern nobody else."""
 
+    def lend_raw(self) -> PoolProxiedConnection:
+        """The connection itself, for SQLAlchemy's inspector, which changes nothing on it."""
+        return self.connection
+
     def must_reset(self) -> bool:
         """Whether :meth:`reset` has anything to do."""
         return True

@@ -149,6 +149,10 @@ class GenericLink(Link):
                     await closing
                 return
 
+    def lend_raw(self) -> PoolProxiedConnection:
+        self._used = True  # Its driver begins a transaction by itself.
+        return self.connection
+
     def must_reset(self) -> bool:
         return self._used
 

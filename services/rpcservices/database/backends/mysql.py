@@ -31,6 +31,7 @@ from rpcservices.database.models import Column, ColumnType, Description, Isolati
 from rpcservices.database.placeholders import translate
 
 from .base import Cursor, Link, Params, parameters_of
+from .mysql_privileges import reaching_beyond
 
 _STMT_PREPARE, _STMT_CLOSE, _SET_OPTION, _RESET_CONNECTION = 0x16, 0x19, 0x1B, 0x1F
 _MULTI_STATEMENTS_ON, _MULTI_STATEMENTS_OFF = b"\x00\x00", b"\x01\x00"
@@ -57,11 +58,11 @@ _KINDS = {
 
 _SENT = (bool, int, float, str, bytes, Decimal, dt.date, dt.time, dt.timedelta)
 
-_PRIVILEGED = """
-SELECT count(*) FROM information_schema.USER_PRIVILEGES
-WHERE PRIVILEGE_TYPE IN ('FILE', 'SUPER', 'SHUTDOWN', 'CREATE USER', 'SET USER', 'CONNECTION ADMIN', 'READ_ONLY ADMIN')
-AND GRANTEE = CONCAT("'", REPLACE(CURRENT_USER(), '@', "'@'"), "'")
-"""
+_ROLES = "SELECT DISTINCT ROLE_NAME FROM information_schema.APPLICABLE_ROLES"
+
+
+def _quoted(name: str) -> str:
+    return f"`{name.replace('`', '``')}`"
 
 
 def to_mysql(value: Any) -> Any:
@@ -179,13 +180,31 @@ class MysqlLink(Link):
     async def prepare(self) -> None:
         await self._configure()
         if not self.config.allow_privileged_role:
-            ((count,),) = await self._rows(_PRIVILEGED)
-            if count:
+            right = reaching_beyond(await self._grants())
+            if right is not None:
                 raise DatabaseOperationalError(
-                    "the role may read files or administer the server: use a role without FILE and SUPER, "
-                    "or set allow_privileged_role",
+                    f"the role, or one that it may become, has rights beyond its databases ({right}): use a role "
+                    "without them, or set allow_privileged_role",
                     executed="no",
                 )
+
+    async def _grants(self) -> list[str]:
+        """What the role may do, by itself, with each of its roles, and as everybody."""
+        grants = await self._rows("SHOW GRANTS")
+        try:
+            roles = [name for (name,) in await self._rows(_ROLES)]
+        except my_errors.Error:
+            roles = []  # A server without roles.
+        if roles:
+            ((current,),) = await self._rows("SELECT CURRENT_ROLE()")
+            for role in roles:
+                try:
+                    await self._rows(f"SET ROLE {_quoted(role)}")
+                except my_errors.Error:
+                    continue  # A role of a role: its rights are told with that one's.
+                grants += await self._rows("SHOW GRANTS")
+            await self._rows("SET ROLE " + (_quoted(current) if current and "`" not in current else current or "NONE"))
+        return [line for (line,) in grants]
 
     async def _configure(self) -> None:
         await self._multi_statements(_MULTI_STATEMENTS_OFF)

@@ -49,12 +49,19 @@ _KINDS = {
 _TYPE_OF = {name: kind for kind, names in _KINDS.items() for name in names}
 
 _PRIVILEGED = """
-SELECT rolsuper OR EXISTS (
-    SELECT FROM pg_roles g WHERE g.rolname IN
-    ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')
-    AND pg_has_role(current_user, g.oid, 'MEMBER'))
-FROM pg_roles WHERE rolname = current_user
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_roles g
+    WHERE (pg_has_role(current_user, g.oid, 'MEMBER') OR pg_has_role(session_user, g.oid, 'MEMBER'))
+    AND (g.rolsuper
+         OR g.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')
+         OR g.rolcreaterole AND current_setting('server_version_num')::int < 160000
+         OR EXISTS (
+             SELECT FROM pg_catalog.pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace
+             AND p.proname IN ('pg_read_file', 'pg_read_binary_file', 'lo_import', 'lo_export')
+             AND has_function_privilege(g.oid, p.oid, 'EXECUTE'))))
 """
+"""Whether the role reaches the machine's files, itself or as one that it may become. Before PostgreSQL 16, CREATEROLE
+was enough to become a member of the roles that do."""
 
 
 @lru_cache(maxsize=512)
@@ -300,8 +307,8 @@ class PostgresLink(Link):
             row = await cursor.fetchone()
             if row is None or row[0]:
                 raise DatabaseOperationalError(
-                    "the role may read files or run programs on the database's machine: use a role without "
-                    "superuser, or set allow_privileged_role",
+                    "the role, or one that it may become, may read files or run programs on the database's machine: "
+                    "use a role without that, or set allow_privileged_role",
                     executed="no",
                 )
 
