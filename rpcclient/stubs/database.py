@@ -202,7 +202,7 @@ class DatabaseInternalError(DatabaseError):
 
 
 class DatabaseProgrammingError(DatabaseError):
-    """The statement is wrong: its syntax, a name in it, or its parameters."""
+    """The statement is wrong: its syntax, a name in it, or that it changes something where only reading is allowed."""
 
 
 class DatabaseNotSupportedError(DatabaseError):
@@ -802,7 +802,8 @@ class AsyncDatabase(AsyncStub):
 
         Raises:
             DatabaseError: a step of an atomic batch, or of one in a transaction, failed.
-            InvalidParams: a condition names a step that is not earlier.
+            InvalidParams: a condition names a step that is not earlier, or parameters of a step do not fit: nothing
+                has run.
             UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         result: list[StepResult] = await self._call(
@@ -817,7 +818,8 @@ class AsyncDatabase(AsyncStub):
         Parameters:
             database, transaction: as of :meth:`execute`.
             sql: the statements, separated by semicolons.
-            atomic: run all in one transaction (in MariaDB and MySQL, statements that define tables commit anyway).
+            atomic: run all in one transaction, which a script that says COMMIT or ROLLBACK cannot be (in MariaDB and
+                MySQL, statements that define tables, and COMMIT, commit anyway).
 
         Returns:
             How many statements ran, and how many rows they changed.
@@ -1182,7 +1184,8 @@ class Database(SyncStub):
 
         Raises:
             DatabaseError: a step of an atomic batch, or of one in a transaction, failed.
-            InvalidParams: a condition names a step that is not earlier.
+            InvalidParams: a condition names a step that is not earlier, or parameters of a step do not fit: nothing
+                has run.
             UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         result: list[StepResult] = self._call(
@@ -1197,7 +1200,8 @@ class Database(SyncStub):
         Parameters:
             database, transaction: as of :meth:`execute`.
             sql: the statements, separated by semicolons.
-            atomic: run all in one transaction (in MariaDB and MySQL, statements that define tables commit anyway).
+            atomic: run all in one transaction, which a script that says COMMIT or ROLLBACK cannot be (in MariaDB and
+                MySQL, statements that define tables, and COMMIT, commit anyway).
 
         Returns:
             How many statements ran, and how many rows they changed.

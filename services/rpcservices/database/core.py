@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from rpcserver import Context, Health, Service
@@ -36,6 +37,10 @@ ERRORS = (
 )  # fmt: skip
 
 
+def _never() -> None:
+    """Nothing ends but by its own statements."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lent:
     """A link for one call.
@@ -45,12 +50,20 @@ class Lent:
         within: whether that is in a transaction of the client's.
         readonly: whether the database refuses every change there.
         session: whether the link stays with the client afterwards.
+        lost: the error to raise where the transaction has ended while a statement ran.
     """
 
     link: Link
     within: bool
     readonly: bool
     session: bool = False
+    lost: Callable[[], TransactionLost | None] = _never
+
+    async def clear(self) -> None:
+        """End what a statement that stands alone has left open: what guarded it, or what it opened by itself."""
+        kept = self.session and not self.link.readonly
+        if not (self.within or kept) and self.link.tx_state() not in (TxState.NONE, TxState.ENDED):
+            await self.link.rollback()
 
     async def run(self, work: Awaitable[_T]) -> _T:
         """Do a piece of work on the link, stopped when the caller is cancelled; every exception becomes ours."""
@@ -61,6 +74,9 @@ class Lent:
 
     def failed(self, exc: Exception, step: int | None = None) -> Exception:
         """The error of this service that stands for an exception of the driver."""
+        lost = self.lost()
+        if lost is not None:
+            return lost
         return translate_error(exc, tx_state=self.state().value, step=step)
 
     def state(self) -> TxState:
@@ -119,7 +135,9 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
         async with self._transactions.use(transaction, target.name, ctx.connection) as tx:
             within = tx.active
             try:
-                yield Lent(tx.link, within=within, readonly=tx.info.readonly, session=bool(tx.session_idle_s))
+                session = bool(tx.session_idle_s)
+                lost = partial(self._transactions.lost, tx)
+                yield Lent(tx.link, within=within, readonly=tx.info.readonly, session=session, lost=lost)
             finally:
                 if not within and tx.link.readonly and tx.link.tx_state() not in (TxState.NONE, TxState.ENDED):
                     await finish(tx.link.run(tx.link.rollback()))  # What guarded a statement that stood alone.
@@ -132,18 +150,19 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
         """
         link = lent.link
         if lent.within or not atomic:
-            if not lent.within:
-                await link.guard()
             return await work()
         await link.begin(None, readonly=link.readonly)
         try:
             result = await work()
             if link.tx_state() is not TxState.NONE:
                 await link.commit()
-        except BaseException:
+        except BaseException as exc:
             try:
                 await link.rollback()
             except Exception:
                 link.broken = True  # Closing it rolls back.
+            if isinstance(exc, DatabaseError) and exc.tx_state != "none":
+                exc.tx_state = "none"
+                exc.details = {**exc.details, "tx_state": "none"}
             raise
         return result

@@ -19,7 +19,7 @@ from sqlalchemy.util import greenlet_spawn
 from .backends.base import Link, log
 from .config import DatabaseConfig, database_url
 from .errors import DatabaseOperationalError
-from .failures import translate_error
+from .failures import connection_failure
 
 _ANSWER_FIRST_S = 0.001
 """Before a link is cleaned, so that the answer of the call that used it leaves before."""
@@ -165,7 +165,7 @@ class Pool:
                 await greenlet_spawn(connection.invalidate)
             self._vacate()
             if isinstance(exc, Exception):
-                raise translate_error(exc) from None
+                raise connection_failure(exc) from None
             raise
         return link
 

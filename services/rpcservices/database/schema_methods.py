@@ -7,6 +7,7 @@ from rpcserver import Context, Value, method
 from .core import ERRORS, DatabaseCore
 from .inspection import inspected, list_schemas, list_tables, read_table
 from .models import Description, Plan, TableInfo, TableName
+from .placeholders import check_text
 from .reading import collect
 
 
@@ -36,6 +37,7 @@ class SchemaMethods(DatabaseCore):
         Raises:
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
+        check_text(sql)
         target = self._target(database)
         config = target.config
         async with self._lent(ctx, target, transaction, readonly=True) as lent:
@@ -74,6 +76,7 @@ class SchemaMethods(DatabaseCore):
         Raises:
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
+        check_text(sql)
         target = self._target(database)
         async with self._lent(ctx, target, transaction, readonly=True) as lent:
             if not lent.within:

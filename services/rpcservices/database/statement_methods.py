@@ -12,8 +12,10 @@ from .batches import run_batch
 from .core import ERRORS, DatabaseCore, Lent
 from .errors import DatabaseNotSupportedError
 from .models import Changed, DatabaseInfo, Page, Result, Step, StepResult
+from .placeholders import check_text
 from .pool import Target
 from .reading import FIRST_ROWS, PageStream, collect, open_cursor, pages
+from .scripts import run_script
 
 
 class StatementMethods(DatabaseCore):
@@ -63,6 +65,7 @@ class StatementMethods(DatabaseCore):
             UnknownDatabase: no database has this name.
             TransactionLost: the transaction is no more.
         """
+        check_text(sql)
         target = self._target(database)
         async with self._lent(ctx, target, transaction, readonly=True) as lent:
             return await _collected(lent, target, sql, params, max_rows)
@@ -82,6 +85,7 @@ class StatementMethods(DatabaseCore):
 
         Parameters, result and errors are those of :meth:`query`.
         """
+        check_text(sql)
         target = self._target(database)
         async with self._lent(ctx, target, transaction, readonly=False) as lent:
             return await _collected(lent, target, sql, params, max_rows)
@@ -110,6 +114,7 @@ class StatementMethods(DatabaseCore):
         Raises:
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
+        check_text(sql)
         target = self._target(database)
         config = target.config
         size = min(config.page_rows, config.page_rows if page_rows is None else max(1, page_rows))
@@ -152,6 +157,7 @@ class StatementMethods(DatabaseCore):
         Raises:
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
+        check_text(sql)
         target = self._target(database)
         async with self._lent(ctx, target, transaction, readonly=False) as lent:
             link = lent.link
@@ -183,7 +189,8 @@ class StatementMethods(DatabaseCore):
 
         Raises:
             DatabaseError: a step of an atomic batch, or of one in a transaction, failed.
-            InvalidParams: a condition names a step that is not earlier.
+            InvalidParams: a condition names a step that is not earlier, or parameters of a step do not fit: nothing
+                has run.
             UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         target = self._target(database)
@@ -201,7 +208,8 @@ class StatementMethods(DatabaseCore):
         Parameters:
             database, transaction: as of :meth:`execute`.
             sql: the statements, separated by semicolons.
-            atomic: run all in one transaction (in MariaDB and MySQL, statements that define tables commit anyway).
+            atomic: run all in one transaction, which a script that says COMMIT or ROLLBACK cannot be (in MariaDB and
+                MySQL, statements that define tables, and COMMIT, commit anyway).
 
         Returns:
             How many statements ran, and how many rows they changed.
@@ -210,12 +218,12 @@ class StatementMethods(DatabaseCore):
             DatabaseNotSupportedError: the database, or the transaction, only reads.
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
+        check_text(sql)
         target = self._target(database)
         async with self._lent(ctx, target, transaction, readonly=False) as lent:
             if lent.readonly:
                 raise DatabaseNotSupportedError("a script may change anything, and here is only reading: use query")
-            link = lent.link
-            counts = await lent.run(self._within(lent, lambda: link.run_script(sql), atomic=atomic))
+            counts = await lent.run(self._within(lent, lambda: run_script(lent, sql, atomic=atomic), atomic=atomic))
             lent.settled()
             known = [count for count in counts if count >= 0]
             return Changed(sum(known) if known else -1, len(counts), lent.state())

@@ -20,17 +20,18 @@ from uuid import UUID
 import asyncmy
 from asyncmy import errors as my_errors
 from asyncmy.constants import FIELD_TYPE
-from asyncmy.cursors import SSCursor
+from asyncmy.cursors import RE_INSERT_VALUES, SSCursor
 from asyncmy.protocol import FieldDescriptorPacket
 from sqlalchemy import URL, PoolProxiedConnection
 
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseOperationalError
+from rpcservices.database.failures import translate_error
 from rpcservices.database.hints import is_query
 from rpcservices.database.models import Column, ColumnType, Description, Isolation, TxState
-from rpcservices.database.placeholders import translate
+from rpcservices.database.placeholders import Style, translate
 
-from .base import Cursor, Link, Params, parameters_of
+from .base import Cursor, Link, Params, converted, parameters_of
 from .mysql_privileges import reaching_beyond
 
 _STMT_PREPARE, _STMT_CLOSE, _SET_OPTION, _RESET_CONNECTION = 0x16, 0x19, 0x1B, 0x1F
@@ -84,6 +85,13 @@ def to_mysql(value: Any) -> Any:
     if value is None or isinstance(value, _SENT):
         return value
     raise TypeError(f"MariaDB and MySQL take no {type(value).__name__}")
+
+
+def _asyncmy_may_join(sql: str) -> bool:
+    """Whether asyncmy may make one INSERT of many: it formats neither what comes before the values with the parameters
+    that are there, nor what comes after them at all."""
+    found = RE_INSERT_VALUES.match(sql)
+    return found is not None and "%" not in found[3] and "%" not in found[1].replace("%%", "")
 
 
 def _column(field: Any) -> Column:
@@ -160,6 +168,7 @@ class MysqlLink(Link):
     """A connection to MariaDB or MySQL."""
 
     dialect: ClassVar[str] = "mysql"
+    style: Style = "format"
 
     def __init__(self, connection: PoolProxiedConnection, config: DatabaseConfig, *, readonly: bool) -> None:
         super().__init__(connection, config, readonly=readonly)
@@ -235,7 +244,7 @@ class MysqlLink(Link):
         arguments: tuple[Any, ...] | None = None
         if params is not None:
             statement = translate(sql, self.dialect, "format", isinstance(params, Mapping))
-            sql, arguments = statement.sql, tuple(to_mysql(value) for value in statement.arguments(params))
+            sql, arguments = statement.sql, tuple(converted(to_mysql, statement.arguments(params)))
         cursor = self._driver.cursor(SSCursor)
         try:
             await cursor.execute(sql, arguments)
@@ -262,29 +271,39 @@ class MysqlLink(Link):
         if not sets or sets[0] is None:
             return 0
         statement = translate(sql, self.dialect, "format", isinstance(sets[0], Mapping))
-        rows = [tuple(to_mysql(value) for value in statement.arguments(one or [])) for one in sets]
+        rows = [tuple(converted(to_mysql, statement.arguments(one or []))) for one in sets]
         cursor = self._driver.cursor()
         try:
-            await cursor.executemany(statement.sql, rows)
-            return int(cursor.rowcount)
+            if _asyncmy_may_join(statement.sql):
+                await cursor.executemany(statement.sql, rows)
+                return int(cursor.rowcount)
+            count = 0
+            for row in rows:
+                await cursor.execute(statement.sql, row)
+                count += int(cursor.rowcount)
+            return count
         except Exception:
             await self.after_error()
             raise
         finally:
             await cursor.close()
 
+    async def is_marked(self) -> bool:
+        return True  # Statements that define tables commit by themselves, and may.
+
     async def run_script(self, sql: str) -> list[int]:
         self._used = True
         await self._multi_statements(_MULTI_STATEMENTS_ON)
         cursor = self._driver.cursor()
+        counts: list[int] = []
         try:
             await cursor.execute(sql)
-            counts = [cursor.rowcount]
+            counts.append(cursor.rowcount)
             while await cursor.nextset():
                 counts.append(cursor.rowcount)
-        except Exception:
+        except Exception as exc:
             await self.after_error()
-            raise
+            raise translate_error(exc, step=len(counts)) from None
         finally:
             await cursor.close()
             await self._multi_statements(_MULTI_STATEMENTS_OFF)

@@ -20,14 +20,15 @@ from sqlalchemy import URL, PoolProxiedConnection
 
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseOperationalError
+from rpcservices.database.failures import translate_error
 from rpcservices.database.hints import is_query
 from rpcservices.database.models import Column, ColumnType, Description, Isolation, TxState
-from rpcservices.database.placeholders import translate
+from rpcservices.database.placeholders import Style, step_at, translate
 
 from .base import Cursor, Link, Params, parameters_of
 from .postgresql_connection import StoppingConnection
 from .postgresql_portal import PortalCursor
-from .postgresql_values import Cells, register
+from .postgresql_values import Cells, Converting, register
 
 CHUNK_ROWS = 256
 """Rows that the driver holds at a time."""
@@ -117,6 +118,19 @@ def _rest(driver: psycopg.AsyncConnection[Any]) -> PQGen[PGresult | None]:
             last = result
 
 
+def _simple(driver: psycopg.AsyncConnection[Any], sql: bytes) -> PQGen[list[PGresult]]:
+    """Run several statements; the results of all, up to the first error."""
+    driver.pgconn.send_query(sql)
+    results: list[PGresult] = yield from execute(driver.pgconn)
+    return results
+
+
+def _no_copy(step: int | None = None) -> DatabaseNotSupportedError:
+    return DatabaseNotSupportedError(
+        "COPY from and to the client is not offered: use executemany or stream", executed="no", step=step
+    )
+
+
 def _cleaned(driver: psycopg.AsyncConnection[Any]) -> PQGen[None]:
     """End the transaction and forget all that the last user set, in one trip."""
     connection = driver.pgconn
@@ -148,7 +162,7 @@ def _translated(sql: str, params: Params) -> tuple[str, list[Any] | None]:
     return statement.sql, [_adapted(value) for value in statement.arguments(params)]
 
 
-class _Chunks(AsyncRawCursor[Any]):
+class _Chunks(Converting):
     """Psycopg's cursor, taken chunk by chunk. It uses what psycopg's own ``stream()`` uses."""
 
     def send(self, sql: bytes, params: Sequence[Any] | None, size: int) -> PQGen[PGresult | None]:
@@ -232,7 +246,7 @@ class PostgresCursor(Cursor):
             if status == ExecStatus.TUPLES_CHUNK:
                 return rows
         elif status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
-            raise DatabaseNotSupportedError("COPY from and to the client is not offered: use executemany or stream")
+            raise _no_copy()
         elif status not in (ExecStatus.COMMAND_OK, ExecStatus.EMPTY_QUERY):
             await self._drain()
             raise self._chunks.failure(result)
@@ -274,6 +288,7 @@ class PostgresLink(Link):
     """A connection to PostgreSQL."""
 
     dialect: ClassVar[str] = "postgresql"
+    style: Style = "numeric_dollar"
     cancel_safe: ClassVar[bool] = True
 
     def __init__(self, connection: PoolProxiedConnection, config: DatabaseConfig, *, readonly: bool) -> None:
@@ -353,12 +368,25 @@ class PostgresLink(Link):
 
     async def run_script(self, sql: str) -> list[int]:
         self._used = True
-        cursor = await self.driver.execute(sql.encode())
-        counts = [cursor.rowcount]
-        while cursor.nextset():
-            counts.append(cursor.rowcount)
-        await cursor.close()
-        return counts
+        results = await self.driver.wait(_simple(self.driver, sql.encode()))
+        last = results[-1]
+        if last.status == ExecStatus.FATAL_ERROR:
+            error = psycopg.errors.error_from_result(last, encoding="utf-8")
+            step = len(results) - 1
+            if step == 0 and error.diag.statement_position:  # The whole text was not understood.
+                step = step_at(sql, self.dialect, int(error.diag.statement_position))
+            raise translate_error(error, step=step)
+        if last.status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
+            self.broken = True  # The connection is in the midst of it.
+            raise _no_copy(step=len(results) - 1)
+        return [-1 if result.command_tuples is None else result.command_tuples for result in results]
+
+    async def mark(self) -> None:
+        await self.driver.execute("SET LOCAL rpc.script = 'open'")
+
+    async def is_marked(self) -> bool:
+        cursor = await self.driver.execute("SELECT current_setting('rpc.script', true) = 'open'")
+        return await cursor.fetchone() == (True,)
 
     def explained(self, sql: str, *, analyze: bool) -> str:
         return f"EXPLAIN (ANALYZE, BUFFERS) {sql}" if analyze else f"EXPLAIN {sql}"

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
-from psycopg import AsyncRawCursor
 from psycopg.abc import PQGen
 from psycopg.generators import fetch, send
 from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
@@ -17,13 +16,13 @@ from rpcservices.database.errors import DatabaseOperationalError
 from rpcservices.database.models import Column
 
 from .base import Cursor
-from .postgresql_values import Cells
+from .postgresql_values import Cells, Converting
 
 _NAME = b'"rpc rows"'
 """No savepoint or cursor of a client is called so: those of :meth:`Link.savepoint` have no blank."""
 
 
-class _Statement(AsyncRawCursor[Any]):
+class _Statement(Converting):
     """Psycopg's cursor, which converts the parameters."""
 
     def declared(self, sql: bytes, params: Sequence[Any] | None, size: int) -> PQGen[list[PGresult]]:

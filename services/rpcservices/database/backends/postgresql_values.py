@@ -6,13 +6,16 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from psycopg import postgres
-from psycopg.abc import AdaptContext, Buffer
+from psycopg import AsyncRawCursor, postgres
+from psycopg._queries import PostgresQuery
+from psycopg.abc import AdaptContext, Buffer, Params, Query
 from psycopg.abc import Transformer as AnyTransformer
 from psycopg.adapt import AdaptersMap, Loader, Transformer
 from psycopg.pq import Format
 from psycopg.pq.abc import PGresult
 from psycopg.types.string import TextLoader
+
+from rpcservices.database.failures import translate_error
 
 AS_TEXT = (
     "json", "jsonb", "inet", "cidr", "int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange",
@@ -61,6 +64,16 @@ def register(adapters: AdaptersMap) -> None:
         adapters.register_loader(name, TextLoader)
     oid = postgres.types["interval"].oid
     adapters.register_loader(oid, _OR_TEXT[oid])
+
+
+class Converting(AsyncRawCursor[Any]):
+    """Psycopg's cursor, which says where a parameter cannot be sent that nothing was executed."""
+
+    def _convert_query(self, query: Query, params: Params | None = None) -> PostgresQuery:
+        try:
+            return super()._convert_query(query, params)
+        except Exception as exc:
+            raise translate_error(exc, executed="no") from None
 
 
 class _Context:

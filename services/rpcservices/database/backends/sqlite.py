@@ -22,7 +22,7 @@ from rpcservices.database.failures import translate_error
 from rpcservices.database.models import Column, ColumnType, Description, Isolation, ParameterInfo, TxState
 from rpcservices.database.placeholders import statements, translate
 
-from .base import Cursor, Link, Params, parameters_of, unsupported_isolation
+from .base import Cursor, Link, Params, converted, parameters_of, unsupported_isolation
 from .sqlite_authorizer import OF_THE_CONNECTION, authorize_reading, authorize_session, authorize_writing
 
 _T = TypeVar("_T")
@@ -43,6 +43,10 @@ def to_sqlite(value: Any) -> Any:
     if value is None or type(value) in (int, float, str, bytes):
         if value != value:  # noqa: PLR0124 - only NaN differs from itself
             raise ValueError("SQLite holds no NaN, and would make it NULL: give None, or text")
+        if type(value) is int and not -(2**63) <= value < 2**63:
+            raise OverflowError(f"SQLite's integers have 64 bits, and {value} has more: give text")
+        if type(value) is str:
+            value.encode()  # Lone surrogates are no text.
         return value
     if isinstance(value, bool):
         return int(value)
@@ -62,7 +66,7 @@ def convert(sql: str, params: Params) -> tuple[str, list[Any]]:
     if params is None:
         return sql, []
     statement = translate(sql, "sqlite", "qmark", isinstance(params, Mapping))
-    return statement.sql, [to_sqlite(value) for value in statement.arguments(params)]
+    return statement.sql, converted(to_sqlite, statement.arguments(params))
 
 
 def column_types(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[Column, ...]:
@@ -281,7 +285,7 @@ class SqliteLink(Link):
                 counts.append(cursor.rowcount)
                 await cursor.close()
             except Exception as exc:
-                raise translate_error(exc, step=step, tx_state=self.tx_state().value) from None
+                raise translate_error(exc, step=step) from None
         return counts
 
     def explained(self, sql: str, *, analyze: bool) -> str:
