@@ -494,7 +494,8 @@ class AsyncDatabase(AsyncStub):
             database, sql, transaction: as of :meth:`query`.
 
         Returns:
-            Its parameters, its columns, and whether it only reads.
+            Its parameters, its columns, and whether it only reads. SQLite and MariaDB tell the columns of ``RETURNING``
+            only while it runs.
 
         Raises:
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
@@ -878,7 +879,8 @@ class Database(SyncStub):
             database, sql, transaction: as of :meth:`query`.
 
         Returns:
-            Its parameters, its columns, and whether it only reads.
+            Its parameters, its columns, and whether it only reads. SQLite and MariaDB tell the columns of ``RETURNING``
+            only while it runs.
 
         Raises:
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.

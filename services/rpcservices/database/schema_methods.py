@@ -71,7 +71,8 @@ class SchemaMethods(DatabaseCore):
             database, sql, transaction: as of :meth:`query`.
 
         Returns:
-            Its parameters, its columns, and whether it only reads.
+            Its parameters, its columns, and whether it only reads. SQLite and MariaDB tell the columns of ``RETURNING``
+            only while it runs.
 
         Raises:
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.

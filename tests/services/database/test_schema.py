@@ -13,7 +13,7 @@ from rpcservices.database.errors import (
     DatabaseOperationalError,
     DatabaseProgrammingError,
 )
-from rpcservices.database.models import ColumnType, TableKind
+from rpcservices.database.models import ColumnType, TableKind, TxState
 
 
 async def make_schema(db):
@@ -75,6 +75,68 @@ def test_describe(run_with, any_database, sql):
         assert len(await db.query("main", "SELECT * FROM zone")) == 0
         with pytest.raises(DatabaseError):
             await db.describe("main", "SELEC 1")
+
+    run_with(work, main=any_database)
+
+
+DESCRIBED = {
+    "SELECT id, name FROM zone": (True, ["id", "name"]),
+    'SELECT id, id, 1 AS "a:1" FROM zone': (True, ["id", "id", "a:1"]),
+    "INSERT INTO zone VALUES (9, 'x', 1) RETURNING id, name AS n": (False, ["id", "n"]),
+    "DELETE FROM zone WHERE id = ?": (False, []),
+    "UPDATE zone SET area = 2": (False, []),
+    "CREATE TABLE never (i INTEGER)": (False, []),
+    "DROP TABLE zone": (False, []),
+}
+OF_POSTGRESQL = {
+    "SHOW search_path": (True, ["search_path"]),
+    "EXPLAIN DELETE FROM zone": (True, ["QUERY PLAN"]),
+    "EXPLAIN (ANALYZE) DELETE FROM zone": (None, ["QUERY PLAN"]),
+    "SELECT id FROM zone FOR UPDATE": (False, ["id"]),
+    "WITH x AS (DELETE FROM zone RETURNING id) SELECT id FROM x": (False, ["id"]),
+    "VALUES (1, 2)": (True, ["column1", "column2"]),
+    "DO $$ BEGIN END $$": (None, []),
+}
+OF_SQLITE = {
+    "PRAGMA table_info(zone)": (True, ["cid", "name", "type", "notnull", "dflt_value", "pk"]),
+    "PRAGMA foreign_keys = 0": (False, []),
+    "EXPLAIN QUERY PLAN SELECT 1": (True, ["id", "parent", "notused", "detail"]),
+    "EXPLAIN QUERY PLAN DELETE FROM zone": (False, []),
+}
+OF_MARIADB = {"SHOW TABLES": (True, ["Tables_in_app"]), "SELECT id FROM zone FOR UPDATE": (False, ["id"])}
+
+
+def expected(kind, own, statement, readonly, columns):
+    """What a description tells, where a database does not tell all."""
+    if kind != "postgresql" and "RETURNING" in statement:
+        return readonly, []  # They tell them only while it runs.
+    if kind == "mariadb" and "FOR UPDATE" in statement:
+        return (None, columns) if own == "transaction" else (False, [])  # It is refused as soon as it is prepared.
+    return readonly, columns
+
+
+@pytest.mark.parametrize("own", [None, "transaction", "readonly transaction"])
+def test_descriptions_leave_everything_as_it_was(run_with, any_database, sql, own):
+    special = {"postgresql": OF_POSTGRESQL, "sqlite": OF_SQLITE, "mariadb": OF_MARIADB}[sql.name]
+
+    async def work(bench):
+        db = bench.db
+        await make_schema(db)
+        await db.execute("main", "INSERT INTO zone VALUES (1, 'a', 1)")
+        tx = None if own is None else (await db.begin("main", readonly=own != "transaction")).id
+        for text, told in {**DESCRIBED, **special}.items():
+            statement = text.replace('"', "`") if sql.name == "mariadb" else text
+            found = await db.describe("main", statement, transaction=tx)
+            names = [column.name for column in found.columns]
+            assert (found.readonly, names) == expected(sql.name, own, statement, *told), statement
+        for wrong in ("SELEC 1", "SELECT 1; SELECT 2", "SELECT * FROM nowhere"):
+            with pytest.raises(DatabaseProgrammingError):
+                await db.describe("main", wrong, transaction=tx)
+        if tx is not None:
+            assert await db.renew(tx) is TxState.ACTIVE
+            assert (await db.query("main", "SELECT count(*) FROM zone", transaction=tx)).scalar() == 1
+            await db.commit(tx)
+        assert (await db.query("main", "SELECT count(*) FROM zone")).scalar() == 1
 
     run_with(work, main=any_database)
 

@@ -6,7 +6,6 @@ import pytest
 
 from rpcserver import InvalidParams
 from rpcservices.database.errors import (
-    DatabaseError,
     DatabaseIntegrityError,
     DatabaseOperationalError,
     DatabaseProgrammingError,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -27,7 +28,7 @@ from sqlalchemy import URL, PoolProxiedConnection
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseOperationalError
 from rpcservices.database.failures import translate_error
-from rpcservices.database.hints import is_query
+from rpcservices.database.hints import first_word, is_query
 from rpcservices.database.models import Column, ColumnType, Description, Isolation, TxState
 from rpcservices.database.placeholders import Style, translate
 
@@ -59,6 +60,11 @@ _KINDS = {
 
 _SENT = (bool, int, float, str, bytes, Decimal, dt.date, dt.time, dt.timedelta)
 
+_TELLING = frozenset({"SHOW", "DESC", "DESCRIBE", "EXPLAIN"})
+_CHANGING = frozenset({
+    "INSERT", "REPLACE", "UPDATE", "DELETE", "LOAD", "CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME", "GRANT", "REVOKE",
+})  # fmt: skip
+_MAY_LOCK = re.compile(r"\bFOR\s+UPDATE\b|\bLOCK\s+IN\b|\bINTO\b", re.IGNORECASE)
 _ROLES = "SELECT DISTINCT ROLE_NAME FROM information_schema.APPLICABLE_ROLES"
 
 
@@ -322,7 +328,8 @@ class MysqlLink(Link):
             if exc.args[:1] != (_READ_ONLY,):
                 raise
             return Description(parameters, [], readonly=False)
-        return Description(parameters, [_column(field) for field in fields], await self._reads_only(nulls.sql))
+        columns = [_column(field) for field in fields]
+        return Description(parameters, columns, await self._reads_only(nulls.sql))
 
     async def _prepared_fields(self, sql: str) -> list[Any]:
         """The columns of a statement, prepared and dropped; asyncmy's own ``prepare()`` does not keep them."""
@@ -342,6 +349,12 @@ class MysqlLink(Link):
         return fields
 
     async def _reads_only(self, sql: str) -> bool | None:
+        word = first_word(sql, self.dialect)
+        if word in _TELLING or word in _CHANGING:
+            return word in _TELLING
+        if not self.readonly and self._xid is None:
+            # Here nothing would be refused, and EXPLAIN says of no statement what it is.
+            return True if is_query(sql, self.dialect) and not _MAY_LOCK.search(sql) else None
         try:
             await self._rows(f"EXPLAIN {sql}")
         except my_errors.Error as exc:

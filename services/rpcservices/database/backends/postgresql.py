@@ -27,6 +27,7 @@ from rpcservices.database.placeholders import Style, step_at, translate
 
 from .base import Cursor, Link, Params, parameters_of
 from .postgresql_connection import StoppingConnection
+from .postgresql_describe import described, kept, reads_only
 from .postgresql_portal import PortalCursor
 from .postgresql_values import Cells, Converting, register
 
@@ -87,18 +88,6 @@ def _columns(result: PGresult) -> tuple[Column, ...]:
 def _type_name(oid: int) -> str:
     info = pg_types.get(oid)
     return f"oid {oid}" if info is None else f"{info.name}[]" if info.array_oid == oid else info.name
-
-
-def _described(driver: psycopg.AsyncConnection[Any], query: bytes) -> PQGen[PGresult]:
-    """Prepare a statement without a name, and ask what it takes and gives."""
-    connection = driver.pgconn
-    connection.send_prepare(b"", query)
-    (prepared,) = yield from execute(connection)
-    if prepared.status != ExecStatus.COMMAND_OK:
-        raise psycopg.errors.error_from_result(prepared)
-    connection.send_describe_prepared(b"")
-    results: list[PGresult] = yield from execute(connection)
-    return results[0]
 
 
 def _rest(driver: psycopg.AsyncConnection[Any]) -> PQGen[PGresult | None]:
@@ -397,24 +386,15 @@ class PostgresLink(Link):
             self._guarded = False
             await self.begin(None, readonly=True)
         statement, parameters = parameters_of(sql, "postgresql", "numeric_dollar")
-        query = statement.sql.encode()
-        found = await self.driver.wait(_described(self.driver, query))
+        async with kept(self.driver):
+            found = await self.driver.wait(described(self.driver, statement.sql.encode()))
+            readonly = await reads_only(self.driver, statement.sql)
         types = [found.param_type(index) for index in range(found.nparams)]
         return Description(
             [replace(known, db_type=_type_name(oid)) for known, oid in zip(parameters, types, strict=False)],
             list(_columns(found)),
-            readonly=await self._reads_only(query),
+            readonly=readonly,
         )
-
-    async def _reads_only(self, query: bytes) -> bool | None:
-        if self.driver.info.server_version < 160000:
-            return None  # There EXPLAIN needs the parameters' values.
-        try:
-            cursor = await self.driver.execute(b"EXPLAIN (GENERIC_PLAN, FORMAT JSON) " + query)
-            plan = await cursor.fetchone()
-        except psycopg.errors.SyntaxError:
-            return False  # No query: it cannot be explained.
-        return plan is None or '"ModifyTable"' not in str(plan[0])
 
     async def guard(self) -> None:
         # The session's default would not do: DO $$ ... COMMIT; INSERT ... $$ could lift it midway.

@@ -19,6 +19,7 @@ from sqlalchemy import URL, PoolProxiedConnection
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseProgrammingError
 from rpcservices.database.failures import translate_error
+from rpcservices.database.hints import first_word
 from rpcservices.database.models import Column, ColumnType, Description, Isolation, ParameterInfo, TxState
 from rpcservices.database.placeholders import statements, translate
 
@@ -91,6 +92,16 @@ def _affinity(declared: str) -> ColumnType:
         if any(word in declared for word in words):
             return kind
     return ColumnType.ANY
+
+
+def _as_written(names: Sequence[str]) -> list[str]:
+    """The names of a query's columns, of which a view numbers those that occur twice: ``id``, ``id:1``."""
+    found: list[str] = []
+    for name in names:
+        base, colon, number = name.rpartition(":")
+        twice = colon and number.isdigit() and base.lower() in (other.lower() for other in found)
+        found.append(base if twice else name)
+    return found
 
 
 def create_embedded(file: str) -> None:
@@ -301,14 +312,25 @@ class SqliteLink(Link):
         connection = self._sqlite
         connection.set_authorizer(authorize_reading)
         try:
+            if first_word(sql) in {"PRAGMA", "EXPLAIN"}:
+                # They only tell, or are not authorized, and their names are known once they run.
+                return Description(parameters, self._named(sql), readonly=True)
             connection.execute(f"EXPLAIN {sql}").close()
         except sqlite3.DatabaseError as exc:
-            if exc.sqlite_errorcode != sqlite3.SQLITE_AUTH:
+            if getattr(exc, "sqlite_errorcode", None) != sqlite3.SQLITE_AUTH:
                 raise
             return Description(parameters, [], readonly=False)
         finally:
             connection.set_authorizer(self._authorizer())
         return Description(parameters, self._declared(sql), readonly=True)
+
+    def _named(self, sql: str) -> list[Column]:
+        """The columns of a statement that is run for them."""
+        self._sqlite.set_progress_handler(self._stop_now, _STEPS)
+        cursor = self._sqlite.execute(sql)
+        names = [column[0] for column in cursor.description or ()]
+        cursor.close()
+        return [Column(name) for name in names]
 
     def _declared(self, sql: str) -> list[Column]:
         """The columns of a query with their declared types: a temporary view has them."""
@@ -322,7 +344,11 @@ class SqliteLink(Link):
             return []  # A statement without rows, such as SAVEPOINT, or a PRAGMA.
         finally:
             connection.set_authorizer(self._authorizer())
-        return [Column(name, _affinity(declared), declared or None) for _, name, declared, *_ in rows]
+        names = _as_written([name for _, name, *_ in rows])
+        return [
+            Column(name, _affinity(declared), declared or None)
+            for name, (_, _, declared, *_) in zip(names, rows, strict=True)
+        ]
 
     async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
         if isolation not in (None, Isolation.SERIALIZABLE):
