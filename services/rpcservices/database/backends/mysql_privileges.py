@@ -32,9 +32,9 @@ def _covers_accounts(schema: str, table: str) -> bool:
     name = schema[1:-1] if schema[0] in '`"' else schema
     if table != "*":
         return name.lower() == "mysql"
-    pattern = "".join(
-        {"%": ".*", "_": "."}.get(part, re.escape(part[-1])) for part in re.findall(r"\\.|.", name, re.DOTALL)
-    )
+    wild: dict[str, str] = {"%": ".*", "_": "."}
+    parts: list[str] = re.findall(r"\\.|.", name, re.DOTALL)
+    pattern = "".join(wild.get(part) or re.escape(part[-1]) for part in parts)
     return re.fullmatch(pattern, "mysql", re.IGNORECASE) is not None
 
 

@@ -94,6 +94,12 @@ def _affinity(declared: str) -> ColumnType:
     return ColumnType.ANY
 
 
+def _denied(exc: sqlite3.Error) -> bool:
+    """Whether the authorizer refused; where the statement was prepared anew meanwhile, the code is SQLITE_SCHEMA."""
+    code = getattr(exc, "sqlite_errorcode", None)
+    return code == sqlite3.SQLITE_AUTH or (code == sqlite3.SQLITE_SCHEMA and "not authorized" in str(exc))
+
+
 def _as_written(names: Sequence[str]) -> list[str]:
     """The names of a query's columns, of which a view numbers those that occur twice: ``id``, ``id:1``."""
     found: list[str] = []
@@ -317,7 +323,7 @@ class SqliteLink(Link):
                 return Description(parameters, self._named(sql), readonly=True)
             connection.execute(f"EXPLAIN {sql}").close()
         except sqlite3.DatabaseError as exc:
-            if getattr(exc, "sqlite_errorcode", None) != sqlite3.SQLITE_AUTH:
+            if not _denied(exc):
                 raise
             return Description(parameters, [], readonly=False)
         finally:
