@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from typing import Literal
 
-from rpcwire.errors import RpcError
+from rpcwire.errors import Executed, RpcError
 
 from .errors import (
     DatabaseDataError,
@@ -44,6 +43,7 @@ _SQLITE_STATE = re.compile(r"cannot (?:start|commit|rollback|release|open) |no s
 """What SQLite says with its code for everything, SQLITE_ERROR, though the statement is right."""
 _RETRYABLE_STATES = re.compile(r"40001|40P01|55P03|57P0[1-5]|53...|08...")
 _RETRYABLE_CODES = frozenset({"1205", "1213", "1040", "2002", "2003", "2006", "2013"})
+_LOST_CODES = frozenset({"2006", "2013", "2055"})
 _MYSQL_STATES = {
     "1044": "42000", "1045": "28000", "1048": "23000", "1049": "42000", "1050": "42S01", "1051": "42S02",
     "1054": "42S22", "1062": "23000", "1064": "42000", "1142": "42000", "1146": "42S02", "1205": "HY000",
@@ -117,6 +117,13 @@ def _sqlite_class(exc: BaseException, code: str | None, message: str) -> type[Da
     return None
 
 
+def _lost(exc: BaseException, sqlstate: str | None, code: str | None) -> bool:
+    """Whether the connection was lost: psycopg then gives no code."""
+    if code is not None or sqlstate is not None:
+        return code in _LOST_CODES
+    return type(exc).__module__.startswith("psycopg") and type(exc).__name__ == "OperationalError"
+
+
 def _may_connect_later(exc: BaseException, message: str) -> bool:
     """Whether a failure to connect, of which the driver gives no code, may be over later."""
     if "FATAL:" in message:  # PostgreSQL answered, and psycopg drops the code.
@@ -149,7 +156,7 @@ def translate_error(
     *,
     tx_state: TxStateName = "none",
     step: int | None = None,
-    executed: Literal["no", "yes"] = "yes",
+    executed: Executed = "yes",
 ) -> RpcError:
     """The error of this service that stands for an exception of a driver.
 
@@ -157,7 +164,7 @@ def translate_error(
         exc: what was raised; an :class:`~rpcwire.errors.RpcError` comes back, told the state where it did not know it.
         tx_state: the state of the transaction after it.
         step: which statement of several it was.
-        executed: whether the database has seen the statement.
+        executed: whether the database has seen the statement; not known where the connection was lost meanwhile.
     """
     if isinstance(exc, RpcError):
         if isinstance(exc, DatabaseError) and exc.tx_state == "none":
@@ -181,6 +188,8 @@ def translate_error(
         or code in _RETRYABLE_CODES
         or (code and code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")))
     )
+    if executed == "yes" and _lost(exc, sqlstate, code):
+        executed, retryable = "unknown", True
     return cls(
         _shortened(message) or type(exc).__name__,
         executed=executed, retryable=retryable,

@@ -34,11 +34,13 @@ class Cursor(ABC):
         columns: of its rows; none where it gives none.
         rowcount: rows changed or found, as far as known; -1 where not.
         last_insert_id: the key that an INSERT was given, where the driver says so.
+        whole: whether closing it early reads the rest, which takes its time, so that what it changes is done.
     """
 
     columns: tuple[Column, ...] = ()
     rowcount: int = -1
     last_insert_id: int | None = None
+    whole: bool = False
 
     @abstractmethod
     async def fetch(self, limit: int) -> list[tuple[Any, ...]]:

@@ -132,7 +132,7 @@ class MysqlCursor(Cursor):
     def __init__(self, link: MysqlLink, cursor: Any, rows: list[tuple[Any, ...]], *, more: bool, kills: bool) -> None:
         self._link = link
         self._cursor = cursor
-        self._kills = kills
+        self.whole = not kills
         self._first: list[tuple[Any, ...]] | None = rows
         self.more = more
         if cursor.description is not None:
@@ -154,7 +154,7 @@ class MysqlCursor(Cursor):
         return list(rows)
 
     async def close(self) -> None:
-        killed = self.more and self._kills
+        killed = self.more and not self.whole
         if killed:
             # asyncmy would read all rows that are left: have the server stop making them.
             await self._link.interrupt()

@@ -206,7 +206,7 @@ class PostgresCursor(Cursor):
     def __init__(self, link: PostgresLink, *, cancels: bool) -> None:
         self._link = link
         self._connection = link.driver
-        self._cancels = cancels
+        self.whole = not cancels
         self._chunks = _Chunks(link.driver)
         self._cells: Cells | None = None
         self._pending: list[tuple[Any, ...]] | None = None
@@ -260,7 +260,7 @@ class PostgresCursor(Cursor):
         self._pending = None
         if self._done:
             return
-        if self._cancels:
+        if not self.whole:
             await self._connection.cancel_safe(timeout=5.0)
             await self._drain()
             self._link.was_cancelled()  # The request may yet hit what comes next.
