@@ -78,6 +78,23 @@ def test_a_stream_closed_early_leaves_its_transaction(run_with, any_database, sq
     run_with(work, main=any_database)
 
 
+@pytest.mark.parametrize("readonly", [False, True])
+def test_a_stream_closed_early_leaves_its_session(run_with, any_database, sql, readonly):
+    async def work(bench):
+        db = bench.db
+        session = (await db.connect("main", readonly=readonly)).id
+        for _ in range(3):
+            stream = await db.stream("main", sql.endless("i"), transaction=session)
+            await anext(stream)
+            async with asyncio.timeout(5):
+                await stream.aclose()
+            assert (await db.query("main", sql.numbers(500), max_rows=3, transaction=session)).truncated
+            assert (await db.query("main", "SELECT 7", transaction=session)).scalar() == 7
+            assert await db.renew(session) is TxState.NONE
+
+    run_with(work, main=any_database)
+
+
 @pytest.mark.parametrize("own", ["transaction", "session"])
 def test_a_stream_has_all_rows_in_a_transaction(run_with, any_database, sql, own):
     async def work(bench):

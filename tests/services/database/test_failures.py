@@ -293,8 +293,8 @@ def test_an_end_that_cannot_be_seen_beforehand_is_told(run_with, pg_uri):
             with pytest.raises(DatabaseProgrammingError, match="has ended"):
                 await db.script("main", f"SELECT 1; {end}; SELECT 2")
         body = "CREATE OR REPLACE FUNCTION one() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 2; SELECT 1; END"
-        done = await db.script("main", f"{body}; SAVEPOINT s; INSERT INTO f VALUES (1, 'a'); ROLLBACK TO s")
-        assert done.statements == 4 and await ids(db) == []
+        done = await db.script("main", f"{body}; SAVEPOINT s; INSERT INTO f VALUES (1, 'a'); ROLLBACK TO s; RESET ALL")
+        assert done.statements == 5 and await ids(db) == []
         assert (await db.query("main", "SELECT one()")).scalar() == 1
 
     run_with(work, main={"url": pg_uri})

@@ -289,6 +289,7 @@ class PostgresLink(Link):
         self._interrupted = False
         self._guarded = False
         self._portal: PortalCursor | None = None
+        self._begun: Any = None
 
     @classmethod
     def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
@@ -371,11 +372,15 @@ class PostgresLink(Link):
         return [-1 if result.command_tuples is None else result.command_tuples for result in results]
 
     async def mark(self) -> None:
-        await self.driver.execute("SET LOCAL rpc.script = 'open'")
+        self._begun = await self._begun_at()
 
     async def is_marked(self) -> bool:
-        cursor = await self.driver.execute("SELECT current_setting('rpc.script', true) = 'open'")
-        return await cursor.fetchone() == (True,)
+        return bool(await self._begun_at() == self._begun)
+
+    async def _begun_at(self) -> Any:
+        """When the transaction began, which tells it from one that a script has begun after it."""
+        cursor = await self.driver.execute("SELECT now()::text")
+        return await cursor.fetchone()
 
     def explained(self, sql: str, *, analyze: bool) -> str:
         return f"EXPLAIN (ANALYZE, BUFFERS) {sql}" if analyze else f"EXPLAIN {sql}"
