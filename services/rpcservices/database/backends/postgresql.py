@@ -231,7 +231,7 @@ class PostgresCursor(Cursor):
         if status in (ExecStatus.TUPLES_CHUNK, ExecStatus.TUPLES_OK):
             if first or self._cells is None:
                 self.columns, self._cells = _columns(result), self._chunks.cells()
-            rows = self._cells.rows(result)
+            rows = self._cells.all(result)
             if status == ExecStatus.TUPLES_CHUNK:
                 return rows
         elif status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):

@@ -123,7 +123,7 @@ class PortalCursor(Cursor):
             await self.close()
         if self._cells is None:
             self._cells = self._statement.cells()
-        return self._cells.rows(result)
+        return self._cells.all(result)
 
     async def fetch(self, limit: int) -> list[tuple[Any, ...]]:
         if self._pending is not None:

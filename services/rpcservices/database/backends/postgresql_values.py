@@ -95,32 +95,42 @@ class Cells:
     def __init__(self, connection: Any, usual: AnyTransformer) -> None:
         self._connection = connection
         self._transformer: AnyTransformer = usual
+        self._result: PGresult | None = None
         self._careful = False
         self._ready = False
 
-    def rows(self, result: PGresult) -> list[tuple[Any, ...]]:
-        """The rows of a result. Where psycopg refuses a cell, they are read anew with loaders that give its text;
+    def use(self, result: PGresult | None) -> None:
+        """Have :meth:`rows` read this result; ``None`` to let go of the last one."""
+        self._result = result
+        self._transformer.set_pgresult(result, set_loaders=result is not None and not self._ready)
+        self._ready = self._ready or result is not None
+
+    def rows(self, begin: int, end: int) -> list[tuple[Any, ...]]:
+        """Rows of the result at hand. Where psycopg refuses a cell, they are read anew with loaders that give its text;
         the usual way costs nothing.
 
         Raises:
             Exception: a cell cannot be read at all.
         """
-        if not result.ntuples:
+        if end <= begin:
             return []
         try:
-            return self._load(result)
+            return self._transformer.load_rows(begin, end, tuple)
         except Exception:
             if self._careful:
                 raise
-            adapters = AdaptersMap(self._connection.adapters)
-            for oid, loader in _OR_TEXT.items():
-                adapters.register_loader(oid, loader)
-            self._transformer = Transformer(_Context(adapters, self._connection))
-            self._careful, self._ready = True, False
-        return self._load(result)
+            self._be_careful()
+        return self._transformer.load_rows(begin, end, tuple)
 
-    def _load(self, result: PGresult) -> list[tuple[Any, ...]]:
-        self._transformer.set_pgresult(result, set_loaders=not self._ready)
-        rows = self._transformer.load_rows(0, result.ntuples, tuple)
-        self._ready = True
-        return rows
+    def all(self, result: PGresult) -> list[tuple[Any, ...]]:
+        """All rows of a result."""
+        self.use(result)
+        return self.rows(0, result.ntuples)
+
+    def _be_careful(self) -> None:
+        adapters = AdaptersMap(self._connection.adapters)
+        for oid, loader in _OR_TEXT.items():
+            adapters.register_loader(oid, loader)
+        self._transformer = Transformer(_Context(adapters, self._connection))
+        self._careful, self._ready = True, False
+        self.use(self._result)
