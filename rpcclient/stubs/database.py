@@ -1471,6 +1471,7 @@ _METHODS: Mapping[str, StubMethod] = {
     "stream": StubMethod(
         "database.stream",
         AsyncDatabase.stream,
+        window=16,
         errors=(
             DatabaseError,
             DatabaseDataError,

@@ -86,7 +86,7 @@ class StatementMethods(DatabaseCore):
         async with self._lent(ctx, target, transaction, readonly=False) as lent:
             return await _collected(lent, target, sql, params, max_rows)
 
-    @method(permission="database.query", kind="read", errors=ERRORS)
+    @method(permission="database.query", kind="read", errors=ERRORS, window=16)
     async def stream(
         self,
         database: str,

@@ -35,9 +35,8 @@ def test_pages_are_bounded_in_bytes(run_with, any_database, sql):
 
 def test_a_row_beyond_the_limit_is_an_error(run_with, any_database):
     async def work(bench):
-        stream = await bench.db.stream("main", f"SELECT '{'y' * 5000}'")
         with pytest.raises(DatabaseDataError, match="max_row_bytes"):
-            await anext(stream)
+            await anext(await bench.db.stream("main", f"SELECT '{'y' * 5000}'"))
 
     run_with(work, main={**any_database, "max_row_bytes": 2000, "page_bytes": 2000})
 

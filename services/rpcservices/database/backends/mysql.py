@@ -30,6 +30,7 @@ from rpcservices.database.models import Column, ColumnType, Description, Isolati
 from rpcservices.database.placeholders import translate
 
 from .base import Cursor, Link, Params, parameters_of
+from .slices import Slices
 
 _STMT_PREPARE, _STMT_CLOSE, _SET_OPTION, _RESET_CONNECTION = 0x16, 0x19, 0x1B, 0x1F
 _MULTI_STATEMENTS_ON, _MULTI_STATEMENTS_OFF = b"\x00\x00", b"\x01\x00"
@@ -104,11 +105,12 @@ def _column(field: Any) -> Column:
 class MysqlCursor(Cursor):
     """A statement under way in MariaDB or MySQL."""
 
-    def __init__(self, link: MysqlLink, cursor: Any, rows: list[tuple[Any, ...]], *, more: bool) -> None:
+    def __init__(self, link: MysqlLink, cursor: Any) -> None:
         self._link = link
         self._cursor = cursor
-        self._first: list[tuple[Any, ...]] | None = rows
-        self.more = more
+        self._slices = Slices()
+        self._first: list[tuple[Any, ...]] | None = None
+        self.more = False
         if cursor.description is not None:
             self.columns = tuple(_column(field) for field in cursor._result.fields)  # noqa: SLF001 - no other way
         else:
@@ -122,10 +124,25 @@ class MysqlCursor(Cursor):
         if not self.more:
             return []
         self._link.flow(on=True)
-        rows = await self._cursor.fetchmany(limit)
-        self.more = len(rows) == limit
+        rows = await self._take(limit)
         self._link.flow(on=not self.more)
-        return list(rows)
+        return rows
+
+    async def start(self, first: int) -> None:
+        """Get the first rows, where there are any."""
+        if self.columns:
+            self._first = await self._take(first)
+
+    async def _take(self, limit: int) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
+        slices = self._slices
+        slices.begin(limit)
+        while wanted := slices.wanted():
+            fresh = await self._cursor.fetchmany(wanted)
+            slices.took(fresh, wanted)
+            rows += fresh
+        self.more = not slices.over
+        return rows
 
     async def close(self) -> None:
         if self.more:
@@ -199,11 +216,11 @@ class MysqlLink(Link):
         cursor = self._driver.cursor(SSCursor)
         try:
             await cursor.execute(sql, arguments)
-            rows = list(await cursor.fetchmany(first)) if cursor.description is not None else []
+            found = MysqlCursor(self, cursor)
+            await found.start(first)
         except Exception:
             await self._after_error()
             raise
-        found = MysqlCursor(self, cursor, rows, more=cursor.description is not None and len(rows) == first)
         self.flow(on=not found.more)
         return found
 

@@ -3,9 +3,11 @@ in chunks as the reader takes them: nothing is loaded whole, and one trip is eno
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from sys import getsizeof
 from typing import Any, ClassVar
 
 import psycopg
@@ -14,7 +16,7 @@ from psycopg.abc import PQGen
 from psycopg.generators import execute, fetch, send
 from psycopg.postgres import types as pg_types
 from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
-from psycopg.pq.abc import PGresult
+from psycopg.pq.abc import PGconn, PGresult
 from psycopg.types.json import Jsonb
 from psycopg.types.string import TextLoader
 from sqlalchemy import URL, PoolProxiedConnection
@@ -26,10 +28,16 @@ from rpcservices.database.placeholders import translate
 
 from .base import Cursor, Link, Params, parameters_of
 from .postgresql_connection import StoppingConnection
+from .slices import FIRST_ROWS, ROOM_BYTES
 
-CHUNK_ROWS = 256
-"""Rows that the driver holds at a time."""
+CHUNK_ROWS = 8
+"""Rows that the driver holds at a time: few, since they may be wide, and it cannot be told otherwise midway."""
 
+_CHUNK = ExecStatus.TUPLES_CHUNK
+_NARROW_BYTES = 4 * 1024
+"""After a row as narrow as this, whatever has arrived is taken at once."""
+_WIDE_BYTES = 64 * 1024
+"""A row as wide as this is not kept while the next are on their way."""
 
 _AS_TEXT = (
     "json", "jsonb", "inet", "cidr", "int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange",
@@ -96,6 +104,20 @@ def _described(driver: psycopg.AsyncConnection[Any], query: bytes) -> PQGen[PGre
     connection.send_describe_prepared(b"")
     results: list[PGresult] = yield from execute(connection)
     return results[0]
+
+
+def _ready(connection: PGconn, limit: int) -> PQGen[list[PGresult]]:
+    """Wait for the next result, and take those that have arrived with it, until they hold about ``limit`` rows."""
+    found: list[PGresult] = []
+    result: PGresult | None = yield from fetch(connection)
+    most = limit // CHUNK_ROWS
+    while result is not None:
+        found.append(result)
+        # The last of a statement leaves none behind, and must not be waited for here.
+        if result.status != _CHUNK or len(found) > most or connection.is_busy():
+            break
+        result = connection.get_result()
+    return found
 
 
 def _rest(driver: psycopg.AsyncConnection[Any]) -> PQGen[None]:
@@ -172,10 +194,23 @@ class _Chunks(AsyncRawCursor[Any]):
         found: PGresult | None = yield from fetch(connection)
         return found
 
-    def rows(self, result: PGresult, *, first: bool) -> list[tuple[Any, ...]]:
-        """The rows of a result, in Python's types."""
+    def use(self, result: PGresult | None, *, first: bool) -> None:
+        """Have :meth:`rows` read this result; ``None`` to let go of the last one."""
         self._tx.set_pgresult(result, set_loaders=first)
-        return self._tx.load_rows(0, result.ntuples, tuple) if result.ntuples else []
+
+    def narrow(self, results: deque[PGresult]) -> list[tuple[Any, ...]]:
+        """All rows of the results that are mere chunks, up to the first that says more; they are taken out."""
+        rows: list[tuple[Any, ...]] = []
+        use, load = self._tx.set_pgresult, self._tx.load_rows
+        while results and results[0].status == _CHUNK:
+            result = results.popleft()
+            use(result, set_loaders=False)
+            rows += load(0, result.ntuples, tuple)
+        return rows
+
+    def rows(self, begin: int, end: int) -> list[tuple[Any, ...]]:
+        """Rows of the result at hand, in Python's types."""
+        return self._tx.load_rows(begin, end, tuple) if end > begin else []
 
     def failure(self, result: PGresult) -> psycopg.Error:
         """The exception for a result that is an error."""
@@ -189,6 +224,10 @@ class PostgresCursor(Cursor):
         self._connection = connection
         self._chunks = _Chunks(connection)
         self._pending: list[tuple[Any, ...]] | None = None
+        self._arrived: deque[PGresult] = deque()
+        self._result: PGresult | None = None
+        self._at = 0
+        self._width = ROOM_BYTES // FIRST_ROWS
         self._done = False
 
     async def start(self, sql: str, params: Sequence[Any] | None, size: int, *, guarded: bool) -> None:
@@ -197,16 +236,20 @@ class PostgresCursor(Cursor):
         result = await self._connection.wait(send_it(sql.encode(), params, size))
         self._pending = await self._take(result, first=True)
 
-    async def _take(self, result: PGresult | None, *, first: bool) -> list[tuple[Any, ...]]:
+    async def _take(self, result: PGresult | None, *, first: bool = False) -> list[tuple[Any, ...]]:
         assert result is not None
         status = result.status
         rows: list[tuple[Any, ...]] = []
         if status in (ExecStatus.TUPLES_CHUNK, ExecStatus.TUPLES_OK):
             if first:
                 self.columns = _columns(result)
-            rows = self._chunks.rows(result, first=first)
+            self._chunks.use(result, first=first)
+            self._result, self._at = result, 0
+            rows = self._load()
             if status == ExecStatus.TUPLES_CHUNK:
                 return rows
+            while self._result is not None:
+                rows += self._load()
         elif status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
             raise DatabaseNotSupportedError("COPY from and to the client is not offered: use executemany or stream")
         elif status not in (ExecStatus.COMMAND_OK, ExecStatus.EMPTY_QUERY):
@@ -216,7 +259,23 @@ class PostgresCursor(Cursor):
         await self._drain()
         return rows
 
+    def _load(self) -> list[tuple[Any, ...]]:
+        """Rows of the result at hand, as many as their width allows."""
+        assert self._result is not None
+        most = self._result.ntuples
+        end = min(most, self._at + max(1, ROOM_BYTES // self._width))
+        rows = self._chunks.rows(self._at, end)
+        self._at = end
+        if rows:
+            self._width = 1 + sum(map(getsizeof, rows[-1]))
+        if end >= most:
+            self._result = None
+            if self._width > _WIDE_BYTES:
+                self._chunks.use(None, first=False)
+        return rows
+
     async def _drain(self) -> None:
+        self._arrived.clear()
         await self._connection.wait(_rest(self._connection))
         self._done = True
 
@@ -224,14 +283,21 @@ class PostgresCursor(Cursor):
         if self._pending is not None:
             rows, self._pending = self._pending, None
             return rows
-        if self._done:
-            return []
-        return await self._take(await self._connection.wait(fetch(self._connection.pgconn)), first=False)
+        rows = []
+        if not (self._done or self._arrived or self._result):
+            self._arrived.extend(await self._connection.wait(_ready(self._connection.pgconn, limit)))
+        if self._arrived and self._width < _NARROW_BYTES and not self._result:
+            rows = self._chunks.narrow(self._arrived)
+            self._width = 1 + sum(map(getsizeof, rows[-1])) if rows else self._width
+        while (self._result or self._arrived) and len(rows) < limit and len(rows) * self._width < ROOM_BYTES:
+            rows += self._load() if self._result else await self._take(self._arrived.popleft())
+        return rows
 
     async def close(self) -> None:
-        self._pending = None
+        self._pending = self._result = None
         if not self._done:
-            await self._connection.cancel_safe(timeout=5.0)
+            if not any(result.status != ExecStatus.TUPLES_CHUNK for result in self._arrived):
+                await self._connection.cancel_safe(timeout=5.0)
             await self._drain()
 
 

@@ -23,6 +23,7 @@ from rpcservices.database.models import Column, ColumnType, Description, Isolati
 from rpcservices.database.placeholders import statements, translate
 
 from .base import Cursor, Link, Params, parameters_of, unsupported_isolation
+from .slices import Slices
 from .sqlite_authorizer import OF_THE_CONNECTION, authorize_reading, authorize_session, authorize_writing
 
 _T = TypeVar("_T")
@@ -120,14 +121,16 @@ class _Stop:
 class SqliteCursor(Cursor):
     """A statement under way in SQLite."""
 
-    def __init__(self, link: SqliteLink, cursor: sqlite3.Cursor, rows: list[tuple[Any, ...]], *, more: bool) -> None:
+    def __init__(self, link: SqliteLink, cursor: sqlite3.Cursor, first: int) -> None:
         self._link = link
         self._cursor = cursor
-        self._first: list[tuple[Any, ...]] | None = rows
-        self._more = more
+        self._slices = Slices()
+        self._first: list[tuple[Any, ...]] | None = None
+        self._more = False
         if cursor.description is not None:
+            self._first = rows = self._take(first)
             self.columns = column_types([column[0] for column in cursor.description], rows)
-            if not more:
+            if not self._more:
                 self.rowcount = max(cursor.rowcount, len(rows))
         else:
             self.rowcount = cursor.rowcount
@@ -138,8 +141,17 @@ class SqliteCursor(Cursor):
             return rows
         if not self._more:
             return []
-        rows = await self._link.in_thread(self._cursor.fetchmany, limit)
-        self._more = len(rows) == limit
+        return await self._link.in_thread(self._take, limit)
+
+    def _take(self, limit: int) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
+        slices = self._slices
+        slices.begin(limit)
+        while wanted := slices.wanted():
+            fresh = self._cursor.fetchmany(wanted)
+            slices.took(fresh, wanted)
+            rows += fresh
+        self._more = not slices.over
         return rows
 
     async def close(self) -> None:
@@ -182,6 +194,8 @@ class SqliteLink(Link):
         connection.isolation_level = None  # Autocommit: transactions begin where we say BEGIN.
         self._set_up()
         connection.execute("PRAGMA trusted_schema=OFF")
+        # A larger value is refused before it is made.
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self.config.max_row_bytes)
         attach(connection.execute, self.config)
         connection.set_authorizer(self._authorizer())
 
@@ -250,12 +264,11 @@ class SqliteLink(Link):
         changes = connection.total_changes
         try:
             cursor = connection.execute(sql, values)
-            rows = cursor.fetchmany(first) if cursor.description is not None else []
+            found = SqliteCursor(self, cursor, first)
         except sqlite3.Warning as exc:
             raise DatabaseProgrammingError(str(exc)) from None
         finally:
             self._look()
-        found = SqliteCursor(self, cursor, rows, more=cursor.description is not None and len(rows) == first)
         if cursor.description is None and connection.total_changes != changes:
             found.last_insert_id = cursor.lastrowid
         return found
