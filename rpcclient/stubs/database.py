@@ -205,6 +205,18 @@ class DatabaseProgrammingError(DatabaseError):
     """The statement is wrong: its syntax, a name in it, or its parameters."""
 
 
+class DatabaseRefused(DatabaseProgrammingError):
+    """The caller's role in the server's configuration does not allow it."""
+
+    code = -32002
+    executed = "no"
+    database: str
+    right: str
+    """What the role lacks: ``query``, ``execute``, ``script``, ``transaction`` or ``schema``."""
+    rule: str
+    """The role's name in the server's configuration."""
+
+
 class DatabaseNotSupportedError(DatabaseError):
     """This database, or this way of calling it, does not offer that."""
 
@@ -671,7 +683,7 @@ class AsyncDatabase(AsyncStub):
         await self._call("release", {"transaction": transaction, "name": name})
 
     async def databases(self) -> list[DatabaseInfo]:
-        """The databases that there are."""
+        """The databases that the caller may use in some way."""
         result: list[DatabaseInfo] = await self._call("databases", {})
         return result
 
@@ -1051,7 +1063,7 @@ class Database(SyncStub):
         self._call("release", {"transaction": transaction, "name": name})
 
     def databases(self) -> list[DatabaseInfo]:
-        """The databases that there are."""
+        """The databases that the caller may use in some way."""
         result: list[DatabaseInfo] = self._call("databases", {})
         return result
 
@@ -1223,6 +1235,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1238,6 +1251,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1253,6 +1267,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1268,6 +1283,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1283,6 +1299,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1298,6 +1315,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1313,6 +1331,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1328,6 +1347,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1343,6 +1363,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1358,6 +1379,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1373,6 +1395,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1388,6 +1411,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1403,6 +1427,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1418,6 +1443,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1433,6 +1459,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1448,6 +1475,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1463,6 +1491,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1479,6 +1508,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1494,6 +1524,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1509,6 +1540,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1524,6 +1556,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,

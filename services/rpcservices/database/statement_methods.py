@@ -20,8 +20,8 @@ class StatementMethods(DatabaseCore):
     """Statements: one, many, streamed, in a batch, in a script."""
 
     @method(permission="database.query", kind="read", errors=ERRORS)
-    async def databases(self) -> list[DatabaseInfo]:
-        """The databases that there are."""
+    async def databases(self, *, ctx: Context) -> list[DatabaseInfo]:
+        """The databases that the caller may use in some way."""
         return [
             DatabaseInfo(
                 name=target.name,
@@ -31,7 +31,7 @@ class StatementMethods(DatabaseCore):
                 max_rows=target.config.max_rows,
                 max_bytes=target.config.max_bytes,
             )
-            for target in self._targets.values()
+            for target in self._seen(ctx)
         ]
 
     @method(permission="database.query", kind="read", errors=ERRORS)
@@ -63,7 +63,7 @@ class StatementMethods(DatabaseCore):
             UnknownDatabase: no database has this name.
             TransactionLost: the transaction is no more.
         """
-        target = self._target(database)
+        target = self._target(ctx, database, "query")
         async with self._lent(ctx, target, transaction, readonly=True) as lent:
             return await _collected(lent, target, sql, params, max_rows)
 
@@ -82,7 +82,7 @@ class StatementMethods(DatabaseCore):
 
         Parameters, result and errors are those of :meth:`query`.
         """
-        target = self._target(database)
+        target = self._target(ctx, database, "execute")
         async with self._lent(ctx, target, transaction, readonly=False) as lent:
             return await _collected(lent, target, sql, params, max_rows)
 
@@ -110,7 +110,7 @@ class StatementMethods(DatabaseCore):
         Raises:
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
-        target = self._target(database)
+        target = self._target(ctx, database, "query")
         config = target.config
         size = min(config.page_rows, config.page_rows if page_rows is None else max(1, page_rows))
         stack = AsyncExitStack()
@@ -152,7 +152,7 @@ class StatementMethods(DatabaseCore):
         Raises:
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
-        target = self._target(database)
+        target = self._target(ctx, database, "execute")
         async with self._lent(ctx, target, transaction, readonly=False) as lent:
             link = lent.link
             count = await lent.run(self._within(lent, lambda: link.execute_many(sql, params), atomic=True))
@@ -186,7 +186,7 @@ class StatementMethods(DatabaseCore):
             InvalidParams: a condition names a step that is not earlier.
             UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
-        target = self._target(database)
+        target = self._target(ctx, database, "execute")
         limits = _limits(target, max_rows)
         async with self._lent(ctx, target, transaction, readonly=False) as lent:
             work = run_batch(lent, steps, limits, atomic=atomic or lent.within)
@@ -210,7 +210,7 @@ class StatementMethods(DatabaseCore):
             DatabaseNotSupportedError: the database, or the transaction, only reads.
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
-        target = self._target(database)
+        target = self._target(ctx, database, "script")
         async with self._lent(ctx, target, transaction, readonly=False) as lent:
             if lent.readonly:
                 raise DatabaseNotSupportedError("a script may change anything, and here is only reading: use query")

@@ -27,24 +27,24 @@ def test_tables_and_views(run_with, any_database):
     async def work(bench):
         db = bench.db
         await make_schema(db)
-        kinds = {table.name: table.kind for table in await db.service.tables("main")}
+        kinds = {table.name: table.kind for table in await db.tables("main")}
         assert kinds["zone"] is TableKind.TABLE and kinds["zone_names"] is TableKind.VIEW
-        assert await db.service.schemas("main")
-        zone = await db.service.table("main", "zone")
+        assert await db.schemas("main")
+        zone = await db.table("main", "zone")
         assert [c.name for c in zone.columns] == ["id", "name", "area"]
         assert [c.nullable for c in zone.columns][1:] == [False, True]
         assert "12" in zone.columns[2].db_type and zone.columns[2].default.strip("'")[0] == "1"
         assert zone.primary_key == ["id"]
         assert ["name"] in [u.columns for u in (*zone.unique, *zone.indexes)]
         assert [c.name for c in zone.checks] == ["positive"]
-        place = await db.service.table("main", "place")
+        place = await db.table("main", "place")
         (key,) = place.foreign_keys
         assert (key.columns, key.table, key.references, key.on_delete) == (["zone_id"], "zone", ["id"], "CASCADE")
         assert "by_zone" in [i.name for i in place.indexes]
-        view = await db.service.table("main", "zone_names")
+        view = await db.table("main", "zone_names")
         assert view.kind is TableKind.VIEW and "name" in view.definition
         with pytest.raises(DatabaseProgrammingError, match="no table 'nope'"):
-            await db.service.table("main", "nope")
+            await db.table("main", "nope")
 
     run_with(work, main=any_database)
 
@@ -98,8 +98,8 @@ def test_attached_files(run_with, tmp_path):
         await db.execute("main", "CREATE TABLE other.t (x INTEGER)")
         await db.execute("main", "INSERT INTO other.t VALUES (1)")
         assert (await db.query("main", "SELECT x FROM other.t")).scalar() == 1
-        assert set(await db.service.schemas("main")) == {"main", "other"}
-        assert [table.name for table in await db.service.tables("main", schema="other")] == ["t"]
+        assert set(await db.schemas("main")) == {"main", "other"}
+        assert [table.name for table in await db.tables("main", schema="other")] == ["t"]
         for call in (db.query, db.execute):
             with pytest.raises(DatabaseProgrammingError, match="not authorized"):
                 await call("main", "ATTACH 'more.sqlite3' AS more")
