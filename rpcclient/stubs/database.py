@@ -749,7 +749,7 @@ class AsyncDatabase(AsyncStub):
         page_rows: int | None = None,
     ) -> AsyncStream[Page]:
         """Read any number of rows, page by page; neither side ever holds them all. Closing the stream stops the
-        database's work.
+        database's work, and so does reading nothing for the configured ``stream_idle_s``.
 
         Parameters:
             database, sql, params, transaction: as of :meth:`query`. A transaction runs nothing else meanwhile.
@@ -1129,7 +1129,7 @@ class Database(SyncStub):
         page_rows: int | None = None,
     ) -> Stream[Page]:
         """Read any number of rows, page by page; neither side ever holds them all. Closing the stream stops the
-        database's work.
+        database's work, and so does reading nothing for the configured ``stream_idle_s``.
 
         Parameters:
             database, sql, params, transaction: as of :meth:`query`. A transaction runs nothing else meanwhile.

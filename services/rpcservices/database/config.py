@@ -63,6 +63,9 @@ class DatabaseConfig(ServiceConfig):
     transaction_idle_s: float = Field(default=30.0, gt=0, description="unused so long, a transaction is rolled back")
     transaction_total_s: float = Field(default=600.0, gt=0, description="open so long, a transaction is rolled back")
     session_idle_s: float = Field(default=600.0, gt=0, description="unused so long, a session is closed")
+    stream_idle_s: float = Field(
+        default=60.0, gt=0, description="unread so long, a stream is ended, and its connection free again"
+    )
     transactions_per_connection: int = Field(
         default=32, ge=1, description="open transactions and sessions of one client"
     )

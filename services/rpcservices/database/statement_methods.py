@@ -12,8 +12,9 @@ from .batches import run_batch
 from .core import ERRORS, DatabaseCore, Lent
 from .errors import DatabaseNotSupportedError
 from .models import Changed, DatabaseInfo, Page, Result, Step, StepResult
+from .page_stream import PageStream
 from .pool import Target
-from .reading import FIRST_ROWS, PageStream, collect, open_cursor, pages
+from .reading import FIRST_ROWS, collect, open_cursor, pages
 
 
 class StatementMethods(DatabaseCore):
@@ -98,7 +99,7 @@ class StatementMethods(DatabaseCore):
         ctx: Context,
     ) -> AsyncIterator[Page]:
         """Read any number of rows, page by page; neither side ever holds them all. Closing the stream stops the
-        database's work.
+        database's work, and so does reading nothing for the configured ``stream_idle_s``.
 
         Parameters:
             database, sql, params, transaction: as of :meth:`query`. A transaction runs nothing else meanwhile.
@@ -128,7 +129,7 @@ class StatementMethods(DatabaseCore):
         stack.push_async_callback(close_cursor)
         limits = {"page_rows": size, "page_bytes": config.page_bytes, "max_row_bytes": config.max_row_bytes}
         source = pages(link, cursor, lent.state, **limits)
-        return PageStream(source, stack.aclose, lent.failed)
+        return PageStream(source, stack.aclose, lent.failed, config.stream_idle_s)
 
     @method(permission="database.execute", kind="once", errors=ERRORS)
     async def executemany(
