@@ -16,6 +16,8 @@ import pytest
 from rpcclient.errors import DeadlineExceeded
 from tests.services.database.memory import MIB, growth, quiet, stream_rows, until
 
+LEASE_S = 30.0
+"""How long a transaction may be unused: the configuration's default."""
 FREE_S = 1.0 if os.environ.get("SOAK") else 10.0
 """How long the database may work on. A busy machine may take longer without any fault of ours, so only the long proofs
 insist."""
@@ -220,7 +222,8 @@ def kill_often(daemon, times):
                 ).scalar() > 0)  # fmt: skip
                 time.sleep(repetition % 13 / 1000)  # Not to wait for something, but to hit another moment.
                 os.kill(writer.pid, signal.SIGKILL)
-            with db.transaction("main") as tx:  # It waits for the locks of the one that was killed.
+            leased = client.options(timeout_s=LEASE_S).database
+            with leased.transaction("main") as tx:  # It waits for the locks of the one that was killed.
                 tx.execute("INSERT INTO pair VALUES (-1, 1)")
                 tx.execute("INSERT INTO pair VALUES (-1, 2)")
                 halves = tx.query("SELECT number FROM pair GROUP BY number HAVING count(*) % 2 <> 0").rows
