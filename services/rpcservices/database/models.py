@@ -68,8 +68,14 @@ class Column:
     db_type: str | None = Field(
         default=None, description="the database's own name of the type; for SQLite the storage class of the cells"
     )
-    nullable: bool | None = Field(default=None, description="whether it may hold NULL; None where that is not known")
-    precision: int | None = Field(default=None, description="digits in all, of a decimal number")
+    nullable: bool | None = Field(
+        default=None,
+        description="whether it may hold NULL; None where that is not known: PostgreSQL tells it in `describe` "
+        "only, and SQLite never",
+    )
+    precision: int | None = Field(
+        default=None, description="digits in all, of a decimal number; SQLite tells it in `describe` only"
+    )
     scale: int | None = Field(default=None, description="digits after the point, of a decimal number")
 
 

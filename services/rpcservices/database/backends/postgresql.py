@@ -28,6 +28,7 @@ from rpcservices.database.placeholders import translate
 
 from .base import Cursor, Link, Params, parameters_of
 from .postgresql_connection import StoppingConnection
+from .postgresql_nullable import nullability
 from .slices import FIRST_ROWS, ROOM_BYTES
 
 CHUNK_ROWS = 8
@@ -389,10 +390,15 @@ class PostgresLink(Link):
         query = statement.sql.encode()
         found = await self._driver.wait(_described(self._driver, query))
         types = [found.param_type(index) for index in range(found.nparams)]
+        readonly = await self._reads_only(query)
+        nullable: list[bool | None] = [None] * found.nfields
+        if readonly is not False:  # Else the transaction may have failed.
+            nullable = await nullability(self._driver, found, query, planned=readonly is True)
+        columns = [replace(column, nullable=known) for column, known in zip(_columns(found), nullable, strict=True)]
         return Description(
             [replace(known, db_type=_type_name(oid)) for known, oid in zip(parameters, types, strict=False)],
-            list(_columns(found)),
-            readonly=await self._reads_only(query),
+            columns,
+            readonly=readonly,
         )
 
     async def _reads_only(self, query: bytes) -> bool | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -36,6 +37,8 @@ _TYPES = {
     str: (ColumnType.TEXT, "TEXT"),
     bytes: (ColumnType.BYTES, "BLOB"),
 }
+
+_DIGITS = re.compile(r"\s*(?:NUMERIC|DECIMAL|DEC)\s*\(\s*(\d{1,9})\s*(?:,\s*(\d{1,9})\s*)?\)", re.IGNORECASE)
 
 
 def to_sqlite(value: Any) -> Any:
@@ -88,6 +91,15 @@ def _affinity(declared: str) -> ColumnType:
         if any(word in declared for word in words):
             return kind
     return ColumnType.ANY
+
+
+def declared_column(name: str, declared: str) -> Column:
+    """A column as it is declared. SQLite keeps no promise of it: cells may be of any storage class, and NUMERIC(12, 3)
+    rounds nothing. Whether it may hold NULL is not told of a query's columns."""
+    digits = _DIGITS.match(declared)
+    precision = None if digits is None else int(digits[1])
+    scale = None if digits is None else int(digits[2] or 0)
+    return Column(name, _affinity(declared), declared or None, None, precision, scale)
 
 
 def create_embedded(file: str) -> None:
@@ -331,7 +343,7 @@ class SqliteLink(Link):
             return []  # A statement without rows, such as SAVEPOINT, or a PRAGMA.
         finally:
             connection.set_authorizer(self._authorizer())
-        return [Column(name, _affinity(declared), declared or None) for _, name, declared, *_ in rows]
+        return [declared_column(name, declared) for _, name, declared, *_ in rows]
 
     async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
         if isolation not in (None, Isolation.SERIALIZABLE):
