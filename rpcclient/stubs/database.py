@@ -63,6 +63,11 @@ class Column:
         default=None, description="digits in all, of a decimal number; SQLite tells it in `describe` only"
     )
     scale: int | None = Field(default=None, description="digits after the point, of a decimal number")
+    exact: bool = Field(
+        default=True,
+        description="whether the cells are what the database holds; False for FLOAT of MariaDB and MySQL, of which it "
+        "sends six digits: `x + 0e0` gives all",
+    )
 
 
 Columns = Annotated[tuple[Column, ...], Repeated()]

@@ -99,7 +99,7 @@ def _column(field: Any) -> Column:
         precision = field.length - (0 if field.flags & _UNSIGNED else 1) - (1 if scale else 0)
     if field.flags & _UNSIGNED and kind is ColumnType.INTEGER:
         name += " unsigned"
-    return Column(field.name, kind, name, not field.flags & _NOT_NULL, precision, scale)
+    return Column(field.name, kind, name, not field.flags & _NOT_NULL, precision, scale, name != "float")
 
 
 class MysqlCursor(Cursor):

@@ -41,7 +41,8 @@ _WIDE_BYTES = 64 * 1024
 """A row as wide as this is not kept while the next are on their way."""
 
 _AS_TEXT = (
-    "json", "jsonb", "inet", "cidr", "int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange",
+    "record", "json", "jsonb", "inet", "cidr", "int4range", "int8range", "numrange", "daterange", "tsrange",
+    "tstzrange",
     "int4multirange", "int8multirange", "nummultirange", "datemultirange", "tsmultirange", "tstzmultirange",
 )  # fmt: skip
 """Types whose text says more than any Python type that could be sent: JSON's null is not SQL's NULL."""
