@@ -39,7 +39,7 @@ class Slices:
         """The driver gave these rows, out of so many wanted."""
         count = len(rows)
         self.over = count < wanted
-        if count:
+        if count and not self.over:
             width = max(sum(map(getsizeof, rows[0])), sum(map(getsizeof, rows[-1])))
             self._left -= count
             self._room -= width * count
