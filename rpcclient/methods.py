@@ -33,6 +33,8 @@ class Method:
 
     streams: frozenset[str] = frozenset()
     """Parameters that are streams."""
+    window: int | None = None
+    """Of a stream of large items: how many the server may be ahead where nobody says; else the client's own window."""
 
     def __init__(self, name: str, returns: Any = None, deadline_s: float = DEFAULT_DEADLINE_S) -> None:
         self.name = name
@@ -94,6 +96,7 @@ class StubMethod(Method):
         function: the stub's asynchronous method.
         deadline_s: how long a call may take where nobody says, in seconds.
         errors: what the method declares.
+        window: of a stream of large items, how many the server may be ahead where nobody says.
     """
 
     def __init__(
@@ -102,8 +105,10 @@ class StubMethod(Method):
         function: Callable[..., Any],
         deadline_s: float = DEFAULT_DEADLINE_S,
         errors: tuple[type[ServiceError], ...] = (),
+        window: int | None = None,
     ) -> None:
         super().__init__(name, None, deadline_s)
+        self.window = window
         self._function = function
         self._errors: Mapping[str, type[ServiceError]] = {error.__name__: error for error in errors}
 

@@ -40,7 +40,7 @@ async def perform(
         RpcError: the call failed otherwise.
     """
     codec = peer.session.codec
-    pending = Pending(peer.loop.create_future(), streams, options.window, options.progress)
+    pending = Pending(peer.loop.create_future(), streams, options.window or method.window, options.progress)
     sources: dict[str, tuple[Any, OutgoingStream]] = {}
     try:
         if method.streams:

@@ -54,9 +54,20 @@ class Column:
     db_type: str | None = Field(
         default=None, description="the database's own name of the type; for SQLite the storage class of the cells"
     )
-    nullable: bool | None = Field(default=None, description="whether it may hold NULL; None where that is not known")
-    precision: int | None = Field(default=None, description="digits in all, of a decimal number")
+    nullable: bool | None = Field(
+        default=None,
+        description="whether it may hold NULL; None where that is not known: PostgreSQL tells it in `describe` "
+        "only, and SQLite never",
+    )
+    precision: int | None = Field(
+        default=None, description="digits in all, of a decimal number; SQLite tells it in `describe` only"
+    )
     scale: int | None = Field(default=None, description="digits after the point, of a decimal number")
+    exact: bool = Field(
+        default=True,
+        description="whether the cells are what the database holds; False for FLOAT of MariaDB and MySQL, of which it "
+        "sends six digits: `x + 0e0` gives all",
+    )
 
 
 Columns = Annotated[tuple[Column, ...], Repeated()]
@@ -203,6 +214,18 @@ class DatabaseInternalError(DatabaseError):
 
 class DatabaseProgrammingError(DatabaseError):
     """The statement is wrong: its syntax, a name in it, or that it changes something where only reading is allowed."""
+
+
+class DatabaseRefused(DatabaseProgrammingError):
+    """The caller's role in the server's configuration does not allow it."""
+
+    code = -32002
+    executed = "no"
+    database: str
+    right: str
+    """What the role lacks: ``query``, ``execute``, ``script``, ``transaction`` or ``schema``."""
+    rule: str
+    """The role's name in the server's configuration."""
 
 
 class DatabaseNotSupportedError(DatabaseError):
@@ -672,7 +695,7 @@ class AsyncDatabase(AsyncStub):
         await self._call("release", {"transaction": transaction, "name": name})
 
     async def databases(self) -> list[DatabaseInfo]:
-        """The databases that there are."""
+        """The databases that the caller may use in some way."""
         result: list[DatabaseInfo] = await self._call("databases", {})
         return result
 
@@ -738,7 +761,7 @@ class AsyncDatabase(AsyncStub):
         page_rows: int | None = None,
     ) -> AsyncStream[Page]:
         """Read any number of rows, page by page; neither side ever holds them all. Closing the stream stops the
-        database's work.
+        database's work, and so does reading nothing for the configured ``stream_idle_s``.
 
         Parameters:
             database, sql, params, transaction: as of :meth:`query`. A transaction runs nothing else meanwhile.
@@ -1055,7 +1078,7 @@ class Database(SyncStub):
         self._call("release", {"transaction": transaction, "name": name})
 
     def databases(self) -> list[DatabaseInfo]:
-        """The databases that there are."""
+        """The databases that the caller may use in some way."""
         result: list[DatabaseInfo] = self._call("databases", {})
         return result
 
@@ -1121,7 +1144,7 @@ class Database(SyncStub):
         page_rows: int | None = None,
     ) -> Stream[Page]:
         """Read any number of rows, page by page; neither side ever holds them all. Closing the stream stops the
-        database's work.
+        database's work, and so does reading nothing for the configured ``stream_idle_s``.
 
         Parameters:
             database, sql, params, transaction: as of :meth:`query`. A transaction runs nothing else meanwhile.
@@ -1229,6 +1252,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1244,6 +1268,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1259,6 +1284,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1274,6 +1300,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1289,6 +1316,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1304,6 +1332,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1319,6 +1348,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1334,6 +1364,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1349,6 +1380,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1364,6 +1396,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1379,6 +1412,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1394,6 +1428,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1409,6 +1444,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1424,6 +1460,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1439,6 +1476,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1454,6 +1492,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1469,6 +1508,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1477,6 +1517,7 @@ _METHODS: Mapping[str, StubMethod] = {
     "stream": StubMethod(
         "database.stream",
         AsyncDatabase.stream,
+        window=16,
         errors=(
             DatabaseError,
             DatabaseDataError,
@@ -1484,6 +1525,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1499,6 +1541,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1514,6 +1557,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1529,6 +1573,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,

@@ -20,6 +20,7 @@ from .errors import (
     DatabaseNotSupportedError,
     DatabaseOperationalError,
     DatabaseProgrammingError,
+    DatabaseRefused,
     TransactionLost,
     UnknownDatabase,
 )
@@ -27,13 +28,14 @@ from .failures import translate_error
 from .models import TxState
 from .pool import Target, close_all
 from .reading import state_after
+from .roles import Right
 from .transactions import Transactions
 
 _T = TypeVar("_T")
 
 ERRORS = (
     DatabaseError, DatabaseDataError, DatabaseOperationalError, DatabaseIntegrityError, DatabaseInternalError,
-    DatabaseProgrammingError, DatabaseNotSupportedError, UnknownDatabase, TransactionLost,
+    DatabaseProgrammingError, DatabaseRefused, DatabaseNotSupportedError, UnknownDatabase, TransactionLost,
 )  # fmt: skip
 
 
@@ -101,7 +103,10 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
     async def start(self) -> None:
         self._transactions = Transactions()
         state_dir = self.runtime.state_dir
-        self._targets = {name: Target(name, config, state_dir) for name, config in self.config.databases.items()}
+        self._targets = {
+            name: Target(name, config, state_dir, self.config.secrets_dir)
+            for name, config in self.config.databases.items()
+        }
         for target in self._targets.values():
             await target.open()
 
@@ -114,13 +119,24 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
             return Health(ok=False, reason="no database is configured")
         return Health()
 
-    def _target(self, name: str) -> Target:
+    def _seen(self, ctx: Context) -> list[Target]:
+        """The databases that exist for a caller."""
+        return [target for target in self._targets.values() if target.access.sees(ctx.principal)]
+
+    def _target(self, ctx: Context, name: str, right: Right, *, writing: bool = False) -> Target:
+        """A database, for a caller who may do something to it.
+
+        Raises:
+            UnknownDatabase: there is none of this name, as far as the caller is concerned.
+            DatabaseRefused: the caller's role does not allow it.
+        """
         target = self._targets.get(name)
-        if target is None:
-            known = ", ".join(sorted(self._targets)) or "none"
+        if target is None or not target.access.sees(ctx.principal):
+            known = ", ".join(sorted(target.name for target in self._seen(ctx))) or "none"
             raise UnknownDatabase(
                 f"database: no database is named {name[:64]!r}; there are: {known}", executed="no", database=name[:64]
             )
+        target.access.check(ctx.principal, right, writing=writing and not target.config.readonly)
         return target
 
     @asynccontextmanager

@@ -77,7 +77,8 @@ def _codes(exc: BaseException) -> tuple[str | None, str | None, str]:
     """SQLSTATE, the driver's code, and the message without them."""
     name = getattr(exc, "sqlite_errorname", None)
     if isinstance(name, str):
-        return None, name, str(exc)
+        more = ": use less of it (length() needs none), or raise max_row_bytes" if name == "SQLITE_TOOBIG" else ""
+        return None, name, f"{exc}{more}"
     sqlstate = getattr(exc, "sqlstate", None)
     diag = getattr(exc, "diag", None)
     if diag is not None:

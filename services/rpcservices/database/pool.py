@@ -20,6 +20,7 @@ from .backends.base import Link, log
 from .config import DatabaseConfig, database_url
 from .errors import DatabaseOperationalError
 from .failures import connection_failure
+from .roles import Access
 
 _ANSWER_FIRST_S = 0.001
 """Before a link is cleaned, so that the answer of the call that used it leaves before."""
@@ -253,15 +254,17 @@ class Target:
         name: what clients call it.
         config: its configuration.
         state_dir: where embedded files live.
+        secrets_dir: where passwords lie, each in a file of its database's name.
 
     Raises:
         ValueError: the configuration cannot work; the message names the key.
     """
 
-    def __init__(self, name: str, config: DatabaseConfig, state_dir: Path) -> None:
+    def __init__(self, name: str, config: DatabaseConfig, state_dir: Path, secrets_dir: Path | None = None) -> None:
         self.name = name
         self.config = config
-        url = database_url(name, config, state_dir)
+        self.access = Access(name, config.roles, owner_may=config.unlisted == "owner")
+        url = database_url(name, config, state_dir, secrets_dir)
         self._embedded = None if config.url.get_secret_value() or config.readonly else url.database
         self.dialect = url.get_backend_name()
         try:

@@ -38,7 +38,7 @@ class SchemaMethods(DatabaseCore):
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         check_text(sql)
-        target = self._target(database)
+        target = self._target(ctx, database, "query")
         config = target.config
         async with self._lent(ctx, target, transaction, readonly=True) as lent:
             result = await lent.run(
@@ -78,14 +78,14 @@ class SchemaMethods(DatabaseCore):
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         check_text(sql)
-        target = self._target(database)
+        target = self._target(ctx, database, "query")
         async with self._lent(ctx, target, transaction, readonly=True) as lent:
             if not lent.within:
                 await lent.run(lent.link.guard())
             return await lent.run(lent.link.describe(sql))
 
-    @method(permission="database.query", kind="read", errors=ERRORS)
-    async def schemas(self, database: str) -> list[str]:
+    @method(permission="database.schema", kind="read", errors=ERRORS)
+    async def schemas(self, database: str, *, ctx: Context) -> list[str]:
         """The schemas of a database.
 
         Parameters:
@@ -97,10 +97,10 @@ class SchemaMethods(DatabaseCore):
         Raises:
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
-        return await inspected(self._target(database), list_schemas)
+        return await inspected(self._target(ctx, database, "schema"), list_schemas)
 
-    @method(permission="database.query", kind="read", errors=ERRORS)
-    async def tables(self, database: str, *, schema: str | None = None) -> list[TableName]:
+    @method(permission="database.schema", kind="read", errors=ERRORS)
+    async def tables(self, database: str, *, schema: str | None = None, ctx: Context) -> list[TableName]:
         """The tables and views of a schema.
 
         Parameters:
@@ -113,10 +113,10 @@ class SchemaMethods(DatabaseCore):
         Raises:
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
-        return await inspected(self._target(database), lambda inspector: list_tables(inspector, schema))
+        return await inspected(self._target(ctx, database, "schema"), lambda inspector: list_tables(inspector, schema))
 
-    @method(permission="database.query", kind="read", errors=ERRORS)
-    async def table(self, database: str, name: str, *, schema: str | None = None) -> TableInfo:
+    @method(permission="database.schema", kind="read", errors=ERRORS)
+    async def table(self, database: str, name: str, *, schema: str | None = None, ctx: Context) -> TableInfo:
         """Everything about one table or view: columns, keys, indexes, constraints.
 
         Parameters:
@@ -131,4 +131,6 @@ class SchemaMethods(DatabaseCore):
             DatabaseProgrammingError: there is no such table.
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
-        return await inspected(self._target(database), lambda inspector: read_table(inspector, name, schema))
+        return await inspected(
+            self._target(ctx, database, "schema"), lambda inspector: read_table(inspector, name, schema)
+        )

@@ -12,9 +12,10 @@ from .batches import run_batch
 from .core import ERRORS, DatabaseCore, Lent
 from .errors import DatabaseNotSupportedError
 from .models import Changed, DatabaseInfo, Page, Result, Step, StepResult
+from .page_stream import PageStream
 from .placeholders import check_text
 from .pool import Target
-from .reading import FIRST_ROWS, PageStream, collect, open_cursor, pages
+from .reading import FIRST_ROWS, collect, open_cursor, pages
 from .scripts import run_script
 
 
@@ -22,8 +23,8 @@ class StatementMethods(DatabaseCore):
     """Statements: one, many, streamed, in a batch, in a script."""
 
     @method(permission="database.query", kind="read", errors=ERRORS)
-    async def databases(self) -> list[DatabaseInfo]:
-        """The databases that there are."""
+    async def databases(self, *, ctx: Context) -> list[DatabaseInfo]:
+        """The databases that the caller may use in some way."""
         return [
             DatabaseInfo(
                 name=target.name,
@@ -33,7 +34,7 @@ class StatementMethods(DatabaseCore):
                 max_rows=target.config.max_rows,
                 max_bytes=target.config.max_bytes,
             )
-            for target in self._targets.values()
+            for target in self._seen(ctx)
         ]
 
     @method(permission="database.query", kind="read", errors=ERRORS)
@@ -66,7 +67,7 @@ class StatementMethods(DatabaseCore):
             TransactionLost: the transaction is no more.
         """
         check_text(sql)
-        target = self._target(database)
+        target = self._target(ctx, database, "query")
         async with self._lent(ctx, target, transaction, readonly=True) as lent:
             return await _collected(lent, target, sql, params, max_rows)
 
@@ -86,11 +87,11 @@ class StatementMethods(DatabaseCore):
         Parameters, result and errors are those of :meth:`query`.
         """
         check_text(sql)
-        target = self._target(database)
+        target = self._target(ctx, database, "execute")
         async with self._lent(ctx, target, transaction, readonly=False) as lent:
             return await _collected(lent, target, sql, params, max_rows)
 
-    @method(permission="database.query", kind="read", errors=ERRORS)
+    @method(permission="database.query", kind="read", errors=ERRORS, window=16)
     async def stream(
         self,
         database: str,
@@ -102,7 +103,7 @@ class StatementMethods(DatabaseCore):
         ctx: Context,
     ) -> AsyncIterator[Page]:
         """Read any number of rows, page by page; neither side ever holds them all. Closing the stream stops the
-        database's work.
+        database's work, and so does reading nothing for the configured ``stream_idle_s``.
 
         Parameters:
             database, sql, params, transaction: as of :meth:`query`. A transaction runs nothing else meanwhile.
@@ -115,7 +116,7 @@ class StatementMethods(DatabaseCore):
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         check_text(sql)
-        target = self._target(database)
+        target = self._target(ctx, database, "query")
         config = target.config
         size = min(config.page_rows, config.page_rows if page_rows is None else max(1, page_rows))
         stack = AsyncExitStack()
@@ -133,7 +134,7 @@ class StatementMethods(DatabaseCore):
         stack.push_async_callback(close_cursor)
         limits = {"page_rows": size, "page_bytes": config.page_bytes, "max_row_bytes": config.max_row_bytes}
         source = pages(link, cursor, lent.state, **limits)
-        return PageStream(source, stack.aclose, lent.failed)
+        return PageStream(source, stack.aclose, lent.failed, config.stream_idle_s)
 
     @method(permission="database.execute", kind="once", errors=ERRORS)
     async def executemany(
@@ -158,7 +159,7 @@ class StatementMethods(DatabaseCore):
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         check_text(sql)
-        target = self._target(database)
+        target = self._target(ctx, database, "execute")
         async with self._lent(ctx, target, transaction, readonly=False) as lent:
             link = lent.link
             count = await lent.run(self._within(lent, lambda: link.execute_many(sql, params), atomic=True))
@@ -193,7 +194,7 @@ class StatementMethods(DatabaseCore):
                 has run.
             UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
-        target = self._target(database)
+        target = self._target(ctx, database, "execute")
         limits = _limits(target, max_rows)
         async with self._lent(ctx, target, transaction, readonly=False) as lent:
             work = run_batch(lent, steps, limits, atomic=atomic or lent.within)
@@ -219,7 +220,7 @@ class StatementMethods(DatabaseCore):
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         check_text(sql)
-        target = self._target(database)
+        target = self._target(ctx, database, "script")
         async with self._lent(ctx, target, transaction, readonly=False) as lent:
             if lent.readonly:
                 raise DatabaseNotSupportedError("a script may change anything, and here is only reading: use query")

@@ -67,7 +67,7 @@ def test_a_stream_closed_early_leaves_its_transaction(run_with, any_database, sq
         for _ in range(2):
             stream = await db.stream("main", sql.endless("i"), transaction=tx, page_rows=50)
             for _ in range(pages):
-                assert len(await anext(stream)) == 50
+                assert 0 < len(await anext(stream)) <= 50
             async with asyncio.timeout(5):
                 await stream.aclose()
             assert await db.renew(tx) is TxState.ACTIVE

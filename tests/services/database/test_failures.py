@@ -114,7 +114,7 @@ def test_a_server_that_is_down_may_come_back(run_with, url):
                 await call("main", "SELECT 1")
             assert caught.value.executed == "no" and caught.value.retryable
         with pytest.raises(DatabaseOperationalError) as caught:
-            await bench.service.tables("main")
+            await bench.db.tables("main")
         assert caught.value.executed == "no" and caught.value.retryable
         assert "hunter2" not in caught.value.message
 

@@ -46,7 +46,7 @@ def test_no_way_in_for_a_member_of_a_superuser(run_with, pg_role, tmp_path, way)
     async def work(bench):
         with pytest.raises(DatabaseOperationalError, match="allow_privileged_role") as caught:
             if way == "tables":
-                await bench.service.tables("main")
+                await bench.db.tables("main")
             else:
                 sql = () if way in {"begin", "connect"} else (ESCAPE.format(folder=tmp_path),)
                 await getattr(bench.db, way)("main", *sql)

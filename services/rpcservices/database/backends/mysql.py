@@ -34,6 +34,7 @@ from rpcservices.database.placeholders import Style, translate
 
 from .base import Cursor, Link, Params, converted, parameters_of
 from .mysql_privileges import reaching_beyond
+from .slices import Slices
 
 _STMT_PREPARE, _STMT_CLOSE, _SET_OPTION, _RESET_CONNECTION = 0x16, 0x19, 0x1B, 0x1F
 _MULTI_STATEMENTS_ON, _MULTI_STATEMENTS_OFF = b"\x00\x00", b"\x01\x00"
@@ -114,7 +115,7 @@ def _column(field: Any) -> Column:
         precision = field.length - (0 if field.flags & _UNSIGNED else 1) - (1 if scale else 0)
     if field.flags & _UNSIGNED and kind is ColumnType.INTEGER:
         name += " unsigned"
-    return Column(field.name, kind, name, not field.flags & _NOT_NULL, precision, scale)
+    return Column(field.name, kind, name, not field.flags & _NOT_NULL, precision, scale, name != "float")
 
 
 class MysqlCursor(Cursor):
@@ -123,18 +124,17 @@ class MysqlCursor(Cursor):
     Parameters:
         link: where it runs.
         cursor: asyncmy's.
-        rows: its first rows.
-        more: whether there may be more.
         kills: whether closing it early may kill it, which undoes what it changed; otherwise the rest is read and
             dropped.
     """
 
-    def __init__(self, link: MysqlLink, cursor: Any, rows: list[tuple[Any, ...]], *, more: bool, kills: bool) -> None:
+    def __init__(self, link: MysqlLink, cursor: Any, *, kills: bool) -> None:
         self._link = link
         self._cursor = cursor
         self.whole = not kills
-        self._first: list[tuple[Any, ...]] | None = rows
-        self.more = more
+        self._slices = Slices()
+        self._first: list[tuple[Any, ...]] | None = None
+        self.more = False
         if cursor.description is not None:
             self.columns = tuple(_column(field) for field in cursor._result.fields)  # noqa: SLF001 - no other way
         else:
@@ -148,10 +148,25 @@ class MysqlCursor(Cursor):
         if not self.more:
             return []
         self._link.flow(on=True)
-        rows = await self._cursor.fetchmany(limit)
-        self.more = len(rows) == limit
+        rows = await self._take(limit)
         self._link.flow(on=not self.more)
-        return list(rows)
+        return rows
+
+    async def start(self, first: int) -> None:
+        """Get the first rows, where there are any."""
+        if self.columns:
+            self._first = await self._take(first)
+
+    async def _take(self, limit: int) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
+        slices = self._slices
+        slices.begin(limit)
+        while wanted := slices.wanted():
+            fresh = await self._cursor.fetchmany(wanted)
+            slices.took(fresh, wanted)
+            rows += fresh
+        self.more = not slices.over
+        return rows
 
     async def close(self) -> None:
         killed = self.more and not self.whole
@@ -254,11 +269,11 @@ class MysqlLink(Link):
         cursor = self._driver.cursor(SSCursor)
         try:
             await cursor.execute(sql, arguments)
-            rows = list(await cursor.fetchmany(first)) if cursor.description is not None else []
+            found = MysqlCursor(self, cursor, kills=kills)
+            await found.start(first)
         except Exception:
             await self.after_error()
             raise
-        found = MysqlCursor(self, cursor, rows, more=cursor.description is not None and len(rows) == first, kills=kills)
         self.flow(on=not found.more)
         return found
 

@@ -3,9 +3,11 @@ in chunks as the reader takes them: nothing is loaded whole, and one trip is eno
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from sys import getsizeof
 from typing import Any, ClassVar
 
 import psycopg
@@ -14,7 +16,7 @@ from psycopg.abc import PQGen
 from psycopg.generators import execute, fetch, send
 from psycopg.postgres import types as pg_types
 from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
-from psycopg.pq.abc import PGresult
+from psycopg.pq.abc import PGconn, PGresult
 from psycopg.types.json import Jsonb
 from sqlalchemy import URL, PoolProxiedConnection
 
@@ -28,11 +30,19 @@ from rpcservices.database.placeholders import Style, step_at, translate
 from .base import Cursor, Link, Params, parameters_of
 from .postgresql_connection import StoppingConnection
 from .postgresql_describe import described, kept, reads_only
+from .postgresql_nullable import nullability
 from .postgresql_portal import PortalCursor
 from .postgresql_values import Cells, Converting, register
+from .slices import FIRST_ROWS, ROOM_BYTES
 
-CHUNK_ROWS = 256
-"""Rows that the driver holds at a time."""
+CHUNK_ROWS = 8
+"""Rows that the driver holds at a time: few, since they may be wide, and it cannot be told otherwise midway."""
+
+_CHUNK = ExecStatus.TUPLES_CHUNK
+_NARROW_BYTES = 4 * 1024
+"""After a row as narrow as this, whatever has arrived is taken at once."""
+_WIDE_BYTES = 64 * 1024
+"""A row as wide as this is not kept while the next are on their way."""
 
 _KINDS = {
     ColumnType.INTEGER: ("int2", "int4", "int8", "oid", "xid", "cid"),
@@ -88,6 +98,20 @@ def _columns(result: PGresult) -> tuple[Column, ...]:
 def _type_name(oid: int) -> str:
     info = pg_types.get(oid)
     return f"oid {oid}" if info is None else f"{info.name}[]" if info.array_oid == oid else info.name
+
+
+def _ready(connection: PGconn, limit: int) -> PQGen[list[PGresult]]:
+    """Wait for the next result, and take those that have arrived with it, until they hold about ``limit`` rows."""
+    found: list[PGresult] = []
+    result: PGresult | None = yield from fetch(connection)
+    most = limit // CHUNK_ROWS
+    while result is not None:
+        found.append(result)
+        # The last of a statement leaves none behind, and must not be waited for here.
+        if result.status != _CHUNK or len(found) > most or connection.is_busy():
+            break
+        result = connection.get_result()
+    return found
 
 
 def _rest(driver: psycopg.AsyncConnection[Any]) -> PQGen[PGresult | None]:
@@ -210,6 +234,10 @@ class PostgresCursor(Cursor):
         self._chunks = _Chunks(link.driver)
         self._cells: Cells | None = None
         self._pending: list[tuple[Any, ...]] | None = None
+        self._arrived: deque[PGresult] = deque()
+        self._result: PGresult | None = None
+        self._at = 0
+        self._width = ROOM_BYTES // FIRST_ROWS
         self._done = False
 
     async def start(self, sql: str, params: Sequence[Any] | None, size: int, *, guarded: bool) -> None:
@@ -224,16 +252,20 @@ class PostgresCursor(Cursor):
             await self.close()
             raise
 
-    async def _take(self, result: PGresult | None, *, first: bool) -> list[tuple[Any, ...]]:
+    async def _take(self, result: PGresult | None, *, first: bool = False) -> list[tuple[Any, ...]]:
         assert result is not None
         status = result.status
         rows: list[tuple[Any, ...]] = []
         if status in (ExecStatus.TUPLES_CHUNK, ExecStatus.TUPLES_OK):
             if first or self._cells is None:
                 self.columns, self._cells = _columns(result), self._chunks.cells()
-            rows = self._cells.all(result)
+            self._cells.use(result)
+            self._result, self._at = result, 0
+            rows = self._load()
             if status == ExecStatus.TUPLES_CHUNK:
                 return rows
+            while self._result is not None:
+                rows += self._load()
         elif status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
             raise _no_copy()
         elif status not in (ExecStatus.COMMAND_OK, ExecStatus.EMPTY_QUERY):
@@ -243,8 +275,27 @@ class PostgresCursor(Cursor):
         await self._drain()
         return rows
 
+    def _load(self) -> list[tuple[Any, ...]]:
+        """Rows of the result at hand, as many as their width allows."""
+        assert self._result is not None
+        assert self._cells is not None
+        most = self._result.ntuples
+        end = min(most, self._at + max(1, ROOM_BYTES // self._width))
+        rows = self._cells.rows(self._at, end)
+        self._at = end
+        if rows:
+            self._width = 1 + sum(map(getsizeof, rows[-1]))
+        if end >= most:
+            self._result = None
+            if self._width > _WIDE_BYTES:
+                self._cells.use(None)
+        return rows
+
     async def _drain(self) -> PGresult | None:
+        arrived = self._arrived.pop() if self._arrived else None
+        self._arrived.clear()
         last = await self._connection.wait(_rest(self._connection))
+        last = last or arrived
         self._done = True
         return last
 
@@ -252,16 +303,24 @@ class PostgresCursor(Cursor):
         if self._pending is not None:
             rows, self._pending = self._pending, None
             return rows
-        if self._done:
-            return []
-        return await self._take(await self._connection.wait(fetch(self._connection.pgconn)), first=False)
+        rows = []
+        if not (self._done or self._arrived or self._result):
+            self._arrived.extend(await self._connection.wait(_ready(self._connection.pgconn, limit)))
+        if self._arrived and self._width < _NARROW_BYTES and not self._result:
+            assert self._cells is not None
+            rows = self._cells.narrow(self._arrived)
+            self._width = 1 + sum(map(getsizeof, rows[-1])) if rows else self._width
+        while (self._result or self._arrived) and len(rows) < limit and len(rows) * self._width < ROOM_BYTES:
+            rows += self._load() if self._result else await self._take(self._arrived.popleft())
+        return rows
 
     async def close(self) -> None:
-        self._pending = None
+        self._pending = self._result = None
         if self._done:
             return
         if not self.whole:
-            await self._connection.cancel_safe(timeout=5.0)
+            if all(result.status == _CHUNK for result in self._arrived):
+                await self._connection.cancel_safe(timeout=5.0)
             await self._drain()
             self._link.was_cancelled()  # The request may yet hit what comes next.
             await self._link.settle()
@@ -392,12 +451,18 @@ class PostgresLink(Link):
             await self.begin(None, readonly=True)
         statement, parameters = parameters_of(sql, "postgresql", "numeric_dollar")
         async with kept(self.driver):
-            found = await self.driver.wait(described(self.driver, statement.sql.encode()))
+            query = statement.sql.encode()
+            found = await self.driver.wait(described(self.driver, query))
             readonly = await reads_only(self.driver, statement.sql)
+        nullable: list[bool | None] = [None] * found.nfields
+        async with kept(self.driver):
+            if readonly is not False:
+                nullable = await nullability(self.driver, found, query, planned=readonly is True)
         types = [found.param_type(index) for index in range(found.nparams)]
+        columns = [replace(column, nullable=known) for column, known in zip(_columns(found), nullable, strict=True)]
         return Description(
             [replace(known, db_type=_type_name(oid)) for known, oid in zip(parameters, types, strict=False)],
-            list(_columns(found)),
+            columns,
             readonly=readonly,
         )
 

@@ -4,6 +4,7 @@ before 1 or after 9999, ``24:00``, and intervals with months, whose length nobod
 from __future__ import annotations
 
 import re
+from collections import deque
 from typing import Any
 
 from psycopg import AsyncRawCursor, postgres
@@ -11,14 +12,15 @@ from psycopg._queries import PostgresQuery
 from psycopg.abc import AdaptContext, Buffer, Params, Query
 from psycopg.abc import Transformer as AnyTransformer
 from psycopg.adapt import AdaptersMap, Loader, Transformer
-from psycopg.pq import Format
+from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGresult
 from psycopg.types.string import TextLoader
 
 from rpcservices.database.failures import translate_error
 
 AS_TEXT = (
-    "json", "jsonb", "inet", "cidr", "int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange",
+    "record", "json", "jsonb", "inet", "cidr", "int4range", "int8range", "numrange", "daterange", "tsrange",
+    "tstzrange",
     "int4multirange", "int8multirange", "nummultirange", "datemultirange", "tsmultirange", "tstzmultirange",
 )  # fmt: skip
 """Types whose text says more than any Python type that could be sent: JSON's null is not SQL's NULL."""
@@ -121,6 +123,13 @@ class Cells:
                 raise
             self._be_careful()
         return self._transformer.load_rows(begin, end, tuple)
+
+    def narrow(self, results: deque[PGresult]) -> list[tuple[Any, ...]]:
+        """All rows of the results that are mere chunks, up to the first that says more; they are taken out."""
+        rows: list[tuple[Any, ...]] = []
+        while results and results[0].status == ExecStatus.TUPLES_CHUNK:
+            rows += self.all(results.popleft())
+        return rows
 
     def all(self, result: PGresult) -> list[tuple[Any, ...]]:
         """All rows of a result."""

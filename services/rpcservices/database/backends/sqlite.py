@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -24,6 +25,7 @@ from rpcservices.database.models import Column, ColumnType, Description, Isolati
 from rpcservices.database.placeholders import statements, translate
 
 from .base import Cursor, Link, Params, converted, parameters_of, unsupported_isolation
+from .slices import Slices
 from .sqlite_authorizer import OF_THE_CONNECTION, authorize_reading, authorize_session, authorize_writing
 
 _T = TypeVar("_T")
@@ -36,6 +38,8 @@ _TYPES = {
     str: (ColumnType.TEXT, "TEXT"),
     bytes: (ColumnType.BYTES, "BLOB"),
 }
+
+_DIGITS = re.compile(r"\s*(?:NUMERIC|DECIMAL|DEC)\s*\(\s*(\d{1,9})\s*(?:,\s*(\d{1,9})\s*)?\)", re.IGNORECASE)
 
 
 def to_sqlite(value: Any) -> Any:
@@ -110,6 +114,15 @@ def _as_written(names: Sequence[str]) -> list[str]:
     return found
 
 
+def declared_column(name: str, declared: str) -> Column:
+    """A column as it is declared. SQLite keeps no promise of it: cells may be of any storage class, and NUMERIC(12, 3)
+    rounds nothing. Whether it may hold NULL is not told of a query's columns."""
+    digits = _DIGITS.match(declared)
+    precision = None if digits is None else int(digits[1])
+    scale = None if digits is None else int(digits[2] or 0)
+    return Column(name, _affinity(declared), declared or None, None, precision, scale)
+
+
 def create_embedded(file: str) -> None:
     """Make sure that a database of our own exists, with a journal that lets readers and a writer work side by side."""
     connection = sqlite3.connect(file)
@@ -141,14 +154,16 @@ class _Stop:
 class SqliteCursor(Cursor):
     """A statement under way in SQLite."""
 
-    def __init__(self, link: SqliteLink, cursor: sqlite3.Cursor, rows: list[tuple[Any, ...]], *, more: bool) -> None:
+    def __init__(self, link: SqliteLink, cursor: sqlite3.Cursor, first: int) -> None:
         self._link = link
         self._cursor = cursor
-        self._first: list[tuple[Any, ...]] | None = rows
-        self._more = more
+        self._slices = Slices()
+        self._first: list[tuple[Any, ...]] | None = None
+        self._more = False
         if cursor.description is not None:
+            self._first = rows = self._take(first)
             self.columns = column_types([column[0] for column in cursor.description], rows)
-            if not more:
+            if not self._more:
                 self.rowcount = max(cursor.rowcount, len(rows))
         else:
             self.rowcount = cursor.rowcount
@@ -159,8 +174,17 @@ class SqliteCursor(Cursor):
             return rows
         if not self._more:
             return []
-        rows = await self._link.in_thread(self._cursor.fetchmany, limit)
-        self._more = len(rows) == limit
+        return await self._link.in_thread(self._take, limit)
+
+    def _take(self, limit: int) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
+        slices = self._slices
+        slices.begin(limit)
+        while wanted := slices.wanted():
+            fresh = self._cursor.fetchmany(wanted)
+            slices.took(fresh, wanted)
+            rows += fresh
+        self._more = not slices.over
         return rows
 
     async def close(self) -> None:
@@ -203,6 +227,8 @@ class SqliteLink(Link):
         connection.isolation_level = None  # Autocommit: transactions begin where we say BEGIN.
         self._set_up()
         connection.execute("PRAGMA trusted_schema=OFF")
+        # A larger value is refused before it is made.
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self.config.max_row_bytes)
         attach(connection.execute, self.config)
         connection.set_authorizer(self._authorizer())
 
@@ -271,12 +297,11 @@ class SqliteLink(Link):
         changes = connection.total_changes
         try:
             cursor = connection.execute(sql, values)
-            rows = cursor.fetchmany(first) if cursor.description is not None else []
+            found = SqliteCursor(self, cursor, first)
         except sqlite3.Warning as exc:
             raise DatabaseProgrammingError(str(exc)) from None
         finally:
             self._look()
-        found = SqliteCursor(self, cursor, rows, more=cursor.description is not None and len(rows) == first)
         if cursor.description is None and connection.total_changes != changes:
             found.last_insert_id = cursor.lastrowid
         return found
@@ -351,10 +376,7 @@ class SqliteLink(Link):
         finally:
             connection.set_authorizer(self._authorizer())
         names = _as_written([name for _, name, *_ in rows])
-        return [
-            Column(name, _affinity(declared), declared or None)
-            for name, (_, _, declared, *_) in zip(names, rows, strict=True)
-        ]
+        return [declared_column(name, declared) for name, (_, _, declared, *_) in zip(names, rows, strict=True)]
 
     async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
         if isolation not in (None, Isolation.SERIALIZABLE):
