@@ -34,6 +34,8 @@ class Method:
 
     streams: frozenset[str] = frozenset()
     """Parameters that are streams."""
+    window: int | None = None
+    """Of a stream of large items: how many the server may be ahead where nobody says; else the client's own window."""
 
     def __init__(
         self, name: str, returns: Any = None, deadline_s: float = DEFAULT_DEADLINE_S, *, latest: bool = False
@@ -99,6 +101,7 @@ class StubMethod(Method):
         deadline_s: how long a call may take where nobody says, in seconds.
         errors: what the method declares.
         latest: a slow reader of its stream wants the newest item only.
+        window: of a stream of large items, how many the server may be ahead where nobody says.
     """
 
     def __init__(
@@ -107,10 +110,12 @@ class StubMethod(Method):
         function: Callable[..., Any],
         deadline_s: float = DEFAULT_DEADLINE_S,
         errors: tuple[type[ServiceError], ...] = (),
+        window: int | None = None,
         *,
         latest: bool = False,
     ) -> None:
         super().__init__(name, None, deadline_s, latest=latest)
+        self.window = window
         self._function = function
         self._errors: Mapping[str, type[ServiceError]] = {error.__name__: error for error in errors}
 

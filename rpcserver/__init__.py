@@ -17,6 +17,8 @@ from rpcwire.errors import (
 from rpcwire.service import Health, Page, Service, ServiceConfig, ServiceRuntime, SlowPolicy, method
 from rpcwire.values import Value
 
+from .roles import Role, RoleTable
+
 __all__ = [
     "Busy",
     "Caller",
@@ -30,6 +32,8 @@ __all__ = [
     "Page",
     "PermissionDenied",
     "Principal",
+    "Role",
+    "RoleTable",
     "RpcError",
     "Service",
     "ServiceConfig",

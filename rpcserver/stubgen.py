@@ -264,6 +264,8 @@ class _StubbedMethod:
     def row(self, name: str) -> str:
         options = self.spec.options
         extra = "" if options.deadline_s == DEFAULT_DEADLINE_S else f", deadline_s={options.deadline_s!r}"
+        if options.window is not None:
+            extra += f", window={options.window}"
         if options.errors:
             extra += f", errors=({', '.join(e.__name__ for e in options.errors)},)"
         if options.slow_policy is SlowPolicy.LATEST:

@@ -65,6 +65,8 @@ class MethodOptions:
         slow_policy: for a method that answers with a stream.
         buffer_items: items that a stream keeps back for a slow reader (``drop_oldest``, ``close``).
         shared_items: one item may go to many streams, and never changes: it is encoded once for all of them.
+        window: for a method that answers with a stream of large items: how many of them a generated client lets the
+            server be ahead, where the caller does not say; the client's own window where not given.
     """
 
     name: str | None = None
@@ -75,6 +77,7 @@ class MethodOptions:
     slow_policy: SlowPolicy = SlowPolicy.BLOCK
     buffer_items: int = 1024
     shared_items: bool = False
+    window: int | None = None
 
 
 _FunctionT = TypeVar("_FunctionT", bound=Callable[..., Any])
@@ -91,6 +94,7 @@ def method(
     slow_policy: SlowPolicy = SlowPolicy.BLOCK,
     buffer_items: int = 1024,
     shared_items: bool = False,
+    window: int | None = None,
 ) -> Callable[[_FunctionT], _FunctionT]:
     """Offer a method of a :class:`Service` to callers. The parameters are those of :class:`MethodOptions`."""
     options = MethodOptions(
@@ -102,6 +106,7 @@ def method(
         slow_policy=slow_policy,
         buffer_items=buffer_items,
         shared_items=shared_items,
+        window=window,
     )
 
     def mark(function: _FunctionT) -> _FunctionT:

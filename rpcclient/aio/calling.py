@@ -40,7 +40,8 @@ async def perform(
         RpcError: the call failed otherwise.
     """
     codec = peer.session.codec
-    pending = Pending(peer.loop.create_future(), streams, options.window, options.progress, method.latest)
+    window = options.window or method.window
+    pending = Pending(peer.loop.create_future(), streams, window, options.progress, method.latest)
     sources: dict[str, tuple[Any, OutgoingStream]] = {}
     try:
         if method.streams:

@@ -54,9 +54,20 @@ class Column:
     db_type: str | None = Field(
         default=None, description="the database's own name of the type; for SQLite the storage class of the cells"
     )
-    nullable: bool | None = Field(default=None, description="whether it may hold NULL; None where that is not known")
-    precision: int | None = Field(default=None, description="digits in all, of a decimal number")
+    nullable: bool | None = Field(
+        default=None,
+        description="whether it may hold NULL; None where that is not known: PostgreSQL tells it in `describe` "
+        "only, and SQLite never",
+    )
+    precision: int | None = Field(
+        default=None, description="digits in all, of a decimal number; SQLite tells it in `describe` only"
+    )
     scale: int | None = Field(default=None, description="digits after the point, of a decimal number")
+    exact: bool = Field(
+        default=True,
+        description="whether the cells are what the database holds; False for FLOAT of MariaDB and MySQL, of which it "
+        "sends six digits: `x + 0e0` gives all",
+    )
 
 
 Columns = Annotated[tuple[Column, ...], Repeated()]
@@ -210,7 +221,19 @@ class DatabaseInternalError(DatabaseError):
 
 
 class DatabaseProgrammingError(DatabaseError):
-    """The statement is wrong: its syntax, a name in it, or its parameters."""
+    """The statement is wrong: its syntax, a name in it, or that it changes something where only reading is allowed."""
+
+
+class DatabaseRefused(DatabaseProgrammingError):
+    """The caller's role in the server's configuration does not allow it."""
+
+    code = -32002
+    executed = "no"
+    database: str
+    right: str
+    """What the role lacks: ``query``, ``execute``, ``script``, ``transaction`` or ``schema``."""
+    rule: str
+    """The role's name in the server's configuration."""
 
 
 class DatabaseNotSupportedError(DatabaseError):
@@ -509,7 +532,8 @@ class AsyncDatabase(AsyncStub):
             database, sql, transaction: as of :meth:`query`.
 
         Returns:
-            Its parameters, its columns, and whether it only reads.
+            Its parameters, its columns, and whether it only reads. SQLite and MariaDB tell the columns of ``RETURNING``
+            only while it runs.
 
         Raises:
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
@@ -686,7 +710,7 @@ class AsyncDatabase(AsyncStub):
         await self._call("release", {"transaction": transaction, "name": name})
 
     async def databases(self) -> list[DatabaseInfo]:
-        """The databases that there are."""
+        """The databases that the caller may use in some way."""
         result: list[DatabaseInfo] = await self._call("databases", {})
         return result
 
@@ -752,7 +776,7 @@ class AsyncDatabase(AsyncStub):
         page_rows: int | None = None,
     ) -> AsyncStream[Page]:
         """Read any number of rows, page by page; neither side ever holds them all. Closing the stream stops the
-        database's work.
+        database's work, and so does reading nothing for the configured ``stream_idle_s``.
 
         Parameters:
             database, sql, params, transaction: as of :meth:`query`. A transaction runs nothing else meanwhile.
@@ -817,7 +841,8 @@ class AsyncDatabase(AsyncStub):
 
         Raises:
             DatabaseError: a step of an atomic batch, or of one in a transaction, failed.
-            InvalidParams: a condition names a step that is not earlier.
+            InvalidParams: a condition names a step that is not earlier, or parameters of a step do not fit: nothing
+                has run.
             UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         result: list[StepResult] = await self._call(
@@ -832,7 +857,8 @@ class AsyncDatabase(AsyncStub):
         Parameters:
             database, transaction: as of :meth:`execute`.
             sql: the statements, separated by semicolons.
-            atomic: run all in one transaction (in MariaDB and MySQL, statements that define tables commit anyway).
+            atomic: run all in one transaction, which a script that says COMMIT or ROLLBACK cannot be (in MariaDB and
+                MySQL, statements that define tables, and COMMIT, commit anyway).
 
         Returns:
             How many statements ran, and how many rows they changed.
@@ -891,7 +917,8 @@ class Database(SyncStub):
             database, sql, transaction: as of :meth:`query`.
 
         Returns:
-            Its parameters, its columns, and whether it only reads.
+            Its parameters, its columns, and whether it only reads. SQLite and MariaDB tell the columns of ``RETURNING``
+            only while it runs.
 
         Raises:
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
@@ -1066,7 +1093,7 @@ class Database(SyncStub):
         self._call("release", {"transaction": transaction, "name": name})
 
     def databases(self) -> list[DatabaseInfo]:
-        """The databases that there are."""
+        """The databases that the caller may use in some way."""
         result: list[DatabaseInfo] = self._call("databases", {})
         return result
 
@@ -1132,7 +1159,7 @@ class Database(SyncStub):
         page_rows: int | None = None,
     ) -> Stream[Page]:
         """Read any number of rows, page by page; neither side ever holds them all. Closing the stream stops the
-        database's work.
+        database's work, and so does reading nothing for the configured ``stream_idle_s``.
 
         Parameters:
             database, sql, params, transaction: as of :meth:`query`. A transaction runs nothing else meanwhile.
@@ -1197,7 +1224,8 @@ class Database(SyncStub):
 
         Raises:
             DatabaseError: a step of an atomic batch, or of one in a transaction, failed.
-            InvalidParams: a condition names a step that is not earlier.
+            InvalidParams: a condition names a step that is not earlier, or parameters of a step do not fit: nothing
+                has run.
             UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         result: list[StepResult] = self._call(
@@ -1212,7 +1240,8 @@ class Database(SyncStub):
         Parameters:
             database, transaction: as of :meth:`execute`.
             sql: the statements, separated by semicolons.
-            atomic: run all in one transaction (in MariaDB and MySQL, statements that define tables commit anyway).
+            atomic: run all in one transaction, which a script that says COMMIT or ROLLBACK cannot be (in MariaDB and
+                MySQL, statements that define tables, and COMMIT, commit anyway).
 
         Returns:
             How many statements ran, and how many rows they changed.
@@ -1238,6 +1267,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1253,6 +1283,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1268,6 +1299,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1283,6 +1315,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1298,6 +1331,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1313,6 +1347,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1328,6 +1363,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1343,6 +1379,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1358,6 +1395,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1373,6 +1411,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1388,6 +1427,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1403,6 +1443,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1418,6 +1459,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1433,6 +1475,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1448,6 +1491,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1463,6 +1507,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1478,6 +1523,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1486,6 +1532,7 @@ _METHODS: Mapping[str, StubMethod] = {
     "stream": StubMethod(
         "database.stream",
         AsyncDatabase.stream,
+        window=16,
         errors=(
             DatabaseError,
             DatabaseDataError,
@@ -1493,6 +1540,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1508,6 +1556,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1523,6 +1572,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,
@@ -1538,6 +1588,7 @@ _METHODS: Mapping[str, StubMethod] = {
             DatabaseIntegrityError,
             DatabaseInternalError,
             DatabaseProgrammingError,
+            DatabaseRefused,
             DatabaseNotSupportedError,
             UnknownDatabase,
             TransactionLost,

@@ -43,7 +43,8 @@ def perform(peer: Peer, method: Method, params: Any, options: CallOptions, deadl
     if method.streams:
         sources = _open_uploads(peer, method, params)
         params = {**params, **{name: StreamReference(stream.id) for name, (_, stream) in sources.items()}}
-    pending = Pending(Mailbox(options.progress), streams=streams, window=options.window, latest=method.latest)
+    window = options.window or method.window
+    pending = Pending(Mailbox(options.progress), streams=streams, window=window, latest=method.latest)
     try:
         body = method.dump(params, codec)
         ctx = options.context(max(deadline - time.monotonic(), 0.001))

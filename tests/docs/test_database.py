@@ -51,9 +51,12 @@ def test_the_examples(serve: Callable[..., Any], document: Callable[[str], str])
 
 
 def test_the_configuration(document: Callable[[str], str]) -> None:
-    for text in blocks(document("database.md"), "toml"):
-        config = DatabaseServiceConfig.model_validate(tomllib.loads(text)["services"]["database"])
-        assert set(config.databases) == {"main", "shop", "wiki"}
+    configs = [
+        DatabaseServiceConfig.model_validate(tomllib.loads(text)["services"]["database"])
+        for text in blocks(document("database.md"), "toml")
+    ]
+    assert set(configs[0].databases) == {"main", "shop", "wiki"}
+    assert set(configs[1].databases["shop"].roles) == {"reports", "shopkeepers"}
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from sqlalchemy import URL, make_url
@@ -12,6 +13,8 @@ from sqlalchemy.exc import ArgumentError
 from rpcserver import ServiceConfig
 
 from .models import Isolation
+from .passwords import find_password
+from .roles import DatabaseRole
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -31,7 +34,9 @@ class DatabaseConfig(ServiceConfig):
         description="SQLAlchemy's URL, such as `postgresql://app@db.example/shop`; empty for an SQLite file of the "
         "database's name in the service's state folder",
     )
-    password_file: Path | None = Field(default=None, description="a file that holds the password, and nothing else")
+    password_file: Path | None = Field(
+        default=None, description="a file that holds the password, and nothing else; only the server's user may read it"
+    )
     password_env: str | None = Field(default=None, description="the environment variable that holds the password")
     attached: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,62}$")], Path] = Field(
         default={}, description="SQLite: other files, by the names of the schemas that their tables are seen in"
@@ -40,7 +45,8 @@ class DatabaseConfig(ServiceConfig):
     isolation: Isolation | None = Field(default=None, description="isolation of transactions that ask for none")
     allow_privileged_role: bool = Field(
         default=False,
-        description="accept a role that may read files or run programs on the database's machine, or is superuser",
+        description="accept a role that may read files or run programs on the database's machine, or is superuser, or "
+        "may become such a role",
     )
     allow_unguarded_reads: bool = Field(
         default=False,
@@ -58,6 +64,9 @@ class DatabaseConfig(ServiceConfig):
     transaction_idle_s: float = Field(default=30.0, gt=0, description="unused so long, a transaction is rolled back")
     transaction_total_s: float = Field(default=600.0, gt=0, description="open so long, a transaction is rolled back")
     session_idle_s: float = Field(default=600.0, gt=0, description="unused so long, a session is closed")
+    stream_idle_s: float = Field(
+        default=60.0, gt=0, description="unread so long, a stream is ended, and its connection free again"
+    )
     transactions_per_connection: int = Field(
         default=32, ge=1, description="open transactions and sessions of one client"
     )
@@ -70,6 +79,10 @@ class DatabaseConfig(ServiceConfig):
     max_row_bytes: int = Field(
         default=8 * 1024 * 1024, ge=1024, description="bytes in one row; a larger row is an error"
     )
+    unlisted: Literal["owner", "nobody"] = Field(
+        default="owner", description="who may do everything without being in a role: the server's own user, or nobody"
+    )
+    roles: Mapping[str, DatabaseRole] = Field(default={}, description="who may do what: a table for each role")
 
     @field_validator("url")
     @classmethod
@@ -88,31 +101,29 @@ class DatabaseServiceConfig(ServiceConfig):
     databases: dict[str, DatabaseConfig] = Field(
         default={"main": DatabaseConfig()}, description="the databases, by the names that clients use"
     )
+    secrets_dir: Path | None = Field(
+        default=None,
+        description="a folder of passwords, each in a file of its database's name that only the server's user may "
+        "read; systemd's $CREDENTIALS_DIRECTORY where not given",
+    )
 
 
-def database_url(name: str, config: DatabaseConfig, state_dir: Path) -> URL:
+def database_url(name: str, config: DatabaseConfig, state_dir: Path, secrets_dir: Path | None = None) -> URL:
     """The URL to connect to, with an asynchronous driver and the password filled in.
 
     Parameters:
         name: the database's name, which an embedded file is named after.
         config: its configuration.
         state_dir: where embedded files live.
+        secrets_dir: where passwords lie, each in a file of its database's name.
 
     Raises:
-        ValueError: the password's place does not exist; the message names it.
+        ValueError: the password's place does not exist, or others may read it; the message names it.
     """
-    import os
-
     text = config.url.get_secret_value()
     url = make_url(text) if text else URL.create("sqlite", database=str(state_dir / f"{name}.sqlite3"))
     url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
-    if config.password_file is not None:
-        try:
-            return url.set(password=config.password_file.read_text().rstrip("\r\n"))
-        except OSError as exc:
-            raise ValueError(f"databases.{name}.password_file: {exc.strerror}: {config.password_file}") from None
-    if config.password_env is not None:
-        if config.password_env not in os.environ:
-            raise ValueError(f"databases.{name}.password_env: the variable {config.password_env} is not set")
-        return url.set(password=os.environ[config.password_env])
-    return url
+    if url.drivername.startswith("sqlite") and config.password_file is None and config.password_env is None:
+        return url
+    password = find_password(name, config.password_file, config.password_env, secrets_dir)
+    return url if password is None else url.set(password=password)

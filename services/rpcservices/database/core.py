@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from rpcserver import Context, Health, Service
@@ -19,6 +20,7 @@ from .errors import (
     DatabaseNotSupportedError,
     DatabaseOperationalError,
     DatabaseProgrammingError,
+    DatabaseRefused,
     TransactionLost,
     UnknownDatabase,
 )
@@ -26,14 +28,19 @@ from .failures import translate_error
 from .models import TxState
 from .pool import Target, close_all
 from .reading import state_after
+from .roles import Right
 from .transactions import Transactions
 
 _T = TypeVar("_T")
 
 ERRORS = (
     DatabaseError, DatabaseDataError, DatabaseOperationalError, DatabaseIntegrityError, DatabaseInternalError,
-    DatabaseProgrammingError, DatabaseNotSupportedError, UnknownDatabase, TransactionLost,
+    DatabaseProgrammingError, DatabaseRefused, DatabaseNotSupportedError, UnknownDatabase, TransactionLost,
 )  # fmt: skip
+
+
+def _never() -> None:
+    """Nothing ends but by its own statements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +52,20 @@ class Lent:
         within: whether that is in a transaction of the client's.
         readonly: whether the database refuses every change there.
         session: whether the link stays with the client afterwards.
+        lost: the error to raise where the transaction has ended while a statement ran.
     """
 
     link: Link
     within: bool
     readonly: bool
     session: bool = False
+    lost: Callable[[], TransactionLost | None] = _never
+
+    async def clear(self) -> None:
+        """End what a statement that stands alone has left open: what guarded it, or what it opened by itself."""
+        kept = self.session and not self.link.readonly
+        if not (self.within or kept) and self.link.tx_state() not in (TxState.NONE, TxState.ENDED):
+            await self.link.rollback()
 
     async def run(self, work: Awaitable[_T]) -> _T:
         """Do a piece of work on the link, stopped when the caller is cancelled; every exception becomes ours."""
@@ -61,6 +76,9 @@ class Lent:
 
     def failed(self, exc: Exception, step: int | None = None) -> Exception:
         """The error of this service that stands for an exception of the driver."""
+        lost = self.lost()
+        if lost is not None:
+            return lost
         return translate_error(exc, tx_state=self.state().value, step=step)
 
     def state(self) -> TxState:
@@ -85,7 +103,10 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
     async def start(self) -> None:
         self._transactions = Transactions()
         state_dir = self.runtime.state_dir
-        self._targets = {name: Target(name, config, state_dir) for name, config in self.config.databases.items()}
+        self._targets = {
+            name: Target(name, config, state_dir, self.config.secrets_dir)
+            for name, config in self.config.databases.items()
+        }
         for target in self._targets.values():
             await target.open()
 
@@ -98,13 +119,24 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
             return Health(ok=False, reason="no database is configured")
         return Health()
 
-    def _target(self, name: str) -> Target:
+    def _seen(self, ctx: Context) -> list[Target]:
+        """The databases that exist for a caller."""
+        return [target for target in self._targets.values() if target.access.sees(ctx.principal)]
+
+    def _target(self, ctx: Context, name: str, right: Right, *, writing: bool = False) -> Target:
+        """A database, for a caller who may do something to it.
+
+        Raises:
+            UnknownDatabase: there is none of this name, as far as the caller is concerned.
+            DatabaseRefused: the caller's role does not allow it.
+        """
         target = self._targets.get(name)
-        if target is None:
-            known = ", ".join(sorted(self._targets)) or "none"
+        if target is None or not target.access.sees(ctx.principal):
+            known = ", ".join(sorted(target.name for target in self._seen(ctx))) or "none"
             raise UnknownDatabase(
                 f"database: no database is named {name[:64]!r}; there are: {known}", executed="no", database=name[:64]
             )
+        target.access.check(ctx.principal, right, writing=writing and not target.config.readonly)
         return target
 
     @asynccontextmanager
@@ -119,7 +151,9 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
         async with self._transactions.use(transaction, target.name, ctx.connection) as tx:
             within = tx.active
             try:
-                yield Lent(tx.link, within=within, readonly=tx.info.readonly, session=bool(tx.session_idle_s))
+                session = bool(tx.session_idle_s)
+                lost = partial(self._transactions.lost, tx)
+                yield Lent(tx.link, within=within, readonly=tx.info.readonly, session=session, lost=lost)
             finally:
                 if not within and tx.link.readonly and tx.link.tx_state() not in (TxState.NONE, TxState.ENDED):
                     await finish(tx.link.run(tx.link.rollback()))  # What guarded a statement that stood alone.
@@ -132,18 +166,19 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
         """
         link = lent.link
         if lent.within or not atomic:
-            if not lent.within:
-                await link.guard()
             return await work()
         await link.begin(None, readonly=link.readonly)
         try:
             result = await work()
             if link.tx_state() is not TxState.NONE:
                 await link.commit()
-        except BaseException:
+        except BaseException as exc:
             try:
                 await link.rollback()
             except Exception:
                 link.broken = True  # Closing it rolls back.
+            if isinstance(exc, DatabaseError) and exc.tx_state != "none":
+                exc.tx_state = "none"
+                exc.details = {**exc.details, "tx_state": "none"}
             raise
         return result

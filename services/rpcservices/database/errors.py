@@ -7,7 +7,8 @@
     ├── DatabaseOperationalError       the database's working: locked, gone, out of memory, cancelled, timed out
     ├── DatabaseIntegrityError         a constraint
     ├── DatabaseInternalError          the database is out of order
-    ├── DatabaseProgrammingError       the statement: syntax, unknown table, wrong number of parameters
+    ├── DatabaseProgrammingError       the statement: syntax, unknown table, a change where only reading is allowed
+    │   └── DatabaseRefused            the caller's role does not allow it
     └── DatabaseNotSupportedError      this database cannot do that
     UnknownDatabase                    no database has this name
     TransactionLost                    the transaction is no more: it ended, timed out, or never was
@@ -52,7 +53,19 @@ class DatabaseInternalError(DatabaseError):
 
 
 class DatabaseProgrammingError(DatabaseError):
-    """The statement is wrong: its syntax, a name in it, or its parameters."""
+    """The statement is wrong: its syntax, a name in it, or that it changes something where only reading is allowed."""
+
+
+class DatabaseRefused(DatabaseProgrammingError):
+    """The caller's role in the server's configuration does not allow it."""
+
+    code = -32002
+    executed = "no"
+    database: str
+    right: str
+    """What the role lacks: ``query``, ``execute``, ``script``, ``transaction`` or ``schema``."""
+    rule: str
+    """The role's name in the server's configuration."""
 
 
 class DatabaseNotSupportedError(DatabaseError):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 
-from rpcwire.errors import RpcError
+from rpcwire.errors import Executed, RpcError
 
 from .errors import (
     DatabaseDataError,
@@ -28,17 +29,29 @@ _BY_NAME: dict[str, type[DatabaseError]] = {
     "DatabaseError": DatabaseError,
     "Error": DatabaseError,
 }
-_BY_STATE = {"22": DatabaseDataError, "23": DatabaseIntegrityError, "25": DatabaseOperationalError}
+_BY_STATE = {
+    "22": DatabaseDataError,
+    "23": DatabaseIntegrityError,
+    "25": DatabaseOperationalError,
+    "42": DatabaseProgrammingError,
+}
 """Classes of SQLSTATE that drivers do not agree on."""
+_REFUSED_WRITES = frozenset({"25006", "XAE07"})
+"""A change where only reading is allowed; the second where MariaDB would first have to end the transaction."""
+_SQLITE_DATA = re.compile(r"Could not decode to UTF-8|integer overflow|malformed JSON|.*out of range")
+_SQLITE_STATE = re.compile(r"cannot (?:start|commit|rollback|release|open) |no such savepoint|.* is locked")
+"""What SQLite says with its code for everything, SQLITE_ERROR, though the statement is right."""
 _RETRYABLE_STATES = re.compile(r"40001|40P01|55P03|57P0[1-5]|53...|08...")
 _RETRYABLE_CODES = frozenset({"1205", "1213", "1040", "2002", "2003", "2006", "2013"})
+_LOST_CODES = frozenset({"2006", "2013", "2055"})
 _MYSQL_STATES = {
     "1044": "42000", "1045": "28000", "1048": "23000", "1049": "42000", "1050": "42S01", "1051": "42S02",
     "1054": "42S22", "1062": "23000", "1064": "42000", "1142": "42000", "1146": "42S02", "1205": "HY000",
     "1213": "40001", "1264": "22003", "1292": "22007", "1317": "70100", "1365": "22012", "1366": "22007",
-    "1406": "22001", "1451": "23000", "1452": "23000", "1792": "25006", "4025": "23000",
+    "1399": "XAE07", "1406": "22001", "1451": "23000", "1452": "23000", "1792": "25006", "4025": "23000",
 }  # fmt: skip
 """SQLSTATE by MariaDB's code, which asyncmy drops (https://mariadb.com/kb/en/mariadb-error-code-reference/)."""
+_MAY_COME_BACK = re.compile(r"too many|starting up|shutting down|recovery mode|not yet accepting", re.IGNORECASE)
 _URL = re.compile(r"\b[a-z][a-z0-9+]*://\S+", re.IGNORECASE)
 _PASSWORD = re.compile(r"(password|passwd|pwd)\s*[=:]\s*\S+", re.IGNORECASE)
 _LIMIT = 2000
@@ -64,7 +77,8 @@ def _codes(exc: BaseException) -> tuple[str | None, str | None, str]:
     """SQLSTATE, the driver's code, and the message without them."""
     name = getattr(exc, "sqlite_errorname", None)
     if isinstance(name, str):
-        return None, name, str(exc)
+        more = ": use less of it (length() needs none), or raise max_row_bytes" if name == "SQLITE_TOOBIG" else ""
+        return None, name, f"{exc}{more}"
     sqlstate = getattr(exc, "sqlstate", None)
     diag = getattr(exc, "diag", None)
     if diag is not None:
@@ -80,18 +94,78 @@ def _codes(exc: BaseException) -> tuple[str | None, str | None, str]:
 
 
 def redact(text: str) -> str:
-    """A message of a driver without anything that may be a secret of the connection, and not too long."""
-    text = _PASSWORD.sub(r"\1=…", _URL.sub("(URL)", text)).strip()
+    """The message of a failure to connect, without anything that may be a secret of the connection."""
+    return _PASSWORD.sub(r"\1=…", _URL.sub("(URL)", text))
+
+
+def _shortened(text: str) -> str:
+    text = text.strip()
     return text if len(text) <= _LIMIT else text[:_LIMIT] + "…"
 
 
-def translate_error(exc: BaseException, *, tx_state: TxStateName = "none", step: int | None = None) -> RpcError:
+def _sqlite_class(exc: BaseException, code: str | None, message: str) -> type[DatabaseError] | None:
+    """What Python's module calls OperationalError, or nothing in particular, by what it is."""
+    if not isinstance(exc, sqlite3.Error):
+        return None
+    if code is not None and code.startswith("SQLITE_CONSTRAINT"):
+        return DatabaseIntegrityError
+    if _SQLITE_DATA.match(message):
+        return DatabaseDataError
+    if code == "SQLITE_AUTH" or "not authorized" in message or (code or "").startswith("SQLITE_READONLY"):
+        return DatabaseProgrammingError
+    if code == "SQLITE_ERROR" and not _SQLITE_STATE.match(message):
+        return DatabaseProgrammingError  # Syntax, and names that there are not.
+    return None
+
+
+def _lost(exc: BaseException, sqlstate: str | None, code: str | None) -> bool:
+    """Whether the connection was lost: psycopg then gives no code."""
+    if code is not None or sqlstate is not None:
+        return code in _LOST_CODES
+    return type(exc).__module__.startswith("psycopg") and type(exc).__name__ == "OperationalError"
+
+
+def _may_connect_later(exc: BaseException, message: str) -> bool:
+    """Whether a failure to connect, of which the driver gives no code, may be over later."""
+    if "FATAL:" in message:  # PostgreSQL answered, and psycopg drops the code.
+        return _MAY_COME_BACK.search(message) is not None
+    return isinstance(exc, OSError) or type(exc).__name__ in {"OperationalError", "InterfaceError"}
+
+
+def connection_failure(exc: Exception) -> RpcError:
+    """The error of this service for an exception while connecting: nothing was executed.
+
+    Parameters:
+        exc: what was raised; an :class:`~rpcwire.errors.RpcError` comes back as it is.
+    """
+    if isinstance(exc, RpcError):
+        return exc
+    error = translate_error(exc)
+    assert isinstance(error, DatabaseError)
+    original = _original(exc)
+    retryable = error.retryable
+    if error.sqlstate is None and error.driver_code is None:
+        retryable = _may_connect_later(original, error.message)
+    return type(error)(
+        redact(error.message), executed="no", retryable=retryable,
+        sqlstate=error.sqlstate, driver_code=error.driver_code,
+    )  # fmt: skip
+
+
+def translate_error(
+    exc: BaseException,
+    *,
+    tx_state: TxStateName = "none",
+    step: int | None = None,
+    executed: Executed = "yes",
+) -> RpcError:
     """The error of this service that stands for an exception of a driver.
 
     Parameters:
         exc: what was raised; an :class:`~rpcwire.errors.RpcError` comes back, told the state where it did not know it.
         tx_state: the state of the transaction after it.
         step: which statement of several it was.
+        executed: whether the database has seen the statement; not known where the connection was lost meanwhile.
     """
     if isinstance(exc, RpcError):
         if isinstance(exc, DatabaseError) and exc.tx_state == "none":
@@ -102,18 +176,23 @@ def translate_error(exc: BaseException, *, tx_state: TxStateName = "none", step:
     exc = _original(exc)
     sqlstate, code, message = _codes(exc)
     cls = _class_of(exc)
-    if code is not None and code.startswith(("SQLITE_CONSTRAINT",)):
-        cls = DatabaseIntegrityError
-    elif code == "SQLITE_AUTH" or ("not authorized" in message and code is not None):
+    if sqlstate in _REFUSED_WRITES:
         cls = DatabaseProgrammingError
     elif sqlstate is not None:
         cls = _BY_STATE.get(sqlstate[:2], cls)
+    else:
+        cls = _sqlite_class(exc, code, message) or cls
+    if message.startswith("Could not decode to UTF-8"):
+        message += "; read it as bytes: CAST(x AS BLOB)"
     retryable = bool(
         (sqlstate and _RETRYABLE_STATES.fullmatch(sqlstate))
         or code in _RETRYABLE_CODES
         or (code and code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")))
     )
+    if executed == "yes" and _lost(exc, sqlstate, code):
+        executed, retryable = "unknown", True
     return cls(
-        redact(message) or type(exc).__name__,
-        retryable=retryable, sqlstate=sqlstate, driver_code=code, step=step, tx_state=tx_state,
+        _shortened(message) or type(exc).__name__,
+        executed=executed, retryable=retryable,
+        sqlstate=sqlstate, driver_code=code, step=step, tx_state=tx_state,
     )  # fmt: skip

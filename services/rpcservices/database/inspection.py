@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, inspect
 from sqlalchemy.engine.reflection import Inspector
 from sqlalchemy.exc import NoSuchTableError, UnsupportedCompilationError
+from sqlalchemy.util import greenlet_spawn
 
 from .errors import DatabaseProgrammingError
 from .failures import translate_error
@@ -18,22 +19,22 @@ _T = TypeVar("_T")
 
 
 async def inspected(target: Target, ask: Callable[[Inspector], _T]) -> _T:
-    """Ask an inspector of a database.
+    """Ask an inspector of a database, on a link that only reads: with the checks, limits and guards of a query.
 
     Raises:
         DatabaseError: the database refused, or there is no such table.
     """
-
-    def on_connection(connection: Connection) -> _T:
-        return ask(inspect(connection))
-
     try:
-        async with target.inspecting.connect() as connection:
-            return await connection.run_sync(on_connection)
+        async with target.reading.link() as link:
+            return await link.run(greenlet_spawn(_asked, target.reading.engine, link.lend_raw(), ask))
     except NoSuchTableError as exc:
         raise DatabaseProgrammingError(f"name: there is no table {str(exc)!r}", executed="no") from None
     except Exception as exc:
         raise translate_error(exc) from None
+
+
+def _asked(engine: Engine, connection: PoolProxiedConnection, ask: Callable[[Inspector], _T]) -> _T:
+    return ask(inspect(Connection(engine, connection=connection)))
 
 
 def list_schemas(inspector: Inspector) -> list[str]:

@@ -68,9 +68,20 @@ class Column:
     db_type: str | None = Field(
         default=None, description="the database's own name of the type; for SQLite the storage class of the cells"
     )
-    nullable: bool | None = Field(default=None, description="whether it may hold NULL; None where that is not known")
-    precision: int | None = Field(default=None, description="digits in all, of a decimal number")
+    nullable: bool | None = Field(
+        default=None,
+        description="whether it may hold NULL; None where that is not known: PostgreSQL tells it in `describe` "
+        "only, and SQLite never",
+    )
+    precision: int | None = Field(
+        default=None, description="digits in all, of a decimal number; SQLite tells it in `describe` only"
+    )
     scale: int | None = Field(default=None, description="digits after the point, of a decimal number")
+    exact: bool = Field(
+        default=True,
+        description="whether the cells are what the database holds; False for FLOAT of MariaDB and MySQL, of which it "
+        "sends six digits: `x + 0e0` gives all",
+    )
 
 
 Columns = Annotated[tuple[Column, ...], Repeated()]

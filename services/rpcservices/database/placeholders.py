@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -18,10 +18,12 @@ from rpcwire.errors import InvalidParams
 
 Style = Literal["numeric_dollar", "format", "qmark", "null"]
 
-_COMMON = r"--[^\n]*|/\*.*?(?:\*/|\Z)|'(?:[^']|'')*(?:'|\Z)|\"(?:[^\"]|\"\")*(?:\"|\Z)"
+_COMMENT = r"/\*.*?(?:\*/|\Z)"
+_QUOTED = r"'(?:[^']|'')*(?:'|\Z)|\"(?:[^\"]|\"\")*(?:\"|\Z)"
+_COMMON = rf"--[^\n]*|{_COMMENT}|{_QUOTED}"
 _SKIP = {
     "postgresql": r"\b[eE]'(?:[^'\\]|''|\\.)*(?:'|\Z)|\$(?P<tag>[A-Za-z_\x80-\uffff]?\w*)\$.*?(?:\$(?P=tag)\$|\Z)|"
-    + _COMMON,
+    rf"--[^\n]*|(?P<nested>/\*)|{_QUOTED}",
     "mysql": r"\#[^\n]*|--(?=\s)[^\n]*|/\*.*?(?:\*/|\Z)|'(?:[^'\\]|''|\\.)*(?:'|\Z)|\"(?:[^\"\\]|\"\"|\\.)*(?:\"|\Z)"
     r"|`(?:[^`]|``)*(?:`|\Z)",
     "sqlite": r"`(?:[^`]|``)*(?:`|\Z)|\[[^\]]*(?:\]|\Z)|" + _COMMON,
@@ -35,6 +37,25 @@ _POSITIONAL = r"|(?P<mark>\?\??)|(?P<dollar>\$\d+)"
 def _pattern(dialect: str, named: bool) -> re.Pattern[str]:
     skip = _SKIP.get("mysql" if dialect == "mariadb" else dialect, _SKIP[""])
     return re.compile(f"(?P<skip>{skip}){_NAMED if named else _POSITIONAL}", re.DOTALL)
+
+
+def _signs(pattern: re.Pattern[str], sql: str) -> Iterator[tuple[re.Match[str], int]]:
+    """What a pattern finds, and where each ends: PostgreSQL's comments hold comments, which no expression follows."""
+    position = 0
+    while (match := pattern.search(sql, position)) is not None:
+        position = match.end()
+        if match.groupdict().get("nested"):
+            position = _comment_end(sql, match.start())
+        yield match, position
+
+
+def _comment_end(sql: str, start: int) -> int:
+    depth = 0
+    for match in re.compile(r"/\*|\*/").finditer(sql, start):
+        depth += 1 if match.group() == "/*" else -1
+        if depth == 0:
+            return match.end()
+    return len(sql)
 
 
 _SIGNS: Mapping[Style, str] = {"format": "%s", "qmark": "?", "null": "NULL"}
@@ -78,6 +99,29 @@ def _wrong(loc: list[str], message: str) -> InvalidParams:
     return InvalidParams(f"{'.'.join(loc)}: {message}", errors=[{"loc": loc, "msg": message, "type": "placeholder"}])
 
 
+def check_text(sql: str, *, loc: Sequence[str | int] = ("sql",)) -> None:
+    """Refuse SQL that could not be sent as it is: databases read it up to the first NUL.
+
+    Parameters:
+        sql: one statement, or several.
+        loc: where it was in the call.
+
+    Raises:
+        InvalidParams: it names the place.
+    """
+    message = None
+    if "\0" in sql:
+        message = f"the character NUL, at {sql.index(chr(0))}, is not part of SQL: give it as a parameter"
+    else:
+        try:
+            sql.encode()
+        except UnicodeEncodeError as exc:
+            message = f"no text: {exc}"
+    if message is not None:
+        path = ".".join(map(str, loc))
+        raise InvalidParams(f"{path}: {message}", errors=[{"loc": list(loc), "msg": message, "type": "sql"}])
+
+
 @lru_cache(maxsize=1024)
 def translate(sql: str, dialect: str, style: Style, named: bool) -> Statement:
     """Replace the placeholders of a statement.
@@ -98,10 +142,9 @@ def translate(sql: str, dialect: str, style: Style, named: bool) -> Statement:
     count = position = 0
     numbers: dict[str, int] = {}
     double = style == "format"
-    for match in _pattern(dialect, named).finditer(sql):
-        before = sql[position : match.start()]
-        position = match.end()
-        text = match.group()
+    for match, end in _signs(_pattern(dialect, named), sql):
+        before, text = sql[position : match.start()], sql[match.start() : end]
+        position = end
         found = match.groupdict()
         if found.get("name") is not None:
             name = found["name"]
@@ -131,7 +174,7 @@ def translate(sql: str, dialect: str, style: Style, named: bool) -> Statement:
 
 def _native_count(sql: str, dialect: str) -> int:
     """The highest of PostgreSQL's own placeholders, ``$1``; where there is one, question marks are operators."""
-    found = (match.group("dollar") for match in _pattern(dialect, named=False).finditer(sql))
+    found = (match.group("dollar") for match, _ in _signs(_pattern(dialect, named=False), sql))
     return max((int(text[1:]) for text in found if text), default=0)
 
 
@@ -140,12 +183,23 @@ def statements(sql: str, dialect: str) -> list[str]:
     found: list[str] = []
     start = 0
     pattern = re.compile(f"(?P<skip>{_SKIP.get(dialect, _SKIP[''])})|;", re.DOTALL)
-    for match in pattern.finditer(sql):
-        piece = sql[start : match.end()]
+    for match, end in _signs(pattern, sql):
+        piece = sql[start:end]
         # SQLite knows where a trigger ends.
         if match.group() == ";" and (dialect != "sqlite" or sqlite3.complete_statement(piece)):
             found.append(piece)
-            start = match.end()
+            start = end
     found.append(sql[start:])
-    comment = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)|;|\s", re.DOTALL)
-    return [piece.strip() for piece in found if comment.sub("", piece)]
+    return [piece.strip() for piece in found if _has_words(piece, dialect)]
+
+
+def _has_words(piece: str, dialect: str) -> bool:
+    count = 1 if dialect == "postgresql" else 0
+    while count:
+        piece, count = re.subn(r"/\*(?:(?!/\*|\*/).)*\*/", " ", piece, flags=re.DOTALL)
+    return bool(re.sub(r"--[^\n]*|/\*.*?(?:\*/|\Z)|;|\s", "", piece, flags=re.DOTALL))
+
+
+def step_at(sql: str, dialect: str, position: int) -> int:
+    """Which statement of a script, from 0, holds the character at a position, from 1."""
+    return max(0, len(statements(sql[:position], dialect)) - 1)

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, NullPool, event
+from sqlalchemy import URL, Engine, NullPool
 from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
@@ -19,7 +19,8 @@ from sqlalchemy.util import greenlet_spawn
 from .backends.base import Link, log
 from .config import DatabaseConfig, database_url
 from .errors import DatabaseOperationalError
-from .failures import translate_error
+from .failures import connection_failure
+from .roles import Access
 
 _ANSWER_FIRST_S = 0.001
 """Before a link is cleaned, so that the answer of the call that used it leaves before."""
@@ -80,6 +81,11 @@ class Pool:
         self._background: set[asyncio.Task[None]] = set()
         self._lent = 0
         self._closed = False
+
+    @property
+    def engine(self) -> Engine:
+        """SQLAlchemy's engine of its connections, which knows the dialect."""
+        return self._engine.sync_engine
 
     @property
     def lent(self) -> int:
@@ -160,7 +166,7 @@ class Pool:
                 await greenlet_spawn(connection.invalidate)
             self._vacate()
             if isinstance(exc, Exception):
-                raise translate_error(exc) from None
+                raise connection_failure(exc) from None
             raise
         return link
 
@@ -248,29 +254,23 @@ class Target:
         name: what clients call it.
         config: its configuration.
         state_dir: where embedded files live.
+        secrets_dir: where passwords lie, each in a file of its database's name.
 
     Raises:
         ValueError: the configuration cannot work; the message names the key.
     """
 
-    def __init__(self, name: str, config: DatabaseConfig, state_dir: Path) -> None:
+    def __init__(self, name: str, config: DatabaseConfig, state_dir: Path, secrets_dir: Path | None = None) -> None:
         self.name = name
         self.config = config
-        url = database_url(name, config, state_dir)
+        self.access = Access(name, config.roles, owner_may=config.unlisted == "owner")
+        url = database_url(name, config, state_dir, secrets_dir)
         self._embedded = None if config.url.get_secret_value() or config.readonly else url.database
         self.dialect = url.get_backend_name()
         try:
             self.driver = url.get_driver_name()
             if config.attached and self.driver != "aiosqlite":
                 raise ValueError("attached: only SQLite attaches files")
-            # Links set their connections up in their own way; the inspector needs them as SQLAlchemy does.
-            self.inspecting = create_async_engine(url, poolclass=NullPool)
-            if config.attached:
-                from .backends.sqlite import attach
-
-                event.listen(
-                    self.inspecting.sync_engine, "connect", lambda connection, _: attach(connection.execute, config)
-                )
             self.reading = Pool(url, config, readonly=True)
             self.writing = self.reading if config.readonly else Pool(url, config, readonly=False)
         except NoSuchModuleError:

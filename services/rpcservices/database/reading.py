@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Any
 
 from rpcwire.rows import Rows, pack_rows
 
-from .backends.base import Cursor, Link, Params, finish
+from .backends.base import Cursor, Link, Params
 from .errors import DatabaseDataError
 from .models import Page, Result, TxState
 
@@ -124,7 +124,7 @@ async def open_cursor(link: Link, sql: str, params: Params, first: int, *, withi
     """Start a statement whose rows are read later."""
     if not within:
         await link.guard()
-    return await link.execute(sql, params, first)
+    return await link.stream(sql, params, first)
 
 
 async def pages(
@@ -165,50 +165,3 @@ async def pages(
         limit = next_limit(len(rows), fresh, page_rows=page_rows, page_bytes=page_bytes)
     total = offset + held_rows
     yield page(total if width and cursor.rowcount < 0 else cursor.rowcount, cursor.last_insert_id, state())
-
-
-class PageStream(AsyncIterator[Page]):
-    """Pages, and what to do once no more are wanted, even where none ever was: an async generator that was never
-    started would not do it.
-
-    Parameters:
-        source: makes the pages.
-        close: gives everything back.
-        failed: turns an exception into the error to raise.
-    """
-
-    def __init__(
-        self,
-        source: AsyncGenerator[Page, None],
-        close: Callable[[], Awaitable[None]],
-        failed: Callable[[Exception], Exception],
-    ) -> None:
-        self._source = source
-        self._close = close
-        self._failed = failed
-        self._closed = False
-
-    async def __anext__(self) -> Page:
-        try:
-            return await anext(self._source)
-        except StopAsyncIteration:
-            await self.aclose()
-            raise
-        except Exception as exc:
-            error = self._failed(exc)
-            await self.aclose()
-            raise error from None
-        except BaseException:
-            await self.aclose()
-            raise
-
-    async def aclose(self) -> None:
-        """Stop the database's work and give the connection back. More than once does no harm."""
-        if not self._closed:
-            self._closed = True
-            await self._source.aclose()
-            await finish(_awaited(self._close))
-
-
-async def _awaited(function: Callable[[], Awaitable[None]]) -> None:
-    await function()

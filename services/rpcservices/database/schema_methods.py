@@ -7,6 +7,7 @@ from rpcserver import Context, Value, method
 from .core import ERRORS, DatabaseCore
 from .inspection import inspected, list_schemas, list_tables, read_table
 from .models import Description, Plan, TableInfo, TableName
+from .placeholders import check_text
 from .reading import collect
 
 
@@ -36,7 +37,8 @@ class SchemaMethods(DatabaseCore):
         Raises:
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
-        target = self._target(database)
+        check_text(sql)
+        target = self._target(ctx, database, "query")
         config = target.config
         async with self._lent(ctx, target, transaction, readonly=True) as lent:
             result = await lent.run(
@@ -69,19 +71,21 @@ class SchemaMethods(DatabaseCore):
             database, sql, transaction: as of :meth:`query`.
 
         Returns:
-            Its parameters, its columns, and whether it only reads.
+            Its parameters, its columns, and whether it only reads. SQLite and MariaDB tell the columns of ``RETURNING``
+            only while it runs.
 
         Raises:
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
-        target = self._target(database)
+        check_text(sql)
+        target = self._target(ctx, database, "query")
         async with self._lent(ctx, target, transaction, readonly=True) as lent:
             if not lent.within:
                 await lent.run(lent.link.guard())
             return await lent.run(lent.link.describe(sql))
 
-    @method(permission="database.query", kind="read", errors=ERRORS)
-    async def schemas(self, database: str) -> list[str]:
+    @method(permission="database.schema", kind="read", errors=ERRORS)
+    async def schemas(self, database: str, *, ctx: Context) -> list[str]:
         """The schemas of a database.
 
         Parameters:
@@ -93,10 +97,10 @@ class SchemaMethods(DatabaseCore):
         Raises:
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
-        return await inspected(self._target(database), list_schemas)
+        return await inspected(self._target(ctx, database, "schema"), list_schemas)
 
-    @method(permission="database.query", kind="read", errors=ERRORS)
-    async def tables(self, database: str, *, schema: str | None = None) -> list[TableName]:
+    @method(permission="database.schema", kind="read", errors=ERRORS)
+    async def tables(self, database: str, *, schema: str | None = None, ctx: Context) -> list[TableName]:
         """The tables and views of a schema.
 
         Parameters:
@@ -109,10 +113,10 @@ class SchemaMethods(DatabaseCore):
         Raises:
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
-        return await inspected(self._target(database), lambda inspector: list_tables(inspector, schema))
+        return await inspected(self._target(ctx, database, "schema"), lambda inspector: list_tables(inspector, schema))
 
-    @method(permission="database.query", kind="read", errors=ERRORS)
-    async def table(self, database: str, name: str, *, schema: str | None = None) -> TableInfo:
+    @method(permission="database.schema", kind="read", errors=ERRORS)
+    async def table(self, database: str, name: str, *, schema: str | None = None, ctx: Context) -> TableInfo:
         """Everything about one table or view: columns, keys, indexes, constraints.
 
         Parameters:
@@ -127,4 +131,6 @@ class SchemaMethods(DatabaseCore):
             DatabaseProgrammingError: there is no such table.
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
-        return await inspected(self._target(database), lambda inspector: read_table(inspector, name, schema))
+        return await inspected(
+            self._target(ctx, database, "schema"), lambda inspector: read_table(inspector, name, schema)
+        )

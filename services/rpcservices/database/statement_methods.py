@@ -12,16 +12,19 @@ from .batches import run_batch
 from .core import ERRORS, DatabaseCore, Lent
 from .errors import DatabaseNotSupportedError
 from .models import Changed, DatabaseInfo, Page, Result, Step, StepResult
+from .page_stream import PageStream
+from .placeholders import check_text
 from .pool import Target
-from .reading import FIRST_ROWS, PageStream, collect, open_cursor, pages
+from .reading import FIRST_ROWS, collect, open_cursor, pages
+from .scripts import run_script
 
 
 class StatementMethods(DatabaseCore):
     """Statements: one, many, streamed, in a batch, in a script."""
 
     @method(permission="database.query", kind="read", errors=ERRORS)
-    async def databases(self) -> list[DatabaseInfo]:
-        """The databases that there are."""
+    async def databases(self, *, ctx: Context) -> list[DatabaseInfo]:
+        """The databases that the caller may use in some way."""
         return [
             DatabaseInfo(
                 name=target.name,
@@ -31,7 +34,7 @@ class StatementMethods(DatabaseCore):
                 max_rows=target.config.max_rows,
                 max_bytes=target.config.max_bytes,
             )
-            for target in self._targets.values()
+            for target in self._seen(ctx)
         ]
 
     @method(permission="database.query", kind="read", errors=ERRORS)
@@ -63,7 +66,8 @@ class StatementMethods(DatabaseCore):
             UnknownDatabase: no database has this name.
             TransactionLost: the transaction is no more.
         """
-        target = self._target(database)
+        check_text(sql)
+        target = self._target(ctx, database, "query")
         async with self._lent(ctx, target, transaction, readonly=True) as lent:
             return await _collected(lent, target, sql, params, max_rows)
 
@@ -82,11 +86,12 @@ class StatementMethods(DatabaseCore):
 
         Parameters, result and errors are those of :meth:`query`.
         """
-        target = self._target(database)
+        check_text(sql)
+        target = self._target(ctx, database, "execute")
         async with self._lent(ctx, target, transaction, readonly=False) as lent:
             return await _collected(lent, target, sql, params, max_rows)
 
-    @method(permission="database.query", kind="read", errors=ERRORS)
+    @method(permission="database.query", kind="read", errors=ERRORS, window=16)
     async def stream(
         self,
         database: str,
@@ -98,7 +103,7 @@ class StatementMethods(DatabaseCore):
         ctx: Context,
     ) -> AsyncIterator[Page]:
         """Read any number of rows, page by page; neither side ever holds them all. Closing the stream stops the
-        database's work.
+        database's work, and so does reading nothing for the configured ``stream_idle_s``.
 
         Parameters:
             database, sql, params, transaction: as of :meth:`query`. A transaction runs nothing else meanwhile.
@@ -110,7 +115,8 @@ class StatementMethods(DatabaseCore):
         Raises:
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
-        target = self._target(database)
+        check_text(sql)
+        target = self._target(ctx, database, "query")
         config = target.config
         size = min(config.page_rows, config.page_rows if page_rows is None else max(1, page_rows))
         stack = AsyncExitStack()
@@ -123,12 +129,12 @@ class StatementMethods(DatabaseCore):
             raise
 
         async def close_cursor() -> None:
-            await link.run(cursor.close(), timeout_s=10.0)
+            await link.run(cursor.close(), timeout_s=None if cursor.whole else 10.0)
 
         stack.push_async_callback(close_cursor)
         limits = {"page_rows": size, "page_bytes": config.page_bytes, "max_row_bytes": config.max_row_bytes}
         source = pages(link, cursor, lent.state, **limits)
-        return PageStream(source, stack.aclose, lent.failed)
+        return PageStream(source, stack.aclose, lent.failed, config.stream_idle_s)
 
     @method(permission="database.execute", kind="once", errors=ERRORS)
     async def executemany(
@@ -152,7 +158,8 @@ class StatementMethods(DatabaseCore):
         Raises:
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
-        target = self._target(database)
+        check_text(sql)
+        target = self._target(ctx, database, "execute")
         async with self._lent(ctx, target, transaction, readonly=False) as lent:
             link = lent.link
             count = await lent.run(self._within(lent, lambda: link.execute_many(sql, params), atomic=True))
@@ -183,10 +190,11 @@ class StatementMethods(DatabaseCore):
 
         Raises:
             DatabaseError: a step of an atomic batch, or of one in a transaction, failed.
-            InvalidParams: a condition names a step that is not earlier.
+            InvalidParams: a condition names a step that is not earlier, or parameters of a step do not fit: nothing
+                has run.
             UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
-        target = self._target(database)
+        target = self._target(ctx, database, "execute")
         limits = _limits(target, max_rows)
         async with self._lent(ctx, target, transaction, readonly=False) as lent:
             work = run_batch(lent, steps, limits, atomic=atomic or lent.within)
@@ -201,7 +209,8 @@ class StatementMethods(DatabaseCore):
         Parameters:
             database, transaction: as of :meth:`execute`.
             sql: the statements, separated by semicolons.
-            atomic: run all in one transaction (in MariaDB and MySQL, statements that define tables commit anyway).
+            atomic: run all in one transaction, which a script that says COMMIT or ROLLBACK cannot be (in MariaDB and
+                MySQL, statements that define tables, and COMMIT, commit anyway).
 
         Returns:
             How many statements ran, and how many rows they changed.
@@ -210,12 +219,12 @@ class StatementMethods(DatabaseCore):
             DatabaseNotSupportedError: the database, or the transaction, only reads.
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
-        target = self._target(database)
+        check_text(sql)
+        target = self._target(ctx, database, "script")
         async with self._lent(ctx, target, transaction, readonly=False) as lent:
             if lent.readonly:
                 raise DatabaseNotSupportedError("a script may change anything, and here is only reading: use query")
-            link = lent.link
-            counts = await lent.run(self._within(lent, lambda: link.run_script(sql), atomic=atomic))
+            counts = await lent.run(self._within(lent, lambda: run_script(lent, sql, atomic=atomic), atomic=atomic))
             lent.settled()
             known = [count for count in counts if count >= 0]
             return Changed(sum(known) if known else -1, len(counts), lent.state())

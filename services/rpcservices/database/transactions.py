@@ -228,6 +228,13 @@ class Transactions:
         while self._ending:
             await asyncio.wait(set(self._ending))
 
+    def lost(self, tx: OpenTransaction) -> TransactionLost | None:
+        """What to raise where a transaction was ended while a statement ran in it; ``None`` where it was not."""
+        if not tx.ended or tx.info.id not in self._reasons:
+            return None
+        reason = self._reasons[tx.info.id]
+        return TransactionLost(f"transaction: {reason}; begin a new one", transaction=tx.info.id, reason=reason)
+
     def _find(self, tx_id: str, database: str | None, owner: Connection) -> OpenTransaction:
         tx = self._open.get(tx_id)
         if tx is None or tx.owner is not owner:

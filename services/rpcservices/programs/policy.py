@@ -9,7 +9,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
-from rpcserver import Principal
+from rpcserver import Principal, RoleTable
 
 from .arguments import Refusal, check_arguments, is_under, resolve
 from .errors import ProgramNotStarted, ProgramRefused
@@ -84,29 +84,15 @@ class Policy:
     """
 
     def __init__(self, roles: Mapping[str, RoleRule], *, owner_may: bool, home: str, owner_uid: int) -> None:
-        self._roles = roles
-        self._owner_may = owner_may
+        self._roles = RoleTable(PREFIX, roles, OWNER if owner_may else None, owner_uid)
         self._home = home
         self._owner_uid = owner_uid
-        self._known: dict[Principal, tuple[str, RoleRule] | None] = {}
 
     # --- who ----------------------------------------------------------------------------------------------------
 
     def role(self, principal: Principal) -> tuple[str, RoleRule] | None:
         """The role of a caller, and its name; ``None`` where there is none."""
-        if principal not in self._known:
-            if len(self._known) > 1000:
-                self._known.clear()
-            self._known[principal] = self._find_role(principal)
-        return self._known[principal]
-
-    def _find_role(self, principal: Principal) -> tuple[str, RoleRule] | None:
-        for wanted in (principal.name, "*"):
-            for name, role in self._roles.items():
-                if wanted in role.principals:
-                    return f"{PREFIX}.roles.{name}", role
-        is_owner = principal.uid == self._owner_uid or (principal.name == "owner" and principal.method == "token")
-        return (f"{PREFIX}.unlisted", OWNER) if self._owner_may and is_owner else None
+        return self._roles.role(principal)
 
     def may_view(self, principal: Principal, owner: str) -> bool:
         """Whether a caller may see a program of ``owner``."""

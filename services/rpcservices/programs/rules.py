@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from rpcserver import Role
 from rpcwire.service import ServiceConfig
 
 from .models import Limits
@@ -82,12 +83,9 @@ class ProgramRule(ServiceConfig):
         return self
 
 
-class RoleRule(ServiceConfig):
+class RoleRule(Role):
     """What a group of callers may do."""
 
-    principals: tuple[str, ...] = Field(
-        default=(), description='Who is in it, by the names that rpc.hello tells; "*" for everybody.'
-    )
     may_run: Literal["listed", "anything"] = Field(
         default="listed", description="What they may run: the programs listed here, or anything."
     )

@@ -96,12 +96,15 @@ def my_uri(my_superuser: str) -> str:
     return f"mariadb://app:app-secret@localhost/app?unix_socket={my_superuser}"
 
 
+OWNER = Principal("test", "memory", os.geteuid())
+
+
 class Peer:
     """One client's connection, as the server would hold it."""
 
-    def __init__(self, service: Database, name: str = "c1") -> None:
+    def __init__(self, service: Database, name: str = "c1", principal: Principal | None = None) -> None:
         self.service = service
-        self.connection = Connection(id=name, remote="memory", caller=None, principal=Principal("test", "memory"))  # type: ignore[arg-type]
+        self.connection = Connection(id=name, remote="memory", caller=None, principal=principal or OWNER)  # type: ignore[arg-type]
 
     def ctx(self, deadline_s: float = 60.0) -> Context:
         return Context(
@@ -116,9 +119,7 @@ class Peer:
         function = getattr(self.service, name)
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            if name != "databases":
-                kwargs["ctx"] = self.ctx()
-            return function(*args, **kwargs)
+            return function(*args, **kwargs, ctx=self.ctx())
 
         return call
 
@@ -130,13 +131,16 @@ class Bench:
     service: Database
     db: Peer
 
-    def peer(self, name: str) -> Peer:
-        return Peer(self.service, name)
+    def peer(self, name: str, principal: Principal | None = None) -> Peer:
+        return Peer(self.service, name, principal)
 
 
 @asynccontextmanager
-async def running(state_dir: Path, **databases: DatabaseConfig | dict[str, Any]) -> AsyncIterator[Bench]:
-    config = DatabaseServiceConfig.model_validate({"databases": databases} if databases else {})
+async def running(
+    state_dir: Path, secrets_dir: Path | None = None, **databases: DatabaseConfig | dict[str, Any]
+) -> AsyncIterator[Bench]:
+    known = {"databases": databases} if databases else {}
+    config = DatabaseServiceConfig.model_validate({**known, "secrets_dir": secrets_dir})
     service = Database(config)
     service.runtime = ServiceRuntime(state_dir, logging.getLogger("test"))
     await service.start()
@@ -150,9 +154,9 @@ async def running(state_dir: Path, **databases: DatabaseConfig | dict[str, Any])
 def run_with(tmp_path: Path) -> Callable[..., Any]:
     """Run a coroutine function with a service that has the given databases."""
 
-    def run(work: Callable[[Bench], Any], **databases: Any) -> Any:
+    def run(work: Callable[[Bench], Any], secrets_dir: Path | None = None, **databases: Any) -> Any:
         async def main() -> Any:
-            async with running(tmp_path, **databases) as bench:
+            async with running(tmp_path, secrets_dir, **databases) as bench:
                 return await work(bench)
 
         return asyncio.run(main())

@@ -8,99 +8,26 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
 
 from rpcclient.errors import DeadlineExceeded
+from tests.services.database.memory import MIB, growth, quiet, stream_rows, until
 
-MIB = 2**20
+LEASE_S = 30.0
+"""How long a transaction may be unused: the configuration's default."""
 FREE_S = 1.0 if os.environ.get("SOAK") else 10.0
 """How long the database may work on. A busy machine may take longer without any fault of ours, so only the long proofs
 insist."""
 
 
-def until(condition, seconds=10.0):
-    """Wait for something, and say how long that took. A look that takes long does not count against it."""
-    begin = time.monotonic()
-    while True:
-        looked = time.monotonic() - begin
-        if condition():
-            return looked
-        assert looked < seconds, "the event did not come in time"
-        time.sleep(0.005)
-
-
-def status(pid, field):
-    """A figure of /proc/PID/status, in bytes."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024
-    raise KeyError(field)
-
-
-@contextmanager
-def growth(pid, found):
-    """How far the memory of a process rises above what it holds now, by the kernel's own high-water mark."""
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
-    before = status(pid, "VmRSS")
-    yield
-    found.append(status(pid, "VmHWM") - before)
-
-
-READER = """
-import sys
-from pathlib import Path
-from rpcclient import Client
-
-def status(field):
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024
-
-def read(client, sql):
-    count = total = 0
-    with client.database.stream("main", sql) as pages:
-        for page in pages:
-            for row in page:
-                count += 1
-                total += row[0]
-    return count, total
-
-with Client(sys.argv[1], token=sys.argv[2]) as client:
-    read(client, sys.argv[3])
-    print("ready", flush=True)
-    sys.stdin.readline()
-    Path("/proc/self/clear_refs").write_text("5")
-    before = status("VmRSS")
-    count, total = read(client, sys.argv[4])
-    print(count, total, status("VmHWM") - before, flush=True)
-"""
-
-
-def stream_rows(daemon, count):
-    """A client in a process of its own streams so many rows; how far the client's and the server's memory rose."""
-    more = "'some text of the row, about forty letters' AS x, 1.5 AS y"
-    words = [daemon.url, daemon.token, daemon.sql.numbers(min(count, 100_000), more), daemon.sql.numbers(count, more)]
-    with subprocess.Popen(
-        [sys.executable, "-c", READER, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as reader:
-        assert reader.stdout.readline() == "ready\n"
-        server = []
-        with growth(daemon.pid, server):
-            reader.stdin.write("\n")
-            reader.stdin.flush()
-            found, total, client = map(int, reader.stdout.readline().split())
-    assert found == count and total == count * (count + 1) // 2
-    return client, server[0]
-
-
 def check_memory(daemon, count):
     started = time.monotonic()
-    client, server = stream_rows(daemon, count)
+    more = "'some text of the row, about forty letters' AS x, 1.5 AS y"
+    narrow = daemon.sql.numbers(min(count, 100_000), more)
+    client, server = stream_rows(daemon, narrow, daemon.sql.numbers(count, more), count)
     taken = time.monotonic() - started
     print(
         f"\n{daemon.kind}: {count:,} rows, client +{client / MIB:.1f} MiB, server +{server / MIB:.1f} MiB, {taken:.0f} s"
@@ -143,13 +70,6 @@ def working(daemon, request):
         return int(sum(process.cpu_times()[:2]) - before > 0.03)
 
     return busy
-
-
-def quiet(process):
-    """Whether a process has done nothing for a moment."""
-    before = sum(process.cpu_times()[:2])
-    time.sleep(0.2)
-    return sum(process.cpu_times()[:2]) == before
 
 
 def test_a_reader_that_stops_holds_no_more_than_its_window(daemon):
@@ -302,7 +222,8 @@ def kill_often(daemon, times):
                 ).scalar() > 0)  # fmt: skip
                 time.sleep(repetition % 13 / 1000)  # Not to wait for something, but to hit another moment.
                 os.kill(writer.pid, signal.SIGKILL)
-            with db.transaction("main") as tx:  # It waits for the locks of the one that was killed.
+            leased = client.options(timeout_s=LEASE_S).database
+            with leased.transaction("main") as tx:  # It waits for the locks of the one that was killed.
                 tx.execute("INSERT INTO pair VALUES (-1, 1)")
                 tx.execute("INSERT INTO pair VALUES (-1, 2)")
                 halves = tx.query("SELECT number FROM pair GROUP BY number HAVING count(*) % 2 <> 0").rows

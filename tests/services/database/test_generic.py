@@ -40,7 +40,7 @@ def test_statements_transactions_and_streams(run_with, asyncpg_url):
         assert (await db.query("main", "SELECT count(*) FROM g")).scalar() == 5
         with pytest.raises(DatabaseNotSupportedError):
             await db.begin("main", readonly=True)
-        assert "g" in [table.name for table in await db.service.tables("main")]
+        assert "g" in [table.name for table in await db.tables("main")]
 
     run_with(work, main={"url": asyncpg_url, "allow_unguarded_reads": True})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rpcservices.database.placeholders import translate
+from rpcservices.database.placeholders import statements, translate
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,9 @@ from rpcservices.database.placeholders import translate
         ("postgresql", "numeric_dollar", r"SELECT a[\:b]", "SELECT a[:b]", ()),
         ("postgresql", "numeric_dollar", "SELECT :val::jsonb, a[:lo:hi]", "SELECT $1::jsonb, a[:lo:hi]", ("val",)),
         ("postgresql", "numeric_dollar", "SELECT 'a'':x', :y", "SELECT 'a'':x', $1", ("y",)),
+        ("postgresql", "numeric_dollar", "SELECT /* /* */ :x */ :y", "SELECT /* /* */ :x */ $1", ("y",)),
+        ("postgresql", "numeric_dollar", "SELECT 1 /* /* */ :x", None, ()),
+        ("sqlite", "qmark", "SELECT /* /* */ :x", "SELECT /* /* */ ?", ("x",)),
         ("mysql", "format", "SELECT '%', :a, 5 % 2, '\\':b' # :c", "SELECT '%%', %s, 5 %% 2, '\\':b' # :c", ("a",)),
         ("mysql", "format", "SELECT :a, :a, `:b`", "SELECT %s, %s, `:b`", ("a", "a")),
         ("sqlite", "qmark", "SELECT :a, [:b], `:c`, ':d'", "SELECT ?, [:b], `:c`, ':d'", ("a",)),
@@ -40,3 +43,10 @@ def test_names(dialect, style, sql, expected, names):
 def test_marks(dialect, style, sql, expected, count):
     found = translate(sql, dialect, style, named=False)
     assert (found.sql, found.count, found.names) == (expected, count, None)
+
+
+def test_statements_of_a_script():
+    assert statements("SELECT 1; /* /* ; */ ; */ SELECT 2; /* /* */ */ ;", "postgresql") == [
+        "SELECT 1;",
+        "/* /* ; */ ; */ SELECT 2;",
+    ]

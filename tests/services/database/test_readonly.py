@@ -173,9 +173,9 @@ async def prepare(db, name):
 
 
 async def state(db):
-    tables = {table.name for table in await db.service.tables("main")}
+    tables = {table.name for table in await db.tables("main")}
     rows = [tuple(row) for row in await db.query("main", "SELECT id FROM canary")]
-    return tables, rows, await db.service.table("main", "canary")
+    return tables, rows, await db.table("main", "canary")
 
 
 @pytest.mark.parametrize("way", ["query", "readonly database", "readonly transaction"])

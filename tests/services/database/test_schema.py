@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
-from rpcservices.database.errors import DatabaseError, DatabaseNotSupportedError, DatabaseProgrammingError
-from rpcservices.database.models import ColumnType, TableKind
+from rpcservices.database.errors import (
+    DatabaseError,
+    DatabaseNotSupportedError,
+    DatabaseOperationalError,
+    DatabaseProgrammingError,
+)
+from rpcservices.database.models import ColumnType, TableKind, TxState
 
 
 async def make_schema(db):
@@ -27,24 +35,24 @@ def test_tables_and_views(run_with, any_database):
     async def work(bench):
         db = bench.db
         await make_schema(db)
-        kinds = {table.name: table.kind for table in await db.service.tables("main")}
+        kinds = {table.name: table.kind for table in await db.tables("main")}
         assert kinds["zone"] is TableKind.TABLE and kinds["zone_names"] is TableKind.VIEW
-        assert await db.service.schemas("main")
-        zone = await db.service.table("main", "zone")
+        assert await db.schemas("main")
+        zone = await db.table("main", "zone")
         assert [c.name for c in zone.columns] == ["id", "name", "area"]
         assert [c.nullable for c in zone.columns][1:] == [False, True]
         assert "12" in zone.columns[2].db_type and zone.columns[2].default.strip("'")[0] == "1"
         assert zone.primary_key == ["id"]
         assert ["name"] in [u.columns for u in (*zone.unique, *zone.indexes)]
         assert [c.name for c in zone.checks] == ["positive"]
-        place = await db.service.table("main", "place")
+        place = await db.table("main", "place")
         (key,) = place.foreign_keys
         assert (key.columns, key.table, key.references, key.on_delete) == (["zone_id"], "zone", ["id"], "CASCADE")
         assert "by_zone" in [i.name for i in place.indexes]
-        view = await db.service.table("main", "zone_names")
+        view = await db.table("main", "zone_names")
         assert view.kind is TableKind.VIEW and "name" in view.definition
         with pytest.raises(DatabaseProgrammingError, match="no table 'nope'"):
-            await db.service.table("main", "nope")
+            await db.table("main", "nope")
 
     run_with(work, main=any_database)
 
@@ -71,6 +79,138 @@ def test_describe(run_with, any_database, sql):
     run_with(work, main=any_database)
 
 
+DESCRIBED = {
+    "SELECT id, name FROM zone": (True, ["id", "name"]),
+    'SELECT id, id, 1 AS "a:1" FROM zone': (True, ["id", "id", "a:1"]),
+    "INSERT INTO zone VALUES (9, 'x', 1) RETURNING id, name AS n": (False, ["id", "n"]),
+    "DELETE FROM zone WHERE id = ?": (False, []),
+    "UPDATE zone SET area = 2": (False, []),
+    "CREATE TABLE never (i INTEGER)": (False, []),
+    "DROP TABLE zone": (False, []),
+}
+OF_POSTGRESQL = {
+    "SHOW search_path": (True, ["search_path"]),
+    "EXPLAIN DELETE FROM zone": (True, ["QUERY PLAN"]),
+    "EXPLAIN (ANALYZE) DELETE FROM zone": (None, ["QUERY PLAN"]),
+    "SELECT id FROM zone FOR UPDATE": (False, ["id"]),
+    "WITH x AS (DELETE FROM zone RETURNING id) SELECT id FROM x": (False, ["id"]),
+    "VALUES (1, 2)": (True, ["column1", "column2"]),
+    "DO $$ BEGIN END $$": (None, []),
+}
+OF_SQLITE = {
+    "PRAGMA table_info(zone)": (True, ["cid", "name", "type", "notnull", "dflt_value", "pk"]),
+    "PRAGMA foreign_keys = 0": (False, []),
+    "EXPLAIN QUERY PLAN SELECT 1": (True, ["id", "parent", "notused", "detail"]),
+    "EXPLAIN QUERY PLAN DELETE FROM zone": (False, []),
+}
+OF_MARIADB = {"SHOW TABLES": (True, ["Tables_in_app"]), "SELECT id FROM zone FOR UPDATE": (False, ["id"])}
+
+
+def expected(kind, own, statement, readonly, columns):
+    """What a description tells, where a database does not tell all."""
+    if kind != "postgresql" and "RETURNING" in statement:
+        return readonly, []  # They tell them only while it runs.
+    if kind == "mariadb" and "FOR UPDATE" in statement:
+        return (None, columns) if own == "transaction" else (False, [])  # It is refused as soon as it is prepared.
+    return readonly, columns
+
+
+@pytest.mark.parametrize("own", [None, "transaction", "readonly transaction"])
+def test_descriptions_leave_everything_as_it_was(run_with, any_database, sql, own):
+    special = {"postgresql": OF_POSTGRESQL, "sqlite": OF_SQLITE, "mariadb": OF_MARIADB}[sql.name]
+
+    async def work(bench):
+        db = bench.db
+        await make_schema(db)
+        await db.execute("main", "INSERT INTO zone VALUES (1, 'a', 1)")
+        tx = None if own is None else (await db.begin("main", readonly=own != "transaction")).id
+        for text, told in {**DESCRIBED, **special}.items():
+            statement = text.replace('"', "`") if sql.name == "mariadb" else text
+            found = await db.describe("main", statement, transaction=tx)
+            names = [column.name for column in found.columns]
+            assert (found.readonly, names) == expected(sql.name, own, statement, *told), statement
+        for wrong in ("SELEC 1", "SELECT 1; SELECT 2", "SELECT * FROM nowhere"):
+            with pytest.raises(DatabaseProgrammingError):
+                await db.describe("main", wrong, transaction=tx)
+        if tx is not None:
+            assert await db.renew(tx) is TxState.ACTIVE
+            assert (await db.query("main", "SELECT count(*) FROM zone", transaction=tx)).scalar() == 1
+            await db.commit(tx)
+        assert (await db.query("main", "SELECT count(*) FROM zone")).scalar() == 1
+
+    run_with(work, main=any_database)
+
+
+def known(found):
+    return [(column.name, column.nullable, column.precision, column.scale) for column in found.columns]
+
+
+def test_columns_have_nullability_precision_and_scale(run_with, any_database, sql):
+    query = "SELECT id, name, area, area + 1 AS more, 1 AS one FROM zone WHERE id >= :low"
+    described = {
+        "postgresql": [("id", False), ("name", False), ("area", True), ("more", None), ("one", None)],
+        "mariadb": [("id", False), ("name", False), ("area", True), ("more", True), ("one", False)],
+        "sqlite": [(name, None) for name in ("id", "name", "area", "more", "one")],
+    }[sql.name]
+
+    async def work(bench):
+        db = bench.db
+        await make_schema(db)
+        told = known(await db.describe("main", query))
+        assert [entry[:2] for entry in told] == described
+        assert told[0][2:] == told[1][2:] == (None, None)
+        assert told[2][2:] == (12, 3)
+        result = known(await db.query("main", query, {"low": 0}))
+        nullable = described if sql.name == "mariadb" else [(name, None) for name, _ in described]
+        assert [entry[:2] for entry in result] == nullable
+        assert result[2][2:] == ((None, None) if sql.name == "sqlite" else (12, 3))
+        pages = [page async for page in await db.stream("main", query, {"low": 0})]
+        assert known(pages[0]) == result
+
+    run_with(work, main=any_database)
+
+
+@pytest.mark.parametrize(
+    ("query", "nullable"),
+    [
+        ("SELECT z.name, p.id FROM zone z JOIN place p ON p.zone_id = z.id", [False, False]),
+        ("SELECT z.name, p.id FROM zone z LEFT JOIN place p ON p.zone_id = z.id", [None, None]),
+        ("SELECT z.name, p.id FROM zone z LEFT JOIN place p ON p.zone_id = z.id WHERE p.id IS NULL", [None, None]),
+        ("SELECT name FROM zone WHERE id IN (SELECT zone_id FROM place)", [False]),
+        ("SELECT name, count(*) FROM zone GROUP BY ROLLUP (name)", [None, None]),
+        ("SELECT name FROM zone UNION ALL SELECT NULL", [None]),
+        ("SELECT name FROM (SELECT name FROM zone UNION ALL SELECT NULL) x", [None]),
+        ("SELECT name FROM zone_names", [None]),
+        ("SELECT area FROM zone WHERE area IS NOT NULL", [True]),
+        ("VALUES (1)", [None]),
+        ("SHOW search_path", [None]),
+    ],
+)
+def test_nullability_is_told_only_where_it_is_certain(run_with, pg_uri, query, nullable):
+    async def work(bench):
+        await make_schema(bench.db)
+        found = await bench.db.describe("main", query)
+        assert [column.nullable for column in found.columns] == nullable
+
+    run_with(work, main={"url": pg_uri})
+
+
+@pytest.mark.parametrize(
+    ("declared", "digits"),
+    [
+        ("NUMERIC(12, 3)", (12, 3)), ("decimal( 5 )", (5, 0)), ("DEC(7,2)", (7, 2)), ("NUMERIC", (None, None)),
+        ("VARCHAR(40)", (None, None)), ("INTEGER", (None, None)),
+    ],
+)  # fmt: skip
+def test_declared_digits_in_sqlite(run_with, declared, digits):
+    async def work(bench):
+        await bench.db.execute("main", f"CREATE TABLE d (x {declared})")
+        (column,) = (await bench.db.describe("main", "SELECT x FROM d")).columns
+        assert (column.precision, column.scale) == digits and column.db_type == declared
+
+    run_with(work)
+
+
 def test_explain(run_with, any_database, sql):
     async def work(bench):
         db = bench.db
@@ -90,6 +230,48 @@ def test_explain(run_with, any_database, sql):
     run_with(work, main=any_database)
 
 
+def test_an_identity_column(run_with, pg_uri):
+    async def work(bench):
+        await bench.db.execute("main", "DROP TABLE IF EXISTS numbered")
+        await bench.db.execute("main", "CREATE TABLE numbered (i INT GENERATED ALWAYS AS IDENTITY, j INT[], c JSONB)")
+        columns = (await bench.db.table("main", "numbered")).columns
+        assert [(c.name, c.autoincrement) for c in columns] == [("i", True), ("j", False), ("c", False)]
+
+    run_with(work, main={"url": pg_uri})
+
+
+def test_a_missing_file_is_not_made_by_looking(run_with, tmp_path):
+    async def work(bench):
+        for call in (bench.db.tables, bench.db.schemas):
+            with pytest.raises(DatabaseError, match="unable to open"):
+                await call("main")
+        async with asyncio.timeout(10):  # aiosqlite's threads end by themselves.
+            while any("_connection_worker" in thread.name for thread in threading.enumerate()):
+                await asyncio.sleep(0.01)
+
+    run_with(work, main={"url": f"sqlite:///{tmp_path}/missing.db", "readonly": True})
+    assert not (tmp_path / "missing.db").exists()
+
+
+def test_looking_takes_one_of_the_connections(run_with, any_database, sql):
+    async def work(bench):
+        db = bench.db
+        await make_schema(db)
+        found = await asyncio.gather(*(bench.db.table("main", "zone") for _ in range(8)))
+        assert len(found) == 8
+        pool = bench.service._targets["main"].reading
+        await pool.settle()
+        assert pool.lent == 0
+        stream = await db.stream("main", sql.endless("i"))
+        with pytest.raises(DatabaseOperationalError, match="no connection was free") as caught:
+            await bench.db.tables("main")
+        assert caught.value.retryable and caught.value.executed == "no"
+        await stream.aclose()
+        assert await bench.db.tables("main")
+
+    run_with(work, main={**any_database, "read_pool_size": 1, "pool_timeout_s": 1.0})
+
+
 def test_attached_files(run_with, tmp_path):
     other = tmp_path / "other one.sqlite3"
 
@@ -98,8 +280,8 @@ def test_attached_files(run_with, tmp_path):
         await db.execute("main", "CREATE TABLE other.t (x INTEGER)")
         await db.execute("main", "INSERT INTO other.t VALUES (1)")
         assert (await db.query("main", "SELECT x FROM other.t")).scalar() == 1
-        assert set(await db.service.schemas("main")) == {"main", "other"}
-        assert [table.name for table in await db.service.tables("main", schema="other")] == ["t"]
+        assert set(await db.schemas("main")) == {"main", "other"}
+        assert [table.name for table in await db.tables("main", schema="other")] == ["t"]
         for call in (db.query, db.execute):
             with pytest.raises(DatabaseProgrammingError, match="not authorized"):
                 await call("main", "ATTACH 'more.sqlite3' AS more")

@@ -6,7 +6,16 @@ import asyncio
 
 import pytest
 
+from rpcclient.stubs.database import DatabaseOperationalError as RemoteError
 from rpcservices.database.errors import DatabaseDataError, DatabaseError, DatabaseOperationalError
+from rpcservices.database.models import TxState
+from tests.services.database.conftest import serving
+
+
+@pytest.fixture
+def daemon_of(tmp_path):
+    """Makes a server with an SQLite database of a configuration."""
+    return lambda config: serving(tmp_path, "sqlite", config)
 
 
 def test_pages_hold_everything_in_order(run_with, any_database, sql):
@@ -35,9 +44,8 @@ def test_pages_are_bounded_in_bytes(run_with, any_database, sql):
 
 def test_a_row_beyond_the_limit_is_an_error(run_with, any_database):
     async def work(bench):
-        stream = await bench.db.stream("main", f"SELECT '{'y' * 5000}'")
         with pytest.raises(DatabaseDataError, match="max_row_bytes"):
-            await anext(stream)
+            await anext(await bench.db.stream("main", f"SELECT '{'y' * 5000}'"))
 
     run_with(work, main={**any_database, "max_row_bytes": 2000, "page_bytes": 2000})
 
@@ -74,6 +82,64 @@ def test_closing_early_frees_the_connection(run_with, any_database, sql, pages_r
             assert (await bench.db.query("main", "SELECT 1")).scalar() == 1
 
     run_with(work, main={**any_database, "read_pool_size": 1})
+
+
+def test_a_stream_that_nobody_reads_gives_its_connection_back(run_with, any_database, sql):
+    async def work(bench):
+        streams = [await bench.db.stream("main", sql.endless("i")) for _ in range(2)]
+        await anext(streams[0])  # Of the other not even the first page is read.
+        assert (await bench.db.query("main", "SELECT 1")).scalar() == 1  # It waits for a connection.
+        pool = bench.service._targets["main"].reading
+        async with asyncio.timeout(10):
+            while pool.lent:
+                await asyncio.sleep(0.01)
+        for stream in streams:
+            with pytest.raises(DatabaseOperationalError, match="stream_idle_s") as caught:
+                await anext(stream)
+            assert caught.value.sqlstate == "57P05"
+            await stream.aclose()
+
+    run_with(work, main={**any_database, "read_pool_size": 2, "stream_idle_s": 0.3})
+
+
+def test_a_stream_that_is_read_has_all_the_time_it_needs(run_with, any_database, sql):
+    async def work(bench):
+        stream = await bench.db.stream("main", sql.numbers(3000), page_rows=10)
+        begin = asyncio.get_running_loop().time()
+        numbers = []
+        async for page in stream:
+            numbers += page.rows.column(0)
+            await asyncio.sleep(0.002)  # Not to wait for anything: so that reading takes longer than the limit.
+        assert asyncio.get_running_loop().time() - begin > 0.5
+        assert numbers == list(range(1, 3001))
+
+    run_with(work, main={**any_database, "stream_idle_s": 0.5})
+
+
+def test_an_unread_stream_leaves_its_transaction_known(run_with, any_database, sql):
+    async def work(bench):
+        tx = await bench.db.begin("main", readonly=True)
+        stream = await bench.db.stream("main", sql.endless("i"), transaction=tx.id)
+        state = await bench.db.renew(tx.id)  # It waits for the stream's end.
+        assert state in {TxState.ACTIVE, TxState.FAILED}
+        with pytest.raises(DatabaseOperationalError, match="stream_idle_s"):
+            await anext(stream)
+        await bench.db.rollback(tx.id)
+
+    run_with(work, main={**any_database, "stream_idle_s": 0.3})
+
+
+def test_a_reader_that_pauses_is_told(daemon_of):
+    with (
+        daemon_of({"stream_idle_s": 0.3, "read_pool_size": 1}) as daemon,
+        daemon.connect() as client,
+        client.options(window=2).database.stream("main", daemon.sql.endless("i")) as pages,
+    ):
+        first = next(pages)
+        assert client.database.query("main", "SELECT 1").scalar() == 1  # It had to wait for the connection.
+        with pytest.raises(RemoteError, match="stream_idle_s"):
+            for page in pages:
+                assert page.offset > first.offset
 
 
 def test_a_stream_can_share_a_transaction(run_with, any_database):

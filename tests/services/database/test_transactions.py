@@ -138,7 +138,7 @@ def test_a_vanished_client_stops_its_running_statement(run_with, any_database, s
 
         await until(started)
         peer.connection.close()
-        with pytest.raises(DatabaseOperationalError):
+        with pytest.raises(TransactionLost, match="the connection closed"):
             await asyncio.wait_for(running, 10)
         await bench.db.execute("main", "INSERT INTO t VALUES (1)")
 

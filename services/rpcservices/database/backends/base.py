@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from sqlalchemy import URL, PoolProxiedConnection
 
 from rpcservices.database.config import DatabaseConfig
-from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseOperationalError
+from rpcservices.database.errors import DatabaseDataError, DatabaseNotSupportedError, DatabaseOperationalError
 from rpcservices.database.models import Column, Description, Isolation, ParameterInfo, TxState
 from rpcservices.database.placeholders import Statement, Style, translate
 
@@ -34,11 +34,13 @@ class Cursor(ABC):
         columns: of its rows; none where it gives none.
         rowcount: rows changed or found, as far as known; -1 where not.
         last_insert_id: the key that an INSERT was given, where the driver says so.
+        whole: whether closing it early reads the rest, which takes its time, so that what it changes is done.
     """
 
     columns: tuple[Column, ...] = ()
     rowcount: int = -1
     last_insert_id: int | None = None
+    whole: bool = False
 
     @abstractmethod
     async def fetch(self, limit: int) -> list[tuple[Any, ...]]:
@@ -60,6 +62,8 @@ class Link(ABC):
     """
 
     dialect: ClassVar[str]
+    style: Style = "qmark"
+    """The driver's placeholders."""
     cancel_safe: ClassVar[bool] = False
     """Whether the driver's work may itself be cancelled, and stops in the database before it ends."""
 
@@ -91,6 +95,11 @@ class Link(ABC):
     @abstractmethod
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
         """Start a statement and get its first rows, about ``first``."""
+
+    async def stream(self, sql: str, params: Params, first: int) -> Cursor:
+        """Start a statement of which more than the first rows, about ``first``, may never be wanted: where it only
+        reads, closing its cursor stops the database's work, and leaves the transaction that it runs in as it was."""
+        return await self.execute(sql, params, first)
 
     @abstractmethod
     async def execute_many(self, sql: str, sets: Sequence[Params]) -> int:
@@ -151,11 +160,24 @@ class Link(ABC):
     async def keep(self) -> None:  # noqa: B027 - not every database needs it
         """The link becomes a session's: until :meth:`reset`, settings of the connection concern nobody else."""
 
+    def lend_raw(self) -> PoolProxiedConnection:
+        """The connection itself, for SQLAlchemy's inspector, which changes nothing on it."""
+        return self.connection
+
     def must_reset(self) -> bool:
         """Whether :meth:`reset` has anything to do."""
         return True
 
     # --- what all share --------------------------------------------------------------------------------------------
+
+    def check(self, sql: str, params: Params) -> None:
+        """Refuse parameters that do not fit the placeholders of a statement.
+
+        Raises:
+            InvalidParams: one is missing or too many.
+        """
+        if params is not None:
+            translate(sql, self.dialect, self.style, isinstance(params, Mapping)).arguments(params)
 
     async def run(self, work: Coroutine[Any, Any, _T], *, timeout_s: float | None = None) -> _T:
         """Do a piece of the driver's work to its end. Where the caller is cancelled or the time is over, the database
@@ -236,6 +258,13 @@ class Link(ABC):
         elif not task.cancelled():
             task.exception()  # Seen: it ended because it was stopped.
 
+    async def mark(self) -> None:  # noqa: B027 - not every database needs it
+        """Remember the transaction that is open now."""
+
+    async def is_marked(self) -> bool:
+        """Whether the remembered transaction is still open."""
+        return self.tx_state() is not TxState.NONE
+
     async def savepoint(self, name: str) -> None:
         """Set a savepoint."""
         await self._command(f"SAVEPOINT rpc_{name}")
@@ -271,6 +300,18 @@ async def finish(work: Coroutine[Any, Any, _T] | asyncio.Future[_T]) -> _T:
     return task.result()
 
 
+def converted(convert: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
+    """Parameters as the driver takes them.
+
+    Raises:
+        DatabaseDataError: the database has nothing that holds one of them; nothing was executed.
+    """
+    try:
+        return [convert(value) for value in values]
+    except (TypeError, ValueError, OverflowError) as exc:
+        raise DatabaseDataError(str(exc), executed="no") from None
+
+
 def parameters_of(sql: str, dialect: str, style: Style) -> tuple[Statement, list[ParameterInfo]]:
     """A statement with its placeholders translated, and what they are called: by name where there is a ``:name``."""
     named = translate(sql, dialect, style, named=True)
@@ -283,4 +324,4 @@ def parameters_of(sql: str, dialect: str, style: Style) -> tuple[Statement, list
 
 def unsupported_isolation(dialect: str, isolation: Isolation) -> DatabaseNotSupportedError:
     """The error for an isolation that a database does not offer."""
-    return DatabaseNotSupportedError(f"isolation: {dialect} does not offer {isolation.value!r}")
+    return DatabaseNotSupportedError(f"isolation: {dialect} does not offer {isolation.value!r}", executed="no")

@@ -14,6 +14,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError
+from rpcservices.database.failures import translate_error
 from rpcservices.database.models import Column, Description, Isolation, TxState
 from rpcservices.database.placeholders import statements, translate
 
@@ -113,10 +114,13 @@ class GenericLink(Link):
 
     async def run_script(self, sql: str) -> list[int]:
         counts = []
-        for statement in statements(sql, self.dialect):
-            cursor = await self.execute(statement, None, 1)
-            counts.append(cursor.rowcount)
-            await cursor.close()
+        for step, statement in enumerate(statements(sql, self.dialect)):
+            try:
+                cursor = await self.execute(statement, None, 1)
+                counts.append(cursor.rowcount)
+                await cursor.close()
+            except Exception as exc:
+                raise translate_error(exc, step=step) from None
         return counts
 
     async def describe(self, sql: str) -> Description:
@@ -148,6 +152,10 @@ class GenericLink(Link):
                 if hasattr(closing, "__await__"):
                     await closing
                 return
+
+    def lend_raw(self) -> PoolProxiedConnection:
+        self._used = True  # Its driver begins a transaction by itself.
+        return self.connection
 
     def must_reset(self) -> bool:
         return self._used

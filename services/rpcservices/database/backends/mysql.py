@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -20,16 +21,20 @@ from uuid import UUID
 import asyncmy
 from asyncmy import errors as my_errors
 from asyncmy.constants import FIELD_TYPE
-from asyncmy.cursors import SSCursor
+from asyncmy.cursors import RE_INSERT_VALUES, SSCursor
 from asyncmy.protocol import FieldDescriptorPacket
 from sqlalchemy import URL, PoolProxiedConnection
 
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseOperationalError
+from rpcservices.database.failures import translate_error
+from rpcservices.database.hints import first_word, is_query
 from rpcservices.database.models import Column, ColumnType, Description, Isolation, TxState
-from rpcservices.database.placeholders import translate
+from rpcservices.database.placeholders import Style, translate
 
-from .base import Cursor, Link, Params, parameters_of
+from .base import Cursor, Link, Params, converted, parameters_of
+from .mysql_privileges import reaching_beyond
+from .slices import Slices
 
 _STMT_PREPARE, _STMT_CLOSE, _SET_OPTION, _RESET_CONNECTION = 0x16, 0x19, 0x1B, 0x1F
 _MULTI_STATEMENTS_ON, _MULTI_STATEMENTS_OFF = b"\x00\x00", b"\x01\x00"
@@ -56,11 +61,16 @@ _KINDS = {
 
 _SENT = (bool, int, float, str, bytes, Decimal, dt.date, dt.time, dt.timedelta)
 
-_PRIVILEGED = """
-SELECT count(*) FROM information_schema.USER_PRIVILEGES
-WHERE PRIVILEGE_TYPE IN ('FILE', 'SUPER', 'SHUTDOWN', 'CREATE USER', 'SET USER', 'CONNECTION ADMIN', 'READ_ONLY ADMIN')
-AND GRANTEE = CONCAT("'", REPLACE(CURRENT_USER(), '@', "'@'"), "'")
-"""
+_TELLING = frozenset({"SHOW", "DESC", "DESCRIBE", "EXPLAIN"})
+_CHANGING = frozenset({
+    "INSERT", "REPLACE", "UPDATE", "DELETE", "LOAD", "CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME", "GRANT", "REVOKE",
+})  # fmt: skip
+_MAY_LOCK = re.compile(r"\bFOR\s+UPDATE\b|\bLOCK\s+IN\b|\bINTO\b", re.IGNORECASE)
+_ROLES = "SELECT DISTINCT ROLE_NAME FROM information_schema.APPLICABLE_ROLES"
+
+
+def _quoted(name: str) -> str:
+    return f"`{name.replace('`', '``')}`"
 
 
 def to_mysql(value: Any) -> Any:
@@ -84,6 +94,13 @@ def to_mysql(value: Any) -> Any:
     raise TypeError(f"MariaDB and MySQL take no {type(value).__name__}")
 
 
+def _asyncmy_may_join(sql: str) -> bool:
+    """Whether asyncmy may make one INSERT of many: it formats neither what comes before the values with the parameters
+    that are there, nor what comes after them at all."""
+    found = RE_INSERT_VALUES.match(sql)
+    return found is not None and "%" not in found[3] and "%" not in found[1].replace("%%", "")
+
+
 def _column(field: Any) -> Column:
     name = _NAMES.get(field.type_code, str(field.type_code))
     name = _SQL_NAMES.get(name, name)
@@ -98,17 +115,26 @@ def _column(field: Any) -> Column:
         precision = field.length - (0 if field.flags & _UNSIGNED else 1) - (1 if scale else 0)
     if field.flags & _UNSIGNED and kind is ColumnType.INTEGER:
         name += " unsigned"
-    return Column(field.name, kind, name, not field.flags & _NOT_NULL, precision, scale)
+    return Column(field.name, kind, name, not field.flags & _NOT_NULL, precision, scale, name != "float")
 
 
 class MysqlCursor(Cursor):
-    """A statement under way in MariaDB or MySQL."""
+    """A statement under way in MariaDB or MySQL.
 
-    def __init__(self, link: MysqlLink, cursor: Any, rows: list[tuple[Any, ...]], *, more: bool) -> None:
+    Parameters:
+        link: where it runs.
+        cursor: asyncmy's.
+        kills: whether closing it early may kill it, which undoes what it changed; otherwise the rest is read and
+            dropped.
+    """
+
+    def __init__(self, link: MysqlLink, cursor: Any, *, kills: bool) -> None:
         self._link = link
         self._cursor = cursor
-        self._first: list[tuple[Any, ...]] | None = rows
-        self.more = more
+        self.whole = not kills
+        self._slices = Slices()
+        self._first: list[tuple[Any, ...]] | None = None
+        self.more = False
         if cursor.description is not None:
             self.columns = tuple(_column(field) for field in cursor._result.fields)  # noqa: SLF001 - no other way
         else:
@@ -122,20 +148,39 @@ class MysqlCursor(Cursor):
         if not self.more:
             return []
         self._link.flow(on=True)
-        rows = await self._cursor.fetchmany(limit)
-        self.more = len(rows) == limit
+        rows = await self._take(limit)
         self._link.flow(on=not self.more)
-        return list(rows)
+        return rows
+
+    async def start(self, first: int) -> None:
+        """Get the first rows, where there are any."""
+        if self.columns:
+            self._first = await self._take(first)
+
+    async def _take(self, limit: int) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
+        slices = self._slices
+        slices.begin(limit)
+        while wanted := slices.wanted():
+            fresh = await self._cursor.fetchmany(wanted)
+            slices.took(fresh, wanted)
+            rows += fresh
+        self.more = not slices.over
+        return rows
 
     async def close(self) -> None:
-        if self.more:
+        killed = self.more and not self.whole
+        if killed:
             # asyncmy would read all rows that are left: have the server stop making them.
             await self._link.interrupt()
-            self.more = False
+        self.more = False
         self._link.flow(on=True)
         try:
             await self._cursor.close()
         except my_errors.Error as exc:
+            if not killed:
+                await self._link.after_error()
+                raise
             if exc.args[:1] != (_INTERRUPTED,):
                 self._link.broken = True
 
@@ -144,6 +189,7 @@ class MysqlLink(Link):
     """A connection to MariaDB or MySQL."""
 
     dialect: ClassVar[str] = "mysql"
+    style: Style = "format"
 
     def __init__(self, connection: PoolProxiedConnection, config: DatabaseConfig, *, readonly: bool) -> None:
         super().__init__(connection, config, readonly=readonly)
@@ -164,13 +210,31 @@ class MysqlLink(Link):
     async def prepare(self) -> None:
         await self._configure()
         if not self.config.allow_privileged_role:
-            ((count,),) = await self._rows(_PRIVILEGED)
-            if count:
+            right = reaching_beyond(await self._grants())
+            if right is not None:
                 raise DatabaseOperationalError(
-                    "the role may read files or administer the server: use a role without FILE and SUPER, "
-                    "or set allow_privileged_role",
+                    f"the role, or one that it may become, has rights beyond its databases ({right}): use a role "
+                    "without them, or set allow_privileged_role",
                     executed="no",
                 )
+
+    async def _grants(self) -> list[str]:
+        """What the role may do, by itself, with each of its roles, and as everybody."""
+        grants = await self._rows("SHOW GRANTS")
+        try:
+            roles = [name for (name,) in await self._rows(_ROLES)]
+        except my_errors.Error:
+            roles = []  # A server without roles.
+        if roles:
+            ((current,),) = await self._rows("SELECT CURRENT_ROLE()")
+            for role in roles:
+                try:
+                    await self._rows(f"SET ROLE {_quoted(role)}")
+                except my_errors.Error:
+                    continue  # A role of a role: its rights are told with that one's.
+                grants += await self._rows("SHOW GRANTS")
+            await self._rows("SET ROLE " + (_quoted(current) if current and "`" not in current else current or "NONE"))
+        return [line for (line,) in grants]
 
     async def _configure(self) -> None:
         await self._multi_statements(_MULTI_STATEMENTS_OFF)
@@ -191,19 +255,25 @@ class MysqlLink(Link):
         return rows
 
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
+        return await self._started(sql, params, first, kills=self.readonly)
+
+    async def stream(self, sql: str, params: Params, first: int) -> Cursor:
+        return await self._started(sql, params, first, kills=self.readonly or is_query(sql, self.dialect))
+
+    async def _started(self, sql: str, params: Params, first: int, *, kills: bool) -> Cursor:
         self._used = True
         arguments: tuple[Any, ...] | None = None
         if params is not None:
             statement = translate(sql, self.dialect, "format", isinstance(params, Mapping))
-            sql, arguments = statement.sql, tuple(to_mysql(value) for value in statement.arguments(params))
+            sql, arguments = statement.sql, tuple(converted(to_mysql, statement.arguments(params)))
         cursor = self._driver.cursor(SSCursor)
         try:
             await cursor.execute(sql, arguments)
-            rows = list(await cursor.fetchmany(first)) if cursor.description is not None else []
+            found = MysqlCursor(self, cursor, kills=kills)
+            await found.start(first)
         except Exception:
-            await self._after_error()
+            await self.after_error()
             raise
-        found = MysqlCursor(self, cursor, rows, more=cursor.description is not None and len(rows) == first)
         self.flow(on=not found.more)
         return found
 
@@ -222,29 +292,39 @@ class MysqlLink(Link):
         if not sets or sets[0] is None:
             return 0
         statement = translate(sql, self.dialect, "format", isinstance(sets[0], Mapping))
-        rows = [tuple(to_mysql(value) for value in statement.arguments(one or [])) for one in sets]
+        rows = [tuple(converted(to_mysql, statement.arguments(one or []))) for one in sets]
         cursor = self._driver.cursor()
         try:
-            await cursor.executemany(statement.sql, rows)
-            return int(cursor.rowcount)
+            if _asyncmy_may_join(statement.sql):
+                await cursor.executemany(statement.sql, rows)
+                return int(cursor.rowcount)
+            count = 0
+            for row in rows:
+                await cursor.execute(statement.sql, row)
+                count += int(cursor.rowcount)
+            return count
         except Exception:
-            await self._after_error()
+            await self.after_error()
             raise
         finally:
             await cursor.close()
+
+    async def is_marked(self) -> bool:
+        return True  # Statements that define tables commit by themselves, and may.
 
     async def run_script(self, sql: str) -> list[int]:
         self._used = True
         await self._multi_statements(_MULTI_STATEMENTS_ON)
         cursor = self._driver.cursor()
+        counts: list[int] = []
         try:
             await cursor.execute(sql)
-            counts = [cursor.rowcount]
+            counts.append(cursor.rowcount)
             while await cursor.nextset():
                 counts.append(cursor.rowcount)
-        except Exception:
-            await self._after_error()
-            raise
+        except Exception as exc:
+            await self.after_error()
+            raise translate_error(exc, step=len(counts)) from None
         finally:
             await cursor.close()
             await self._multi_statements(_MULTI_STATEMENTS_OFF)
@@ -263,7 +343,8 @@ class MysqlLink(Link):
             if exc.args[:1] != (_READ_ONLY,):
                 raise
             return Description(parameters, [], readonly=False)
-        return Description(parameters, [_column(field) for field in fields], await self._reads_only(nulls.sql))
+        columns = [_column(field) for field in fields]
+        return Description(parameters, columns, await self._reads_only(nulls.sql))
 
     async def _prepared_fields(self, sql: str) -> list[Any]:
         """The columns of a statement, prepared and dropped; asyncmy's own ``prepare()`` does not keep them."""
@@ -283,14 +364,20 @@ class MysqlLink(Link):
         return fields
 
     async def _reads_only(self, sql: str) -> bool | None:
+        word = first_word(sql, self.dialect)
+        if word in _TELLING or word in _CHANGING:
+            return word in _TELLING
+        if not self.readonly and self._xid is None:
+            # Here nothing would be refused, and EXPLAIN says of no statement what it is.
+            return True if is_query(sql, self.dialect) and not _MAY_LOCK.search(sql) else None
         try:
             await self._rows(f"EXPLAIN {sql}")
         except my_errors.Error as exc:
             return False if exc.args[:1] == (_READ_ONLY,) else None
         return True
 
-    async def _after_error(self) -> None:
-        """An error tells nothing about the transaction: a deadlock has ended it. Ask."""
+    async def after_error(self) -> None:
+        """Learn the transaction's state: an error tells nothing about the transaction: a deadlock has ended it. Ask."""
         try:
             await self._rows("DO 0")
         except Exception:

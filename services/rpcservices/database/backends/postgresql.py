@@ -3,9 +3,11 @@ in chunks as the reader takes them: nothing is loaded whole, and one trip is eno
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from sys import getsizeof
 from typing import Any, ClassVar
 
 import psycopg
@@ -14,28 +16,33 @@ from psycopg.abc import PQGen
 from psycopg.generators import execute, fetch, send
 from psycopg.postgres import types as pg_types
 from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
-from psycopg.pq.abc import PGresult
+from psycopg.pq.abc import PGconn, PGresult
 from psycopg.types.json import Jsonb
-from psycopg.types.string import TextLoader
 from sqlalchemy import URL, PoolProxiedConnection
 
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseOperationalError
+from rpcservices.database.failures import translate_error
+from rpcservices.database.hints import is_query
 from rpcservices.database.models import Column, ColumnType, Description, Isolation, TxState
-from rpcservices.database.placeholders import translate
+from rpcservices.database.placeholders import Style, step_at, translate
 
 from .base import Cursor, Link, Params, parameters_of
 from .postgresql_connection import StoppingConnection
+from .postgresql_describe import described, kept, reads_only
+from .postgresql_nullable import nullability
+from .postgresql_portal import PortalCursor
+from .postgresql_values import Cells, Converting, register
+from .slices import FIRST_ROWS, ROOM_BYTES
 
-CHUNK_ROWS = 256
-"""Rows that the driver holds at a time."""
+CHUNK_ROWS = 8
+"""Rows that the driver holds at a time: few, since they may be wide, and it cannot be told otherwise midway."""
 
-
-_AS_TEXT = (
-    "json", "jsonb", "inet", "cidr", "int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange",
-    "int4multirange", "int8multirange", "nummultirange", "datemultirange", "tsmultirange", "tstzmultirange",
-)  # fmt: skip
-"""Types whose text says more than any Python type that could be sent: JSON's null is not SQL's NULL."""
+_CHUNK = ExecStatus.TUPLES_CHUNK
+_NARROW_BYTES = 4 * 1024
+"""After a row as narrow as this, whatever has arrived is taken at once."""
+_WIDE_BYTES = 64 * 1024
+"""A row as wide as this is not kept while the next are on their way."""
 
 _KINDS = {
     ColumnType.INTEGER: ("int2", "int4", "int8", "oid", "xid", "cid"),
@@ -54,12 +61,19 @@ _KINDS = {
 _TYPE_OF = {name: kind for kind, names in _KINDS.items() for name in names}
 
 _PRIVILEGED = """
-SELECT rolsuper OR EXISTS (
-    SELECT FROM pg_roles g WHERE g.rolname IN
-    ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')
-    AND pg_has_role(current_user, g.oid, 'MEMBER'))
-FROM pg_roles WHERE rolname = current_user
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_roles g
+    WHERE (pg_has_role(current_user, g.oid, 'MEMBER') OR pg_has_role(session_user, g.oid, 'MEMBER'))
+    AND (g.rolsuper
+         OR g.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')
+         OR g.rolcreaterole AND current_setting('server_version_num')::int < 160000
+         OR EXISTS (
+             SELECT FROM pg_catalog.pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace
+             AND p.proname IN ('pg_read_file', 'pg_read_binary_file', 'lo_import', 'lo_export')
+             AND has_function_privilege(g.oid, p.oid, 'EXECUTE'))))
 """
+"""Whether the role reaches the machine's files, itself or as one that it may become. Before PostgreSQL 16, CREATEROLE
+was enough to become a member of the roles that do."""
 
 
 @lru_cache(maxsize=512)
@@ -86,32 +100,48 @@ def _type_name(oid: int) -> str:
     return f"oid {oid}" if info is None else f"{info.name}[]" if info.array_oid == oid else info.name
 
 
-def _described(driver: psycopg.AsyncConnection[Any], query: bytes) -> PQGen[PGresult]:
-    """Prepare a statement without a name, and ask what it takes and gives."""
-    connection = driver.pgconn
-    connection.send_prepare(b"", query)
-    (prepared,) = yield from execute(connection)
-    if prepared.status != ExecStatus.COMMAND_OK:
-        raise psycopg.errors.error_from_result(prepared)
-    connection.send_describe_prepared(b"")
-    results: list[PGresult] = yield from execute(connection)
-    return results[0]
+def _ready(connection: PGconn, limit: int) -> PQGen[list[PGresult]]:
+    """Wait for the next result, and take those that have arrived with it, until they hold about ``limit`` rows."""
+    found: list[PGresult] = []
+    result: PGresult | None = yield from fetch(connection)
+    most = limit // CHUNK_ROWS
+    while result is not None:
+        found.append(result)
+        # The last of a statement leaves none behind, and must not be waited for here.
+        if result.status != _CHUNK or len(found) > most or connection.is_busy():
+            break
+        result = connection.get_result()
+    return found
 
 
-def _rest(driver: psycopg.AsyncConnection[Any]) -> PQGen[None]:
-    """Take the results that are still to come and leave the pipeline."""
+def _rest(driver: psycopg.AsyncConnection[Any]) -> PQGen[PGresult | None]:
+    """Take the results that are still to come and leave the pipeline; the last of them, or the first error."""
     connection = driver.pgconn
-    if connection.pipeline_status == PipelineStatus.OFF:
-        while (yield from fetch(connection)) is not None:
-            pass
-        return
+    piped = connection.pipeline_status != PipelineStatus.OFF
+    last: PGresult | None = None
     while True:
         result = yield from fetch(connection)
-        if connection.status == ConnStatus.BAD:
-            raise psycopg.OperationalError("the connection is lost")
-        if result is not None and result.status == ExecStatus.PIPELINE_SYNC:
-            break
-    connection.exit_pipeline_mode()
+        if result is None:
+            if not piped or connection.status == ConnStatus.BAD:
+                return last
+        elif result.status == ExecStatus.PIPELINE_SYNC:
+            connection.exit_pipeline_mode()
+            return last
+        elif last is None or last.status != ExecStatus.FATAL_ERROR:
+            last = result
+
+
+def _simple(driver: psycopg.AsyncConnection[Any], sql: bytes) -> PQGen[list[PGresult]]:
+    """Run several statements; the results of all, up to the first error."""
+    driver.pgconn.send_query(sql)
+    results: list[PGresult] = yield from execute(driver.pgconn)
+    return results
+
+
+def _no_copy(step: int | None = None) -> DatabaseNotSupportedError:
+    return DatabaseNotSupportedError(
+        "COPY from and to the client is not offered: use executemany or stream", executed="no", step=step
+    )
 
 
 def _cleaned(driver: psycopg.AsyncConnection[Any]) -> PQGen[None]:
@@ -138,7 +168,14 @@ def _adapted(value: Any) -> Any:
     return Jsonb(value) if isinstance(value, dict) else value
 
 
-class _Chunks(AsyncRawCursor[Any]):
+def _translated(sql: str, params: Params) -> tuple[str, list[Any] | None]:
+    if params is None:
+        return sql, None
+    statement = translate(sql, "postgresql", "numeric_dollar", isinstance(params, Mapping))
+    return statement.sql, [_adapted(value) for value in statement.arguments(params)]
+
+
+class _Chunks(Converting):
     """Psycopg's cursor, taken chunk by chunk. It uses what psycopg's own ``stream()`` uses."""
 
     def send(self, sql: bytes, params: Sequence[Any] | None, size: int) -> PQGen[PGresult | None]:
@@ -172,10 +209,9 @@ class _Chunks(AsyncRawCursor[Any]):
         found: PGresult | None = yield from fetch(connection)
         return found
 
-    def rows(self, result: PGresult, *, first: bool) -> list[tuple[Any, ...]]:
-        """The rows of a result, in Python's types."""
-        self._tx.set_pgresult(result, set_loaders=first)
-        return self._tx.load_rows(0, result.ntuples, tuple) if result.ntuples else []
+    def cells(self) -> Cells:
+        """What reads the rows of the statement."""
+        return Cells(self._conn, self._tx)
 
     def failure(self, result: PGresult) -> psycopg.Error:
         """The exception for a result that is an error."""
@@ -183,32 +219,55 @@ class _Chunks(AsyncRawCursor[Any]):
 
 
 class PostgresCursor(Cursor):
-    """A statement under way in PostgreSQL."""
+    """A statement under way in PostgreSQL.
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        self._connection = connection
-        self._chunks = _Chunks(connection)
+    Parameters:
+        link: where it runs.
+        cancels: whether closing it early may cancel it, which undoes it and fails its transaction; otherwise the rest
+            is read and dropped.
+    """
+
+    def __init__(self, link: PostgresLink, *, cancels: bool) -> None:
+        self._link = link
+        self._connection = link.driver
+        self.whole = not cancels
+        self._chunks = _Chunks(link.driver)
+        self._cells: Cells | None = None
         self._pending: list[tuple[Any, ...]] | None = None
+        self._arrived: deque[PGresult] = deque()
+        self._result: PGresult | None = None
+        self._at = 0
+        self._width = ROOM_BYTES // FIRST_ROWS
         self._done = False
 
     async def start(self, sql: str, params: Sequence[Any] | None, size: int, *, guarded: bool) -> None:
         """Send the statement and wait for its first rows."""
         send_it = self._chunks.send_guarded if guarded else self._chunks.send
         result = await self._connection.wait(send_it(sql.encode(), params, size))
-        self._pending = await self._take(result, first=True)
+        try:
+            self._pending = await self._take(result, first=True)
+        except DatabaseNotSupportedError:
+            raise
+        except Exception:
+            await self.close()
+            raise
 
-    async def _take(self, result: PGresult | None, *, first: bool) -> list[tuple[Any, ...]]:
+    async def _take(self, result: PGresult | None, *, first: bool = False) -> list[tuple[Any, ...]]:
         assert result is not None
         status = result.status
         rows: list[tuple[Any, ...]] = []
         if status in (ExecStatus.TUPLES_CHUNK, ExecStatus.TUPLES_OK):
-            if first:
-                self.columns = _columns(result)
-            rows = self._chunks.rows(result, first=first)
+            if first or self._cells is None:
+                self.columns, self._cells = _columns(result), self._chunks.cells()
+            self._cells.use(result)
+            self._result, self._at = result, 0
+            rows = self._load()
             if status == ExecStatus.TUPLES_CHUNK:
                 return rows
+            while self._result is not None:
+                rows += self._load()
         elif status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
-            raise DatabaseNotSupportedError("COPY from and to the client is not offered: use executemany or stream")
+            raise _no_copy()
         elif status not in (ExecStatus.COMMAND_OK, ExecStatus.EMPTY_QUERY):
             await self._drain()
             raise self._chunks.failure(result)
@@ -216,39 +275,80 @@ class PostgresCursor(Cursor):
         await self._drain()
         return rows
 
-    async def _drain(self) -> None:
-        await self._connection.wait(_rest(self._connection))
+    def _load(self) -> list[tuple[Any, ...]]:
+        """Rows of the result at hand, as many as their width allows."""
+        assert self._result is not None
+        assert self._cells is not None
+        most = self._result.ntuples
+        end = min(most, self._at + max(1, ROOM_BYTES // self._width))
+        rows = self._cells.rows(self._at, end)
+        self._at = end
+        if rows:
+            self._width = 1 + sum(map(getsizeof, rows[-1]))
+        if end >= most:
+            self._result = None
+            if self._width > _WIDE_BYTES:
+                self._cells.use(None)
+        return rows
+
+    async def _drain(self) -> PGresult | None:
+        arrived = self._arrived.pop() if self._arrived else None
+        self._arrived.clear()
+        last = await self._connection.wait(_rest(self._connection))
+        last = last or arrived
         self._done = True
+        return last
 
     async def fetch(self, limit: int) -> list[tuple[Any, ...]]:
         if self._pending is not None:
             rows, self._pending = self._pending, None
             return rows
-        if self._done:
-            return []
-        return await self._take(await self._connection.wait(fetch(self._connection.pgconn)), first=False)
+        rows = []
+        if not (self._done or self._arrived or self._result):
+            self._arrived.extend(await self._connection.wait(_ready(self._connection.pgconn, limit)))
+        if self._arrived and self._width < _NARROW_BYTES and not self._result:
+            assert self._cells is not None
+            rows = self._cells.narrow(self._arrived)
+            self._width = 1 + sum(map(getsizeof, rows[-1])) if rows else self._width
+        while (self._result or self._arrived) and len(rows) < limit and len(rows) * self._width < ROOM_BYTES:
+            rows += self._load() if self._result else await self._take(self._arrived.popleft())
+        return rows
 
     async def close(self) -> None:
-        self._pending = None
-        if not self._done:
-            await self._connection.cancel_safe(timeout=5.0)
+        self._pending = self._result = None
+        if self._done:
+            return
+        if not self.whole:
+            if all(result.status == _CHUNK for result in self._arrived):
+                await self._connection.cancel_safe(timeout=5.0)
             await self._drain()
+            self._link.was_cancelled()  # The request may yet hit what comes next.
+            await self._link.settle()
+            return
+        last = await self._drain()
+        if last is not None and last.status == ExecStatus.FATAL_ERROR:
+            raise self._chunks.failure(last)
+        if last is not None and last.command_tuples is not None:
+            self.rowcount = last.command_tuples
 
 
 class PostgresLink(Link):
     """A connection to PostgreSQL."""
 
     dialect: ClassVar[str] = "postgresql"
+    style: Style = "numeric_dollar"
     cancel_safe: ClassVar[bool] = True
 
     def __init__(self, connection: PoolProxiedConnection, config: DatabaseConfig, *, readonly: bool) -> None:
         super().__init__(connection, config, readonly=readonly)
         driver = connection.driver_connection
         assert isinstance(driver, psycopg.AsyncConnection)
-        self._driver: psycopg.AsyncConnection[Any] = driver
+        self.driver: psycopg.AsyncConnection[Any] = driver
         self._used = False
         self._interrupted = False
         self._guarded = False
+        self._portal: PortalCursor | None = None
+        self._begun: Any = None
 
     @classmethod
     def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
@@ -262,28 +362,28 @@ class PostgresLink(Link):
         }
 
     async def prepare(self) -> None:
-        driver = self._driver
+        driver = self.driver
         await driver.set_autocommit(True)
         driver.prepare_threshold = None
-        for name in _AS_TEXT:
-            driver.adapters.register_loader(name, TextLoader)
+        register(driver.adapters)
         if not self.config.allow_privileged_role:
             cursor = await driver.execute(_PRIVILEGED)
             row = await cursor.fetchone()
             if row is None or row[0]:
                 raise DatabaseOperationalError(
-                    "the role may read files or run programs on the database's machine: use a role without "
-                    "superuser, or set allow_privileged_role",
+                    "the role, or one that it may become, may read files or run programs on the database's machine: "
+                    "use a role without that, or set allow_privileged_role",
                     executed="no",
                 )
 
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
+        text, arguments = _translated(sql, params)
+        # What only guards a statement that stands alone is thrown away with it, and may be cancelled.
+        return await self._started(text, arguments, first, cancels=self._guarded)
+
+    async def _started(self, sql: str, arguments: list[Any] | None, first: int, *, cancels: bool) -> Cursor:
         self._used = True
-        arguments: list[Any] | None = None
-        if params is not None:
-            statement = translate(sql, "postgresql", "numeric_dollar", isinstance(params, Mapping))
-            sql, arguments = statement.sql, [_adapted(value) for value in statement.arguments(params)]
-        cursor = PostgresCursor(self._driver)
+        cursor = PostgresCursor(self, cancels=cancels)
         guarded, self._guarded = self._guarded, False
         try:
             await cursor.start(sql, arguments, max(2, min(first, CHUNK_ROWS)), guarded=guarded)
@@ -292,24 +392,54 @@ class PostgresLink(Link):
             raise
         return cursor
 
+    async def stream(self, sql: str, params: Params, first: int) -> Cursor:
+        text, arguments = _translated(sql, params)
+        query = is_query(sql)
+        if query and self.driver.info.transaction_status == TransactionStatus.INTRANS:
+            self._used = True
+            self._portal = PortalCursor(self.driver, _columns)
+            if await self._portal.start(text.encode(), arguments, max(2, min(first, CHUNK_ROWS))):
+                return self._portal
+        return await self._started(text, arguments, first, cancels=self._guarded or (query and self._alone()))
+
+    def _alone(self) -> bool:
+        return self.driver.info.transaction_status == TransactionStatus.IDLE
+
     async def execute_many(self, sql: str, sets: Sequence[Params]) -> int:
         self._used = True
         if not sets or sets[0] is None:
             return 0
         statement = translate(sql, "postgresql", "numeric_dollar", isinstance(sets[0], Mapping))
         rows = [[_adapted(value) for value in statement.arguments(one or [])] for one in sets]
-        async with AsyncRawCursor(self._driver) as cursor:
+        async with AsyncRawCursor(self.driver) as cursor:
             await cursor.executemany(statement.sql.encode(), rows)
             return cursor.rowcount
 
     async def run_script(self, sql: str) -> list[int]:
         self._used = True
-        cursor = await self._driver.execute(sql.encode())
-        counts = [cursor.rowcount]
-        while cursor.nextset():
-            counts.append(cursor.rowcount)
-        await cursor.close()
-        return counts
+        results = await self.driver.wait(_simple(self.driver, sql.encode()))
+        last = results[-1]
+        if last.status == ExecStatus.FATAL_ERROR:
+            error = psycopg.errors.error_from_result(last, encoding="utf-8")
+            step = len(results) - 1
+            if step == 0 and error.diag.statement_position:  # The whole text was not understood.
+                step = step_at(sql, self.dialect, int(error.diag.statement_position))
+            raise translate_error(error, step=step)
+        if last.status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
+            self.broken = True  # The connection is in the midst of it.
+            raise _no_copy(step=len(results) - 1)
+        return [-1 if result.command_tuples is None else result.command_tuples for result in results]
+
+    async def mark(self) -> None:
+        self._begun = await self._begun_at()
+
+    async def is_marked(self) -> bool:
+        return bool(await self._begun_at() == self._begun)
+
+    async def _begun_at(self) -> Any:
+        """When the transaction began, which tells it from one that a script has begun after it."""
+        cursor = await self.driver.execute("SELECT now()::text")
+        return await cursor.fetchone()
 
     def explained(self, sql: str, *, analyze: bool) -> str:
         return f"EXPLAIN (ANALYZE, BUFFERS) {sql}" if analyze else f"EXPLAIN {sql}"
@@ -320,24 +450,21 @@ class PostgresLink(Link):
             self._guarded = False
             await self.begin(None, readonly=True)
         statement, parameters = parameters_of(sql, "postgresql", "numeric_dollar")
-        query = statement.sql.encode()
-        found = await self._driver.wait(_described(self._driver, query))
+        async with kept(self.driver):
+            query = statement.sql.encode()
+            found = await self.driver.wait(described(self.driver, query))
+            readonly = await reads_only(self.driver, statement.sql)
+        nullable: list[bool | None] = [None] * found.nfields
+        async with kept(self.driver):
+            if readonly is not False:
+                nullable = await nullability(self.driver, found, query, planned=readonly is True)
         types = [found.param_type(index) for index in range(found.nparams)]
+        columns = [replace(column, nullable=known) for column, known in zip(_columns(found), nullable, strict=True)]
         return Description(
             [replace(known, db_type=_type_name(oid)) for known, oid in zip(parameters, types, strict=False)],
-            list(_columns(found)),
-            readonly=await self._reads_only(query),
+            columns,
+            readonly=readonly,
         )
-
-    async def _reads_only(self, query: bytes) -> bool | None:
-        if self._driver.info.server_version < 160000:
-            return None  # There EXPLAIN needs the parameters' values.
-        try:
-            cursor = await self._driver.execute(b"EXPLAIN (GENERIC_PLAN, FORMAT JSON) " + query)
-            plan = await cursor.fetchone()
-        except psycopg.errors.SyntaxError:
-            return False  # No query: it cannot be explained.
-        return plan is None or '"ModifyTable"' not in str(plan[0])
 
     async def guard(self) -> None:
         # The session's default would not do: DO $$ ... COMMIT; INSERT ... $$ could lift it midway.
@@ -348,19 +475,19 @@ class PostgresLink(Link):
         level = f" ISOLATION LEVEL {isolation.value.upper()}" if isolation else ""
         if readonly or self.readonly:
             # The first query fixes the mode: before it, SET TRANSACTION READ WRITE would still be obeyed.
-            await self._driver.execute(f"BEGIN{level} READ ONLY; SELECT 1")
+            await self.driver.execute(f"BEGIN{level} READ ONLY; SELECT 1")
         else:
-            await self._driver.execute(f"BEGIN{level} READ WRITE")
+            await self.driver.execute(f"BEGIN{level} READ WRITE")
 
     async def commit(self) -> None:
         await self._command("COMMIT")
 
     async def rollback(self) -> None:
-        if self._driver.info.transaction_status != TransactionStatus.IDLE:
+        if self.driver.info.transaction_status != TransactionStatus.IDLE:
             await self._command("ROLLBACK")
 
     def tx_state(self) -> TxState:
-        status = self._driver.info.transaction_status
+        status = self.driver.info.transaction_status
         if status == TransactionStatus.IDLE:
             return TxState.NONE
         if status == TransactionStatus.INERROR:
@@ -369,7 +496,9 @@ class PostgresLink(Link):
 
     async def interrupt(self) -> None:
         self._interrupted = True
-        await self._driver.cancel_safe(timeout=5.0)
+        if self._portal is not None:
+            self._portal.stopped = True
+        await self.driver.cancel_safe(timeout=5.0)
 
     def was_cancelled(self) -> None:
         self._interrupted = True  # psycopg has asked the server to stop.
@@ -378,7 +507,7 @@ class PostgresLink(Link):
         return self._used
 
     async def settle(self) -> None:
-        driver = self._driver
+        driver = self.driver
         if driver.info.transaction_status == TransactionStatus.ACTIVE:
             await driver.cancel_safe(timeout=5.0)
             await driver.wait(_rest(driver))
@@ -390,14 +519,14 @@ class PostgresLink(Link):
 
     async def reset(self) -> None:
         await self.settle()
-        await self._driver.wait(_cleaned(self._driver))
+        await self.driver.wait(_cleaned(self.driver))
         self._guarded = False
         self._used = False
 
     async def _absorb_cancel(self) -> None:
         """A request to cancel that came too late for its statement hits this one instead."""
         try:
-            await self._driver.execute("SELECT 1")
+            await self.driver.execute("SELECT 1")
         except psycopg.Error:
-            if self._driver.info.transaction_status == TransactionStatus.UNKNOWN:
+            if self.driver.info.transaction_status == TransactionStatus.UNKNOWN:
                 raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -19,10 +20,12 @@ from sqlalchemy import URL, PoolProxiedConnection
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseProgrammingError
 from rpcservices.database.failures import translate_error
+from rpcservices.database.hints import first_word
 from rpcservices.database.models import Column, ColumnType, Description, Isolation, ParameterInfo, TxState
 from rpcservices.database.placeholders import statements, translate
 
-from .base import Cursor, Link, Params, parameters_of, unsupported_isolation
+from .base import Cursor, Link, Params, converted, parameters_of, unsupported_isolation
+from .slices import Slices
 from .sqlite_authorizer import OF_THE_CONNECTION, authorize_reading, authorize_session, authorize_writing
 
 _T = TypeVar("_T")
@@ -36,6 +39,8 @@ _TYPES = {
     bytes: (ColumnType.BYTES, "BLOB"),
 }
 
+_DIGITS = re.compile(r"\s*(?:NUMERIC|DECIMAL|DEC)\s*\(\s*(\d{1,9})\s*(?:,\s*(\d{1,9})\s*)?\)", re.IGNORECASE)
+
 
 def to_sqlite(value: Any) -> Any:
     """A parameter in one of SQLite's storage classes: what it has no class for becomes text (dates in ISO 8601,
@@ -43,6 +48,10 @@ def to_sqlite(value: Any) -> Any:
     if value is None or type(value) in (int, float, str, bytes):
         if value != value:  # noqa: PLR0124 - only NaN differs from itself
             raise ValueError("SQLite holds no NaN, and would make it NULL: give None, or text")
+        if type(value) is int and not -(2**63) <= value < 2**63:
+            raise OverflowError(f"SQLite's integers have 64 bits, and {value} has more: give text")
+        if type(value) is str:
+            value.encode()  # Lone surrogates are no text.
         return value
     if isinstance(value, bool):
         return int(value)
@@ -62,7 +71,7 @@ def convert(sql: str, params: Params) -> tuple[str, list[Any]]:
     if params is None:
         return sql, []
     statement = translate(sql, "sqlite", "qmark", isinstance(params, Mapping))
-    return statement.sql, [to_sqlite(value) for value in statement.arguments(params)]
+    return statement.sql, converted(to_sqlite, statement.arguments(params))
 
 
 def column_types(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[Column, ...]:
@@ -87,6 +96,31 @@ def _affinity(declared: str) -> ColumnType:
         if any(word in declared for word in words):
             return kind
     return ColumnType.ANY
+
+
+def _denied(exc: sqlite3.Error) -> bool:
+    """Whether the authorizer refused; where the statement was prepared anew meanwhile, the code is SQLITE_SCHEMA."""
+    code = getattr(exc, "sqlite_errorcode", None)
+    return code == sqlite3.SQLITE_AUTH or (code == sqlite3.SQLITE_SCHEMA and "not authorized" in str(exc))
+
+
+def _as_written(names: Sequence[str]) -> list[str]:
+    """The names of a query's columns, of which a view numbers those that occur twice: ``id``, ``id:1``."""
+    found: list[str] = []
+    for name in names:
+        base, colon, number = name.rpartition(":")
+        twice = colon and number.isdigit() and base.lower() in (other.lower() for other in found)
+        found.append(base if twice else name)
+    return found
+
+
+def declared_column(name: str, declared: str) -> Column:
+    """A column as it is declared. SQLite keeps no promise of it: cells may be of any storage class, and NUMERIC(12, 3)
+    rounds nothing. Whether it may hold NULL is not told of a query's columns."""
+    digits = _DIGITS.match(declared)
+    precision = None if digits is None else int(digits[1])
+    scale = None if digits is None else int(digits[2] or 0)
+    return Column(name, _affinity(declared), declared or None, None, precision, scale)
 
 
 def create_embedded(file: str) -> None:
@@ -120,14 +154,16 @@ class _Stop:
 class SqliteCursor(Cursor):
     """A statement under way in SQLite."""
 
-    def __init__(self, link: SqliteLink, cursor: sqlite3.Cursor, rows: list[tuple[Any, ...]], *, more: bool) -> None:
+    def __init__(self, link: SqliteLink, cursor: sqlite3.Cursor, first: int) -> None:
         self._link = link
         self._cursor = cursor
-        self._first: list[tuple[Any, ...]] | None = rows
-        self._more = more
+        self._slices = Slices()
+        self._first: list[tuple[Any, ...]] | None = None
+        self._more = False
         if cursor.description is not None:
+            self._first = rows = self._take(first)
             self.columns = column_types([column[0] for column in cursor.description], rows)
-            if not more:
+            if not self._more:
                 self.rowcount = max(cursor.rowcount, len(rows))
         else:
             self.rowcount = cursor.rowcount
@@ -138,8 +174,17 @@ class SqliteCursor(Cursor):
             return rows
         if not self._more:
             return []
-        rows = await self._link.in_thread(self._cursor.fetchmany, limit)
-        self._more = len(rows) == limit
+        return await self._link.in_thread(self._take, limit)
+
+    def _take(self, limit: int) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
+        slices = self._slices
+        slices.begin(limit)
+        while wanted := slices.wanted():
+            fresh = self._cursor.fetchmany(wanted)
+            slices.took(fresh, wanted)
+            rows += fresh
+        self._more = not slices.over
         return rows
 
     async def close(self) -> None:
@@ -182,6 +227,8 @@ class SqliteLink(Link):
         connection.isolation_level = None  # Autocommit: transactions begin where we say BEGIN.
         self._set_up()
         connection.execute("PRAGMA trusted_schema=OFF")
+        # A larger value is refused before it is made.
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self.config.max_row_bytes)
         attach(connection.execute, self.config)
         connection.set_authorizer(self._authorizer())
 
@@ -250,12 +297,11 @@ class SqliteLink(Link):
         changes = connection.total_changes
         try:
             cursor = connection.execute(sql, values)
-            rows = cursor.fetchmany(first) if cursor.description is not None else []
+            found = SqliteCursor(self, cursor, first)
         except sqlite3.Warning as exc:
             raise DatabaseProgrammingError(str(exc)) from None
         finally:
             self._look()
-        found = SqliteCursor(self, cursor, rows, more=cursor.description is not None and len(rows) == first)
         if cursor.description is None and connection.total_changes != changes:
             found.last_insert_id = cursor.lastrowid
         return found
@@ -281,7 +327,7 @@ class SqliteLink(Link):
                 counts.append(cursor.rowcount)
                 await cursor.close()
             except Exception as exc:
-                raise translate_error(exc, step=step, tx_state=self.tx_state().value) from None
+                raise translate_error(exc, step=step) from None
         return counts
 
     def explained(self, sql: str, *, analyze: bool) -> str:
@@ -297,14 +343,25 @@ class SqliteLink(Link):
         connection = self._sqlite
         connection.set_authorizer(authorize_reading)
         try:
+            if first_word(sql) in {"PRAGMA", "EXPLAIN"}:
+                # They only tell, or are not authorized, and their names are known once they run.
+                return Description(parameters, self._named(sql), readonly=True)
             connection.execute(f"EXPLAIN {sql}").close()
         except sqlite3.DatabaseError as exc:
-            if exc.sqlite_errorcode != sqlite3.SQLITE_AUTH:
+            if not _denied(exc):
                 raise
             return Description(parameters, [], readonly=False)
         finally:
             connection.set_authorizer(self._authorizer())
         return Description(parameters, self._declared(sql), readonly=True)
+
+    def _named(self, sql: str) -> list[Column]:
+        """The columns of a statement that is run for them."""
+        self._sqlite.set_progress_handler(self._stop_now, _STEPS)
+        cursor = self._sqlite.execute(sql)
+        names = [column[0] for column in cursor.description or ()]
+        cursor.close()
+        return [Column(name) for name in names]
 
     def _declared(self, sql: str) -> list[Column]:
         """The columns of a query with their declared types: a temporary view has them."""
@@ -318,7 +375,8 @@ class SqliteLink(Link):
             return []  # A statement without rows, such as SAVEPOINT, or a PRAGMA.
         finally:
             connection.set_authorizer(self._authorizer())
-        return [Column(name, _affinity(declared), declared or None) for _, name, declared, *_ in rows]
+        names = _as_written([name for _, name, *_ in rows])
+        return [declared_column(name, declared) for name, (_, _, declared, *_) in zip(names, rows, strict=True)]
 
     async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
         if isolation not in (None, Isolation.SERIALIZABLE):

@@ -1,0 +1,70 @@
+"""Which columns of a query in PostgreSQL may hold NULL, as far as that can be known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import psycopg
+from psycopg.pq.abc import PGresult
+
+_DECLARED = """
+SELECT attrelid::int8, attnum::int4, attnotnull FROM pg_catalog.pg_attribute
+JOIN pg_catalog.pg_class ON pg_class.oid = attrelid
+WHERE relkind IN ('r', 'p') AND attrelid = ANY(%s::oid[])
+"""
+"""Of tables only: of a view's columns nothing is declared."""
+
+_KEEPING_JOINS = frozenset({"Inner", "Semi", "Right Semi"})
+"""They give no row that a table does not have; outer joins, and anti joins, which some of them become, may."""
+_FILLING_NODES = frozenset({"Append", "Merge Append", "SetOp", "Recursive Union"})
+"""They put rows together that come from elsewhere, too."""
+
+
+async def nullability(
+    driver: psycopg.AsyncConnection[Any], found: PGresult, query: bytes, *, planned: bool
+) -> list[bool | None]:
+    """For each column whether it may hold NULL: ``False`` where it is a table's column that is NOT NULL, and nothing in
+    the plan could leave it out of a row; ``True`` where it is a table's that is not; ``None`` otherwise.
+
+    Parameters:
+        driver: the connection.
+        found: what the statement was described as.
+        query: the statement.
+        planned: whether the database can plan it without the parameters' values.
+    """
+    origins = [(found.ftable(index), found.ftablecol(index)) for index in range(found.nfields)]
+    tables = sorted({table for table, _ in origins if table})
+    if not tables:
+        return [None] * len(origins)
+    cursor = await driver.execute(_DECLARED, [tables])
+    not_null = {(table, column): bool(declared) for table, column, declared in await cursor.fetchall()}
+    sure = planned and any(not_null.get(origin) for origin in origins) and await _keeps_rows(driver, query)
+
+    def nullable(origin: tuple[int, int]) -> bool | None:
+        declared = not_null.get(origin)
+        return None if declared is None or (declared and not sure) else not declared
+
+    return [nullable(origin) for origin in origins]
+
+
+async def _keeps_rows(driver: psycopg.AsyncConnection[Any], query: bytes) -> bool:
+    """Whether each row of a query is made of rows that its tables have."""
+    cursor = await driver.execute(b"EXPLAIN (GENERIC_PLAN, FORMAT JSON) " + query)
+    row = await cursor.fetchone()
+    if row is None:
+        return False
+    plan = json.loads(row[0]) if isinstance(row[0], str) else row[0]
+    return all(
+        node.get("Join Type", "Inner") in _KEEPING_JOINS
+        and node["Node Type"] not in _FILLING_NODES
+        and "Grouping Sets" not in node
+        for node in _nodes(plan[0]["Plan"])
+    )
+
+
+def _nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from _nodes(below)

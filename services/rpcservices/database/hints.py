@@ -1,0 +1,22 @@
+"""What the first word of a statement suggests. It only chooses between ways that are all right: what a statement may do
+is decided by the database, never here."""
+
+from __future__ import annotations
+
+import re
+
+_BEFORE = {"": r"\s|--[^\n]*(?:\n|\Z)|/\*(?![!M]).*?\*/|\("}
+_BEFORE["mysql"] = _BEFORE["mariadb"] = _BEFORE[""] + r"|\#[^\n]*(?:\n|\Z)"
+_QUERIES = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})
+
+
+def first_word(sql: str, dialect: str = "") -> str:
+    """The first word of a statement after blanks, comments and opening parentheses, in capitals; empty where there is
+    none, or where a comment holds what MariaDB or MySQL would run."""
+    found = re.match(rf"(?:{_BEFORE.get(dialect, _BEFORE[''])})*+([A-Za-z]+)", sql, re.DOTALL)
+    return found.group(1).upper() if found else ""
+
+
+def is_query(sql: str, dialect: str = "") -> bool:
+    """Whether a statement is, to all appearances, one that reads and whose rows may be left unread."""
+    return first_word(sql, dialect) in _QUERIES
