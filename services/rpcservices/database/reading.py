@@ -155,10 +155,15 @@ async def pages(
 
     while width and (rows := await link.run(cursor.fetch(limit))):
         fresh = 0
-        for start in range(0, len(rows), page_rows):
-            for data, count in split(rows[start : start + page_rows], width, page_bytes):
+        place = 0
+        while place < len(rows):
+            if held_rows >= page_rows:
+                yield page()
+            part = rows[place : place + page_rows - held_rows]
+            place += len(part)
+            for data, count in split(part, width, page_bytes):
                 _checked(len(data), max_row_bytes) if count == 1 else None
-                if held and (held_bytes + len(data) > page_bytes or held_rows + count > page_rows):
+                if held and held_bytes + len(data) > page_bytes:
                     yield page()
                 held.append(data)
                 held_rows, held_bytes, fresh = held_rows + count, held_bytes + len(data), fresh + len(data)

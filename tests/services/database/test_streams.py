@@ -32,6 +32,16 @@ def test_pages_hold_everything_in_order(run_with, any_database, sql):
     run_with(work, main=any_database)
 
 
+@pytest.mark.parametrize("count", [149, 150, 151])
+def test_pages_are_filled(run_with, any_database, sql, count):
+    async def work(bench):
+        pages = [page async for page in await bench.db.stream("main", sql.numbers(count), page_rows=50)]
+        assert [len(page) for page in pages[:-1]] == [50] * (len(pages) - 1)
+        assert 0 < len(pages[-1]) <= 50 and sum(map(len, pages)) == count
+
+    run_with(work, main=any_database)
+
+
 def test_pages_are_bounded_in_bytes(run_with, any_database, sql):
     async def work(bench):
         stream = await bench.db.stream("main", sql.numbers(300, f"'{'y' * 1000}'"))
