@@ -139,6 +139,8 @@ def test_descriptions_leave_everything_as_it_was(run_with, any_database, sql, ow
         assert (await db.query("main", "SELECT count(*) FROM zone")).scalar() == 1
 
     run_with(work, main=any_database)
+
+
 def test_explain(run_with, any_database, sql):
     async def work(bench):
         db = bench.db
