@@ -233,14 +233,14 @@ class Transactions:
         if not tx.ended or tx.info.id not in self._reasons:
             return None
         reason = self._reasons[tx.info.id]
-        return TransactionLost(f"transaction: {reason}; begin a new one", transaction=tx.info.id, reason=reason)
+        return TransactionLost(f"transaction: {reason}; begin anew", transaction=tx.info.id, reason=reason)
 
     def _find(self, tx_id: str, database: str | None, owner: Connection) -> OpenTransaction:
         tx = self._open.get(tx_id)
         if tx is None or tx.owner is not owner:
             reason = self._reasons.get(tx_id, "no transaction of this connection has this id")
             raise TransactionLost(
-                f"transaction: {reason}; begin a new one", transaction=tx_id[:64], reason=reason, executed="no"
+                f"transaction: {reason}; begin anew", transaction=tx_id[:64], reason=reason, executed="no"
             )
         if database is not None and tx.info.database != database:
             reason = f"it is open on the database {tx.info.database!r}"
@@ -262,8 +262,9 @@ class Transactions:
     def _expire(self, tx: OpenTransaction, reason: str) -> None:
         if tx.ended:
             return
-        self._remove(tx, f"it was rolled back: {reason}")
-        log.info("the transaction %s on %s is rolled back: %s", tx.info.id, tx.info.database, reason)
+        what = _ended(tx, reason)
+        self._remove(tx, what)
+        log.info("%s on %s: %s", tx.info.id, tx.info.database, what)
         task = asyncio.ensure_future(self._give_back(tx))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
@@ -286,3 +287,12 @@ class Transactions:
                 log.info("a transaction could not be rolled back, its connection is closed: %s", type(exc).__name__)
                 tx.link.broken = True
             tx.pool.release(tx.link)
+
+
+def _ended(tx: OpenTransaction, reason: str) -> str:
+    """What has become of a transaction or session, for whoever asks for it later."""
+    rolled_back = f"it was rolled back: {reason}"
+    if not tx.session_idle_s:
+        return rolled_back
+    undone = ", and its transaction was rolled back" if tx.active else ""
+    return f"the session was closed{undone}: {reason}; its settings and temporary tables are gone"

@@ -153,7 +153,8 @@ def test_an_idle_session_is_closed(run_with, any_database):
         async with asyncio.timeout(10):
             while len(bench.service._transactions):
                 await asyncio.sleep(0.01)
-        with pytest.raises(TransactionLost, match="unused"):
+        closed = r"the session was closed: unused for 0.05 s; its settings and temporary tables are gone; begin anew"
+        with pytest.raises(TransactionLost, match=closed):
             await bench.db.query("main", "SELECT 1", transaction=session)
 
     run_with(work, main={**any_database, "session_idle_s": 0.05})

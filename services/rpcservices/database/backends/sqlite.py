@@ -230,6 +230,8 @@ class SqliteLink(Link):
         # A larger value is refused before it is made.
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self.config.max_row_bytes)
         attach(connection.execute, self.config)
+        # Their virtual tables are made now: in sqlite_master of no file, which the authorizer would not allow.
+        connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')").close()
         connection.set_authorizer(self._authorizer())
 
     def _authorizer(self) -> Callable[..., int]:
