@@ -56,6 +56,11 @@ def read(apart: Mounts | None = None) -> DisksReading:
     return DisksReading(_filesystems(parts, apart), io, reasons)
 
 
+def all_local() -> bool:
+    """Whether the kernel itself has all mounted file systems, and knows their figures without asking anybody."""
+    return not any(part.fstype.startswith(_SERVED) for part in _partitions())
+
+
 def _filesystems(parts: Sequence[Any], apart: Mounts | None) -> list[Filesystem]:
     # The kernel knows the figures of its own file systems without asking the disk.
     served = [part for part in parts if part.fstype.startswith(_SERVED)] if apart is not None else []

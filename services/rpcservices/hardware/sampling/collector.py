@@ -23,6 +23,10 @@ little, since the kernel counts in hundredths of a second."""
 _SLOW_S = 0.05
 """A section that takes longer gets a thread of its own, where it is one that may."""
 
+_PROMPT_S = 0.001
+"""A section that takes less time, and that nothing can keep waiting, is read without a thread: handing it over and back
+takes as long as reading it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -60,8 +64,9 @@ class _Round:
 
 
 class Collector:
-    """Takes readings of sections: all in one thread, but for those that were slow the last time, which have threads of
-    their own. Where something hangs for the first time, the others go on in a new thread.
+    """Takes readings of sections: at once what the kernel answers at once; the others in one thread, but for those that
+    were slow the last time, which have threads of their own. Where something hangs for the first time, the others go on
+    in a new thread.
 
     Parameters:
         readers: the sections.
@@ -96,7 +101,8 @@ class Collector:
         apart: dict[Section, asyncio.Future[Any]] = {
             name: self._begin(name) for name in sections if self._is_slow(name)
         }
-        taken = await self._together([name for name in sections if name not in apart])
+        taken = {name: self._take(name) for name in sections if name not in apart and self._is_prompt(name)}
+        taken.update(await self._together([name for name in sections if name not in apart and name not in taken]))
         # What was waited for already is told to be late at once.
         if due := {future for name, future in apart.items() if time.monotonic() < self._due[name]}:
             await asyncio.wait(due, timeout=self._timeout_s)
@@ -117,6 +123,9 @@ class Collector:
 
     def _is_slow(self, name: Section) -> bool:
         return name in self._pending or (self._readers[name].slow and self._took_s.get(name, 0.0) > _SLOW_S)
+
+    def _is_prompt(self, name: Section) -> bool:
+        return self._took_s.get(name, _SLOW_S) < _PROMPT_S and self._readers[name].prompt()
 
     def _begin(self, name: Section) -> asyncio.Future[Any]:
         """Read a section in its own thread. A reading under way serves all who want one: what hangs is not asked a

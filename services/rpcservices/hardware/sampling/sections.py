@@ -21,6 +21,14 @@ def _as_read(_: Any, now: Any, __: float | None) -> Any:
     return now
 
 
+def _never() -> bool:
+    return False
+
+
+def _always() -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class SectionReader:
     """One section.
@@ -31,11 +39,13 @@ class SectionReader:
             between them.
         slow: whether something outside of the kernel may keep a reading waiting: a bus, a chip, a file server. Such a
             section gets a thread of its own where it does.
+        prompt: tells whether now nothing but the kernel is asked, which has the answer in memory.
     """
 
     read: Callable[[], Any]
     derive: Callable[[Any, Any, float | None], Any] = _as_read
     slow: bool = False
+    prompt: Callable[[], bool] = _never
 
     @property
     def has_rates(self) -> bool:
@@ -54,10 +64,10 @@ def section_readers(places: Places, gpus: GpuReader, timeout_s: float) -> Mappin
     chips, mounts = Chips(timeout_s / 2), Mounts(timeout_s / 2)
     return {
         "host": SectionReader(lambda: host(places)),
-        "cpu": SectionReader(cpu.read, lambda before, now, dt_s: cpu.derive(before, now, dt_s, places)),
-        "memory": SectionReader(memory.read, memory.derive),
-        "disks": SectionReader(lambda: disks.read(mounts), disks.derive, slow=True),
-        "network": SectionReader(network.read, network.derive),
+        "cpu": SectionReader(cpu.read, lambda before, now, dt_s: cpu.derive(before, now, dt_s, places), prompt=_always),
+        "memory": SectionReader(memory.read, memory.derive, prompt=_always),
+        "disks": SectionReader(lambda: disks.read(mounts), disks.derive, slow=True, prompt=disks.all_local),
+        "network": SectionReader(network.read, network.derive, prompt=_always),
         "sensors": SectionReader(lambda: sensors(places, chips), slow=True),
         "battery": SectionReader(lambda: battery(places), slow=True),
         "users": SectionReader(users),
