@@ -54,6 +54,20 @@ def test_it_goes_on_without_a_server(serve: Serve, kit: Any) -> None:
         serve(scenario)
 
 
+def test_a_timeout_of_years(serve: Serve, kit: Any) -> None:
+    """It is beyond what epoll can wait for at once."""
+
+    async def scenario(client: AsyncClient) -> None:
+        program = await client.programs.start(["cat"], on_disconnect="keep", timeout_s=1e9, idle_timeout_s=1e9)
+        await client.programs.write(program.id, b"here\n")
+        await client.programs.close_stdin(program.id)
+        assert await kit.all_output(client, program.id) == b"here\n"
+        ended = await client.programs.wait(program.id)
+        assert (ended.status.code, ended.status.lost) == (0, False)
+
+    serve(scenario)
+
+
 def test_it_ends_while_there_is_no_server(serve: Serve, kit: Any, tmp_path: Path) -> None:
     known: dict[str, str] = {}
     gate = tmp_path / "gate"
