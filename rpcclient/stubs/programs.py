@@ -31,7 +31,11 @@ class ExitStatus(_Model):
 
     code: int | None = Field(description="its exit code; None where a signal ended it")
     signal: str | None = Field(default=None, description="the name of the signal that ended it, such as SIGKILL")
-    limit: LimitName | None = Field(default=None, description="the limit that ended it, if one did")
+    limit: LimitName | None = Field(
+        default=None,
+        description="the limit that it reached, if it did: it was ended for that, or has just ended by itself, with "
+        "whatever code",
+    )
     core_dumped: bool = Field(default=False, description="whether it left a core file")
     lost: bool = Field(
         default=False, description="whether nobody saw its end: the machine was restarted, or its keeper was killed"
@@ -459,7 +463,8 @@ class AsyncPrograms(AsyncStub):
             stderr: where standard error goes.
             terminal: run it in a pseudo-terminal of this size; everything that it writes is standard output then.
             timeout_s: end it after this time, in seconds.
-            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds.
+            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds. What goes
+                nowhere (``stderr="discard"``) does not count.
             grace_s: time between TERM and KILL when one of these times is over, in seconds; the server's where not
                 given.
             on_disconnect: what happens to it when the connection that controls it ends. With ``keep`` it outlives the
@@ -792,7 +797,8 @@ class Programs(SyncStub):
             stderr: where standard error goes.
             terminal: run it in a pseudo-terminal of this size; everything that it writes is standard output then.
             timeout_s: end it after this time, in seconds.
-            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds.
+            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds. What goes
+                nowhere (``stderr="discard"``) does not count.
             grace_s: time between TERM and KILL when one of these times is over, in seconds; the server's where not
                 given.
             on_disconnect: what happens to it when the connection that controls it ends. With ``keep`` it outlives the

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-
 PATIENCE_S = 3600.0
 """The longest that one wait lasts: epoll_wait(2) counts milliseconds in 31 bits, and the next wait goes on."""
 

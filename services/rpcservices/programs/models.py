@@ -81,7 +81,11 @@ class ExitStatus(_Model):
 
     code: int | None = Field(description="its exit code; None where a signal ended it")
     signal: str | None = Field(default=None, description="the name of the signal that ended it, such as SIGKILL")
-    limit: LimitName | None = Field(default=None, description="the limit that ended it, if one did")
+    limit: LimitName | None = Field(
+        default=None,
+        description="the limit that it reached, if it did: it was ended for that, or has just ended by itself, with "
+        "whatever code",
+    )
     core_dumped: bool = Field(default=False, description="whether it left a core file")
     lost: bool = Field(
         default=False, description="whether nobody saw its end: the machine was restarted, or its keeper was killed"

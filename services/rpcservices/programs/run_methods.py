@@ -72,9 +72,15 @@ class RunMethods(ProgramsCore):
         permit = self.policy.permit(ctx.principal, Wish(argv, cwd, env or {}, user, limits))
         self.check_room()
         program_id = self.new_id()
-        launch = self.launch(permit, Streams(bool(input), stdout, stderr), program_id, env_base, env or {})
         most = self.config.output_bytes if output_bytes is None else min(output_bytes, self.config.output_bytes)
-        outputs = [Output("stdout", most, keep_first=True), Output("stderr", most, keep_first=True)]
+        outputs = [
+            Output("stdout", 0 if stdout == "discard" else most, keep_first=True),
+            Output("stderr", 0 if stderr == "discard" else most, keep_first=True),
+        ]
+        streams = Streams(bool(input), stdout, stderr)
+        if idle_timeout_s is not None:  # What is discarded shows that it is not idle: it is read, and dropped.
+            streams = Streams(bool(input), stderr="merge" if stderr == "merge" else "pipe")
+        launch = self.launch(permit, streams, program_id, env_base, env or {})
         supervision = Supervision(
             program_id,
             permit.limits,
@@ -103,8 +109,8 @@ class RunMethods(ProgramsCore):
             status=ended.status,
             stdout=outputs[0].all(),
             stderr=outputs[1].all(),
-            stdout_lost_bytes=outputs[0].lost_bytes,
-            stderr_lost_bytes=outputs[1].lost_bytes,
+            stdout_lost_bytes=0 if stdout == "discard" else outputs[0].lost_bytes,
+            stderr_lost_bytes=0 if stderr == "discard" else outputs[1].lost_bytes,
             duration_s=ended.duration_s,
             usage=ended.usage,
             pipes_still_held=ended.pipes_still_held,

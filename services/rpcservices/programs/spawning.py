@@ -96,6 +96,13 @@ class Launch:
     bulky: bool = False
 
     @property
+    def pipe_bytes(self) -> int:
+        """How much a pipe of its output is to hold; 0 for what is usual. A limit of so much per second must not be
+        passed by what the pipe takes."""
+        rate = self.limits.output_bytes_per_s
+        return min(rate // 10 + 1, PIPE_BYTES) if rate is not None else PIPE_BYTES * self.bulky
+
+    @property
     def needs_launcher(self) -> bool:
         """Whether there is something to do between fork and exec."""
         return bool(
@@ -252,9 +259,9 @@ def _pipes(launch: Launch, inside: contextlib.ExitStack, ours: contextlib.ExitSt
         inside.callback(os.close, pair[theirs])
         ours.callback(os.close, mine)
         os.set_blocking(mine, False)
-        if launch.bulky and theirs == 1:
+        if (size := launch.pipe_bytes) and theirs == 1:
             with contextlib.suppress(OSError):  # The user's share of pipe buffers is used up.
-                fcntl.fcntl(mine, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+                fcntl.fcntl(mine, fcntl.F_SETPIPE_SZ, size)
         return pair[theirs], mine
 
     stdin: int | None = None

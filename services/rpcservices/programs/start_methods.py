@@ -61,7 +61,8 @@ class StartMethods(ProgramsCore):
             stderr: where standard error goes.
             terminal: run it in a pseudo-terminal of this size; everything that it writes is standard output then.
             timeout_s: end it after this time, in seconds.
-            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds.
+            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds. What goes
+                nowhere (``stderr="discard"``) does not count.
             grace_s: time between TERM and KILL when one of these times is over, in seconds; the server's where not
                 given.
             on_disconnect: what happens to it when the connection that controls it ends. With ``keep`` it outlives the

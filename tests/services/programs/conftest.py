@@ -101,12 +101,13 @@ def serve(tmp_path: Path, kit: type[Kit]) -> Iterator[Callable[..., None]]:
         finally:
             await server.stop(grace_s=0)
 
-    def run(scenario: Scenario, seconds: float = 90, **config: Any) -> None:
+    def run(scenario: Scenario, seconds: float = 90, *, loop_factory: Any = None, **config: Any) -> None:
         async def main() -> None:
             async with connected(config) as client:
                 await asyncio.wait_for(scenario(client), seconds)
 
-        asyncio.run(main())
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(main())
 
     yield run
     left = kit.keepers(str(tmp_path))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from rpcclient import AsyncClient
 from rpcclient.errors import InvalidParams
@@ -129,6 +130,56 @@ def test_output_in_all_and_per_second(serve: Serve, kit: Any) -> None:
         await client.programs.kill(program.id)
 
     serve(scenario)
+
+
+def test_the_pace_holds_from_the_first_read(serve: Serve) -> None:
+    """One read could take more than many seconds' worth, and so could a pipe's buffer."""
+
+    async def scenario(client: AsyncClient) -> None:
+        begin = time.monotonic()
+        done = await client.programs.run(["yes"], limits=Limits(output_bytes_per_s=1000), timeout_s=2, grace_s=0)
+        assert done.status.limit == "time"
+        pages = 2 * resource.getpagesize()
+        assert 1000 < len(done.stdout) <= 1000 * (1 + time.monotonic() - begin) + pages
+
+    serve(scenario)
+
+
+def test_more_output_than_allowed_is_told_however_it_ends(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        done = await client.programs.run(["echo", "more than five"], limits=Limits(output_bytes=5))
+        assert done.status.limit == "output"
+        # It has ended before most of it was read.
+        limits = Limits(output_bytes=1500, output_bytes_per_s=1000)
+        done = await client.programs.run(["head", "-c", "3000", "/dev/zero"], limits=limits)
+        assert (done.code, done.status.limit, len(done.stdout)) == (0, "output", 3000)
+        done = await client.programs.run(["echo", "five"], limits=Limits(output_bytes=5))
+        assert (done.code, done.status.limit) == (0, None)
+
+    serve(scenario)
+
+
+def test_what_is_discarded_is_no_silence(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        talks = "for n in 1 2 3 4 5 6 7 8; do sleep 0.1; echo $n; echo $n >&2; done"
+        for options in ({"stdout": "discard"}, {"stderr": "discard", "stdout": "discard"}):
+            done = await client.programs.run(["sh", "-c", talks], idle_timeout_s=0.5, **options)  # type: ignore[arg-type]
+            assert (done.code, done.status.limit) == (0, None)
+            assert (done.stdout, done.stdout_lost_bytes) == (b"", 0)
+            assert (done.stderr == b"") == ("stderr" in options)
+            assert done.stderr_lost_bytes == 0
+        silent = await client.programs.run(["sleep", "60"], stdout="discard", idle_timeout_s=0.2)
+        assert silent.status.limit == "idle"
+
+    serve(scenario)
+
+
+def test_a_short_program_takes_some_time(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        for _ in range(20):
+            assert (await client.programs.run(["true"])).duration_s > 0
+
+    serve(scenario, loop_factory=uvloop.new_event_loop)  # Its clock stands still for a millisecond.
 
 
 def test_a_program_that_prints_without_end_holds_up_nobody(serve: Serve) -> None:
