@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -85,6 +85,9 @@ class ProgramNotFound(ServiceError):
     executed = "no"
     id: str
 
+
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"A time in seconds; where none is meant, it is left out."
 
 OnDisconnect = Literal["keep", "hangup", "kill"]
 "What happens to a program when the connection that controls it ends: it goes on, also through a restart of the\nserver; it gets SIGHUP and the end of its input; it is ended with all that it has started."
@@ -177,8 +180,14 @@ EnvBase = Literal["clean", "login"]
 StderrTo = Literal["pipe", "merge", "discard"]
 "Where standard error goes: into a stream of its own, into standard output, or nowhere."
 
+Patience = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"A time in seconds that is not 0; where none is meant, it is left out."
+
 Overflow = Literal["skip", "wait"]
 "What happens when a program writes more than is kept and its controller has not read it yet: the oldest is dropped\nand counted as lost, or the program waits."
+
+ByteCount = Annotated[int, Field(ge=0, le=2**62)]
+"A number of bytes."
 
 
 class Limits(_Model):
@@ -186,15 +195,19 @@ class Limits(_Model):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    memory_bytes: int | None = Field(default=None, gt=0, description="memory of its whole tree")
-    cpu_s: float | None = Field(default=None, gt=0, description="processor time of each process, in seconds")
-    cpus: float | None = Field(default=None, gt=0, description="processors' worth that it may use at a time")
-    processes: int | None = Field(default=None, gt=0, description="processes in its tree")
-    open_files: int | None = Field(default=None, gt=3, description="open descriptors of each process")
-    file_bytes: int | None = Field(default=None, ge=0, description="size of a file that it writes")
-    output_bytes: int | None = Field(default=None, ge=0, description="output of each stream, in all")
+    memory_bytes: int | None = Field(default=None, gt=0, le=2**62, description="memory of its whole tree")
+    cpu_s: float | None = Field(
+        default=None, gt=0, le=1e9, allow_inf_nan=False, description="processor time of each process, in seconds"
+    )
+    cpus: float | None = Field(
+        default=None, gt=0, le=1e6, allow_inf_nan=False, description="processors' worth that it may use at a time"
+    )
+    processes: int | None = Field(default=None, gt=0, le=2**31, description="processes in its tree")
+    open_files: int | None = Field(default=None, gt=3, le=2**31, description="open descriptors of each process")
+    file_bytes: int | None = Field(default=None, ge=0, le=2**62, description="size of a file that it writes")
+    output_bytes: int | None = Field(default=None, ge=0, le=2**62, description="output of each stream, in all")
     output_bytes_per_s: int | None = Field(
-        default=None, gt=0, description="output of each stream per second; what is faster is made to wait"
+        default=None, gt=0, le=2**62, description="output of each stream per second; what is faster is made to wait"
     )
 
 
@@ -278,7 +291,7 @@ class AsyncPrograms(AsyncStub):
         result: bool = await self._call("signal", {"id": id, "signal": signal})
         return result
 
-    async def kill(self, id: str, *, grace_s: float = 0.0) -> Exit:
+    async def kill(self, id: str, *, grace_s: Seconds = 0.0) -> Exit:
         """End a program and everything that it has started.
 
         Parameters:
@@ -438,14 +451,14 @@ class AsyncPrograms(AsyncStub):
         stdin: bool = True,
         stderr: StderrTo = "pipe",
         terminal: TerminalSize | None = None,
-        timeout_s: float | None = None,
-        idle_timeout_s: float | None = None,
-        grace_s: float | None = None,
+        timeout_s: Seconds | None = None,
+        idle_timeout_s: Patience | None = None,
+        grace_s: Seconds | None = None,
         on_disconnect: OnDisconnect = "kill",
-        reattach_s: float = 0.0,
+        reattach_s: Seconds = 0.0,
         overflow: Overflow = "skip",
-        retain_bytes: int | None = None,
-        retain_s: float | None = None,
+        retain_bytes: ByteCount | None = None,
+        retain_s: Seconds | None = None,
         user: str | None = None,
         limits: Limits | None = None,
         labels: dict[str, str] | None = None,
@@ -517,15 +530,15 @@ class AsyncPrograms(AsyncStub):
         argv: builtins.list[str],
         *,
         input: bytes = b"",
-        timeout_s: float | None = None,
-        idle_timeout_s: float | None = None,
-        grace_s: float | None = None,
+        timeout_s: Seconds | None = None,
+        idle_timeout_s: Patience | None = None,
+        grace_s: Seconds | None = None,
         cwd: str | None = None,
         env: dict[str, str] | None = None,
         env_base: EnvBase = "clean",
         stdout: StdoutTo = "pipe",
         stderr: StderrTo = "pipe",
-        output_bytes: int | None = None,
+        output_bytes: ByteCount | None = None,
         user: str | None = None,
         limits: Limits | None = None,
         labels: dict[str, str] | None = None,
@@ -614,7 +627,7 @@ class Programs(SyncStub):
         result: bool = self._call("signal", {"id": id, "signal": signal})
         return result
 
-    def kill(self, id: str, *, grace_s: float = 0.0) -> Exit:
+    def kill(self, id: str, *, grace_s: Seconds = 0.0) -> Exit:
         """End a program and everything that it has started.
 
         Parameters:
@@ -772,14 +785,14 @@ class Programs(SyncStub):
         stdin: bool = True,
         stderr: StderrTo = "pipe",
         terminal: TerminalSize | None = None,
-        timeout_s: float | None = None,
-        idle_timeout_s: float | None = None,
-        grace_s: float | None = None,
+        timeout_s: Seconds | None = None,
+        idle_timeout_s: Patience | None = None,
+        grace_s: Seconds | None = None,
         on_disconnect: OnDisconnect = "kill",
-        reattach_s: float = 0.0,
+        reattach_s: Seconds = 0.0,
         overflow: Overflow = "skip",
-        retain_bytes: int | None = None,
-        retain_s: float | None = None,
+        retain_bytes: ByteCount | None = None,
+        retain_s: Seconds | None = None,
         user: str | None = None,
         limits: Limits | None = None,
         labels: dict[str, str] | None = None,
@@ -851,15 +864,15 @@ class Programs(SyncStub):
         argv: builtins.list[str],
         *,
         input: bytes = b"",
-        timeout_s: float | None = None,
-        idle_timeout_s: float | None = None,
-        grace_s: float | None = None,
+        timeout_s: Seconds | None = None,
+        idle_timeout_s: Patience | None = None,
+        grace_s: Seconds | None = None,
         cwd: str | None = None,
         env: dict[str, str] | None = None,
         env_base: EnvBase = "clean",
         stdout: StdoutTo = "pipe",
         stderr: StderrTo = "pipe",
-        output_bytes: int | None = None,
+        output_bytes: ByteCount | None = None,
         user: str | None = None,
         limits: Limits | None = None,
         labels: dict[str, str] | None = None,

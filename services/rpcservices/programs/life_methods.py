@@ -9,7 +9,7 @@ from rpcserver import Context, InvalidParams, method
 from . import processes
 from .core import ProgramsCore
 from .errors import ProgramNotFound
-from .models import Exit, ProgramEvent, ProgramInfo
+from .models import Exit, ProgramEvent, ProgramInfo, Seconds
 from .program import Program
 from .run_methods import DAY_S
 
@@ -49,7 +49,7 @@ class LifeMethods(ProgramsCore):
         return self.find(ctx, id, control=True).send_signal(number)
 
     @method(permission="programs.run", kind="idempotent", deadline_s=DAY_S, errors=(ProgramNotFound,))
-    async def kill(self, id: str, *, grace_s: float = 0.0, ctx: Context) -> Exit:
+    async def kill(self, id: str, *, grace_s: Seconds = 0.0, ctx: Context) -> Exit:
         """End a program and everything that it has started.
 
         Parameters:

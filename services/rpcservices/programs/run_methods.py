@@ -8,7 +8,7 @@ from rpcserver import Context, method
 
 from .core import ProgramsCore, Streams
 from .errors import ProgramNotStarted, ProgramRefused, StdinClosed
-from .models import Completed, EnvBase, Limits, StderrTo, StdoutTo
+from .models import ByteCount, Completed, EnvBase, Limits, Patience, Seconds, StderrTo, StdoutTo
 from .output import Output
 from .policy import Wish
 from .program import HostedProgram, Program
@@ -26,15 +26,15 @@ class RunMethods(ProgramsCore):
         argv: list[str],
         *,
         input: bytes = b"",
-        timeout_s: float | None = None,
-        idle_timeout_s: float | None = None,
-        grace_s: float | None = None,
+        timeout_s: Seconds | None = None,
+        idle_timeout_s: Patience | None = None,
+        grace_s: Seconds | None = None,
         cwd: str | None = None,
         env: dict[str, str] | None = None,
         env_base: EnvBase = "clean",
         stdout: StdoutTo = "pipe",
         stderr: StderrTo = "pipe",
-        output_bytes: int | None = None,
+        output_bytes: ByteCount | None = None,
         user: str | None = None,
         limits: Limits | None = None,
         labels: dict[str, str] | None = None,

@@ -10,7 +10,19 @@ from rpcserver import Context, InvalidParams, method
 from .core import ProgramsCore, Streams
 from .errors import ProgramNotStarted, ProgramRefused
 from .kept import KeptProgram, start_keeper
-from .models import EnvBase, Limits, OnDisconnect, Overflow, ProgramInfo, StderrTo, StreamName, TerminalSize
+from .models import (
+    ByteCount,
+    EnvBase,
+    Limits,
+    OnDisconnect,
+    Overflow,
+    Patience,
+    ProgramInfo,
+    Seconds,
+    StderrTo,
+    StreamName,
+    TerminalSize,
+)
 from .output import PIECES_UNDER_WAY, Output
 from .policy import Wish
 from .program import HostedProgram, Program
@@ -35,14 +47,14 @@ class StartMethods(ProgramsCore):
         stdin: bool = True,
         stderr: StderrTo = "pipe",
         terminal: TerminalSize | None = None,
-        timeout_s: float | None = None,
-        idle_timeout_s: float | None = None,
-        grace_s: float | None = None,
+        timeout_s: Seconds | None = None,
+        idle_timeout_s: Patience | None = None,
+        grace_s: Seconds | None = None,
         on_disconnect: OnDisconnect = "kill",
-        reattach_s: float = 0.0,
+        reattach_s: Seconds = 0.0,
         overflow: Overflow = "skip",
-        retain_bytes: int | None = None,
-        retain_s: float | None = None,
+        retain_bytes: ByteCount | None = None,
+        retain_s: Seconds | None = None,
         user: str | None = None,
         limits: Limits | None = None,
         labels: dict[str, str] | None = None,

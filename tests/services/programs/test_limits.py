@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import resource
 import statistics
 import time
@@ -12,10 +13,12 @@ from typing import Any
 
 import pytest
 import uvloop
+from pydantic import ValidationError
 
 from rpcclient import AsyncClient
 from rpcclient.errors import InvalidParams
 from rpcclient.stubs.programs import Limits
+from rpcservices.programs.config import ProgramsConfig
 
 Serve = Callable[..., None]
 MIB = 1024 * 1024
@@ -213,9 +216,43 @@ def test_time_and_silence(serve: Serve) -> None:
 
 def test_limits_that_make_no_sense(serve: Serve) -> None:
     async def scenario(client: AsyncClient) -> None:
-        for limits in ({"memory_bytes": 0}, {"cpu_s": -1}, {"open_files": 1}, {"unknown": 1}):
+        for limits in (
+            {"memory_bytes": 0},
+            {"cpu_s": -1},
+            {"cpu_s": 1e30},
+            {"open_files": 1},
+            {"file_bytes": 2**70},
+            {"unknown": 1},
+            *({name: wrong} for name in ("cpu_s", "cpus") for wrong in (math.inf, math.nan)),
+        ):
             with pytest.raises(InvalidParams, match="limits"):
                 await client.call("programs.run", {"argv": ["true"], "limits": limits})
+
+    serve(scenario)
+
+
+def test_times_and_sizes_that_make_no_sense(serve: Serve, kit: Any) -> None:
+    """They are refused before anything is started."""
+    mark = "86396.125"
+    times: dict[str, list[float]] = {"timeout_s": [-1, math.inf, math.nan], "idle_timeout_s": [0, math.inf, math.nan]}
+    times["grace_s"] = times["timeout_s"]
+    started = {**times, "retain_s": [-1, math.inf, math.nan], "reattach_s": [-1, math.inf, math.nan]}
+
+    async def scenario(client: AsyncClient) -> None:
+        for method, wrong in (("run", {**times, "output_bytes": [-5, 2**70]}), ("start", started)):
+            for name, values in wrong.items():
+                for value in values:
+                    with pytest.raises(InvalidParams, match=name):
+                        await client.call(f"programs.{method}", {"argv": ["sleep", mark], name: value})
+        assert kit.with_argument(mark) == []
+        assert await client.programs.list() == []
+        program = await client.programs.start(["cat"])
+        for value in times["grace_s"]:
+            with pytest.raises(InvalidParams, match="grace_s"):
+                await client.programs.kill(program.id, grace_s=value)
+        await client.programs.kill(program.id)
+        with pytest.raises(ValidationError, match="retain_s"):
+            ProgramsConfig(retain_s=math.inf)
 
     serve(scenario)
 
