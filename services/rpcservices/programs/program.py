@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
@@ -281,4 +281,4 @@ class HostedProgram(Program):
     def discard(self) -> None:
         super().discard()
         if self._folder:
-            os.rmdir(self._folder)
+            shutil.rmtree(self._folder, ignore_errors=True)  # Somebody may have cleaned up before.
