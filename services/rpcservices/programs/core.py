@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ from .config import ProgramsConfig
 from .errors import NotController, ProgramNotFound, ProgramNotStarted
 from .events import Events
 from .kept import KeptProgram
+from .ledger import Ledger
+from .leftovers import Leftovers, Trace, abandon
 from .models import EnvBase, StderrTo, StdoutTo, TerminalSize
 from .orphans import Orphans
-from .output import SpareMemory
+from .output import Output, SpareMemory
 from .policy import Permit, Policy
 from .program import HostedProgram, Program
 from .records import About
@@ -71,6 +73,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         self._forgetting: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[object]] = set()
         self.cgroup_places = Places()
+        self.ledger = Ledger("")
 
     async def start(self) -> None:
         """Take charge of orphans, so that no descendant of a program escapes."""
@@ -79,6 +82,9 @@ class ProgramsCore(Service[ProgramsConfig]):
         if self.config.cgroups:
             self.cgroup_places = cgroups.places()
             cgroups.sweep(self.cgroup_places)
+        self.ledger = Ledger(str(self.runtime.state_dir / "hosted"))
+        if left := self.ledger.left():
+            self.background(asyncio.ensure_future(self._end_left(left)))
         shutil.rmtree(self.output_folder, ignore_errors=True)
         self.output_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.kept_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -86,9 +92,19 @@ class ProgramsCore(Service[ProgramsConfig]):
             *(self._find_again(about, folder) for about, folder in kept.find_kept(str(self.kept_folder)))
         )
 
+    async def _end_left(self, left: list[Trace]) -> None:
+        """End what an earlier server looked after until it was killed."""
+        leftovers = Leftovers(left, self.cgroup_places)
+        survivors = await asyncio.get_running_loop().run_in_executor(None, leftovers.end, self.config.grace_s)
+        self.runtime.logger.warning("ended what %d programs of a server that was killed had left", len(left))
+        if survivors:
+            self.runtime.logger.error("processes that could not be ended: %s", survivors)
+        for trace in left:
+            self.ledger.strike(trace.id)
+
     async def _find_again(self, about: About, folder: str) -> None:
         """A program that was started by a server before this one."""
-        program = KeptProgram(about, folder)
+        program = KeptProgram(about, folder, places=self.cgroup_places)
         self.add(program)
         await program.attach()
         if program.exit is None:
@@ -103,6 +119,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         programs = list(self.programs.values())
         await asyncio.gather(*(self._let_go(program) for program in programs))
         self.programs.clear()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.orphans.stop()
 
     async def _let_go(self, program: Program) -> None:
@@ -193,8 +210,11 @@ class ProgramsCore(Service[ProgramsConfig]):
         program_id = launch.env[tree.MARK]
 
         def start() -> tuple[Spawned, Cgroup | None]:
+            self.ledger.note(Trace(program_id))
             wanted = cgroups.create(self.cgroup_places, program_id, launch.limits) if contained else None
-            return spawn_in(launch, wanted)
+            spawned, cgroup = spawn_in(launch, wanted)
+            self.ledger.note(Trace(program_id, spawned.pid, spawned.start))
+            return spawned, cgroup
 
         starting = asyncio.get_running_loop().run_in_executor(None, start)
         try:
@@ -205,10 +225,37 @@ class ProgramsCore(Service[ProgramsConfig]):
             with contextlib.suppress(LaunchError):
                 unwanted, cgroup = await starting
                 about = About("", "", launch.argv, launch.cwd, time.time(), pid=unwanted.pid)
-                await HostedProgram(about, unwanted, Supervision(program_id), (), cgroup=cgroup).end(0)
+                await self.host(about, unwanted, Supervision(program_id), (), cgroup=cgroup).end(0)
             raise
         except LaunchError as exc:
+            self.ledger.strike(program_id)
             raise ProgramNotStarted(exc.text, field=exc.field, errno=exc.symbol) from exc
+
+    def host(
+        self,
+        about: About,
+        spawned: Spawned,
+        supervision: Supervision,
+        outputs: Sequence[Output],
+        *,
+        cgroup: Cgroup | None = None,
+        folder: str = "",
+    ) -> HostedProgram:
+        """Look after a program that was started; where that cannot be done, it is ended. The parameters are those of
+        :class:`.program.HostedProgram`."""
+        program_id = supervision.program_id
+        try:
+            program = HostedProgram(about, spawned, supervision, outputs, cgroup=cgroup, folder=folder)
+        except BaseException:
+            loop = asyncio.get_running_loop()
+            for descriptor in (spawned.pidfd, spawned.stdout, spawned.stderr):
+                if descriptor is not None:
+                    loop.remove_reader(descriptor)
+            abandon(spawned, program_id, cgroup)
+            self.ledger.strike(program_id)
+            raise
+        program.on_end(lambda _: self.ledger.strike(program_id))
+        return program
 
     @contextlib.contextmanager
     def one_more(self) -> Iterator[None]:

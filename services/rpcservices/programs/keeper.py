@@ -31,6 +31,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from . import cgroups, records, tree
+from .leftovers import abandon
 from .looping import SmallLoop
 from .output import Output, StreamName
 from .records import Order
@@ -185,11 +186,14 @@ class Keeper:
         self._listener = _listen(folder)
         wanted = cgroups.create(order.cgroups, order.about.id, order.supervision.limits)
         spawned, cgroup = spawn_in(order.launch, wanted)
-        self.about = replace(order.about.of(spawned), boot_id=records.boot_id())
-        records.write(folder, records.ABOUT, asdict(self.about))
-        self.running = Running(
-            self.loop, spawned, replace(order.supervision, alone=True), self._outputs, self._ended, cgroup=cgroup
-        )
+        try:
+            self.about = replace(order.about.of(spawned), boot_id=records.boot_id())
+            records.write(folder, records.ABOUT, asdict(self.about))
+            supervision = replace(order.supervision, alone=True)
+            self.running = Running(self.loop, spawned, supervision, self._outputs, self._ended, cgroup=cgroup)
+        except BaseException:
+            abandon(spawned, order.about.id, cgroup)
+            raise
         for output in self._outputs:
             output.watch(self._output_changed)
         self.loop.on_child(self._reap)

@@ -99,6 +99,16 @@ def has_mark(pid: int, mark: bytes) -> bool:
     return False
 
 
+def mark(pid: int, name: str) -> str | None:
+    """The value of a variable in the environment that a process was started with; ``None`` where there is none."""
+    prefix = f"{name}=".encode()
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
+        for entry in file.read().split(b"\0"):
+            if entry.startswith(prefix):
+                return os.fsdecode(entry[len(prefix) :])
+    return None
+
+
 def below(roots: Iterable[int], snapshot: Iterable[Process]) -> dict[int, Process]:
     """The processes with the ids ``roots``, and all their descendants, by id."""
     known = list(snapshot)

@@ -11,7 +11,7 @@ from .errors import ProgramNotStarted, ProgramRefused, StdinClosed
 from .models import ByteCount, Completed, EnvBase, Limits, Patience, Seconds, StderrTo, StdoutTo
 from .output import Output
 from .policy import Wish
-from .program import HostedProgram, Program
+from .program import Program
 from .running import Supervision
 
 DAY_S = 86400.0
@@ -90,7 +90,7 @@ class RunMethods(ProgramsCore):
         )
         about = self.describe(ctx, program_id, launch, labels=labels or {}, user=user or "")
         spawned, cgroup = await self.spawn(launch, contained=permit.limits.need_launcher)
-        program = HostedProgram(about.of(spawned), spawned, supervision, outputs, cgroup=cgroup)
+        program = self.host(about.of(spawned), spawned, supervision, outputs, cgroup=cgroup)
         self.add(program)
         self.events.publish("started", program)
         feeding = asyncio.ensure_future(_feed(program, input)) if input else None

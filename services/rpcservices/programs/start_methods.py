@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
+import shutil
 
 from rpcserver import Context, InvalidParams, method
 
@@ -25,7 +28,7 @@ from .models import (
 )
 from .output import PIECES_UNDER_WAY, Output
 from .policy import Wish
-from .program import HostedProgram, Program
+from .program import Program
 from .records import About, Order
 from .running import Supervision
 from .spawning import Launch, LaunchError
@@ -155,33 +158,44 @@ class StartMethods(ProgramsCore):
             # The thread cannot be stopped: see to it that what it starts does not stay.
             with contextlib.suppress(LaunchError):
                 keeper, described = await starting
-                unwanted = KeptProgram(described, folder, keeper)
+                unwanted = KeptProgram(described, folder, keeper, self.cgroup_places)
                 await unwanted.attach()
                 await unwanted.end(0)
                 unwanted.discard()
             raise
         except LaunchError as exc:
             raise ProgramNotStarted(exc.text, field=exc.field, errno=exc.symbol) from exc
-        program = KeptProgram(described, folder, keeper)
+        program = KeptProgram(described, folder, keeper, self.cgroup_places)
         await program.attach()
         return program
 
     async def _host(self, about: About, launch: Launch, supervision: Supervision) -> Program:
-        spawned, cgroup = await self.spawn(launch, contained=True)
-        folder = self.output_folder / about.id
-        folder.mkdir(mode=0o700)
+        folder = str(self.output_folder / about.id)
+        try:
+            os.makedirs(folder, 0o700)
+        except OSError as exc:
+            text, name = f"argv: its output cannot be kept: {exc.strerror}", errno.errorcode.get(exc.errno or 0)
+            raise ProgramNotStarted(text, field="argv", errno=name) from exc
+        try:
+            spawned, cgroup = await self.spawn(launch, contained=True)
+            outputs = self._outputs(about, folder)
+            return self.host(about.of(spawned), spawned, supervision, outputs, cgroup=cgroup, folder=folder)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def _outputs(self, about: About, folder: str) -> list[Output]:
         names: tuple[StreamName, ...] = ("stdout", "stderr")
-        outputs = [
+        return [
             Output(
                 name,
                 about.retain_bytes,
                 memory_bytes=self.config.memory_bytes,
                 spare=self.spare_memory,
-                folder=str(folder),
+                folder=folder,
             )
             for name in names
         ]
-        return HostedProgram(about.of(spawned), spawned, supervision, outputs, cgroup=cgroup, folder=str(folder))
 
 
 def _invalid(field: str, text: str) -> InvalidParams:

@@ -67,7 +67,7 @@ def members(root: Root) -> list[Process]:
     mark = f"{MARK}={root.program_id}".encode()
     leader = next((p for p in snapshot if p.pid == root.pid), None)
     reused = leader is not None and leader.start != root.start
-    roots: set[int] = set(_in_cgroup(root.cgroup))
+    roots: set[int] = set(in_cgroup(root.cgroup))
     if leader is not None and not reused:
         roots.add(root.pid)
     for process in snapshot:
@@ -87,16 +87,8 @@ def members(root: Root) -> list[Process]:
     return list(found.values())
 
 
-def marked(program_id: str) -> list[Process]:
-    """All processes, anywhere, that were started with the mark of a program, and all below them."""
-    mark = f"{MARK}={program_id}".encode()
-    snapshot = list(processes.every())
-    found = processes.below([p.pid for p in snapshot if processes.has_mark(p.pid, mark)], snapshot)
-    found.pop(os.getpid(), None)
-    return list(found.values())
-
-
-def _in_cgroup(folder: str) -> Sequence[int]:
+def in_cgroup(folder: str) -> Sequence[int]:
+    """The processes in a control group; none where there is no such group."""
     if not folder:
         return ()
     with contextlib.suppress(OSError), open(os.path.join(folder, "cgroup.procs"), "rb") as file:
