@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         self.spare_memory = SpareMemory(self.config.spare_memory_bytes)
         self._starting = 0
         self._forgetting: dict[str, asyncio.TimerHandle] = {}
+        self._closing: dict[str, Callable[[], None]] = {}
         self._tasks: set[asyncio.Task[object]] = set()
         self.cgroup_places = Places()
         self.ledger = Ledger("")
@@ -277,6 +278,7 @@ class ProgramsCore(Service[ProgramsConfig]):
 
     def ended(self, program: Program) -> None:
         """It has ended: keep it for a while."""
+        self._release(program)
         self.orphans.left_by(program.about.pid, program.id)
         self.events.publish("exited", program)
         self.forget_in(program, program.about.retain_s)
@@ -340,15 +342,23 @@ class ProgramsCore(Service[ProgramsConfig]):
         return program
 
     def give_control(self, program: Program, connection: Connection) -> None:
-        """Let a connection control a program, until it ends."""
-        program.controller = connection
-        undo = connection.on_close(lambda: self._disconnected(program, connection))
-        program.on_end(lambda _: undo())
+        """Let a connection control a program, until either ends."""
+        self._release(program)
+        if program.exit is None:
+            program.controller = connection
+            self._closing[program.id] = connection.on_close(lambda: self._disconnected(program, connection))
+
+    def _release(self, program: Program) -> None:
+        """Nobody controls it any more."""
+        program.controller = None
+        undo = self._closing.pop(program.id, None)
+        if undo is not None:
+            undo()
 
     def _disconnected(self, program: Program, connection: Connection) -> None:
         if program.controller is not connection:
             return
-        program.controller = None
+        self._release(program)
         if program.exit is None and program.about.on_disconnect != "keep":
             loop = asyncio.get_running_loop()
             loop.call_later(program.about.reattach_s, self._abandoned, program)
