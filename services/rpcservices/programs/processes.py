@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 ZOMBIE = "Z"
 DEAD = "X"
@@ -68,6 +70,11 @@ def read(pid: int) -> Process | None:
         fields[0].decode(),
         sum(map(int, fields[11:15])),
     )
+
+
+def ticks() -> int:
+    """The time now, as in :attr:`Process.start`."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * CLOCK_TICKS)
 
 
 def every() -> Iterator[Process]:

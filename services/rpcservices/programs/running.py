@@ -12,7 +12,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from . import limits as rules
@@ -481,6 +481,7 @@ class Running:
         os.close(self._spawned.pidfd)
         _, status, used = os.wait4(self.pid, 0)
         self._exited = True
+        self._root = replace(self._root, ended=processes.ticks())
         code = os.waitstatus_to_exitcode(status)
         self._spawned.popen.returncode = code
         result = self._result

@@ -51,6 +51,7 @@ class Root:
         program_id: the value of :data:`MARK` in its environment.
         alone: whether this process has no other children: then every orphan handed to it is of this tree.
         cgroup: a control group of its own; empty where it has none.
+        ended: when the program's process ended, in clock ticks since boot; 0 while it runs.
     """
 
     pid: int
@@ -58,6 +59,7 @@ class Root:
     program_id: str
     alone: bool = False
     cgroup: str = ""
+    ended: int = 0
 
 
 def members(root: Root) -> list[Process]:
@@ -75,7 +77,8 @@ def members(root: Root) -> list[Process]:
             continue
         if process.session == root.pid:
             # Once the program was collected its id, and so its session's, may have gone to another.
-            if (leader is not None and not reused) or processes.has_mark(process.pid, mark):
+            theirs = (leader is not None and not reused) or process.start <= root.ended
+            if theirs or processes.has_mark(process.pid, mark):
                 roots.add(process.pid)
         elif process.parent == own:
             if root.alone or processes.has_mark(process.pid, mark):

@@ -197,3 +197,17 @@ def test_what_an_ended_program_left_is_ended_too(
         assert (await client.programs.kill(program.id)).survivors == []
 
     serve(scenario, cgroups=cgroups)
+
+
+def test_what_an_ended_program_left_without_its_mark(serve: Serve, kit: Any) -> None:
+    """Its session tells whose it is: it is as old as that."""
+    mark = "86394.375"
+
+    async def scenario(client: AsyncClient) -> None:
+        program = await client.programs.start(["sh", "-c", f"env -i $(command -v sleep) {mark} & exit 3"])
+        await client.programs.wait(program.id)
+        await kit.until(lambda: len(kit.with_argument(mark)) == 1)
+        assert (await client.programs.kill(program.id)).survivors == []
+        assert kit.with_argument(mark) == []
+
+    serve(scenario, cgroups=False)
