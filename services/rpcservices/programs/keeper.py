@@ -151,7 +151,7 @@ class _Visitor:
             case "hang_up":
                 running.hang_up()
             case "resize":
-                self.tell({"n": number, "ok": running.resize(int(request["rows"]), int(request["columns"]))})
+                self.tell({"n": number, "ok": self._keeper.resize(int(request["rows"]), int(request["columns"]))})
             case "taken":
                 running.taken(request["stream"], int(request["offset"]))
             case "end":
@@ -210,6 +210,15 @@ class Keeper:
     def output_news(self) -> dict[str, Any]:
         """What there is of each output."""
         return {"output": {o.name: [o.start, o.total_bytes, o.ended] for o in self._outputs}}
+
+    def resize(self, rows: int, columns: int) -> bool:
+        """Give the program's terminal another size, and write that down; ``False`` where it has none."""
+        if not self.running.resize(rows, columns):
+            return False
+        self.about = self.about.resized(rows, columns)
+        with contextlib.suppress(OSError):
+            records.write(self.folder, records.ABOUT, asdict(self.about))
+        return True
 
     def _reap(self) -> None:
         """Collect orphans that have ended: they are all of this program, and nobody else does."""

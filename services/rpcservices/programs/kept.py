@@ -291,6 +291,7 @@ class KeptProgram(Program):
         answer = await self._ask({"op": "resize", "rows": rows, "columns": columns})
         if not answer.get("ok"):
             raise self.no_terminal()
+        self.about = self.about.resized(rows, columns)
 
     def taken(self, stream: StreamName, offset: int) -> None:
         # Not at every step: the keeper holds the program only when much more than this has not been taken.

@@ -262,6 +262,7 @@ class HostedProgram(Program):
     async def resize(self, rows: int, columns: int) -> None:
         if not self._running.resize(rows, columns):
             raise self.no_terminal()
+        self.about = self.about.resized(rows, columns)
 
     def taken(self, stream: StreamName, offset: int) -> None:
         self._running.taken(stream, offset)

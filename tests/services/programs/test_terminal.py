@@ -39,6 +39,7 @@ def test_resizing_is_told_to_the_program(serve: Serve, kit: Any) -> None:
             await kit.read_until(chunks, b"ready")
             await client.programs.resize(program.id, 50, 120)
             await kit.read_until(chunks, b"50 120")
+        assert (await client.programs.get(program.id)).terminal == TerminalSize(rows=50, columns=120)
         with pytest.raises(InvalidParams, match="rows"):
             await client.programs.resize(program.id, 0, 10)
         await client.programs.kill(program.id)
@@ -133,3 +134,18 @@ def test_a_full_screen_program(serve: Serve, kit: Any) -> None:
     if shutil.which("vi") is None:
         pytest.skip("there is no vi")
     serve(scenario)
+
+
+def test_a_kept_terminal_has_its_last_size_after_a_restart(serve: Serve) -> None:
+    async def before(client: AsyncClient) -> None:
+        program = await client.programs.start(["cat"], terminal=SIZE, on_disconnect="keep")
+        await client.programs.resize(program.id, 50, 120)
+        assert (await client.programs.get(program.id)).terminal == TerminalSize(rows=50, columns=120)
+
+    async def after(client: AsyncClient) -> None:
+        (program,) = await client.programs.list()
+        assert program.terminal == TerminalSize(rows=50, columns=120)
+        await client.programs.kill(program.id)
+
+    serve(before)
+    serve(after)
