@@ -143,7 +143,8 @@ class Server:
     async def _start_service(self, service: Service[Any]) -> None:
         folder = self.config.state_path / "services" / service.name
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        service.runtime = ServiceRuntime(folder, logging.getLogger(f"rpcserver.services.{service.name}"))
+        logger = logging.getLogger(f"rpcserver.services.{service.name}")
+        service.runtime = ServiceRuntime(folder, logger, self.config.limits.message_bytes)
         await service.start()
         self._started.append(service)
 

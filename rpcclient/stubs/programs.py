@@ -558,8 +558,8 @@ class AsyncPrograms(AsyncStub):
             env_base: what the environment begins with.
             stdout: where standard output goes.
             stderr: where standard error goes.
-            output_bytes: the most output to return, per stream, in bytes; at most, and by default, the server's limit.
-                What comes after it is read, counted and dropped.
+            output_bytes: the most output to return, per stream, in bytes; at most, and by default, the server's limit,
+                and never more than fits into a message. What comes after it is read, counted and dropped.
             user: as whom to run it, if not as the server's own user.
             limits: what it may take of the machine.
             labels: notes, for :meth:`list` and :meth:`watch`.
@@ -892,8 +892,8 @@ class Programs(SyncStub):
             env_base: what the environment begins with.
             stdout: where standard output goes.
             stderr: where standard error goes.
-            output_bytes: the most output to return, per stream, in bytes; at most, and by default, the server's limit.
-                What comes after it is read, counted and dropped.
+            output_bytes: the most output to return, per stream, in bytes; at most, and by default, the server's limit,
+                and never more than fits into a message. What comes after it is read, counted and dropped.
             user: as whom to run it, if not as the server's own user.
             limits: what it may take of the machine.
             labels: notes, for :meth:`list` and :meth:`watch`.

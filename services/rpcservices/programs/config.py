@@ -28,7 +28,10 @@ class ProgramsConfig(ServiceConfig):
     """How programs are run and remembered."""
 
     output_bytes: int = Field(
-        default=4 * _MIB, ge=1024, description="The most output that run returns, per stream, in bytes."
+        default=4 * _MIB,
+        ge=1024,
+        description="The most output that run returns, per stream, in bytes; in any case no more than fits into a "
+        "message (limits.message_bytes).",
     )
     retain_bytes: int = Field(
         default=16 * _MIB, ge=1024, description="Output kept of a started program, per stream, in bytes."

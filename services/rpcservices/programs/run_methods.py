@@ -15,6 +15,8 @@ from .program import Program
 from .running import Supervision
 
 DAY_S = 86400.0
+REST_BYTES = 64 * 1024
+"""More than an answer holds besides output and arguments."""
 
 
 class RunMethods(ProgramsCore):
@@ -55,8 +57,8 @@ class RunMethods(ProgramsCore):
             env_base: what the environment begins with.
             stdout: where standard output goes.
             stderr: where standard error goes.
-            output_bytes: the most output to return, per stream, in bytes; at most, and by default, the server's limit.
-                What comes after it is read, counted and dropped.
+            output_bytes: the most output to return, per stream, in bytes; at most, and by default, the server's limit,
+                and never more than fits into a message. What comes after it is read, counted and dropped.
             user: as whom to run it, if not as the server's own user.
             limits: what it may take of the machine.
             labels: notes, for :meth:`list` and :meth:`watch`.
@@ -72,7 +74,9 @@ class RunMethods(ProgramsCore):
         permit = self.policy.permit(ctx.principal, Wish(argv, cwd, env or {}, user, limits))
         self.check_room()
         program_id = self.new_id()
-        most = self.config.output_bytes if output_bytes is None else min(output_bytes, self.config.output_bytes)
+        most = self._most_output(argv)
+        if output_bytes is not None:
+            most = min(most, output_bytes)
         outputs = [
             Output("stdout", 0 if stdout == "discard" else most, keep_first=True),
             Output("stderr", 0 if stderr == "discard" else most, keep_first=True),
@@ -116,6 +120,13 @@ class RunMethods(ProgramsCore):
             pipes_still_held=ended.pipes_still_held,
             survivors=ended.survivors,
         )
+
+    def _most_output(self, argv: list[str]) -> int:
+        """How much of each output may be returned: both are in one message with the arguments. In JSON a character
+        takes six bytes at most, and base64 (RFC 4648) four for three."""
+        message_bytes = self.runtime.message_bytes
+        rest = min(REST_BYTES, message_bytes // 4) + 6 * sum(map(len, argv))
+        return max(0, min(self.config.output_bytes, (message_bytes - rest) * 3 // 8))
 
 
 async def _feed(program: Program, data: bytes) -> None:
