@@ -86,6 +86,17 @@ class ProgramNotFound(ServiceError):
     id: str
 
 
+class ProgramRefused(ServiceError):
+    """The server's policy does not allow it."""
+
+    code = -32002
+    executed = "no"
+    field: str
+    """The parameter that is refused, such as ``argv`` or ``env.LD_PRELOAD``."""
+    rule: str
+    """The name of the rule in the server's configuration."""
+
+
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 "A time in seconds; where none is meant, it is left out."
 
@@ -221,17 +232,6 @@ class ProgramNotStarted(ServiceError):
     """The system's name of the error, such as ``ENOENT``."""
 
 
-class ProgramRefused(ServiceError):
-    """The server's policy does not allow it."""
-
-    code = -32002
-    executed = "no"
-    field: str
-    """The parameter that is refused, such as ``argv`` or ``env.LD_PRELOAD``."""
-    rule: str
-    """The name of the rule in the server's configuration."""
-
-
 StdoutTo = Literal["pipe", "discard"]
 "Where standard output goes: into a stream, or nowhere."
 
@@ -287,6 +287,7 @@ class AsyncPrograms(AsyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
         """
         result: bool = await self._call("signal", {"id": id, "signal": signal})
         return result
@@ -303,6 +304,7 @@ class AsyncPrograms(AsyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
         """
         result: Exit = await self._call("kill", {"id": id, "grace_s": grace_s})
         return result
@@ -350,6 +352,7 @@ class AsyncPrograms(AsyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
         """
         await self._call("forget", {"id": id})
 
@@ -396,6 +399,7 @@ class AsyncPrograms(AsyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
             NotController: another connection controls it.
         """
         result: ProgramInfo = await self._call("control", {"id": id, "take": take})
@@ -411,6 +415,7 @@ class AsyncPrograms(AsyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
             NotController: another connection controls it.
             StdinClosed: it takes no more input.
         """
@@ -422,6 +427,7 @@ class AsyncPrograms(AsyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
             NotController: another connection controls it.
         """
         await self._call("close_stdin", {"id": id})
@@ -436,6 +442,7 @@ class AsyncPrograms(AsyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
             NotController: another connection controls it.
             NoTerminal: it has no terminal, or has ended.
         """
@@ -623,6 +630,7 @@ class Programs(SyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
         """
         result: bool = self._call("signal", {"id": id, "signal": signal})
         return result
@@ -639,6 +647,7 @@ class Programs(SyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
         """
         result: Exit = self._call("kill", {"id": id, "grace_s": grace_s})
         return result
@@ -684,6 +693,7 @@ class Programs(SyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
         """
         self._call("forget", {"id": id})
 
@@ -730,6 +740,7 @@ class Programs(SyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
             NotController: another connection controls it.
         """
         result: ProgramInfo = self._call("control", {"id": id, "take": take})
@@ -745,6 +756,7 @@ class Programs(SyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
             NotController: another connection controls it.
             StdinClosed: it takes no more input.
         """
@@ -756,6 +768,7 @@ class Programs(SyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
             NotController: another connection controls it.
         """
         self._call("close_stdin", {"id": id})
@@ -770,6 +783,7 @@ class Programs(SyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
             NotController: another connection controls it.
             NoTerminal: it has no terminal, or has ended.
         """
@@ -930,18 +944,41 @@ class Programs(SyncStub):
 
 _METHODS: Mapping[str, StubMethod] = {
     "wait": StubMethod("programs.wait", AsyncPrograms.wait, deadline_s=86400.0, errors=(ProgramNotFound,)),
-    "signal": StubMethod("programs.signal", AsyncPrograms.signal, errors=(ProgramNotFound,)),
-    "kill": StubMethod("programs.kill", AsyncPrograms.kill, deadline_s=86400.0, errors=(ProgramNotFound,)),
+    "signal": StubMethod(
+        "programs.signal",
+        AsyncPrograms.signal,
+        errors=(
+            ProgramNotFound,
+            ProgramRefused,
+        ),
+    ),
+    "kill": StubMethod(
+        "programs.kill",
+        AsyncPrograms.kill,
+        deadline_s=86400.0,
+        errors=(
+            ProgramNotFound,
+            ProgramRefused,
+        ),
+    ),
     "list": StubMethod("programs.list", AsyncPrograms.list),
     "watch": StubMethod("programs.watch", AsyncPrograms.watch),
     "get": StubMethod("programs.get", AsyncPrograms.get, errors=(ProgramNotFound,)),
-    "forget": StubMethod("programs.forget", AsyncPrograms.forget, errors=(ProgramNotFound,)),
+    "forget": StubMethod(
+        "programs.forget",
+        AsyncPrograms.forget,
+        errors=(
+            ProgramNotFound,
+            ProgramRefused,
+        ),
+    ),
     "output": StubMethod("programs.output", AsyncPrograms.output, errors=(ProgramNotFound,)),
     "control": StubMethod(
         "programs.control",
         AsyncPrograms.control,
         errors=(
             ProgramNotFound,
+            ProgramRefused,
             NotController,
         ),
     ),
@@ -951,6 +988,7 @@ _METHODS: Mapping[str, StubMethod] = {
         deadline_s=86400.0,
         errors=(
             ProgramNotFound,
+            ProgramRefused,
             NotController,
             StdinClosed,
         ),
@@ -960,6 +998,7 @@ _METHODS: Mapping[str, StubMethod] = {
         AsyncPrograms.close_stdin,
         errors=(
             ProgramNotFound,
+            ProgramRefused,
             NotController,
         ),
     ),
@@ -968,6 +1007,7 @@ _METHODS: Mapping[str, StubMethod] = {
         AsyncPrograms.resize,
         errors=(
             ProgramNotFound,
+            ProgramRefused,
             NotController,
             NoTerminal,
         ),

@@ -310,12 +310,14 @@ class ProgramsCore(Service[ProgramsConfig]):
         """A program that the caller may see, or control.
 
         Raises:
-            ProgramNotFound: there is none.
+            ProgramNotFound: there is none that they may see.
+            ProgramRefused: they may see it, but not control it.
         """
         program = self.programs.get(program_id)
-        allowed = self.policy.may_control if control else self.policy.may_view
-        if program is None or not allowed(ctx.principal, program.about.owner):
+        if program is None or not self.policy.may_view(ctx.principal, program.about.owner):
             raise ProgramNotFound(f"id: you have no program {program_id[:40]!r}; list() shows yours", id=program_id)
+        if control:
+            self.policy.check_control(ctx.principal, program.about.owner)
         return program
 
     def take_control(self, ctx: Context, program_id: str, *, take: bool = False) -> Program:
@@ -327,7 +329,8 @@ class ProgramsCore(Service[ProgramsConfig]):
             take: also where another connection controls it.
 
         Raises:
-            ProgramNotFound: there is none.
+            ProgramNotFound: there is none that the caller may see.
+            ProgramRefused: the caller may see it, but not control it.
             NotController: another connection controls it.
         """
         program = self.find(ctx, program_id, control=True)

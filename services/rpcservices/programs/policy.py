@@ -117,6 +117,17 @@ class Policy:
         found = self.role(principal)
         return principal.name == owner or (found is not None and found[1].others == "control")
 
+    def check_control(self, principal: Principal, owner: str) -> None:
+        """See that a caller may do more than look at a program of ``owner``.
+
+        Raises:
+            ProgramRefused: they may not.
+        """
+        if not self.may_control(principal, owner):
+            found = self.role(principal)
+            name = f"{PREFIX}.unlisted" if found is None else f"{found[0]}.others"
+            raise _refused("id", name, f"it is a program of {owner}, which you may view, but not control")
+
     # --- what ---------------------------------------------------------------------------------------------------
 
     def permit(self, principal: Principal, wish: Wish) -> Permit:
