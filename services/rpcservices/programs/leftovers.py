@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from . import processes, tree
-from .cgroups import PREFIX, Cgroup, Places
+from .cgroups import PREFIX, Cgroup, Controller, Places
 from .processes import Process
 from .spawning import Spawned
 
@@ -94,8 +94,11 @@ class Leftovers:
         found = []
         for trace in self.traces:
             unified = _folder(self.places.unified, trace.id)
-            legacy = {name: _folder(parent, trace.id) for name, parent in self.places.legacy.items()}
-            cgroup = Cgroup(unified, {name: folder for name, folder in legacy.items() if folder})
+            legacy: dict[Controller, str] = {}
+            for controller, parent in self.places.legacy.items():
+                if folder := _folder(parent, trace.id):
+                    legacy[controller] = folder
+            cgroup = Cgroup(unified, legacy)
             if cgroup.folders:
                 found.append(cgroup)
         return found
