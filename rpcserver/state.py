@@ -34,6 +34,8 @@ def lock_state(folder: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:
         os.close(descriptor)
+        if not isinstance(exc, BlockingIOError):
+            raise ConfigError(f"state_dir: {folder} cannot be locked: {exc.strerror}: name another folder") from exc
         raise ConfigError(
             f"state_dir: another server uses {folder}: stop it, or name another folder with state_dir or "
             "RPCSERVER_STATE_DIR"

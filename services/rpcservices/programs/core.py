@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rpcserver import Busy, Connection, Context, Service
+from rpcserver import Busy, Context, Service
 
 from . import cgroups, environment, kept, tree
 from .cgroups import Cgroup, Places
 from .config import ProgramsConfig
-from .errors import NotController, ProgramNotFound, ProgramNotStarted
+from .errors import ProgramNotStarted
 from .events import Events
 from .kept import KeptProgram
 from .ledger import Ledger
@@ -71,7 +71,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         self.spare_memory = SpareMemory(self.config.spare_memory_bytes)
         self._starting = 0
         self._forgetting: dict[str, asyncio.TimerHandle] = {}
-        self._closing: dict[str, Callable[[], None]] = {}
+        self.closing: dict[str, Callable[[], None]] = {}
         self._tasks: set[asyncio.Task[object]] = set()
         self.cgroup_places = Places()
         self.ledger = Ledger("")
@@ -278,7 +278,7 @@ class ProgramsCore(Service[ProgramsConfig]):
 
     def ended(self, program: Program) -> None:
         """It has ended: keep it for a while."""
-        self._release(program)
+        self.release(program)
         self.orphans.left_by(program.about.pid, program.id)
         self.events.publish("exited", program)
         self.forget_in(program, program.about.retain_s)
@@ -304,72 +304,9 @@ class ProgramsCore(Service[ProgramsConfig]):
         self._tasks.add(work)
         work.add_done_callback(self._tasks.discard)
 
-    # --- who may do what ----------------------------------------------------------------------------------------
-
-    def find(self, ctx: Context, program_id: str, *, control: bool = False) -> Program:
-        """A program that the caller may see, or control.
-
-        Raises:
-            ProgramNotFound: there is none that they may see.
-            ProgramRefused: they may see it, but not control it.
-        """
-        program = self.programs.get(program_id)
-        if program is None or not self.policy.may_view(ctx.principal, program.about.owner):
-            raise ProgramNotFound(f"id: you have no program {program_id[:40]!r}; list() shows yours", id=program_id)
-        if control:
-            self.policy.check_control(ctx.principal, program.about.owner)
-        return program
-
-    def take_control(self, ctx: Context, program_id: str, *, take: bool = False) -> Program:
-        """A program that the caller's connection controls from now on.
-
-        Parameters:
-            ctx: the call.
-            program_id: which.
-            take: also where another connection controls it.
-
-        Raises:
-            ProgramNotFound: there is none that the caller may see.
-            ProgramRefused: the caller may see it, but not control it.
-            NotController: another connection controls it.
-        """
-        program = self.find(ctx, program_id, control=True)
-        connection = ctx.connection
-        if program.controller is connection:
-            return program
-        if program.controller is not None and not take:
-            raise NotController(
-                f"another connection controls {program.id}: take over with control(id, take=True)", id=program.id
-            )
-        self.give_control(program, connection)
-        return program
-
-    def give_control(self, program: Program, connection: Connection) -> None:
-        """Let a connection control a program, until either ends."""
-        self._release(program)
-        if program.exit is None:
-            program.controller = connection
-            self._closing[program.id] = connection.on_close(lambda: self._disconnected(program, connection))
-
-    def _release(self, program: Program) -> None:
+    def release(self, program: Program) -> None:
         """Nobody controls it any more."""
         program.controller = None
-        undo = self._closing.pop(program.id, None)
+        undo = self.closing.pop(program.id, None)
         if undo is not None:
             undo()
-
-    def _disconnected(self, program: Program, connection: Connection) -> None:
-        if program.controller is not connection:
-            return
-        self._release(program)
-        if program.exit is None and program.about.on_disconnect != "keep":
-            loop = asyncio.get_running_loop()
-            loop.call_later(program.about.reattach_s, self._abandoned, program)
-
-    def _abandoned(self, program: Program) -> None:
-        if program.exit is not None or program.controller is not None:
-            return
-        if program.about.on_disconnect == "hangup":
-            program.hang_up()
-        else:
-            self.background(asyncio.ensure_future(program.end(self.config.grace_s)))

@@ -17,7 +17,7 @@ from .spawning import Spawned
 
 KILL_WAIT_S = 2.0
 """How long killed processes may take to be gone before they are reported as survivors."""
-POLL_S = 0.02
+POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Callable
 from rpcserver import Context, InvalidParams, method
 
 from . import processes
-from .core import ProgramsCore
+from .control import Controlling
 from .errors import ProgramNotFound, ProgramRefused
 from .models import Exit, ProgramEvent, ProgramInfo, Seconds
 from .program import Program
 from .run_methods import DAY_S
 
 
-class LifeMethods(ProgramsCore):
+class LifeMethods(Controlling):
     """Programs that were started: seen, signalled, ended and forgotten."""
 
     @method(permission="programs.view", kind="read", deadline_s=DAY_S, errors=(ProgramNotFound,))

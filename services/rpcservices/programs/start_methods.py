@@ -10,7 +10,8 @@ import shutil
 
 from rpcserver import Context, InvalidParams, method
 
-from .core import ProgramsCore, Streams
+from .control import Controlling
+from .core import Streams
 from .errors import ProgramNotStarted, ProgramRefused
 from .kept import KeptProgram, start_keeper
 from .models import (
@@ -36,7 +37,7 @@ from .spawning import Launch, LaunchError
 LEAST_HELD_BYTES = 1024 * PIECES_UNDER_WAY
 
 
-class StartMethods(ProgramsCore):
+class StartMethods(Controlling):
     """Starting a program and leaving it running."""
 
     @method(name="start", permission="programs.run", errors=(ProgramNotStarted, ProgramRefused))
@@ -158,16 +159,24 @@ class StartMethods(ProgramsCore):
             # The thread cannot be stopped: see to it that what it starts does not stay.
             with contextlib.suppress(LaunchError):
                 keeper, described = await starting
-                unwanted = KeptProgram(described, folder, keeper, self.cgroup_places)
-                await unwanted.attach()
-                await unwanted.end(0)
-                unwanted.discard()
+                await self._end_unwanted(KeptProgram(described, folder, keeper, self.cgroup_places))
             raise
         except LaunchError as exc:
             raise ProgramNotStarted(exc.text, field=exc.field, errno=exc.symbol) from exc
         program = KeptProgram(described, folder, keeper, self.cgroup_places)
-        await program.attach()
+        try:
+            await program.attach()
+        except BaseException:
+            self.background(asyncio.ensure_future(self._end_unwanted(program)))
+            raise
         return program
+
+    @staticmethod
+    async def _end_unwanted(program: KeptProgram) -> None:
+        """End a program that nobody has been told of."""
+        await program.attach()
+        await program.end(0)
+        program.discard()
 
     async def _host(self, about: About, launch: Launch, supervision: Supervision) -> Program:
         folder = str(self.output_folder / about.id)

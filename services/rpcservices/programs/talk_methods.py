@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 
 from rpcserver import Context, InvalidParams, method
 
-from .core import ProgramsCore
+from .control import Controlling
 from .errors import NotController, NoTerminal, ProgramNotFound, ProgramRefused, StdinClosed
 from .following import follow
 from .models import OutputChunk, ProgramInfo, StreamName
 from .run_methods import DAY_S
 
 
-class TalkMethods(ProgramsCore):
+class TalkMethods(Controlling):
     """Reading what a program writes, and writing to it."""
 
     @method(permission="programs.view", kind="read", errors=(ProgramNotFound,))

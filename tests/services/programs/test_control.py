@@ -88,7 +88,7 @@ def test_nobody_controls_what_has_ended(serve: Serve, kit: Any, on_disconnect: A
         info = await client.programs.control(program.id)
         assert (info.running, info.controlled) == (False, False)
         # What has ended holds on to no connection.
-        assert client.service_here._closing == {}  # type: ignore[attr-defined]
+        assert client.service_here.closing == {}  # type: ignore[attr-defined]
 
     serve(scenario)
 
@@ -102,7 +102,7 @@ def test_a_connection_that_gave_control_away_is_let_go(serve: Serve) -> None:
             await client.programs.control(program.id, take=True)
             await other.close()
         assert (await client.programs.get(program.id)).running
-        assert list(client.service_here._closing) == [program.id]  # type: ignore[attr-defined]
+        assert list(client.service_here.closing) == [program.id]  # type: ignore[attr-defined]
         await client.programs.kill(program.id)
 
     serve(scenario)
