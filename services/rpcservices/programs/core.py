@@ -84,7 +84,8 @@ class ProgramsCore(Service[ProgramsConfig]):
             self.cgroup_places = cgroups.places()
             cgroups.sweep(self.cgroup_places)
         self.ledger = Ledger(str(self.runtime.state_dir / "hosted"))
-        if left := self.ledger.left():
+        self.ledger.open()
+        if left := list(self.ledger.running.values()):
             self.background(asyncio.ensure_future(self._end_left(left)))
         shutil.rmtree(self.output_folder, ignore_errors=True)
         self.output_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -122,6 +123,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         self.programs.clear()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.orphans.stop()
+        self.ledger.close()
 
     async def _let_go(self, program: Program) -> None:
         """Leave a program to its keeper, or end it where it has none."""

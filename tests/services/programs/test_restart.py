@@ -17,6 +17,7 @@ import pytest
 
 from rpcclient import AsyncClient
 from rpcclient.errors import ConnectionLost
+from rpcservices.programs.ledger import noted
 
 
 class Daemon:
@@ -117,7 +118,7 @@ def test_what_is_not_kept_is_ended_by_the_next_daemon(tmp_path: Path, kit: Any) 
     """Whatever it is made of, and also where it hears nothing but KILL."""
     mark = "86395.5"
     stubborn = f"trap '' HUP TERM; setsid sleep {mark} & (setsid sh -c 'sleep {mark}; true' &) & while :; do sleep {mark}; done"
-    notes = tmp_path / "state" / "remote-services" / "services" / "programs" / "hosted"
+    notes = str(tmp_path / "state" / "remote-services" / "services" / "programs" / "hosted")
 
     async def before(client: AsyncClient) -> None:
         await client.programs.start(["sh", "-c", stubborn])
@@ -125,7 +126,7 @@ def test_what_is_not_kept_is_ended_by_the_next_daemon(tmp_path: Path, kit: Any) 
         running = asyncio.ensure_future(client.programs.run(["sh", "-c", f"sleep {mark}; true"]))
         await client.programs.run(["true"])
         await kit.until(lambda: len(kit.with_argument(mark)) == 5)
-        assert len(list(notes.iterdir())) == 3
+        assert len(noted(notes)) == 3
         daemon.kill()
         with pytest.raises(ConnectionLost):
             await running
@@ -133,7 +134,7 @@ def test_what_is_not_kept_is_ended_by_the_next_daemon(tmp_path: Path, kit: Any) 
     async def after(client: AsyncClient) -> None:
         await kit.until(lambda: not kit.with_argument(mark))
         assert await client.programs.list() == []
-        await kit.until(lambda: not list(notes.iterdir()))
+        await kit.until(lambda: not noted(notes))
 
     daemon = Daemon(tmp_path)
     try:

@@ -16,6 +16,8 @@ from rpcclient import AsyncClient
 from rpcclient.errors import InvalidParams
 from rpcclient.stubs.programs import ProgramNotFound, ProgramNotStarted, StdinClosed
 from rpcservices.programs import Programs
+from rpcservices.programs.ledger import noted
+from rpcservices.programs.leftovers import Trace
 from rpcservices.programs.records import About
 from rpcservices.programs.running import Supervision
 from rpcservices.programs.spawning import Launch
@@ -205,14 +207,14 @@ def test_nothing_runs_that_nobody_can_look_after(serve: Serve, tmp_path: Path, k
         script = f"setsid sleep {mark} & sleep {mark}"
         launch = Launch(["sh", "-c", script], "/", {"PATH": os.environ["PATH"], MARK: "p1"})
         spawned, cgroup = await service.spawn(launch, contained=True)
-        notes = tmp_path / "services" / "programs" / "hosted"
-        assert [note.name for note in notes.iterdir()] == ["p1"]
+        notes = str(tmp_path / "services" / "programs" / "hosted")
+        assert noted(notes) == {"p1": Trace("p1", spawned.pid, spawned.start)}
         await kit.until(lambda: len(kit.with_argument(mark)) == 2)
         supervision = Supervision("p1", timeout_s="soon")  # type: ignore[arg-type]
         with pytest.raises(TypeError):
             service.host(About("p1", "ada", ["sh"], "/", 1.0), spawned, supervision, (), cgroup=cgroup)
         assert kit.with_argument(mark) == []
-        assert list(notes.iterdir()) == []
+        assert noted(notes) == {}
 
     serve(scenario)
 
