@@ -21,6 +21,7 @@ from rpcwire.limits import MESSAGE_BYTES_HEADER
 
 from .admission import Refusal, bearer_token, check_host, check_origin, peer_uid
 from .http import refuse_malformed, respond
+from .tokens import OWNER
 
 if TYPE_CHECKING:
     from .server import Server
@@ -93,7 +94,7 @@ class ServerLink(WebSocketLink):
     def _owner(self, sock: socket.socket) -> Principal | None:
         uid = peer_uid(sock)
         self.remote = f"unix:uid={uid}"
-        return Principal(f"uid:{uid}", "peer", uid) if uid is not None and uid == self.server.owner_uid else None
+        return Principal(OWNER, "peer", uid) if uid is not None and uid == self.server.owner_uid else None
 
     def _refuse_early(self, refusal: Refusal) -> None:
         """Answer before anything was read."""

@@ -36,6 +36,7 @@ from .config import ConfigError, ServerConfig
 from .link import ServerLink
 from .openrpc import document
 from .pages import Pages, pages_of
+from .state import lock_state
 from .system import ANYBODY, Hello, PrincipalInfo, ServerLimits, System
 from .tokens import TokenStore
 from .waiting import WaitingRoom
@@ -98,6 +99,7 @@ class Server:
         self._listeners: list[asyncio.Server] = []
         self._started: list[Service[Any]] = []
         self._unix_path: Path | None = None
+        self._state_lock: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._session_limits = SessionLimits(
@@ -117,17 +119,19 @@ class Server:
     # --- its life -----------------------------------------------------------------------------------------------
 
     async def start(self, *, listen: bool = True) -> None:
-        """Start the services, then listen.
+        """Take the state folder, start the services, then listen.
 
         Parameters:
             listen: open the sockets of the configuration; without, only :meth:`connect_memory` reaches the server.
 
         Raises:
-            ConfigError: an address cannot be used; the message says why and what to do.
+            ConfigError: another server uses the state folder, or an address cannot be used; the message says why and
+                what to do.
             Exception: whatever a service raises that cannot start; those already started are stopped.
         """
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         try:
+            self._state_lock = lock_state(self.config.state_path)
             for service in self.services:
                 await self._start_service(service)
             if listen:
@@ -139,7 +143,8 @@ class Server:
     async def _start_service(self, service: Service[Any]) -> None:
         folder = self.config.state_path / "services" / service.name
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        service.runtime = ServiceRuntime(folder, logging.getLogger(f"rpcserver.services.{service.name}"))
+        logger = logging.getLogger(f"rpcserver.services.{service.name}")
+        service.runtime = ServiceRuntime(folder, logger, self.config.limits.message_bytes)
         await service.start()
         self._started.append(service)
 
@@ -215,6 +220,9 @@ class Server:
                 await asyncio.wait_for(listener.wait_closed(), 1.0)
         self._listeners.clear()
         self._executor.shutdown(wait=False, cancel_futures=True)
+        if self._state_lock is not None:
+            os.close(self._state_lock)
+            self._state_lock = None
 
     def join_threads(self, timeout_s: float) -> int:
         """Wait for the threads of handlers that are plain functions, once the server has stopped.

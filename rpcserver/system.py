@@ -25,7 +25,7 @@ class _Answer(BaseModel):
 class PrincipalInfo(_Answer):
     """Who the server takes the caller for."""
 
-    name: Annotated[str, Field(description="A stable name, such as uid:1000 or the name of a token.")]
+    name: Annotated[str, Field(description="A stable name, such as owner or the name of a token.")]
     method: Annotated[str, Field(description="How it was established: token, peer or memory.")]
 
 

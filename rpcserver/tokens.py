@@ -13,6 +13,8 @@ from rpcwire.context import Principal
 from .config import ConfigError
 
 MIN_TOKEN_CHARS = 16
+OWNER = "owner"
+"""The name of the server's own user, whether they come with the token or by the Unix socket."""
 
 
 class TokenStore:
@@ -23,7 +25,7 @@ class TokenStore:
         name: the principal it stands for.
     """
 
-    def __init__(self, token: str, name: str = "owner") -> None:
+    def __init__(self, token: str, name: str = OWNER) -> None:
         self._digest = hashlib.sha256(token.encode()).digest()
         self._principal = Principal(name, "token")
 

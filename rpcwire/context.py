@@ -17,7 +17,7 @@ class Principal:
     """Who is on the other side of a connection.
 
     Attributes:
-        name: a stable name, such as ``uid:1000`` or the name of a token.
+        name: a stable name, such as ``owner`` or the name of a token.
         method: how it was established: ``token``, ``peer`` (credentials of a Unix socket) or ``memory``.
         uid: the user id of the other process, where the kernel says so.
     """

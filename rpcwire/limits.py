@@ -13,6 +13,9 @@ INITIAL_CREDIT = 16
 DEFAULT_DEADLINE_S = 60.0
 """How long a call may take where neither the caller nor the method says otherwise."""
 
+MESSAGE_BYTES = 16 * 1024 * 1024
+"""The largest message."""
+
 COALESCE_BYTES = 64 * 1024
 """Messages that are ready together leave in one frame up to this size."""
 
@@ -37,7 +40,7 @@ class SessionLimits:
         stream_window: items that a reader lets its producer send ahead.
     """
 
-    message_bytes: int = 16 * 1024 * 1024
+    message_bytes: int = MESSAGE_BYTES
     batch_items: int = 50
     calls_in_flight: int = 1024
     streams: int = 256

@@ -29,7 +29,7 @@ from typing_extensions import TypeVar as DefaultTypeVar
 from .context import Context
 from .contracts import Contract
 from .errors import ServiceError
-from .limits import DEFAULT_DEADLINE_S
+from .limits import DEFAULT_DEADLINE_S, MESSAGE_BYTES
 
 
 class ServiceConfig(BaseModel):
@@ -123,10 +123,12 @@ class ServiceRuntime:
     Attributes:
         state_dir: a folder of its own, mode 0700, that survives restarts.
         logger: a logger of its own.
+        message_bytes: the largest message that the server sends, in bytes: an answer must fit into it.
     """
 
     state_dir: Path
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("rpcserver.services"))
+    message_bytes: int = MESSAGE_BYTES
 
 
 @dataclass(frozen=True, slots=True)

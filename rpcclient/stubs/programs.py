@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,7 +31,11 @@ class ExitStatus(_Model):
 
     code: int | None = Field(description="its exit code; None where a signal ended it")
     signal: str | None = Field(default=None, description="the name of the signal that ended it, such as SIGKILL")
-    limit: LimitName | None = Field(default=None, description="the limit that ended it, if one did")
+    limit: LimitName | None = Field(
+        default=None,
+        description="the limit that it reached, if it did: it was ended for that, or has just ended by itself, with "
+        "whatever code",
+    )
     core_dumped: bool = Field(default=False, description="whether it left a core file")
     lost: bool = Field(
         default=False, description="whether nobody saw its end: the machine was restarted, or its keeper was killed"
@@ -81,6 +85,20 @@ class ProgramNotFound(ServiceError):
     executed = "no"
     id: str
 
+
+class ProgramRefused(ServiceError):
+    """The server's policy does not allow it."""
+
+    code = -32002
+    executed = "no"
+    field: str
+    """The parameter that is refused, such as ``argv`` or ``env.LD_PRELOAD``."""
+    rule: str
+    """The name of the rule in the server's configuration."""
+
+
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"A time in seconds; where none is meant, it is left out."
 
 OnDisconnect = Literal["keep", "hangup", "kill"]
 "What happens to a program when the connection that controls it ends: it goes on, also through a restart of the\nserver; it gets SIGHUP and the end of its input; it is ended with all that it has started."
@@ -173,8 +191,14 @@ EnvBase = Literal["clean", "login"]
 StderrTo = Literal["pipe", "merge", "discard"]
 "Where standard error goes: into a stream of its own, into standard output, or nowhere."
 
+Patience = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"A time in seconds that is not 0; where none is meant, it is left out."
+
 Overflow = Literal["skip", "wait"]
 "What happens when a program writes more than is kept and its controller has not read it yet: the oldest is dropped\nand counted as lost, or the program waits."
+
+ByteCount = Annotated[int, Field(ge=0, le=2**62)]
+"A number of bytes."
 
 
 class Limits(_Model):
@@ -182,15 +206,19 @@ class Limits(_Model):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    memory_bytes: int | None = Field(default=None, gt=0, description="memory of its whole tree")
-    cpu_s: float | None = Field(default=None, gt=0, description="processor time of each process, in seconds")
-    cpus: float | None = Field(default=None, gt=0, description="processors' worth that it may use at a time")
-    processes: int | None = Field(default=None, gt=0, description="processes in its tree")
-    open_files: int | None = Field(default=None, gt=3, description="open descriptors of each process")
-    file_bytes: int | None = Field(default=None, ge=0, description="size of a file that it writes")
-    output_bytes: int | None = Field(default=None, ge=0, description="output of each stream, in all")
+    memory_bytes: int | None = Field(default=None, gt=0, le=2**62, description="memory of its whole tree")
+    cpu_s: float | None = Field(
+        default=None, gt=0, le=1e9, allow_inf_nan=False, description="processor time of each process, in seconds"
+    )
+    cpus: float | None = Field(
+        default=None, gt=0, le=1e6, allow_inf_nan=False, description="processors' worth that it may use at a time"
+    )
+    processes: int | None = Field(default=None, gt=0, le=2**31, description="processes in its tree")
+    open_files: int | None = Field(default=None, gt=3, le=2**31, description="open descriptors of each process")
+    file_bytes: int | None = Field(default=None, ge=0, le=2**62, description="size of a file that it writes")
+    output_bytes: int | None = Field(default=None, ge=0, le=2**62, description="output of each stream, in all")
     output_bytes_per_s: int | None = Field(
-        default=None, gt=0, description="output of each stream per second; what is faster is made to wait"
+        default=None, gt=0, le=2**62, description="output of each stream per second; what is faster is made to wait"
     )
 
 
@@ -202,17 +230,6 @@ class ProgramNotStarted(ServiceError):
     """What is in the way: ``argv``, ``cwd``, ``env``, ``user``, ``limits`` or ``pty``."""
     errno: str | None = None
     """The system's name of the error, such as ``ENOENT``."""
-
-
-class ProgramRefused(ServiceError):
-    """The server's policy does not allow it."""
-
-    code = -32002
-    executed = "no"
-    field: str
-    """The parameter that is refused, such as ``argv`` or ``env.LD_PRELOAD``."""
-    rule: str
-    """The name of the rule in the server's configuration."""
 
 
 StdoutTo = Literal["pipe", "discard"]
@@ -270,11 +287,12 @@ class AsyncPrograms(AsyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
         """
         result: bool = await self._call("signal", {"id": id, "signal": signal})
         return result
 
-    async def kill(self, id: str, *, grace_s: float = 0.0) -> Exit:
+    async def kill(self, id: str, *, grace_s: Seconds = 0.0) -> Exit:
         """End a program and everything that it has started.
 
         Parameters:
@@ -286,6 +304,7 @@ class AsyncPrograms(AsyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
         """
         result: Exit = await self._call("kill", {"id": id, "grace_s": grace_s})
         return result
@@ -333,6 +352,7 @@ class AsyncPrograms(AsyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
         """
         await self._call("forget", {"id": id})
 
@@ -379,6 +399,7 @@ class AsyncPrograms(AsyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
             NotController: another connection controls it.
         """
         result: ProgramInfo = await self._call("control", {"id": id, "take": take})
@@ -394,6 +415,7 @@ class AsyncPrograms(AsyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
             NotController: another connection controls it.
             StdinClosed: it takes no more input.
         """
@@ -405,6 +427,7 @@ class AsyncPrograms(AsyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
             NotController: another connection controls it.
         """
         await self._call("close_stdin", {"id": id})
@@ -419,6 +442,7 @@ class AsyncPrograms(AsyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
             NotController: another connection controls it.
             NoTerminal: it has no terminal, or has ended.
         """
@@ -434,14 +458,14 @@ class AsyncPrograms(AsyncStub):
         stdin: bool = True,
         stderr: StderrTo = "pipe",
         terminal: TerminalSize | None = None,
-        timeout_s: float | None = None,
-        idle_timeout_s: float | None = None,
-        grace_s: float | None = None,
+        timeout_s: Seconds | None = None,
+        idle_timeout_s: Patience | None = None,
+        grace_s: Seconds | None = None,
         on_disconnect: OnDisconnect = "kill",
-        reattach_s: float = 0.0,
+        reattach_s: Seconds = 0.0,
         overflow: Overflow = "skip",
-        retain_bytes: int | None = None,
-        retain_s: float | None = None,
+        retain_bytes: ByteCount | None = None,
+        retain_s: Seconds | None = None,
         user: str | None = None,
         limits: Limits | None = None,
         labels: dict[str, str] | None = None,
@@ -459,7 +483,8 @@ class AsyncPrograms(AsyncStub):
             stderr: where standard error goes.
             terminal: run it in a pseudo-terminal of this size; everything that it writes is standard output then.
             timeout_s: end it after this time, in seconds.
-            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds.
+            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds. What goes
+                nowhere (``stderr="discard"``) does not count.
             grace_s: time between TERM and KILL when one of these times is over, in seconds; the server's where not
                 given.
             on_disconnect: what happens to it when the connection that controls it ends. With ``keep`` it outlives the
@@ -512,15 +537,15 @@ class AsyncPrograms(AsyncStub):
         argv: builtins.list[str],
         *,
         input: bytes = b"",
-        timeout_s: float | None = None,
-        idle_timeout_s: float | None = None,
-        grace_s: float | None = None,
+        timeout_s: Seconds | None = None,
+        idle_timeout_s: Patience | None = None,
+        grace_s: Seconds | None = None,
         cwd: str | None = None,
         env: dict[str, str] | None = None,
         env_base: EnvBase = "clean",
         stdout: StdoutTo = "pipe",
         stderr: StderrTo = "pipe",
-        output_bytes: int | None = None,
+        output_bytes: ByteCount | None = None,
         user: str | None = None,
         limits: Limits | None = None,
         labels: dict[str, str] | None = None,
@@ -540,8 +565,8 @@ class AsyncPrograms(AsyncStub):
             env_base: what the environment begins with.
             stdout: where standard output goes.
             stderr: where standard error goes.
-            output_bytes: the most output to return, per stream, in bytes; at most, and by default, the server's limit.
-                What comes after it is read, counted and dropped.
+            output_bytes: the most output to return, per stream, in bytes; at most, and by default, the server's limit,
+                and never more than fits into a message. What comes after it is read, counted and dropped.
             user: as whom to run it, if not as the server's own user.
             limits: what it may take of the machine.
             labels: notes, for :meth:`list` and :meth:`watch`.
@@ -605,11 +630,12 @@ class Programs(SyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
         """
         result: bool = self._call("signal", {"id": id, "signal": signal})
         return result
 
-    def kill(self, id: str, *, grace_s: float = 0.0) -> Exit:
+    def kill(self, id: str, *, grace_s: Seconds = 0.0) -> Exit:
         """End a program and everything that it has started.
 
         Parameters:
@@ -621,6 +647,7 @@ class Programs(SyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
         """
         result: Exit = self._call("kill", {"id": id, "grace_s": grace_s})
         return result
@@ -666,6 +693,7 @@ class Programs(SyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
         """
         self._call("forget", {"id": id})
 
@@ -712,6 +740,7 @@ class Programs(SyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
             NotController: another connection controls it.
         """
         result: ProgramInfo = self._call("control", {"id": id, "take": take})
@@ -727,6 +756,7 @@ class Programs(SyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
             NotController: another connection controls it.
             StdinClosed: it takes no more input.
         """
@@ -738,6 +768,7 @@ class Programs(SyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
             NotController: another connection controls it.
         """
         self._call("close_stdin", {"id": id})
@@ -752,6 +783,7 @@ class Programs(SyncStub):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
             NotController: another connection controls it.
             NoTerminal: it has no terminal, or has ended.
         """
@@ -767,14 +799,14 @@ class Programs(SyncStub):
         stdin: bool = True,
         stderr: StderrTo = "pipe",
         terminal: TerminalSize | None = None,
-        timeout_s: float | None = None,
-        idle_timeout_s: float | None = None,
-        grace_s: float | None = None,
+        timeout_s: Seconds | None = None,
+        idle_timeout_s: Patience | None = None,
+        grace_s: Seconds | None = None,
         on_disconnect: OnDisconnect = "kill",
-        reattach_s: float = 0.0,
+        reattach_s: Seconds = 0.0,
         overflow: Overflow = "skip",
-        retain_bytes: int | None = None,
-        retain_s: float | None = None,
+        retain_bytes: ByteCount | None = None,
+        retain_s: Seconds | None = None,
         user: str | None = None,
         limits: Limits | None = None,
         labels: dict[str, str] | None = None,
@@ -792,7 +824,8 @@ class Programs(SyncStub):
             stderr: where standard error goes.
             terminal: run it in a pseudo-terminal of this size; everything that it writes is standard output then.
             timeout_s: end it after this time, in seconds.
-            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds.
+            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds. What goes
+                nowhere (``stderr="discard"``) does not count.
             grace_s: time between TERM and KILL when one of these times is over, in seconds; the server's where not
                 given.
             on_disconnect: what happens to it when the connection that controls it ends. With ``keep`` it outlives the
@@ -845,15 +878,15 @@ class Programs(SyncStub):
         argv: builtins.list[str],
         *,
         input: bytes = b"",
-        timeout_s: float | None = None,
-        idle_timeout_s: float | None = None,
-        grace_s: float | None = None,
+        timeout_s: Seconds | None = None,
+        idle_timeout_s: Patience | None = None,
+        grace_s: Seconds | None = None,
         cwd: str | None = None,
         env: dict[str, str] | None = None,
         env_base: EnvBase = "clean",
         stdout: StdoutTo = "pipe",
         stderr: StderrTo = "pipe",
-        output_bytes: int | None = None,
+        output_bytes: ByteCount | None = None,
         user: str | None = None,
         limits: Limits | None = None,
         labels: dict[str, str] | None = None,
@@ -873,8 +906,8 @@ class Programs(SyncStub):
             env_base: what the environment begins with.
             stdout: where standard output goes.
             stderr: where standard error goes.
-            output_bytes: the most output to return, per stream, in bytes; at most, and by default, the server's limit.
-                What comes after it is read, counted and dropped.
+            output_bytes: the most output to return, per stream, in bytes; at most, and by default, the server's limit,
+                and never more than fits into a message. What comes after it is read, counted and dropped.
             user: as whom to run it, if not as the server's own user.
             limits: what it may take of the machine.
             labels: notes, for :meth:`list` and :meth:`watch`.
@@ -911,18 +944,41 @@ class Programs(SyncStub):
 
 _METHODS: Mapping[str, StubMethod] = {
     "wait": StubMethod("programs.wait", AsyncPrograms.wait, deadline_s=86400.0, errors=(ProgramNotFound,)),
-    "signal": StubMethod("programs.signal", AsyncPrograms.signal, errors=(ProgramNotFound,)),
-    "kill": StubMethod("programs.kill", AsyncPrograms.kill, deadline_s=86400.0, errors=(ProgramNotFound,)),
+    "signal": StubMethod(
+        "programs.signal",
+        AsyncPrograms.signal,
+        errors=(
+            ProgramNotFound,
+            ProgramRefused,
+        ),
+    ),
+    "kill": StubMethod(
+        "programs.kill",
+        AsyncPrograms.kill,
+        deadline_s=86400.0,
+        errors=(
+            ProgramNotFound,
+            ProgramRefused,
+        ),
+    ),
     "list": StubMethod("programs.list", AsyncPrograms.list),
     "watch": StubMethod("programs.watch", AsyncPrograms.watch),
     "get": StubMethod("programs.get", AsyncPrograms.get, errors=(ProgramNotFound,)),
-    "forget": StubMethod("programs.forget", AsyncPrograms.forget, errors=(ProgramNotFound,)),
+    "forget": StubMethod(
+        "programs.forget",
+        AsyncPrograms.forget,
+        errors=(
+            ProgramNotFound,
+            ProgramRefused,
+        ),
+    ),
     "output": StubMethod("programs.output", AsyncPrograms.output, errors=(ProgramNotFound,)),
     "control": StubMethod(
         "programs.control",
         AsyncPrograms.control,
         errors=(
             ProgramNotFound,
+            ProgramRefused,
             NotController,
         ),
     ),
@@ -932,6 +988,7 @@ _METHODS: Mapping[str, StubMethod] = {
         deadline_s=86400.0,
         errors=(
             ProgramNotFound,
+            ProgramRefused,
             NotController,
             StdinClosed,
         ),
@@ -941,6 +998,7 @@ _METHODS: Mapping[str, StubMethod] = {
         AsyncPrograms.close_stdin,
         errors=(
             ProgramNotFound,
+            ProgramRefused,
             NotController,
         ),
     ),
@@ -949,6 +1007,7 @@ _METHODS: Mapping[str, StubMethod] = {
         AsyncPrograms.resize,
         errors=(
             ProgramNotFound,
+            ProgramRefused,
             NotController,
             NoTerminal,
         ),

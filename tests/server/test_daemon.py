@@ -189,6 +189,39 @@ def test_it_prints_a_line_for_each_listener_and_nothing_else(start: Start, tmp_p
     assert "Traceback" not in daemon.log
 
 
+def test_a_state_folder_has_one_server(start: Start, tmp_path: Path) -> None:
+    """The second is refused before it touches anything; once the first has ended, however that was, another may come."""
+    config = str(configure(tmp_path))
+    first = start("--config", config)
+    done = subprocess.run(
+        [sys.executable, "-m", "rpcserver", "serve", "--config", config],
+        capture_output=True, text=True, timeout=20, env=environment(tmp_path), cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert f"state_dir: another server uses {tmp_path}: stop it, or name another" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert first.marks() == ["start "]
+    with first.connect() as connection:
+        assert call(connection, "work.pid")["result"] == first.process.pid
+    first.process.kill()
+    first.process.wait(20)
+    second = start("--config", config)
+    second.process.terminate()
+    ended(second)
+
+
+def test_a_state_folder_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "rpcserver", "serve", "--config", str(configure(tmp_path, state_dir=f"{tmp_path}/file/x")),
+         "--token-file", str(tmp_path / "token")],
+        capture_output=True, text=True, timeout=20, env=environment(tmp_path), cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert f"state_dir: {tmp_path}/file/x: Not a directory: name another folder" in done.stderr
+
+
 def test_no_token_in_the_output_or_the_arguments(start: Start, tmp_path: Path) -> None:
     daemon = start("--config", str(configure(tmp_path)), "--log-level", "DEBUG")
     with daemon.connect() as connection:

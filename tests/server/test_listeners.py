@@ -44,7 +44,7 @@ def test_the_owner_needs_no_token(tools: Any, short_folder: Path) -> None:
             assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
             async with unix_connect(str(path), uri="ws://localhost/") as connection:
                 hello = (await tools.call(connection, "rpc.hello"))["result"]
-                assert hello["principal"] == {"name": f"uid:{os.geteuid()}", "method": "peer"}
+                assert hello["principal"] == {"name": "owner", "method": "peer"}
                 assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
         assert not path.exists()
 
@@ -103,7 +103,7 @@ def test_a_second_server_is_refused_and_the_first_stays(tools: Any, short_folder
     async def main() -> None:
         async with tools.serve(listen={"unix": str(path)}):
             with pytest.raises(ConfigError, match=r"another server listens.*--unix"):
-                async with tools.serve(listen={"unix": str(path)}):
+                async with tools.serve(listen={"unix": str(path)}, state_dir=str(short_folder / "own")):
                     pass
             async with unix_connect(str(path), uri="ws://localhost/") as connection:
                 assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
@@ -142,11 +142,11 @@ def test_a_public_address_without_tls_is_refused_with_the_remedy(tools: Any, hos
     asyncio.run(main())
 
 
-def test_addresses_that_cannot_be_used(tools: Any) -> None:
+def test_addresses_that_cannot_be_used(tools: Any, tmp_path: Path) -> None:
     async def main() -> None:
         async with tools.serve() as server:
             with pytest.raises(ConfigError, match="--port 0"):
-                async with tools.serve(listen={"port": tools.port(server)}):
+                async with tools.serve(listen={"port": tools.port(server)}, state_dir=str(tmp_path / "own")):
                     pass
         with pytest.raises(ConfigError, match=r"listen\.host"):
             listeners.bind_tcp("nowhere.invalid", 0)

@@ -159,6 +159,39 @@ def resolve(path: str) -> str | None:
         return None
 
 
+_THROUGH_PROC = re.compile(r"/proc/[^/]+(/task/[^/]+)?/(fd|fdinfo|root|cwd|exe|map_files)(/|$)")
+_MOST_LINKS = 40
+"""More than the system follows in one path (path_resolution(7))."""
+
+
+def leads_through_process(path: str) -> bool:
+    """Whether a path leads through what a process has open, or where it is: as it is written, or by the links on its
+    way, such as ``/dev/fd``.
+
+    Parameters:
+        path: an absolute path.
+    """
+    if _THROUGH_PROC.match("/" + os.path.normpath(path).lstrip("/")):
+        return True
+    at, waiting, links = "/", path.split("/")[::-1], 0
+    while waiting and links <= _MOST_LINKS:
+        name = waiting.pop()
+        if name in ("", "."):
+            continue
+        place = os.path.dirname(at) if name == ".." else os.path.join(at, name)
+        if _THROUGH_PROC.match(place):
+            return True
+        try:
+            target = os.readlink(place)
+        except OSError:
+            at = place
+            continue
+        links += 1
+        at = "/" if target.startswith("/") else at
+        waiting += target.split("/")[::-1]
+    return False
+
+
 def is_under(path: str, folder: str) -> bool:
     """Whether a path is a folder or below it; both without links."""
     return folder in (path, "/") or path.startswith(folder + "/")

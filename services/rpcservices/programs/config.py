@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from rpcwire.service import ServiceConfig
 
+from .models import Seconds
 from .rules import RoleRule
 
 _MIB = 1024 * 1024
@@ -27,7 +28,10 @@ class ProgramsConfig(ServiceConfig):
     """How programs are run and remembered."""
 
     output_bytes: int = Field(
-        default=4 * _MIB, ge=1024, description="The most output that run returns, per stream, in bytes."
+        default=4 * _MIB,
+        ge=1024,
+        description="The most output that run returns, per stream, in bytes; in any case no more than fits into a "
+        "message (limits.message_bytes).",
     )
     retain_bytes: int = Field(
         default=16 * _MIB, ge=1024, description="Output kept of a started program, per stream, in bytes."
@@ -45,15 +49,15 @@ class ProgramsConfig(ServiceConfig):
         ge=0,
         description="How much more all streams together keep in memory before they use files, in bytes.",
     )
-    retain_s: float = Field(
-        default=600.0, ge=0, description="How long an ended program and its output are kept, in seconds."
+    retain_s: Seconds = Field(
+        default=600.0, description="How long an ended program and its output are kept, in seconds."
     )
-    most_retain_s: float = Field(
-        default=7 * 86400.0, ge=0, description="The longest that a caller may ask them to be kept, in seconds."
+    most_retain_s: Seconds = Field(
+        default=7 * 86400.0, description="The longest that a caller may ask them to be kept, in seconds."
     )
     programs: int = Field(default=256, ge=1, description="Programs that may run at the same time.")
-    grace_s: float = Field(
-        default=2.0, ge=0, description="Time between TERM and KILL when the server ends a program, in seconds."
+    grace_s: Seconds = Field(
+        default=2.0, description="Time between TERM and KILL when the server ends a program, in seconds."
     )
     environment: Annotated[tuple[str, ...], AfterValidator(_not_ours)] = Field(
         default=("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR"),

@@ -8,23 +8,25 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rpcserver import Busy, Connection, Context, Service
+from rpcserver import Busy, Context, Service
 
 from . import cgroups, environment, kept, tree
 from .cgroups import Cgroup, Places
 from .config import ProgramsConfig
-from .errors import NotController, ProgramNotFound, ProgramNotStarted
+from .errors import ProgramNotStarted
 from .events import Events
 from .kept import KeptProgram
 from .launching import Launcher
+from .ledger import Ledger
+from .leftovers import Leftovers, Trace, abandon
 from .models import EnvBase, StderrTo, StdoutTo, TerminalSize
 from .orphans import Orphans
-from .output import SpareMemory
+from .output import Output, SpareMemory
 from .policy import Permit, Policy
 from .program import HostedProgram, Program
 from .records import About
@@ -71,8 +73,10 @@ class ProgramsCore(Service[ProgramsConfig]):
         self.spare_memory = SpareMemory(self.config.spare_memory_bytes)
         self._starting = 0
         self._forgetting: dict[str, asyncio.TimerHandle] = {}
+        self.closing: dict[str, Callable[[], None]] = {}
         self._tasks: set[asyncio.Task[object]] = set()
         self.cgroup_places = Places()
+        self.ledger = Ledger("")
 
     async def start(self) -> None:
         """Take charge of orphans, so that no descendant of a program escapes."""
@@ -82,6 +86,10 @@ class ProgramsCore(Service[ProgramsConfig]):
             self.cgroup_places = cgroups.places()
             cgroups.sweep(self.cgroup_places)
         await asyncio.get_running_loop().run_in_executor(None, self.launcher.start)
+        self.ledger = Ledger(str(self.runtime.state_dir / "hosted"))
+        self.ledger.open()
+        if left := list(self.ledger.running.values()):
+            self.background(asyncio.ensure_future(self._end_left(left)))
         shutil.rmtree(self.output_folder, ignore_errors=True)
         self.output_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.kept_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -89,9 +97,19 @@ class ProgramsCore(Service[ProgramsConfig]):
             *(self._find_again(about, folder) for about, folder in kept.find_kept(str(self.kept_folder)))
         )
 
+    async def _end_left(self, left: list[Trace]) -> None:
+        """End what an earlier server looked after until it was killed."""
+        leftovers = Leftovers(left, self.cgroup_places)
+        survivors = await asyncio.get_running_loop().run_in_executor(None, leftovers.end, self.config.grace_s)
+        self.runtime.logger.warning("ended what %d programs of a server that was killed had left", len(left))
+        if survivors:
+            self.runtime.logger.error("processes that could not be ended: %s", survivors)
+        for trace in left:
+            self.ledger.strike(trace.id)
+
     async def _find_again(self, about: About, folder: str) -> None:
         """A program that was started by a server before this one."""
-        program = KeptProgram(about, folder)
+        program = KeptProgram(about, folder, places=self.cgroup_places)
         self.add(program)
         await program.attach()
         if program.exit is None:
@@ -106,8 +124,10 @@ class ProgramsCore(Service[ProgramsConfig]):
         programs = list(self.programs.values())
         await asyncio.gather(*(self._let_go(program) for program in programs))
         self.programs.clear()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.orphans.stop()
         await asyncio.get_running_loop().run_in_executor(None, self.launcher.stop)
+        self.ledger.close()
 
     async def _let_go(self, program: Program) -> None:
         """Leave a program to its keeper, or end it where it has none."""
@@ -197,7 +217,11 @@ class ProgramsCore(Service[ProgramsConfig]):
         program_id = launch.env[tree.MARK]
 
         def start() -> tuple[Spawned, Cgroup | None]:
-            return spawn_in(launch, cgroups.create(self.cgroup_places, program_id, launch.limits), self.launcher)
+            self.ledger.note(Trace(program_id))
+            wanted = cgroups.create(self.cgroup_places, program_id, launch.limits)
+            spawned, cgroup = spawn_in(launch, wanted, self.launcher)
+            self.ledger.note(Trace(program_id, spawned.pid, spawned.start))
+            return spawned, cgroup
 
         starting = asyncio.get_running_loop().run_in_executor(None, start)
         try:
@@ -208,10 +232,37 @@ class ProgramsCore(Service[ProgramsConfig]):
             with contextlib.suppress(LaunchError):
                 unwanted, cgroup = await starting
                 about = About("", "", launch.argv, launch.cwd, time.time(), pid=unwanted.pid)
-                await HostedProgram(about, unwanted, Supervision(program_id), (), cgroup=cgroup).end(0)
+                await self.host(about, unwanted, Supervision(program_id), (), cgroup=cgroup).end(0)
             raise
         except LaunchError as exc:
+            self.ledger.strike(program_id)
             raise ProgramNotStarted(exc.text, field=exc.field, errno=exc.symbol) from exc
+
+    def host(
+        self,
+        about: About,
+        spawned: Spawned,
+        supervision: Supervision,
+        outputs: Sequence[Output],
+        *,
+        cgroup: Cgroup | None = None,
+        folder: str = "",
+    ) -> HostedProgram:
+        """Look after a program that was started; where that cannot be done, it is ended. The parameters are those of
+        :class:`.program.HostedProgram`."""
+        program_id = supervision.program_id
+        try:
+            program = HostedProgram(about, spawned, supervision, outputs, cgroup=cgroup, folder=folder)
+        except BaseException:
+            loop = asyncio.get_running_loop()
+            for descriptor in (spawned.pidfd, spawned.stdout, spawned.stderr):
+                if descriptor is not None:
+                    loop.remove_reader(descriptor)
+            abandon(spawned, program_id, cgroup)
+            self.ledger.strike(program_id)
+            raise
+        program.on_end(lambda _: self.ledger.strike(program_id))
+        return program
 
     @contextlib.contextmanager
     def one_more(self) -> Iterator[None]:
@@ -233,6 +284,7 @@ class ProgramsCore(Service[ProgramsConfig]):
 
     def ended(self, program: Program) -> None:
         """It has ended: keep it for a while."""
+        self.release(program)
         self.orphans.left_by(program.about.pid, program.id, program.cgroup)
         self.events.publish("exited", program)
         self.forget_in(program, program.about.retain_s)
@@ -258,61 +310,9 @@ class ProgramsCore(Service[ProgramsConfig]):
         self._tasks.add(work)
         work.add_done_callback(self._tasks.discard)
 
-    # --- who may do what ----------------------------------------------------------------------------------------
-
-    def find(self, ctx: Context, program_id: str, *, control: bool = False) -> Program:
-        """A program that the caller may see, or control.
-
-        Raises:
-            ProgramNotFound: there is none.
-        """
-        program = self.programs.get(program_id)
-        allowed = self.policy.may_control if control else self.policy.may_view
-        if program is None or not allowed(ctx.principal, program.about.owner):
-            raise ProgramNotFound(f"id: you have no program {program_id[:40]!r}; list() shows yours", id=program_id)
-        return program
-
-    def take_control(self, ctx: Context, program_id: str, *, take: bool = False) -> Program:
-        """A program that the caller's connection controls from now on.
-
-        Parameters:
-            ctx: the call.
-            program_id: which.
-            take: also where another connection controls it.
-
-        Raises:
-            ProgramNotFound: there is none.
-            NotController: another connection controls it.
-        """
-        program = self.find(ctx, program_id, control=True)
-        connection = ctx.connection
-        if program.controller is connection:
-            return program
-        if program.controller is not None and not take:
-            raise NotController(
-                f"another connection controls {program.id}: take over with control(id, take=True)", id=program.id
-            )
-        self.give_control(program, connection)
-        return program
-
-    def give_control(self, program: Program, connection: Connection) -> None:
-        """Let a connection control a program, until it ends."""
-        program.controller = connection
-        undo = connection.on_close(lambda: self._disconnected(program, connection))
-        program.on_end(lambda _: undo())
-
-    def _disconnected(self, program: Program, connection: Connection) -> None:
-        if program.controller is not connection:
-            return
+    def release(self, program: Program) -> None:
+        """Nobody controls it any more."""
         program.controller = None
-        if program.exit is None and program.about.on_disconnect != "keep":
-            loop = asyncio.get_running_loop()
-            loop.call_later(program.about.reattach_s, self._abandoned, program)
-
-    def _abandoned(self, program: Program) -> None:
-        if program.exit is not None or program.controller is not None:
-            return
-        if program.about.on_disconnect == "hangup":
-            program.hang_up()
-        else:
-            self.background(asyncio.ensure_future(program.end(self.config.grace_s)))
+        undo = self.closing.pop(program.id, None)
+        if undo is not None:
+            undo()

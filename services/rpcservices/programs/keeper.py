@@ -32,6 +32,7 @@ from typing import Any
 
 from . import cgroups, records, tree
 from .launching import by_fork
+from .leftovers import abandon
 from .looping import SmallLoop
 from .output import Output, StreamName
 from .records import Order
@@ -151,7 +152,7 @@ class _Visitor:
             case "hang_up":
                 running.hang_up()
             case "resize":
-                self.tell({"n": number, "ok": running.resize(int(request["rows"]), int(request["columns"]))})
+                self.tell({"n": number, "ok": self._keeper.resize(int(request["rows"]), int(request["columns"]))})
             case "taken":
                 running.taken(request["stream"], int(request["offset"]))
             case "end":
@@ -186,11 +187,14 @@ class Keeper:
         self._listener = _listen(folder)
         wanted = cgroups.create(order.cgroups, order.about.id, order.supervision.limits)
         spawned, cgroup = spawn_in(order.launch, wanted, by_fork)
-        self.about = replace(order.about.of(spawned), boot_id=records.boot_id())
-        records.write(folder, records.ABOUT, asdict(self.about))
-        self.running = Running(
-            self.loop, spawned, replace(order.supervision, alone=True), self._outputs, self._ended, cgroup=cgroup
-        )
+        try:
+            self.about = replace(order.about.of(spawned), boot_id=records.boot_id())
+            records.write(folder, records.ABOUT, asdict(self.about))
+            supervision = replace(order.supervision, alone=True)
+            self.running = Running(self.loop, spawned, supervision, self._outputs, self._ended, cgroup=cgroup)
+        except BaseException:
+            abandon(spawned, order.about.id, cgroup)
+            raise
         for output in self._outputs:
             output.watch(self._output_changed)
         self.loop.on_child(self._reap)
@@ -207,6 +211,15 @@ class Keeper:
     def output_news(self) -> dict[str, Any]:
         """What there is of each output."""
         return {"output": {o.name: [o.start, o.total_bytes, o.ended] for o in self._outputs}}
+
+    def resize(self, rows: int, columns: int) -> bool:
+        """Give the program's terminal another size, and write that down; ``False`` where it has none."""
+        if not self.running.resize(rows, columns):
+            return False
+        self.about = self.about.resized(rows, columns)
+        with contextlib.suppress(OSError):
+            records.write(self.folder, records.ABOUT, asdict(self.about))
+        return True
 
     def _reap(self) -> None:
         """Collect orphans that have ended: they are all of this program, and nobody else does."""

@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +16,9 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
-from . import processes, records, tree
+from . import records
+from .cgroups import Places
+from .leftovers import Leftovers, Trace
 from .models import Exit, StreamName
 from .program import Program
 from .records import About, Order
@@ -130,15 +131,19 @@ class KeptProgram(Program):
         about: what it is.
         folder: where the keeper keeps it.
         keeper: the keeper's process, where this process has started it.
+        places: where control groups of programs are.
     """
 
-    def __init__(self, about: About, folder: str, keeper: subprocess.Popen[bytes] | None = None) -> None:
+    def __init__(
+        self, about: About, folder: str, keeper: subprocess.Popen[bytes] | None = None, places: Places | None = None
+    ) -> None:
         names: tuple[StreamName, ...] = ("stdout", "stderr")
         self._kept = {name: KeptOutput(folder, name) for name in names}
         super().__init__(about, list(self._kept.values()))
         self.folder = folder
         self.ended_at = 0.0
         self._keeper = keeper
+        self._places = places or Places()
         self._writer: asyncio.StreamWriter | None = None
         self._numbers = itertools.count(1)
         self._taken: dict[StreamName, int] = {}
@@ -225,14 +230,19 @@ class KeptProgram(Program):
 
     async def _lost(self) -> None:
         """Nobody looks after it any more: end what there is of it, and write that down."""
-        same_boot = self.about.boot_id == records.boot_id()
-        if same_boot:
-            await asyncio.get_running_loop().run_in_executor(None, end_marked, self.id)
+        await self._end_rest(0)
         ending = Ending(lost=True, duration_s=max(0.0, time.time() - self.about.started_at))
         record = {"ending": asdict(ending), "ended_at": time.time()}
         with contextlib.suppress(OSError):
             records.write(self.folder, records.ENDING, record)
         self._finish(ending, record)
+
+    async def _end_rest(self, grace_s: float) -> list[int]:
+        """End what is left of it without a keeper; gives the ids of those that could not be ended."""
+        if self.about.boot_id != records.boot_id():
+            return []
+        rest = Leftovers([Trace(self.id, self.about.pid, self.about.pid_start)], self._places)
+        return await asyncio.get_running_loop().run_in_executor(None, rest.end, grace_s)
 
     async def detach(self) -> None:
         """Leave it to its keeper."""
@@ -281,6 +291,7 @@ class KeptProgram(Program):
         answer = await self._ask({"op": "resize", "rows": rows, "columns": columns})
         if not answer.get("ok"):
             raise self.no_terminal()
+        self.about = self.about.resized(rows, columns)
 
     def taken(self, stream: StreamName, offset: int) -> None:
         # Not at every step: the keeper holds the program only when much more than this has not been taken.
@@ -290,30 +301,13 @@ class KeptProgram(Program):
 
     async def end(self, grace_s: float) -> Exit:
         if self.exit is not None:
-            left = await asyncio.get_running_loop().run_in_executor(None, end_marked, self.id)
-            return self.exit.model_copy(update={"survivors": left})
+            return self.exit.model_copy(update={"survivors": await self._end_rest(grace_s)})
         answer = await self._ask({"op": "end", "grace_s": grace_s})
         ended = await self.wait()
         return ended.model_copy(update={"survivors": answer["survivors"]}) if "survivors" in answer else ended
 
     def discard(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def end_marked(program_id: str) -> list[int]:
-    """Kill everything that still runs of a program that nobody looks after.
-
-    Returns:
-        The ids of those that could not be killed.
-    """
-    deadline = time.monotonic() + 2.0
-    while True:
-        found = [process for process in tree.marked(program_id) if process.alive]
-        if not found or time.monotonic() >= deadline:
-            return [process.pid for process in found]
-        for process in found:
-            processes.send(process.pid, process.start, signal.SIGKILL)
-        time.sleep(0.02)
 
 
 def find_kept(folder: str) -> list[tuple[About, str]]:

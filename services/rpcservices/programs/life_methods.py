@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Callable
 from rpcserver import Context, InvalidParams, method
 
 from . import processes
-from .core import ProgramsCore
-from .errors import ProgramNotFound
-from .models import Exit, ProgramEvent, ProgramInfo
+from .control import Controlling
+from .errors import ProgramNotFound, ProgramRefused
+from .models import Exit, ProgramEvent, ProgramInfo, Seconds
 from .program import Program
 from .run_methods import DAY_S
 
 
-class LifeMethods(ProgramsCore):
+class LifeMethods(Controlling):
     """Programs that were started: seen, signalled, ended and forgotten."""
 
     @method(permission="programs.view", kind="read", deadline_s=DAY_S, errors=(ProgramNotFound,))
@@ -26,7 +26,7 @@ class LifeMethods(ProgramsCore):
         """
         return await self.find(ctx, id).wait()
 
-    @method(permission="programs.run", errors=(ProgramNotFound,))
+    @method(permission="programs.run", errors=(ProgramNotFound, ProgramRefused))
     async def signal(self, id: str, signal: str, *, ctx: Context) -> bool:
         """Send a signal to a program's whole process group.
 
@@ -39,6 +39,7 @@ class LifeMethods(ProgramsCore):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
         """
         number = processes.signal_number(signal)
         if number is None:
@@ -48,8 +49,8 @@ class LifeMethods(ProgramsCore):
             )
         return self.find(ctx, id, control=True).send_signal(number)
 
-    @method(permission="programs.run", kind="idempotent", deadline_s=DAY_S, errors=(ProgramNotFound,))
-    async def kill(self, id: str, *, grace_s: float = 0.0, ctx: Context) -> Exit:
+    @method(permission="programs.run", kind="idempotent", deadline_s=DAY_S, errors=(ProgramNotFound, ProgramRefused))
+    async def kill(self, id: str, *, grace_s: Seconds = 0.0, ctx: Context) -> Exit:
         """End a program and everything that it has started.
 
         Parameters:
@@ -61,6 +62,7 @@ class LifeMethods(ProgramsCore):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
         """
         return await self.find(ctx, id, control=True).end(grace_s)
 
@@ -126,12 +128,13 @@ class LifeMethods(ProgramsCore):
         """
         return self.find(ctx, id).info
 
-    @method(permission="programs.run", kind="idempotent", errors=(ProgramNotFound,))
+    @method(permission="programs.run", kind="idempotent", errors=(ProgramNotFound, ProgramRefused))
     async def forget(self, id: str, *, ctx: Context) -> None:
         """Free what is kept of a program; one that still runs is ended first.
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
         """
         program = self.find(ctx, id, control=True)
         if program.exit is None:

@@ -11,6 +11,9 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+PATIENCE_S = 3600.0
+"""The longest that one wait lasts: epoll_wait(2) counts milliseconds in 31 bits, and the next wait goes on."""
+
 
 class Timer(Protocol):
     """A callback that was ordered for later."""
@@ -139,4 +142,4 @@ class SmallLoop:
             heapq.heappop(self._timers)
         if self._stopped:
             return 0
-        return max(0.0, self._timers[0][0] - self.time()) if self._timers else None
+        return min(max(0.0, self._timers[0][0] - self.time()), PATIENCE_S) if self._timers else None

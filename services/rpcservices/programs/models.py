@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""A time in seconds; where none is meant, it is left out."""
+
+Patience = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""A time in seconds that is not 0; where none is meant, it is left out."""
+
+ByteCount = Annotated[int, Field(ge=0, le=2**62)]
+"""A number of bytes."""
 
 StreamName = Literal["stdout", "stderr"]
 """The two outputs of a program; a pseudo-terminal has the first only."""
@@ -43,15 +52,19 @@ class Limits(_Model):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    memory_bytes: int | None = Field(default=None, gt=0, description="memory of its whole tree")
-    cpu_s: float | None = Field(default=None, gt=0, description="processor time of each process, in seconds")
-    cpus: float | None = Field(default=None, gt=0, description="processors' worth that it may use at a time")
-    processes: int | None = Field(default=None, gt=0, description="processes in its tree")
-    open_files: int | None = Field(default=None, gt=3, description="open descriptors of each process")
-    file_bytes: int | None = Field(default=None, ge=0, description="size of a file that it writes")
-    output_bytes: int | None = Field(default=None, ge=0, description="output of each stream, in all")
+    memory_bytes: int | None = Field(default=None, gt=0, le=2**62, description="memory of its whole tree")
+    cpu_s: float | None = Field(
+        default=None, gt=0, le=1e9, allow_inf_nan=False, description="processor time of each process, in seconds"
+    )
+    cpus: float | None = Field(
+        default=None, gt=0, le=1e6, allow_inf_nan=False, description="processors' worth that it may use at a time"
+    )
+    processes: int | None = Field(default=None, gt=0, le=2**31, description="processes in its tree")
+    open_files: int | None = Field(default=None, gt=3, le=2**31, description="open descriptors of each process")
+    file_bytes: int | None = Field(default=None, ge=0, le=2**62, description="size of a file that it writes")
+    output_bytes: int | None = Field(default=None, ge=0, le=2**62, description="output of each stream, in all")
     output_bytes_per_s: int | None = Field(
-        default=None, gt=0, description="output of each stream per second; what is faster is made to wait"
+        default=None, gt=0, le=2**62, description="output of each stream per second; what is faster is made to wait"
     )
 
 
@@ -81,7 +94,11 @@ class ExitStatus(_Model):
 
     code: int | None = Field(description="its exit code; None where a signal ended it")
     signal: str | None = Field(default=None, description="the name of the signal that ended it, such as SIGKILL")
-    limit: LimitName | None = Field(default=None, description="the limit that ended it, if one did")
+    limit: LimitName | None = Field(
+        default=None,
+        description="the limit that it reached, if it did: it was ended for that, or has just ended by itself, with "
+        "whatever code",
+    )
     core_dumped: bool = Field(default=False, description="whether it left a core file")
     lost: bool = Field(
         default=False, description="whether nobody saw its end: the machine was restarted, or its keeper was killed"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from rpcserver import Principal, RoleTable
 
-from .arguments import Refusal, check_arguments, is_under, resolve
+from .arguments import Refusal, check_arguments, is_under, leads_through_process, resolve
 from .errors import ProgramNotStarted, ProgramRefused
 from .limits import LimitSet
 from .models import Limits
@@ -21,7 +21,6 @@ from .spawning import UserIds
 PREFIX = "services.programs"
 OWNER = RoleRule(may_run="anything", no_new_privs=False, others="control")
 """What the local owner may do without being listed: anything, as themselves."""
-_THROUGH_PROC = re.compile(r"/proc/[^/]+(/task/[^/]+)?/(fd|fdinfo|root|cwd|exe|map_files)(/|$)")
 _POWERFUL = re.compile(
     r"(LD|DYLD|PYTHON|PERL|RUBY|NODE|GIT|MALLOC|JAVA|JDK|BASH_FUNC)_?.*"
     r"|BASH_ENV|ENV|IFS|PATH|SHELL|SHELLOPTS|BASHOPTS|PS4|CDPATH|HOME|PROMPT_COMMAND|GCONV_PATH|LOCPATH|NLSPATH|HOSTALIASES"
@@ -104,6 +103,17 @@ class Policy:
         found = self.role(principal)
         return principal.name == owner or (found is not None and found[1].others == "control")
 
+    def check_control(self, principal: Principal, owner: str) -> None:
+        """See that a caller may do more than look at a program of ``owner``.
+
+        Raises:
+            ProgramRefused: they may not.
+        """
+        if not self.may_control(principal, owner):
+            found = self.role(principal)
+            name = f"{PREFIX}.unlisted" if found is None else f"{found[0]}.others"
+            raise _refused("id", name, f"it is a program of {owner}, which you may view, but not control")
+
     # --- what ---------------------------------------------------------------------------------------------------
 
     def permit(self, principal: Principal, wish: Wish) -> Permit:
@@ -161,7 +171,7 @@ class Policy:
             return (role.cwd[0], True) if role.cwd else (home, False)
         if not wanted.startswith("/") or "\0" in wanted:
             raise ProgramNotStarted(f"cwd: {wanted[:80]!r} is no absolute path", field="cwd")
-        if _THROUGH_PROC.match(os.path.normpath(wanted)):
+        if leads_through_process(wanted):
             # CVE-2024-21626: a directory that is reached through somebody's open descriptor.
             raise _refused("cwd", f"{PREFIX}.cwd.proc", "it leads through another process")
         if role.may_run == "anything" and not role.cwd:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 ZOMBIE = "Z"
 DEAD = "X"
@@ -70,6 +72,11 @@ def read(pid: int) -> Process | None:
     )
 
 
+def ticks() -> int:
+    """The time now, as in :attr:`Process.start`."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * CLOCK_TICKS)
+
+
 def every() -> Iterator[Process]:
     """All processes."""
     for name in os.listdir("/proc"):
@@ -97,6 +104,16 @@ def has_mark(pid: int, mark: bytes) -> bool:
     with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
         return mark in file.read().split(b"\0")
     return False
+
+
+def mark(pid: int, name: str) -> str | None:
+    """The value of a variable in the environment that a process was started with; ``None`` where there is none."""
+    prefix = f"{name}=".encode()
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
+        for entry in file.read().split(b"\0"):
+            if entry.startswith(prefix):
+                return os.fsdecode(entry[len(prefix) :])
+    return None
 
 
 def below(roots: Iterable[int], snapshot: Iterable[Process]) -> dict[int, Process]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
@@ -265,6 +265,7 @@ class HostedProgram(Program):
     async def resize(self, rows: int, columns: int) -> None:
         if not self._running.resize(rows, columns):
             raise self.no_terminal()
+        self.about = self.about.resized(rows, columns)
 
     def taken(self, stream: StreamName, offset: int) -> None:
         self._running.taken(stream, offset)
@@ -284,4 +285,4 @@ class HostedProgram(Program):
     def discard(self) -> None:
         super().discard()
         if self._folder:
-            os.rmdir(self._folder)
+            shutil.rmtree(self._folder, ignore_errors=True)  # Somebody may have cleaned up before.

@@ -63,6 +63,11 @@ class About:
         """The same, of a process that was started."""
         return replace(self, pid=spawned.pid, pid_start=spawned.start)
 
+    def resized(self, rows: int, columns: int) -> About:
+        """The same, with another size of its terminal."""
+        terminal = self.terminal
+        return self if terminal is None else replace(self, terminal=replace(terminal, rows=rows, columns=columns))
+
 
 def boot_id() -> str:
     """What tells one boot of this machine from another (proc(5), ``random/boot_id``)."""

@@ -8,13 +8,15 @@ from rpcserver import Context, method
 
 from .core import ProgramsCore, Streams
 from .errors import ProgramNotStarted, ProgramRefused, StdinClosed
-from .models import Completed, EnvBase, Limits, StderrTo, StdoutTo
+from .models import ByteCount, Completed, EnvBase, Limits, Patience, Seconds, StderrTo, StdoutTo
 from .output import Output
 from .policy import Wish
-from .program import HostedProgram, Program
+from .program import Program
 from .running import Supervision
 
 DAY_S = 86400.0
+REST_BYTES = 64 * 1024
+"""More than an answer holds besides output and arguments."""
 
 
 class RunMethods(ProgramsCore):
@@ -26,15 +28,15 @@ class RunMethods(ProgramsCore):
         argv: list[str],
         *,
         input: bytes = b"",
-        timeout_s: float | None = None,
-        idle_timeout_s: float | None = None,
-        grace_s: float | None = None,
+        timeout_s: Seconds | None = None,
+        idle_timeout_s: Patience | None = None,
+        grace_s: Seconds | None = None,
         cwd: str | None = None,
         env: dict[str, str] | None = None,
         env_base: EnvBase = "clean",
         stdout: StdoutTo = "pipe",
         stderr: StderrTo = "pipe",
-        output_bytes: int | None = None,
+        output_bytes: ByteCount | None = None,
         user: str | None = None,
         limits: Limits | None = None,
         labels: dict[str, str] | None = None,
@@ -55,8 +57,8 @@ class RunMethods(ProgramsCore):
             env_base: what the environment begins with.
             stdout: where standard output goes.
             stderr: where standard error goes.
-            output_bytes: the most output to return, per stream, in bytes; at most, and by default, the server's limit.
-                What comes after it is read, counted and dropped.
+            output_bytes: the most output to return, per stream, in bytes; at most, and by default, the server's limit,
+                and never more than fits into a message. What comes after it is read, counted and dropped.
             user: as whom to run it, if not as the server's own user.
             limits: what it may take of the machine.
             labels: notes, for :meth:`list` and :meth:`watch`.
@@ -72,9 +74,17 @@ class RunMethods(ProgramsCore):
         permit = self.policy.permit(ctx.principal, Wish(argv, cwd, env or {}, user, limits))
         self.check_room()
         program_id = self.new_id()
-        launch = self.launch(permit, Streams(bool(input), stdout, stderr), program_id, env_base, env or {})
-        most = self.config.output_bytes if output_bytes is None else min(output_bytes, self.config.output_bytes)
-        outputs = [Output("stdout", most, keep_first=True), Output("stderr", most, keep_first=True)]
+        most = self._most_output(argv)
+        if output_bytes is not None:
+            most = min(most, output_bytes)
+        outputs = [
+            Output("stdout", 0 if stdout == "discard" else most, keep_first=True),
+            Output("stderr", 0 if stderr == "discard" else most, keep_first=True),
+        ]
+        streams = Streams(bool(input), stdout, stderr)
+        if idle_timeout_s is not None:  # What is discarded shows that it is not idle: it is read, and dropped.
+            streams = Streams(bool(input), stderr="merge" if stderr == "merge" else "pipe")
+        launch = self.launch(permit, streams, program_id, env_base, env or {})
         supervision = Supervision(
             program_id,
             permit.limits,
@@ -84,7 +94,7 @@ class RunMethods(ProgramsCore):
         )
         about = self.describe(ctx, program_id, launch, labels=labels or {}, user=user or "")
         spawned, cgroup = await self.spawn(launch)
-        program = HostedProgram(about.of(spawned), spawned, supervision, outputs, cgroup=cgroup)
+        program = self.host(about.of(spawned), spawned, supervision, outputs, cgroup=cgroup)
         self.add(program)
         self.events.publish("started", program)
         feeding = asyncio.ensure_future(_feed(program, input)) if input else None
@@ -103,13 +113,20 @@ class RunMethods(ProgramsCore):
             status=ended.status,
             stdout=outputs[0].all(),
             stderr=outputs[1].all(),
-            stdout_lost_bytes=outputs[0].lost_bytes,
-            stderr_lost_bytes=outputs[1].lost_bytes,
+            stdout_lost_bytes=0 if stdout == "discard" else outputs[0].lost_bytes,
+            stderr_lost_bytes=0 if stderr == "discard" else outputs[1].lost_bytes,
             duration_s=ended.duration_s,
             usage=ended.usage,
             pipes_still_held=ended.pipes_still_held,
             survivors=ended.survivors,
         )
+
+    def _most_output(self, argv: list[str]) -> int:
+        """How much of each output may be returned: both are in one message with the arguments. In JSON a character
+        takes six bytes at most, and base64 (RFC 4648) four for three."""
+        message_bytes = self.runtime.message_bytes
+        rest = min(REST_BYTES, message_bytes // 4) + 6 * sum(map(len, argv))
+        return max(0, min(self.config.output_bytes, (message_bytes - rest) * 3 // 8))
 
 
 async def _feed(program: Program, data: bytes) -> None:

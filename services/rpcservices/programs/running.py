@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from . import limits as rules
@@ -36,6 +37,8 @@ GRACE_POLL_S = 0.05
 KILL_POLL_S = 0.01
 WATCH_S = 0.1
 """How often the limits of a whole tree are looked at where no control group does it."""
+PACE_S = 0.1
+"""How often a program that writes faster than it may is read from."""
 COUNT_S = 0.02
 """How often to look whether a control group has come to a limit, or the system has more processes than before."""
 
@@ -166,6 +169,8 @@ class Running:
         self._ended = ended
         self._offload = offload
         self._began = loop.time()
+        self._started = time.monotonic()  # Not the loop's clock: that may stand still while a short program runs.
+        self._outputs = tuple(outputs)
         self._limit: LimitName | None = None
         self._result = Ending()
         self._exited = False
@@ -209,6 +214,8 @@ class Running:
         if self.supervision.hold and not self._exited:
             # Never more than may be kept back: what was sent and may be lost on the way needs the other half.
             size = min(size, max(output.retain_bytes // 2 - output.behind, 1))
+        if self.supervision.limits.output_bytes_per_s is not None and not self._exited:
+            size = min(size, max(int(self._room(descriptor, self.supervision.limits.output_bytes_per_s)), 1))
         try:
             data = os.read(descriptor, size)
         except BlockingIOError:
@@ -236,13 +243,25 @@ class Running:
             self._pause(descriptor, output)
         elif limits.output_bytes_per_s is not None:
             rate = limits.output_bytes_per_s
-            room, then = self._allowance.get(descriptor, (float(rate), self._began))
-            now = self.loop.time()
-            room = min(room + (now - then) * rate, float(rate)) - size
-            self._allowance[descriptor] = (room, now)
-            if room < 0:
+            room = self._room(descriptor, rate, size)
+            if room < 1:
                 self._pause(descriptor, output)
-                self._after(f"pace{descriptor}", -room / rate, lambda: self._resume(descriptor))
+                delay_s = (max(1.0, rate * PACE_S) - room) / rate
+                self._after(f"pace{descriptor}", delay_s, lambda: self._resume(descriptor))
+
+    def _room(self, descriptor: int, rate: int, taken: int = 0) -> float:
+        """How many bytes of an output may be read now; never more than are allowed in a second.
+
+        Parameters:
+            descriptor: which.
+            rate: bytes per second.
+            taken: bytes that have been read just now.
+        """
+        room, then = self._allowance.get(descriptor, (float(rate), self._began))
+        now = self.loop.time()
+        room = min(room + (now - then) * rate, float(rate)) - taken
+        self._allowance[descriptor] = (room, now)
+        return room
 
     def _pause(self, descriptor: int, output: Output) -> None:
         self._paused[descriptor] = output
@@ -387,7 +406,7 @@ class Running:
         left = self._active + patience - self.loop.time()
         # One that waits for its reader is not idle.
         if self._paused or left > 0:
-            self._after("idle", max(left, patience / 4), self._check_idle)
+            self._after("idle", max(left, patience / 4, 0.01), self._check_idle)
         else:
             self.end(self.supervision.grace_s, limit="idle")
 
@@ -464,9 +483,10 @@ class Running:
         os.close(self._spawned.pidfd)
         _, status, used = os.wait4(self.pid, 0)
         self._exited = True
+        self._root = replace(self._root, ended=processes.ticks())
         code = os.waitstatus_to_exitcode(status)
         result = self._result
-        result.duration_s = self.loop.time() - self._began
+        result.duration_s = time.monotonic() - self._started
         result.user_s, result.system_s = used.ru_utime, used.ru_stime
         if used.ru_maxrss > self._spawned.own_maxrss + EXEC_KIB:
             result.max_rss_bytes = used.ru_maxrss * 1024
@@ -528,6 +548,9 @@ class Running:
         for name in list(self._timers):
             self._cancel(name)
         self._result.survivors = self._survivors
+        most = self.supervision.limits.output_bytes
+        if most is not None and self._result.limit is None and any(o.total_bytes > most for o in self._outputs):
+            self._result.limit = "output"  # It has ended by itself before it could be ended.
         self.ending = self._result
         if self._cgroup is not None:
             self._cgroup.remove()

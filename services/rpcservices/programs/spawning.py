@@ -92,6 +92,13 @@ class Launch:
     bounds: tuple[Controller, ...] = ()
     bulky: bool = False
 
+    @property
+    def pipe_bytes(self) -> int:
+        """How much a pipe of its output is to hold; 0 for what is usual. A limit of so much per second must not be
+        passed by what the pipe takes."""
+        rate = self.limits.output_bytes_per_s
+        return min(rate // 10 + 1, PIPE_BYTES) if rate is not None else PIPE_BYTES * self.bulky
+
 
 class LaunchError(Exception):
     """A program could not be started.
@@ -227,9 +234,9 @@ def _pipes(launch: Launch, inside: contextlib.ExitStack, ours: contextlib.ExitSt
         inside.callback(os.close, pair[theirs])
         ours.callback(os.close, mine)
         os.set_blocking(mine, False)
-        if launch.bulky and theirs == 1:
+        if (size := launch.pipe_bytes) and theirs == 1:
             with contextlib.suppress(OSError):  # The user's share of pipe buffers is used up.
-                fcntl.fcntl(mine, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+                fcntl.fcntl(mine, fcntl.F_SETPIPE_SZ, size)
         return pair[theirs], mine
 
     stdin: int | None = None

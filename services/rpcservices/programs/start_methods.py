@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
+import shutil
 
 from rpcserver import Context, InvalidParams, method
 
-from .core import ProgramsCore, Streams
+from .control import Controlling
+from .core import Streams
 from .errors import ProgramNotStarted, ProgramRefused
 from .kept import KeptProgram, start_keeper
-from .models import EnvBase, Limits, OnDisconnect, Overflow, ProgramInfo, StderrTo, StreamName, TerminalSize
+from .models import (
+    ByteCount,
+    EnvBase,
+    Limits,
+    OnDisconnect,
+    Overflow,
+    Patience,
+    ProgramInfo,
+    Seconds,
+    StderrTo,
+    StreamName,
+    TerminalSize,
+)
 from .output import PIECES_UNDER_WAY, Output
 from .policy import Wish
-from .program import HostedProgram, Program
+from .program import Program
 from .records import About, Order
 from .running import Supervision
 from .spawning import Launch, LaunchError
@@ -21,7 +37,7 @@ from .spawning import Launch, LaunchError
 LEAST_HELD_BYTES = 1024 * PIECES_UNDER_WAY
 
 
-class StartMethods(ProgramsCore):
+class StartMethods(Controlling):
     """Starting a program and leaving it running."""
 
     @method(name="start", permission="programs.run", errors=(ProgramNotStarted, ProgramRefused))
@@ -35,14 +51,14 @@ class StartMethods(ProgramsCore):
         stdin: bool = True,
         stderr: StderrTo = "pipe",
         terminal: TerminalSize | None = None,
-        timeout_s: float | None = None,
-        idle_timeout_s: float | None = None,
-        grace_s: float | None = None,
+        timeout_s: Seconds | None = None,
+        idle_timeout_s: Patience | None = None,
+        grace_s: Seconds | None = None,
         on_disconnect: OnDisconnect = "kill",
-        reattach_s: float = 0.0,
+        reattach_s: Seconds = 0.0,
         overflow: Overflow = "skip",
-        retain_bytes: int | None = None,
-        retain_s: float | None = None,
+        retain_bytes: ByteCount | None = None,
+        retain_s: Seconds | None = None,
         user: str | None = None,
         limits: Limits | None = None,
         labels: dict[str, str] | None = None,
@@ -61,7 +77,8 @@ class StartMethods(ProgramsCore):
             stderr: where standard error goes.
             terminal: run it in a pseudo-terminal of this size; everything that it writes is standard output then.
             timeout_s: end it after this time, in seconds.
-            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds.
+            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds. What goes
+                nowhere (``stderr="discard"``) does not count.
             grace_s: time between TERM and KILL when one of these times is over, in seconds; the server's where not
                 given.
             on_disconnect: what happens to it when the connection that controls it ends. With ``keep`` it outlives the
@@ -142,33 +159,52 @@ class StartMethods(ProgramsCore):
             # The thread cannot be stopped: see to it that what it starts does not stay.
             with contextlib.suppress(LaunchError):
                 keeper, described = await starting
-                unwanted = KeptProgram(described, folder, keeper)
-                await unwanted.attach()
-                await unwanted.end(0)
-                unwanted.discard()
+                await self._end_unwanted(KeptProgram(described, folder, keeper, self.cgroup_places))
             raise
         except LaunchError as exc:
             raise ProgramNotStarted(exc.text, field=exc.field, errno=exc.symbol) from exc
-        program = KeptProgram(described, folder, keeper)
-        await program.attach()
+        program = KeptProgram(described, folder, keeper, self.cgroup_places)
+        try:
+            await program.attach()
+        except BaseException:
+            self.background(asyncio.ensure_future(self._end_unwanted(program)))
+            raise
         return program
 
+    @staticmethod
+    async def _end_unwanted(program: KeptProgram) -> None:
+        """End a program that nobody has been told of."""
+        await program.attach()
+        await program.end(0)
+        program.discard()
+
     async def _host(self, about: About, launch: Launch, supervision: Supervision) -> Program:
-        spawned, cgroup = await self.spawn(launch)
-        folder = self.output_folder / about.id
-        folder.mkdir(mode=0o700)
+        folder = str(self.output_folder / about.id)
+        try:
+            os.makedirs(folder, 0o700)
+        except OSError as exc:
+            text, name = f"argv: its output cannot be kept: {exc.strerror}", errno.errorcode.get(exc.errno or 0)
+            raise ProgramNotStarted(text, field="argv", errno=name) from exc
+        try:
+            spawned, cgroup = await self.spawn(launch)
+            outputs = self._outputs(about, folder)
+            return self.host(about.of(spawned), spawned, supervision, outputs, cgroup=cgroup, folder=folder)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def _outputs(self, about: About, folder: str) -> list[Output]:
         names: tuple[StreamName, ...] = ("stdout", "stderr")
-        outputs = [
+        return [
             Output(
                 name,
                 about.retain_bytes,
                 memory_bytes=self.config.memory_bytes,
                 spare=self.spare_memory,
-                folder=str(folder),
+                folder=folder,
             )
             for name in names
         ]
-        return HostedProgram(about.of(spawned), spawned, supervision, outputs, cgroup=cgroup, folder=str(folder))
 
 
 def _invalid(field: str, text: str) -> InvalidParams:

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 
 from rpcserver import Context, InvalidParams, method
 
-from .core import ProgramsCore
-from .errors import NotController, NoTerminal, ProgramNotFound, StdinClosed
+from .control import Controlling
+from .errors import NotController, NoTerminal, ProgramNotFound, ProgramRefused, StdinClosed
 from .following import follow
 from .models import OutputChunk, ProgramInfo, StreamName
 from .run_methods import DAY_S
 
 
-class TalkMethods(ProgramsCore):
+class TalkMethods(Controlling):
     """Reading what a program writes, and writing to it."""
 
     @method(permission="programs.view", kind="read", errors=(ProgramNotFound,))
@@ -59,7 +59,7 @@ class TalkMethods(ProgramsCore):
         controlling = program.controller is ctx.connection
         return follow(program, outputs, places, wait=wait, controlling=controlling)
 
-    @method(permission="programs.run", kind="idempotent", errors=(ProgramNotFound, NotController))
+    @method(permission="programs.run", kind="idempotent", errors=(ProgramNotFound, ProgramRefused, NotController))
     async def control(self, id: str, *, take: bool = False, ctx: Context) -> ProgramInfo:
         """Let this connection control a program: it may write to it and resize its terminal, the program may wait for
         it to read (``overflow="wait"``), and ``on_disconnect`` is about it. There is one controller at a time. A
@@ -71,11 +71,16 @@ class TalkMethods(ProgramsCore):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
             NotController: another connection controls it.
         """
         return self.take_control(ctx, id, take=take).info
 
-    @method(permission="programs.run", deadline_s=DAY_S, errors=(ProgramNotFound, NotController, StdinClosed))
+    @method(
+        permission="programs.run",
+        deadline_s=DAY_S,
+        errors=(ProgramNotFound, ProgramRefused, NotController, StdinClosed),
+    )
     async def write(self, id: str, data: bytes, *, ctx: Context) -> None:
         """Write to a program's standard input or terminal. Answered when the program, or its pipe, has taken all of
         it: whoever waits for the answer before writing more is never ahead of the program.
@@ -86,23 +91,29 @@ class TalkMethods(ProgramsCore):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
             NotController: another connection controls it.
             StdinClosed: it takes no more input.
         """
         await self.take_control(ctx, id).write(data)
 
-    @method(permission="programs.run", kind="idempotent", errors=(ProgramNotFound, NotController))
+    @method(permission="programs.run", kind="idempotent", errors=(ProgramNotFound, ProgramRefused, NotController))
     async def close_stdin(self, id: str, *, ctx: Context) -> None:
         """Tell a program that there is no more input. A terminal gets its end-of-file character (Ctrl-D), which
         counts at the beginning of a line, and can be written to afterwards.
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
             NotController: another connection controls it.
         """
         self.take_control(ctx, id).close_stdin()
 
-    @method(permission="programs.run", kind="idempotent", errors=(ProgramNotFound, NotController, NoTerminal))
+    @method(
+        permission="programs.run",
+        kind="idempotent",
+        errors=(ProgramNotFound, ProgramRefused, NotController, NoTerminal),
+    )
     async def resize(self, id: str, rows: int, columns: int, *, ctx: Context) -> None:
         """Give a program's terminal another size; the program is told by SIGWINCH.
 
@@ -113,6 +124,7 @@ class TalkMethods(ProgramsCore):
 
         Raises:
             ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
             NotController: another connection controls it.
             NoTerminal: it has no terminal, or has ended.
         """

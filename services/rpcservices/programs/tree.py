@@ -51,6 +51,7 @@ class Root:
         program_id: the value of :data:`MARK` in its environment.
         alone: whether this process has no other children: then every orphan handed to it is of this tree.
         cgroup: a control group of its own; empty where it has none.
+        ended: when the program's process ended, in clock ticks since boot; 0 while it runs.
     """
 
     pid: int
@@ -58,6 +59,7 @@ class Root:
     program_id: str
     alone: bool = False
     cgroup: str = ""
+    ended: int = 0
 
 
 def members(root: Root) -> list[Process]:
@@ -67,7 +69,7 @@ def members(root: Root) -> list[Process]:
     mark = f"{MARK}={root.program_id}".encode()
     leader = next((p for p in snapshot if p.pid == root.pid), None)
     reused = leader is not None and leader.start != root.start
-    roots: set[int] = set(_in_cgroup(root.cgroup))
+    roots: set[int] = set(in_cgroup(root.cgroup))
     if leader is not None and not reused:
         roots.add(root.pid)
     for process in snapshot:
@@ -75,7 +77,8 @@ def members(root: Root) -> list[Process]:
             continue
         if process.session == root.pid:
             # Once the program was collected its id, and so its session's, may have gone to another.
-            if (leader is not None and not reused) or processes.has_mark(process.pid, mark):
+            theirs = (leader is not None and not reused) or process.start <= root.ended
+            if theirs or processes.has_mark(process.pid, mark):
                 roots.add(process.pid)
         elif process.parent == own:
             if root.alone or processes.has_mark(process.pid, mark):
@@ -87,16 +90,8 @@ def members(root: Root) -> list[Process]:
     return list(found.values())
 
 
-def marked(program_id: str) -> list[Process]:
-    """All processes, anywhere, that were started with the mark of a program, and all below them."""
-    mark = f"{MARK}={program_id}".encode()
-    snapshot = list(processes.every())
-    found = processes.below([p.pid for p in snapshot if processes.has_mark(p.pid, mark)], snapshot)
-    found.pop(os.getpid(), None)
-    return list(found.values())
-
-
-def _in_cgroup(folder: str) -> Sequence[int]:
+def in_cgroup(folder: str) -> Sequence[int]:
+    """The processes in a control group; none where there is no such group."""
     if not folder:
         return ()
     with contextlib.suppress(OSError), open(os.path.join(folder, "cgroup.procs"), "rb") as file:

@@ -88,28 +88,32 @@ def kit() -> type[Kit]:
 
 @pytest.fixture
 def serve(tmp_path: Path, kit: type[Kit]) -> Iterator[Callable[..., None]]:
-    """Run a scenario against a server of its own; keyword arguments are the service's configuration. A second call is
-    a server that comes after the first, with the same state."""
+    """Run a scenario against a server of its own; keyword arguments are the service's configuration, but for
+    ``sections`` of the server's. A second call is a server that comes after the first, with the same state."""
 
     @asynccontextmanager
-    async def connected(config: dict[str, Any]) -> AsyncIterator[AsyncClient]:
+    async def connected(config: dict[str, Any], sections: dict[str, Any]) -> AsyncIterator[AsyncClient]:
         service = Programs(ProgramsConfig(**config))
-        server = Server(ServerConfig(state_dir=str(tmp_path)), [service], token="t" * 32)
+        server = Server(ServerConfig(state_dir=str(tmp_path), **sections), [service], token="t" * 32)
         await server.start(listen=False)
         try:
             async with AsyncClient(memory=server.connect_memory) as client:
                 client.open_another = lambda: AsyncClient(memory=server.connect_memory)  # type: ignore[attr-defined]
+                client.open_json = lambda: AsyncClient(memory=server.connect_memory, subprotocol="rpc.v1.json")  # type: ignore[attr-defined]
                 client.service_here = service  # type: ignore[attr-defined]
                 yield client
         finally:
             await server.stop(grace_s=0)
 
-    def run(scenario: Scenario, seconds: float = 90, **config: Any) -> None:
+    def run(
+        scenario: Scenario, seconds: float = 90, *, loop_factory: Any = None, sections: Any = None, **config: Any
+    ) -> None:
         async def main() -> None:
-            async with connected(config) as client:
+            async with connected(config, sections or {}) as client:
                 await asyncio.wait_for(scenario(client), seconds)
 
-        asyncio.run(main())
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(main())
 
     yield run
     left = kit.keepers(str(tmp_path))

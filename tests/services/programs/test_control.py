@@ -76,6 +76,38 @@ def test_it_follows_a_new_controller(serve: Serve, kit: Any) -> None:
     serve(scenario)
 
 
+@pytest.mark.parametrize("on_disconnect", ["kill", "keep"])
+def test_nobody_controls_what_has_ended(serve: Serve, kit: Any, on_disconnect: Any) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        other: AsyncClient = client.open_another()  # type: ignore[attr-defined]
+        program = await other.programs.start(["true"], on_disconnect=on_disconnect)
+        await other.programs.wait(program.id)
+        await kit.until(lambda: client.service_here.programs[program.id].controller is None)  # type: ignore[attr-defined]
+        await other.programs.control(program.id)
+        await other.close()
+        info = await client.programs.control(program.id)
+        assert (info.running, info.controlled) == (False, False)
+        # What has ended holds on to no connection.
+        assert client.service_here.closing == {}  # type: ignore[attr-defined]
+
+    serve(scenario)
+
+
+def test_a_connection_that_gave_control_away_is_let_go(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        program = await client.programs.start(["cat"])
+        for _ in range(3):
+            other: AsyncClient = client.open_another()  # type: ignore[attr-defined]
+            await other.programs.control(program.id, take=True)
+            await client.programs.control(program.id, take=True)
+            await other.close()
+        assert (await client.programs.get(program.id)).running
+        assert list(client.service_here.closing) == [program.id]  # type: ignore[attr-defined]
+        await client.programs.kill(program.id)
+
+    serve(scenario)
+
+
 def test_hanging_up(serve: Serve, kit: Any) -> None:
     async def scenario(client: AsyncClient) -> None:
         other: AsyncClient = client.open_another()  # type: ignore[attr-defined]

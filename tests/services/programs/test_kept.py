@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,11 @@ import pytest
 
 from rpcclient import AsyncClient
 from rpcclient.stubs.programs import NoTerminal, ProgramNotFound, ProgramNotStarted, StdinClosed, TerminalSize
+from rpcservices.programs import records
+from rpcservices.programs.records import About, Order
+from rpcservices.programs.running import Supervision
+from rpcservices.programs.spawning import Launch
+from rpcservices.programs.tree import MARK
 
 Serve = Callable[..., None]
 
@@ -52,6 +60,31 @@ def test_it_goes_on_without_a_server(serve: Serve, kit: Any) -> None:
 
     for scenario in (before, after, later, at_last):
         serve(scenario)
+
+
+def test_a_timeout_of_years(serve: Serve, kit: Any) -> None:
+    """It is beyond what epoll can wait for at once."""
+
+    async def scenario(client: AsyncClient) -> None:
+        program = await client.programs.start(["cat"], on_disconnect="keep", timeout_s=1e9, idle_timeout_s=1e9)
+        await client.programs.write(program.id, b"here\n")
+        await client.programs.close_stdin(program.id)
+        assert await kit.all_output(client, program.id) == b"here\n"
+        ended = await client.programs.wait(program.id)
+        assert (ended.status.code, ended.status.lost) == (0, False)
+
+    serve(scenario)
+
+
+def test_nothing_runs_that_its_keeper_cannot_write_down(kit: Any, tmp_path: Path) -> None:
+    mark = "86396.875"
+    (tmp_path / f"{records.ABOUT}.new").mkdir()
+    launch = Launch(["sleep", mark], "/", {"PATH": os.environ["PATH"], MARK: "p1"})
+    order = Order(About("p1", "ada", launch.argv, "/", 1.0, retain_bytes=1024), launch, Supervision("p1"))
+    command = [sys.executable, "-I", "-m", "rpcservices.programs.keeper", str(tmp_path)]
+    done = subprocess.run(command, input=order.dump(), capture_output=True, timeout=20)
+    assert (done.returncode, json.loads(done.stdout)["field"]) == (1, "argv")
+    assert kit.with_argument(mark) == []
 
 
 def test_it_ends_while_there_is_no_server(serve: Serve, kit: Any, tmp_path: Path) -> None:

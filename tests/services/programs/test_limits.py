@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import resource
 import statistics
 import time
@@ -11,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
+from pydantic import ValidationError
 
 from rpcclient import AsyncClient
 from rpcclient.errors import InvalidParams
 from rpcclient.stubs.programs import Limits
 from rpcservices.programs import cgroups
+from rpcservices.programs.config import ProgramsConfig
 
 Serve = Callable[..., None]
 MIB = 1024 * 1024
@@ -132,6 +136,56 @@ def test_output_in_all_and_per_second(serve: Serve, kit: Any) -> None:
     serve(scenario)
 
 
+def test_the_pace_holds_from_the_first_read(serve: Serve) -> None:
+    """One read could take more than many seconds' worth, and so could a pipe's buffer."""
+
+    async def scenario(client: AsyncClient) -> None:
+        begin = time.monotonic()
+        done = await client.programs.run(["yes"], limits=Limits(output_bytes_per_s=1000), timeout_s=2, grace_s=0)
+        assert done.status.limit == "time"
+        pages = 2 * resource.getpagesize()
+        assert 1000 < len(done.stdout) <= 1000 * (1 + time.monotonic() - begin) + pages
+
+    serve(scenario)
+
+
+def test_more_output_than_allowed_is_told_however_it_ends(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        done = await client.programs.run(["echo", "more than five"], limits=Limits(output_bytes=5))
+        assert done.status.limit == "output"
+        # It has ended before most of it was read.
+        limits = Limits(output_bytes=1500, output_bytes_per_s=1000)
+        done = await client.programs.run(["head", "-c", "3000", "/dev/zero"], limits=limits)
+        assert (done.code, done.status.limit, len(done.stdout)) == (0, "output", 3000)
+        done = await client.programs.run(["echo", "five"], limits=Limits(output_bytes=5))
+        assert (done.code, done.status.limit) == (0, None)
+
+    serve(scenario)
+
+
+def test_what_is_discarded_is_no_silence(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        talks = "for n in 1 2 3 4 5 6 7 8; do sleep 0.1; echo $n; echo $n >&2; done"
+        for options in ({"stdout": "discard"}, {"stderr": "discard", "stdout": "discard"}):
+            done = await client.programs.run(["sh", "-c", talks], idle_timeout_s=0.5, **options)  # type: ignore[arg-type]
+            assert (done.code, done.status.limit) == (0, None)
+            assert (done.stdout, done.stdout_lost_bytes) == (b"", 0)
+            assert (done.stderr == b"") == ("stderr" in options)
+            assert done.stderr_lost_bytes == 0
+        silent = await client.programs.run(["sleep", "60"], stdout="discard", idle_timeout_s=0.2)
+        assert silent.status.limit == "idle"
+
+    serve(scenario)
+
+
+def test_a_short_program_takes_some_time(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        for _ in range(20):
+            assert (await client.programs.run(["true"])).duration_s > 0
+
+    serve(scenario, loop_factory=uvloop.new_event_loop)  # Its clock stands still for a millisecond.
+
+
 def test_a_program_that_prints_without_end_holds_up_nobody(serve: Serve) -> None:
     async def scenario(client: AsyncClient) -> None:
         endless = asyncio.ensure_future(client.programs.run(["yes"], timeout_s=1.5))
@@ -163,9 +217,43 @@ def test_time_and_silence(serve: Serve) -> None:
 
 def test_limits_that_make_no_sense(serve: Serve) -> None:
     async def scenario(client: AsyncClient) -> None:
-        for limits in ({"memory_bytes": 0}, {"cpu_s": -1}, {"open_files": 1}, {"unknown": 1}):
+        for limits in (
+            {"memory_bytes": 0},
+            {"cpu_s": -1},
+            {"cpu_s": 1e30},
+            {"open_files": 1},
+            {"file_bytes": 2**70},
+            {"unknown": 1},
+            *({name: wrong} for name in ("cpu_s", "cpus") for wrong in (math.inf, math.nan)),
+        ):
             with pytest.raises(InvalidParams, match="limits"):
                 await client.call("programs.run", {"argv": ["true"], "limits": limits})
+
+    serve(scenario)
+
+
+def test_times_and_sizes_that_make_no_sense(serve: Serve, kit: Any) -> None:
+    """They are refused before anything is started."""
+    mark = "86396.125"
+    times: dict[str, list[float]] = {"timeout_s": [-1, math.inf, math.nan], "idle_timeout_s": [0, math.inf, math.nan]}
+    times["grace_s"] = times["timeout_s"]
+    started = {**times, "retain_s": [-1, math.inf, math.nan], "reattach_s": [-1, math.inf, math.nan]}
+
+    async def scenario(client: AsyncClient) -> None:
+        for method, wrong in (("run", {**times, "output_bytes": [-5, 2**70]}), ("start", started)):
+            for name, values in wrong.items():
+                for value in values:
+                    with pytest.raises(InvalidParams, match=name):
+                        await client.call(f"programs.{method}", {"argv": ["sleep", mark], name: value})
+        assert kit.with_argument(mark) == []
+        assert await client.programs.list() == []
+        program = await client.programs.start(["cat"])
+        for value in times["grace_s"]:
+            with pytest.raises(InvalidParams, match="grace_s"):
+                await client.programs.kill(program.id, grace_s=value)
+        await client.programs.kill(program.id)
+        with pytest.raises(ValidationError, match="retain_s"):
+            ProgramsConfig(retain_s=math.inf)
 
     serve(scenario)
 

@@ -60,6 +60,23 @@ def test_a_closed_pipe_wakes_its_reader() -> None:
     os.close(reading)
 
 
+def test_a_timer_beyond_what_one_wait_can_last() -> None:
+    loop, seen = SmallLoop(), []
+    reading, writing = os.pipe()
+
+    def readable() -> None:
+        seen.append(os.read(reading, 10))
+        loop.stop()
+
+    loop.add_reader(reading, readable)
+    loop.call_later(1e9, lambda: seen.append("never"))
+    loop.call_later(0, lambda: os.write(writing, b"x"))
+    loop.run()
+    assert seen == [b"x"]
+    os.close(reading)
+    os.close(writing)
+
+
 def test_an_order_travels() -> None:
     limits = LimitSet(memory_bytes=5, cpus=1.5)
     about = About("p1", "ada", ["x", "ä"], "/", 1.5, {"a": "b"}, "keep", terminal=TerminalSize(1, 2, "vt100"))

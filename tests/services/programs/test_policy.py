@@ -187,7 +187,26 @@ ATTEMPTS: dict[str, tuple[Attempt, str]] = {
         lambda p: {"argv": [PWD], "cwd": "/proc/1/../self/fd/3/.."},
         "services.programs.cwd.proc",
     ),
-    "a directory by a link to descriptors": (lambda p: {"argv": [PWD], "cwd": str(p.work / "fd" / "0")}, f"{ROLE}.cwd"),
+    "a directory by a link to descriptors": (
+        lambda p: {"argv": [PWD], "cwd": str(p.work / "fd" / "0")},
+        "services.programs.cwd.proc",
+    ),
+    "a directory by the system's link to descriptors": (
+        lambda p: {"argv": [PWD], "cwd": "/dev/fd/3"},
+        "services.programs.cwd.proc",
+    ),
+    "the server's directory by two slashes": (
+        lambda p: {"argv": [PWD], "cwd": "//proc/self/cwd"},
+        "services.programs.cwd.proc",
+    ),
+    "a descriptor by two slashes and dots": (
+        lambda p: {"argv": [PWD], "cwd": "//dev/../proc/./self//fd/3"},
+        "services.programs.cwd.proc",
+    ),
+    "the directory of a thread by a link": (
+        lambda p: {"argv": [PWD], "cwd": "/proc/thread-self/cwd"},
+        "services.programs.cwd.proc",
+    ),
     "the root of another process as directory": (lambda p: {"argv": [PWD], "cwd": "/proc/1/root"}, "services.programs.cwd.proc"),
     "the directory of a thread": (lambda p: {"argv": [PWD], "cwd": "/proc/self/task/1/cwd"}, "services.programs.cwd.proc"),
     # Users and limits.
@@ -219,6 +238,30 @@ def test_no_attempt_gets_through(serve: Serve, place: Place, method: str) -> Non
         assert await client.programs.list() == []
 
     serve(scenario, **place.config)
+
+
+def test_not_even_the_owner_goes_through_a_process(serve: Serve, place: Place) -> None:
+    """CVE-2024-21626: there is no role, and so no list of folders."""
+
+    async def scenario(client: AsyncClient) -> None:
+        loop = place.folder / "loop"
+        loop.symlink_to("loop")
+        for cwd in (
+            "//proc/self/cwd",
+            "///proc/self/cwd",
+            "/dev/fd/3",
+            "/proc/thread-self/root",
+            str(place.work / "fd" / "0"),
+        ):
+            with pytest.raises(ProgramRefused) as caught:
+                await client.programs.run(["pwd"], cwd=cwd)
+            assert caught.value.rule == "services.programs.cwd.proc"
+        with pytest.raises(ProgramNotStarted, match="cwd"):
+            await client.programs.run(["pwd"], cwd=str(loop))
+        for cwd in (f"/{place.work}", f"{place.work}/inner/../inner", "/proc"):
+            assert (await client.programs.run(["pwd", "-P"], cwd=cwd)).code == 0
+
+    serve(scenario)
 
 
 def test_what_is_allowed_works(serve: Serve, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,8 @@ import psutil
 import pytest
 
 from rpcclient import AsyncClient
+from rpcclient.errors import ConnectionLost
+from rpcservices.programs.ledger import noted
 
 
 class Daemon:
@@ -96,6 +98,7 @@ raise SystemExit(11)
         assert (info.pid, info.pid_start) == (known["waiting"].pid, known["waiting"].info.pid_start)
         await client.programs.write(info.id, b"13\n")
         assert (await client.programs.wait(info.id)).status.code == 13
+        await kit.until(lambda: not kit.with_argument("86395.25"))
 
     daemon = Daemon(tmp_path)
     try:
@@ -108,4 +111,38 @@ raise SystemExit(11)
     finally:
         daemon.kill(signal.SIGTERM)
         for process in kit.with_argument("86395.25"):
+            process.kill()
+
+
+def test_what_is_not_kept_is_ended_by_the_next_daemon(tmp_path: Path, kit: Any) -> None:
+    """Whatever it is made of, and also where it hears nothing but KILL."""
+    mark = "86395.5"
+    stubborn = f"trap '' HUP TERM; setsid sleep {mark} & (setsid sh -c 'sleep {mark}; true' &) & while :; do sleep {mark}; done"
+    notes = str(tmp_path / "state" / "remote-services" / "services" / "programs" / "hosted")
+
+    async def before(client: AsyncClient) -> None:
+        await client.programs.start(["sh", "-c", stubborn])
+        await client.programs.start(["sleep", mark], on_disconnect="hangup", reattach_s=1000)
+        running = asyncio.ensure_future(client.programs.run(["sh", "-c", f"sleep {mark}; true"]))
+        await client.programs.run(["true"])
+        await kit.until(lambda: len(kit.with_argument(mark)) == 5)
+        assert len(noted(notes)) == 3
+        daemon.kill()
+        with pytest.raises(ConnectionLost):
+            await running
+
+    async def after(client: AsyncClient) -> None:
+        await kit.until(lambda: not kit.with_argument(mark))
+        assert await client.programs.list() == []
+        await kit.until(lambda: not noted(notes))
+
+    daemon = Daemon(tmp_path)
+    try:
+        daemon.talk(before)
+        assert len(kit.with_argument(mark)) == 5
+        daemon = Daemon(tmp_path)
+        daemon.talk(after)
+    finally:
+        daemon.kill(signal.SIGTERM)
+        for process in kit.with_argument(mark):
             process.kill()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,20 @@ def test_what_does_not_fit_into_memory_is_in_files(serve: Serve, kit: Any, tmp_p
         assert sum(file.stat().st_size for file in folder.iterdir()) > MIB
         await client.programs.forget(program.id)
         assert not folder.exists()
+
+    serve(scenario, memory_bytes=65536, spare_memory_bytes=0)
+
+
+def test_a_folder_that_somebody_has_removed(serve: Serve, tmp_path: Path) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        program = await client.programs.start(printing(200_000))
+        await client.programs.wait(program.id)
+        shutil.rmtree(tmp_path / "services" / "programs" / "output")
+        async with client.programs.watch() as events:
+            await client.programs.forget(program.id)
+            event = await anext(events)
+        assert (event.kind, event.program.id) == ("forgotten", program.id)
+        assert await client.programs.list() == []
 
     serve(scenario, memory_bytes=65536, spare_memory_bytes=0)
 

@@ -189,3 +189,19 @@ def test_too_many_at_once_are_refused(serve: Serve) -> None:
         assert (await client.programs.run(["true"])).code == 0
 
     serve(scenario, programs=1)
+
+
+def test_no_more_is_returned_than_fits_into_a_message(serve: Serve) -> None:
+    """In either form of the wire, however much the configuration allows."""
+
+    async def scenario(client: AsyncClient) -> None:
+        script = "head -c 2000000 /dev/urandom; head -c 2000000 /dev/urandom >&2"
+        async with client.open_json() as other:  # type: ignore[attr-defined]
+            for each in (client, other):
+                done = await each.programs.run(["sh", "-c", script, "x" * 50_000])
+                assert len(done.stdout) == len(done.stderr) > 200_000
+                assert done.stdout_lost_bytes == 2_000_000 - len(done.stdout)
+                done = await each.programs.run(["sh", "-c", script], output_bytes=1000)
+                assert len(done.stdout) == 1000
+
+    serve(scenario, sections={"limits": {"message_bytes": 1024 * 1024}}, output_bytes=16 * 1024 * 1024)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -12,7 +14,14 @@ import pytest
 
 from rpcclient import AsyncClient
 from rpcclient.errors import InvalidParams
-from rpcclient.stubs.programs import ProgramNotFound, StdinClosed
+from rpcclient.stubs.programs import ProgramNotFound, ProgramNotStarted, StdinClosed
+from rpcservices.programs import Programs
+from rpcservices.programs.ledger import noted
+from rpcservices.programs.leftovers import Trace
+from rpcservices.programs.records import About
+from rpcservices.programs.running import Supervision
+from rpcservices.programs.spawning import Launch
+from rpcservices.programs.tree import MARK
 
 Serve = Callable[..., None]
 
@@ -173,6 +182,39 @@ def test_writing_waits_for_a_program_that_does_not_read(serve: Serve) -> None:
                     break
         await big
         await client.programs.kill(program.id)
+
+    serve(scenario)
+
+
+def test_nothing_runs_whose_output_cannot_be_kept(serve: Serve, tmp_path: Path, kit: Any) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        mark = "86396.375"
+        folder = tmp_path / "services" / "programs" / "output"
+        folder.rmdir()
+        folder.touch()
+        with pytest.raises(ProgramNotStarted, match="output cannot be kept"):
+            await client.programs.start(["sleep", mark])
+        assert await client.programs.list() == []
+        assert kit.with_argument(mark) == []
+
+    serve(scenario)
+
+
+def test_nothing_runs_that_nobody_can_look_after(serve: Serve, tmp_path: Path, kit: Any) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        mark = "86396.625"
+        service: Programs = client.service_here  # type: ignore[attr-defined]
+        script = f"setsid sleep {mark} & sleep {mark}"
+        launch = Launch(["sh", "-c", script], "/", {"PATH": os.environ["PATH"], MARK: "p1"})
+        spawned, cgroup = await service.spawn(launch)
+        notes = str(tmp_path / "services" / "programs" / "hosted")
+        assert noted(notes) == {"p1": Trace("p1", spawned.pid, spawned.start)}
+        await kit.until(lambda: len(kit.with_argument(mark)) == 2)
+        supervision = Supervision("p1", timeout_s="soon")  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            service.host(About("p1", "ada", ["sh"], "/", 1.0), spawned, supervision, (), cgroup=cgroup)
+        assert kit.with_argument(mark) == []
+        assert noted(notes) == {}
 
     serve(scenario)
 

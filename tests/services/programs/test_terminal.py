@@ -39,6 +39,7 @@ def test_resizing_is_told_to_the_program(serve: Serve, kit: Any) -> None:
             await kit.read_until(chunks, b"ready")
             await client.programs.resize(program.id, 50, 120)
             await kit.read_until(chunks, b"50 120")
+        assert (await client.programs.get(program.id)).terminal == TerminalSize(rows=50, columns=120)
         with pytest.raises(InvalidParams, match="rows"):
             await client.programs.resize(program.id, 0, 10)
         await client.programs.kill(program.id)
@@ -68,8 +69,10 @@ def test_a_shell_with_job_control(serve: Serve, kit: Any) -> None:
         program = await client.programs.start(["bash", "--norc", "-i"], terminal=SIZE, env={"PS1": "> "})
         async with client.programs.output(program.id) as chunks:
             await kit.read_until(chunks, b"> ")
-            script = "trap 'echo woken' CONT; echo begun; while :; do sleep 0.05; done"
-            await client.programs.write(program.id, f'sh -c "{script}"\n'.encode())
+            # It starts no processes: one that is stopped between vfork and exec would hold up its parent for ever.
+            handler = "signal.signal(signal.SIGCONT, lambda *_: print('woken', flush=True))"
+            script = f"import signal; {handler}; print('begun', flush=True); [signal.pause() for _ in iter(int, 1)]"
+            await client.programs.write(program.id, f'python3 -c "{script}"\n'.encode())
             await kit.read_until(chunks, b"begun\r\n")
             await client.programs.write(program.id, b"\x1a")
             await kit.read_until(chunks, b"Stopped")
@@ -133,3 +136,18 @@ def test_a_full_screen_program(serve: Serve, kit: Any) -> None:
     if shutil.which("vi") is None:
         pytest.skip("there is no vi")
     serve(scenario)
+
+
+def test_a_kept_terminal_has_its_last_size_after_a_restart(serve: Serve) -> None:
+    async def before(client: AsyncClient) -> None:
+        program = await client.programs.start(["cat"], terminal=SIZE, on_disconnect="keep")
+        await client.programs.resize(program.id, 50, 120)
+        assert (await client.programs.get(program.id)).terminal == TerminalSize(rows=50, columns=120)
+
+    async def after(client: AsyncClient) -> None:
+        (program,) = await client.programs.list()
+        assert program.terminal == TerminalSize(rows=50, columns=120)
+        await client.programs.kill(program.id)
+
+    serve(before)
+    serve(after)

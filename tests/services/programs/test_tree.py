@@ -6,9 +6,11 @@ import asyncio
 import os
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from rpcclient import AsyncClient
 from rpcservices.programs import processes, tree
@@ -168,3 +170,44 @@ def test_no_descriptor_of_the_server_gets_through(serve: Serve) -> None:
             os.close(held)
 
     serve(scenario)
+
+
+@pytest.mark.parametrize("on_disconnect", ["kill", "keep"])
+@pytest.mark.parametrize("cgroups", [True, False])
+def test_what_an_ended_program_left_is_ended_too(
+    serve: Serve, kit: Any, tmp_path: Path, on_disconnect: Any, cgroups: bool
+) -> None:
+    """In its session and out of it, with time to end in order."""
+    mark = "86394.125"
+    heard = tmp_path / "heard"
+    polite = f"exec 2>/dev/null; trap 'echo TERM > {heard}; exit' TERM; echo ready; while :; do sleep 0.05; done"
+    script = f'sleep {mark} & setsid sleep {mark} & (setsid sh -c "{polite}" {mark} &); exit 3'
+
+    async def scenario(client: AsyncClient) -> None:
+        program = await client.programs.start(["sh", "-c", script], on_disconnect=on_disconnect)
+        async with client.programs.output(program.id) as chunks:
+            await kit.read_until(chunks, b"ready")
+        ended = await client.programs.wait(program.id)
+        assert (ended.status.code, ended.pipes_still_held) == (3, True)
+        assert len(kit.with_argument(mark)) == 3
+        ended = await client.programs.kill(program.id, grace_s=10)
+        assert (ended.status.code, ended.survivors) == (3, [])
+        assert kit.with_argument(mark) == []
+        assert heard.read_text() == "TERM\n"
+        assert (await client.programs.kill(program.id)).survivors == []
+
+    serve(scenario, cgroups=cgroups)
+
+
+def test_what_an_ended_program_left_without_its_mark(serve: Serve, kit: Any) -> None:
+    """Its session tells whose it is: it is as old as that."""
+    mark = "86394.375"
+
+    async def scenario(client: AsyncClient) -> None:
+        program = await client.programs.start(["sh", "-c", f"env -i $(command -v sleep) {mark} & exit 3"])
+        await client.programs.wait(program.id)
+        await kit.until(lambda: len(kit.with_argument(mark)) == 1)
+        assert (await client.programs.kill(program.id)).survivors == []
+        assert kit.with_argument(mark) == []
+
+    serve(scenario, cgroups=False)

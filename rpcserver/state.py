@@ -1,0 +1,43 @@
+"""The state folder belongs to one server at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from .config import ConfigError
+
+LOCK = "lock"
+"""The file in the state folder that the server holds a lock on; it is empty, and stays."""
+
+
+def lock_state(folder: Path) -> int:
+    """Take the state folder for this server; made, with mode 0700, where it is missing. The kernel lets go of it when
+    the server ends, however it does (flock(2)).
+
+    Parameters:
+        folder: the state folder.
+
+    Returns:
+        A descriptor: closing it lets go of the folder.
+
+    Raises:
+        ConfigError: another server has it, or it cannot be used.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise ConfigError(f"state_dir: {folder}: {exc.strerror}: name another folder") from exc
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        os.close(descriptor)
+        if not isinstance(exc, BlockingIOError):
+            raise ConfigError(f"state_dir: {folder} cannot be locked: {exc.strerror}: name another folder") from exc
+        raise ConfigError(
+            f"state_dir: another server uses {folder}: stop it, or name another folder with state_dir or "
+            "RPCSERVER_STATE_DIR"
+        ) from exc
+    return descriptor

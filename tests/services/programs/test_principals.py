@@ -1,0 +1,177 @@
+"""What one caller may do to the programs of another, method by method. Ada comes with a token, the owner by the Unix
+socket."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rpcclient import AsyncClient
+from rpcclient.stubs.programs import NotController, ProgramInfo, ProgramNotFound, ProgramRefused, TerminalSize
+from rpcserver.config import ServerConfig
+from rpcserver.server import Server
+from rpcserver.tokens import TokenStore
+from rpcservices.programs import Programs
+from rpcservices.programs.config import ProgramsConfig
+
+TOKEN = "the-token-of-ada-for-tests"
+RULE = "services.programs.roles.theirs.others"
+Scenario = Callable[[AsyncClient, AsyncClient], Awaitable[None]]
+
+VIEWING: dict[str, Callable[[AsyncClient, str], Awaitable[Any]]] = {
+    "get": lambda ada, which: ada.programs.get(which),
+    "output": lambda ada, which: ada.programs.output(which).open(),
+    "wait": lambda ada, which: ada.programs.wait(which),
+}
+CONTROLLING: dict[str, Callable[[AsyncClient, str], Awaitable[Any]]] = {
+    "control": lambda ada, which: ada.programs.control(which),
+    "take control": lambda ada, which: ada.programs.control(which, take=True),
+    "write": lambda ada, which: ada.programs.write(which, b"x\n"),
+    "close_stdin": lambda ada, which: ada.programs.close_stdin(which),
+    "resize": lambda ada, which: ada.programs.resize(which, 10, 20),
+    "signal": lambda ada, which: ada.programs.signal(which, "TERM"),
+    "kill": lambda ada, which: ada.programs.kill(which),
+    "forget": lambda ada, which: ada.programs.forget(which),
+}
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A short one: the address of a Unix socket has little room."""
+    with tempfile.TemporaryDirectory(prefix="rpc") as path:
+        yield Path(path)
+
+
+@asynccontextmanager
+async def both(folder: Path, config: ProgramsConfig) -> AsyncIterator[tuple[AsyncClient, AsyncClient]]:
+    """The owner and Ada, connected to one server."""
+    path = folder / "s"
+    settings = ServerConfig.model_validate({"state_dir": str(folder), "listen": {"port": 0, "unix": str(path)}})
+    server = Server(settings, [Programs(config)], token=TOKEN)
+    server.tokens = TokenStore(TOKEN, "ada")
+    await server.start()
+    try:
+        async with AsyncClient(f"unix://{path}") as owner, AsyncClient(server.addresses[0], token=TOKEN) as ada:
+            yield owner, ada
+    finally:
+        await server.stop(grace_s=0)
+
+
+def run(folder: Path, scenario: Scenario, **config: Any) -> None:
+    async def main() -> None:
+        async with both(folder, ProgramsConfig(**config)) as (owner, ada):
+            await asyncio.wait_for(scenario(owner, ada), 60)
+
+    asyncio.run(main())
+
+
+def others(allowed: str) -> dict[str, Any]:
+    return {"roles": {"theirs": {"principals": ["ada"], "may_run": "anything", "others": allowed}}}
+
+
+async def echoing(owner: AsyncClient) -> ProgramInfo:
+    """A program of the owner's, on a terminal, that has written something."""
+    program = await owner.programs.start(["cat"], terminal=TerminalSize())
+    await owner.programs.write(program.id, b"hello\n")
+    return program.info
+
+
+async def seen_by(client: AsyncClient, program: str) -> bytes:
+    """The first of what a program has written."""
+    async with client.programs.output(program) as chunks:
+        return (await anext(chunks)).data
+
+
+def test_others_none(folder: Path) -> None:
+    async def scenario(owner: AsyncClient, ada: AsyncClient) -> None:
+        async with ada.programs.watch() as events:
+            program = await echoing(owner)
+            for name, attempt in {**VIEWING, **CONTROLLING}.items():
+                with pytest.raises(ProgramNotFound) as caught:
+                    await attempt(ada, program.id)
+                    pytest.fail(f"{name}: it was done")
+                assert caught.value.id == program.id, name
+            assert await ada.programs.list() == []
+            assert await ada.programs.list(owner="owner") == []
+            hers = await ada.programs.start(["true"])
+            # She hears of her own first, though the other was started before.
+            assert (await anext(events)).program.id == hers.id
+        assert (await owner.programs.get(program.id)).running
+        assert {info.id for info in await owner.programs.list()} == {program.id, hers.id}  # The owner may see all.
+
+    run(folder, scenario, **others("none"))
+
+
+def test_others_view(folder: Path) -> None:
+    async def scenario(owner: AsyncClient, ada: AsyncClient) -> None:
+        async with ada.programs.watch() as events:
+            program = await echoing(owner)
+            event = await anext(events)
+            assert (event.kind, event.program.id, event.program.owner) == ("started", program.id, "owner")
+            for name, attempt in CONTROLLING.items():
+                with pytest.raises(ProgramRefused, match="you may view, but not control") as caught:
+                    await attempt(ada, program.id)
+                    pytest.fail(f"{name}: it was done")
+                assert (caught.value.field, caught.value.rule, caught.value.executed) == ("id", RULE, "no"), name
+            assert [info.id for info in await ada.programs.list()] == [program.id]
+            info = await ada.programs.get(program.id)
+            assert (info.running, info.controlled, info.terminal) == (True, True, TerminalSize())
+            assert (await seen_by(ada, program.id)).startswith(b"hello")
+            waiting = asyncio.ensure_future(ada.programs.wait(program.id))
+            await owner.programs.kill(program.id)
+            assert (await waiting).status.signal == "SIGKILL"
+            with pytest.raises(ProgramRefused):
+                await ada.programs.forget(program.id)
+            await owner.programs.forget(program.id)
+            assert [(await anext(events)).kind for _ in range(2)] == ["exited", "forgotten"]
+
+    run(folder, scenario, **others("view"))
+
+
+def test_others_control(folder: Path) -> None:
+    async def scenario(owner: AsyncClient, ada: AsyncClient) -> None:
+        program = await echoing(owner)
+        for attempt in ("control", "write", "close_stdin", "resize"):
+            with pytest.raises(NotController):
+                await CONTROLLING[attempt](ada, program.id)
+        assert (await ada.programs.control(program.id, take=True)).controlled
+        await ada.programs.resize(program.id, 10, 20)
+        await ada.programs.write(program.id, b"from ada\n")
+        async with ada.programs.output(program.id) as chunks:
+            seen = b""
+            while b"from ada" not in seen:
+                seen += (await anext(chunks)).data
+        await ada.programs.close_stdin(program.id)
+        assert (await ada.programs.wait(program.id)).status.code == 0
+        await ada.programs.forget(program.id)
+        for end in (
+            lambda which: ada.programs.signal(which, "TERM"),
+            ada.programs.kill,
+            ada.programs.forget,
+        ):
+            program = await echoing(owner)
+            waiting = asyncio.ensure_future(owner.programs.wait(program.id))
+            await owner.programs.get(program.id)  # Answered after the wait has begun.
+            await end(program.id)
+            assert (await waiting).status.signal is not None
+
+    run(folder, scenario, **others("control"))
+
+
+def test_the_owner_has_one_name_whichever_way_they_come(folder: Path) -> None:
+    """A role for the owner holds at the Unix socket as it does with the token."""
+    role = {"principals": ["owner"], "may_run": "anything"}
+
+    async def scenario(owner: AsyncClient, ada: AsyncClient) -> None:
+        assert (await owner.programs.run(["echo", "here"])).stdout == b"here\n"
+        with pytest.raises(ProgramRefused) as caught:
+            await ada.programs.run(["true"])
+        assert caught.value.rule == "services.programs.unlisted"
+
+    run(folder, scenario, unlisted="nobody", roles={"mine": role})
