@@ -17,6 +17,7 @@ _SIGNS = {"add": "+", "remove": "-", "change": "~"}
 @click.command()
 @click.argument("subsystems", nargs=-1, metavar="[SUBSYSTEM ...]")
 @click.option("--watch", is_flag=True, help="Go on: show what is added (+), removed (-) and changed (~).")
+@context.json_option
 @context.pass_settings
 @context.command
 def command(settings: context.Settings, subsystems: tuple[str, ...], watch: bool) -> None:

@@ -19,6 +19,7 @@ _MOST = 6
 
 
 @click.command()
+@context.json_option
 @context.pass_settings
 @context.command
 def command(settings: context.Settings) -> None:
