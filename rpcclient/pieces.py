@@ -7,18 +7,24 @@ from collections import deque
 from itertools import islice
 from typing import Any, AnyStr, Generic
 
-from rpcclient.programs import Coding, OutputLost
+from rpcclient.program_text import Coding, Mender
+from rpcclient.programs import OutputLost
 from rpcclient.stubs.programs import OutputChunk
+
+_NO_TEXT = (OutputLost, UnicodeDecodeError)
+"""What stands in the place of what cannot be had."""
 
 
 class Pieces(Generic[AnyStr]):
     """What has arrived of one output and was not taken yet.
 
     A character whose bytes are split over two pieces comes with the second. Gaps stay in their place: whoever takes
-    something gets what is before a gap, then :class:`OutputLost` once, then what is behind it.
+    something gets what is before a gap, then :class:`OutputLost` once, then what is behind it. A character of which a
+    part is in a gap is left out.
 
     Parameters:
         coding: as what it is wanted.
+        begins_within: whether the reading begins where the output was cut anywhere, perhaps within a character.
 
     Attributes:
         ended: whether nothing more will arrive.
@@ -26,16 +32,18 @@ class Pieces(Generic[AnyStr]):
         nothing: an empty one.
     """
 
-    def __init__(self, coding: Coding[AnyStr]) -> None:
+    def __init__(self, coding: Coding[AnyStr], *, begins_within: bool = False) -> None:
         self.ended = False
         self.lost_bytes = 0
-        self._items: deque[Any] = deque()  # Of AnyStr and OutputLost.
+        self._items: deque[Any] = deque()  # Of AnyStr, OutputLost, and what is no text behind one.
         self._searched = 0  # So many at the beginning hold no end of a line, and no gap.
         self.nothing: Any = b"" if coding.encoding is None else ""
         self._newline: Any = b"\n" if coding.encoding is None else "\n"
+        self._encoding = coding.encoding
         self._decoder: codecs.IncrementalDecoder | None = (
             None if coding.encoding is None else codecs.getincrementaldecoder(coding.encoding)(coding.errors)
         )
+        self._mender: Mender | None = Mender(coding.encoding) if coding.encoding and begins_within else None
 
     # --- what arrives -------------------------------------------------------------------------------------------
 
@@ -43,15 +51,24 @@ class Pieces(Generic[AnyStr]):
         """A piece has arrived.
 
         Raises:
-            UnicodeDecodeError: it is no text; what is left of it after that follows.
+            UnicodeDecodeError: it is no text; what follows that piece follows.
         """
         if chunk.lost_bytes:
-            self.lost_bytes += chunk.lost_bytes
-            self._items.append(OutputLost(chunk.stream, chunk.offset - chunk.lost_bytes, chunk.lost_bytes))
-            if self._decoder is not None:
-                self._decoder.reset()  # The rest of a character that had begun is in the gap.
-        if chunk.data:
-            self._add(chunk.data, last=False)
+            self._lost(OutputLost(chunk.stream, chunk.offset - chunk.lost_bytes, chunk.lost_bytes))
+        data = chunk.data
+        if self._mender is not None:
+            data = self._mender.mend(chunk.offset, data)
+            if data:
+                self._mender = None
+        if data:
+            self._add(data, last=False)
+
+    def _lost(self, gap: OutputLost) -> None:
+        self.lost_bytes += gap.lost_bytes
+        self._items.append(gap)
+        if self._decoder is not None and self._encoding is not None:
+            self._decoder.reset()  # The rest of a character that had begun is in the gap.
+            self._mender = Mender(self._encoding)
 
     def end(self) -> None:
         """Nothing more will arrive.
@@ -69,9 +86,11 @@ class Pieces(Generic[AnyStr]):
         else:
             try:
                 piece = self._decoder.decode(data, last)
-            except UnicodeDecodeError:
+            except UnicodeDecodeError as exc:
                 self._decoder.reset()
-                raise
+                if not any(isinstance(item, OutputLost) for item in self._items):
+                    raise
+                piece = exc  # The gap before it is told first.
         if piece:
             self._items.append(piece)
 
@@ -87,7 +106,7 @@ class Pieces(Generic[AnyStr]):
             return None
         self._searched = 0
         item = self._items.popleft()
-        if isinstance(item, OutputLost):
+        if isinstance(item, _NO_TEXT):
             raise item
         found: AnyStr = item
         return found
@@ -100,7 +119,7 @@ class Pieces(Generic[AnyStr]):
             OutputLost: here is a gap.
         """
         for number, item in enumerate(islice(self._items, self._searched, None), self._searched):
-            if isinstance(item, OutputLost):
+            if isinstance(item, _NO_TEXT):
                 return self._join(number) if number else self.piece()
             if self._newline in item:
                 return self._take_line(number, item)
@@ -128,7 +147,7 @@ class Pieces(Generic[AnyStr]):
         """
         have = 0
         for number, item in enumerate(self._items):
-            if isinstance(item, OutputLost):
+            if isinstance(item, _NO_TEXT):
                 return self._join(number) if number else self.piece()
             if have + len(item) >= size:
                 return self._split(number, size - have)
@@ -142,7 +161,7 @@ class Pieces(Generic[AnyStr]):
             OutputLost: here is a gap.
         """
         for number, item in enumerate(self._items):
-            if isinstance(item, OutputLost):
+            if isinstance(item, _NO_TEXT):
                 return self._join(number) if number else self.piece()
         return self._join(len(self._items)) if self.ended else None
 

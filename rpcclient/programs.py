@@ -3,21 +3,20 @@ together from pieces."""
 
 from __future__ import annotations
 
-import codecs
 import os
 import signal as signals
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, AnyStr, Generic, TypedDict, cast
+from typing import Any, AnyStr, Generic, TypedDict, get_args
 
+from rpcclient.program_text import Coding, invalid
+from rpcclient.program_words import check_words
 from rpcclient.stubs.programs import (
     Completed,
     EnvBase,
-    Exit,
     ExitStatus,
     Limits,
     OnDisconnect,
-    OutputChunk,
     Overflow,
     ProgramInfo,
     StderrTo,
@@ -25,21 +24,14 @@ from rpcclient.stubs.programs import (
     TerminalSize,
     Usage,
 )
-from rpcwire.errors import (
-    ConnectionClosed,
-    ConnectionLost,
-    DeadlineExceeded,
-    InvalidParams,
-    NotSent,
-    RpcError,
-    TransportError,
-)
+from rpcwire.errors import DeadlineExceeded, RpcError
 
 Argv = Sequence[str | os.PathLike[str]]
 """A program and its arguments."""
 StreamNames: tuple[StreamName, ...] = ("stdout", "stderr")
-LOSSES_IN_A_ROW = 20
-"""How many connections may be lost one after the other, without anything arriving, before reading gives up."""
+RUN_OUTPUT_BYTES = 4 * 1024 * 1024
+"""The most output, per stream, of a program that is run with an input of several messages: as much as a server returns
+by itself."""
 STDIN_BYTES = 256 * 1024
 """Input is written in pieces of this size, each of which is answered when the program has taken it."""
 
@@ -92,8 +84,19 @@ def argv_of(argv: Argv) -> list[str]:
     return [os.fspath(word) for word in argv]
 
 
-def options_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options for the wire: paths as text, mappings as dictionaries."""
+def options_of(options: Mapping[str, Any], ours: Sequence[str] = ()) -> dict[str, Any]:
+    """Options for the wire: paths as text, mappings as dictionaries.
+
+    Parameters:
+        options: as they were given.
+        ours: those that are called as one of :mod:`subprocess` is.
+
+    Raises:
+        InvalidParams: one has the name that it has in :mod:`subprocess`, and another here.
+    """
+    check_words(options, ours)
+    if options.get("stderr", "pipe") not in get_args(StderrTo):
+        raise invalid("stderr", 'it is "pipe", "merge" (into stdout) or "discard"')
     found = dict(options)
     if found.get("cwd") is not None:
         found["cwd"] = os.fspath(found["cwd"])
@@ -103,73 +106,38 @@ def options_of(options: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def start_options_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of ``start`` for the wire. A program waits for its reader unless it is to be kept: then nobody may be
+    there to read, and it must go on.
+
+    Raises:
+        InvalidParams: as of :func:`options_of`; or a terminal without input is wanted.
+    """
+    found = options_of(options, ours=("stdin",))
+    if not isinstance(found.get("stdin", True), bool):
+        raise invalid("stdin", "it is True, for one that can be written to, or False, for an empty one")
+    if found.get("terminal") is not None and not found.get("stdin", True):
+        raise invalid("stdin", "a terminal can always be written to: leave out stdin=False, or terminal")
+    found.setdefault("overflow", "skip" if found.get("on_disconnect") == "keep" else "wait")
+    return found
+
+
 def signal_name(signal: str | int) -> str:
     """A signal for the wire.
 
     Parameters:
-        signal: its name (``INT`` or ``SIGINT``), its number on this machine (also as text), or a member of
+        signal: its name (``INT`` or ``SIGINT``, in any case), its number on this machine (also as text), or a member of
             :class:`signal.Signals`.
 
     Raises:
         InvalidParams: there is no signal of this number.
     """
     if isinstance(signal, str) and not signal.isdecimal():
-        return signal
+        return signal.upper()
     try:
         return signals.Signals(int(signal)).name
     except ValueError:
         raise invalid("signal", f"there is no signal {signal}") from None
-
-
-def invalid(name: str, text: str) -> InvalidParams:
-    """The error for a parameter that this side cannot use."""
-    error = {"loc": [name], "msg": text, "type": "value_error"}
-    return InvalidParams(f"{name}: {text}", errors=[error], executed="no")
-
-
-@dataclass(frozen=True)
-class Coding(Generic[AnyStr]):
-    """Bytes, or text in some encoding.
-
-    Attributes:
-        encoding: ``None`` for bytes.
-        errors: what to do with bytes that are no text, as of :meth:`bytes.decode`.
-    """
-
-    encoding: str | None = None
-    errors: str = "strict"
-
-    @staticmethod
-    def of(text: bool, encoding: str | None, errors: str | None) -> Coding[Any]:
-        """What ``text``, ``encoding`` and ``errors`` mean together, as in :mod:`subprocess`: each asks for text.
-
-        Raises:
-            InvalidParams: there is no such encoding.
-        """
-        if not text and encoding is None and errors is None:
-            return Coding()
-        name = encoding or "utf-8"
-        try:
-            codecs.lookup(name)
-        except LookupError:
-            raise invalid("encoding", f"there is no encoding {name!r}") from None
-        return Coding(name, errors or "strict")
-
-    def decode(self, data: bytes) -> AnyStr:
-        """Output as it is wanted."""
-        return cast("AnyStr", data if self.encoding is None else data.decode(self.encoding, self.errors))
-
-    def encode(self, data: AnyStr | str | bytes) -> bytes:
-        """Input for the program.
-
-        Raises:
-            InvalidParams: it is text, and no encoding was given.
-        """
-        if not isinstance(data, str):
-            return bytes(data)
-        if self.encoding is None:
-            raise invalid("data", "it is text, and the program's input is bytes: encode it, or give text=True")
-        return data.encode(self.encoding, self.errors)
 
 
 # --- how it ended -----------------------------------------------------------------------------------------------
@@ -183,6 +151,11 @@ def return_code(status: ExitStatus) -> int | None:
     name = status.signal
     number = signals.Signals[name].value if name in signals.Signals.__members__ else int(name.removeprefix("SIG"))
     return -number
+
+
+def cut_by_limit(status: ExitStatus) -> bool:
+    """Whether its output ends where a limit was reached, perhaps within a character."""
+    return status.limit == "output"
 
 
 @dataclass(frozen=True)
@@ -210,6 +183,11 @@ class CompletedProgram(Generic[AnyStr]):
     usage: Usage | None = None
     pipes_still_held: bool = False
     survivors: list[int] = field(default_factory=list)
+
+    @property
+    def args(self) -> list[str]:
+        """As in :mod:`subprocess`: what was run."""
+        return self.argv
 
     @property
     def code(self) -> int | None:
@@ -240,9 +218,9 @@ class CompletedProgram(Generic[AnyStr]):
         """See that it went well.
 
         Raises:
-            ProgramFailed: its exit code is not 0, or a signal ended it.
+            ProgramFailed: its exit code is not 0, or a signal or a limit ended it.
         """
-        if self.status.code != 0:
+        if self.status.code != 0 or self.status.limit is not None:
             raise ProgramFailed(self)
 
     @classmethod
@@ -252,43 +230,12 @@ class CompletedProgram(Generic[AnyStr]):
         Raises:
             UnicodeDecodeError: the output is no text in this encoding.
         """
+        limited = cut_by_limit(done.status)
         whole: dict[str, Any] = vars(done) | {
-            "stdout": coding.decode(done.stdout),
-            "stderr": coding.decode(done.stderr),
+            "stdout": coding.decode(done.stdout, cut=limited or done.stdout_lost_bytes > 0),
+            "stderr": coding.decode(done.stderr, cut=limited or done.stderr_lost_bytes > 0),
         }
         return cls(**whole)
-
-
-class Collected:
-    """All output of a program, collected until its end."""
-
-    def __init__(self) -> None:
-        self._found: dict[StreamName, list[bytes]] = {name: [] for name in StreamNames}
-        self._lost: dict[StreamName, int] = dict.fromkeys(StreamNames, 0)
-
-    def put(self, chunk: OutputChunk) -> None:
-        """A piece has arrived."""
-        self._found[chunk.stream].append(chunk.data)
-        self._lost[chunk.stream] += chunk.lost_bytes
-
-    def completed(self, argv: list[str], ended: Exit, coding: Coding[AnyStr]) -> CompletedProgram[AnyStr]:
-        """The whole, when the program has ended.
-
-        Raises:
-            UnicodeDecodeError: the output is no text in this encoding.
-        """
-        return CompletedProgram(
-            argv=argv,
-            status=ended.status,
-            stdout=coding.decode(b"".join(self._found["stdout"])),
-            stderr=coding.decode(b"".join(self._found["stderr"])),
-            stdout_lost_bytes=self._lost["stdout"],
-            stderr_lost_bytes=self._lost["stderr"],
-            duration_s=ended.duration_s,
-            usage=ended.usage,
-            pipes_still_held=ended.pipes_still_held,
-            survivors=ended.survivors,
-        )
 
 
 def still_runs(info: ProgramInfo, timeout_s: float | None) -> DeadlineExceeded:
@@ -347,108 +294,3 @@ class OutputLost(RpcError):
             f"{lost_bytes} bytes of {stream} from {offset} on are no longer kept: read on for what follows, "
             'and start the program with more retain_bytes, or with overflow="wait"'
         )
-
-
-# --- coming back ------------------------------------------------------------------------------------------------
-
-
-class Places:
-    """How far the reading of a program's output has come, so that it can go on over another connection.
-
-    Parameters:
-        stream: the only output that is read; both where not given.
-        offset: where to begin.
-        offsets: the same for each output.
-        tail_bytes: begin so many bytes before the end in place of ``offset``.
-        wait: go on with what is still to come.
-    """
-
-    def __init__(
-        self,
-        stream: StreamName | None = None,
-        *,
-        offset: int = 0,
-        offsets: Mapping[StreamName, int] | None = None,
-        tail_bytes: int | None = None,
-        wait: bool = True,
-    ) -> None:
-        self.stream = stream
-        self.tail_bytes = tail_bytes
-        self.wait = wait
-        self._offset = offset
-        self._offsets: dict[StreamName, int] = dict(offsets or {})
-        self._losses = 0
-
-    @property
-    def request(self) -> dict[str, Any]:
-        """The parameters of ``output`` for what comes next."""
-        return {
-            "stream": self.stream,
-            "offset": self._offset,
-            "offsets": dict(self._offsets),
-            "tail_bytes": self.tail_bytes,
-            "wait": self.wait,
-        }
-
-    def fix(self, info: ProgramInfo) -> None:
-        """Make a tail a place, so that a reader that comes back before the first piece begins where it would have."""
-        if self.tail_bytes is not None:
-            for name in StreamNames:
-                total, start = getattr(info, f"{name}_bytes"), getattr(info, f"{name}_start")
-                self._offsets.setdefault(name, max(total - self.tail_bytes, start))
-            self.tail_bytes = None
-
-    def got(self, chunk: OutputChunk) -> None:
-        """A piece has arrived."""
-        self._offsets[chunk.stream] = chunk.offset + len(chunk.data)
-        self._losses = 0
-
-    def offset(self, stream: StreamName) -> int:
-        """Where the next piece of an output begins."""
-        return self._offsets.get(stream, self._offset)
-
-    def lost(self, exc: TransportError, *, reconnects: bool) -> None:
-        """The connection was lost: see whether to go on over another one.
-
-        Raises:
-            TransportError: no.
-        """
-        self._losses += 1
-        if not may_go_on(exc, reconnects=reconnects) or self._losses >= LOSSES_IN_A_ROW:
-            raise exc
-
-
-def may_go_on(exc: TransportError, *, reconnects: bool) -> bool:
-    """Whether what failed like this may be tried over another connection."""
-    return reconnects and isinstance(exc, (ConnectionLost, NotSent)) and not isinstance(exc, ConnectionClosed)
-
-
-@dataclass(slots=True)
-class Standing:
-    """What a handle knows of its program.
-
-    Attributes:
-        info: what the server said last.
-        exit: its end, where that was seen.
-        controls: whether the handle took control, and means to keep it.
-        ends_with_block: whether leaving the ``with`` block ends it.
-        grace_s: time between TERM and KILL then, in seconds.
-    """
-
-    info: ProgramInfo
-    exit: Exit | None = None
-    controls: bool = False
-    ends_with_block: bool = False
-    grace_s: float = 2.0
-
-    @property
-    def returncode(self) -> int | None:
-        """Its return code, as far as is known without asking."""
-        if self.exit is not None:
-            return return_code(self.exit.status)
-        return None if self.info.status is None else return_code(self.info.status)
-
-    def saw(self, ended: Exit) -> Exit:
-        """Its end was told."""
-        self.exit = ended
-        return ended

@@ -87,6 +87,11 @@ class RpcError(Exception):
         self.details: dict[str, Any] = dict(details or {})
         self.remote_type = remote_type
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How to pickle it, such as for the answer of a process pool: as it is, without its constructor, since those of
+        the subclasses differ."""
+        return _restored, (type(self), self.args, self.__dict__.copy())
+
     @property
     def type(self) -> str:
         """The name that stands for this error on the wire."""
@@ -106,6 +111,12 @@ class RpcError(Exception):
         if details := self.wire_details():
             data["details"] = details
         return {"code": self.code, "message": self.message, "data": data}
+
+
+def _restored(cls: type[RpcError], args: tuple[Any, ...], state: dict[str, Any]) -> RpcError:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class ProtocolError(RpcError):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, AnyStr, Generic, Self
 
+from rpcclient.coming_back import Places
 from rpcclient.pieces import Pieces
-from rpcclient.programs import Coding, Places
+from rpcclient.program_text import Coding
 from rpcclient.stubs.programs import OutputChunk
 from rpcwire.errors import TransportError
 
@@ -19,10 +20,17 @@ if TYPE_CHECKING:
 
 class AsyncProgramChunks(AsyncIterator[OutputChunk]):
     """The pieces of a program's output: an async iterator, and an async context manager that ends the
-    reading. When the connection is lost, it goes on over a new one, where the last piece ended."""
+    reading. When the connection is lost, it goes on over a new one, where the last piece ended.
 
-    def __init__(self, program: AsyncProgram[Any], places: Places) -> None:
+    Parameters:
+        program: whose.
+        places: from where.
+        passes: whether it only lets the output go by.
+    """
+
+    def __init__(self, program: AsyncProgram[Any], places: Places, *, passes: bool = False) -> None:
         self._program = program
+        self._passes = passes
         self._places = places
         self._stream: AsyncStream[OutputChunk] | None = None
         self._closed = False
@@ -33,14 +41,17 @@ class AsyncProgramChunks(AsyncIterator[OutputChunk]):
     async def __anext__(self) -> OutputChunk:
         program, places = self._program, self._places
         while not self._closed:
+            if self._stream is None:
+                await program._hold()
+                if not self._passes:
+                    program._reading()
             try:
                 if self._stream is None:
-                    await program._hold()
                     self._stream = program._steady().output(program.id, **places.request)
                 chunk = await anext(self._stream)
             except TransportError as exc:
                 self._stream = None
-                places.lost(exc, reconnects=program._reconnects)
+                await program._come_back(exc, places.losses)
             else:
                 places.got(chunk)
                 return chunk
@@ -67,7 +78,7 @@ class AsyncProgramOutput(AsyncIterator[AnyStr], Generic[AnyStr]):
 
     def __init__(self, program: AsyncProgram[AnyStr], places: Places, coding: Coding[AnyStr]) -> None:
         self._chunks = AsyncProgramChunks(program, places)
-        self._pieces: Pieces[AnyStr] = Pieces(coding)
+        self._pieces: Pieces[AnyStr] = Pieces(coding, begins_within=places.stream in places.within)
 
     @property
     def ended(self) -> bool:
@@ -107,6 +118,14 @@ class AsyncProgramOutput(AsyncIterator[AnyStr], Generic[AnyStr]):
         """
         line = await self._take(self._pieces.line)
         return self._pieces.nothing if line is None else line
+
+    async def readlines(self) -> list[AnyStr]:
+        """All lines up to its end, each with its own.
+
+        Raises:
+            OutputLost, UnicodeDecodeError, ProgramNotFound: as of :meth:`lines`.
+        """
+        return [line async for line in self.lines()]
 
     async def read(self, size: int = -1) -> AnyStr:
         """So many bytes or characters, fewer at the end of the output.
@@ -170,8 +189,24 @@ class AsyncProgramInput(Generic[AnyStr]):
         await self._program._write(self._coding.encode(data))
         return len(data)
 
+    async def writelines(self, lines: Iterable[AnyStr | str | bytes]) -> None:
+        """Write one after the other; no ends of lines are added.
+
+        Parameters:
+            lines: as of :meth:`write`.
+
+        Raises:
+            StdinClosed, NotController, ConnectionLost: as of :meth:`write`.
+        """
+        for line in lines:
+            await self.write(line)
+
+    async def flush(self) -> None:
+        """Nothing: what was written has arrived."""
+
     async def close(self) -> None:
-        """Tell it that there is no more input. A terminal gets its end-of-file character (Ctrl-D).
+        """Tell it that there is no more input. A terminal gets its end-of-file character (Ctrl-D); in the middle of a
+        line twice, as the first one only ends the line.
 
         Raises:
             NotController: another connection controls it.

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Unpack, cast, overload
+from dataclasses import replace
+from typing import Any, AnyStr, Literal, Unpack, cast, overload
 
+from rpcclient.coming_back import COME_BACK_S, Places, Standing, check_places
+from rpcclient.program_text import Coding
 from rpcclient.programs import (
+    RUN_OUTPUT_BYTES,
     Argv,
-    Coding,
     CompletedProgram,
-    Places,
     RunOptions,
-    Standing,
     StartOptions,
     argv_of,
     options_of,
+    start_options_of,
 )
 from rpcclient.stubs import programs as stub
 from rpcclient.stubs.programs import StreamName
+from rpcwire.errors import TooLarge
 
 from .program import AsyncProgram
 
@@ -79,16 +82,18 @@ class AsyncPrograms(stub.AsyncPrograms):
 
         Parameters:
             argv: the program and its arguments.
-            input: goes to its standard input, which then ends; text is encoded.
-            check: raise ProgramFailed where it does not end with exit code 0.
+            input: goes to its standard input, which then ends; text is encoded. What is too large for one message is
+                sent in pieces.
+            check: raise ProgramFailed where it does not end with exit code 0, or a limit ends it.
             text: decode its output, as UTF-8 where ``encoding`` does not say otherwise; bytes otherwise.
             encoding: decode its output like this.
             errors: what to do with output that is no text, as of :meth:`bytes.decode`: ``strict`` where not given.
             capture_output: return its output (the default); otherwise it goes nowhere.
             stderr: ``pipe``: standard error is returned by itself; ``merge``: it goes into standard output;
                 ``discard``: it goes nowhere.
-            output_bytes: the most output to return, per stream, in bytes; the server's limit where not given. What
-                comes after it is counted and dropped.
+            output_bytes: the most output to return, per stream, in bytes; at most, and where not given, the server's
+                own limit (``output_bytes`` of its configuration). What comes after it is counted and dropped, and the
+                result says ``truncated``; :meth:`start` has no such limit.
             timeout_s: end it after this time, in seconds; the result says ``timed_out``.
             idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds.
             grace_s: time between TERM and KILL when one of these times is over, in seconds.
@@ -103,7 +108,8 @@ class AsyncPrograms(stub.AsyncPrograms):
             How it ended and what it wrote.
 
         Raises:
-            ProgramFailed: ``check`` was given, and it did not end with exit code 0.
+            InvalidParams: something given cannot be used; nothing has run.
+            ProgramFailed: ``check`` was given, and it did not end with exit code 0, or a limit ended it.
             ProgramNotStarted: there is no such program or directory, or the system does not let it run.
             ProgramRefused: the server's policy does not let it run.
             Busy: too many programs run.
@@ -115,10 +121,32 @@ class AsyncPrograms(stub.AsyncPrograms):
             given = {"stdout": "discard", "stderr": "discard", **given}
         if input is not None:
             given["input"] = Coding[str](encoding or "utf-8").encode(input)
-        done = CompletedProgram.of(await super().run(argv_of(argv), **given), coding)
+        words = argv_of(argv)
+        try:
+            done = CompletedProgram.of(await super().run(words, **given), coding)
+        except TooLarge as exc:
+            if exc.executed != "no" or not given.get("input"):
+                raise
+            done = await self._run_in_pieces(words, given, coding)
         if check:
             done.check_returncode()
         return done
+
+    async def _run_in_pieces(
+        self, argv: list[str], given: dict[str, Any], coding: Coding[AnyStr]
+    ) -> CompletedProgram[AnyStr]:
+        """Run a program whose input is larger than a message."""
+        data, most = given.pop("input"), given.pop("output_bytes", None)
+        if given.pop("stdout", "pipe") == "discard":
+            most = 0
+        elif most is None:
+            most = RUN_OUTPUT_BYTES
+        info = await super().start(argv, overflow="wait", **given)
+        standing = Standing(info, controls=True, ends_with_block=True, grace_s=0.0)
+        async with AsyncProgram(self._client, standing, coding) as program:
+            done = await program._communicate(data, self._client._options.timeout_s, most)
+        await program.forget()
+        return done if most else replace(done, stdout_lost_bytes=0, stderr_lost_bytes=0)
 
     @overload  # type: ignore[override]
     async def start(
@@ -175,8 +203,9 @@ class AsyncPrograms(stub.AsyncPrograms):
                 started, ``hangup`` does what losing a terminal does, ``keep`` lets it go on, also when the server is
                 started anew.
             reattach_s: how long that waits for somebody to take control again, in seconds.
-            overflow: what happens when it writes more than is kept and this client has not read it yet: ``skip`` drops
-                the oldest, ``wait`` makes it wait.
+            overflow: what happens when it writes more than is kept and this client has not read it yet: ``wait`` (the
+                default) makes it wait, as a pipe does, from half of ``retain_bytes`` on; ``skip`` drops the oldest,
+                and is the default with ``on_disconnect="keep"``, as nobody may be there to read.
             retain_bytes: output to keep, per stream, in bytes; the server's default where not given.
             retain_s: how long to keep it after the program's end, in seconds; the server's default where not given.
             timeout_s: end it after this time, in seconds.
@@ -194,12 +223,13 @@ class AsyncPrograms(stub.AsyncPrograms):
             A handle.
 
         Raises:
+            InvalidParams: something given cannot be used; nothing has started.
             ProgramNotStarted: there is no such program or directory, or the system does not let it run.
             ProgramRefused: the server's policy does not let it run.
             Busy: too many programs run.
         """
         coding = Coding.of(text, encoding, errors)
-        given = options_of(cast("Mapping[str, Any]", options))
+        given = start_options_of(cast("Mapping[str, Any]", options))
         info = await super().start(argv_of(argv), **given)
         grace_s = given.get("grace_s")
         standing = Standing(
@@ -207,6 +237,8 @@ class AsyncPrograms(stub.AsyncPrograms):
             controls=True,
             ends_with_block=info.on_disconnect != "keep",
             grace_s=2.0 if grace_s is None else grace_s,
+            unread=given["overflow"] == "wait" and "overflow" not in options,
+            patience_s=max(COME_BACK_S, given.get("reattach_s", 0.0)),
         )
         return AsyncProgram(self._client, standing, coding)
 
@@ -273,7 +305,8 @@ class AsyncPrograms(stub.AsyncPrograms):
             offset: where to begin reading, in bytes from the start of each output. What is no longer kept of that is
                 lost.
             offsets: the same for each output by itself; it wins over ``offset``.
-            tail_bytes: begin so many bytes before what is there now, in place of ``offset``.
+            tail_bytes: begin so many bytes before what is there now, in place of ``offset``. Of a character that
+                begins before that, text leaves out the rest.
             control: let this client's connection control it: write to it, and resize its terminal.
             take: also where another connection controls it.
             text, encoding, errors: as of :meth:`start`.
@@ -282,10 +315,12 @@ class AsyncPrograms(stub.AsyncPrograms):
             A handle.
 
         Raises:
+            InvalidParams: a place is negative, or of no output.
             ProgramNotFound: there is no such program of yours.
             NotController: another connection controls it, and ``take`` was not given.
         """
         coding = Coding.of(text, encoding, errors)
+        check_places(offset, offsets, tail_bytes)
         info = await self.control(id, take=take) if control or take else await self.get(id)
         places = Places(offset=offset, offsets=offsets, tail_bytes=tail_bytes)
         places.fix(info)

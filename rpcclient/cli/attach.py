@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import context, starting
-from .completing import complete_id
+from . import context, ids, starting
+from .completing import complete_running
 from .session import STDIN
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ TAIL_BYTES = 16 * 1024
 
 
 @click.command()
-@click.argument("program_id", metavar="ID", shell_complete=complete_id)
+@click.argument("program_id", metavar="ID", shell_complete=complete_running)
 @click.option("--tail", "tail_bytes", type=click.IntRange(min=0), metavar="BYTES", help="Begin so far before the end.")
 @click.option("--view", is_flag=True, help="Only look on.")
 @click.option("--take", is_flag=True, help="Take control also where somebody else has it.")
@@ -28,7 +28,8 @@ TAIL_BYTES = 16 * 1024
 def command(settings: context.Settings, program_id: str, tail_bytes: int | None, view: bool, take: bool) -> None:
     """Come back to the program ID: see what it writes, and type to it.
 
-    With a terminal it is as in rpcclient shell, from the last 16 KiB on; ~. leaves it and lets it go on. Without one,
+    With a terminal it is as in rpcclient shell, from the last 16 KiB on; ~. leaves it and lets it go on, with --view
+    Ctrl-C, too. Without one,
     everything that is kept of its output is shown; standard input goes to it, unless it is a terminal, and Ctrl-C
     leaves it. The exit status is the program's own, or 0 where it was left.
     """
@@ -36,13 +37,13 @@ def command(settings: context.Settings, program_id: str, tail_bytes: int | None,
         raise click.UsageError("--view and --take exclude each other")
 
     async def run(client: AsyncClient) -> int:
-        info = await client.programs.get(program_id)
+        info = await client.programs.get(await ids.find_async(client, program_id))
         here = os.isatty(STDIN) and sys.stdout.isatty()
         on_terminal = info.terminal is not None and here and info.running
         stdin = not view and info.running and not os.isatty(STDIN)
         tail = TAIL_BYTES if tail_bytes is None and info.terminal is not None else tail_bytes
         controls = not view and info.running and (on_terminal or stdin)
-        program = await client.programs.attach(program_id, tail_bytes=tail, control=controls, take=controls and take)
+        program = await client.programs.attach(info.id, tail_bytes=tail, control=controls, take=controls and take)
         if on_terminal:
             return await starting.on_terminal(program, starting.local_terminal(), owns=False, controls=controls)
         return await starting.in_pipeline(program, stdin=stdin, owns=False)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 from click.shell_completion import CompletionItem
 
 from .call import COMPLETION_TIMEOUT_S, _settings
+
+if TYPE_CHECKING:
+    from rpcclient.stubs.programs import ProgramInfo
 
 
 def complete_id(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -17,4 +22,20 @@ def complete_id(ctx: click.Context, param: click.Parameter, incomplete: str) -> 
             programs = client.programs.list()
     except RpcError:
         return []
+    return _items(programs, incomplete)
+
+
+def complete_running(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The same of those that still run."""
+    from rpcclient.errors import RpcError
+
+    try:
+        with _settings(ctx).connect(connect_timeout_s=COMPLETION_TIMEOUT_S) as client:
+            programs = client.programs.list(running=True)
+    except RpcError:
+        return []
+    return _items(programs, incomplete)
+
+
+def _items(programs: list[ProgramInfo], incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(p.id, help=" ".join(p.argv)[:60]) for p in programs if p.id.startswith(incomplete)]

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
-from . import outcome
+from . import outcome, standard
 
 if TYPE_CHECKING:
     from rpcclient import AsyncClient, Client
 
 _P = ParamSpec("_P")
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,10 @@ class Settings:
 
         return AsyncClient(self.url, token_file=self.token_file, ca_file=self.ca_file, timeout_s=self.timeout_s)
 
+    def for_program(self) -> Settings:
+        """The same where the deadline is that of a program, and not that of each call about it."""
+        return replace(self, timeout_s=None)
+
     @property
     def readable(self) -> bool:
         """Whether a person reads the output: it goes to a terminal, and JSON was not asked for."""
@@ -79,11 +84,29 @@ def command(function: Callable[_P, None]) -> Callable[_P, None]:
             print("rpcclient: interrupted", file=sys.stderr)
             sys.exit(outcome.INTERRUPTED)
         except BrokenPipeError:
-            # Whoever read the output has seen enough. Python would complain once more when it closes it.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            standard.silence()  # Whoever read the output has seen enough.
             sys.exit(outcome.OK)
+        except OSError as exc:
+            where = f"{exc.filename}: " if exc.filename else ""
+            with contextlib.suppress(OSError):
+                print(f"rpcclient: {where}{exc.strerror or exc}", file=sys.stderr, flush=True)
+            standard.silence()
+            sys.exit(outcome.FAILED)
 
     return run
+
+
+def _as_json(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    settings = ctx.find_object(Settings)
+    if value and settings is not None:
+        ctx.obj = replace(settings, as_json=True)
+
+
+def json_option(command: _F) -> _F:
+    """Take the global ``--json`` behind the command, too."""
+    return click.option(
+        "--json", is_flag=True, expose_value=False, callback=_as_json, help="Print JSON, also on a terminal."
+    )(command)
 
 
 pass_settings = click.make_pass_decorator(Settings)

@@ -22,10 +22,10 @@ _SIGNS = {"add": "+", "remove": "-", "change": "~"}
 @click.command()
 @click.argument("subsystems", nargs=-1, metavar="[SUBSYSTEM ...]")
 @click.option("--watch", is_flag=True, help="Go on: show what is added (+), removed (-) and changed (~).")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, also on a terminal.")
+@context.json_option
 @context.pass_settings
 @context.command
-def command(settings: context.Settings, subsystems: tuple[str, ...], watch: bool, as_json: bool) -> None:
+def command(settings: context.Settings, subsystems: tuple[str, ...], watch: bool) -> None:
     """List the devices of the server's machine: pci, usb, block, net, input, tty, drm, memory, dmi."""
     from rpcclient.stubs.hardware import Subsystem as Known
 

@@ -8,6 +8,7 @@ from . import context, show
 
 
 @click.command()
+@context.json_option
 @context.pass_settings
 @context.command
 def command(settings: context.Settings) -> None:

@@ -19,13 +19,13 @@ _MOST = 6
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, also on a terminal.")
+@context.json_option
 @context.pass_settings
 @context.command
-def command(settings: context.Settings, as_json: bool) -> None:
+def command(settings: context.Settings) -> None:
     """Show the server's machine on one screen."""
     with settings.connect() as client:
-        if as_json or not settings.readable:
+        if not settings.readable:
             show.show(client.call("hardware.snapshot"), readable=False)
             return
         from rich.console import Console

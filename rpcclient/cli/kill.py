@@ -6,13 +6,13 @@ import sys
 
 import click
 
-from . import context, outcome
-from .completing import complete_id
+from . import context, ids, outcome
+from .completing import complete_running
 
 
 @click.command()
-@click.argument("program_ids", metavar="ID ...", nargs=-1, required=True, shell_complete=complete_id)
-@click.option("--signal", "-s", "name", metavar="NAME", help="Only send this signal, such as INT.")
+@click.argument("program_ids", metavar="ID ...", nargs=-1, required=True, shell_complete=complete_running)
+@click.option("--signal", "-s", "name", metavar="SIGNAL", help="Only send this signal, by name or number.")
 @click.option(
     "--grace", "grace_s", type=click.FloatRange(min=0), default=2.0, show_default=True, metavar="SECONDS",
     help="Time between TERM and KILL.",
@@ -22,13 +22,15 @@ from .completing import complete_id
 def command(settings: context.Settings, program_ids: tuple[str, ...], name: str | None, grace_s: float) -> None:
     """End the programs ID, with everything that they have started, and say how each ended."""
     from rpcclient.errors import RpcError
+    from rpcclient.programs import signal_name
 
     status = outcome.OK
     with settings.connect() as client:
-        for program_id in program_ids:
+        for word in program_ids:
             try:
+                program_id = ids.find(client, word)
                 if name is not None:
-                    there = client.programs.signal(program_id, name)
+                    there = client.programs.signal(program_id, signal_name(name))
                     print(f"{program_id}: {'sent' if there else 'it has ended already'}")
                     continue
                 ended = client.programs.kill(program_id, grace_s=grace_s)

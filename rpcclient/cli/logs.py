@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import context
+from . import context, ids
 from .completing import complete_id
 
 if TYPE_CHECKING:
@@ -26,9 +26,11 @@ FIRST_LOOK_BYTES = 64 * 1024
 def command(settings: context.Settings, program_id: str, follow: bool, lines: int | None) -> None:
     """Show what the program ID has written, as far as it is kept: its output as output, its errors as errors."""
     with settings.connect() as client:
-        info = client.programs.get(program_id)
+        info = client.programs.get(ids.find(client, program_id))
         offsets = {} if lines is None else _places(client, info, lines)
-        program = client.programs.attach(program_id, offsets=offsets)
+        program = client.programs.attach(info.id, offsets=offsets)
+        program._standing.tell = lambda text: print(f"rpcclient: {text}", file=sys.stderr, flush=True)
+        program._standing.patience_s = settings.timeout_s or program._standing.patience_s
         with program.output(wait=follow) as chunks:
             for chunk in chunks:
                 if chunk.lost_bytes and chunk.offset != chunk.lost_bytes:

@@ -9,11 +9,13 @@ import click
 
 from . import outcome
 from .context import Settings
+from .standard import open_standard
 
 COMMANDS = {
     "attach": "come back to a program that runs there",
     "call": "call a method",
     "devices": "list the devices of the machine, and follow them",
+    "forget": "free what is kept of programs that have ended",
     "hello": "who the server is, and who it takes you for",
     "hw": "the machine on one screen",
     "kill": "end programs there, or send them a signal",
@@ -62,4 +64,5 @@ class LazyGroup(click.Group):
 @click.pass_context
 def main(ctx: click.Context, /, **options: Any) -> None:
     """Call the services of another computer."""
+    open_standard()
     ctx.obj = Settings(**options)

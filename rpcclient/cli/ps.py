@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     "--label", "-l", "labels", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="Only with this note."
 )
 @click.option("--owner", metavar="NAME", help="Only those of this owner.")
+@context.json_option
 @context.pass_settings
 @context.command
 def command(settings: context.Settings, everything: bool, labels: dict[str, str], owner: str | None) -> None:
@@ -29,7 +30,7 @@ def command(settings: context.Settings, everything: bool, labels: dict[str, str]
         programs = client.programs.list(labels=labels or None, owner=owner, running=None if everything else True)
     programs.sort(key=lambda program: program.started_at)
     if settings.readable:
-        show.show([_row(program) for program in programs], readable=True)
+        show.show([_row(program) for program in programs], readable=True, whole=("id",))
     else:
         show.show([program.model_dump() for program in programs], readable=False)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rpcclient import AsyncClient
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(context_settings={"allow_interspersed_args": False})
 @click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[--] COMMAND [ARGUMENT ...]")
 @click.option("--tty", "-t", is_flag=True, help="Give it a terminal, as rpcclient shell does.")
 @click.option("--no-stdin", "-n", is_flag=True, help="Give it no input.")
@@ -41,20 +41,23 @@ def command(
     The exit status is the command's own: 128+N where signal N ended it, 124 where its --timeout did, 126 where it
     cannot be run, 127 where there is no such command. When rpcclient itself fails, it is one of those in its --help.
     """
-    options = starting.start_options(given)
-    options["stdin"] = not no_stdin and not os.isatty(STDIN)
+    if tty and no_stdin:
+        raise click.UsageError("--tty and --no-stdin exclude each other")
+    options = starting.start_options(given, settings)
+    options["stdin"] = tty or (not no_stdin and not os.isatty(STDIN))
     options["stderr"] = "merge" if merge_stderr else "pipe"
 
     async def run(client: AsyncClient) -> int:
         if detach:
             options.update({"stdin": False, "on_disconnect": "keep", "overflow": "skip"})
+            options["timeout_s"] = given["program_timeout_s"]
             print((await client.programs.start(argv, **options)).id)
             return outcome.OK
         if tty:
             terminal = starting.local_terminal()
             options["terminal"] = starting.terminal_size(terminal)
-            return await starting.on_terminal(await client.programs.start(argv, **options), terminal, owns=True)
-        program = await client.programs.start(argv, **options)
+            return await starting.on_terminal(await starting.start(client, argv, options), terminal, owns=True)
+        program = await starting.start(client, argv, options)
         return await starting.in_pipeline(program, stdin=options["stdin"], owns=True)
 
-    starting.perform(settings, run)
+    starting.perform(settings.for_program(), run)

@@ -26,6 +26,8 @@ LEAVE_S = 4.0
 """How long ending the program may take when a session is left, in seconds."""
 TYPED_PIECES = 256
 """How many pieces of input may wait: beyond that, what is typed is not looked at before the program takes some."""
+INTERRUPT = b"\x03"
+"""What Ctrl-C is on a raw terminal."""
 _DESCRIPTORS = {"stdout": STDOUT, "stderr": STDERR}
 
 
@@ -58,6 +60,7 @@ class Session:
 
     def __init__(self, program: AsyncProgram[bytes], *, stdin: bool, owns: bool) -> None:
         self._program = program
+        program._standing.tell = say
         self._stdin = stdin
         self._owns = owns
         self._interrupts = 0
@@ -72,7 +75,7 @@ class Session:
 
         Raises:
             RpcError: the connection is gone for good, or the program is.
-            BrokenPipeError: nobody reads the output.
+            OSError: the output here takes no more (BrokenPipeError: nobody reads it), or the input cannot be read.
         """
         loop = asyncio.get_running_loop()
         signals = self._signals()
@@ -83,9 +86,9 @@ class Session:
             self._spawn(self._feed())
         try:
             return await self._over
-        except BrokenPipeError:
+        except OSError:
             if self._owns:
-                await self._program.kill()
+                await self._end()
             raise
         finally:
             for number in signals:
@@ -165,6 +168,14 @@ class Session:
     async def _kill(self) -> None:
         await self._program.kill()
 
+    async def _end(self) -> None:
+        """End the program, as far as that can be had now."""
+        from rpcclient.errors import RpcError
+
+        with contextlib.suppress(RpcError, TimeoutError):
+            async with asyncio.timeout(LEAVE_S):
+                await self._program.kill()
+
     # --- leaving ------------------------------------------------------------------------------------------------
 
     def leave(self) -> None:
@@ -204,6 +215,8 @@ class TerminalSession(Session):
         self._resizing: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
+        if not self._controls:
+            say("this only looks on; Ctrl-C or ~. leaves")
         try:
             return await super().run()
         finally:
@@ -225,6 +238,8 @@ class TerminalSession(Session):
                     self._act(typed)
                 elif self._controls:
                     await self._typed.put(typed)
+                elif INTERRUPT in typed:
+                    self.leave()
         self.leave()  # The terminal is gone.
 
     @staticmethod
@@ -247,7 +262,7 @@ class TerminalSession(Session):
             except ConnectionLost:
                 say("the connection was lost; what was typed last may be missing")
             except NotController:
-                say("somebody else has taken control; now this only looks on")
+                say("somebody else has taken control; now this only looks on, and Ctrl-C or ~. leaves")
                 self._controls = False
                 return
             except (StdinClosed, ProgramNotFound):

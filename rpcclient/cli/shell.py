@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 LOGIN_SHELL = ("/bin/sh", "-c", 'exec "${SHELL:-/bin/sh}" -l')
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(context_settings={"allow_interspersed_args": False})
 @click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[--] [COMMAND [ARGUMENT ...]]")
 @click.option("--keep", is_flag=True, help="Let it go on when it is left, or when the connection is lost.")
 @starting.options
@@ -31,7 +31,7 @@ def command(settings: context.Settings, /, argv: tuple[str, ...], keep: bool, **
 
     With --keep, rpcclient attach comes back to it. The exit status is that of the shell or command.
     """
-    options = starting.start_options(given)
+    options = starting.start_options(given, settings)
     if not argv:
         argv = LOGIN_SHELL
         options["env_base"] = "login"
@@ -44,6 +44,6 @@ def command(settings: context.Settings, /, argv: tuple[str, ...], keep: bool, **
 
     async def run(client: AsyncClient) -> int:
         options["terminal"] = starting.terminal_size(terminal)
-        return await starting.on_terminal(await client.programs.start(argv, **options), terminal, owns=not keep)
+        return await starting.on_terminal(await starting.start(client, argv, options), terminal, owns=not keep)
 
-    starting.perform(settings, run)
+    starting.perform(settings.for_program(), run)

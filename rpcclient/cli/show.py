@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic_core import to_json
@@ -17,19 +17,20 @@ def as_json(value: Any, *, indent: int | None = None) -> str:
     return to_json(value, indent=indent, bytes_mode="base64", inf_nan_mode="strings", serialize_unknown=True).decode()
 
 
-def show(value: Any, *, readable: bool) -> None:
+def show(value: Any, *, readable: bool, whole: Collection[str] = ()) -> None:
     """Print a result.
 
     Parameters:
         value: plain data.
         readable: for a person; as JSON otherwise.
+        whole: columns of a table that are never cut.
     """
     if not readable:
         print(as_json(value, indent=2))
     elif isinstance(value, Mapping):
         _pairs(value)
     elif _is_table(value):
-        _table(value)
+        _table(value, whole)
     elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         for item in value:
             print(cell(item))
@@ -99,7 +100,7 @@ def _is_table(value: Any) -> bool:
     return isinstance(value, Sequence) and bool(value) and all(isinstance(item, Mapping) for item in value)
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> None:
+def _table(rows: Sequence[Mapping[str, Any]], whole: Collection[str] = ()) -> None:
     from rich.table import Table
 
     named = dict.fromkeys(name for row in rows for name in row)
@@ -108,7 +109,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> None:
     for name in names:
         numbers = all(isinstance(row.get(name), (int, float, type(None))) for row in rows)
         # A number that is cut says something else, so on a narrow terminal the texts give way.
-        least = max(len(cell(row.get(name))) for row in rows) if numbers else None
+        least = max(len(cell(row.get(name))) for row in rows) if numbers or name in whole else None
         side: Literal["left", "right"] = "right" if numbers else "left"
         table.add_column(_plain(str(name)), justify=side, overflow="ellipsis", no_wrap=True, min_width=least)
     for row in rows:

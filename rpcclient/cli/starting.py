@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from . import context
+from . import context, outcome
 from .session import STDIN, Session, TerminalSession
 from .terminal import RawTerminal
 
@@ -37,6 +38,18 @@ def _pairs(ctx: click.Context, param: click.Parameter, values: Sequence[str]) ->
     return found
 
 
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?", re.IGNORECASE)
+
+
+def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    match = None if value is None else _SIZE.fullmatch(value)
+    size = 0 if match is None else round(float(match[1]) * _UNITS[match[2].lower()])
+    if value is not None and not size:
+        raise click.BadParameter(f"{value!r}: write a number of bytes, or one with k, m, g or t behind it")
+    return size or None
+
+
 _OPTIONS = (
     click.option("--cwd", metavar="DIR", help="Where to run it; else the home directory there."),
     click.option("--env", "-e", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="A variable to set."),
@@ -46,6 +59,15 @@ _OPTIONS = (
     click.option(
         "--timeout", "program_timeout_s", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
         help="End it after this time.",
+    ),
+    click.option(
+        "--memory", "memory_bytes", metavar="SIZE", callback=_size, help="What its tree may take, such as 512m or 2g."
+    ),
+    click.option("--cpus", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Processors it may use."),
+    click.option("--processes", type=click.IntRange(min=1), metavar="N", help="Processes that its tree may have."),
+    click.option(
+        "--retain", "retain_s", type=click.FloatRange(min=0), metavar="SECONDS",
+        help="Keep its output so long after its end.",
     ),
 )  # fmt: skip
 
@@ -57,18 +79,31 @@ def options(command: _F) -> _F:
     return command
 
 
-def start_options(given: dict[str, Any]) -> StartOptions:
+def start_options(given: dict[str, Any], settings: context.Settings) -> StartOptions:
     """The options for :meth:`Programs.start`."""
+    from rpcclient.stubs.programs import Limits
+
+    limits = {name: given[name] for name in ("memory_bytes", "cpus", "processes") if given[name] is not None}
     return {
         "cwd": given["cwd"],
         "env": given["env"],
         "env_base": "login" if given["login_env"] else "clean",
         "user": given["user"],
         "labels": given["labels"],
-        "timeout_s": given["program_timeout_s"],
+        "timeout_s": given["program_timeout_s"] or settings.timeout_s,
+        "limits": Limits(**limits) if limits else None,
+        "retain_s": given["retain_s"],
         "overflow": "wait",
         "reattach_s": REATTACH_S,
     }
+
+
+async def start(client: AsyncClient, argv: Sequence[str], options: StartOptions) -> AsyncProgram[bytes]:
+    """Start a program that this process stays with. A lost connection is tried again for :data:`REATTACH_S`, and for no
+    longer than the program may take."""
+    program = await client.programs.start(argv, **options)
+    program._standing.patience_s = min(REATTACH_S, options.get("timeout_s") or REATTACH_S)
+    return program
 
 
 def local_terminal() -> RawTerminal:
@@ -116,7 +151,7 @@ async def in_pipeline(program: AsyncProgram[bytes], *, stdin: bool, owns: bool) 
 
 def perform(settings: context.Settings, work: Callable[[AsyncClient], Any]) -> None:
     """Do something with a connected client, and exit with the status that it returns."""
-    from rpcclient.stubs.programs import ProgramNotStarted
+    from rpcclient.stubs.programs import NotController, ProgramNotStarted
 
     async def main() -> int:
         async with settings.connect_async() as client:
@@ -128,6 +163,9 @@ def perform(settings: context.Settings, work: Callable[[AsyncClient], Any]) -> N
     except ProgramNotStarted as exc:
         print(f"rpcclient: {exc.message}", file=sys.stderr)
         status = _not_started(exc)
+    except NotController as exc:
+        print(f"rpcclient: another connection controls {exc.id}: --take takes over, --view looks on", file=sys.stderr)
+        status = outcome.FAILED
     sys.stdout.flush()
     sys.exit(status)
 

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, AnyStr, Generic, Self, TypeVar
 
-from rpcclient.programs import (
-    STDIN_BYTES,
-    Coding,
-    Collected,
-    CompletedProgram,
-    Places,
-    Standing,
-    may_go_on,
-    signal_name,
-    still_runs,
-)
+from rpcclient.collecting import Collected
+from rpcclient.coming_back import Losses, Places, Standing, gave_up
+from rpcclient.program_text import Coding
+from rpcclient.program_words import tells_ours
+from rpcclient.programs import STDIN_BYTES, CompletedProgram, signal_name, still_runs
 from rpcclient.stubs import programs as stub
 from rpcclient.stubs.programs import (
     Exit,
@@ -29,7 +24,7 @@ from rpcclient.stubs.programs import (
     StdinClosed,
     StreamName,
 )
-from rpcwire.errors import ConnectionLost, DeadlineExceeded, RpcError, TransportError
+from rpcwire.errors import ConnectionLost, DeadlineExceeded, NotSent, RpcError, TransportError
 
 from .program_streams import ProgramChunks, ProgramInput, ProgramOutput
 
@@ -37,6 +32,8 @@ if TYPE_CHECKING:
     from .client import Client
 
 _T = TypeVar("_T")
+LEAST_S = 0.001
+"""The shortest time that a call may take, in seconds."""
 
 
 class Program(Generic[AnyStr]):
@@ -52,11 +49,12 @@ class Program(Generic[AnyStr]):
             print(program.wait().status.code)
 
     Leaving the ``with`` block ends a program that this handle has started, unless it is to be kept
-    (``on_disconnect="keep"``): one whose output was read to its end gets ``grace_s`` to end by itself, any other TERM,
-    then KILL. What is kept of it can be read until it is forgotten.
+    (``on_disconnect="keep"``), and what it has left behind: one whose output was read to its end gets ``grace_s`` to
+    end by itself, any other TERM, then KILL. What is kept of it can be read until it is forgotten.
 
     When the connection is lost, reading and waiting go on over a new one, where the last has ended, and nothing is
-    missed. The program itself outlives a lost connection if it was started with ``on_disconnect="keep"``, or for
+    missed. They raise ConnectionLost when none could be made within a minute, or within ``reattach_s`` where that is
+    longer. The program itself outlives a lost connection if it was started with ``on_disconnect="keep"``, or for
     ``reattach_s``.
 
     Attributes:
@@ -73,6 +71,7 @@ class Program(Generic[AnyStr]):
         self._standing: Standing = standing
         self._coding: Coding[AnyStr] = coding
         self._from: Places = places or Places()
+        self._passing: ProgramChunks | None = None
         self._controlled_over: object = client._connector.live
         self.stdin: ProgramInput[AnyStr] = ProgramInput(self, coding)
         self.stdout: ProgramOutput[AnyStr] = ProgramOutput(self, self._places("stdout"), coding)
@@ -94,6 +93,11 @@ class Program(Generic[AnyStr]):
     def argv(self) -> list[str]:
         """What runs."""
         return self._standing.info.argv
+
+    @property
+    def args(self) -> list[str]:
+        """As of ``subprocess.Popen``: what runs."""
+        return self.argv
 
     @property
     def info(self) -> ProgramInfo:
@@ -132,10 +136,13 @@ class Program(Generic[AnyStr]):
         """
         return ProgramChunks(self, self._places(None, wait=wait))
 
+    @tells_ours
     def communicate(
         self, input: AnyStr | str | bytes | None = None, timeout_s: float | None = None
     ) -> CompletedProgram[AnyStr]:
-        """Write all of its input, read all of its output, and wait for its end.
+        """Write all of its input, read all of its output, and wait for its end. Nothing is lost of the output of a
+        program that waits for its reader (``overflow="wait"``, the default); of another, what is no longer kept is
+        counted in ``stdout_lost_bytes`` and ``stderr_lost_bytes``.
 
         Parameters:
             input: goes to its standard input, which then ends.
@@ -147,12 +154,18 @@ class Program(Generic[AnyStr]):
 
         Raises:
             DeadlineExceeded: it still runs.
+            InvalidParams: the input is neither text nor bytes.
             ProgramNotFound: it was forgotten.
         """
+        data = None if input is None else self._coding.encode(input)
+        return self._communicate(data, timeout_s)
+
+    def _communicate(
+        self, data: bytes | None, timeout_s: float | None, most: int | None = None
+    ) -> CompletedProgram[AnyStr]:
         late = threading.Event()
-        collected = Collected()
-        if input is not None:
-            data = self._coding.encode(input)
+        collected = Collected(self._from.within, most)
+        if data is not None:
             threading.Thread(target=self._feed, args=(data,), name="rpcclient-stdin", daemon=True).start()
         with self.output() as chunks:
 
@@ -180,11 +193,14 @@ class Program(Generic[AnyStr]):
 
     # --- its end ------------------------------------------------------------------------------------------------
 
+    @tells_ours
     def wait(self, timeout_s: float | None = None) -> Exit:
-        """Wait for its end, after all of its output.
+        """Wait for its end, after all of its output. Where nobody has begun to read that, what is more than the server
+        keeps goes by. Where it was begun, or ``overflow="wait"`` was asked for, somebody has to go on reading, as with
+        ``subprocess.Popen``: the program may wait for its reader.
 
         Parameters:
-            timeout_s: how long to wait, in seconds; a day where not given.
+            timeout_s: how long to wait, in seconds; a day where not given, and 0 to see whether it has ended.
 
         Returns:
             How it ended, and what it used.
@@ -196,8 +212,18 @@ class Program(Generic[AnyStr]):
         known = self._standing.exit
         if known is not None:
             return known
-        client = self._client if timeout_s is None else self._client.options(timeout_s=timeout_s)
-        return self._standing.saw(self._persist(lambda: self._steady(client).wait(self.id)))
+        self._pass_over()
+        if timeout_s is not None and timeout_s <= 0 and self.refresh().running:
+            raise still_runs(self.info, timeout_s)
+        if timeout_s is None or timeout_s <= 0:
+            return self._standing.saw(self._persist(lambda: self._steady().wait(self.id)))
+        until = time.monotonic() + timeout_s
+
+        def ask() -> Exit:
+            left_s = max(until - time.monotonic(), LEAST_S)
+            return self._steady(self._client.options(timeout_s=left_s)).wait(self.id)
+
+        return self._standing.saw(self._persist(ask, until))
 
     def poll(self) -> int | None:
         """Ask whether it has ended.
@@ -216,7 +242,7 @@ class Program(Generic[AnyStr]):
         """Send a signal to its whole process group.
 
         Parameters:
-            signal: a name such as ``"INT"``, or a member of :class:`signal.Signals`.
+            signal: a name such as ``"INT"``, its number, or a member of :class:`signal.Signals`.
 
         Returns:
             Whether it was still there.
@@ -308,14 +334,14 @@ class Program(Generic[AnyStr]):
         finished = self.stdout.ended
         self.stdout.close()
         self.stderr.close()
-        if not standing.ends_with_block or standing.exit is not None:
+        if not standing.ends_with_block:
             return
         # Without a connection the server ends it, by on_disconnect.
         with contextlib.suppress(TransportError, ProgramNotFound):
             if exc is None and finished and standing.grace_s > 0:
                 with contextlib.suppress(DeadlineExceeded):
                     self.wait(standing.grace_s)
-                    return
+            # Also where it has ended: it may have left others behind.
             self.terminate(standing.grace_s)
 
     def __repr__(self) -> str:
@@ -326,47 +352,98 @@ class Program(Generic[AnyStr]):
     def _places(self, stream: StreamName | None, *, wait: bool = True) -> Places:
         begin = self._from
         offsets: dict[StreamName, int] = {"stdout": begin.offset("stdout"), "stderr": begin.offset("stderr")}
-        return Places(stream, offsets=offsets, wait=wait)
+        return Places(stream, offsets=offsets, wait=wait, within=begin.within)
+
+    def _pass_over(self) -> None:
+        """Nobody reads, and its end is waited for: let what it writes go by, so that it does not wait for a reader."""
+        if self._standing.unread:
+            self._standing.unread = False
+            self._passing = ProgramChunks(self, self._places(None), passes=True)
+            threading.Thread(target=self._pass, args=(self._passing,), name="rpcclient-passing", daemon=True).start()
+
+    @staticmethod
+    def _pass(chunks: ProgramChunks) -> None:
+        with contextlib.suppress(RpcError), chunks:  # Whoever waits is told.
+            for _ in chunks:
+                pass
+
+    def _reading(self) -> None:
+        """Somebody begins to read."""
+        self._standing.unread = False
+        if self._passing is not None:
+            self._passing.close()
+            self._passing = None
 
     def _write(self, data: bytes) -> None:
         try:
             for begin in range(0, len(data), STDIN_BYTES):
                 self._hold()
                 self._steady().write(self.id, data[begin : begin + STDIN_BYTES])
+                self._standing.mid_line = not data.endswith(b"\n")
         except NotController:
             self._standing.controls = False  # Somebody has taken it: it is not taken back unasked.
             raise
 
     def _close_stdin(self) -> None:
         with contextlib.suppress(StdinClosed):
-            self._programs.close_stdin(self.id)
+            for _ in range(self._standing.end_of_input()):
+                self._programs.close_stdin(self.id)
 
     @property
     def _reconnects(self) -> bool:
         return self._client._connector.options.reconnect
 
-    def _persist(self, call: Callable[[], _T]) -> _T:
-        """Make a call that may be made again when its answer was lost."""
+    def _persist(self, call: Callable[[], _T], until: float | None = None) -> _T:
+        """Make a call that may be made again when its answer was lost.
+
+        Parameters:
+            call: makes it.
+            until: until when to try, on the clock of :func:`time.monotonic`.
+        """
+        losses = Losses()
         while True:
-            self._hold()
+            self._hold(until)
             try:
                 return call()
             except TransportError as exc:
-                if not may_go_on(exc, reconnects=self._reconnects):
-                    raise
+                self._come_back(exc, losses, until)
 
-    def _hold(self) -> None:
-        """Where this handle has control, and the connection is another one since: take it again."""
+    def _come_back(self, exc: TransportError, losses: Losses, until: float | None = None) -> None:
+        """The connection was lost: have another one.
+
+        Raises:
+            TransportError: there is none, or this is not to go on.
+        """
+        losses.another(exc, reconnects=self._reconnects)
         standing, connector = self._standing, self._client._connector
+        if connector.live is None:
+            standing.lost()
+        now = time.monotonic()
+        end = min(now + standing.patience_s, until or now + standing.patience_s)
+        try:
+            connector.peer(end)
+        except NotSent:
+            raise gave_up(exc, end - now) from exc
+        standing.away = False
+
+    def _hold(self, until: float | None = None) -> None:
+        """Have a connection, and where this handle has control, and the connection is another one since, take it again.
+
+        Raises:
+            TransportError: there is none.
+        """
+        standing, connector = self._standing, self._client._connector
+        if connector.live is None and self._reconnects:
+            self._come_back(NotSent("there is no connection"), Losses(), until)
         if not standing.controls or standing.exit is not None:
             return
-        if connector.live is None or connector.live is not self._controlled_over:
+        if connector.live is not self._controlled_over:
             # Where that is lost, too, the next call is, and comes back here.
-            with contextlib.suppress(ProgramNotFound, ConnectionLost):
+            with contextlib.suppress(ProgramNotFound, ConnectionLost, NotSent):
                 self._programs.control(self.id, take=True)
             self._controlled_over = connector.live
 
     def _steady(self, client: Client | None = None) -> stub.Programs:
-        """For calls that belong together with control: they are not sent over a connection that does not have it."""
-        client = client or self._client
-        return stub.Programs(client._over_this_connection() if self._standing.controls else client)
+        """For calls that are not sent again over another connection, which may not have control: :meth:`_come_back`
+        makes that."""
+        return stub.Programs((client or self._client)._over_this_connection())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, AnyStr, Generic, Self
 
+from rpcclient.coming_back import Places
 from rpcclient.pieces import Pieces
-from rpcclient.programs import Coding, Places
+from rpcclient.program_text import Coding
 from rpcclient.stubs.programs import OutputChunk
 from rpcwire.errors import TransportError
 
@@ -19,10 +20,17 @@ if TYPE_CHECKING:
 
 class ProgramChunks(Iterator[OutputChunk]):
     """The pieces of a program's output: an iterator, and a context manager that ends the reading. When the connection
-    is lost, it goes on over a new one, where the last piece ended."""
+    is lost, it goes on over a new one, where the last piece ended.
 
-    def __init__(self, program: Program[Any], places: Places) -> None:
+    Parameters:
+        program: whose.
+        places: from where.
+        passes: whether it only lets the output go by.
+    """
+
+    def __init__(self, program: Program[Any], places: Places, *, passes: bool = False) -> None:
         self._program = program
+        self._passes = passes
         self._places = places
         self._stream: Stream[OutputChunk] | None = None
         self._closed = False
@@ -33,14 +41,17 @@ class ProgramChunks(Iterator[OutputChunk]):
     def __next__(self) -> OutputChunk:
         program, places = self._program, self._places
         while not self._closed:
+            if self._stream is None:
+                program._hold()
+                if not self._passes:
+                    program._reading()
             try:
                 if self._stream is None:
-                    program._hold()
                     self._stream = program._steady().output(program.id, **places.request)
                 chunk = next(self._stream)
             except TransportError as exc:
                 self._stream = None
-                places.lost(exc, reconnects=program._reconnects)
+                program._come_back(exc, places.losses)
             else:
                 places.got(chunk)
                 return chunk
@@ -67,7 +78,7 @@ class ProgramOutput(Iterator[AnyStr], Generic[AnyStr]):
 
     def __init__(self, program: Program[AnyStr], places: Places, coding: Coding[AnyStr]) -> None:
         self._chunks = ProgramChunks(program, places)
-        self._pieces: Pieces[AnyStr] = Pieces(coding)
+        self._pieces: Pieces[AnyStr] = Pieces(coding, begins_within=places.stream in places.within)
 
     @property
     def ended(self) -> bool:
@@ -107,6 +118,14 @@ class ProgramOutput(Iterator[AnyStr], Generic[AnyStr]):
         """
         line = self._take(self._pieces.line)
         return self._pieces.nothing if line is None else line
+
+    def readlines(self) -> list[AnyStr]:
+        """All lines up to its end, each with its own.
+
+        Raises:
+            OutputLost, UnicodeDecodeError, ProgramNotFound: as of :meth:`lines`.
+        """
+        return list(self.lines())
 
     def read(self, size: int = -1) -> AnyStr:
         """So many bytes or characters, fewer at the end of the output.
@@ -170,8 +189,24 @@ class ProgramInput(Generic[AnyStr]):
         self._program._write(self._coding.encode(data))
         return len(data)
 
+    def writelines(self, lines: Iterable[AnyStr | str | bytes]) -> None:
+        """Write one after the other; no ends of lines are added.
+
+        Parameters:
+            lines: as of :meth:`write`.
+
+        Raises:
+            StdinClosed, NotController, ConnectionLost: as of :meth:`write`.
+        """
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Nothing: what was written has arrived."""
+
     def close(self) -> None:
-        """Tell it that there is no more input. A terminal gets its end-of-file character (Ctrl-D).
+        """Tell it that there is no more input. A terminal gets its end-of-file character (Ctrl-D); in the middle of a
+        line twice, as the first one only ends the line.
 
         Raises:
             NotController: another connection controls it.

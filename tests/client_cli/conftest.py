@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pytest
 PLUGIN = '''
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -79,6 +79,7 @@ class Shell:
     """A command line against the server."""
 
     environment: dict[str, str]
+    process: subprocess.Popen[str] | None = None
 
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-W", "error", "-m", "rpcclient", *words]
@@ -113,8 +114,14 @@ def served(folder: Path, disabled: str, *words: str) -> Iterator[Shell]:
         assert process.stdout is not None
         url = process.stdout.readline().rpartition(" ")[2].strip()
         assert url, (folder / "log").read_text()
-        yield Shell({**environment, "RPC_URL": url})
+        yield Shell({**environment, "RPC_URL": url}, process)
         process.terminate()
+
+
+@pytest.fixture(name="served")
+def _served() -> Callable[..., AbstractContextManager[Shell]]:
+    """Have a server of one's own: a folder for it, and the plugins that are off."""
+    return served
 
 
 @pytest.fixture(scope="session")

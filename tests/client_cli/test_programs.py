@@ -160,7 +160,7 @@ def test_leaving_what_one_is_attached_to(there: Any, client: Client) -> None:
     assert program.poll() is None
     with going(there, "attach", program.id, stdin=subprocess.PIPE) as process:
         assert process.stderr is not None
-        assert b"control(id, take=True)" in process.stderr.read()
+        assert b"--take takes over" in process.stderr.read()
         assert process.wait(30) == 1
     done = there.run("attach", "--take", program.id, stdin=b"typed\n")
     assert (done.stdout, done.returncode) == (b"ready\ntyped\n", 0)

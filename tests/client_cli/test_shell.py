@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pexpect
 import pytest
 
 from rpcclient import Client
+from rpcclient.stubs.programs import TerminalSize
 
 LIMIT_S = 40
 SHELL = ("sh", "-c", "PS1='th''ere> ' ENV=/dev/null exec sh")
@@ -132,6 +134,20 @@ def test_keeping_a_shell_and_coming_back(person: Person, client: Client) -> None
     person.sees("status 4\r\n")
 
 
+def test_looking_on(person: Person, client: Client) -> None:
+    """Ctrl-C leaves, as nothing that is typed goes there; so does ~. as ever."""
+    with client.programs.start(["sh", "-c", "echo re''ady; exec cat"], terminal=TerminalSize()) as program:
+        for left in ("\x03", "~."):
+            person.runs("attach", "--view", program.id)
+            person.sees("only looks on; Ctrl-C or ~. leaves")
+            person.sees("ready\r\n")
+            person.types(f"nothing{left}" if left == "\x03" else left)
+            person.sees("goes on")
+            person.sees("here> ")
+        assert program.poll() is None
+        assert client.programs.attach(program.id).stdout.read(7) == b"ready\r\n"
+
+
 def test_a_terminal_for_one_program(person: Person) -> None:
     person.runs("run", "--tty", "--", "sh", "-c", "test -t 0 && test -t 1 && echo it is one; exit 3")
     person.sees("it is one\r\n")
@@ -201,6 +217,21 @@ def test_an_editor(there: Any, tmux: Tmux, tmp_path: Path) -> None:
     tmux.types("Escape", ":wq", "Enter")
     tmux.shows(lambda screen: screen.rstrip().endswith("home>") and "line 39" not in screen)
     assert file.read_text().startswith("typed ~. here first line\nline 2\n")
+    tmux.types("echo status $?", "Enter")
+    tmux.shows(lambda screen: "\nstatus 0\n" in screen)
+
+
+def test_a_screen_full_of_figures(there: Any, tmux: Tmux, missing: Callable[[str], NoReturn]) -> None:
+    if shutil.which("htop") is None:
+        missing("there is no htop: install it")
+    tmux.types(shlex.join(there.command("shell", "--", "htop")), "Enter")
+    tmux.shows(lambda screen: "Load average" in screen and "CPU%" in screen)
+    tmux.resize(120, 40)
+    tmux.shows(lambda screen: any(len(line) > 100 for line in screen.splitlines()) and screen.count("\n") == 40)
+    tmux.types("F5")
+    tmux.shows(lambda screen: "F5List" in screen.replace(" ", ""))
+    tmux.types("q")
+    tmux.shows(lambda screen: screen.rstrip().endswith("here>") and "Load average" not in screen)
     tmux.types("echo status $?", "Enter")
     tmux.shows(lambda screen: "\nstatus 0\n" in screen)
 

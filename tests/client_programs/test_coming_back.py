@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from rpcclient.errors import ConnectionLost
+
 MIB = 1024 * 1024
 
 
@@ -71,6 +73,45 @@ def test_a_program_that_ends_with_its_connection(daemon: Any, proxy: Any) -> Non
         proxy.cut()
         assert program.stdout.read() == b""
         assert program.wait().status.signal in ("SIGTERM", "SIGKILL")
+
+
+def test_a_server_that_does_not_come_back(daemon: Any, proxy: Any) -> None:
+    """It is said, and not waited for without end."""
+    there = type(proxy)(daemon.port)
+    said: list[str] = []
+    with daemon.client(there.url) as client:
+        assert client.programs.start(["true"], reattach_s=90)._standing.patience_s == 90
+        assert client.programs.start(["true"], reattach_s=9)._standing.patience_s == 60
+        program = client.programs.start(["sleep", "60"])
+        looking = client.programs.attach(program.id)
+        for handle in (program, looking):
+            handle._standing.patience_s, handle._standing.tell = 0.3, said.append
+        there.close()
+        for wanted in (program.wait, program.stdout.read, looking.stdout.read, looking.wait):
+            with pytest.raises(
+                ConnectionLost, match=r"the connection was lost, and no other could be made within 0\.3 s"
+            ):
+                wanted()
+        with pytest.raises(ConnectionLost):
+            program.wait(0.1)
+    assert said == ["the connection was lost; trying again for up to 0.3 s"] * 2
+
+
+def test_a_server_that_does_not_come_back_async(daemon: Any, proxy: Any) -> None:
+    there = type(proxy)(daemon.port)
+
+    async def main() -> None:
+        async with daemon.async_client(there.url) as client:
+            program = await client.programs.start(["sleep", "60"])
+            program._standing.patience_s = 0.3
+            there.close()
+            for wanted in (program.wait, program.stdout.read):
+                with pytest.raises(ConnectionLost, match=r"within 0\.3 s"):
+                    await wanted()
+            with pytest.raises(ConnectionLost):
+                await program.wait(0.1)
+
+    asyncio.run(main())
 
 
 def stream(daemon: Any, proxy: Any, size: int, cuts: int, seed: int = 7) -> int:

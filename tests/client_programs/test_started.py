@@ -152,7 +152,9 @@ def test_leaving_the_block(client: Client) -> None:
 
 
 def test_a_gap_is_no_secret(client: Client) -> None:
-    program = client.programs.start(["sh", "-c", "head -c 100000 /dev/zero; printf 'the end'"], retain_bytes=2048)
+    program = client.programs.start(
+        ["sh", "-c", "head -c 100000 /dev/zero; printf 'the end'"], retain_bytes=2048, overflow="skip"
+    )
     program.wait()
     pieces: list[Any] = []
     with pytest.raises(OutputLost) as caught:
@@ -239,3 +241,15 @@ def test_lists_and_watching(client: Client) -> None:
     ]  # fmt: skip
     assert found[1].exit is not None
     assert found[1].exit.status.signal == "SIGTERM"
+
+
+def test_what_a_program_leaves_behind(client: Client) -> None:
+    """Leaving the block ends it, too, whether the end of the program was seen or not."""
+    for waits in (False, True):
+        with client.programs.start(["sh", "-c", "sleep 60 >&- 2>&- & echo $!"], text=True) as program:
+            left = psutil.Process(int(program.stdout.read()))
+            if waits:
+                assert program.wait().status.code == 0
+            assert left.is_running()
+        left.wait(20)
+        assert program.returncode == 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import enum
 import logging
+import pickle  # noqa: TID251 - what a process pool does with errors
 import re
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -196,3 +198,17 @@ def test_nothing_else_passes_it(exc: BaseException, caplog: pytest.LogCaptureFix
     assert error.details["incident"] in error.message
     assert record.exc_info is not None
     assert record.exc_info[1] is exc
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Busy("full", retry_after_ms=5, errors=[{"loc": ["a"]}]),
+        Gone("x", id="y", executed="no"),
+        from_wire(-32000, "unknown here", {"type": "Strange", "details": {"a": 1}}),
+    ],
+)
+def test_errors_survive_pickling(error: RpcError) -> None:
+    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(other) is type(error)
+        assert (str(other), other.args, vars(other)) == (str(error), error.args, vars(error))

@@ -1,0 +1,54 @@
+"""The ids of programs on a command line: the whole, or as much of its beginning as no other has."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rpcclient import AsyncClient, Client
+    from rpcclient.stubs.programs import ProgramInfo
+
+SHOWN = 10
+
+
+def find(client: Client, word: str) -> str:
+    """The id that a word stands for; the word itself where no program has it, which the next call then tells.
+
+    Raises:
+        click.UsageError: several programs begin with it.
+        RpcError: as of any call.
+    """
+    from rpcclient.stubs.programs import ProgramNotFound
+
+    try:
+        return client.programs.get(word).id
+    except ProgramNotFound:
+        return match(word, client.programs.list())
+
+
+async def find_async(client: AsyncClient, word: str) -> str:
+    """As :func:`find`."""
+    from rpcclient.stubs.programs import ProgramNotFound
+
+    try:
+        return (await client.programs.get(word)).id
+    except ProgramNotFound:
+        return match(word, await client.programs.list())
+
+
+def match(word: str, programs: Sequence[ProgramInfo]) -> str:
+    """The id of the only program whose id begins with a word; the word itself where there is none.
+
+    Raises:
+        click.UsageError: there are several.
+    """
+    found = [program for program in programs if program.id.startswith(word)]
+    if len(found) > 1 or not word:
+        lines = [f"  {program.id}  {shlex.join(program.argv)[:60]}" for program in found[:SHOWN]]
+        more = [f"  and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+        raise click.UsageError("\n".join([f"{word!r} is the beginning of several ids:", *lines, *more]))
+    return found[0].id if found else word
