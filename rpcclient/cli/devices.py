@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 import click
@@ -36,7 +35,6 @@ def command(settings: context.Settings, subsystems: tuple[str, ...], watch: bool
         meant = f"; {name} is {_ALSO_CALLED[name]} here" if name in _ALSO_CALLED else ""
         raise click.UsageError(f"{name!r}: there are: {', '.join(get_args(Known))}{meant}")
     wanted = cast("list[Subsystem] | None", named or None)
-    settings = replace(settings, as_json=settings.as_json or as_json)
     with settings.connect() as client:
         if not watch:
             devices = client.hardware.devices(wanted)
