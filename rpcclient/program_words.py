@@ -22,7 +22,7 @@ OURS = {
     "shell": 'no shell is involved: run ["sh", "-c", "…"]',
     "start_new_session": "each program has a session of its own: leave it out",
     "stdin": 'run takes input="…"; start takes stdin=True or False',
-    "stdout": "run captures it unless capture_output=False; a handle has it as stdout",
+    "stdout": 'a handle has it as stdout; run takes "discard", and returns it otherwise',
     "timeout": "it is timeout_s=, in seconds",
     "umask": 'run ["sh", "-c", "umask …; exec …"]',
     "universal_newlines": "it is text=True, and newlines stay as they are",

@@ -20,6 +20,7 @@ from rpcclient.stubs.programs import (
     Overflow,
     ProgramInfo,
     StderrTo,
+    StdoutTo,
     StreamName,
     TerminalSize,
     Usage,
@@ -55,6 +56,7 @@ class RunOptions(CommonOptions, total=False):
     """What :meth:`Programs.run` takes besides its own; see there."""
 
     capture_output: bool
+    stdout: StdoutTo
     output_bytes: int | None
 
 
@@ -103,6 +105,20 @@ def options_of(options: Mapping[str, Any], ours: Sequence[str] = ()) -> dict[str
     for name in ("env", "labels"):
         if found.get(name) is not None:
             found[name] = dict(found[name])
+    return found
+
+
+def run_options_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of ``run`` for the wire.
+
+    Raises:
+        InvalidParams: as of :func:`options_of`; or its output is to go where it cannot.
+    """
+    found = options_of(options, ours=("stdout",))
+    if found.get("stdout", "pipe") not in get_args(StdoutTo):
+        raise invalid("stdout", 'it is "pipe", to return it, or "discard"')
+    if not found.pop("capture_output", True):
+        found = {"stdout": "discard", "stderr": "discard", **found}
     return found
 
 

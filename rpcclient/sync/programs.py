@@ -15,7 +15,7 @@ from rpcclient.programs import (
     RunOptions,
     StartOptions,
     argv_of,
-    options_of,
+    run_options_of,
     start_options_of,
 )
 from rpcclient.stubs import programs as stub
@@ -89,6 +89,7 @@ class Programs(stub.Programs):
             encoding: decode its output like this.
             errors: what to do with output that is no text, as of :meth:`bytes.decode`: ``strict`` where not given.
             capture_output: return its output (the default); otherwise it goes nowhere.
+            stdout: ``pipe``: standard output is returned; ``discard``: it goes nowhere.
             stderr: ``pipe``: standard error is returned by itself; ``merge``: it goes into standard output;
                 ``discard``: it goes nowhere.
             output_bytes: the most output to return, per stream, in bytes; at most, and where not given, the server's
@@ -116,9 +117,7 @@ class Programs(stub.Programs):
             UnicodeDecodeError: its output is no text.
         """
         coding = Coding.of(text, encoding, errors)
-        given = options_of(cast("Mapping[str, Any]", options))
-        if not given.pop("capture_output", True):
-            given = {"stdout": "discard", "stderr": "discard", **given}
+        given = run_options_of(cast("Mapping[str, Any]", options))
         if input is not None:
             given["input"] = Coding[str](encoding or "utf-8").encode(input)
         words = argv_of(argv)

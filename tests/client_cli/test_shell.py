@@ -143,7 +143,7 @@ def test_looking_on(person: Person, client: Client) -> None:
             person.sees("ready\r\n")
             person.types(f"nothing{left}" if left == "\x03" else left)
             person.sees("goes on")
-            person.sees("here> ")
+            person.sees("home> ")
         assert program.poll() is None
         assert client.programs.attach(program.id).stdout.read(7) == b"ready\r\n"
 
@@ -231,7 +231,7 @@ def test_a_screen_full_of_figures(there: Any, tmux: Tmux, missing: Callable[[str
     tmux.types("F5")
     tmux.shows(lambda screen: "F5List" in screen.replace(" ", ""))
     tmux.types("q")
-    tmux.shows(lambda screen: screen.rstrip().endswith("here>") and "Load average" not in screen)
+    tmux.shows(lambda screen: screen.rstrip().endswith("home>") and "Load average" not in screen)
     tmux.types("echo status $?", "Enter")
     tmux.shows(lambda screen: "\nstatus 0\n" in screen)
 

@@ -21,7 +21,7 @@ MIB = 1024 * 1024
     [
         ({"timeout": 5}, r"timeout: it is timeout_s="),
         ({"shell": True}, r'shell: no shell is involved: run \["sh", "-c"'),
-        ({"stdout": subprocess.PIPE}, "stdout: run captures it"),
+        ({"stdout": subprocess.PIPE}, 'stdout: it is "pipe"'),
         ({"stdin": subprocess.PIPE}, "stdin: run takes input="),
         ({"stderr": subprocess.STDOUT}, r'stderr: it is "pipe", "merge"'),
         ({"universal_newlines": True}, "universal_newlines: it is text=True"),

@@ -101,7 +101,10 @@ class Collector:
         apart: dict[Section, asyncio.Future[Any]] = {
             name: self._begin(name) for name in sections if self._is_slow(name)
         }
-        taken = {name: self._take(name) for name in sections if name not in apart and self._is_prompt(name)}
+        taken: dict[Section, Taken] = {}
+        for name in sections:
+            if name not in apart and self._is_prompt(name):
+                taken[name] = self._take(name)
         taken.update(await self._together([name for name in sections if name not in apart and name not in taken]))
         # What was waited for already is told to be late at once.
         if due := {future for name, future in apart.items() if time.monotonic() < self._due[name]}:
