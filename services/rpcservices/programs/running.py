@@ -27,6 +27,9 @@ from .spawning import Spawned
 CHUNK_BYTES = 64 * 1024
 EXEC_KIB = 1024
 """How much memory a process may take between saying how much it has and becoming the program."""
+IN_GROUP: tuple[LimitName, ...] = ("processes", "memory")
+"""Limits that a control group has been killed for. To look at the whole system then, while hundreds end, would take
+longer than all of that."""
 DRAIN_S = 0.25
 """How long to read on after the program's end while somebody else holds its output open."""
 DRAIN_BYTES = 4 * 1024 * 1024
@@ -588,7 +591,10 @@ class Running:
 
     def look(self, then: Callable[[list[Process]], object]) -> None:
         """Find everything of its tree."""
-        self._offload(lambda: tree.members(self._root), then)
+        if self._cgroup is not None and (self._limit in IN_GROUP or (self._exited and not self._cgroup.population())):
+            then(tree.grouped(self._root))
+        else:
+            self._offload(lambda: tree.members(self._root), then)
 
     def kill_cgroup(self) -> bool:
         """Kill everything at once, where there is a control group."""
@@ -612,6 +618,9 @@ class _Kill:
             self._kill_now()
 
     def _terminate(self, found: list[Process]) -> None:
+        if self._running.exited and not any(process.alive for process in found):
+            self._polled(found)
+            return
         tree.send(found, signal.SIGTERM)
         tree.send(found, signal.SIGCONT)  # One that is stopped could not react.
         self._running.loop.call_later(min(GRACE_POLL_S, self._grace_s), self._poll)

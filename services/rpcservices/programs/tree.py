@@ -90,6 +90,13 @@ def members(root: Root) -> list[Process]:
     return list(found.values())
 
 
+def grouped(root: Root) -> list[Process]:
+    """The program and what is in its control group: all of a tree that nobody has moved elsewhere, found without
+    looking at the whole system."""
+    found = [processes.read(pid) for pid in {root.pid, *in_cgroup(root.cgroup)}]
+    return [each for each in found if each is not None and (each.pid != root.pid or each.start == root.start)]
+
+
 def in_cgroup(folder: str) -> Sequence[int]:
     """The processes in a control group; none where there is no such group."""
     if not folder:
