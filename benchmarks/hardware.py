@@ -117,9 +117,10 @@ def ask_glances(connection: http.client.HTTPConnection) -> None:
 
 async def compare(client: AsyncClient, seconds: float, other: http.client.HTTPConnection | None) -> None:
     """Time turns of all contenders one after the other, so that each meets the same machine."""
-    times: dict[str, list[float]] = {"psutil": [], "ping": [], "snapshot": []}
+    times: dict[str, list[float]] = {"psutil": [], "ping": [], "nothing": [], "snapshot": []}
     contenders: dict[str, Callable[[], Awaitable[object]]] = {
         "ping": lambda: client.call("rpc.ping"),
+        "nothing": lambda: client.hardware.snapshot([]),
         "snapshot": lambda: client.hardware.snapshot(SECTIONS),
     }
     if other is not None:
@@ -143,8 +144,9 @@ async def compare(client: AsyncClient, seconds: float, other: http.client.HTTPCo
     ms = {name: statistics.median(values) * 1000 for name, values in times.items()}
     print(f"medians of {len(times['psutil'])} turns")
     say("the same psutil calls, locally", ms["psutil"])
-    own = ms["ping"] + ms["codec"]
-    say("the call's own cost: rpc.ping", ms["ping"])
+    own = ms["nothing"] + ms["codec"]
+    say("a call: rpc.ping", ms["ping"])
+    say("the call's own cost: snapshot() of no section", ms["nothing"])
     say(f"  and {len(raw)} bytes encoded and decoded", ms["codec"])
     say("snapshot() of cpu, memory, disks, network", ms["snapshot"], ms["psutil"])
     say("  of that, without the call's own cost", ms["snapshot"] - own, ms["psutil"])

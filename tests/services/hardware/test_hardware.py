@@ -275,3 +275,20 @@ def test_bad_input_names_the_field(serve: Serve) -> None:
         assert (await client.hardware.cpu()).logical >= 1
 
     serve(scenario)
+
+
+def test_mounts_are_seen_at_once(tmp_path: Path, missing: Callable[[str], None]) -> None:
+    table = disks.MountTable()
+
+    def mounted() -> set[str]:
+        return {part.mountpoint for part in table.partitions()}
+
+    before = mounted()
+    assert before == mounted() == {part.mountpoint for part in psutil.disk_partitions()}
+    if subprocess.run(["mount", "--bind", tmp_path, tmp_path], capture_output=True, check=False).returncode:
+        missing("this user may not mount anything")
+    try:
+        assert mounted() == before | {str(tmp_path)}
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+    assert mounted() == before

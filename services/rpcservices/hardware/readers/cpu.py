@@ -12,6 +12,7 @@ import psutil
 from rpcservices.hardware.models import Cpu, CpuCore, CpuTimes
 from rpcservices.hardware.rates import busy_percent, rate
 
+from . import procfs
 from .places import HERE, Places, entries, number, text
 from .reasons import NO_BASELINE, RESET, Reasons
 
@@ -31,12 +32,12 @@ class CpuReading:
 def read() -> CpuReading:
     """Read counters and states."""
     reasons = Reasons()
-    times = psutil.cpu_times(percpu=True)
+    stat = procfs.stat()
     frequencies = reasons.attempt("frequency_mhz", lambda: psutil.cpu_freq(percpu=True)) or []
     return CpuReading(
-        times=times,
-        total=psutil.cpu_times(),
-        stats=reasons.attempt("ctx_switches", psutil.cpu_stats),
+        times=stat.cpus,
+        total=stat.total,
+        stats=stat,
         frequencies=frequencies,
         load=reasons.attempt("load_1m", os.getloadavg),
         reasons=reasons,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import psutil
@@ -17,7 +17,6 @@ from rpcservices.hardware.rates import rate
 from .apart import Apart
 from .reasons import NO_BASELINE, RESET, Reasons
 
-_MOUNTS = Path("/proc/self/mounts")
 _FIGURES = ("total_bytes", "used_bytes", "free_bytes", "percent", "inodes_total", "inodes_free")
 _SERVED = ("fuse", "nfs", "cifs", "smb", "9p", "ceph", "afs", "gfs", "ocfs", "lustre", "glusterfs")
 """File systems whose figures a program or another machine gives, which may not answer."""
@@ -25,6 +24,32 @@ _RATES = ("read_count_per_s", "write_count_per_s", "read_bytes_per_s", "write_by
 _NO_RATES: dict[str, str] = dict.fromkeys(_RATES, NO_BASELINE)
 _RESET_RATES: dict[str, str] = dict.fromkeys(_RATES, RESET)
 _NOT_BUSY: dict[str, str] = dict.fromkeys(("busy_time_ms", "busy_percent"), "unsupported: this system does not tell")
+
+
+class MountTable:
+    """``psutil.disk_partitions()``, made anew only where the kernel's table of mounts has changed, which the kernel
+    tells (proc_pid_mounts(5)): to make it takes a hundred times as long as to ask."""
+
+    def __init__(self) -> None:
+        self._changes: select.poll | None = None
+        self._known: tuple[Any, ...] = ()
+
+    def partitions(self) -> tuple[Any, ...]:
+        """The mounted file systems of devices, as psutil has them."""
+        if self._changes is None:
+            try:
+                table = os.open("/proc/self/mounts", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                return tuple(psutil.disk_partitions(all=False))
+            self._changes = select.poll()
+            self._changes.register(table, select.POLLPRI)
+        elif not self._changes.poll(0):
+            return self._known
+        self._known = tuple(psutil.disk_partitions(all=False))
+        return self._known
+
+
+_TABLE = MountTable()
 
 Mounts = Apart[str, Filesystem]
 """Reads file systems, one of which may hang."""
@@ -73,18 +98,7 @@ def _filesystems(parts: Sequence[Any], apart: Mounts | None) -> list[Filesystem]
 
 
 def _partitions() -> tuple[Any, ...]:
-    """``psutil.disk_partitions()``, made anew only where the kernel's table of mounts has changed: to make it takes ten
-    times as long as to read the table."""
-    try:
-        table = _MOUNTS.read_bytes()
-    except OSError:
-        return tuple(psutil.disk_partitions(all=False))
-    return _parsed(table)
-
-
-@lru_cache(maxsize=1)
-def _parsed(_: bytes) -> tuple[Any, ...]:
-    return tuple(psutil.disk_partitions(all=False))
+    return _TABLE.partitions()
 
 
 def _filesystem(part: Any) -> Filesystem:

@@ -10,6 +10,7 @@ import psutil
 from rpcservices.hardware.models import Memory, Swap
 from rpcservices.hardware.rates import rate
 
+from . import procfs
 from .reasons import NO_BASELINE, RESET, Reasons
 
 _FIELDS = ("total", "available", "used", "free", "active", "inactive", "buffers", "cached", "shared", "slab")
@@ -27,7 +28,7 @@ class MemoryReading:
 def read() -> MemoryReading:
     """Read memory and swap."""
     reasons = Reasons()
-    return MemoryReading(psutil.virtual_memory(), reasons.attempt("swap", psutil.swap_memory), reasons)
+    return MemoryReading(psutil.virtual_memory(), reasons.attempt("swap", procfs.swap_memory), reasons)
 
 
 def _swap_reasons(old: Any, now: Any) -> dict[str, str]:
