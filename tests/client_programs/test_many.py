@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psutil
@@ -93,21 +94,23 @@ async def p99_s(client: AsyncClient, seconds: float) -> float:
 
 
 def contained(daemon: Any, seconds: float) -> str:
-    """An endless printer that nobody reads, another that somebody reads slowly, and a loop: calls go on."""
+    """Endless printers: as slow as they are let, as fast as they can, and one that waits for its reader: calls go on."""
 
     async def main() -> str:
         async with daemon.async_client() as client, daemon.async_client() as other:
             before = await p99_s(client, seconds)
             endless = await other.programs.start(["yes"], retain_bytes=MIB, limits=Limits(output_bytes_per_s=10 * MIB))
+            free = await other.programs.start(["yes"], overflow="skip", retain_bytes=MIB)
             held = await other.programs.start(["yes"], overflow="wait", retain_bytes=MIB)
             assert await held.stdout.readline() == b"y\n"
             during = await p99_s(client, seconds)
             info = await endless.refresh()
             assert info.stdout_bytes - info.stdout_start <= 2 * MIB
+            assert (await free.refresh()).stdout_bytes > info.stdout_bytes
             assert (await held.refresh()).stdout_bytes <= 64 * MIB
             limited = await other.programs.start(["yes"], limits=Limits(output_bytes=MIB))
             assert (await limited.wait()).status.limit == "output"
-            for program in (endless, held):
+            for program in (endless, free, held):
                 assert (await program.kill()).survivors == []
             return f"p99 of a call: {before * 1000:.2f} ms; beside endless printers: {during * 1000:.2f} ms"
 
@@ -118,13 +121,7 @@ def test_endless_printers_are_contained(daemon: Any) -> None:
     contained(daemon, 0.3)
 
 
-@pytest.mark.soak
-def test_calls_beside_endless_printers(daemon: Any) -> None:
-    print(contained(daemon, 10))
-
-
-@pytest.mark.soak
-def test_calls_beside_fork_bombs(daemon: Any) -> None:
+def bombed(daemon: Any, seconds: float) -> str:
     """One fork bomb after the other, each ended at fifty processes."""
 
     async def bombs(client: AsyncClient, ended: list[Any]) -> None:
@@ -136,13 +133,38 @@ def test_calls_beside_fork_bombs(daemon: Any) -> None:
 
     async def main() -> str:
         async with daemon.async_client() as client, daemon.async_client() as other:
-            before = await p99_s(client, 10)
+            before = await p99_s(client, seconds)
             ended: list[Any] = []
             task = asyncio.create_task(bombs(other, ended))
-            during = await p99_s(client, 10)
+            during = await p99_s(client, seconds)
             task.cancel()
             await asyncio.wait([task])
             assert ended
             return f"p99 of a call: {before * 1000:.2f} ms; beside {len(ended)} fork bombs: {during * 1000:.2f} ms"
 
-    print(asyncio.run(main()))
+    return asyncio.run(main())
+
+
+@pytest.fixture
+def apart(daemon_with: Callable[..., Any], missing: Callable[[str], None]) -> Iterator[Any]:
+    """A daemon that shares one processor with this process, and has programs use another."""
+    own = os.sched_getaffinity(0)
+    if len(own) < 2:
+        missing("there is only one processor")
+    os.sched_setaffinity(0, {max(own)})
+    try:
+        yield daemon_with(processors=f"[{min(own)}]")
+    finally:
+        os.sched_setaffinity(0, own)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("beside", [contained, bombed])
+@pytest.mark.parametrize("server", ["daemon", "apart"])
+def test_calls_beside_those_that_take_all(
+    beside: Callable[..., str], server: str, request: pytest.FixtureRequest
+) -> None:
+    """Figures to look at: with programs on all processors, and on one that the server does not use."""
+    daemon = request.getfixturevalue(server)
+    for _ in range(3):
+        print(f"{server}: {beside(daemon, 10)}")

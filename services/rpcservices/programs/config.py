@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -22,6 +23,14 @@ def _not_ours(names: tuple[str, ...]) -> tuple[str, ...]:
         if name.startswith(OWN_VARIABLES):
             raise ValueError(f"{name} is the server's own and may hold a secret; remove it")
     return names
+
+
+def _there(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    most = os.sysconf("SC_NPROCESSORS_CONF")
+    for number in numbers:
+        if not 0 <= number < most:
+            raise ValueError(f"there is no processor {number}: this machine has 0 to {most - 1}")
+    return numbers
 
 
 class ProgramsConfig(ServiceConfig):
@@ -66,6 +75,11 @@ class ProgramsConfig(ServiceConfig):
     cgroups: bool = Field(
         default=True,
         description="Whether started programs get control groups of their own (version 2) where that is permitted.",
+    )
+    processors: Annotated[tuple[int, ...], AfterValidator(_there)] = Field(
+        default=(),
+        description="Numbers of the processors that programs may use; all that the server may use where none is named. "
+        "With the server on others, no program takes the processor from its answers.",
     )
     unlisted: Literal["owner", "nobody"] = Field(
         default="owner",

@@ -186,6 +186,7 @@ class ProgramsCore(Service[ProgramsConfig]):
             limits=permit.limits,
             no_new_privs=permit.no_new_privs,
             bulky=streams.bulky,
+            processors=self.config.processors,
         )
 
     def describe(

@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,13 +76,19 @@ def _threads_of(uid: int) -> int:
     return found
 
 
-def processors(limits: LimitSet) -> list[int]:
-    """The processors to which a program is bound where no control group can give it a share; empty for all."""
-    if limits.cpus is None:
-        return []
-    mine = sorted(os.sched_getaffinity(0))
+def processors(limits: LimitSet, allowed: Sequence[int], *, in_group: bool = False) -> list[int]:
+    """The processors to which a program is bound; empty for all.
+
+    Parameters:
+        limits: what is asked for.
+        allowed: those that programs may use; empty for all that this process may use.
+        in_group: whether a control group gives it its share. Otherwise it is bound to as many as that takes.
+    """
+    if limits.cpus is None or in_group:
+        return list(allowed)
+    mine = sorted(allowed or os.sched_getaffinity(0))
     wanted = max(1, int(limits.cpus + 0.999))
-    return mine[:wanted] if wanted < len(mine) else []
+    return mine[:wanted] if wanted < len(mine) else list(allowed)
 
 
 def by_signal(signum: int, cpu_used_s: float, limits: LimitSet) -> LimitName | None:

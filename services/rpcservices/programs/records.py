@@ -159,7 +159,7 @@ class Order:
             launch["terminal"] = TerminalSize(**launch["terminal"])
         if launch["user"] is not None:
             launch["user"] = UserIds(**{**launch["user"], "groups": tuple(launch["user"]["groups"])})
-        for name in ("cgroups", "bounds"):
+        for name in ("cgroups", "bounds", "processors"):
             launch[name] = tuple(launch[name])
         places = Places(**given["cgroups"])
         return Order(about_from(given["about"]), Launch(**launch), Supervision(**supervision), places)

@@ -74,6 +74,7 @@ class Launch:
         cgroups: folders of control groups to enter.
         bounds: the controllers by which they bound it as a whole.
         bulky: much output is expected.
+        processors: those that it may use; empty for all that this process may use.
     """
 
     argv: Sequence[str]
@@ -91,6 +92,7 @@ class Launch:
     cgroups: tuple[str, ...] = ()
     bounds: tuple[Controller, ...] = ()
     bulky: bool = False
+    processors: tuple[int, ...] = ()
 
     @property
     def pipe_bytes(self) -> int:
@@ -320,7 +322,7 @@ def plan(launch: Launch) -> bytes:
             "terminal": launch.terminal is not None,
             "cgroups": list(launch.cgroups),
             "rlimits": rules.rlimits(launch.limits, uid, in_group="memory" in launch.bounds),
-            "processors": [] if "cpu" in launch.bounds else rules.processors(launch.limits),
+            "processors": rules.processors(launch.limits, launch.processors, in_group="cpu" in launch.bounds),
             "user": None if launch.user is None else (launch.user.uid, launch.user.gid, list(launch.user.groups)),
             "no_new_privs": launch.no_new_privs,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import resource
 import statistics
 import time
@@ -300,3 +301,19 @@ def test_what_leaves_its_session_and_its_environment_is_ended_too(
         await kit.until(lambda: not kit.with_argument(mark))
 
     serve(scenario)
+
+
+@pytest.mark.parametrize("on_disconnect", ["kill", "keep"])
+def test_processors_for_all_programs(serve: Serve, on_disconnect: Any) -> None:
+    own = sorted(os.sched_getaffinity(0))
+
+    async def scenario(client: AsyncClient) -> None:
+        script = ["sh", "-c", "grep Cpus_allowed_list /proc/self/status"]
+        for limits in (None, Limits(cpus=1)):
+            program = await client.programs.start(script, on_disconnect=on_disconnect, limits=limits)
+            assert (await program.stdout.read()).split()[1] == str(own[-1]).encode()
+        assert sorted(os.sched_getaffinity(0)) == own
+
+    serve(scenario, processors=(own[-1],))
+    with pytest.raises(ValidationError, match="there is no processor 4096: this machine has 0 to"):
+        ProgramsConfig(processors=(4096,))
