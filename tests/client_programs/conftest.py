@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import selectors
 import socket
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,14 +23,14 @@ from rpcclient import AsyncClient, Client
 class Daemon:
     """A server process."""
 
-    def __init__(self, folder: Path, **config: str) -> None:
+    def __init__(self, folder: Path, **config: Any) -> None:
         self.folder = folder
         self.token_file = str(folder / "token")
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("RPC_", "RPCSERVER_"))},
             "RPCSERVER_STATE_DIR": str(folder),
             "RPCSERVER_PLUGINS__DISABLED": '["database", "hardware"]',
-            **{f"RPCSERVER_SERVICES__PROGRAMS__{name.upper()}": value for name, value in config.items()},
+            "RPCSERVER_SERVICES": json.dumps({"programs": config}),
         }
         command = [sys.executable, "-m", "rpcserver", "serve", "--port", "0", "--unix", "none"]
         with (folder / "log").open("w") as log:
@@ -59,7 +61,7 @@ def daemon_with(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
     """Start a daemon whose programs service is configured like this."""
     with contextlib.ExitStack() as stack:
 
-        def start(**config: str) -> Daemon:
+        def start(**config: Any) -> Daemon:
             daemon = Daemon(tmp_path, **config)
             stack.callback(daemon.stop)
             return daemon

@@ -153,7 +153,7 @@ def apart(daemon_with: Callable[..., Any], missing: Callable[[str], None]) -> It
         missing("there is only one processor")
     os.sched_setaffinity(0, {max(own)})
     try:
-        yield daemon_with(processors=f"[{min(own)}]")
+        yield daemon_with(processors=[min(own)])
     finally:
         os.sched_setaffinity(0, own)
 
