@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 
 from . import processes, tree
 from .cgroups import PREFIX, Cgroup, Controller, Places
+from .killing import KILL_WAIT_S
 from .processes import Process
 from .spawning import Spawned
 
-KILL_WAIT_S = 2.0
-"""How long killed processes may take to be gone before they are reported as survivors."""
 POLL_S = 0.05
 
 

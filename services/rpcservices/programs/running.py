@@ -13,11 +13,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from . import limits as rules
 from . import processes, spawning, tree
 from .cgroups import Cgroup, Controller
+from .killing import Kill
 from .limits import LimitName, LimitSet
 from .looping import Loop, Timer
 from .output import Output, piece_bytes
@@ -34,10 +35,6 @@ DRAIN_S = 0.25
 """How long to read on after the program's end while somebody else holds its output open."""
 DRAIN_BYTES = 4 * 1024 * 1024
 """How much to read at most after the program's end: more than any pipe holds."""
-KILL_WAIT_S = 2.0
-"""How long killed processes may take to be gone before they are reported as survivors."""
-GRACE_POLL_S = 0.05
-KILL_POLL_S = 0.01
 WATCH_S = 0.1
 """How often the limits of a whole tree are looked at where no control group does it."""
 PACE_S = 0.1
@@ -580,9 +577,9 @@ class Running:
             if done is not None:
                 done(survivors)
 
-        _Kill(self, grace_s, finished).begin()
+        Kill(self, grace_s, finished).begin()
 
-    # What a kill needs of its program.
+    # What a kill needs of its program, see :class:`.killing.Mortal`.
 
     @property
     def exited(self) -> bool:
@@ -591,7 +588,7 @@ class Running:
 
     def look(self, then: Callable[[list[Process]], object]) -> None:
         """Find everything of its tree."""
-        if self._cgroup is not None and (self._limit in IN_GROUP or (self._exited and not self._cgroup.population())):
+        if self._cgroup is not None and (self._limit in IN_GROUP or (self._exited and self.group_is_empty)):
             then(tree.grouped(self._root))
         else:
             self._offload(lambda: tree.members(self._root), then)
@@ -600,55 +597,7 @@ class Running:
         """Kill everything at once, where there is a control group."""
         return self._cgroup is not None and self._cgroup.kill()
 
-
-class _Kill:
-    """The end of a tree, step by step."""
-
-    def __init__(self, running: Running, grace_s: float, finished: Callable[[list[int]], Any]) -> None:
-        self._running = running
-        self._finished = finished
-        self._grace_s = grace_s
-        self._deadline = 0.0
-
-    def begin(self) -> None:
-        self._deadline = self._running.loop.time() + self._grace_s
-        if self._grace_s > 0:
-            self._running.look(self._terminate)
-        else:
-            self._kill_now()
-
-    def _terminate(self, found: list[Process]) -> None:
-        if self._running.exited and not any(process.alive for process in found):
-            self._polled(found)
-            return
-        tree.send(found, signal.SIGTERM)
-        tree.send(found, signal.SIGCONT)  # One that is stopped could not react.
-        self._running.loop.call_later(min(GRACE_POLL_S, self._grace_s), self._poll)
-
-    def _poll(self) -> None:
-        if self._running.loop.time() >= self._deadline:
-            self._kill_now()
-        else:
-            self._running.look(self._polled)
-
-    def _polled(self, found: list[Process]) -> None:
-        tree.reap(found, self._running.pid)
-        if self._running.exited and not any(process.alive for process in found):
-            self._finished([])
-        else:
-            self._running.loop.call_later(GRACE_POLL_S, self._poll)
-
-    def _kill_now(self) -> None:
-        self._deadline = self._running.loop.time() + KILL_WAIT_S
-        self._running.kill_cgroup()
-        self._running.look(self._kill)
-
-    def _kill(self, found: list[Process]) -> None:
-        tree.send(found, signal.SIGKILL)
-        tree.reap(found, self._running.pid)
-        alive = [process.pid for process in found if process.alive]
-        late = self._running.loop.time() >= self._deadline
-        if (self._running.exited and not alive) or late:
-            self._finished(alive)
-        else:
-            self._running.loop.call_later(KILL_POLL_S, lambda: self._running.look(self._kill))
+    @property
+    def group_is_empty(self) -> bool:
+        """Whether nothing is in its control group any more."""
+        return self._cgroup is None or not self._cgroup.population()
