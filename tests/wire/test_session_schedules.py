@@ -227,7 +227,8 @@ class Schedules(RuleBasedStateMachine):
                     self.answered(you, event.id)
                     result = self.value(event.result)
                     if "stream" in result:
-                        if len(you.reading) - sum(r.ended for r in you.reading.values()) < STREAMS:
+                        # Not by what was told of ends: that of a cancelled stream is told to nobody, and makes room.
+                        if len(you.session.streams._read) < STREAMS:
                             stream = you.session.streams.accept(result["stream"], window)
                             you.reading[stream.id] = Reading(stream)
                     else:
