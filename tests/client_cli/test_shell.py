@@ -218,7 +218,7 @@ def test_an_editor(there: Any, tmux: Tmux, tmp_path: Path) -> None:
     tmux.shows(lambda screen: screen.rstrip().endswith("home>") and "line 39" not in screen)
     assert file.read_text().startswith("typed ~. here first line\nline 2\n")
     tmux.types("echo status $?", "Enter")
-    tmux.shows(lambda screen: "\nstatus 0\n" in screen)
+    tmux.shows(lambda screen: "status 0\n" in screen)
 
 
 def test_a_screen_full_of_figures(there: Any, tmux: Tmux, missing: Callable[[str], NoReturn]) -> None:
@@ -233,7 +233,7 @@ def test_a_screen_full_of_figures(there: Any, tmux: Tmux, missing: Callable[[str
     tmux.types("q")
     tmux.shows(lambda screen: screen.rstrip().endswith("home>") and "Load average" not in screen)
     tmux.types("echo status $?", "Enter")
-    tmux.shows(lambda screen: "\nstatus 0\n" in screen)
+    tmux.shows(lambda screen: "status 0\n" in screen)
 
 
 def test_leaving_an_editor_leaves_its_screen(there: Any, tmux: Tmux, tmp_path: Path) -> None:
