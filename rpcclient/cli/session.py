@@ -224,8 +224,13 @@ class TerminalSession(Session):
                 os.write(STDOUT, undo)
 
     async def _write(self, descriptor: int, data: bytes) -> None:
+        before = self._modes.on
         self._modes.saw(data)
-        await super()._write(descriptor, data)
+        try:
+            await super()._write(descriptor, data)
+        except BaseException:
+            self._modes.keep(before)  # What switches them off may not have been written.
+            raise
 
     async def _feed(self) -> None:
         if self._controls:

@@ -50,6 +50,16 @@ class ScreenModes:
         self._rest = text[last:] if last >= 0 else b""
 
     @property
+    def on(self) -> tuple[bytes, ...]:
+        """Those that are switched on now."""
+        return tuple(self._on)
+
+    def keep(self, modes: tuple[bytes, ...]) -> None:
+        """These may be on after all."""
+        for mode in modes:
+            self._on.setdefault(mode)
+
+    @property
     def undo(self) -> bytes:
         """What switches them off."""
         modes = b"".join(b"\x1b[?%sl" % mode for mode in reversed(self._on))
