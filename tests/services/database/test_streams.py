@@ -109,7 +109,7 @@ def test_a_stream_that_nobody_reads_gives_its_connection_back(run_with, any_data
             assert caught.value.sqlstate == "57P05"
             await stream.aclose()
 
-    run_with(work, main={**any_database, "read_pool_size": 2, "stream_idle_s": 0.3})
+    run_with(work, main={**any_database, "read_pool_size": 2, "stream_idle_s": 1.5})
 
 
 def test_a_stream_that_is_read_has_all_the_time_it_needs(run_with, any_database, sql):

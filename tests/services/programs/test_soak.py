@@ -50,7 +50,7 @@ def many(serve: Serve, kit: Any, count: int, at_a_time: int) -> None:
         await some(count, orphans=True)
         took = time.monotonic() - begin
         gc.collect()
-        assert own.num_fds() == descriptors
+        await kit.until(lambda: own.num_fds() <= descriptors)  # Some are just being closed.
         grown = own.memory_info().rss - memory
         assert grown < 16 * MIB, grown
         assert await client.programs.list() == []
