@@ -243,6 +243,6 @@ def test_leaving_an_editor_leaves_its_screen(there: Any, tmux: Tmux, tmp_path: P
     tmux.types(shlex.join(there.command("shell", "--cwd", str(tmp_path), "--", "vi", "text")), "Enter")
     tmux.shows(lambda screen: "first line" in screen and "before" not in screen)
     tmux.types("Enter", "~", ".")
-    tmux.shows(lambda screen: "first line" not in screen and screen.rstrip().endswith("home>"))
+    tmux.shows(lambda screen: "before" in screen and "first line" not in screen and screen.rstrip().endswith("home>"))
     tmux.types("stty -a", "Enter")
     tmux.shows(lambda screen: " icanon " in screen and " echo " in screen)
