@@ -32,7 +32,7 @@ test: $(READY) ## run all tests that this machine can run
 	$(BIN)/python -m $(RUNNER)
 
 soak: $(READY) ## run the long proofs
-	SOAK=1 $(BIN)/python -m pytest --timeout 3600
+	SOAK=1 $(BIN)/python -m pytest --timeout 3600 -o faulthandler_timeout=4000
 
 coverage: ## run the tests with line coverage, at least 95 % in each package
 	$(MAKE) test RUNNER=tests.coverage_gate

@@ -17,6 +17,9 @@ def main() -> int:
     run = [sys.executable, "-m", "coverage"]
     subprocess.run([*run, "erase"], check=True)
     tests = subprocess.run([*run, "run", "-m", "pytest", *sys.argv[1:]], check=False).returncode
+    if tests:
+        print("The coverage is not judged, since the tests failed.")
+        return tests
     subprocess.run([*run, "combine", "--quiet"], check=True)
     subprocess.run([*run, "report", "--skip-covered"], check=True)
     measured = coverage.Coverage()
@@ -27,7 +30,7 @@ def main() -> int:
         enough = percent >= AT_LEAST
         failed = failed or not enough
         print(f"{package}: {percent:.1f} % of lines{'' if enough else f', and at least {AT_LEAST:g} % are wanted'}")
-    return tests or int(failed)
+    return int(failed)
 
 
 if __name__ == "__main__":
