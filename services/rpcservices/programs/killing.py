@@ -14,6 +14,7 @@ KILL_WAIT_S = 2.0
 """How long killed processes may take to be gone before they are reported as survivors."""
 GRACE_POLL_S = 0.05
 KILL_POLL_S = 0.01
+COLLECT_PAUSE_S = 0.001
 
 
 class Mortal(Protocol):
@@ -100,6 +101,9 @@ class Kill:
     def _await_group(self) -> None:
         """Wait for the group to be empty before looking at anything: while hundreds end, one look at each takes longer
         than all of that."""
+        if self._running.exited and tree.collect(self._running.pid):
+            self._running.loop.call_later(COLLECT_PAUSE_S, self._await_group)
+            return
         late = self._running.loop.time() >= self._deadline
         if late or (self._running.exited and self._running.group_is_empty):
             self._running.look(self._kill)

@@ -6,7 +6,7 @@ import contextlib
 import os
 import resource
 import signal
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,23 +39,24 @@ class LimitSet:
     output_bytes_per_s: int | None = None
 
 
-def rlimits(limits: LimitSet, uid: int, *, in_group: bool = False) -> list[tuple[int, int, int]]:
+def rlimits(limits: LimitSet, uid: int, bounds: Collection[str] = ()) -> list[tuple[int, int, int]]:
     """What to set with setrlimit(2): resource, soft limit, hard limit.
 
     Parameters:
         limits: what is asked for.
-        uid: the user as whom the program runs; the kernel counts processes by user.
-        in_group: whether a control group bounds its memory. Then the kernel says that this is why it ended; a program
-            that cannot allocate ends for reasons of its own.
+        uid: the user as whom the program runs; the kernel counts processes by user, and root's not at all.
+        bounds: the controllers by which a control group bounds its memory and its processes. Then the kernel says that
+            this is why it ended; a program that cannot allocate ends for reasons of its own, and to count all that a
+            user runs would hold up the start.
     """
     found: list[tuple[int, int, int]] = [(resource.RLIMIT_CORE, 0, resource.getrlimit(resource.RLIMIT_CORE)[1])]
-    if limits.memory_bytes is not None and not in_group:
+    if limits.memory_bytes is not None and "memory" not in bounds:
         # Not RLIMIT_AS: runtimes reserve far more address space than they use.
         found.append((resource.RLIMIT_DATA, limits.memory_bytes, limits.memory_bytes))
     if limits.cpu_s is not None:
         seconds = max(1, int(limits.cpu_s + 0.999))
         found.append((resource.RLIMIT_CPU, seconds, seconds + 1))
-    if limits.processes is not None:
+    if limits.processes is not None and uid != 0 and "pids" not in bounds:
         most = _threads_of(uid) + limits.processes
         found.append((resource.RLIMIT_NPROC, most, most))
     if limits.open_files is not None:

@@ -94,9 +94,7 @@ class Orphans:
 
 def _children(own: int) -> list[tuple[Process, bool]]:
     """The children of this process, and whether each was started with the mark of a program."""
-    return [
-        (process, process.alive and _is_marked(process.pid)) for process in processes.every() if process.parent == own
-    ]
+    return [(process, process.alive and _is_marked(process.pid)) for process in processes.children(own)]
 
 
 def _is_held(pid: int) -> bool:

@@ -84,6 +84,22 @@ def every() -> Iterator[Process]:
             yield process
 
 
+def children(parent: int) -> Iterator[Process]:
+    """The children of a process, those that wait to be collected too."""
+    try:
+        threads = [f"/proc/{parent}/task/{name}/children" for name in os.listdir(f"/proc/{parent}/task")]
+        listed: list[int] = []
+        for path in threads:
+            with open(path, "rb") as file:
+                listed += map(int, file.read().split())
+    except OSError:  # A kernel that does not list them (CONFIG_PROC_CHILDREN), or a thread that has ended meanwhile.
+        yield from (process for process in every() if process.parent == parent)
+        return
+    for pid in listed:
+        if (process := read(pid)) is not None:
+            yield process
+
+
 def total() -> int:
     """How many processes and threads the system has (proc_loadavg(5)): one small file, however many there are."""
     with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/loadavg", "rb") as file:

@@ -321,7 +321,7 @@ def plan(launch: Launch) -> bytes:
             "env": dict(launch.env),
             "terminal": launch.terminal is not None,
             "cgroups": list(launch.cgroups),
-            "rlimits": rules.rlimits(launch.limits, uid, in_group="memory" in launch.bounds),
+            "rlimits": rules.rlimits(launch.limits, uid, launch.bounds),
             "processors": rules.processors(launch.limits, launch.processors, in_group="cpu" in launch.bounds),
             "user": None if launch.user is None else (launch.user.uid, launch.user.gid, list(launch.user.groups)),
             "no_new_privs": launch.no_new_privs,

@@ -21,6 +21,7 @@ from rpcclient.errors import InvalidParams
 from rpcclient.stubs.programs import Limits
 from rpcservices.programs import cgroups
 from rpcservices.programs.config import ProgramsConfig
+from rpcservices.programs.limits import LimitSet, rlimits
 
 Serve = Callable[..., None]
 MIB = 1024 * 1024
@@ -91,6 +92,20 @@ def test_a_fork_bomb_is_contained(serve: Serve, kit: Any, grouped: bool) -> None
         print(f"{len(calls)} calls meanwhile, median {statistics.median(calls):.4f} s, longest {max(calls):.4f} s")
 
     serve(scenario, cgroups=grouped)
+
+
+def test_what_a_group_bounds_is_not_bounded_twice() -> None:
+    """Neither is what the kernel does not bound for root. To count all that a user runs takes long on a busy machine."""
+    limits = LimitSet(processes=50, memory_bytes=100 * MIB, open_files=20)
+    names = {
+        (uid, bounds): {name for name, _, _ in rlimits(limits, uid, bounds)}
+        for uid in (0, 1000)
+        for bounds in ((), ("pids",), ("memory", "pids"))
+    }
+    counted = {where for where, found in names.items() if resource.RLIMIT_NPROC in found}
+    assert counted == {(1000, ())}
+    assert {bounds for (_, bounds), found in names.items() if resource.RLIMIT_DATA not in found} == {("memory", "pids")}
+    assert all(resource.RLIMIT_NOFILE in found for found in names.values())
 
 
 def test_open_files_and_file_size(serve: Serve, tmp_path: Path) -> None:

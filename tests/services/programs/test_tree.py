@@ -50,6 +50,46 @@ def test_a_name_with_anything_in_it() -> None:
     assert processes.read(process.pid) is None
 
 
+def test_zombies_of_a_group_are_collected_and_its_leader_is_not() -> None:
+    """The id of a program that has ended may be another program's by now; whoever waits for that is to get its status."""
+    with subprocess.Popen(["sh", "-c", "read x; exit 3"], stdin=subprocess.PIPE, process_group=0) as leader:
+        assert not tree.collect(leader.pid)
+        members = [os.posix_spawn("/bin/true", ["true"], {}, setpgroup=leader.pid) for _ in range(25)]
+        for pid in members:
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert set(members) <= {process.pid for process in processes.children(os.getpid())}
+        assert tree.collect(leader.pid)  # Only some at a time.
+        while tree.collect(leader.pid):
+            pass
+        left = {process.pid: process for process in processes.children(os.getpid())}
+        assert not set(members) & set(left)
+        assert left[leader.pid].alive
+        assert leader.stdin is not None
+        leader.stdin.close()
+        os.waitid(os.P_PID, leader.pid, os.WEXITED | os.WNOWAIT)
+        assert not tree.collect(leader.pid)
+        assert leader.wait() == 3
+
+
+def test_children_where_the_kernel_does_not_list_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as child:
+        listed = {process.pid for process in processes.children(os.getpid())}
+        monkeypatch.setattr(processes.os, "listdir", no_threads(os.listdir))
+        assert child.pid in listed
+        assert listed <= {process.pid for process in processes.children(os.getpid())}
+
+
+def no_threads(listdir: Callable[..., list[str]]) -> Callable[..., list[str]]:
+    """A kernel without lists of children, as far as a folder of threads goes."""
+
+    def without(path: str) -> list[str]:
+        if path.endswith("/task"):
+            raise FileNotFoundError(path)
+        return listdir(path)
+
+    return without
+
+
 def test_identity(serve: Serve) -> None:
     async def scenario(client: AsyncClient) -> None:
         program = await client.programs.start(["sleep", "60"])
