@@ -66,6 +66,7 @@ class Session:
         self._interrupts = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._over: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._shown = asyncio.Event()
 
     async def run(self) -> int:
         """Talk until the end of the program, or until it is left.
@@ -120,6 +121,7 @@ class Session:
             if chunk.lost_bytes:
                 say(f"{chunk.lost_bytes} bytes of {chunk.stream} are no longer kept")
             await self._write(_DESCRIPTORS[chunk.stream], chunk.data)
+        self._shown.set()
         self._finish(exit_status((await self._program.wait()).status))
 
     async def _write(self, descriptor: int, data: bytes) -> None:
@@ -183,19 +185,30 @@ class Session:
         self._spawn(self._leave())
 
     async def _leave(self) -> None:
-        from rpcclient.errors import RpcError
-
-        status = outcome.OK
-        if self._owns:
-            status = 128 + signal.SIGHUP
-            # Over a connection that says nothing more the server cannot be asked: it ends the program by itself.
-            with contextlib.suppress(RpcError, TimeoutError):
-                async with asyncio.timeout(LEAVE_S):
-                    await self._program.send_signal("HUP")
-                    status = exit_status((await self._program.terminate(LEAVE_GRACE_S)).status)
-        else:
+        if not self._owns:
             say(f"left; {self._program.id} goes on")
-        self._finish(status)
+            self._finish(outcome.OK)
+            return
+        await self._hang_up()
+        self._finish(128 + signal.SIGHUP)
+
+    async def _hang_up(self) -> None:
+        """Do to the program what the loss of its terminal does, and see it out: its last words, such as those that give
+        an editor's screen back, are still shown."""
+        from rpcclient.errors import DeadlineExceeded, RpcError
+
+        # Over a connection that says nothing more the server cannot be asked: it ends the program by itself.
+        with contextlib.suppress(RpcError, TimeoutError):
+            async with asyncio.timeout(LEAVE_S):
+                await self._program.send_signal("HUP")
+                # TERM would interrupt what it does about HUP.
+                with contextlib.suppress(DeadlineExceeded):
+                    await self._program.wait(LEAVE_GRACE_S)
+                status = (await self._program.terminate(LEAVE_GRACE_S)).status
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LEAVE_GRACE_S):
+                        await self._shown.wait()
+                self._finish(exit_status(status))
 
 
 class TerminalSession(Session):
