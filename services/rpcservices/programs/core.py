@@ -30,9 +30,9 @@ from .output import Output, SpareMemory
 from .policy import Permit, Policy
 from .program import HostedProgram, Program
 from .records import About
-from .running import Supervision
 from .spawning import Launch, LaunchError, Spawned, spawn_in
 from .spawning import TerminalSize as LaunchedTerminal
+from .supervision import Supervision
 
 HOME = str(Path.home())
 

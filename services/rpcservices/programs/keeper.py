@@ -36,8 +36,9 @@ from .leftovers import abandon
 from .looping import SmallLoop
 from .output import Output, StreamName
 from .records import Order
-from .running import Ending, Running
+from .running import Running
 from .spawning import LaunchError, spawn_in
+from .supervision import Ending
 
 UNREAD_BYTES = 1024 * 1024
 """What may wait for a server that does not read; then it is disconnected."""
@@ -144,9 +145,9 @@ class _Visitor:
         running, number = self._keeper.running, request.get("n")
         match request["op"]:
             case "write":
-                running.write(payload, lambda taken: self.tell({"n": number, "ok": taken}))
+                running.stdin.write(payload, lambda taken: self.tell({"n": number, "ok": taken}))
             case "close_stdin":
-                running.close_stdin()
+                running.stdin.close()
             case "signal":
                 running.send_signal(int(request["number"]))
             case "hang_up":
@@ -214,7 +215,7 @@ class Keeper:
 
     def resize(self, rows: int, columns: int) -> bool:
         """Give the program's terminal another size, and write that down; ``False`` where it has none."""
-        if not self.running.resize(rows, columns):
+        if not self.running.stdin.resize(rows, columns):
             return False
         self.about = self.about.resized(rows, columns)
         with contextlib.suppress(OSError):

@@ -22,9 +22,9 @@ from .leftovers import Leftovers, Trace
 from .models import Exit, StreamName
 from .program import Program
 from .records import About, Order
-from .running import Ending
 from .segments import Segments
 from .spawning import LaunchError
+from .supervision import Ending
 
 CONNECT_S = 5.0
 ABANDONED_S = 60.0

@@ -17,8 +17,9 @@ from .models import Exit, ExitStatus, ProgramInfo, StreamName, Usage
 from .output import Output
 from .processes import Process, signal_name
 from .records import About
-from .running import Ending, Running, Supervision
+from .running import Running
 from .spawning import Spawned
+from .supervision import Ending, Supervision
 
 
 class Readable(Protocol):
@@ -246,7 +247,7 @@ class HostedProgram(Program):
             if not taken.done():
                 taken.set_result(all_of_it)
 
-        write = self._running.write(data, done)
+        write = self._running.stdin.write(data, done)
         try:
             if not await taken:
                 raise self.stdin_closed()
@@ -254,7 +255,7 @@ class HostedProgram(Program):
             write.cancel()
 
     def close_stdin(self) -> None:
-        self._running.close_stdin()
+        self._running.stdin.close()
 
     def send_signal(self, signum: int) -> bool:
         return self._running.send_signal(signum)
@@ -263,7 +264,7 @@ class HostedProgram(Program):
         self._running.hang_up()
 
     async def resize(self, rows: int, columns: int) -> None:
-        if not self._running.resize(rows, columns):
+        if not self._running.stdin.resize(rows, columns):
             raise self.no_terminal()
         self.about = self.about.resized(rows, columns)
 

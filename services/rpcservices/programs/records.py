@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from .cgroups import Places
 from .limits import LimitSet
-from .running import Ending, Supervision
 from .spawning import Launch, Spawned, TerminalSize, UserIds
+from .supervision import Ending, Supervision
 
 OnDisconnect = Literal["keep", "hangup", "kill"]
 """What happens to a program when the connection that controls it ends."""
@@ -128,7 +128,7 @@ def about_from(given: Mapping[str, Any]) -> About:
 
 
 def ending_from(given: Mapping[str, Any]) -> Ending:
-    """What :func:`dataclasses.asdict` made of an :class:`.running.Ending`."""
+    """What :func:`dataclasses.asdict` made of an :class:`.supervision.Ending`."""
     return Ending(**_known(Ending, given))
 
 

@@ -12,7 +12,7 @@ from .models import ByteCount, Completed, EnvBase, Limits, Patience, Seconds, St
 from .output import Output
 from .policy import Wish
 from .program import Program
-from .running import Supervision
+from .supervision import Supervision
 
 DAY_S = 86400.0
 REST_BYTES = 64 * 1024

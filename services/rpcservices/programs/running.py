@@ -1,4 +1,4 @@
-"""One running program: its input, its outputs, its limits, and its end in the right order.
+"""One running program: its outputs, its limits, and its end in the right order.
 
 There are callbacks instead of coroutines, so that the same code supervises a program on the server's event loop and in
 the keeper, which has none of asyncio. All methods belong to the loop's thread.
@@ -10,20 +10,21 @@ import contextlib
 import os
 import signal
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Protocol
 
 from . import limits as rules
-from . import processes, spawning, tree
+from . import processes, tree
 from .cgroups import Cgroup, Controller
 from .killing import Kill
-from .limits import LimitName, LimitSet
+from .limits import LimitName
 from .looping import Loop, Timer
 from .output import Output, piece_bytes
 from .processes import Process
 from .spawning import Spawned
+from .stdin import Stdin
+from .supervision import Ending, Supervision
 
 CHUNK_BYTES = 64 * 1024
 EXEC_KIB = 1024
@@ -53,80 +54,6 @@ class Offload(Protocol):
 def at_once(function: Callable[[], list[Process]], then: Callable[[list[Process]], object], /) -> None:
     """An :class:`Offload` for a loop that has nothing else to do."""
     then(function())
-
-
-@dataclass(frozen=True, slots=True)
-class Supervision:
-    """How a program is looked after.
-
-    Attributes:
-        program_id: its name in calls.
-        limits: what it may take.
-        timeout_s: end it after this time.
-        idle_timeout_s: end it when nothing was read or written for this time.
-        grace_s: time between TERM and KILL when a limit ends it.
-        hold: rather make it wait than lose output that the controlling reader has not read yet.
-        alone: whether all children of this process are the program's.
-    """
-
-    program_id: str
-    limits: LimitSet = field(default_factory=LimitSet)
-    timeout_s: float | None = None
-    idle_timeout_s: float | None = None
-    grace_s: float = 2.0
-    hold: bool = False
-    alone: bool = False
-
-
-@dataclass(slots=True)
-class Ending:
-    """How a program ended.
-
-    Attributes:
-        code: exit code; ``None`` where a signal ended it, or nobody knows.
-        signal: number of that signal.
-        limit: the limit that ended it.
-        core_dumped: whether it left a core file.
-        lost: whether its end could not be observed.
-        duration_s: how long it ran.
-        user_s, system_s, max_rss_bytes: what it used, with all children that it waited for (getrusage(2)). The
-            kernel counts what the process held before it became the program: ``None`` where it never had more.
-        pipes_still_held: whether a child that it left behind still holds its output open.
-        survivors: process ids of its tree that could not be ended.
-    """
-
-    code: int | None = None
-    signal: int | None = None
-    limit: LimitName | None = None
-    core_dumped: bool = False
-    lost: bool = False
-    duration_s: float = 0.0
-    user_s: float = 0.0
-    system_s: float = 0.0
-    max_rss_bytes: int | None = None
-    pipes_still_held: bool = False
-    survivors: list[int] = field(default_factory=list)
-
-
-class Write:
-    """Input on its way to a program."""
-
-    __slots__ = ("data", "done")
-
-    def __init__(self, data: memoryview, done: Callable[[bool], object]) -> None:
-        self.data = data
-        self.done: Callable[[bool], object] | None = done
-
-    def cancel(self) -> None:
-        """Write no more of it than was written."""
-        self.done = None
-        self.data = self.data[:0]
-
-    def settle(self, *, taken: bool) -> None:
-        """Say how it went."""
-        done, self.done = self.done, None
-        if done is not None:
-            done(taken)
 
 
 class Running:
@@ -183,10 +110,7 @@ class Running:
         self._reading: dict[int, Output] = {}
         self._paused: dict[int, Output] = {}
         self._allowance: dict[int, tuple[float, float]] = {}
-        self._stdin = spawned.stdin
-        self._writes: deque[Write] = deque()
-        self._closing = False
-        self._writer = False
+        self.stdin = Stdin(loop, spawned.stdin, terminal=self._terminal, wrote=self._stir)
         self._timers: dict[str, Timer] = {}
         self._active = self._began
         self._most = max((piece_bytes(o.retain_bytes, hold=supervision.hold) for o in outputs), default=CHUNK_BYTES)
@@ -199,6 +123,10 @@ class Running:
             self._listen(descriptor)
         loop.add_reader(spawned.pidfd, self._on_exit)
         self._guard()
+
+    def _stir(self) -> None:
+        """It is not idle."""
+        self._active = self.loop.time()
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -227,7 +155,7 @@ class Running:
             return False
         if len(data) == self._chunk:
             self._chunk = self._most
-        self._active = self.loop.time()
+        self._stir()
         output.write(data)
         if not self._exited:
             self._check_pace(descriptor, output, len(data))
@@ -288,87 +216,6 @@ class Running:
         os.close(descriptor)
         output.end()
         self._check_end()
-
-    # --- writing ------------------------------------------------------------------------------------------------
-
-    @property
-    def takes_input(self) -> bool:
-        """Whether it can still be written to."""
-        return self._stdin is not None and not self._closing
-
-    def write(self, data: bytes, done: Callable[[bool], object]) -> Write:
-        """Write to its standard input.
-
-        Parameters:
-            data: what to write.
-            done: called with ``True`` once the program, or its pipe, has taken everything; with ``False`` where it
-                takes no more.
-        """
-        write = Write(memoryview(data), done)
-        if not self.takes_input:
-            write.settle(taken=False)
-            return write
-        self._active = self.loop.time()
-        self._writes.append(write)
-        if not self._writer:
-            self._flush()
-        return write
-
-    def close_stdin(self) -> None:
-        """Tell it, after all that is still to be written, that there is no more input."""
-        if self._closing or self._stdin is None:
-            return
-        if self._terminal:
-            # There is nothing to close: a terminal says it by a character. It can be written to afterwards.
-            self.write(spawning.end_of_file(self._stdin), lambda _: None)
-            return
-        self._closing = True
-        if not self._writes:
-            self._close_stdin()
-
-    def _flush(self) -> None:
-        while self._writes and self._stdin is not None:
-            write = self._writes[0]
-            try:
-                if write.data:
-                    write.data = write.data[os.write(self._stdin, write.data) :]
-            except BlockingIOError:
-                break
-            except OSError:  # It has closed its end, or ended.
-                self._close_stdin()
-                return
-            self._active = self.loop.time()
-            if not write.data:
-                self._writes.popleft()
-                write.settle(taken=True)
-        if self._writes and self._stdin is not None:
-            if not self._writer:
-                self._writer = True
-                self.loop.add_writer(self._stdin, self._flush)
-            return
-        self._no_writer()
-        if self._closing:
-            self._close_stdin()
-
-    def _no_writer(self) -> None:
-        if self._writer and self._stdin is not None:
-            self.loop.remove_writer(self._stdin)
-        self._writer = False
-
-    def _close_stdin(self) -> None:
-        if self._stdin is not None:
-            self._no_writer()
-            os.close(self._stdin)
-            self._stdin = None
-        while self._writes:
-            self._writes.popleft().settle(taken=False)
-
-    def resize(self, rows: int, columns: int) -> bool:
-        """Give its terminal another size; ``False`` where it has none."""
-        if not self._terminal or self._stdin is None:
-            return False
-        spawning.resize(self._stdin, rows, columns)
-        return True
 
     # --- limits -------------------------------------------------------------------------------------------------
 
@@ -474,7 +321,7 @@ class Running:
             tree.send(members, signal.SIGHUP)
             tree.send(members, signal.SIGCONT)
             if not self._terminal:
-                self.close_stdin()
+                self.stdin.close()
 
         self._offload(lambda: tree.members(self._root), found)
 
@@ -498,7 +345,7 @@ class Running:
         result.limit = self._limit or self._enforced(result)
         for name in ("time", "idle", "watch", "count"):
             self._cancel(name)
-        self._close_stdin()
+        self.stdin.shut()
         self._drain()
 
     def _enforced(self, result: Ending) -> LimitName | None:

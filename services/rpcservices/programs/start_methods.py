@@ -31,8 +31,8 @@ from .output import PIECES_UNDER_WAY, Output
 from .policy import Wish
 from .program import Program
 from .records import About, Order
-from .running import Supervision
 from .spawning import Launch, LaunchError
+from .supervision import Supervision
 
 LEAST_HELD_BYTES = 1024 * PIECES_UNDER_WAY
 

@@ -19,8 +19,8 @@ from rpcclient import AsyncClient
 from rpcclient.stubs.programs import NoTerminal, ProgramNotFound, ProgramNotStarted, StdinClosed, TerminalSize
 from rpcservices.programs import records
 from rpcservices.programs.records import About, Order
-from rpcservices.programs.running import Supervision
 from rpcservices.programs.spawning import Launch
+from rpcservices.programs.supervision import Supervision
 from rpcservices.programs.tree import MARK
 
 Serve = Callable[..., None]

@@ -16,8 +16,8 @@ from rpcservices.programs.cgroups import Places
 from rpcservices.programs.limits import LimitSet
 from rpcservices.programs.looping import SmallLoop
 from rpcservices.programs.records import About, Order
-from rpcservices.programs.running import Ending, Supervision
 from rpcservices.programs.spawning import Launch, TerminalSize, UserIds
+from rpcservices.programs.supervision import Ending, Supervision
 
 
 def test_readers_writers_and_timers() -> None:

@@ -19,8 +19,8 @@ from rpcservices.programs import Programs
 from rpcservices.programs.ledger import noted
 from rpcservices.programs.leftovers import Trace
 from rpcservices.programs.records import About
-from rpcservices.programs.running import Supervision
 from rpcservices.programs.spawning import Launch
+from rpcservices.programs.supervision import Supervision
 from rpcservices.programs.tree import MARK
 
 Serve = Callable[..., None]
