@@ -280,12 +280,13 @@ class AsyncPrograms(AsyncStub):
 
         Parameters:
             id: the program.
-            signal: its name, such as ``INT`` or ``SIGHUP``.
+            signal: its name, such as ``INT`` or ``SIGHUP``, in any case.
 
         Returns:
             Whether the program was still there.
 
         Raises:
+            InvalidParams: there is no such signal.
             ProgramNotFound: there is no such program of yours.
             ProgramRefused: you may view it, but not control it.
         """
@@ -623,12 +624,13 @@ class Programs(SyncStub):
 
         Parameters:
             id: the program.
-            signal: its name, such as ``INT`` or ``SIGHUP``.
+            signal: its name, such as ``INT`` or ``SIGHUP``, in any case.
 
         Returns:
             Whether the program was still there.
 
         Raises:
+            InvalidParams: there is no such signal.
             ProgramNotFound: there is no such program of yours.
             ProgramRefused: you may view it, but not control it.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, get_args
 
-from .inventory.uevents import udev_runs, why_no_events
+from .inventory.uevents import why_no_events, why_no_udev
 from .models import Availability, Capability, Part, Section, Snapshot
 from .readers.network import connections
 from .readers.reasons import NO_BASELINE, RESET, others_denied
@@ -103,7 +103,7 @@ def _rest(service: HardwareCore) -> list[Capability]:
     events = why_no_events(service.places)
     smart = why_no_smart(service.config.smartctl)
     serial = why_no_serial() or ("" if _ports(service) else "absent: the machine shows no serial ports")
-    through_udev = udev_runs(service.places)
+    no_udev = "" if events else why_no_udev(service.places)
     return [
         Capability(section="devices", state="available", metrics=service.inventory.lacks())
         if (service.places.sys / "class").is_dir()
@@ -113,7 +113,7 @@ def _rest(service: HardwareCore) -> list[Capability]:
         else Capability(
             section="device_events",
             state="available",
-            metrics={} if through_udev else {"by_id": "absent: udev does not run, so the kernel's own events are used"},
+            metrics={"by_id": no_udev} if no_udev else {},
         ),
         missing("serial", serial) if serial else Capability(section="serial", state="available"),
         missing("smart", smart) if smart else Capability(section="smart", state="available"),

@@ -17,6 +17,7 @@ from typing import TypeVar
 import psutil
 
 from rpcserver import InvalidParams
+from rpcservices.signals import signal_number
 
 from .errors import ProcessDenied, ProcessGone
 from .readers.identity import start_of
@@ -85,20 +86,9 @@ def send_signal(pid: int, create_time: float, name: str) -> None:
         InvalidParams: there is no such signal.
         ProcessGone, ProcessDenied: as they say.
     """
-    number = _signal(name)
+    number = signal_number(name)
     with held(pid, create_time) as (_, descriptor), _failures(pid):
         signal.pidfd_send_signal(descriptor, number)
-
-
-def _signal(name: str) -> signal.Signals:
-    upper = name.upper()
-    try:
-        return signal.Signals[upper if upper.startswith("SIG") else f"SIG{upper}"]
-    except KeyError:
-        raise InvalidParams(
-            f"signal: there is no signal {name[:20]!r}; write a name such as TERM",
-            errors=[{"loc": ["signal"], "msg": "no such signal"}],
-        ) from None
 
 
 def set_priority(pid: int, create_time: float, nice: int) -> int:

@@ -275,7 +275,7 @@ def main(folder: str, report: Callable[[dict[str, Any]], object]) -> int:
         The exit status.
     """
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, _nothing)  # Not SIG_IGN: the program would inherit that.
+        signal.signal(number, tree.do_nothing)  # Not SIG_IGN: the program would inherit that.
     order = Order.load(sys.stdin.buffer.read())
     tree.become_subreaper()
     try:
@@ -291,10 +291,6 @@ def main(folder: str, report: Callable[[dict[str, Any]], object]) -> int:
     report({"pid": keeper.about.pid, "pid_start": keeper.about.pid_start, "boot_id": keeper.about.boot_id})
     keeper.loop.run()
     return 0
-
-
-def _nothing(*_: object) -> None:
-    """What is done about a signal that is not for a keeper."""
 
 
 def _to_stdout(message: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import logging
 import os
 import shutil
 import socket
@@ -26,6 +27,7 @@ from .segments import Segments
 from .spawning import LaunchError
 from .supervision import Ending
 
+_log = logging.getLogger("rpcserver.services.programs")
 CONNECT_S = 5.0
 ABANDONED_S = 60.0
 """After this time a folder without a program in it is removed."""
@@ -199,22 +201,31 @@ class KeptProgram(Program):
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         try:
             while line := await reader.readline():
-                self._told(json.loads(line))
-        except (OSError, ValueError):
-            pass
+                try:
+                    self._told(json.loads(line))
+                except (ValueError, KeyError, TypeError, AttributeError) as exc:
+                    # A keeper of another version, perhaps. The program has done nothing to be ended for.
+                    _log.warning("%s: its keeper said something unknown (%r): %.200r", self.id, exc, line)
+        except (OSError, ValueError) as exc:  # ValueError: a line without end.
+            _log.warning("%s: its keeper cannot be heard any more: %s", self.id, exc)
         finally:
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
-        if self._detached:
-            return
+        try:
+            if not self._detached:
+                await self._learn_end()
+        finally:
+            for answer in self._answers.values():
+                if not answer.done():
+                    answer.set_result({})
+
+    async def _learn_end(self) -> None:
+        """The keeper has gone: it has written down how the program ended, or somebody has killed it."""
         if self._keeper is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._keeper.wait)
         if self.exit is None and not self._already_ended():
             await self._lost()
-        for answer in self._answers.values():
-            if not answer.done():
-                answer.set_result({})
 
     def _told(self, message: dict[str, Any]) -> None:
         if "ending" in message:

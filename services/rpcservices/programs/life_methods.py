@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 
-from rpcserver import Context, InvalidParams, method
+from rpcserver import Context, method
+from rpcservices.signals import signal_number
 
-from . import processes
 from .control import Controlling
 from .errors import ProgramNotFound, ProgramRefused
 from .models import Exit, ProgramEvent, ProgramInfo, Seconds
@@ -32,21 +32,17 @@ class LifeMethods(Controlling):
 
         Parameters:
             id: the program.
-            signal: its name, such as ``INT`` or ``SIGHUP``.
+            signal: its name, such as ``INT`` or ``SIGHUP``, in any case.
 
         Returns:
             Whether the program was still there.
 
         Raises:
+            InvalidParams: there is no such signal.
             ProgramNotFound: there is no such program of yours.
             ProgramRefused: you may view it, but not control it.
         """
-        number = processes.signal_number(signal)
-        if number is None:
-            raise InvalidParams(
-                f"signal: there is no signal {signal[:20]!r}; write a name such as TERM",
-                errors=[{"loc": ["signal"], "msg": "no such signal"}],
-            )
+        number = signal_number(signal)
         return self.find(ctx, id, control=True).send_signal(number)
 
     @method(permission="programs.run", kind="idempotent", deadline_s=DAY_S, errors=(ProgramNotFound, ProgramRefused))

@@ -30,7 +30,6 @@ class Process(NamedTuple):
         group: its process group.
         session: its session.
         state: one letter, such as ``R``, ``S`` or ``Z``.
-        cpu_ticks: processor time used, in clock ticks, with that of children it waited for.
     """
 
     pid: int
@@ -39,7 +38,6 @@ class Process(NamedTuple):
     group: int
     session: int
     state: str
-    cpu_ticks: int
 
     @property
     def alive(self) -> bool:
@@ -68,7 +66,6 @@ def read(pid: int) -> Process | None:
         int(fields[2]),
         int(fields[3]),
         fields[0].decode(),
-        sum(map(int, fields[11:15])),
     )
 
 
@@ -170,19 +167,3 @@ def send(pid: int, start: int, signum: int) -> bool:
     finally:
         os.close(descriptor)
     return True
-
-
-def signal_number(name: str) -> int | None:
-    """The number of a signal by its name, with or without ``SIG``; ``None`` where there is no such signal."""
-    try:
-        return signal.Signals[name if name.startswith("SIG") else f"SIG{name}"].value
-    except KeyError:
-        return None
-
-
-def signal_name(number: int) -> str:
-    """The name of a signal, such as ``SIGKILL``; realtime signals by their number."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"SIG{number}"

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from rpcserver import Connection
+from rpcservices.signals import signal_name
 
 from . import models
 from .cgroups import Cgroup
 from .errors import NoTerminal, StdinClosed
 from .models import Exit, ExitStatus, ProgramInfo, StreamName, Usage
 from .output import Output
-from .processes import Process, signal_name
+from .processes import Process
 from .records import About
 from .running import Running
 from .spawning import Spawned

@@ -36,11 +36,11 @@ def heed_signals() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
             if signal.getsignal(number) is signal.SIG_IGN:
-                signal.signal(number, _nothing)
+                signal.signal(number, do_nothing)
 
 
-def _nothing(*_: object) -> None:
-    """What is done about them."""
+def do_nothing(*_: object) -> None:
+    """What is done about a signal that shall neither end this process nor be ignored by programs."""
 
 
 @dataclass(frozen=True, slots=True)

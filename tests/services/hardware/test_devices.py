@@ -24,8 +24,17 @@ from rpcclient.errors import InvalidParams
 from rpcclient.stubs.hardware import DeviceEvent
 from rpcservices.hardware.errors import SectionUnavailable
 from rpcservices.hardware.inventory.inventory import Inventory
-from rpcservices.hardware.inventory.uevents import KernelSource, Source, UdevSource, Uevent, parse
+from rpcservices.hardware.inventory.uevents import (
+    KernelSource,
+    Source,
+    UdevSource,
+    Uevent,
+    open_source,
+    parse,
+    why_no_udev,
+)
 from rpcservices.hardware.inventory.watcher import DeviceWatcher
+from rpcservices.hardware.readers.places import Places
 
 Serve = Callable[..., None]
 Missing = Callable[[str], NoReturn]
@@ -227,6 +236,18 @@ def flood(missing: Missing) -> None:
             Path("/sys/class/net/lo/uevent").write_text("change")
     except OSError as exc:
         missing(f"no device events can be made here: {exc}")
+
+
+def test_why_events_are_the_kernels_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Udev may not run, and its library may not be installed; which of them it is says ``capabilities``."""
+    places = Places.under(tmp_path)
+    assert why_no_udev(places).startswith("absent: udev does not run")
+    (places.run / "udev").mkdir(parents=True)
+    (places.run / "udev" / "control").touch()
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "pyudev", None)
+        assert why_no_udev(places).startswith("absent: pyudev is not installed")
+        open_source(places, 65_536).close()
 
 
 @pytest.mark.parametrize("source", [kernel, library])

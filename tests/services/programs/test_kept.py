@@ -8,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,10 @@ import pytest
 from rpcclient import AsyncClient
 from rpcclient.stubs.programs import NoTerminal, ProgramNotFound, ProgramNotStarted, StdinClosed, TerminalSize
 from rpcservices.programs import records
+from rpcservices.programs.kept import KeptProgram
 from rpcservices.programs.records import About, Order
 from rpcservices.programs.spawning import Launch
-from rpcservices.programs.supervision import Supervision
+from rpcservices.programs.supervision import Ending, Supervision
 from rpcservices.programs.tree import MARK
 
 Serve = Callable[..., None]
@@ -216,3 +219,22 @@ def test_a_keeper_is_small(serve: Serve, kit: Any) -> None:
         await client.programs.kill(program.id)
 
     serve(scenario)
+
+
+def test_words_that_only_another_version_of_the_keeper_knows(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """They end no program, and what comes after them is heard."""
+
+    async def main() -> None:
+        about = About("p1", "ada", ["sleep", "60"], "/", time.time(), boot_id="another boot")
+        program = KeptProgram(about, str(tmp_path))
+        reader = asyncio.StreamReader()
+        for line in (b"hello", b'{"output": {"video": [0, 1, false]}}', b'{"output": {"stdout": 1}}', b"[1]"):
+            reader.feed_data(line + b"\n")
+        reader.feed_data(json.dumps({"ending": asdict(Ending(code=3)), "ended_at": 1.0}).encode() + b"\n")
+        reader.feed_eof()
+        await program._listen(reader)
+        assert program.exit is not None
+        assert (program.exit.status.code, program.exit.status.lost) == (3, False)
+
+    asyncio.run(main())
+    assert caplog.text.count("its keeper said something unknown") == 4

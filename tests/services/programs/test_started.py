@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -110,8 +111,11 @@ def test_signals(serve: Serve) -> None:
             assert (await anext(chunks)).data == b"ready\n"
             assert await client.programs.signal(program.id, "INT")
             assert (await anext(chunks)).data == b"interrupted\n"
-        with pytest.raises(InvalidParams, match="signal"):
-            await client.programs.signal(program.id, "NOSUCH")
+        for same in ("winch", "SIGWINCH", str(signal.SIGWINCH.value)):
+            assert await client.programs.signal(program.id, same)
+        for wrong in ("NOSUCH", "SIG", "", "0", "4711", "\u00b2"):
+            with pytest.raises(InvalidParams, match="there is no signal"):
+                await client.programs.signal(program.id, wrong)
         ended = await client.programs.kill(program.id)
         assert ended.status.signal == "SIGKILL"
         assert not await client.programs.signal(program.id, "SIGTERM")

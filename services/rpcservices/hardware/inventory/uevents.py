@@ -37,8 +37,6 @@ class Uevent:
 class Source(Protocol):
     """A source of events. It never blocks."""
 
-    name: str
-
     def fileno(self) -> int:
         """What becomes readable when there are events."""
         ...
@@ -80,8 +78,6 @@ class KernelSource:
     Raises:
         OSError: the system has no such events.
     """
-
-    name = "kernel"
 
     def __init__(self, buffer_bytes: int) -> None:
         self._socket = socket.socket(
@@ -129,8 +125,6 @@ class UdevSource:
         ImportError: pyudev or libudev is not installed.
         OSError: the system has no such events.
     """
-
-    name = "udev"
 
     def __init__(self, buffer_bytes: int, source: str = "udev") -> None:
         import pyudev  # type: ignore[import-untyped]
@@ -186,9 +180,22 @@ def open_source(places: Places, buffer_bytes: int) -> Source:
         OSError: there is none.
     """
     if udev_runs(places):
-        with contextlib.suppress(ImportError, OSError):
+        with contextlib.suppress(ImportError, OSError):  # why_no_udev() tells of it.
             return UdevSource(buffer_bytes)
     return KernelSource(buffer_bytes)
+
+
+def why_no_udev(places: Places) -> str:
+    """Why events come from the kernel itself, without what udev's rules add; nothing where they come from udev."""
+    if not udev_runs(places):
+        return "absent: udev does not run, so the kernel's own events are used"
+    try:
+        UdevSource(65_536).close()
+    except ImportError:
+        return "absent: pyudev is not installed (the extra udev), so the kernel's own events are used"
+    except OSError as exc:
+        return f"denied: udev's events: {os.strerror(exc.errno or 0)}; the kernel's own are used"
+    return ""
 
 
 def why_no_events(places: Places) -> str:
