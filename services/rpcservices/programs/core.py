@@ -24,13 +24,13 @@ from .kept import KeptProgram
 from .launching import Launcher
 from .ledger import Ledger
 from .leftovers import Leftovers, Trace, abandon
-from .models import EnvBase, StderrTo, StdoutTo, TerminalSize
+from .models import EnvBase, StdoutTo, TerminalSize
 from .orphans import Orphans
 from .output import Output, SpareMemory
 from .policy import Permit, Policy
 from .program import HostedProgram, Program
 from .records import About
-from .spawning import Launch, LaunchError, Spawned, spawn_in
+from .spawning import Launch, LaunchError, Spawned, StderrTo, spawn_in
 from .spawning import TerminalSize as LaunchedTerminal
 from .supervision import Supervision
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from .models import OutputChunk, StreamName
-from .output import piece_bytes
+from .models import OutputChunk
+from .output import StreamName, piece_bytes
 from .program import Program, Readable
 
 

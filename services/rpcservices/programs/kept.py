@@ -20,7 +20,8 @@ from typing import Any
 from . import records
 from .cgroups import Places
 from .leftovers import Leftovers, Trace
-from .models import Exit, StreamName
+from .models import Exit
+from .output import StreamName
 from .program import Program
 from .records import About, Order
 from .segments import Segments

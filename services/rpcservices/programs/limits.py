@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 LimitName = Literal["time", "idle", "memory", "cpu", "processes", "file", "output"]
-"""What can end a program: its time, silence, and what it may take."""
+"""What can end a program: its time, its silence, and what it may take."""
 
 
 @dataclass(frozen=True, slots=True)

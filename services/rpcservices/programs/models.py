@@ -6,6 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .limits import LimitName
+from .output import StreamName
+from .records import OnDisconnect
+
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A time in seconds; where none is meant, it is left out."""
 
@@ -15,29 +19,16 @@ Patience = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 ByteCount = Annotated[int, Field(ge=0, le=2**62)]
 """A number of bytes."""
 
-StreamName = Literal["stdout", "stderr"]
-"""The two outputs of a program; a pseudo-terminal has the first only."""
-
 StdoutTo = Literal["pipe", "discard"]
 """Where standard output goes: into a stream, or nowhere."""
-
-StderrTo = Literal["pipe", "merge", "discard"]
-"""Where standard error goes: into a stream of its own, into standard output, or nowhere."""
 
 EnvBase = Literal["clean", "login"]
 """What an environment begins with: the variables that the server's configuration names, or what a login of the user
 would set."""
 
-OnDisconnect = Literal["keep", "hangup", "kill"]
-"""What happens to a program when the connection that controls it ends: it goes on, also through a restart of the
-server; it gets SIGHUP and the end of its input; it is ended with all that it has started."""
-
 Overflow = Literal["skip", "wait"]
 """What happens when a program writes more than is kept and its controller has not read it yet: the oldest is dropped
 and counted as lost, or the program waits."""
-
-LimitName = Literal["time", "idle", "memory", "cpu", "processes", "file", "output"]
-"""What can end a program: its time, its silence, and what it may take."""
 
 EventKind = Literal["running", "started", "exited", "forgotten"]
 """What happened to a program; ``running`` stands for those that were there before."""

@@ -14,8 +14,8 @@ from rpcservices.signals import signal_name
 from . import models
 from .cgroups import Cgroup
 from .errors import NoTerminal, StdinClosed
-from .models import Exit, ExitStatus, ProgramInfo, StreamName, Usage
-from .output import Output
+from .models import Exit, ExitStatus, ProgramInfo, Usage
+from .output import Output, StreamName
 from .processes import Process
 from .records import About
 from .running import Running

@@ -14,7 +14,8 @@ from .spawning import Launch, Spawned, TerminalSize, UserIds
 from .supervision import Ending, Supervision
 
 OnDisconnect = Literal["keep", "hangup", "kill"]
-"""What happens to a program when the connection that controls it ends."""
+"""What happens to a program when the connection that controls it ends: it goes on, also through a restart of the
+server; it gets SIGHUP and the end of its input; it is ended with all that it has started."""
 
 ABOUT = "about.json"
 ENDING = "ending.json"

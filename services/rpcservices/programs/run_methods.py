@@ -8,10 +8,11 @@ from rpcserver import Context, method
 
 from .core import ProgramsCore, Streams
 from .errors import ProgramNotStarted, ProgramRefused, StdinClosed
-from .models import ByteCount, Completed, EnvBase, Limits, Patience, Seconds, StderrTo, StdoutTo
+from .models import ByteCount, Completed, EnvBase, Limits, Patience, Seconds, StdoutTo
 from .output import Output
 from .policy import Wish
 from .program import Program
+from .spawning import StderrTo
 from .supervision import Supervision
 
 DAY_S = 86400.0

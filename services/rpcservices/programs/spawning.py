@@ -20,7 +20,7 @@ from .launching import Start
 from .limits import LimitSet
 
 StderrTo = Literal["pipe", "merge", "discard"]
-"""Where standard error goes: a stream of its own, into standard output, or nowhere."""
+"""Where standard error goes: into a stream of its own, into standard output, or nowhere."""
 
 PIPE_BYTES = 256 * 1024
 """How much a pipe holds for a program that is followed: fewer, larger pieces."""

@@ -14,24 +14,12 @@ from .control import Controlling
 from .core import Streams
 from .errors import ProgramNotStarted, ProgramRefused
 from .kept import KeptProgram, start_keeper
-from .models import (
-    ByteCount,
-    EnvBase,
-    Limits,
-    OnDisconnect,
-    Overflow,
-    Patience,
-    ProgramInfo,
-    Seconds,
-    StderrTo,
-    StreamName,
-    TerminalSize,
-)
-from .output import PIECES_UNDER_WAY, Output
+from .models import ByteCount, EnvBase, Limits, Overflow, Patience, ProgramInfo, Seconds, TerminalSize
+from .output import PIECES_UNDER_WAY, Output, StreamName
 from .policy import Wish
 from .program import Program
-from .records import About, Order
-from .spawning import Launch, LaunchError
+from .records import About, OnDisconnect, Order
+from .spawning import Launch, LaunchError, StderrTo
 from .supervision import Supervision
 
 LEAST_HELD_BYTES = 1024 * PIECES_UNDER_WAY

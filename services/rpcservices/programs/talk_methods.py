@@ -9,7 +9,8 @@ from rpcserver import Context, InvalidParams, method
 from .control import Controlling
 from .errors import NotController, NoTerminal, ProgramNotFound, ProgramRefused, StdinClosed
 from .following import follow
-from .models import OutputChunk, ProgramInfo, StreamName
+from .models import OutputChunk, ProgramInfo
+from .output import StreamName
 from .run_methods import DAY_S
 
 
