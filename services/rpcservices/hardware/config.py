@@ -10,14 +10,12 @@ from rpcwire.service import ServiceConfig
 class HardwareConfig(ServiceConfig):
     """How often the machine may be read, and what of it is shown."""
 
-    least_interval_s: float = Field(
-        default=0.1, gt=0, description="The shortest interval of a subscription, in seconds."
-    )
+    min_interval_s: float = Field(default=0.1, gt=0, description="The shortest interval of a subscription, in seconds.")
     section_timeout_s: float = Field(
         default=2.0, gt=0, description="How long sensors, disks, batteries and GPUs may take to answer, in seconds."
     )
-    most_processes: int = Field(default=10_000, ge=1, description="The most processes that one answer lists.")
-    most_connections: int = Field(
+    max_processes: int = Field(default=10_000, ge=1, description="The most processes that one answer lists.")
+    max_connections: int = Field(
         default=10_000, ge=1, description="The most network connections that one answer lists."
     )
     reveal_command_lines: bool = Field(

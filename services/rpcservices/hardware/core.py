@@ -132,7 +132,7 @@ class HardwareCore(Service[HardwareConfig]):
         Raises:
             InvalidParams: it is not.
         """
-        least = self.config.least_interval_s
+        least = self.config.min_interval_s
         if not interval_s >= least:
             raise InvalidParams(
                 f"interval_s: {interval_s:g} is too short: at least {least:g}",

@@ -132,4 +132,4 @@ class ProcessMethods(HardwareCore):
 
     def _query(self, attributes: list[ProcessAttribute] | None, sort: ProcessSort, limit: int) -> Query:
         wanted = DEFAULT if attributes is None else frozenset(attributes)
-        return Query(wanted, sort, min(limit, self.config.most_processes), self.config.reveal_command_lines)
+        return Query(wanted, sort, min(limit, self.config.max_processes), self.config.reveal_command_lines)

@@ -161,5 +161,5 @@ class ReadingMethods(HardwareCore):
             kind: which.
             limit: the most to list.
         """
-        most = min(limit, self.config.most_connections)
+        most = min(limit, self.config.max_connections)
         return await self._worker.run(lambda: connections(kind, most))

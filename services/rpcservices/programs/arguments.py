@@ -111,8 +111,8 @@ def check_value(rule: ArgumentRule, value: str, where: str, place: int) -> str:
     """
     if value.startswith("-"):
         raise Refusal(where, place, "it must not begin with a hyphen")
-    if len(value) > rule.most_chars:
-        raise Refusal(where, place, f"it is longer than {rule.most_chars} characters")
+    if len(value) > rule.max_chars:
+        raise Refusal(where, place, f"it is longer than {rule.max_chars} characters")
     if not value.isprintable():
         raise Refusal(where, place, "it holds characters that cannot be printed")
     match rule.kind:
@@ -135,10 +135,10 @@ def _check_integer(rule: ArgumentRule, value: str, where: str, place: int) -> No
     if not re.fullmatch(r"[0-9]{1,18}", value):  # Not isdecimal(): that knows the digits of all scripts.
         raise Refusal(where, place, "it is no whole number in digits")
     number = int(value)
-    if rule.least is not None and number < rule.least:
-        raise Refusal(where, place, f"it is less than {rule.least}")
-    if rule.most is not None and number > rule.most:
-        raise Refusal(where, place, f"it is more than {rule.most}")
+    if rule.minimum is not None and number < rule.minimum:
+        raise Refusal(where, place, f"it is less than {rule.minimum}")
+    if rule.maximum is not None and number > rule.maximum:
+        raise Refusal(where, place, f"it is more than {rule.maximum}")
 
 
 def _check_path(rule: ArgumentRule, value: str, where: str, place: int) -> str:

@@ -45,7 +45,7 @@ class ProgramsConfig(ServiceConfig):
     retain_bytes: int = Field(
         default=16 * _MIB, ge=1024, description="Output kept of a started program, per stream, in bytes."
     )
-    most_retain_bytes: int = Field(
+    max_retain_bytes: int = Field(
         default=1024 * _MIB, ge=1024, description="The most that a caller may ask to be kept, per stream, in bytes."
     )
     memory_bytes: int = Field(
@@ -61,10 +61,10 @@ class ProgramsConfig(ServiceConfig):
     retain_s: Seconds = Field(
         default=600.0, description="How long an ended program and its output are kept, in seconds."
     )
-    most_retain_s: Seconds = Field(
+    max_retain_s: Seconds = Field(
         default=7 * 86400.0, description="The longest that a caller may ask them to be kept, in seconds."
     )
-    programs: int = Field(default=256, ge=1, description="Programs that may run at the same time.")
+    max_programs: int = Field(default=256, ge=1, description="Programs that may run at the same time.")
     grace_s: Seconds = Field(
         default=2.0, description="Time between TERM and KILL when the server ends a program, in seconds."
     )
@@ -74,7 +74,7 @@ class ProgramsConfig(ServiceConfig):
     )
     cgroups: bool = Field(
         default=True,
-        description="Whether started programs get control groups of their own (version 2) where that is permitted.",
+        description="Whether started programs get control groups of their own (cgroups(7)) where that is permitted.",
     )
     processors: Annotated[tuple[int, ...], AfterValidator(_there)] = Field(
         default=(),

@@ -157,8 +157,8 @@ class ProgramsCore(Service[ProgramsConfig]):
             Busy: too many do.
         """
         running = self._starting + sum(program.exit is None for program in self.programs.values())
-        if running >= self.config.programs:
-            raise Busy(f"{running} programs run already: end some, or raise services.programs.programs")
+        if running >= self.config.max_programs:
+            raise Busy(f"{running} programs run already: end some, or raise services.programs.max_programs")
 
     def launch(
         self, permit: Permit, streams: Streams, program_id: str, base: EnvBase, env: Mapping[str, str]

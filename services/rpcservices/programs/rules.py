@@ -41,15 +41,15 @@ class ArgumentRule(ServiceConfig):
 
     kind: ArgumentKind = Field(description="What it may be: flag, choice, integer, path, pattern or text.")
     choices: tuple[str, ...] = Field(default=(), description="For a choice: the words.")
-    least: int | None = Field(default=None, description="For an integer: the smallest.")
-    most: int | None = Field(default=None, description="For an integer: the largest.")
+    minimum: int | None = Field(default=None, description="For an integer: the smallest.")
+    maximum: int | None = Field(default=None, description="For an integer: the largest.")
     under: AbsolutePath | None = Field(
         default=None, description="For a path: the folder, wherever links lead; itself included."
     )
     pattern: Annotated[str, AfterValidator(_expression)] = Field(
         default="", description="For a pattern: a regular expression for the whole argument."
     )
-    most_chars: int = Field(default=4096, ge=1, description="The longest that it may be, in characters.")
+    max_chars: int = Field(default=4096, ge=1, description="The longest that it may be, in characters.")
     optional: bool = Field(default=False, description="Whether it may be left out; then those after it are, too.")
     repeat: bool = Field(default=False, description="Whether more like it may follow. For the last argument.")
 

@@ -92,8 +92,8 @@ class StartMethods(Controlling):
         hold = overflow == "wait"
         kept_bytes = self._retain_bytes(retain_bytes, hold=hold)
         kept_s = self.config.retain_s if retain_s is None else retain_s
-        if kept_s > self.config.most_retain_s:
-            raise _invalid("retain_s", f"at most {self.config.most_retain_s:g} s are allowed")
+        if kept_s > self.config.max_retain_s:
+            raise _invalid("retain_s", f"at most {self.config.max_retain_s:g} s are allowed")
         permit = self.policy.permit(ctx.principal, Wish(argv, cwd, env or {}, user, limits))
         self.check_room()
         program_id = self.new_id()
@@ -128,7 +128,7 @@ class StartMethods(Controlling):
         return program.info
 
     def _retain_bytes(self, wanted: int | None, *, hold: bool) -> int:
-        most = self.config.most_retain_bytes
+        most = self.config.max_retain_bytes
         least = LEAST_HELD_BYTES if hold else 1024
         found = max(least, self.config.retain_bytes) if wanted is None else wanted
         if not least <= found <= most:

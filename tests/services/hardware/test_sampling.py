@@ -197,7 +197,7 @@ def test_beats_that_fall_together_share_a_reading() -> None:
 
 
 def test_intervals_that_are_all_but_the_same_are_one_and_none_is_nothing() -> None:
-    service = Hardware(HardwareConfig(least_interval_s=0.001))
+    service = Hardware(HardwareConfig(min_interval_s=0.001))
     assert [service._interval(s) for s in (0.001, 0.004, 0.0149, 0.5, 3.0, 1e9)] == [
         0.001,
         0.004,
@@ -207,7 +207,7 @@ def test_intervals_that_are_all_but_the_same_are_one_and_none_is_nothing() -> No
         86400.0,
     ]
     assert len({service._interval(1 + n / 100) for n in range(200)}) <= 21
-    assert Hardware(HardwareConfig(least_interval_s=0.125))._interval(0.125) == 0.125
+    assert Hardware(HardwareConfig(min_interval_s=0.125))._interval(0.125) == 0.125
 
 
 def test_a_frozen_follower_harms_nobody_and_gets_the_latest() -> None:

@@ -71,7 +71,7 @@ class Place:
         programs = {
             "log": {
                 "path": TAIL,
-                "options": {"-n": {"kind": "integer", "least": 1, "most": 100}, "--lines": {"kind": "integer"}, "-q": {"kind": "flag"}},
+                "options": {"-n": {"kind": "integer", "minimum": 1, "maximum": 100}, "--lines": {"kind": "integer"}, "-q": {"kind": "flag"}},
                 "arguments": [{**path, "repeat": True}],
             },
             "unit": {
@@ -79,8 +79,8 @@ class Place:
                 "arguments": [{"kind": "choice", "choices": ["start", "stop"]}, {"kind": "pattern", "pattern": "[a-z]+"}],
                 "separator": False,
             },
-            "say": {"path": ECHO, "arguments": [{"kind": "text", "most_chars": 20, "optional": True}], "separator": False},
-            "sleep": {"path": SLEEP, "arguments": [{"kind": "integer", "most": 3}]},
+            "say": {"path": ECHO, "arguments": [{"kind": "text", "max_chars": 20, "optional": True}], "separator": False},
+            "sleep": {"path": SLEEP, "arguments": [{"kind": "integer", "maximum": 3}]},
             "env": {"path": ENV},
             "pwd": {"path": PWD, "options": {"-P": {"kind": "flag"}}},
             "tool": {"path": str(self.tool)},

@@ -224,4 +224,4 @@ def test_a_limit_of_what_may_be_kept(serve: Serve) -> None:
                 await client.programs.start(["true"], **options)  # type: ignore[arg-type]
         assert await client.programs.list() == []
 
-    serve(scenario, most_retain_bytes=MIB, retain_bytes=MIB)
+    serve(scenario, max_retain_bytes=MIB, retain_bytes=MIB)

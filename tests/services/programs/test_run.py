@@ -188,7 +188,7 @@ def test_too_many_at_once_are_refused(serve: Serve) -> None:
         await client.programs.kill(first.id)
         assert (await client.programs.run(["true"])).code == 0
 
-    serve(scenario, programs=1)
+    serve(scenario, max_programs=1)
 
 
 def test_no_more_is_returned_than_fits_into_a_message(serve: Serve) -> None:
