@@ -183,7 +183,7 @@ def test_many_at_once_leave_nothing_behind(serve: Serve) -> None:
 def test_too_many_at_once_are_refused(serve: Serve) -> None:
     async def scenario(client: AsyncClient) -> None:
         first = await client.programs.start(["sleep", "60"])
-        with pytest.raises(Busy, match=r"services\.programs\.programs"):
+        with pytest.raises(Busy, match=r"services\.programs\.max_programs"):
             await client.programs.run(["true"])
         await client.programs.kill(first.id)
         assert (await client.programs.run(["true"])).code == 0
