@@ -17,7 +17,7 @@ from rpcwire.errors import (
 from rpcwire.service import Health, Page, Service, ServiceConfig, ServiceRuntime, SlowPolicy, method
 from rpcwire.values import Value
 
-from .roles import Role, RoleTable
+from .roles import Role, RoleTable, each_in_one
 
 __all__ = [
     "Busy",
@@ -44,5 +44,6 @@ __all__ = [
     "TooLarge",
     "Unavailable",
     "Value",
+    "each_in_one",
     "method",
 ]

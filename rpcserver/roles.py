@@ -25,6 +25,23 @@ class Role(ServiceConfig):
 RoleT = TypeVar("RoleT", bound=Role)
 
 
+def each_in_one(roles: Mapping[str, RoleT]) -> Mapping[str, RoleT]:
+    """Roles of a configuration in which nobody is in two: the second would never count.
+
+    Raises:
+        ValueError: somebody is.
+    """
+    found: dict[str, str] = {}
+    for name, role in roles.items():
+        for principal in set(role.principals):
+            if principal in found:
+                raise ValueError(
+                    f"{principal!r} is in {found[principal]} and in {name}: name everybody in one role only"
+                )
+            found[principal] = name
+    return roles
+
+
 def is_owner(principal: Principal, owner_uid: int) -> bool:
     """Whether a caller is the local owner: the server's own user, or whoever has its token.
 

@@ -314,7 +314,7 @@ class AsyncPrograms(AsyncStub):
         self, *, labels: dict[str, str] | None = None, owner: str | None = None, running: bool | None = None
     ) -> builtins.list[ProgramInfo]:
         """Your programs, and those of others that you may see: those that run, and those that have ended but are still
-        kept.
+        kept, in the order of their starts.
 
         Parameters:
             labels: only those that have all of these labels.
@@ -658,7 +658,7 @@ class Programs(SyncStub):
         self, *, labels: dict[str, str] | None = None, owner: str | None = None, running: bool | None = None
     ) -> builtins.list[ProgramInfo]:
         """Your programs, and those of others that you may see: those that run, and those that have ended but are still
-        kept.
+        kept, in the order of their starts.
 
         Parameters:
             labels: only those that have all of these labels.

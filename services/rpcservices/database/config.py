@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from rpcserver import ServiceConfig
+from rpcserver import ServiceConfig, each_in_one
 
 from .models import Isolation
 from .passwords import find_password
@@ -82,7 +82,9 @@ class DatabaseConfig(ServiceConfig):
     unlisted: Literal["owner", "nobody"] = Field(
         default="owner", description="who may do everything without being in a role: the server's own user, or nobody"
     )
-    roles: Mapping[str, DatabaseRole] = Field(default={}, description="who may do what: a table for each role")
+    roles: Annotated[Mapping[str, DatabaseRole], AfterValidator(each_in_one)] = Field(
+        default={}, description="who may do what: a table for each role"
+    )
 
     @field_validator("url")
     @classmethod

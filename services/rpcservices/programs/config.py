@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from rpcwire.service import ServiceConfig
+from rpcserver import ServiceConfig, each_in_one
 
 from .models import Seconds
 from .rules import RoleRule
@@ -85,4 +85,6 @@ class ProgramsConfig(ServiceConfig):
         default="owner",
         description="Who may run anything, as themselves, without being in a role: the server's own user, or nobody.",
     )
-    roles: Mapping[str, RoleRule] = Field(default={}, description="Who may run what: a table for each role.")
+    roles: Annotated[Mapping[str, RoleRule], AfterValidator(each_in_one)] = Field(
+        default={}, description="Who may run what: a table for each role."
+    )

@@ -323,7 +323,7 @@ class KeptProgram(Program):
 
 
 def find_kept(folder: str) -> list[tuple[About, str]]:
-    """The programs that keepers look after, or have looked after, below a folder."""
+    """The programs that keepers look after, or have looked after, below a folder, in the order of their starts."""
     found = []
     with contextlib.suppress(OSError):
         for name in sorted(os.listdir(folder)):
@@ -337,4 +337,4 @@ def find_kept(folder: str) -> list[tuple[About, str]]:
                 # Its keeper did not get as far as starting it, or is just about to.
                 if time.time() - os.stat(place).st_mtime > ABANDONED_S:
                     shutil.rmtree(place, ignore_errors=True)
-    return found
+    return sorted(found, key=lambda each: each[0].started_at)

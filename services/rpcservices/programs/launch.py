@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 signal = __import__("_signal")  # The module signal, without the enumerations that take most of the time to start.
 _socket = __import__("_socket")
+_stat = __import__("_stat")
 _PR_SET_NO_NEW_PRIVS = 38
 _MSG_CMSG_CLOEXEC = 0x40000000
 _CLONE_PARENT = 0x8000
@@ -106,8 +107,7 @@ def become(plan_fd: int, report_fd: int, ends: tuple[int, int, int], *, in_cgrou
         field = "user"
         if plan["user"] is not None:
             uid, gid, groups = plan["user"]
-            if plan["terminal"]:
-                os.fchown(0, uid, -1)
+            _hand_over(uid)
             os.setgroups(groups)
             os.setresgid(gid, gid, gid)
             os.setresuid(uid, uid, uid)
@@ -126,6 +126,15 @@ def become(plan_fd: int, report_fd: int, ends: tuple[int, int, int], *, in_cgrou
         os.write(report_fd, f"!{field} 22".encode())
     finally:
         os._exit(127)
+
+
+def _hand_over(uid: int) -> None:
+    """Make the pipes or the terminal another user's, who could not open ``/dev/stdin`` and its like otherwise. What is
+    everybody's, such as ``/dev/null``, stays as it is."""
+    for descriptor in range(3):
+        mode = os.fstat(descriptor).st_mode
+        if _stat.S_ISFIFO(mode) or os.isatty(descriptor):
+            os.fchown(descriptor, uid, -1)
 
 
 def heed_all_signals() -> None:

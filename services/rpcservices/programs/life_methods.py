@@ -72,7 +72,7 @@ class LifeMethods(Controlling):
         ctx: Context,
     ) -> list[ProgramInfo]:
         """Your programs, and those of others that you may see: those that run, and those that have ended but are still
-        kept.
+        kept, in the order of their starts.
 
         Parameters:
             labels: only those that have all of these labels.

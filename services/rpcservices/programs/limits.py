@@ -10,6 +10,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+LEAST_BYTES = 1024 * 1024
+"""Memory that even the smallest program takes before it does anything."""
 LimitName = Literal["time", "idle", "memory", "cpu", "processes", "file", "output"]
 """What can end a program: its time, its silence, and what it may take."""
 
@@ -105,4 +107,4 @@ def by_signal(signum: int, cpu_used_s: float, limits: LimitSet) -> LimitName | N
 
 def by_memory(max_rss_bytes: int, limits: LimitSet) -> bool:
     """Whether a program that failed had come so near to its memory limit that this is why."""
-    return limits.memory_bytes is not None and max_rss_bytes >= limits.memory_bytes * 0.9
+    return limits.memory_bytes is not None and max(max_rss_bytes, LEAST_BYTES) >= limits.memory_bytes * 0.9

@@ -71,6 +71,7 @@ class Output:
 
     Attributes:
         total_bytes: bytes written so far.
+        dropped_bytes: bytes that came after the program's limit, and are no part of its output.
         ended: whether nothing more will come.
         taken: the offset up to which the controlling reader has read.
     """
@@ -87,6 +88,7 @@ class Output:
     ) -> None:
         self.name: StreamName = name
         self.total_bytes = 0
+        self.dropped_bytes = 0
         self.ended = False
         self.taken = 0
         self.retain_bytes = retain_bytes
@@ -116,6 +118,10 @@ class Output:
             self._keep(data)
         for watcher in tuple(self._watchers):
             watcher()
+
+    def drop(self, size: int) -> None:
+        """The program has written so much beyond its limit."""
+        self.dropped_bytes += size
 
     def make_room(self, size: int) -> None:
         """Keep so many bytes more."""
@@ -221,7 +227,8 @@ class Output:
     @property
     def lost_bytes(self) -> int:
         """Bytes that were written and are not kept."""
-        return self.total_bytes - self._in_memory - (0 if self._segments is None else self._segments.end - self.start)
+        in_files = 0 if self._segments is None else self._segments.end - self.start
+        return self.dropped_bytes + self.total_bytes - self._in_memory - in_files
 
     def watch(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Have ``callback`` called whenever something was written, and at the end.

@@ -155,6 +155,8 @@ class Policy:
             user = None
         if user is not None and user.pw_uid == self._owner_uid:
             return None
+        if wanted not in role.users and name == f"{PREFIX}.unlisted":
+            raise _refused("user", name, f"only a role with users = [{wanted[:40]!r}] may run programs as they do")
         if wanted not in role.users:
             raise _refused("user", f"{name}.users", f"{wanted[:40]!r} is not among them")
         if user is None:
@@ -167,8 +169,10 @@ class Policy:
         self, name: str, role: RoleRule, wanted: str | None, user: pwd.struct_passwd | None
     ) -> tuple[str, bool]:
         if wanted is None:
+            if role.cwd:
+                return role.cwd[0], True
             home = self._home if user is None else user.pw_dir
-            return (role.cwd[0], True) if role.cwd else (home, False)
+            return home if user is None or os.path.isdir(home) else "/", False  # As login(1) does.
         if not wanted.startswith("/") or "\0" in wanted:
             raise ProgramNotStarted(f"cwd: {wanted[:80]!r} is no absolute path", field="cwd")
         if leads_through_process(wanted):

@@ -58,6 +58,8 @@ class ArgumentRule(ServiceConfig):
         needed = {"choice": "choices", "path": "under", "pattern": "pattern"}.get(self.kind)
         if needed is not None and not getattr(self, needed):
             raise ValueError(f"a {self.kind} needs {needed}")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"minimum: {self.minimum} is more than the maximum, {self.maximum}")
         return self
 
 

@@ -105,6 +105,7 @@ class Running:
         self._peak = 0
         self._others = 0
         self._held = False
+        self._overran = False
         self._survivors: list[int] = []
         self._terminal = spawned.stdin is not None and spawned.stderr is None and os.isatty(spawned.stdin)
         self._reading: dict[int, Output] = {}
@@ -156,17 +157,23 @@ class Running:
         if len(data) == self._chunk:
             self._chunk = self._most
         self._stir()
-        output.write(data)
+        size = len(data)
+        most = self.supervision.limits.output_bytes
+        if most is not None and output.total_bytes + size > most:
+            data = data[: most - output.total_bytes]
+            output.drop(size - len(data))
+            if not self._overran and not self._exited:
+                self.end(0, limit="output")
+            self._overran = True
+        if data:
+            output.write(data)
         if not self._exited:
-            self._check_pace(descriptor, output, len(data))
+            self._check_pace(descriptor, output, size)
         return True
 
     def _check_pace(self, descriptor: int, output: Output, size: int) -> None:
         """Make a program wait that writes more than is taken, or faster than it may."""
         limits = self.supervision.limits
-        if limits.output_bytes is not None and output.total_bytes > limits.output_bytes:
-            self.end(0, limit="output")
-            return
         if self.supervision.hold and output.behind >= output.retain_bytes // 2:
             self._pause(descriptor, output)
         elif limits.output_bytes_per_s is not None:
@@ -395,8 +402,7 @@ class Running:
         for name in list(self._timers):
             self._cancel(name)
         self._result.survivors = self._survivors
-        most = self.supervision.limits.output_bytes
-        if most is not None and self._result.limit is None and any(o.total_bytes > most for o in self._outputs):
+        if self._overran and self._result.limit is None:
             self._result.limit = "output"  # It has ended by itself before it could be ended.
         self.ending = self._result
         if self._cgroup is not None:

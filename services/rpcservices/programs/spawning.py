@@ -287,6 +287,8 @@ def _become(launch: Launch, ends: _Ends, start: Start, inside: contextlib.ExitSt
         if pid:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(int(pid), 0)
+        if not failed and launch.limits.memory_bytes is not None:
+            raise LaunchError("limits", 0, "limits.memory_bytes: no process begins in so little; allow some MiB")
         if not failed:
             raise LaunchError("argv", 0, "the process ended before it became the program")
         where, _, number = failure.rpartition(" ")

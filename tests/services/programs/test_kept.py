@@ -221,6 +221,23 @@ def test_a_keeper_is_small(serve: Serve, kit: Any) -> None:
     serve(scenario)
 
 
+def test_kept_programs_are_listed_in_the_order_of_their_starts(serve: Serve) -> None:
+    started: list[str] = []
+
+    async def before(client: AsyncClient) -> None:
+        programs = [await client.programs.start(["sleep", "60"], on_disconnect="keep") for _ in range(5)]
+        started.extend(program.id for program in programs)
+
+    async def after(client: AsyncClient) -> None:
+        assert [program.id for program in await client.programs.list()] == started
+        for program_id in started:
+            await client.programs.kill(program_id)
+            await client.programs.forget(program_id)
+
+    serve(before)
+    serve(after)
+
+
 def test_words_that_only_another_version_of_the_keeper_knows(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """They end no program, and what comes after them is heard."""
 

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from rpcclient import AsyncClient
 from rpcclient.errors import InvalidParams
-from rpcclient.stubs.programs import Limits
+from rpcclient.stubs.programs import Limits, ProgramNotStarted
 from rpcservices.programs import cgroups
 from rpcservices.programs.config import ProgramsConfig
 from rpcservices.programs.limits import LimitSet, rlimits
@@ -94,6 +94,20 @@ def test_a_fork_bomb_is_contained(serve: Serve, kit: Any, grouped: bool) -> None
     serve(scenario, cgroups=grouped)
 
 
+@pytest.mark.parametrize("grouped", [True, False])
+def test_too_little_memory_to_begin_with(serve: Serve, grouped: bool) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        try:
+            done = await client.programs.run(["true"], limits=Limits(memory_bytes=1))
+        except ProgramNotStarted as exc:
+            assert (exc.field, "limits.memory_bytes" in str(exc)) == ("limits", True)
+        else:
+            assert done.status.limit == "memory", done
+        assert (await client.programs.run(["true"])).code == 0
+
+    serve(scenario, cgroups=grouped)
+
+
 def test_what_a_group_bounds_is_not_bounded_twice() -> None:
     """Neither is what the kernel does not bound for root. To count all that a user runs takes long on a busy machine."""
     limits = LimitSet(processes=50, memory_bytes=100 * MIB, open_files=20)
@@ -136,6 +150,11 @@ def test_output_in_all_and_per_second(serve: Serve, kit: Any) -> None:
     async def scenario(client: AsyncClient) -> None:
         done = await client.programs.run(["yes"], limits=Limits(output_bytes=1_000_000))
         assert (done.status.limit, done.status.signal) == ("output", "SIGKILL")
+        assert len(done.stdout) == 1_000_000
+        assert done.stdout_lost_bytes > 0
+        program = await client.programs.start(["yes"], limits=Limits(output_bytes=1001))
+        assert len(await kit.all_output(client, program.id)) == 1001
+        assert (await client.programs.wait(program.id)).status.limit == "output"
         begin = time.monotonic()
         slow = Limits(output_bytes_per_s=200_000)
         done = await client.programs.run(["head", "-c", "500000", "/dev/zero"], limits=slow)
@@ -172,7 +191,10 @@ def test_more_output_than_allowed_is_told_however_it_ends(serve: Serve) -> None:
         # It has ended before most of it was read.
         limits = Limits(output_bytes=1500, output_bytes_per_s=1000)
         done = await client.programs.run(["head", "-c", "3000", "/dev/zero"], limits=limits)
-        assert (done.code, done.status.limit, len(done.stdout)) == (0, "output", 3000)
+        assert (done.code, done.status.limit) == (0, "output")
+        assert (len(done.stdout), done.stdout_lost_bytes) == (1500, 1500)
+        done = await client.programs.run(["echo", "a"], limits=Limits(output_bytes=0))
+        assert (done.stdout, done.stdout_lost_bytes, done.status.limit) == (b"", 2, "output")
         done = await client.programs.run(["echo", "five"], limits=Limits(output_bytes=5))
         assert (done.code, done.status.limit) == (0, None)
 

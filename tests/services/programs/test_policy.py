@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rpcclient import AsyncClient
-from rpcclient.stubs.programs import Limits, ProgramNotStarted, ProgramRefused
+from rpcclient.stubs.programs import Limits, ProgramNotStarted, ProgramRefused, TerminalSize
 from rpcserver import Principal
 from rpcservices.programs.arguments import Refusal, check_arguments
 from rpcservices.programs.config import ProgramsConfig
@@ -355,6 +355,25 @@ def test_another_user(serve: Serve, place: Place, missing: Callable[[str], None]
     serve(scenario, **place.config)
 
 
+def test_another_user_opens_its_own_streams(serve: Serve, missing: Callable[[str], None]) -> None:
+    """They are files in ``/dev``, too, and belong to whoever runs. Without a home folder it starts in ``/``."""
+    if os.geteuid() != 0:
+        missing("only root can switch users")
+
+    async def scenario(client: AsyncClient) -> None:
+        script = "cat /dev/stdin; echo out > /dev/stdout; echo err > /dev/stderr; pwd; echo - > /dev/null"
+        for data in (b"", b"in\n"):
+            done = await client.programs.run(["/bin/sh", "-c", script], input=data, user="nobody")
+            assert (done.stdout, done.stderr) == (data + b"out\n/\n", b"err\n")
+        program = await client.programs.start(
+            ["sh", "-c", "tty; echo - > /dev/tty"], user="nobody", terminal=TerminalSize()
+        )
+        assert (await client.programs.wait(program.id)).status.code == 0
+
+    serve(scenario, roles={"any": {"principals": ["*"], "may_run": "anything", "users": ["nobody"]}})
+    assert Path("/dev/null").owner() == "root"
+
+
 def test_nothing_until_listed(serve: Serve) -> None:
     async def scenario(client: AsyncClient) -> None:
         with pytest.raises(ProgramRefused) as caught:
@@ -367,9 +386,9 @@ def test_nothing_until_listed(serve: Serve) -> None:
 def test_the_owner_may_run_anything_as_themselves(serve: Serve) -> None:
     async def scenario(client: AsyncClient) -> None:
         assert (await client.programs.run(["sh", "-c", "id -un"])).stdout.decode().strip() == getpass.getuser()
-        with pytest.raises(ProgramRefused) as caught:
+        with pytest.raises(ProgramRefused, match=r"only a role with users = \['daemon'\]") as caught:
             await client.programs.run(["true"], user="daemon")
-        assert caught.value.rule == "services.programs.unlisted.users"
+        assert caught.value.rule == "services.programs.unlisted"
         for env in ({"": "x"}, {"A=B": "x"}, {"A": "x\0y"}):
             with pytest.raises(ProgramNotStarted, match="env"):
                 await client.programs.run(["true"], env=env)
@@ -412,10 +431,16 @@ def test_wrong_policies_are_refused() -> None:
             {"programs": {"x": {"path": "/x", "arguments": [{"kind": "text", "repeat": True}, {"kind": "text"}]}}},
             "repeat",
         ),
+        (
+            {"programs": {"x": {"path": "/x", "arguments": [{"kind": "integer", "minimum": 5, "maximum": 1}]}}},
+            "more than the maximum",
+        ),
         ({"unknown": 1}, "unknown"),
     ):
         with pytest.raises(ValidationError, match=text):
             ProgramsConfig(roles={"r": role})  # type: ignore[dict-item]
+    with pytest.raises(ValidationError, match="'ada' is in one and in two"):
+        ProgramsConfig(roles={name: RoleRule(principals=("ada",)) for name in ("one", "two")})
     for name in ("RPC_TOKEN", "RPC_TOKEN_FILE", "RPCSERVER_AUTH__TOKEN_FILE"):
         with pytest.raises(ValidationError, match="secret"):
             ProgramsConfig(environment=("PATH", name))
