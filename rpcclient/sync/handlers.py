@@ -115,6 +115,11 @@ class Handlers:
         except RpcError as exc:
             peer.answer(peer.session.reply_error, call, exc)
             return
+        except Exception as exc:  # A validator of the service's own failed.
+            error = to_rpc_error(exc, method=call.method, logger=peer.logger)
+            error.executed = "no"
+            peer.answer(peer.session.reply_error, call, error)
+            return
         self._submit(id(call), running, args, kwargs)
 
     def notified(self, peer: Peer, event: NotificationReceived) -> None:
@@ -128,6 +133,9 @@ class Handlers:
                 raise MethodNotFound(f"{offer.name} was dropped: too many handlers run")
         except RpcError as exc:
             logger.info("notification %s", f"{event.method[:100]!r}: {exc.type}: {exc.message[:300]!r}")
+            return
+        except Exception as exc:  # As in a call.
+            to_rpc_error(exc, method=event.method, logger=peer.logger)
             return
         running = Running(peer, offer, None, self._context(peer, offer, None))
         self._submit(id(running), running, args, kwargs)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import AfterValidator
 
 from rpcclient import Context, Service, method
 from rpcclient.errors import RpcError, ServiceError
@@ -17,6 +18,11 @@ class NotToday(ServiceError):
     """The client does not want to."""
 
     until: int
+
+
+def check(value: str) -> str:
+    """A validator with a bug: pydantic only takes ValueError and AssertionError for an answer."""
+    raise KeyError(value)
 
 
 class Desk(Service):
@@ -63,6 +69,10 @@ class Desk(Service):
     def note(self, value: str) -> None:
         """Take note."""
         self.noted.set()
+
+    @method()
+    def checked(self, value: Annotated[str, AfterValidator(check)]) -> None:
+        """Never reached: its parameter's validator fails."""
 
     @method()
     def wait(self, ctx: Context) -> str:
@@ -126,6 +136,16 @@ def test_a_handler_that_ends_its_thread_is_answered(desk: Any) -> None:
         return  # asyncio gives SystemExit to the loop: the process is asked to end.
     with pytest.raises(RpcError):
         ask(desk, "leave")
+    assert ask(desk, "add", {"a": 1, "b": 2}) == 3
+
+
+def test_a_validator_with_a_bug_costs_no_connection(desk: Any) -> None:
+    for _ in range(2):
+        with pytest.raises(RpcError) as caught:
+            ask(desk, "checked", {"value": "secret"})
+        assert (caught.value.type, caught.value.executed) == ("InternalError", "no")
+        assert "secret" not in str(caught.value)
+        desk.contract.tell_back("desk.checked", {"value": "secret"})
     assert ask(desk, "add", {"a": 1, "b": 2}) == 3
 
 
