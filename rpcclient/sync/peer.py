@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-import msgspec
-
 from rpcwire.aio.peer import GRACE_S, WireError, printable
+from rpcwire.codec import UNREADABLE
 from rpcwire.context import Connection
 from rpcwire.errors import (
     ConnectionLost,
@@ -379,7 +378,7 @@ class Peer:
         try:
             name = self.session.codec.read(event.result, StreamParams).stream
             inbox = self.read_stream(name, pending.window, latest=pending.latest)
-        except (msgspec.MsgspecError, RecursionError):
+        except UNREADABLE:
             self.stop_uploads(pending)
             pending.settle(None, RemoteProtocolError("the answer is no stream: use call() for this method"))
         except RpcError as exc:

@@ -9,8 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
+from rpcwire.codec import UNREADABLE
 from rpcwire.context import Connection
 from rpcwire.errors import (
     ConnectionLost,
@@ -373,7 +372,7 @@ class Peer:
         try:
             name = self.session.codec.read(event.result, StreamParams).stream
             inbox = self.read_stream(name, pending.window, latest=pending.latest)
-        except (msgspec.MsgspecError, RecursionError):
+        except UNREADABLE:
             self._fail(pending, RemoteProtocolError("the answer is no stream: use call() for this method"))
         except RpcError as exc:
             self._fail(pending, exc)
