@@ -11,6 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from msgspec import UNSET
+
+from .limits import LONGEST_S
+from .messages import CallContext
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
@@ -104,6 +109,21 @@ class Connection:
                 callback()
             except Exception:
                 logging.getLogger("rpcserver").exception("a callback for the end of connection %s failed", self.id)
+
+
+def time_left_s(told: CallContext | None, method_s: float) -> float:
+    """How long a handler may take, in seconds.
+
+    Parameters:
+        told: what came with the call; ``None`` for a notification.
+        method_s: what the method allows where the caller does not say, in seconds.
+
+    Returns:
+        What the caller said, between 0 and :data:`~rpcwire.limits.LONGEST_S`. One that is not a number says nothing.
+    """
+    if told is None or told.ttl_ms is UNSET or told.ttl_ms != told.ttl_ms:
+        return min(method_s, LONGEST_S)
+    return min(max(told.ttl_ms, 0), LONGEST_S * 1000) / 1000
 
 
 class Context:

@@ -13,6 +13,9 @@ INITIAL_CREDIT = 16
 DEFAULT_DEADLINE_S = 60.0
 """How long a call may take where neither the caller nor the method says otherwise."""
 
+LONGEST_S = 30 * 86400.0
+"""The longest deadline. Whoever asks for more, or for none at all, gets this: timers fail on times without end."""
+
 MESSAGE_BYTES = 16 * 1024 * 1024
 """The largest message."""
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, get_origin
 from msgspec import UNSET
 
 from rpcwire.boundary import to_rpc_error
-from rpcwire.context import Context
+from rpcwire.context import Context, time_left_s
 from rpcwire.contracts import StreamReference
 from rpcwire.errors import Cancelled, DeadlineExceeded, InternalError, MethodNotFound, RpcError
 from rpcwire.events import IncomingCall, NotificationReceived
 from rpcwire.registry import Mode, Offer, Registry, mode_of
 from rpcwire.service import Service
-from rpcwire.wiretypes import WireType, load_answer
+from rpcwire.wiretypes import WireType, load_upload
 
 from .inbox import Inbox, StreamReader
 
@@ -160,9 +160,6 @@ class Handlers:
 
     def _context(self, peer: Peer, offer: Offer, call: IncomingCall | None) -> Context:
         told = None if call is None else call.ctx
-        ttl_s = offer.spec.options.deadline_s
-        if told is not None and told.ttl_ms is not UNSET:
-            ttl_s = max(told.ttl_ms, 0) / 1000
 
         def report(done: float, total: float | None, message: str | None) -> None:
             if call is not None:
@@ -172,7 +169,7 @@ class Handlers:
             method=offer.name,
             connection=peer.connection,
             logger=offer.logger,
-            deadline=time.monotonic() + ttl_s,
+            deadline=time.monotonic() + time_left_s(told, offer.spec.options.deadline_s),
             report=report,
             key=None if told is None or told.key is UNSET else told.key,
             traceparent=None if told is None or told.traceparent is UNSET else told.traceparent,
@@ -190,7 +187,7 @@ class Handlers:
             if isinstance(reference, StreamReference):
                 inbox = peer.exclusively(peer.read_stream, reference.stream)
                 running.inboxes.append(inbox)
-                kwargs[name] = StreamReader(inbox, _loader(item, peer))
+                kwargs[name] = StreamReader(inbox, _loader(item, peer, name))
 
     def _submit(self, key: int, running: Running, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if running.offer.contract.context_name is not None:
@@ -308,5 +305,5 @@ def _finished(coroutine: Generator[Any, Any, Any]) -> Any:
     raise InternalError("the method suspended although it awaits nothing", executed="yes")
 
 
-def _loader(item: WireType, peer: Peer) -> Callable[[Any], Any]:
-    return lambda raw: load_answer(item, raw, peer.session.codec)
+def _loader(item: WireType, peer: Peer, name: str) -> Callable[[Any], Any]:
+    return lambda raw: load_upload(item, raw, peer.session.codec, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import pytest
 
 from rpcserver import Context, Health, Service, ServiceConfig, method
 from rpcwire import locations
-from rpcwire.context import Connection, Principal
+from rpcwire.context import Connection, Principal, time_left_s
+from rpcwire.limits import LONGEST_S
+from rpcwire.messages import CallContext
 from rpcwire.registry import Mode, Registry, mode_of
 from rpcwire.service import MethodSpec, ServiceRuntime
 
@@ -236,6 +239,23 @@ def test_a_context() -> None:
     assert context.cancelled
     context.progress(1, 2, "x")
     assert reported == [(1, 2, "x")]
+
+
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [
+        (None, 2.0),
+        (CallContext(), 2.0),
+        (CallContext(ttl_ms=500), 0.5),
+        (CallContext(ttl_ms=-5), 0.0),
+        (CallContext(ttl_ms=math.nan), 2.0),
+        (CallContext(ttl_ms=math.inf), LONGEST_S),
+        (CallContext(ttl_ms=10**400), LONGEST_S),
+    ],
+)
+def test_the_time_that_a_call_has(told: CallContext | None, left: float) -> None:
+    assert time_left_s(told, 2.0) == left
+    assert time_left_s(None, math.inf) == LONGEST_S
 
 
 def test_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
