@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from rpcwire.codec import Subprotocol
 from rpcwire.errors import DeadlineExceeded
+from rpcwire.events import ProgressHook
 from rpcwire.limits import DEFAULT_DEADLINE_S, LONGEST_S
 from rpcwire.messages import CallContext
 
@@ -15,9 +15,6 @@ from .targets import Target
 
 CONNECT_GRACE_S = 1.0
 """How much longer than the attempt to connect somebody waits for it, so that its own word comes first."""
-
-ProgressHook = Callable[[float, float | None, str | None], None]
-"""Called with done, total and message, as a call reports its progress."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,10 @@ from websockets.http11 import Request
 from rpcwire.aio.memory import MemoryLink
 from rpcwire.aio.peer import Peer
 from rpcwire.aio.remote import RemoteCaller
-from rpcwire.aio.websocket import LinkLimits
 from rpcwire.codec import Subprotocol, codec_for
 from rpcwire.context import Connection, Principal
 from rpcwire.errors import RpcError, Unauthenticated
-from rpcwire.limits import SessionLimits
+from rpcwire.limits import LinkLimits, SessionLimits
 from rpcwire.registry import Offer, Registry
 from rpcwire.service import Service, ServiceRuntime
 from rpcwire.session import Session

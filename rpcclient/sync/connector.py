@@ -12,11 +12,10 @@ from typing import Any
 
 from rpcclient.handshake import message_limit
 from rpcclient.options import ConnectOptions, backoff_s
-from rpcwire.aio.websocket import CLOSE_TIMEOUT_S, LinkLimits
 from rpcwire.codec import Codec, codec_for
 from rpcwire.context import Connection, Principal
 from rpcwire.errors import ConnectFailed, ConnectionClosed, NotSent, RpcError
-from rpcwire.limits import SessionLimits
+from rpcwire.limits import CLOSE_TIMEOUT_S, LinkLimits, SessionLimits
 from rpcwire.registry import Registry
 from rpcwire.service import Service
 from rpcwire.session import Session

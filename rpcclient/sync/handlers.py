@@ -17,6 +17,7 @@ from rpcwire.context import Context, time_left_s
 from rpcwire.contracts import StreamReference
 from rpcwire.errors import Cancelled, DeadlineExceeded, InternalError, MethodNotFound, RpcError
 from rpcwire.events import IncomingCall, NotificationReceived
+from rpcwire.logs import printable
 from rpcwire.registry import Mode, Offer, Registry, mode_of
 from rpcwire.service import Service
 from rpcwire.wiretypes import WireType, load_upload
@@ -132,7 +133,7 @@ class Handlers:
             if len(self._running) >= peer.session.limits.calls_in_flight:
                 raise MethodNotFound(f"{offer.name} was dropped: too many handlers run")
         except RpcError as exc:
-            logger.info("notification %s", f"{event.method[:100]!r}: {exc.type}: {exc.message[:300]!r}")
+            logger.info("notification '%s': %s: %s", printable(event.method, 100), exc.type, printable(exc.message))
             return
         except Exception as exc:  # As in a call.
             to_rpc_error(exc, method=event.method, logger=peer.logger)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from rpcwire.aio.peer import GRACE_S, WireError, printable
 from rpcwire.codec import UNREADABLE
 from rpcwire.context import Connection
 from rpcwire.errors import (
@@ -21,6 +20,7 @@ from rpcwire.errors import (
     NotSent,
     RemoteProtocolError,
     RpcError,
+    WireError,
     from_wire,
 )
 from rpcwire.events import (
@@ -37,6 +37,8 @@ from rpcwire.events import (
     StreamEnded,
     Violation,
 )
+from rpcwire.limits import GRACE_S
+from rpcwire.logs import printable
 from rpcwire.messages import CallContext, StreamParams
 from rpcwire.service import SlowPolicy
 from rpcwire.session import Session

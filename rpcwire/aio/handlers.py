@@ -20,6 +20,7 @@ from rpcwire.context import Context, time_left_s
 from rpcwire.contracts import StreamReference
 from rpcwire.errors import Cancelled, DeadlineExceeded, InternalError, LocalProtocolError, MethodNotFound, RpcError
 from rpcwire.events import IncomingCall, NotificationReceived
+from rpcwire.logs import printable
 from rpcwire.registry import Mode, Offer, Registry
 from rpcwire.states import SessionState
 from rpcwire.wiretypes import load_upload
@@ -125,9 +126,9 @@ class Handlers:
         self._peer.logger.info(
             "%s: %s refused: %s: %s",
             self._peer.connection.remote,
-            call.method[:100].encode("unicode_escape").decode("ascii"),
+            printable(call.method, 100),
             error.type,
-            error.message[:300].encode("unicode_escape").decode("ascii"),
+            printable(error.message),
         )
         self._peer.session.reply_error(call, error)
         self._peer.flush_soon()
@@ -329,8 +330,13 @@ class Handlers:
             if offer.contract.stream_parameters or offer.contract.item is not None:
                 raise MethodNotFound(f"{offer.name} streams, so it must be called, not notified")
         except RpcError as exc:
-            text = f"notification {event.method[:100]!r}: {exc.type}: {exc.message[:300]}"
-            peer.logger.info("%s: %s", peer.connection.remote, text.encode("unicode_escape").decode("ascii"))
+            peer.logger.info(
+                "%s: notification '%s': %s: %s",
+                peer.connection.remote,
+                printable(event.method, 100),
+                exc.type,
+                printable(exc.message),
+            )
             return
         except Exception as exc:  # A validator of the service's own failed.
             to_rpc_error(exc, method=event.method, logger=peer.logger)

@@ -25,7 +25,7 @@ from rpcclient.sync.dial import Opened
 from rpcclient.sync.keepalive import Keepalive
 from rpcclient.sync.link import SocketLink
 from rpcclient.sync.waiter import READABLE, Waiter
-from rpcwire.aio.websocket import LinkLimits
+from rpcwire.limits import LinkLimits
 
 
 def answers(*texts: str) -> Any:
