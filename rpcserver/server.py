@@ -74,7 +74,7 @@ class Server:
         self.services = list(services)
         self.tokens = TokenStore(token)
         self.owner_uid = os.geteuid()
-        self.registry = Registry()
+        self.registry = Registry(logger)
         self.registry.add(System(self), reserved=True)
         for service in self.services:
             self.registry.add(service)
@@ -281,7 +281,7 @@ class Server:
         codec = codec_for(subprotocol, batch_items=self.config.limits.batch_items)
         session = Session(codec, limits=self._session_limits, stream_prefix="s", state=SessionState.OPENING)
         caller = RemoteCaller()
-        connection = Connection(f"c{next(self._numbers)}", remote, caller)
+        connection = Connection(f"c{next(self._numbers)}", remote, caller, logger=logger)
         peer = Peer(
             session,
             link,

@@ -67,18 +67,21 @@ class Connection:
         remote: where it comes from, for a person (``127.0.0.1:41234``, ``unix``, ``memory``).
         principal: who is there; ``None`` until authenticated.
         caller: the other side, as something to call.
+        logger: this side's own.
     """
 
     id: str
     remote: str
     caller: Caller
     principal: Principal | None = None
+    logger: logging.Logger = field(kw_only=True)
     _closing: dict[int, Callable[[], None]] = field(default_factory=dict)
     _closed: bool = False
     _next: int = 0
 
     def on_close(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Have ``callback`` called on the event loop once the connection has ended; at once where it already has.
+        """Have ``callback`` called once the connection has ended, in the thread that drives the connection: that of the
+        event loop, or in ``Client`` the one that reads. Where it has ended already, it is called here and now.
 
         Returns:
             A function that takes this back.
@@ -108,7 +111,7 @@ class Connection:
             try:
                 callback()
             except Exception:
-                logging.getLogger("rpcserver").exception("a callback for the end of connection %s failed", self.id)
+                self.logger.exception("a callback for the end of connection %s failed", self.id)
 
 
 def time_left_s(told: CallContext | None, method_s: float) -> float:

@@ -75,6 +75,11 @@ class Desk(Service):
         """Never reached: its parameter's validator fails."""
 
     @method()
+    def logs(self, ctx: Context) -> str:
+        """Where a handler logs."""
+        return ctx.logger.name
+
+    @method()
     def wait(self, ctx: Context) -> str:
         """Wait until told to stop."""
         self.began.set()
@@ -116,6 +121,10 @@ def test_the_server_calls_back(desk: Any) -> None:
     assert ask(desk, "inline", {"a": 5}) == -5
     desk.contract.tell_back("desk.note", {"value": "x"})
     assert desk.desk.noted.wait(10)
+
+
+def test_what_a_client_offers_logs_as_the_clients(desk: Any) -> None:
+    assert ask(desk, "logs") == "rpcclient.services.desk"
 
 
 def test_errors_come_back(desk: Any) -> None:

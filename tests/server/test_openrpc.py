@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -74,7 +75,7 @@ class Shop(Service):
 
 
 def made() -> dict[str, Any]:
-    registry = Registry()
+    registry = Registry(logging.getLogger("t"))
     registry.add(System(None), reserved=True)  # type: ignore[arg-type]
     registry.add(Shop())
     return document(registry, title="shop", version="1.2.3")

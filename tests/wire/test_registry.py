@@ -134,10 +134,11 @@ def test_an_override_without_the_mark_is_offered_no_more() -> None:
 
 
 def test_registry() -> None:
-    registry = Registry()
+    registry = Registry(logging.getLogger("t"))
     registry.add(BigGreeter())
     assert set(registry.offers) == {"big_greeter.hello", "big_greeter.bye"}
     assert set(registry.services) == {"big_greeter"}
+    assert registry.offers["big_greeter.hello"].logger.name == "t.services.big_greeter"
     offer = registry.get("big_greeter.hello")
     assert offer is not None
     assert offer.mode is Mode.INLINE
@@ -148,7 +149,7 @@ def test_registry() -> None:
 
 
 def test_names_that_are_taken_or_reserved() -> None:
-    registry = Registry()
+    registry = Registry(logging.getLogger("t"))
     registry.add(BigGreeter())
     with pytest.raises(TypeError, match=r"BigGreeter.*already offers.*big_greeter"):
         registry.add(BigGreeter())
@@ -163,7 +164,7 @@ def test_nothing_to_offer() -> None:
         async def unmarked(self) -> None: ...
 
     with pytest.raises(TypeError, match=r"Empty.*@method"):
-        Registry().add(Empty())
+        Registry(logging.getLogger("t")).add(Empty())
 
 
 def test_private_methods_cannot_be_offered() -> None:
@@ -181,7 +182,7 @@ def test_a_missing_annotation_stops_the_registry() -> None:
         async def guess(self, a) -> None: ...  # type: ignore[no-untyped-def]
 
     with pytest.raises(TypeError, match=r"Vague\.guess.*'a'"):
-        Registry().add(Vague())
+        Registry(logging.getLogger("t")).add(Vague())
 
 
 @pytest.mark.parametrize("kind", [staticmethod, classmethod])
@@ -191,7 +192,7 @@ def test_only_plain_methods_can_be_offered(kind: Any) -> None:
 
     odd = type("Odd", (Service,), {"f": kind(method()(f))})
     with pytest.raises(TypeError, match=r"odd\.f: .*(static|class)"):
-        Registry().add(odd())
+        Registry(logging.getLogger("t")).add(odd())
 
 
 def test_a_spec_knows_its_contract() -> None:
@@ -206,7 +207,8 @@ def test_a_spec_knows_its_contract() -> None:
 
 
 def test_a_connection_tells_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
-    connection = Connection("c1", "memory", caller=None)  # type: ignore[arg-type]
+    logger = logging.getLogger("t")
+    connection = Connection("c1", "memory", caller=None, logger=logger)  # type: ignore[arg-type]
     told: list[str] = []
     connection.on_close(lambda: told.append("first"))
     forget = connection.on_close(lambda: told.append("never"))
@@ -219,16 +221,19 @@ def test_a_connection_tells_when_it_ends(caplog: pytest.LogCaptureFixture) -> No
         connection.close()
     assert told == ["last", "first"]
     assert "c1" in caplog.text
+    assert {record.name for record in caplog.records} == {"t"}
     assert connection.closed
     connection.on_close(lambda: told.append("at once"))()
     assert told[-1] == "at once"
 
 
 def test_a_context() -> None:
-    connection = Connection("c1", "memory", caller="the caller", principal=Principal("me", "memory"))  # type: ignore[arg-type]
+    logger = logging.getLogger("t")
+    principal = Principal("me", "memory")
+    connection = Connection("c1", "memory", "the caller", principal, logger=logger)  # type: ignore[arg-type]
     reported: list[Any] = []
     context = Context(
-        method="a.b", connection=connection, logger=logging.getLogger("t"), deadline=0.0,
+        method="a.b", connection=connection, logger=logger, deadline=0.0,
         report=lambda *args: reported.append(args), key="k", traceparent="t",
     )  # fmt: skip
     assert context.principal.name == "me"
