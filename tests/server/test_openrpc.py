@@ -21,9 +21,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from rpcserver import Context, Service, ServiceError, method
-from rpcserver.openrpc import OPENRPC_VERSION, document, protocol_errors
+from rpcserver.openrpc import OPENRPC_VERSION, document
 from rpcserver.system import System
-from rpcwire.errors import BY_CODE
 from rpcwire.registry import Registry
 from rpcwire.values import Value
 
@@ -186,8 +185,3 @@ def test_the_published_schema_accepts_it(published_schema: Any) -> None:
     assert list(validator.iter_errors(found)) == []
     for path, wrong in (("openrpc", "2.0"), ("info", {}), ("methods", [{"name": "x"}])):
         assert list(validator.iter_errors({**found, path: wrong})), "the schema checks something"
-
-
-def test_the_codes_of_the_protocol() -> None:
-    assert {e["code"] for e in protocol_errors()} == set(BY_CODE)
-    assert all(e["message"] and e["data"]["type"] for e in protocol_errors())
