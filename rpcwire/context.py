@@ -16,13 +16,16 @@ from msgspec import UNSET
 from .limits import LONGEST_S
 from .messages import CallContext
 
+OWNER = "owner"
+"""The name of the server's own user, whether they come with the token or by the Unix socket."""
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who is on the other side of a connection.
 
     Attributes:
-        name: a stable name, such as ``owner`` or the name of a token.
+        name: a stable name, such as :data:`OWNER` or the name of a token.
         method: how it was established: ``token``, ``peer`` (credentials of a Unix socket) or ``memory``.
         uid: the user id of the other process, where the kernel says so.
     """
