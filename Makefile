@@ -34,7 +34,7 @@ test: $(READY) ## run all tests that this machine can run
 soak: $(READY) ## run the long proofs
 	SOAK=1 $(BIN)/python -m pytest --timeout 3600 -o faulthandler_timeout=4000
 
-coverage: ## run the tests with line coverage, at least 95 % in each package
+coverage: ## run the tests with line coverage, at least 95 % in rpcwire, rpcclient and rpcserver each
 	$(MAKE) test RUNNER=tests.coverage_gate
 
 check: $(READY) ## lint, types, generated files, docs

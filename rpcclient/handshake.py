@@ -10,10 +10,10 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol as WebSocketSubprotocol
 from websockets.uri import parse_uri
 
-from rpcwire.aio.websocket import QUIET
 from rpcwire.codec import OFFERED, Subprotocol
 from rpcwire.errors import ConnectFailed, PermissionDenied, RpcError, Unauthenticated
 from rpcwire.limits import MESSAGE_BYTES_HEADER
+from rpcwire.logs import QUIET
 
 from .targets import Target
 

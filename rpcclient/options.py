@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from rpcwire.codec import Subprotocol
 from rpcwire.errors import DeadlineExceeded
-from rpcwire.limits import DEFAULT_DEADLINE_S
+from rpcwire.events import ProgressHook
+from rpcwire.limits import DEFAULT_DEADLINE_S, LONGEST_S
 from rpcwire.messages import CallContext
 
 from .targets import Target
 
-LONGEST_S = 30 * 86400.0
-"""The longest deadline. Whoever asks for more, or for none at all, gets this: timers fail on times without end."""
-
 CONNECT_GRACE_S = 1.0
 """How much longer than the attempt to connect somebody waits for it, so that its own word comes first."""
-
-ProgressHook = Callable[[float, float | None, str | None], None]
-"""Called with done, total and message, as a call reports its progress."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,14 @@ from websockets.protocol import CONNECTING, Event
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol as WebSocketSubprotocol
 
-from rpcwire.aio.websocket import QUIET, LinkLimits, WebSocketLink
+from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.codec import OFFERED
-from rpcwire.context import Principal
-from rpcwire.limits import MESSAGE_BYTES_HEADER
+from rpcwire.context import OWNER, Principal
+from rpcwire.limits import MESSAGE_BYTES_HEADER, LinkLimits
+from rpcwire.logs import QUIET
 
 from .admission import Refusal, bearer_token, check_host, check_origin, peer_uid
 from .http import refuse_malformed, respond
-from .tokens import OWNER
 
 if TYPE_CHECKING:
     from .server import Server

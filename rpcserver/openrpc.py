@@ -9,7 +9,7 @@ from pydantic.json_schema import DEFAULT_REF_TEMPLATE, GenerateJsonSchema, JsonS
 from pydantic_core import CoreSchema, core_schema
 
 from rpcwire.contracts import Parameter
-from rpcwire.errors import BY_CODE, ServiceError
+from rpcwire.errors import ServiceError
 from rpcwire.reading import summary_of
 from rpcwire.registry import Offer, Registry
 from rpcwire.wiretypes import WireType
@@ -126,11 +126,3 @@ def _details(error: type[ServiceError], definitions: dict[Any, Any]) -> Mapping[
 def _error(error: type[ServiceError], details: Mapping[str, Any]) -> dict[str, Any]:
     text = summary_of(error.__doc__ or error.__name__)[0]
     return {"code": error.code, "message": text, "data": {"type": error.__name__, "details": details}}
-
-
-def protocol_errors() -> list[dict[str, Any]]:
-    """The codes that any method may answer with."""
-    return [
-        {"code": code, "message": (cls.__doc__ or "").partition("\n")[0], "data": {"type": cls.__name__}}
-        for code, cls in BY_CODE.items()
-    ]

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from pydantic import Field
 
-from rpcwire.context import Principal
+from rpcwire.context import OWNER, Principal
 from rpcwire.service import ServiceConfig
 
 _MOST_KNOWN = 1000
@@ -49,7 +49,7 @@ def is_owner(principal: Principal, owner_uid: int) -> bool:
         principal: the caller.
         owner_uid: the server's own user.
     """
-    return principal.uid == owner_uid or (principal.name == "owner" and principal.method == "token")
+    return principal.uid == owner_uid or (principal.name == OWNER and principal.method == "token")
 
 
 class RoleTable(Generic[RoleT]):

@@ -20,11 +20,10 @@ from websockets.http11 import Request
 from rpcwire.aio.memory import MemoryLink
 from rpcwire.aio.peer import Peer
 from rpcwire.aio.remote import RemoteCaller
-from rpcwire.aio.websocket import LinkLimits
 from rpcwire.codec import Subprotocol, codec_for
 from rpcwire.context import Connection, Principal
 from rpcwire.errors import RpcError, Unauthenticated
-from rpcwire.limits import SessionLimits
+from rpcwire.limits import LinkLimits, SessionLimits
 from rpcwire.registry import Offer, Registry
 from rpcwire.service import Service, ServiceRuntime
 from rpcwire.session import Session
@@ -75,7 +74,7 @@ class Server:
         self.services = list(services)
         self.tokens = TokenStore(token)
         self.owner_uid = os.geteuid()
-        self.registry = Registry()
+        self.registry = Registry(logger)
         self.registry.add(System(self), reserved=True)
         for service in self.services:
             self.registry.add(service)
@@ -282,7 +281,7 @@ class Server:
         codec = codec_for(subprotocol, batch_items=self.config.limits.batch_items)
         session = Session(codec, limits=self._session_limits, stream_prefix="s", state=SessionState.OPENING)
         caller = RemoteCaller()
-        connection = Connection(f"c{next(self._numbers)}", remote, caller)
+        connection = Connection(f"c{next(self._numbers)}", remote, caller, logger=logger)
         peer = Peer(
             session,
             link,

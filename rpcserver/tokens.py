@@ -8,13 +8,11 @@ import os
 import secrets
 from pathlib import Path
 
-from rpcwire.context import Principal
+from rpcwire.context import OWNER, Principal
 
 from .config import ConfigError
 
 MIN_TOKEN_CHARS = 16
-OWNER = "owner"
-"""The name of the server's own user, whether they come with the token or by the Unix socket."""
 
 
 class TokenStore:

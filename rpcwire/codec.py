@@ -28,6 +28,10 @@ _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 
 Subprotocol = Literal["jsonrpc", "rpc.v1.json", "rpc.v1.msgpack"]
 
+UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+"""What decoding raises for bytes that are not what they should be. msgspec says MsgspecError for most of them, but for
+text of MessagePack that is no UTF-8 Python's own error."""
+
 
 class Malformed(msgspec.Struct, gc=False):
     """A message that could not be read: what to answer, and to which id if that much was legible."""
@@ -74,7 +78,7 @@ class Codec:
         """The parameters of a reserved method.
 
         Raises:
-            msgspec.MsgspecError, RecursionError: they are not of this kind.
+            msgspec.MsgspecError, RecursionError, UnicodeDecodeError: they are not of this kind (:data:`UNREADABLE`).
         """
         raise NotImplementedError
 
@@ -208,7 +212,7 @@ class _JsonBase(Codec):
             return self._decoder.decode(data)
         except msgspec.ValidationError as exc:
             return Malformed(_invalid(exc), _json_id(value))
-        except (msgspec.MsgspecError, RecursionError) as exc:
+        except UNREADABLE as exc:
             return Malformed(ParseError(f"not JSON: {exc}"))
 
 
@@ -239,7 +243,7 @@ class PlainJson(_JsonBase):
             return Decoded((Malformed(error),))
         try:
             raws = self._raws.decode(frame)
-        except (msgspec.MsgspecError, RecursionError) as exc:
+        except UNREADABLE as exc:
             return Decoded((Malformed(ParseError(f"not JSON: {exc}")),))
         return Decoded([self._envelope(raw, item) for raw, item in zip(raws, value, strict=True)], batch=True)
 
@@ -290,13 +294,13 @@ class MessagePack(Codec):
             return Decoded((refused,))
         try:
             return Decoded(self._many.decode(frame) if several else (self._one.decode(frame),))
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        except UNREADABLE:
             pass  # One of the messages is wrong: find out which, and how.
         if not several:
             return Decoded((self._closer(frame),))
         try:
             raws = self._raws.decode(frame)
-        except (msgspec.MsgspecError, RecursionError) as exc:
+        except UNREADABLE as exc:
             return Decoded((Malformed(ParseError(f"not MessagePack: {exc}")),))
         return Decoded([self._closer(raw) for raw in raws])
 
@@ -311,11 +315,11 @@ class MessagePack(Codec):
     def _closer(self, data: bytes | Raw) -> Envelope | Malformed:
         try:
             value = self._any.decode(data)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
+        except UNREADABLE as exc:
             return Malformed(ParseError(f"not MessagePack: {exc}"))
         try:
             return self._one.decode(data)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
+        except UNREADABLE as exc:
             return Malformed(_invalid(exc), _json_id(value))
 
     def join(self, messages: Sequence[bytes]) -> bytes:

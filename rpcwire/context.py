@@ -11,13 +11,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from msgspec import UNSET
+
+from .limits import LONGEST_S
+from .messages import CallContext
+
+OWNER = "owner"
+"""The name of the server's own user, whether they come with the token or by the Unix socket."""
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who is on the other side of a connection.
 
     Attributes:
-        name: a stable name, such as ``owner`` or the name of a token.
+        name: a stable name, such as :data:`OWNER` or the name of a token.
         method: how it was established: ``token``, ``peer`` (credentials of a Unix socket) or ``memory``.
         uid: the user id of the other process, where the kernel says so.
     """
@@ -62,18 +70,21 @@ class Connection:
         remote: where it comes from, for a person (``127.0.0.1:41234``, ``unix``, ``memory``).
         principal: who is there; ``None`` until authenticated.
         caller: the other side, as something to call.
+        logger: this side's own.
     """
 
     id: str
     remote: str
     caller: Caller
     principal: Principal | None = None
+    logger: logging.Logger = field(kw_only=True)
     _closing: dict[int, Callable[[], None]] = field(default_factory=dict)
     _closed: bool = False
     _next: int = 0
 
     def on_close(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Have ``callback`` called on the event loop once the connection has ended; at once where it already has.
+        """Have ``callback`` called once the connection has ended, in the thread that drives the connection: that of the
+        event loop, or in ``Client`` the one that reads. Where it has ended already, it is called here and now.
 
         Returns:
             A function that takes this back.
@@ -103,7 +114,22 @@ class Connection:
             try:
                 callback()
             except Exception:
-                logging.getLogger("rpcserver").exception("a callback for the end of connection %s failed", self.id)
+                self.logger.exception("a callback for the end of connection %s failed", self.id)
+
+
+def time_left_s(told: CallContext | None, method_s: float) -> float:
+    """How long a handler may take, in seconds.
+
+    Parameters:
+        told: what came with the call; ``None`` for a notification.
+        method_s: what the method allows where the caller does not say, in seconds.
+
+    Returns:
+        What the caller said, between 0 and :data:`~rpcwire.limits.LONGEST_S`. One that is not a number says nothing.
+    """
+    if told is None or told.ttl_ms is UNSET or told.ttl_ms != told.ttl_ms:
+        return min(method_s, LONGEST_S)
+    return min(max(told.ttl_ms, 0), LONGEST_S * 1000) / 1000
 
 
 class Context:

@@ -31,7 +31,7 @@ from pydantic_core import CoreSchema, PydanticSerializationError, core_schema
 from .codec import Codec
 from .errors import InvalidParams, describe_fields, field_errors
 from .unsendable import Unsendable, unsendable
-from .wiretypes import WireType, load_answer
+from .wiretypes import WireType
 
 _STREAMS = (AsyncIterator, AsyncIterable, AsyncGenerator, Iterator, Iterable, Generator)
 
@@ -203,15 +203,6 @@ class Contract:
         """
         assert self.result is not None
         return self.result.dump(value, codec)
-
-    def load_result(self, raw: Raw | bytes, codec: Codec) -> Any:
-        """The result, decoded.
-
-        Raises:
-            RemoteProtocolError: it is not of the annotated type.
-        """
-        assert self.result is not None
-        return load_answer(self.result, raw, codec)
 
     def _named(self, errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Field errors whose first place is a name, also where the parameters came by position."""

@@ -362,6 +362,21 @@ def from_wire(
     return RpcError(message, **common, code=code, remote_type=name)
 
 
+class WireError(Exception):
+    """An error object as it came, before the method's contract has told which class it stands for. It stays between
+    those who receive answers and those who know the contract.
+
+    Parameters:
+        code, message, data: as of :func:`from_wire`.
+    """
+
+    def __init__(self, code: int, message: str, data: object) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.data = data
+
+
 FIELD_ERRORS = 32
 """Field errors that one answer names; more only make it larger than the question."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import msgspec
@@ -66,6 +67,10 @@ class CancelReceived(msgspec.Struct, gc=False):
     """The caller wants this call to end. It must still be answered."""
 
     call: IncomingCall
+
+
+ProgressHook = Callable[[float, float | None, str | None], None]
+"""Called with done, total and message, as a call of ours reports its progress."""
 
 
 class ProgressReceived(msgspec.Struct, gc=False):

@@ -1,4 +1,4 @@
-"""The finite defaults that bound what one connection may ask for."""
+"""The finite defaults that bound what one connection may ask for, and how long one side waits for the other."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ INITIAL_CREDIT = 16
 
 DEFAULT_DEADLINE_S = 60.0
 """How long a call may take where neither the caller nor the method says otherwise."""
+
+LONGEST_S = 30 * 86400.0
+"""The longest deadline. Whoever asks for more, or for none at all, gets this: timers fail on times without end."""
+
+GRACE_S = 0.1
+"""How much later than the other side this side gives a call up, so that the other's own word comes first."""
+
+CLOSE_TIMEOUT_S = 5.0
+"""How long the other side may take to answer a close frame."""
 
 MESSAGE_BYTES = 16 * 1024 * 1024
 """The largest message."""
@@ -45,3 +54,22 @@ class SessionLimits:
     calls_in_flight: int = 1024
     streams: int = 256
     stream_window: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLimits:
+    """How a link guards itself.
+
+    Attributes:
+        ping_interval_s: silence after which a ping is sent, in seconds; 0 for never.
+        ping_timeout_s: how long its pong may take, in seconds.
+        high_water_bytes: output waiting for the other side above which this side holds back.
+        outgoing_bytes: output waiting above which the connection is given up.
+        stall_s: how long the other side may take next to nothing of what waits for it, in seconds.
+    """
+
+    ping_interval_s: float = 20.0
+    ping_timeout_s: float = 20.0
+    high_water_bytes: int = 1024 * 1024
+    outgoing_bytes: int = 64 * 1024 * 1024
+    stall_s: float = 10.0

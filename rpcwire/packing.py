@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw
 from pydantic_core import to_jsonable_python
 
+from .codec import UNREADABLE
 from .limits import MAX_DEPTH
 
 _AS_IS = frozenset({type(None), bool, str, bytes, float, Raw})
@@ -76,7 +77,7 @@ def unpack(raw: Raw | bytes, *, bounded: bool = False) -> Any:
     """
     try:
         value = _UNPACK.decode(raw)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
+    except UNREADABLE as exc:
         raise ValueError(f"not MessagePack: {exc}") from None
     if not bounded:
         level: list[Any] = [value]

@@ -68,9 +68,14 @@ class Offer:
 
 
 class Registry:
-    """The methods that this side offers."""
+    """The methods that this side offers.
 
-    def __init__(self) -> None:
+    Parameters:
+        logger: this side's own; a service logs as ``services.NAME`` below it.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
         self._offers: dict[str, Offer] = {}
         self._services: dict[str, Service[Any]] = {}
 
@@ -97,7 +102,7 @@ class Registry:
                 contract=spec.contract,
                 call=getattr(service, spec.attribute),
                 mode=mode_of(spec.function),
-                logger=logging.getLogger(f"rpcserver.services.{name}"),
+                logger=self._logger.getChild(f"services.{name}"),
             )
             for spec in service.methods()
         }

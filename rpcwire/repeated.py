@@ -13,6 +13,8 @@ import msgspec
 from pydantic import GetCoreSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from .codec import UNREADABLE
+
 _KEPT = 512
 _LIMIT_BYTES = 64 * 1024
 """Larger ones are not kept."""
@@ -41,7 +43,7 @@ class Repeated:
                 return handler(data)
             try:
                 return decode_kept(data) if len(data) <= _LIMIT_BYTES else decode(data)
-            except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
+            except UNREADABLE as exc:
                 raise PydanticCustomError("repeated", "not MessagePack: {reason}", {"reason": str(exc)}) from exc
 
         return core_schema.no_info_wrap_validator_function(

@@ -32,6 +32,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from .codec import UNREADABLE
 from .row import Row, row_type
 from .values import from_tagged, to_tagged
 
@@ -315,7 +316,7 @@ class Rows(Sequence[Row]):
         """
         try:
             columns = [_unpack_chunk(chunk) for chunk in _read_chunks(data)]
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
+        except UNREADABLE as exc:
             raise ValueError(f"malformed rows: {exc}") from None
         rows = cls(count=sum(count for count, _ in columns))
         rows._chunks, rows._columns = None, columns

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw
 
-from .codec import Codec, Malformed
+from .codec import UNREADABLE, Codec, Malformed
 from .errors import (
     Busy,
     InvalidParams,
@@ -436,14 +436,14 @@ class Session:
             return ErrorObject(-32603, "the other side's answer is malformed: it has both result and error")
         try:
             return self.codec.read(message.error, ErrorObject)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
+        except UNREADABLE as exc:
             return ErrorObject(-32603, f"the other side's error object is malformed: {exc}")
 
     def _stray_answer(self, message: Envelope) -> str:
         if message.error is not UNSET and message.id in (None, UNSET):
             try:
                 error = self.codec.read(message.error, ErrorObject)
-            except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            except UNREADABLE:
                 return "an unreadable error that belongs to no call"
             return f"the other side could not read a message of ours: {error.code} {error.message[:200]}"
         return f"an answer to a call that was never made: id {str(message.id)[:64]}"
@@ -456,7 +456,7 @@ class Session:
         wrong: ProtocolError | InvalidParams | None = None
         try:
             params = self.codec.read(Raw(b"") if body is None else body, kind)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
+        except UNREADABLE as exc:
             wrong = InvalidParams(f"{message.method}: {str(exc).replace('`', '')}")
         else:
             wrong = taker(self)(params, events)

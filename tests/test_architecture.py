@@ -92,6 +92,20 @@ def test_the_blocking_client_uses_no_event_loop() -> None:
     assert not wrong
 
 
+def test_the_blocking_client_has_nothing_of_the_driver_with_asyncio() -> None:
+    """What both drivers need is in rpcwire itself."""
+    shared = PACKAGES["rpcclient"]
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for package, path in modules()
+        # In memory the other end is a server on its loop.
+        if package == "rpcclient" and (path.parent == shared or path.parent.name == "sync") and path.name != "memory.py"
+        for name, line in imports(path, package)
+        if name.startswith("rpcwire.aio")
+    ]
+    assert not wrong
+
+
 def test_the_client_needs_nothing_of_the_server() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {name}"

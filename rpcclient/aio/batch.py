@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rpcclient.batch import BatchBase
-from rpcwire.aio.peer import Peer, Pending, WireError
-from rpcwire.errors import NotSent, RpcError
+from rpcwire.aio.peer import Peer, Pending
+from rpcwire.errors import NotSent, RpcError, WireError
 
 if TYPE_CHECKING:
     from .client import AsyncClient

@@ -43,7 +43,7 @@ class Connector:
 
     def __init__(self, options: ConnectOptions, memory: MemoryDial | None = None) -> None:
         self.options = options
-        self.registry = Registry()
+        self.registry = Registry(logger)
         self._memory = memory
         self.live: Peer | None = None
         self._connecting: asyncio.Task[Peer] | None = None
@@ -128,7 +128,7 @@ class Connector:
         caller = RemoteCaller()
         # The server was chosen, and proven by its address or certificate: what is offered is offered to it.
         server = Principal("server", "connected")
-        connection = Connection(f"server-{next(_numbers)}", options.target.url, caller, server)
+        connection = Connection(f"server-{next(_numbers)}", options.target.url, caller, server, logger=logger)
         peer = Peer(
             Session(codec, limits=limits, stream_prefix="c"),
             link,

@@ -15,9 +15,10 @@ from websockets.protocol import Event
 from rpcclient.handshake import begin, message_limit, refused
 from rpcclient.options import ConnectOptions
 from rpcwire.aio.peer import Peer
-from rpcwire.aio.websocket import LinkLimits, WebSocketLink
+from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.codec import Codec, codec_for
 from rpcwire.errors import ConnectFailed, RpcError
+from rpcwire.limits import LinkLimits
 
 logger = logging.getLogger("rpcclient")
 

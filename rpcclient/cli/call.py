@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rpcclient import Client, Stream
     from rpcclient.describe import MethodDescription
-    from rpcclient.options import ProgressHook
+    from rpcwire.events import ProgressHook
 
 COMPLETION_TIMEOUT_S = 1.0
 """How long completion may take to ask the server."""

@@ -13,6 +13,7 @@ from typing import Any, Self
 from rpcclient.aio.client import AsyncClient
 from rpcclient.aio.stream import AsyncStream
 from rpcclient.stubs.database import Isolation, Page
+from rpcwire.errors import RpcError
 
 from . import (
     BINARY,
@@ -62,8 +63,8 @@ class AsyncPages:
     async def close(self) -> None:
         try:
             await self._stream.aclose()
-        except Exception:  # noqa: S110 - it is over in any case
-            pass
+        except RpcError:
+            pass  # It is over in any case.
 
 
 class AsyncPort:

@@ -9,6 +9,7 @@ from typing import Any, Self
 from rpcclient.stubs.database import Page
 from rpcclient.sync.client import Client
 from rpcclient.sync.stream import Stream
+from rpcwire.errors import RpcError
 
 from . import errors
 from .base import ConnectionBase, CursorBase
@@ -30,8 +31,8 @@ class SyncPages:
     async def close(self) -> None:
         try:
             self._stream.close()
-        except Exception:  # noqa: S110 - it is over in any case
-            pass
+        except RpcError:
+            pass  # It is over in any case.
 
 
 class SyncPort:

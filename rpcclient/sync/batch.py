@@ -7,8 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rpcclient.batch import BatchBase, BatchResult
-from rpcwire.aio.peer import WireError
-from rpcwire.errors import NotSent, RpcError
+from rpcwire.errors import NotSent, RpcError, WireError
 
 from .peer import Peer
 from .pending import Mailbox, Pending

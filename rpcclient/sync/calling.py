@@ -9,9 +9,9 @@ from typing import Any
 
 from rpcclient.methods import Method, not_iterable
 from rpcclient.options import CallOptions
-from rpcwire.aio.peer import WireError
 from rpcwire.boundary import to_rpc_error
 from rpcwire.contracts import StreamReference
+from rpcwire.errors import WireError
 from rpcwire.streams import OutgoingStream
 
 from .inbox import StreamReader

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from rpcclient.describe import ServiceDescription, descriptions, find
 from rpcclient.methods import Method, method_of
 from rpcclient.models import Hello, ServiceInfo
-from rpcclient.options import CONNECT_GRACE_S, CallOptions, ConnectOptions, ProgressHook
+from rpcclient.options import CONNECT_GRACE_S, CallOptions, ConnectOptions
 from rpcclient.targets import Target, find_target
 from rpcwire.codec import Subprotocol
 from rpcwire.errors import NotSent
+from rpcwire.events import ProgressHook
 from rpcwire.service import Service
 
 from .batch import Batch

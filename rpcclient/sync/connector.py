@@ -12,11 +12,10 @@ from typing import Any
 
 from rpcclient.handshake import message_limit
 from rpcclient.options import ConnectOptions, backoff_s
-from rpcwire.aio.websocket import CLOSE_TIMEOUT_S, LinkLimits
 from rpcwire.codec import Codec, codec_for
 from rpcwire.context import Connection, Principal
 from rpcwire.errors import ConnectFailed, ConnectionClosed, NotSent, RpcError
-from rpcwire.limits import SessionLimits
+from rpcwire.limits import CLOSE_TIMEOUT_S, LinkLimits, SessionLimits
 from rpcwire.registry import Registry
 from rpcwire.service import Service
 from rpcwire.session import Session
@@ -47,7 +46,7 @@ class Connector:
 
     def __init__(self, options: ConnectOptions, memory: MemoryDial | None = None) -> None:
         self.options = options
-        self.registry = Registry()
+        self.registry = Registry(logger)
         self.live: Peer | None = None
         self._handlers = Handlers(self.registry)
         self._memory = memory
@@ -197,7 +196,7 @@ class Connector:
         caller = SyncCaller()
         # The server was chosen, and proven by its address or certificate: what is offered is offered to it.
         server = Principal("server", "connected")
-        connection = Connection(f"server-{next(_numbers)}", options.target.url, caller, server)
+        connection = Connection(f"server-{next(_numbers)}", options.target.url, caller, server, logger=logger)
         limits = SessionLimits(message_bytes=message_bytes, stream_window=options.window)
         session = Session(codec, limits=limits, stream_prefix="c")
         peer = Peer(session, link, self._handlers, connection, lost=self._lost, logger=logger)

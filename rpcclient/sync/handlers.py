@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, get_origin
 from msgspec import UNSET
 
 from rpcwire.boundary import to_rpc_error
-from rpcwire.context import Context
+from rpcwire.context import Context, time_left_s
 from rpcwire.contracts import StreamReference
 from rpcwire.errors import Cancelled, DeadlineExceeded, InternalError, MethodNotFound, RpcError
 from rpcwire.events import IncomingCall, NotificationReceived
+from rpcwire.logs import printable
 from rpcwire.registry import Mode, Offer, Registry, mode_of
 from rpcwire.service import Service
-from rpcwire.wiretypes import WireType, load_answer
+from rpcwire.wiretypes import WireType, load_upload
 
 from .inbox import Inbox, StreamReader
 
@@ -115,6 +116,11 @@ class Handlers:
         except RpcError as exc:
             peer.answer(peer.session.reply_error, call, exc)
             return
+        except Exception as exc:  # A validator of the service's own failed.
+            error = to_rpc_error(exc, method=call.method, logger=peer.logger)
+            error.executed = "no"
+            peer.answer(peer.session.reply_error, call, error)
+            return
         self._submit(id(call), running, args, kwargs)
 
     def notified(self, peer: Peer, event: NotificationReceived) -> None:
@@ -127,7 +133,10 @@ class Handlers:
             if len(self._running) >= peer.session.limits.calls_in_flight:
                 raise MethodNotFound(f"{offer.name} was dropped: too many handlers run")
         except RpcError as exc:
-            logger.info("notification %s", f"{event.method[:100]!r}: {exc.type}: {exc.message[:300]!r}")
+            logger.info("notification '%s': %s: %s", printable(event.method, 100), exc.type, printable(exc.message))
+            return
+        except Exception as exc:  # As in a call.
+            to_rpc_error(exc, method=event.method, logger=peer.logger)
             return
         running = Running(peer, offer, None, self._context(peer, offer, None))
         self._submit(id(running), running, args, kwargs)
@@ -152,9 +161,6 @@ class Handlers:
 
     def _context(self, peer: Peer, offer: Offer, call: IncomingCall | None) -> Context:
         told = None if call is None else call.ctx
-        ttl_s = offer.spec.options.deadline_s
-        if told is not None and told.ttl_ms is not UNSET:
-            ttl_s = max(told.ttl_ms, 0) / 1000
 
         def report(done: float, total: float | None, message: str | None) -> None:
             if call is not None:
@@ -164,7 +170,7 @@ class Handlers:
             method=offer.name,
             connection=peer.connection,
             logger=offer.logger,
-            deadline=time.monotonic() + ttl_s,
+            deadline=time.monotonic() + time_left_s(told, offer.spec.options.deadline_s),
             report=report,
             key=None if told is None or told.key is UNSET else told.key,
             traceparent=None if told is None or told.traceparent is UNSET else told.traceparent,
@@ -182,7 +188,7 @@ class Handlers:
             if isinstance(reference, StreamReference):
                 inbox = peer.exclusively(peer.read_stream, reference.stream)
                 running.inboxes.append(inbox)
-                kwargs[name] = StreamReader(inbox, _loader(item, peer))
+                kwargs[name] = StreamReader(inbox, _loader(item, peer, name))
 
     def _submit(self, key: int, running: Running, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if running.offer.contract.context_name is not None:
@@ -300,5 +306,5 @@ def _finished(coroutine: Generator[Any, Any, Any]) -> Any:
     raise InternalError("the method suspended although it awaits nothing", executed="yes")
 
 
-def _loader(item: WireType, peer: Peer) -> Callable[[Any], Any]:
-    return lambda raw: load_answer(item, raw, peer.session.codec)
+def _loader(item: WireType, peer: Peer, name: str) -> Callable[[Any], Any]:
+    return lambda raw: load_upload(item, raw, peer.session.codec, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from rpcwire.aio.websocket import LinkLimits
+from rpcwire.limits import LinkLimits
 
 
 class Keepalive:

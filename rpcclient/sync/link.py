@@ -15,8 +15,8 @@ from typing import Protocol
 from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import OPEN, Event
 
-from rpcwire.aio.websocket import CLOSE_TIMEOUT_S, LinkLimits
 from rpcwire.assembly import Assembler, StreamBroken
+from rpcwire.limits import CLOSE_TIMEOUT_S, LinkLimits
 
 from .dial import RECEIVE_BYTES, Opened
 from .keepalive import Keepalive

@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-import msgspec
-
-from rpcwire.aio.peer import GRACE_S, WireError, printable
+from rpcwire.codec import UNREADABLE
 from rpcwire.context import Connection
 from rpcwire.errors import (
     ConnectionLost,
@@ -22,6 +20,7 @@ from rpcwire.errors import (
     NotSent,
     RemoteProtocolError,
     RpcError,
+    WireError,
     from_wire,
 )
 from rpcwire.events import (
@@ -38,6 +37,8 @@ from rpcwire.events import (
     StreamEnded,
     Violation,
 )
+from rpcwire.limits import GRACE_S
+from rpcwire.logs import printable
 from rpcwire.messages import CallContext, StreamParams
 from rpcwire.service import SlowPolicy
 from rpcwire.session import Session
@@ -379,7 +380,7 @@ class Peer:
         try:
             name = self.session.codec.read(event.result, StreamParams).stream
             inbox = self.read_stream(name, pending.window, latest=pending.latest)
-        except (msgspec.MsgspecError, RecursionError):
+        except UNREADABLE:
             self.stop_uploads(pending)
             pending.settle(None, RemoteProtocolError("the answer is no stream: use call() for this method"))
         except RpcError as exc:

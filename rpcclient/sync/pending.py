@@ -8,7 +8,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from rpcclient.options import ProgressHook
+from rpcwire.events import ProgressHook
 
 if TYPE_CHECKING:
     from .outbox import Outbox

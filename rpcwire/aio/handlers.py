@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 
 from rpcwire.boundary import to_rpc_error
-from rpcwire.context import Context
+from rpcwire.context import Context, time_left_s
 from rpcwire.contracts import StreamReference
 from rpcwire.errors import Cancelled, DeadlineExceeded, InternalError, LocalProtocolError, MethodNotFound, RpcError
 from rpcwire.events import IncomingCall, NotificationReceived
+from rpcwire.logs import printable
 from rpcwire.registry import Mode, Offer, Registry
 from rpcwire.states import SessionState
 from rpcwire.wiretypes import load_upload
@@ -36,9 +37,6 @@ CANCEL_TIMEOUT_S = 5.0
 """How long a cancelled handler may take to end when the connection or the server does."""
 
 _EAGER = sys.version_info >= (3, 12)
-
-_LONGEST_S = 30 * 86400.0
-"""What a caller may at most set as a deadline: event loops fail on times without end."""
 
 
 @dataclass(slots=True, eq=False)
@@ -128,9 +126,9 @@ class Handlers:
         self._peer.logger.info(
             "%s: %s refused: %s: %s",
             self._peer.connection.remote,
-            call.method[:100].encode("unicode_escape").decode("ascii"),
+            printable(call.method, 100),
             error.type,
-            error.message[:300].encode("unicode_escape").decode("ascii"),
+            printable(error.message),
         )
         self._peer.session.reply_error(call, error)
         self._peer.flush_soon()
@@ -166,7 +164,7 @@ class Handlers:
         if offer.contract.context_name is not None:
             running.ctx = kwargs[offer.contract.context_name] = self._context(call, offer)
         self._running[id(call)] = running
-        self._deadlines.set(id(call), self._peer.loop.time() + self._time_left(call, offer))
+        self._deadlines.set(id(call), self._peer.loop.time() + time_left_s(call.ctx, offer.spec.options.deadline_s))
         self._spawn(running, self._run(running, args, kwargs))
 
     def _spawn(self, running: Running, coroutine: Any) -> None:
@@ -281,16 +279,11 @@ class Handlers:
 
     # --- what a handler gets ------------------------------------------------------------------------------------
 
-    def _time_left(self, call: IncomingCall, offer: Offer) -> float:
-        if call.ctx is not None and call.ctx.ttl_ms is not UNSET and call.ctx.ttl_ms == call.ctx.ttl_ms:
-            return min(max(call.ctx.ttl_ms, 0), _LONGEST_S * 1000) / 1000
-        return min(offer.spec.options.deadline_s, _LONGEST_S)
-
     def _context(self, call: IncomingCall | None, offer: Offer) -> Context:
         loop, session = self._peer.loop, self._peer.session
         loop_thread = threading.get_ident()
         ctx = None if call is None else call.ctx
-        ttl = offer.spec.options.deadline_s if call is None else self._time_left(call, offer)
+        ttl_s = time_left_s(ctx, offer.spec.options.deadline_s)
 
         def report(done: float, total: float | None, message: str | None) -> None:
             if call is None:
@@ -310,7 +303,7 @@ class Handlers:
             method=offer.name,
             connection=self._peer.connection,
             logger=offer.logger,
-            deadline=loop.time() + ttl,
+            deadline=loop.time() + ttl_s,
             report=report,
             key=None if ctx is None or ctx.key is UNSET else ctx.key,
             traceparent=None if ctx is None or ctx.traceparent is UNSET else ctx.traceparent,
@@ -337,8 +330,13 @@ class Handlers:
             if offer.contract.stream_parameters or offer.contract.item is not None:
                 raise MethodNotFound(f"{offer.name} streams, so it must be called, not notified")
         except RpcError as exc:
-            text = f"notification {event.method[:100]!r}: {exc.type}: {exc.message[:300]}"
-            peer.logger.info("%s: %s", peer.connection.remote, text.encode("unicode_escape").decode("ascii"))
+            peer.logger.info(
+                "%s: notification '%s': %s: %s",
+                peer.connection.remote,
+                printable(event.method, 100),
+                exc.type,
+                printable(exc.message),
+            )
             return
         except Exception as exc:  # A validator of the service's own failed.
             to_rpc_error(exc, method=event.method, logger=peer.logger)
@@ -352,7 +350,7 @@ class Handlers:
         if offer.contract.context_name is not None:
             running.ctx = kwargs[offer.contract.context_name] = self._context(None, offer)
         self._running[id(running)] = running
-        self._deadlines.set(id(running), peer.loop.time() + offer.spec.options.deadline_s)
+        self._deadlines.set(id(running), peer.loop.time() + time_left_s(None, offer.spec.options.deadline_s))
         self._spawn(running, self._run_notified(running, args, kwargs))
 
     async def _run_notified(self, running: Running, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

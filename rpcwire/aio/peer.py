@@ -9,8 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
+from rpcwire.codec import UNREADABLE
 from rpcwire.context import Connection
 from rpcwire.errors import (
     ConnectionLost,
@@ -18,6 +17,7 @@ from rpcwire.errors import (
     NotSent,
     RemoteProtocolError,
     RpcError,
+    WireError,
     from_wire,
 )
 from rpcwire.events import (
@@ -28,12 +28,15 @@ from rpcwire.events import (
     IncomingCall,
     ItemsReceived,
     NotificationReceived,
+    ProgressHook,
     ProgressReceived,
     ResultReceived,
     StreamCancelled,
     StreamEnded,
     Violation,
 )
+from rpcwire.limits import GRACE_S
+from rpcwire.logs import printable
 from rpcwire.messages import CallContext, StreamParams
 from rpcwire.registry import Offer, Registry
 from rpcwire.service import SlowPolicy
@@ -47,9 +50,6 @@ from .handlers import CANCEL_TIMEOUT_S, Handlers
 from .link import Link
 from .streams import Inbox, Outbox, lost, pump
 
-GRACE_S = 0.1
-"""How much later than the other side this side gives a call up, so that the other's own word comes first."""
-
 FLUSH_EVERY = 16
 """Calls of one frame after which their answers leave, so that the caller works on those while this side works on the
 rest. Without it the two sides would take turns."""
@@ -57,9 +57,6 @@ rest. Without it the two sides would take turns."""
 Gate = Callable[[Connection, str, Offer | None], RpcError | None]
 """Decides on each call by its connection, the name called, and the method of that name if there is one, before
 anything else of it is looked at. ``None`` lets it through."""
-
-ProgressHook = Callable[[float, float | None, str | None], None]
-"""Called with done, total and message as a call reports its progress."""
 
 
 @dataclass(slots=True, eq=False)
@@ -373,7 +370,7 @@ class Peer:
         try:
             name = self.session.codec.read(event.result, StreamParams).stream
             inbox = self.read_stream(name, pending.window, latest=pending.latest)
-        except (msgspec.MsgspecError, RecursionError):
+        except UNREADABLE:
             self._fail(pending, RemoteProtocolError("the answer is no stream: use call() for this method"))
         except RpcError as exc:
             self._fail(pending, exc)
@@ -464,18 +461,3 @@ class Peer:
         """Wait until the connection has ended and every handler of it, too."""
         await asyncio.shield(self.closed)
         await self.handlers.finish(0.0)
-
-
-class WireError(Exception):
-    """An error as it came, before a contract has told which class it is."""
-
-    def __init__(self, code: int, message: str, data: object) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.data = data
-
-
-def printable(text: str, limit: int = 300) -> str:
-    """Text of the other side for a log: one line, no control characters."""
-    return text[:limit].encode("unicode_escape").decode("ascii")

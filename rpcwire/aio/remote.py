@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rpcwire.dynamic import dump_plain, load_plain
-from rpcwire.errors import DeadlineExceeded, NotSent, from_wire
+from rpcwire.errors import DeadlineExceeded, NotSent, WireError, from_wire
 from rpcwire.limits import DEFAULT_DEADLINE_S
 from rpcwire.messages import CallContext
 
-from .peer import Pending, WireError
+from .peer import Pending
 
 if TYPE_CHECKING:
     from .peer import Peer

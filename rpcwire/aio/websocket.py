@@ -4,47 +4,20 @@ client differ in the handshake only, which their subclasses do."""
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import cast
 
 from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import OPEN, Event, Protocol
 
 from rpcwire.assembly import Assembler, StreamBroken
+from rpcwire.limits import CLOSE_TIMEOUT_S, LinkLimits
 
 from .link import FrameReceiver
 
-QUIET = logging.getLogger("rpcwire.websocket")
-"""Where websockets' own layer logs; what matters for an operator is logged above it."""
-QUIET.setLevel(logging.WARNING)
-
 STALL_BYTES = 64 * 1024
 """What the other side must take within ``stall_s`` to count as one that reads, slow as it may be."""
-
-CLOSE_TIMEOUT_S = 5.0
-"""How long the other side may take to answer a close frame."""
-
-
-@dataclass(frozen=True, slots=True)
-class LinkLimits:
-    """How a link guards itself.
-
-    Attributes:
-        ping_interval_s: silence after which a ping is sent, in seconds; 0 for never.
-        ping_timeout_s: how long its pong may take, in seconds.
-        high_water_bytes: output waiting for the other side above which this side holds back.
-        outgoing_bytes: output waiting above which the connection is given up.
-        stall_s: how long the other side may take next to nothing of what waits for it, in seconds.
-    """
-
-    ping_interval_s: float = 20.0
-    ping_timeout_s: float = 20.0
-    high_water_bytes: int = 1024 * 1024
-    outgoing_bytes: int = 64 * 1024 * 1024
-    stall_s: float = 10.0
 
 
 class WebSocketLink(asyncio.Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import logging
@@ -11,19 +12,20 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from websockets.client import ClientProtocol
 from websockets.http11 import Response
 from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
-from rpcclient import Client
+from rpcclient import AsyncClient, Client
 from rpcclient.errors import ConnectionLost, DeadlineExceeded, InternalError, RemoteProtocolError, RpcError, TooLarge
 from rpcclient.sync.dial import Opened
 from rpcclient.sync.keepalive import Keepalive
 from rpcclient.sync.link import SocketLink
 from rpcclient.sync.waiter import READABLE, Waiter
-from rpcwire.aio.websocket import LinkLimits
+from rpcwire.limits import LinkLimits
 
 
 def answers(*texts: str) -> Any:
@@ -100,6 +102,33 @@ def test_stream_that_is_open_already(scripted: Any) -> None:
         with pytest.raises(RemoteProtocolError, match="open already"):
             client.stream("a.b").open()
         assert first is not None
+
+
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_the_name_of_a_stream_that_is_no_text(scripted: Any, flavour: str) -> None:
+    def script(connection: Any) -> None:
+        connection.handshake()
+        for result in ({"stream": "s1"}, "fine"):
+            sent = msgspec.msgpack.decode(connection.receive())
+            answer = msgspec.msgpack.encode({"jsonrpc": "2.0", "id": sent["id"], "result": result})
+            connection.send(answer.replace(b"\xa2s1", b"\xa2\xff\xff"))
+        connection.wait_closed()
+
+    async def main() -> None:
+        options: Any = {"token": "x", "subprotocol": "rpc.v1.msgpack", "timeout_s": 10, "reconnect": False}
+        async with AsyncClient(scripted(script), **options) as client:
+            with pytest.raises(RemoteProtocolError, match="no stream"):
+                await client.stream("a.b").open()
+            assert await client.call("a.c") == "fine"
+
+    if flavour == "async":
+        asyncio.run(main())
+        return
+    url = scripted(script)
+    with Client(url, token="x", subprotocol="rpc.v1.msgpack", timeout_s=10, reconnect=False) as client:
+        with pytest.raises(RemoteProtocolError, match="no stream"):
+            client.stream("a.b").open()
+        assert client.call("a.c") == "fine"
 
 
 def closes_with(code: int, *frames: Any) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from rpcclient import Client, Context, Service, method
@@ -218,7 +220,8 @@ def test_streams_to_a_client(shop: Any) -> None:
         wire.send("rpc.stream.item", {"stream": "s3", "items": ["x"]})
         while "id" not in (message := wire.receive()):
             pass
-        assert "error" in message
+        assert message["error"]["code"] == -32602
+        assert message["error"]["data"]["errors"][0]["loc"] == ["items"]
 
     shop(script)
 
@@ -245,6 +248,24 @@ def test_context_deadline_and_notifications(shop: Any, caplog: pytest.LogCapture
     with caplog.at_level("INFO"):
         shop(script)
     assert "notification 'shop.nope'" in caplog.text
+
+
+def test_a_deadline_that_is_not_a_number(scripted: Any) -> None:
+    """Only MessagePack can say it. The method's own deadline holds then."""
+    answers: list[Any] = []
+
+    def script(connection: Any) -> None:
+        connection.handshake()
+        call = {"jsonrpc": "2.0", "id": 1, "method": "shop.slow", "ctx": {"ttl_ms": math.nan}}
+        connection.send(msgspec.msgpack.encode(call))
+        answers.append(msgspec.msgpack.decode(connection.receive()))
+        done.set()
+        connection.wait_closed()
+
+    done = threading.Event()
+    with Client(scripted(script), token="x", subprotocol="rpc.v1.msgpack", services=[Shop()]):
+        assert done.wait(10)
+    assert answers[0]["error"]["code"] == -32004
 
 
 def test_cancelled_before_a_thread_is_free(shop: Any) -> None:

@@ -8,7 +8,8 @@ import pytest
 from msgspec import UNSET
 
 from rpcclient.errors import DeadlineExceeded
-from rpcclient.options import BACKOFF_MOST_S, LONGEST_S, CallOptions, backoff_s
+from rpcclient.options import BACKOFF_MOST_S, CallOptions, backoff_s
+from rpcwire.limits import LONGEST_S
 
 
 def test_deadlines() -> None:

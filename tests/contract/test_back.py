@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import AfterValidator
 
 from rpcclient import Context, Service, method
 from rpcclient.errors import RpcError, ServiceError
@@ -17,6 +18,11 @@ class NotToday(ServiceError):
     """The client does not want to."""
 
     until: int
+
+
+def check(value: str) -> str:
+    """A validator with a bug: pydantic only takes ValueError and AssertionError for an answer."""
+    raise KeyError(value)
 
 
 class Desk(Service):
@@ -65,6 +71,15 @@ class Desk(Service):
         self.noted.set()
 
     @method()
+    def checked(self, value: Annotated[str, AfterValidator(check)]) -> None:
+        """Never reached: its parameter's validator fails."""
+
+    @method()
+    def logs(self, ctx: Context) -> str:
+        """Where a handler logs."""
+        return ctx.logger.name
+
+    @method()
     def wait(self, ctx: Context) -> str:
         """Wait until told to stop."""
         self.began.set()
@@ -108,6 +123,10 @@ def test_the_server_calls_back(desk: Any) -> None:
     assert desk.desk.noted.wait(10)
 
 
+def test_what_a_client_offers_logs_as_the_clients(desk: Any) -> None:
+    assert ask(desk, "logs") == "rpcclient.services.desk"
+
+
 def test_errors_come_back(desk: Any) -> None:
     with pytest.raises(RpcError) as caught:
         ask(desk, "refuse")
@@ -126,6 +145,16 @@ def test_a_handler_that_ends_its_thread_is_answered(desk: Any) -> None:
         return  # asyncio gives SystemExit to the loop: the process is asked to end.
     with pytest.raises(RpcError):
         ask(desk, "leave")
+    assert ask(desk, "add", {"a": 1, "b": 2}) == 3
+
+
+def test_a_validator_with_a_bug_costs_no_connection(desk: Any) -> None:
+    for _ in range(2):
+        with pytest.raises(RpcError) as caught:
+            ask(desk, "checked", {"value": "secret"})
+        assert (caught.value.type, caught.value.executed) == ("InternalError", "no")
+        assert "secret" not in str(caught.value)
+        desk.contract.tell_back("desk.checked", {"value": "secret"})
     assert ask(desk, "add", {"a": 1, "b": 2}) == 3
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import pytest
 
 from rpcserver import Context, Health, Service, ServiceConfig, method
 from rpcwire import locations
-from rpcwire.context import Connection, Principal
+from rpcwire.context import Connection, Principal, time_left_s
+from rpcwire.limits import LONGEST_S
+from rpcwire.messages import CallContext
 from rpcwire.registry import Mode, Registry, mode_of
 from rpcwire.service import MethodSpec, ServiceRuntime
 
@@ -131,10 +134,11 @@ def test_an_override_without_the_mark_is_offered_no_more() -> None:
 
 
 def test_registry() -> None:
-    registry = Registry()
+    registry = Registry(logging.getLogger("t"))
     registry.add(BigGreeter())
     assert set(registry.offers) == {"big_greeter.hello", "big_greeter.bye"}
     assert set(registry.services) == {"big_greeter"}
+    assert registry.offers["big_greeter.hello"].logger.name == "t.services.big_greeter"
     offer = registry.get("big_greeter.hello")
     assert offer is not None
     assert offer.mode is Mode.INLINE
@@ -145,7 +149,7 @@ def test_registry() -> None:
 
 
 def test_names_that_are_taken_or_reserved() -> None:
-    registry = Registry()
+    registry = Registry(logging.getLogger("t"))
     registry.add(BigGreeter())
     with pytest.raises(TypeError, match=r"BigGreeter.*already offers.*big_greeter"):
         registry.add(BigGreeter())
@@ -160,7 +164,7 @@ def test_nothing_to_offer() -> None:
         async def unmarked(self) -> None: ...
 
     with pytest.raises(TypeError, match=r"Empty.*@method"):
-        Registry().add(Empty())
+        Registry(logging.getLogger("t")).add(Empty())
 
 
 def test_private_methods_cannot_be_offered() -> None:
@@ -178,7 +182,7 @@ def test_a_missing_annotation_stops_the_registry() -> None:
         async def guess(self, a) -> None: ...  # type: ignore[no-untyped-def]
 
     with pytest.raises(TypeError, match=r"Vague\.guess.*'a'"):
-        Registry().add(Vague())
+        Registry(logging.getLogger("t")).add(Vague())
 
 
 @pytest.mark.parametrize("kind", [staticmethod, classmethod])
@@ -188,7 +192,7 @@ def test_only_plain_methods_can_be_offered(kind: Any) -> None:
 
     odd = type("Odd", (Service,), {"f": kind(method()(f))})
     with pytest.raises(TypeError, match=r"odd\.f: .*(static|class)"):
-        Registry().add(odd())
+        Registry(logging.getLogger("t")).add(odd())
 
 
 def test_a_spec_knows_its_contract() -> None:
@@ -203,7 +207,8 @@ def test_a_spec_knows_its_contract() -> None:
 
 
 def test_a_connection_tells_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
-    connection = Connection("c1", "memory", caller=None)  # type: ignore[arg-type]
+    logger = logging.getLogger("t")
+    connection = Connection("c1", "memory", caller=None, logger=logger)  # type: ignore[arg-type]
     told: list[str] = []
     connection.on_close(lambda: told.append("first"))
     forget = connection.on_close(lambda: told.append("never"))
@@ -216,16 +221,19 @@ def test_a_connection_tells_when_it_ends(caplog: pytest.LogCaptureFixture) -> No
         connection.close()
     assert told == ["last", "first"]
     assert "c1" in caplog.text
+    assert {record.name for record in caplog.records} == {"t"}
     assert connection.closed
     connection.on_close(lambda: told.append("at once"))()
     assert told[-1] == "at once"
 
 
 def test_a_context() -> None:
-    connection = Connection("c1", "memory", caller="the caller", principal=Principal("me", "memory"))  # type: ignore[arg-type]
+    logger = logging.getLogger("t")
+    principal = Principal("me", "memory")
+    connection = Connection("c1", "memory", "the caller", principal, logger=logger)  # type: ignore[arg-type]
     reported: list[Any] = []
     context = Context(
-        method="a.b", connection=connection, logger=logging.getLogger("t"), deadline=0.0,
+        method="a.b", connection=connection, logger=logger, deadline=0.0,
         report=lambda *args: reported.append(args), key="k", traceparent="t",
     )  # fmt: skip
     assert context.principal.name == "me"
@@ -236,6 +244,23 @@ def test_a_context() -> None:
     assert context.cancelled
     context.progress(1, 2, "x")
     assert reported == [(1, 2, "x")]
+
+
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [
+        (None, 2.0),
+        (CallContext(), 2.0),
+        (CallContext(ttl_ms=500), 0.5),
+        (CallContext(ttl_ms=-5), 0.0),
+        (CallContext(ttl_ms=math.nan), 2.0),
+        (CallContext(ttl_ms=math.inf), LONGEST_S),
+        (CallContext(ttl_ms=10**400), LONGEST_S),
+    ],
+)
+def test_the_time_that_a_call_has(told: CallContext | None, left: float) -> None:
+    assert time_left_s(told, 2.0) == left
+    assert time_left_s(None, math.inf) == LONGEST_S
 
 
 def test_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -272,7 +273,7 @@ def test_reserved_names(wire: Wire) -> None:
     from rpcwire.registry import Registry
 
     with pytest.raises(TypeError, match="reserved"):
-        Registry().add(Rpc())
+        Registry(logging.getLogger("t")).add(Rpc())
     from rpcserver.system import System
     from rpcwire.session import CONTROL
 

@@ -104,7 +104,13 @@ class Peer:
 
     def __init__(self, service: Database, name: str = "c1", principal: Principal | None = None) -> None:
         self.service = service
-        self.connection = Connection(id=name, remote="memory", caller=None, principal=principal or OWNER)  # type: ignore[arg-type]
+        self.connection = Connection(
+            id=name,
+            remote="memory",
+            caller=None,  # type: ignore[arg-type]
+            principal=principal or OWNER,
+            logger=logging.getLogger("test"),
+        )
 
     def ctx(self, deadline_s: float = 60.0) -> Context:
         return Context(
