@@ -197,8 +197,9 @@ class StatementMethods(DatabaseCore):
         target = self._target(ctx, database, "execute")
         limits = _limits(target, max_rows)
         async with self._lent(ctx, target, transaction, readonly=False) as lent:
-            work = run_batch(lent, steps, limits, atomic=atomic or lent.within)
-            return await lent.run(self._within(lent, lambda: work, atomic=atomic))
+            whole = atomic or lent.within
+            work = self._within(lent, lambda: run_batch(lent, steps, limits, atomic=whole), atomic=atomic)
+            return await lent.run(work)
 
     @method(permission="database.script", kind="once", errors=ERRORS)
     async def script(
