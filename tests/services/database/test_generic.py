@@ -61,6 +61,30 @@ def test_a_cancelled_statement_takes_its_connection_with_it(run_with, asyncpg_ur
     run_with(work, main={"url": asyncpg_url, "allow_unguarded_reads": True, "read_pool_size": 1})
 
 
+def test_a_statement_that_is_cancelled_as_it_ends_is_not_committed(run_with, asyncpg_url):
+    async def work(bench):
+        db = bench.db
+        await db.execute("main", "DROP TABLE IF EXISTS late")
+        await db.execute("main", "CREATE TABLE late (id INTEGER)")
+        pool = bench.service._targets["main"].writing
+
+        async def run():
+            async with pool.link() as link:
+                await link.run(insert(link))
+
+        async def insert(link):
+            await link.execute("INSERT INTO late VALUES (1)", None, 1)
+            running.cancel()  # The caller has not heard yet that it is done.
+
+        running = asyncio.ensure_future(run())
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await pool.settle()
+        assert (await db.query("main", "SELECT count(*) FROM late")).scalar() == 0
+
+    run_with(work, main={"url": asyncpg_url, "allow_unguarded_reads": True})
+
+
 @pytest.mark.parametrize(
     ("config", "reason"),
     [

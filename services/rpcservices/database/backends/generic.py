@@ -42,7 +42,7 @@ class GenericCursor(Cursor):
 
     async def close(self) -> None:
         await self._link.spawn(self._cursor.close)
-        await self._link.settle()
+        await self._link.commit_alone()
 
 
 class GenericLink(Link):
@@ -100,8 +100,8 @@ class GenericLink(Link):
 
         return GenericCursor(self, await self.spawn(start))
 
-    async def settle(self) -> None:
-        """Commit what stands alone."""
+    async def commit_alone(self) -> None:
+        """Commit a statement that stands alone; the driver has begun a transaction for it."""
         if not self._open:
             await self.spawn(self._adapted.commit)
 
