@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from rpcservices.database import DatabaseConfig
+from rpcservices.database.backends.generic import GenericCursor
 from rpcservices.database.errors import DatabaseError, DatabaseNotSupportedError
 from rpcservices.database.pool import Target
 
@@ -81,6 +82,29 @@ def test_a_statement_that_is_cancelled_as_it_ends_is_not_committed(run_with, asy
             await running
         await pool.settle()
         assert (await db.query("main", "SELECT count(*) FROM late")).scalar() == 0
+
+    run_with(work, main={"url": asyncpg_url, "allow_unguarded_reads": True})
+
+
+def test_executemany_tells_an_unknown_count_and_closes_its_cursors(run_with, asyncpg_url, monkeypatch):
+    cursors = []
+    make, close = GenericCursor.__init__, GenericCursor.close
+
+    def made(self, *args):
+        make(self, *args)
+        cursors.append(self)
+
+    async def closed(self):
+        await close(self)
+        cursors.remove(self)
+
+    monkeypatch.setattr(GenericCursor, "__init__", made)
+    monkeypatch.setattr(GenericCursor, "close", closed)
+
+    async def work(bench):
+        done = await bench.db.executemany("main", "CREATE TEMP TABLE IF NOT EXISTS many (id INTEGER)", [[], []])
+        assert (done.rowcount, done.statements) == (-1, 2)
+        assert cursors == []
 
     run_with(work, main={"url": asyncpg_url, "allow_unguarded_reads": True})
 

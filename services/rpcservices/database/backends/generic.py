@@ -106,11 +106,12 @@ class GenericLink(Link):
             await self.spawn(self._adapted.commit)
 
     async def execute_many(self, sql: str, sets: Sequence[Params]) -> int:
-        count = 0
+        counts = []
         for one in sets:
             cursor = await self.execute(sql, one, 1)
-            count += max(0, cursor.rowcount)
-        return count
+            counts.append(cursor.rowcount)
+            await cursor.close()
+        return -1 if -1 in counts else sum(counts)
 
     async def run_script(self, sql: str) -> list[int]:
         counts = []
