@@ -226,7 +226,7 @@ class StatementMethods(DatabaseCore):
             if lent.readonly:
                 raise DatabaseNotSupportedError("a script may change anything, and here is only reading: use query")
             counts = await lent.run(self._within(lent, lambda: run_script(lent, sql, atomic=atomic), atomic=atomic))
-            lent.settled()
+            lent.refuse_open_transaction()
             known = [count for count in counts if count >= 0]
             return Changed(sum(known) if known else -1, len(counts), lent.state())
 
@@ -240,5 +240,5 @@ def _limits(target: Target, max_rows: int | None) -> dict[str, int]:
 async def _collected(lent: Lent, target: Target, sql: str, params: Params, max_rows: int | None) -> Result:
     limits = _limits(target, max_rows)
     result = await lent.run(collect(lent.link, sql, params, within=lent.within, session=lent.session, **limits))
-    lent.settled()
+    lent.refuse_open_transaction()
     return result

@@ -80,7 +80,7 @@ def test_a_statement_that_is_cancelled_as_it_ends_is_not_committed(run_with, asy
         running = asyncio.ensure_future(run())
         with pytest.raises(asyncio.CancelledError):
             await running
-        await pool.settle()
+        await pool.wait_idle()
         assert (await db.query("main", "SELECT count(*) FROM late")).scalar() == 0
 
     run_with(work, main={"url": asyncpg_url, "allow_unguarded_reads": True})

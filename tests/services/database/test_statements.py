@@ -192,7 +192,7 @@ def test_settings_of_one_user_do_not_reach_the_next(run_with, pg_uri):
             await bench.db.query("pg", "SELECT set_config('search_path', 'evil', false), pg_advisory_lock(1)")
             found = await bench.db.query("pg", "SHOW search_path")
             assert found.scalar() == '"$user", public'
-        await bench.service._targets["pg"].reading.settle()
+        await bench.service._targets["pg"].reading.wait_idle()
         held = await bench.db.query("pg", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
         assert held.scalar() == 0
 
