@@ -15,7 +15,8 @@ from rpcservices.database.errors import DatabaseDataError, DatabaseNotSupportedE
 from rpcservices.database.models import Column, Description, Isolation, ParameterInfo, TxState
 from rpcservices.database.placeholders import Statement, Style, translate
 
-Params = Mapping[str, Any] | Sequence[Any] | None
+Values = Mapping[str, Any] | Sequence[Any]
+Params = Values | None
 _T = TypeVar("_T")
 
 _STOP_WAIT_S = 1.0
@@ -102,7 +103,7 @@ class Link(ABC):
         return await self.execute(sql, params, first)
 
     @abstractmethod
-    async def execute_many(self, sql: str, sets: Sequence[Params]) -> int:
+    async def execute_many(self, sql: str, sets: Sequence[Values]) -> int:
         """Run a statement once for each set of parameters; how many rows were changed in all, -1 where unknown."""
 
     @abstractmethod

@@ -18,7 +18,7 @@ from rpcservices.database.failures import translate_error
 from rpcservices.database.models import Column, Description, Isolation, TxState
 from rpcservices.database.placeholders import statements, translate
 
-from .base import Cursor, Link, Params, parameters_of
+from .base import Cursor, Link, Params, Values, parameters_of
 
 _T = TypeVar("_T")
 
@@ -105,7 +105,7 @@ class GenericLink(Link):
         if not self._open:
             await self.spawn(self._adapted.commit)
 
-    async def execute_many(self, sql: str, sets: Sequence[Params]) -> int:
+    async def execute_many(self, sql: str, sets: Sequence[Values]) -> int:
         counts = []
         for one in sets:
             cursor = await self.execute(sql, one, 1)

@@ -32,7 +32,7 @@ from rpcservices.database.hints import first_word, is_query
 from rpcservices.database.models import Column, ColumnType, Description, Isolation, TxState
 from rpcservices.database.placeholders import Style, translate
 
-from .base import Cursor, Link, Params, converted, parameters_of
+from .base import Cursor, Link, Params, Values, converted, parameters_of
 from .mysql_privileges import reaching_beyond
 from .slices import Slices
 
@@ -287,12 +287,12 @@ class MysqlLink(Link):
         else:
             transport.pause_reading()
 
-    async def execute_many(self, sql: str, sets: Sequence[Params]) -> int:
+    async def execute_many(self, sql: str, sets: Sequence[Values]) -> int:
         self._used = True
-        if not sets or sets[0] is None:
+        if not sets:
             return 0
         statement = translate(sql, self.dialect, "format", isinstance(sets[0], Mapping))
-        rows = [tuple(converted(to_mysql, statement.arguments(one or []))) for one in sets]
+        rows = [tuple(converted(to_mysql, statement.arguments(one))) for one in sets]
         cursor = self._driver.cursor()
         try:
             if _asyncmy_may_join(statement.sql):

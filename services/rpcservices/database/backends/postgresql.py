@@ -27,7 +27,7 @@ from rpcservices.database.hints import is_query
 from rpcservices.database.models import Column, ColumnType, Description, Isolation, TxState
 from rpcservices.database.placeholders import Style, step_at, translate
 
-from .base import Cursor, Link, Params, parameters_of
+from .base import Cursor, Link, Params, Values, parameters_of
 from .postgresql_connection import StoppingConnection
 from .postgresql_describe import described, kept, reads_only
 from .postgresql_nullable import nullability
@@ -405,12 +405,12 @@ class PostgresLink(Link):
     def _alone(self) -> bool:
         return self.driver.info.transaction_status == TransactionStatus.IDLE
 
-    async def execute_many(self, sql: str, sets: Sequence[Params]) -> int:
+    async def execute_many(self, sql: str, sets: Sequence[Values]) -> int:
         self._used = True
-        if not sets or sets[0] is None:
+        if not sets:
             return 0
         statement = translate(sql, "postgresql", "numeric_dollar", isinstance(sets[0], Mapping))
-        rows = [[_adapted(value) for value in statement.arguments(one or [])] for one in sets]
+        rows = [[_adapted(value) for value in statement.arguments(one)] for one in sets]
         async with AsyncRawCursor(self.driver) as cursor:
             await cursor.executemany(statement.sql.encode(), rows)
             return cursor.rowcount

@@ -24,7 +24,7 @@ from rpcservices.database.hints import first_word
 from rpcservices.database.models import Column, ColumnType, Description, Isolation, ParameterInfo, TxState
 from rpcservices.database.placeholders import statements, translate
 
-from .base import Cursor, Link, Params, converted, parameters_of, unsupported_isolation
+from .base import Cursor, Link, Params, Values, converted, parameters_of, unsupported_isolation
 from .slices import Slices
 from .sqlite_authorizer import OF_THE_CONNECTION, authorize_reading, authorize_session, authorize_writing
 
@@ -308,7 +308,7 @@ class SqliteLink(Link):
             found.last_insert_id = cursor.lastrowid
         return found
 
-    async def execute_many(self, sql: str, sets: Sequence[Params]) -> int:
+    async def execute_many(self, sql: str, sets: Sequence[Values]) -> int:
         if not sets:
             return 0
         statement, _ = convert(sql, sets[0])
