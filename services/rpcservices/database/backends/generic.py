@@ -14,9 +14,8 @@ from sqlalchemy.util import greenlet_spawn
 
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError
-from rpcservices.database.failures import translate_error
 from rpcservices.database.models import Column, Description, Isolation, TxState
-from rpcservices.database.placeholders import statements, translate
+from rpcservices.database.placeholders import translate
 
 from .base import Cursor, Link, Params, Values, parameters_of
 
@@ -112,17 +111,6 @@ class GenericLink(Link):
             counts.append(cursor.rowcount)
             await cursor.close()
         return -1 if -1 in counts else sum(counts)
-
-    async def run_script(self, sql: str) -> list[int]:
-        counts = []
-        for step, statement in enumerate(statements(sql, self.dialect)):
-            try:
-                cursor = await self.execute(statement, None, 1)
-                counts.append(cursor.rowcount)
-                await cursor.close()
-            except Exception as exc:
-                raise translate_error(exc, step=step) from None
-        return counts
 
     async def describe(self, sql: str) -> Description:
         _, parameters = parameters_of(sql, self.dialect, "qmark")

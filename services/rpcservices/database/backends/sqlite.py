@@ -19,10 +19,9 @@ from sqlalchemy import URL, PoolProxiedConnection
 
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseProgrammingError
-from rpcservices.database.failures import translate_error
 from rpcservices.database.hints import first_word
 from rpcservices.database.models import Column, ColumnType, Description, Isolation, ParameterInfo, TxState
-from rpcservices.database.placeholders import statements, translate
+from rpcservices.database.placeholders import translate
 
 from .base import Cursor, Link, Params, Values, converted, parameters_of, unsupported_isolation
 from .slices import Slices
@@ -320,17 +319,6 @@ class SqliteLink(Link):
             return self._sqlite.executemany(sql, sets).rowcount
         finally:
             self._look()
-
-    async def run_script(self, sql: str) -> list[int]:
-        counts = []
-        for step, statement in enumerate(statements(sql, self.dialect)):
-            try:
-                cursor = await self.execute(statement, None, 1)
-                counts.append(cursor.rowcount)
-                await cursor.close()
-            except Exception as exc:
-                raise translate_error(exc, step=step) from None
-        return counts
 
     def explained(self, sql: str, *, analyze: bool) -> str:
         if analyze:
