@@ -209,14 +209,6 @@ class _Chunks(Converting):
         found: PGresult | None = yield from fetch(connection)
         return found
 
-    def cells(self) -> Cells:
-        """What reads the rows of the statement."""
-        return Cells(self._conn, self._tx)
-
-    def failure(self, result: PGresult) -> psycopg.Error:
-        """The exception for a result that is an error."""
-        return psycopg.errors.error_from_result(result, encoding=self._encoding)
-
 
 class PostgresCursor(Cursor):
     """A statement under way in PostgreSQL.

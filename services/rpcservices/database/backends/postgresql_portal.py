@@ -62,14 +62,6 @@ class _Statement(Converting):
             raise self.failure(found)
         return found
 
-    def cells(self) -> Cells:
-        """What reads the rows of the statement."""
-        return Cells(self._conn, self._tx)
-
-    def failure(self, result: PGresult) -> psycopg.Error:
-        """The exception for a result that is an error."""
-        return psycopg.errors.error_from_result(result, encoding=self._encoding)
-
 
 def _fetching(count: int) -> bytes:
     return b"FETCH FORWARD %d FROM %s" % (count, _NAME)
