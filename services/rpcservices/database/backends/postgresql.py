@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from sys import getsizeof
 from typing import Any, ClassVar
 
@@ -14,7 +13,6 @@ import psycopg
 from psycopg import AsyncRawCursor
 from psycopg.abc import PQGen
 from psycopg.generators import execute, fetch, send
-from psycopg.postgres import types as pg_types
 from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.types.json import Jsonb
@@ -24,14 +22,16 @@ from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseOperationalError
 from rpcservices.database.failures import translate_error
 from rpcservices.database.hints import is_query
-from rpcservices.database.models import Column, ColumnType, Description, Isolation, TxState
+from rpcservices.database.models import Description, Isolation, TxState
 from rpcservices.database.placeholders import Style, step_at, translate
 
 from .base import Cursor, Link, Params, Values, parameters_of
+from .postgresql_columns import columns_of, type_name
 from .postgresql_connection import StoppingConnection
 from .postgresql_describe import described, kept, reads_only
 from .postgresql_nullable import nullability
 from .postgresql_portal import PortalCursor
+from .postgresql_privileges import reaches_beyond
 from .postgresql_values import Cells, Converting, register
 from .slices import FIRST_ROWS, ROOM_BYTES
 
@@ -43,61 +43,6 @@ _NARROW_BYTES = 4 * 1024
 """After a row as narrow as this, whatever has arrived is taken at once."""
 _WIDE_BYTES = 64 * 1024
 """A row as wide as this is not kept while the next are on their way."""
-
-_KINDS = {
-    ColumnType.INTEGER: ("int2", "int4", "int8", "oid", "xid", "cid"),
-    ColumnType.FLOAT: ("float4", "float8"),
-    ColumnType.DECIMAL: ("numeric",),
-    ColumnType.BOOLEAN: ("bool",),
-    ColumnType.BYTES: ("bytea",),
-    ColumnType.DATE: ("date",),
-    ColumnType.TIME: ("time", "timetz"),
-    ColumnType.DATETIME: ("timestamp",),
-    ColumnType.DATETIME_TZ: ("timestamptz",),
-    ColumnType.DURATION: ("interval",),
-    ColumnType.UUID: ("uuid",),
-    ColumnType.JSON: ("json", "jsonb"),
-}
-_TYPE_OF = {name: kind for kind, names in _KINDS.items() for name in names}
-
-_PRIVILEGED = """
-SELECT EXISTS (
-    SELECT FROM pg_catalog.pg_roles g
-    WHERE (pg_has_role(current_user, g.oid, 'MEMBER') OR pg_has_role(session_user, g.oid, 'MEMBER'))
-    AND (g.rolsuper
-         OR g.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')
-         OR g.rolcreaterole AND current_setting('server_version_num')::int < 160000
-         OR EXISTS (
-             SELECT FROM pg_catalog.pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace
-             AND p.proname IN ('pg_read_file', 'pg_read_binary_file', 'lo_import', 'lo_export')
-             AND has_function_privilege(g.oid, p.oid, 'EXECUTE'))))
-"""
-"""Whether the role reaches the machine's files, itself or as one that it may become. Before PostgreSQL 16, CREATEROLE
-was enough to become a member of the roles that do."""
-
-
-@lru_cache(maxsize=512)
-def _column(name: str, oid: int, modifier: int) -> Column:
-    info = pg_types.get(oid)
-    if info is None:
-        return Column(name, ColumnType.TEXT, _type_name(oid))
-    if info.array_oid == oid:
-        return Column(name, ColumnType.ARRAY, _type_name(oid))
-    precision = scale = None
-    if info.name == "numeric" and modifier >= 4:
-        precision, scale = (modifier - 4) >> 16, (((modifier - 4) & 0x7FF) ^ 1024) - 1024
-    return Column(name, _TYPE_OF.get(info.name, ColumnType.TEXT), info.name, None, precision, scale)
-
-
-def _columns(result: PGresult) -> tuple[Column, ...]:
-    return tuple(
-        _column((result.fname(i) or b"").decode(), result.ftype(i), result.fmod(i)) for i in range(result.nfields)
-    )
-
-
-def _type_name(oid: int) -> str:
-    info = pg_types.get(oid)
-    return f"oid {oid}" if info is None else f"{info.name}[]" if info.array_oid == oid else info.name
 
 
 def _ready(connection: PGconn, limit: int) -> PQGen[list[PGresult]]:
@@ -250,7 +195,7 @@ class PostgresCursor(Cursor):
         rows: list[tuple[Any, ...]] = []
         if status in (ExecStatus.TUPLES_CHUNK, ExecStatus.TUPLES_OK):
             if first or self._cells is None:
-                self.columns, self._cells = _columns(result), self._chunks.cells()
+                self.columns, self._cells = columns_of(result), self._chunks.cells()
             self._cells.use(result)
             self._result, self._at = result, 0
             rows = self._load()
@@ -358,15 +303,12 @@ class PostgresLink(Link):
         await driver.set_autocommit(True)
         driver.prepare_threshold = None
         register(driver.adapters)
-        if not self.config.allow_privileged_role:
-            cursor = await driver.execute(_PRIVILEGED)
-            row = await cursor.fetchone()
-            if row is None or row[0]:
-                raise DatabaseOperationalError(
-                    "the role, or one that it may become, may read files or run programs on the database's machine: "
-                    "use a role without that, or set allow_privileged_role",
-                    executed="no",
-                )
+        if not self.config.allow_privileged_role and await reaches_beyond(driver):
+            raise DatabaseOperationalError(
+                "the role, or one that it may become, may read files or run programs on the database's machine: "
+                "use a role without that, or set allow_privileged_role",
+                executed="no",
+            )
 
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
         text, arguments = _translated(sql, params)
@@ -389,7 +331,7 @@ class PostgresLink(Link):
         query = is_query(sql)
         if query and self.driver.info.transaction_status == TransactionStatus.INTRANS:
             self._used = True
-            self._portal = PortalCursor(self.driver, _columns)
+            self._portal = PortalCursor(self.driver)
             if await self._portal.start(text.encode(), arguments, max(2, min(first, CHUNK_ROWS))):
                 return self._portal
         return await self._started(text, arguments, first, cancels=self._guarded or (query and self._alone()))
@@ -451,9 +393,9 @@ class PostgresLink(Link):
             if readonly is not False:
                 nullable = await nullability(self.driver, found, query, planned=readonly is True)
         types = [found.param_type(index) for index in range(found.nparams)]
-        columns = [replace(column, nullable=known) for column, known in zip(_columns(found), nullable, strict=True)]
+        columns = [replace(column, nullable=known) for column, known in zip(columns_of(found), nullable, strict=True)]
         return Description(
-            [replace(known, db_type=_type_name(oid)) for known, oid in zip(parameters, types, strict=False)],
+            [replace(known, db_type=type_name(oid)) for known, oid in zip(parameters, types, strict=False)],
             columns,
             readonly=readonly,
         )
