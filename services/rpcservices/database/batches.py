@@ -88,7 +88,7 @@ async def run_batch(lent: Lent, steps: Sequence[Step], limits: dict[str, int], *
                 raise DatabaseProgrammingError("the statement ended the transaction: steps must not", step=number)
             done.append(StepResult(Outcome.OK, result if lent.within else replace(result, tx_state=TxState.NONE)))
             if not atomic:
-                lent.settled()
+                lent.refuse_open_transaction()
         except Exception as exc:
             error = lent.failed(exc, number)
             if atomic or not isinstance(error, DatabaseError):

@@ -85,7 +85,7 @@ class Lent:
         """The state to tell after a statement."""
         return state_after(self.link, within=self.within, session=self.session)
 
-    def settled(self) -> None:
+    def refuse_open_transaction(self) -> None:
         """Refuse a statement that opened a transaction by itself: it will be rolled back with its link."""
         if not (self.within or self.session or self.link.readonly) and self.link.tx_state() is not TxState.NONE:
             raise DatabaseProgrammingError(

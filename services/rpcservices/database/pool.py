@@ -232,7 +232,7 @@ class Pool:
         finally:
             self.release(link)
 
-    async def settle(self) -> None:
+    async def wait_idle(self) -> None:
         """Wait until no link is being made or cleaned."""
         while self._background:
             await asyncio.wait(set(self._background))
@@ -240,7 +240,7 @@ class Pool:
     async def close(self) -> None:
         """Close all connections; those still lent follow when they come back."""
         self._closed = True
-        await self.settle()
+        await self.wait_idle()
         while self._idle:
             self._lent += 1
             await self._discard(self._idle.pop())

@@ -46,11 +46,10 @@ def next_limit(rows: int, size: int, *, page_rows: int, page_bytes: int) -> int:
     return max(1, min(page_rows, fitting, rows * 4))
 
 
-def _checked(size: int, limit: int) -> None:
+def _checked(size: int, limit: int, setting: str) -> None:
     if size > limit:
         raise DatabaseDataError(
-            f"a row of {size} bytes is larger than the limit of {limit}: select less of it (substr), "
-            "or raise max_row_bytes"
+            f"a row of {size} bytes is larger than the limit of {limit}: select less of it (substr), or raise {setting}"
         )
 
 
@@ -90,7 +89,7 @@ async def collect(
             for data, found in split(rows, len(cursor.columns), max(1, max_bytes - size)) if rows else ():
                 if size + len(data) > max_bytes:
                     if not count:
-                        _checked(len(data), max_bytes)
+                        _checked(len(data), max_bytes, "max_bytes")
                     truncated = True
                     break
                 chunks.append(data)
@@ -162,7 +161,7 @@ async def pages(
             part = rows[place : place + page_rows - held_rows]
             place += len(part)
             for data, count in split(part, width, page_bytes):
-                _checked(len(data), max_row_bytes) if count == 1 else None
+                _checked(len(data), max_row_bytes, "max_row_bytes") if count == 1 else None
                 if held and held_bytes + len(data) > page_bytes:
                     yield page()
                 held.append(data)

@@ -197,8 +197,9 @@ class StatementMethods(DatabaseCore):
         target = self._target(ctx, database, "execute")
         limits = _limits(target, max_rows)
         async with self._lent(ctx, target, transaction, readonly=False) as lent:
-            work = run_batch(lent, steps, limits, atomic=atomic or lent.within)
-            return await lent.run(self._within(lent, lambda: work, atomic=atomic))
+            whole = atomic or lent.within
+            work = self._within(lent, lambda: run_batch(lent, steps, limits, atomic=whole), atomic=atomic)
+            return await lent.run(work)
 
     @method(permission="database.script", kind="once", errors=ERRORS)
     async def script(
@@ -225,7 +226,7 @@ class StatementMethods(DatabaseCore):
             if lent.readonly:
                 raise DatabaseNotSupportedError("a script may change anything, and here is only reading: use query")
             counts = await lent.run(self._within(lent, lambda: run_script(lent, sql, atomic=atomic), atomic=atomic))
-            lent.settled()
+            lent.refuse_open_transaction()
             known = [count for count in counts if count >= 0]
             return Changed(sum(known) if known else -1, len(counts), lent.state())
 
@@ -239,5 +240,5 @@ def _limits(target: Target, max_rows: int | None) -> dict[str, int]:
 async def _collected(lent: Lent, target: Target, sql: str, params: Params, max_rows: int | None) -> Result:
     limits = _limits(target, max_rows)
     result = await lent.run(collect(lent.link, sql, params, within=lent.within, session=lent.session, **limits))
-    lent.settled()
+    lent.refuse_open_transaction()
     return result

@@ -179,7 +179,7 @@ class Transactions:
                 if not tx.ended:
                     await self._used(tx)
 
-    async def end(self, tx_id: str, owner: Connection, *, commit: bool) -> TxState:
+    async def end(self, tx_id: str, owner: Connection, *, commit: bool) -> None:
         """Commit or roll back.
 
         Raises:
@@ -205,7 +205,6 @@ class Transactions:
             finally:
                 if tx.ended:
                     tx.pool.release(link)
-        return TxState.ENDED
 
     async def _used(self, tx: OpenTransaction) -> None:
         """A statement on it is done: it goes on, or is over."""

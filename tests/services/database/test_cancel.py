@@ -129,7 +129,7 @@ async def cancel_often(bench, sql, at_work, times):
             await running
         if number % 10 == 0:
             assert (await bench.db.query("main", "SELECT :n + 0", {"n": number})).scalar() == number
-    await pool.settle()
+    await pool.wait_idle()
     assert pool.lent == 0
     await until(lambda: at_work(pool) == 0, 1.0)  # A request to stop that came before the statement is repeated.
     answers = await asyncio.gather(*(bench.db.query("main", "SELECT :n + 0", {"n": n}) for n in range(20)))

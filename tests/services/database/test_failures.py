@@ -373,7 +373,7 @@ def test_a_lost_connection_may_be_tried_again(run_with, database_urls, request, 
     async def work(bench):
         db = bench.db
         which = (await db.query("main", number)).scalar()
-        await bench.service._targets["main"].reading.settle()
+        await bench.service._targets["main"].reading.wait_idle()
         await asyncio.to_thread(end, which)
         with pytest.raises(DatabaseOperationalError) as caught:
             await db.query("main", "SELECT 1")

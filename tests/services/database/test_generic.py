@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from rpcservices.database import DatabaseConfig
+from rpcservices.database.backends.generic import GenericCursor
 from rpcservices.database.errors import DatabaseError, DatabaseNotSupportedError
 from rpcservices.database.pool import Target
 
@@ -59,6 +60,53 @@ def test_a_cancelled_statement_takes_its_connection_with_it(run_with, asyncpg_ur
         assert (await bench.db.query("main", "SELECT 1")).scalar() == 1
 
     run_with(work, main={"url": asyncpg_url, "allow_unguarded_reads": True, "read_pool_size": 1})
+
+
+def test_a_statement_that_is_cancelled_as_it_ends_is_not_committed(run_with, asyncpg_url):
+    async def work(bench):
+        db = bench.db
+        await db.execute("main", "DROP TABLE IF EXISTS late")
+        await db.execute("main", "CREATE TABLE late (id INTEGER)")
+        pool = bench.service._targets["main"].writing
+
+        async def run():
+            async with pool.link() as link:
+                await link.run(insert(link))
+
+        async def insert(link):
+            await link.execute("INSERT INTO late VALUES (1)", None, 1)
+            running.cancel()  # The caller has not heard yet that it is done.
+
+        running = asyncio.ensure_future(run())
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await pool.wait_idle()
+        assert (await db.query("main", "SELECT count(*) FROM late")).scalar() == 0
+
+    run_with(work, main={"url": asyncpg_url, "allow_unguarded_reads": True})
+
+
+def test_executemany_tells_an_unknown_count_and_closes_its_cursors(run_with, asyncpg_url, monkeypatch):
+    cursors = []
+    make, close = GenericCursor.__init__, GenericCursor.close
+
+    def made(self, *args):
+        make(self, *args)
+        cursors.append(self)
+
+    async def closed(self):
+        await close(self)
+        cursors.remove(self)
+
+    monkeypatch.setattr(GenericCursor, "__init__", made)
+    monkeypatch.setattr(GenericCursor, "close", closed)
+
+    async def work(bench):
+        done = await bench.db.executemany("main", "CREATE TEMP TABLE IF NOT EXISTS many (id INTEGER)", [[], []])
+        assert (done.rowcount, done.statements) == (-1, 2)
+        assert cursors == []
+
+    run_with(work, main={"url": asyncpg_url, "allow_unguarded_reads": True})
 
 
 @pytest.mark.parametrize(

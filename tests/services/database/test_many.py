@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from rpcserver import InvalidParams
-from rpcservices.database.errors import DatabaseError, DatabaseIntegrityError, DatabaseNotSupportedError
+from rpcservices.database.errors import (
+    DatabaseError,
+    DatabaseIntegrityError,
+    DatabaseNotSupportedError,
+    DatabaseOperationalError,
+)
 from rpcservices.database.models import Condition, Outcome, Step, TxState
 
 
@@ -150,3 +157,16 @@ def test_savepoints(run_with, any_database, sql):
             await db.savepoint(tx.id, "a; DROP TABLE t")
 
     run_with(work, main=any_database)
+
+
+def test_a_batch_whose_transaction_cannot_begin(run_with, recwarn):
+    async def work(bench):
+        db = bench.db
+        await make_table(db)
+        await db.begin("main")
+        with pytest.raises(DatabaseOperationalError, match="locked"):
+            await db.batch("main", [Step("INSERT INTO t VALUES (1, 'a')")])
+
+    run_with(work, main={"busy_timeout_s": 0.0})
+    gc.collect()
+    assert [str(warning.message) for warning in recwarn] == []

@@ -190,7 +190,7 @@ def test_looking_takes_one_of_the_connections(run_with, any_database, sql):
         found = await asyncio.gather(*(bench.db.table("main", "zone") for _ in range(8)))
         assert len(found) == 8
         pool = bench.service._targets["main"].reading
-        await pool.settle()
+        await pool.wait_idle()
         assert pool.lent == 0
         stream = await db.stream("main", sql.endless("i"))
         with pytest.raises(DatabaseOperationalError, match="no connection was free") as caught:

@@ -6,6 +6,7 @@ import pytest
 
 from rpcserver import InvalidParams
 from rpcservices.database.errors import (
+    DatabaseDataError,
     DatabaseIntegrityError,
     DatabaseOperationalError,
     DatabaseProgrammingError,
@@ -66,6 +67,17 @@ def test_results_are_cut_at_rows_and_bytes(run_with, any_database, sql):
         assert len(wide.rows.packed()) <= 10_100
 
     run_with(work, main={**any_database, "max_bytes": 10_000})
+
+
+def test_a_row_beyond_a_limit_names_the_limit(run_with, any_database):
+    async def work(bench):
+        sql = f"SELECT '{'x' * 5000}' AS x"
+        with pytest.raises(DatabaseDataError, match=r"limit of 2000: .* raise max_bytes$"):
+            await bench.db.query("main", sql)
+        with pytest.raises(DatabaseDataError, match=r"raise max_row_bytes$"):
+            [page async for page in await bench.db.stream("main", sql.replace("x' AS", "x" * 20_000 + "' AS"))]
+
+    run_with(work, main={**any_database, "max_bytes": 2000, "max_row_bytes": 20_000})
 
 
 def test_query_cannot_change_anything(run_with, any_database):
@@ -180,7 +192,7 @@ def test_settings_of_one_user_do_not_reach_the_next(run_with, pg_uri):
             await bench.db.query("pg", "SELECT set_config('search_path', 'evil', false), pg_advisory_lock(1)")
             found = await bench.db.query("pg", "SHOW search_path")
             assert found.scalar() == '"$user", public'
-        await bench.service._targets["pg"].reading.settle()
+        await bench.service._targets["pg"].reading.wait_idle()
         held = await bench.db.query("pg", "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
         assert held.scalar() == 0
 

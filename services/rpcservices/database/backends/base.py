@@ -12,10 +12,12 @@ from sqlalchemy import URL, PoolProxiedConnection
 
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseDataError, DatabaseNotSupportedError, DatabaseOperationalError
+from rpcservices.database.failures import translate_error
 from rpcservices.database.models import Column, Description, Isolation, ParameterInfo, TxState
-from rpcservices.database.placeholders import Statement, Style, translate
+from rpcservices.database.placeholders import Statement, Style, statements, translate
 
-Params = Mapping[str, Any] | Sequence[Any] | None
+Values = Mapping[str, Any] | Sequence[Any]
+Params = Values | None
 _T = TypeVar("_T")
 
 _STOP_WAIT_S = 1.0
@@ -102,12 +104,24 @@ class Link(ABC):
         return await self.execute(sql, params, first)
 
     @abstractmethod
-    async def execute_many(self, sql: str, sets: Sequence[Params]) -> int:
+    async def execute_many(self, sql: str, sets: Sequence[Values]) -> int:
         """Run a statement once for each set of parameters; how many rows were changed in all, -1 where unknown."""
 
-    @abstractmethod
     async def run_script(self, sql: str) -> list[int]:
-        """Run several statements; for each, how many rows it changed or found."""
+        """Run several statements; for each, how many rows it changed or found.
+
+        Raises:
+            DatabaseError: one failed; ``step`` names it where it is known.
+        """
+        counts = []
+        for step, statement in enumerate(statements(sql, self.dialect)):
+            try:
+                cursor = await self.execute(statement, None, 1)
+                counts.append(cursor.rowcount)
+                await cursor.close()
+            except Exception as exc:
+                raise translate_error(exc, step=step) from None
+        return counts
 
     @abstractmethod
     async def describe(self, sql: str) -> Description:

@@ -14,11 +14,10 @@ from sqlalchemy.util import greenlet_spawn
 
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError
-from rpcservices.database.failures import translate_error
 from rpcservices.database.models import Column, Description, Isolation, TxState
-from rpcservices.database.placeholders import statements, translate
+from rpcservices.database.placeholders import translate
 
-from .base import Cursor, Link, Params, parameters_of
+from .base import Cursor, Link, Params, Values, parameters_of
 
 _T = TypeVar("_T")
 
@@ -42,7 +41,7 @@ class GenericCursor(Cursor):
 
     async def close(self) -> None:
         await self._link.spawn(self._cursor.close)
-        await self._link.settle()
+        await self._link.commit_alone()
 
 
 class GenericLink(Link):
@@ -100,28 +99,18 @@ class GenericLink(Link):
 
         return GenericCursor(self, await self.spawn(start))
 
-    async def settle(self) -> None:
-        """Commit what stands alone."""
+    async def commit_alone(self) -> None:
+        """Commit a statement that stands alone; the driver has begun a transaction for it."""
         if not self._open:
             await self.spawn(self._adapted.commit)
 
-    async def execute_many(self, sql: str, sets: Sequence[Params]) -> int:
-        count = 0
+    async def execute_many(self, sql: str, sets: Sequence[Values]) -> int:
+        counts = []
         for one in sets:
             cursor = await self.execute(sql, one, 1)
-            count += max(0, cursor.rowcount)
-        return count
-
-    async def run_script(self, sql: str) -> list[int]:
-        counts = []
-        for step, statement in enumerate(statements(sql, self.dialect)):
-            try:
-                cursor = await self.execute(statement, None, 1)
-                counts.append(cursor.rowcount)
-                await cursor.close()
-            except Exception as exc:
-                raise translate_error(exc, step=step) from None
-        return counts
+            counts.append(cursor.rowcount)
+            await cursor.close()
+        return -1 if -1 in counts else sum(counts)
 
     async def describe(self, sql: str) -> Description:
         _, parameters = parameters_of(sql, self.dialect, "qmark")

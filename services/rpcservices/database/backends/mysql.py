@@ -8,19 +8,13 @@ implicitly, until it is ended by its id.
 
 from __future__ import annotations
 
-import datetime as dt
-import json
-import math
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any, ClassVar
-from uuid import UUID
 
 import asyncmy
 from asyncmy import errors as my_errors
-from asyncmy.constants import FIELD_TYPE
 from asyncmy.cursors import RE_INSERT_VALUES, SSCursor
 from asyncmy.protocol import FieldDescriptorPacket
 from sqlalchemy import URL, PoolProxiedConnection
@@ -29,37 +23,17 @@ from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseOperationalError
 from rpcservices.database.failures import translate_error
 from rpcservices.database.hints import first_word, is_query
-from rpcservices.database.models import Column, ColumnType, Description, Isolation, TxState
+from rpcservices.database.models import Description, Isolation, TxState
 from rpcservices.database.placeholders import Style, translate
 
-from .base import Cursor, Link, Params, converted, parameters_of
+from .base import Cursor, Link, Params, Values, converted, parameters_of
 from .mysql_privileges import reaching_beyond
+from .mysql_values import column_of, to_mysql
 from .slices import Slices
 
 _STMT_PREPARE, _STMT_CLOSE, _SET_OPTION, _RESET_CONNECTION = 0x16, 0x19, 0x1B, 0x1F
 _MULTI_STATEMENTS_ON, _MULTI_STATEMENTS_OFF = b"\x00\x00", b"\x01\x00"
-_NOT_NULL, _UNSIGNED, _BINARY_CHARSET = 1, 32, 63
 _INTERRUPTED, _READ_ONLY = 1317, 1792
-
-_NAMES = {
-    value: name.lower()
-    for name, value in vars(FIELD_TYPE).items()
-    if not name.startswith("_") and isinstance(value, int) and name not in {"CHAR", "INTERVAL"}
-}
-_SQL_NAMES = {
-    "tiny": "tinyint", "short": "smallint", "long": "int", "longlong": "bigint", "int24": "mediumint",
-    "newdecimal": "decimal", "var_string": "varchar", "string": "char", "tiny_blob": "tinyblob",
-    "medium_blob": "mediumblob", "long_blob": "longblob", "newdate": "date",
-}  # fmt: skip
-_KINDS = {
-    "tinyint": ColumnType.INTEGER, "smallint": ColumnType.INTEGER, "int": ColumnType.INTEGER,
-    "bigint": ColumnType.INTEGER, "mediumint": ColumnType.INTEGER, "year": ColumnType.INTEGER,
-    "float": ColumnType.FLOAT, "double": ColumnType.FLOAT, "decimal": ColumnType.DECIMAL,
-    "date": ColumnType.DATE, "time": ColumnType.DURATION, "datetime": ColumnType.DATETIME,
-    "timestamp": ColumnType.DATETIME, "json": ColumnType.JSON, "bit": ColumnType.BYTES,
-}  # fmt: skip
-
-_SENT = (bool, int, float, str, bytes, Decimal, dt.date, dt.time, dt.timedelta)
 
 _TELLING = frozenset({"SHOW", "DESC", "DESCRIBE", "EXPLAIN"})
 _CHANGING = frozenset({
@@ -73,49 +47,11 @@ def _quoted(name: str) -> str:
     return f"`{name.replace('`', '``')}`"
 
 
-def to_mysql(value: Any) -> Any:
-    """A parameter as asyncmy takes it.
-
-    Raises:
-        TypeError: MariaDB has no type for it; the message names the remedy.
-    """
-    if isinstance(value, dt.datetime | dt.time) and value.tzinfo is not None:
-        raise TypeError("MariaDB and MySQL keep no time zone: give a time without one, in the zone that you mean")
-    if isinstance(value, list | dict):
-        return json.dumps(value, allow_nan=False)
-    if isinstance(value, UUID):
-        return str(value)
-    if isinstance(value, Decimal | float) and not math.isfinite(value):
-        raise ValueError(f"MariaDB and MySQL have no {value}")
-    if isinstance(value, str):
-        value.encode()  # Lone surrogates are no text.
-    if value is None or isinstance(value, _SENT):
-        return value
-    raise TypeError(f"MariaDB and MySQL take no {type(value).__name__}")
-
-
 def _asyncmy_may_join(sql: str) -> bool:
     """Whether asyncmy may make one INSERT of many: it formats neither what comes before the values with the parameters
     that are there, nor what comes after them at all."""
     found = RE_INSERT_VALUES.match(sql)
     return found is not None and "%" not in found[3] and "%" not in found[1].replace("%%", "")
-
-
-def _column(field: Any) -> Column:
-    name = _NAMES.get(field.type_code, str(field.type_code))
-    name = _SQL_NAMES.get(name, name)
-    kind = _KINDS.get(name)
-    if kind is None:
-        binary = field.charsetnr == _BINARY_CHARSET
-        kind = ColumnType.BYTES if binary else ColumnType.TEXT
-        name = name if binary else name.replace("blob", "text")
-    precision = scale = None
-    if kind is ColumnType.DECIMAL:
-        scale = field.scale
-        precision = field.length - (0 if field.flags & _UNSIGNED else 1) - (1 if scale else 0)
-    if field.flags & _UNSIGNED and kind is ColumnType.INTEGER:
-        name += " unsigned"
-    return Column(field.name, kind, name, not field.flags & _NOT_NULL, precision, scale, name != "float")
 
 
 class MysqlCursor(Cursor):
@@ -136,7 +72,7 @@ class MysqlCursor(Cursor):
         self._first: list[tuple[Any, ...]] | None = None
         self.more = False
         if cursor.description is not None:
-            self.columns = tuple(_column(field) for field in cursor._result.fields)  # noqa: SLF001 - no other way
+            self.columns = tuple(column_of(field) for field in cursor._result.fields)  # noqa: SLF001 - no other way
         else:
             self.rowcount = cursor.rowcount
             self.last_insert_id = cursor.lastrowid or None
@@ -287,12 +223,12 @@ class MysqlLink(Link):
         else:
             transport.pause_reading()
 
-    async def execute_many(self, sql: str, sets: Sequence[Params]) -> int:
+    async def execute_many(self, sql: str, sets: Sequence[Values]) -> int:
         self._used = True
-        if not sets or sets[0] is None:
+        if not sets:
             return 0
         statement = translate(sql, self.dialect, "format", isinstance(sets[0], Mapping))
-        rows = [tuple(converted(to_mysql, statement.arguments(one or []))) for one in sets]
+        rows = [tuple(converted(to_mysql, statement.arguments(one))) for one in sets]
         cursor = self._driver.cursor()
         try:
             if _asyncmy_may_join(statement.sql):
@@ -343,7 +279,7 @@ class MysqlLink(Link):
             if exc.args[:1] != (_READ_ONLY,):
                 raise
             return Description(parameters, [], readonly=False)
-        columns = [_column(field) for field in fields]
+        columns = [column_of(field) for field in fields]
         return Description(parameters, columns, await self._reads_only(nulls.sql))
 
     async def _prepared_fields(self, sql: str) -> list[Any]:

@@ -17,6 +17,8 @@ from .base import STOP_WAITS_S, finish
 log = logging.getLogger("rpcserver.services.database")
 
 _T = TypeVar("_T")
+CANCEL_WAIT_S = 5.0
+"""How long sending a request to cancel may take."""
 _INTERVAL_S = 0.1
 """How often psycopg looks whether it was interrupted."""
 
@@ -37,7 +39,7 @@ class StoppingConnection(psycopg.AsyncConnection[Any]):
     async def _stop(self, gen: PQGen[Any], interval: float) -> None:
         for wait_s in STOP_WAITS_S:
             try:
-                await self.cancel_safe(timeout=5.0)
+                await self.cancel_safe(timeout=CANCEL_WAIT_S)
                 async with asyncio.timeout(wait_s):
                     await waiting.wait_async(gen, self.pgconn.socket, interval=interval)
             except TimeoutError:

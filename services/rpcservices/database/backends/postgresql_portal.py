@@ -3,7 +3,7 @@ and the transaction goes on; to cancel a statement would fail the transaction.""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -13,9 +13,9 @@ from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
 from rpcservices.database.errors import DatabaseOperationalError
-from rpcservices.database.models import Column
 
 from .base import Cursor
+from .postgresql_columns import columns_of
 from .postgresql_values import Cells, Converting
 
 _NAME = b'"rpc rows"'
@@ -62,14 +62,6 @@ class _Statement(Converting):
             raise self.failure(found)
         return found
 
-    def cells(self) -> Cells:
-        """What reads the rows of the statement."""
-        return Cells(self._conn, self._tx)
-
-    def failure(self, result: PGresult) -> psycopg.Error:
-        """The exception for a result that is an error."""
-        return psycopg.errors.error_from_result(result, encoding=self._encoding)
-
 
 def _fetching(count: int) -> bytes:
     return b"FETCH FORWARD %d FROM %s" % (count, _NAME)
@@ -80,16 +72,12 @@ class PortalCursor(Cursor):
 
     Parameters:
         connection: a connection in a transaction.
-        columns: tells the columns of a result.
     """
 
-    def __init__(
-        self, connection: psycopg.AsyncConnection[Any], columns: Callable[[PGresult], tuple[Column, ...]]
-    ) -> None:
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self._connection = connection
         self._statement = _Statement(connection)
         self._cells: Cells | None = None
-        self._columns = columns
         self._pending: list[tuple[Any, ...]] | None = None
         self._found = 0
         self.open = False
@@ -106,7 +94,7 @@ class PortalCursor(Cursor):
         last = results[-1]
         if len(results) == 4 and last.status == ExecStatus.TUPLES_OK:
             self.open = True
-            self.columns = self._columns(last)
+            self.columns = columns_of(last)
             self._pending = await self._taken(last, size)
             return True
         failed = next(result for result in results if result.status == ExecStatus.FATAL_ERROR)

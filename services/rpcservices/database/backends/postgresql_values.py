@@ -7,6 +7,7 @@ import re
 from collections import deque
 from typing import Any
 
+import psycopg
 from psycopg import AsyncRawCursor, postgres
 from psycopg._queries import PostgresQuery
 from psycopg.abc import AdaptContext, Buffer, Params, Query
@@ -69,13 +70,22 @@ def register(adapters: AdaptersMap) -> None:
 
 
 class Converting(AsyncRawCursor[Any]):
-    """Psycopg's cursor, which says where a parameter cannot be sent that nothing was executed."""
+    """Psycopg's cursor, which converts parameters and reads rows and errors; where a parameter cannot be sent, it says
+    that nothing was executed."""
 
     def _convert_query(self, query: Query, params: Params | None = None) -> PostgresQuery:
         try:
             return super()._convert_query(query, params)
         except Exception as exc:
             raise translate_error(exc, executed="no") from None
+
+    def cells(self) -> Cells:
+        """What reads the rows of the statement."""
+        return Cells(self._conn, self._tx)
+
+    def failure(self, result: PGresult) -> psycopg.Error:
+        """The exception for a result that is an error."""
+        return psycopg.errors.error_from_result(result, encoding=self._encoding)
 
 
 class _Context:

@@ -3,124 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
-import json
-import re
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote
-from uuid import UUID
 
 from sqlalchemy import URL, PoolProxiedConnection
 
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseProgrammingError
-from rpcservices.database.failures import translate_error
 from rpcservices.database.hints import first_word
-from rpcservices.database.models import Column, ColumnType, Description, Isolation, ParameterInfo, TxState
-from rpcservices.database.placeholders import statements, translate
+from rpcservices.database.models import Column, Description, Isolation, ParameterInfo, TxState
 
-from .base import Cursor, Link, Params, converted, parameters_of, unsupported_isolation
+from .base import Cursor, Link, Params, Values, parameters_of, unsupported_isolation
 from .slices import Slices
 from .sqlite_authorizer import OF_THE_CONNECTION, authorize_reading, authorize_session, authorize_writing
+from .sqlite_values import as_written, column_types, convert, declared_column
 
 _T = TypeVar("_T")
 _STEPS = 1000
 """Steps of SQLite's virtual machine between two looks at whether the statement is to stop."""
-
-_TYPES = {
-    int: (ColumnType.INTEGER, "INTEGER"),
-    float: (ColumnType.FLOAT, "REAL"),
-    str: (ColumnType.TEXT, "TEXT"),
-    bytes: (ColumnType.BYTES, "BLOB"),
-}
-
-_DIGITS = re.compile(r"\s*(?:NUMERIC|DECIMAL|DEC)\s*\(\s*(\d{1,9})\s*(?:,\s*(\d{1,9})\s*)?\)", re.IGNORECASE)
-
-
-def to_sqlite(value: Any) -> Any:
-    """A parameter in one of SQLite's storage classes: what it has no class for becomes text (dates in ISO 8601,
-    decimals with all their digits, JSON for lists and dictionaries)."""
-    if value is None or type(value) in (int, float, str, bytes):
-        if value != value:  # noqa: PLR0124 - only NaN differs from itself
-            raise ValueError("SQLite holds no NaN, and would make it NULL: give None, or text")
-        if type(value) is int and not -(2**63) <= value < 2**63:
-            raise OverflowError(f"SQLite's integers have 64 bits, and {value} has more: give text")
-        if type(value) is str:
-            value.encode()  # Lone surrogates are no text.
-        return value
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, dt.datetime):
-        return value.isoformat(" ")
-    if isinstance(value, dt.date | dt.time):
-        return value.isoformat()
-    if isinstance(value, Decimal | UUID):
-        return str(value)
-    if isinstance(value, list | dict):
-        return json.dumps(value, allow_nan=False)
-    raise TypeError(f"SQLite takes no {type(value).__name__}: give a number, text or bytes")
-
-
-def convert(sql: str, params: Params) -> tuple[str, list[Any]]:
-    """A statement and its parameters as SQLite takes them."""
-    if params is None:
-        return sql, []
-    statement = translate(sql, "sqlite", "qmark", isinstance(params, Mapping))
-    return statement.sql, converted(to_sqlite, statement.arguments(params))
-
-
-def column_types(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[Column, ...]:
-    """Columns typed by the storage classes of their cells, since in SQLite each cell has its own."""
-    columns = []
-    for index, name in enumerate(names):
-        kinds = {type(row[index]) for row in rows} - {type(None)}
-        kind, db_type = _TYPES[kinds.pop()] if len(kinds) == 1 else (ColumnType.ANY, None)
-        columns.append(Column(name, kind, db_type))
-    return tuple(columns)
-
-
-def _affinity(declared: str) -> ColumnType:
-    """What a declared type makes of most values (https://sqlite.org/datatype3.html, section 3.1)."""
-    declared = declared.upper()
-    for words, kind in (
-        (("INT",), ColumnType.INTEGER),
-        (("CHAR", "CLOB", "TEXT"), ColumnType.TEXT),
-        (("BLOB",), ColumnType.BYTES),
-        (("REAL", "FLOA", "DOUB"), ColumnType.FLOAT),
-    ):
-        if any(word in declared for word in words):
-            return kind
-    return ColumnType.ANY
 
 
 def _denied(exc: sqlite3.Error) -> bool:
     """Whether the authorizer refused; where the statement was prepared anew meanwhile, the code is SQLITE_SCHEMA."""
     code = getattr(exc, "sqlite_errorcode", None)
     return code == sqlite3.SQLITE_AUTH or (code == sqlite3.SQLITE_SCHEMA and "not authorized" in str(exc))
-
-
-def _as_written(names: Sequence[str]) -> list[str]:
-    """The names of a query's columns, of which a view numbers those that occur twice: ``id``, ``id:1``."""
-    found: list[str] = []
-    for name in names:
-        base, colon, number = name.rpartition(":")
-        twice = colon and number.isdigit() and base.lower() in (other.lower() for other in found)
-        found.append(base if twice else name)
-    return found
-
-
-def declared_column(name: str, declared: str) -> Column:
-    """A column as it is declared. SQLite keeps no promise of it: cells may be of any storage class, and NUMERIC(12, 3)
-    rounds nothing. Whether it may hold NULL is not told of a query's columns."""
-    digits = _DIGITS.match(declared)
-    precision = None if digits is None else int(digits[1])
-    scale = None if digits is None else int(digits[2] or 0)
-    return Column(name, _affinity(declared), declared or None, None, precision, scale)
 
 
 def create_embedded(file: str) -> None:
@@ -308,7 +218,7 @@ class SqliteLink(Link):
             found.last_insert_id = cursor.lastrowid
         return found
 
-    async def execute_many(self, sql: str, sets: Sequence[Params]) -> int:
+    async def execute_many(self, sql: str, sets: Sequence[Values]) -> int:
         if not sets:
             return 0
         statement, _ = convert(sql, sets[0])
@@ -320,17 +230,6 @@ class SqliteLink(Link):
             return self._sqlite.executemany(sql, sets).rowcount
         finally:
             self._look()
-
-    async def run_script(self, sql: str) -> list[int]:
-        counts = []
-        for step, statement in enumerate(statements(sql, self.dialect)):
-            try:
-                cursor = await self.execute(statement, None, 1)
-                counts.append(cursor.rowcount)
-                await cursor.close()
-            except Exception as exc:
-                raise translate_error(exc, step=step) from None
-        return counts
 
     def explained(self, sql: str, *, analyze: bool) -> str:
         if analyze:
@@ -377,7 +276,7 @@ class SqliteLink(Link):
             return []  # A statement without rows, such as SAVEPOINT, or a PRAGMA.
         finally:
             connection.set_authorizer(self._authorizer())
-        names = _as_written([name for _, name, *_ in rows])
+        names = as_written([name for _, name, *_ in rows])
         return [declared_column(name, declared) for name, (_, _, declared, *_) in zip(names, rows, strict=True)]
 
     async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:

@@ -1,0 +1,219 @@
+"""A statement of PostgreSQL under way. Its rows arrive in chunks as the reader takes them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from sys import getsizeof
+from typing import Any
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.generators import fetch, send
+from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus
+from psycopg.pq.abc import PGconn, PGresult
+
+from rpcservices.database.errors import DatabaseNotSupportedError
+
+from .base import Cursor, Link
+from .postgresql_columns import columns_of
+from .postgresql_connection import CANCEL_WAIT_S
+from .postgresql_values import Cells, Converting
+from .slices import FIRST_ROWS, ROOM_BYTES
+
+CHUNK_ROWS = 8
+"""Rows that the driver holds at a time: few, since they may be wide, and it cannot be told otherwise midway."""
+
+_CHUNK = ExecStatus.TUPLES_CHUNK
+_NARROW_BYTES = 4 * 1024
+"""After a row as narrow as this, whatever has arrived is taken at once."""
+_WIDE_BYTES = 64 * 1024
+"""A row as wide as this is not kept while the next are on their way."""
+
+
+def _ready(connection: PGconn, limit: int) -> PQGen[list[PGresult]]:
+    """Wait for the next result, and take those that have arrived with it, until they hold about ``limit`` rows."""
+    found: list[PGresult] = []
+    result: PGresult | None = yield from fetch(connection)
+    most = limit // CHUNK_ROWS
+    while result is not None:
+        found.append(result)
+        # The last of a statement leaves none behind, and must not be waited for here.
+        if result.status != _CHUNK or len(found) > most or connection.is_busy():
+            break
+        result = connection.get_result()
+    return found
+
+
+def rest_of(driver: psycopg.AsyncConnection[Any]) -> PQGen[PGresult | None]:
+    """Take the results that are still to come and leave the pipeline; the last of them, or the first error."""
+    connection = driver.pgconn
+    piped = connection.pipeline_status != PipelineStatus.OFF
+    last: PGresult | None = None
+    while True:
+        result = yield from fetch(connection)
+        if result is None:
+            if not piped or connection.status == ConnStatus.BAD:
+                return last
+        elif result.status == ExecStatus.PIPELINE_SYNC:
+            connection.exit_pipeline_mode()
+            return last
+        elif last is None or last.status != ExecStatus.FATAL_ERROR:
+            last = result
+
+
+def no_copy(step: int | None = None) -> DatabaseNotSupportedError:
+    """The error for a COPY that the client would have to feed or to read."""
+    return DatabaseNotSupportedError(
+        "COPY from and to the client is not offered: use executemany or stream", executed="no", step=step
+    )
+
+
+class _Chunks(Converting):
+    """Psycopg's cursor, taken chunk by chunk. It uses what psycopg's own ``stream()`` uses."""
+
+    def send(self, sql: bytes, params: Sequence[Any] | None, size: int) -> PQGen[PGresult | None]:
+        """Send a statement; the first of its results."""
+        yield from self._start_query(sql)
+        self._execute_send(self._convert_query(sql, params), force_extended=True)
+        self._pgconn.set_chunked_rows_mode(size)
+        yield from send(self._pgconn)
+        result: PGresult | None = yield from fetch(self._pgconn)
+        return result
+
+    def send_guarded(self, sql: bytes, params: Sequence[Any] | None, size: int) -> PQGen[PGresult | None]:
+        """Begin a read-only transaction and send a statement into it, in one trip; the first of its results.
+
+        The query in between fixes the mode: before one, SET TRANSACTION READ WRITE would still be obeyed.
+        """
+        yield from self._start_query(sql)
+        query = self._convert_query(sql, params)
+        connection = self._pgconn
+        connection.enter_pipeline_mode()
+        connection.send_query_params(b"BEGIN READ ONLY", None)
+        connection.send_query_params(b"SELECT 1", None)
+        self._execute_send(query, force_extended=True)
+        connection.pipeline_sync()
+        yield from send(connection)
+        for _ in range(2):
+            while (result := (yield from fetch(connection))) is not None:
+                if result.status == ExecStatus.FATAL_ERROR:
+                    raise self.failure(result)
+        connection.set_chunked_rows_mode(size)
+        found: PGresult | None = yield from fetch(connection)
+        return found
+
+
+class PostgresCursor(Cursor):
+    """A statement under way in PostgreSQL.
+
+    Parameters:
+        link: where it runs.
+        driver: the link's connection.
+        cancels: whether closing it early may cancel it, which undoes it and fails its transaction; otherwise the rest
+            is read and dropped.
+    """
+
+    def __init__(self, link: Link, driver: psycopg.AsyncConnection[Any], *, cancels: bool) -> None:
+        self._link = link
+        self._connection = driver
+        self.whole = not cancels
+        self._chunks = _Chunks(driver)
+        self._cells: Cells | None = None
+        self._pending: list[tuple[Any, ...]] | None = None
+        self._arrived: deque[PGresult] = deque()
+        self._result: PGresult | None = None
+        self._at = 0
+        self._width = ROOM_BYTES // FIRST_ROWS
+        self._done = False
+
+    async def start(self, sql: str, params: Sequence[Any] | None, size: int, *, guarded: bool) -> None:
+        """Send the statement and wait for its first rows."""
+        send_it = self._chunks.send_guarded if guarded else self._chunks.send
+        result = await self._connection.wait(send_it(sql.encode(), params, size))
+        try:
+            self._pending = await self._take(result, first=True)
+        except DatabaseNotSupportedError:
+            raise
+        except Exception:
+            await self.close()
+            raise
+
+    async def _take(self, result: PGresult | None, *, first: bool = False) -> list[tuple[Any, ...]]:
+        assert result is not None
+        status = result.status
+        rows: list[tuple[Any, ...]] = []
+        if status in (ExecStatus.TUPLES_CHUNK, ExecStatus.TUPLES_OK):
+            if first or self._cells is None:
+                self.columns, self._cells = columns_of(result), self._chunks.cells()
+            self._cells.use(result)
+            self._result, self._at = result, 0
+            rows = self._load()
+            if status == ExecStatus.TUPLES_CHUNK:
+                return rows
+            while self._result is not None:
+                rows += self._load()
+        elif status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
+            raise no_copy()
+        elif status not in (ExecStatus.COMMAND_OK, ExecStatus.EMPTY_QUERY):
+            await self._drain()
+            raise self._chunks.failure(result)
+        self.rowcount = -1 if result.command_tuples is None else result.command_tuples
+        await self._drain()
+        return rows
+
+    def _load(self) -> list[tuple[Any, ...]]:
+        """Rows of the result at hand, as many as their width allows."""
+        assert self._result is not None
+        assert self._cells is not None
+        most = self._result.ntuples
+        end = min(most, self._at + max(1, ROOM_BYTES // self._width))
+        rows = self._cells.rows(self._at, end)
+        self._at = end
+        if rows:
+            self._width = 1 + sum(map(getsizeof, rows[-1]))
+        if end >= most:
+            self._result = None
+            if self._width > _WIDE_BYTES:
+                self._cells.use(None)
+        return rows
+
+    async def _drain(self) -> PGresult | None:
+        arrived = self._arrived.pop() if self._arrived else None
+        self._arrived.clear()
+        last = await self._connection.wait(rest_of(self._connection))
+        last = last or arrived
+        self._done = True
+        return last
+
+    async def fetch(self, limit: int) -> list[tuple[Any, ...]]:
+        if self._pending is not None:
+            rows, self._pending = self._pending, None
+            return rows
+        rows = []
+        if not (self._done or self._arrived or self._result):
+            self._arrived.extend(await self._connection.wait(_ready(self._connection.pgconn, limit)))
+        if self._arrived and self._width < _NARROW_BYTES and not self._result:
+            assert self._cells is not None
+            rows = self._cells.narrow(self._arrived)
+            self._width = 1 + sum(map(getsizeof, rows[-1])) if rows else self._width
+        while (self._result or self._arrived) and len(rows) < limit and len(rows) * self._width < ROOM_BYTES:
+            rows += self._load() if self._result else await self._take(self._arrived.popleft())
+        return rows
+
+    async def close(self) -> None:
+        self._pending = self._result = None
+        if self._done:
+            return
+        if not self.whole:
+            if all(result.status == _CHUNK for result in self._arrived):
+                await self._connection.cancel_safe(timeout=CANCEL_WAIT_S)
+            await self._drain()
+            self._link.was_cancelled()  # The request may yet hit what comes next.
+            await self._link.settle()
+            return
+        last = await self._drain()
+        if last is not None and last.status == ExecStatus.FATAL_ERROR:
+            raise self._chunks.failure(last)
+        if last is not None and last.command_tuples is not None:
+            self.rowcount = last.command_tuples
