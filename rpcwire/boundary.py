@@ -25,7 +25,7 @@ def to_rpc_error(exc: BaseException, *, method: str, logger: logging.Logger) -> 
     incident = secrets.token_hex(4)
     logger.error("%s failed, incident %s", method, incident, exc_info=exc)
     return InternalError(
-        f"{method} failed; the server's log has the reason under incident {incident}",
+        f"{method} failed; the log there has the reason under incident {incident}",
         executed="yes",
         details={"incident": incident},
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rpcwire.dynamic import dump_plain, load_plain
 from rpcwire.errors import DeadlineExceeded, NotSent, WireError, from_wire
-from rpcwire.limits import DEFAULT_DEADLINE_S
+from rpcwire.limits import DEFAULT_DEADLINE_S, LONGEST_S
 from rpcwire.messages import CallContext
 
 from .peer import Pending
@@ -40,8 +40,9 @@ class RemoteCaller:
         peer = self._bound()
         codec = peer.session.codec
         seconds = DEFAULT_DEADLINE_S if timeout_s is None else timeout_s
-        if seconds <= 0:
+        if not seconds > 0:
             raise DeadlineExceeded("timeout_s: no time is left for this call", executed="no")
+        seconds = min(seconds, LONGEST_S)
         pending = Pending(peer.loop.create_future())
         call_id = peer.begin(
             method,

@@ -11,7 +11,7 @@ import pytest
 from pydantic import AfterValidator
 
 from rpcclient import Context, Service, method
-from rpcclient.errors import RpcError, ServiceError
+from rpcclient.errors import DeadlineExceeded, RpcError, ServiceError
 
 
 class NotToday(ServiceError):
@@ -163,6 +163,12 @@ def test_the_server_gives_up(desk: Any) -> None:
         ask(desk, "wait", {}, 0.1)
     assert desk.desk.stopped.wait(10)
     assert ask(desk, "add", {"a": 1, "b": 2}) == 3
+
+
+def test_the_server_may_allow_any_time(desk: Any) -> None:
+    assert ask(desk, "add", {"a": 1, "b": 2}, 1e300) == 3
+    with pytest.raises(DeadlineExceeded, match="no time is left"):
+        ask(desk, "add", {"a": 1, "b": 2}, -1.0)
 
 
 def test_calls_within_calls(desk: Any) -> None:
