@@ -435,4 +435,5 @@ class AsyncProgram(Generic[AnyStr]):
     def _steady(self, client: AsyncClient | None = None) -> stub.AsyncPrograms:
         """For calls that are not sent again over another connection, which may not have control: :meth:`_come_back`
         makes that."""
-        return stub.AsyncPrograms((client or self._client)._over_this_connection())
+        used = (client or self._client).options(window=self._standing.window)
+        return stub.AsyncPrograms(used._over_this_connection())

@@ -446,4 +446,5 @@ class Program(Generic[AnyStr]):
     def _steady(self, client: Client | None = None) -> stub.Programs:
         """For calls that are not sent again over another connection, which may not have control: :meth:`_come_back`
         makes that."""
-        return stub.Programs((client or self._client)._over_this_connection())
+        used = (client or self._client).options(window=self._standing.window)
+        return stub.Programs(used._over_this_connection())
