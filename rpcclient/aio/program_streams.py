@@ -99,16 +99,16 @@ class AsyncProgramOutput(AsyncIterator[AnyStr], Generic[AnyStr]):
             raise StopAsyncIteration
         return piece
 
-    async def lines(self) -> AsyncIterator[AnyStr]:
-        """Its lines as they come, each with its end, from where the reading is now.
+    def lines(self) -> AsyncIterator[AnyStr]:
+        """Its lines as they come, each with its end, from where the reading is now. Where one raises, the next is what
+        follows.
 
         Raises:
             OutputLost: a part is no longer kept.
             UnicodeDecodeError: it is no text.
             ProgramNotFound: it was forgotten.
         """
-        while line := await self.readline():
-            yield line
+        return _AsyncLines(self)
 
     async def readline(self) -> AnyStr:
         """The next line with its end; empty at the end of the output.
@@ -162,6 +162,19 @@ class AsyncProgramOutput(AsyncIterator[AnyStr], Generic[AnyStr]):
             else:
                 pieces.put(chunk)
         return found
+
+
+class _AsyncLines(AsyncIterator[AnyStr], Generic[AnyStr]):
+    """The lines of an output: no generator, as that would end with the first gap."""
+
+    def __init__(self, output: AsyncProgramOutput[AnyStr]) -> None:
+        self._output: AsyncProgramOutput[AnyStr] = output
+
+    async def __anext__(self) -> AnyStr:
+        line = await self._output.readline()
+        if not line:
+            raise StopAsyncIteration
+        return line
 
 
 class AsyncProgramInput(Generic[AnyStr]):

@@ -100,15 +100,15 @@ class ProgramOutput(Iterator[AnyStr], Generic[AnyStr]):
         return piece
 
     def lines(self) -> Iterator[AnyStr]:
-        """Its lines as they come, each with its end, from where the reading is now.
+        """Its lines as they come, each with its end, from where the reading is now. Where one raises, the next is what
+        follows.
 
         Raises:
             OutputLost: a part is no longer kept.
             UnicodeDecodeError: it is no text.
             ProgramNotFound: it was forgotten.
         """
-        while line := self.readline():
-            yield line
+        return _Lines(self)
 
     def readline(self) -> AnyStr:
         """The next line with its end; empty at the end of the output.
@@ -162,6 +162,19 @@ class ProgramOutput(Iterator[AnyStr], Generic[AnyStr]):
             else:
                 pieces.put(chunk)
         return found
+
+
+class _Lines(Iterator[AnyStr], Generic[AnyStr]):
+    """The lines of an output: no generator, as that would end with the first gap."""
+
+    def __init__(self, output: ProgramOutput[AnyStr]) -> None:
+        self._output: ProgramOutput[AnyStr] = output
+
+    def __next__(self) -> AnyStr:
+        line = self._output.readline()
+        if not line:
+            raise StopIteration
+        return line
 
 
 class ProgramInput(Generic[AnyStr]):
