@@ -30,9 +30,6 @@ from rpcwire.errors import DeadlineExceeded, RpcError
 Argv = Sequence[str | os.PathLike[str]]
 """A program and its arguments."""
 StreamNames: tuple[StreamName, ...] = ("stdout", "stderr")
-RUN_OUTPUT_BYTES = 4 * 1024 * 1024
-"""The most output, per stream, of a program that is run with an input of several messages: as much as a server returns
-by itself."""
 STDIN_BYTES = 256 * 1024
 """Input is written in pieces of this size, each of which is answered when the program has taken it."""
 
@@ -120,6 +117,23 @@ def run_options_of(options: Mapping[str, Any]) -> dict[str, Any]:
     if not found.pop("capture_output", True):
         found = {"stdout": "discard", "stderr": "discard", **found}
     return found
+
+
+def most_of_each(given: dict[str, Any], server_bytes: int) -> dict[StreamName, int]:
+    """How much of each output ``run`` returns of a program that it starts: as much as a server's ``run`` would.
+
+    Parameters:
+        given: options of ``run`` for the wire; those that ``start`` does not have are taken out.
+        server_bytes: the server's limit.
+
+    Raises:
+        InvalidParams: less than nothing is wanted.
+    """
+    wanted = given.pop("output_bytes", None)
+    if wanted is not None and wanted < 0:
+        raise invalid("output_bytes", "it cannot be negative")
+    most = server_bytes if wanted is None else min(wanted, server_bytes)
+    return {"stdout": 0 if given.pop("stdout", "pipe") == "discard" else most, "stderr": most}
 
 
 def start_options_of(options: Mapping[str, Any]) -> dict[str, Any]:

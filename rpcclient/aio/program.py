@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, AnyStr, Generic, Self, TypeVar
 
@@ -161,7 +161,7 @@ class AsyncProgram(Generic[AnyStr]):
         return await self._communicate(data, timeout_s)
 
     async def _communicate(
-        self, data: bytes | None, timeout_s: float | None, most: int | None = None
+        self, data: bytes | None, timeout_s: float | None, most: Mapping[StreamName, int] | None = None
     ) -> CompletedProgram[AnyStr]:
         collected = Collected(self._from.within, most)
         if data is not None:

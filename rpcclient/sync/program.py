@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, AnyStr, Generic, Self, TypeVar
 
@@ -161,7 +161,7 @@ class Program(Generic[AnyStr]):
         return self._communicate(data, timeout_s)
 
     def _communicate(
-        self, data: bytes | None, timeout_s: float | None, most: int | None = None
+        self, data: bytes | None, timeout_s: float | None, most: Mapping[StreamName, int] | None = None
     ) -> CompletedProgram[AnyStr]:
         late = threading.Event()
         collected = Collected(self._from.within, most)

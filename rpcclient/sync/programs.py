@@ -9,12 +9,12 @@ from typing import Any, AnyStr, Literal, Unpack, cast, overload
 from rpcclient.coming_back import COME_BACK_S, Places, Standing, check_places
 from rpcclient.program_text import Coding
 from rpcclient.programs import (
-    RUN_OUTPUT_BYTES,
     Argv,
     CompletedProgram,
     RunOptions,
     StartOptions,
     argv_of,
+    most_of_each,
     run_options_of,
     start_options_of,
 )
@@ -135,17 +135,15 @@ class Programs(stub.Programs):
         self, argv: list[str], given: dict[str, Any], coding: Coding[AnyStr]
     ) -> CompletedProgram[AnyStr]:
         """Run a program whose input is larger than a message."""
-        data, most = given.pop("input"), given.pop("output_bytes", None)
-        if given.pop("stdout", "pipe") == "discard":
-            most = 0
-        elif most is None:
-            most = RUN_OUTPUT_BYTES
+        data = given.pop("input")
+        discards = given.get("stdout") == "discard"
+        most = most_of_each(given, super().run_output_bytes(argv))
         info = super().start(argv, overflow="wait", **given)
         standing = Standing(info, controls=True, ends_with_block=True, grace_s=0.0)
         with Program(self._client, standing, coding) as program:
             done = program._communicate(data, self._client._options.timeout_s, most)
         program.forget()
-        return done if most else replace(done, stdout_lost_bytes=0, stderr_lost_bytes=0)
+        return replace(done, stdout_lost_bytes=0) if discards else done
 
     @overload  # type: ignore[override]
     def start(

@@ -195,3 +195,23 @@ def test_input_and_lines_async(daemon: Any) -> None:
                 assert (await typed.communicate("no newline", 20)).status.code == 0
 
     asyncio.run(main())
+
+
+def test_input_of_several_messages_has_the_limit_of_the_server(daemon_with: Any) -> None:
+    daemon = daemon_with(output_bytes=2048)
+    data = b"x" * (70 * MIB)
+    argv = ["sh", "-c", "tee /dev/stderr"]
+    with daemon.client() as client:
+        for wanted, most in ((None, 2048), (20 * MIB, 2048), (100, 100)):
+            done = client.programs.run(argv, input=data, output_bytes=wanted)
+            assert (len(done.stdout), len(done.stderr)) == (most, most)
+            assert (done.stdout_lost_bytes, done.stderr_lost_bytes) == (len(data) - most, len(data) - most)
+        done = client.programs.run(argv, input=data, stdout="discard")
+        assert (done.stdout, done.stdout_lost_bytes, len(done.stderr)) == (b"", 0, 2048)
+
+    async def main() -> None:
+        async with daemon.async_client() as client:
+            done = await client.programs.run(argv, input=data, output_bytes=20 * MIB)
+            assert (len(done.stdout), done.stderr_lost_bytes) == (2048, len(data) - 2048)
+
+    asyncio.run(main())
