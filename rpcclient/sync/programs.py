@@ -87,7 +87,8 @@ class Programs(stub.Programs):
             check: raise ProgramFailed where it does not end with exit code 0, or a limit ends it.
             text: decode its output, as UTF-8 where ``encoding`` does not say otherwise; bytes otherwise.
             encoding: decode its output like this.
-            errors: what to do with output that is no text, as of :meth:`bytes.decode`: ``strict`` where not given.
+            errors: what to do with output that is no text, as of :meth:`bytes.decode`, and with input that the encoding
+                does not have: ``strict`` where not given.
             capture_output: return its output (the default); otherwise it goes nowhere.
             stdout: ``pipe``: standard output is returned; ``discard``: it goes nowhere.
             stderr: ``pipe``: standard error is returned by itself; ``merge``: it goes into standard output;
@@ -119,7 +120,7 @@ class Programs(stub.Programs):
         coding = Coding.of(text, encoding, errors)
         given = run_options_of(cast("Mapping[str, Any]", options))
         if input is not None:
-            given["input"] = Coding[str](encoding or "utf-8").encode(input)
+            given["input"] = Coding[str](encoding or "utf-8", errors or "strict").encode(input)
         words = argv_of(argv)
         try:
             done = CompletedProgram.of(super().run(words, **given), coding)
