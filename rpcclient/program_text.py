@@ -73,8 +73,12 @@ class Coding(Generic[AnyStr]):
             return data.decode(encoding, self.errors)
         return codecs.getincrementaldecoder(encoding)(self.errors).decode(data)
 
-    def encode(self, data: AnyStr | str | bytes) -> bytes:
+    def encode(self, data: AnyStr | str | bytes, *, begun: bool = False) -> bytes:
         """Input for the program.
+
+        Parameters:
+            data: text or bytes.
+            begun: whether there was input before it: then no byte order mark begins it.
 
         Raises:
             InvalidParams: it is text, and no encoding was given; or it is neither text nor bytes.
@@ -86,7 +90,23 @@ class Coding(Generic[AnyStr]):
             raise invalid("input", f"bytes or text are needed, not {type(data).__name__}")
         if self.encoding is None:
             raise invalid("data", "it is text, and the program's input is bytes: encode it, or give text=True")
-        return data.encode(self.encoding, self.errors)
+        encoded = data.encode(self.encoding, self.errors)
+        return encoded.removeprefix(self.mark) if begun else encoded
+
+    @property
+    def mark(self) -> bytes:
+        """The byte order mark with which text in this encoding begins, empty where it has none."""
+        return b"" if self.encoding is None else "".encode(self.encoding)
+
+    def check_begins(self) -> None:
+        """See that output can be read from elsewhere than its beginning.
+
+        Raises:
+            InvalidParams: the encoding says at the beginning in which order its bytes are.
+        """
+        if self.encoding is not None and (name := codecs.lookup(self.encoding).name) in ("utf-16", "utf-32"):
+            said = f"{name} tells only at the beginning of an output in which order its bytes are"
+            raise invalid("encoding", f"{said}: to read from elsewhere, give {name}-le or {name}-be")
 
 
 class Mender:

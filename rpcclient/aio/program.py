@@ -73,7 +73,7 @@ class AsyncProgram(Generic[AnyStr]):
         self._from: Places = places or Places()
         self._passing: asyncio.Task[None] | None = None
         self._controlled_over: object = client._connector.live
-        self.stdin: AsyncProgramInput[AnyStr] = AsyncProgramInput(self, coding)
+        self.stdin: AsyncProgramInput[AnyStr] = AsyncProgramInput(self, coding, begun=places is not None)
         self.stdout: AsyncProgramOutput[AnyStr] = AsyncProgramOutput(self, self._places("stdout"), coding)
         self.stderr: AsyncProgramOutput[AnyStr] = AsyncProgramOutput(self, self._places("stderr"), coding)
 
@@ -157,7 +157,7 @@ class AsyncProgram(Generic[AnyStr]):
             InvalidParams: the input is neither text nor bytes.
             ProgramNotFound: it was forgotten.
         """
-        data = None if input is None else self._coding.encode(input)
+        data = None if input is None else self.stdin._encoded(input)
         return await self._communicate(data, timeout_s)
 
     async def _communicate(

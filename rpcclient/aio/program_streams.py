@@ -180,9 +180,10 @@ class _AsyncLines(AsyncIterator[AnyStr], Generic[AnyStr]):
 class AsyncProgramInput(Generic[AnyStr]):
     """The standard input, or the terminal, of a program: an async context manager that closes it."""
 
-    def __init__(self, program: AsyncProgram[AnyStr], coding: Coding[AnyStr]) -> None:
+    def __init__(self, program: AsyncProgram[AnyStr], coding: Coding[AnyStr], *, begun: bool = False) -> None:
         self._program: AsyncProgram[AnyStr] = program
         self._coding: Coding[AnyStr] = coding
+        self._begun = begun
 
     async def write(self, data: AnyStr | str | bytes) -> int:
         """Write to it. This returns when the program, or its pipe, has taken all of it: a program that does not read
@@ -199,7 +200,7 @@ class AsyncProgramInput(Generic[AnyStr]):
             NotController: another connection controls it.
             ConnectionLost: the connection was lost meanwhile; whether the program got the last piece is not known.
         """
-        await self._program._write(self._coding.encode(data))
+        await self._program._write(self._encoded(data))
         return len(data)
 
     async def writelines(self, lines: Iterable[AnyStr | str | bytes]) -> None:
@@ -233,3 +234,9 @@ class AsyncProgramInput(Generic[AnyStr]):
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def _encoded(self, data: AnyStr | str | bytes) -> bytes:
+        """Input as bytes; what is first may have a byte order mark."""
+        encoded = self._coding.encode(data, begun=self._begun or not data)
+        self._begun = self._begun or bool(encoded)
+        return encoded

@@ -73,7 +73,7 @@ class Program(Generic[AnyStr]):
         self._from: Places = places or Places()
         self._passing: ProgramChunks | None = None
         self._controlled_over: object = client._connector.live
-        self.stdin: ProgramInput[AnyStr] = ProgramInput(self, coding)
+        self.stdin: ProgramInput[AnyStr] = ProgramInput(self, coding, begun=places is not None)
         self.stdout: ProgramOutput[AnyStr] = ProgramOutput(self, self._places("stdout"), coding)
         self.stderr: ProgramOutput[AnyStr] = ProgramOutput(self, self._places("stderr"), coding)
 
@@ -157,7 +157,7 @@ class Program(Generic[AnyStr]):
             InvalidParams: the input is neither text nor bytes.
             ProgramNotFound: it was forgotten.
         """
-        data = None if input is None else self._coding.encode(input)
+        data = None if input is None else self.stdin._encoded(input)
         return self._communicate(data, timeout_s)
 
     def _communicate(

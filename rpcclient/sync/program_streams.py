@@ -180,9 +180,10 @@ class _Lines(Iterator[AnyStr], Generic[AnyStr]):
 class ProgramInput(Generic[AnyStr]):
     """The standard input, or the terminal, of a program: a context manager that closes it."""
 
-    def __init__(self, program: Program[AnyStr], coding: Coding[AnyStr]) -> None:
+    def __init__(self, program: Program[AnyStr], coding: Coding[AnyStr], *, begun: bool = False) -> None:
         self._program: Program[AnyStr] = program
         self._coding: Coding[AnyStr] = coding
+        self._begun = begun
 
     def write(self, data: AnyStr | str | bytes) -> int:
         """Write to it. This returns when the program, or its pipe, has taken all of it: a program that does not read
@@ -199,7 +200,7 @@ class ProgramInput(Generic[AnyStr]):
             NotController: another connection controls it.
             ConnectionLost: the connection was lost meanwhile; whether the program got the last piece is not known.
         """
-        self._program._write(self._coding.encode(data))
+        self._program._write(self._encoded(data))
         return len(data)
 
     def writelines(self, lines: Iterable[AnyStr | str | bytes]) -> None:
@@ -233,3 +234,9 @@ class ProgramInput(Generic[AnyStr]):
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _encoded(self, data: AnyStr | str | bytes) -> bytes:
+        """Input as bytes; what is first may have a byte order mark."""
+        encoded = self._coding.encode(data, begun=self._begun or not data)
+        self._begun = self._begun or bool(encoded)
+        return encoded

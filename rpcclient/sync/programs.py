@@ -307,18 +307,21 @@ class Programs(stub.Programs):
                 begins before that, text leaves out the rest.
             control: let this client's connection control it: write to it, and resize its terminal.
             take: also where another connection controls it.
-            text, encoding, errors: as of :meth:`start`.
+            text, encoding, errors: as of :meth:`start`. What is written to it gets no byte order mark, as others may
+                have written before.
 
         Returns:
             A handle.
 
         Raises:
-            InvalidParams: a place is negative, or of no output.
+            InvalidParams: a place is negative, or of no output; or it is none for text in this encoding.
             ProgramNotFound: there is no such program of yours.
             NotController: another connection controls it, and ``take`` was not given.
         """
         coding = Coding.of(text, encoding, errors)
         check_places(offset, offsets, tail_bytes)
+        if offset or any((offsets or {}).values()) or tail_bytes is not None:
+            coding.check_begins()
         info = self.control(id, take=take) if control or take else self.get(id)
         places = Places(offset=offset, offsets=offsets, tail_bytes=tail_bytes)
         places.fix(info)
