@@ -10,10 +10,17 @@ from typing import Any, AnyStr, Generic, cast
 from rpcwire.errors import InvalidParams
 
 
-def invalid(name: str, text: str) -> InvalidParams:
-    """The error for a parameter that this side cannot use."""
-    error = {"loc": [name], "msg": text, "type": "value_error"}
-    return InvalidParams(f"{name}: {text}", errors=[error], executed="no")
+def invalid(name: str, text: str, *, item: int | None = None) -> InvalidParams:
+    """The error for a parameter that this side cannot use.
+
+    Parameters:
+        name: of the parameter.
+        text: what is wrong, and the remedy.
+        item: which item of it is meant, where it is one.
+    """
+    place = [name] if item is None else [name, item]
+    error = {"loc": place, "msg": text, "type": "value_error"}
+    return InvalidParams(f"{'.'.join(map(str, place))}: {text}", errors=[error], executed="no")
 
 
 @dataclass(frozen=True)
@@ -40,12 +47,12 @@ class Coding(Generic[AnyStr]):
         name, how = encoding or "utf-8", errors or "strict"
         try:
             codecs.lookup_error(how)
-        except LookupError:
+        except (LookupError, TypeError):
             raise invalid("errors", f"there is no way called {how!r} to treat them") from None
         try:
             with contextlib.suppress(UnicodeError):
                 "a".encode(name)  # Some codecs, such as hex, are not for text; only this tells.
-        except LookupError:
+        except (LookupError, TypeError):
             raise invalid("encoding", f"there is no encoding {name!r}") from None
         return Coding(name, how)
 

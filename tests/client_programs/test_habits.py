@@ -39,6 +39,26 @@ def test_what_is_called_otherwise(client: Client, options: dict[str, Any], said:
     assert caught.value.executed == "no"
 
 
+@pytest.mark.parametrize(
+    ("argv", "options", "said"),
+    [
+        (["true"], {"labels": ["a"]}, r'labels: names and values are needed, such as \{"name": "value"\}'),
+        (["true"], {"env": 5}, "env: names and values are needed"),
+        (["true"], {"cwd": 5}, "cwd: text or a path is needed, not int"),
+        (["true"], {"encoding": 5}, "encoding: there is no encoding 5"),
+        (["true"], {"errors": 5}, "errors: there is no way called 5"),
+        (["sleep", 1], {}, r"argv\.1: text or a path is needed, not int: str\(\) makes text"),
+        (5, {}, "argv: a list such as .* is needed, not int"),
+    ],
+)
+def test_what_is_of_another_kind(client: Client, argv: Any, options: dict[str, Any], said: str) -> None:
+    for begin in (client.programs.run, client.programs.start):
+        with pytest.raises(InvalidParams, match=said) as caught:
+            begin(argv, **options)
+        assert caught.value.executed == "no"
+        assert caught.value.errors[0]["loc"][0] == said.partition(":")[0].partition("\\")[0]
+
+
 def test_words_of_popen(client: Client) -> None:
     with pytest.raises(InvalidParams, match="stdout: "):
         client.programs.start(["true"], stdout=subprocess.PIPE)  # type: ignore[call-overload]
