@@ -154,8 +154,11 @@ async def on_terminal(program: AsyncProgram[bytes], terminal: RawTerminal, *, ow
         The exit status.
     """
     program._standing.window = program._standing.window or KEPT_WINDOW
+    session = TerminalSession(program, terminal, owns=owns, controls=controls)
     with terminal:
-        return await TerminalSession(program, terminal, owns=owns, controls=controls).run()
+        status = await session.run()
+    session.tell_limit()
+    return status
 
 
 async def in_pipeline(program: AsyncProgram[bytes], *, stdin: bool, owns: bool) -> int:
@@ -164,7 +167,10 @@ async def in_pipeline(program: AsyncProgram[bytes], *, stdin: bool, owns: bool) 
     Returns:
         The exit status.
     """
-    return await Session(program, stdin=stdin, owns=owns).run()
+    session = Session(program, stdin=stdin, owns=owns)
+    status = await session.run()
+    session.tell_limit()
+    return status
 
 
 def perform(settings: context.Settings, work: Callable[[AsyncClient], Any]) -> None:
