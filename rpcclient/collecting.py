@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, AnyStr
 
@@ -39,9 +39,9 @@ class Collected:
             ``None``.
     """
 
-    def __init__(self, within: Collection[StreamName] = (), most: int | None = None) -> None:
+    def __init__(self, within: Collection[StreamName] = (), most: Mapping[StreamName, int] | None = None) -> None:
         self._within = within
-        self._room: dict[StreamName, int | None] = dict.fromkeys(StreamNames, most)
+        self._room: dict[StreamName, int | None] = {name: None if most is None else most[name] for name in StreamNames}
         self._runs: dict[StreamName, list[_Run]] = {name: [] for name in StreamNames}
         self._lost: dict[StreamName, int] = dict.fromkeys(StreamNames, 0)
         self._cut: set[StreamName] = set()

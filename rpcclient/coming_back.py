@@ -155,6 +155,7 @@ class Standing:
         patience_s: how long to try to make another connection when one was lost, in seconds.
         mid_line: whether the last that was written to it did not end a line.
         unread: whether it waits for its reader, unasked, and nobody has begun to read.
+        window: pieces of its output that the server may be ahead of a reader; the client's own number where ``None``.
         tell: told in words that the connection was lost.
         away: whether that was told, and no other was made since.
     """
@@ -167,6 +168,7 @@ class Standing:
     patience_s: float = COME_BACK_S
     mid_line: bool = False
     unread: bool = False
+    window: int | None = None
     tell: Callable[[str], object] = field(default=logger.info)
     away: bool = False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rpcwire.errors import MethodNotFound
@@ -30,6 +30,8 @@ class MethodDescription:
         by_position: whether parameters may be given by position on the wire.
         binary: the parameters that are bytes.
         latest: a slow reader of its stream wants the newest item only.
+        answer: the JSON Schema of its result, or of the items of its stream.
+        schemas: those that others refer to, by name.
     """
 
     name: str
@@ -41,6 +43,8 @@ class MethodDescription:
     by_position: bool
     binary: frozenset[str] = frozenset()
     latest: bool = False
+    answer: Mapping[str, Any] = field(default_factory=dict)
+    schemas: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,8 @@ def _method(method: Mapping[str, Any], schemas: Mapping[str, Any]) -> MethodDesc
         by_position=method.get("paramStructure") != "by-name",
         binary=frozenset(p["name"] for p in method.get("params", ()) if _is_bytes(p["schema"])),
         latest=method.get("x-slow_policy") == "latest",
+        answer=result.get("x-stream", result.get("schema", {})),
+        schemas=schemas,
     )
 
 

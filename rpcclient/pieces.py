@@ -40,6 +40,7 @@ class Pieces(Generic[AnyStr]):
         self.nothing: Any = b"" if coding.encoding is None else ""
         self._newline: Any = b"\n" if coding.encoding is None else "\n"
         self._encoding = coding.encoding
+        self._marked = bool(coding.mark)
         self._decoder: codecs.IncrementalDecoder | None = (
             None if coding.encoding is None else codecs.getincrementaldecoder(coding.encoding)(coding.errors)
         )
@@ -67,7 +68,7 @@ class Pieces(Generic[AnyStr]):
         self.lost_bytes += gap.lost_bytes
         self._items.append(gap)
         if self._decoder is not None and self._encoding is not None:
-            self._decoder.reset()  # The rest of a character that had begun is in the gap.
+            self._restart(self._decoder)  # The rest of a character that had begun is in the gap.
             self._mender = Mender(self._encoding)
 
     def end(self) -> None:
@@ -85,14 +86,31 @@ class Pieces(Generic[AnyStr]):
             piece: Any = data
         else:
             try:
-                piece = self._decoder.decode(data, last)
+                piece = self._decode(self._decoder, data, last=last)
             except UnicodeDecodeError as exc:
-                self._decoder.reset()
+                self._restart(self._decoder)
                 if not any(isinstance(item, OutputLost) for item in self._items):
                     raise
                 piece = exc  # The gap before it is told first.
         if piece:
             self._items.append(piece)
+
+    def _restart(self, decoder: codecs.IncrementalDecoder) -> None:
+        """What follows does not follow what was there."""
+        if self._marked:
+            decoder.setstate((b"", decoder.getstate()[1]))  # The order of bytes, where one was told, stays.
+        else:
+            decoder.reset()
+
+    def _decode(self, decoder: codecs.IncrementalDecoder, data: bytes, *, last: bool) -> str:
+        try:
+            return decoder.decode(data, last)
+        except UnicodeDecodeError:
+            raise
+        except UnicodeError:  # What UTF-16 and UTF-32 raise where their mark is missing.
+            name = str(self._encoding)
+            reason = f"no byte order mark begins it: read it as {name}-le or {name}-be"
+            raise UnicodeDecodeError(name, data, 0, len(data), reason) from None
 
     # --- what is taken ------------------------------------------------------------------------------------------
 

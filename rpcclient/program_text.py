@@ -10,10 +10,17 @@ from typing import Any, AnyStr, Generic, cast
 from rpcwire.errors import InvalidParams
 
 
-def invalid(name: str, text: str) -> InvalidParams:
-    """The error for a parameter that this side cannot use."""
-    error = {"loc": [name], "msg": text, "type": "value_error"}
-    return InvalidParams(f"{name}: {text}", errors=[error], executed="no")
+def invalid(name: str, text: str, *, item: int | None = None) -> InvalidParams:
+    """The error for a parameter that this side cannot use.
+
+    Parameters:
+        name: of the parameter.
+        text: what is wrong, and the remedy.
+        item: which item of it is meant, where it is one.
+    """
+    place = [name] if item is None else [name, item]
+    error = {"loc": place, "msg": text, "type": "value_error"}
+    return InvalidParams(f"{'.'.join(map(str, place))}: {text}", errors=[error], executed="no")
 
 
 @dataclass(frozen=True)
@@ -40,12 +47,12 @@ class Coding(Generic[AnyStr]):
         name, how = encoding or "utf-8", errors or "strict"
         try:
             codecs.lookup_error(how)
-        except LookupError:
+        except (LookupError, TypeError):
             raise invalid("errors", f"there is no way called {how!r} to treat them") from None
         try:
             with contextlib.suppress(UnicodeError):
                 "a".encode(name)  # Some codecs, such as hex, are not for text; only this tells.
-        except LookupError:
+        except (LookupError, TypeError):
             raise invalid("encoding", f"there is no encoding {name!r}") from None
         return Coding(name, how)
 
@@ -73,8 +80,12 @@ class Coding(Generic[AnyStr]):
             return data.decode(encoding, self.errors)
         return codecs.getincrementaldecoder(encoding)(self.errors).decode(data)
 
-    def encode(self, data: AnyStr | str | bytes) -> bytes:
+    def encode(self, data: AnyStr | str | bytes, *, begun: bool = False) -> bytes:
         """Input for the program.
+
+        Parameters:
+            data: text or bytes.
+            begun: whether there was input before it: then no byte order mark begins it.
 
         Raises:
             InvalidParams: it is text, and no encoding was given; or it is neither text nor bytes.
@@ -86,7 +97,23 @@ class Coding(Generic[AnyStr]):
             raise invalid("input", f"bytes or text are needed, not {type(data).__name__}")
         if self.encoding is None:
             raise invalid("data", "it is text, and the program's input is bytes: encode it, or give text=True")
-        return data.encode(self.encoding, self.errors)
+        encoded = data.encode(self.encoding, self.errors)
+        return encoded.removeprefix(self.mark) if begun else encoded
+
+    @property
+    def mark(self) -> bytes:
+        """The byte order mark with which text in this encoding begins, empty where it has none."""
+        return b"" if self.encoding is None else "".encode(self.encoding)
+
+    def check_begins(self) -> None:
+        """See that output can be read from elsewhere than its beginning.
+
+        Raises:
+            InvalidParams: the encoding says at the beginning in which order its bytes are.
+        """
+        if self.encoding is not None and (name := codecs.lookup(self.encoding).name) in ("utf-16", "utf-32"):
+            said = f"{name} tells only at the beginning of an output in which order its bytes are"
+            raise invalid("encoding", f"{said}: to read from elsewhere, give {name}-le or {name}-be")
 
 
 class Mender:

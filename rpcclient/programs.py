@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import os
 import signal as signals
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, AnyStr, Generic, TypedDict, get_args
+from typing import Any, AnyStr, Generic, TypedDict, cast, get_args
 
 from rpcclient.program_text import Coding, invalid
 from rpcclient.program_words import check_words
@@ -30,9 +30,6 @@ from rpcwire.errors import DeadlineExceeded, RpcError
 Argv = Sequence[str | os.PathLike[str]]
 """A program and its arguments."""
 StreamNames: tuple[StreamName, ...] = ("stdout", "stderr")
-RUN_OUTPUT_BYTES = 4 * 1024 * 1024
-"""The most output, per stream, of a program that is run with an input of several messages: as much as a server returns
-by itself."""
 STDIN_BYTES = 256 * 1024
 """Input is written in pieces of this size, each of which is answered when the program has taken it."""
 
@@ -79,11 +76,22 @@ def argv_of(argv: Argv) -> list[str]:
     """The program and its arguments for the wire.
 
     Raises:
-        InvalidParams: it is one text: no shell is involved that could split it.
+        InvalidParams: it is one text: no shell is involved that could split it; or no list of texts and paths.
     """
     if isinstance(argv, (str, bytes)):
         raise invalid("argv", 'a list such as ["uname", "-a"] is needed, not one text; shlex.split() makes one')
-    return [os.fspath(word) for word in argv]
+    # Type checkers know that there is nothing else; those who use none do not.
+    if not isinstance(argv, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise invalid("argv", f'a list such as ["uname", "-a"] is needed, not {type(argv).__name__}')
+    return [_path("argv", word, item=number) for number, word in enumerate(argv)]
+
+
+def _path(name: str, value: Any, *, item: int | None = None) -> str:
+    try:
+        return cast("str", os.fspath(value))
+    except TypeError:
+        said = f"text or a path is needed, not {type(value).__name__}: str() makes text"
+        raise invalid(name, said, item=item) from None
 
 
 def options_of(options: Mapping[str, Any], ours: Sequence[str] = ()) -> dict[str, Any]:
@@ -94,17 +102,20 @@ def options_of(options: Mapping[str, Any], ours: Sequence[str] = ()) -> dict[str
         ours: those that are called as one of :mod:`subprocess` is.
 
     Raises:
-        InvalidParams: one has the name that it has in :mod:`subprocess`, and another here.
+        InvalidParams: one has the name that it has in :mod:`subprocess`, and another here; or cannot be used.
     """
     check_words(options, ours)
     if options.get("stderr", "pipe") not in get_args(StderrTo):
         raise invalid("stderr", 'it is "pipe", "merge" (into stdout) or "discard"')
     found = dict(options)
     if found.get("cwd") is not None:
-        found["cwd"] = os.fspath(found["cwd"])
+        found["cwd"] = _path("cwd", found["cwd"])
     for name in ("env", "labels"):
         if found.get(name) is not None:
-            found[name] = dict(found[name])
+            try:
+                found[name] = dict(found[name])
+            except (TypeError, ValueError):
+                raise invalid(name, 'names and values are needed, such as {"name": "value"}') from None
     return found
 
 
@@ -120,6 +131,23 @@ def run_options_of(options: Mapping[str, Any]) -> dict[str, Any]:
     if not found.pop("capture_output", True):
         found = {"stdout": "discard", "stderr": "discard", **found}
     return found
+
+
+def most_of_each(given: dict[str, Any], server_bytes: int) -> dict[StreamName, int]:
+    """How much of each output ``run`` returns of a program that it starts: as much as a server's ``run`` would.
+
+    Parameters:
+        given: options of ``run`` for the wire; those that ``start`` does not have are taken out.
+        server_bytes: the server's limit.
+
+    Raises:
+        InvalidParams: less than nothing is wanted.
+    """
+    wanted = given.pop("output_bytes", None)
+    if wanted is not None and wanted < 0:
+        raise invalid("output_bytes", "it cannot be negative")
+    most = server_bytes if wanted is None else min(wanted, server_bytes)
+    return {"stdout": 0 if given.pop("stdout", "pipe") == "discard" else most, "stderr": most}
 
 
 def start_options_of(options: Mapping[str, Any]) -> dict[str, Any]:

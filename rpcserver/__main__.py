@@ -1,5 +1,18 @@
-"""``python -m rpcserver`` is the command ``rpcserver``."""
+"""``rpcserver`` and ``python -m rpcserver``: the command, where what it needs is installed."""
 
-from .cli import main
+import sys
 
-main(prog_name="rpcserver")
+
+def main() -> None:
+    """Run the command; where the server's packages are missing, say in a line what to install."""
+    try:
+        from .cli import main as command
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] in {"", "rpcserver", "rpcwire"}:
+            raise
+        sys.exit(f"rpcserver: {exc.name} is missing: pip install 'remote-services[server]'")
+    command(prog_name="rpcserver")
+
+
+if __name__ == "__main__":
+    main()

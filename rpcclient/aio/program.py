@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, AnyStr, Generic, Self, TypeVar
 
@@ -73,7 +73,7 @@ class AsyncProgram(Generic[AnyStr]):
         self._from: Places = places or Places()
         self._passing: asyncio.Task[None] | None = None
         self._controlled_over: object = client._connector.live
-        self.stdin: AsyncProgramInput[AnyStr] = AsyncProgramInput(self, coding)
+        self.stdin: AsyncProgramInput[AnyStr] = AsyncProgramInput(self, coding, begun=places is not None)
         self.stdout: AsyncProgramOutput[AnyStr] = AsyncProgramOutput(self, self._places("stdout"), coding)
         self.stderr: AsyncProgramOutput[AnyStr] = AsyncProgramOutput(self, self._places("stderr"), coding)
 
@@ -157,11 +157,11 @@ class AsyncProgram(Generic[AnyStr]):
             InvalidParams: the input is neither text nor bytes.
             ProgramNotFound: it was forgotten.
         """
-        data = None if input is None else self._coding.encode(input)
+        data = None if input is None else self.stdin._encoded(input)
         return await self._communicate(data, timeout_s)
 
     async def _communicate(
-        self, data: bytes | None, timeout_s: float | None, most: int | None = None
+        self, data: bytes | None, timeout_s: float | None, most: Mapping[StreamName, int] | None = None
     ) -> CompletedProgram[AnyStr]:
         collected = Collected(self._from.within, most)
         if data is not None:
@@ -435,4 +435,5 @@ class AsyncProgram(Generic[AnyStr]):
     def _steady(self, client: AsyncClient | None = None) -> stub.AsyncPrograms:
         """For calls that are not sent again over another connection, which may not have control: :meth:`_come_back`
         makes that."""
-        return stub.AsyncPrograms((client or self._client)._over_this_connection())
+        used = (client or self._client).options(window=self._standing.window)
+        return stub.AsyncPrograms(used._over_this_connection())

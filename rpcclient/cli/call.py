@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from . import context, show
+from . import context, packed, show
 from .arguments import parse
 
 if TYPE_CHECKING:
@@ -91,12 +91,14 @@ def command(settings: context.Settings, method: str, words: tuple[str, ...], as_
             stream: Stream[Any] = client.options(timeout_s=settings.timeout_s).stream(method, params)
             with stream as items:
                 for item in items:
-                    show.show_item(item, readable=readable)
+                    show.show_item(packed.unpacked(item, described.answer, described.schemas), readable=readable)
             return
         # A method's own deadline holds where none was given, as it does for a stub.
         deadline_s = settings.timeout_s or (described.deadline_s if described is not None else None)
         with progress_bar(method) as hook:
             result = _called(client.options(timeout_s=deadline_s, progress=hook), method, params)
+        if described is not None:
+            result = packed.unpacked(result, described.answer, described.schemas)
         if result is not None or not readable:
             show.show(result, readable=readable)
 

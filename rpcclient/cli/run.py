@@ -55,7 +55,7 @@ def command(
             return outcome.OK
         if tty:
             terminal = starting.local_terminal()
-            options["terminal"] = starting.terminal_size(terminal)
+            starting.for_screen(options, terminal)
             return await starting.on_terminal(await starting.start(client, argv, options), terminal, owns=True)
         program = await starting.start(client, argv, options)
         return await starting.in_pipeline(program, stdin=options["stdin"], owns=True)

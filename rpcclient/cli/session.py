@@ -45,8 +45,8 @@ def exit_status(status: ExitStatus) -> int:
 
 
 def say(text: str) -> None:
-    """A word of rpcclient's own."""
-    print(f"rpcclient: {text}\r", file=sys.stderr, flush=True)
+    """A word of rpcclient's own. On a raw terminal a line ends with a return."""
+    print(f"rpcclient: {text}", file=sys.stderr, end="\r\n" if sys.stderr.isatty() else "\n", flush=True)
 
 
 class Session:
@@ -67,6 +67,7 @@ class Session:
         self._tasks: set[asyncio.Task[None]] = set()
         self._over: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._shown = asyncio.Event()
+        self._limit: str | None = None
 
     async def run(self) -> int:
         """Talk until the end of the program, or until it is left.
@@ -122,7 +123,15 @@ class Session:
                 say(f"{chunk.lost_bytes} bytes of {chunk.stream} are no longer kept")
             await self._write(_DESCRIPTORS[chunk.stream], chunk.data)
         self._shown.set()
-        self._finish(exit_status((await self._program.wait()).status))
+        status = (await self._program.wait()).status
+        if status.limit is not None:
+            self._limit = f"{'reached' if status.code == 0 else 'ended by'} its {status.limit} limit"
+        self._finish(exit_status(status))
+
+    def tell_limit(self) -> None:
+        """Where it reached a limit, say so, when the terminal is as it was: the exit status alone does not."""
+        if self._limit is not None:
+            print(f"rpcclient: {self._limit}", file=sys.stderr, flush=True)
 
     async def _write(self, descriptor: int, data: bytes) -> None:
         await write_all(descriptor, data)

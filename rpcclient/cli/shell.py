@@ -43,7 +43,7 @@ def command(settings: context.Settings, /, argv: tuple[str, ...], keep: bool, **
         options["on_disconnect"] = "hangup"
 
     async def run(client: AsyncClient) -> int:
-        options["terminal"] = starting.terminal_size(terminal)
+        starting.for_screen(options, terminal)
         return await starting.on_terminal(await starting.start(client, argv, options), terminal, owns=not keep)
 
     starting.perform(settings.for_program(), run)

@@ -83,7 +83,7 @@ def _pairs(value: Mapping[str, Any]) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    lists = {key: item for key, item in value.items() if _is_table(item)}
+    lists = {key: item for key, item in value.items() if _is_table(item) or _is_rows(item)}
     for key, item in value.items():
         if key in lists:
             continue
@@ -93,7 +93,15 @@ def _pairs(value: Mapping[str, Any]) -> None:
     for key, item in lists.items():
         _console().print()
         _console().print(_plain(str(key)), style="bold")
-        _table(item)
+        if _is_table(item):
+            _table(item)
+        else:
+            for row in item:
+                print(text(as_json(row)))
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, list) for item in value)
 
 
 def _is_table(value: Any) -> bool:

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 CANNOT_RUN = 126
 NO_SUCH_PROGRAM = 127
 """Exit statuses for a program that does not start, as of a shell (POSIX, 2.8.2) and env(1)."""
+TERMINAL_BYTES = 256 * 1024
+"""How much is kept of what a program writes to a terminal, unless it is to be kept: it can be no more ahead of the
+screen, so that Ctrl-C is seen soon on a slow one."""
+LITTLE_WINDOW = 64
+"""How many pieces of output may be under way then: the server makes them as small as that asks for."""
+KEPT_WINDOW = 2
+"""How many pieces of output, each up to 128 KiB, may be under way to a terminal where more is kept."""
 REATTACH_S = 60.0
 """How long a program waits for a client that has lost its connection."""
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -102,6 +109,8 @@ async def start(client: AsyncClient, argv: Sequence[str], options: StartOptions)
     """Start a program that this process stays with. A lost connection is tried again for :data:`REATTACH_S`, and for no
     longer than the program may take."""
     program = await client.programs.start(argv, **options)
+    if options.get("retain_bytes") == TERMINAL_BYTES:
+        program._standing.window = LITTLE_WINDOW
     program._standing.patience_s = min(REATTACH_S, options.get("timeout_s") or REATTACH_S)
     return program
 
@@ -130,14 +139,26 @@ def terminal_size(terminal: RawTerminal) -> TerminalSize:
         return TerminalSize(rows=size.lines, columns=size.columns)
 
 
+def for_screen(options: StartOptions, terminal: RawTerminal) -> None:
+    """Have a program started on a terminal like the one here. Of one whose output nobody asked to keep, little is."""
+    options["terminal"] = terminal_size(terminal)
+    if options.get("on_disconnect") != "keep" and options.get("retain_s") is None:
+        options["retain_bytes"] = TERMINAL_BYTES
+
+
 async def on_terminal(program: AsyncProgram[bytes], terminal: RawTerminal, *, owns: bool, controls: bool = True) -> int:
-    """Bring a program with a pseudo-terminal together with the terminal here.
+    """Bring a program with a pseudo-terminal together with the terminal here. Little is under way between them: what is
+    typed is for what the person sees.
 
     Returns:
         The exit status.
     """
+    program._standing.window = program._standing.window or KEPT_WINDOW
+    session = TerminalSession(program, terminal, owns=owns, controls=controls)
     with terminal:
-        return await TerminalSession(program, terminal, owns=owns, controls=controls).run()
+        status = await session.run()
+    session.tell_limit()
+    return status
 
 
 async def in_pipeline(program: AsyncProgram[bytes], *, stdin: bool, owns: bool) -> int:
@@ -146,7 +167,10 @@ async def in_pipeline(program: AsyncProgram[bytes], *, stdin: bool, owns: bool) 
     Returns:
         The exit status.
     """
-    return await Session(program, stdin=stdin, owns=owns).run()
+    session = Session(program, stdin=stdin, owns=owns)
+    status = await session.run()
+    session.tell_limit()
+    return status
 
 
 def perform(settings: context.Settings, work: Callable[[AsyncClient], Any]) -> None:

@@ -601,6 +601,16 @@ class AsyncPrograms(AsyncStub):
         )
         return result
 
+    async def run_output_bytes(self, argv: builtins.list[str]) -> int:
+        """The most output that :meth:`run` returns of a program, per stream, in bytes: for whoever does what it does by
+        way of :meth:`start`, as its input is larger than a message.
+
+        Parameters:
+            argv: the program and its arguments, which are in the same message.
+        """
+        result: int = await self._call("run_output_bytes", {"argv": argv})
+        return result
+
 
 class Programs(SyncStub):
     """Run programs on the server's machine: to their end, or started, watched, fed and ended from afar.
@@ -943,6 +953,16 @@ class Programs(SyncStub):
         )
         return result
 
+    def run_output_bytes(self, argv: builtins.list[str]) -> int:
+        """The most output that :meth:`run` returns of a program, per stream, in bytes: for whoever does what it does by
+        way of :meth:`start`, as its input is larger than a message.
+
+        Parameters:
+            argv: the program and its arguments, which are in the same message.
+        """
+        result: int = self._call("run_output_bytes", {"argv": argv})
+        return result
+
 
 _METHODS: Mapping[str, StubMethod] = {
     "wait": StubMethod("programs.wait", AsyncPrograms.wait, deadline_s=86400.0, errors=(ProgramNotFound,)),
@@ -1031,6 +1051,7 @@ _METHODS: Mapping[str, StubMethod] = {
             ProgramRefused,
         ),
     ),
+    "run_output_bytes": StubMethod("programs.run_output_bytes", AsyncPrograms.run_output_bytes),
 }
 AsyncPrograms._methods = _METHODS
 Programs._methods = _METHODS

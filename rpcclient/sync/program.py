@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, AnyStr, Generic, Self, TypeVar
 
@@ -73,7 +73,7 @@ class Program(Generic[AnyStr]):
         self._from: Places = places or Places()
         self._passing: ProgramChunks | None = None
         self._controlled_over: object = client._connector.live
-        self.stdin: ProgramInput[AnyStr] = ProgramInput(self, coding)
+        self.stdin: ProgramInput[AnyStr] = ProgramInput(self, coding, begun=places is not None)
         self.stdout: ProgramOutput[AnyStr] = ProgramOutput(self, self._places("stdout"), coding)
         self.stderr: ProgramOutput[AnyStr] = ProgramOutput(self, self._places("stderr"), coding)
 
@@ -157,11 +157,11 @@ class Program(Generic[AnyStr]):
             InvalidParams: the input is neither text nor bytes.
             ProgramNotFound: it was forgotten.
         """
-        data = None if input is None else self._coding.encode(input)
+        data = None if input is None else self.stdin._encoded(input)
         return self._communicate(data, timeout_s)
 
     def _communicate(
-        self, data: bytes | None, timeout_s: float | None, most: int | None = None
+        self, data: bytes | None, timeout_s: float | None, most: Mapping[StreamName, int] | None = None
     ) -> CompletedProgram[AnyStr]:
         late = threading.Event()
         collected = Collected(self._from.within, most)
@@ -446,4 +446,5 @@ class Program(Generic[AnyStr]):
     def _steady(self, client: Client | None = None) -> stub.Programs:
         """For calls that are not sent again over another connection, which may not have control: :meth:`_come_back`
         makes that."""
-        return stub.Programs((client or self._client)._over_this_connection())
+        used = (client or self._client).options(window=self._standing.window)
+        return stub.Programs(used._over_this_connection())

@@ -100,15 +100,15 @@ class ProgramOutput(Iterator[AnyStr], Generic[AnyStr]):
         return piece
 
     def lines(self) -> Iterator[AnyStr]:
-        """Its lines as they come, each with its end, from where the reading is now.
+        """Its lines as they come, each with its end, from where the reading is now. Where one raises, the next is what
+        follows.
 
         Raises:
             OutputLost: a part is no longer kept.
             UnicodeDecodeError: it is no text.
             ProgramNotFound: it was forgotten.
         """
-        while line := self.readline():
-            yield line
+        return _Lines(self)
 
     def readline(self) -> AnyStr:
         """The next line with its end; empty at the end of the output.
@@ -164,12 +164,26 @@ class ProgramOutput(Iterator[AnyStr], Generic[AnyStr]):
         return found
 
 
+class _Lines(Iterator[AnyStr], Generic[AnyStr]):
+    """The lines of an output: no generator, as that would end with the first gap."""
+
+    def __init__(self, output: ProgramOutput[AnyStr]) -> None:
+        self._output: ProgramOutput[AnyStr] = output
+
+    def __next__(self) -> AnyStr:
+        line = self._output.readline()
+        if not line:
+            raise StopIteration
+        return line
+
+
 class ProgramInput(Generic[AnyStr]):
     """The standard input, or the terminal, of a program: a context manager that closes it."""
 
-    def __init__(self, program: Program[AnyStr], coding: Coding[AnyStr]) -> None:
+    def __init__(self, program: Program[AnyStr], coding: Coding[AnyStr], *, begun: bool = False) -> None:
         self._program: Program[AnyStr] = program
         self._coding: Coding[AnyStr] = coding
+        self._begun = begun
 
     def write(self, data: AnyStr | str | bytes) -> int:
         """Write to it. This returns when the program, or its pipe, has taken all of it: a program that does not read
@@ -186,7 +200,7 @@ class ProgramInput(Generic[AnyStr]):
             NotController: another connection controls it.
             ConnectionLost: the connection was lost meanwhile; whether the program got the last piece is not known.
         """
-        self._program._write(self._coding.encode(data))
+        self._program._write(self._encoded(data))
         return len(data)
 
     def writelines(self, lines: Iterable[AnyStr | str | bytes]) -> None:
@@ -220,3 +234,9 @@ class ProgramInput(Generic[AnyStr]):
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _encoded(self, data: AnyStr | str | bytes) -> bytes:
+        """Input as bytes; what is first may have a byte order mark."""
+        encoded = self._coding.encode(data, begun=self._begun or not data)
+        self._begun = self._begun or bool(encoded)
+        return encoded

@@ -9,12 +9,12 @@ from typing import Any, AnyStr, Literal, Unpack, cast, overload
 from rpcclient.coming_back import COME_BACK_S, Places, Standing, check_places
 from rpcclient.program_text import Coding
 from rpcclient.programs import (
-    RUN_OUTPUT_BYTES,
     Argv,
     CompletedProgram,
     RunOptions,
     StartOptions,
     argv_of,
+    most_of_each,
     run_options_of,
     start_options_of,
 )
@@ -87,7 +87,8 @@ class Programs(stub.Programs):
             check: raise ProgramFailed where it does not end with exit code 0, or a limit ends it.
             text: decode its output, as UTF-8 where ``encoding`` does not say otherwise; bytes otherwise.
             encoding: decode its output like this.
-            errors: what to do with output that is no text, as of :meth:`bytes.decode`: ``strict`` where not given.
+            errors: what to do with output that is no text, as of :meth:`bytes.decode`, and with input that the encoding
+                does not have: ``strict`` where not given.
             capture_output: return its output (the default); otherwise it goes nowhere.
             stdout: ``pipe``: standard output is returned; ``discard``: it goes nowhere.
             stderr: ``pipe``: standard error is returned by itself; ``merge``: it goes into standard output;
@@ -119,7 +120,7 @@ class Programs(stub.Programs):
         coding = Coding.of(text, encoding, errors)
         given = run_options_of(cast("Mapping[str, Any]", options))
         if input is not None:
-            given["input"] = Coding[str](encoding or "utf-8").encode(input)
+            given["input"] = Coding[str](encoding or "utf-8", errors or "strict").encode(input)
         words = argv_of(argv)
         try:
             done = CompletedProgram.of(super().run(words, **given), coding)
@@ -135,17 +136,15 @@ class Programs(stub.Programs):
         self, argv: list[str], given: dict[str, Any], coding: Coding[AnyStr]
     ) -> CompletedProgram[AnyStr]:
         """Run a program whose input is larger than a message."""
-        data, most = given.pop("input"), given.pop("output_bytes", None)
-        if given.pop("stdout", "pipe") == "discard":
-            most = 0
-        elif most is None:
-            most = RUN_OUTPUT_BYTES
+        data = given.pop("input")
+        discards = given.get("stdout") == "discard"
+        most = most_of_each(given, super().run_output_bytes(argv))
         info = super().start(argv, overflow="wait", **given)
         standing = Standing(info, controls=True, ends_with_block=True, grace_s=0.0)
         with Program(self._client, standing, coding) as program:
             done = program._communicate(data, self._client._options.timeout_s, most)
         program.forget()
-        return done if most else replace(done, stdout_lost_bytes=0, stderr_lost_bytes=0)
+        return replace(done, stdout_lost_bytes=0) if discards else done
 
     @overload  # type: ignore[override]
     def start(
@@ -308,18 +307,21 @@ class Programs(stub.Programs):
                 begins before that, text leaves out the rest.
             control: let this client's connection control it: write to it, and resize its terminal.
             take: also where another connection controls it.
-            text, encoding, errors: as of :meth:`start`.
+            text, encoding, errors: as of :meth:`start`. What is written to it gets no byte order mark, as others may
+                have written before.
 
         Returns:
             A handle.
 
         Raises:
-            InvalidParams: a place is negative, or of no output.
+            InvalidParams: a place is negative, or of no output; or it is none for text in this encoding.
             ProgramNotFound: there is no such program of yours.
             NotController: another connection controls it, and ``take`` was not given.
         """
         coding = Coding.of(text, encoding, errors)
         check_places(offset, offsets, tail_bytes)
+        if offset or any((offsets or {}).values()) or tail_bytes is not None:
+            coding.check_begins()
         info = self.control(id, take=take) if control or take else self.get(id)
         places = Places(offset=offset, offsets=offsets, tail_bytes=tail_bytes)
         places.fix(info)

@@ -114,8 +114,10 @@ def served(folder: Path, disabled: str, *words: str) -> Iterator[Shell]:
         assert process.stdout is not None
         url = process.stdout.readline().rpartition(" ")[2].strip()
         assert url, (folder / "log").read_text()
-        yield Shell({**environment, "RPC_URL": url}, process)
-        process.terminate()
+        try:
+            yield Shell({**environment, "RPC_URL": url}, process)
+        finally:
+            process.terminate()
 
 
 @pytest.fixture(name="served")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 import signal
 import subprocess
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 
@@ -127,3 +129,19 @@ def test_progress_on_a_terminal(shell: Any, tmp_path: Path) -> None:
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 130
+
+
+def test_rows_are_shown_as_rows(served: Callable[..., Any], tmp_path: Path) -> None:
+    sql = "sql=SELECT 1 AS n, 'é' AS t, 1.5 AS f, NULL AS z, x'00ff' AS b UNION ALL SELECT 2, 'b', 2, 'x', 'y'"
+    rows = [[1, "é", 1.5, None, {"$bytes": "AP8="}], [2, "b", 2.0, "x", "y"]]
+    with served(tmp_path, '["programs", "hardware"]') as there:
+        result = json.loads(there.ok("call", "database.query", "database=main", sql))
+        assert result["rows"] == rows
+        assert [column["name"] for column in result["columns"]] == ["n", "t", "f", "z", "b"]
+        (item,) = map(json.loads, there.ok("call", "database.stream", "database=main", sql).splitlines())
+        assert item["rows"] == rows
+        assert json.loads(there.ok("call", "database.query", "database=main", "sql=SELECT 1 WHERE 0"))["rows"] == []
+        command, *arguments = there.command("call", "database.query", "database=main", "sql=SELECT 1, '\x1b[31m'")
+        shown = pexpect.run(shlex.join([command, *arguments]), env=there.environment, timeout=30, encoding="utf-8")
+        assert '[1,"\\u001b[31m"]' in shown
+        assert "\x1b[31m" not in shown

@@ -8,10 +8,12 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 from rpcclient import Client
@@ -72,8 +74,6 @@ def test_the_global_deadline_holds(there: Any, client: Client) -> None:
 
 
 def test_json_behind_the_command(there: Any) -> None:
-    import pexpect
-
     for words in (["ps", "--json"], ["hello", "--json"]):
         command, *rest = there.command(*words)
         said, status = pexpect.run(" ".join([command, *rest]), env=there.environment, withexitstatus=True, timeout=30)
@@ -82,8 +82,6 @@ def test_json_behind_the_command(there: Any) -> None:
 
 
 def test_ids_are_whole_and_may_be_short(there: Any, client: Client) -> None:
-    import pexpect
-
     one, two = (client.programs.start(["sleep", "60.25", "0" * 60], labels={"test": "ids"}) for _ in range(2))
     command, *rest = there.command("ps", "-l", "test=ids")
     environment = {name: value for name, value in there.environment.items() if name != "COLUMNS"}
@@ -164,3 +162,15 @@ def test_a_dead_server_is_no_success(served: Any, tmp_path: Path) -> None:
             assert b"no other could be made within 2 s" in process.stderr.read()
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)  # A server that is killed cannot end what it runs.
+
+
+def test_the_limit_that_ended_it_is_told(there: Any) -> None:
+    large = "import time; block = bytearray(200_000_000); time.sleep(60)"
+    done = there.run("run", "--memory", "50m", "--", sys.executable, "-c", large)
+    assert (done.returncode, done.stderr) == (137, b"rpcclient: ended by its memory limit\n")
+    done = there.run("run", "--timeout", "0.2", "--", "sleep", "60")
+    assert (done.returncode, done.stderr) == (124, b"rpcclient: ended by its time limit\n")
+    command, *rest = there.command("run", "--tty", "--timeout", "0.5", "--", "sleep", "60")
+    said, status = pexpect.run(" ".join([command, *rest]), env=there.environment, withexitstatus=True, timeout=30)
+    assert (said, status) == (b"rpcclient: ended by its time limit\r\n", 124)
+    assert there.run("run", "--memory", "50m", "--", "false").stderr == b""

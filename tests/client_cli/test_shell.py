@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -250,3 +251,45 @@ def test_leaving_an_editor_leaves_its_screen(there: Any, tmux: Tmux, tmp_path: P
     tmux.shows(lambda screen: "before" in screen and "first line" not in screen and screen.rstrip().endswith("home>"))
     tmux.types("stty -a", "Enter")
     tmux.shows(lambda screen: " icanon " in screen and " echo " in screen)
+
+
+STILL_S = 1.0
+"""A program that has written nothing for so long waits. Where it only was slow, less is counted than could be."""
+
+
+def waits(client: Client, label: str) -> None:
+    """Wait until a program that prints without end is made to wait."""
+    (program,) = client.programs.list(labels={"test": label}, running=True)
+    last, since = -1, 0.0
+    while last < 0 or time.monotonic() < since + STILL_S:
+        now = client.programs.get(program.id).stdout_bytes
+        if now != last:
+            last, since = now, time.monotonic()
+        time.sleep(0.02)
+
+
+def shown_after_interrupt(person: Person) -> int:
+    """How many bytes come after Ctrl-C."""
+    person.types("\x03")
+    person.sees("home> ")
+    return len(person.terminal.before)
+
+
+@pytest.mark.parametrize("command", ["shell", "run --tty"])
+def test_an_interrupt_is_not_behind_megabytes_of_output(person: Person, client: Client, command: str) -> None:
+    label = command.replace(" ", "")
+    person.runs(*command.split(), "--label", f"test={label}", "--", "yes")
+    person.sees("y\r\ny\r\n")
+    waits(client, label)
+    assert shown_after_interrupt(person) < 320 * 1024
+
+
+def test_an_interrupt_of_a_kept_shell_is_behind_what_the_server_keeps_only(person: Person, client: Client) -> None:
+    person.runs("shell", "--keep", "--label", "test=keptyes", "--", "yes")
+    person.sees("y\r\ny\r\n")
+    waits(client, "keptyes")
+    seen = 0
+    while seen < 4 << 20:  # What comes then is far behind the program, and in large pieces.
+        seen += len(os.read(person.terminal.child_fd, 65536))
+    waits(client, "keptyes")
+    assert shown_after_interrupt(person) < 10 << 20

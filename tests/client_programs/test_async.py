@@ -99,6 +99,21 @@ def test_leaving_the_block(run: Callable[[Scenario], None]) -> None:
     run(scenario)
 
 
+def test_lines_go_on_behind_a_gap(run: Callable[[Scenario], None]) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        argv = ["seq", "100000"]
+        async with await client.programs.start(argv, retain_bytes=1024, overflow="skip", text=True) as program:
+            await program.wait()
+            lines = program.stdout.lines()
+            with pytest.raises(OutputLost):
+                await anext(lines)
+            found = [line async for line in lines]
+            assert found[-1] == "100000\n"
+            assert len(found) > 100
+
+    run(scenario)
+
+
 def test_gaps_terminals_and_control(run: Callable[[Scenario], None], daemon: Any) -> None:
     async def scenario(client: AsyncClient) -> None:
         long = await client.programs.start(["head", "-c", "100000", "/dev/zero"], retain_bytes=2048, overflow="skip")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from rpcclient import Client, OutputLost
+from rpcclient.errors import InvalidParams
 from rpcclient.pieces import Pieces
 from rpcclient.program_text import Coding, Mender
 from rpcclient.stubs.programs import Limits, OutputChunk
@@ -32,6 +34,56 @@ def taken(found: Pieces[str]) -> list[Any]:
             if item is None:
                 return items
             items.append(item)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+def test_a_mark_is_written_once(client: Client, daemon: Any, encoding: str) -> None:
+    whole = "aé\ufeffb".encode(encoding)
+    with client.programs.start(["cat"], encoding=encoding) as program:
+        for part in ("", "a", "é", "\ufeffb"):
+            program.stdin.write(part)
+        program.stdin.close()
+        assert program.stdout.read() == "aé\ufeffb"
+        assert client.programs.attach(program.id).stdout.read() == whole
+    with client.programs.start(["cat"], encoding=encoding) as program:
+        program.stdin.write("aé")
+        attached = client.programs.attach(program.id, control=True, encoding=encoding)
+        assert attached.communicate("\ufeffb").stdout == "aé\ufeffb"
+
+    async def main() -> None:
+        async with daemon.async_client() as client, await client.programs.start(["cat"], encoding=encoding) as program:
+            await program.stdin.writelines(["a", "é"])
+            assert (await program.communicate("\ufeffb")).stdout == "aé\ufeffb"
+
+    asyncio.run(main())
+
+
+def test_the_order_of_bytes_is_told_at_the_beginning(client: Client, daemon: Any) -> None:
+    with client.programs.start(["printf", "\\377\\376a\\000b\\000"]) as program:
+        program.wait()
+        assert client.programs.attach(program.id, encoding="utf-16").stdout.read() == "ab"
+        for place in ({"tail_bytes": 4}, {"offset": 2}, {"offsets": {"stdout": 2}}):
+            with pytest.raises(InvalidParams, match=r"encoding: utf-16 tells only .* give utf-16-le or utf-16-be"):
+                client.programs.attach(program.id, encoding="utf-16", **place)
+        assert client.programs.attach(program.id, tail_bytes=3, encoding="utf-16-le").stdout.read() == "b"
+        program_id = program.id
+    unmarked = client.programs.start(["printf", "a\\000b\\000"], encoding="utf-16")
+    with pytest.raises(UnicodeDecodeError, match="no byte order mark begins it: read it as utf-16-le or utf-16-be"):
+        unmarked.stdout.read()
+
+    async def main() -> None:
+        async with daemon.async_client() as client:
+            with pytest.raises(InvalidParams, match="encoding: utf-16 tells only"):
+                await client.programs.attach(program_id, tail_bytes=4, encoding="utf-16")
+
+    asyncio.run(main())
+
+
+def test_the_order_of_bytes_is_known_behind_a_gap() -> None:
+    found = pieces([(0, b"\xfe\xff\0a\0", 0), (10, b"\0b", 5)], "utf-16")
+    assert taken(found) == ["a", OutputLost, "b"]
+    with pytest.raises(UnicodeDecodeError, match="no byte order mark"):
+        taken(pieces([(0, b"a\0", 0)], "utf-16"))
 
 
 def test_run_cuts_between_characters(client: Client) -> None:

@@ -39,6 +39,26 @@ def test_what_is_called_otherwise(client: Client, options: dict[str, Any], said:
     assert caught.value.executed == "no"
 
 
+@pytest.mark.parametrize(
+    ("argv", "options", "said"),
+    [
+        (["true"], {"labels": ["a"]}, r'labels: names and values are needed, such as \{"name": "value"\}'),
+        (["true"], {"env": 5}, "env: names and values are needed"),
+        (["true"], {"cwd": 5}, "cwd: text or a path is needed, not int"),
+        (["true"], {"encoding": 5}, "encoding: there is no encoding 5"),
+        (["true"], {"errors": 5}, "errors: there is no way called 5"),
+        (["sleep", 1], {}, r"argv\.1: text or a path is needed, not int: str\(\) makes text"),
+        (5, {}, "argv: a list such as .* is needed, not int"),
+    ],
+)
+def test_what_is_of_another_kind(client: Client, argv: Any, options: dict[str, Any], said: str) -> None:
+    for begin in (client.programs.run, client.programs.start):
+        with pytest.raises(InvalidParams, match=said) as caught:
+            begin(argv, **options)
+        assert caught.value.executed == "no"
+        assert caught.value.errors[0]["loc"][0] == said.partition(":")[0].partition("\\")[0]
+
+
 def test_words_of_popen(client: Client) -> None:
     with pytest.raises(InvalidParams, match="stdout: "):
         client.programs.start(["true"], stdout=subprocess.PIPE)  # type: ignore[call-overload]
@@ -193,5 +213,25 @@ def test_input_and_lines_async(daemon: Any) -> None:
             assert (await (await client.programs.attach(program.id)).wait(0)).status.code == 3
             async with await client.programs.start(["cat"], terminal=TerminalSize(), text=True) as typed:
                 assert (await typed.communicate("no newline", 20)).status.code == 0
+
+    asyncio.run(main())
+
+
+def test_input_of_several_messages_has_the_limit_of_the_server(daemon_with: Any) -> None:
+    daemon = daemon_with(output_bytes=2048)
+    data = b"x" * (70 * MIB)
+    argv = ["sh", "-c", "tee /dev/stderr"]
+    with daemon.client() as client:
+        for wanted, most in ((None, 2048), (20 * MIB, 2048), (100, 100)):
+            done = client.programs.run(argv, input=data, output_bytes=wanted)
+            assert (len(done.stdout), len(done.stderr)) == (most, most)
+            assert (done.stdout_lost_bytes, done.stderr_lost_bytes) == (len(data) - most, len(data) - most)
+        done = client.programs.run(argv, input=data, stdout="discard")
+        assert (done.stdout, done.stdout_lost_bytes, len(done.stderr)) == (b"", 0, 2048)
+
+    async def main() -> None:
+        async with daemon.async_client() as client:
+            done = await client.programs.run(argv, input=data, output_bytes=20 * MIB)
+            assert (len(done.stdout), done.stderr_lost_bytes) == (2048, len(data) - 2048)
 
     asyncio.run(main())

@@ -30,6 +30,21 @@ def test_like_subprocess(client: Client, options: dict[str, Any]) -> None:
     assert ours.argv == argv
 
 
+def test_input_that_is_no_text_elsewhere(client: Client, daemon: Any) -> None:
+    given: Any = {"input": "\udce9", "encoding": "utf-8", "errors": "surrogateescape"}
+    assert subprocess.run(["cat"], capture_output=True, **given).stdout == "\udce9"
+    assert client.programs.run(["cat"], **given).stdout == "\udce9"
+    assert client.programs.run(["cat"], input="é", encoding="ascii", errors="replace").stdout == "?"
+    with pytest.raises(UnicodeEncodeError):
+        client.programs.run(["cat"], input="\udce9", text=True)
+
+    async def main() -> None:
+        async with daemon.async_client() as client:
+            assert (await client.programs.run(["cat"], **given)).stdout == "\udce9"
+
+    asyncio.run(main())
+
+
 def test_signals_as_return_codes(client: Client) -> None:
     ours = client.programs.run(["sh", "-c", "kill -SEGV $$"])
     assert (ours.returncode, ours.signal, ours.code) == (-11, "SIGSEGV", None)

@@ -169,6 +169,23 @@ def test_a_gap_is_no_secret(client: Client) -> None:
     assert done.truncated
 
 
+def test_lines_go_on_behind_a_gap_and_what_is_no_text(client: Client) -> None:
+    with client.programs.start(["seq", "100000"], retain_bytes=1024, overflow="skip", text=True) as program:
+        program.wait()
+        lines = program.stdout.lines()
+        with pytest.raises(OutputLost):
+            next(lines)
+        found = list(lines)
+        assert found[-1] == "100000\n"
+        assert len(found) > 100
+    with client.programs.start(["sh", "-c", "printf '\\377\\n'; read go; echo text"], text=True) as program:
+        lines = program.stdout.lines()
+        with pytest.raises(UnicodeDecodeError):
+            next(lines)
+        program.stdin.write("\n")
+        assert list(lines) == ["text\n"]
+
+
 def test_a_terminal(client: Client) -> None:
     with client.programs.start(
         ["sh", "-c", "stty size; read go; stty size; tty"], terminal=TerminalSize(rows=30, columns=90), text=True

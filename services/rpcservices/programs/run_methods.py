@@ -122,6 +122,16 @@ class RunMethods(ProgramsCore):
             survivors=ended.survivors,
         )
 
+    @method(permission="programs.run", kind="read")
+    async def run_output_bytes(self, argv: list[str]) -> int:
+        """The most output that :meth:`run` returns of a program, per stream, in bytes: for whoever does what it does by
+        way of :meth:`start`, as its input is larger than a message.
+
+        Parameters:
+            argv: the program and its arguments, which are in the same message.
+        """
+        return self._most_output(argv)
+
     def _most_output(self, argv: list[str]) -> int:
         """How much of each output may be returned: both are in one message with the arguments. In JSON a character
         takes six bytes at most, and base64 (RFC 4648) four for three."""

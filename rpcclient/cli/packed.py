@@ -1,0 +1,57 @@
+"""Rows and other arrays that stand as bytes in MessagePack: what the JSON form of the same answer has there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def unpacked(value: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
+    """A result whose arrays are arrays.
+
+    Parameters:
+        value: plain data.
+        schema: the JSON Schema of its JSON form.
+        schemas: those that it refers to, by name.
+    """
+    if not isinstance(value, (bytes, list, dict)):
+        return value
+    if "$ref" in schema:
+        return unpacked(value, schemas.get(schema["$ref"].rpartition("/")[2], {}), schemas)
+    kind = {bytes: "array", list: "array", dict: "object"}[type(value)]
+    found = next((part for part in _parts(schema, schemas) if part.get("type") == kind), None)
+    if found is None:
+        return value
+    if isinstance(value, bytes):
+        value = _array(value, found)
+    if isinstance(value, dict):
+        properties, others = found.get("properties", {}), found.get("additionalProperties")
+        rest = others if isinstance(others, Mapping) else {}
+        return {name: unpacked(item, properties.get(name, rest), schemas) for name, item in value.items()}
+    items = found.get("items")
+    return [unpacked(item, items, schemas) for item in value] if isinstance(items, Mapping) else value
+
+
+def _parts(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The schema, or those of which one holds."""
+    parts = schema.get("anyOf", [schema])
+    if any("contentEncoding" in part for part in parts):  # There bytes are what they are.
+        return []
+    return [schemas.get(part["$ref"].rpartition("/")[2], {}) if "$ref" in part else part for part in parts]
+
+
+def _array(data: bytes, schema: Mapping[str, Any]) -> Any:
+    import msgspec
+
+    from rpcwire.rows import Rows
+    from rpcwire.values import to_tagged
+
+    if schema.get("items") == {"type": "array"}:
+        try:
+            return [[to_tagged(cell, binary=False) for cell in row] for row in Rows.unpacked(data).tuples()]
+        except ValueError:
+            pass  # Arrays of another kind.
+    try:
+        return msgspec.msgpack.decode(data)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return data
