@@ -60,7 +60,7 @@ def parse(message: bytes) -> Uevent | None:
     head, *rest = message.split(b"\0")
     if b"@" not in head:
         return None
-    pairs = (part.decode("utf-8", "replace").partition("=") for part in rest)
+    pairs = (part.decode("utf-8", "surrogateescape").partition("=") for part in rest)
     fields = {name: value for name, sign, value in pairs if sign}
     if not fields.get("ACTION") or not fields.get("DEVPATH"):
         return None

@@ -13,6 +13,7 @@ from typing import Literal
 
 from rpcservices.hardware.errors import SectionUnavailable
 from rpcservices.hardware.models import Device, DeviceEvent, Subsystem
+from rpcservices.hardware.readers.plain import plain
 from rpcservices.hardware.readers.reasons import why
 from rpcservices.hardware.sampling.worker import Worker
 
@@ -214,7 +215,7 @@ class DeviceWatcher:
         self._tell("add" if before is None else "change", device)
 
     def _removed(self, devpath: str) -> None:
-        device = self._known.pop(devpath.lstrip("/"), None)
+        device = self._known.pop(plain(devpath.lstrip("/")), None)
         if device is not None:
             self._tell("remove", device)
 

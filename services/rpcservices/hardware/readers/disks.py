@@ -15,6 +15,7 @@ from rpcservices.hardware.models import DiskIo, Disks, Filesystem
 from rpcservices.hardware.rates import rate
 
 from .apart import Apart
+from .plain import plain
 from .reasons import NO_BASELINE, RESET, Reasons
 
 _FIGURES = ("total_bytes", "used_bytes", "free_bytes", "percent", "inodes_total", "inodes_free")
@@ -127,7 +128,7 @@ def _unread(part: Any, reason: str) -> Filesystem:
 
 
 def _names(part: Any) -> dict[str, Any]:
-    return {"device": part.device, "mountpoint": part.mountpoint, "fstype": part.fstype, "opts": part.opts}
+    return {name: plain(getattr(part, name)) for name in ("device", "mountpoint", "fstype", "opts")}
 
 
 def derive(before: DisksReading | None, now: DisksReading, dt_s: float | None) -> Disks:
@@ -148,7 +149,7 @@ def _io(name: str, old: Any, now: Any, dt_s: float | None) -> DiskIo:
         old, reasons = None, _RESET_RATES
     busy = rate(old and getattr(old, "busy_time", None), busy_ms, dt_s)
     return DiskIo(
-        name=name,
+        name=plain(name),
         read_count=now.read_count,
         write_count=now.write_count,
         read_bytes=now.read_bytes,

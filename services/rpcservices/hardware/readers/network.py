@@ -19,6 +19,7 @@ from rpcservices.hardware.models import (
 )
 from rpcservices.hardware.rates import rate
 
+from .plain import plain
 from .reasons import NO_BASELINE, RESET, Reasons, others_denied
 
 _FAMILIES: dict[int, Literal["inet", "inet6", "link"]] = {
@@ -80,7 +81,7 @@ def _interface(name: str, old: Any, c: Any, state: Any, addresses: list[Any], dt
     if duplex is None or speed is None:
         reasons = {**reasons, **_states_lack(state is None, duplex is None, speed is None)}
     return NetworkInterface(
-        name=name,
+        name=plain(name),
         isup=None if state is None else state.isup,
         duplex=duplex,
         speed_mbit=speed,
@@ -147,7 +148,7 @@ def _connection(c: Any) -> NetworkConnection:
         local_port=c.laddr.port if c.laddr and not unix else None,
         remote_ip=c.raddr.ip if c.raddr and not unix else None,
         remote_port=c.raddr.port if c.raddr and not unix else None,
-        path=(c.laddr or None) if unix else None,
+        path=(plain(c.laddr) or None) if unix else None,
         status=None if c.status == psutil.CONN_NONE else c.status,
         pid=c.pid,
     )
