@@ -60,7 +60,8 @@ class AsyncRemoteSerial:
         """Open a port.
 
         Raises:
-            SerialPortNotFound, SerialPortBusy, SerialPortDenied, SectionUnavailable: as of ``open_serial``.
+            HardwareRefused, SectionUnavailable, SerialPortNotFound, SerialPortBusy, SerialPortDenied: as of
+                ``open_serial``.
         """
         session = await hardware.open_serial(port, **options.opening())
         try:

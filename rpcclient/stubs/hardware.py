@@ -95,6 +95,17 @@ class SerialPortDenied(ServiceError):
     port: str
 
 
+class HardwareRefused(ServiceError):
+    """The caller's role in the server's configuration does not allow it."""
+
+    code = -32002
+    executed = "no"
+    right: str
+    """What the role lacks: ``processes``, ``control``, ``serial`` or ``smart``."""
+    rule: str
+    """The name of the rule in the server's configuration."""
+
+
 class SerialData(Answer):
     """What has come in."""
 
@@ -822,6 +833,7 @@ class AsyncHardware(AsyncStub):
             SerialPortNotFound: there is no such port.
             SerialPortBusy: somebody has it open.
             SerialPortDenied: the server's user may not open it.
+            HardwareRefused: the caller's role does not allow it.
             InvalidParams: the port refuses a setting.
         """
         result: SerialSession = await self._call(
@@ -1002,6 +1014,7 @@ class AsyncHardware(AsyncStub):
         Raises:
             DeviceNotFound: there is no such disk.
             SectionUnavailable: smartctl is not installed, or gives no answer.
+            HardwareRefused: the caller's role does not allow it.
         """
         result: Smart = await self._call("smart", {"disk": disk})
         return result
@@ -1020,6 +1033,9 @@ class AsyncHardware(AsyncStub):
                 secret is replaced by ``***``.
             sort: in which order.
             limit: the most to list.
+
+        Raises:
+            HardwareRefused: the caller's role does not allow it.
         """
         result: ProcessList = await self._call("processes", {"attributes": attributes, "sort": sort, "limit": limit})
         return result
@@ -1040,6 +1056,7 @@ class AsyncHardware(AsyncStub):
 
         Raises:
             InvalidParams: the interval is shorter than the server allows.
+            HardwareRefused: the caller's role does not allow it.
         """
         return self._stream(
             "watch_processes", {"attributes": attributes, "sort": sort, "limit": limit, "interval_s": interval_s}
@@ -1054,6 +1071,7 @@ class AsyncHardware(AsyncStub):
 
         Raises:
             ProcessGone: it has ended.
+            HardwareRefused: the caller's role does not allow it.
         """
         result: ProcessDetails = await self._call("process", {"pid": pid, "create_time": create_time})
         return result
@@ -1070,6 +1088,7 @@ class AsyncHardware(AsyncStub):
             InvalidParams: there is no such signal.
             ProcessGone: it has ended.
             ProcessDenied: the server's user may not.
+            HardwareRefused: the caller's role does not allow it.
         """
         await self._call("signal_process", {"pid": pid, "create_time": create_time, "signal": signal})
 
@@ -1086,6 +1105,7 @@ class AsyncHardware(AsyncStub):
         Raises:
             ProcessGone: it has ended.
             ProcessDenied: the server's user may not.
+            HardwareRefused: the caller's role does not allow it.
         """
         result: int = await self._call("set_priority", {"pid": pid, "create_time": create_time, "nice": nice})
         return result
@@ -1106,6 +1126,7 @@ class AsyncHardware(AsyncStub):
             InvalidParams: none of them can be used.
             ProcessGone: it has ended.
             ProcessDenied: the server's user may not.
+            HardwareRefused: the caller's role does not allow it.
         """
         result: list[int] = await self._call("set_affinity", {"pid": pid, "create_time": create_time, "cpus": cpus})
         return result
@@ -1298,6 +1319,9 @@ class AsyncHardware(AsyncStub):
         Parameters:
             kind: which.
             limit: the most to list.
+
+        Raises:
+            HardwareRefused: the caller's role does not allow it.
         """
         result: Connections = await self._call("connections", {"kind": kind, "limit": limit})
         return result
@@ -1348,6 +1372,7 @@ class Hardware(SyncStub):
             SerialPortNotFound: there is no such port.
             SerialPortBusy: somebody has it open.
             SerialPortDenied: the server's user may not open it.
+            HardwareRefused: the caller's role does not allow it.
             InvalidParams: the port refuses a setting.
         """
         result: SerialSession = self._call(
@@ -1528,6 +1553,7 @@ class Hardware(SyncStub):
         Raises:
             DeviceNotFound: there is no such disk.
             SectionUnavailable: smartctl is not installed, or gives no answer.
+            HardwareRefused: the caller's role does not allow it.
         """
         result: Smart = self._call("smart", {"disk": disk})
         return result
@@ -1546,6 +1572,9 @@ class Hardware(SyncStub):
                 secret is replaced by ``***``.
             sort: in which order.
             limit: the most to list.
+
+        Raises:
+            HardwareRefused: the caller's role does not allow it.
         """
         result: ProcessList = self._call("processes", {"attributes": attributes, "sort": sort, "limit": limit})
         return result
@@ -1566,6 +1595,7 @@ class Hardware(SyncStub):
 
         Raises:
             InvalidParams: the interval is shorter than the server allows.
+            HardwareRefused: the caller's role does not allow it.
         """
         return self._stream(
             "watch_processes", {"attributes": attributes, "sort": sort, "limit": limit, "interval_s": interval_s}
@@ -1580,6 +1610,7 @@ class Hardware(SyncStub):
 
         Raises:
             ProcessGone: it has ended.
+            HardwareRefused: the caller's role does not allow it.
         """
         result: ProcessDetails = self._call("process", {"pid": pid, "create_time": create_time})
         return result
@@ -1596,6 +1627,7 @@ class Hardware(SyncStub):
             InvalidParams: there is no such signal.
             ProcessGone: it has ended.
             ProcessDenied: the server's user may not.
+            HardwareRefused: the caller's role does not allow it.
         """
         self._call("signal_process", {"pid": pid, "create_time": create_time, "signal": signal})
 
@@ -1612,6 +1644,7 @@ class Hardware(SyncStub):
         Raises:
             ProcessGone: it has ended.
             ProcessDenied: the server's user may not.
+            HardwareRefused: the caller's role does not allow it.
         """
         result: int = self._call("set_priority", {"pid": pid, "create_time": create_time, "nice": nice})
         return result
@@ -1632,6 +1665,7 @@ class Hardware(SyncStub):
             InvalidParams: none of them can be used.
             ProcessGone: it has ended.
             ProcessDenied: the server's user may not.
+            HardwareRefused: the caller's role does not allow it.
         """
         result: list[int] = self._call("set_affinity", {"pid": pid, "create_time": create_time, "cpus": cpus})
         return result
@@ -1822,6 +1856,9 @@ class Hardware(SyncStub):
         Parameters:
             kind: which.
             limit: the most to list.
+
+        Raises:
+            HardwareRefused: the caller's role does not allow it.
         """
         result: Connections = self._call("connections", {"kind": kind, "limit": limit})
         return result
@@ -1837,6 +1874,7 @@ _METHODS: Mapping[str, StubMethod] = {
             SerialPortNotFound,
             SerialPortBusy,
             SerialPortDenied,
+            HardwareRefused,
         ),
     ),
     "read_serial": StubMethod(
@@ -1916,17 +1954,28 @@ _METHODS: Mapping[str, StubMethod] = {
         errors=(
             SectionUnavailable,
             DeviceNotFound,
+            HardwareRefused,
         ),
     ),
-    "processes": StubMethod("hardware.processes", AsyncHardware.processes),
-    "watch_processes": StubMethod("hardware.watch_processes", AsyncHardware.watch_processes, latest=True),
-    "process": StubMethod("hardware.process", AsyncHardware.process, errors=(ProcessGone,)),
+    "processes": StubMethod("hardware.processes", AsyncHardware.processes, errors=(HardwareRefused,)),
+    "watch_processes": StubMethod(
+        "hardware.watch_processes", AsyncHardware.watch_processes, errors=(HardwareRefused,), latest=True
+    ),
+    "process": StubMethod(
+        "hardware.process",
+        AsyncHardware.process,
+        errors=(
+            ProcessGone,
+            HardwareRefused,
+        ),
+    ),
     "signal_process": StubMethod(
         "hardware.signal_process",
         AsyncHardware.signal_process,
         errors=(
             ProcessGone,
             ProcessDenied,
+            HardwareRefused,
         ),
     ),
     "set_priority": StubMethod(
@@ -1935,6 +1984,7 @@ _METHODS: Mapping[str, StubMethod] = {
         errors=(
             ProcessGone,
             ProcessDenied,
+            HardwareRefused,
         ),
     ),
     "set_affinity": StubMethod(
@@ -1943,6 +1993,7 @@ _METHODS: Mapping[str, StubMethod] = {
         errors=(
             ProcessGone,
             ProcessDenied,
+            HardwareRefused,
         ),
     ),
     "watch": StubMethod("hardware.watch", AsyncHardware.watch, latest=True),
@@ -1962,7 +2013,7 @@ _METHODS: Mapping[str, StubMethod] = {
     "cgroup": StubMethod("hardware.cgroup", AsyncHardware.cgroup, errors=(SectionUnavailable,)),
     "pressure": StubMethod("hardware.pressure", AsyncHardware.pressure, errors=(SectionUnavailable,)),
     "gpus": StubMethod("hardware.gpus", AsyncHardware.gpus, errors=(SectionUnavailable,)),
-    "connections": StubMethod("hardware.connections", AsyncHardware.connections),
+    "connections": StubMethod("hardware.connections", AsyncHardware.connections, errors=(HardwareRefused,)),
 }
 AsyncHardware._methods = _METHODS
 Hardware._methods = _METHODS

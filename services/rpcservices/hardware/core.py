@@ -18,6 +18,7 @@ from .inventory.watcher import DeviceWatcher
 from .models import Section
 from .readers.gpus import GpuReader
 from .readers.places import Places
+from .roles import Access
 from .sampling.collector import Collector
 from .sampling.history import History
 from .sampling.metrics import metrics
@@ -45,6 +46,7 @@ class HardwareCore(Service[HardwareConfig]):
     def __init__(self, config: HardwareConfig | None = None, places: Places | None = None) -> None:
         super().__init__(config)
         self.places = places or Places()
+        self.access = Access(self.config.roles, owner_may=self.config.unlisted == "owner")
         self._gpus = GpuReader(self.places)
         self._collector = Collector(
             section_readers(self.places, self._gpus, self.config.section_timeout_s), self.config.section_timeout_s
