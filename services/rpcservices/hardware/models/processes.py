@@ -80,7 +80,9 @@ class ProcessList(Answer):
 
     t_mono_s: float = Field(description="when, on a clock that only runs forward, in seconds")
     t_wall_s: float = Field(description="when, in seconds since 1970")
-    dt_s: float | None = Field(description="time over which cpu_percent was taken, in seconds; None at first")
+    dt_s: float | None = Field(
+        description="time over which cpu_percent was taken, in seconds; None at first, and where nobody asked for it"
+    )
     total: int = Field(description="how many there are")
     running: int | None = Field(description="how many of them run now; None where status was not asked for")
     processes: list[Process]
