@@ -12,7 +12,7 @@ import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import pexpect
 import psutil
@@ -25,7 +25,7 @@ from rpcclient.cli.figures import bar, duration, percent, size, sparkline
 from rpcclient.cli.keys import decode
 from rpcclient.cli.top_screen import draw
 from rpcclient.cli.top_state import TopState
-from rpcclient.stubs.hardware import Process, ProcessList, Snapshot
+from rpcclient.stubs.hardware import DiskIo, Disks, Process, ProcessList, Snapshot
 
 RPCCLIENT = [sys.executable, "-W", "error", "-m", "rpcclient"]
 
@@ -258,6 +258,19 @@ def test_every_screen_fits(width: int, height: int) -> None:
         for line in lines:
             assert line.cell_len <= width
             assert "\x1b" not in line.plain  # A process cannot paint the terminal.
+
+
+def test_disks_count_once() -> None:
+    def io(name: str, kind: Literal["disk", "partition", "virtual"]) -> DiskIo:
+        return DiskIo(
+            name=name, kind=kind, read_count=1, write_count=1, read_bytes=1, write_bytes=1, busy_time_ms=1,
+            read_count_per_s=1.0, write_count_per_s=1.0, read_bytes_per_s=1e6, write_bytes_per_s=2e6, busy_percent=1.0,
+        )  # fmt: skip
+
+    state = TopState()
+    all_of = [io("sda", "disk"), io("sda1", "partition"), io("dm-0", "virtual"), io("sdb", "disk")]
+    state.sampled(Snapshot(t_mono_s=0.0, t_wall_s=0.0, dt_s=1.0, disks=Disks(filesystems=[], io=all_of)))
+    assert (list(state.read), list(state.written)) == ([2e6], [4e6])
 
 
 def test_the_selection_stays_with_its_process() -> None:
