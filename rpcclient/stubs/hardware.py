@@ -187,12 +187,12 @@ class SmartAttribute(Answer):
     """One attribute of an ATA disk (smartctl's names)."""
 
     id: int
-    name: str
-    value: int = Field(description="normalised: the higher, the better")
-    worst: int = Field(description="lowest value so far")
+    name: str = Field(description="empty where smartctl does not know it")
+    value: int | None = Field(description="normalised: the higher, the better")
+    worst: int | None = Field(description="lowest value so far")
     thresh: int | None = Field(description="at or below it, the disk is about to fail")
     when_failed: str = Field(description="now, past, or empty")
-    raw_value: int
+    raw_value: int | None
     raw_string: str = Field(description="the raw value as the maker means it")
 
 
@@ -210,7 +210,7 @@ class Smart(Answer):
     power_cycle_count: int | None
     attributes: list[SmartAttribute] = Field(description="of an ATA disk")
     nvme: dict[str, int] = Field(description="health log of an NVMe disk, under smartctl's names")
-    reason: str = Field(default="", description="why values are missing, where smartctl says so")
+    reason: str = Field(default="", description="why values are missing; empty where none of the verdict is")
 
 
 class DeviceNotFound(ServiceError):
@@ -273,9 +273,11 @@ class Process(Answer):
     cmdline: list[str] | None = Field(
         default=None, description="its command line; what looks like a secret is replaced by ***"
     )
-    exe: str | None = Field(default=None, description="the program's file")
+    exe: str | None = Field(
+        default=None, description="the program's file; None without a reason: a part of the kernel, which has none"
+    )
     cwd: str | None = Field(default=None, description="its working directory")
-    terminal: str | None = None
+    terminal: str | None = Field(default=None, description="its terminal; None without a reason: it has none")
     reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
 
 

@@ -69,9 +69,11 @@ class Process(Answer):
     cmdline: list[str] | None = Field(
         default=None, description="its command line; what looks like a secret is replaced by ***"
     )
-    exe: str | None = Field(default=None, description="the program's file")
+    exe: str | None = Field(
+        default=None, description="the program's file; None without a reason: a part of the kernel, which has none"
+    )
     cwd: str | None = Field(default=None, description="its working directory")
-    terminal: str | None = None
+    terminal: str | None = Field(default=None, description="its terminal; None without a reason: it has none")
     reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
 
 
