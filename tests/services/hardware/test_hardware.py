@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import shutil
 import socket
@@ -22,7 +23,7 @@ from rpcclient.errors import InvalidParams
 from rpcservices.hardware.availability import state_of
 from rpcservices.hardware.inventory.inventory import Inventory
 from rpcservices.hardware.models import DiskIo, NetworkInterface, Section, Swap
-from rpcservices.hardware.readers import disks
+from rpcservices.hardware.readers import cgroup, disks
 from rpcservices.hardware.readers.network import connections
 from rpcservices.hardware.readers.places import Places
 from rpcservices.hardware.readers.reasons import RESET, others_denied
@@ -329,3 +330,12 @@ def test_one_counter_that_goes_back_alone_has_a_reason(field: str) -> None:
     assert io.reasons == {lacks: RESET}
     assert [name for name in DiskIo.model_fields if getattr(io, name) is None] == [lacks]
     assert disks._io("sda", None, None, now, None).reasons.keys() >= {"kind", "read_bytes_per_s", "busy_percent"}
+
+
+@pytest.mark.parametrize(("limit", "reason"), [(2**30, "absent: the group's controller"), (0, "unknown"), (None, "no")])
+def test_a_limit_without_a_use(limit: int | None, reason: str, machine: Callable[[str], Places]) -> None:
+    usage = None if limit else 100
+    now = dataclasses.replace(cgroup.read(machine("container")), memory_limit=limit, memory_usage=usage)
+    group = cgroup.derive(None, now, None)
+    assert group.memory_percent is None
+    assert group.reasons["memory_percent"].startswith(reason)
