@@ -1179,7 +1179,7 @@ class AsyncHardware(AsyncStub):
             on_change: leave out samples in which nothing has changed since the one before.
 
         Raises:
-            InvalidParams: the interval is shorter than the server allows, or there is no such metric.
+            InvalidParams: the interval is shorter than the server allows, or the sections have no such metric.
         """
         return self._stream(
             "subscribe", {"sections": sections, "interval_s": interval_s, "filter": filter, "on_change": on_change}
@@ -1193,7 +1193,8 @@ class AsyncHardware(AsyncStub):
         end_s: Finite | None = None,
         step_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None,
     ) -> list[Series]:
-        """What metrics were: the last hour finely, the last day coarsely (as the server is configured).
+        """What metrics were: the last hour finely, the last day coarsely (as the server is configured). Counters are
+        kept as their rates, and the host's own figures not at all.
 
         Parameters:
             metrics: their names, as :meth:`subscribe` gives and takes them.
@@ -1203,7 +1204,8 @@ class AsyncHardware(AsyncStub):
                 server keeps less of what is older: such points cover more, as they say.
 
         Raises:
-            InvalidParams: there is no such metric, the time ends before it begins, or the server keeps no history.
+            InvalidParams: there is no such metric, or it has no history; the time ends before it begins, or the server
+                keeps no history.
         """
         result: list[Series] = await self._call(
             "history", {"metrics": metrics, "start_s": start_s, "end_s": end_s, "step_s": step_s}
@@ -1718,7 +1720,7 @@ class Hardware(SyncStub):
             on_change: leave out samples in which nothing has changed since the one before.
 
         Raises:
-            InvalidParams: the interval is shorter than the server allows, or there is no such metric.
+            InvalidParams: the interval is shorter than the server allows, or the sections have no such metric.
         """
         return self._stream(
             "subscribe", {"sections": sections, "interval_s": interval_s, "filter": filter, "on_change": on_change}
@@ -1732,7 +1734,8 @@ class Hardware(SyncStub):
         end_s: Finite | None = None,
         step_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None,
     ) -> list[Series]:
-        """What metrics were: the last hour finely, the last day coarsely (as the server is configured).
+        """What metrics were: the last hour finely, the last day coarsely (as the server is configured). Counters are
+        kept as their rates, and the host's own figures not at all.
 
         Parameters:
             metrics: their names, as :meth:`subscribe` gives and takes them.
@@ -1742,7 +1745,8 @@ class Hardware(SyncStub):
                 server keeps less of what is older: such points cover more, as they say.
 
         Raises:
-            InvalidParams: there is no such metric, the time ends before it begins, or the server keeps no history.
+            InvalidParams: there is no such metric, or it has no history; the time ends before it begins, or the server
+                keeps no history.
         """
         result: list[Series] = self._call(
             "history", {"metrics": metrics, "start_s": start_s, "end_s": end_s, "step_s": step_s}

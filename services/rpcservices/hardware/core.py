@@ -21,7 +21,7 @@ from .readers.places import Places
 from .roles import Access
 from .sampling.collector import Collector
 from .sampling.history import History
-from .sampling.metrics import metrics
+from .sampling.metrics import WITHOUT_HISTORY, has_history, metrics
 from .sampling.processes import Processes
 from .sampling.sampler import Sampler
 from .sampling.samples import SampleMaker
@@ -29,10 +29,8 @@ from .sampling.sections import section_readers
 from .sampling.worker import Worker
 from .serial_ports import SerialPorts
 
-HISTORY_SECTIONS: frozenset[Section] = frozenset(get_args(Section)) - {"host", "users"}
-"""The sections that have a history; the other two have no figures worth one."""
-
-_UNKEPT = ("cpu.cores.times.", "cpu.times.")
+HISTORY_SECTIONS: frozenset[Section] = frozenset(get_args(Section)) - WITHOUT_HISTORY
+"""The sections that have a history."""
 
 
 class HardwareCore(Service[HardwareConfig]):
@@ -97,12 +95,7 @@ class HardwareCore(Service[HardwareConfig]):
         async for snapshot in self._sampler.follow(HISTORY_SECTIONS, self.config.history_interval_s):
             history.record(
                 snapshot.t_wall_s,
-                (
-                    (metric.name, metric.value)
-                    for metric in metrics(snapshot)
-                    # Counters are kept as their rates.
-                    if metric.kind == "gauge" and not metric.path.startswith(_UNKEPT)
-                ),
+                ((metric.name, metric.value) for metric in metrics(snapshot) if has_history(metric.path)),
             )
 
     def http_pages(self) -> Mapping[str, Page]:

@@ -106,6 +106,23 @@ def test_a_misspelt_metric_is_refused(serve: Serve) -> None:
     serve(scenario)
 
 
+def test_what_could_never_give_a_value_is_refused(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        subscribe = client.hardware.subscribe
+        with pytest.raises(InvalidParams, match=r"filter: 'cpu.percent' is no metric of the sections .*\(memory\)"):
+            await subscribe(["memory"], filter=["memory.percent", "cpu.percent"]).open()
+        with pytest.raises(InvalidParams, match="sections: users: nothing that has metrics"):
+            await subscribe(["users"]).open()
+        with pytest.raises(InvalidParams, match="sections: none"):
+            await subscribe([]).open()
+        with pytest.raises(InvalidParams, match="filter: empty"):
+            await subscribe(filter=[]).open()
+        await subscribe(["memory", "users"], filter=["memory", "*percent"]).open()
+        await subscribe(["network"], filter=["*eth0*"]).open()
+
+    serve(scenario)
+
+
 def test_every_metric_of_this_machine_has_a_known_path(serve: Serve) -> None:
     async def scenario(client: AsyncClient) -> None:
         async with client.hardware.subscribe(interval_s=0.1) as samples:
