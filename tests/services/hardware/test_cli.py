@@ -22,10 +22,11 @@ from hypothesis import strategies as st
 
 from rpcclient import Client
 from rpcclient.cli.figures import bar, duration, percent, size, sparkline
+from rpcclient.cli.hw import lines
 from rpcclient.cli.keys import decode
 from rpcclient.cli.top_screen import draw
 from rpcclient.cli.top_state import TopState
-from rpcclient.stubs.hardware import DiskIo, Disks, Process, ProcessList, Snapshot
+from rpcclient.stubs.hardware import Battery, DiskIo, Disks, Gpu, Gpus, Process, ProcessList, Snapshot
 
 RPCCLIENT = [sys.executable, "-W", "error", "-m", "rpcclient"]
 
@@ -253,11 +254,29 @@ def test_every_screen_fits(width: int, height: int) -> None:
     state.sampled(Snapshot(t_mono_s=0.0, t_wall_s=0.0, dt_s=None))
     for key in ("end", "h", "h", "/", "p", "enter", "k", "n"):
         state.key(key)
-        lines = draw(state, width, height)
-        assert len(lines) <= height
-        for line in lines:
+        drawn = draw(state, width, height)
+        assert len(drawn) <= height
+        for line in drawn:
             assert line.cell_len <= width
             assert "\x1b" not in line.plain  # A process cannot paint the terminal.
+
+
+def test_hw_leaves_out_what_is_not_known(environment: dict[str, str]) -> None:
+    with Client(environment["RPC_URL"], token_file=environment["RPC_TOKEN_FILE"]) as client:
+        found = client.hardware.snapshot()
+    assert found.cpu is not None
+    unknown = ("model", "load_1m", "load_5m", "load_15m", "frequency_mhz", "percent")
+    changes: dict[str, Any] = {
+        "cpu": found.cpu.model_copy(update=dict.fromkeys(unknown)),
+        "battery": Battery(present=True, percent=None, power_plugged=None, secsleft=None),
+        "gpus": Gpus(gpus=[Gpu(**dict.fromkeys(Gpu.model_fields) | {"index": 0, "vendor": "amd", "reasons": {}})]),
+    }
+    shown = list(lines(found.model_copy(update=changes), []))
+    assert not [line for line in shown if "None" in line[1] or line[1].strip() in ("", "load")]
+    said = dict(shown)
+    assert said["processors"].endswith(f" {found.cpu.logical}")
+    assert said["battery"].endswith("–")
+    assert "amd, " in said["gpu"]
 
 
 def test_disks_count_once() -> None:
