@@ -44,7 +44,9 @@ class HardwareConfig(ServiceConfig):
     metrics_page: bool = Field(
         default=False, description="Show the metrics to Prometheus at /metrics, to whoever has the server's token."
     )
-    history: bool = Field(default=True, description="Keep the last day of all metrics in memory.")
+    history: bool = Field(
+        default=True, description="Keep the last day of all metrics in memory; of those that count, their rates."
+    )
     history_interval_s: float = Field(
         default=10.0, gt=0, description="Time between two samples that are kept, in seconds."
     )

@@ -104,7 +104,7 @@ class HardwareCore(Service[HardwareConfig]):
             return {}
 
         async def render() -> str:
-            return expose(metrics(await self._sampler.take(HISTORY_SECTIONS)))
+            return expose(metrics(await self._sampler.take(all_sections(None) - {"users"})))
 
         return {"/metrics": Page(render, CONTENT_TYPE)}
 
