@@ -150,12 +150,16 @@ class UdevSource:
             raise OSError(number, os.strerror(number)) from exc
         if device is None:
             return None
-        return Uevent(
-            str(device.action),
-            str(device.device_path),
-            str(device.subsystem or ""),
-            str(device.properties.get("DEVPATH_OLD", "")),
-        )
+        try:
+            return Uevent(
+                str(device.action),
+                str(device.device_path),
+                str(device.subsystem or ""),
+                str(device.properties.get("DEVPATH_OLD", "")),
+            )
+        except UnicodeDecodeError:
+            # pyudev tells of no name that is no UTF-8: the event is lost, and what it was about is listed anew.
+            raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS)) from None
 
     def close(self) -> None:
         """Receive no more: the socket closes with the monitor."""

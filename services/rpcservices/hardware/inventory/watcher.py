@@ -23,7 +23,7 @@ from .uevents import Source, Uevent
 
 logger = logging.getLogger("rpcserver.services.hardware")
 
-_LOST_HERE = "the system's buffer for device events was full"
+_LOST_HERE = "the system's buffer for device events was full, or one of them could not be read"
 _LOST_THERE = "the reader was too slow"
 
 

@@ -59,16 +59,19 @@ def read() -> NetworkReading:
 def derive(before: NetworkReading | None, now: NetworkReading, dt_s: float | None) -> Network:
     """What two readings say together."""
     old = before.counters if before is not None else {}
+    stateless = now.reasons.get("isup", "absent: the interface has just gone")
     return Network(
         interfaces=[
-            _interface(name, old.get(name), c, now.states.get(name), now.addresses.get(name, []), dt_s)
+            _interface(name, old.get(name), c, now.states.get(name), now.addresses.get(name, []), dt_s, stateless)
             for name, c in now.counters.items()
         ],
         reasons=now.reasons,
     )
 
 
-def _interface(name: str, old: Any, c: Any, state: Any, addresses: list[Any], dt_s: float | None) -> NetworkInterface:
+def _interface(
+    name: str, old: Any, c: Any, state: Any, addresses: list[Any], dt_s: float | None, stateless: str
+) -> NetworkInterface:
     reasons = {} if old is not None else _NO_RATES
     # One counter that went back means that the interface is a new one under an old name: then none has a rate.
     if old is not None and any(getattr(c, f) < getattr(old, f) for f in _COUNTERS):
@@ -79,7 +82,7 @@ def _interface(name: str, old: Any, c: Any, state: Any, addresses: list[Any], dt
     duplex = None if state is None else _DUPLEX.get(int(state.duplex))
     speed = None if state is None else state.speed or None
     if duplex is None or speed is None:
-        reasons = {**reasons, **_states_lack(state is None, duplex is None, speed is None)}
+        reasons = {**reasons, **_states_lack(stateless if state is None else "", duplex is None, speed is None)}
     return NetworkInterface(
         name=plain(name),
         isup=None if state is None else state.isup,
@@ -93,10 +96,10 @@ def _interface(name: str, old: Any, c: Any, state: Any, addresses: list[Any], dt
 
 
 @cache
-def _states_lack(state: bool, duplex: bool, speed: bool) -> dict[str, str]:
+def _states_lack(stateless: str, duplex: bool, speed: bool) -> dict[str, str]:
     """Why an interface lacks what it has besides counters."""
-    if state:
-        return dict.fromkeys(("isup", "mtu", "duplex", "speed_mbit"), "absent: the interface has just gone")
+    if stateless:
+        return dict.fromkeys(("isup", "mtu", "duplex", "speed_mbit"), stateless)
     fields = (("duplex", duplex), ("speed_mbit", speed))
     return {name: "unknown: the interface is down, or has no such thing" for name, lacks in fields if lacks}
 
