@@ -22,9 +22,63 @@ FOREVER_S = 3600.0
 """What "no time limit" is on the wire."""
 
 
+def limit_s(name: str, value: float | None) -> float | None:
+    """A time limit that makes sense, as pyserial sees it.
+
+    Parameters:
+        name: what it is called.
+        value: in seconds; ``None`` for no limit.
+
+    Raises:
+        ValueError: it is negative, or no number.
+    """
+    if value is not None and (not isinstance(value, (int, float)) or not value >= 0):
+        raise ValueError(f"{name}: {value!r} is no time limit: give seconds, 0 for not at all, or None for no limit")
+    return value
+
+
+class TimeLimits:
+    """The time limits of a port. Setting one raises ``ValueError`` where it is negative."""
+
+    _timeout: float | None = None
+    _write_timeout: float | None = None
+    _inter_byte_timeout: float | None = None
+
+    @property
+    def timeout(self) -> float | None:
+        """How long a read waits for what it asks for, in seconds; ``None`` for ever, 0 not at all."""
+        return self._timeout
+
+    @timeout.setter
+    def timeout(self, value: float | None) -> None:
+        self._timeout = limit_s("timeout", value)
+
+    @property
+    def write_timeout(self) -> float | None:
+        """How long a write waits for the other side to take anything, in seconds, likewise."""
+        return self._write_timeout
+
+    @write_timeout.setter
+    def write_timeout(self, value: float | None) -> None:
+        self._write_timeout = limit_s("write_timeout", value)
+
+    @property
+    def inter_byte_timeout(self) -> float | None:
+        """How long a read that has got something waits for the next byte, in seconds."""
+        return self._inter_byte_timeout
+
+    @inter_byte_timeout.setter
+    def inter_byte_timeout(self, value: float | None) -> None:
+        self._inter_byte_timeout = limit_s("inter_byte_timeout", value)
+
+
 @dataclass(frozen=True)
 class SerialOptions:
-    """What ``serial.Serial`` of pyserial takes, by its names; times in seconds, ``None`` for no limit."""
+    """What ``serial.Serial`` of pyserial takes, by its names; times in seconds, ``None`` for no limit.
+
+    Raises:
+        ValueError: a time is negative.
+    """
 
     baudrate: int = 9600
     bytesize: int = 8
@@ -37,6 +91,10 @@ class SerialOptions:
     dsrdtr: bool = False
     inter_byte_timeout: float | None = None
     exclusive: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("timeout", "write_timeout", "inter_byte_timeout"):
+            limit_s(name, getattr(self, name))
 
     def wire(self) -> dict[str, Any]:
         """The settings of the port itself."""

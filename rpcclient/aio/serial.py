@@ -8,7 +8,15 @@ from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from rpcclient.serial_settings import FOREVER_S, KEEP_BYTES, WRITE_BYTES, SerialOptions, to_bytes, took_nothing
+from rpcclient.serial_settings import (
+    FOREVER_S,
+    KEEP_BYTES,
+    WRITE_BYTES,
+    SerialOptions,
+    TimeLimits,
+    to_bytes,
+    took_nothing,
+)
 from rpcclient.stubs.hardware import SerialTimeout
 from rpcwire.errors import RpcError
 
@@ -18,7 +26,7 @@ if TYPE_CHECKING:
     from .stream import AsyncStream
 
 
-class AsyncRemoteSerial:
+class AsyncRemoteSerial(TimeLimits):
     r"""A serial port of the server, open for this client alone. The methods have the names of ``serial.Serial`` of
     pyserial, and are awaited; times are in seconds.
 
@@ -30,9 +38,6 @@ class AsyncRemoteSerial:
 
     Attributes:
         port: its file on the server.
-        timeout: how long a read waits for what it asks for, in seconds; ``None`` for ever, 0 not at all.
-        write_timeout: how long a write waits for the other side to take anything, in seconds, likewise.
-        inter_byte_timeout: how long a read that has got something waits for the next byte, in seconds.
         closed: whether it was closed.
     """
 
@@ -60,7 +65,8 @@ class AsyncRemoteSerial:
         """Open a port.
 
         Raises:
-            SerialPortNotFound, SerialPortBusy, SerialPortDenied, SectionUnavailable: as of ``open_serial``.
+            HardwareRefused, SectionUnavailable, SerialPortNotFound, SerialPortBusy, SerialPortDenied: as of
+                ``open_serial``.
         """
         session = await hardware.open_serial(port, **options.opening())
         try:
@@ -196,13 +202,18 @@ class AsyncRemoteSerial:
         await self._hardware.reset_serial(self._session.id, input=False, output=True)
 
     async def apply_settings(self, settings: dict[str, Any]) -> None:
-        """Set the port up anew: ``baudrate``, ``parity`` and so on; what is left out stays."""
+        """Set the port up anew: ``baudrate``, ``parity`` and so on; what is left out stays.
+
+        Raises:
+            ValueError: a time is negative.
+            InvalidParams: the port refuses a setting. Then all of them are as before.
+        """
         self._there()
         options = self._options.changed(settings)
         await self._hardware.configure_serial(self._session.id, options.settings())
         self._options = options
-        self.timeout = settings.get("timeout", self.timeout)
-        self.write_timeout = settings.get("write_timeout", self.write_timeout)
+        for name in ("timeout", "write_timeout", "inter_byte_timeout"):
+            setattr(self, name, settings.get(name, getattr(self, name)))
 
     async def lines(self) -> SerialLines:
         """The control lines."""

@@ -48,8 +48,10 @@ def lines(found: Snapshot, capabilities: list[Capability]) -> Iterator[tuple[str
     if (cpu := found.cpu) is not None:
         load = " ".join(f"{value:.2f}" for value in (cpu.load_1m, cpu.load_5m, cpu.load_15m) if value is not None)
         speed = f", {cpu.frequency_mhz:.0f} MHz" if cpu.frequency_mhz else ""
-        yield "processors", f"{bar(cpu.percent, _BAR)} {percent(cpu.percent):>8}  {cpu.logical} × {cpu.model}{speed}"
-        yield "", f"load {load}"
+        made = f" × {cpu.model}" if cpu.model else ""
+        yield "processors", f"{bar(cpu.percent, _BAR)} {percent(cpu.percent):>8}  {cpu.logical}{made}{speed}"
+        if load:
+            yield "", f"load {load}"
     if (memory := found.memory) is not None:
         used = memory.total_bytes - memory.available_bytes
         yield "memory", f"{bar(memory.percent, _BAR)} {percent(memory.percent):>8}  {_of(used, memory.total_bytes)}"
@@ -108,13 +110,14 @@ def _rest(found: Snapshot) -> Iterator[tuple[str, str]]:
             yield "sensors", ", ".join(shown[:8])
     if found.battery is not None and found.battery.present:
         battery = found.battery
-        state = "on mains" if battery.power_plugged else f"{duration(battery.secsleft)} left"
-        yield "battery", f"{bar(battery.percent, _BAR)} {percent(battery.percent):>8}  {state}"
+        left = "" if battery.secsleft is None else f"{duration(battery.secsleft)} left"
+        state = "on mains" if battery.power_plugged else left
+        yield "battery", f"{bar(battery.percent, _BAR)} {percent(battery.percent):>8}  {state}".rstrip()
     for gpu in found.gpus.gpus if found.gpus is not None else ():
         use = _of(gpu.memory_used_bytes, gpu.memory_total_bytes)
         heat = "" if gpu.temperature_celsius is None else f", {gpu.temperature_celsius:.0f} °C"
         busy = gpu.utilization_gpu_percent
-        yield "gpu", f"{bar(busy, _BAR)} {percent(busy):>8}  {gpu.name}, {use}{heat}"
+        yield "gpu", f"{bar(busy, _BAR)} {percent(busy):>8}  {gpu.name or gpu.vendor}, {use}{heat}"
     pressure = found.pressure
     if pressure is not None:
         stalls = (("cpu", pressure.cpu_some), ("memory", pressure.memory_some), ("io", pressure.io_some))

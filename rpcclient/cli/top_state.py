@@ -92,8 +92,10 @@ class TopState:
         outside = [each for each in interfaces if each.name != "lo"]
         self.received.append(total([each.bytes_recv_per_s for each in outside]))
         self.sent.append(total([each.bytes_sent_per_s for each in outside]))
-        # Partitions would count twice.
-        disks = snapshot.disks.io if snapshot.disks is not None else []
+        # What goes through a partition, or a device that lies on disks, would count twice.
+        disks = (
+            [each for each in snapshot.disks.io if each.kind in ("disk", None)] if snapshot.disks is not None else []
+        )
         self.read.append(total([each.read_bytes_per_s for each in disks]))
         self.written.append(total([each.write_bytes_per_s for each in disks]))
 

@@ -95,6 +95,17 @@ class SerialPortDenied(ServiceError):
     port: str
 
 
+class HardwareRefused(ServiceError):
+    """The caller's role in the server's configuration does not allow it."""
+
+    code = -32002
+    executed = "no"
+    right: str
+    """What the role lacks: ``processes``, ``control``, ``serial`` or ``smart``."""
+    rule: str
+    """The name of the rule in the server's configuration."""
+
+
 class SerialData(Answer):
     """What has come in."""
 
@@ -176,12 +187,12 @@ class SmartAttribute(Answer):
     """One attribute of an ATA disk (smartctl's names)."""
 
     id: int
-    name: str
-    value: int = Field(description="normalised: the higher, the better")
-    worst: int = Field(description="lowest value so far")
+    name: str = Field(description="empty where smartctl does not know it")
+    value: int | None = Field(description="normalised: the higher, the better")
+    worst: int | None = Field(description="lowest value so far")
     thresh: int | None = Field(description="at or below it, the disk is about to fail")
     when_failed: str = Field(description="now, past, or empty")
-    raw_value: int
+    raw_value: int | None
     raw_string: str = Field(description="the raw value as the maker means it")
 
 
@@ -199,7 +210,7 @@ class Smart(Answer):
     power_cycle_count: int | None
     attributes: list[SmartAttribute] = Field(description="of an ATA disk")
     nvme: dict[str, int] = Field(description="health log of an NVMe disk, under smartctl's names")
-    reason: str = Field(default="", description="why values are missing, where smartctl says so")
+    reason: str = Field(default="", description="why values are missing; empty where none of the verdict is")
 
 
 class DeviceNotFound(ServiceError):
@@ -262,9 +273,11 @@ class Process(Answer):
     cmdline: list[str] | None = Field(
         default=None, description="its command line; what looks like a secret is replaced by ***"
     )
-    exe: str | None = Field(default=None, description="the program's file")
+    exe: str | None = Field(
+        default=None, description="the program's file; None without a reason: a part of the kernel, which has none"
+    )
     cwd: str | None = Field(default=None, description="its working directory")
-    terminal: str | None = None
+    terminal: str | None = Field(default=None, description="its terminal; None without a reason: it has none")
     reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
 
 
@@ -273,7 +286,9 @@ class ProcessList(Answer):
 
     t_mono_s: float = Field(description="when, on a clock that only runs forward, in seconds")
     t_wall_s: float = Field(description="when, in seconds since 1970")
-    dt_s: float | None = Field(description="time over which cpu_percent was taken, in seconds; None at first")
+    dt_s: float | None = Field(
+        description="time over which cpu_percent was taken, in seconds; None at first, and where nobody asked for it"
+    )
     total: int = Field(description="how many there are")
     running: int | None = Field(description="how many of them run now; None where status was not asked for")
     processes: list[Process]
@@ -450,10 +465,19 @@ class Filesystem(Answer):
     reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
 
 
+DiskKind = Literal["disk", "partition", "virtual"]
+"A disk of the machine; a part of one; or something that lies on others, or in memory: RAID, LVM, loop, zram."
+
+
 class DiskIo(Answer):
     """What went through a block device. Rates are None until two readings exist, and after a counter's reset."""
 
     name: str = Field(description="the device")
+    kind: DiskKind | None = Field(
+        default=None,
+        description="disk, partition or virtual (RAID, LVM, loop, memory): what goes through one of the last two goes "
+        "through a disk, too, and only disks may be added up; None where the system does not tell",
+    )
     read_count: int = Field(description="reads since the system started")
     write_count: int = Field(description="writes since the system started")
     read_bytes: int = Field(description="since the system started")
@@ -667,7 +691,9 @@ class Snapshot(Answer):
 
     t_mono_s: float = Field(description="when, on a clock that only runs forward, in seconds")
     t_wall_s: float = Field(description="when, in seconds since 1970")
-    dt_s: float | None = Field(description="time over which rates were taken, in seconds; None at first")
+    dt_s: float | None = Field(
+        description="time over which rates were taken, in seconds; None at first, and where there are none"
+    )
     host: Host | None = None
     cpu: Cpu | None = None
     memory: Memory | None = None
@@ -688,7 +714,9 @@ class Sample(Answer):
 
     t_mono_s: float = Field(description="when, on a clock that only runs forward, in seconds")
     t_wall_s: float = Field(description="when, in seconds since 1970")
-    dt_s: float | None = Field(description="time over which rates were taken, in seconds; None at first")
+    dt_s: float | None = Field(
+        description="time over which rates were taken, in seconds; None at first, and where there are none"
+    )
     values: dict[str, float | None] = Field(description="by metric")
     reasons: dict[str, str] = Field(default_factory=dict, description="why a value is None, by metric, where known")
 
@@ -822,6 +850,7 @@ class AsyncHardware(AsyncStub):
             SerialPortNotFound: there is no such port.
             SerialPortBusy: somebody has it open.
             SerialPortDenied: the server's user may not open it.
+            HardwareRefused: the caller's role does not allow it.
             InvalidParams: the port refuses a setting.
         """
         result: SerialSession = await self._call(
@@ -1002,6 +1031,7 @@ class AsyncHardware(AsyncStub):
         Raises:
             DeviceNotFound: there is no such disk.
             SectionUnavailable: smartctl is not installed, or gives no answer.
+            HardwareRefused: the caller's role does not allow it.
         """
         result: Smart = await self._call("smart", {"disk": disk})
         return result
@@ -1020,6 +1050,9 @@ class AsyncHardware(AsyncStub):
                 secret is replaced by ``***``.
             sort: in which order.
             limit: the most to list.
+
+        Raises:
+            HardwareRefused: the caller's role does not allow it.
         """
         result: ProcessList = await self._call("processes", {"attributes": attributes, "sort": sort, "limit": limit})
         return result
@@ -1040,6 +1073,7 @@ class AsyncHardware(AsyncStub):
 
         Raises:
             InvalidParams: the interval is shorter than the server allows.
+            HardwareRefused: the caller's role does not allow it.
         """
         return self._stream(
             "watch_processes", {"attributes": attributes, "sort": sort, "limit": limit, "interval_s": interval_s}
@@ -1054,6 +1088,7 @@ class AsyncHardware(AsyncStub):
 
         Raises:
             ProcessGone: it has ended.
+            HardwareRefused: the caller's role does not allow it.
         """
         result: ProcessDetails = await self._call("process", {"pid": pid, "create_time": create_time})
         return result
@@ -1070,6 +1105,7 @@ class AsyncHardware(AsyncStub):
             InvalidParams: there is no such signal.
             ProcessGone: it has ended.
             ProcessDenied: the server's user may not.
+            HardwareRefused: the caller's role does not allow it.
         """
         await self._call("signal_process", {"pid": pid, "create_time": create_time, "signal": signal})
 
@@ -1086,6 +1122,7 @@ class AsyncHardware(AsyncStub):
         Raises:
             ProcessGone: it has ended.
             ProcessDenied: the server's user may not.
+            HardwareRefused: the caller's role does not allow it.
         """
         result: int = await self._call("set_priority", {"pid": pid, "create_time": create_time, "nice": nice})
         return result
@@ -1106,6 +1143,7 @@ class AsyncHardware(AsyncStub):
             InvalidParams: none of them can be used.
             ProcessGone: it has ended.
             ProcessDenied: the server's user may not.
+            HardwareRefused: the caller's role does not allow it.
         """
         result: list[int] = await self._call("set_affinity", {"pid": pid, "create_time": create_time, "cpus": cpus})
         return result
@@ -1141,7 +1179,7 @@ class AsyncHardware(AsyncStub):
             on_change: leave out samples in which nothing has changed since the one before.
 
         Raises:
-            InvalidParams: the interval is shorter than the server allows, or there is no such metric.
+            InvalidParams: the interval is shorter than the server allows, or the sections have no such metric.
         """
         return self._stream(
             "subscribe", {"sections": sections, "interval_s": interval_s, "filter": filter, "on_change": on_change}
@@ -1155,7 +1193,8 @@ class AsyncHardware(AsyncStub):
         end_s: Finite | None = None,
         step_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None,
     ) -> list[Series]:
-        """What metrics were: the last hour finely, the last day coarsely (as the server is configured).
+        """What metrics were: the last hour finely, the last day coarsely (as the server is configured). Counters are
+        kept as their rates, and the host's own figures not at all.
 
         Parameters:
             metrics: their names, as :meth:`subscribe` gives and takes them.
@@ -1165,7 +1204,8 @@ class AsyncHardware(AsyncStub):
                 server keeps less of what is older: such points cover more, as they say.
 
         Raises:
-            InvalidParams: there is no such metric, the time ends before it begins, or the server keeps no history.
+            InvalidParams: there is no such metric, or it has no history; the time ends before it begins, or the server
+                keeps no history.
         """
         result: list[Series] = await self._call(
             "history", {"metrics": metrics, "start_s": start_s, "end_s": end_s, "step_s": step_s}
@@ -1298,6 +1338,9 @@ class AsyncHardware(AsyncStub):
         Parameters:
             kind: which.
             limit: the most to list.
+
+        Raises:
+            HardwareRefused: the caller's role does not allow it.
         """
         result: Connections = await self._call("connections", {"kind": kind, "limit": limit})
         return result
@@ -1348,6 +1391,7 @@ class Hardware(SyncStub):
             SerialPortNotFound: there is no such port.
             SerialPortBusy: somebody has it open.
             SerialPortDenied: the server's user may not open it.
+            HardwareRefused: the caller's role does not allow it.
             InvalidParams: the port refuses a setting.
         """
         result: SerialSession = self._call(
@@ -1528,6 +1572,7 @@ class Hardware(SyncStub):
         Raises:
             DeviceNotFound: there is no such disk.
             SectionUnavailable: smartctl is not installed, or gives no answer.
+            HardwareRefused: the caller's role does not allow it.
         """
         result: Smart = self._call("smart", {"disk": disk})
         return result
@@ -1546,6 +1591,9 @@ class Hardware(SyncStub):
                 secret is replaced by ``***``.
             sort: in which order.
             limit: the most to list.
+
+        Raises:
+            HardwareRefused: the caller's role does not allow it.
         """
         result: ProcessList = self._call("processes", {"attributes": attributes, "sort": sort, "limit": limit})
         return result
@@ -1566,6 +1614,7 @@ class Hardware(SyncStub):
 
         Raises:
             InvalidParams: the interval is shorter than the server allows.
+            HardwareRefused: the caller's role does not allow it.
         """
         return self._stream(
             "watch_processes", {"attributes": attributes, "sort": sort, "limit": limit, "interval_s": interval_s}
@@ -1580,6 +1629,7 @@ class Hardware(SyncStub):
 
         Raises:
             ProcessGone: it has ended.
+            HardwareRefused: the caller's role does not allow it.
         """
         result: ProcessDetails = self._call("process", {"pid": pid, "create_time": create_time})
         return result
@@ -1596,6 +1646,7 @@ class Hardware(SyncStub):
             InvalidParams: there is no such signal.
             ProcessGone: it has ended.
             ProcessDenied: the server's user may not.
+            HardwareRefused: the caller's role does not allow it.
         """
         self._call("signal_process", {"pid": pid, "create_time": create_time, "signal": signal})
 
@@ -1612,6 +1663,7 @@ class Hardware(SyncStub):
         Raises:
             ProcessGone: it has ended.
             ProcessDenied: the server's user may not.
+            HardwareRefused: the caller's role does not allow it.
         """
         result: int = self._call("set_priority", {"pid": pid, "create_time": create_time, "nice": nice})
         return result
@@ -1632,6 +1684,7 @@ class Hardware(SyncStub):
             InvalidParams: none of them can be used.
             ProcessGone: it has ended.
             ProcessDenied: the server's user may not.
+            HardwareRefused: the caller's role does not allow it.
         """
         result: list[int] = self._call("set_affinity", {"pid": pid, "create_time": create_time, "cpus": cpus})
         return result
@@ -1667,7 +1720,7 @@ class Hardware(SyncStub):
             on_change: leave out samples in which nothing has changed since the one before.
 
         Raises:
-            InvalidParams: the interval is shorter than the server allows, or there is no such metric.
+            InvalidParams: the interval is shorter than the server allows, or the sections have no such metric.
         """
         return self._stream(
             "subscribe", {"sections": sections, "interval_s": interval_s, "filter": filter, "on_change": on_change}
@@ -1681,7 +1734,8 @@ class Hardware(SyncStub):
         end_s: Finite | None = None,
         step_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None,
     ) -> list[Series]:
-        """What metrics were: the last hour finely, the last day coarsely (as the server is configured).
+        """What metrics were: the last hour finely, the last day coarsely (as the server is configured). Counters are
+        kept as their rates, and the host's own figures not at all.
 
         Parameters:
             metrics: their names, as :meth:`subscribe` gives and takes them.
@@ -1691,7 +1745,8 @@ class Hardware(SyncStub):
                 server keeps less of what is older: such points cover more, as they say.
 
         Raises:
-            InvalidParams: there is no such metric, the time ends before it begins, or the server keeps no history.
+            InvalidParams: there is no such metric, or it has no history; the time ends before it begins, or the server
+                keeps no history.
         """
         result: list[Series] = self._call(
             "history", {"metrics": metrics, "start_s": start_s, "end_s": end_s, "step_s": step_s}
@@ -1822,6 +1877,9 @@ class Hardware(SyncStub):
         Parameters:
             kind: which.
             limit: the most to list.
+
+        Raises:
+            HardwareRefused: the caller's role does not allow it.
         """
         result: Connections = self._call("connections", {"kind": kind, "limit": limit})
         return result
@@ -1837,6 +1895,7 @@ _METHODS: Mapping[str, StubMethod] = {
             SerialPortNotFound,
             SerialPortBusy,
             SerialPortDenied,
+            HardwareRefused,
         ),
     ),
     "read_serial": StubMethod(
@@ -1916,17 +1975,28 @@ _METHODS: Mapping[str, StubMethod] = {
         errors=(
             SectionUnavailable,
             DeviceNotFound,
+            HardwareRefused,
         ),
     ),
-    "processes": StubMethod("hardware.processes", AsyncHardware.processes),
-    "watch_processes": StubMethod("hardware.watch_processes", AsyncHardware.watch_processes, latest=True),
-    "process": StubMethod("hardware.process", AsyncHardware.process, errors=(ProcessGone,)),
+    "processes": StubMethod("hardware.processes", AsyncHardware.processes, errors=(HardwareRefused,)),
+    "watch_processes": StubMethod(
+        "hardware.watch_processes", AsyncHardware.watch_processes, errors=(HardwareRefused,), latest=True
+    ),
+    "process": StubMethod(
+        "hardware.process",
+        AsyncHardware.process,
+        errors=(
+            ProcessGone,
+            HardwareRefused,
+        ),
+    ),
     "signal_process": StubMethod(
         "hardware.signal_process",
         AsyncHardware.signal_process,
         errors=(
             ProcessGone,
             ProcessDenied,
+            HardwareRefused,
         ),
     ),
     "set_priority": StubMethod(
@@ -1935,6 +2005,7 @@ _METHODS: Mapping[str, StubMethod] = {
         errors=(
             ProcessGone,
             ProcessDenied,
+            HardwareRefused,
         ),
     ),
     "set_affinity": StubMethod(
@@ -1943,6 +2014,7 @@ _METHODS: Mapping[str, StubMethod] = {
         errors=(
             ProcessGone,
             ProcessDenied,
+            HardwareRefused,
         ),
     ),
     "watch": StubMethod("hardware.watch", AsyncHardware.watch, latest=True),
@@ -1962,7 +2034,7 @@ _METHODS: Mapping[str, StubMethod] = {
     "cgroup": StubMethod("hardware.cgroup", AsyncHardware.cgroup, errors=(SectionUnavailable,)),
     "pressure": StubMethod("hardware.pressure", AsyncHardware.pressure, errors=(SectionUnavailable,)),
     "gpus": StubMethod("hardware.gpus", AsyncHardware.gpus, errors=(SectionUnavailable,)),
-    "connections": StubMethod("hardware.connections", AsyncHardware.connections),
+    "connections": StubMethod("hardware.connections", AsyncHardware.connections, errors=(HardwareRefused,)),
 }
 AsyncHardware._methods = _METHODS
 Hardware._methods = _METHODS

@@ -41,7 +41,8 @@ class Hardware(stub.Hardware):
             The port, which is open; close it, or use it as a context manager.
 
         Raises:
-            SerialPortNotFound, SerialPortBusy, SerialPortDenied, SectionUnavailable: as of :meth:`open_serial`.
+            HardwareRefused, SectionUnavailable, SerialPortNotFound, SerialPortBusy, SerialPortDenied: as of
+                :meth:`open_serial`.
         """
         options = SerialOptions(
             baudrate,
@@ -70,5 +71,6 @@ class Hardware(stub.Hardware):
             InvalidParams: there is no such signal.
             ProcessGone: it has ended.
             ProcessDenied: the server's user may not.
+            HardwareRefused: the caller's role does not allow it.
         """
         super().signal_process(pid, create_time, signal_name(signal))

@@ -34,7 +34,8 @@ class RemoteSerial(OldNames, SerialSetup):
         options: how it is set up.
 
     Raises:
-        SerialPortNotFound, SerialPortBusy, SerialPortDenied, SectionUnavailable: as of ``open_serial``.
+        HardwareRefused, SectionUnavailable, SerialPortNotFound, SerialPortBusy, SerialPortDenied: as of
+            ``open_serial``.
     """
 
     def __init__(self, hardware: Hardware, port: str, options: SerialOptions) -> None:
@@ -56,7 +57,8 @@ class RemoteSerial(OldNames, SerialSetup):
 
         Raises:
             ValueError: it is open.
-            SerialPortNotFound, SerialPortBusy, SerialPortDenied, SectionUnavailable: as of ``open_serial``.
+            HardwareRefused, SectionUnavailable, SerialPortNotFound, SerialPortBusy, SerialPortDenied: as of
+                ``open_serial``.
         """
         if self._opened:
             raise ValueError("the serial port is open already")

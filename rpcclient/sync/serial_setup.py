@@ -6,20 +6,14 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from rpcclient.serial_settings import SerialOptions
+from rpcclient.serial_settings import SerialOptions, TimeLimits
 
 if TYPE_CHECKING:
     from rpcclient.stubs.hardware import Hardware, SerialLines, SerialSession
 
 
-class SerialSetup(io.RawIOBase):
-    """Settings and lines.
-
-    Attributes:
-        timeout: how long a read waits for what it asks for, in seconds; ``None`` for ever, 0 not at all.
-        write_timeout: how long a write waits for the other side to take anything, in seconds, likewise.
-        inter_byte_timeout: how long a read that has got something waits for the next byte, in seconds.
-    """
+class SerialSetup(TimeLimits, io.RawIOBase):
+    """Settings and lines."""
 
     _hardware: Hardware
     _session: SerialSession
@@ -27,9 +21,6 @@ class SerialSetup(io.RawIOBase):
     _rts = True
     _dtr = True
     _break = False
-    timeout: float | None
-    write_timeout: float | None
-    inter_byte_timeout: float | None
 
     def _there(self) -> None:
         if self.closed:
@@ -41,6 +32,10 @@ class SerialSetup(io.RawIOBase):
         Parameters:
             settings: ``baudrate``, ``bytesize``, ``parity``, ``stopbits``, ``xonxoff``, ``rtscts``, ``dsrdtr``,
                 ``timeout``, ``write_timeout``, ``inter_byte_timeout``; what is left out stays.
+
+        Raises:
+            ValueError: a time is negative.
+            InvalidParams: the port refuses a setting. Then all of them are as before.
         """
         self._there()
         options = self._options.changed(settings)

@@ -6,10 +6,12 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from .conftest import Served
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "hardware.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
@@ -58,3 +60,23 @@ def test_the_commands_exist(environment: dict[str, str]) -> None:
             timeout=60,
         )
         assert done.returncode == 0
+
+
+def test_the_examples_of_serial_ports_find_the_server_on_this_machine(
+    serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    """As a reader has it: no URL and no token in the environment, and the setting that the guide names."""
+    (setting,) = re.findall(r"^\[services.hardware\]\nserial_paths = .*\n", GUIDE, re.MULTILINE)
+    (tmp_path / "config.toml").write_text(setting, encoding="utf-8")
+    served = serve({}, "--config", str(tmp_path / "config.toml"))
+    serial = [example for example in EXAMPLES if "pty.openpty" in example]
+    assert len(serial) == 2
+    for example in serial:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", example],
+            env=served.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr

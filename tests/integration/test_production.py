@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rpcclient import Client
+from rpcclient.stubs.hardware import HardwareRefused, ProcessGone
 from rpcclient.stubs.programs import ProgramRefused
 from rpcserver.config import load_config
 from rpcserver.plugins import create_services, find_services
@@ -53,6 +54,15 @@ def test_nothing_runs_until_it_is_listed(start_server: Callable[..., Any]) -> No
             with pytest.raises(ProgramRefused):
                 client.programs.start(["/bin/sh"])
             assert client.programs.list() == []
+            assert client.hardware.memory().total_bytes
+            for attempt in (
+                client.hardware.processes,
+                lambda client=client: client.hardware.signal_process(os.getpid(), 0.0),
+                lambda client=client: client.hardware.serial("ttyS0"),
+            ):
+                with pytest.raises(HardwareRefused) as caught:
+                    attempt()
+                assert caught.value.rule == "services.hardware.unlisted"
 
 
 def test_then_what_is_listed_runs(start_server: Callable[..., Any], tmp_path: Path) -> None:
@@ -64,6 +74,14 @@ def test_then_what_is_listed_runs(start_server: Callable[..., Any], tmp_path: Pa
             assert refused_by(client, ["true"]) == f"{ROLE}.programs"
             assert refused_by(client, ["/usr/bin/tail", "/etc/shadow"]) == f"{ROLE}.programs.log.arguments[0]"
             assert refused_by(client, ["/usr/bin/systemctl", "restart", "sshd"]).startswith(f"{ROLE}.programs.service")
+
+
+def test_then_who_is_listed_may_act_on_processes(start_server: Callable[..., Any], tmp_path: Path) -> None:
+    server = start_server("--config", str(switched_on(tmp_path, "services.hardware.roles")))
+    with Client(server.url, token_file=server.token_file) as client:
+        assert client.hardware.processes().total
+        with pytest.raises(ProcessGone):
+            client.hardware.signal_process(os.getpid(), 0.0)
 
 
 def test_all_that_can_be_switched_on_is_understood(tmp_path: Path) -> None:

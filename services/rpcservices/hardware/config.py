@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 from pydantic import Field
 
 from rpcwire.service import ServiceConfig
+
+from .roles import HardwareRole
 
 
 class HardwareConfig(ServiceConfig):
@@ -39,7 +44,9 @@ class HardwareConfig(ServiceConfig):
     metrics_page: bool = Field(
         default=False, description="Show the metrics to Prometheus at /metrics, to whoever has the server's token."
     )
-    history: bool = Field(default=True, description="Keep the last day of all metrics in memory.")
+    history: bool = Field(
+        default=True, description="Keep the last day of all metrics in memory; of those that count, their rates."
+    )
     history_interval_s: float = Field(
         default=10.0, gt=0, description="Time between two samples that are kept, in seconds."
     )
@@ -49,3 +56,9 @@ class HardwareConfig(ServiceConfig):
     )
     history_coarse_s: float = Field(default=86_400.0, gt=0, description="How long those points are kept, in seconds.")
     history_metrics: int = Field(default=1000, ge=1, description="The most metrics that are kept (about 10 kB each).")
+    unlisted: Literal["owner", "nobody"] = Field(
+        default="owner",
+        description="Who may see and control processes, open serial ports and ask disks without being in a role: the "
+        "server's own user, or nobody. Everything else anybody may read.",
+    )
+    roles: Mapping[str, HardwareRole] = Field(default={}, description="Who may do that: a table for each role.")

@@ -12,6 +12,7 @@ import errno
 import os
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import psutil
@@ -21,6 +22,7 @@ from rpcservices.signals import signal_number
 
 from .errors import ProcessDenied, ProcessGone
 from .readers.identity import start_of
+from .readers.places import text
 
 _T = TypeVar("_T")
 
@@ -117,10 +119,25 @@ def set_affinity(pid: int, create_time: float, cpus: list[int]) -> list[int]:
     except (ValueError, OverflowError, OSError) as exc:
         if isinstance(exc, OSError) and exc.errno != errno.EINVAL:
             raise
+        if _is_pinned(pid):
+            raise ProcessDenied(
+                f"process {pid} is a thread of the kernel that is bound to its processors: nobody may move it", pid=pid
+            ) from None
         raise InvalidParams(
             f"cpus: none of these processors can be used; there are {psutil.cpu_count()}, from 0",
             errors=[{"loc": ["cpus"], "msg": "no such processors"}],
         ) from None
+
+
+_PF_NO_SETAFFINITY = 0x0400_0000
+"""Of a process's flags (include/linux/sched.h): nobody may change where it runs."""
+
+
+def _is_pinned(pid: int) -> bool:
+    """Whether a process is bound to its processors by the kernel itself (proc_pid_stat(5), field 9)."""
+    said = text(Path(f"{psutil.PROCFS_PATH}/{pid}/stat")) or ""
+    fields = said.rpartition(")")[2].split()  # The name before may hold anything.
+    return len(fields) > 6 and bool(int(fields[6]) & _PF_NO_SETAFFINITY)
 
 
 def _apply(

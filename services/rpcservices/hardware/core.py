@@ -18,9 +18,10 @@ from .inventory.watcher import DeviceWatcher
 from .models import Section
 from .readers.gpus import GpuReader
 from .readers.places import Places
+from .roles import Access
 from .sampling.collector import Collector
 from .sampling.history import History
-from .sampling.metrics import metrics
+from .sampling.metrics import WITHOUT_HISTORY, has_history, metrics
 from .sampling.processes import Processes
 from .sampling.sampler import Sampler
 from .sampling.samples import SampleMaker
@@ -28,10 +29,8 @@ from .sampling.sections import section_readers
 from .sampling.worker import Worker
 from .serial_ports import SerialPorts
 
-HISTORY_SECTIONS: frozenset[Section] = frozenset(get_args(Section)) - {"host", "users"}
-"""The sections that have a history; the other two have no figures worth one."""
-
-_UNKEPT = ("cpu.cores.times.", "cpu.times.")
+HISTORY_SECTIONS: frozenset[Section] = frozenset(get_args(Section)) - WITHOUT_HISTORY
+"""The sections that have a history."""
 
 
 class HardwareCore(Service[HardwareConfig]):
@@ -45,6 +44,7 @@ class HardwareCore(Service[HardwareConfig]):
     def __init__(self, config: HardwareConfig | None = None, places: Places | None = None) -> None:
         super().__init__(config)
         self.places = places or Places()
+        self.access = Access(self.config.roles, owner_may=self.config.unlisted == "owner")
         self._gpus = GpuReader(self.places)
         self._collector = Collector(
             section_readers(self.places, self._gpus, self.config.section_timeout_s), self.config.section_timeout_s
@@ -95,12 +95,7 @@ class HardwareCore(Service[HardwareConfig]):
         async for snapshot in self._sampler.follow(HISTORY_SECTIONS, self.config.history_interval_s):
             history.record(
                 snapshot.t_wall_s,
-                (
-                    (metric.name, metric.value)
-                    for metric in metrics(snapshot)
-                    # Counters are kept as their rates.
-                    if metric.kind == "gauge" and not metric.path.startswith(_UNKEPT)
-                ),
+                ((metric.name, metric.value) for metric in metrics(snapshot) if has_history(metric.path)),
             )
 
     def http_pages(self) -> Mapping[str, Page]:
@@ -109,7 +104,7 @@ class HardwareCore(Service[HardwareConfig]):
             return {}
 
         async def render() -> str:
-            return expose(metrics(await self._sampler.take(HISTORY_SECTIONS)))
+            return expose(metrics(await self._sampler.take(all_sections(None) - {"users"})))
 
         return {"/metrics": Page(render, CONTENT_TYPE)}
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from rpcserver import method
+from rpcserver import Context, method
 
 from .core import HardwareCore
-from .errors import DeviceNotFound, SectionUnavailable
+from .errors import DeviceNotFound, HardwareRefused, SectionUnavailable
 from .inventory.uevents import why_no_events
 from .models import Device, DeviceEvent, Smart, Subsystem
 from .smart import SmartFailed, ask, why_no_smart
@@ -41,8 +41,8 @@ class DeviceMethods(HardwareCore):
             raise SectionUnavailable(f"device events cannot be had: {reason}", section="device_events", reason=reason)
         return self._watcher.follow(None if subsystems is None else frozenset(subsystems))
 
-    @method(permission="hardware.smart", kind="read", errors=(SectionUnavailable, DeviceNotFound))
-    async def smart(self, disk: str) -> Smart:
+    @method(permission="hardware.smart", kind="read", errors=(SectionUnavailable, DeviceNotFound, HardwareRefused))
+    async def smart(self, disk: str, *, ctx: Context) -> Smart:
         """What a disk says of its own health (SMART).
 
         Parameters:
@@ -51,7 +51,9 @@ class DeviceMethods(HardwareCore):
         Raises:
             DeviceNotFound: there is no such disk.
             SectionUnavailable: smartctl is not installed, or gives no answer.
+            HardwareRefused: the caller's role does not allow it.
         """
+        self.access.check(ctx.principal, "smart")
         reason = why_no_smart(self.config.smartctl)
         if reason:
             raise SectionUnavailable(f"SMART data cannot be had: {reason}", section="smart", reason=reason)

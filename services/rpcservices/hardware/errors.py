@@ -12,6 +12,17 @@ class SectionUnavailable(ServiceError):
     reason: str
 
 
+class HardwareRefused(ServiceError):
+    """The caller's role in the server's configuration does not allow it."""
+
+    code = -32002
+    executed = "no"
+    right: str
+    """What the role lacks: ``processes``, ``control``, ``serial`` or ``smart``."""
+    rule: str
+    """The name of the rule in the server's configuration."""
+
+
 class DeviceNotFound(ServiceError):
     """There is no such device."""
 

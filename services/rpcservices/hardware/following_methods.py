@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from typing import Annotated
 
 from pydantic import Field
@@ -13,7 +13,7 @@ from rpcserver import InvalidParams, SlowPolicy, method
 from .core import HardwareCore, all_sections
 from .models import Sample, Section, Series, Snapshot
 from .sampling.fanout import closing
-from .sampling.metrics import near_names
+from .sampling.metrics import WITHOUT_HISTORY, fits_any, has_history, known_paths, near_names
 from .sampling.samples import SampleMaker
 
 _MOST_SERIES = 1000
@@ -57,9 +57,10 @@ class FollowingMethods(HardwareCore):
             on_change: leave out samples in which nothing has changed since the one before.
 
         Raises:
-            InvalidParams: the interval is shorter than the server allows, or there is no such metric.
+            InvalidParams: the interval is shorter than the server allows, or the sections have no such metric.
         """
         _check("filter", filter or ())
+        _check_sections(all_sections(sections), filter)
         snapshots = self._sampler.follow(all_sections(sections), self._interval(interval_s))
         return _samples(snapshots, None if filter is None else tuple(filter), self._samples, on_change=on_change)
 
@@ -72,7 +73,8 @@ class FollowingMethods(HardwareCore):
         end_s: Finite | None = None,
         step_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None,
     ) -> list[Series]:
-        """What metrics were: the last hour finely, the last day coarsely (as the server is configured).
+        """What metrics were: the last hour finely, the last day coarsely (as the server is configured). Counters are
+        kept as their rates, and the host's own figures not at all.
 
         Parameters:
             metrics: their names, as :meth:`subscribe` gives and takes them.
@@ -82,12 +84,14 @@ class FollowingMethods(HardwareCore):
                 server keeps less of what is older: such points cover more, as they say.
 
         Raises:
-            InvalidParams: there is no such metric, the time ends before it begins, or the server keeps no history.
+            InvalidParams: there is no such metric, or it has no history; the time ends before it begins, or the server
+                keeps no history.
         """
         history = self.history_kept
         if history is None:
             raise InvalidParams("metrics: the server keeps no history: set services.hardware.history to true")
         _check("metrics", metrics)
+        _check_kept(metrics)
         now = time.time()
         start = now - 3600 if start_s is None else _moment(start_s, now)
         end = now if end_s is None else _moment(end_s, now)
@@ -117,6 +121,54 @@ def _check(field: str, patterns: Iterable[str]) -> None:
             raise InvalidParams(
                 f"{field}: there is no metric {pattern[:80]!r}{hint}",
                 errors=[{"loc": [field, number], "msg": "no such metric", "type": "value_error"}],
+            )
+
+
+def _check_kept(patterns: Iterable[str]) -> None:
+    """Refuse metrics that are not kept.
+
+    Raises:
+        InvalidParams: there is one.
+    """
+    kept = [path for path in known_paths() if has_history(path)]
+    for number, pattern in enumerate(patterns):
+        if fits_any(pattern, kept):
+            continue
+        bare = pattern.partition("{")[0]
+        hint = "hardware.history_metrics gives those that have one"
+        if f"{bare}_per_s" in kept:
+            hint = f"{bare}_per_s has one"
+        raise InvalidParams(
+            f"metrics: {pattern[:80]!r} has no history: counters are kept as their rates, and figures of "
+            f"{' and '.join(sorted(WITHOUT_HISTORY))} not at all; {hint}",
+            errors=[{"loc": ["metrics", number], "msg": "has no history", "type": "value_error"}],
+        )
+
+
+def _check_sections(sections: Collection[Section], patterns: list[str] | None) -> None:
+    """Refuse what could never give a value.
+
+    Raises:
+        InvalidParams: the sections have no metrics, or none that fits one of the patterns.
+    """
+    paths = [path for path in known_paths() if path.partition(".")[0] in sections]
+    if not paths:
+        raise InvalidParams(
+            f"sections: {', '.join(sorted(sections)) or 'none'}: nothing that has metrics; hardware.watch gives what "
+            "has none",
+            errors=[{"loc": ["sections"], "msg": "no metrics", "type": "value_error"}],
+        )
+    if patterns is not None and not patterns:
+        raise InvalidParams(
+            "filter: empty: leave it out for all metrics",
+            errors=[{"loc": ["filter"], "msg": "must not be empty", "type": "value_error"}],
+        )
+    for number, pattern in enumerate(patterns or ()):
+        if not fits_any(pattern, paths):
+            raise InvalidParams(
+                f"filter: {pattern[:80]!r} is no metric of the sections that were asked for "
+                f"({', '.join(sorted(sections))}): add its section, or leave it out",
+                errors=[{"loc": ["filter", number], "msg": "not in these sections", "type": "value_error"}],
             )
 
 

@@ -7,16 +7,16 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rpcserver import SlowPolicy, method
+from rpcserver import Context, SlowPolicy, method
 
 from .control import send_signal, set_affinity, set_priority
 from .core import HardwareCore
-from .errors import ProcessDenied, ProcessGone
+from .errors import HardwareRefused, ProcessDenied, ProcessGone
 from .models import ProcessAttribute, ProcessDetails, ProcessList, ProcessSort
 from .readers.processes import DEFAULT
 from .sampling.processes import Query
 
-CONTROL_ERRORS = (ProcessGone, ProcessDenied)
+CONTROL_ERRORS = (ProcessGone, ProcessDenied, HardwareRefused)
 
 Pid = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Processor = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -26,13 +26,14 @@ StartTime = Annotated[float, Field(allow_inf_nan=False)]
 class ProcessMethods(HardwareCore):
     """Processes: see them, and act on them."""
 
-    @method(permission="hardware.processes", kind="read")
+    @method(permission="hardware.processes", kind="read", errors=(HardwareRefused,))
     async def processes(
         self,
         attributes: list[ProcessAttribute] | None = None,
         *,
         sort: ProcessSort = "cpu_percent",
         limit: Annotated[int, Field(ge=1)] = 100,
+        ctx: Context,
     ) -> ProcessList:
         """The processes of the machine.
 
@@ -41,10 +42,14 @@ class ProcessMethods(HardwareCore):
                 secret is replaced by ``***``.
             sort: in which order.
             limit: the most to list.
+
+        Raises:
+            HardwareRefused: the caller's role does not allow it.
         """
+        self.access.check(ctx.principal, "processes")
         return await self._processes.list(self._query(attributes, sort, limit))
 
-    @method(permission="hardware.processes", kind="read", slow_policy=SlowPolicy.LATEST)
+    @method(permission="hardware.processes", kind="read", slow_policy=SlowPolicy.LATEST, errors=(HardwareRefused,))
     async def watch_processes(
         self,
         attributes: list[ProcessAttribute] | None = None,
@@ -52,6 +57,7 @@ class ProcessMethods(HardwareCore):
         sort: ProcessSort = "cpu_percent",
         limit: Annotated[int, Field(ge=1)] = 100,
         interval_s: float = 1.0,
+        ctx: Context,
     ) -> AsyncIterator[ProcessList]:
         """Follow the processes of the machine. A reader that is too slow gets the latest list.
 
@@ -61,11 +67,13 @@ class ProcessMethods(HardwareCore):
 
         Raises:
             InvalidParams: the interval is shorter than the server allows.
+            HardwareRefused: the caller's role does not allow it.
         """
+        self.access.check(ctx.principal, "processes")
         return self._processes.follow(self._query(attributes, sort, limit), self._interval(interval_s))
 
-    @method(permission="hardware.processes", kind="read", errors=(ProcessGone,))
-    async def process(self, pid: Pid, create_time: StartTime | None = None) -> ProcessDetails:
+    @method(permission="hardware.processes", kind="read", errors=(ProcessGone, HardwareRefused))
+    async def process(self, pid: Pid, create_time: StartTime | None = None, *, ctx: Context) -> ProcessDetails:
         """Everything about one process.
 
         Parameters:
@@ -74,11 +82,13 @@ class ProcessMethods(HardwareCore):
 
         Raises:
             ProcessGone: it has ended.
+            HardwareRefused: the caller's role does not allow it.
         """
+        self.access.check(ctx.principal, "processes")
         return await self._processes.details(pid, create_time, reveal=self.config.reveal_command_lines)
 
     @method(permission="hardware.control", kind="once", errors=CONTROL_ERRORS)
-    async def signal_process(self, pid: Pid, create_time: StartTime, signal: str = "TERM") -> None:
+    async def signal_process(self, pid: Pid, create_time: StartTime, signal: str = "TERM", *, ctx: Context) -> None:
         """Send a signal to a process, which must be the one that is meant: a number that is another's by now is left
         alone.
 
@@ -90,11 +100,15 @@ class ProcessMethods(HardwareCore):
             InvalidParams: there is no such signal.
             ProcessGone: it has ended.
             ProcessDenied: the server's user may not.
+            HardwareRefused: the caller's role does not allow it.
         """
+        self.access.check(ctx.principal, "control")
         await self._worker.run(lambda: send_signal(pid, create_time, signal))
 
     @method(permission="hardware.control", kind="idempotent", errors=CONTROL_ERRORS)
-    async def set_priority(self, pid: Pid, create_time: StartTime, nice: Annotated[int, Field(ge=-20, le=19)]) -> int:
+    async def set_priority(
+        self, pid: Pid, create_time: StartTime, nice: Annotated[int, Field(ge=-20, le=19)], *, ctx: Context
+    ) -> int:
         """Set the priority of a process.
 
         Parameters:
@@ -107,12 +121,14 @@ class ProcessMethods(HardwareCore):
         Raises:
             ProcessGone: it has ended.
             ProcessDenied: the server's user may not.
+            HardwareRefused: the caller's role does not allow it.
         """
+        self.access.check(ctx.principal, "control")
         return await self._worker.run(lambda: set_priority(pid, create_time, nice))
 
     @method(permission="hardware.control", kind="idempotent", errors=CONTROL_ERRORS)
     async def set_affinity(
-        self, pid: Pid, create_time: StartTime, cpus: Annotated[list[Processor], Field(min_length=1)]
+        self, pid: Pid, create_time: StartTime, cpus: Annotated[list[Processor], Field(min_length=1)], *, ctx: Context
     ) -> list[int]:
         """Set the processors that a process may run on.
 
@@ -127,7 +143,9 @@ class ProcessMethods(HardwareCore):
             InvalidParams: none of them can be used.
             ProcessGone: it has ended.
             ProcessDenied: the server's user may not.
+            HardwareRefused: the caller's role does not allow it.
         """
+        self.access.check(ctx.principal, "control")
         return await self._worker.run(lambda: set_affinity(pid, create_time, cpus))
 
     def _query(self, attributes: list[ProcessAttribute] | None, sort: ProcessSort, limit: int) -> Query:

@@ -11,6 +11,7 @@ from rpcserver import Context, InvalidParams, method
 
 from .core import HardwareCore
 from .errors import (
+    HardwareRefused,
     SectionUnavailable,
     SerialNotOpen,
     SerialPortBusy,
@@ -37,7 +38,7 @@ class SerialMethods(HardwareCore):
 
     @method(
         permission="hardware.serial",
-        errors=(SectionUnavailable, SerialPortNotFound, SerialPortBusy, SerialPortDenied),
+        errors=(SectionUnavailable, SerialPortNotFound, SerialPortBusy, SerialPortDenied, HardwareRefused),
     )
     async def open_serial(
         self,
@@ -71,8 +72,10 @@ class SerialMethods(HardwareCore):
             SerialPortNotFound: there is no such port.
             SerialPortBusy: somebody has it open.
             SerialPortDenied: the server's user may not open it.
+            HardwareRefused: the caller's role does not allow it.
             InvalidParams: the port refuses a setting.
         """
+        self.access.check(ctx.principal, "serial")
         reason = why_no_serial()
         if reason:
             raise SectionUnavailable(f"serial ports cannot be opened: {reason}", section="serial", reason=reason)

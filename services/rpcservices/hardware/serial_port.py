@@ -18,7 +18,7 @@ from typing import Any
 from .errors import SerialPortBusy, SerialPortGone, SerialTimeout
 from .models import SerialData, SerialLines, SerialSettings
 from .sampling.worker import Worker
-from .serial_system import GONE, give_up_draining, hung_up, without_lines
+from .serial_system import GONE, give_up_draining, hung_up, refused_settings, without_lines
 
 READ_BYTES = 65_536
 """The most that one item of a stream holds."""
@@ -244,7 +244,21 @@ class OpenPort:
             ValueError: the driver refuses it.
             SerialPortGone: it was unplugged.
         """
-        await self._act(lambda: self._port.apply_settings(settings.model_dump()))
+        before = self.settings.model_dump()
+
+        def change() -> None:
+            try:
+                with refused_settings():
+                    self._port.apply_settings(settings.model_dump())
+            except ValueError:
+                # pyserial has kept those that were refused, and would set them again with the next ones. It sets each
+                # singly, and with the last one all of them are as they were.
+                for name, value in before.items():
+                    with contextlib.suppress(ValueError, termios.error):
+                        self._port.apply_settings({name: value})
+                raise
+
+        await self._act(change)
         self.settings = settings
 
     async def lines(self) -> SerialLines:

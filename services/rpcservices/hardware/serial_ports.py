@@ -89,7 +89,9 @@ class SerialPorts:
         try:
             node, opened = await self._worker.run(find_and_open)
         except ValueError as exc:
-            raise InvalidParams(f"the port refuses a setting: {exc}") from None
+            raise InvalidParams(
+                f"settings: the port refuses them: {exc}", errors=[{"loc": ["settings"], "msg": str(exc)}]
+            ) from None
         id_ = f"port{next(self._numbers)}"
         session = OpenPort(id_, node, opened, settings, self._config.serial_buffer_bytes, write_timeout_s)
         forget = ctx.connection.on_close(lambda: self._closed(id_))

@@ -29,9 +29,11 @@ def open_port(node: str, settings: SerialSettings) -> Any:
     import serial
 
     try:
-        port = serial.Serial(node, timeout=0, exclusive=True, **settings.model_dump())
-    except serial.SerialException as exc:
-        reason = exc.errno or getattr(exc.__context__, "errno", None)
+        with refused_settings():
+            port = serial.Serial(node, timeout=0, exclusive=True, **settings.model_dump())
+    except (serial.SerialException, termios.error) as exc:
+        number = exc.args[0] if isinstance(exc, termios.error) else exc.errno
+        reason = number or getattr(exc.__context__, "errno", None)
         if reason in (errno.EACCES, errno.EPERM):
             raise SerialPortDenied(
                 f"{node}: the server's user may not open it; add the user to the group that owns the file", port=node
@@ -47,6 +49,22 @@ def open_port(node: str, settings: SerialSettings) -> Any:
     with contextlib.suppress(OSError):
         fcntl.ioctl(port.fileno(), termios.TIOCEXCL)
     return port
+
+
+@contextlib.contextmanager
+def refused_settings() -> Iterator[None]:
+    """Tell settings that the driver refuses (tcsetattr(3)) from a port that is gone: ``termios.error`` is neither an
+    ``OSError`` nor a ``ValueError``.
+
+    Raises:
+        ValueError: they are refused.
+    """
+    try:
+        yield
+    except termios.error as exc:
+        if exc.args[0] != errno.EINVAL:
+            raise
+        raise ValueError("the driver takes no such data bits, parity or stop bits") from None
 
 
 def hung_up(fd: int) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .models import Smart, SmartAttribute
+from .readers.plain import plain
 
 TIMEOUT_S = 30.0
 """A disk that sleeps takes a while to wake."""
@@ -54,44 +55,95 @@ async def ask(program: str, node: str) -> Smart:
             process.kill()
             await process.wait()
     try:
-        return read(node, json.loads(output))
+        said = json.loads(output)
     except ValueError:
-        raise SmartFailed(f"smartctl gave no JSON (exit status {process.returncode})") from None
+        said = None
+    if not isinstance(said, dict):
+        raise SmartFailed(f"smartctl gave no JSON object (exit status {process.returncode})")
+    return read(node, said)
 
 
 def read(node: str, said: Mapping[str, Any]) -> Smart:
-    """Smartctl's JSON as an answer. What a disk does not tell is None."""
-    status = said.get("smartctl", {}).get("exit_status", 0)
-    messages = [str(m.get("string", "")) for m in said.get("smartctl", {}).get("messages", [])]
-    return Smart(
+    """Smartctl's JSON as an answer. What a disk does not tell, or smartctl tells in another form, is None."""
+    head = _block(said, "smartctl")
+    messages = [_text(_mapping(each).get("string")) for each in _list(head, "messages")]
+    passed = _block(said, "smart_status").get("passed")
+    found = Smart(
         node=node,
-        model_name=said.get("model_name") or said.get("scsi_model_name"),
-        serial_number=said.get("serial_number"),
-        firmware_version=said.get("firmware_version"),
-        protocol=said.get("device", {}).get("protocol"),
-        passed=said.get("smart_status", {}).get("passed"),
-        temperature_celsius=said.get("temperature", {}).get("current"),
-        power_on_hours=said.get("power_on_time", {}).get("hours"),
-        power_cycle_count=said.get("power_cycle_count"),
-        attributes=[_attribute(each) for each in said.get("ata_smart_attributes", {}).get("table", [])],
+        model_name=_text(said.get("model_name")) or _text(said.get("scsi_model_name")),
+        serial_number=_text(said.get("serial_number")),
+        firmware_version=_text(said.get("firmware_version")),
+        protocol=_text(_block(said, "device").get("protocol")),
+        passed=passed if isinstance(passed, bool) else None,
+        temperature_celsius=_number(_block(said, "temperature").get("current")),
+        power_on_hours=_whole(_block(said, "power_on_time").get("hours")),
+        power_cycle_count=_whole(said.get("power_cycle_count")),
+        attributes=[
+            attribute
+            for each in _list(_block(said, "ata_smart_attributes"), "table")
+            if (attribute := _attribute(_mapping(each))) is not None
+        ],
         nvme={
-            name: value
-            for name, value in said.get("nvme_smart_health_information_log", {}).items()
-            if isinstance(value, int)
+            plain(name): number
+            for name, value in _block(said, "nvme_smart_health_information_log").items()
+            if (number := _whole(value)) is not None
         },
         # Bits 0 to 2: the command line, the device, or a command to it failed. The others are the disk's verdicts.
-        reason="; ".join(filter(None, messages)) if status & 0b111 else "",
+        reason="; ".join(filter(None, messages)) if (_whole(head.get("exit_status")) or 0) & 0b111 else "",
     )
+    if found.passed is None and not found.reason:
+        return found.model_copy(update={"reason": _why_no_verdict(_block(said, "smart_support"))})
+    return found
 
 
-def _attribute(said: Mapping[str, Any]) -> SmartAttribute:
+def _why_no_verdict(support: Mapping[str, Any]) -> str:
+    if support.get("available") is False:
+        return "unsupported: the disk has no SMART"
+    if support.get("enabled") is False:
+        return "unsupported: SMART is switched off in the disk (smartctl --smart=on)"
+    return "unknown: the disk does not tell"
+
+
+def _attribute(said: Mapping[str, Any]) -> SmartAttribute | None:
+    number, raw = _whole(said.get("id")), _block(said, "raw")
+    if number is None:
+        return None
     return SmartAttribute(
-        id=said["id"],
-        name=said["name"],
-        value=said["value"],
-        worst=said["worst"],
-        thresh=said.get("thresh"),
-        when_failed=said.get("when_failed") or "",
-        raw_value=said["raw"]["value"],
-        raw_string=said["raw"]["string"],
+        id=number,
+        name=_text(said.get("name")) or "",
+        value=_whole(said.get("value")),
+        worst=_whole(said.get("worst")),
+        thresh=_whole(said.get("thresh")),
+        when_failed=_text(said.get("when_failed")) or "",
+        raw_value=_whole(raw.get("value")),
+        raw_string=_text(raw.get("string")) or "",
     )
+
+
+# smartctl's JSON has changed with its versions, and tells what disks say, which may be anything.
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _block(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return _mapping(said.get(name))
+
+
+def _list(said: Mapping[str, Any], name: str) -> list[Any]:
+    value = said.get(name)
+    return value if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str | None:
+    return plain(value) if isinstance(value, str) else None
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _whole(value: Any) -> int | None:
+    """An integer that a message can hold."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 else None

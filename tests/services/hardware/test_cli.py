@@ -12,7 +12,7 @@ import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import pexpect
 import psutil
@@ -22,10 +22,11 @@ from hypothesis import strategies as st
 
 from rpcclient import Client
 from rpcclient.cli.figures import bar, duration, percent, size, sparkline
+from rpcclient.cli.hw import lines
 from rpcclient.cli.keys import decode
 from rpcclient.cli.top_screen import draw
 from rpcclient.cli.top_state import TopState
-from rpcclient.stubs.hardware import Process, ProcessList, Snapshot
+from rpcclient.stubs.hardware import Battery, DiskIo, Disks, Gpu, Gpus, Process, ProcessList, Snapshot
 
 RPCCLIENT = [sys.executable, "-W", "error", "-m", "rpcclient"]
 
@@ -253,11 +254,42 @@ def test_every_screen_fits(width: int, height: int) -> None:
     state.sampled(Snapshot(t_mono_s=0.0, t_wall_s=0.0, dt_s=None))
     for key in ("end", "h", "h", "/", "p", "enter", "k", "n"):
         state.key(key)
-        lines = draw(state, width, height)
-        assert len(lines) <= height
-        for line in lines:
+        drawn = draw(state, width, height)
+        assert len(drawn) <= height
+        for line in drawn:
             assert line.cell_len <= width
             assert "\x1b" not in line.plain  # A process cannot paint the terminal.
+
+
+def test_hw_leaves_out_what_is_not_known(environment: dict[str, str]) -> None:
+    with Client(environment["RPC_URL"], token_file=environment["RPC_TOKEN_FILE"]) as client:
+        found = client.hardware.snapshot()
+    assert found.cpu is not None
+    unknown = ("model", "load_1m", "load_5m", "load_15m", "frequency_mhz", "percent")
+    changes: dict[str, Any] = {
+        "cpu": found.cpu.model_copy(update=dict.fromkeys(unknown)),
+        "battery": Battery(present=True, percent=None, power_plugged=None, secsleft=None),
+        "gpus": Gpus(gpus=[Gpu(**dict.fromkeys(Gpu.model_fields) | {"index": 0, "vendor": "amd", "reasons": {}})]),
+    }
+    shown = list(lines(found.model_copy(update=changes), []))
+    assert not [line for line in shown if "None" in line[1] or line[1].strip() in ("", "load")]
+    said = dict(shown)
+    assert said["processors"].endswith(f" {found.cpu.logical}")
+    assert said["battery"].endswith("–")
+    assert "amd, " in said["gpu"]
+
+
+def test_disks_count_once() -> None:
+    def io(name: str, kind: Literal["disk", "partition", "virtual"]) -> DiskIo:
+        return DiskIo(
+            name=name, kind=kind, read_count=1, write_count=1, read_bytes=1, write_bytes=1, busy_time_ms=1,
+            read_count_per_s=1.0, write_count_per_s=1.0, read_bytes_per_s=1e6, write_bytes_per_s=2e6, busy_percent=1.0,
+        )  # fmt: skip
+
+    state = TopState()
+    all_of = [io("sda", "disk"), io("sda1", "partition"), io("dm-0", "virtual"), io("sdb", "disk")]
+    state.sampled(Snapshot(t_mono_s=0.0, t_wall_s=0.0, dt_s=1.0, disks=Disks(filesystems=[], io=all_of)))
+    assert (list(state.read), list(state.written)) == ([2e6], [4e6])
 
 
 def test_the_selection_stays_with_its_process() -> None:

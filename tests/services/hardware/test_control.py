@@ -16,8 +16,8 @@ import pytest
 
 from rpcclient import AsyncClient
 from rpcclient.errors import InvalidParams
-from rpcclient.stubs.hardware import ProcessGone
-from rpcservices.hardware.control import find
+from rpcclient.stubs.hardware import ProcessDenied, ProcessGone
+from rpcservices.hardware.control import _is_pinned, find
 from rpcservices.hardware.errors import ProcessGone as Gone
 
 Serve = Callable[..., None]
@@ -189,3 +189,18 @@ def test_a_number_that_is_anothers_by_now_is_left_alone(serve: Serve, missing: C
     finally:
         second.communicate()
     assert second.returncode == 0
+
+
+def test_a_thread_of_the_kernel_that_is_bound_to_its_processors(
+    serve: Serve, missing: Callable[[str], NoReturn]
+) -> None:
+    bound = next((p for p in psutil.process_iter(["name"]) if _is_pinned(p.pid)), None)
+    if bound is None or os.geteuid() != 0:
+        missing("no thread of the kernel can be seen here, or this user may not act on it")
+
+    async def scenario(client: AsyncClient) -> None:
+        for cpus in ([0], [1], [0, 1]):
+            with pytest.raises(ProcessDenied, match="bound to its processors"):
+                await client.hardware.set_affinity(bound.pid, bound.create_time(), cpus)
+
+    serve(scenario)

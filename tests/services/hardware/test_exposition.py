@@ -58,6 +58,7 @@ def test_the_page(tmp_path: Path) -> None:
 
     families = {family.name: family for family in text_string_to_metric_families(asyncio.run(main()))}
     assert families["hardware_memory_total_bytes"].documentation == "physical memory"
+    assert families["hardware_host_uptime_s"].samples[0].value > 0
     assert families["hardware_cpu_load_1m"].documentation == "load average over one minute"
     (total,) = families["hardware_memory_total_bytes"].samples
     assert total.value == psutil.virtual_memory().total

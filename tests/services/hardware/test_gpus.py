@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import pynvml
 import pytest
 
-from rpcservices.hardware.readers.gpus import GpuReader
+from rpcservices.hardware.readers.gpus import AGAIN_S, GpuReader
 from rpcservices.hardware.readers.places import Places
 
 MOVING = ("memory_used", "utilization_gpu", "temperature", "power_draw", "power_limit")
@@ -48,6 +48,7 @@ class Recorded:
         self.gpus = gpus
         self.init = init
         self.open = False
+        self.count: Exception | None = None
 
     def nvmlInit(self) -> None:
         if self.init is not None:
@@ -58,6 +59,8 @@ class Recorded:
         self.open = False
 
     def nvmlDeviceGetCount(self) -> int:
+        if self.count is not None:
+            raise self.count
         return len(self.gpus)
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
@@ -129,6 +132,29 @@ def test_none(places: Places) -> None:
     no_driver = Recorded(init=pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND))
     assert read(no_driver, places).reasons["nvidia"].startswith("absent")
     assert read(Recorded(), places).reasons["nvidia"].startswith("absent")
+
+
+def test_a_driver_that_is_loaded_later(places: Places) -> None:
+    """It is looked for again, but not with each reading; and at once where it was there."""
+    nvml, clock, loads = Recorded(H100, init=pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)), [100.0], [0]
+
+    def load() -> Any:
+        loads[0] += 1
+        return nvml
+
+    reader = GpuReader(places, load, lambda: clock[0])
+    for _ in range(5):
+        assert reader.read().reasons["nvidia"].startswith("absent")
+    assert loads == [1]
+    nvml.init = None
+    assert reader.read().gpus == []
+    clock[0] += AGAIN_S
+    assert [gpu.name for gpu in reader.read().gpus] == ["NVIDIA H100 80GB HBM3"]
+    nvml.count = pynvml.NVMLError(pynvml.NVML_ERROR_UNINITIALIZED)
+    assert reader.read().reasons["nvidia"].startswith("failed")
+    nvml.count = None
+    assert len(reader.read().gpus) == 1
+    reader.close()
 
 
 def test_beside_nvidia_smi() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn, get_args
 
 import psutil
@@ -21,10 +23,10 @@ from rpcclient.errors import InvalidParams
 from rpcservices.hardware.availability import state_of
 from rpcservices.hardware.inventory.inventory import Inventory
 from rpcservices.hardware.models import DiskIo, NetworkInterface, Section, Swap
-from rpcservices.hardware.readers import disks
+from rpcservices.hardware.readers import cgroup, disks
 from rpcservices.hardware.readers.network import connections
 from rpcservices.hardware.readers.places import Places
-from rpcservices.hardware.readers.reasons import others_denied
+from rpcservices.hardware.readers.reasons import RESET, others_denied
 
 from .conftest import as_nobody
 
@@ -292,3 +294,48 @@ def test_mounts_are_seen_at_once(tmp_path: Path, missing: Callable[[str], None])
     finally:
         subprocess.run(["umount", tmp_path], check=True)
     assert mounted() == before
+
+
+def test_kinds_of_disks(serve: Serve, tmp_path: Path) -> None:
+    block = tmp_path / "class" / "block"
+    for folder in ("sda/device", "sda1", "dm-0", "cciss!c0d0/device"):
+        (block / folder).mkdir(parents=True)
+    (block / "sda1" / "partition").write_text("1\n")
+    assert disks.kinds(("sda", "sda1", "dm-0", "cciss/c0d0", "gone"), tmp_path) == {
+        "sda": "disk",
+        "sda1": "partition",
+        "dm-0": "virtual",
+        "cciss/c0d0": "disk",
+    }
+
+    async def scenario(client: AsyncClient) -> None:
+        for io in (await client.hardware.disks()).io:
+            place = Path("/sys/class/block") / io.name
+            if io.kind == "partition":
+                assert place.resolve().parent.parent.name == "block"
+            else:
+                assert place.resolve().parent.name == "block"
+                assert (io.kind == "virtual") == ("/virtual/" in str(place.resolve()))
+
+    serve(scenario)
+
+
+@pytest.mark.parametrize("field", ["busy_time", "read_bytes", "write_bytes"])
+def test_one_counter_that_goes_back_alone_has_a_reason(field: str) -> None:
+    counters = ("read_count", "write_count", "read_bytes", "write_bytes", "busy_time")
+    before = SimpleNamespace(**dict.fromkeys(counters, 100))
+    now = SimpleNamespace(**{**dict.fromkeys(counters, 200), field: 50})
+    io = disks._io("sda", "disk", before, now, 1.0)
+    lacks = "busy_percent" if field == "busy_time" else f"{field}_per_s"
+    assert io.reasons == {lacks: RESET}
+    assert [name for name in DiskIo.model_fields if getattr(io, name) is None] == [lacks]
+    assert disks._io("sda", None, None, now, None).reasons.keys() >= {"kind", "read_bytes_per_s", "busy_percent"}
+
+
+@pytest.mark.parametrize(("limit", "reason"), [(2**30, "absent: the group's controller"), (0, "unknown"), (None, "no")])
+def test_a_limit_without_a_use(limit: int | None, reason: str, machine: Callable[[str], Places]) -> None:
+    usage = None if limit else 100
+    now = dataclasses.replace(cgroup.read(machine("container")), memory_limit=limit, memory_usage=usage)
+    group = cgroup.derive(None, now, None)
+    assert group.memory_percent is None
+    assert group.reasons["memory_percent"].startswith(reason)

@@ -160,6 +160,21 @@ def test_over_the_wire(serve: Serve) -> None:
     serve(scenario, history_interval_s=0.1)
 
 
+def test_what_has_no_history_is_refused(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        history = client.hardware.history
+        for bad in ("cpu.times.user", "cpu.cores.times.idle{0}", "host.uptime_s", "host", "cpu.times"):
+            with pytest.raises(InvalidParams, match=r"has no history: .*hardware.history_metrics gives") as caught:
+                await history(["cpu.percent", bad])
+            assert [each["loc"] for each in caught.value.errors] == [["metrics", 1]], bad
+        with pytest.raises(InvalidParams, match=r"network.interfaces.bytes_recv_per_s has one"):
+            await history(["network.interfaces.bytes_recv{eth0}"])
+        for good in ("cpu", "cpu.*", "*", "*eth0*", "network.interfaces.bytes_recv_per_s{none}", "cpu.ctx_switches*"):
+            await history([good])
+
+    serve(scenario)
+
+
 def test_what_is_left_out_is_told(serve: Serve) -> None:
     async def scenario(client: AsyncClient) -> None:
         async with client.hardware.watch(["cpu"], interval_s=0.1) as beats:

@@ -161,3 +161,37 @@ def test_the_share_of_a_process_younger_than_the_last_list(serve: Serve) -> None
             young.kill()
 
     serve(scenario)
+
+
+def test_lists_without_shares_do_not_lengthen_those_of_others(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        watch = client.hardware.watch_processes
+        async with (
+            watch(["name"], sort="pid", interval_s=0.2) as names,
+            watch(["cpu_percent"], sort="pid", interval_s=0.2) as shares,
+        ):
+            before = await anext(shares)
+            for _ in range(5):
+                assert (await anext(names)).dt_s is None
+                listed = await anext(shares)
+                assert listed.dt_s is not None
+                # Since the list before, and not since the first one.
+                assert listed.dt_s <= listed.t_mono_s - before.t_mono_s + 0.05
+                before = listed
+
+    serve(scenario)
+
+
+def test_shares_of_who_joins_those_who_want_none(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        watch = client.hardware.watch_processes
+        async with watch(["name"], sort="pid", interval_s=0.1) as names:
+            for _ in range(2):
+                for _ in range(8):
+                    gone = await anext(names)
+                async with watch(["cpu_percent"], sort="pid", interval_s=0.1) as shares:
+                    listed = await anext(shares)
+                    assert listed.dt_s is not None
+                    assert listed.dt_s <= listed.t_mono_s - gone.t_mono_s
+
+    serve(scenario)

@@ -15,6 +15,7 @@ from rpcclient import AsyncClient
 from rpcclient.errors import InvalidParams
 from rpcservices.hardware import Hardware
 from rpcservices.hardware.config import HardwareConfig
+from rpcservices.hardware.models import Snapshot
 from rpcservices.hardware.readers.reasons import RESET
 from rpcservices.hardware.sampling.collector import Collector
 from rpcservices.hardware.sampling.metrics import known_paths
@@ -101,6 +102,23 @@ def test_a_misspelt_metric_is_refused(serve: Serve) -> None:
             await client.hardware.subscribe(filter=["network.interfaces.bytes_rcv"]).open()
         for good in ("cpu", "cpu.percent", "*", "*eth0*", "sensors.readings.current{chip/*}", "network.*{none}"):
             await client.hardware.subscribe(filter=[good]).open()
+
+    serve(scenario)
+
+
+def test_what_could_never_give_a_value_is_refused(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        subscribe = client.hardware.subscribe
+        with pytest.raises(InvalidParams, match=r"filter: 'cpu.percent' is no metric of the sections .*\(memory\)"):
+            await subscribe(["memory"], filter=["memory.percent", "cpu.percent"]).open()
+        with pytest.raises(InvalidParams, match="sections: users: nothing that has metrics"):
+            await subscribe(["users"]).open()
+        with pytest.raises(InvalidParams, match="sections: none"):
+            await subscribe([]).open()
+        with pytest.raises(InvalidParams, match="filter: empty"):
+            await subscribe(filter=[]).open()
+        await subscribe(["memory", "users"], filter=["memory", "*percent"]).open()
+        await subscribe(["network"], filter=["*eth0*"]).open()
 
     serve(scenario)
 
@@ -229,6 +247,58 @@ def test_a_frozen_follower_harms_nobody_and_gets_the_latest() -> None:
         collector.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("interval_s", [0.05, 1.0])
+def test_a_section_that_nobody_followed_for_a_while_begins_anew(interval_s: float) -> None:
+    """Another follower keeps the beat alive; the rates of who comes back are not over the gap."""
+
+    async def main() -> None:
+        kept, left = Source(), Source()
+        readers = {"cpu": SectionReader(kept.read, kept.derive), "network": SectionReader(left.read, left.derive)}
+        collector = Collector(readers, 5.0)  # type: ignore[arg-type]
+        sampler = Sampler(collector)
+        stays = sampler.follow(frozenset({"cpu"}), interval_s)
+        await anext(stays)
+
+        async def follow_both() -> Snapshot:
+            both = sampler.follow(frozenset({"cpu", "network"}), interval_s)
+            found = await anext(both)
+            await both.aclose()
+            return found
+
+        await follow_both()
+        for number in range(3):
+            left.counter = 1000.0 + number
+            gone = await anext(stays)
+        back = await follow_both()
+        assert back.dt_s is not None
+        # No reading from before the last sample that the other follower has got.
+        assert back.dt_s <= back.t_mono_s - gone.t_mono_s + 0.01
+        before, _, dt_s = back.network  # type: ignore[misc]
+        assert before == left.counter
+        assert dt_s <= back.t_mono_s - gone.t_mono_s
+        await stays.aclose()
+        collector.close()
+
+    asyncio.run(main())
+
+
+def test_the_time_of_rates_is_that_of_sections_with_rates(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        async with client.hardware.watch(["cpu"], interval_s=0.2) as stays:
+            async with client.hardware.watch(["cpu", "host"], interval_s=0.2) as both:
+                await anext(both)
+            for _ in range(5):
+                gone = await anext(stays)
+            async with client.hardware.watch(["cpu", "host", "users"], interval_s=0.2) as both:
+                back = await anext(both)
+            assert back.dt_s is not None
+            assert back.dt_s <= back.t_mono_s - gone.t_mono_s + 0.05  # Sections are read one after the other.
+        async with client.hardware.watch(["host"], interval_s=0.1) as alone:
+            assert [(await anext(alone)).dt_s for _ in range(2)] == [None, None]
+
+    serve(scenario)
 
 
 def test_who_comes_while_the_last_one_leaves_is_served() -> None:

@@ -240,6 +240,62 @@ def test_settings_lines_and_buffers(serve: Serve, line: Line) -> None:
     serve(scenario, **PTYS)
 
 
+def test_settings_that_the_port_refuses(serve: Serve, line: Line) -> None:
+    """A pseudo-terminal has eight data bits, and no parity."""
+
+    async def scenario(client: AsyncClient) -> None:
+        async with await client.hardware.serial(line.port, 19200, timeout=20) as port:
+            line.taken()
+            for refused in ({"bytesize": 7}, {"parity": "E"}):
+                with pytest.raises(InvalidParams, match="settings: the port refuses them: the driver takes no such"):
+                    await port.apply_settings(refused)
+            await port.apply_settings({"stopbits": 2})  # What was refused does not come back with it.
+            os.write(line.far, b"goes on\n")
+            assert await port.readline() == b"goes on\n"
+
+    serve(scenario, **PTYS)
+
+
+def test_opening_with_settings_that_the_port_refuses(serve: Serve, line: Line) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        with pytest.raises(InvalidParams, match="settings: the port refuses them"):
+            for _ in range(2):  # The system takes them once, while something else changes with them.
+                await (await client.hardware.serial(line.port, bytesize=7)).close()
+        async with await client.hardware.serial(line.port):
+            line.taken()
+
+    serve(scenario, **PTYS)
+
+
+@pytest.mark.parametrize("name", ["timeout", "write_timeout", "inter_byte_timeout"])
+def test_times_that_are_none(served: tuple[str, Path], serve: Serve, line: Line, name: str) -> None:
+    """As pyserial has it: a negative time is a mistake."""
+    url, token_file = served
+    with Client(url, token_file=token_file) as client:
+        for bad in (-1, -0.5, float("nan"), "soon"):
+            with pytest.raises(ValueError, match=f"{name}: .* is no time limit"):
+                client.hardware.serial(line.port, **{name: bad})
+        with client.hardware.serial(line.port) as port:
+            with pytest.raises(ValueError, match=name):
+                setattr(port, name, -3)
+            with pytest.raises(ValueError, match=name):
+                port.apply_settings({name: -3})
+            assert getattr(port, name) is None
+            port.apply_settings({name: 2})
+            assert port.get_settings()[name] == 2
+
+    async def scenario(client: AsyncClient) -> None:
+        with pytest.raises(ValueError, match=name):
+            await client.hardware.serial(line.port, **{name: -1})
+        async with await client.hardware.serial(line.port) as port:
+            await port.apply_settings({name: 2})
+            assert getattr(port, name) == 2
+            with pytest.raises(ValueError, match=name):
+                setattr(port, name, -3)
+
+    serve(scenario, **PTYS)
+
+
 def test_input_that_is_thrown_away_while_it_is_read_is_no_hang_up(line: Line) -> None:
     async def main() -> None:
         settings = SerialSettings()

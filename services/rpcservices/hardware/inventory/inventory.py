@@ -10,6 +10,7 @@ from typing import cast, get_args
 from rpcservices.hardware.models import Device, Subsystem
 from rpcservices.hardware.readers.host import maker
 from rpcservices.hardware.readers.places import HERE, Places, entries, text
+from rpcservices.hardware.readers.plain import plain
 from rpcservices.hardware.readers.reasons import why
 
 from .ids import names
@@ -75,9 +76,9 @@ class Inventory:
             return None
         node = self._node(folder)
         return Device(
-            id=str(folder.relative_to(self._root)),
+            id=plain(str(folder.relative_to(self._root))),
             subsystem=subsystem,
-            name=folder.name,
+            name=plain(folder.name),
             driver=_driver(folder),
             node=node,
             by_id=self._by_id(node, said),
@@ -108,7 +109,7 @@ class Inventory:
                 except OSError:
                     continue
                 if os.path.relpath(target, self.places.dev.resolve()) == name:
-                    return f"/dev/{kind}/by-id/{link.name}"
+                    return plain(f"/dev/{kind}/by-id/{link.name}")
         return None
 
     def _parent(self, folder: Path) -> str | None:
@@ -117,7 +118,7 @@ class Inventory:
                 return None
             subsystem = subsystem_of(above)
             if subsystem is not None and is_listed(above, subsystem):
-                return str(above.relative_to(self._root))
+                return plain(str(above.relative_to(self._root)))
         return None
 
     def lacks(self) -> dict[str, str]:

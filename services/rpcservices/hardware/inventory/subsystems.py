@@ -9,6 +9,7 @@ from typing import Any
 
 from rpcservices.hardware.models import Subsystem
 from rpcservices.hardware.readers.places import Places, entries, number, text
+from rpcservices.hardware.readers.plain import plain
 
 from .ids import names
 from .udev import Record
@@ -128,7 +129,7 @@ def _net(places: Places, folder: Path, record: Record) -> Fields:
         "model": said.get("ID_MODEL_FROM_DATABASE") or above.get("model"),
         "model_id": above.get("model_id"),
         "properties": {
-            "interface": folder.name,
+            "interface": plain(folder.name),
             "mac": text(folder / "address"),
             "type": number(folder / "type"),
             "mtu": number(folder / "mtu"),

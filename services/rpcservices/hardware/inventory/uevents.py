@@ -60,7 +60,7 @@ def parse(message: bytes) -> Uevent | None:
     head, *rest = message.split(b"\0")
     if b"@" not in head:
         return None
-    pairs = (part.decode("utf-8", "replace").partition("=") for part in rest)
+    pairs = (part.decode("utf-8", "surrogateescape").partition("=") for part in rest)
     fields = {name: value for name, sign, value in pairs if sign}
     if not fields.get("ACTION") or not fields.get("DEVPATH"):
         return None
@@ -150,12 +150,16 @@ class UdevSource:
             raise OSError(number, os.strerror(number)) from exc
         if device is None:
             return None
-        return Uevent(
-            str(device.action),
-            str(device.device_path),
-            str(device.subsystem or ""),
-            str(device.properties.get("DEVPATH_OLD", "")),
-        )
+        try:
+            return Uevent(
+                str(device.action),
+                str(device.device_path),
+                str(device.subsystem or ""),
+                str(device.properties.get("DEVPATH_OLD", "")),
+            )
+        except UnicodeDecodeError:
+            # pyudev tells of no name that is no UTF-8: the event is lost, and what it was about is listed anew.
+            raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS)) from None
 
     def close(self) -> None:
         """Receive no more: the socket closes with the monitor."""

@@ -13,6 +13,7 @@ from typing import Literal
 
 from rpcservices.hardware.errors import SectionUnavailable
 from rpcservices.hardware.models import Device, DeviceEvent, Subsystem
+from rpcservices.hardware.readers.plain import plain
 from rpcservices.hardware.readers.reasons import why
 from rpcservices.hardware.sampling.worker import Worker
 
@@ -22,7 +23,7 @@ from .uevents import Source, Uevent
 
 logger = logging.getLogger("rpcserver.services.hardware")
 
-_LOST_HERE = "the system's buffer for device events was full"
+_LOST_HERE = "the system's buffer for device events was full, or one of them could not be read"
 _LOST_THERE = "the reader was too slow"
 
 
@@ -214,7 +215,7 @@ class DeviceWatcher:
         self._tell("add" if before is None else "change", device)
 
     def _removed(self, devpath: str) -> None:
-        device = self._known.pop(devpath.lstrip("/"), None)
+        device = self._known.pop(plain(devpath.lstrip("/")), None)
         if device is not None:
             self._tell("remove", device)
 

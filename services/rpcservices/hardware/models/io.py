@@ -25,10 +25,19 @@ class Filesystem(Answer):
     reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
 
 
+DiskKind = Literal["disk", "partition", "virtual"]
+"""A disk of the machine; a part of one; or something that lies on others, or in memory: RAID, LVM, loop, zram."""
+
+
 class DiskIo(Answer):
     """What went through a block device. Rates are None until two readings exist, and after a counter's reset."""
 
     name: str = Field(description="the device")
+    kind: DiskKind | None = Field(
+        default=None,
+        description="disk, partition or virtual (RAID, LVM, loop, memory): what goes through one of the last two goes "
+        "through a disk, too, and only disks may be added up; None where the system does not tell",
+    )
     read_count: int = Field(description="reads since the system started")
     write_count: int = Field(description="writes since the system started")
     read_bytes: int = Field(description="since the system started")

@@ -69,9 +69,11 @@ class Process(Answer):
     cmdline: list[str] | None = Field(
         default=None, description="its command line; what looks like a secret is replaced by ***"
     )
-    exe: str | None = Field(default=None, description="the program's file")
+    exe: str | None = Field(
+        default=None, description="the program's file; None without a reason: a part of the kernel, which has none"
+    )
     cwd: str | None = Field(default=None, description="its working directory")
-    terminal: str | None = None
+    terminal: str | None = Field(default=None, description="its terminal; None without a reason: it has none")
     reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
 
 
@@ -80,7 +82,9 @@ class ProcessList(Answer):
 
     t_mono_s: float = Field(description="when, on a clock that only runs forward, in seconds")
     t_wall_s: float = Field(description="when, in seconds since 1970")
-    dt_s: float | None = Field(description="time over which cpu_percent was taken, in seconds; None at first")
+    dt_s: float | None = Field(
+        description="time over which cpu_percent was taken, in seconds; None at first, and where nobody asked for it"
+    )
     total: int = Field(description="how many there are")
     running: int | None = Field(description="how many of them run now; None where status was not asked for")
     processes: list[Process]

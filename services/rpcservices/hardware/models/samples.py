@@ -15,7 +15,9 @@ class Snapshot(Answer):
 
     t_mono_s: float = Field(description="when, on a clock that only runs forward, in seconds")
     t_wall_s: float = Field(description="when, in seconds since 1970")
-    dt_s: float | None = Field(description="time over which rates were taken, in seconds; None at first")
+    dt_s: float | None = Field(
+        description="time over which rates were taken, in seconds; None at first, and where there are none"
+    )
     host: Host | None = None
     cpu: Cpu | None = None
     memory: Memory | None = None
@@ -36,7 +38,9 @@ class Sample(Answer):
 
     t_mono_s: float = Field(description="when, on a clock that only runs forward, in seconds")
     t_wall_s: float = Field(description="when, in seconds since 1970")
-    dt_s: float | None = Field(description="time over which rates were taken, in seconds; None at first")
+    dt_s: float | None = Field(
+        description="time over which rates were taken, in seconds; None at first, and where there are none"
+    )
     values: dict[str, float | None] = Field(description="by metric")
     reasons: dict[str, str] = Field(default_factory=dict, description="why a value is None, by metric, where known")
 

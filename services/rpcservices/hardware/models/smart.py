@@ -11,12 +11,12 @@ class SmartAttribute(Answer):
     """One attribute of an ATA disk (smartctl's names)."""
 
     id: int
-    name: str
-    value: int = Field(description="normalised: the higher, the better")
-    worst: int = Field(description="lowest value so far")
+    name: str = Field(description="empty where smartctl does not know it")
+    value: int | None = Field(description="normalised: the higher, the better")
+    worst: int | None = Field(description="lowest value so far")
     thresh: int | None = Field(description="at or below it, the disk is about to fail")
     when_failed: str = Field(description="now, past, or empty")
-    raw_value: int
+    raw_value: int | None
     raw_string: str = Field(description="the raw value as the maker means it")
 
 
@@ -34,4 +34,4 @@ class Smart(Answer):
     power_cycle_count: int | None
     attributes: list[SmartAttribute] = Field(description="of an ATA disk")
     nvme: dict[str, int] = Field(description="health log of an NVMe disk, under smartctl's names")
-    reason: str = Field(default="", description="why values are missing, where smartctl says so")
+    reason: str = Field(default="", description="why values are missing; empty where none of the verdict is")

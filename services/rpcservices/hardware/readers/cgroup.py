@@ -234,6 +234,8 @@ def derive(before: CgroupReading | None, now: CgroupReading, dt_s: float | None)
     busy = rate(before.cpu_usage_s if before is not None else None, now.cpu_usage_s, dt_s)
     reasons.note(busy, "cpu_percent", NO_BASELINE if now.cpu_usage_s is not None else reasons.get("cpu_usage_s", ""))
     limit, usage = now.memory_limit, now.memory_usage
+    percent = 100.0 * usage / limit if usage is not None and limit else None
+    reasons.note(percent, "memory_percent", reasons.get("memory_usage_bytes", "unknown: the limit is zero"))
     # A limit beyond the host's memory, as some container engines write, limits nothing.
     usable = now.host_memory if limit is None else min(limit, now.host_memory)
     cpus = [float(now.host_cpus)]
@@ -244,7 +246,7 @@ def derive(before: CgroupReading | None, now: CgroupReading, dt_s: float | None)
         path=now.path,
         memory_limit_bytes=limit,
         memory_usage_bytes=usage,
-        memory_percent=100.0 * usage / limit if usage is not None and limit else None,
+        memory_percent=percent,
         swap_limit_bytes=now.swap_limit,
         swap_usage_bytes=now.swap_usage,
         oom_kills=now.oom_kills,

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import psutil
 
-from rpcservices.hardware.models import DiskIo, Disks, Filesystem
+from rpcservices.hardware.models import DiskIo, DiskKind, Disks, Filesystem
 from rpcservices.hardware.rates import rate
 
 from .apart import Apart
+from .places import HERE
+from .plain import plain
 from .reasons import NO_BASELINE, RESET, Reasons
 
 _FIGURES = ("total_bytes", "used_bytes", "free_bytes", "percent", "inodes_total", "inodes_free")
@@ -24,6 +27,7 @@ _RATES = ("read_count_per_s", "write_count_per_s", "read_bytes_per_s", "write_by
 _NO_RATES: dict[str, str] = dict.fromkeys(_RATES, NO_BASELINE)
 _RESET_RATES: dict[str, str] = dict.fromkeys(_RATES, RESET)
 _NOT_BUSY: dict[str, str] = dict.fromkeys(("busy_time_ms", "busy_percent"), "unsupported: this system does not tell")
+_NO_KIND = "unsupported: this system does not tell"
 
 
 class MountTable:
@@ -61,6 +65,7 @@ class DisksReading:
 
     filesystems: list[Filesystem]
     io: dict[str, Any]
+    kinds: Mapping[str, DiskKind]
     reasons: Reasons
 
 
@@ -78,7 +83,27 @@ def read(apart: Mounts | None = None) -> DisksReading:
     parts: tuple[Any, ...] = reasons.attempt("filesystems", _partitions) or ()
     if not parts:
         reasons.setdefault("filesystems", "absent: the system shows no mounted file systems of devices")
-    return DisksReading(_filesystems(parts, apart), io, reasons)
+    return DisksReading(_filesystems(parts, apart), io, kinds(tuple(io)), reasons)
+
+
+@lru_cache(maxsize=8)
+def kinds(names: tuple[str, ...], sys: Path = HERE.sys) -> Mapping[str, DiskKind]:
+    """What each block device is, looked up anew where others are there. Without sysfs: nothing.
+
+    Parameters:
+        names: the devices.
+        sys: where sysfs is (Documentation/ABI/stable/sysfs-block).
+    """
+    folder = sys / "class" / "block"
+    found: dict[str, DiskKind] = {}
+    for name in names:
+        device = folder / name.replace("/", "!")
+        if (device / "partition").exists():
+            found[name] = "partition"
+        elif device.exists():
+            # What drives a disk is linked; what lies on other devices, or in memory, hangs on nothing.
+            found[name] = "disk" if (device / "device").exists() else "virtual"
+    return found
 
 
 def all_local() -> bool:
@@ -127,7 +152,7 @@ def _unread(part: Any, reason: str) -> Filesystem:
 
 
 def _names(part: Any) -> dict[str, Any]:
-    return {"device": part.device, "mountpoint": part.mountpoint, "fstype": part.fstype, "opts": part.opts}
+    return {name: plain(getattr(part, name)) for name in ("device", "mountpoint", "fstype", "opts")}
 
 
 def derive(before: DisksReading | None, now: DisksReading, dt_s: float | None) -> Disks:
@@ -135,29 +160,37 @@ def derive(before: DisksReading | None, now: DisksReading, dt_s: float | None) -
     old = before.io if before is not None else {}
     return Disks(
         filesystems=now.filesystems,
-        io=[_io(name, old.get(name), counters, dt_s) for name, counters in now.io.items()],
+        io=[_io(name, now.kinds.get(name), old.get(name), counters, dt_s) for name, counters in now.io.items()],
         reasons=now.reasons,
     )
 
 
-def _io(name: str, old: Any, now: Any, dt_s: float | None) -> DiskIo:
+def _io(name: str, kind: DiskKind | None, old: Any, now: Any, dt_s: float | None) -> DiskIo:
     busy_ms = getattr(now, "busy_time", None)
     reasons = {} if old is not None else _NO_RATES
     # A device that was unplugged and plugged in again begins anew: then none of its counters has a rate.
     if old is not None and any(getattr(now, f) < getattr(old, f) for f in ("read_count", "write_count")):
         old, reasons = None, _RESET_RATES
     busy = rate(old and getattr(old, "busy_time", None), busy_ms, dt_s)
+    rates = {
+        f"{field}_per_s": rate(old and getattr(old, field), getattr(now, field), dt_s)
+        for field in ("read_count", "write_count", "read_bytes", "write_bytes")
+    } | {"busy_percent": None if busy is None else min(busy / 10.0, 100.0)}
+    if None in rates.values():
+        # Of a device that goes on, one counter alone may wrap: that of busy time has 32 bits.
+        reasons = {field: RESET for field, value in rates.items() if value is None} | reasons
+    if busy_ms is None:
+        reasons = {**reasons, **_NOT_BUSY}
+    if kind is None:
+        reasons = {**reasons, "kind": _NO_KIND}
     return DiskIo(
-        name=name,
+        name=plain(name),
+        kind=kind,
         read_count=now.read_count,
         write_count=now.write_count,
         read_bytes=now.read_bytes,
         write_bytes=now.write_bytes,
         busy_time_ms=busy_ms,
-        read_count_per_s=rate(old and old.read_count, now.read_count, dt_s),
-        write_count_per_s=rate(old and old.write_count, now.write_count, dt_s),
-        read_bytes_per_s=rate(old and old.read_bytes, now.read_bytes, dt_s),
-        write_bytes_per_s=rate(old and old.write_bytes, now.write_bytes, dt_s),
-        busy_percent=None if busy is None else min(busy / 10.0, 100.0),
-        reasons=reasons if busy_ms is not None else {**reasons, **_NOT_BUSY},
+        **rates,
+        reasons=reasons,
     )

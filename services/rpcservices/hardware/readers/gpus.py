@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,6 +13,9 @@ from .places import HERE, Places, entries, number, text
 from .reasons import Reasons
 
 _T = TypeVar("_T")
+
+AGAIN_S = 10.0
+"""Time between two attempts to open NVML, in seconds: the driver may be loaded later."""
 
 
 def load_nvml() -> Any:
@@ -26,18 +30,26 @@ def load_nvml() -> Any:
 
 
 class GpuReader:
-    """Reads graphics processors. NVML is opened at the first reading, and stays open.
+    """Reads graphics processors. NVML is opened at the first reading that finds it, and stays open.
 
     Parameters:
         places: where sysfs is.
         load: gives the module ``pynvml``.
+        now: the present moment, on a clock that only runs forward, in seconds.
     """
 
-    def __init__(self, places: Places = HERE, load: Callable[[], Any] = load_nvml) -> None:
+    def __init__(
+        self,
+        places: Places = HERE,
+        load: Callable[[], Any] = load_nvml,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._places = places
         self._load = load
+        self._now = now
         self._nvml: Any = None
         self._why = ""
+        self._tried_s = -AGAIN_S
 
     def read(self) -> Gpus:
         """All graphics processors."""
@@ -56,7 +68,8 @@ class GpuReader:
             self._nvml = None
 
     def _nvidia(self, reasons: Reasons) -> list[Gpu]:
-        if self._nvml is None and not self._why:
+        if self._nvml is None and self._now() - self._tried_s >= AGAIN_S:
+            self._tried_s = self._now()
             self._why = self._open()
         nvml = self._nvml
         if nvml is None:
@@ -66,6 +79,8 @@ class GpuReader:
             count = nvml.nvmlDeviceGetCount()
         except nvml.NVMLError as exc:
             reasons["nvidia"] = f"failed: {exc}"
+            self._why = reasons["nvidia"]
+            self._tried_s = -AGAIN_S
             self.close()  # The driver may have been reloaded: begin anew with the next reading.
             return []
         if not count:

@@ -11,6 +11,7 @@ import psutil
 from rpcservices.hardware.models import Host, User
 
 from .places import HERE, Places, text
+from .plain import plain
 from .reasons import Reasons
 
 
@@ -27,10 +28,10 @@ def host(places: Places = HERE) -> Host:
     around = virtualization(places)
     reasons.note(around, "virtualization", "absent: the system shows none")
     return Host(
-        hostname=socket.gethostname(),
+        hostname=plain(socket.gethostname()),
         system=names.system,
-        release=names.release,
-        version=names.version,
+        release=plain(names.release),
+        version=plain(names.version),
         machine=names.machine,
         distribution=distribution,
         python=platform.python_version(),
@@ -100,6 +101,12 @@ def _pid(pid: object) -> int | None:
 def users() -> list[User]:
     """The sessions of users who are logged in."""
     return [
-        User(name=u.name, terminal=u.terminal or None, host=u.host or None, started=u.started, pid=_pid(u.pid))
+        User(
+            name=plain(u.name),
+            terminal=plain(u.terminal or "") or None,
+            host=plain(u.host or "") or None,
+            started=u.started,
+            pid=_pid(u.pid),
+        )
         for u in psutil.users()
     ]

@@ -19,6 +19,7 @@ from rpcservices.hardware.models import (
 )
 from rpcservices.hardware.rates import rate
 
+from .plain import plain
 from .reasons import NO_BASELINE, RESET, Reasons, others_denied
 
 _FAMILIES: dict[int, Literal["inet", "inet6", "link"]] = {
@@ -58,16 +59,19 @@ def read() -> NetworkReading:
 def derive(before: NetworkReading | None, now: NetworkReading, dt_s: float | None) -> Network:
     """What two readings say together."""
     old = before.counters if before is not None else {}
+    stateless = now.reasons.get("isup", "absent: the interface has just gone")
     return Network(
         interfaces=[
-            _interface(name, old.get(name), c, now.states.get(name), now.addresses.get(name, []), dt_s)
+            _interface(name, old.get(name), c, now.states.get(name), now.addresses.get(name, []), dt_s, stateless)
             for name, c in now.counters.items()
         ],
         reasons=now.reasons,
     )
 
 
-def _interface(name: str, old: Any, c: Any, state: Any, addresses: list[Any], dt_s: float | None) -> NetworkInterface:
+def _interface(
+    name: str, old: Any, c: Any, state: Any, addresses: list[Any], dt_s: float | None, stateless: str
+) -> NetworkInterface:
     reasons = {} if old is not None else _NO_RATES
     # One counter that went back means that the interface is a new one under an old name: then none has a rate.
     if old is not None and any(getattr(c, f) < getattr(old, f) for f in _COUNTERS):
@@ -78,9 +82,9 @@ def _interface(name: str, old: Any, c: Any, state: Any, addresses: list[Any], dt
     duplex = None if state is None else _DUPLEX.get(int(state.duplex))
     speed = None if state is None else state.speed or None
     if duplex is None or speed is None:
-        reasons = {**reasons, **_states_lack(state is None, duplex is None, speed is None)}
+        reasons = {**reasons, **_states_lack(stateless if state is None else "", duplex is None, speed is None)}
     return NetworkInterface(
-        name=name,
+        name=plain(name),
         isup=None if state is None else state.isup,
         duplex=duplex,
         speed_mbit=speed,
@@ -92,10 +96,10 @@ def _interface(name: str, old: Any, c: Any, state: Any, addresses: list[Any], dt
 
 
 @cache
-def _states_lack(state: bool, duplex: bool, speed: bool) -> dict[str, str]:
+def _states_lack(stateless: str, duplex: bool, speed: bool) -> dict[str, str]:
     """Why an interface lacks what it has besides counters."""
-    if state:
-        return dict.fromkeys(("isup", "mtu", "duplex", "speed_mbit"), "absent: the interface has just gone")
+    if stateless:
+        return dict.fromkeys(("isup", "mtu", "duplex", "speed_mbit"), stateless)
     fields = (("duplex", duplex), ("speed_mbit", speed))
     return {name: "unknown: the interface is down, or has no such thing" for name, lacks in fields if lacks}
 
@@ -147,7 +151,7 @@ def _connection(c: Any) -> NetworkConnection:
         local_port=c.laddr.port if c.laddr and not unix else None,
         remote_ip=c.raddr.ip if c.raddr and not unix else None,
         remote_port=c.raddr.port if c.raddr and not unix else None,
-        path=(c.laddr or None) if unix else None,
+        path=(plain(c.laddr) or None) if unix else None,
         status=None if c.status == psutil.CONN_NONE else c.status,
         pid=c.pid,
     )

@@ -19,6 +19,7 @@ from rpcservices.hardware.models import (
 from rpcservices.hardware.rates import rate
 
 from .identity import all_processes, start_of
+from .plain import plain
 from .reasons import NO_BASELINE, Reasons, why
 from .redaction import redact
 
@@ -154,11 +155,17 @@ def _fill(
             continue
         names, read = reader
         try:
-            fields.update(zip(names, read(process), strict=True))
+            fields.update(zip(names, map(_plain, read(process)), strict=True))
         except Exception as exc:
             reasons.update(dict.fromkeys(names, why(exc)))
     if not reveal and fields.get("cmdline"):
         fields["cmdline"] = redact(fields["cmdline"])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return plain(value)
+    return [_plain(each) for each in value] if isinstance(value, list) else value
 
 
 _READERS: Mapping[str, tuple[tuple[str, ...], Callable[[psutil.Process], tuple[Any, ...]]]] = {
@@ -205,7 +212,7 @@ def details(
         children=None if children is None else list(_refs(children)),
         open_files=None
         if files is None
-        else [OpenFile(path=f.path, fd=f.fd, mode=getattr(f, "mode", None)) for f in files],
+        else [OpenFile(path=plain(f.path), fd=f.fd, mode=getattr(f, "mode", None)) for f in files],
         uss_bytes=getattr(memory, "uss", None),
         ctx_switches_voluntary=switches and switches.voluntary,
         ctx_switches_involuntary=switches and switches.involuntary,

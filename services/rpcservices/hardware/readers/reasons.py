@@ -53,6 +53,8 @@ def why(exc: Exception) -> str:
         return "gone: the process has ended"
     if isinstance(exc, (AttributeError, NotImplementedError)):
         return "unsupported: this system does not tell"
+    if isinstance(exc, UnicodeError):
+        return "failed: there is a name that is no UTF-8"
     if isinstance(exc, FileNotFoundError):
         return "absent: the system does not show it"
     if isinstance(exc, OSError):

@@ -51,16 +51,22 @@ class _Reader:
     """Reads a command line word by word."""
 
     def __init__(self) -> None:
-        self._takes = Taken()
+        self._takes: list[Taken] = []
+        """What the programs so far take, the latest first: a word may be the name of one and mean something else, such
+        as a database called http, and what is hidden stays hidden."""
         self._hide_next = False
         self._plain: list[int] = []
         """Where the plain words behind the program are."""
 
     def read(self, command: Sequence[str]) -> list[str]:
         found = [self._word(position, word) for position, word in enumerate(command)]
-        if self._takes.last and len(self._plain) > 1:
+        if self._takes_last and len(self._plain) > 1:
             found[self._plain[-1]] = HIDDEN
         return found
+
+    @property
+    def _takes_last(self) -> bool:
+        return any(takes.last for takes in self._takes)
 
     def _word(self, position: int, word: str) -> str:
         if self._hide_next:
@@ -70,17 +76,23 @@ class _Reader:
                 return HIDDEN
         program = PROGRAMS.get(word.strip("\"'(").rpartition("/")[2])
         if program is not None:
-            self._takes, self._plain = program, []
+            self._plain = [*self._plain, position] if self._takes_last else []
+            # One that takes nothing speaks for itself: the -p of ssh is a port, whatever stood before it.
+            self._takes = [program, *self._takes] if program != Taken() else [program]
+            return word
+        under = [takes.under[word] for takes in self._takes if word in takes.under]
+        if under:
+            self._takes, self._plain = [*under, *self._takes], [position]
             return word
         if position == 0:
             return _within(word)
         if not word.startswith(("-", "/p", "/gp")):
             self._plain.append(position)
-        return self._by_program(word) or self._by_name(word)
+        return next(filter(None, (self._by_program(word, takes) for takes in self._takes)), "") or self._by_name(word)
 
-    def _by_program(self, word: str) -> str:
+    def _by_program(self, word: str, takes: Taken) -> str:
         """The word without its secret, where the program takes one there; nothing where not."""
-        takes, head, core = self._takes, "", word
+        head, core = "", word
         if takes.flags and word.startswith("-") and not word.startswith("--"):
             # Behind one dash there may be several letters, the last of which takes the value.
             letters = word[1:].lstrip(takes.flags)

@@ -15,6 +15,7 @@ class Taken(NamedTuple):
         flags: one-letter options without a value, which may stand before one of ``next`` in the same word.
         after: plain words that are followed by a secret.
         last: the last plain word is one, where there are two or more.
+        under: what else it takes behind a plain word: its commands that log in.
     """
 
     next: tuple[str, ...] = ()
@@ -22,6 +23,7 @@ class Taken(NamedTuple):
     flags: str = ""
     after: tuple[str, ...] = ()
     last: bool = False
+    under: Mapping[str, Taken] = {}
 
 
 _MYSQL = Taken(joined=("-p",))  # "-p word" asks for the password; the word is a database.
@@ -29,6 +31,12 @@ _SNMP = Taken(next=("-A", "-X", "-c"), joined=("-A", "-X", "-c"))
 _LDAP = Taken(next=("-w",), joined=("-w",))
 _MONGO = Taken(next=("-p",), joined=("-p",))
 _ARCHIVE = Taken(next=("-P",), joined=("-P",))
+_MOSQUITTO = Taken(next=("-P", "--pw"), joined=("-P",))
+_LOGIN = Taken(under={"login": Taken(next=("-p",), joined=("-p",))})
+"""Elsewhere its ``-p`` is a port, or a project."""
+_LAST = Taken(last=True)
+_REDIS = Taken(next=("--requirepass", "--masterauth"))
+_HTTPIE = Taken(next=("-a", "--auth"), joined=("-a",))
 _RDP = Taken(next=("-p",), joined=("/p:", "/pth:", "/gp:", "-p"))
 _CURL = Taken(
     next=("-u", "-U", "-b", "--user", "--proxy-user", "--cookie", "--oauth2-bearer"),
@@ -43,6 +51,14 @@ PROGRAMS: Mapping[str, Taken] = {
     "sshpass": Taken(next=("-p",), joined=("-p",)),
     "ssh": Taken(),  # Its -p is a port, whatever stood before it.
     "ssh-keygen": Taken(next=("-N", "-P"), joined=("-N", "-P")),
+    "redis-server": _REDIS, "valkey-server": _REDIS, "redis-sentinel": _REDIS,
+    "docker": _LOGIN, "podman": _LOGIN, "buildah": _LOGIN, "skopeo": _LOGIN, "nerdctl": _LOGIN, "helm": _LOGIN,
+    "oc": _LOGIN, "oras": _LOGIN, "crane": _LOGIN, "az": _LOGIN,
+    "http": _HTTPIE, "https": _HTTPIE, "xh": _HTTPIE, "xhs": _HTTPIE,
+    "mosquitto_pub": _MOSQUITTO, "mosquitto_sub": _MOSQUITTO, "mosquitto_rr": _MOSQUITTO,
+    "vault": Taken(under={"login": _LAST, "unwrap": _LAST, "unseal": _LAST}),
+    "bao": Taken(under={"login": _LAST, "unwrap": _LAST, "unseal": _LAST}),
+    "ngrok": Taken(after=("authtoken", "add-authtoken")),
     "redis-cli": Taken(next=("-a",), joined=("-a",)),
     "ldapsearch": _LDAP, "ldapmodify": _LDAP, "ldapadd": _LDAP, "ldapdelete": _LDAP, "ldapwhoami": _LDAP,
     "smbclient": Taken(next=("-U",), joined=("-U",)), "rpcclient": Taken(next=("-U",), joined=("-U",)),

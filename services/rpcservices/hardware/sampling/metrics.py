@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from rpcservices.hardware.models import Snapshot
+from rpcservices.hardware.models import Section, Snapshot
 
 Kind = Literal["gauge", "counter"]
 
@@ -47,6 +47,19 @@ COUNTERS = frozenset({
     "user", "system", "idle", "nice", "iowait", "irq", "softirq", "steal", "guest", "guest_nice", "cycle_count",
 })  # fmt: skip
 """Fields that only grow, until they are reset. (No gauge has one of these names.)"""
+
+WITHOUT_HISTORY: frozenset[Section] = frozenset({"host", "users"})
+"""Sections that have no figures worth a history."""
+
+
+def _kind(name: str) -> Kind:
+    return "counter" if name in COUNTERS else "gauge"
+
+
+def has_history(path: str) -> bool:
+    """Whether a metric is kept: counters are, as their rates."""
+    return _kind(path.rpartition(".")[2]) == "gauge" and path.partition(".")[0] not in WITHOUT_HISTORY
+
 
 _LABELS: dict[str, Callable[[Any], str]] = {
     "CpuCore": lambda core: str(core.cpu),
@@ -99,8 +112,7 @@ def _walk(path: str, label: str, model: BaseModel) -> Iterator[Metric]:
     for name in shape.numbers:
         value = getattr(model, name)
         reason = "" if value is not None else str(reasons.get(name) or getattr(model, "reason", ""))
-        kind: Kind = "counter" if name in COUNTERS else "gauge"
-        yield Metric(f"{path}.{name}", label, None if value is None else float(value), kind, reason)
+        yield Metric(f"{path}.{name}", label, None if value is None else float(value), _kind(name), reason)
     for name in shape.models:
         inner = getattr(model, name)
         if inner is not None:
@@ -149,13 +161,19 @@ def _kind_of(model: type[BaseModel], name: str) -> Any:
 
 def near_names(pattern: str) -> list[str] | None:
     """For a pattern that no metric of any machine can fit, the names that are like it; ``None`` for all others."""
-    bare = pattern.partition("{")[0]
-    if any(matches(path, [bare]) for path in known_paths()):
+    if fits_any(pattern, known_paths()):
         return None
+    return get_close_matches(pattern.partition("{")[0], known_paths(), n=3)
+
+
+def fits_any(pattern: str, paths: Collection[str]) -> bool:
+    """Whether a metric of one of these paths can fit a pattern."""
+    bare = pattern.partition("{")[0]
+    if any(matches(path, [bare]) for path in paths):
+        return True
     literal = re.split(r"[*?\[]", bare)[0]
-    if literal != bare and any(path.startswith(literal) for path in known_paths()):
-        return None  # It may speak of what stands in braces.
-    return get_close_matches(bare, known_paths(), n=3)
+    # It may speak of what stands in braces.
+    return literal != bare and any(path.startswith(literal) for path in paths)
 
 
 def matches(name: str, patterns: Sequence[str] | None) -> bool:

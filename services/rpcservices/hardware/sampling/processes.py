@@ -41,6 +41,11 @@ class Query:
     limit: int
     reveal: bool
 
+    @property
+    def measures(self) -> bool:
+        """Whether shares of processors are asked for."""
+        return "cpu_percent" in self.attributes or self.sort == "cpu_percent"
+
 
 class ProcessesBeat(Beat[Query, ProcessList]):
     """Lists processes at one interval."""
@@ -51,19 +56,29 @@ class ProcessesBeat(Beat[Query, ProcessList]):
         self._last: CpuUse | None = None
 
     async def begin(self) -> None:
-        """Take the first reading."""
-        self._last = await self._processes.measure()
+        """Take the first reading, where anybody needs one."""
+        if any(query.measures for query in self.followers):
+            self._last = await self._processes.measure()
+
+    async def joined(self, key: Query) -> None:
+        """Take a reading where the first one joins who needs one."""
+        if key.measures and self._last is None:
+            self._last = await self._processes.measure()
 
     async def tick(self) -> None:
         """List once for each query."""
+        # Nobody needs it any more: who comes later is not to get shares since long ago.
+        if not any(query.measures for query in self.followers):
+            self._last = None
         before, now = self._last, None
         for query, followers in list(self.followers.items()):
             listed, used = await self._processes.list_against(before, query)
-            now = now or used
+            if now is None and query.measures:
+                now = used
             for follower in list(followers):
                 follower.put(listed)
-        # A query without cpu_percent measures no use.
-        self._last = now if now is not None and now.used_s else before
+        if now is not None:
+            self._last = now
 
 
 class Processes:
@@ -112,7 +127,7 @@ class Processes:
             answer = ProcessList(
                 t_mono_s=now,
                 t_wall_s=time.time(),
-                dt_s=None if base is None else now - base.t_mono_s,
+                dt_s=None if base is None or not query.measures else now - base.t_mono_s,
                 total=total,
                 running=running,
                 processes=found,

@@ -57,6 +57,7 @@ class SectionsBeat(Beat[frozenset[Section], Snapshot]):
         self._shared = shared
         self._collector = shared.collector
         self._fast = interval_s < 10 * _GRID_S
+        self._with_rates = self._collector.with_rates
         self._last: dict[Section, Taken] = {}
         self._begun: set[Section] = set()
 
@@ -66,7 +67,7 @@ class SectionsBeat(Beat[frozenset[Section], Snapshot]):
 
     async def joined(self, key: frozenset[Section]) -> None:
         """Read at once what nobody followed so far, to have something to compare with."""
-        new = key & self._collector.with_rates - self._begun
+        new = key & self._with_rates - self._begun
         if new:
             self._begun |= new  # Before it is read: a hundred who join at once need one reading.
             taken = await self._collector.collect(new)
@@ -77,15 +78,18 @@ class SectionsBeat(Beat[frozenset[Section], Snapshot]):
         """Take the first readings."""
         wanted: frozenset[Section] = frozenset().union(*self.followers)
         self._begun |= wanted
-        needed: frozenset[Section] = wanted & self._collector.with_rates
-        self._last.update(await self._collector.collect(needed))
+        self._last.update(await self._collector.collect(wanted & self._with_rates))
 
     async def tick(self) -> None:
         """Read once, derive each section once, and give the same snapshot to all who follow the same sections."""
         wanted: frozenset[Section] = frozenset().union(*self.followers)
+        # What nobody follows any more begins anew with the next follower: not with a reading of long ago. Before the
+        # reading, in which somebody may join.
+        self._begun &= wanted
+        self._last = {name: taken for name, taken in self._last.items() if name in wanted}
         now = await (self._collector if self._fast else self._shared).collect(wanted)
         before = dict(self._last)
-        self._last.update(now)
+        self._last.update({name: taken for name, taken in now.items() if name in self._with_rates})
         answers = self._collector.derive_all(before, now)
         for sections, followers in list(self.followers.items()):
             if not sections <= now.keys():
