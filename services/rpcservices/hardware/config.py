@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from rpcwire.service import ServiceConfig
+from rpcserver import ServiceConfig, each_in_one
 
 from .roles import HardwareRole
 
@@ -61,4 +61,6 @@ class HardwareConfig(ServiceConfig):
         description="Who may see and control processes, open serial ports and ask disks without being in a role: the "
         "server's own user, or nobody. Everything else anybody may read.",
     )
-    roles: Mapping[str, HardwareRole] = Field(default={}, description="Who may do that: a table for each role.")
+    roles: Annotated[Mapping[str, HardwareRole], AfterValidator(each_in_one)] = Field(
+        default={}, description="Who may do that: a table for each role."
+    )
