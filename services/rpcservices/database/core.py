@@ -153,7 +153,7 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
             try:
                 session = bool(tx.session_idle_s)
                 lost = partial(self._transactions.lost, tx)
-                yield Lent(tx.link, within=within, readonly=tx.info.readonly, session=session, lost=lost)
+                yield Lent(tx.link, within=within, readonly=tx.readonly, session=session, lost=lost)
             finally:
                 if not within and tx.link.readonly and tx.link.tx_state() not in (TxState.NONE, TxState.ENDED):
                     await finish(tx.link.run(tx.link.rollback()))  # What guarded a statement that stood alone.

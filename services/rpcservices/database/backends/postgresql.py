@@ -38,6 +38,8 @@ from .slices import FIRST_ROWS, ROOM_BYTES
 CHUNK_ROWS = 8
 """Rows that the driver holds at a time: few, since they may be wide, and it cannot be told otherwise midway."""
 
+_BEGIN_READING, _FIRST_QUERY = b"BEGIN READ ONLY", b"SELECT 1"
+_ONLY_READS = b"SELECT pg_catalog.set_config('transaction_read_only', 'on', true)"
 _CHUNK = ExecStatus.TUPLES_CHUNK
 _NARROW_BYTES = 4 * 1024
 """After a row as narrow as this, whatever has arrived is taken at once."""
@@ -187,23 +189,23 @@ class _Chunks(Converting):
         result: PGresult | None = yield from fetch(self._pgconn)
         return result
 
-    def send_guarded(self, sql: bytes, params: Sequence[Any] | None, size: int) -> PQGen[PGresult | None]:
-        """Begin a read-only transaction and send a statement into it, in one trip; the first of its results.
-
-        The query in between fixes the mode: before one, SET TRANSACTION READ WRITE would still be obeyed.
-        """
+    def send_behind(
+        self, before: Sequence[bytes], sql: bytes, params: Sequence[Any] | None, size: int
+    ) -> PQGen[PGresult | None]:
+        """Send commands and behind them a statement, in one trip; the first of the statement's results."""
         yield from self._start_query(sql)
         query = self._convert_query(sql, params)
         connection = self._pgconn
         connection.enter_pipeline_mode()
-        connection.send_query_params(b"BEGIN READ ONLY", None)
-        connection.send_query_params(b"SELECT 1", None)
+        for command in before:
+            connection.send_query_params(command, None)
         self._execute_send(query, force_extended=True)
         connection.pipeline_sync()
         yield from send(connection)
-        for _ in range(2):
+        for _ in before:
             while (result := (yield from fetch(connection))) is not None:
                 if result.status == ExecStatus.FATAL_ERROR:
+                    yield from _rest(self._conn)
                     raise self.failure(result)
         connection.set_chunked_rows_mode(size)
         found: PGresult | None = yield from fetch(connection)
@@ -240,10 +242,11 @@ class PostgresCursor(Cursor):
         self._width = ROOM_BYTES // FIRST_ROWS
         self._done = False
 
-    async def start(self, sql: str, params: Sequence[Any] | None, size: int, *, guarded: bool) -> None:
-        """Send the statement and wait for its first rows."""
-        send_it = self._chunks.send_guarded if guarded else self._chunks.send
-        result = await self._connection.wait(send_it(sql.encode(), params, size))
+    async def start(self, sql: str, params: Sequence[Any] | None, size: int, *, before: Sequence[bytes]) -> None:
+        """Send the statement, behind commands that go along with it, and wait for its first rows."""
+        text, chunks = sql.encode(), self._chunks
+        sending = chunks.send_behind(before, text, params, size) if before else chunks.send(text, params, size)
+        result = await self._connection.wait(sending)
         try:
             self._pending = await self._take(result, first=True)
         except DatabaseNotSupportedError:
@@ -347,6 +350,7 @@ class PostgresLink(Link):
         self._used = False
         self._interrupted = False
         self._guarded = False
+        self._reads = readonly
         self._portal: PortalCursor | None = None
         self._begun: Any = None
 
@@ -384,19 +388,33 @@ class PostgresLink(Link):
     async def _started(self, sql: str, arguments: list[Any] | None, first: int, *, cancels: bool) -> Cursor:
         self._used = True
         cursor = PostgresCursor(self, cancels=cancels)
-        guarded, self._guarded = self._guarded, False
+        before = self._before()
         try:
-            await cursor.start(sql, arguments, max(2, min(first, CHUNK_ROWS)), guarded=guarded)
+            await cursor.start(sql, arguments, max(2, min(first, CHUNK_ROWS)), before=before)
         except DatabaseNotSupportedError:
             self.broken = True  # The connection is in the midst of a COPY.
             raise
         return cursor
+
+    def _before(self) -> tuple[bytes, ...]:
+        """What has to go before the next statement, so that only reading is possible in it. It is a query, which fixes
+        the mode: before one, SET TRANSACTION READ WRITE would be obeyed. And the transaction may be one that has just
+        begun, by COMMIT AND CHAIN, or by ABORT AND CHAIN, which forgets how a failed one was begun."""
+        if self._guarded:
+            self._guarded = False
+            return (_BEGIN_READING, _FIRST_QUERY)
+        status = self.driver.info.transaction_status
+        if status == TransactionStatus.IDLE:
+            self._reads = self.readonly
+        return (_ONLY_READS,) if self._reads and status == TransactionStatus.INTRANS else ()
 
     async def stream(self, sql: str, params: Params, first: int) -> Cursor:
         text, arguments = _translated(sql, params)
         query = is_query(sql)
         if query and self.driver.info.transaction_status == TransactionStatus.INTRANS:
             self._used = True
+            for command in self._before():
+                await self.driver.execute(command)
             self._portal = PortalCursor(self.driver, _columns)
             if await self._portal.start(text.encode(), arguments, max(2, min(first, CHUNK_ROWS))):
                 return self._portal
@@ -411,6 +429,8 @@ class PostgresLink(Link):
             return 0
         statement = translate(sql, "postgresql", "numeric_dollar", isinstance(sets[0], Mapping))
         rows = [[_adapted(value) for value in statement.arguments(one or [])] for one in sets]
+        for command in self._before():
+            await self.driver.execute(command)
         async with AsyncRawCursor(self.driver) as cursor:
             await cursor.executemany(statement.sql.encode(), rows)
             return cursor.rowcount
@@ -473,8 +493,8 @@ class PostgresLink(Link):
     async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
         self._used = True
         level = f" ISOLATION LEVEL {isolation.value.upper()}" if isolation else ""
-        if readonly or self.readonly:
-            # The first query fixes the mode: before it, SET TRANSACTION READ WRITE would still be obeyed.
+        self._reads = readonly or self.readonly
+        if self._reads:
             await self.driver.execute(f"BEGIN{level} READ ONLY; SELECT 1")
         else:
             await self.driver.execute(f"BEGIN{level} READ WRITE")
@@ -521,6 +541,7 @@ class PostgresLink(Link):
         await self.settle()
         await self.driver.wait(_cleaned(self.driver))
         self._guarded = False
+        self._reads = self.readonly
         self._used = False
 
     async def _absorb_cancel(self) -> None:
