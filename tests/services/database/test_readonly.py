@@ -322,6 +322,22 @@ def test_no_script_runs_in_a_transaction_that_only_reads(run_with, any_database)
     run_with(work, main=any_database)
 
 
+def test_profiles_do_not_tell_how_to_leave(run_with, my_uri):
+    async def work(bench):
+        db = bench.db
+        await prepare(db, "mariadb")
+        session = (await db.connect("reading")).id
+        await db.execute("reading", "SET profiling = 1, tx_read_only = 0", transaction=session)
+        await db.begin("reading", session=session)
+        told = await db.query("reading", "SHOW PROFILES", transaction=session)
+        assert not [row for row in told if "XA START" in row[2]]
+        with pytest.raises(DatabaseError, match="READ ONLY"):
+            await db.execute("reading", "INSERT INTO loose VALUES (2)", transaction=session)
+        await db.rollback(session)
+
+    run_with(work, main={"url": my_uri}, reading={"url": my_uri, "readonly": True})
+
+
 def test_a_writable_sqlite_stays_within_its_file(run_with, tmp_path):
     async def work(bench):
         for statement in (
