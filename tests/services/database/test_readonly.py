@@ -7,6 +7,8 @@ refused; afterwards everything is as it was.
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from rpcserver import RpcError
@@ -336,6 +338,34 @@ def test_profiles_do_not_tell_how_to_leave(run_with, my_uri):
         await db.rollback(session)
 
     run_with(work, main={"url": my_uri}, reading={"url": my_uri, "readonly": True})
+
+
+WATCH = """BEGIN NOT ATOMIC
+DECLARE found TEXT DEFAULT NULL;
+DECLARE seen INT DEFAULT 0;
+WHILE NOT IS_USED_LOCK('watched') IS NULL DO
+    SET seen = seen + (SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE '/***%');
+    SET found = IFNULL(found, (SELECT INFO FROM information_schema.PROCESSLIST
+        WHERE (INFO LIKE '%XA START%' OR INFO_BINARY LIKE '%XA START%') AND ID <> CONNECTION_ID() LIMIT 1));
+END WHILE;
+SELECT found, seen;
+END"""
+
+
+def test_no_other_connection_sees_how_to_leave(run_with, my_uri):
+    async def work(bench):
+        db = bench.db
+        session = (await db.connect("reading")).id
+        await db.begin("reading", session=session)
+        await db.execute("reading", "DO GET_LOCK('watched', 10)", transaction=session)
+        watching = asyncio.ensure_future(db.query("reading", WATCH))
+        for _ in range(2000):
+            await db.query("reading", "SELECT 1")
+        await db.disconnect(session)
+        found = (await watching)[0]
+        assert found.found is None and found.seen
+
+    run_with(work, reading={"url": my_uri, "readonly": True})
 
 
 def test_a_writable_sqlite_stays_within_its_file(run_with, tmp_path):

@@ -43,6 +43,10 @@ _MULTI_STATEMENTS_ON, _MULTI_STATEMENTS_OFF = b"\x00\x00", b"\x01\x00"
 _NOT_NULL, _UNSIGNED, _BINARY_CHARSET = 1, 32, 63
 _INTERRUPTED, _READ_ONLY, _NO_SUCH_VARIABLE = 1317, 1792, 1193
 
+_CURTAIN = f"/*{'*' * 65535}*/"
+"""The list of processes, which other connections of the same role may read meanwhile, tells no more of a statement than
+65,535 bytes (https://mariadb.com/kb/en/information-schema-processlist-table/), and SHOW PROFILES only 300."""
+
 _NAMES = {
     value: name.lower()
     for name, value in vars(FIELD_TYPE).items()
@@ -428,7 +432,7 @@ class MysqlLink(Link):
             if self._touched or not self.readonly:
                 await self._rows("SET TRANSACTION READ ONLY")
             self._xid = secrets.token_hex(16)
-            await self._rows(f"XA START '{self._xid}'")
+            await self._rows(f"{_CURTAIN} XA START '{self._xid}'")
         else:
             await self._rows("START TRANSACTION READ WRITE")
 
