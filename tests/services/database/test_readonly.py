@@ -373,14 +373,26 @@ def test_a_writable_sqlite_stays_within_its_file(run_with, tmp_path):
         for statement in (
             f"ATTACH DATABASE '{tmp_path}/new.db' AS other",
             f"VACUUM INTO '{tmp_path}/copy.db'",
+            "ATTACH '' AS scratch",
+            "ATTACH ('') AS scratch",
+            "EXPLAIN ATTACH '' AS scratch",
+            "/* VACUUM */ ATTACH '' AS vacuum_db",
+            "ATTACH ':memory:' AS scratch",
             "SELECT load_extension('x')",
             "PRAGMA foreign_keys = OFF",
             "PRAGMA journal_mode = DELETE",
         ):
             with pytest.raises(DatabaseError):
                 await bench.db.execute("main", statement)
+        session = (await bench.db.connect("main")).id
+        with pytest.raises(DatabaseError):
+            await bench.db.execute("main", "ATTACH '' AS scratch", transaction=session)
         await bench.db.execute("main", "CREATE TABLE t (x)")
         await bench.db.execute("main", "VACUUM")
+        await bench.db.execute("main", "VACUUM main", transaction=session)
+        listed = await bench.db.query("main", "PRAGMA database_list", transaction=session)
+        assert {row.name for row in listed} <= {"main", "temp"}
+        await bench.db.script("main", "VACUUM; VACUUM", atomic=False)
         await bench.db.execute("main", "PRAGMA user_version = 3")
         assert (await bench.db.query("main", "PRAGMA user_version")).scalar() == 3
         assert not (tmp_path / "new.db").exists() and not (tmp_path / "copy.db").exists()

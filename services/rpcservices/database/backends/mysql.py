@@ -3,9 +3,9 @@
 What only reads runs in an XA transaction that is READ ONLY and whose id nobody is told. A plain READ ONLY transaction
 would not do: ``BEGIN NOT ATOMIC COMMIT; SET tx_read_only = 0; INSERT ...; END`` is one statement, and so is
 ``SET STATEMENT tx_read_only = 0 FOR INSERT ...``. An active XA transaction refuses COMMIT, and whatever would commit
-implicitly, until it is ended by its id. That it is READ ONLY is said anew wherever a client's statement was before it on
-the connection: the session's default is the client's to set. In it the server refuses tables and sequences without
-transactions, too.
+implicitly, until it is ended by its id. That it is READ ONLY is said anew where a client's statement was before it on
+the connection, since the session's default is the client's to set. In it the server refuses tables and sequences that
+know no transactions, too.
 """
 
 from __future__ import annotations
@@ -256,7 +256,7 @@ class MysqlLink(Link):
         self._role = _quoted(role) if role and role != "NONE" and "`" not in role else role or "NONE"
 
     async def _come_back(self) -> None:
-        """Undo USE and SET ROLE, which resetting the connection does not. A function may set the role, within a query."""
+        """Undo USE and SET ROLE, which resetting the connection does not. A query may set the role by a function."""
         if self._role is not None:
             await self._rows(f"SET ROLE {self._role}")
         if not self._moved:
