@@ -9,6 +9,7 @@ from rpcwire.rows import Rows, pack_rows
 
 from .backends.base import Cursor, Link, Params
 from .errors import DatabaseDataError
+from .hints import is_change
 from .models import Page, Result, TxState
 
 FIRST_ROWS = 128
@@ -54,7 +55,13 @@ def _checked(size: int, limit: int) -> None:
         )
 
 
-async def collect(
+async def collect(link: Link, sql: str, params: Params, **limits: Any) -> Result:
+    """Run a statement and gather its rows up to the limits: :func:`collect_and_tell`, without what it tells."""
+    result, _ = await collect_and_tell(link, sql, params, **limits)
+    return result
+
+
+async def collect_and_tell(
     link: Link,
     sql: str,
     params: Params,
@@ -64,8 +71,8 @@ async def collect(
     page_rows: int,
     within: bool,
     session: bool = False,
-) -> Result:
-    """Run a statement and gather its rows up to the limits.
+) -> tuple[Result, bool]:
+    """Run a statement, gather its rows up to the limits, and tell whether it changed a row.
 
     Parameters:
         link: where to run it.
@@ -101,7 +108,7 @@ async def collect(
     finally:
         await cursor.close()
     rowcount = cursor.rowcount
-    return Result(
+    result = Result(
         columns=cursor.columns,
         rows=Rows(chunks, count),
         rowcount=count if cursor.columns and not truncated and rowcount < 0 else rowcount,
@@ -109,6 +116,11 @@ async def collect(
         tx_state=state_after(link, within=within, session=session),
         last_insert_id=cursor.last_insert_id,
     )
+    if not cursor.columns:
+        return result, rowcount > 0
+    if cursor.changed >= 0:
+        return result, cursor.changed > 0
+    return result, is_change(sql, link.dialect) and (count > 0 or truncated)
 
 
 def state_after(link: Link, *, within: bool, session: bool = False) -> TxState:

@@ -32,6 +32,7 @@ class Cursor(ABC):
 
     Attributes:
         columns: of its rows; none where it gives none.
+        changed: rows changed by a statement that also gives rows; -1 where the driver does not say.
         rowcount: rows changed or found, as far as known; -1 where not.
         last_insert_id: the key that an INSERT was given, where the driver says so.
         whole: whether closing it early reads the rest, which takes its time, so that what it changes is done.
@@ -39,6 +40,7 @@ class Cursor(ABC):
 
     columns: tuple[Column, ...] = ()
     rowcount: int = -1
+    changed: int = -1
     last_insert_id: int | None = None
     whole: bool = False
 
@@ -66,6 +68,9 @@ class Link(ABC):
     """The driver's placeholders."""
     cancel_safe: ClassVar[bool] = False
     """Whether the driver's work may itself be cancelled, and stops in the database before it ends."""
+
+    defining_commits: ClassVar[bool] = False
+    """Whether statements that define tables commit what was before them."""
 
     def __init__(self, connection: PoolProxiedConnection, config: DatabaseConfig, *, readonly: bool) -> None:
         self.connection = connection

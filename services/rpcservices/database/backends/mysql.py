@@ -72,6 +72,8 @@ _CHANGING = frozenset({
     "INSERT", "REPLACE", "UPDATE", "DELETE", "LOAD", "CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME", "GRANT", "REVOKE",
 })  # fmt: skip
 _MAY_LOCK = re.compile(r"\bFOR\s+UPDATE\b|\bLOCK\s+IN\b|\bINTO\b", re.IGNORECASE)
+_ENDINGS = "SHOW SESSION STATUS WHERE Variable_name IN ('Com_begin', 'Com_commit', 'Com_rollback')"
+"""How many transactions the session has begun and ended, which tells one from another; procedures count, too."""
 _ROLES = "SELECT DISTINCT ROLE_NAME FROM information_schema.APPLICABLE_ROLES"
 
 
@@ -196,6 +198,7 @@ class MysqlLink(Link):
 
     dialect: ClassVar[str] = "mysql"
     style: Style = "format"
+    defining_commits: ClassVar[bool] = True
 
     def __init__(self, connection: PoolProxiedConnection, config: DatabaseConfig, *, readonly: bool) -> None:
         super().__init__(connection, config, readonly=readonly)
@@ -209,6 +212,7 @@ class MysqlLink(Link):
         self._moved = False
         self._database: str | None = None
         self._role: str | None = None
+        self._begun: list[tuple[Any, ...]] = []
 
     @classmethod
     def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
@@ -344,8 +348,11 @@ class MysqlLink(Link):
         finally:
             await cursor.close()
 
+    async def mark(self) -> None:
+        self._begun = await self._rows(_ENDINGS)
+
     async def is_marked(self) -> bool:
-        return True  # Statements that define tables commit by themselves, and may.
+        return self.tx_state() is not TxState.NONE and await self._rows(_ENDINGS) == self._begun
 
     async def run_script(self, sql: str) -> list[int]:
         self._used = self._touched = self._moved = True

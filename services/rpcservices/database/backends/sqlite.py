@@ -160,9 +160,10 @@ class _Stop:
 class SqliteCursor(Cursor):
     """A statement under way in SQLite."""
 
-    def __init__(self, link: SqliteLink, cursor: sqlite3.Cursor, first: int) -> None:
+    def __init__(self, link: SqliteLink, cursor: sqlite3.Cursor, first: int, changes: int) -> None:
         self._link = link
         self._cursor = cursor
+        self._changes = changes
         self._slices = Slices()
         self._first: list[tuple[Any, ...]] | None = None
         self._more = False
@@ -173,6 +174,11 @@ class SqliteCursor(Cursor):
                 self.rowcount = max(cursor.rowcount, len(rows))
         else:
             self.rowcount = cursor.rowcount
+            self._count()
+
+    def _count(self) -> None:
+        """Learn what a statement that has ended changed."""
+        self.changed = self._cursor.connection.total_changes - self._changes
 
     async def fetch(self, limit: int) -> list[tuple[Any, ...]]:
         if self._first is not None:
@@ -191,12 +197,18 @@ class SqliteCursor(Cursor):
             slices.took(fresh, wanted)
             rows += fresh
         self._more = not slices.over
+        if not self._more:
+            self._count()
         return rows
+
+    def _end(self) -> None:
+        self._cursor.close()
+        self._count()
 
     async def close(self) -> None:
         if self._more or self._first:
             self._first, self._more = None, False
-            await self._link.in_thread(self._cursor.close)
+            await self._link.in_thread(self._end)
 
 
 class SqliteLink(Link):
@@ -305,12 +317,12 @@ class SqliteLink(Link):
         changes = connection.total_changes
         try:
             cursor = self._executed(sql, values)
-            found = SqliteCursor(self, cursor, first)
+            found = SqliteCursor(self, cursor, first, changes)
         except sqlite3.Warning as exc:
             raise DatabaseProgrammingError(str(exc)) from None
         finally:
             self._look()
-        if cursor.description is None and connection.total_changes != changes:
+        if cursor.description is None and found.changed:
             found.last_insert_id = cursor.lastrowid
         return found
 
