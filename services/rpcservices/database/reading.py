@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 from rpcwire.rows import Rows, pack_rows
 
-from .backends.base import Cursor, Link, Params
-from .errors import DatabaseDataError
+from .backends.base import Cursor, Link, Params, missing_parameters
+from .errors import DatabaseDataError, DatabaseProgrammingError
+from .failures import translate_error
 from .hints import is_change
 from .models import Page, Result, TxState
 
@@ -84,7 +85,7 @@ async def collect_and_tell(
     """
     if not within:
         await link.guard()
-    cursor = await link.execute(sql, params, min(FIRST_ROWS, max_rows + 1))
+    cursor = await _started(link, sql, params, link.execute(sql, params, min(FIRST_ROWS, max_rows + 1)))
     try:
         chunks: list[bytes] = []
         count = size = 0
@@ -136,7 +137,23 @@ async def open_cursor(link: Link, sql: str, params: Params, first: int, *, withi
     """Start a statement whose rows are read later."""
     if not within:
         await link.guard()
-    return await link.stream(sql, params, first)
+    return await _started(link, sql, params, link.stream(sql, params, first))
+
+
+async def _started(link: Link, sql: str, params: Params, starting: Awaitable[Cursor]) -> Cursor:
+    """Start a statement. Where it is not understood, and has placeholders but no parameters were given, say so."""
+    try:
+        return await starting
+    except Exception as exc:
+        error = translate_error(exc)
+        if params is not None or not isinstance(error, DatabaseProgrammingError):
+            raise
+        missing = missing_parameters(sql, link.dialect, link.style)
+        if missing is None:
+            raise
+        error.message = f"{error.message}; {missing}"
+        error.args = (error.message,)
+        raise error from None
 
 
 async def pages(

@@ -11,7 +11,6 @@ know no transactions, too.
 from __future__ import annotations
 
 import datetime as dt
-import json
 import math
 import re
 import secrets
@@ -34,7 +33,7 @@ from rpcservices.database.hints import first_word, is_query
 from rpcservices.database.models import Column, ColumnType, Description, Isolation, TxState
 from rpcservices.database.placeholders import Style, translate
 
-from .base import Cursor, Link, Params, converted, parameters_of
+from .base import Cursor, Link, Params, converted, json_text, parameters_of
 from .mysql_privileges import reaching_beyond
 from .slices import Slices
 
@@ -90,7 +89,7 @@ def to_mysql(value: Any) -> Any:
     if isinstance(value, dt.datetime | dt.time) and value.tzinfo is not None:
         raise TypeError("MariaDB and MySQL keep no time zone: give a time without one, in the zone that you mean")
     if isinstance(value, list | dict):
-        return json.dumps(value, allow_nan=False)
+        return json_text(value)
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, Decimal | float) and not math.isfinite(value):
@@ -300,7 +299,7 @@ class MysqlLink(Link):
         arguments: tuple[Any, ...] | None = None
         if params is not None:
             statement = translate(sql, self.dialect, "format", isinstance(params, Mapping))
-            sql, arguments = statement.sql, tuple(converted(to_mysql, statement.arguments(params)))
+            sql, arguments = statement.sql, tuple(converted(to_mysql, statement, params))
         cursor = self._driver.cursor(SSCursor)
         try:
             await cursor.execute(sql, arguments)
@@ -331,7 +330,7 @@ class MysqlLink(Link):
         if not sets or sets[0] is None:
             return 0
         statement = translate(sql, self.dialect, "format", isinstance(sets[0], Mapping))
-        rows = [tuple(converted(to_mysql, statement.arguments(one or []))) for one in sets]
+        rows = [tuple(converted(to_mysql, statement, one or [], row)) for row, one in enumerate(sets)]
         cursor = self._driver.cursor()
         try:
             if _asyncmy_may_join(statement.sql):

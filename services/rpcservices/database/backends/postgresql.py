@@ -17,7 +17,6 @@ from psycopg.generators import execute, fetch, send
 from psycopg.postgres import types as pg_types
 from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
-from psycopg.types.json import Jsonb
 from sqlalchemy import URL, PoolProxiedConnection
 
 from rpcservices.database.config import DatabaseConfig
@@ -31,6 +30,7 @@ from .base import Cursor, Link, Params, parameters_of
 from .postgresql_connection import StoppingConnection
 from .postgresql_describe import described, kept, reads_only
 from .postgresql_nullable import nullability
+from .postgresql_params import Values
 from .postgresql_portal import PortalCursor
 from .postgresql_values import Cells, Converting, register
 from .slices import FIRST_ROWS, ROOM_BYTES
@@ -166,15 +166,11 @@ def _cleaned(driver: psycopg.AsyncConnection[Any]) -> PQGen[None]:
     connection.exit_pipeline_mode()
 
 
-def _adapted(value: Any) -> Any:
-    return Jsonb(value) if isinstance(value, dict) else value
-
-
-def _translated(sql: str, params: Params) -> tuple[str, list[Any] | None]:
+def _translated(sql: str, params: Params) -> tuple[str, Values | None]:
     if params is None:
         return sql, None
     statement = translate(sql, "postgresql", "numeric_dollar", isinstance(params, Mapping))
-    return statement.sql, [_adapted(value) for value in statement.arguments(params)]
+    return statement.sql, Values(statement, params)
 
 
 class _Chunks(Converting):
@@ -385,7 +381,7 @@ class PostgresLink(Link):
         # What only guards a statement that stands alone is thrown away with it, and may be cancelled.
         return await self._started(text, arguments, first, cancels=self._guarded)
 
-    async def _started(self, sql: str, arguments: list[Any] | None, first: int, *, cancels: bool) -> Cursor:
+    async def _started(self, sql: str, arguments: Values | None, first: int, *, cancels: bool) -> Cursor:
         self._used = True
         cursor = PostgresCursor(self, cancels=cancels)
         before = self._before()
@@ -428,11 +424,16 @@ class PostgresLink(Link):
         if not sets or sets[0] is None:
             return 0
         statement = translate(sql, "postgresql", "numeric_dollar", isinstance(sets[0], Mapping))
-        rows = [[_adapted(value) for value in statement.arguments(one or [])] for one in sets]
+        rows = [Values(statement, one or [], row) for row, one in enumerate(sets)]
         for command in self._before():
             await self.driver.execute(command)
         async with AsyncRawCursor(self.driver) as cursor:
-            await cursor.executemany(statement.sql.encode(), rows)
+            try:
+                await cursor.executemany(statement.sql.encode(), rows)
+            except Exception as exc:
+                if getattr(exc, "sqlstate", None) is not None:
+                    raise
+                raise next(filter(None, (row.refusal(self.driver) for row in rows)), exc) from None
             return cursor.rowcount
 
     async def run_script(self, sql: str) -> list[int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import json
 import re
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +23,7 @@ from rpcservices.database.hints import first_word
 from rpcservices.database.models import Column, ColumnType, Description, Isolation, ParameterInfo, TxState
 from rpcservices.database.placeholders import statements, translate
 
-from .base import Cursor, Link, Params, converted, parameters_of, unsupported_isolation
+from .base import Cursor, Link, Params, converted, json_text, parameters_of, unsupported_isolation
 from .slices import Slices
 from .sqlite_authorizer import (
     OF_THE_CONNECTION,
@@ -68,16 +67,16 @@ def to_sqlite(value: Any) -> Any:
     if isinstance(value, Decimal | UUID):
         return str(value)
     if isinstance(value, list | dict):
-        return json.dumps(value, allow_nan=False)
+        return json_text(value)
     raise TypeError(f"SQLite takes no {type(value).__name__}: give a number, text or bytes")
 
 
-def convert(sql: str, params: Params) -> tuple[str, list[Any]]:
-    """A statement and its parameters as SQLite takes them."""
+def convert(sql: str, params: Params, row: int | None = None) -> tuple[str, list[Any]]:
+    """A statement and its parameters, of several sets one, as SQLite takes them."""
     if params is None:
         return sql, []
     statement = translate(sql, "sqlite", "qmark", isinstance(params, Mapping))
-    return statement.sql, converted(to_sqlite, statement.arguments(params))
+    return statement.sql, converted(to_sqlite, statement, params, row)
 
 
 def column_types(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[Column, ...]:
@@ -350,8 +349,9 @@ class SqliteLink(Link):
     async def execute_many(self, sql: str, sets: Sequence[Params]) -> int:
         if not sets:
             return 0
-        statement, _ = convert(sql, sets[0])
-        return await self._unlocked(partial(self._execute_many, statement, [convert(sql, one)[1] for one in sets]))
+        statement, _ = convert(sql, sets[0], 0)
+        values = [convert(sql, one, row)[1] for row, one in enumerate(sets)]
+        return await self._unlocked(partial(self._execute_many, statement, values))
 
     def _execute_many(self, sql: str, sets: list[list[Any]]) -> int:
         self._sqlite.set_progress_handler(self._stop_now, _STEPS)
