@@ -14,7 +14,7 @@ from rpcwire.errors import (
     TooLarge,
     Unavailable,
 )
-from rpcwire.service import Health, Page, Service, ServiceConfig, ServiceRuntime, SlowPolicy, method
+from rpcwire.service import Health, Page, Service, ServiceConfig, ServiceConfigError, ServiceRuntime, SlowPolicy, method
 from rpcwire.values import Value
 
 from .roles import Role, RoleTable, each_in_one
@@ -37,6 +37,7 @@ __all__ = [
     "RpcError",
     "Service",
     "ServiceConfig",
+    "ServiceConfigError",
     "ServiceError",
     "ServiceRuntime",
     "SlowConsumer",

@@ -25,7 +25,7 @@ from rpcwire.context import Connection, Principal
 from rpcwire.errors import RpcError, Unauthenticated
 from rpcwire.limits import LinkLimits, SessionLimits
 from rpcwire.registry import Offer, Registry
-from rpcwire.service import Service, ServiceRuntime
+from rpcwire.service import Service, ServiceConfigError, ServiceRuntime
 from rpcwire.session import Session
 from rpcwire.states import SessionState, SessionStep
 
@@ -144,7 +144,10 @@ class Server:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         logger = logging.getLogger(f"rpcserver.services.{service.name}")
         service.runtime = ServiceRuntime(folder, logger, self.config.limits.message_bytes)
-        await service.start()
+        try:
+            await service.start()
+        except ServiceConfigError as exc:
+            raise ConfigError(f"services.{service.name}.{exc}") from exc
         self._started.append(service)
 
     async def _listen(self) -> None:

@@ -38,6 +38,10 @@ class ServiceConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class ServiceConfigError(ValueError):
+    """A service's configuration cannot be used, as its start has shown; the message names the key and the remedy."""
+
+
 MethodKind = Literal["read", "idempotent", "once"]
 """``read`` changes nothing; ``idempotent`` may run twice with the same effect as once; ``once`` must not."""
 
@@ -185,7 +189,11 @@ class Service(Generic[_ConfigT]):
         self.config: _ConfigT = config if config is not None else self.config_model()  # type: ignore[assignment]
 
     async def start(self) -> None:
-        """Called once, before the first call. An exception stops the server from starting."""
+        """Called once, before the first call. An exception stops the server from starting.
+
+        Raises:
+            ServiceConfigError: the configuration cannot be used; whoever starts the server reads it as one line.
+        """
 
     async def stop(self) -> None:
         """Called once, after the last call. It must end what the service has begun: tasks, processes, connections."""

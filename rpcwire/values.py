@@ -92,6 +92,8 @@ def to_tagged(value: Any, *, binary: bool) -> Any:
         return None
     for tagged, tag, text in _TAGGED:
         if isinstance(value, tagged):
+            if kind is not tagged:
+                _check_microseconds(value)
             return {tag: text(value)}
     if isinstance(value, Mapping):
         return _dump_mapping(value, binary)
@@ -104,6 +106,17 @@ def to_tagged(value: Any, *, binary: bool) -> Any:
         return to_tagged(_of_numpy(value), binary=binary)
     hint = "give its value" if isinstance(value, Enum) else "make it a number, text, bytes, a date, a list or the like"
     raise TypeError(f"a value of type {kind.__name__} cannot be sent: {hint}")
+
+
+def _check_microseconds(value: Any) -> None:
+    """Refuse a time of pandas that is finer than Python's, which it looks like.
+
+    Raises:
+        TypeError: it has nanoseconds.
+    """
+    if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):
+        name = type(value).__name__
+        raise TypeError(f"this value of pandas' type {name} cannot be sent: it has nanoseconds: give its floor('us')")
 
 
 def _of_numpy(value: Any) -> Any:

@@ -123,6 +123,8 @@ class Repl:
             if not text.strip() or sqltext.backslash(text, self._info.dialect)[1]:
                 return False
             statements, rest = sqltext.split(text, self._info.dialect)
+            if not statements and sqltext.ends_delimiter(text, self._info.dialect):
+                return False
             return not statements or not sqltext.blank(rest, self._info.dialect)
 
         return PromptSession(

@@ -56,7 +56,8 @@ def command(
     form = form or ("table" if settings.readable else "json")
     if statement is not None:
         with settings.connect() as client:
-            params = parse(words, by_position=not sqltext.names_parameters(statement))
+            dialect = found(client, database).dialect if words else ""
+            params = parse(words, by_position=not sqltext.names_parameters(statement, dialect))
             run(client, database, statement, params, form, write=write)
     elif sys.stdin.isatty():
         from .repl import Repl

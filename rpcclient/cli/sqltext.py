@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 
 _QUOTED = r"'(?:[^']|'')*(?P<s>'|\Z)|\"(?:[^\"]|\"\")*(?P<d>\"|\Z)"
@@ -15,36 +17,118 @@ _MORE = {
 _BACKSLASHES = r"'(?:[^'\\]|''|\\.)*(?P<s>'|\Z)|\"(?:[^\"\\]|\"\"|\\.)*(?P<d>\"|\Z)"
 
 
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """What is no plain text: a comment, something in quotes, or the end of a statement."""
+
+    start: int
+    end: int
+    text: str
+    closed: bool
+
+    @property
+    def ends(self) -> bool:
+        return self.text == ";"
+
+    def says_nothing(self, dialect: str) -> bool:
+        """Whether it is a comment. MariaDB and MySQL run what ``/*! */`` holds."""
+        if _kind(dialect) == "mysql" and self.text.startswith(("/*!", "/*M!")):
+            return False
+        return self.text.startswith(("--", "/*", "#"))
+
+
+def _kind(dialect: str) -> str:
+    return "mysql" if dialect == "mariadb" else dialect
+
+
 @cache
-def _tokens(dialect: str) -> re.Pattern[str]:
-    dialect = "mysql" if dialect == "mariadb" else dialect
+def _pattern(dialect: str) -> re.Pattern[str]:
+    dialect = _kind(dialect)
     quoted = _BACKSLASHES if dialect == "mysql" else _QUOTED
-    comments = r"--[^\n]*|/\*.*?(?P<c>\*/|\Z)"
-    return re.compile(f"(?:{comments}{_MORE.get(dialect, '')}|{quoted})|(?P<end>;)", re.DOTALL)
+    line = r"--(?=\s|\Z)[^\n]*" if dialect == "mysql" else r"--[^\n]*"
+    comment = r"(?P<nested>/\*)" if dialect == "postgresql" else r"/\*.*?(?P<c>\*/|\Z)"
+    return re.compile(f"{line}|{comment}{_MORE.get(dialect, '')}|{quoted}|;", re.DOTALL)
+
+
+def _scan(text: str, dialect: str, place: int = 0) -> Iterator[_Token]:
+    pattern = _pattern(dialect)
+    while (found := pattern.search(text, place)) is not None:
+        groups = found.groupdict()
+        place, closed = found.end(), not any(groups.get(name) == "" for name in _CLOSINGS)
+        if groups.get("nested"):
+            place, closed = _comment_end(text, found.start())
+        yield _Token(found.start(), place, text[found.start() : place], closed)
+
+
+def _comment_end(text: str, start: int) -> tuple[int, bool]:
+    """Where a comment of PostgreSQL ends, which may hold others, and whether it does."""
+    depth = 0
+    for sign in re.finditer(r"/\*|\*/", text[start:]):
+        depth += 1 if sign[0] == "/*" else -1
+        if depth == 0:
+            return start + sign.end(), True
+    return len(text), False
+
+
+def _without(text: str, dialect: str, instead: Callable[[_Token], str]) -> str:
+    """A text with its tokens replaced."""
+    parts, place = [], 0
+    for token in _scan(text, dialect):
+        parts += [text[place : token.start], instead(token)]
+        place = token.end
+    return "".join([*parts, text[place:]])
 
 
 def split(text: str, dialect: str = "") -> tuple[list[str], str]:
-    """The statements that end with a semicolon, and the text after the last of them.
+    """The statements that end with a semicolon, and the text after the last of them. For MariaDB and MySQL a line
+    ``DELIMITER //`` before a statement says what ends those that follow, as in their own client.
 
     Parameters:
         text: any number of statements.
         dialect: the kind of database, which decides how quotes and comments look.
     """
     found: list[str] = []
-    start = 0
-    for token in _tokens(dialect).finditer(text):
-        if token["end"] is None:
-            continue
-        statement = text[start : token.end()]
-        if dialect == "sqlite" and not sqlite3.complete_statement(statement):
-            continue  # Within the body of a trigger.
-        start = token.end()
-        if not blank(statement[:-1], dialect):
-            found.append(statement.strip()[:-1].rstrip())
-    return found, text[start:]
+    start, sign = 0, ";"
+    while True:
+        if _kind(dialect) == "mysql":
+            while (line := _DELIMITER.match(text, start)) is not None:
+                start, sign = line.end(), line["sign"]
+        end = _statement_end(text, dialect, start, sign)
+        if end is None:
+            return found, text[start:]
+        statement = text[start : end - len(sign)]
+        start = end
+        if not blank(statement, dialect):
+            found.append(statement.strip())
 
 
+def _statement_end(text: str, dialect: str, start: int, sign: str) -> int | None:
+    """Where the statement ends that begins at a place, its sign included; ``None`` where it is unfinished."""
+    place = start
+    for token in _scan(text, dialect, start):
+        if sign != ";" and (other := text.find(sign, place, token.start)) >= 0:
+            return other + len(sign)
+        place = token.end
+        if sign == ";" and token.ends:
+            # Within the body of a trigger SQLite's own judgement counts.
+            if dialect != "sqlite" or sqlite3.complete_statement(text[start : token.end]):
+                return token.end
+        elif token.ends:
+            place = token.start
+    other = text.find(sign, place) if sign != ";" else -1
+    return other + len(sign) if other >= 0 else None
+
+
+_DELIMITER = re.compile(
+    r"(?:\s|--(?=\s)[^\n]*\n|\#[^\n]*\n)*\bDELIMITER[ \t]+(?P<sign>\S+)[^\n]*(?:\n|\Z)", re.IGNORECASE
+)
 _CLOSINGS = ("s", "d", "e", "t", "b", "r", "c")
+
+
+def ends_delimiter(text: str, dialect: str) -> bool:
+    """Whether a text does nothing but bring back the semicolon as what ends statements."""
+    line = _DELIMITER.fullmatch(text) if _kind(dialect) == "mysql" else None
+    return line is not None and line["sign"] == ";"
 
 
 def backslash(text: str, dialect: str = "") -> tuple[str, str]:
@@ -57,14 +141,13 @@ def backslash(text: str, dialect: str = "") -> tuple[str, str]:
     before, _, last = text.rstrip().rpartition("\n")
     if not last.lstrip().startswith("\\"):
         return text, ""
-    for token in _tokens(dialect).finditer(before):
-        if token.end() == len(before) and any(token.groupdict().get(name) == "" for name in _CLOSINGS):
-            return text, ""
+    if any(not token.closed for token in _scan(before, dialect)):
+        return text, ""
     return before, last.strip()
 
 
 _CONTROLS = re.compile(
-    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:begin|start\s+transaction|commit|end|abort|rollback(?!\b[^;]*\bto\b))\b",
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:begin(?!\s+not\b)|start\s+transaction|commit|end|abort|rollback(?!\b[^;]*\bto\b))\b",
     re.IGNORECASE | re.DOTALL,
 )
 _PARAMETER = re.compile(r"(?<![:\w\\]):[A-Za-z_]")
@@ -75,12 +158,11 @@ def controls_transaction(statement: str) -> bool:
     return _CONTROLS.match(statement) is not None
 
 
-def names_parameters(statement: str) -> bool:
+def names_parameters(statement: str, dialect: str = "") -> bool:
     """Whether a statement has parameters with names, ``:id``."""
-    return _PARAMETER.search(_tokens("").sub("x", statement)) is not None
+    return _PARAMETER.search(_without(statement, dialect, lambda _: "x")) is not None
 
 
 def blank(text: str, dialect: str = "") -> bool:
     """Whether there is nothing but space and comments."""
-    rest = _tokens(dialect).sub(lambda token: "" if token[0].startswith(("--", "/*", "#")) else "x", text)
-    return not rest.strip()
+    return not _without(text, dialect, lambda token: "" if token.says_nothing(dialect) else "x").strip()

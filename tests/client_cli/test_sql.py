@@ -500,6 +500,17 @@ def test_without_prompt_toolkit(zone: Any, tmp_path: Path) -> None:
         ("CREATE TRIGGER t AFTER DELETE ON z BEGIN SELECT 1; END;", "sqlite", ["CREATE TRIGGER t AFTER DELETE ON z BEGIN SELECT 1; END"], ""),
         ("SELECT [;];", "sqlite", ["SELECT [;]"], ""),
         ("SELECT 'open;", "", [], "SELECT 'open;"),
+        ("SELECT /* a /* b */ ; */ 5; x", "postgresql", ["SELECT /* a /* b */ ; */ 5"], " x"),
+        ("SELECT /* a /* b */ ;", "postgresql", [], "SELECT /* a /* b */ ;"),
+        ("SELECT /* a /* b */ 5;", "sqlite", ["SELECT /* a /* b */ 5"], ""),
+        ("SELECT 2--1;-- ;\nSELECT 3;", "mariadb", ["SELECT 2--1", "-- ;\nSELECT 3"], ""),
+        ("SELECT 2--1;", "postgresql", [], "SELECT 2--1;"),
+        ("/*!40101 SET NAMES utf8 */; /* x */;", "mariadb", ["/*!40101 SET NAMES utf8 */"], ""),
+        ("SELECT 1;\nDELIMITER //\nCREATE PROCEDURE p() BEGIN SELECT 1; SELECT '//'; END //\n-- x\ndelimiter ;\nCALL p(); SELECT", "mariadb",
+         ["SELECT 1", "CREATE PROCEDURE p() BEGIN SELECT 1; SELECT '//'; END", "CALL p()"], " SELECT"),
+        ("DELIMITER $$\nSELECT 1; SELECT 2$$ SELECT 3 $$", "mysql", ["SELECT 1; SELECT 2", "SELECT 3"], ""),
+        ("DELIMITER //\nSELECT 1;", "mysql", [], "SELECT 1;"),
+        ("DELIMITER //\nSELECT 1;", "postgresql", ["DELIMITER //\nSELECT 1"], ""),
     ],
 )  # fmt: skip
 def test_where_statements_end(text: str, dialect: str, statements: list[str], rest: str) -> None:
@@ -537,14 +548,17 @@ def test_statements_about_transactions(statement: str, controls: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "named"),
+    ("statement", "dialect", "named"),
     [
-        ("SELECT :a", True), ("SELECT ?", False), ("SELECT ':a'", False), ("SELECT ?::int", False),
-        ('SELECT ":a"', False), ("SELECT 1 -- :a", False), ("SELECT x[1:n]", False), ("SELECT a=:b", True),
+        ("SELECT $$:x$$", "postgresql", False), ("SELECT /* /* */ :a */ 1", "postgresql", False),
+        ("SELECT 'it\\'s :x'", "mariadb", False), ("SELECT 'it\\', :x", "sqlite", True), ("SELECT `:x`", "mysql", False),
+        ("SELECT 1 --:x", "mariadb", True),
+        ("SELECT :a", "", True), ("SELECT ?", "", False), ("SELECT ':a'", "", False), ("SELECT ?::int", "", False),
+        ('SELECT ":a"', "", False), ("SELECT 1 -- :a", "", False), ("SELECT x[1:n]", "", False), ("SELECT a=:b", "", True),
     ],
 )  # fmt: skip
-def test_statements_whose_parameters_have_names(statement: str, named: bool) -> None:
-    assert sqltext.names_parameters(statement) is named
+def test_statements_whose_parameters_have_names(statement: str, dialect: str, named: bool) -> None:
+    assert sqltext.names_parameters(statement, dialect) is named
 
 
 @settings(deadline=None)

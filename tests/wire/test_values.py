@@ -174,6 +174,15 @@ def test_scalars_of_numpy_and_pandas_are_what_they_mean(scalar: Any, plain: Any)
         assert (type(got), got) == (type(plain), plain)
 
 
+@pytest.mark.parametrize("binary", [True, False])
+def test_times_of_pandas_lose_no_nanoseconds(binary: bool) -> None:
+    for value in (pd.Timestamp("2026-11-23 07:47:32.000001002"), pd.Timedelta(1, "ns")):
+        with pytest.raises(TypeError, match=r"nanoseconds: give its floor\('us'\)"):
+            to_tagged([value], binary=binary)
+        plain = value.floor("us")
+        assert from_tagged(to_tagged(plain, binary=binary)) == plain
+
+
 @pytest.mark.parametrize(
     "scalar", [np.datetime64(1, "ns"), np.timedelta64(1, "ns"), np.longdouble(0.1), np.complex64(1)]
 )

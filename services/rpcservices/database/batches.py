@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from rpcserver import InvalidParams
@@ -10,9 +10,13 @@ from rpcserver import InvalidParams
 from .backends.base import Link
 from .core import Lent
 from .errors import DatabaseError, DatabaseProgrammingError
+from .hints import is_change, is_query
 from .models import Condition, Outcome, Step, StepError, StepResult, TxState
 from .placeholders import check_text
-from .reading import collect
+from .reading import collect_and_tell
+from .scripts import ends_transaction
+
+_REMEDY = "leave it out, or give atomic=False outside a transaction"
 
 
 def check_conditions(steps: Sequence[Step]) -> None:
@@ -46,14 +50,34 @@ def check_steps(link: Link, steps: Sequence[Step]) -> None:
             raise InvalidParams(f"steps.{number}.{exc.message}", errors=errors) from None
 
 
-def holds(condition: Condition, done: Sequence[StepResult]) -> bool:
-    """Whether a condition is true of the steps so far."""
+def check_endings(link: Link, steps: Sequence[Step]) -> None:
+    """Refuse steps that say that they end the transaction which the batch is, or is part of.
+
+    Raises:
+        DatabaseProgrammingError: it names the step; nothing has run.
+    """
+    for number, step in enumerate(steps):
+        if ends_transaction(step.sql, link.dialect):
+            raise DatabaseProgrammingError(
+                f"step {number} would end the transaction that the batch is: {_REMEDY}", executed="no", step=number
+            )
+
+
+def holds(condition: Condition, done: Sequence[StepResult], changes: Collection[int]) -> bool:
+    """Whether a condition is true of the steps so far.
+
+    Parameters:
+        condition: on one of them.
+        done: what became of them.
+        changes: those that changed a row.
+    """
     step = done[condition.step]
     if condition.outcome in (Outcome.OK, Outcome.ERROR, Outcome.SKIPPED):
         return step.outcome is condition.outcome
     if step.result is None:
         return False
-    found, changed = len(step.result.rows) > 0, not step.result.columns and step.result.rowcount > 0
+    # Whether there are rows does not depend on how many of them were asked for.
+    found, changed = len(step.result.rows) > 0 or step.result.truncated, condition.step in changes
     return {
         Outcome.ROWS: found,
         Outcome.NO_ROWS: not found,
@@ -73,19 +97,36 @@ async def run_batch(lent: Lent, steps: Sequence[Step], limits: dict[str, int], *
 
     Raises:
         InvalidParams: a condition on a step that is not earlier, or a parameter that does not fit; nothing has run.
-        DatabaseError: a step failed, of an atomic batch.
+        DatabaseError: a step failed, of an atomic batch, or ended its transaction.
     """
+    link = lent.link
     check_conditions(steps)
-    check_steps(lent.link, steps)
+    check_steps(link, steps)
+    odd = [not (is_query(step.sql, link.dialect) or is_change(step.sql, link.dialect)) for step in steps]
+    watched = atomic and not link.readonly and any(odd)
+    if atomic:
+        check_endings(link, steps)
+    if watched:
+        await link.mark()
     done: list[StepResult] = []
+    changes: set[int] = set()
     for number, step in enumerate(steps):
-        if not all(holds(condition, done) for condition in step.when):
+        if not all(holds(condition, done, changes) for condition in step.when):
             done.append(StepResult(Outcome.SKIPPED))
             continue
         try:
-            result = await collect(lent.link, step.sql, step.params, within=atomic, session=lent.session, **limits)
-            if atomic and result.tx_state is TxState.ENDED:
-                raise DatabaseProgrammingError("the statement ended the transaction: steps must not", step=number)
+            result, changed = await collect_and_tell(
+                link, step.sql, step.params, within=atomic, session=lent.session, **limits
+            )
+            if atomic and (
+                result.tx_state is TxState.ENDED or (watched and odd[number] and not await link.is_marked())
+            ):
+                raise DatabaseProgrammingError(
+                    f"step {number} ended the transaction that the batch was, and what it committed stays: {_REMEDY}",
+                    step=number,
+                )
+            if changed:
+                changes.add(number)
             done.append(StepResult(Outcome.OK, result if lent.within else replace(result, tx_state=TxState.NONE)))
             if not atomic:
                 lent.refuse_open_transaction()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr, field_validator
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -26,8 +26,18 @@ _DRIVERS = {
 """The asynchronous driver of each kind of database, for URLs that name none."""
 
 
+def _has_bare_at(url: str) -> bool:
+    """Whether there is an @ besides the one between the user and the host."""
+    dialect, _, rest = url.partition("://")
+    server, _, query = rest.partition("@")[2].partition("?")
+    # A question mark of a password has no option's name behind it.
+    return not dialect.startswith("sqlite") and ("@" in server or "@" in query.partition("=")[0])
+
+
 class DatabaseConfig(ServiceConfig):
     """One database, by the name that clients use for it."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     url: SecretStr = Field(
         default=SecretStr(""),
@@ -90,9 +100,12 @@ class DatabaseConfig(ServiceConfig):
     @classmethod
     def _valid_url(cls, url: SecretStr) -> SecretStr:
         if url.get_secret_value():
+            text = url.get_secret_value()
+            if _has_bare_at(text):  # Part of the password would be taken for the host, and shown.
+                raise ValueError("a user or password has an @ of its own: write %40 for it, or give password_file")
             try:
-                make_url(url.get_secret_value())
-            except ArgumentError:
+                make_url(text)
+            except (ArgumentError, ValueError):
                 raise ValueError("not a database URL: write DIALECT://USER@HOST:PORT/DATABASE") from None
         return url
 

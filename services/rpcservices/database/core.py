@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from rpcserver import Context, Health, Service
+from rpcserver import Context, Health, Service, ServiceConfigError
 
 from .backends.base import Link, finish
 from .config import DatabaseServiceConfig
@@ -103,12 +103,14 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
     async def start(self) -> None:
         self._transactions = Transactions()
         state_dir = self.runtime.state_dir
-        self._targets = {
-            name: Target(name, config, state_dir, self.config.secrets_dir)
-            for name, config in self.config.databases.items()
-        }
-        for target in self._targets.values():
-            await target.open()
+        self._targets: dict[str, Target] = {}
+        try:
+            for name, config in self.config.databases.items():
+                self._targets[name] = Target(name, config, state_dir, self.config.secrets_dir)
+            for target in self._targets.values():
+                await target.open()
+        except ValueError as exc:
+            raise ServiceConfigError(str(exc)) from None
 
     async def stop(self) -> None:
         await self._transactions.close()
@@ -153,7 +155,7 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
             try:
                 session = bool(tx.session_idle_s)
                 lost = partial(self._transactions.lost, tx)
-                yield Lent(tx.link, within=within, readonly=tx.info.readonly, session=session, lost=lost)
+                yield Lent(tx.link, within=within, readonly=tx.readonly, session=session, lost=lost)
             finally:
                 if not within and tx.link.readonly and tx.link.tx_state() not in (TxState.NONE, TxState.ENDED):
                     await finish(tx.link.run(tx.link.rollback()))  # What guarded a statement that stood alone.

@@ -53,7 +53,8 @@ _MYSQL_STATES = {
 """SQLSTATE by MariaDB's code, which asyncmy drops (https://mariadb.com/kb/en/mariadb-error-code-reference/)."""
 _MAY_COME_BACK = re.compile(r"too many|starting up|shutting down|recovery mode|not yet accepting", re.IGNORECASE)
 _URL = re.compile(r"\b[a-z][a-z0-9+]*://\S+", re.IGNORECASE)
-_PASSWORD = re.compile(r"(password|passwd|pwd)\s*[=:]\s*\S+", re.IGNORECASE)
+_PASSWORD = re.compile(r"(password|passwd|pwd)\s*[=:]\s*(?!(?:YES|NO)\))\S+", re.IGNORECASE)
+"""MariaDB says "(using password: YES)", which is no secret."""
 _LIMIT = 2000
 
 

@@ -8,6 +8,8 @@ import re
 _BEFORE = {"": r"\s|--[^\n]*(?:\n|\Z)|/\*(?![!M]).*?\*/|\("}
 _BEFORE["mysql"] = _BEFORE["mariadb"] = _BEFORE[""] + r"|\#[^\n]*(?:\n|\Z)"
 _QUERIES = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})
+_CHANGES = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE"})
+_RETURNING = re.compile(r"\bRETURNING\b", re.IGNORECASE)
 
 
 def first_word(sql: str, dialect: str = "") -> str:
@@ -20,3 +22,9 @@ def first_word(sql: str, dialect: str = "") -> str:
 def is_query(sql: str, dialect: str = "") -> bool:
     """Whether a statement is, to all appearances, one that reads and whose rows may be left unread."""
     return first_word(sql, dialect) in _QUERIES
+
+
+def is_change(sql: str, dialect: str = "") -> bool:
+    """Whether a statement is, to all appearances, one that changes the rows that it gives or counts."""
+    word = first_word(sql, dialect)
+    return word in _CHANGES or (word == "WITH" and _RETURNING.search(sql) is not None)

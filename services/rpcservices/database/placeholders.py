@@ -75,6 +75,16 @@ class Statement:
     names: tuple[str, ...] | None
     count: int
 
+    def place(self, index: int, row: int | None = None) -> str:
+        """Where in the call the value for a placeholder was: ``params.id`` or ``params[0]``.
+
+        Parameters:
+            index: which placeholder, from 0.
+            row: of several sets of parameters, which one.
+        """
+        start = "params" if row is None else f"params[{row}]"
+        return f"{start}[{index}]" if self.names is None else f"{start}.{self.names[index]}"
+
     def arguments(self, params: Mapping[str, Any] | Sequence[Any]) -> list[Any]:
         """The values in the order of the placeholders.
 

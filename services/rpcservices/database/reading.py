@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 from rpcwire.rows import Rows, pack_rows
 
-from .backends.base import Cursor, Link, Params
-from .errors import DatabaseDataError
+from .backends.base import Cursor, Link, Params, missing_parameters
+from .errors import DatabaseDataError, DatabaseProgrammingError
+from .failures import translate_error
+from .hints import is_change
 from .models import Page, Result, TxState
 
 FIRST_ROWS = 128
@@ -53,7 +55,13 @@ def _checked(size: int, limit: int, setting: str) -> None:
         )
 
 
-async def collect(
+async def collect(link: Link, sql: str, params: Params, **limits: Any) -> Result:
+    """Run a statement and gather its rows up to the limits: :func:`collect_and_tell`, without what it tells."""
+    result, _ = await collect_and_tell(link, sql, params, **limits)
+    return result
+
+
+async def collect_and_tell(
     link: Link,
     sql: str,
     params: Params,
@@ -63,8 +71,8 @@ async def collect(
     page_rows: int,
     within: bool,
     session: bool = False,
-) -> Result:
-    """Run a statement and gather its rows up to the limits.
+) -> tuple[Result, bool]:
+    """Run a statement, gather its rows up to the limits, and tell whether it changed a row.
 
     Parameters:
         link: where to run it.
@@ -76,7 +84,7 @@ async def collect(
     """
     if not within:
         await link.guard()
-    cursor = await link.execute(sql, params, min(FIRST_ROWS, max_rows + 1))
+    cursor = await _started(link, sql, params, link.execute(sql, params, min(FIRST_ROWS, max_rows + 1)))
     try:
         chunks: list[bytes] = []
         count = size = 0
@@ -100,7 +108,7 @@ async def collect(
     finally:
         await cursor.close()
     rowcount = cursor.rowcount
-    return Result(
+    result = Result(
         columns=cursor.columns,
         rows=Rows(chunks, count),
         rowcount=count if cursor.columns and not truncated and rowcount < 0 else rowcount,
@@ -108,6 +116,11 @@ async def collect(
         tx_state=state_after(link, within=within, session=session),
         last_insert_id=cursor.last_insert_id,
     )
+    if not cursor.columns:
+        return result, rowcount > 0
+    if cursor.changed >= 0:
+        return result, cursor.changed > 0
+    return result, is_change(sql, link.dialect) and (count > 0 or truncated)
 
 
 def state_after(link: Link, *, within: bool, session: bool = False) -> TxState:
@@ -123,7 +136,23 @@ async def open_cursor(link: Link, sql: str, params: Params, first: int, *, withi
     """Start a statement whose rows are read later."""
     if not within:
         await link.guard()
-    return await link.stream(sql, params, first)
+    return await _started(link, sql, params, link.stream(sql, params, first))
+
+
+async def _started(link: Link, sql: str, params: Params, starting: Awaitable[Cursor]) -> Cursor:
+    """Start a statement. Where it is not understood, and has placeholders but no parameters were given, say so."""
+    try:
+        return await starting
+    except Exception as exc:
+        error = translate_error(exc)
+        if params is not None or not isinstance(error, DatabaseProgrammingError):
+            raise
+        missing = missing_parameters(sql, link.dialect, link.style)
+        if missing is None:
+            raise
+        error.message = f"{error.message}; {missing}"
+        error.args = (error.message,)
+        raise error from None
 
 
 async def pages(

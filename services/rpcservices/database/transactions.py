@@ -32,6 +32,7 @@ class OpenTransaction:
         link: where its statements run.
         lock: one statement at a time.
         session_idle_s: of a session, how long it may be unused outside a transaction; 0 for a mere transaction.
+        only_reads: whether the transaction that is open in a session was begun to read only.
     """
 
     def __init__(self, info: Transaction, link: Link, pool: Pool, owner: Connection, session_idle_s: float) -> None:
@@ -42,6 +43,7 @@ class OpenTransaction:
         self.owner = owner
         self.lock = asyncio.Lock()
         self.ended = False
+        self.only_reads = False
         self.idle: asyncio.TimerHandle | None = None
         self.total: asyncio.TimerHandle | None = None
         self.forget_owner: Callable[[], None] = _nothing
@@ -50,6 +52,11 @@ class OpenTransaction:
     def active(self) -> bool:
         """Whether a transaction is open; in a session there need not be one."""
         return not self.session_idle_s or self.link.tx_state() is not TxState.NONE
+
+    @property
+    def readonly(self) -> bool:
+        """Whether the database refuses every change in it now."""
+        return self.info.readonly or self.only_reads
 
     def stop_clocks(self) -> None:
         """It is over: nothing more is to come at its time."""
@@ -131,6 +138,7 @@ class Transactions:
                 raise DatabaseProgrammingError("a transaction is open in this session already")
             isolation = isolation or target.config.isolation
             await tx.link.run(tx.link.begin(isolation, readonly=readonly or tx.link.readonly))
+            tx.only_reads = readonly
             self._limit(tx)
             return replace(tx.info, isolation=isolation, readonly=readonly or tx.info.readonly)
 
@@ -213,6 +221,7 @@ class Transactions:
             self._remove(tx, "the database ended it")
             tx.pool.release(tx.link)
             return
+        tx.only_reads = tx.only_reads and state is not TxState.NONE
         if state is TxState.NONE and tx.total is not None:
             tx.total.cancel()
             tx.total = None

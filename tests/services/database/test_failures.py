@@ -149,6 +149,7 @@ def test_a_full_or_starting_server_is_worth_another_try():
 def test_only_failures_to_connect_are_redacted(run_with, any_database, sql):
     text = "password=hunter2 http://a.example/x"
     assert redact(text) == "password=… (URL)"
+    assert redact("Access denied (using password: YES)") == "Access denied (using password: YES)"
 
     async def work(bench):
         broken = f"SELECT '{text}'::int" if sql.name == "postgresql" else f"SELECT 1 FROM `{text}`"

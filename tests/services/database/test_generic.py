@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import subprocess
+import sys
+from urllib.parse import quote
 
 import pytest
 
@@ -125,6 +130,41 @@ def test_executemany_tells_an_unknown_count_and_closes_its_cursors(run_with, asy
 def test_a_configuration_that_cannot_work_is_refused(tmp_path, config, reason):
     with pytest.raises(ValueError, match=reason):
         Target("main", DatabaseConfig.model_validate(config), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "password", ["s3c@retPW", "s3c@ret:PW", "s3c@ret/PW", "s3c@ret?PW", "s3c?r@etPW", "s3c@r@etPW"]
+)
+@pytest.mark.parametrize("port", ["", ":1"])
+def test_a_password_with_an_at_is_refused_without_showing_it(password, port):
+    with pytest.raises(ValueError, match="%40") as caught:
+        DatabaseConfig.model_validate({"url": f"postgresql://u:{password}@127.0.0.1{port}/db"})
+    assert "s3c" not in str(caught.value) and "PW" not in str(caught.value)
+    DatabaseConfig.model_validate({"url": f"postgresql://u:{quote(password, safe='')}@127.0.0.1{port}/db"})
+    DatabaseConfig.model_validate({"url": "postgresql://u:s3c?ret@127.0.0.1/db?options=-c%20a=b@c"})
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:pw@h:port/db", "no url", "postgresql://u:p:w@h:x/db"])
+def test_a_wrong_url_is_not_shown(url):
+    with pytest.raises(ValueError, match="not a database URL") as caught:
+        DatabaseConfig.model_validate({"url": url})
+    assert url not in str(caught.value) and "port'" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["nothing://u:s3cret@x/y", "postgresql+psycopg2://u:s3cret@x/y", "postgresql+asyncpg://u:s3cret@x/y"]
+)
+def test_a_fault_of_the_configuration_is_one_line(tmp_path, url):
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("RPC_", "RPCSERVER_"))},
+        "RPCSERVER_STATE_DIR": str(tmp_path / "state"),
+        "RPCSERVER_SERVICES": json.dumps({"database": {"databases": {"main": {"url": url}}}}),
+    }
+    command = [sys.executable, "-m", "rpcserver", "serve", "--port", "0", "--unix", "none"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("rpcserver: services.database.databases.main.url: ") and "s3cret" not in line
 
 
 def test_an_url_that_is_none_is_refused():

@@ -64,9 +64,89 @@ def test_an_atomic_batch_is_all_or_nothing(run_with, any_database):
             await db.batch("main", [Step("INSERT INTO t VALUES (4, 'x')"), Step("INSERT INTO t VALUES (1, 'x')")])
         assert caught.value.step == 1
         assert len(await labels(db)) == 2
-        with pytest.raises(DatabaseError, match="must not"):
+        with pytest.raises(DatabaseError, match="would end"):
             await db.batch("main", [Step("INSERT INTO t VALUES (5, 'x')"), Step("ROLLBACK"), Step("SELECT 1")])
         assert len(await labels(db)) == 2
+
+    run_with(work, main=any_database)
+
+
+def test_a_step_does_not_end_its_batch(run_with, any_database, sql):
+    ends = ["COMMIT", " /* x */ rollback", "-- x\nCOMMIT WORK"]
+    late: list[str] = []
+    if sql.name == "postgresql":
+        ends += ["COMMIT AND CHAIN", "ROLLBACK AND CHAIN", "ABORT", "PREPARE TRANSACTION 'x'"]
+        late = ["/* /* */ */ COMMIT AND CHAIN", "/* /* */ */ ROLLBACK AND CHAIN"]
+    if sql.name == "mariadb":
+        ends += ["BEGIN", "START TRANSACTION", "CREATE TABLE u (x INT)", "TRUNCATE t", "DROP TABLE t"]
+        late = [
+            "CALL ends()",
+            "EXECUTE IMMEDIATE 'COMMIT'",
+            "/*! COMMIT */",
+            "BEGIN NOT ATOMIC COMMIT; START TRANSACTION; END",
+        ]
+
+    async def work(bench):
+        db = bench.db
+        await make_table(db)
+        if sql.name == "mariadb":
+            await db.execute("main", "CREATE OR REPLACE PROCEDURE ends() BEGIN COMMIT; START TRANSACTION; END")
+        await db.execute("main", "INSERT INTO t VALUES (1, 'one')")
+        for statement in ends + late:
+            steps = [Step("INSERT INTO t VALUES (2, 'x')"), Step(statement), Step("INSERT INTO t VALUES (1, 'again')")]
+            with pytest.raises(
+                DatabaseError, match="would end" if statement in ends else "what it committed"
+            ) as caught:
+                await db.batch("main", steps)
+            assert caught.value.step == 1 and caught.value.tx_state == "none"
+            assert caught.value.executed == ("no" if statement in ends else "yes")
+            if statement in ends:
+                assert await labels(db) == [(1, "one")]
+            await db.execute("main", "DELETE FROM t WHERE id = 2")
+        tx = (await db.begin("main")).id
+        with pytest.raises(DatabaseError, match="would end"):
+            await db.batch("main", [Step("COMMIT")], transaction=tx)
+        done = await db.batch(
+            "main",
+            [Step("SAVEPOINT a"), Step("INSERT INTO t VALUES (3, 'x')"), Step("ROLLBACK TO SAVEPOINT a")],
+            transaction=tx,
+        )
+        assert done[2].result.tx_state is TxState.ACTIVE
+        await db.commit(tx)
+        assert await labels(db) == [(1, "one")]
+
+    run_with(work, main=any_database)
+
+
+def test_what_changes_and_returns_has_changed(run_with, any_database, sql):
+    async def work(bench):
+        db = bench.db
+        await make_table(db)
+        first = [
+            "INSERT INTO t VALUES (1, 'a') RETURNING id",
+            "DELETE FROM t WHERE id = 1 RETURNING id",
+            "SELECT 1",
+            "DELETE FROM t WHERE id = 9 RETURNING id",
+        ]
+        if sql.name != "mariadb":
+            first += ["INSERT INTO t VALUES (2, 'b')", "UPDATE t SET label = 'c' WHERE id = 2 RETURNING id",
+                      "WITH x AS (SELECT 2 AS i) UPDATE t SET label = 'd' WHERE id IN (SELECT i FROM x) RETURNING id"]  # fmt: skip
+        for max_rows in (None, 0):
+            for statement in first:
+                steps = [Step(statement)] + [Step("SELECT 1", when=[Condition(0, one)]) for one in Outcome if one in
+                         (Outcome.CHANGED, Outcome.UNCHANGED, Outcome.ROWS, Outcome.NO_ROWS)]  # fmt: skip
+                done = await db.batch("main", steps, max_rows=max_rows)
+                held = {
+                    step.when[0].outcome
+                    for step, one in zip(steps[1:], done[1:], strict=True)
+                    if one.result is not None
+                }
+                changed = "SELECT 1" not in statement and "id = 9" not in statement
+                found = "id = 9" not in statement and not statement.endswith("'b')")
+                assert held == {
+                    Outcome.CHANGED if changed else Outcome.UNCHANGED, Outcome.ROWS if found else Outcome.NO_ROWS
+                }, (statement, max_rows)  # fmt: skip
+            await db.execute("main", "DELETE FROM t")
 
     run_with(work, main=any_database)
 

@@ -7,10 +7,13 @@ refused; afterwards everything is as it was.
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from rpcserver import RpcError
 from rpcservices.database.errors import DatabaseError, TransactionLost
+from rpcservices.database.models import Outcome, Step, TxState
 
 WRITES = [
     ["INSERT INTO canary VALUES (2)"],
@@ -95,6 +98,12 @@ POSTGRESQL = [
     ["REFRESH MATERIALIZED VIEW nothing"],
     ["NOTIFY x", "VACUUM canary"],
     ["LOAD 'plpgsql'", "INSERT INTO canary VALUES (2)"],
+    ["COMMIT AND CHAIN", "SET TRANSACTION READ WRITE", "INSERT INTO canary VALUES (2)"],
+    ["ROLLBACK AND CHAIN", "SET TRANSACTION READ WRITE", "INSERT INTO canary VALUES (2)"],
+    ["SAVEPOINT s", "END AND CHAIN", "SET transaction_read_only = off", "INSERT INTO canary VALUES (2)"],
+    ["SELECT 1/0", "ABORT AND CHAIN", "SET TRANSACTION READ WRITE", "INSERT INTO canary VALUES (2)"],
+    ["SET default_transaction_read_only = off", "COMMIT AND CHAIN", "SELECT 1/0", "ROLLBACK AND CHAIN", "SELECT writes()"],
+    ["COMMIT", "BEGIN", "SET TRANSACTION READ WRITE", "INSERT INTO canary VALUES (2)"],
 ]  # fmt: skip
 
 MARIADB = [
@@ -134,6 +143,14 @@ MARIADB = [
     ["CREATE EVENT e ON SCHEDULE EVERY 1 SECOND DO DELETE FROM canary"],
     ["INSTALL SONAME 'ha_spider'"],
     ["DO (SELECT 1)", "SET SESSION TRANSACTION READ WRITE", "DELETE FROM canary"],
+    ["SET SESSION tx_read_only = 0", "INSERT INTO loose VALUES (2)"],
+    ["SET SESSION tx_read_only = 0", "SELECT NEXTVAL(numbers)"],
+    ["SET SESSION tx_read_only = 0", "SELECT SETVAL(numbers, 50)"],
+    ["SET autocommit = 0", "SET SESSION tx_read_only = 0", "INSERT INTO loose VALUES (2)"],
+    ["SET completion_type = CHAIN, tx_read_only = 0", "COMMIT", "INSERT INTO loose VALUES (2)"],
+    ["SET PASSWORD = PASSWORD('x')"],
+    ["SET DEFAULT ROLE NONE"],
+    ["REPAIR TABLE loose"],
 ]  # fmt: skip
 
 SET_OFF = "PERFORM set_config('default_transaction_read_only', 'off', false)"
@@ -162,6 +179,10 @@ async def prepare(db, name):
             f"PERFORM set_config('default_transaction_read_only', 'off', false); COMMIT; {body} END $$",
         )
     if name == "mariadb":
+        await db.execute("main", "DROP TABLE IF EXISTS loose")
+        await db.execute("main", "CREATE TABLE loose (id INTEGER) ENGINE=Aria")
+        await db.execute("main", "DROP SEQUENCE IF EXISTS numbers")
+        await db.execute("main", "CREATE SEQUENCE numbers")
         await db.execute("main", "DROP PROCEDURE IF EXISTS commits_and_writes")
         await db.execute(
             "main",
@@ -172,28 +193,66 @@ async def prepare(db, name):
         await db.execute("main", "CREATE FUNCTION writes() RETURNS INT BEGIN DELETE FROM canary; RETURN 1; END")
 
 
-async def state(db):
+async def state(db, name):
     tables = {table.name for table in await db.tables("main")}
     rows = [tuple(row) for row in await db.query("main", "SELECT id FROM canary")]
-    return tables, rows, await db.table("main", "canary")
+    loose = []
+    if name == "mariadb":  # No transaction undoes what becomes of these.
+        loose = [tuple(row) for row in await db.query("main", "SELECT id FROM loose")]
+        loose += [tuple(row) for row in await db.query("main", "SELECT next_not_cached_value FROM numbers")]
+    return tables, rows, loose, await db.table("main", "canary")
 
 
-@pytest.mark.parametrize("way", ["query", "readonly database", "readonly transaction"])
+WAYS = ["query", "readonly database", "readonly transaction", "transaction of a readonly database", "readonly session",
+        "session of a readonly database", "transaction in a session", "batch", "atomic batch"]  # fmt: skip
+
+
+async def opened(db, way):
+    """The database and the transaction of a way, where it has one."""
+    if "session" in way:
+        name = "reading" if "database" in way else "main"
+        session = (await db.connect(name, readonly=way == "readonly session")).id
+        if "transaction" in way:
+            await db.begin("main", session=session, readonly=True)
+        return name, session
+    if "transaction" in way:
+        name = "reading" if "database" in way else "main"
+        return name, (await db.begin(name, readonly=name == "main")).id
+    return "reading", None
+
+
+async def closed(db, way, tx):
+    try:
+        await (db.disconnect(tx) if "session" in way else db.rollback(tx))
+    except RpcError:
+        pass
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_every_attempt_is_refused(run_with, any_database, sql, way, tmp_path):
+    def text(statement):
+        return statement.replace("{folder}", str(tmp_path)).replace("{set_off}", SET_OFF).replace("{go_on}", GO_ON)
+
+    async def in_a_batch(db, statements):
+        try:
+            done = await db.batch("reading", [Step(text(one)) for one in statements], atomic=way == "atomic batch")
+        except DatabaseError:
+            return True
+        return done[-1].outcome is Outcome.ERROR
+
     async def attempt(db, statements):
-        tx = (await db.begin("main", readonly=True)).id if way == "readonly transaction" else None
+        if "batch" in way:
+            return await in_a_batch(db, statements)
+        database, tx = await opened(db, way)
         try:
             for number, statement in enumerate(statements):
-                text = (
-                    statement.replace("{folder}", str(tmp_path)).replace("{set_off}", SET_OFF).replace("{go_on}", GO_ON)
-                )
                 try:
                     if way == "query":
-                        await db.query("main", text)
-                    elif tx:
-                        await db.execute("main", text, transaction=tx)
+                        await db.query("main", text(statement))
                     else:
-                        await db.execute("reading", text)
+                        await db.execute(database, text(statement), transaction=tx)
+                    if way == "transaction in a session" and await db.renew(tx) is not TxState.ACTIVE:
+                        return True  # What comes now is the session's, which may write.
                 except DatabaseError:
                     if number == len(statements) - 1:
                         return True
@@ -202,19 +261,16 @@ def test_every_attempt_is_refused(run_with, any_database, sql, way, tmp_path):
             return False
         finally:
             if tx:
-                try:
-                    await db.rollback(tx)
-                except RpcError:
-                    pass
+                await closed(db, way, tx)
 
     async def work(bench):
         db = bench.db
         await prepare(db, sql.name)
-        before = await state(db)
+        before = await state(db, sql.name)
         files = {path.name for path in tmp_path.iterdir()}
         let_through = [statements for statements in CORPUS[sql.name] if not await attempt(db, statements)]
         assert let_through == []
-        assert await state(db) == before
+        assert await state(db, sql.name) == before
         known = {path.name for path in tmp_path.iterdir()} - files
         assert not {name for name in known if not name.endswith(("-wal", "-shm"))}
 
@@ -222,19 +278,121 @@ def test_every_attempt_is_refused(run_with, any_database, sql, way, tmp_path):
     run_with(work, main=any_database, reading={"url": url, "readonly": True})
 
 
+@pytest.mark.parametrize("call", ["stream", "executemany"])
+@pytest.mark.parametrize(
+    "chain", [["SELECT 1/0", "ABORT AND CHAIN"], ["COMMIT AND CHAIN", "SET TRANSACTION READ WRITE"]]
+)
+def test_a_chained_transaction_only_reads(run_with, pg_uri, call, chain):
+    async def work(bench):
+        db = bench.db
+        await prepare(db, "postgresql")
+        tx = (await db.connect("reading")).id
+        await db.begin("reading", session=tx)
+        await db.execute("reading", "SET default_transaction_read_only = off", transaction=tx)
+        await db.commit(tx)
+        await db.begin("reading", session=tx)
+        for statement in chain:
+            try:
+                if call == "executemany":
+                    await db.executemany("reading", statement, [[]], transaction=tx)
+                else:
+                    await db.execute("reading", statement, transaction=tx)
+            except DatabaseError:
+                pass
+        if await db.renew(tx) is TxState.FAILED:
+            await db.execute("reading", "ABORT AND CHAIN", transaction=tx)
+        with pytest.raises(DatabaseError, match="read-only"):
+            if call == "executemany":
+                await db.executemany("reading", "INSERT INTO canary VALUES (?)", [[2]], transaction=tx)
+            else:
+                [page async for page in await db.stream("reading", "SELECT writes()", transaction=tx)]
+        assert len(await db.query("main", "SELECT id FROM canary")) == 1
+
+    run_with(work, main={"url": pg_uri}, reading={"url": pg_uri, "readonly": True})
+
+
+def test_no_script_runs_in_a_transaction_that_only_reads(run_with, any_database):
+    async def work(bench):
+        session = (await bench.db.connect("main")).id
+        await bench.db.begin("main", session=session, readonly=True)
+        with pytest.raises(DatabaseError, match="only reading"):
+            await bench.db.script("main", "COMMIT; CREATE TABLE bird (x INTEGER)", atomic=False, transaction=session)
+        await bench.db.rollback(session)
+        changed = await bench.db.script("main", "SELECT 1; SELECT 2", atomic=False, transaction=session)
+        assert changed.statements == 2
+
+    run_with(work, main=any_database)
+
+
+def test_profiles_do_not_tell_how_to_leave(run_with, my_uri):
+    async def work(bench):
+        db = bench.db
+        await prepare(db, "mariadb")
+        session = (await db.connect("reading")).id
+        await db.execute("reading", "SET profiling = 1, tx_read_only = 0", transaction=session)
+        await db.begin("reading", session=session)
+        told = await db.query("reading", "SHOW PROFILES", transaction=session)
+        assert not [row for row in told if "XA START" in row[2]]
+        with pytest.raises(DatabaseError, match="READ ONLY"):
+            await db.execute("reading", "INSERT INTO loose VALUES (2)", transaction=session)
+        await db.rollback(session)
+
+    run_with(work, main={"url": my_uri}, reading={"url": my_uri, "readonly": True})
+
+
+WATCH = """BEGIN NOT ATOMIC
+DECLARE found TEXT DEFAULT NULL;
+DECLARE seen INT DEFAULT 0;
+WHILE NOT IS_USED_LOCK('watched') IS NULL DO
+    SET seen = seen + (SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE '/***%');
+    SET found = IFNULL(found, (SELECT INFO FROM information_schema.PROCESSLIST
+        WHERE (INFO LIKE '%XA START%' OR INFO_BINARY LIKE '%XA START%') AND ID <> CONNECTION_ID() LIMIT 1));
+END WHILE;
+SELECT found, seen;
+END"""
+
+
+def test_no_other_connection_sees_how_to_leave(run_with, my_uri):
+    async def work(bench):
+        db = bench.db
+        session = (await db.connect("reading")).id
+        await db.begin("reading", session=session)
+        await db.execute("reading", "DO GET_LOCK('watched', 10)", transaction=session)
+        watching = asyncio.ensure_future(db.query("reading", WATCH))
+        for _ in range(2000):
+            await db.query("reading", "SELECT 1")
+        await db.disconnect(session)
+        found = (await watching)[0]
+        assert found.found is None and found.seen
+
+    run_with(work, reading={"url": my_uri, "readonly": True})
+
+
 def test_a_writable_sqlite_stays_within_its_file(run_with, tmp_path):
     async def work(bench):
         for statement in (
             f"ATTACH DATABASE '{tmp_path}/new.db' AS other",
             f"VACUUM INTO '{tmp_path}/copy.db'",
+            "ATTACH '' AS scratch",
+            "ATTACH ('') AS scratch",
+            "EXPLAIN ATTACH '' AS scratch",
+            "/* VACUUM */ ATTACH '' AS vacuum_db",
+            "ATTACH ':memory:' AS scratch",
             "SELECT load_extension('x')",
             "PRAGMA foreign_keys = OFF",
             "PRAGMA journal_mode = DELETE",
         ):
             with pytest.raises(DatabaseError):
                 await bench.db.execute("main", statement)
+        session = (await bench.db.connect("main")).id
+        with pytest.raises(DatabaseError):
+            await bench.db.execute("main", "ATTACH '' AS scratch", transaction=session)
         await bench.db.execute("main", "CREATE TABLE t (x)")
         await bench.db.execute("main", "VACUUM")
+        await bench.db.execute("main", "VACUUM main", transaction=session)
+        listed = await bench.db.query("main", "PRAGMA database_list", transaction=session)
+        assert {row.name for row in listed} <= {"main", "temp"}
+        await bench.db.script("main", "VACUUM; VACUUM", atomic=False)
         await bench.db.execute("main", "PRAGMA user_version = 3")
         assert (await bench.db.query("main", "PRAGMA user_version")).scalar() == 3
         assert not (tmp_path / "new.db").exists() and not (tmp_path / "copy.db").exists()

@@ -8,6 +8,7 @@ import pytest
 
 from rpcservices.database.errors import DatabaseProgrammingError, TransactionLost
 from rpcservices.database.models import TxState
+from tests.services.database.conftest import my_sql
 
 
 def test_what_is_set_stays(run_with, any_database, sql):
@@ -145,6 +146,40 @@ def test_settings_of_a_session_end_with_it(run_with):
                 await db.query("main", "PRAGMA foreign_keys=0")
 
     run_with(work, main={"pool_size": 1})
+
+
+@pytest.mark.parametrize("where", ["app", ""])
+@pytest.mark.parametrize("how", ["session", "call", "script", "query"])
+def test_the_database_and_the_role_in_use_end_with_it(run_with, my_uri, my_superuser, where, how):
+    for line in (
+        "CREATE DATABASE IF NOT EXISTS elsewhere; CREATE ROLE IF NOT EXISTS reader",
+        "CREATE USER IF NOT EXISTS mover@localhost IDENTIFIED BY 'm'; GRANT reader TO mover@localhost",
+        "GRANT ALL ON app.* TO mover@localhost; GRANT ALL ON elsewhere.* TO mover@localhost",
+    ):
+        my_sql(my_superuser, line)
+
+    async def work(bench):
+        db = bench.db
+        told = "SELECT DATABASE(), CURRENT_ROLE()"
+        if how == "query":
+            body = "BEGIN SET ROLE reader; RETURN 1; END"
+            await db.execute("main", f"CREATE OR REPLACE FUNCTION app.roles() RETURNS INT {body}")
+            await db.query("main", "SELECT app.roles()")
+        elif how == "script":
+            await db.script("main", "USE elsewhere; SET ROLE reader", atomic=False)
+        else:
+            session = (await db.connect("main")).id if how == "session" else None
+            for statement in ("USE elsewhere", "SET ROLE reader"):
+                await db.execute("main", statement, transaction=session)
+            if session:
+                assert (await db.query("main", told, transaction=session))[0] == ("elsewhere", "reader")
+                await db.disconnect(session)
+        expected = (where or None, None)
+        assert (await db.query("main", told))[0] == expected
+        assert (await db.execute("main", told))[0] == expected
+
+    url = my_uri.replace("/app?", f"/{where}?").replace("app:app-secret", "mover:m")
+    run_with(work, main={"url": url, "pool_size": 1, "read_pool_size": 1})
 
 
 def test_an_idle_session_is_closed(run_with, any_database):

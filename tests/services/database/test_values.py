@@ -397,3 +397,40 @@ def test_concurrent_reads_do_not_mix(run_with, any_database):
         assert await asyncio.gather(*(one(n) for n in range(60))) == list(range(60))
 
     run_with(work, main=any_database)
+
+
+REFUSED = [
+    ([{1, 2}], "set"),
+    ([[Decimal("1.5"), {"x": Decimal("1.5")}]], ""),
+    ([{"x": [Decimal("1.5")]}], "JSON has no Decimal: give"),
+    (["\ud800"], "surrogates"),
+]
+REFUSED_BY = {
+    "sqlite": [([float("nan")], "NaN"), ([2**63], "64 bits")],
+    "postgresql": [(["a\0b"], "NUL.*give bytes"), ([[1, 2.5]], "mixed types.*one type")],
+    "mariadb": [([float("nan")], "nan")],
+}
+
+
+def test_what_is_refused_is_named(run_with, any_database, sql):
+    async def work(bench):
+        db = bench.db
+        for (value,), reason in REFUSED + REFUSED_BY[sql.name]:
+            with pytest.raises(DatabaseError, match=rf"(?s)^params\[1\]: .*{reason}") as caught:
+                await db.query("main", "SELECT ?, ?", [1, value])
+            assert caught.value.executed == "no"
+            with pytest.raises(DatabaseError, match=rf"(?s)^params\.what: .*{reason}"):
+                await db.query("main", "SELECT :one, :what, :one", {"what": value, "one": 1})
+            with pytest.raises(DatabaseError, match=rf"(?s)^params\[1\]\[0\]: .*{reason}"):
+                await db.executemany("main", "SELECT ?", [[1], [value]])
+            with pytest.raises(DatabaseError, match=rf"(?s)^params\[0\]: .*{reason}"):
+                await db.stream("main", "SELECT ?", [value])
+        with pytest.raises(DatabaseError, match=r"params\.a: missing: the statement has :a, :b"):
+            await db.query("main", "SELECT :a, :b, :a")
+        with pytest.raises(DatabaseError, match=r"params: missing, for 2 placeholders"):
+            await db.stream("main", "SELECT ?, ?")
+        with pytest.raises(DatabaseError) as caught:
+            await db.query("main", "SELEC 1")
+        assert "params" not in caught.value.message
+
+    run_with(work, main=any_database)

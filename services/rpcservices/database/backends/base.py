@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 from sqlalchemy import URL, PoolProxiedConnection
 
@@ -34,6 +35,7 @@ class Cursor(ABC):
 
     Attributes:
         columns: of its rows; none where it gives none.
+        changed: rows changed by a statement that also gives rows; -1 where the driver does not say.
         rowcount: rows changed or found, as far as known; -1 where not.
         last_insert_id: the key that an INSERT was given, where the driver says so.
         whole: whether closing it early reads the rest, which takes its time, so that what it changes is done.
@@ -41,6 +43,7 @@ class Cursor(ABC):
 
     columns: tuple[Column, ...] = ()
     rowcount: int = -1
+    changed: int = -1
     last_insert_id: int | None = None
     whole: bool = False
 
@@ -68,6 +71,9 @@ class Link(ABC):
     """The driver's placeholders."""
     cancel_safe: ClassVar[bool] = False
     """Whether the driver's work may itself be cancelled, and stops in the database before it ends."""
+
+    defining_commits: ClassVar[bool] = False
+    """Whether statements that define tables commit what was before them."""
 
     def __init__(self, connection: PoolProxiedConnection, config: DatabaseConfig, *, readonly: bool) -> None:
         self.connection = connection
@@ -314,16 +320,44 @@ async def finish(work: Coroutine[Any, Any, _T] | asyncio.Future[_T]) -> _T:
     return task.result()
 
 
-def converted(convert: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
-    """Parameters as the driver takes them.
+def converted(
+    convert: Callable[[Any], Any],
+    statement: Statement,
+    params: Mapping[str, Any] | Sequence[Any],
+    row: int | None = None,
+) -> list[Any]:
+    """Parameters as the driver takes them, in the order of the placeholders.
+
+    Parameters:
+        convert: makes one value what the driver takes.
+        statement: with its placeholders translated.
+        params: as the caller gave them.
+        row: of several sets of parameters, which it is.
 
     Raises:
-        DatabaseDataError: the database has nothing that holds one of them; nothing was executed.
+        DatabaseDataError: the database has nothing that holds one of them, which it names; nothing was executed.
     """
-    try:
-        return [convert(value) for value in values]
-    except (TypeError, ValueError, OverflowError) as exc:
-        raise DatabaseDataError(str(exc), executed="no") from None
+    values = []
+    for index, value in enumerate(statement.arguments(params)):
+        try:
+            values.append(convert(value))
+        except (TypeError, ValueError, OverflowError) as exc:
+            raise DatabaseDataError(f"{statement.place(index, row)}: {exc}", executed="no") from None
+    return values
+
+
+def json_text(value: Any) -> str:
+    """A list or dictionary as JSON.
+
+    Raises:
+        TypeError: it holds what JSON has no type for.
+        ValueError: it holds NaN or an infinity.
+    """
+    return json.dumps(value, allow_nan=False, default=_refuse)
+
+
+def _refuse(value: Any) -> NoReturn:
+    raise TypeError(f"JSON has no {type(value).__name__}: give a number or text")
 
 
 def parameters_of(sql: str, dialect: str, style: Style) -> tuple[Statement, list[ParameterInfo]]:
@@ -334,6 +368,17 @@ def parameters_of(sql: str, dialect: str, style: Style) -> tuple[Statement, list
         return named, [ParameterInfo(place, name) for place, name in enumerate(names, 1)]
     marks = translate(sql, dialect, style, named=False)
     return marks, [ParameterInfo(place) for place in range(1, marks.count + 1)]
+
+
+def missing_parameters(sql: str, dialect: str, style: Style) -> str | None:
+    """What to add to the error of a statement without parameters that has placeholders; ``None`` where it has none."""
+    _, parameters = parameters_of(sql, dialect, style)
+    if not parameters:
+        return None
+    if parameters[0].name is None:
+        return f"params: missing, for {len(parameters)} placeholders '?'"
+    names = ", ".join(f":{parameter.name}" for parameter in parameters)
+    return f"params.{parameters[0].name}: missing: the statement has {names}"
 
 
 def unsupported_isolation(dialect: str, isolation: Isolation) -> DatabaseNotSupportedError:

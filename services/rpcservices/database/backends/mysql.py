@@ -3,7 +3,9 @@
 What only reads runs in an XA transaction that is READ ONLY and whose id nobody is told. A plain READ ONLY transaction
 would not do: ``BEGIN NOT ATOMIC COMMIT; SET tx_read_only = 0; INSERT ...; END`` is one statement, and so is
 ``SET STATEMENT tx_read_only = 0 FOR INSERT ...``. An active XA transaction refuses COMMIT, and whatever would commit
-implicitly, until it is ended by its id.
+implicitly, until it is ended by its id. That it is READ ONLY is said anew where a client's statement was before it on
+the connection, since the session's default is the client's to set. In it the server refuses tables and sequences that
+know no transactions, too.
 """
 
 from __future__ import annotations
@@ -33,13 +35,19 @@ from .slices import Slices
 
 _STMT_PREPARE, _STMT_CLOSE, _SET_OPTION, _RESET_CONNECTION = 0x16, 0x19, 0x1B, 0x1F
 _MULTI_STATEMENTS_ON, _MULTI_STATEMENTS_OFF = b"\x00\x00", b"\x01\x00"
-_INTERRUPTED, _READ_ONLY = 1317, 1792
+_INTERRUPTED, _READ_ONLY, _NO_SUCH_VARIABLE = 1317, 1792, 1193
+
+_CURTAIN = f"/*{'*' * 65535}*/"
+"""The list of processes, which other connections of the same role may read meanwhile, tells no more of a statement than
+65,535 bytes (https://mariadb.com/kb/en/information-schema-processlist-table/), and SHOW PROFILES only 300."""
 
 _TELLING = frozenset({"SHOW", "DESC", "DESCRIBE", "EXPLAIN"})
 _CHANGING = frozenset({
     "INSERT", "REPLACE", "UPDATE", "DELETE", "LOAD", "CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME", "GRANT", "REVOKE",
 })  # fmt: skip
 _MAY_LOCK = re.compile(r"\bFOR\s+UPDATE\b|\bLOCK\s+IN\b|\bINTO\b", re.IGNORECASE)
+_ENDINGS = "SHOW SESSION STATUS WHERE Variable_name IN ('Com_begin', 'Com_commit', 'Com_rollback')"
+"""How many transactions the session has begun and ended, which tells one from another; procedures count, too."""
 _ROLES = "SELECT DISTINCT ROLE_NAME FROM information_schema.APPLICABLE_ROLES"
 
 
@@ -126,6 +134,7 @@ class MysqlLink(Link):
 
     dialect: ClassVar[str] = "mysql"
     style: Style = "format"
+    defining_commits: ClassVar[bool] = True
 
     def __init__(self, connection: PoolProxiedConnection, config: DatabaseConfig, *, readonly: bool) -> None:
         super().__init__(connection, config, readonly=readonly)
@@ -135,6 +144,11 @@ class MysqlLink(Link):
         self._xid: str | None = None
         self._used = False
         self._interrupted = False
+        self._touched = False
+        self._moved = False
+        self._database: str | None = None
+        self._role: str | None = None
+        self._begun: list[tuple[Any, ...]] = []
 
     @classmethod
     def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
@@ -145,6 +159,7 @@ class MysqlLink(Link):
 
     async def prepare(self) -> None:
         await self._configure()
+        await self._look_around()
         if not self.config.allow_privileged_role:
             right = reaching_beyond(await self._grants())
             if right is not None:
@@ -162,15 +177,35 @@ class MysqlLink(Link):
         except my_errors.Error:
             roles = []  # A server without roles.
         if roles:
-            ((current,),) = await self._rows("SELECT CURRENT_ROLE()")
             for role in roles:
                 try:
                     await self._rows(f"SET ROLE {_quoted(role)}")
                 except my_errors.Error:
                     continue  # A role of a role: its rights are told with that one's.
                 grants += await self._rows("SHOW GRANTS")
-            await self._rows("SET ROLE " + (_quoted(current) if current and "`" not in current else current or "NONE"))
+            await self._rows(f"SET ROLE {self._role}")
         return [line for (line,) in grants]
+
+    async def _look_around(self) -> None:
+        """Learn the database and the role that the connection begins with: nothing else brings them back."""
+        ((self._database,),) = await self._rows("SELECT DATABASE()")
+        try:
+            ((role,),) = await self._rows("SELECT CURRENT_ROLE()")
+        except my_errors.Error:
+            return  # A server without roles.
+        self._role = _quoted(role) if role and role != "NONE" and "`" not in role else role or "NONE"
+
+    async def _come_back(self) -> None:
+        """Undo USE and SET ROLE, which resetting the connection does not. A query may set the role by a function."""
+        if self._role is not None:
+            await self._rows(f"SET ROLE {self._role}")
+        if not self._moved:
+            return
+        self._moved = False
+        if self._database is not None:
+            await self._rows(f"USE {_quoted(self._database)}")
+        elif await self._rows("SELECT DATABASE()") != [(None,)]:
+            self.broken = True  # There is no way back to none.
 
     async def _configure(self) -> None:
         await self._multi_statements(_MULTI_STATEMENTS_OFF)
@@ -197,11 +232,11 @@ class MysqlLink(Link):
         return await self._started(sql, params, first, kills=self.readonly or is_query(sql, self.dialect))
 
     async def _started(self, sql: str, params: Params, first: int, *, kills: bool) -> Cursor:
-        self._used = True
+        self._about_to_run(sql)
         arguments: tuple[Any, ...] | None = None
         if params is not None:
             statement = translate(sql, self.dialect, "format", isinstance(params, Mapping))
-            sql, arguments = statement.sql, tuple(converted(to_mysql, statement.arguments(params)))
+            sql, arguments = statement.sql, tuple(converted(to_mysql, statement, params))
         cursor = self._driver.cursor(SSCursor)
         try:
             await cursor.execute(sql, arguments)
@@ -212,6 +247,10 @@ class MysqlLink(Link):
             raise
         self.flow(on=not found.more)
         return found
+
+    def _about_to_run(self, sql: str) -> None:
+        self._used = self._touched = True
+        self._moved = self._moved or not is_query(sql, self.dialect)
 
     def flow(self, *, on: bool) -> None:
         """Let the server send rows, or have it wait: asyncmy would keep in memory whatever comes while nobody reads."""
@@ -224,11 +263,11 @@ class MysqlLink(Link):
             transport.pause_reading()
 
     async def execute_many(self, sql: str, sets: Sequence[Values]) -> int:
-        self._used = True
+        self._about_to_run(sql)
         if not sets:
             return 0
         statement = translate(sql, self.dialect, "format", isinstance(sets[0], Mapping))
-        rows = [tuple(converted(to_mysql, statement.arguments(one))) for one in sets]
+        rows = [tuple(converted(to_mysql, statement, one, row)) for row, one in enumerate(sets)]
         cursor = self._driver.cursor()
         try:
             if _asyncmy_may_join(statement.sql):
@@ -245,11 +284,14 @@ class MysqlLink(Link):
         finally:
             await cursor.close()
 
+    async def mark(self) -> None:
+        self._begun = await self._rows(_ENDINGS)
+
     async def is_marked(self) -> bool:
-        return True  # Statements that define tables commit by themselves, and may.
+        return self.tx_state() is not TxState.NONE and await self._rows(_ENDINGS) == self._begun
 
     async def run_script(self, sql: str) -> list[int]:
-        self._used = True
+        self._used = self._touched = self._moved = True
         await self._multi_statements(_MULTI_STATEMENTS_ON)
         cursor = self._driver.cursor()
         counts: list[int] = []
@@ -328,12 +370,22 @@ class MysqlLink(Link):
         if isolation is not None:
             await self._rows(f"SET TRANSACTION ISOLATION LEVEL {isolation.value.upper()}")
         if readonly or self.readonly:
-            if not self.readonly:
+            if self._touched:
+                await self._forget_profiles()
+            if self._touched or not self.readonly:
                 await self._rows("SET TRANSACTION READ ONLY")
             self._xid = secrets.token_hex(16)
-            await self._rows(f"XA START '{self._xid}'")
+            await self._rows(f"{_CURTAIN} XA START '{self._xid}'")
         else:
             await self._rows("START TRANSACTION READ WRITE")
+
+    async def _forget_profiles(self) -> None:
+        """Make sure that SHOW PROFILES does not tell the transaction's id."""
+        try:
+            await self._rows("SET SESSION profiling = 0")
+        except my_errors.Error as exc:
+            if exc.args[:1] != (_NO_SUCH_VARIABLE,):
+                raise
 
     async def commit(self) -> None:
         if self._xid is not None:
@@ -355,6 +407,8 @@ class MysqlLink(Link):
     def tx_state(self) -> TxState:
         if not self._driver.connected:
             return TxState.ENDED
+        if self.readonly and self._xid is None:
+            return TxState.NONE  # With autocommit = 0 the server says that one is open as soon as one has ended.
         return TxState.ACTIVE if self._driver.get_transaction_status() else TxState.NONE
 
     async def interrupt(self) -> None:
@@ -381,6 +435,8 @@ class MysqlLink(Link):
             await self.rollback()
         await self._driver._execute_command(_RESET_CONNECTION, b"")  # noqa: SLF001 - it has no method
         await self._driver.read_packet()
+        await self._come_back()
         await self._configure()
         self._used = False
+        self._touched = False
         self._interrupted = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import math
 from decimal import Decimal
 from typing import Any
@@ -12,6 +11,8 @@ from uuid import UUID
 from asyncmy.constants import FIELD_TYPE
 
 from rpcservices.database.models import Column, ColumnType
+
+from .base import json_text
 
 _NOT_NULL, _UNSIGNED, _BINARY_CHARSET = 1, 32, 63
 
@@ -45,7 +46,7 @@ def to_mysql(value: Any) -> Any:
     if isinstance(value, dt.datetime | dt.time) and value.tzinfo is not None:
         raise TypeError("MariaDB and MySQL keep no time zone: give a time without one, in the zone that you mean")
     if isinstance(value, list | dict):
-        return json.dumps(value, allow_nan=False)
+        return json_text(value)
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, Decimal | float) and not math.isfinite(value):

@@ -13,7 +13,6 @@ from psycopg.abc import PQGen
 from psycopg.generators import execute, fetch, send
 from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
-from psycopg.types.json import Jsonb
 from sqlalchemy import URL, PoolProxiedConnection
 
 from rpcservices.database.config import DatabaseConfig
@@ -29,9 +28,13 @@ from .postgresql_connection import CANCEL_WAIT_S, StoppingConnection
 from .postgresql_cursor import CHUNK_ROWS, PostgresCursor, no_copy, rest_of
 from .postgresql_describe import described, kept, reads_only
 from .postgresql_nullable import nullability
+from .postgresql_params import Arguments
 from .postgresql_portal import PortalCursor
 from .postgresql_privileges import reaches_beyond
 from .postgresql_values import register
+
+_BEGIN_READING, _FIRST_QUERY = b"BEGIN READ ONLY", b"SELECT 1"
+_ONLY_READS = b"SELECT pg_catalog.set_config('transaction_read_only', 'on', true)"
 
 
 def _simple(driver: psycopg.AsyncConnection[Any], sql: bytes) -> PQGen[list[PGresult]]:
@@ -61,15 +64,11 @@ def _cleaned(driver: psycopg.AsyncConnection[Any]) -> PQGen[None]:
     connection.exit_pipeline_mode()
 
 
-def _adapted(value: Any) -> Any:
-    return Jsonb(value) if isinstance(value, dict) else value
-
-
-def _translated(sql: str, params: Params) -> tuple[str, list[Any] | None]:
+def _translated(sql: str, params: Params) -> tuple[str, Arguments | None]:
     if params is None:
         return sql, None
     statement = translate(sql, "postgresql", "numeric_dollar", isinstance(params, Mapping))
-    return statement.sql, [_adapted(value) for value in statement.arguments(params)]
+    return statement.sql, Arguments(statement, params)
 
 
 class PostgresLink(Link):
@@ -87,6 +86,7 @@ class PostgresLink(Link):
         self._used = False
         self._interrupted = False
         self._guarded = False
+        self._reads = readonly
         self._portal: PortalCursor | None = None
         self._begun: Any = None
 
@@ -118,22 +118,36 @@ class PostgresLink(Link):
         # What only guards a statement that stands alone is thrown away with it, and may be cancelled.
         return await self._started(text, arguments, first, cancels=self._guarded)
 
-    async def _started(self, sql: str, arguments: list[Any] | None, first: int, *, cancels: bool) -> Cursor:
+    async def _started(self, sql: str, arguments: Arguments | None, first: int, *, cancels: bool) -> Cursor:
         self._used = True
         cursor = PostgresCursor(self, self.driver, cancels=cancels)
-        guarded, self._guarded = self._guarded, False
+        before = self._before()
         try:
-            await cursor.start(sql, arguments, max(2, min(first, CHUNK_ROWS)), guarded=guarded)
+            await cursor.start(sql, arguments, max(2, min(first, CHUNK_ROWS)), before=before)
         except DatabaseNotSupportedError:
             self.broken = True  # The connection is in the midst of a COPY.
             raise
         return cursor
+
+    def _before(self) -> tuple[bytes, ...]:
+        """What has to go before the next statement, so that only reading is possible in it. It is a query, which fixes
+        the mode: before one, SET TRANSACTION READ WRITE would be obeyed. And the transaction may be one that has just
+        begun, by COMMIT AND CHAIN, or by ABORT AND CHAIN, which forgets how a failed one was begun."""
+        if self._guarded:
+            self._guarded = False
+            return (_BEGIN_READING, _FIRST_QUERY)
+        status = self.driver.info.transaction_status
+        if status == TransactionStatus.IDLE:
+            self._reads = self.readonly
+        return (_ONLY_READS,) if self._reads and status == TransactionStatus.INTRANS else ()
 
     async def stream(self, sql: str, params: Params, first: int) -> Cursor:
         text, arguments = _translated(sql, params)
         query = is_query(sql)
         if query and self.driver.info.transaction_status == TransactionStatus.INTRANS:
             self._used = True
+            for command in self._before():
+                await self.driver.execute(command)
             self._portal = PortalCursor(self.driver)
             if await self._portal.start(text.encode(), arguments, max(2, min(first, CHUNK_ROWS))):
                 return self._portal
@@ -147,9 +161,16 @@ class PostgresLink(Link):
         if not sets:
             return 0
         statement = translate(sql, "postgresql", "numeric_dollar", isinstance(sets[0], Mapping))
-        rows = [[_adapted(value) for value in statement.arguments(one)] for one in sets]
+        rows = [Arguments(statement, one, row) for row, one in enumerate(sets)]
+        for command in self._before():
+            await self.driver.execute(command)
         async with AsyncRawCursor(self.driver) as cursor:
-            await cursor.executemany(statement.sql.encode(), rows)
+            try:
+                await cursor.executemany(statement.sql.encode(), rows)
+            except Exception as exc:
+                if getattr(exc, "sqlstate", None) is not None:
+                    raise
+                raise next(filter(None, (row.refusal(self.driver) for row in rows)), exc) from None
             return cursor.rowcount
 
     async def run_script(self, sql: str) -> list[int]:
@@ -210,8 +231,8 @@ class PostgresLink(Link):
     async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
         self._used = True
         level = f" ISOLATION LEVEL {isolation.value.upper()}" if isolation else ""
-        if readonly or self.readonly:
-            # The first query fixes the mode: before it, SET TRANSACTION READ WRITE would still be obeyed.
+        self._reads = readonly or self.readonly
+        if self._reads:
             await self.driver.execute(f"BEGIN{level} READ ONLY; SELECT 1")
         else:
             await self.driver.execute(f"BEGIN{level} READ WRITE")
@@ -258,6 +279,7 @@ class PostgresLink(Link):
         await self.settle()
         await self.driver.wait(_cleaned(self.driver))
         self._guarded = False
+        self._reads = self.readonly
         self._used = False
 
     async def _absorb_cancel(self) -> None:

@@ -81,23 +81,23 @@ class _Chunks(Converting):
         result: PGresult | None = yield from fetch(self._pgconn)
         return result
 
-    def send_guarded(self, sql: bytes, params: Sequence[Any] | None, size: int) -> PQGen[PGresult | None]:
-        """Begin a read-only transaction and send a statement into it, in one trip; the first of its results.
-
-        The query in between fixes the mode: before one, SET TRANSACTION READ WRITE would still be obeyed.
-        """
+    def send_behind(
+        self, before: Sequence[bytes], sql: bytes, params: Sequence[Any] | None, size: int
+    ) -> PQGen[PGresult | None]:
+        """Send commands and behind them a statement, in one trip; the first of the statement's results."""
         yield from self._start_query(sql)
         query = self._convert_query(sql, params)
         connection = self._pgconn
         connection.enter_pipeline_mode()
-        connection.send_query_params(b"BEGIN READ ONLY", None)
-        connection.send_query_params(b"SELECT 1", None)
+        for command in before:
+            connection.send_query_params(command, None)
         self._execute_send(query, force_extended=True)
         connection.pipeline_sync()
         yield from send(connection)
-        for _ in range(2):
+        for _ in before:
             while (result := (yield from fetch(connection))) is not None:
                 if result.status == ExecStatus.FATAL_ERROR:
+                    yield from rest_of(self._conn)
                     raise self.failure(result)
         connection.set_chunked_rows_mode(size)
         found: PGresult | None = yield from fetch(connection)
@@ -127,10 +127,11 @@ class PostgresCursor(Cursor):
         self._width = ROOM_BYTES // FIRST_ROWS
         self._done = False
 
-    async def start(self, sql: str, params: Sequence[Any] | None, size: int, *, guarded: bool) -> None:
-        """Send the statement and wait for its first rows."""
-        send_it = self._chunks.send_guarded if guarded else self._chunks.send
-        result = await self._connection.wait(send_it(sql.encode(), params, size))
+    async def start(self, sql: str, params: Sequence[Any] | None, size: int, *, before: Sequence[bytes]) -> None:
+        """Send the statement, behind commands that go along with it, and wait for its first rows."""
+        text, chunks = sql.encode(), self._chunks
+        sending = chunks.send_behind(before, text, params, size) if before else chunks.send(text, params, size)
+        result = await self._connection.wait(sending)
         try:
             self._pending = await self._take(result, first=True)
         except DatabaseNotSupportedError:

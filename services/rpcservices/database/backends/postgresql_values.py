@@ -19,6 +19,8 @@ from psycopg.types.string import TextLoader
 
 from rpcservices.database.failures import translate_error
 
+from .postgresql_params import Arguments
+
 AS_TEXT = (
     "record", "json", "jsonb", "inet", "cidr", "int4range", "int8range", "numrange", "daterange", "tsrange",
     "tstzrange",
@@ -77,7 +79,8 @@ class Converting(AsyncRawCursor[Any]):
         try:
             return super()._convert_query(query, params)
         except Exception as exc:
-            raise translate_error(exc, executed="no") from None
+            refusal = params.refusal(self._conn) if isinstance(params, Arguments) else None
+            raise refusal or translate_error(exc, executed="no") from None
 
     def cells(self) -> Cells:
         """What reads the rows of the statement."""

@@ -62,16 +62,23 @@ def authorize_writing(
     action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
 ) -> int:
     """Allow everything within the database: no other file, no extension, no setting of the connection."""
-    if action == sqlite3.SQLITE_ATTACH:
-        # VACUUM attaches a nameless temporary database; VACUUM INTO, and ATTACH, name a file.
-        return _OK if first == "" else _DENY
-    if action == sqlite3.SQLITE_DETACH:
+    if action in (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH):
         return _DENY
     if action == sqlite3.SQLITE_FUNCTION:
         return _DENY if (second or "").lower() in _FUNCTIONS else _OK
     if action == sqlite3.SQLITE_PRAGMA:
         return _pragma(first or "", second, writing=True)
     return _OK
+
+
+def authorize_vacuum(
+    action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
+) -> int:
+    """Allow what writing allows, and the nameless temporary database that VACUUM attaches while it runs; VACUUM INTO
+    names a file. Only for statements that attach nothing by themselves."""
+    if action == sqlite3.SQLITE_ATTACH and first == "":
+        return _OK
+    return authorize_writing(action, first, second, database, trigger)
 
 
 def authorize_session(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -13,7 +12,7 @@ from uuid import UUID
 from rpcservices.database.models import Column, ColumnType
 from rpcservices.database.placeholders import translate
 
-from .base import Params, converted
+from .base import Params, converted, json_text
 
 _TYPES = {
     int: (ColumnType.INTEGER, "INTEGER"),
@@ -45,16 +44,16 @@ def to_sqlite(value: Any) -> Any:
     if isinstance(value, Decimal | UUID):
         return str(value)
     if isinstance(value, list | dict):
-        return json.dumps(value, allow_nan=False)
+        return json_text(value)
     raise TypeError(f"SQLite takes no {type(value).__name__}: give a number, text or bytes")
 
 
-def convert(sql: str, params: Params) -> tuple[str, list[Any]]:
-    """A statement and its parameters as SQLite takes them."""
+def convert(sql: str, params: Params, row: int | None = None) -> tuple[str, list[Any]]:
+    """A statement and its parameters, of several sets one, as SQLite takes them."""
     if params is None:
         return sql, []
     statement = translate(sql, "sqlite", "qmark", isinstance(params, Mapping))
-    return statement.sql, converted(to_sqlite, statement.arguments(params))
+    return statement.sql, converted(to_sqlite, statement, params, row)
 
 
 def column_types(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[Column, ...]:

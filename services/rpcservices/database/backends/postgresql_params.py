@@ -1,0 +1,57 @@
+"""Parameters on their way to PostgreSQL, and which of them cannot be sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.types.json import Jsonb
+
+from rpcservices.database.errors import DatabaseDataError
+from rpcservices.database.placeholders import Statement
+
+from .base import json_text
+
+_NO_TYPE = re.compile(r"cannot adapt type '(\w+)'")
+_REMEDIES = (
+    ("cannot contain NUL", ": give bytes, for a bytea"),
+    ("lists of mixed types", ": make them of one type, as an array is"),
+)
+
+
+class Arguments(list[Any]):
+    """The parameters of a statement, in the order of its placeholders.
+
+    Parameters:
+        statement: it knows what each is called.
+        params: as the caller gave them.
+        row: of several sets of parameters, which it is.
+    """
+
+    def __init__(self, statement: Statement, params: Mapping[str, Any] | Sequence[Any], row: int | None = None) -> None:
+        super().__init__(map(_adapted, statement.arguments(params)))
+        self._statement = statement
+        self._row = row
+
+    def refusal(self, connection: psycopg.AsyncConnection[Any]) -> DatabaseDataError | None:
+        """The error for the first that cannot be sent; ``None`` where all can."""
+        for index, value in enumerate(self):
+            try:
+                Transformer(connection).get_dumper(value, PyFormat.AUTO).dump(value)
+            except (psycopg.Error, TypeError, ValueError, OverflowError) as exc:
+                return DatabaseDataError(f"{self._statement.place(index, self._row)}: {_said(exc)}", executed="no")
+        return None
+
+
+def _adapted(value: Any) -> Any:
+    return Jsonb(value, dumps=json_text) if isinstance(value, dict) else value
+
+
+def _said(exc: Exception) -> str:
+    text = str(exc)
+    if found := _NO_TYPE.match(text):
+        return f"PostgreSQL takes no {found[1]}: give a number, text, bytes or a list"
+    return text + next((remedy for sign, remedy in _REMEDIES if sign in text), "")
