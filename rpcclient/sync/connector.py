@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 import time
+from concurrent import futures
 from concurrent.futures import Future
 from itertools import count
 from typing import Any
@@ -22,6 +23,7 @@ from rpcwire.session import Session
 
 from .dial import dial
 from .handlers import Handlers, check_offer
+from .interrupts import INTERRUPT_S
 from .link import Link, SocketLink
 from .memory import MemoryDial, check_thread, dial_memory
 from .peer import Peer
@@ -84,10 +86,11 @@ class Connector:
             attempt = self._begin()
         if isinstance(attempt, Peer):
             return attempt
-        try:
-            return attempt.result(max(deadline - time.monotonic(), 0.0))
-        except TimeoutError:
-            raise NotSent("no connection could be made before the deadline") from None
+        while not attempt.done() and (left := deadline - time.monotonic()) > 0:
+            futures.wait([attempt], min(left, INTERRUPT_S))
+        if not attempt.done():
+            raise NotSent("no connection could be made before the deadline")
+        return attempt.result()
 
     def _begin(self) -> Future[Peer] | Peer:
         """The attempt that is going on, or a new one. The lock is held."""

@@ -14,6 +14,8 @@ from msgspec import Raw
 from rpcwire.errors import RpcError
 from rpcwire.streams import IncomingStream
 
+from .interrupts import INTERRUPT_S
+
 if TYPE_CHECKING:
     from .outbox import Outbox
 
@@ -107,7 +109,7 @@ class Inbox:
         """
         with self._changed:
             while not self._items and not self.ended:
-                self._changed.wait()
+                self._changed.wait(INTERRUPT_S)
             if not self._items:
                 error, self._error = self._error, None
                 raise StopIteration if error is None else error

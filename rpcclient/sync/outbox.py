@@ -11,6 +11,8 @@ from rpcwire.errors import RpcError, SlowConsumer
 from rpcwire.service import SlowPolicy
 from rpcwire.streams import OutgoingStream
 
+from .interrupts import INTERRUPT_S
+
 _T = TypeVar("_T")
 
 
@@ -98,7 +100,7 @@ class Outbox:
     def _wait(self, ready: Callable[[], bool]) -> None:
         with self._changed:
             while not ready() and not self.over:
-                self._changed.wait()
+                self._changed.wait(INTERRUPT_S)
 
     def _keep(self, item: bytes) -> None:
         if len(self._kept) >= self._room:

@@ -47,6 +47,7 @@ from rpcwire.streams import IncomingStream, OutgoingStream
 
 from .handlers import Handlers
 from .inbox import Inbox
+from .interrupts import wait
 from .link import Link
 from .outbox import Outbox, pump
 from .pending import Pending
@@ -224,7 +225,7 @@ class Peer:
             DeadlineExceeded: it did not.
         """
         room = self.link.room
-        if not room.is_set() and not room.wait(min(max(until - time.monotonic(), 0.0), threading.TIMEOUT_MAX)):
+        if not room.is_set() and not wait(room, until - time.monotonic()):
             raise DeadlineExceeded("the other side takes nothing", executed="no")
 
     # --- answers to the other side ------------------------------------------------------------------------------
@@ -436,7 +437,7 @@ class Peer:
         Parameters:
             until: how long, on the clock of :func:`time.monotonic`.
         """
-        self.closed.wait(max(until - time.monotonic(), 0.0))
+        wait(self.closed, until - time.monotonic())
 
     def join_uploads(self, until: float) -> None:
         """Wait until the threads that feed streams have ended, those excepted whose source does not let go.

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from rpcwire.events import ProgressHook
 
+from .interrupts import acquire
+
 if TYPE_CHECKING:
     from .outbox import Outbox
 
@@ -48,7 +50,7 @@ class Mailbox:
         Returns:
             Whether it rang.
         """
-        rang = self._bell.acquire(timeout=min(max(timeout_s, 0.0), threading.TIMEOUT_MAX))
+        rang = acquire(self._bell, timeout_s)
         if self._reports:
             self.pass_on()
         return rang

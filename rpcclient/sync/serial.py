@@ -10,6 +10,7 @@ from rpcclient.serial_settings import KEEP_BYTES, WRITE_BYTES, Patience, SerialO
 from rpcclient.stubs.hardware import SerialTimeout
 from rpcwire.errors import RpcError
 
+from .interrupts import INTERRUPT_S
 from .serial_input import SerialInput
 from .serial_names import OldNames
 from .serial_setup import SerialSetup
@@ -173,7 +174,7 @@ class RemoteSerial(OldNames, SerialSetup):
                     break
                 if len(held.data) >= KEEP_BYTES:
                     break  # More than is kept at once: give what there is.
-                held.changed.wait(left)
+                held.changed.wait(INTERRUPT_S if left is None else min(left, INTERRUPT_S))
             if end is None:
                 end = len(held.data) if size is None else min(size, len(held.data))
                 if end == 0 and held.error is not None and size != 0:

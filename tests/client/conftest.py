@@ -169,6 +169,7 @@ def token() -> str:
 
 PLUGIN = """
 import asyncio
+from collections.abc import AsyncIterator
 from rpcserver import Service, method
 
 class Desk(Service):
@@ -188,6 +189,13 @@ class Desk(Service):
         except asyncio.CancelledError:
             print("desk cancelled", flush=True)
             raise
+
+    @method(kind="read")
+    async def stall(self) -> AsyncIterator[int]:
+        "A stream whose first item never comes."
+        print("desk began", flush=True)
+        await asyncio.Event().wait()
+        yield 1
 """
 
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 PROGRAM = """
 import sys, threading
 from rpcclient import Client
@@ -71,3 +73,38 @@ print(client.call("desk.add", [1, 2]))
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert (done.returncode, done.stdout) == (0, "3\n")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "work",
+    ["client.call('desk.wait')", "list(client.stream('desk.stall'))"],
+    ids=["answer", "item"],
+)
+def test_an_interrupt_that_comes_just_before_the_wait(process: Any, work: str) -> None:
+    """It wakes nobody then. Here another thread gets the signal, which does not wake the one that waits either."""
+    program = f"""
+import signal, sys, threading
+from rpcclient import Client
+
+def interrupt():
+    sys.stdin.readline()
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+with Client(sys.argv[1], token_file=sys.argv[2]) as client:
+    client.connect()
+    threading.Thread(target=interrupt, daemon=True).start()
+    try:
+        {work}
+    except KeyboardInterrupt:
+        print("interrupted", client.call("desk.add", [1, 2]))
+"""
+    process.start()
+    command = [sys.executable, "-c", program, process.url, str(process.token_file)]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        process.expect("desk began")
+        out, _ = child.communicate("now\n", timeout=20)
+    finally:
+        child.kill()
+        child.wait()
+    assert out == "interrupted 3\n"

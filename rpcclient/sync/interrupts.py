@@ -1,0 +1,46 @@
+"""Waiting that Ctrl-C ends. A signal that comes just as a thread begins to wait for a lock is noted by the interpreter,
+and does not wake the thread: the handler runs once it wakes for another reason. So nobody waits long at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+INTERRUPT_S = 1.0
+"""How long to wait at a time, in seconds."""
+
+
+def acquire(lock: threading.Lock, timeout_s: float) -> bool:
+    """Acquire a lock.
+
+    Parameters:
+        lock: which.
+        timeout_s: how long to wait at most, in seconds; may be infinite.
+
+    Returns:
+        Whether it was acquired.
+    """
+    if lock.acquire(timeout=min(max(timeout_s, 0.0), INTERRUPT_S)):
+        return True
+    until = time.monotonic() + timeout_s - INTERRUPT_S
+    while (left := until - time.monotonic()) > 0:
+        if lock.acquire(timeout=min(left, INTERRUPT_S)):
+            return True
+    return False
+
+
+def wait(event: threading.Event, timeout_s: float) -> bool:
+    """Wait for an event.
+
+    Parameters:
+        event: which.
+        timeout_s: how long at most, in seconds; may be infinite.
+
+    Returns:
+        Whether it has come.
+    """
+    until = time.monotonic() + timeout_s
+    while not event.wait(min(max(until - time.monotonic(), 0.0), INTERRUPT_S)):
+        if time.monotonic() >= until:
+            return False
+    return True
