@@ -42,7 +42,7 @@ SQLITE = [
     ["DETACH DATABASE main"],
     ["VACUUM INTO '{folder}/copy.db'"],
     ["VACUUM"],
-    ["REINDEX"],
+    ["SELECT id FROM canary", "REINDEX"],  # A connection that has yet to learn of an index rebuilds none.
     ["ANALYZE"],
     ["PRAGMA query_only = OFF", "INSERT INTO canary VALUES (2)"],
     ["PRAGMA writable_schema = ON", "UPDATE sqlite_master SET sql = ''"],
