@@ -117,7 +117,8 @@ def hardware(client: Client) -> None:
     console.print(
         f"host           {host.hostname}: {host.distribution or host.system}, up {host.uptime_s / 3600:.1f} h"
     )
-    console.print(f"processors     {cpu.logical} × {cpu.model or 'unknown'}, load {cpu.load_1m}")
+    load = "" if cpu.load_1m is None else f", load {cpu.load_1m:.2f}"
+    console.print(f"processors     {cpu.logical} × {cpu.model or 'unknown'}{load}")
     console.print(f"memory         {size(memory.available_bytes)} of {size(memory.total_bytes)} available")
     for disk in client.hardware.disks().filesystems[:3]:
         if disk.total_bytes is not None and disk.free_bytes is not None:

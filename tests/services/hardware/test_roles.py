@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import psutil
@@ -17,15 +13,12 @@ import pytest
 from rpcclient import AsyncClient
 from rpcclient.stubs.hardware import DeviceNotFound, HardwareRefused, ProcessGone, SectionUnavailable
 from rpcclient.stubs.hardware import SerialPortNotFound as PortNotFound
-from rpcserver.config import ServerConfig
-from rpcserver.server import Server
-from rpcserver.tokens import TokenStore
 from rpcservices.hardware import Hardware
 from rpcservices.hardware.config import HardwareConfig
 
-TOKEN = "the-token-of-ada-for-tests"
 PREFIX = "services.hardware"
 Scenario = Callable[[AsyncClient, AsyncClient], Awaitable[None]]
+Run = Callable[..., None]
 Attempt = Callable[[AsyncClient], Awaitable[Any]]
 PID = os.getpid()
 
@@ -59,33 +52,11 @@ READS: list[Attempt] = [
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """A short one: the address of a Unix socket has little room."""
-    with tempfile.TemporaryDirectory(prefix="rpc") as path:
-        yield Path(path)
+def run(with_ada: Callable[..., None]) -> Run:
+    def run(scenario: Scenario, **config: Any) -> None:
+        with_ada(Hardware(HardwareConfig(**config)), scenario)
 
-
-@asynccontextmanager
-async def both(folder: Path, config: HardwareConfig) -> AsyncIterator[tuple[AsyncClient, AsyncClient]]:
-    """The owner and Ada, connected to one server."""
-    path = folder / "s"
-    settings = ServerConfig.model_validate({"state_dir": str(folder), "listen": {"port": 0, "unix": str(path)}})
-    server = Server(settings, [Hardware(config)], token=TOKEN)
-    server.tokens = TokenStore(TOKEN, "ada")
-    await server.start()
-    try:
-        async with AsyncClient(f"unix://{path}") as owner, AsyncClient(server.addresses[0], token=TOKEN) as ada:
-            yield owner, ada
-    finally:
-        await server.stop(grace_s=0)
-
-
-def run(folder: Path, scenario: Scenario, **config: Any) -> None:
-    async def main() -> None:
-        async with both(folder, HardwareConfig(**config)) as (owner, ada):
-            await asyncio.wait_for(scenario(owner, ada), 60)
-
-    asyncio.run(main())
+    return run
 
 
 async def allowed(client: AsyncClient, *rights: str) -> dict[str, str]:
@@ -111,41 +82,41 @@ async def allowed(client: AsyncClient, *rights: str) -> dict[str, str]:
     return rules
 
 
-def test_without_roles_the_owner_may_everything_and_others_may_read(folder: Path) -> None:
+def test_without_roles_the_owner_may_everything_and_others_may_read(run: Run) -> None:
     async def scenario(owner: AsyncClient, ada: AsyncClient) -> None:
         assert await allowed(owner, *NEEDS) == {}
         assert await allowed(ada) == dict.fromkeys(NEEDS, f"{PREFIX}.unlisted")
 
-    run(folder, scenario)
+    run(scenario)
 
 
-def test_nobody_unlisted_may(folder: Path) -> None:
+def test_nobody_unlisted_may(run: Run) -> None:
     async def scenario(owner: AsyncClient, ada: AsyncClient) -> None:
         for client in (owner, ada):
             assert await allowed(client) == dict.fromkeys(NEEDS, f"{PREFIX}.unlisted")
 
-    run(folder, scenario, unlisted="nobody")
+    run(scenario, unlisted="nobody")
 
 
 @pytest.mark.parametrize("right", list(NEEDS))
-def test_each_right_alone(folder: Path, right: str) -> None:
+def test_each_right_alone(run: Run, right: str) -> None:
     async def scenario(owner: AsyncClient, ada: AsyncClient) -> None:
         others = [each for each in NEEDS if each != right]
         assert await allowed(ada, right) == dict.fromkeys(others, f"{PREFIX}.roles.hers.may")
         assert await allowed(owner, *NEEDS) == {}
 
-    run(folder, scenario, roles={"hers": {"principals": ["ada"], "may": [right]}})
+    run(scenario, roles={"hers": {"principals": ["ada"], "may": [right]}})
 
 
-def test_a_role_for_everybody_holds_for_the_owner_too(folder: Path) -> None:
+def test_a_role_for_everybody_holds_for_the_owner_too(run: Run) -> None:
     async def scenario(owner: AsyncClient, ada: AsyncClient) -> None:
         for client in (owner, ada):
             assert set(await allowed(client, "processes")) == {"control", "serial", "smart"}
 
-    run(folder, scenario, roles={"all": {"principals": ["*"]}})
+    run(scenario, roles={"all": {"principals": ["*"]}})
 
 
-def test_what_is_refused_is_not_done(folder: Path) -> None:
+def test_what_is_refused_is_not_done(run: Run) -> None:
     with subprocess.Popen(["sleep", "60"]) as child:
         started = psutil.Process(child.pid).create_time()
 
@@ -155,4 +126,4 @@ def test_what_is_refused_is_not_done(folder: Path) -> None:
             assert child.poll() is None
             await owner.hardware.signal_process(child.pid, started, "KILL")
 
-        run(folder, scenario)
+        run(scenario)

@@ -4,25 +4,19 @@ socket."""
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from rpcclient import AsyncClient
 from rpcclient.stubs.programs import NotController, ProgramInfo, ProgramNotFound, ProgramRefused, TerminalSize
-from rpcserver.config import ServerConfig
-from rpcserver.server import Server
-from rpcserver.tokens import TokenStore
 from rpcservices.programs import Programs
 from rpcservices.programs.config import ProgramsConfig
 
-TOKEN = "the-token-of-ada-for-tests"
 RULE = "services.programs.roles.theirs.others"
 Scenario = Callable[[AsyncClient, AsyncClient], Awaitable[None]]
+Run = Callable[..., None]
 
 VIEWING: dict[str, Callable[[AsyncClient, str], Awaitable[Any]]] = {
     "get": lambda ada, which: ada.programs.get(which),
@@ -42,33 +36,11 @@ CONTROLLING: dict[str, Callable[[AsyncClient, str], Awaitable[Any]]] = {
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """A short one: the address of a Unix socket has little room."""
-    with tempfile.TemporaryDirectory(prefix="rpc") as path:
-        yield Path(path)
+def run(with_ada: Callable[..., None]) -> Run:
+    def run(scenario: Scenario, **config: Any) -> None:
+        with_ada(Programs(ProgramsConfig(**config)), scenario)
 
-
-@asynccontextmanager
-async def both(folder: Path, config: ProgramsConfig) -> AsyncIterator[tuple[AsyncClient, AsyncClient]]:
-    """The owner and Ada, connected to one server."""
-    path = folder / "s"
-    settings = ServerConfig.model_validate({"state_dir": str(folder), "listen": {"port": 0, "unix": str(path)}})
-    server = Server(settings, [Programs(config)], token=TOKEN)
-    server.tokens = TokenStore(TOKEN, "ada")
-    await server.start()
-    try:
-        async with AsyncClient(f"unix://{path}") as owner, AsyncClient(server.addresses[0], token=TOKEN) as ada:
-            yield owner, ada
-    finally:
-        await server.stop(grace_s=0)
-
-
-def run(folder: Path, scenario: Scenario, **config: Any) -> None:
-    async def main() -> None:
-        async with both(folder, ProgramsConfig(**config)) as (owner, ada):
-            await asyncio.wait_for(scenario(owner, ada), 60)
-
-    asyncio.run(main())
+    return run
 
 
 def others(allowed: str) -> dict[str, Any]:
@@ -88,7 +60,7 @@ async def seen_by(client: AsyncClient, program: str) -> bytes:
         return (await anext(chunks)).data
 
 
-def test_others_none(folder: Path) -> None:
+def test_others_none(run: Run) -> None:
     async def scenario(owner: AsyncClient, ada: AsyncClient) -> None:
         async with ada.programs.watch() as events:
             program = await echoing(owner)
@@ -105,10 +77,10 @@ def test_others_none(folder: Path) -> None:
         assert (await owner.programs.get(program.id)).running
         assert {info.id for info in await owner.programs.list()} == {program.id, hers.id}  # The owner may see all.
 
-    run(folder, scenario, **others("none"))
+    run(scenario, **others("none"))
 
 
-def test_others_view(folder: Path) -> None:
+def test_others_view(run: Run) -> None:
     async def scenario(owner: AsyncClient, ada: AsyncClient) -> None:
         async with ada.programs.watch() as events:
             program = await echoing(owner)
@@ -131,10 +103,10 @@ def test_others_view(folder: Path) -> None:
             await owner.programs.forget(program.id)
             assert [(await anext(events)).kind for _ in range(2)] == ["exited", "forgotten"]
 
-    run(folder, scenario, **others("view"))
+    run(scenario, **others("view"))
 
 
-def test_others_control(folder: Path) -> None:
+def test_others_control(run: Run) -> None:
     async def scenario(owner: AsyncClient, ada: AsyncClient) -> None:
         program = await echoing(owner)
         for attempt in ("control", "write", "close_stdin", "resize"):
@@ -161,10 +133,10 @@ def test_others_control(folder: Path) -> None:
             await end(program.id)
             assert (await waiting).status.signal is not None
 
-    run(folder, scenario, **others("control"))
+    run(scenario, **others("control"))
 
 
-def test_the_owner_has_one_name_whichever_way_they_come(folder: Path) -> None:
+def test_the_owner_has_one_name_whichever_way_they_come(run: Run) -> None:
     """A role for the owner holds at the Unix socket as it does with the token."""
     role = {"principals": ["owner"], "may_run": "anything"}
 
@@ -174,4 +146,4 @@ def test_the_owner_has_one_name_whichever_way_they_come(folder: Path) -> None:
             await ada.programs.run(["true"])
         assert caught.value.rule == "services.programs.unlisted"
 
-    run(folder, scenario, unlisted="nobody", roles={"mine": role})
+    run(scenario, unlisted="nobody", roles={"mine": role})

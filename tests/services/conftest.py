@@ -1,0 +1,43 @@
+"""What the services' tests share: one server, and two callers who are not the same."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from rpcclient import AsyncClient
+from rpcserver import Service
+from rpcserver.config import ServerConfig
+from rpcserver.server import Server
+from rpcserver.tokens import TokenStore
+
+Scenario = Callable[[AsyncClient, AsyncClient], Awaitable[None]]
+TOKEN = "the-token-of-ada-for-tests"
+
+
+@pytest.fixture
+def with_ada() -> Callable[[Service, Scenario], None]:
+    """Run a scenario with the owner, who comes by the Unix socket, and Ada, who comes with a token."""
+
+    async def main(folder: Path, service: Service, scenario: Scenario) -> None:
+        path = folder / "s"
+        settings = ServerConfig.model_validate({"state_dir": str(folder), "listen": {"port": 0, "unix": str(path)}})
+        server = Server(settings, [service], token=TOKEN)
+        server.tokens = TokenStore(TOKEN, "ada")
+        await server.start()
+        try:
+            async with AsyncClient(f"unix://{path}") as owner, AsyncClient(server.addresses[0], token=TOKEN) as ada:
+                await asyncio.wait_for(scenario(owner, ada), 60)
+        finally:
+            await server.stop(grace_s=0)
+
+    def run(service: Service, scenario: Scenario) -> None:
+        # A short name: the address of a Unix socket has little room.
+        with tempfile.TemporaryDirectory(prefix="rpc") as folder:
+            asyncio.run(main(Path(folder), service, scenario))
+
+    return run
