@@ -15,6 +15,9 @@ from pydantic_core import to_jsonable_python
 from .codec import UNREADABLE
 from .limits import MAX_DEPTH
 
+AS_BYTES: Mapping[str, Any] = {"rpcwire": "bytes"}
+"""The metadata of a core schema whose serializer makes bytes in MessagePack, so that nobody need look into them."""
+
 _AS_IS = frozenset({type(None), bool, str, bytes, float, Raw})
 """Types whose instances MessagePack takes as they are: most of what is sent, so they are looked at first."""
 

@@ -14,6 +14,7 @@ from pydantic import GetCoreSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from .codec import UNREADABLE
+from .packing import AS_BYTES
 
 _KEPT = 512
 _LIMIT_BYTES = 64 * 1024
@@ -34,9 +35,21 @@ class Repeated:
             return adapter().validate_python(msgspec.msgpack.decode(data))
 
         encode_kept, decode_kept = lru_cache(_KEPT)(encode), lru_cache(_KEPT)(decode)
+        # To hash a value takes longer than all the rest. A value that is kept here keeps its number to itself.
+        same: dict[int, tuple[Any, bytes]] = {}
 
         def dump(value: Any, handler: core_schema.SerializerFunctionWrapHandler, info: Any) -> Any:
-            return handler(value) if info.mode == "json" else encode_kept(value)
+            if info.mode == "json":
+                return handler(value)
+            known = same.get(id(value))
+            if known is not None:
+                return known[1]
+            data = encode_kept(value)
+            if len(same) >= _KEPT:
+                same.clear()
+            if len(data) <= _LIMIT_BYTES:
+                same[id(value)] = value, data
+            return data
 
         def load(data: Any, handler: core_schema.ValidatorFunctionWrapHandler) -> Any:
             if not isinstance(data, bytes):
@@ -49,5 +62,6 @@ class Repeated:
         return core_schema.no_info_wrap_validator_function(
             load,
             inner,
+            metadata=dict(AS_BYTES),
             serialization=core_schema.wrap_serializer_function_ser_schema(dump, info_arg=True, schema=inner),
         )

@@ -22,8 +22,9 @@ import datetime as dt
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
+from enum import Enum
 from types import NoneType
-from typing import Any, overload
+from typing import Any, Protocol, overload
 from uuid import UUID
 
 import msgspec
@@ -33,6 +34,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from .codec import UNREADABLE
+from .packing import AS_BYTES
 from .row import Row, row_type
 from .values import from_tagged, to_tagged
 
@@ -146,6 +148,25 @@ def _unpack_chunk(chunk: _Chunk) -> tuple[int, list[list[Any]]]:
     return count, cells
 
 
+class Described(Protocol):
+    """What is known of a column.
+
+    Attributes:
+        name: what it is called.
+        type: its value is a word as of :data:`rpcwire.frames.KINDS`.
+        precision, scale: of decimal numbers, digits in all, and after the point.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def type(self) -> Enum: ...
+    @property
+    def precision(self) -> int | None: ...
+    @property
+    def scale(self) -> int | None: ...
+
+
 class Rows(Sequence[Row]):
     """The rows of a result: tuples with names, decoded as they are asked for.
 
@@ -158,28 +179,40 @@ class Rows(Sequence[Row]):
         names: the names of the columns, where known.
     """
 
-    __slots__ = ("_chunks", "_columns", "_count", "_rows", "digits", "kinds", "names")
+    __slots__ = ("_chunks", "_columns", "_count", "_described", "_names", "_rows")
 
     def __init__(self, chunks: Sequence[bytes] = (), count: int = 0, names: Sequence[str] = ()) -> None:
         self._chunks: Sequence[bytes] | None = chunks
         self._columns: list[tuple[int, list[list[Any]]]] | None = None
         self._rows: list[Row] | None = None
         self._count = count
-        self.names: tuple[str, ...] = tuple(names)
-        self.kinds: tuple[str, ...] = ()
-        self.digits: Sequence[Digits] = ()
+        self._names: tuple[str, ...] | None = tuple(names)
+        self._described: Sequence[Described] = ()
 
-    def describe(self, columns: Iterable[tuple[str, str]], digits: Sequence[Digits] = ()) -> None:
+    def describe(self, columns: Sequence[Described]) -> None:
         """Say what the columns are called, and of what kind they are.
 
         Parameters:
-            columns: for each its name, and its kind, a word as of :data:`rpcwire.frames.KINDS`.
-            digits: for each, of decimal numbers, how many digits there may be in all, and after the point.
+            columns: what is known of each.
         """
-        self.digits = digits
-        known = tuple(columns)
-        self.names = tuple(name for name, _ in known)
-        self.kinds = tuple(kind for _, kind in known)
+        self._names, self._described = None, columns
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns; none where they are not known."""
+        if self._names is None:
+            self._names = tuple([column.name for column in self._described])
+        return self._names
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of the columns, words as of :data:`rpcwire.frames.KINDS`; none where they are not known."""
+        return [column.type.value for column in self._described]
+
+    @property
+    def digits(self) -> list[Digits]:
+        """For each column how many digits there may be; none where that is not known."""
+        return [(column.precision, column.scale) for column in self._described]
 
     @classmethod
     def of(cls, rows: Iterable[Sequence[Any]], names: Sequence[str] = ()) -> Rows:
@@ -299,7 +332,7 @@ class Rows(Sequence[Row]):
     def _for_frames(self) -> tuple[list[str], list[str], list[list[Any]], int]:
         width = len(self.names) or len(next((columns for _, columns in self._decoded()), ()))
         names = list(self.names) or [f"column_{place}" for place in range(1, width + 1)]
-        kinds = list(self.kinds) or [""] * width
+        kinds = self.kinds or [""] * width
         return names, kinds, [self.column(place) for place in range(width)], self._count
 
     def packed(self) -> bytes:
@@ -348,7 +381,9 @@ class Rows(Sequence[Row]):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
-            cls._load, serialization=core_schema.plain_serializer_function_ser_schema(cls._dump, info_arg=True)
+            cls._load,
+            metadata=dict(AS_BYTES),
+            serialization=core_schema.plain_serializer_function_ser_schema(cls._dump, info_arg=True),
         )
 
     @classmethod

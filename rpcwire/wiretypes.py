@@ -20,7 +20,7 @@ from pydantic_core import (
 
 from .codec import Codec
 from .errors import InvalidParams, RemoteProtocolError, describe_fields, field_errors
-from .packing import pack, unpack
+from .packing import AS_BYTES, pack, unpack
 from .unsendable import unsendable
 
 WIRE_CONFIG: CoreConfig = {
@@ -59,19 +59,22 @@ def _configured(schema: Any) -> Any:
     return schema
 
 
-def _kinds(schema: Any) -> set[str]:
-    """Every ``type`` that occurs in a core schema."""
+def _kinds(schema: Any, *, written: bool = False) -> set[str]:
+    """Every ``type`` that occurs in a core schema; if it is to be ``written``, without those that become bytes."""
     found: set[str] = set()
     if isinstance(schema, dict):
         kind = schema.get("type")
+        node = isinstance(kind, str)
+        if node and written and AS_BYTES.items() <= (schema.get("metadata") or {}).items():
+            return {"bytes"}
         if isinstance(kind, str):
             found.add(kind)
         for key, value in schema.items():
-            if key != "metadata" or not isinstance(kind, str):
-                found |= _kinds(value)
+            if key != "metadata" or not node:
+                found |= _kinds(value, written=written)
     elif isinstance(schema, (list, tuple)):
         for item in schema:
-            found |= _kinds(item)
+            found |= _kinds(item, written=written)
     return found
 
 
@@ -123,8 +126,8 @@ class WireType:
 
     def _set_schema(self, schema: CoreSchema, written: CoreSchema | None = None) -> None:
         configured = _configured(schema)
-        kinds = _kinds(configured)
-        self._walk = bool(kinds & _OPEN) or "datetime" in kinds
+        kinds, written_kinds = _kinds(configured), _kinds(configured, written=True)
+        self._walk = bool(written_kinds & _OPEN) or "datetime" in written_kinds
         self._bounded = not kinds & _OPEN and not _is_recursive(configured)
         self._simple = _SIMPLE.get(schema["type"]) if len(kinds) == 1 else None
         # Models carry ready-made validators with the configuration they were declared with; ours must win.

@@ -7,6 +7,8 @@ import datetime as dt
 import math
 import uuid
 from decimal import Decimal
+from enum import Enum
+from typing import NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -38,9 +40,21 @@ tables = st.lists(st.sampled_from(sorted(CELLS)), min_size=1, max_size=4).flatma
 )
 
 
+Kind = Enum("Kind", {kind.upper(): kind for kind in CELLS})
+
+
+class Told(NamedTuple):
+    """What the database service tells of a column."""
+
+    name: str
+    type: Kind
+    precision: int | None = None
+    scale: int | None = None
+
+
 def described(kinds, rows):
     found = Rows.of(rows)
-    found.describe([(f"c{place}", kind) for place, kind in enumerate(kinds)])
+    found.describe([Told(f"c{place}", Kind(kind)) for place, kind in enumerate(kinds)])
     return found
 
 
@@ -152,7 +166,7 @@ def test_what_is_not_installed_is_named(monkeypatch, method, package):
 def test_decimals_have_the_declared_type_on_each_page(declared, wanted):
     for cells in ([Decimal(1)], [Decimal(1234567), None], [None], []):
         rows = Rows.of([(cell,) for cell in cells])
-        rows.describe([("money", "decimal")], [declared])
+        rows.describe([Told("money", Kind.DECIMAL, *declared)])
         table = rows.to_arrow()
         assert table.schema.field("money").type == wanted
         assert table.column(0).to_pylist() == cells
@@ -161,5 +175,5 @@ def test_decimals_have_the_declared_type_on_each_page(declared, wanted):
 @pytest.mark.parametrize("declared", [(None, None), (2, 1), (100, 2), (0, 0)])
 def test_decimals_that_no_declaration_holds_are_as_wide_as_they_need(declared):
     rows = Rows.of([(Decimal("1.2345"),), (Decimal(12),)])
-    rows.describe([("money", "decimal")], [declared])
+    rows.describe([Told("money", Kind.DECIMAL, *declared)])
     assert rows.to_arrow().column(0).to_pylist() == [Decimal("1.2345"), Decimal(12)]

@@ -13,7 +13,7 @@ from .errors import DatabaseError, DatabaseProgrammingError
 from .hints import is_change, is_query
 from .models import Condition, Outcome, Step, StepError, StepResult, TxState
 from .placeholders import check_text
-from .reading import collect_and_tell
+from .reading import Limits, collect, has_changed
 from .scripts import ends_transaction
 
 _REMEDY = "leave it out, or give atomic=False outside a transaction"
@@ -86,7 +86,7 @@ def holds(condition: Condition, done: Sequence[StepResult], changes: Collection[
     }[condition.outcome]
 
 
-async def run_batch(lent: Lent, steps: Sequence[Step], limits: dict[str, int], *, atomic: bool) -> list[StepResult]:
+async def run_batch(lent: Lent, steps: Sequence[Step], limits: Limits, *, atomic: bool) -> list[StepResult]:
     """Run the steps whose conditions hold.
 
     Parameters:
@@ -115,9 +115,7 @@ async def run_batch(lent: Lent, steps: Sequence[Step], limits: dict[str, int], *
             done.append(StepResult(Outcome.SKIPPED))
             continue
         try:
-            result, changed = await collect_and_tell(
-                link, step.sql, step.params, within=atomic, session=lent.session, **limits
-            )
+            result, changed = await collect(link, step.sql, step.params, limits, within=atomic, session=lent.session)
             if atomic and (
                 result.tx_state is TxState.ENDED or (watched and odd[number] and not await link.is_marked())
             ):
@@ -125,7 +123,7 @@ async def run_batch(lent: Lent, steps: Sequence[Step], limits: dict[str, int], *
                     f"step {number} ended the transaction that the batch was, and what it committed stays: {_REMEDY}",
                     step=number,
                 )
-            if changed:
+            if has_changed(step.sql, link.dialect, result, changed):
                 changes.add(number)
             done.append(StepResult(Outcome.OK, result if lent.within else replace(result, tx_state=TxState.NONE)))
             if not atomic:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from types import TracebackType
+from typing import Any, TypeVar
 
 from rpcserver import Context, Health, Service, ServiceConfigError
 
@@ -26,7 +27,7 @@ from .errors import (
 )
 from .failures import translate_error
 from .models import TxState
-from .pool import Target, close_all
+from .pool import Pool, Target, close_all
 from .reading import state_after
 from .roles import Right
 from .transactions import Transactions
@@ -52,6 +53,7 @@ class Lent:
         within: whether that is in a transaction of the client's.
         readonly: whether the database refuses every change there.
         session: whether the link stays with the client afterwards.
+        own: whether the link is the call's own, and goes back to the pool after it.
         lost: the error to raise where the transaction has ended while a statement ran.
     """
 
@@ -59,6 +61,7 @@ class Lent:
     within: bool
     readonly: bool
     session: bool = False
+    own: bool = False
     lost: Callable[[], TransactionLost | None] = _never
 
     async def clear(self) -> None:
@@ -67,10 +70,10 @@ class Lent:
         if not (self.within or kept) and self.link.tx_state() not in (TxState.NONE, TxState.ENDED):
             await self.link.rollback()
 
-    async def run(self, work: Awaitable[_T]) -> _T:
+    async def run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Do a piece of work on the link, stopped when the caller is cancelled; every exception becomes ours."""
         try:
-            return await self.link.run(_as_coroutine(work))
+            return await self.link.run(work)
         except Exception as exc:
             raise self.failed(exc) from None
 
@@ -93,8 +96,35 @@ class Lent:
             )
 
 
-async def _as_coroutine(work: Awaitable[_T]) -> _T:
-    return await work
+class Loan:
+    """A link for a ``with`` block: of a transaction, or for this block alone.
+
+    Parameters:
+        pool: where a link comes from if there is no transaction.
+        transaction: lends its link.
+    """
+
+    __slots__ = ("_link", "_pool", "_transaction")
+
+    def __init__(self, pool: Pool, transaction: AbstractAsyncContextManager[Lent] | None) -> None:
+        self._pool = pool
+        self._transaction = transaction
+        self._link: Link | None = None
+
+    async def __aenter__(self) -> Lent:
+        if self._transaction is not None:
+            return await self._transaction.__aenter__()
+        self._link = link = await self._pool.acquire()
+        return Lent(link, within=False, readonly=link.readonly, own=True)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        if self._transaction is not None:
+            return await self._transaction.__aexit__(kind, exc, trace)
+        assert self._link is not None
+        self._pool.release(self._link)
+        return None
 
 
 class DatabaseCore(Service[DatabaseServiceConfig]):
@@ -141,15 +171,13 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
         target.access.check(ctx.principal, right, writing=writing and not target.config.readonly)
         return target
 
-    @asynccontextmanager
-    async def _lent(
-        self, ctx: Context, target: Target, transaction: str | None, *, readonly: bool
-    ) -> AsyncIterator[Lent]:
+    def _lent(self, ctx: Context, target: Target, transaction: str | None, *, readonly: bool) -> Loan:
         """Lend a link for a call: the transaction's, or one of its own."""
-        if transaction is None:
-            async with target.pool(readonly=readonly).link() as link:
-                yield Lent(link, within=False, readonly=link.readonly)
-            return
+        shared = None if transaction is None else self._shared(ctx, target, transaction)
+        return Loan(target.pool(readonly=readonly), shared)
+
+    @asynccontextmanager
+    async def _shared(self, ctx: Context, target: Target, transaction: str) -> AsyncIterator[Lent]:
         async with self._transactions.use(transaction, target.name, ctx.connection) as tx:
             within = tx.active
             try:
@@ -160,7 +188,7 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
                 if not within and tx.link.readonly and tx.link.tx_state() not in (TxState.NONE, TxState.ENDED):
                     await finish(tx.link.run(tx.link.rollback()))  # What guarded a statement that stood alone.
 
-    async def _within(self, lent: Lent, work: Callable[[], Awaitable[_T]], *, atomic: bool) -> _T:
+    async def _within(self, lent: Lent, work: Callable[[], Coroutine[Any, Any, _T]], *, atomic: bool) -> _T:
         """Do some work on a link, in a transaction of its own where ``atomic`` asks for one and none is open.
 
         Raises:

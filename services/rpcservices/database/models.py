@@ -100,8 +100,7 @@ class Result:
     last_insert_id: int | None = Field(default=None, description="SQLite and MariaDB: the key that an INSERT was given")
 
     def __post_init__(self) -> None:
-        digits = [(column.precision, column.scale) for column in self.columns]
-        self.rows.describe([(column.name, column.type.value) for column in self.columns], digits)
+        self.rows.describe(self.columns)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -190,8 +189,7 @@ class Page:
     tx_state: TxState = Field(default=TxState.NONE, description="on the last page: the transaction after the statement")
 
     def __post_init__(self) -> None:
-        digits = [(column.precision, column.scale) for column in self.columns]
-        self.rows.describe([(column.name, column.type.value) for column in self.columns], digits)
+        self.rows.describe(self.columns)
 
     def __len__(self) -> int:
         return len(self.rows)

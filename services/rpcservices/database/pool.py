@@ -102,7 +102,8 @@ class Pool:
             if self._idle:
                 link = self._idle.pop()
                 self._lent += 1
-                if time.monotonic() - link.idle_since < _TRUSTED_S or await self._answers(link):
+                fresh = time.monotonic() - link.idle_since < _TRUSTED_S
+                if (link.is_ready() and fresh) or await self._answers(link, fresh=fresh):
                     return link
                 continue
             if self._free_places:
@@ -139,11 +140,11 @@ class Pool:
                 place.set_result(None)
                 return
 
-    async def _answers(self, link: Link) -> bool:
-        """Whether a link that was idle for long still works; if not, its place is free again."""
+    async def _answers(self, link: Link, *, fresh: bool) -> bool:
+        """Whether a link that was idle for long, or is not ready yet, still works; if not, its place is free again."""
         try:
             async with asyncio.timeout(self._config.connect_timeout_s):
-                await link.ping()
+                await (link.regain() if fresh else link.ping())
         except Exception:
             link.broken = True
         except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rpcwire.rows import Rows, pack_rows
@@ -55,35 +56,46 @@ def _checked(size: int, limit: int, setting: str) -> None:
         )
 
 
-async def collect(link: Link, sql: str, params: Params, **limits: Any) -> Result:
-    """Run a statement and gather its rows up to the limits: :func:`collect_and_tell`, without what it tells."""
-    result, _ = await collect_and_tell(link, sql, params, **limits)
-    return result
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a result may hold.
+
+    Attributes:
+        max_rows, max_bytes: where to stop; ``truncated`` says so.
+        page_rows: rows to ask the driver for at a time.
+    """
+
+    max_rows: int
+    max_bytes: int
+    page_rows: int
 
 
-async def collect_and_tell(
+async def collect(
     link: Link,
     sql: str,
     params: Params,
+    limits: Limits,
     *,
-    max_rows: int,
-    max_bytes: int,
-    page_rows: int,
     within: bool,
     session: bool = False,
-) -> tuple[Result, bool]:
-    """Run a statement, gather its rows up to the limits, and tell whether it changed a row.
+    once: bool = False,
+) -> tuple[Result, int]:
+    """Run a statement and gather its rows up to the limits.
 
     Parameters:
         link: where to run it.
         sql, params: the statement.
-        max_rows, max_bytes: where to stop; ``truncated`` says so.
-        page_rows: rows to ask the driver for at a time.
+        limits: where to stop.
         within: whether it runs in a transaction of the client's.
         session: whether the link stays with the client.
+        once: whether the link is given back after it.
+
+    Returns:
+        The result; and how many rows it changed where it also gives rows, -1 where the driver does not say.
     """
+    max_rows, max_bytes = limits.max_rows, limits.max_bytes
     if not within:
-        await link.guard()
+        await link.guard(once=once)
     cursor = await _started(link, sql, params, link.execute(sql, params, min(FIRST_ROWS, max_rows + 1)))
     try:
         chunks: list[bytes] = []
@@ -104,23 +116,32 @@ async def collect_and_tell(
                 count, size, fresh = count + found, size + len(data), fresh + len(data)
             if truncated:
                 break
-            limit = next_limit(len(rows), fresh, page_rows=page_rows, page_bytes=1 << 20)
+            limit = next_limit(len(rows), fresh, page_rows=limits.page_rows, page_bytes=1 << 20)
     finally:
         await cursor.close()
     rowcount = cursor.rowcount
-    result = Result(
+    gathered = Rows(chunks, count)
+    gathered.describe(cursor.columns)
+    # Checked it is when it is sent; to check it here, too, would take as long as much of the rest.
+    result: Result = object.__new__(Result)
+    result.__dict__.update(
         columns=cursor.columns,
-        rows=Rows(chunks, count),
+        rows=gathered,
         rowcount=count if cursor.columns and not truncated and rowcount < 0 else rowcount,
         truncated=truncated,
         tx_state=state_after(link, within=within, session=session),
         last_insert_id=cursor.last_insert_id,
     )
-    if not cursor.columns:
-        return result, rowcount > 0
-    if cursor.changed >= 0:
-        return result, cursor.changed > 0
-    return result, is_change(sql, link.dialect) and (count > 0 or truncated)
+    return result, cursor.changed
+
+
+def has_changed(sql: str, dialect: str, result: Result, changed: int) -> bool:
+    """Whether a statement changed a row: what :func:`collect` gave of it."""
+    if not result.columns:
+        return result.rowcount > 0
+    if changed >= 0:
+        return changed > 0
+    return is_change(sql, dialect) and (len(result.rows) > 0 or result.truncated)
 
 
 def state_after(link: Link, *, within: bool, session: bool = False) -> TxState:

@@ -8,7 +8,7 @@ from .core import ERRORS, DatabaseCore
 from .inspection import inspected, list_schemas, list_tables, read_table
 from .models import Description, Plan, TableInfo, TableName
 from .placeholders import check_text
-from .reading import collect
+from .reading import Limits, collect
 
 
 class SchemaMethods(DatabaseCore):
@@ -41,17 +41,9 @@ class SchemaMethods(DatabaseCore):
         target = self._target(ctx, database, "query")
         config = target.config
         async with self._lent(ctx, target, transaction, readonly=True) as lent:
-            result = await lent.run(
-                collect(
-                    lent.link,
-                    lent.link.explained(sql, analyze=analyze),
-                    params,
-                    within=lent.within,
-                    max_rows=config.max_rows,
-                    max_bytes=config.max_bytes,
-                    page_rows=config.page_rows,
-                )
-            )
+            limits = Limits(config.max_rows, config.max_bytes, config.page_rows)
+            explained = lent.link.explained(sql, analyze=analyze)
+            result, _ = await lent.run(collect(lent.link, explained, params, limits, within=lent.within))
         if len(result.columns) == 1:
             text = "\n".join(str(row[0]) for row in result)
         elif target.dialect == "sqlite":

@@ -15,7 +15,7 @@ from .models import Changed, DatabaseInfo, Page, Result, Step, StepResult
 from .page_stream import PageStream
 from .placeholders import check_text
 from .pool import Target
-from .reading import FIRST_ROWS, collect, open_cursor, pages
+from .reading import FIRST_ROWS, Limits, collect, open_cursor, pages
 from .scripts import run_script
 
 
@@ -231,14 +231,15 @@ class StatementMethods(DatabaseCore):
             return Changed(sum(known) if known else -1, len(counts), lent.state())
 
 
-def _limits(target: Target, max_rows: int | None) -> dict[str, int]:
+def _limits(target: Target, max_rows: int | None) -> Limits:
     config = target.config
     rows = config.max_rows if max_rows is None else min(config.max_rows, max(0, max_rows))
-    return {"max_rows": rows, "max_bytes": config.max_bytes, "page_rows": config.page_rows}
+    return Limits(rows, config.max_bytes, config.page_rows)
 
 
 async def _collected(lent: Lent, target: Target, sql: str, params: Params, max_rows: int | None) -> Result:
     limits = _limits(target, max_rows)
-    result = await lent.run(collect(lent.link, sql, params, within=lent.within, session=lent.session, **limits))
+    work = collect(lent.link, sql, params, limits, within=lent.within, session=lent.session, once=lent.own)
+    result, _ = await lent.run(work)
     lent.refuse_open_transaction()
     return result

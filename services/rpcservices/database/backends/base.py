@@ -173,9 +173,13 @@ class Link(ABC):
         """
         await self._command("SELECT 1")
 
-    async def guard(self) -> None:  # noqa: B027 - not every database needs it
+    async def guard(self, *, once: bool = False) -> None:  # noqa: B027 - not every database needs it
         """Before a statement that stands alone on a link that only reads: make sure that nothing in the statement can
-        lift that, not even one that commits and then goes on."""
+        lift that, not even one that commits and then goes on.
+
+        Parameters:
+            once: whether it is also the only one before the link goes back, so that :meth:`reset` may go along with it.
+        """
 
     async def keep(self) -> None:  # noqa: B027 - not every database needs it
         """The link becomes a session's: until :meth:`reset`, settings of the connection concern nobody else."""
@@ -187,6 +191,17 @@ class Link(ABC):
     def must_reset(self) -> bool:
         """Whether :meth:`reset` has anything to do."""
         return True
+
+    def is_ready(self) -> bool:
+        """Whether the link can be lent at once; otherwise :meth:`regain` has to be waited for."""
+        return True
+
+    async def regain(self) -> None:  # noqa: B027 - not every database needs it
+        """Make a link ready whose :meth:`reset` went along with its last statement.
+
+        Raises:
+            Exception: the connection does not work.
+        """
 
     # --- what all share --------------------------------------------------------------------------------------------
 

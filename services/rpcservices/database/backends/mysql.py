@@ -361,7 +361,7 @@ class MysqlLink(Link):
         except Exception:
             self.broken = not self._driver.connected or self.broken
 
-    async def guard(self) -> None:
+    async def guard(self, *, once: bool = False) -> None:
         if self.readonly:
             await self.begin(None, readonly=True)
 

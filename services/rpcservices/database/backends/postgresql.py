@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 import psycopg
 from psycopg import AsyncRawCursor
 from psycopg.abc import PQGen
-from psycopg.generators import execute, fetch, send
-from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
+from psycopg.generators import execute
+from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
+from psycopg.waiting import Ready
 from sqlalchemy import URL, PoolProxiedConnection
 
 from rpcservices.database.config import DatabaseConfig
@@ -25,10 +26,11 @@ from rpcservices.database.placeholders import Style, step_at, translate
 from .base import Cursor, Link, Params, Values, parameters_of
 from .postgresql_columns import columns_of, type_name
 from .postgresql_connection import CANCEL_WAIT_S, StoppingConnection
-from .postgresql_cursor import CHUNK_ROWS, PostgresCursor, no_copy, rest_of
+from .postgresql_cursor import CHUNK_ROWS, PostgresCursor, no_copy
 from .postgresql_describe import described, kept, reads_only
 from .postgresql_nullable import nullability
 from .postgresql_params import Arguments
+from .postgresql_pipeline import CLEANING, cleaned, rest_of, taken
 from .postgresql_portal import PortalCursor
 from .postgresql_privileges import reaches_beyond
 from .postgresql_values import register
@@ -42,26 +44,6 @@ def _simple(driver: psycopg.AsyncConnection[Any], sql: bytes) -> PQGen[list[PGre
     driver.pgconn.send_query(sql)
     results: list[PGresult] = yield from execute(driver.pgconn)
     return results
-
-
-def _cleaned(driver: psycopg.AsyncConnection[Any]) -> PQGen[None]:
-    """End the transaction and forget all that the last user set, in one trip."""
-    connection = driver.pgconn
-    connection.enter_pipeline_mode()
-    for command in (b"ROLLBACK", b"DISCARD ALL"):
-        connection.send_query_params(command, None)
-        connection.pipeline_sync()
-    yield from send(connection)
-    synchronized = 0
-    while synchronized < 2:
-        result = yield from fetch(connection)
-        if connection.status == ConnStatus.BAD:
-            raise psycopg.OperationalError("the connection is lost")
-        if result is not None and result.status == ExecStatus.PIPELINE_SYNC:
-            synchronized += 1
-        elif result is not None and result.status == ExecStatus.FATAL_ERROR:
-            raise psycopg.errors.error_from_result(result)
-    connection.exit_pipeline_mode()
 
 
 def _translated(sql: str, params: Params) -> tuple[str, Arguments | None]:
@@ -81,9 +63,12 @@ class PostgresLink(Link):
     def __init__(self, connection: PoolProxiedConnection, config: DatabaseConfig, *, readonly: bool) -> None:
         super().__init__(connection, config, readonly=readonly)
         driver = connection.driver_connection
-        assert isinstance(driver, psycopg.AsyncConnection)
-        self.driver: psycopg.AsyncConnection[Any] = driver
+        assert isinstance(driver, StoppingConnection)
+        self.driver = driver
+        driver.take_behind = self._take_cleaning
         self._used = False
+        self._once = False
+        self._taking: PQGen[PGresult | None] | None = None
         self._interrupted = False
         self._guarded = False
         self._reads = readonly
@@ -122,8 +107,11 @@ class PostgresLink(Link):
         self._used = True
         cursor = PostgresCursor(self, self.driver, cancels=cancels)
         before = self._before()
+        behind = CLEANING if self._once else ()
+        if self._once:
+            self._once = self._used = False
         try:
-            await cursor.start(sql, arguments, max(2, min(first, CHUNK_ROWS)), before=before)
+            await cursor.start(sql, arguments, max(2, min(first, CHUNK_ROWS)), before=before, behind=behind)
         except DatabaseNotSupportedError:
             self.broken = True  # The connection is in the midst of a COPY.
             raise
@@ -224,9 +212,10 @@ class PostgresLink(Link):
             readonly=readonly,
         )
 
-    async def guard(self) -> None:
+    async def guard(self, *, once: bool = False) -> None:
         # The session's default would not do: DO $$ ... COMMIT; INSERT ... $$ could lift it midway.
         self._guarded = self.readonly  # It goes along with the statement.
+        self._once = once and self.readonly
 
     async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
         self._used = True
@@ -262,23 +251,67 @@ class PostgresLink(Link):
         self._interrupted = True  # psycopg has asked the server to stop.
 
     def must_reset(self) -> bool:
-        return self._used
+        return self._used or self._interrupted or self._is_working()
+
+    def is_ready(self) -> bool:
+        return self._take_cleaning() and not self._used
+
+    def _take_cleaning(self) -> bool:
+        """Take what has arrived of the answers to the cleaning; whether nothing more is to come."""
+        driver = self.driver
+        if not driver.parts:
+            return True
+        begun = self._taking is not None
+        self._taking = taking = self._taking or taken(driver)
+        try:
+            driver.pgconn.consume_input()
+            taking.send(Ready.R) if begun else next(taking)
+        except StopIteration as done:
+            self._used = self._used or done.value is not None
+        except psycopg.Error:
+            self._used = True
+        else:
+            return False
+        self._taking = None
+        return True
+
+    async def _taken(self) -> None:
+        """Wait for what is still to come in a pipeline."""
+        taking, self._taking = self._taking or taken(self.driver), None
+        if await self.driver.wait(taking) is not None:
+            self._used = True
+
+    async def regain(self) -> None:
+        await self._taken()
+        if self._used:
+            await self.reset()
+
+    async def ping(self) -> None:
+        await self.regain()
+        await super().ping()
+
+    def _is_working(self) -> bool:
+        """Whether a statement has not been read to its end."""
+        driver = self.driver
+        if driver.parts:
+            return driver.parts > driver.behind
+        return driver.info.transaction_status == TransactionStatus.ACTIVE
 
     async def settle(self) -> None:
         driver = self.driver
-        if driver.info.transaction_status == TransactionStatus.ACTIVE:
+        if self._is_working():
             await driver.cancel_safe(timeout=CANCEL_WAIT_S)
-            await driver.wait(rest_of(driver))
-        elif driver.pgconn.pipeline_status != PipelineStatus.OFF:
-            await driver.wait(rest_of(driver))
+            if not driver.parts:
+                await driver.wait(rest_of(driver))
+        await self._taken()
         if self._interrupted:
             await self._absorb_cancel()
             self._interrupted = False
 
     async def reset(self) -> None:
         await self.settle()
-        await self.driver.wait(_cleaned(self.driver))
-        self._guarded = False
+        await self.driver.wait(cleaned(self.driver))
+        self._guarded = self._once = False
         self._reads = self.readonly
         self._used = False
 

@@ -39,11 +39,14 @@ def _column(name: str, oid: int, modifier: int) -> Column:
     return Column(name, _TYPE_OF.get(info.name, ColumnType.TEXT), info.name, None, precision, scale)
 
 
+@lru_cache(maxsize=512)
+def _columns(told: tuple[tuple[bytes | None, int, int], ...]) -> tuple[Column, ...]:
+    return tuple(_column((name or b"").decode(), oid, modifier) for name, oid, modifier in told)
+
+
 def columns_of(result: PGresult) -> tuple[Column, ...]:
-    """The columns of a result's rows."""
-    return tuple(
-        _column((result.fname(i) or b"").decode(), result.ftype(i), result.fmod(i)) for i in range(result.nfields)
-    )
+    """The columns of a result's rows: the same object for the same columns."""
+    return _columns(tuple([(result.fname(i), result.ftype(i), result.fmod(i)) for i in range(result.nfields)]))
 
 
 def type_name(oid: int) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg import waiting
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
+from psycopg.waiting import Ready, Wait
 
 from .base import STOP_WAITS_S, finish
 
@@ -20,28 +21,103 @@ _T = TypeVar("_T")
 CANCEL_WAIT_S = 5.0
 """How long sending a request to cancel may take."""
 _INTERVAL_S = 0.1
-"""How often psycopg looks whether it was interrupted."""
 
 
 class StoppingConnection(psycopg.AsyncConnection[Any]):
-    """It differs only in what a cancelled task leaves behind: psycopg asks the server once to stop, and after 5 s
-    closes the connection while the server works on."""
+    """It differs in what a cancelled task leaves behind: psycopg asks the server once to stop, and after 5 s closes the
+    connection while the server works on. And what the server says after the last that was waited for is taken when it
+    comes.
 
-    async def wait(self, gen: PQGen[_T], interval: float = _INTERVAL_S, timeout: float | None = None) -> _T:  # noqa: ASYNC109 - an override
-        """Do what a generator asks for; where the task is cancelled, have the server stop first."""
+    Attributes:
+        parts: of a pipeline, how many have not been answered to their ends.
+        behind: of these, how many nobody waits for.
+        take_behind: takes what has arrived of them; whether nothing more is to come.
+    """
+
+    parts = 0
+    behind = 0
+    take_behind: Callable[[], bool] | None = None
+    _waiting: asyncio.Future[int] | None = None
+    _watching: asyncio.AbstractEventLoop | None = None
+
+    async def wait(self, gen: PQGen[_T], interval: float = 0.0, timeout: float | None = None) -> _T:  # noqa: ASYNC109 - an override
+        """Do what a generator asks for; where the task is cancelled, have the server stop first. Nothing needs the
+        interval, in which psycopg looks for interrupts."""
+        if timeout is not None:
+            self.unwatch()
+            return await super().wait(gen, interval or _INTERVAL_S, timeout)
         try:
-            return await waiting.wait_async(gen, self.pgconn.socket, interval=interval, timeout=timeout)
+            return await self._driven(gen, None)
         except asyncio.CancelledError:
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
-                await finish(self._stop(gen, interval))
+                await finish(self._stop(gen))
             raise
 
-    async def _stop(self, gen: PQGen[Any], interval: float) -> None:
+    async def _driven(self, gen: PQGen[_T], ready: int | None) -> _T:
+        """Wait for the socket as a generator asks for it.
+
+        Parameters:
+            gen: what to do.
+            ready: what to send it first; ``None`` where it has not begun.
+        """
+        try:
+            state = next(gen) if ready is None else gen.send(ready)
+            while True:
+                state = gen.send(await self._ready(state))
+        except StopIteration as done:
+            result: _T = done.value
+            return result
+        except OSError as exc:
+            raise psycopg.OperationalError("the connection is lost") from exc
+        finally:
+            if not self.behind:
+                self.unwatch()
+
+    async def _ready(self, state: Wait) -> int:
+        """Wait until the socket is ready for something of what is asked for."""
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[int] = loop.create_future()
+        self._waiting = waiting
+        if self._watching is None:
+            loop.add_reader(self.pgconn.socket, self._arrived)
+            self._watching = loop
+        if state & Wait.W:
+            loop.add_writer(self.pgconn.socket, self._writable)
+        try:
+            return await waiting
+        finally:
+            self._waiting = None
+            if state & Wait.W:
+                loop.remove_writer(self.pgconn.socket)
+
+    def _arrived(self) -> None:
+        if self._waiting is not None:
+            if not self._waiting.done():
+                self._waiting.set_result(Ready.R)
+        elif self.parts > self.behind or self.take_behind is None or self.take_behind():
+            self.unwatch()
+
+    def _writable(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(Ready.W)
+
+    def unwatch(self) -> None:
+        """Let what the server says lie until somebody waits for it."""
+        loop, self._watching = self._watching, None
+        if loop is not None:
+            loop.remove_reader(self.pgconn.socket)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        self.unwatch()
+        await super().close()
+
+    async def _stop(self, gen: PQGen[Any]) -> None:
         for wait_s in STOP_WAITS_S:
             try:
                 await self.cancel_safe(timeout=CANCEL_WAIT_S)
                 async with asyncio.timeout(wait_s):
-                    await waiting.wait_async(gen, self.pgconn.socket, interval=interval)
+                    await self._driven(gen, 0)
             except TimeoutError:
                 continue
             except psycopg.errors.QueryCanceled:
@@ -50,4 +126,5 @@ class StoppingConnection(psycopg.AsyncConnection[Any]):
                 log.debug("a cancelled statement ended otherwise: %s", type(exc).__name__)
             return
         log.warning("the database did not stop a statement: its connection is closed")
+        self.unwatch()
         self.pgconn.finish()

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from sys import getsizeof
 from typing import Any
 
-import psycopg
 from psycopg.abc import PQGen
 from psycopg.generators import fetch, send
-from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus
+from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from rpcservices.database.errors import DatabaseNotSupportedError
 
 from .base import Cursor, Link
 from .postgresql_columns import columns_of
-from .postgresql_connection import CANCEL_WAIT_S
+from .postgresql_connection import CANCEL_WAIT_S, StoppingConnection
+from .postgresql_pipeline import rest_of, send_behind, sync
 from .postgresql_values import Cells, Converting
 from .slices import FIRST_ROWS, ROOM_BYTES
 
@@ -45,23 +45,6 @@ def _ready(connection: PGconn, limit: int) -> PQGen[list[PGresult]]:
     return found
 
 
-def rest_of(driver: psycopg.AsyncConnection[Any]) -> PQGen[PGresult | None]:
-    """Take the results that are still to come and leave the pipeline; the last of them, or the first error."""
-    connection = driver.pgconn
-    piped = connection.pipeline_status != PipelineStatus.OFF
-    last: PGresult | None = None
-    while True:
-        result = yield from fetch(connection)
-        if result is None:
-            if not piped or connection.status == ConnStatus.BAD:
-                return last
-        elif result.status == ExecStatus.PIPELINE_SYNC:
-            connection.exit_pipeline_mode()
-            return last
-        elif last is None or last.status != ExecStatus.FATAL_ERROR:
-            last = result
-
-
 def no_copy(step: int | None = None) -> DatabaseNotSupportedError:
     """The error for a COPY that the client would have to feed or to read."""
     return DatabaseNotSupportedError(
@@ -72,6 +55,10 @@ def no_copy(step: int | None = None) -> DatabaseNotSupportedError:
 class _Chunks(Converting):
     """Psycopg's cursor, taken chunk by chunk. It uses what psycopg's own ``stream()`` uses."""
 
+    def __init__(self, driver: StoppingConnection) -> None:
+        super().__init__(driver)
+        self._driver = driver
+
     def send(self, sql: bytes, params: Sequence[Any] | None, size: int) -> PQGen[PGresult | None]:
         """Send a statement; the first of its results."""
         yield from self._start_query(sql)
@@ -81,23 +68,25 @@ class _Chunks(Converting):
         result: PGresult | None = yield from fetch(self._pgconn)
         return result
 
-    def send_behind(
-        self, before: Sequence[bytes], sql: bytes, params: Sequence[Any] | None, size: int
+    def send_between(
+        self, before: Sequence[bytes], sql: bytes, params: Sequence[Any] | None, size: int, behind: Sequence[bytes]
     ) -> PQGen[PGresult | None]:
-        """Send commands and behind them a statement, in one trip; the first of the statement's results."""
+        """Send commands and behind them a statement, and more commands behind that, whatever becomes of it, in one
+        trip; the first of the statement's results. The answers to the commands behind are left to be taken."""
         yield from self._start_query(sql)
         query = self._convert_query(sql, params)
-        connection = self._pgconn
+        driver, connection = self._driver, self._pgconn
         connection.enter_pipeline_mode()
         for command in before:
             connection.send_query_params(command, None)
         self._execute_send(query, force_extended=True)
-        connection.pipeline_sync()
+        sync(driver)
+        send_behind(driver, behind)
         yield from send(connection)
         for _ in before:
             while (result := (yield from fetch(connection))) is not None:
                 if result.status == ExecStatus.FATAL_ERROR:
-                    yield from rest_of(self._conn)
+                    yield from rest_of(driver)
                     raise self.failure(result)
         connection.set_chunked_rows_mode(size)
         found: PGresult | None = yield from fetch(connection)
@@ -114,7 +103,7 @@ class PostgresCursor(Cursor):
             is read and dropped.
     """
 
-    def __init__(self, link: Link, driver: psycopg.AsyncConnection[Any], *, cancels: bool) -> None:
+    def __init__(self, link: Link, driver: StoppingConnection, *, cancels: bool) -> None:
         self._link = link
         self._connection = driver
         self.whole = not cancels
@@ -127,10 +116,21 @@ class PostgresCursor(Cursor):
         self._width = ROOM_BYTES // FIRST_ROWS
         self._done = False
 
-    async def start(self, sql: str, params: Sequence[Any] | None, size: int, *, before: Sequence[bytes]) -> None:
-        """Send the statement, behind commands that go along with it, and wait for its first rows."""
+    async def start(
+        self,
+        sql: str,
+        params: Sequence[Any] | None,
+        size: int,
+        *,
+        before: Sequence[bytes] = (),
+        behind: Sequence[bytes] = (),
+    ) -> None:
+        """Send the statement, between commands that go along with it, and wait for its first rows."""
         text, chunks = sql.encode(), self._chunks
-        sending = chunks.send_behind(before, text, params, size) if before else chunks.send(text, params, size)
+        if before:
+            sending = chunks.send_between(before, text, params, size, behind)
+        else:
+            sending = chunks.send(text, params, size)
         result = await self._connection.wait(sending)
         try:
             self._pending = await self._take(result, first=True)

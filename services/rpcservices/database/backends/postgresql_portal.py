@@ -16,6 +16,8 @@ from rpcservices.database.errors import DatabaseOperationalError
 
 from .base import Cursor
 from .postgresql_columns import columns_of
+from .postgresql_connection import StoppingConnection
+from .postgresql_pipeline import end_part, sync
 from .postgresql_values import Cells, Converting
 
 _NAME = b'"rpc rows"'
@@ -24,6 +26,10 @@ _NAME = b'"rpc rows"'
 
 class _Statement(Converting):
     """Psycopg's cursor, which converts the parameters."""
+
+    def __init__(self, driver: StoppingConnection) -> None:
+        super().__init__(driver)
+        self._driver = driver
 
     def declared(self, sql: bytes, params: Sequence[Any] | None, size: int) -> PQGen[list[PGresult]]:
         """Declare the cursor and fetch from it, in one trip; a savepoint undoes what fails before the first row."""
@@ -35,7 +41,7 @@ class _Statement(Converting):
         self._execute_send(query, force_extended=True)
         connection.send_query_params(b"RELEASE SAVEPOINT " + _NAME, None)
         connection.send_query_params(_fetching(size), None)
-        connection.pipeline_sync()
+        sync(self._driver)
         yield from send(connection)
         results: list[PGresult] = []
         while True:
@@ -43,11 +49,10 @@ class _Statement(Converting):
             if connection.status == ConnStatus.BAD:
                 raise psycopg.OperationalError("the connection is lost")
             if result is not None and result.status == ExecStatus.PIPELINE_SYNC:
-                break
+                end_part(self._driver)
+                return results
             if result is not None:
                 results.append(result)
-        connection.exit_pipeline_mode()
-        return results
 
     def command(self, sql: bytes) -> PQGen[PGresult]:
         """Run a command and take its one result."""
@@ -74,7 +79,7 @@ class PortalCursor(Cursor):
         connection: a connection in a transaction.
     """
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    def __init__(self, connection: StoppingConnection) -> None:
         self._connection = connection
         self._statement = _Statement(connection)
         self._cells: Cells | None = None

@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from rpcservices.database.placeholders import translate
 
 from .base import Params, converted, json_text
 
+_NULL = frozenset({type(None)})
 _TYPES = {
     int: (ColumnType.INTEGER, "INTEGER"),
     float: (ColumnType.FLOAT, "REAL"),
@@ -57,13 +59,19 @@ def convert(sql: str, params: Params, row: int | None = None) -> tuple[str, list
 
 
 def column_types(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[Column, ...]:
-    """Columns typed by the storage classes of their cells, since in SQLite each cell has its own."""
-    columns = []
-    for index, name in enumerate(names):
-        kinds = {type(row[index]) for row in rows} - {type(None)}
-        kind, db_type = _TYPES[kinds.pop()] if len(kinds) == 1 else (ColumnType.ANY, None)
-        columns.append(Column(name, kind, db_type))
-    return tuple(columns)
+    """Columns typed by the storage classes of their cells, since in SQLite each cell has its own: the same object for
+    the same columns."""
+    kinds: list[type | None] = []
+    for index in range(len(names)):
+        found = {type(row[index]) for row in rows} - _NULL
+        kinds.append(found.pop() if len(found) == 1 else None)
+    return _columns(tuple(names), tuple(kinds))
+
+
+@lru_cache(maxsize=512)
+def _columns(names: tuple[str, ...], kinds: tuple[type | None, ...]) -> tuple[Column, ...]:
+    known = [(ColumnType.ANY, None) if kind is None else _TYPES[kind] for kind in kinds]
+    return tuple(Column(name, *told) for name, told in zip(names, known, strict=True))
 
 
 def _affinity(declared: str) -> ColumnType:
