@@ -26,7 +26,7 @@ from rpcservices.database.placeholders import Style, step_at, translate
 from .base import Cursor, Link, Params, Values, parameters_of
 from .postgresql_columns import columns_of, type_name
 from .postgresql_connection import CANCEL_WAIT_S, StoppingConnection
-from .postgresql_cursor import CHUNK_ROWS, PostgresCursor, no_copy
+from .postgresql_cursor import CHUNK_ROWS, Chunks, PostgresCursor, no_copy
 from .postgresql_describe import described, kept, reads_only
 from .postgresql_nullable import nullability
 from .postgresql_params import Arguments
@@ -91,6 +91,7 @@ class PostgresLink(Link):
         await driver.set_autocommit(True)
         driver.prepare_threshold = None
         register(driver.adapters)
+        self._chunks = Chunks(driver)  # It copies the adapters.
         if not self.config.allow_privileged_role and await reaches_beyond(driver):
             raise DatabaseOperationalError(
                 "the role, or one that it may become, may read files or run programs on the database's machine: "
@@ -105,7 +106,7 @@ class PostgresLink(Link):
 
     async def _started(self, sql: str, arguments: Arguments | None, first: int, *, cancels: bool) -> Cursor:
         self._used = True
-        cursor = PostgresCursor(self, self.driver, cancels=cancels)
+        cursor = PostgresCursor(self, self._chunks, cancels=cancels)
         before = self._before()
         behind = CLEANING if self._once else ()
         if self._once:

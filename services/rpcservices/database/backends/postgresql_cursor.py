@@ -52,12 +52,13 @@ def no_copy(step: int | None = None) -> DatabaseNotSupportedError:
     )
 
 
-class _Chunks(Converting):
-    """Psycopg's cursor, taken chunk by chunk. It uses what psycopg's own ``stream()`` uses."""
+class Chunks(Converting):
+    """Psycopg's cursor, taken chunk by chunk, for one statement after another. It uses what psycopg's own ``stream()``
+    uses."""
 
     def __init__(self, driver: StoppingConnection) -> None:
         super().__init__(driver)
-        self._driver = driver
+        self.driver = driver
 
     def send(self, sql: bytes, params: Sequence[Any] | None, size: int) -> PQGen[PGresult | None]:
         """Send a statement; the first of its results."""
@@ -75,7 +76,7 @@ class _Chunks(Converting):
         trip; the first of the statement's results. The answers to the commands behind are left to be taken."""
         yield from self._start_query(sql)
         query = self._convert_query(sql, params)
-        driver, connection = self._driver, self._pgconn
+        driver, connection = self.driver, self._pgconn
         connection.enter_pipeline_mode()
         for command in before:
             connection.send_query_params(command, None)
@@ -98,16 +99,16 @@ class PostgresCursor(Cursor):
 
     Parameters:
         link: where it runs.
-        driver: the link's connection.
+        chunks: of the link's connection.
         cancels: whether closing it early may cancel it, which undoes it and fails its transaction; otherwise the rest
             is read and dropped.
     """
 
-    def __init__(self, link: Link, driver: StoppingConnection, *, cancels: bool) -> None:
+    def __init__(self, link: Link, chunks: Chunks, *, cancels: bool) -> None:
         self._link = link
-        self._connection = driver
+        self._connection = chunks.driver
         self.whole = not cancels
-        self._chunks = _Chunks(driver)
+        self._chunks = chunks
         self._cells: Cells | None = None
         self._pending: list[tuple[Any, ...]] | None = None
         self._arrived: deque[PGresult] = deque()
