@@ -9,11 +9,12 @@ import subprocess
 import sys
 from urllib.parse import quote
 
+import psycopg
 import pytest
 
 from rpcservices.database import DatabaseConfig
 from rpcservices.database.backends.generic import GenericCursor
-from rpcservices.database.errors import DatabaseError, DatabaseNotSupportedError
+from rpcservices.database.errors import DatabaseError, DatabaseNotSupportedError, DatabaseOperationalError
 from rpcservices.database.pool import Target
 
 
@@ -51,20 +52,36 @@ def test_statements_transactions_and_streams(run_with, asyncpg_url):
     run_with(work, main={"url": asyncpg_url, "allow_unguarded_reads": True})
 
 
-def test_a_cancelled_statement_takes_its_connection_with_it(run_with, asyncpg_url):
+def at_work(pg_superuser):
+    """How many statements sleep in the database."""
+    with psycopg.connect(pg_superuser, autocommit=True) as connection:
+        sql = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query = 'SELECT pg_sleep(61)'"
+        row = connection.execute(sql).fetchone()
+    return row[0]
+
+
+async def until(condition, limit_s):
+    async with asyncio.timeout(limit_s):
+        while not await asyncio.to_thread(condition):
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("how", ["cancelled", "too long"])
+def test_a_stopped_statement_works_no_more_and_takes_its_connection_with_it(run_with, asyncpg_url, pg_superuser, how):
     async def work(bench):
-        running = asyncio.ensure_future(bench.db.query("main", "SELECT pg_sleep(60)"))
-        pool = bench.service._targets["main"].reading
-        async with asyncio.timeout(10):
-            while pool.lent == 0:
-                await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
+        running = asyncio.ensure_future(bench.db.query("main", "SELECT pg_sleep(61)"))
+        if how == "cancelled":
+            await until(lambda: at_work(pg_superuser) == 1, 10)
+            running.cancel()
+        with pytest.raises(asyncio.CancelledError if how == "cancelled" else DatabaseOperationalError) as caught:
             await running
+        assert how == "cancelled" or caught.value.sqlstate == "57014"
+        await until(lambda: at_work(pg_superuser) == 0, 1)
         assert (await bench.db.query("main", "SELECT 1")).scalar() == 1
 
-    run_with(work, main={"url": asyncpg_url, "allow_unguarded_reads": True, "read_pool_size": 1})
+    timeout_s = 60 if how == "cancelled" else 0.5
+    options = {"allow_unguarded_reads": True, "read_pool_size": 1, "statement_timeout_s": timeout_s}
+    run_with(work, main={"url": asyncpg_url, **options})
 
 
 def test_a_statement_that_is_cancelled_as_it_ends_is_not_committed(run_with, asyncpg_url):

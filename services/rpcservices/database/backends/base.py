@@ -84,6 +84,7 @@ class Link(ABC):
         self.idle_since = 0.0
         self._over = False
         self._stopping: asyncio.Future[None] | None = None
+        self._work: asyncio.Future[Any] | None = None
 
     # --- what each driver does -------------------------------------------------------------------------------------
 
@@ -233,19 +234,24 @@ class Link(ABC):
         except asyncio.CancelledError:
             self.was_cancelled()
             await finish(self._settled())
+            task = asyncio.current_task()
+            if self._over and task is not None and not task.cancelling():
+                raise self._too_long(limit) from None  # The driver's work was cancelled, and nobody else.
             raise
         except Exception:
             if self._over:
-                raise DatabaseOperationalError(
-                    f"the statement worked longer than {limit:g} s and was stopped: see statement_timeout_s",
-                    sqlstate="57014",
-                ) from None
+                raise self._too_long(limit) from None
             raise
         finally:
             timer.cancel()
             if self._stopping is not None:
                 await finish(self._stopping)
                 self._stopping = None
+
+    def _too_long(self, limit_s: float) -> DatabaseOperationalError:
+        return DatabaseOperationalError(
+            f"the statement worked longer than {limit_s:g} s and was stopped: see statement_timeout_s", sqlstate="57014"
+        )
 
     def _time_is_over(self) -> None:
         self._over = True
@@ -259,12 +265,14 @@ class Link(ABC):
             log.debug("interrupting a statement failed: %s", type(exc).__name__)
 
     async def _protected(self, work: Coroutine[Any, Any, _T]) -> _T:
-        task = asyncio.ensure_future(work)
+        self._work = task = asyncio.ensure_future(work)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             await finish(self._stop(task))
             raise
+        finally:
+            self._work = None
 
     def was_cancelled(self) -> None:  # noqa: B027 - not every driver needs it
         """The work on this link was cancelled; a request to stop it may still be under way."""

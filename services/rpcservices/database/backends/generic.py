@@ -1,7 +1,8 @@
 """Any other asynchronous dialect of SQLAlchemy, through the adapter that makes its driver look like PEP 249.
 
 What it cannot do is said: nothing keeps its statements from writing, so that a database behind it may not be called
-read-only, and what runs is stopped by closing the connection.
+read-only. What runs is stopped by cancelling the driver's work, upon which some (asyncpg) ask the server to stop, and
+by closing the connection.
 """
 
 from __future__ import annotations
@@ -133,7 +134,11 @@ class GenericLink(Link):
         return TxState.ACTIVE if self._open else TxState.NONE
 
     async def interrupt(self) -> None:
-        self.broken = True
+        if not self.broken and self._work is not None:
+            self.broken = True
+            self._work.cancel()
+            return
+        self.broken = True  # The driver did not heed it.
         driver: Any = self.connection.driver_connection
         for name in ("terminate", "close"):
             if hasattr(driver, name):
