@@ -141,18 +141,16 @@ class Handlers:
         try:
             coroutine.send(None)
         except StopIteration as done:
-            result = done.value
+            self._answer(call, offer, done.value)
         except KeyboardInterrupt:
             raise
         except BaseException as exc:
             self._fail(call, offer, exc)
-            return
         else:
             coroutine.close()
             error = LocalProtocolError(f"{offer.name} suspended although it awaits nothing")
             self._fail(call, offer, error)
-            return
-        self._answer(call, offer, result)
+        self._peer.flush_soon()
 
     def _launch(self, call: IncomingCall, offer: Offer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         running = Running(call, offer)
@@ -192,7 +190,10 @@ class Handlers:
             self._fail(call, offer, running.reason or exc)
         finally:
             self._ended(running)
-        self._peer.flush_soon()
+        if self._running:
+            self._peer.flush_soon()  # Others may answer in the same turn.
+        else:
+            self._peer.flush()
 
     async def _result(self, offer: Offer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         match offer.mode:
@@ -228,7 +229,6 @@ class Handlers:
             session.reply_error(call, InternalError(text, executed="yes"))
         else:
             session.reply(call, body)
-        self._peer.flush_soon()
 
     def _answer_stream(
         self, call: IncomingCall, offer: Offer, source: AsyncIterator[Any], running: Running | None
@@ -267,7 +267,6 @@ class Handlers:
     def _fail(self, call: IncomingCall, offer: Offer, exc: BaseException) -> None:
         error = to_rpc_error(exc, method=offer.name, logger=offer.logger)
         self._peer.session.reply_error(call, error)
-        self._peer.flush_soon()
 
     def _ended(self, running: Running) -> None:
         key = id(running.call if running.call is not None else running)

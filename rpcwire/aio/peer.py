@@ -130,6 +130,11 @@ class Peer:
             self._flushing = True
             self.loop.call_soon(self._flush)
 
+    def flush(self) -> None:
+        """Send what the session has to say at once: nothing else will be said in this turn."""
+        if not self._receiving:
+            self._flush()
+
     def _flush(self) -> None:
         self._flushing = False
         if self.session.has_output:
