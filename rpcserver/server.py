@@ -370,5 +370,6 @@ def gate(connection: Connection, method: str, _: Offer | None) -> RpcError | Non
     if method in ANYBODY:
         return None
     return Unauthenticated(
-        'authenticate first: call rpc.authenticate {"token": ...}, or send Authorization: Bearer with the handshake'
+        'authenticate first: call rpc.authenticate {"token": ...}, or send Authorization: Bearer with the handshake '
+        "(rpcclient takes a token from token=, RPC_TOKEN or RPC_TOKEN_FILE)"
     )

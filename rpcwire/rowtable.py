@@ -22,6 +22,10 @@ SHOWN_CHARACTERS = 60
 """Characters of one cell that are shown."""
 
 
+JOINERS = "\u200c\u200d"
+"""They are no control characters of a terminal: several scripts, and emoji of several parts, are written with them."""
+
+
 def cell_text(cell: Any, limit: int = SHOWN_CHARACTERS) -> str:
     """A cell in one line, without control characters."""
     if cell is None:
@@ -32,15 +36,21 @@ def cell_text(cell: Any, limit: int = SHOWN_CHARACTERS) -> str:
         text = str(cell)
     if len(text) <= limit and text.isprintable():
         return text
-    text = "".join(c if c.isprintable() else "␤" if c == "\n" else "�" for c in text[: limit + 1])
+    text = "".join(c if c.isprintable() or c in JOINERS else "␤" if c == "\n" else "�" for c in text[: limit + 1])
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+_NO_WIDTH = frozenset({"Mn", "Me", "Cf"})
+"""Marks that stand on the character before, and formats, as the joiners."""
 
 
 def width(text: str) -> int:
     """Cells of a terminal that a text takes."""
     if text.isascii():
         return len(text)
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+    return sum(
+        0 if unicodedata.category(c) in _NO_WIDTH else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
+    )
 
 
 def is_number(cell: Any) -> bool:

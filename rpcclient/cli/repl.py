@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import show, sqltext
-from .sql import print_pages, refused_as_reading
+from .sql import print_stream, refused_as_reading
 from .sqlnames import schema_and_name
 from .sqlsession import SqlSession
 from .tabletext import show_table, show_tables
@@ -26,12 +26,13 @@ HELP = r"""A statement ends with a semicolon, and may have several lines.
 \d         tables and views
 \d TABLE   a table's columns, keys and indexes; \d SCHEMA.TABLE
 \x         show each row as a block, with nothing cut; again: as a table
-\q         leave (or Ctrl-D)
-\?         this help
+\q         leave (or exit, quit, Ctrl-D)
+\?         this help (or help)
 Ctrl-C     drops what was typed, or cancels the statement that runs
 Tab        completes tables, columns and words of SQL; the arrow keys go through the history"""
 
 _DEFINES = re.compile(r"\s*(?:create|alter|drop|rename|rollback|commit)\b", re.IGNORECASE)
+_WORDS = {"exit": "\\q", "quit": "\\q", "help": "\\?"}
 _SIGNS = {"none": ">", "active": "*>", "failed": "!>", "ended": ">"}
 
 
@@ -91,13 +92,18 @@ class Repl:
                 continue
             except EOFError:
                 return
-            before, command = sqltext.backslash(text, self._info.dialect)
+            before, command = self._command_of(text)
             unfinished = f"{before}\n" if command and before else ""  # It is there again at the next prompt.
             if command:
                 if not self._guarded(self._command, command):
                     return
             else:
                 self._run(text)
+
+    def _command_of(self, text: str) -> tuple[str, str]:
+        """As :func:`sqltext.backslash`; a word that people try who are about to leave, or are lost, is one, too."""
+        word = text.strip().rstrip(";").lower()
+        return ("", _WORDS[word]) if word in _WORDS else sqltext.backslash(text, self._info.dialect)
 
     def _run(self, text: str) -> None:
         """Run statements until one fails."""
@@ -120,7 +126,7 @@ class Repl:
         @Condition
         def unfinished() -> bool:
             text = get_app().current_buffer.text
-            if not text.strip() or sqltext.backslash(text, self._info.dialect)[1]:
+            if not text.strip() or self._command_of(text)[1]:
                 return False
             statements, rest = sqltext.split(text, self._info.dialect)
             if not statements and sqltext.ends_delimiter(text, self._info.dialect):
@@ -156,8 +162,7 @@ class Repl:
             print("start with --write to change the database", file=sys.stderr)
 
     def _execute(self, statement: str) -> bool:
-        with self._session.stream(statement) as pages:
-            print_pages(pages, "expanded" if self._expanded else self._form)
+        print_stream(self._session.stream(statement), "expanded" if self._expanded else self._form)
         if _DEFINES.match(statement):
             self._names.forget()
         self._session.refresh()

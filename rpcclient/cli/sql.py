@@ -14,8 +14,8 @@ from .arguments import parse
 from .rowtext import FORMATS, writer
 
 if TYPE_CHECKING:
-    from rpcclient import Client
-    from rpcclient.stubs.database import DatabaseInfo
+    from rpcclient import Client, Stream
+    from rpcclient.stubs.database import DatabaseInfo, Page
     from rpcwire.errors import RpcError
 
 Params = dict[str, Any] | list[Any] | None
@@ -56,9 +56,9 @@ def command(
     form = form or ("table" if settings.readable else "json")
     if statement is not None:
         with settings.connect() as client:
-            dialect = found(client, database).dialect if words else ""
-            params = parse(words, by_position=not sqltext.names_parameters(statement, dialect))
-            run(client, database, statement, params, form, write=write)
+            params = _params(client, database, statement, words) if words else None
+            with _not_several(client, database, statement):
+                run(client, database, statement, params, form, write=write)
     elif sys.stdin.isatty():
         from .repl import Repl
 
@@ -69,6 +69,29 @@ def command(
 
         with settings.connect() as client:
             run_all(client, found(client, database), sys.stdin.read(), form, write=write, each=each)
+
+
+def _params(client: Client, database: str, statement: str, words: tuple[str, ...]) -> Params:
+    named = sqltext.names_parameters(statement, found(client, database).dialect)
+    params = parse(words, by_position=not named)
+    if named and isinstance(params, list) and list(words) != ["-"]:
+        raise click.UsageError(f"{words[0]!r}: the statement names its parameters: give each as NAME=VALUE")
+    return params
+
+
+@contextmanager
+def _not_several(client: Client, database: str, text: str) -> Iterator[None]:
+    """Say in an error what to do where what was not understood looks like several statements. It has gone as one: only
+    the database knows what the body of a procedure is."""
+    from rpcclient.stubs.database import DatabaseProgrammingError
+
+    try:
+        yield
+    except DatabaseProgrammingError as exc:
+        statements, rest = sqltext.split(text, found(client, database).dialect)
+        if len(statements) + (not sqltext.blank(rest)) > 1:
+            exc.message += " (give several statements on standard input)"
+        raise
 
 
 def found(client: Client, name: str) -> DatabaseInfo:
@@ -112,7 +135,8 @@ def refused_as_reading(error: RpcError) -> bool:
     return any(code in _READONLY_CODES for code in codes)
 
 
-_READONLY_CODES = frozenset({"25006", "SQLITE_AUTH", "SQLITE_READONLY", "1792"})
+_READONLY_CODES = frozenset({"25006", "SQLITE_AUTH", "SQLITE_READONLY", "1792", "XAE07"})
+"""The last where MariaDB would have to commit first, as before CREATE TABLE."""
 
 
 def _run(client: Client, database: str, statement: str, params: Params, form: str, *, write: bool) -> None:
@@ -120,17 +144,27 @@ def _run(client: Client, database: str, statement: str, params: Params, form: st
         result = client.database.execute(database, statement, params)
         out = writer(form)
         out.begin(result.rows.names)
-        out.rows(result)
+        if result.columns:
+            out.rows(result)
         out.end(result.rowcount, result.last_insert_id)
         if result.truncated:
             print("rpcclient: there are more rows than the server returns at once", file=sys.stderr)
         return
-    with client.database.stream(database, statement, params) as pages:
-        print_pages(pages, form)
+    print_stream(client.database.stream(database, statement, params), form)
 
 
-def print_pages(pages: Iterator[Any], form: str) -> None:
-    """Print the rows of a stream, page by page."""
+def print_stream(stream: Stream[Page] | None, form: str) -> None:
+    """Print the rows of a stream, page by page, and close it; of ``None``, that a statement without rows is done."""
+    if stream is None:
+        out = writer(form)
+        out.begin([])
+        out.end(-1, None)
+        return
+    with stream as pages:
+        _print_pages(pages, form)
+
+
+def _print_pages(pages: Iterator[Page], form: str) -> None:
     out = writer(form)
     page = None
     for number, page in enumerate(pages):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from . import sqltext
-from .sql import explained, print_pages, run
+from .sql import explained, print_stream, run
+from .sqlsession import control
 
 if TYPE_CHECKING:
     from rpcclient import Client, Stream
@@ -55,19 +56,29 @@ def _each(client: Client, info: DatabaseInfo, statements: Sequence[str], form: s
 
     database = client.database
     session = database.connect(info.name, readonly=not write).id
-    _in_turn(lambda sql: database.stream(info.name, sql, transaction=session), statements, form, write=write)
+
+    def stream(sql: str) -> Stream[Page] | None:
+        done = not write and control(client, info.name, session, sql)
+        return None if done else database.stream(info.name, sql, transaction=session)
+
+    _in_turn(stream, statements, form, write=write)
     state = database.renew(session)
     database.disconnect(session)
     if state is not TxState.NONE:
         raise click.ClickException("a transaction was begun and not committed: it has been rolled back")
 
 
-def _in_turn(stream: Callable[[str], Stream[Page]], statements: Sequence[str], form: str, *, write: bool) -> None:
+def _in_turn(
+    stream: Callable[[str], Stream[Page] | None], statements: Sequence[str], form: str, *, write: bool
+) -> None:
     signs = ("[", ",", "]\n") if form == "json" else ("", "", "")
     for number, statement in enumerate(statements, 1):
-        with _numbered(number, statement), explained(write=write), stream(statement) as pages:
+        with _numbered(number, statement), explained(write=write):
+            started = stream(statement)
+            if started is not None:
+                started.open()
             sys.stdout.write(signs[1] if number > 1 else signs[0])
-            print_pages(pages, form)
+            print_stream(started, form)
     sys.stdout.write(signs[2])
 
 

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from .sqltext import control_of
+
 if TYPE_CHECKING:
     from rpcclient import Client, Stream
     from rpcclient.stubs.database import DatabaseInfo, Page
@@ -15,6 +17,28 @@ STATEMENT_TIMEOUT_S = 3600.0
 
 RECONNECT_S = 5.0
 """How long to try to reach the server again, and to ask it for the state of a transaction."""
+
+
+def control(client: Client, database: str, session: str, statement: str) -> bool:
+    """Begin or end a transaction of a session that only reads by a call, where a statement wants that. The database
+    guards each statement that stands alone there by a transaction of its own, in which BEGIN and COMMIT do nothing.
+
+    Returns:
+        Whether the statement wanted that; otherwise nothing has been done.
+    """
+    from rpcclient.stubs.database import Isolation
+
+    wanted = control_of(statement)
+    if wanted is None:
+        return False
+    if wanted.method == "begin":
+        isolation = None if wanted.isolation is None else Isolation(wanted.isolation)
+        client.database.begin(database, isolation=isolation, readonly=True, session=session)
+    elif wanted.method == "commit":
+        client.database.commit(session)
+    else:
+        client.database.rollback(session)
+    return True
 
 
 class SqlSession:
@@ -57,8 +81,8 @@ class SqlSession:
                 f"no connection to {self.client.url} within {RECONNECT_S:g} s: the next statement tries again"
             ) from None
 
-    def stream(self, statement: str) -> Stream[Page]:
-        """Start a statement.
+    def stream(self, statement: str) -> Stream[Page] | None:
+        """Start a statement; ``None`` where it has begun or ended a transaction, and is done.
 
         Raises:
             RpcError: the server cannot be reached, or has no connection to give.
@@ -67,6 +91,8 @@ class SqlSession:
         database = self.client.database
         if self._id is None:
             self._id = database.connect(self._info.name, readonly=not self._write).id
+        if not self._write and control(self.client, self._info.name, self._id, statement):
+            return None
         return database.stream(self._info.name, statement, transaction=self._id)
 
     def refresh(self) -> None:

@@ -147,15 +147,42 @@ def backslash(text: str, dialect: str = "") -> tuple[str, str]:
 
 
 _CONTROLS = re.compile(
-    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:begin(?!\s+not\b)|start\s+transaction|commit|end|abort|rollback(?!\b[^;]*\bto\b))\b",
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*"
+    r"(?:(?P<begin>begin(?!\s+not\b)|start\s+transaction)|(?P<commit>commit|end)|(?P<rollback>abort|rollback(?!\b[^;]*\bto\b)))\b"
+    r"(?P<more>.*)",
     re.IGNORECASE | re.DOTALL,
 )
+_OWN_WAYS = re.compile(r"\band\s+chain\b|\s*prepared\b", re.IGNORECASE)
+_LEVEL = re.compile(r"\bisolation\s+level\s+(read\s+(?:un)?committed|repeatable\s+read|serializable)\b", re.IGNORECASE)
 _PARAMETER = re.compile(r"(?<![:\w\\]):[A-Za-z_]")
 
 
 def controls_transaction(statement: str) -> bool:
     """Whether a statement begins or ends a transaction; savepoints do neither."""
     return _CONTROLS.match(statement) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What a statement does that begins or ends a transaction.
+
+    Attributes:
+        method: the service's method that does the same: ``begin``, ``commit`` or ``rollback``.
+        isolation: the level that it asks for.
+    """
+
+    method: str
+    isolation: str | None
+
+
+def control_of(statement: str) -> Control | None:
+    """What a statement does to transactions; ``None`` for others, and for what the service has no method for."""
+    found = _CONTROLS.match(statement)
+    if found is None or _OWN_WAYS.search(found["more"]):
+        return None
+    level = _LEVEL.search(found["more"])
+    method = next(name for name in ("begin", "commit", "rollback") if found[name])
+    return Control(method, None if level is None else " ".join(level[1].lower().split()))
 
 
 def names_parameters(statement: str, dialect: str = "") -> bool:

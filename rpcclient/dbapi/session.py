@@ -11,7 +11,7 @@ from rpcclient.stubs.database import Session as SessionInfo
 from .errors import Error, InterfaceError
 from .port import Pages, Port
 from .results import Buffered, Declared, Results, Streamed
-from .statements import Parameters, begins_transaction, is_query, portions, sent
+from .statements import Parameters, begins_transaction, check_text, is_query, portions, sent
 
 _OPEN: Final = frozenset({TxState.ACTIVE, TxState.FAILED})
 
@@ -114,6 +114,7 @@ class Session:
     async def ready(self, sql: str) -> None:
         """Make sure that a statement can be sent, with a transaction open where one is to be."""
         self.check()
+        check_text(sql)
         if self._reading is not None:
             await self._reading.keep_rest()
         if not self.autocommit and not self.in_transaction and begins_transaction(sql, self.dialect):

@@ -32,6 +32,16 @@ def first_word(sql: str) -> str:
     return match.group(1).upper() if match else ""
 
 
+def check_text(sql: object) -> None:
+    """Refuse what is no text.
+
+    Raises:
+        ProgrammingError: it is of another type.
+    """
+    if not isinstance(sql, str):
+        raise ProgrammingError(f"operation: SQL is text, not {type(sql).__name__}: write a str")
+
+
 def begins_transaction(sql: str, dialect: str) -> bool:
     """Whether a transaction is to begin with a statement, where none is open.
 

@@ -42,6 +42,8 @@ def connect_arguments(url: URL) -> dict[str, Any]:
     elif url.host:
         host = f"[{url.host}]" if ":" in url.host else url.host
         arguments["url"] = f"{'wss' if tls else 'ws'}://{host}:{url.port or DEFAULT_PORT}"
+    if "ca_file" in query and url.host and not tls:
+        raise ArgumentError("ca_file: it says whom to trust over TLS, and this is without: give tls=true, too")
     for name in _TEXTS:
         if (value := _text(query, name)) is not None:
             arguments[name] = value

@@ -23,6 +23,8 @@ from prompt_toolkit.document import Document
 
 from rpcclient.cli import rowtext, sqlnames, sqltext
 from rpcclient.cli.completion import Names, SqlCompleter
+from rpcclient.cli.tabletext import show_table
+from rpcclient.stubs.database import Index, TableInfo, TableKind
 
 
 @contextmanager
@@ -196,6 +198,27 @@ def test_several_results_are_one_document_of_json(zone: Any) -> None:
         ]
 
 
+def test_what_a_statement_without_rows_prints(zone: Any) -> None:
+    for form in ("table", "expanded"):
+        assert zone.ok("sql", "main", "DELETE FROM zone WHERE id = 99", "-w", "--format", form) == b"(0 rows changed)\n"
+
+
+def test_several_statements_as_an_argument(zone: Any) -> None:
+    assert b"give several statements on standard input" in zone.run("sql", "main", "SELECT 1; SELECT 2").stderr
+    assert b"standard input" not in zone.run("sql", "main", "SELEC 1; -- nothing more").stderr
+    assert zone.ok("sql", "main", "SELECT ';' AS a; -- ;", "--format", "csv") == b"a\n;\n"
+
+
+def test_values_without_the_names_that_a_statement_has(zone: Any) -> None:
+    assert b"give each as NAME=VALUE" in zone.run("sql", "main", "SELECT :a", "3").stderr
+
+
+def test_transactions_that_only_read(zone: Any) -> None:
+    several = b"BEGIN; SELECT count(*) AS n FROM zone; COMMIT; SELECT 1 AS one"
+    assert zone.ok("sql", "main", "--format", "csv", stdin=several) == b"n\n2\none\n1\n"
+    assert b"begun and not committed" in zone.run("sql", "main", stdin=b"BEGIN; SELECT 1").stderr
+
+
 def test_values_by_position_may_look_like_names(zone: Any) -> None:
     found = zone.ok("sql", "main", "SELECT ? AS x, ':y' AS y", "a=b", "--format", "csv")
     assert found == b"x,y\na=b,:y\n"
@@ -350,6 +373,31 @@ def test_transactions_show_in_the_prompt(terminal: Callable[..., Terminal], zone
     term.ask("DELETE FROM zone WHERE id = 1;", r"\(1 row changed\)")
     term.leave()
     assert json.loads(zone.ok("sql", "main", "SELECT id FROM zone")) == [{"id": 2}]
+
+
+def test_a_transaction_that_only_reads_shows_in_the_prompt(terminal: Callable[..., Terminal]) -> None:
+    term = terminal("main")
+    term.wait("read only")
+    term.wait("main>")
+    term.ask("BEGIN;", r"\(done\)", r"main\*>")
+    term.ask("SELECT 1;", r"\(1 row\)", r"main\*>")
+    term.ask("COMMIT;", r"\(done\)")
+    term.leave()
+
+
+@pytest.mark.parametrize("word", ["exit", "QUIT;"])
+def test_words_of_people_who_are_lost(terminal: Callable[..., Terminal], word: str) -> None:
+    term = terminal("main")
+    term.wait("main>")
+    term.ask("help", "Ctrl-C")
+    term.say(word)
+    term.child.expect(pexpect.EOF)
+
+
+def test_an_index_that_keeps_a_constraint_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    one = Index("name_key", ["name"], unique=True)
+    show_table(TableInfo("t", TableKind.TABLE, None, [], [], [], [one, Index("i", ["name"], unique=False)], [one], []))
+    assert capsys.readouterr().out.splitlines()[-2:] == ["unique name_key (name)", "index i (name)"]
 
 
 def test_ctrl_c_cancels_the_statement(terminal: Callable[..., Terminal]) -> None:
@@ -586,3 +634,25 @@ def test_csv_and_json_can_be_read_back(rows: list[tuple[str | None, int]]) -> No
         else:
             back = list(csv.reader(io.StringIO(out.getvalue(), newline="")))
             assert back[1:] == [[text or "", str(number)] for text, number in rows]
+
+
+@pytest.mark.parametrize(
+    ("statement", "control"),
+    [
+        ("begin", ("begin", None)),
+        ("/* now */ START TRANSACTION isolation level\nrepeatable  read", ("begin", "repeatable read")),
+        ("BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY", ("begin", "read committed")),
+        ("COMMIT WORK", ("commit", None)),
+        ("end", ("commit", None)),
+        ("rollback", ("rollback", None)),
+        ("ABORT", ("rollback", None)),
+        ("ROLLBACK TO a", None),
+        ("COMMIT AND CHAIN", None),
+        ("COMMIT PREPARED 'x'", None),
+        ("BEGIN NOT ATOMIC SELECT 1; END", None),
+        ("SELECT 'begin'", None),
+    ],
+)
+def test_what_begins_and_ends_a_transaction(statement: str, control: tuple[str, str | None] | None) -> None:
+    found = sqltext.control_of(statement)
+    assert (None if found is None else (found.method, found.isolation)) == control

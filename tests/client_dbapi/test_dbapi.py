@@ -302,6 +302,13 @@ def test_values(connect, kind):
     assert connection.execute(f"SELECT {', '.join('?' for _ in values)}", values).fetchone() == tuple(values)
 
 
+def test_sql_that_is_no_text(connect):
+    cursor = connect().cursor()
+    for run in (cursor.execute, cursor.executemany):
+        with pytest.raises(dbapi.ProgrammingError, match=r"^operation: SQL is text, not bytes"):
+            run(b"SELECT ?", [[1]])
+
+
 def test_native_placeholders(connect, kind):
     connection = connect()
     if kind == "postgresql":

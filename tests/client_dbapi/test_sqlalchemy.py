@@ -69,6 +69,7 @@ def test_urls(url, found):
     [
         ("sqlite+rpc:///x?nonsense=1", "nonsense"),
         ("sqlite+rpc://h/x?tls=perhaps", "tls"),
+        ("sqlite+rpc://h/x?ca_file=/ca", "ca_file: .* give tls=true"),
         ("sqlite+rpc://h/x?unix=/s", "unix"),
         ("sqlite+rpc:///x?timeout_s=soon", "timeout_s"),
         ("sqlite+rpc:///x?unix=/a&unix=/b", "more than once"),

@@ -133,9 +133,12 @@ def database_url(name: str, config: DatabaseConfig, state_dir: Path, secrets_dir
         secrets_dir: where passwords lie, each in a file of its database's name.
 
     Raises:
-        ValueError: the password's place does not exist, or others may read it; the message names it.
+        ValueError: the password's place does not exist, or others may read it, or no file can have the database's name;
+            the message names it.
     """
     text = config.url.get_secret_value()
+    if not text and Path(name).name != name:  # It would lie in another folder.
+        raise ValueError(f"databases.{name}: no file can be named so: give a url, or another name")
     url = make_url(text) if text else URL.create("sqlite", database=str(state_dir / f"{name}.sqlite3"))
     url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
     if url.drivername.startswith("sqlite") and config.password_file is None and config.password_env is None:

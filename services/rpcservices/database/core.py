@@ -25,7 +25,7 @@ from .errors import (
     TransactionLost,
     UnknownDatabase,
 )
-from .failures import translate_error
+from .failures import is_refused, translate_error
 from .models import TxState
 from .pool import Pool, Target, close_all
 from .reading import state_after
@@ -82,7 +82,26 @@ class Lent:
         lost = self.lost()
         if lost is not None:
             return lost
-        return translate_error(exc, tx_state=self.state().value, step=step)
+        error = translate_error(exc, tx_state=self.state().value, step=step)
+        if error is not exc and isinstance(error, DatabaseError) and (remedy := self._remedy(error)):
+            error.message += f"; {remedy}"
+            error.args = (error.message,)
+        return error
+
+    def _remedy(self, error: DatabaseError) -> str | None:
+        """What to tell whose statement was understood and refused: the database's own words name no way out."""
+        if not is_refused(error):
+            return None
+        if self.link.config.readonly:
+            return "the server's configuration makes this database read-only"
+        if self.session or self.within:
+            if self.readonly:
+                return f"this {'transaction' if self.within else 'session'} only reads"
+        elif self.readonly:
+            return "query and stream only read: use execute"
+        if error.driver_code == "SQLITE_AUTH":
+            return "other files, extensions and settings of the connection are for the server's configuration to say"
+        return None
 
     def state(self) -> TxState:
         """The state to tell after a statement."""
@@ -185,8 +204,10 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
                 lost = partial(self._transactions.lost, tx)
                 yield Lent(tx.link, within=within, readonly=tx.readonly, session=session, lost=lost)
             finally:
-                if not within and tx.link.readonly and tx.link.tx_state() not in (TxState.NONE, TxState.ENDED):
-                    await finish(tx.link.run(tx.link.rollback()))  # What guarded a statement that stood alone.
+                link = tx.link
+                open_ = not link.broken and link.tx_state() not in (TxState.NONE, TxState.ENDED)
+                if not within and link.readonly and open_:
+                    await finish(link.run(link.rollback()))  # What guarded a statement that stood alone.
 
     async def _within(self, lent: Lent, work: Callable[[], Coroutine[Any, Any, _T]], *, atomic: bool) -> _T:
         """Do some work on a link, in a transaction of its own where ``atomic`` asks for one and none is open.

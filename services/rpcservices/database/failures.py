@@ -119,6 +119,11 @@ def _sqlite_class(exc: BaseException, code: str | None, message: str) -> type[Da
     return None
 
 
+def is_refused(error: DatabaseError) -> bool:
+    """Whether the database understood a statement, and does not allow here what it would do."""
+    return error.sqlstate in _REFUSED_WRITES or (error.driver_code or "").startswith(("SQLITE_AUTH", "SQLITE_READONLY"))
+
+
 def _lost(exc: BaseException, sqlstate: str | None, code: str | None) -> bool:
     """Whether the connection was lost: psycopg then gives no code."""
     if code is not None or sqlstate is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, PoolProxiedConnection, inspect
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, inspect, text
 from sqlalchemy.engine.reflection import Inspector
-from sqlalchemy.exc import NoSuchTableError, UnsupportedCompilationError
+from sqlalchemy.exc import CompileError, NoSuchTableError, SAWarning
+from sqlalchemy.types import NullType
 from sqlalchemy.util import greenlet_spawn
 
 from .errors import DatabaseProgrammingError
@@ -16,6 +18,20 @@ from .models import Check, ForeignKey, Index, TableColumn, TableInfo, TableKind,
 from .pool import Target
 
 _T = TypeVar("_T")
+
+_POSTGRESQL_TYPES = """
+    SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)
+    FROM pg_catalog.pg_attribute a
+    JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = :schema AND c.relname = :name AND a.attnum > 0 AND NOT a.attisdropped
+"""
+_MYSQL_TYPES = """
+    SELECT column_name, column_type FROM information_schema.columns
+    WHERE table_schema = :schema AND table_name = :name
+"""
+_TYPES = {"postgresql": _POSTGRESQL_TYPES, "mysql": _MYSQL_TYPES, "mariadb": _MYSQL_TYPES}
+"""What databases say of columns whose types SQLAlchemy does not know, such as ``point``."""
+warnings.filterwarnings("ignore", "Did not recognize type", SAWarning)  # It would fill the log: we ask the database.
 
 
 async def inspected(target: Target, ask: Callable[[Inspector], _T]) -> _T:
@@ -55,8 +71,18 @@ def _names(inspector: Inspector, schema: str | None) -> dict[TableKind, list[str
     return found
 
 
+def _check_schema(inspector: Inspector, schema: str | None) -> None:
+    if schema is not None and not inspector.has_schema(schema):
+        raise DatabaseProgrammingError(f"schema: there is no schema {schema!r}: schemas() lists them", executed="no")
+
+
 def list_tables(inspector: Inspector, schema: str | None) -> list[TableName]:
-    """The tables and views of a schema."""
+    """The tables and views of a schema.
+
+    Raises:
+        DatabaseProgrammingError: there is no such schema.
+    """
+    _check_schema(inspector, schema)
     found = [TableName(name, kind, schema) for kind, names in _names(inspector, schema).items() for name in names]
     return sorted(found, key=lambda table: table.name)
 
@@ -66,16 +92,20 @@ def read_table(inspector: Inspector, name: str, schema: str | None) -> TableInfo
 
     Raises:
         NoSuchTableError: there is none.
+        DatabaseProgrammingError: there is no such schema.
     """
+    _check_schema(inspector, schema)
     kind = next((kind for kind, names in _names(inspector, schema).items() if name in names), None)
     if kind is None:
         raise NoSuchTableError(name)
     comment = _if_offered(lambda: inspector.get_table_comment(name, schema), {}).get("text")
+    columns = inspector.get_columns(name, schema)
+    types = _unknown_types(inspector, name, schema) if any(isinstance(c["type"], NullType) for c in columns) else {}
     return TableInfo(
         name=name,
         kind=kind,
         schema=schema,
-        columns=[_column(inspector, found) for found in inspector.get_columns(name, schema)],
+        columns=[_column(inspector, found, types) for found in columns],
         primary_key=list(inspector.get_pk_constraint(name, schema).get("constrained_columns") or []),
         foreign_keys=[_foreign_key(found) for found in inspector.get_foreign_keys(name, schema)],
         indexes=[
@@ -102,11 +132,23 @@ def _if_offered(ask: Callable[[], Any], otherwise: Any) -> Any:
         return otherwise
 
 
-def _column(inspector: Inspector, found: Mapping[str, Any]) -> TableColumn:
-    try:
-        db_type = found["type"].compile(inspector.dialect)
-    except UnsupportedCompilationError:
-        db_type = str(found["type"])
+def _unknown_types(inspector: Inspector, name: str, schema: str | None) -> dict[str, str]:
+    """The types of a table's columns in the database's own words."""
+    sql = _TYPES.get(inspector.dialect.name)
+    if sql is None or not isinstance(inspector.bind, Connection):
+        return {}
+    found = inspector.bind.execute(text(sql), {"schema": schema or inspector.default_schema_name, "name": name})
+    return {row[0]: row[1] for row in found}
+
+
+def _column(inspector: Inspector, found: Mapping[str, Any], types: Mapping[str, str]) -> TableColumn:
+    if isinstance(found["type"], NullType):
+        db_type = types.get(found["name"], "")  # In SQLite a column may be declared without.
+    else:
+        try:
+            db_type = found["type"].compile(inspector.dialect)
+        except CompileError:
+            db_type = str(found["type"])
     computed = found.get("computed")
     return TableColumn(
         name=found["name"],

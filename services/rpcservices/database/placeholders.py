@@ -69,11 +69,13 @@ class Statement:
         sql: with the driver's placeholders.
         names: for each placeholder its name; ``None`` where parameters go by position.
         count: how many placeholders there are.
+        others: where there are none, and some of the other kind instead: what they look like.
     """
 
     sql: str
     names: tuple[str, ...] | None
     count: int
+    others: str = ""
 
     def place(self, index: int, row: int | None = None) -> str:
         """Where in the call the value for a placeholder was: ``params.id`` or ``params[0]``.
@@ -91,9 +93,13 @@ class Statement:
         Raises:
             InvalidParams: one is missing or too many; ``errors`` names it.
         """
+        if params and self.others:
+            given = "names, in a dictionary" if self.names is None else "positions, in a list"
+            raise _wrong(["params"], f"the statement has {self.others}: give the values by {given}")
         if self.names is None:
             if len(params) != self.count:
-                raise _wrong(["params"], f"{len(params)} values for {self.count} placeholders '?'")
+                values = counted(len(params), "value")
+                raise _wrong(["params"], f"{values} for {counted(self.count, 'placeholder')} '?'")
             return list(params)
         assert isinstance(params, Mapping)
         for name in self.names:
@@ -103,6 +109,11 @@ class Statement:
             if name not in self.names:
                 raise _wrong(["params", name], f"the statement has no :{name}")
         return [params[name] for name in self.names]
+
+
+def counted(number: int, what: str) -> str:
+    """``1 value``, ``2 values``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _wrong(loc: list[str], message: str) -> InvalidParams:
@@ -179,7 +190,17 @@ def translate(sql: str, dialect: str, style: Style, named: bool) -> Statement:
         out += [before.replace("%", "%%") if double else before, text.replace("%", "%%") if double_text else text]
     rest = sql[position:]
     out.append(rest.replace("%", "%%") if double else rest)
-    return Statement("".join(out), tuple(names) if named else None, count)
+    others = "" if count else _first_sign(sql, dialect, named=not named)
+    return Statement("".join(out), tuple(names) if named else None, count, others)
+
+
+def _first_sign(sql: str, dialect: str, *, named: bool) -> str:
+    """The first placeholder of a kind, ``:id`` or ``?``; nothing where there is none."""
+    for match, _ in _signs(_pattern(dialect, named), sql):
+        found = match.groupdict()
+        if found.get("name") is not None or found.get("mark") == "?":
+            return match.group()
+    return ""
 
 
 def _native_count(sql: str, dialect: str) -> int:

@@ -73,6 +73,7 @@ class Pool:
         self._links = link_class(url)
         url, arguments = self._links.engine_options(url, config, readonly=readonly)
         self._engine: AsyncEngine = create_async_engine(url, connect_args=arguments, poolclass=NullPool)
+        self._links.teach(self._engine.dialect)
         _, known = self._engine.dialect.create_connect_args(url)
         self._connect_arguments = {**known, **arguments}
         self._free_places = config.read_pool_size if readonly else config.pool_size

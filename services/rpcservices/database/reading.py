@@ -171,7 +171,7 @@ async def _started(link: Link, sql: str, params: Params, starting: Awaitable[Cur
         missing = missing_parameters(sql, link.dialect, link.style)
         if missing is None:
             raise
-        error.message = f"{error.message}; {missing}"
+        error.message = f"{error.message.removesuffix('.')}; {missing}"
         error.args = (error.message,)
         raise error from None
 

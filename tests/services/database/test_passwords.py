@@ -113,3 +113,10 @@ def test_what_is_missing_is_named(tmp_path: Path, run_with: RunWith) -> None:
     binary.chmod(0o600)
     with pytest.raises(ValueError, match="UTF-8"):
         run_with(select_one, main={**config, "password_file": binary})
+
+
+def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
+    for name in ("a/b", "../up", "/etc/x"):
+        with pytest.raises(ValueError, match="give a url"):
+            database_url(name, DatabaseConfig(), tmp_path)
+        assert database_url(name, DatabaseConfig.model_validate({"url": "sqlite:////x"}), tmp_path).database == "/x"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from rpcserver import InvalidParams
 from rpcservices.database.placeholders import statements, translate
 
 
@@ -50,3 +53,20 @@ def test_statements_of_a_script():
         "SELECT 1;",
         "/* /* ; */ ; */ SELECT 2;",
     ]
+
+
+@pytest.mark.parametrize(
+    ("sql", "params", "said"),
+    [
+        ("SELECT ':x', :a", [1], r"^params: the statement has :a: give the values by names, in a dictionary$"),
+        ("SELECT '?', ?", {"a": 1}, r"^params: the statement has \?: give the values by positions, in a list$"),
+        ("SELECT ?, ?", [1], r"^params: 1 value for 2 placeholders '\?'$"),
+        ("SELECT ?", [1, 2], r"^params: 2 values for 1 placeholder '\?'$"),
+        ("SELECT 1", [1], r"^params: 1 value for 0 placeholders '\?'$"),
+        ("SELECT 1", {"a": 1}, r"^params.a: the statement has no :a$"),
+    ],
+)
+def test_values_that_do_not_fit_the_statement(sql: str, params: Any, said: str) -> None:
+    statement = translate(sql, "sqlite", "qmark", isinstance(params, dict))
+    with pytest.raises(InvalidParams, match=said):
+        statement.arguments(params)

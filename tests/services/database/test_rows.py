@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from rpcwire import rowtable
 from rpcwire.codec import codec_for
 from rpcwire.rows import Rows, pack_rows
 from rpcwire.wiretypes import WireType
@@ -123,3 +124,14 @@ def test_rows_print_as_a_table():
     assert "&lt;b&gt;" in rows._repr_html_() and "<b>" not in rows._repr_html_()
     many = Rows.of([(n,) for n in range(100)], ["n"])
     assert str(many).endswith("(100 rows, 40 not shown)") and "40 more rows" in many._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [("abc", 3), ("日本", 4), ("e\u0301", 1), ("\u0e01\u0e31\u0e19", 2), ("\u0645\u06cc\u200c\u062e", 3)],
+)
+def test_a_cell_of_any_script_is_shown_as_it_is(text: str, cells: int) -> None:
+    """Thai vowels stand above a letter; Persian is written with joiners."""
+    assert rowtable.cell_text(text) == text
+    assert rowtable.width(text) == cells
+    assert rowtable.cell_text("a\u202eb\x1b") == "a�b�"

@@ -235,3 +235,45 @@ def test_attached_files(run_with, tmp_path):
         run_with(reading, main={"url": "postgresql://nowhere/x", "attached": {"other": other}})
     with pytest.raises(ValueError, match="attached"):
         run_with(reading, main={"attached": {'x" y': other}})
+
+
+def test_a_schema_that_is_not_there(run_with, any_database, sql):
+    async def work(bench):
+        for call in (bench.db.tables("main", schema="absent"), bench.db.table("main", "t", schema="absent")):
+            with pytest.raises(DatabaseProgrammingError, match=r"^schema: there is no schema 'absent'") as caught:
+                await call
+            assert caught.value.executed == "no"
+        if sql.name == "postgresql":
+            assert (await bench.db.table("main", "pg_tables", schema="pg_catalog")).columns
+
+    run_with(work, main=any_database)
+
+
+@pytest.mark.filterwarnings("ignore:Did not recognize type")  # SQLAlchemy's word to who reflects: we ask the database.
+def test_columns_of_types_that_sqlalchemy_does_not_know(run_with, any_database, sql):
+    types = {"postgresql": ["point", "xid", "pg_lsn[]"], "mariadb": ["point", "inet6"], "sqlite": ["", "BLUE(3)"]}[
+        sql.name
+    ]
+    columns = ", ".join(f"c{place} {found}" for place, found in enumerate(types))
+
+    async def work(bench):
+        await bench.db.execute("main", "DROP TABLE IF EXISTS odd")
+        await bench.db.execute("main", f"CREATE TABLE odd (id INTEGER, {columns})")
+        table = await bench.db.table("main", "odd")
+        assert [column.db_type for column in table.columns[1:]] == (
+            ["", "NUMERIC(3)"] if sql.name == "sqlite" else types
+        )
+
+    run_with(work, main=any_database)
+
+
+def test_columns_with_a_collation(run_with, pg_uri):
+    """SQLAlchemy asks for it as JSON, which comes from the driver as text here."""
+
+    async def work(bench):
+        await bench.db.execute("main", 'CREATE TABLE sorted (name text COLLATE "C")')
+        table = await bench.db.table("main", "sorted")
+        assert [column.db_type for column in table.columns] == ['TEXT COLLATE "C"']
+        await bench.db.execute("main", "DROP TABLE sorted")
+
+    run_with(work, main={"url": pg_uri})

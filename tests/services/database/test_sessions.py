@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from rpcservices.database.errors import DatabaseProgrammingError, TransactionLost
+from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseProgrammingError, TransactionLost
 from rpcservices.database.models import TxState
 from tests.services.database.conftest import my_sql
 
@@ -41,6 +41,50 @@ def test_what_is_set_stays(run_with, any_database, sql):
             await db.query("main", "SELECT count(*) FROM mine", transaction=again)
 
     run_with(work, main={**any_database, "pool_size": 1})
+
+
+def test_a_copy_in_a_session_that_only_reads(run_with, pg_uri):
+    """The client can neither feed nor read it: the connection is in the midst of it, and is given up."""
+
+    async def work(bench):
+        db = bench.db
+        session = (await db.connect("main", readonly=True)).id
+        with pytest.raises(DatabaseNotSupportedError, match="COPY"):
+            await db.query("main", "COPY (SELECT 1) TO STDOUT", transaction=session)
+        with pytest.raises(TransactionLost):
+            await db.query("main", "SELECT 1", transaction=session)
+
+    run_with(work, main={"url": pg_uri})
+
+
+def test_a_refusal_says_what_to_do(run_with, any_database, sql, tmp_path):
+    """The databases' own words name no way out: "not authorized"."""
+
+    async def work(bench):
+        db = bench.db
+        changes = ["CREATE TABLE never (x INTEGER)", "DELETE FROM told"]
+        await db.execute("main", "DROP TABLE IF EXISTS told")
+        await db.execute("main", "CREATE TABLE told (x INTEGER)")
+        session = (await db.connect("main", readonly=True)).id
+        for change in changes:
+            tx = (await db.begin("main", readonly=True)).id
+            for call in (db.query, db.stream):
+                with pytest.raises(DatabaseProgrammingError, match=r"; query and stream only read: use execute$"):
+                    await call("main", change)
+            with pytest.raises(DatabaseProgrammingError, match=r"; this session only reads$"):
+                await db.query("main", change, transaction=session)
+            with pytest.raises(DatabaseProgrammingError, match=r"; this transaction only reads$"):
+                await db.execute("main", change, transaction=tx)
+            await db.rollback(tx)
+            with pytest.raises(DatabaseProgrammingError, match="configuration makes this database read-only"):
+                await db.execute("still", change)
+        await db.disconnect(session)
+        if sql.name == "sqlite":
+            with pytest.raises(DatabaseProgrammingError, match="configuration"):
+                await db.execute("main", "ATTACH 'more.sqlite3' AS more")
+
+    url = any_database.get("url", f"sqlite:///{tmp_path}/main.sqlite3")
+    run_with(work, main=any_database, still={"url": url, "readonly": True})
 
 
 def test_a_session_that_only_reads(run_with, any_database, tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -194,3 +196,25 @@ def test_a_lock_is_waited_for_and_then_an_error(run_with):
         assert (await waiting).rowcount == 1
 
     run_with(work, main={"busy_timeout_s": 0.2})
+
+
+def test_a_connection_that_meets_a_lock(run_with, tmp_path):
+    """A new connection waits for the lock as a statement does, and attaches what is still to be attached."""
+    files = [tmp_path / name for name in ("main.db", "first.db", "second.db")]
+    for file in files:
+        with closing(sqlite3.connect(file)) as made:
+            made.execute("CREATE TABLE t (x INTEGER)")
+
+    async def work(bench):
+        for file in files:
+            with closing(sqlite3.connect(file, isolation_level=None)) as other:
+                other.execute("BEGIN EXCLUSIVE")
+                asking = asyncio.ensure_future(bench.db.query("main", "SELECT count(*) FROM second.t, first.t, main.t"))
+                done, _ = await asyncio.wait([asking], timeout=0.3)
+                assert not done
+                other.execute("COMMIT")
+            assert (await asking).scalar() == 0
+            await bench.db.connect("main", readonly=True)  # It keeps the connection: the next query makes another.
+
+    attached = {"first": files[1], "second": files[2]}
+    run_with(work, main={"url": f"sqlite:///{files[0]}", "attached": attached})

@@ -9,13 +9,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, ClassVar, NoReturn, TypeVar
 
-from sqlalchemy import URL, PoolProxiedConnection
+from sqlalchemy import URL, Dialect, PoolProxiedConnection
 
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseDataError, DatabaseNotSupportedError, DatabaseOperationalError
 from rpcservices.database.failures import translate_error
 from rpcservices.database.models import Column, Description, Isolation, ParameterInfo, TxState
-from rpcservices.database.placeholders import Statement, Style, statements, translate
+from rpcservices.database.placeholders import Statement, Style, counted, statements, translate
 
 Values = Mapping[str, Any] | Sequence[Any]
 Params = Values | None
@@ -92,6 +92,10 @@ class Link(ABC):
     def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
         """The URL and the driver's arguments for a pool of such links."""
         return url, {}
+
+    @classmethod  # noqa: B027 - not every database needs it
+    def teach(cls, dialect: Dialect) -> None:
+        """Tell SQLAlchemy, whose inspector runs on such links, in what form values come there."""
 
     @abstractmethod
     async def prepare(self) -> None:
@@ -399,7 +403,7 @@ def missing_parameters(sql: str, dialect: str, style: Style) -> str | None:
     if not parameters:
         return None
     if parameters[0].name is None:
-        return f"params: missing, for {len(parameters)} placeholders '?'"
+        return f"params: missing, for {counted(len(parameters), 'placeholder')} '?'"
     names = ", ".join(f":{parameter.name}" for parameter in parameters)
     return f"params.{parameters[0].name}: missing: the statement has {names}"
 

@@ -14,7 +14,7 @@ from psycopg.generators import execute
 from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready
-from sqlalchemy import URL, PoolProxiedConnection
+from sqlalchemy import URL, Dialect, PoolProxiedConnection
 
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseOperationalError
@@ -85,6 +85,10 @@ class PostgresLink(Link):
             "application_name": "rpcserver",
             "async_creator_fn": StoppingConnection.connect,
         }
+
+    @classmethod
+    def teach(cls, dialect: Dialect) -> None:
+        dialect.supports_native_json_deserialization = False  # It comes as text, and not as psycopg has it.
 
     async def prepare(self) -> None:
         driver = self.driver

@@ -48,9 +48,13 @@ def create_embedded(file: str) -> None:
         connection.close()
 
 
-def attach(execute: Callable[[str, tuple[str]], Any], config: DatabaseConfig) -> None:
-    """Make the configured other files seen on a connection, before its authorizer allows no more of them."""
+def attach(execute: Callable[[str, tuple[str, ...]], Any], config: DatabaseConfig) -> None:
+    """Make the configured other files seen on a connection, before its authorizer allows no more of them. It may be
+    called again where a lock on one of them ended it."""
+    there = {name for _, name, _ in execute("PRAGMA database_list", ())} if config.attached else set()
     for name, file in config.attached.items():
+        if name in there:
+            continue
         path = f"file:{quote(str(file.absolute()))}?mode=ro" if config.readonly else str(file)
         execute(f'ATTACH DATABASE ? AS "{name}"', (path,))
 
@@ -148,7 +152,8 @@ class SqliteLink(Link):
         return url, {"timeout": 0.0}
 
     async def prepare(self) -> None:
-        await self.in_thread(self._prepare)
+        # Connections that are made at once may meet the lock under which the first of them sets up the file's index.
+        await self._unlocked(self._prepare)
 
     def _prepare(self) -> None:
         connection = self._sqlite
