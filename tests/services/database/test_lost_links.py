@@ -15,7 +15,7 @@ import pytest
 import uvloop
 
 from rpcservices.database.backends import postgresql
-from rpcservices.database.errors import DatabaseOperationalError
+from rpcservices.database.errors import DatabaseDataError, DatabaseOperationalError
 from rpcwire.errors import InvalidParams
 
 from .conftest import running
@@ -189,5 +189,18 @@ def test_a_refused_query_leaves_nothing_for_the_next_transaction(run_on):
         begun = {(await bench.db.query("pg", "SELECT now()", transaction=transaction)).scalar() for _ in range(3)}
         assert len(begun) == 1
         await bench.db.rollback(transaction)
+
+    run_on(asyncio.new_event_loop, work)
+
+
+def test_more_parameters_than_the_protocol_counts_are_refused(run_on):
+    async def work(bench, pool):
+        _, pid = await used_link(bench, pool)
+        values = [0] * 65536
+        marks = ",".join("?" * len(values))
+        with pytest.raises(DatabaseDataError, match="65535") as raised:
+            await bench.db.query("pg", f"SELECT 1 WHERE 0 IN ({marks})", values)
+        assert raised.value.executed == "no"
+        assert (await bench.db.query("pg", PID)).scalar() == pid
 
     run_on(asyncio.new_event_loop, work)
