@@ -46,13 +46,6 @@ def _simple(driver: psycopg.AsyncConnection[Any], sql: bytes) -> PQGen[list[PGre
     return results
 
 
-def _translated(sql: str, params: Params) -> tuple[str, Arguments | None]:
-    if params is None:
-        return sql, None
-    statement = translate(sql, "postgresql", "numeric_dollar", isinstance(params, Mapping))
-    return statement.sql, Arguments(statement, params)
-
-
 class PostgresLink(Link):
     """A connection to PostgreSQL."""
 
@@ -103,8 +96,18 @@ class PostgresLink(Link):
                 executed="no",
             )
 
+    def _translated(self, sql: str, params: Params) -> tuple[str, Arguments | None]:
+        if params is None:
+            return sql, None
+        try:
+            statement = translate(sql, "postgresql", "numeric_dollar", isinstance(params, Mapping))
+            return statement.sql, Arguments(statement, params)
+        except Exception:
+            self._guarded = self._once = False  # What goes along with a statement shall not go along with the next.
+            raise
+
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
-        text, arguments = _translated(sql, params)
+        text, arguments = self._translated(sql, params)
         # What only guards a statement that stands alone is thrown away with it, and may be cancelled.
         return await self._started(text, arguments, first, cancels=self._guarded)
 
@@ -135,7 +138,7 @@ class PostgresLink(Link):
         return (_ONLY_READS,) if self._reads and status == TransactionStatus.INTRANS else ()
 
     async def stream(self, sql: str, params: Params, first: int) -> Cursor:
-        text, arguments = _translated(sql, params)
+        text, arguments = self._translated(sql, params)
         query = is_query(sql)
         if query and self.driver.info.transaction_status == TransactionStatus.INTRANS:
             self._used = True
@@ -256,7 +259,7 @@ class PostgresLink(Link):
         self._interrupted = True  # psycopg has asked the server to stop.
 
     def must_reset(self) -> bool:
-        return self._used or self._interrupted or self._is_working()
+        return self._used or self._interrupted or self.driver.closed or self._is_working()
 
     def is_ready(self) -> bool:
         return self._take_cleaning() and not self._used
@@ -275,6 +278,7 @@ class PostgresLink(Link):
             self._used = self._used or done.value is not None
         except psycopg.Error:
             self._used = True
+            driver.unwatch()
         else:
             return False
         self._taking = None
@@ -283,8 +287,9 @@ class PostgresLink(Link):
     async def _taken(self) -> None:
         """Wait for what is still to come in a pipeline."""
         taking, self._taking = self._taking or taken(self.driver), None
-        if await self.driver.wait(taking) is not None:
-            self._used = True
+        used, self._used = self._used, True  # Whoever is cancelled here asks the server to stop, and it may stop this.
+        if await self.driver.wait(taking) is None:
+            self._used = used
 
     async def regain(self) -> None:
         await self._taken()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -23,6 +24,13 @@ CANCEL_WAIT_S = 5.0
 _INTERVAL_S = 0.1
 
 
+def _has_failed(socket: int) -> bool:
+    """Whether a socket has an error that nobody has read yet."""
+    poll = select.poll()
+    poll.register(socket, 0)
+    return bool(poll.poll(0))
+
+
 class StoppingConnection(psycopg.AsyncConnection[Any]):
     """It differs in what a cancelled task leaves behind: psycopg asks the server once to stop, and after 5 s closes the
     connection while the server works on. And what the server says after the last that was waited for is taken when it
@@ -38,7 +46,7 @@ class StoppingConnection(psycopg.AsyncConnection[Any]):
     behind = 0
     take_behind: Callable[[], bool] | None = None
     _waiting: asyncio.Future[int] | None = None
-    _watching: asyncio.AbstractEventLoop | None = None
+    _watched: tuple[asyncio.AbstractEventLoop, int] | None = None
 
     async def wait(self, gen: PQGen[_T], interval: float = 0.0, timeout: float | None = None) -> _T:  # noqa: ASYNC109 - an override
         """Do what a generator asks for; where the task is cancelled, have the server stop first. Nothing needs the
@@ -69,26 +77,32 @@ class StoppingConnection(psycopg.AsyncConnection[Any]):
             return result
         except OSError as exc:
             raise psycopg.OperationalError("the connection is lost") from exc
+        except asyncio.CancelledError:
+            self.unwatch()  # What arrives before the generator goes on is not for :attr:`take_behind`.
+            raise
         finally:
-            if not self.behind:
+            if not self.behind or self.closed:
                 self.unwatch()
 
     async def _ready(self, state: Wait) -> int:
         """Wait until the socket is ready for something of what is asked for."""
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[int] = loop.create_future()
+        socket = self.pgconn.socket
         self._waiting = waiting
-        if self._watching is None:
-            loop.add_reader(self.pgconn.socket, self._arrived)
-            self._watching = loop
+        if self._watched is not None and _has_failed(socket):
+            self.unwatch()  # Of an error, uvloop tells once, and of nothing after it.
+        if self._watched is None:
+            loop.add_reader(socket, self._arrived)
+            self._watched = loop, socket
         if state & Wait.W:
-            loop.add_writer(self.pgconn.socket, self._writable)
+            loop.add_writer(socket, self._writable)
         try:
             return await waiting
         finally:
             self._waiting = None
             if state & Wait.W:
-                loop.remove_writer(self.pgconn.socket)
+                loop.remove_writer(socket)
 
     def _arrived(self) -> None:
         if self._waiting is not None:
@@ -102,10 +116,12 @@ class StoppingConnection(psycopg.AsyncConnection[Any]):
             self._waiting.set_result(Ready.W)
 
     def unwatch(self) -> None:
-        """Let what the server says lie until somebody waits for it."""
-        loop, self._watching = self._watching, None
-        if loop is not None:
-            loop.remove_reader(self.pgconn.socket)
+        """Let what the server says lie until somebody waits for it. Where the connection is lost this has to be done at
+        once: libpq has closed the socket, and the next that is opened anywhere in this process has its number."""
+        watched, self._watched = self._watched, None
+        if watched is not None:
+            loop, socket = watched
+            loop.remove_reader(socket)
 
     async def close(self) -> None:
         """Close the connection."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from sys import getsizeof
 from typing import Any
 
+import psycopg
 from psycopg.abc import PQGen
 from psycopg.generators import fetch, send
 from psycopg.pq import ExecStatus
@@ -69,6 +71,11 @@ class Chunks(Converting):
         result: PGresult | None = yield from fetch(self._pgconn)
         return result
 
+    def _last_words(self) -> psycopg.Error | None:
+        """Why the server has closed the connection, where it said so."""
+        result = self._pgconn.get_result() if self.driver.closed else None
+        return None if result is None or result.status != ExecStatus.FATAL_ERROR else self.failure(result)
+
     def send_between(
         self, before: Sequence[bytes], sql: bytes, params: Sequence[Any] | None, size: int, behind: Sequence[bytes]
     ) -> PQGen[PGresult | None]:
@@ -77,18 +84,23 @@ class Chunks(Converting):
         yield from self._start_query(sql)
         query = self._convert_query(sql, params)
         driver, connection = self.driver, self._pgconn
-        connection.enter_pipeline_mode()
-        for command in before:
-            connection.send_query_params(command, None)
-        self._execute_send(query, force_extended=True)
-        sync(driver)
-        send_behind(driver, behind)
-        yield from send(connection)
+        try:
+            connection.enter_pipeline_mode()
+            for command in before:
+                connection.send_query_params(command, None)
+            self._execute_send(query, force_extended=True)
+            sync(driver)
+            send_behind(driver, behind)
+            yield from send(connection)
+        except psycopg.OperationalError as exc:
+            raise self._last_words() or exc from None
         for _ in before:
             while (result := (yield from fetch(connection))) is not None:
                 if result.status == ExecStatus.FATAL_ERROR:
-                    yield from rest_of(driver)
-                    raise self.failure(result)
+                    failure = self.failure(result)
+                    with suppress(psycopg.OperationalError):  # The connection is lost: the failure says why.
+                        yield from rest_of(driver)
+                    raise failure
         connection.set_chunked_rows_mode(size)
         found: PGresult | None = yield from fetch(connection)
         return found
@@ -158,8 +170,11 @@ class PostgresCursor(Cursor):
         elif status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
             raise no_copy()
         elif status not in (ExecStatus.COMMAND_OK, ExecStatus.EMPTY_QUERY):
-            await self._drain()
-            raise self._chunks.failure(result)
+            failure = self._chunks.failure(result)
+            with suppress(psycopg.OperationalError):  # The connection is lost: the failure says why.
+                await self._drain()
+            self._done = True
+            raise failure
         self.rowcount = -1 if result.command_tuples is None else result.command_tuples
         await self._drain()
         return rows
@@ -208,14 +223,20 @@ class PostgresCursor(Cursor):
         if self._done:
             return
         if not self.whole:
-            if all(result.status == _CHUNK for result in self._arrived):
-                await self._connection.cancel_safe(timeout=CANCEL_WAIT_S)
-            await self._drain()
-            self._link.was_cancelled()  # The request may yet hit what comes next.
-            await self._link.settle()
+            try:
+                await self._cancel()
+            except psycopg.OperationalError:
+                self._link.broken = True  # The connection is lost, and the statement with it.
             return
         last = await self._drain()
         if last is not None and last.status == ExecStatus.FATAL_ERROR:
             raise self._chunks.failure(last)
         if last is not None and last.command_tuples is not None:
             self.rowcount = last.command_tuples
+
+    async def _cancel(self) -> None:
+        if all(result.status == _CHUNK for result in self._arrived):
+            await self._connection.cancel_safe(timeout=CANCEL_WAIT_S)
+        await self._drain()
+        self._link.was_cancelled()  # The request may yet hit what comes next.
+        await self._link.settle()

@@ -21,6 +21,9 @@ _REMEDIES = (
     ("lists of mixed types", ": make them of one type, as an array is"),
 )
 
+_MOST = 65535
+"""How many the protocol can count ("Message Formats" in PostgreSQL's manual: Bind)."""
+
 
 class Arguments(list[Any]):
     """The parameters of a statement, in the order of its placeholders.
@@ -29,10 +32,17 @@ class Arguments(list[Any]):
         statement: it knows what each is called.
         params: as the caller gave them.
         row: of several sets of parameters, which it is.
+
+    Raises:
+        DatabaseDataError: there are more than PostgreSQL takes.
     """
 
     def __init__(self, statement: Statement, params: Mapping[str, Any] | Sequence[Any], row: int | None = None) -> None:
         super().__init__(map(_adapted, statement.arguments(params)))
+        if len(self) > _MOST:
+            raise DatabaseDataError(
+                f"params: {len(self)}, and PostgreSQL takes {_MOST} at most: give an array", executed="no"
+            )
         self._statement = statement
         self._row = row
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.generators import fetch, send
-from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus
+from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGresult
 
 from .postgresql_connection import StoppingConnection
@@ -45,12 +45,11 @@ def rest_of(driver: StoppingConnection) -> PQGen[PGresult | None]:
     """Take the results that are still to come, up to the end of a part, and after the last leave the pipeline; the
     last result, or the first error."""
     connection = driver.pgconn
-    piped = connection.pipeline_status != PipelineStatus.OFF
     last: PGresult | None = None
     while True:
         result = yield from fetch(connection)
         if result is None:
-            if not piped or connection.status == ConnStatus.BAD:
+            if not driver.parts or connection.status == ConnStatus.BAD:
                 return last
         elif result.status == ExecStatus.PIPELINE_SYNC:
             end_part(driver)
