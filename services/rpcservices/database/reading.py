@@ -8,7 +8,8 @@ from typing import Any
 
 from rpcwire.rows import Rows, pack_rows
 
-from .backends.base import Cursor, Link, Params, missing_parameters
+from .backends.base import Cursor, Link
+from .backends.parameters import Params, missing_parameters
 from .errors import DatabaseDataError, DatabaseProgrammingError
 from .failures import translate_error
 from .hints import is_change

@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack
 
 from rpcserver import Context, Value, method
 
-from .backends.base import Params, finish
+from .backends.base import finish
+from .backends.parameters import Params
 from .batches import run_batch
 from .core import ERRORS, DatabaseCore, Lent
 from .errors import DatabaseNotSupportedError

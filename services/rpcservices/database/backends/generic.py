@@ -18,7 +18,8 @@ from rpcservices.database.errors import DatabaseNotSupportedError
 from rpcservices.database.models import Column, Description, Isolation, TxState
 from rpcservices.database.placeholders import translate
 
-from .base import Cursor, Link, Params, Values, parameters_of
+from .base import Cursor, Link
+from .parameters import Params, Values, parameters_of
 
 _T = TypeVar("_T")
 

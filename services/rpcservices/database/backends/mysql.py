@@ -28,9 +28,10 @@ from rpcservices.database.hints import first_word, is_query
 from rpcservices.database.models import Description, Isolation, TxState
 from rpcservices.database.placeholders import Style, translate
 
-from .base import Cursor, Link, Params, Values, converted, parameters_of
+from .base import Cursor, Link
 from .mysql_privileges import reaching_beyond
 from .mysql_values import column_of, to_mysql
+from .parameters import Params, Values, converted, parameters_of
 from .slices import Slices
 
 _STMT_PREPARE, _STMT_CLOSE, _SET_OPTION, _RESET_CONNECTION = 0x16, 0x19, 0x1B, 0x1F

@@ -12,7 +12,7 @@ from asyncmy.constants import FIELD_TYPE
 
 from rpcservices.database.models import Column, ColumnType
 
-from .base import json_text
+from .parameters import json_text
 
 _NOT_NULL, _UNSIGNED, _BINARY_CHARSET = 1, 32, 63
 

@@ -23,7 +23,8 @@ from rpcservices.database.hints import is_query
 from rpcservices.database.models import Description, Isolation, TxState
 from rpcservices.database.placeholders import Style, step_at, translate
 
-from .base import Cursor, Link, Params, Values, parameters_of
+from .base import Cursor, Link
+from .parameters import Params, Values, parameters_of
 from .postgresql_columns import columns_of, type_name
 from .postgresql_connection import CANCEL_WAIT_S, StoppingConnection
 from .postgresql_cursor import CHUNK_ROWS, Chunks, PostgresCursor, no_copy

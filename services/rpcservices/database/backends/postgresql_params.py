@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from rpcservices.database.errors import DatabaseDataError
 from rpcservices.database.placeholders import Statement
 
-from .base import json_text
+from .parameters import json_text
 
 _NO_TYPE = re.compile(r"cannot adapt type '(\w+)'")
 _REMEDIES = (

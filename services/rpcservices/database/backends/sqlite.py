@@ -17,7 +17,8 @@ from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseProgr
 from rpcservices.database.hints import first_word
 from rpcservices.database.models import Column, Description, Isolation, ParameterInfo, TxState
 
-from .base import Cursor, Link, Params, Values, parameters_of, unsupported_isolation
+from .base import Cursor, Link, unsupported_isolation
+from .parameters import Params, Values, parameters_of
 from .slices import Slices
 from .sqlite_authorizer import (
     OF_THE_CONNECTION,

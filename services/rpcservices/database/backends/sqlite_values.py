@@ -13,7 +13,7 @@ from uuid import UUID
 from rpcservices.database.models import Column, ColumnType
 from rpcservices.database.placeholders import translate
 
-from .base import Params, converted, json_text
+from .parameters import Params, converted, json_text
 
 _NULL = frozenset({type(None)})
 _TYPES = {
