@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect, unix_connect
 
 PLUGIN = """
-import asyncio, os, pathlib, time
+import asyncio, gc, os, pathlib, time
 from rpcserver import Service, ServiceConfig, method
 
 class WorkConfig(ServiceConfig):
@@ -71,6 +71,11 @@ class Work(Service[WorkConfig]):
     async def pid(self) -> int:
         "Who runs this."
         return os.getpid()
+
+    @method()
+    async def frozen(self) -> int:
+        "How many objects the garbage collector leaves alone."
+        return gc.get_freeze_count()
 """
 QUIET = ["programs", "database", "hardware"]
 
@@ -233,6 +238,15 @@ def test_no_token_in_the_output_or_the_arguments(start: Start, tmp_path: Path) -
     out = ended(daemon)
     assert daemon.token not in daemon.log + out
     assert "a-wrong-token-that-is-secret" not in daemon.log
+
+
+def test_the_garbage_collector_leaves_alone_what_is_loaded_at_the_start(start: Start, tmp_path: Path) -> None:
+    daemon = start("--config", str(configure(tmp_path)))
+    with daemon.connect() as connection:
+        call(connection, "rpc.authenticate", [daemon.token])
+        assert call(connection, "work.frozen")["result"] > 10_000
+    daemon.process.terminate()
+    ended(daemon)
 
 
 def test_options_of_the_command_line_win(start: Start, tmp_path: Path) -> None:
