@@ -15,6 +15,7 @@ import pytest
 import uvloop
 
 from rpcservices.database.backends import postgresql
+from rpcservices.database.backends.postgresql_cursor import Chunks
 from rpcservices.database.errors import DatabaseDataError, DatabaseOperationalError
 from rpcwire.errors import InvalidParams
 
@@ -204,3 +205,19 @@ def test_more_parameters_than_the_protocol_counts_are_refused(run_on):
         assert (await bench.db.query("pg", PID)).scalar() == pid
 
     run_on(asyncio.new_event_loop, work)
+
+
+@pytest.mark.parametrize("direction", ["(SELECT 1) TO STDOUT", "pg_temp.copied FROM STDIN"])
+def test_a_cancelled_copy_does_not_hold_up_the_server(run_with, pg_uri, direction):
+    async def work(bench):
+        pool = bench.service._targets["pg"].writing
+        async with pool.link() as link:
+            await (await link.execute("CREATE TEMP TABLE copied (id INTEGER)", None, 1)).close()
+            copy = f"COPY {direction}".encode()
+            # What a cancelled task leaves behind when the answer to its COPY has come.
+            await link.driver.wait(Chunks(link.driver).send_between((b"SELECT 1",), copy, None, 8, ()))
+            await link._settled()
+            assert link.broken
+        assert (await bench.db.execute("pg", "SELECT 1")).scalar() == 1
+
+    run_with(work, pg={"url": pg_uri, "pool_size": 1})

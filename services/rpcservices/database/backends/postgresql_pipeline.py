@@ -19,6 +19,9 @@ CLEANING = (b"ROLLBACK", b"DISCARD ALL")
 """Ends the transaction, and forgets all that a user set, prepared or locked."""
 
 
+COPYING = frozenset({ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH})
+
+
 def send_behind(driver: StoppingConnection, commands: Sequence[bytes]) -> None:
     """Queue commands whose answers nobody waits for, each a part of its own."""
     driver.behind = len(commands)
@@ -43,7 +46,11 @@ def end_part(driver: StoppingConnection) -> None:
 
 def rest_of(driver: StoppingConnection) -> PQGen[PGresult | None]:
     """Take the results that are still to come, up to the end of a part, and after the last leave the pipeline; the
-    last result, or the first error."""
+    last result, or the first error.
+
+    Raises:
+        psycopg.OperationalError: a COPY is under way, which nobody feeds or reads: the connection is of no use.
+    """
     connection = driver.pgconn
     last: PGresult | None = None
     while True:
@@ -54,6 +61,8 @@ def rest_of(driver: StoppingConnection) -> PQGen[PGresult | None]:
         elif result.status == ExecStatus.PIPELINE_SYNC:
             end_part(driver)
             return last
+        elif result.status in COPYING:  # libpq would say so again and again.
+            raise psycopg.OperationalError("the connection is in the midst of a COPY")
         elif last is None or last.status != ExecStatus.FATAL_ERROR:
             last = result
 
