@@ -31,7 +31,7 @@ from .postgresql_cursor import CHUNK_ROWS, Chunks, PostgresCursor, no_copy
 from .postgresql_describe import described, kept, reads_only
 from .postgresql_nullable import nullability
 from .postgresql_params import Arguments
-from .postgresql_pipeline import CLEANING, cleaned, rest_of, taken
+from .postgresql_pipeline import CLEANING, COPYING, cleaned, rest_of, taken
 from .postgresql_portal import PortalCursor
 from .postgresql_privileges import reaches_beyond
 from .postgresql_values import register
@@ -180,7 +180,7 @@ class PostgresLink(Link):
             if step == 0 and error.diag.statement_position:  # The whole text was not understood.
                 step = step_at(sql, self.dialect, int(error.diag.statement_position))
             raise translate_error(error, step=step)
-        if last.status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
+        if last.status in COPYING:
             self.broken = True  # The connection is in the midst of it.
             raise no_copy(step=len(results) - 1)
         return [-1 if result.command_tuples is None else result.command_tuples for result in results]

@@ -18,8 +18,8 @@ from rpcservices.database.errors import DatabaseNotSupportedError
 
 from .base import Cursor, Link
 from .postgresql_columns import columns_of
-from .postgresql_connection import CANCEL_WAIT_S, StoppingConnection
-from .postgresql_pipeline import rest_of, send_behind, sync
+from .postgresql_connection import CANCEL_WAIT_S
+from .postgresql_pipeline import COPYING, rest_of, send_behind, sync
 from .postgresql_values import Cells, Converting
 from .slices import FIRST_ROWS, ROOM_BYTES
 
@@ -57,10 +57,6 @@ def no_copy(step: int | None = None) -> DatabaseNotSupportedError:
 class Chunks(Converting):
     """Psycopg's cursor, taken chunk by chunk, for one statement after another. It uses what psycopg's own ``stream()``
     uses."""
-
-    def __init__(self, driver: StoppingConnection) -> None:
-        super().__init__(driver)
-        self.driver = driver
 
     def send(self, sql: bytes, params: Sequence[Any] | None, size: int) -> PQGen[PGresult | None]:
         """Send a statement; the first of its results."""
@@ -167,7 +163,7 @@ class PostgresCursor(Cursor):
                 return rows
             while self._result is not None:
                 rows += self._load()
-        elif status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
+        elif status in COPYING:
             raise no_copy()
         elif status not in (ExecStatus.COMMAND_OK, ExecStatus.EMPTY_QUERY):
             failure = self._chunks.failure(result)

@@ -27,10 +27,6 @@ _NAME = b'"rpc rows"'
 class _Statement(Converting):
     """Psycopg's cursor, which converts the parameters."""
 
-    def __init__(self, driver: StoppingConnection) -> None:
-        super().__init__(driver)
-        self._driver = driver
-
     def declared(self, sql: bytes, params: Sequence[Any] | None, size: int) -> PQGen[list[PGresult]]:
         """Declare the cursor and fetch from it, in one trip; a savepoint undoes what fails before the first row."""
         yield from self._start_query(sql)
@@ -41,7 +37,7 @@ class _Statement(Converting):
         self._execute_send(query, force_extended=True)
         connection.send_query_params(b"RELEASE SAVEPOINT " + _NAME, None)
         connection.send_query_params(_fetching(size), None)
-        sync(self._driver)
+        sync(self.driver)
         yield from send(connection)
         results: list[PGresult] = []
         while True:
@@ -49,7 +45,7 @@ class _Statement(Converting):
             if connection.status == ConnStatus.BAD:
                 raise psycopg.OperationalError("the connection is lost")
             if result is not None and result.status == ExecStatus.PIPELINE_SYNC:
-                end_part(self._driver)
+                end_part(self.driver)
                 return results
             if result is not None:
                 results.append(result)

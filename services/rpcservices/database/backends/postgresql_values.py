@@ -19,6 +19,7 @@ from psycopg.types.string import TextLoader
 
 from rpcservices.database.failures import translate_error
 
+from .postgresql_connection import StoppingConnection
 from .postgresql_params import Arguments
 
 AS_TEXT = (
@@ -73,7 +74,15 @@ def register(adapters: AdaptersMap) -> None:
 
 class Converting(AsyncRawCursor[Any]):
     """Psycopg's cursor, which converts parameters and reads rows and errors; where a parameter cannot be sent, it says
-    that nothing was executed."""
+    that nothing was executed.
+
+    Parameters:
+        driver: the connection.
+    """
+
+    def __init__(self, driver: StoppingConnection) -> None:
+        super().__init__(driver)
+        self.driver = driver
 
     def _convert_query(self, query: Query, params: Params | None = None) -> PostgresQuery:
         try:
