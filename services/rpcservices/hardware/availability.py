@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
 from .inventory.uevents import why_no_events, why_no_udev
@@ -57,7 +58,7 @@ def _section(name: Section, snapshot: Snapshot) -> Capability:
     answer = getattr(snapshot, name)
     if answer is None:
         return missing(name, snapshot.reasons.get(name, "failed"))
-    reasons = {k: v for k, v in getattr(answer, "reasons", {}).items() if v not in (NO_BASELINE, RESET)}
+    reasons = _lasting(getattr(answer, "reasons", {}))
     nothing = _nothing(name, answer, reasons)
     if nothing:
         return missing(name, nothing)
@@ -83,20 +84,26 @@ def _nothing(name: Section, answer: Any, reasons: dict[str, str]) -> str:
     return ""
 
 
+_NAMES = ("cpu", "chip", "label", "mountpoint", "index", "name")
+"""Fields of a thing that say which one it is."""
+
+
 def _within(answer: Any) -> dict[str, str]:
-    """The reasons of single things in a section: a sensor, a file system, a GPU."""
+    """The reasons of single things in a section: a processor, a sensor, a file system, a GPU."""
     found: dict[str, str] = {}
-    for field in ("readings", "filesystems", "gpus", "batteries"):
+    for field in ("cores", "readings", "filesystems", "gpus", "batteries"):
         for item in getattr(answer, field, None) or ():
-            name = "/".join(
-                str(part)
-                for part in (getattr(item, key, None) for key in ("chip", "label", "mountpoint", "index", "name"))
-                if part not in (None, "")
-            )
+            parts = (getattr(item, key, None) for key in _NAMES)
+            name = "/".join(str(part) for part in parts if part not in (None, ""))
             if getattr(item, "reason", ""):
                 found[f"{field}.{name}"] = item.reason
-            found |= {f"{field}.{name}.{k}": v for k, v in getattr(item, "reasons", {}).items()}
+            found |= {f"{field}.{name}.{k}": v for k, v in _lasting(getattr(item, "reasons", {})).items()}
     return found
+
+
+def _lasting(reasons: Mapping[str, str]) -> dict[str, str]:
+    """Without those that a second reading takes away."""
+    return {k: v for k, v in reasons.items() if v not in (NO_BASELINE, RESET)}
 
 
 def _rest(service: HardwareCore) -> list[Capability]:

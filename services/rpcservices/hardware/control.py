@@ -22,7 +22,7 @@ from rpcservices.signals import signal_number
 
 from .errors import ProcessDenied, ProcessGone
 from .readers.identity import start_of
-from .readers.places import text
+from .readers.places import HERE, text
 
 _T = TypeVar("_T")
 
@@ -124,9 +124,14 @@ def set_affinity(pid: int, create_time: float, cpus: list[int]) -> list[int]:
                 f"process {pid} is a thread of the kernel that is bound to its processors: nobody may move it", pid=pid
             ) from None
         raise InvalidParams(
-            f"cpus: none of these processors can be used; there are {psutil.cpu_count()}, from 0",
+            f"cpus: none of these processors can be used; online are {_online()}",
             errors=[{"loc": ["cpus"], "msg": "no such processors"}],
         ) from None
+
+
+def _online() -> str:
+    """The numbers of the processors that are on, such as ``0,2-3`` (Documentation/admin-guide/cputopology.rst)."""
+    return text(HERE.sys / "devices" / "system" / "cpu" / "online") or f"{psutil.cpu_count()}, from 0"
 
 
 _PF_NO_SETAFFINITY = 0x0400_0000

@@ -22,20 +22,29 @@ def rate(before: float | None, now: float | None, dt_s: float | None) -> float |
     return (now - before) / dt_s
 
 
-def busy_percent(before: Mapping[str, float], now: Mapping[str, float]) -> float | None:
+_WAITING = ("idle", "iowait")
+"""Kinds of time in which a processor does nothing. The kernel counts time from the one to the other and back."""
+_STEP_S = 0.1
+"""A time may go back by a few of the kernel's ticks (proc_stat(5)); by more, it was counted anew."""
+
+
+def busy_percent(before: Mapping[str, float], now: Mapping[str, float], most_s: float | None = None) -> float | None:
     """The busy share of a processor between two readings of its times.
 
     Parameters:
         before, now: seconds by kind of time, as the system counts them; ``idle`` and ``iowait`` are not busy.
+        most_s: the time that can have passed, in seconds.
 
     Returns:
-        0 to 100; ``None`` where no time has passed.
+        0 to 100; ``None`` where no time has passed, where times were counted anew, and where more has passed than can
+        have: a processor that was off in between goes on counting from elsewhere.
     """
     # On Linux the times of guests are in user and nice already.
-    kinds = [kind for kind in now if kind not in ("guest", "guest_nice")]
-    # Single times do go back a little now and then (idle and iowait on Linux): that is no reset of all.
-    total = sum(max(now[kind] - before.get(kind, 0.0), 0.0) for kind in kinds)
-    if total <= 0 or sum(now[kind] for kind in kinds) < sum(before.get(kind, 0.0) for kind in kinds):
+    busy = [now[kind] - before.get(kind, 0.0) for kind in now if kind not in ("guest", "guest_nice", *_WAITING)]
+    idle = sum(now[kind] - before.get(kind, 0.0) for kind in _WAITING if kind in now)
+    total = sum(max(grown, 0.0) for grown in (*busy, idle))
+    if total <= 0 or min(*busy, idle, sum(busy) + idle) < -_STEP_S:
         return None
-    idle = sum(max(now[kind] - before.get(kind, 0.0), 0.0) for kind in ("idle", "iowait") if kind in now)
-    return min(max(100.0 * (total - idle) / total, 0.0), 100.0)
+    if most_s is not None and total > most_s:
+        return None
+    return min(max(100.0 * (total - max(idle, 0.0)) / total, 0.0), 100.0)

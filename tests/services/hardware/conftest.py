@@ -120,7 +120,10 @@ def machine(tmp_path: Path) -> Machine:
     def build(name: str) -> Places:
         root = tmp_path / "machine"
         expand(root, (MACHINES / f"{name}.txt").read_text(encoding="utf-8"))
-        return Places.under(root)
+        places = Places.under(root)
+        if not (places.proc / "stat").exists():  # What was not recorded is this machine's.
+            (places.proc / "stat").symlink_to("/proc/stat")
+        return places
 
     return build
 

@@ -142,7 +142,7 @@ def test_every_part_has_a_capability(serve: Serve) -> None:
 
 NONE_IS_AN_ANSWER = {
     "Address": {"netmask", "broadcast"}, "User": {"terminal", "host", "pid"}, "Sensor": {"high", "critical"},
-    "CpuCore": {"percent", "frequency_mhz"},  # The reasons are those of the processors together.
+    "CpuCore": {"frequency_mhz"},  # The reason is that of the processors together.
 }  # fmt: skip
 """Fields that are None where there is no such thing."""
 

@@ -14,7 +14,7 @@ def test_the_processors() -> None:
     for name in ("user", "system", "idle"):
         assert getattr(before, name) <= getattr(found.total, name) <= getattr(after, name)
     assert len(found.cpus) == len(psutil.cpu_times(percpu=True))
-    assert sum(cpu.user for cpu in found.cpus) == pytest.approx(found.total.user, abs=0.02 * len(found.cpus))
+    assert sum(cpu.user for cpu in found.cpus.values()) == pytest.approx(found.total.user, abs=0.02 * len(found.cpus))
     counted, again, later = psutil.cpu_stats(), procfs.stat(), psutil.cpu_stats()
     for name in ("ctx_switches", "interrupts", "soft_interrupts"):
         assert getattr(counted, name) <= getattr(again, name) <= getattr(later, name)

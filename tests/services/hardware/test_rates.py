@@ -34,6 +34,24 @@ def test_busy_share() -> None:
     assert busy_percent(now, before) is None  # A reset.
 
 
+def test_time_that_the_kernel_counts_to_another_kind() -> None:
+    """A processor that waited for a disk has idled after all: idle and iowait go to and fro by whole seconds."""
+    before = {"user": 10.0, "idle": 80.0, "iowait": 50.0}
+    assert busy_percent(before, {"user": 11.0, "idle": 92.0, "iowait": 41.0}) == pytest.approx(25.0)
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        {"user": 500.5, "idle": 9.0, "iowait": 0.0},  # Idle time began anew.
+        {"user": 0.5, "idle": 1000.0, "iowait": 0.0},  # All else did.
+        {"user": 500.5, "idle": 1090.0, "iowait": 0.0},  # The time that it was off was counted, too.
+    ],
+)
+def test_a_processor_that_was_off_has_no_share(now: dict[str, float]) -> None:
+    assert busy_percent({"user": 500.0, "idle": 10.0, "iowait": 0.0}, now, 3.0) is None
+
+
 @given(st.lists(st.floats(0, 1e6), min_size=4, max_size=4), st.lists(st.floats(0, 1e6), min_size=4, max_size=4))
 def test_busy_share_is_a_share(old: list[float], new: list[float]) -> None:
     kinds = ("user", "system", "idle", "iowait")

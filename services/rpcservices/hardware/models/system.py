@@ -45,18 +45,20 @@ class CpuTimes(Answer):
 class CpuCore(Answer):
     """One logical processor."""
 
-    cpu: int = Field(description="its number")
+    cpu: int = Field(description="the kernel's number of it: where one is offline, those behind it keep theirs")
+    online: bool = Field(default=True, description="whether the system schedules on it; if not, the rest is None")
     percent: float | None = Field(description="busy share since the last reading, 0 to 100")
-    frequency_mhz: float | None = Field(description="current frequency, in MHz")
-    times: CpuTimes
+    frequency_mhz: float | None = Field(description="current frequency, in MHz; None where the system does not tell")
+    times: CpuTimes | None = Field(description="None where it is offline")
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
 
 
 class Cpu(Answer):
     """The processors."""
 
     percent: float | None = Field(description="busy share of all processors since the last reading, 0 to 100")
-    cores: list[CpuCore] = Field(description="each logical processor")
-    logical: int = Field(description="processors that the system schedules on")
+    cores: list[CpuCore] = Field(description="each logical processor, those that are offline included")
+    logical: int = Field(description="processors that the system schedules on: those that are online")
     physical: int | None = Field(description="cores, where the system tells")
     sockets: int | None = Field(description="processor packages, where the system tells")
     model: str | None = Field(description="the processor's name")

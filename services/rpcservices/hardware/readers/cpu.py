@@ -3,89 +3,97 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-
-import psutil
 
 from rpcservices.hardware.models import Cpu, CpuCore, CpuTimes
 from rpcservices.hardware.rates import busy_percent, rate
 
 from . import procfs
-from .places import HERE, Places, entries, number, text
+from .frequencies import Frequency, frequencies
+from .places import HERE, Places, entries, number, numbers_of, text
 from .reasons import NO_BASELINE, RESET, Reasons
+
+_OFF = "absent: the processor is offline"
+_NOT_SHOWN = "absent: the system does not show it"
+_LATE_S = 1.0
+"""How much longer than between two readings a processor may seem to have run: they are not taken in one moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class CpuReading:
-    """Counters and states of the processors at one moment."""
+    """Counters and states of the processors at one moment, by the kernel's number of each."""
 
-    times: list[Any]
+    times: Mapping[int, Any]
+    offline: frozenset[int]
     total: Any
-    stats: Any
-    frequencies: list[Any]
+    stats: procfs.Stat
+    frequencies: Mapping[int, Frequency]
     load: tuple[float, float, float] | None
     reasons: Reasons
 
 
-def read() -> CpuReading:
+def read(places: Places = HERE) -> CpuReading:
     """Read counters and states."""
     reasons = Reasons()
-    stat = procfs.stat()
-    frequencies = reasons.attempt("frequency_mhz", lambda: psutil.cpu_freq(percpu=True)) or []
+    stat = procfs.stat(f"{places.proc}/stat")
     return CpuReading(
         times=stat.cpus,
+        offline=_offline(places) - stat.cpus.keys(),
         total=stat.total,
         stats=stat,
-        frequencies=frequencies,
+        frequencies=frequencies(places),
         load=reasons.attempt("load_1m", os.getloadavg),
         reasons=reasons,
     )
 
 
+def _offline(places: Places) -> frozenset[int]:
+    """Processors that are there and switched off (Documentation/admin-guide/cputopology.rst)."""
+    root = places.sys / "devices" / "system" / "cpu"
+    off = text(root / "offline")
+    return frozenset(numbers_of(off)) & frozenset(numbers_of(text(root / "present") or "")) if off else frozenset()
+
+
 def derive(before: CpuReading | None, now: CpuReading, dt_s: float | None, places: Places = HERE) -> Cpu:
     """What two readings say together."""
     reasons = Reasons(now.reasons)
-    shares: list[float | None] = [None] * len(now.times)
+    shares: dict[int, float | None] = {}
     whole: float | None = None
     if before is not None and dt_s:
-        whole = busy_percent(before.total._asdict(), now.total._asdict())
-        if len(before.times) == len(now.times):
-            shares = [
-                busy_percent(old._asdict(), new._asdict()) for old, new in zip(before.times, now.times, strict=True)
-            ]
-    reasons.note(whole, "percent", NO_BASELINE)
-    if any(share is None for share in shares):
-        reasons.setdefault("cores.percent", NO_BASELINE if before is None else RESET)
+        most_s = 2 * dt_s + _LATE_S
+        old_times = before.times
+        shares = {
+            cpu: busy_percent(old_times[cpu]._asdict(), times._asdict(), most_s)
+            for cpu, times in now.times.items()
+            if cpu in old_times
+        }
+        whole = _together(before, now, shares, most_s)
+    reasons.note(whole, "percent", NO_BASELINE if before is None else RESET)
     frequency, low, high = _frequency(now.frequencies)
-    reasons.note(frequency, "frequency_mhz", "absent: the system does not show it")
-    reasons.note(low, "frequency_min_mhz", "absent: the system does not show it")
-    reasons.note(high, "frequency_max_mhz", "absent: the system does not show it")
+    reasons.note(frequency, "frequency_mhz", _NOT_SHOWN)
+    reasons.note(low, "frequency_min_mhz", _NOT_SHOWN)
+    reasons.note(high, "frequency_max_mhz", _NOT_SHOWN)
     if now.load is None:
         reasons["load_5m"] = reasons["load_15m"] = reasons["load_1m"]
-    physical, sockets, model = topology(places)
-    reasons.note(physical, "physical", "absent: the system does not show it")
-    reasons.note(sockets, "sockets", "absent: the system does not show it")
-    reasons.note(model, "model", "absent: the system does not show it")
+    physical, sockets, model = topology(places, frozenset(now.times))
+    reasons.note(physical, "physical", _NOT_SHOWN)
+    reasons.note(sockets, "sockets", _NOT_SHOWN)
+    reasons.note(model, "model", _NOT_SHOWN)
     old, stats = (before.stats if before is not None else None), now.stats
-    each = now.frequencies if len(now.frequencies) == len(now.times) else [None] * len(now.times)
-    switches = rate(old and old.ctx_switches, stats and stats.ctx_switches, dt_s)
-    interrupts = rate(old and old.interrupts, stats and stats.interrupts, dt_s)
-    reasons.note(switches, "ctx_switches_per_s", NO_BASELINE)
-    reasons.note(interrupts, "interrupts_per_s", NO_BASELINE)
+    switches = rate(old and old.ctx_switches, stats.ctx_switches, dt_s)
+    interrupts = rate(old and old.interrupts, stats.interrupts, dt_s)
+    reasons.note(switches, "ctx_switches_per_s", NO_BASELINE if before is None else RESET)
+    reasons.note(interrupts, "interrupts_per_s", NO_BASELINE if before is None else RESET)
     return Cpu(
         percent=whole,
         cores=[
-            CpuCore(
-                cpu=index,
-                percent=share,
-                frequency_mhz=None if freq is None else freq.current,
-                times=_times(times),
-            )
-            for index, (share, freq, times) in enumerate(zip(shares, each, now.times, strict=True))
+            _core(cpu, shares.get(cpu), before is None, now) if cpu in now.times else _off(cpu)
+            for cpu in sorted({*now.times, *now.offline})
         ],
-        logical=len(now.times) or psutil.cpu_count() or 1,
+        logical=len(now.times),
         physical=physical,
         sockets=sockets,
         model=model,
@@ -96,12 +104,46 @@ def derive(before: CpuReading | None, now: CpuReading, dt_s: float | None, place
         load_5m=None if now.load is None else now.load[1],
         load_15m=None if now.load is None else now.load[2],
         times=_times(now.total),
-        ctx_switches=stats and stats.ctx_switches,
-        interrupts=stats and stats.interrupts,
-        soft_interrupts=stats and stats.soft_interrupts,
+        ctx_switches=stats.ctx_switches,
+        interrupts=stats.interrupts,
+        soft_interrupts=stats.soft_interrupts,
         ctx_switches_per_s=switches,
         interrupts_per_s=interrupts,
         reasons=reasons,
+    )
+
+
+def _together(before: CpuReading, now: CpuReading, shares: Mapping[int, float | None], most_s: float) -> float | None:
+    """The busy share of all processors. Those that went off or came back in between do not count: the kernel's own sum
+    jumps then."""
+    if before.times.keys() == now.times.keys() and None not in shares.values():
+        return busy_percent(before.total._asdict(), now.total._asdict(), most_s * max(len(now.times), 1))
+    stayed = [cpu for cpu, share in shares.items() if share is not None]
+    return busy_percent(_sum(before.times, stayed), _sum(now.times, stayed), most_s * len(stayed)) if stayed else None
+
+
+def _sum(times: Mapping[int, Any], cpus: Collection[int]) -> dict[str, float]:
+    each = [times[cpu]._asdict() for cpu in cpus]
+    return {kind: sum(one[kind] for one in each) for kind in each[0]}
+
+
+def _core(cpu: int, share: float | None, first: bool, now: CpuReading) -> CpuCore:
+    frequency = now.frequencies.get(cpu)
+    reasons = {} if share is not None else {"percent": NO_BASELINE if first else RESET}
+    return CpuCore(
+        cpu=cpu,
+        online=True,
+        percent=share,
+        frequency_mhz=None if frequency is None else frequency.current,
+        times=_times(now.times[cpu]),
+        reasons=reasons,
+    )
+
+
+def _off(cpu: int) -> CpuCore:
+    fields = ("percent", "frequency_mhz", "times")
+    return CpuCore(
+        cpu=cpu, online=False, percent=None, frequency_mhz=None, times=None, reasons=dict.fromkeys(fields, _OFF)
     )
 
 
@@ -109,19 +151,26 @@ def _times(times: Any) -> CpuTimes:
     return CpuTimes(**times._asdict())
 
 
-def _frequency(each: list[Any]) -> tuple[float | None, float | None, float | None]:
-    if not each:
-        return None, None, None
-    low, high = min(f.min for f in each), max(f.max for f in each)
-    # psutil gives 0 where the system tells no bound.
-    return sum(f.current for f in each) / len(each), low or None, high or None
+def _frequency(each: Mapping[int, Frequency]) -> tuple[float | None, float | None, float | None]:
+    """The mean of the current ones, and the bounds of all."""
+    current = [one.current for one in each.values() if one.current is not None]
+    low = [one.low for one in each.values() if one.low is not None]
+    high = [one.high for one in each.values() if one.high is not None]
+    return sum(current) / len(current) if current else None, min(low, default=None), max(high, default=None)
 
 
 @lru_cache(maxsize=8)
-def topology(places: Places) -> tuple[int | None, int | None, str | None]:
-    """Cores, sockets and the processor's name. They do not change while the system runs.
+def topology(
+    places: Places,
+    online: frozenset[int] = frozenset(),  # noqa: ARG001 - only the cache needs it
+) -> tuple[int | None, int | None, str | None]:
+    """Cores, sockets and the processor's name.
 
     Reads ``/proc/cpuinfo``, and sysfs' topology where the former has no cores (ARM).
+
+    Parameters:
+        places: where the system shows its hardware.
+        online: the processors that are on: only with them can the answer change while the system runs.
     """
     cores: set[tuple[str, str]] = set()
     sockets: set[str] = set()

@@ -7,6 +7,7 @@ Source: proc_stat(5), proc_meminfo(5), proc_vmstat(5).
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import psutil
@@ -24,12 +25,13 @@ class Stat(NamedTuple):
 
     Attributes:
         total: times of all together, as ``psutil.cpu_times()``.
-        cpus: times of each, as ``psutil.cpu_times(percpu=True)``.
+        cpus: times of each that is on, by the kernel's number, as ``psutil.cpu_times(percpu=True)`` has them. Where one
+            is off, its number is left out, and those behind it keep theirs.
         ctx_switches, interrupts, soft_interrupts: as of ``psutil.cpu_stats()``.
     """
 
     total: Any
-    cpus: list[Any]
+    cpus: Mapping[int, Any]
     ctx_switches: int
     interrupts: int
     soft_interrupts: int
@@ -54,18 +56,18 @@ def _figure(content: bytes, name: bytes) -> int:
     return int(content[at : content.index(b"\n", at)].split(None, 1)[0])
 
 
-def stat() -> Stat:
+def stat(path: str = "/proc/stat") -> Stat:
     """Read the processors.
 
     Raises:
         OSError, ValueError: the system does not tell.
     """
-    content = _content("/proc/stat")
+    content = _content(path)
     counted = content.index(b"\nintr ")
     total, *cpus = content[:counted].splitlines()
     return Stat(
         _times(total),
-        [_times(line) for line in cpus],
+        {int(line[3 : line.index(b" ")]): _times(line) for line in cpus},
         _figure(content, b"ctxt "),
         _figure(content, b"intr "),
         _figure(content, b"softirq "),

@@ -70,8 +70,8 @@ _LABELS: dict[str, Callable[[Any], str]] = {
     "BatteryUnit": lambda unit: unit.name,
     "Gpu": lambda gpu: str(gpu.index),
 }
-_NOT_METRICS = frozenset({"cpu", "index", "boot_time"})
-"""Numbers that name something."""
+_NOT_METRICS = frozenset({"cpu", "index", "boot_time", "online"})
+"""Numbers that name something, and what others say already: a processor that is offline has no figures."""
 
 
 class _Shape(NamedTuple):

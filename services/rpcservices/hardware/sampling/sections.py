@@ -64,7 +64,9 @@ def section_readers(places: Places, gpus: GpuReader, timeout_s: float) -> Mappin
     chips, mounts = Chips(timeout_s / 2), Mounts(timeout_s / 2)
     return {
         "host": SectionReader(lambda: host(places)),
-        "cpu": SectionReader(cpu.read, lambda before, now, dt_s: cpu.derive(before, now, dt_s, places), prompt=_always),
+        "cpu": SectionReader(
+            lambda: cpu.read(places), lambda before, now, dt_s: cpu.derive(before, now, dt_s, places), prompt=_always
+        ),
         "memory": SectionReader(memory.read, memory.derive, prompt=_always),
         "disks": SectionReader(lambda: disks.read(mounts), disks.derive, slow=True, prompt=disks.all_local),
         "network": SectionReader(network.read, network.derive, prompt=_always),
