@@ -9,9 +9,12 @@ from typing import Any, ClassVar
 from sqlalchemy import URL
 from sqlalchemy.dialects.mysql.base import MySQLDialect, MySQLExecutionContext
 from sqlalchemy.dialects.mysql.mariadb import MariaDBDialect
+from sqlalchemy.exc import ArgumentError
 
 from .asynchronous import AdaptedModule
 from .common import RpcDialect, ServerSideCursors
+
+_CHARSETS = frozenset({"utf8", "utf8mb4"})
 
 
 class _Context(ServerSideCursors, MySQLExecutionContext):
@@ -32,6 +35,17 @@ class MySQLDialect_rpc(RpcDialect, MySQLDialect):  # noqa: N801 - SQLAlchemy's w
     def get_async_dialect_cls(cls, url: URL) -> type[MySQLDialect_rpc]:  # noqa: ARG003
         """The dialect of asynchronous engines."""
         return MySQLDialectAsync_rpc
+
+    def create_connect_args(self, url: URL) -> tuple[list[Any], dict[str, Any]]:
+        """As for every dialect. A ``charset`` that frameworks add for the native drivers is taken where it is ours.
+
+        Raises:
+            ArgumentError: it is another, or something else in the URL cannot be used.
+        """
+        charset = url.query.get("charset")
+        if charset is not None and str(charset).lower() not in _CHARSETS:
+            raise ArgumentError(f"charset: {charset!r}: text travels as utf8mb4 and nothing else; leave it out")
+        return super().create_connect_args(url.difference_update_query(["charset"]))
 
     def _extract_error_code(self, exception: Any) -> int | None:
         code = exception.args[0] if exception.args else None

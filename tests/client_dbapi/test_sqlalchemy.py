@@ -80,6 +80,16 @@ def test_wrong_urls(url, said):
         connect_arguments(sa.make_url(url))
 
 
+@pytest.mark.parametrize("dialect", ["mysql", "mariadb"])
+def test_the_charset_that_frameworks_add(dialect):
+    # Flask-SQLAlchemy writes it into each URL of MySQL.
+    url = sa.make_url(f"{dialect}+rpc://host/main")
+    plain = url.get_dialect()().create_connect_args(url)
+    assert url.get_dialect()().create_connect_args(url.update_query_dict({"charset": "utf8mb4"})) == plain
+    with pytest.raises(ArgumentError, match="charset: 'latin1': text travels as utf8mb4"):
+        url.get_dialect()().create_connect_args(url.update_query_dict({"charset": "latin1"}))
+
+
 def test_the_engine_hides_its_token(engine):
     assert TOKEN not in repr(engine) and TOKEN not in str(engine.url)
     with engine.connect() as connection:
