@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import socket
@@ -10,13 +9,17 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from rpcwire import locations
 from rpcwire.errors import ConnectFailed
 
+from .addresses import LOCALHOST, Host, host_of
+
 _PORTS = {"ws": 80, "wss": 443}
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+_IN_PATHS = "/%:@!$&'()*+,;=-._~"
+"""What stands in the path of a URL as it is (RFC 3986, section 3.3); everything else is percent-encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,27 +28,34 @@ class Target:
 
     Attributes:
         url: as given, for messages.
-        host: to connect to, and for the Host header; ``localhost`` for a Unix socket.
+        host: what to connect to, and what to call it; ``localhost`` for a Unix socket.
         port: TCP port; 0 for a Unix socket.
         unix_path: the Unix socket, if it is one.
         tls: settings for ``wss://``; ``None`` without TLS.
         token: proves who is calling; ``None`` where a Unix socket does.
+        path: where the WebSocket is: behind a reverse proxy the server may have a prefix.
     """
 
     url: str
-    host: str
+    host: Host
     port: int
     unix_path: str | None
     tls: ssl.SSLContext | None
     token: str | None
+    path: str = "/"
 
     @property
     def websocket_uri(self) -> str:
         """What the WebSocket handshake names."""
         if self.unix_path is not None:
-            return "ws://localhost/"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'wss' if self.tls else 'ws'}://{host}:{self.port}/"
+            return f"ws://{LOCALHOST}{self.path}"
+        host = f"[{self.host.name}]" if ":" in self.host.name else self.host.name
+        return f"{'wss' if self.tls else 'ws'}://{host}:{self.port}{self.path}"
+
+
+def memory_target() -> Target:
+    """What stands for a server in the same process, to which no socket leads."""
+    return Target("memory", Host(LOCALHOST, LOCALHOST), 0, None, None, None)
 
 
 def find_target(
@@ -60,7 +70,7 @@ def find_target(
 
     Parameters:
         url: ``ws://host:port``, ``wss://host:port`` or ``unix:///path``; else ``RPC_URL``; else the local server: its
-            Unix socket where there is one, 127.0.0.1:8765 otherwise.
+            Unix socket where there is one, 127.0.0.1:8765 otherwise. A path after the port is where the WebSocket is.
         token: else that of ``token_file``, ``RPC_TOKEN``, ``RPC_TOKEN_FILE``; for this machine's own addresses at
             last the local server's token file.
         token_file: a file whose first line is the token.
@@ -81,15 +91,20 @@ def find_target(
     given = token or _token_of(token_file) or environ.get("RPC_TOKEN") or _token_of(environ.get("RPC_TOKEN_FILE"))
     if parts.scheme == "unix":
         path = (parts.netloc + parts.path) or str(locations.socket_file())
-        return Target(chosen, "localhost", 0, path, None, _checked(given))
+        return Target(chosen, Host(LOCALHOST, LOCALHOST), 0, path, None, _checked(given))
     if parts.scheme not in _PORTS or not parts.hostname:
         raise _wrong(f"url: {chosen!r}: write ws://host:port, wss://host:port or unix:///path")
-    if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise _wrong(f"url: {chosen!r}: leave out what follows the port")
+    if parts.query or parts.fragment:
+        raise _wrong(f"url: {chosen!r}: leave out what follows the path")
+    try:
+        host = host_of(parts.hostname)
+    except ValueError as exc:
+        raise _wrong(f"url: {chosen!r}: {exc}") from exc
     tls = _tls(ca_file) if parts.scheme == "wss" else None
-    if given is None and _is_local(parts.hostname):
+    if given is None and host.is_loopback:
         given = _local_token()
-    return Target(chosen, parts.hostname, _PORTS[parts.scheme] if port is None else port, None, tls, _checked(given))
+    path = quote(parts.path or "/", safe=_IN_PATHS)
+    return Target(chosen, host, _PORTS[parts.scheme] if port is None else port, None, tls, _checked(given), path=path)
 
 
 def _wrong(text: str) -> ConnectFailed:
@@ -101,13 +116,6 @@ def _local_url() -> str:
     if hasattr(socket, "AF_UNIX") and path.exists():
         return f"unix://{path}"
     return f"ws://{locations.DEFAULT_HOST}:{locations.DEFAULT_PORT}"
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False  # A name, though it may look like an address: 127.example.org.
 
 
 def _local_token() -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import Callable
 from typing import cast
@@ -12,13 +13,16 @@ from websockets.client import ClientProtocol
 from websockets.http11 import Response
 from websockets.protocol import Event
 
+from rpcclient.eyeballs import Trail
+from rpcclient.failures import broken, failure
 from rpcclient.handshake import begin, message_limit, refused
 from rpcclient.options import ConnectOptions
 from rpcwire.aio.peer import Peer
 from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.codec import Codec, codec_for
-from rpcwire.errors import ConnectFailed, RpcError
 from rpcwire.limits import LinkLimits
+
+from .reach import reach
 
 logger = logging.getLogger("rpcclient")
 
@@ -40,6 +44,7 @@ class ClientLink(WebSocketLink):
         self._options = options
         self._make_peer = make_peer
         self.opened: asyncio.Future[Peer] = self.loop.create_future()
+        self._broken_by: Exception | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is connected: ask for the WebSocket."""
@@ -61,11 +66,18 @@ class ClientLink(WebSocketLink):
         """The server has refused, or is none."""
         self._give_up(refused(exc, self._options.target))
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed."""
+        self._broken_by = exc
+        super().connection_lost(exc)
+
     def ended(self) -> None:
         """The connection is gone."""
-        self._give_up(ConnectFailed(f"{self._options.target.url}: the connection broke during the handshake"))
+        # A server may refuse a certificate of the client's only when that believes TLS to be complete.
+        by_tls = isinstance(self._broken_by, ssl.SSLError)
+        self._give_up(self._broken_by if by_tls and self._broken_by else broken(self._options.target))
 
-    def _give_up(self, error: RpcError) -> None:
+    def _give_up(self, error: Exception) -> None:
         if not self.opened.done():
             self.opened.set_exception(error)
 
@@ -78,39 +90,37 @@ async def dial(options: ConnectOptions, make_peer: PeerFactory) -> Peer:
         Unauthenticated: the token is wrong.
         PermissionDenied: it does not take this client.
     """
-    target = options.target
+    target, trail = options.target, Trail()
     loop = asyncio.get_running_loop()
-    link: ClientLink | None = None
-
-    def factory() -> ClientLink:
-        nonlocal link
-        link = ClientLink(options, make_peer)
-        return link
-
+    link = ClientLink(options, make_peer)
     try:
         async with asyncio.timeout(options.connect_timeout_s):
             if target.unix_path is not None:
-                await loop.create_unix_connection(factory, target.unix_path)
+                await loop.create_unix_connection(lambda: link, target.unix_path)
             else:
-                await loop.create_connection(factory, target.host, target.port, ssl=target.tls)
-            assert link is not None
+                sock = await reach(target.host.address, target.port, trail)
+                await _open(link, sock, options)
             return await link.opened
-    except TimeoutError as exc:
-        _abort(link)
-        raise ConnectFailed(f"{target.url}: no answer within {options.connect_timeout_s:g} s") from exc
-    except ssl.SSLError as exc:
-        raise ConnectFailed(f"{target.url}: TLS: {exc.reason or exc}", retryable=False) from exc
-    except OSError as exc:
-        raise ConnectFailed(f"{target.url}: {exc.strerror or exc}: is rpcserver running there?") from exc
-    except ValueError as exc:  # A host or path that no socket takes.
-        raise ConnectFailed(f"{target.url}: {exc}", retryable=False) from exc
-    except (RpcError, asyncio.CancelledError):
-        _abort(link)
-        raise
-
-
-def _abort(link: ClientLink | None) -> None:
-    if link is not None:
+    except BaseException as exc:
         link.abort()
         if link.opened.done() and not link.opened.cancelled():
             link.opened.exception()
+        error = failure(exc, target, options.connect_timeout_s, trail)
+        if error is None:
+            raise
+        raise error from exc
+
+
+async def _open(link: ClientLink, sock: socket.socket, options: ConnectOptions) -> None:
+    """Speak TLS over a connected socket, where that is wanted, and ask for the WebSocket."""
+    loop, target = asyncio.get_running_loop(), options.target
+    if target.tls is None:
+        await loop.create_connection(lambda: link, sock=sock)
+        return
+    await loop.create_connection(
+        lambda: link,
+        sock=sock,
+        ssl=target.tls,
+        server_hostname=target.host.name,
+        ssl_handshake_timeout=options.connect_timeout_s,
+    )

@@ -15,7 +15,7 @@ from rpcclient.describe import ServiceDescription, descriptions, find
 from rpcclient.methods import Method, method_of
 from rpcclient.models import Hello, ServiceInfo
 from rpcclient.options import CONNECT_GRACE_S, CallOptions, ConnectOptions
-from rpcclient.targets import Target, find_target
+from rpcclient.targets import find_target, memory_target
 from rpcwire.codec import Subprotocol
 from rpcwire.errors import NotSent
 from rpcwire.events import ProgressHook
@@ -85,7 +85,7 @@ class Client:
         if memory is None:
             target = find_target(url, token=token, token_file=token_file, ca_file=ca_file)
         else:
-            target = Target("memory", "localhost", 0, None, None, None)
+            target = memory_target()
         options = ConnectOptions(
             target, subprotocol=subprotocol, connect_timeout_s=connect_timeout_s, reconnect=reconnect
         )

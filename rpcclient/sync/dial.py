@@ -13,11 +13,14 @@ from websockets.client import ClientProtocol
 from websockets.http11 import Response
 from websockets.protocol import OPEN, Event
 
+from rpcclient.eyeballs import Trail
+from rpcclient.failures import broken, failure
 from rpcclient.handshake import begin, refused
 from rpcclient.options import ConnectOptions
 from rpcclient.targets import Target
-from rpcwire.errors import ConnectFailed, ConnectionClosed, RpcError
+from rpcwire.errors import ConnectionClosed
 
+from .reach import reach
 from .tls import TlsLayer
 from .waiter import READABLE, WRITABLE, Waiter
 
@@ -57,32 +60,24 @@ def dial(options: ConnectOptions, waiter: Waiter) -> Opened:
         PermissionDenied: it does not take this client.
         ConnectionClosed: the waiter was stopped.
     """
-    target = options.target
-    attempt = _Attempt(target, waiter, time.monotonic() + options.connect_timeout_s)
+    target, trail = options.target, Trail()
+    attempt = _Attempt(target, waiter, time.monotonic() + options.connect_timeout_s, trail)
     try:
         return attempt.open(options)
     except BaseException as exc:
         attempt.give_up()
-        if isinstance(exc, TimeoutError) and exc.errno is None:
-            raise ConnectFailed(f"{target.url}: no answer within {options.connect_timeout_s:g} s") from exc
-        if isinstance(exc, ssl.SSLError):
-            raise ConnectFailed(f"{target.url}: TLS: {_reason(exc)}", retryable=False) from exc
-        if isinstance(exc, OSError):
-            raise ConnectFailed(f"{target.url}: {exc.strerror or exc}: is rpcserver running there?") from exc
-        if isinstance(exc, ValueError):  # A host or path that no socket takes.
-            raise ConnectFailed(f"{target.url}: {exc}", retryable=False) from exc
-        raise
-
-
-def _reason(exc: ssl.SSLError) -> str:
-    return getattr(exc, "verify_message", None) or exc.reason or str(exc)
+        error = failure(exc, target, options.connect_timeout_s, trail)
+        if error is None:
+            raise
+        raise error from exc
 
 
 class _Attempt:
     """One attempt to connect."""
 
-    def __init__(self, target: Target, waiter: Waiter, deadline: float) -> None:
+    def __init__(self, target: Target, waiter: Waiter, deadline: float, trail: Trail) -> None:
         self._target = target
+        self._trail = trail
         self._waiter = waiter
         self._deadline = deadline
         self._sock: socket.socket | None = None
@@ -108,7 +103,7 @@ class _Attempt:
             if ws.handshake_exc is not None:
                 raise refused(ws.handshake_exc, target)
             if last and not events:
-                raise self._broken()
+                raise broken(self._target)
         response, *early = events
         assert isinstance(response, Response)
         return Opened(self._sock, ws, self._tls, response, early)
@@ -118,52 +113,34 @@ class _Attempt:
         if self._sock is not None:
             self._sock.close()
 
-    def _broken(self) -> RpcError:
-        return ConnectFailed(f"{self._target.url}: the connection broke during the handshake")
-
     # --- the socket ---------------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
         target = self._target
         if target.unix_path is not None:
-            self._connect_to(socket.AF_UNIX, target.unix_path)
-            return
-        addresses = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-        for index, (family, _, _, _, address) in enumerate(addresses, 1):
-            try:
-                self._connect_to(family, address)
-                return
-            except OSError:
-                if index == len(addresses) or time.monotonic() >= self._deadline:
-                    raise
+            self._connect_unix(target.unix_path)
+        else:
+            self._sock = reach(target.host.address, target.port, self._trail, self._waiter, self._check)
+        self._waiter.watch(self._sock)
 
-    def _connect_to(self, family: int, address: object) -> None:
-        self.give_up()
-        self._sock = sock = socket.socket(family, socket.SOCK_STREAM)
+    def _connect_unix(self, path: str) -> None:
+        self._sock = sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.setblocking(False)
-        if family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._waiter.watch(sock)
-        code = sock.connect_ex(address)  # type: ignore[arg-type]  # of the kind that getaddrinfo gives
-        while code == errno.EAGAIN:
-            # A Unix socket whose queue is full. The kernel does not say when there is room.
+        while code := sock.connect_ex(path):
+            # A queue that is full says "try again", and the kernel does not say when there is room.
+            if code != errno.EAGAIN:
+                raise OSError(code, os.strerror(code))
             self._check()
             self._waiter.wait(0, RETRY_S)
-            code = sock.connect_ex(address)  # type: ignore[arg-type]
-        if code == errno.EINPROGRESS:
-            self._wait(WRITABLE)
-            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            raise OSError(code, os.strerror(code))
 
     def _secure(self, context: ssl.SSLContext) -> None:
-        tls = TlsLayer(context, self._target.host)
+        tls = TlsLayer(context, self._target.host.name)
         done, output = tls.handshake(b"")
         while not done:
             self._send(output)
             data = self._receive_raw()
             if not data:
-                raise self._broken()
+                raise broken(self._target)
             done, output = tls.handshake(data)
         self._send(output)
         self._tls = tls

@@ -6,6 +6,7 @@ import contextlib
 import math
 import select
 import socket
+from collections.abc import Iterable
 
 READABLE = select.POLLIN
 WRITABLE = select.POLLOUT
@@ -55,11 +56,37 @@ class Waiter:
         ready = 0
         for number, flags in self._poll.poll(timeout_ms):
             if number == self._bell:
-                with contextlib.suppress(BlockingIOError):
-                    self._inner.recv(4096)
+                self._hush()
             else:
                 ready = flags
         return ready
+
+    def _hush(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._inner.recv(4096)
+
+    def wait_for_any(self, socks: Iterable[socket.socket], timeout_s: float) -> list[socket.socket]:
+        """Wait until one of some sockets is connected or has failed, or somebody wakes this thread. None of them is the
+        one that is watched.
+
+        Parameters:
+            socks: which.
+            timeout_s: how long at most, in seconds.
+
+        Returns:
+            Those that are.
+        """
+        numbers = {sock.fileno(): sock for sock in socks}
+        for number in numbers:
+            self._poll.register(number, WRITABLE)
+        try:
+            ready = self._poll.poll(max(math.ceil(timeout_s * 1000), 0))
+        finally:
+            for number in numbers:
+                self._poll.unregister(number)
+        if any(number == self._bell for number, _ in ready):
+            self._hush()
+        return [numbers[number] for number, _ in ready if number in numbers]
 
     def wake(self) -> None:
         """End the wait of the other thread. Takes no lock, and may be called at any time."""

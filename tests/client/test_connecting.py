@@ -270,3 +270,25 @@ def test_what_the_server_says_of_its_limit(scripted: Any, limit: str) -> None:
 
     with Client(scripted(script), token="x"):
         pass
+
+
+def test_a_prefix_is_where_the_websocket_is(scripted: Any) -> None:
+    """As behind a reverse proxy."""
+    seen: list[tuple[str, str]] = []
+
+    def script(connection: Any) -> None:
+        request = connection.handshake()
+        seen.append((request.path, request.headers["Host"]))
+        connection.wait_closed()
+
+    url = scripted(script, script)
+
+    async def main() -> None:
+        async with AsyncClient(f"{url}/rpc", token="x"):
+            pass
+
+    with Client(f"{url}/rpc/a%20b/", token="x"):
+        pass
+    asyncio.run(main())
+    host = url.removeprefix("ws://")
+    assert seen == [("/rpc/a%20b/", host), ("/rpc", host)]

@@ -46,9 +46,9 @@ def test_the_environment(home: Path) -> None:
     file.write_text("from-file\n")
     environ = {"RPC_URL": "ws://example.org:9", "RPC_TOKEN": "from-env", "RPC_TOKEN_FILE": str(file)}
     found = find_target(environ=environ)
-    assert (found.host, found.port, found.token) == ("example.org", 9, "from-env")
+    assert (found.host.name, found.port, found.token) == ("example.org", 9, "from-env")
     assert find_target(environ={**environ, "RPC_TOKEN": ""}).token == "from-file"
-    assert find_target("ws://other.org", environ=environ).host == "other.org"
+    assert find_target("ws://other.org", environ=environ).host.name == "other.org"
     assert find_target(token="mine", environ=environ).token == "mine"
     assert find_target(token_file=file, environ=environ).token == "from-file"
 
@@ -63,15 +63,99 @@ def test_tls_and_ports() -> None:
 
 
 @pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.2",
+        "127.1",
+        "0x7f.1",
+        "2130706433",
+        "0.0.0.0",
+        "LOCALHOST",
+        "localhost.",
+        "desk.localhost",
+        "127.0.0.1.",
+        "[0:0:0:0:0:0:0:1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::1%251]",
+        "[::]",
+        "１２７.0.0.1",
+    ],
+)
+def test_other_spellings_of_this_machine(home: Path, host: str) -> None:
+    (home / "token").write_text("abc")
+    found = find_target(f"ws://{host}:5", environ={})
+    assert (found.token, found.host.is_loopback) == ("abc", True)
+    assert find_target("ws://LOCALHOST.:5", environ={}).websocket_uri == "ws://localhost:5/"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "128.1",
+        "127.example.org",
+        "localhost.example.org",
+        "notlocalhost",
+        "1.0.0.127",
+        "999.0.0.1",
+        "[::2]",
+        "127.0.0.0.1",
+        "[::ffff:10.0.0.1]",
+        "[fe80::1%25lo]",
+        "[64:ff9b::7f00:1]",
+    ],
+)
+def test_what_only_looks_like_this_machine(home: Path, host: str) -> None:
+    (home / "token").write_text("abc")
+    found = find_target(f"ws://{host}:5", environ={})
+    assert (found.token, found.host.is_loopback) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("written", "address", "uri"),
+    [
+        ("[fe80::1%25eth0]", "fe80::1%eth0", "ws://[fe80::1]:5/"),
+        ("[FE80::1%25Eth0]", "fe80::1%Eth0", "ws://[fe80::1]:5/"),
+        ("[fe80::1%eth0]", "fe80::1%eth0", "ws://[fe80::1]:5/"),
+        ("127.1", "127.0.0.1", "ws://127.0.0.1:5/"),
+        ("Example.org.", "example.org.", "ws://example.org:5/"),
+        ("bücher.example", "xn--bcher-kva.example", "ws://xn--bcher-kva.example:5/"),
+    ],
+)
+def test_a_zone_and_a_dot_stay_here(written: str, address: str, uri: str) -> None:
+    """RFC 6874, section 4: other machines know nothing of the zone."""
+    found = find_target(f"ws://{written}:5", environ={})
+    assert (found.host.address, found.websocket_uri) == (address, uri)
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("", "/"),
+        ("/", "/"),
+        ("/rpc", "/rpc"),
+        ("/rpc/", "/rpc/"),
+        ("/a%20b/é x", "/a%20b/%C3%A9%20x"),
+        ("/a;b=c:d@e", "/a;b=c:d@e"),
+    ],
+)
+def test_a_prefix(path: str, sent: str) -> None:
+    assert find_target(f"wss://example.org{path}", environ={}).websocket_uri == f"wss://example.org:443{sent}"
+
+
+@pytest.mark.parametrize(
     ("url", "said"),
     [
+        ("ws://[fe80::1%25]:5", "zone"),
+        ("ws://[fe80::1%25a b]:5", "zone"),
+        ("ws://é..x", "é"),
         ("http://example.org", "ws://host:port"),
         ("example.org:80", "ws://host:port"),
         ("ws://", "ws://host:port"),
         ("ws://example.org:99999", "Port out of range"),
         ("ws://example.org:x", "url"),
         ("ws://[::1", "url"),
-        ("ws://example.org/path", "leave out"),
+        ("ws://example.org/path#part", "leave out"),
         ("ws://example.org/?token=x", "leave out"),
         ("ws://user:secret@example.org", "token"),
     ],

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import datetime as dt
+import re
+import socket
+import ssl
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+import uvloop
 
 from rpcclient import AsyncClient, Client
 from rpcclient.errors import ConnectFailed
@@ -80,6 +87,95 @@ def test_certificates_that_prove_nothing(secure: Any, token: str, tmp_path: Path
         assert caught.value.retryable is False
         with pytest.raises(ConnectFailed, match="TLS"):
             asyncio.run(connect(url, ca_file))
+
+
+def by_sync(url: str, **options: Any) -> ConnectFailed:
+    with pytest.raises(ConnectFailed) as caught, Client(url, **options):
+        pass
+    return caught.value
+
+
+def _by_async(url: str, new_loop: Any, **options: Any) -> ConnectFailed:
+    async def connect() -> None:
+        async with AsyncClient(url, **options):
+            pass
+
+    with asyncio.Runner(loop_factory=new_loop) as runner, pytest.raises(ConnectFailed) as caught:
+        runner.run(connect())
+    return caught.value
+
+
+def by_asyncio(url: str, **options: Any) -> ConnectFailed:
+    return _by_async(url, asyncio.new_event_loop, **options)
+
+
+def by_uvloop(url: str, **options: Any) -> ConnectFailed:
+    return _by_async(url, uvloop.new_event_loop, **options)
+
+
+@contextlib.contextmanager
+def tls_server(context: ssl.SSLContext | None, first: bytes = b"") -> Iterator[str]:
+    """Something that takes one connection, speaks TLS or not, and then hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                sock, _ = listener.accept()
+                with sock:
+                    sock.settimeout(20)
+                    if context is None:
+                        sock.recv(65536)
+                        sock.sendall(first)
+                    else:
+                        with context.wrap_socket(sock, server_side=True) as secured:
+                            secured.recv(65536)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"wss://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(20)
+
+
+@pytest.mark.parametrize("attempt", [by_sync, by_asyncio, by_uvloop])
+def test_the_reason_is_told(attempt: Any, authority: trustme.CA, tmp_path: Path) -> None:
+    """In the same words, whichever client and loop."""
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(ca_file)
+
+    def context(*names: str, **options: Any) -> ssl.SSLContext:
+        found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(*names, **options).configure_cert(found)
+        return found
+
+    old = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+    expired = context("127.0.0.1", not_before=old, not_after=old + dt.timedelta(days=1))
+    ancient = context("127.0.0.1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        ancient.minimum_version, ancient.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    ancient.set_ciphers("ALL:@SECLEVEL=0")
+    with tls_server(context("other.example")) as url:
+        error = attempt(url, token="x", ca_file=ca_file)
+    assert "TLS: certificate verify failed: IP address mismatch" in str(error)
+    assert not error.retryable
+    with tls_server(context("other.example")) as url:
+        error = attempt(url.replace("127.0.0.1", "localhost"), token="x", ca_file=ca_file)
+    assert "TLS: certificate verify failed: Hostname mismatch" in str(error)
+    with tls_server(expired) as url:
+        assert "TLS: certificate verify failed: certificate has expired" in str(
+            attempt(url, token="x", ca_file=ca_file)
+        )
+    with tls_server(context("127.0.0.1")) as url:
+        said = str(attempt(url, token="x"))
+        assert "TLS: certificate verify failed: unable to get local issuer certificate" in said
+    with tls_server(ancient) as url:
+        assert re.search("TLS: .*(protocol|version)", str(attempt(url, token="x", ca_file=ca_file)))
+    with tls_server(None, b"HTTP/1.1 400 Bad Request\r\n\r\n") as url:
+        assert "the other side does not seem to speak TLS" in str(attempt(url, token="x", ca_file=ca_file))
+    with tls_server(None) as url:
+        error = attempt(url, token="x", ca_file=ca_file)
+        assert "the connection broke during the handshake" in str(error)
+        assert error.retryable
 
 
 def test_plain_client_at_a_tls_port(secure: Any, token: str) -> None:

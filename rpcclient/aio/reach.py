@@ -1,0 +1,83 @@
+"""Connects a socket to a name: looks it up, and tries its addresses side by side (RFC 8305)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections import deque
+
+from rpcclient.eyeballs import ATTEMPT_DELAY_S, Address, Found, NoAddressAnswers, Trail, look_up
+
+
+async def reach(host: str, port: int, trail: Trail) -> socket.socket:
+    """Connect to the first address of a host that answers.
+
+    Parameters:
+        host: a name, or an address.
+        port: TCP port.
+        trail: notes what became of each address.
+
+    Raises:
+        OSError: the name is unknown, or no address answers.
+        UnicodeError: it is no name.
+    """
+    trail.looks_up()
+    todo = deque(await _addresses(host, port))
+    trail.found()
+    running: dict[asyncio.Task[socket.socket], Address] = {}
+    try:
+        while todo or running:
+            if todo:
+                address = todo.popleft()
+                trail.tries(address)
+                running[asyncio.create_task(_connected(address))] = address
+            done, _ = await asyncio.wait(
+                running, timeout=ATTEMPT_DELAY_S if todo else None, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                if (exc := task.exception()) is None:
+                    del running[task]
+                    trail.arrived()
+                    return task.result()
+                trail.failed(running.pop(task), exc)
+        raise NoAddressAnswers(str(trail))
+    finally:
+        for task in running:
+            task.cancel()
+            task.add_done_callback(_close)
+
+
+async def _addresses(host: str, port: int) -> list[Address]:
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[Found] = loop.create_future()
+
+    def settle(found: Found) -> None:
+        if not answer.done():  # Or nobody waits any more.
+            answer.set_result(found)
+
+    def tell(found: Found) -> None:
+        with contextlib.suppress(RuntimeError):  # The loop has ended.
+            loop.call_soon_threadsafe(settle, found)
+
+    look_up(host, port, tell)
+    found = await answer
+    if isinstance(found, Exception):
+        raise found
+    return list(found)
+
+
+async def _connected(address: Address) -> socket.socket:
+    sock = address.socket()
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, address.sockaddr)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _close(task: asyncio.Task[socket.socket]) -> None:
+    """Another address was faster."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
