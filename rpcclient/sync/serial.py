@@ -162,11 +162,13 @@ class RemoteSerial(OldNames, SerialSetup):
         held = self._input
         deadline = None if self.timeout is None else time.monotonic() + self.timeout
         with held.changed:
-            held.cancelled = False
             searched = 0
             while True:
                 end = self._enough(size, until, searched)
-                if end is not None or held.ended or held.cancelled:
+                if end is not None or held.ended:
+                    break
+                if held.cancelled:
+                    held.cancelled = False
                     break
                 searched = max(len(held.data) - len(until or b""), 0)
                 left = self._left(deadline)
@@ -202,7 +204,8 @@ class RemoteSerial(OldNames, SerialSetup):
         return size if size is not None and len(data) >= size else None
 
     def cancel_read(self) -> None:
-        """Have a read in another thread return what it has."""
+        """Have a read in another thread return what it has; where none waits, the next one that would: as with
+        pyserial, it is not lost if that thread has not come to it yet."""
         with self._input.changed:
             self._input.cancelled = True
             self._input.changed.notify_all()
@@ -233,9 +236,9 @@ class RemoteSerial(OldNames, SerialSetup):
             SerialPortGone: it was unplugged, or closed meanwhile.
         """
         self._there()
-        whole, done, self._write_cancelled = to_bytes(data), 0, False
+        whole, done = to_bytes(data), 0
         patience = Patience(self.write_timeout, time.monotonic())
-        while done < len(whole) and not self._write_cancelled:
+        while done < len(whole):
             piece = whole[done : done + WRITE_BYTES]
             step_s = patience.step_s(time.monotonic())
             try:
@@ -248,10 +251,13 @@ class RemoteSerial(OldNames, SerialSetup):
                     break
                 if patience.over(written, time.monotonic()):
                     raise took_nothing(self.port, self.write_timeout, done)
+            if done < len(whole) and self._write_cancelled:
+                self._write_cancelled = False
+                break
         return done
 
     def cancel_write(self) -> None:
-        """Have a write in another thread return how much it has written."""
+        """Have a write in another thread return how much it has written; where none waits, the next one that does."""
         self._write_cancelled = True
 
     def writelines(self, lines: Iterable[Any], /) -> None:
