@@ -83,7 +83,9 @@ def _of(used: int | None, total: int | None) -> str:
 
 
 def _disks(found: Snapshot) -> Iterator[tuple[str, str]]:
-    disks = found.disks.filesystems if found.disks is not None else []
+    disks = [each for each in found.disks.filesystems if not each.same_as] if found.disks is not None else []
+    # What lies in memory comes last: there is much of it, and it is no place for anybody's files.
+    disks.sort(key=lambda disk: disk.fstype in ("tmpfs", "devtmpfs", "ramfs"))
     for number, disk in enumerate(disks[:_MOST]):
         line = f"{bar(disk.percent, _BAR)} {percent(disk.percent):>8}  {_of(disk.used_bytes, disk.total_bytes)}"
         yield "disks" if number == 0 else "", f"{line}  {disk.mountpoint} ({disk.fstype})"

@@ -452,12 +452,20 @@ class Memory(Answer):
 
 
 class Filesystem(Answer):
-    """A mounted file system."""
+    """A mounted file system, as df(1) lists it: what has room for nothing is left out, such as proc and sysfs, and so
+    is what lies hidden below another mount."""
 
     device: str = Field(description="what is mounted")
     mountpoint: str = Field(description="where")
     fstype: str = Field(description="kind of file system")
     opts: str = Field(description="options of the mount")
+    root: str = Field(default="/", description="the folder of the file system that is mounted; / for all of it")
+    bind: bool = Field(
+        default=False, description="whether it shows a part of a file system, or one that is mounted elsewhere, too"
+    )
+    same_as: str = Field(
+        default="", description="where else the same file system is mounted, to be counted there; empty: count this one"
+    )
     total_bytes: int | None = Field(description="its size")
     used_bytes: int | None = Field(description="in use")
     free_bytes: int | None = Field(description="free for users without privileges")

@@ -93,10 +93,10 @@ class HardwareCore(Service[HardwareConfig]):
 
     async def _record(self, history: History) -> None:
         async for snapshot in self._sampler.follow(HISTORY_SECTIONS, self.config.history_interval_s):
-            history.record(
-                snapshot.t_wall_s,
-                ((metric.name, metric.value) for metric in metrics(snapshot) if has_history(metric.path)),
-            )
+            kept = [metric for metric in metrics(snapshot) if has_history(metric.path)]
+            # Where they are too many, those of file systems are left out: a node with many containers has hundreds.
+            kept.sort(key=lambda metric: metric.path.startswith("disks.filesystems."))
+            history.record(snapshot.t_wall_s, ((metric.name, metric.value) for metric in kept))
 
     def http_pages(self) -> Mapping[str, Page]:
         """The metrics for Prometheus, where they are switched on."""

@@ -1,4 +1,4 @@
-"""One chip, file system or section that hangs takes no other one with it, and is not waited for again."""
+"""One chip or section that hangs takes no other one with it, and is not waited for again. (File systems: test_mounts.)"""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from rpcclient import AsyncClient
-from rpcservices.hardware.models import Filesystem
-from rpcservices.hardware.readers import disks
 from rpcservices.hardware.readers.apart import Apart
 from rpcservices.hardware.readers.places import Places
 
@@ -91,32 +88,6 @@ def test_slow_ones_are_read_at_the_same_time() -> None:
     apart: Apart[int, int] = Apart(20.0)
     apart._took_s = dict.fromkeys(range(3), 0.8)
     assert sorted(apart.read(dict.fromkeys(range(3), slow)).values()) == [0, 1, 2]
-
-
-def test_a_file_system_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system's answer for one mount does not come, as of a dead server."""
-    hold = threading.Event()
-    real = os.statvfs
-
-    def statvfs(path: str) -> os.statvfs_result:
-        if path == "/proc":
-            hold.wait(20)
-        return real(path)
-
-    monkeypatch.setattr(os, "statvfs", statvfs)
-    parts = [
-        SimpleNamespace(device="/dev/sda1", mountpoint="/", fstype="ext4", opts="rw"),
-        SimpleNamespace(device="ghost", mountpoint="/proc", fstype="fuseblk", opts="rw"),
-        SimpleNamespace(device="other", mountpoint="/tmp", fstype="fuse.sshfs", opts="rw"),
-    ]
-    apart: Apart[str, Filesystem] = Apart(0.1)
-    root, ghost, other = disks._filesystems(parts, apart)
-    assert (root.mountpoint, ghost.mountpoint, other.mountpoint) == ("/", "/proc", "/tmp")
-    assert root.total_bytes is not None
-    assert other.total_bytes is not None
-    assert ghost.percent is None
-    assert ghost.reasons["percent"] == "failed: no answer within 0.1 s"
-    hold.set()
 
 
 def test_a_section_that_hangs_is_waited_for_once() -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import select
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -16,13 +15,12 @@ from rpcservices.hardware.models import DiskIo, DiskKind, Disks, Filesystem
 from rpcservices.hardware.rates import rate
 
 from .apart import Apart
+from .mounts import Mount, MountTable
 from .places import HERE
 from .plain import plain
 from .reasons import NO_BASELINE, RESET, Reasons
 
 _FIGURES = ("total_bytes", "used_bytes", "free_bytes", "percent", "inodes_total", "inodes_free")
-_SERVED = ("fuse", "nfs", "cifs", "smb", "9p", "ceph", "afs", "gfs", "ocfs", "lustre", "glusterfs")
-"""File systems whose figures a program or another machine gives, which may not answer."""
 _RATES = ("read_count_per_s", "write_count_per_s", "read_bytes_per_s", "write_bytes_per_s", "busy_percent")
 _NO_RATES: dict[str, str] = dict.fromkeys(_RATES, NO_BASELINE)
 _RESET_RATES: dict[str, str] = dict.fromkeys(_RATES, RESET)
@@ -30,32 +28,9 @@ _NOT_BUSY: dict[str, str] = dict.fromkeys(("busy_time_ms", "busy_percent"), "uns
 _NO_KIND = "unsupported: this system does not tell"
 
 
-class MountTable:
-    """``psutil.disk_partitions()``, made anew only where the kernel's table of mounts has changed, which the kernel
-    tells (proc_pid_mounts(5)): to make it takes a hundred times as long as to ask."""
-
-    def __init__(self) -> None:
-        self._changes: select.poll | None = None
-        self._known: tuple[Any, ...] = ()
-
-    def partitions(self) -> tuple[Any, ...]:
-        """The mounted file systems of devices, as psutil has them."""
-        if self._changes is None:
-            try:
-                table = os.open("/proc/self/mounts", os.O_RDONLY | os.O_CLOEXEC)
-            except OSError:
-                return tuple(psutil.disk_partitions(all=False))
-            self._changes = select.poll()
-            self._changes.register(table, select.POLLPRI)
-        elif not self._changes.poll(0):
-            return self._known
-        self._known = tuple(psutil.disk_partitions(all=False))
-        return self._known
-
-
 _TABLE = MountTable()
 
-Mounts = Apart[str, Filesystem]
+Mounts = Apart[str, Filesystem | None]
 """Reads file systems, one of which may hang."""
 
 
@@ -80,10 +55,11 @@ def read(apart: Mounts | None = None) -> DisksReading:
     io = reasons.attempt("io", lambda: psutil.disk_io_counters(perdisk=True, nowrap=False)) or {}
     if not io:
         reasons.setdefault("io", "absent: the system shows no block devices")
-    parts: tuple[Any, ...] = reasons.attempt("filesystems", _partitions) or ()
-    if not parts:
-        reasons.setdefault("filesystems", "absent: the system shows no mounted file systems of devices")
-    return DisksReading(_filesystems(parts, apart), io, kinds(tuple(io)), reasons)
+    mounts: tuple[Mount, ...] = reasons.attempt("filesystems", _mounts) or ()
+    found = _filesystems(mounts, apart)
+    if not found:
+        reasons.setdefault("filesystems", "absent: the system shows no mounted file systems that hold anything")
+    return DisksReading(found, io, kinds(tuple(io)), reasons)
 
 
 @lru_cache(maxsize=8)
@@ -108,34 +84,47 @@ def kinds(names: tuple[str, ...], sys: Path = HERE.sys) -> Mapping[str, DiskKind
 
 def all_local() -> bool:
     """Whether the kernel itself has all mounted file systems, and knows their figures without asking anybody."""
-    return not any(part.fstype.startswith(_SERVED) for part in _partitions())
+    return not any(mount.served for mount in _mounts())
 
 
-def _filesystems(parts: Sequence[Any], apart: Mounts | None) -> list[Filesystem]:
-    # The kernel knows the figures of its own file systems without asking the disk.
-    served = [part for part in parts if part.fstype.startswith(_SERVED)] if apart is not None else []
-    if apart is None or not served:
-        return [_filesystem(part) for part in parts]
-    found = apart.read({part.mountpoint: partial(_filesystem, part) for part in served})
-    missing = {part.mountpoint: _unread(part, apart.late) for part in served if part.mountpoint not in found}
-    known = found | missing
-    return [known[part.mountpoint] if part.mountpoint in known else _filesystem(part) for part in parts]
+def _mounts() -> tuple[Mount, ...]:
+    return _TABLE.mounts()
 
 
-def _partitions() -> tuple[Any, ...]:
-    return _TABLE.partitions()
+def _filesystems(mounts: Sequence[Mount], apart: Mounts | None) -> list[Filesystem]:
+    """Those that hold something, or do not say."""
+    served: dict[str, Callable[[], Filesystem | None]] = {
+        mount.mountpoint: partial(_filesystem, mount) for mount in mounts if mount.served
+    }
+    answered = apart.read(served) if apart is not None and served else None
+    found = []
+    for mount in mounts:
+        if answered is None or apart is None or not mount.served:
+            found.append(_filesystem(mount))
+        elif mount.mountpoint in answered:
+            found.append(answered[mount.mountpoint])
+        else:
+            found.append(_unread(mount, apart.late))
+    return [filesystem for filesystem in found if filesystem is not None]
 
 
-def _filesystem(part: Any) -> Filesystem:
+def _filesystem(mount: Mount) -> Filesystem | None:
+    """One of them; ``None`` where it has room for nothing: then it holds no files, but shows what the kernel knows, and
+    df(1) leaves it out, too."""
     reasons = Reasons()
     # One call for space and inodes; the figures are psutil.disk_usage's (used and free as df shows them).
-    stat = reasons.attempt("total_bytes", lambda: os.statvfs(part.mountpoint))
+    stat = reasons.attempt("total_bytes", lambda: os.statvfs(mount.mountpoint))
     if stat is None:
-        return _unread(part, reasons["total_bytes"])
+        return _unread(mount, reasons["total_bytes"])
+    if not stat.f_blocks:
+        # FUSE says nothing, and no error, to whom it does not let in.
+        if mount.served and reasons.attempt("total_bytes", Path(mount.mountpoint).stat) is None:
+            return _unread(mount, reasons["total_bytes"])
+        return None
     used = (stat.f_blocks - stat.f_bfree) * stat.f_frsize
     free = stat.f_bavail * stat.f_frsize
     return Filesystem(
-        **_names(part),
+        **_names(mount),
         total_bytes=stat.f_blocks * stat.f_frsize,
         used_bytes=used,
         free_bytes=free,
@@ -146,13 +135,14 @@ def _filesystem(part: Any) -> Filesystem:
     )
 
 
-def _unread(part: Any, reason: str) -> Filesystem:
+def _unread(mount: Mount, reason: str) -> Filesystem:
     unknown: dict[str, Any] = dict.fromkeys(_FIGURES)
-    return Filesystem(**_names(part), **unknown, reasons=dict.fromkeys(_FIGURES, reason))
+    return Filesystem(**_names(mount), **unknown, reasons=dict.fromkeys(_FIGURES, reason))
 
 
-def _names(part: Any) -> dict[str, Any]:
-    return {name: plain(getattr(part, name)) for name in ("device", "mountpoint", "fstype", "opts")}
+def _names(mount: Mount) -> dict[str, Any]:
+    names = ("device", "mountpoint", "fstype", "opts", "root", "same_as")
+    return {"bind": mount.bind} | {name: plain(getattr(mount, name)) for name in names}
 
 
 def derive(before: DisksReading | None, now: DisksReading, dt_s: float | None) -> Disks:

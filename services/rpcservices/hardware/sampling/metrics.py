@@ -70,8 +70,8 @@ _LABELS: dict[str, Callable[[Any], str]] = {
     "BatteryUnit": lambda unit: unit.name,
     "Gpu": lambda gpu: str(gpu.index),
 }
-_NOT_METRICS = frozenset({"cpu", "index", "boot_time", "online"})
-"""Numbers that name something, and what others say already: a processor that is offline has no figures."""
+_NOT_METRICS = frozenset({"cpu", "index", "boot_time", "online", "bind"})
+"""Numbers that name something, and words that say of others what they mean."""
 
 
 class _Shape(NamedTuple):
