@@ -60,13 +60,33 @@ class AuthConfig(_Section):
         description="File with the token, one line; generated, with mode 0600, where it is missing. "
         '"" for the user\'s default place.',
     )
-    timeout_s: float = Field(default=10.0, gt=0, description="Time to authenticate after connecting, in seconds.")
+    timeout_s: float = Field(
+        default=10.0, gt=0, description="Time to authenticate after connecting, or after standing in line, in seconds."
+    )
     attempts: int = Field(default=5, ge=1, description="Wrong tokens on one connection before it is closed.")
+    arriving_connections: int = Field(
+        default=512,
+        ge=1,
+        description="Connections whose request is not there yet, in all; above it the oldest of them gives way.",
+    )
+    arriving_per_address: int = Field(
+        default=128,
+        ge=1,
+        description="Connections whose request is not there yet, per address; above it the oldest of them gives way.",
+    )
     unauthenticated_connections: int = Field(
-        default=64, ge=1, description="Connections waiting to authenticate, in all."
+        default=64, ge=1, description="Connections without a token that are served, in all."
     )
     unauthenticated_per_address: int = Field(
-        default=8, ge=1, description="Connections waiting to authenticate, per address."
+        default=8, ge=1, description="Connections without a token that are served, per address."
+    )
+    line_connections: int = Field(
+        default=512,
+        ge=0,
+        description="Connections without a token that stand in line to be served, in all; a valid token gets past it.",
+    )
+    line_per_address: int = Field(
+        default=128, ge=0, description="Connections without a token that stand in line to be served, per address."
     )
     unauthenticated_message_bytes: int = Field(
         default=65536, ge=1024, description="Largest message before authentication, in bytes."

@@ -12,6 +12,35 @@ from websockets.datastructures import Headers
 from websockets.exceptions import SecurityError
 from websockets.http11 import Response
 
+REQUEST_BYTES = 32 * 1024
+"""The largest request: its first line and its headers."""
+
+
+class HeadEnd:
+    """Finds where a request's headers end (RFC 9112, section 2.1), in whatever pieces it comes.
+
+    Attributes:
+        read: bytes of the request so far.
+        found: whether its end was found; what comes afterwards is no part of it.
+    """
+
+    def __init__(self) -> None:
+        self.read = 0
+        self.found = False
+        self._last = b""
+
+    def find(self, data: bytes) -> int:
+        """How many bytes of ``data`` still belong to the request."""
+        if self.found:
+            return 0
+        window = self._last + data
+        at = window.find(b"\r\n\r\n")
+        self.found = at >= 0
+        end = at + 4 - len(self._last) if self.found else len(data)
+        self._last = window[-3:]
+        self.read += end
+        return end
+
 
 def respond(
     status: int, text: str, *, content_type: str = "text/plain; charset=utf-8", head: bool = False, **headers: str

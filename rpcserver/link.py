@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+import ssl
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from websockets.exceptions import InvalidHandshake, NegotiationError
 from websockets.http11 import Request, Response
@@ -21,7 +22,8 @@ from rpcwire.limits import MESSAGE_BYTES_HEADER, LinkLimits
 from rpcwire.logs import QUIET
 
 from .admission import Refusal, bearer_token, check_host, check_origin, peer_uid
-from .http import refuse_malformed, respond
+from .http import REQUEST_BYTES, HeadEnd, refuse_malformed, respond
+from .waiting import RETRY_AFTER_S
 
 if TYPE_CHECKING:
     from .server import Server
@@ -45,10 +47,11 @@ class ServerLink(WebSocketLink):
     Parameters:
         server: whose socket it is.
         limits: how the link guards itself.
-        unix: whether the socket is a Unix socket.
+        sock: the socket, from which nothing was read.
+        peer: the address at its other end, as accept(2) tells it.
     """
 
-    def __init__(self, server: Server, limits: LinkLimits, *, unix: bool) -> None:
+    def __init__(self, server: Server, limits: LinkLimits, sock: socket.socket, peer: Any) -> None:
         config = server.config
         ws = ServerProtocol(
             select_subprotocol=select_subprotocol,
@@ -58,64 +61,151 @@ class ServerLink(WebSocketLink):
         super().__init__(ws, limits, holds_reading=True)
         self.handshaker = ws
         self.server = server
-        self.unix = unix
-        self.remote = "unix"
-        self.address = "unix"
         self.principal: Principal | None = None
+        self.remote: str
+        if sock.family == socket.AF_UNIX:
+            self.principal = self._owner(sock)
+            self.address: str | None = self.remote
+        else:
+            self.address = str(peer[0])
+            self.remote = f"{self.address}:{peer[1]}"
+        self._opening: asyncio.Task[None] | None = None
+        self._handed_over = False
+        self._dropped = False
+        self._head_end = HeadEnd()
+        self._awaited: Callable[[], None] | None = None
+        self._kept = b""
         self._replied = False
         self._timer: asyncio.TimerHandle | None = None
 
+    # --- its beginning ------------------------------------------------------------------------------------------
+
+    def begin(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """Count the connection, and bring it to where HTTP can be spoken.
+
+        Parameters:
+            sock: the socket.
+            tls: where the connection is to be encrypted.
+        """
+        self.server.waiting.arrive(self)
+        self._restart_timer()
+        self._opening = self.loop.create_task(self._open_transport(sock, tls))
+        self._opening.add_done_callback(lambda _: self._opened(sock))
+
+    async def _open_transport(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
+        timeout_s = self.server.config.auth.timeout_s if tls is not None else None
+        self._handed_over = True
+        try:
+            await self.loop.connect_accepted_socket(lambda: self, sock, ssl=tls, ssl_handshake_timeout=timeout_s)
+        except OSError as exc:
+            logger.info("%s gone before it spoke HTTP: %s", self.remote, exc)
+
+    def _opened(self, sock: socket.socket) -> None:
+        self._opening = None
+        if not self._handed_over:
+            sock.close()  # From then on it is the transport's.
+        if self.transport is None:
+            self.ended()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A socket was accepted: admit it for a while, or refuse it at once."""
+        """The connection is ready for HTTP: admit it for a while, or refuse it at once."""
         super().connection_made(transport)
-        sock: socket.socket = transport.get_extra_info("socket")
-        if self.unix:
-            self.principal = self._owner(sock)
-        else:
-            self.address, port = transport.get_extra_info("peername")[:2]
-            self.remote = f"{self.address}:{port}"
-        refusal = self.server.full() or self.server.waiting.admit(self)
-        if refusal is not None:
-            logger.warning("%s refused: %s", self.remote, refusal.text)
-            self._refuse_early(refusal)
+        if self._dropped:
+            self.abort()
             return
+        refusal = self.server.full()
+        if refusal is not None:
+            self._refuse(refusal)
+
+    def _restart_timer(self) -> None:
+        self._stop_timer()
         self._timer = self.loop.call_later(self.server.config.auth.timeout_s, self._too_late)
 
-    def hold(self) -> None:
-        """There is no place to authenticate yet: read nothing for now."""
-        if self.transport is not None:
-            self.transport.pause_reading()
-
-    def proceed(self) -> None:
-        """There is a place now."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.resume_reading()
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _owner(self, sock: socket.socket) -> Principal | None:
         uid = peer_uid(sock)
         self.remote = f"unix:uid={uid}"
         return Principal(OWNER, "peer", uid) if uid is not None and uid == self.server.owner_uid else None
 
-    def _refuse_early(self, refusal: Refusal) -> None:
-        """Answer before anything was read."""
-        assert self.transport is not None
-        self.transport.write(respond(refusal.status, refusal.text + "\n").serialize())
-        self.transport.close()
-
     def _too_late(self) -> None:
-        if self.ws.state is CONNECTING:
+        timeout_s = self.server.config.auth.timeout_s
+        if self.ws.state is not CONNECTING:
+            self.fail(1008, f"not authenticated within {timeout_s:g} s")
+        elif self.server.waiting.stands_in_line(self):
+            self._refuse(Refusal(503, f"no place to authenticate became free within {timeout_s:g} s: try again later"))
+        else:
             self._reason = "no WebSocket handshake in time"
             self.abort()
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+        self._dropped = True
+        if self.transport is None and self._opening is not None:
+            self._opening.cancel()
+        super().abort()
+
+    # --- what the waiting room wants ----------------------------------------------------------------------------
+
+    def dismiss(self, refusal: Refusal) -> None:
+        """Go, although nothing was asked yet, and with a word where there is still one to say."""
+        transport = self.transport
+        if transport is None or transport.is_closing() or self._replied:
+            self.abort()
+            return
+        logger.warning("%s refused: %s", self.remote, refusal.text)
+        self._replied = True
+        self._reason = f"HTTP {refusal.status}"
+        self.finish_reading()
+        transport.write(_refusal(refusal).serialize())
+        if transport.can_write_eof():
+            transport.close()
         else:
-            self.fail(1008, f"not authenticated within {self.server.config.auth.timeout_s:g} s")
+            transport.abort()  # The other side may put TLS's good-bye off, and be counted nowhere meanwhile.
+
+    def proceed(self) -> None:
+        """There is a place: do what was asked for."""
+        answer, self._awaited = self._awaited, None
+        if answer is None:
+            return
+        self._restart_timer()
+        answer()
+        self._feed_kept()
 
     def authenticated(self) -> None:
         """The other side is known now: it gets the full limits, and all the time it wants."""
         self.ws.max_message_size = self.server.config.limits.message_bytes
         self.server.waiting.leave(self)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
+
+    # --- the bytes of the request -------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come. Until the request is answered, nothing behind it is looked at."""
+        if self.receiver is not None or self._finished:
+            super().data_received(data)
+            return
+        end = self._head_end.find(data)
+        if end:
+            super().data_received(data[:end])
+        if self._head_end.read > REQUEST_BYTES and not self._head_end.found and not self._finished:
+            self._refuse(Refusal(431, f"the request has more than {REQUEST_BYTES} bytes"))
+        if end < len(data) and not self._finished:
+            self._kept += data[end:]
+            self._feed_kept()
+
+    def _feed_kept(self) -> None:
+        """What came behind the request is the WebSocket's, once there is one."""
+        if self.receiver is not None:
+            data, self._kept = self._kept, b""
+            if data:
+                super().data_received(data)
+        elif len(self._kept) > self.server.config.auth.unauthenticated_message_bytes:
+            self._kept = b""
+            self._refuse(Refusal(400, "too much was sent before the answer to the handshake (RFC 6455, section 4.1)"))
 
     # --- the handshake ------------------------------------------------------------------------------------------
 
@@ -137,15 +227,32 @@ class ServerLink(WebSocketLink):
         )
         if refusal is not None:
             logger.warning("%s refused: %s", self.remote, refusal.text)
-            return respond(refusal.status, refusal.text + "\n", head=head)
+            return _refusal(refusal, head=head)
         if request.method not in ("GET", "HEAD"):
             return respond(405, f"{request.method[:20]} is not for this port: use GET or HEAD\n", Allow="GET, HEAD")
         if "Upgrade" not in request.headers:
-            self.server.pages.answer(self, request)
-            return None
+            return self._show(request)
         if request.path.partition("?")[0] != "/":
             return respond(404, "the WebSocket is at /\n", head=head)
         return self._open(request)
+
+    def _show(self, request: Request) -> Response | None:
+        pages = self.server.pages
+        return self._proceed_when(lambda: pages.answer(self, request), known=pages.is_known(request))
+
+    def _proceed_when(self, answer: Callable[[], None], *, known: bool) -> Response | None:
+        """Answer a request at once where its sender is known, once there is a place for a stranger where not."""
+        if known:
+            self.server.waiting.leave(self)
+            answer()
+            return None
+        self._awaited = answer
+        refusal = self.server.waiting.ask(self)
+        if refusal is None:
+            return None
+        self._awaited = None
+        logger.warning("%s refused: %s", self.remote, refusal.text)
+        return _refusal(refusal)
 
     def _open(self, request: Request) -> Response | None:
         token = bearer_token(request.headers)
@@ -155,8 +262,6 @@ class ServerLink(WebSocketLink):
             text = token.text if isinstance(token, Refusal) else "the token is wrong"
             logger.warning("%s refused: %s", self.remote, text)
             return respond(401, text + "\n", WWW_Authenticate='Bearer realm="rpcserver"')
-        if self.server.stopping:
-            return respond(503, "the server is stopping\n")
         response = self.handshaker.accept(request)
         if response.status_code != 101:
             exc = self.ws.handshake_exc
@@ -164,16 +269,30 @@ class ServerLink(WebSocketLink):
             self._reason = "handshake refused"
             return response if isinstance(exc, InvalidHandshake) else respond(400, "not a WebSocket handshake\n")
         response.headers[MESSAGE_BYTES_HEADER] = str(self.server.config.limits.message_bytes)
+        return self._proceed_when(lambda: self._accept(response), known=self.principal is not None)
+
+    def _accept(self, response: Response) -> None:
+        refusal = self.server.full()
+        if refusal is not None:
+            self._refuse(refusal)
+            return
         self.handshaker.send_response(response)
         self._write()
         self.server.adopt(self, self.ws.subprotocol)
-        return None
+
+    def _refuse(self, refusal: Refusal) -> None:
+        logger.warning("%s refused: %s", self.remote, refusal.text)
+        self.reply(_refusal(refusal))
 
     def reply(self, response: Response) -> None:
         """Answer an HTTP request, and close."""
         transport = self.transport
         if self.ws.state is not CONNECTING or self._replied or transport is None or transport.is_closing():
             return
+        if self._awaited is not None:  # It stands in line, and has no more business there.
+            self._awaited = None
+            self.server.waiting.leave(self)
+            self.server.waiting.arrive(self)
         self._reason = self._reason or f"HTTP {response.status_code}"
         self._replied = True
         self.finish_reading()
@@ -186,6 +305,8 @@ class ServerLink(WebSocketLink):
 
     def eof_received(self) -> bool:
         """The other side will send no more; it may wait for an answer all the same."""
+        if self._awaited is not None and not self._finished:
+            return False  # A WebSocket that only one side can write to is none.
         super().eof_received()
         return self._finished and not self._replied and self.transport is not None and self.transport.can_write_eof()
 
@@ -201,7 +322,14 @@ class ServerLink(WebSocketLink):
 
     def ended(self) -> None:
         """The socket is closed."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
+        self._awaited = None
         self.server.waiting.leave(self)
         self.server.forget(self)
+
+
+def _refusal(refusal: Refusal, *, head: bool = False) -> Response:
+    """A refusal as a response; one that passes says when to try again."""
+    if refusal.status in (429, 503):
+        return respond(refusal.status, refusal.text + "\n", head=head, Retry_After=str(RETRY_AFTER_S))
+    return respond(refusal.status, refusal.text + "\n", head=head)

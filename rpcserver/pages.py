@@ -35,7 +35,7 @@ class Pages:
         services: those that ``/readyz`` asks, by name.
         stopping: whether the server is about to stop.
         shown: the pages of services, by path.
-        known: whether a request comes with a good token.
+        known: whether a request comes with a valid token.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Pages:
         self._services = services
         self._stopping = stopping
         self._shown = shown
-        self._known = known
+        self.is_known = known
         self._pages: Mapping[str, Callable[[bool], Awaitable[Response]]] = {
             "/healthz": self._healthz,
             "/readyz": self._readyz,
@@ -68,7 +68,7 @@ class Pages:
             else:
                 replier.reply(respond(404, f"there is {' and '.join(self._pages)}\n", head=head))
             return
-        if path in self._shown and self._shown[path].needs_token and not self._known(request):
+        if path in self._shown and self._shown[path].needs_token and not self.is_known(request):
             text = "this page needs the server's token: Authorization: Bearer TOKEN\n"
             replier.reply(respond(401, text, head=head, WWW_Authenticate='Bearer realm="rpcserver"'))
             return

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
@@ -30,6 +31,7 @@ from rpcwire.session import Session
 from rpcwire.states import SessionState, SessionStep
 
 from . import listeners
+from .accepting import Listener
 from .admission import LOOPBACK, Refusal, bearer_token
 from .config import ConfigError, ServerConfig
 from .link import ServerLink
@@ -38,13 +40,15 @@ from .pages import Pages, pages_of
 from .state import lock_state
 from .system import ANYBODY, Hello, PrincipalInfo, ServerLimits, System
 from .tokens import TokenStore
-from .waiting import WaitingRoom
+from .waiting import GIVE_WAY_TOGETHER, WaitingRoom
 
 logger = logging.getLogger("rpcserver")
 connections_logger = logging.getLogger("rpcserver.connection")
 
 _POOLS = count(1)
 """Numbers the pools of threads, so that servers in one process tell theirs apart."""
+
+STOPPING = Refusal(503, "the server is stopping")
 
 STOP_TIMEOUT_S = 5.0
 """How long a service may take to stop before the server goes on without it."""
@@ -95,7 +99,7 @@ class Server:
         self._numbers = count(1)
         self._threads = f"rpc-handler-{next(_POOLS)}_"
         self._executor = ThreadPoolExecutor(config.limits.threads, thread_name_prefix=self._threads[:-1])
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[Listener] = []
         self._started: list[Service[Any]] = []
         self._unix_path: Path | None = None
         self._state_lock: int | None = None
@@ -151,34 +155,36 @@ class Server:
         self._started.append(service)
 
     async def _listen(self) -> None:
-        config, loop = self.config, asyncio.get_running_loop()
+        config = self.config
         if config.listen.tcp:
             context = listeners.tls_context(config.tls)
             listeners.check_exposure(config.listen.host, has_tls=context is not None)
-            sock = listeners.bind_tcp(config.listen.host, config.listen.port)
-            self._listeners.append(await loop.create_server(self._link_factory(unix=False), sock=sock, ssl=context))
+            self._accept_from(listeners.bind_tcp(config.listen.host, config.listen.port), context)
         if (path := config.unix_path) is not None:
-            sock = listeners.bind_unix(path)
+            self._accept_from(listeners.bind_unix(path))
             self._unix_path = path
-            self._listeners.append(await loop.create_unix_server(self._link_factory(unix=True), sock=sock))
         if not self._listeners:
             raise ConfigError("listen: neither TCP nor a Unix socket is on: set listen.tcp or listen.unix")
 
-    def _link_factory(self, *, unix: bool) -> Any:
-        return lambda: ServerLink(self, self._link_limits, unix=unix)
+    def _accept_from(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        def accepted(accepted_sock: socket.socket, peer: Any) -> None:
+            ServerLink(self, self._link_limits, accepted_sock, peer).begin(accepted_sock, tls)
+
+        make_room = partial(self.waiting.make_room, GIVE_WAY_TOGETHER)
+        self._listeners.append(Listener(sock, tls, accepted, make_room))
 
     @property
     def addresses(self) -> list[str]:
         """Where the server listens, as URLs that clients take."""
         found = []
-        scheme = "wss" if self.config.tls.certificate_file else "ws"
         for listener in self._listeners:
-            for sock in listener.sockets:
-                if sock.family == socket.AF_UNIX:
-                    found.append(f"unix://{sock.getsockname()}")
-                else:
-                    host, port = sock.getsockname()[:2]
-                    found.append(f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}")
+            address = listener.sock.getsockname()
+            if listener.sock.family == socket.AF_UNIX:
+                found.append(f"unix://{address}")
+            else:
+                scheme = "ws" if listener.tls is None else "wss"
+                host, port = address[:2]
+                found.append(f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}")
         return found
 
     async def stop(self, grace_s: float | None = None, patience_s: float = STOP_TIMEOUT_S) -> None:
@@ -192,12 +198,13 @@ class Server:
         grace_s = self.config.grace_s if grace_s is None else grace_s
         for listener in self._listeners:
             listener.close()
+        self._listeners.clear()
         if self._unix_path is not None:
             self._unix_path.unlink(missing_ok=True)
             self._unix_path = None
         for arrival in self.waiting:
             if arrival not in self._links:
-                arrival.abort()
+                arrival.dismiss(STOPPING)
         peers = list(self.connections.values())
         await asyncio.gather(*(peer.drain(grace_s, patience_s) for peer in peers))
         for peer in peers:
@@ -217,10 +224,6 @@ class Server:
             except Exception:
                 logger.exception("the service %s did not stop cleanly", service.name)
         self._started.clear()
-        for listener in self._listeners:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(listener.wait_closed(), 1.0)
-        self._listeners.clear()
         self._executor.shutdown(wait=False, cancel_futures=True)
         if self._state_lock is not None:
             os.close(self._state_lock)
@@ -245,7 +248,7 @@ class Server:
     def full(self) -> Refusal | None:
         """Why no further connection can be taken, if so."""
         if self.stopping:
-            return Refusal(503, "the server is stopping")
+            return STOPPING
         if len(self._links) >= self.config.limits.connections:
             return Refusal(503, "too many connections: try again later, or raise limits.connections")
         return None

@@ -7,13 +7,17 @@ import base64
 import contextlib
 import json
 import os
+import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 
 import pytest
+import trustme
+import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 
 from rpcserver import Context, Service, ServiceError, method
@@ -161,9 +165,15 @@ class Tools:
     Refused = Refused
     frame = staticmethod(frame)
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
         self.folder = folder
+        self.new_loop = new_loop
         self.raws: list[Raw] = []
+
+    def run(self, main: Coroutine[Any, Any, None]) -> None:
+        """As asyncio.run, on the event loop of this test."""
+        with asyncio.Runner(loop_factory=self.new_loop) as runner:
+            runner.run(main)
 
     def config(self, **sections: Any) -> ServerConfig:
         listen = {"port": 0, "unix": "none", **sections.pop("listen", {})}
@@ -224,8 +234,23 @@ class Tools:
         self.raws.append(Raw(reader, writer))
         return self.raws[-1]
 
-    async def raw(self, server: Server) -> Raw:
-        return self.raw_of(*await asyncio.open_connection("127.0.0.1", self.port(server)))
+    async def raw(
+        self,
+        server: Server,
+        source: str = "127.0.0.1",
+        *,
+        ssl: SSLContext | None = None,
+        receive_buffer: int | None = None,
+    ) -> Raw:
+        """A socket from one of this machine's addresses, with TLS where it is to have that."""
+        sock = socket.socket()
+        if receive_buffer is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        sock.setblocking(False)
+        sock.bind((source, 0))
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port(server)))
+        secure: dict[str, Any] = {} if ssl is None else {"ssl": ssl, "server_hostname": "localhost"}
+        return self.raw_of(*await asyncio.open_connection(sock=sock, limit=receive_buffer or 65536, **secure))
 
     async def http(self, server: Server, request: bytes | str) -> tuple[int, dict[str, str], bytes]:
         """A whole HTTP request, and its answer: status, headers, body. Status 0 where nothing came."""
@@ -268,6 +293,24 @@ class Tools:
                 await asyncio.sleep(0.002)
 
 
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def tools(tmp_path: Path, request: pytest.FixtureRequest) -> Tools:
+    """What the tests of this folder share, on Python's own event loop and on the one that is shipped."""
+    return Tools(tmp_path, request.param)
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """Who issues certificates here."""
+    return trustme.CA()
+
+
 @pytest.fixture
-def tools(tmp_path: Path) -> Tools:
-    return Tools(tmp_path)
+def tls(authority: trustme.CA, tmp_path: Path) -> dict[str, str]:
+    """A certificate for this machine, as the settings of a server."""
+    certificate = authority.issue_cert("localhost", "127.0.0.1")
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    certificate.private_key_pem.write_to_path(key)
+    for part in certificate.cert_chain_pems:
+        part.write_to_path(chain, append=True)
+    return {"certificate_file": str(chain), "key_file": str(key)}

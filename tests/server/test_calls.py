@@ -223,7 +223,7 @@ def run(
             answer = await tools.call(connection, "rpc.ping", None, "last")
             assert answer["result"] == "pong"
 
-    asyncio.run(outer())
+    tools.run(outer())
 
 
 async def messages(connection: Any) -> AsyncIterator[Any]:
@@ -504,7 +504,7 @@ def test_a_deadline_that_is_not_a_number(tools: Any) -> None:
             calc.release.set()
             assert msgspec.msgpack.decode(await connection.recv())["result"] == "released"
 
-    asyncio.run(outer())
+    tools.run(outer())
 
 
 # --- streams -----------------------------------------------------------------------------------------------------------------
@@ -810,7 +810,7 @@ def test_stopping_gives_running_calls_their_time(tools: Any) -> None:
             assert connection.close_code == 1001
             await stopping
 
-    asyncio.run(outer())
+    tools.run(outer())
 
 
 def test_stopping_cancels_what_takes_longer(tools: Any) -> None:
@@ -831,7 +831,7 @@ def test_stopping_cancels_what_takes_longer(tools: Any) -> None:
             assert {"cancelled", "count ended"} <= set(calc.log)
             assert connection.close_code == 1001
 
-    asyncio.run(outer())
+    tools.run(outer())
 
 
 def test_connections_in_memory(tools: Any) -> None:
@@ -866,4 +866,4 @@ def test_connections_in_memory(tools: Any) -> None:
                 link.send([b"{}"])
                 assert not server.connections
 
-    asyncio.run(outer())
+    tools.run(outer())

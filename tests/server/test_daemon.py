@@ -6,7 +6,9 @@ import asyncio
 import json
 import os
 import re
+import resource
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -414,6 +416,23 @@ def test_a_killed_server_leaves_nothing_in_the_way(start: Start, tmp_path: Path)
 
 
 # --- one line for each bad frame ---------------------------------------------------------------------------------------------
+
+
+def test_sockets_that_use_up_the_files_give_way(start: Start, tmp_path: Path) -> None:
+    daemon = start("--config", str(configure(tmp_path)))
+    pid = daemon.process.pid
+    room = len(list(Path(f"/proc/{pid}/fd").iterdir())) + 20
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (room, resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]))
+    port = int(daemon.url.rpartition(":")[2])
+    silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(60)]
+    with daemon.connect() as connection:
+        assert call(connection, "work.wait", [0])["result"] == "waited"
+    for sock in silent:
+        sock.close()
+    assert "connections cannot be accepted" in daemon.log
+    assert "ulimit -n" in daemon.log
+    daemon.process.send_signal(signal.SIGTERM)
+    ended(daemon)
 
 
 def test_bad_frames_make_one_line_each(start: Start, tmp_path: Path) -> None:

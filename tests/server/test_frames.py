@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import socket
 from typing import Any
 
 import pytest
@@ -47,7 +46,7 @@ def test_what_breaks_the_stream_closes_it(
             assert (await tools.call(other, "calc.add", [1, 2]))["result"] == 3
 
     with caplog.at_level(logging.INFO):
-        asyncio.run(main())
+        tools.run(main())
     (line,) = [r for r in caplog.records if "disconnected" in r.getMessage() and str(code) in r.getMessage()]
     assert "\n" not in line.getMessage()
 
@@ -64,7 +63,7 @@ def test_a_message_in_fragments_with_a_ping_between(tools: Any) -> None:
             assert json.loads((await raw.frame())[1])["result"] == 3
             await raw.close()
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 @pytest.mark.parametrize("authorization", ["Bearer a-token-for-the-tests", None])
@@ -76,7 +75,7 @@ def test_five_thousand_empty_fragments(tools: Any, authorization: str | None) ->
             assert await raw.close_code() == 1009
             await raw.close()
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_fragments_beyond_the_limit_together(tools: Any) -> None:
@@ -87,7 +86,7 @@ def test_fragments_beyond_the_limit_together(tools: Any) -> None:
             assert await raw.close_code() == 1009
             await raw.close()
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_an_orderly_close(tools: Any) -> None:
@@ -100,7 +99,7 @@ def test_an_orderly_close(tools: Any) -> None:
             await raw.close()
             await tools.until(lambda: not server.connections)
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_a_client_that_vanishes(tools: Any) -> None:
@@ -114,7 +113,7 @@ def test_a_client_that_vanishes(tools: Any) -> None:
             await tools.until(lambda: "cancelled" in calc.log)
             await tools.until(lambda: not server.connections)
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 # --- keeping alive -----------------------------------------------------------------------------------------------------
@@ -132,7 +131,7 @@ def test_pings_and_a_peer_that_answers_them(tools: Any) -> None:
             assert server.connections
             await raw.close()
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_a_dead_peer_is_found(tools: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -149,7 +148,7 @@ def test_a_dead_peer_is_found(tools: Any, caplog: pytest.LogCaptureFixture) -> N
             await dead.close()
 
     with caplog.at_level(logging.INFO):
-        asyncio.run(main())
+        tools.run(main())
     assert "no answer to a ping within 0.1 s" in caplog.text
 
 
@@ -163,7 +162,7 @@ def test_no_pings(tools: Any) -> None:
             assert len(server.connections) == 1
             await raw.close()
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 # --- readers that do not read --------------------------------------------------------------------------------------------
@@ -171,12 +170,7 @@ def test_no_pings(tools: Any) -> None:
 
 async def small_window(tools: Any, server: Any, **headers: Any) -> Any:
     """A raw WebSocket with a small receive buffer, so that the server soon has to wait."""
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", tools.port(server)))
-    reader, writer = await asyncio.open_connection(sock=sock, limit=4096)
-    raw = tools.raw_of(reader, writer)
+    raw = await tools.raw(server, receive_buffer=4096)
     await raw.send(tools.upgrade(server, **headers))
     assert (await raw.head()).startswith(b"HTTP/1.1 101")
     return raw
@@ -200,7 +194,7 @@ def test_a_reader_that_stalls_is_dropped_and_the_others_are_not(tools: Any, capl
             await slow.close()
 
     with caplog.at_level(logging.INFO):
-        asyncio.run(main())
+        tools.run(main())
     assert "took next to nothing for 0.3 s" in caplog.text
 
 
@@ -223,7 +217,7 @@ def test_a_reader_that_is_slow_but_reads_is_kept(tools: Any) -> None:
             assert loop.time() - begun > 0.6
             await slow.close()
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_output_beyond_the_limit_drops_the_connection(tools: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -235,7 +229,7 @@ def test_output_beyond_the_limit_drops_the_connection(tools: Any, caplog: pytest
             await slow.close()
 
     with caplog.at_level(logging.INFO):
-        asyncio.run(main())
+        tools.run(main())
     assert "does not read" in caplog.text
 
 
@@ -257,116 +251,4 @@ def test_a_stalled_reader_of_streams_holds_its_own_streams_only(tools: Any) -> N
             assert link.transport.get_write_buffer_size() < 4_000_000
             await slow.close()
 
-    asyncio.run(main())
-
-
-# --- before authentication -------------------------------------------------------------------------------------------------
-
-
-def test_large_messages_before_authentication(tools: Any) -> None:
-    async def main() -> None:
-        async with tools.serve(auth={"unauthenticated_message_bytes": 2048}) as server:
-            raw = await tools.websocket(server, Authorization=None)
-            await raw.send(tools.frame(1, b'"' + b"x" * 3000 + b'"'))
-            assert await raw.close_code() == 1009
-            await raw.close()
-            raw = await tools.websocket(server, Authorization=None)
-            await raw.send(tools.frame(1, tools.request("rpc.authenticate", [tools.TOKEN]).encode()))
-            assert json.loads((await raw.frame())[1])["result"]
-            await raw.send(tools.frame(1, tools.request("calc.echo", ["x" * 3000]).encode()))
-            assert len((await raw.frame())[1]) > 3000
-            await raw.close()
-
-    asyncio.run(main())
-
-
-def test_time_to_authenticate(tools: Any, caplog: pytest.LogCaptureFixture) -> None:
-    async def main() -> None:
-        async with tools.serve(auth={"timeout_s": 0.2}) as server:
-            silent = await tools.raw(server)
-            halfway = await tools.raw(server)
-            await halfway.send(tools.upgrade(server)[:50])
-            anonymous = await tools.websocket(server, Authorization=None)
-            known = await tools.websocket(server)
-            assert await anonymous.close_code() == 1008
-            assert await silent.rest() == b""
-            assert await halfway.rest() == b""
-            assert len(server.waiting) <= 1
-            await known.send(tools.frame(1, tools.request("calc.add", [1, 2]).encode()))
-            assert json.loads((await known.frame())[1])["result"] == 3
-            for raw in (silent, halfway, anonymous, known):
-                await raw.close()
-
-    with caplog.at_level(logging.INFO):
-        asyncio.run(main())
-    assert "not authenticated within 0.2 s" in caplog.text
-
-
-def test_a_burst_of_clients_stands_in_line_and_all_come_in(tools: Any) -> None:
-    async def main() -> None:
-        async with tools.serve(auth={"unauthenticated_per_address": 4}) as server:
-
-            async def one(number: int) -> int:
-                async with tools.connect(server) as connection:
-                    return int((await tools.call(connection, "calc.add", [number, 0]))["result"])
-
-            assert await asyncio.gather(*(one(n) for n in range(60))) == list(range(60))
-            await tools.until(lambda: len(server.waiting) == 0 and not server.connections)
-
-    asyncio.run(main())
-
-
-def test_stalled_handshakes_are_bounded_and_hurt_nobody_who_is_in(tools: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rpcserver.waiting.LINE_PER_ADDRESS", 20)
-
-    async def main() -> None:
-        auth = {"unauthenticated_per_address": 8, "timeout_s": 1.0}
-        async with tools.serve(auth=auth) as server, tools.connect(server) as known:
-            stalled = [await tools.raw(server) for _ in range(100)]
-            ends = asyncio.gather(*(raw.rest() for raw in stalled))
-            await tools.until(lambda: len(server.waiting) == 8)
-            for number in range(100):
-                assert (await tools.call(known, "calc.add", [number, 1], number))["result"] == number + 1
-            answers = [answer[:12] for answer in await ends]
-            assert answers.count(b"") == 8 + 20, "those that wait are dropped when their time is over"
-            assert answers.count(b"HTTP/1.1 429") == 100 - 8 - 20
-            await tools.until(lambda: len(server.waiting) == 0)
-            async with tools.connect(server) as again:
-                assert (await tools.call(again, "calc.add", [1, 2]))["result"] == 3
-
-    asyncio.run(main())
-
-
-def test_the_line_has_an_end(tools: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rpcserver.waiting.LINE", 3)
-
-    async def main() -> None:
-        async with tools.serve(auth={"unauthenticated_connections": 2}) as server:
-            waiting = [await tools.raw(server) for _ in range(5)]
-            await tools.until(lambda: len(list(server.waiting)) == 5)
-            assert (await (await tools.raw(server)).rest()).startswith(b"HTTP/1.1 503")
-            await waiting[0].send(tools.upgrade(server))
-            assert (await waiting[0].head()).startswith(b"HTTP/1.1 101")
-            await waiting[2].send(tools.upgrade(server))
-            assert (await waiting[2].head()).startswith(b"HTTP/1.1 101"), "who stood in line longest is next"
-            for raw in waiting:
-                await raw.close()
-
-    asyncio.run(main())
-
-
-def test_too_many_connections(tools: Any) -> None:
-    async def main() -> None:
-        async with tools.serve(limits={"connections": 2}) as server:
-            first, second = await tools.websocket(server), await tools.websocket(server)
-            third = await tools.raw(server)
-            answer = await third.rest()
-            assert answer.startswith(b"HTTP/1.1 503")
-            assert b"limits.connections" in answer
-            await first.close()
-            await tools.until(lambda: len(server.connections) == 1)
-            await (await tools.websocket(server)).close()
-            for raw in (second, third):
-                await raw.close()
-
-    asyncio.run(main())
+    tools.run(main())

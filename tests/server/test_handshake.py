@@ -42,7 +42,7 @@ def test_subprotocols(tools: Any, offered: Any, chosen: str | None) -> None:
                     assert answer["result"]["subprotocol"] == chosen or "jsonrpc"
                     assert answer["result"]["principal"] == {"name": "owner", "method": "token"}
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 @pytest.mark.parametrize("offered", ["chat", "rpc.v2.msgpack", "chat, superchat", "JSONRPC"])
@@ -53,7 +53,7 @@ def test_unknown_subprotocols_are_refused_with_ours(tools: Any, offered: str) ->
             assert status == 400
             assert b"rpc.v1.msgpack, rpc.v1.json, jsonrpc" in body
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 # --- Host ------------------------------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ def test_host(tools: Any, path: str, hosts: list[str], status: int) -> None:
             got, _, body = await tools.http(server, f"GET {path} HTTP/1.1\r\n{lines}\r\n")
             assert got == (426 if path == "/" and status == 200 else status), body
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_host_of_the_handshake(tools: Any) -> None:
@@ -104,7 +104,7 @@ def test_host_of_the_handshake(tools: Any) -> None:
                 status, _, _ = await tools.http(server, request)
                 assert status in (400, 404), target
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_host_of() -> None:
@@ -144,7 +144,7 @@ def test_origin(tools: Any, origin: str | None, welcome: bool) -> None:
                 assert status == 403
                 assert b"listen.allowed_origins" in body
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_two_origins(tools: Any) -> None:
@@ -154,7 +154,7 @@ def test_two_origins(tools: Any) -> None:
             request = tools.upgrade(server).replace(b"\r\n\r\n", f"\r\nOrigin: {own}\r\nOrigin: {own}\r\n\r\n".encode())
             assert (await tools.http(server, request))[0] == 403
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 # --- tokens ------------------------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def test_token_in_the_header(tools: Any, header: str, status: int) -> None:
                 assert tools.TOKEN.encode() not in await raw.rest()
             await raw.close()
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_two_authorization_headers(tools: Any) -> None:
@@ -199,7 +199,7 @@ def test_two_authorization_headers(tools: Any) -> None:
             more = f"\r\nAuthorization: Bearer {tools.TOKEN}\r\n\r\n".encode()
             assert (await tools.http(server, tools.upgrade(server).replace(b"\r\n\r\n", more)))[0] == 401
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_token_in_the_url_is_no_token(tools: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -213,7 +213,7 @@ def test_token_in_the_url_is_no_token(tools: Any, caplog: pytest.LogCaptureFixtu
             assert (await tools.call(connection, "calc.add", [1, 2]))["error"]["code"] == -32001
 
     with caplog.at_level(logging.DEBUG):
-        asyncio.run(main())
+        tools.run(main())
     assert not [r for r in caplog.records if r.name.startswith("rpc") and tools.TOKEN in r.getMessage()]
 
 
@@ -234,7 +234,7 @@ def test_token_in_the_first_call(tools: Any) -> None:
             assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
             assert (await tools.call(connection, "rpc.authenticate", {"token": tools.TOKEN}))["result"]
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "é𝄞", "\x00", "x" * 10_000])
@@ -244,7 +244,7 @@ def test_wrong_tokens(tools: Any, token: str) -> None:
             answer = await tools.call(connection, "rpc.authenticate", {"token": token})
             assert answer["error"]["code"] == -32001
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_too_many_wrong_tokens_close_the_connection(tools: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -258,7 +258,7 @@ def test_too_many_wrong_tokens_close_the_connection(tools: Any, caplog: pytest.L
             assert "tokens" in (connection.close_reason or "")
 
     with caplog.at_level(logging.WARNING):
-        asyncio.run(main())
+        tools.run(main())
     assert caplog.text.count("wrong token (") == 3
     assert "a-very-wrong-token" not in caplog.text
 
@@ -296,7 +296,7 @@ def test_healthz_and_readyz(tools: Any) -> None:
             status, _, got = await tools.http(server, "HEAD /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert (status, got) == (200, b"")
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_readyz_tells_what_is_not_ready(tools: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,7 +322,7 @@ def test_readyz_tells_what_is_not_ready(tools: Any, monkeypatch: pytest.MonkeyPa
             assert status == 503
             server.stopping = False
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 @pytest.mark.parametrize("verb", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "BREW"])
@@ -340,7 +340,7 @@ def test_other_methods(tools: Any, verb: str, length: int | None) -> None:
             async with tools.connect(server) as connection:
                 assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 @pytest.mark.parametrize(
@@ -359,7 +359,7 @@ def test_paths(tools: Any, path: str, status: int) -> None:
                 got, _, _ = await tools.http(server, tools.upgrade(server).replace(b"GET / ", f"GET {path} ".encode()))
                 assert got == 404
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -414,7 +414,7 @@ def test_malformed_http(tools: Any, request_bytes: bytes, caplog: pytest.LogCapt
                 assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
 
     with caplog.at_level(logging.WARNING):
-        asyncio.run(main())
+        tools.run(main())
     assert len([r for r in caplog.records if r.levelno >= logging.WARNING]) <= 1
     assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
 
@@ -426,7 +426,7 @@ def test_two_requests_in_one_packet_answer_the_first(tools: Any) -> None:
             status, _, body = await tools.http(server, request + request)
             assert (status, body) == (200, b"ok\n")
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/nothing"])
@@ -439,7 +439,7 @@ def test_a_client_that_sends_no_more_still_gets_its_answer(tools: Any, path: str
             assert (await raw.rest()).startswith(b"HTTP/1.1 ")
             await raw.close()
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_a_handshake_in_single_bytes(tools: Any) -> None:
@@ -454,7 +454,7 @@ def test_a_handshake_in_single_bytes(tools: Any) -> None:
             assert json.loads((await raw.frame())[1])["result"] == 3
             await raw.close()
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_a_frame_in_the_packet_of_the_handshake(tools: Any) -> None:
@@ -466,7 +466,7 @@ def test_a_frame_in_the_packet_of_the_handshake(tools: Any) -> None:
             assert json.loads((await raw.frame())[1])["result"] == 3
             await raw.close()
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_a_stopping_server_takes_no_handshake(tools: Any) -> None:
@@ -484,4 +484,4 @@ def test_a_stopping_server_takes_no_handshake(tools: Any) -> None:
             assert caught.value.response.status_code == 503
             server.stopping = False
 
-    asyncio.run(main())
+    tools.run(main())

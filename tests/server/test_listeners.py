@@ -48,7 +48,7 @@ def test_the_owner_needs_no_token(tools: Any, short_folder: Path) -> None:
                 assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
         assert not path.exists()
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_another_user_is_nobody_without_a_token(
@@ -64,7 +64,7 @@ def test_another_user_is_nobody_without_a_token(
                 assert (await tools.call(connection, "rpc.authenticate", [tools.TOKEN]))["result"]["method"] == "token"
                 assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_no_peer_credentials_no_identity(tools: Any, short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +78,7 @@ def test_no_peer_credentials_no_identity(tools: Any, short_folder: Path, monkeyp
         ):
             assert (await tools.call(connection, "calc.add", [1, 2]))["error"]["code"] == -32001
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_what_a_dead_server_left_is_replaced(tools: Any, short_folder: Path) -> None:
@@ -94,7 +94,7 @@ def test_what_a_dead_server_left_is_replaced(tools: Any, short_folder: Path) -> 
         ):
             assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_a_second_server_is_refused_and_the_first_stays(tools: Any, short_folder: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_second_server_is_refused_and_the_first_stays(tools: Any, short_folder
             async with unix_connect(str(path), uri="ws://localhost/") as connection:
                 assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_unix_paths_that_cannot_be_used(tools: Any, short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ def test_a_public_address_without_tls_is_refused_with_the_remedy(tools: Any, hos
         for word in ("listen.host", host, "tls.certificate_file", "127.0.0.1"):
             assert word in str(caught.value)
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_addresses_that_cannot_be_used(tools: Any, tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_addresses_that_cannot_be_used(tools: Any, tmp_path: Path) -> None:
             async with tools.serve(listen={"tcp": False, "unix": "none"}):
                 pass
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_ipv6(tools: Any, missing: Any) -> None:
@@ -169,25 +169,10 @@ def test_ipv6(tools: Any, missing: Any) -> None:
             async with tools.connect(server) as connection:
                 assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 # --- TLS -----------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture
-def tls(authority: trustme.CA, tmp_path: Path) -> dict[str, str]:
-    certificate = authority.issue_cert("localhost", "127.0.0.1")
-    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
-    certificate.private_key_pem.write_to_path(key)
-    for part in certificate.cert_chain_pems:
-        part.write_to_path(chain, append=True)
-    return {"certificate_file": str(chain), "key_file": str(key)}
 
 
 def test_tls(tools: Any, tls: dict[str, str], authority: trustme.CA) -> None:
@@ -220,7 +205,7 @@ def test_tls(tools: Any, tls: dict[str, str], authority: trustme.CA) -> None:
             assert (await reader.read()).endswith(b"ok\n")
             writer.close()
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_tls_has_no_old_versions(tls: dict[str, str]) -> None:

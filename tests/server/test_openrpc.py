@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
@@ -148,7 +147,7 @@ def test_a_published_model_reads_it(tools: Any) -> None:
             assert model.components is not None
             assert model.components.schemas
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,7 +60,7 @@ def test_pages(tools: Any) -> None:
             assert status == 404
             assert b"/view" in body
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_pages_that_cannot_be() -> None:

@@ -73,7 +73,7 @@ def test_a_plugin_file_with_postponed_annotations_and_dataclasses(plugin: Path, 
             answer = await tools.call(connection, "greeter.pair", [{"left": 1}])
             assert answer["result"] == {"left": 2, "right": {"left": 1, "right": None}}
 
-    asyncio.run(main())
+    tools.run(main())
 
 
 def test_two_files_of_one_name(plugin: Path, tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_services_start_in_order_and_stop_in_reverse(tools: Any, caplog: pytest.
         async with tools.serve(*recorders(events, two="stop")):
             assert events == ["start one", "start two", "start three"]
 
-    asyncio.run(main())
+    tools.run(main())
     assert events[3:] == ["stop three", "stop two", "stop one"]
     assert "two did not stop cleanly" in caplog.text
 
@@ -249,7 +249,7 @@ def test_a_service_that_cannot_start_stops_those_that_did(tools: Any) -> None:
             await server.start()
         assert server.addresses == []
 
-    asyncio.run(main())
+    tools.run(main())
     assert events == ["start one", "start two", "stop one"]
 
 
@@ -261,7 +261,7 @@ def test_a_service_that_hangs_when_stopping_is_left_behind(tools: Any, caplog: p
         await server.start()
         await server.stop(grace_s=0, patience_s=0.05)
 
-    asyncio.run(main())
+    tools.run(main())
     assert events[-1] == "stop one"
     assert "two did not stop cleanly" in caplog.text
 

@@ -148,7 +148,7 @@ def storm(tools: Any, count: int, subprotocol: str | None) -> None:
     logger = logging.getLogger("rpcserver")
     level = logger.level
     try:
-        asyncio.run(main())
+        tools.run(main())
     finally:
         logger.setLevel(level)
 

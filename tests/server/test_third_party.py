@@ -43,4 +43,4 @@ def test_it_authenticates_calls_batches_and_notifies(tools: Any) -> None:
             calc.release.set()
             assert len((await ask(request_json("rpc.discover"))).result["methods"]) > 5
 
-    asyncio.run(main())
+    tools.run(main())
