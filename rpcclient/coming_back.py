@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rpcclient.backoff import CALM_S
 from rpcclient.program_text import invalid
 from rpcclient.programs import StreamNames, return_code
 from rpcclient.stubs.programs import Exit, OutputChunk, ProgramInfo, StreamName
@@ -19,9 +20,8 @@ COME_BACK_S = 60.0
 """How long a handle tries to make another connection when its own was lost, in seconds; ``reattach_s`` of its program
 where that is longer."""
 LOSSES_IN_A_ROW = 20
-"""How many connections may be lost shortly one after the other, without anything arriving, before it gives up."""
-CALM_S = 10.0
-"""A connection that lasts so long, in seconds, is none of those."""
+"""How many connections may be lost shortly one after the other, without anything arriving, before it gives up. The
+pauses between them are the connector's."""
 
 
 def may_go_on(exc: TransportError, *, reconnects: bool) -> bool:

@@ -80,18 +80,3 @@ class ConnectOptions:
     window: int = 64
     ping_interval_s: float = 20.0
     reconnect: bool = True
-
-
-BACKOFF_FIRST_S = 0.05
-BACKOFF_MOST_S = 5.0
-
-
-def backoff_s(attempt: int, random: float) -> float:
-    """How long to wait before connecting again: full jitter, so that many clients do not come back in step.
-
-    Parameters:
-        attempt: 1 after the first failure.
-        random: between 0 and 1.
-    """
-    ceiling: float = min(BACKOFF_FIRST_S * 2.0 ** min(attempt, 16), BACKOFF_MOST_S)
-    return ceiling * random

@@ -109,6 +109,11 @@ class Session:
         """Whether :meth:`frames` has anything to give."""
         return bool(self._outbox or self.streams.has_output)
 
+    @property
+    def messages_waiting(self) -> int:
+        """Messages that :meth:`frames` would give, items of streams not counted."""
+        return len(self._outbox)
+
     def move(self, step: SessionStep) -> None:
         """Go through one step of the life of a session (:mod:`rpcwire.states`).
 

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rpcclient.batch import BatchBase
+from rpcwire.aio.cancelling import give_way
 from rpcwire.aio.peer import Peer, Pending
 from rpcwire.errors import NotSent, RpcError, WireError
 
@@ -32,15 +33,19 @@ class AsyncBatch(BatchBase):
 
     async def _send(self) -> None:
         client = self._client
-        deadline = client._now() + client._options.seconds()
-        while True:
-            peer = await client._connector.peer(deadline)
-            try:
-                await self._perform(peer, deadline - client._now())
-                return
-            except NotSent:
-                if not await client._may_retry(peer, deadline):
-                    raise
+        try:
+            deadline = client._now() + client._options.seconds()
+            while True:
+                peer = await client._peer(deadline)
+                try:
+                    await self._perform(peer, deadline - client._now())
+                    return
+                except NotSent:
+                    if not await client._may_retry(deadline):
+                        raise
+        except RpcError:
+            await give_way()
+            raise
 
     async def _perform(self, peer: Peer, seconds: float) -> None:
         client, codec = self._client, peer.session.codec

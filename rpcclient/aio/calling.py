@@ -54,6 +54,8 @@ async def perform(
         for _, stream in sources.values():
             peer.session.streams.withdraw(stream)
         raise
+    if sources:
+        peer.flush()  # What was not sent may be sent again, but not once something was taken of its streams.
     pending.uploads = tuple(
         _upload(peer, method, name, source, stream, codec) for name, (source, stream) in sources.items()
     )

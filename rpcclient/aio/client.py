@@ -16,10 +16,11 @@ from rpcclient.methods import Method, method_of
 from rpcclient.models import Hello, ServiceInfo
 from rpcclient.options import CONNECT_GRACE_S, CallOptions, ConnectOptions
 from rpcclient.targets import find_target, memory_target
+from rpcwire.aio.cancelling import give_way
 from rpcwire.aio.peer import Peer, Pending
 from rpcwire.aio.streams import StreamReader
 from rpcwire.codec import Subprotocol
-from rpcwire.errors import NotSent, WireError
+from rpcwire.errors import NotSent, RpcError, WireError
 from rpcwire.events import ProgressHook
 from rpcwire.service import Service
 
@@ -194,15 +195,20 @@ class AsyncClient:
         Raises:
             RpcError: it could not be sent.
         """
-        deadline = self._now() + self._options.seconds()
-        while True:
-            peer = await self._connector.peer(deadline)
-            try:
-                peer.notify(method, method_of(method).dump(params, peer.session.codec))
-                return
-            except NotSent:
-                if not await self._may_retry(peer, deadline):
-                    raise
+        try:
+            deadline = self._now() + self._options.seconds()
+            while True:
+                peer = await self._peer(deadline)
+                try:
+                    peer.notify(method, method_of(method).dump(params, peer.session.codec))
+                    break
+                except NotSent:
+                    if not await self._may_retry(deadline):
+                        raise
+            await peer.breathe()
+        except RpcError:
+            await give_way()
+            raise
 
     @overload
     def stream(self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> AsyncStream[Any]: ...
@@ -311,14 +317,14 @@ class AsyncClient:
     async def _invoke(self, method: Method, params: Any) -> Any:
         """Call a method and wait for its result."""
         peer = self._connector.live
-        if peer is None or method.streams:
+        if peer is None or method.streams or not peer.is_writable:
             return await self._perform(method, params, streams=False)
         # The common case without detours: the connection is up, and everything goes in one message.
-        options = self._options
-        seconds = options.seconds(method.deadline_s)
-        codec = peer.session.codec
-        pending = Pending(peer.loop.create_future(), progress=options.progress)
         try:
+            options = self._options
+            seconds = options.seconds(method.deadline_s)
+            codec = peer.session.codec
+            pending = Pending(peer.loop.create_future(), progress=options.progress)
             call_id = peer.begin(
                 method.name,
                 method.dump(params, codec),
@@ -330,10 +336,12 @@ class AsyncClient:
         except WireError as exc:
             raise method.error(exc.code, exc.message, exc.data) from None
         except NotSent:
-            if not options.resend:
-                await self._may_retry(peer, self._now() + seconds)
+            if not await self._may_retry(self._now() + seconds):
                 raise
-            return await self._perform(method, params, streams=False)
+        except RpcError:
+            await give_way()
+            raise
+        return await self._perform(method, params, streams=False)
 
     def _open(self, method: Method, params: Any) -> AsyncStream[Any]:
         """A stream that calls a method when it is opened."""
@@ -346,20 +354,29 @@ class AsyncClient:
 
     async def _perform(self, method: Method, params: Any, *, streams: bool) -> Any:
         options = self._options
-        deadline = self._now() + options.seconds(method.deadline_s)
-        while True:
-            peer = await self._connector.peer(deadline)
-            try:
-                return await perform(peer, method, params, options, deadline - self._now(), streams=streams)
-            except NotSent:
-                # It never left, so it may be sent again; but not what a stream parameter has already given.
-                if method.streams or not await self._may_retry(peer, deadline) or not options.resend:
-                    raise
-            except WireError as exc:
-                raise method.error(exc.code, exc.message, exc.data) from None
+        try:
+            deadline = self._now() + options.seconds(method.deadline_s)
+            while True:
+                peer = await self._peer(deadline)
+                try:
+                    return await perform(peer, method, params, options, deadline - self._now(), streams=streams)
+                except NotSent:  # It never left, and nothing was taken of what it streams: it may be sent again.
+                    if not await self._may_retry(deadline):
+                        raise
+        except WireError as exc:
+            raise method.error(exc.code, exc.message, exc.data) from None
+        except RpcError:
+            await give_way()
+            raise
 
-    async def _may_retry(self, peer: Peer, deadline: float) -> bool:
-        """Whether to send again what this connection did not send; waits until the connection is out of the way."""
-        if self._connector.options.reconnect:
-            await peer.gone(deadline - self._now())
-        return self._connector.options.reconnect and self._now() < deadline
+    async def _peer(self, deadline: float) -> Peer:
+        """The connection, once it takes what is to be sent."""
+        peer = await self._connector.peer(deadline, anew=self._options.resend)
+        if not peer.is_writable:
+            await peer.writable(max(deadline - self._now(), 0.0))
+        return peer
+
+    async def _may_retry(self, deadline: float) -> bool:
+        """Whether to send again what a connection did not send. The connector has another one then."""
+        await give_way()
+        return self._options.resend and self._connector.options.reconnect and self._now() < deadline

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from rpcclient.options import ConnectOptions, backoff_s
+from rpcclient.backoff import Pauses, in_vain
+from rpcclient.options import ConnectOptions
 from rpcwire.aio.memory import MemoryLink
 from rpcwire.aio.peer import Peer
 from rpcwire.aio.remote import RemoteCaller
 from rpcwire.codec import Codec, Subprotocol, codec_for
 from rpcwire.context import Connection, Principal
-from rpcwire.errors import ConnectFailed, ConnectionClosed, NotSent
+from rpcwire.errors import ConnectFailed, ConnectionClosed, NotSent, RpcError
 from rpcwire.limits import SessionLimits
 from rpcwire.registry import Registry
 from rpcwire.service import Service
@@ -37,18 +37,26 @@ class Connector:
         options: how to connect.
         memory: connects without a socket, where given.
 
-    Attributes:
-        live: the connection while it is up.
     """
 
     def __init__(self, options: ConnectOptions, memory: MemoryDial | None = None) -> None:
         self.options = options
         self.registry = Registry(logger)
         self._memory = memory
-        self.live: Peer | None = None
+        self._peer: Peer | None = None
+        self._leaving: set[Peer] = set()  # What has begun to end, and another was made in place of.
         self._connecting: asyncio.Task[Peer] | None = None
+        self._returning: asyncio.TimerHandle | None = None
+        self._pauses = Pauses()
+        self._failure: RpcError | None = None
         self._closed = False
         self._was_connected = False
+
+    @property
+    def live(self) -> Peer | None:
+        """The connection while it takes calls; one that has begun to end does not."""
+        peer = self._peer
+        return peer if peer is not None and peer.is_open else None
 
     @property
     def connected(self) -> bool:
@@ -59,52 +67,83 @@ class Connector:
         """Offer a service to the server, on this connection and those that follow it."""
         self.registry.add(service)
 
-    async def peer(self, deadline: float) -> Peer:
+    async def peer(self, deadline: float, *, anew: bool = True) -> Peer:
         """The connection, made first where there is none.
 
         Parameters:
             deadline: until when to try, on the loop's clock.
+            anew: whether to make another one where there was one before.
 
         Raises:
             ConnectionClosed: the client was closed.
+            NotSent: there was none until the deadline; or there is none any more, and none is to be made.
             RpcError: it could not be made.
         """
-        if self.live is not None:
-            return self.live
+        peer = self.live
+        if peer is not None:
+            return peer
         if self._closed:
             raise ConnectionClosed("the client is closed")
         if self._was_connected and not self.options.reconnect:
             raise ConnectionClosed("the connection is gone, and reconnect is off")
+        if self._was_connected and not anew:
+            raise NotSent("the connection has ended")
         if self._connecting is None:
-            # One task makes the connection for all who wait; that one of them gives up does not end it.
-            self._connecting = asyncio.get_running_loop().create_task(self._connect(self._was_connected))
-            self._connecting.add_done_callback(self._connect_done)
+            self._begin()
         task = self._connecting
+        assert task is not None
         wait = deadline - asyncio.get_running_loop().time()
+        # One task makes the connection for all who wait; that one of them gives up does not end it.
         await asyncio.wait([task], timeout=max(wait, 0))
         if not task.done():
-            raise NotSent("no connection could be made before the deadline")
+            raise in_vain(self._failure)
         if task.cancelled():
             raise ConnectionClosed("the client was closed")
         return task.result()
 
+    def _begin(self) -> None:
+        if self._returning is not None:
+            self._returning.cancel()
+            self._returning = None
+        if self._peer is not None:
+            self._leaving.add(self._peer)
+            self._ended(self._peer, "it was closing")
+        self._connecting = asyncio.get_running_loop().create_task(self._connect(self._was_connected))
+        self._connecting.add_done_callback(self._connect_done)
+
     def _connect_done(self, task: asyncio.Task[Peer]) -> None:
         self._connecting = None
-        if not task.cancelled():
-            task.exception()  # Whoever waits gets it; nobody may be waiting any more.
+        if task.cancelled():
+            return
+        error = task.exception()  # Whoever waits gets it; nobody may be waiting any more.
+        if error is not None and self._stays_on:
+            # Nobody else would bring this client back, whatever the reason was.
+            wait_s = self._pauses.refused_s()
+            logger.error("%s; trying again in %.0f s, since services are offered", error, wait_s)
+            self._returning = asyncio.get_running_loop().call_later(wait_s, self._begin)
+        elif self._peer is None and self._stays_on:  # It was lost before this could be noted.
+            self._begin()
+
+    @property
+    def _stays_on(self) -> bool:
+        """Whether the server may want to call what is offered here, so that somebody must be there."""
+        offers = self.options.reconnect and bool(self.registry.services)
+        return offers and self._was_connected and not self._closed
 
     async def _connect(self, again: bool) -> Peer:
         """Connect; where there was a connection before, try until it is there or the server refuses for good."""
-        attempt = 0
+        pause_s = self._pauses.begin_s()
         while True:
+            await asyncio.sleep(pause_s)
             try:
                 return await self._connect_once()
-            except ConnectFailed as exc:
-                attempt += 1
-                if not again or not exc.retryable:
+            except RpcError as exc:
+                if not again or not isinstance(exc, ConnectFailed) or not exc.retryable:
+                    self._pauses.given_up()
                     raise
-                logger.debug("attempt %d failed: %s", attempt, exc)
-            await asyncio.sleep(backoff_s(attempt, random.random()))  # noqa: S311 - jitter, no secret
+                self._failure = exc
+                pause_s = self._pauses.failed_s(exc)
+                logger.debug("%s; trying again in %.2f s", exc, pause_s)
 
     async def _connect_once(self) -> Peer:
         if self._memory is not None:
@@ -117,9 +156,11 @@ class Connector:
         if self._closed:
             peer.link.abort()
             raise ConnectionClosed("the client was closed")
-        if not peer.closed.done():
-            self.live = peer
         self._was_connected = True
+        if peer.closed.done():
+            raise ConnectFailed(f"{self.options.target.url}: the connection ended at once: {peer.closed.result()}")
+        self._peer, self._failure = peer, None
+        self._pauses.connected()
         return peer
 
     def _make_peer(self, link: Any, codec: Codec, message_bytes: int) -> Peer:
@@ -142,23 +183,31 @@ class Connector:
         return peer
 
     def _lost(self, peer: Peer, reason: str) -> None:
-        if self.live is not peer:
-            return
-        self.live = None
-        if self._closed:
-            return
-        logger.info("the connection to %s ended: %s", self.options.target.url, reason)
-        if self.options.reconnect and self.registry.services and self._connecting is None:
-            # The server may want to call what is offered here, so somebody must be there.
-            self._connecting = asyncio.get_running_loop().create_task(self._connect(again=True))
-            self._connecting.add_done_callback(self._connect_done)
+        self._leaving.discard(peer)
+        if not self._closed:
+            logger.info("the connection to %s ended: %s", self.options.target.url, reason)
+        if self._peer is peer:
+            self._ended(peer, reason)
+            if self._stays_on and self._connecting is None:
+                self._begin()
+
+    def _ended(self, peer: Peer, reason: str) -> None:
+        """This connection is not the client's any more."""
+        self._peer = None
+        self._pauses.lost(useful=peer.heard)
+        if not peer.heard:
+            self._failure = ConnectFailed(f"{self.options.target.url}: the last connection ended: {reason}")
 
     async def close(self) -> None:
         """Close the connection, and make no other."""
         self._closed = True
+        if self._returning is not None:
+            self._returning.cancel()
         if self._connecting is not None:
             self._connecting.cancel()
-        peer, self.live = self.live, None
+        peer, self._peer = self._peer, None
+        for leaving in tuple(self._leaving):
+            leaving.link.abort()
         if peer is not None:
             peer.link.close(1000, "")
             await peer.wait_closed()

@@ -36,12 +36,12 @@ class Batch(BatchBase):
         client = self._client
         deadline = time.monotonic() + client._options.seconds()
         while True:
-            peer = client._connector.peer(deadline)
+            peer = client._connector.peer(deadline, anew=client._options.resend)
             try:
                 self._perform(peer, deadline)
                 return
             except NotSent:
-                if not client._may_retry(peer, deadline):
+                if not client._may_retry(deadline):
                     raise
 
     def _perform(self, peer: Peer, deadline: float) -> None:

@@ -27,7 +27,6 @@ from .connector import Connector
 from .dynamic import ServiceProxy
 from .inbox import StreamReader
 from .memory import MemoryDial
-from .peer import Peer
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -197,12 +196,12 @@ class Client:
         """
         deadline = time.monotonic() + self._options.seconds()
         while True:
-            peer = self._connector.peer(deadline)
+            peer = self._connector.peer(deadline, anew=self._options.resend)
             try:
                 peer.notify(method, method_of(method).dump(params, peer.session.codec), deadline)
                 return
             except NotSent:
-                if not self._may_retry(peer, deadline):
+                if not self._may_retry(deadline):
                     raise
 
     @overload
@@ -323,19 +322,13 @@ class Client:
         options = self._options
         deadline = time.monotonic() + options.seconds(method.deadline_s)
         while True:
-            peer = self._connector.live or self._connector.peer(deadline)
+            peer = self._connector.peer(deadline, anew=options.resend)
             try:
                 return perform(peer, method, params, options, deadline, streams=streams)
-            except NotSent:
-                if (
-                    method.streams or not options.resend
-                ):  # It never left, but what a stream parameter has given is gone.
-                    raise
-                if not self._may_retry(peer, deadline):
+            except NotSent:  # It never left, and nothing was taken of what it streams: it may be sent again.
+                if not self._may_retry(deadline):
                     raise
 
-    def _may_retry(self, peer: Peer, deadline: float) -> bool:
-        """Whether to send again what this connection did not send; waits until the connection is out of the way."""
-        if self._connector.options.reconnect:
-            peer.wait_closed(deadline)
-        return self._connector.options.reconnect and time.monotonic() < deadline
+    def _may_retry(self, deadline: float) -> bool:
+        """Whether to send again what a connection did not send. The connector has another one then."""
+        return self._options.resend and self._connector.options.reconnect and time.monotonic() < deadline

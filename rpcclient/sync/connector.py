@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from concurrent import futures
@@ -11,8 +10,9 @@ from concurrent.futures import Future
 from itertools import count
 from typing import Any
 
+from rpcclient.backoff import Pauses, in_vain
 from rpcclient.handshake import message_limit
-from rpcclient.options import ConnectOptions, backoff_s
+from rpcclient.options import ConnectOptions
 from rpcwire.codec import Codec, codec_for
 from rpcwire.context import Connection, Principal
 from rpcwire.errors import ConnectFailed, ConnectionClosed, NotSent, RpcError
@@ -41,22 +41,29 @@ class Connector:
     Parameters:
         options: how to connect.
         memory: connects without a socket, where given.
-
-    Attributes:
-        live: the connection while it is up; ``None`` otherwise.
     """
 
     def __init__(self, options: ConnectOptions, memory: MemoryDial | None = None) -> None:
         self.options = options
         self.registry = Registry(logger)
-        self.live: Peer | None = None
+        self._peer: Peer | None = None
+        self._leaving: set[Peer] = set()  # What has begun to end, and another was made in place of.
         self._handlers = Handlers(self.registry)
         self._memory = memory
         self._lock = threading.Lock()
         self._attempt: Future[Peer] | None = None
         self._threads: dict[threading.Thread, Waiter] = {}
         self._stop = threading.Event()
+        self._pauses = Pauses()
+        self._failure: RpcError | None = None
+        self._returning = False
         self._was_connected = False
+
+    @property
+    def live(self) -> Peer | None:
+        """The connection while it takes calls; one that has begun to end does not."""
+        peer = self._peer
+        return peer if peer is not None and peer.is_open else None
 
     def offer(self, service: Service[Any]) -> None:
         """Offer a service to the server, on this connection and those that follow it.
@@ -67,14 +74,16 @@ class Connector:
         check_offer(service)
         self.registry.add(service)
 
-    def peer(self, deadline: float) -> Peer:
+    def peer(self, deadline: float, *, anew: bool = True) -> Peer:
         """The connection, made first where there is none.
 
         Parameters:
             deadline: until when to try, on the clock of :func:`time.monotonic`.
+            anew: whether to make another one where there was one before.
 
         Raises:
             ConnectionClosed: the client was closed.
+            NotSent: there was none until the deadline; or there is none any more, and none is to be made.
             RpcError: it could not be made.
         """
         peer = self.live
@@ -83,23 +92,29 @@ class Connector:
         if self._memory is not None:
             check_thread()
         with self._lock:
-            attempt = self._begin()
+            attempt = self._begin(anew=anew)
         if isinstance(attempt, Peer):
             return attempt
         while not attempt.done() and (left := deadline - time.monotonic()) > 0:
             futures.wait([attempt], min(left, INTERRUPT_S))
         if not attempt.done():
-            raise NotSent("no connection could be made before the deadline")
+            raise in_vain(self._failure)
         return attempt.result()
 
-    def _begin(self) -> Future[Peer] | Peer:
+    def _begin(self, *, anew: bool) -> Future[Peer] | Peer:
         """The attempt that is going on, or a new one. The lock is held."""
-        if self.live is not None:
-            return self.live
+        peer = self.live
+        if peer is not None:
+            return peer
         if self._stop.is_set():
             raise ConnectionClosed("the client is closed")
         if self._was_connected and not self.options.reconnect:
             raise ConnectionClosed("the connection is gone, and reconnect is off")
+        if self._was_connected and not anew:
+            raise NotSent("the connection has ended")
+        if self._peer is not None:
+            self._leaving.add(self._peer)
+            self._ended(self._peer, "it was closing")
         if self._attempt is None:
             attempt: Future[Peer] = Future()
             waiter = Waiter()
@@ -126,19 +141,39 @@ class Connector:
         try:
             while attempt is not None:
                 peer = self._make(attempt, waiter)
-                if peer is None:
+                if peer is not None:
+                    attempt.set_result(peer)
+                    peer.link.run(peer)
+                elif not self._returns():
                     return
-                attempt.set_result(peer)
-                peer.link.run(peer)
                 attempt = self._again()
         finally:
             waiter.close()
             with self._lock:
                 self._threads.pop(threading.current_thread(), None)
 
+    @property
+    def _stays_on(self) -> bool:
+        """Whether the server may want to call what is offered here, so that somebody must be there."""
+        offers = self.options.reconnect and bool(self.registry.services)
+        return offers and self._was_connected and not self._stop.is_set()
+
+    def _returns(self) -> bool:
+        """Wait some time after a refusal, whatever its reason was, if nobody else would bring this client back; returns
+        whether to try again."""
+        with self._lock:
+            if not self._stays_on or self._returning:
+                return False
+            self._returning = True
+            wait_s = self._pauses.refused_s()
+        logger.error("%s; trying again in %.0f s, since services are offered", self._failure, wait_s)
+        self._stop.wait(wait_s)
+        self._returning = False
+        return True
+
     def _make(self, attempt: Future[Peer], waiter: Waiter) -> Peer | None:
         """Connect, and publish the result."""
-        failure: Exception
+        failure: RpcError
         peer: Peer | None = None
         try:
             peer = self._connect(waiter)
@@ -153,9 +188,11 @@ class Connector:
             if self._attempt is attempt:
                 self._attempt = None
             if peer is not None and wanted:
-                self.live = peer
+                self._peer, self._failure = peer, None
+                self._pauses.connected()
                 self._was_connected = True
                 return peer
+            self._failure = failure
         if peer is not None:
             peer.link.abort()
             peer.link.run(peer)
@@ -164,16 +201,18 @@ class Connector:
 
     def _connect(self, waiter: Waiter) -> Peer:
         """Connect; where there was a connection before, try until it is there or the server refuses for good."""
-        tries = 0
+        pause_s = self._pauses.begin_s()
         while True:
+            self._stop.wait(pause_s)
             try:
                 return self._connect_once(waiter)
-            except ConnectFailed as exc:
-                tries += 1
-                if not self._was_connected or not exc.retryable:
+            except RpcError as exc:
+                if not self._was_connected or not isinstance(exc, ConnectFailed) or not exc.retryable:
+                    self._pauses.given_up()
                     raise
-                logger.debug("attempt %d failed: %s", tries, exc)
-            self._stop.wait(backoff_s(tries, random.random()))  # noqa: S311 - jitter, no secret
+                self._failure = exc
+                pause_s = self._pauses.failed_s(exc)
+                logger.debug("%s; trying again in %.2f s", exc, pause_s)
 
     def _connect_once(self, waiter: Waiter) -> Peer:
         if self._stop.is_set():
@@ -208,17 +247,24 @@ class Connector:
 
     def _lost(self, peer: Peer, reason: str) -> None:
         with self._lock:
-            if self.live is not peer:
-                return
-            self.live = None
-        if not self._stop.is_set():
+            known = self._peer is peer or peer in self._leaving
+            self._leaving.discard(peer)
+            if self._peer is peer:
+                self._ended(peer, reason)
+        if known and not self._stop.is_set():
             logger.info("the connection to %s ended: %s", self.options.target.url, reason)
+
+    def _ended(self, peer: Peer, reason: str) -> None:
+        """This connection is not the client's any more. The lock is held."""
+        self._peer = None
+        self._pauses.lost(useful=peer.heard)
+        if not peer.heard:
+            self._failure = ConnectFailed(f"{self.options.target.url}: the last connection ended: {reason}")
 
     def _again(self) -> Future[Peer] | None:
         """The next attempt of this thread; ``None`` where it has nothing left to do."""
         with self._lock:
-            taken = self.live is not None or self._attempt is not None
-            if taken or self._stop.is_set() or not self.options.reconnect or not self.registry.services:
+            if self._peer is not None or self._attempt is not None or not self._stays_on:
                 return None
             self._attempt = Future()
             return self._attempt
@@ -229,9 +275,11 @@ class Connector:
         """Close the connection, make no other, and wait until its threads have ended."""
         self._stop.set()
         with self._lock:
-            peer, self.live = self.live, None
-            threads = dict(self._threads)
+            peer, self._peer = self._peer, None
+            threads, leaving = dict(self._threads), tuple(self._leaving)
         until = time.monotonic() + CLOSE_TIMEOUT_S
+        for left in leaving:
+            left.link.abort()
         if peer is not None:
             peer.link.close(1000, "")
         for waiter in threads.values():

@@ -68,6 +68,7 @@ class Peer:
 
     Attributes:
         closed: set once the connection has ended.
+        heard: whether anything has arrived.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Peer:
         self.connection = connection
         self.logger = logger
         self.closed = threading.Event()
+        self.heard = False
         self._handlers = handlers
         self._lost = lost
         self._lock = link.lock
@@ -211,8 +213,13 @@ class Peer:
         self._check_open()
         self.session.notify(method, params)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether calls still go out: not once either side has begun to close."""
+        return self.link.is_open and self.session.state is not SessionState.CLOSED
+
     def _check_open(self) -> None:
-        if self.session.state is SessionState.CLOSED or not self.link.is_open:
+        if not self.is_open:
             raise NotSent("the connection has ended")
 
     def wait_for_room(self, until: float = math.inf) -> None:
@@ -328,6 +335,7 @@ class Peer:
 
     def frame_received(self, frame: bytes) -> None:
         """One whole frame has come."""
+        self.heard = True
         later: list[Event] = []
         with self._lock:
             for event in self.session.receive(frame):

@@ -1,4 +1,4 @@
-"""Cancelling tasks so that they always get to answer."""
+"""Cancelling tasks so that they always get to answer, and letting others run."""
 
 from __future__ import annotations
 
@@ -15,3 +15,9 @@ def cancel_begun(task: asyncio.Task[Any]) -> None:
         task.get_loop().call_soon(task.cancel)
     else:
         task.cancel()
+
+
+async def give_way() -> None:
+    """Let everything else run once. What fails without waiting does this first: its caller may try again in a loop, and
+    then nothing else would ever run, neither the connection nor the loop's other tasks."""
+    await asyncio.sleep(0)

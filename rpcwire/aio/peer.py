@@ -44,7 +44,7 @@ from rpcwire.session import Session
 from rpcwire.states import SessionState, SessionStep
 from rpcwire.streams import IncomingStream, OutgoingStream
 
-from .cancelling import cancel_begun
+from .cancelling import cancel_begun, give_way
 from .deadlines import Deadlines
 from .handlers import CANCEL_TIMEOUT_S, Handlers
 from .link import Link
@@ -93,6 +93,9 @@ class Peer:
         gate: decides on each incoming call.
         executor: runs handlers that are plain functions.
         logger: gets one line for each broken rule.
+
+    Attributes:
+        heard: whether anything has arrived.
     """
 
     def __init__(
@@ -113,6 +116,7 @@ class Peer:
         self.loop = asyncio.get_running_loop()
         self.handlers = Handlers(self, registry, gate, executor)
         self.closed: asyncio.Future[str] = self.loop.create_future()
+        self.heard = False
         self._pending: dict[int, Pending] = {}
         self._deadlines: Deadlines[int] = Deadlines(self.loop, self._expired)
         self._inboxes: dict[str, Inbox] = {}
@@ -140,10 +144,32 @@ class Peer:
         if self.session.has_output:
             self.link.send(self.session.frames())
 
-    async def writable(self) -> None:
-        """Wait until the connection takes more."""
-        if not self._writable.is_set():
-            await self._writable.wait()
+    async def writable(self, timeout_s: float | None = None) -> None:
+        """Wait until the connection takes more.
+
+        Parameters:
+            timeout_s: how long at most, in seconds; without end where not given.
+
+        Raises:
+            DeadlineExceeded: it did not.
+        """
+        if self._writable.is_set():
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._writable.wait()
+        except TimeoutError:
+            raise DeadlineExceeded("the other side takes nothing", executed="no") from None
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the connection takes more."""
+        return self._writable.is_set()
+
+    async def breathe(self) -> None:
+        """Let others run where much waits to be sent: it leaves only then."""
+        if self.session.messages_waiting >= FLUSH_EVERY:
+            await give_way()
 
     # --- our calls ----------------------------------------------------------------------------------------------
 
@@ -183,13 +209,18 @@ class Peer:
             self._deadlines.set(call_id, self.loop.time() + timeout_s + GRACE_S)
         self.flush_soon()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether calls still go out: not once either side has begun to close."""
+        return self.link.is_open and self.session.state is not SessionState.CLOSED
+
     def check_open(self) -> None:
         """Raise where the connection has ended.
 
         Raises:
             NotSent: it has.
         """
-        if self.session.state is SessionState.CLOSED or not self.link.is_open:
+        if not self.is_open:
             raise NotSent("the connection has ended")
 
     async def outcome(self, call_id: int, pending: Pending) -> Any:
@@ -316,6 +347,7 @@ class Peer:
 
     def frame_received(self, frame: bytes) -> None:
         """One whole frame has come."""
+        self.heard = True
         self._receiving = True
         started = 0
         try:
@@ -457,10 +489,6 @@ class Peer:
         self.session.move(SessionStep.DRAIN)
         await self.handlers.finish(grace_s, patience_s)
         self._flush()
-
-    async def gone(self, timeout_s: float) -> None:
-        """Wait until the connection has ended, but not longer than ``timeout_s`` seconds."""
-        await asyncio.wait([self.closed], timeout=max(timeout_s, 0.0))
 
     async def wait_closed(self) -> None:
         """Wait until the connection has ended and every handler of it, too."""

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rpcwire.dynamic import dump_plain, load_plain
-from rpcwire.errors import DeadlineExceeded, NotSent, WireError, from_wire
+from rpcwire.errors import DeadlineExceeded, NotSent, RpcError, WireError, from_wire
 from rpcwire.limits import DEFAULT_DEADLINE_S, LONGEST_S
 from rpcwire.messages import CallContext
 
+from .cancelling import give_way
 from .peer import Pending
 
 if TYPE_CHECKING:
@@ -37,27 +38,36 @@ class RemoteCaller:
         self, method: str, params: Mapping[str, Any] | None = None, *, timeout_s: float | None = None
     ) -> Any:
         """Call a method that the other side offers; see :class:`rpcwire.context.Caller`."""
-        peer = self._bound()
-        codec = peer.session.codec
-        seconds = DEFAULT_DEADLINE_S if timeout_s is None else timeout_s
-        if not seconds > 0:
-            raise DeadlineExceeded("timeout_s: no time is left for this call", executed="no")
-        seconds = min(seconds, LONGEST_S)
-        pending = Pending(peer.loop.create_future())
-        call_id = peer.begin(
-            method,
-            None if params is None else dump_plain(params, codec),
-            ctx=CallContext(ttl_ms=round(seconds * 1000)),
-            timeout_s=seconds,
-            pending=pending,
-        )
         try:
-            raw = await peer.outcome(call_id, pending)
+            seconds = DEFAULT_DEADLINE_S if timeout_s is None else timeout_s
+            if not seconds > 0:
+                raise DeadlineExceeded("timeout_s: no time is left for this call", executed="no")
+            seconds = min(seconds, LONGEST_S)
+            peer = self._bound()
+            await peer.writable(seconds)
+            codec = peer.session.codec
+            pending = Pending(peer.loop.create_future())
+            call_id = peer.begin(
+                method,
+                None if params is None else dump_plain(params, codec),
+                ctx=CallContext(ttl_ms=round(seconds * 1000)),
+                timeout_s=seconds,
+                pending=pending,
+            )
+            return load_plain(await peer.outcome(call_id, pending), codec)
         except WireError as exc:
             raise from_wire(exc.code, exc.message, exc.data) from None
-        return load_plain(raw, codec)
+        except RpcError:
+            await give_way()
+            raise
 
     async def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send a notification; see :class:`rpcwire.context.Caller`."""
-        peer = self._bound()
-        peer.notify(method, None if params is None else dump_plain(params, peer.session.codec))
+        try:
+            peer = self._bound()
+            await peer.writable(DEFAULT_DEADLINE_S)
+            peer.notify(method, None if params is None else dump_plain(params, peer.session.codec))
+            await peer.breathe()
+        except RpcError:
+            await give_way()
+            raise

@@ -7,8 +7,9 @@ import math
 import pytest
 from msgspec import UNSET
 
+from rpcclient.backoff import BACKOFF_MOST_S, backoff_s
 from rpcclient.errors import DeadlineExceeded
-from rpcclient.options import BACKOFF_MOST_S, CallOptions, backoff_s
+from rpcclient.options import CallOptions
 from rpcwire.limits import LONGEST_S
 
 
