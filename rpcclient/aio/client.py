@@ -320,8 +320,8 @@ class AsyncClient:
         if peer is None or method.streams or not peer.is_writable:
             return await self._perform(method, params, streams=False)
         # The common case without detours: the connection is up, and everything goes in one message.
+        options = self._options
         try:
-            options = self._options
             seconds = options.seconds(method.deadline_s)
             codec = peer.session.codec
             pending = Pending(peer.loop.create_future(), progress=options.progress)
@@ -336,7 +336,8 @@ class AsyncClient:
         except WireError as exc:
             raise method.error(exc.code, exc.message, exc.data) from None
         except NotSent:
-            if not await self._may_retry(self._now() + seconds):
+            await give_way()
+            if not options.resend:
                 raise
         except RpcError:
             await give_way()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rpcclient.errors import ConnectionLost
+from rpcclient.errors import ConnectionLost, DeadlineExceeded
 
 MIB = 1024 * 1024
 
@@ -73,6 +73,23 @@ def test_a_program_that_ends_with_its_connection(daemon: Any, proxy: Any) -> Non
         proxy.cut()
         assert program.stdout.read() == b""
         assert program.wait().status.signal in ("SIGTERM", "SIGKILL")
+
+
+def test_a_connection_that_is_dead_and_not_cleared_away_yet(daemon: Any) -> None:
+    """It is not tried again and again until somebody has time to clear it away."""
+    with daemon.client() as client, client.programs.start(["cat"], reattach_s=60) as program:
+        peer = client._connector.live
+        assert peer is not None
+        with peer.link.lock:  # Which its own thread needs for that.
+            peer.link.abort()
+            assert program.poll() is None
+            with pytest.raises(DeadlineExceeded):
+                program.wait(0.05)
+            program.stdin.write(b"one\n")
+            assert program.stdout.readline() == b"one\n"
+        assert peer.closed.wait(20)
+        program.stdin.close()
+        assert program.wait().status.code == 0
 
 
 def test_a_server_that_does_not_come_back(daemon: Any, proxy: Any) -> None:
