@@ -10,9 +10,9 @@ from rpcserver import InvalidParams
 from .backends.base import Link
 from .core import Lent
 from .errors import DatabaseError, DatabaseProgrammingError
-from .hints import is_change, is_query
+from .hints import is_change, is_query, may_set
 from .models import Condition, Outcome, Step, StepError, StepResult, TxState
-from .placeholders import check_text
+from .placeholders import check_text, depends_on_syntax
 from .reading import Limits, collect, has_changed
 from .scripts import ends_transaction
 
@@ -35,19 +35,25 @@ def check_conditions(steps: Sequence[Step]) -> None:
                 )
 
 
-def check_steps(link: Link, steps: Sequence[Step]) -> None:
-    """Refuse SQL that cannot be sent and parameters that do not fit, before anything runs.
+async def check_steps(link: Link, steps: Sequence[Step]) -> None:
+    """Refuse SQL that cannot be sent and parameters that do not fit, before anything runs. Behind a step that may
+    change how strings are read, steps for which that matters are checked when they run.
 
     Raises:
         InvalidParams: it names the step and the parameter.
     """
     for number, step in enumerate(steps):
         check_text(step.sql, loc=("steps", number, "sql"))
+    unsure = False
+    for number, step in enumerate(steps):
+        if unsure and depends_on_syntax(step.sql):
+            continue
         try:
-            link.check(step.sql, step.params)
+            await link.check(step.sql, step.params)
         except InvalidParams as exc:
             errors = [{**error, "loc": ["steps", number, *error["loc"]]} for error in exc.errors]
             raise InvalidParams(f"steps.{number}.{exc.message}", errors=errors) from None
+        unsure = unsure or may_set(step.sql, link.dialect)
 
 
 def check_endings(link: Link, steps: Sequence[Step]) -> None:
@@ -101,7 +107,7 @@ async def run_batch(lent: Lent, steps: Sequence[Step], limits: Limits, *, atomic
     """
     link = lent.link
     check_conditions(steps)
-    check_steps(link, steps)
+    await check_steps(link, steps)
     odd = [not (is_query(step.sql, link.dialect) or is_change(step.sql, link.dialect)) for step in steps]
     watched = atomic and not link.readonly and any(odd)
     if atomic:

@@ -9,6 +9,11 @@ _BEFORE = {"": r"\s|--[^\n]*(?:\n|\Z)|/\*(?![!M]).*?\*/|\("}
 _BEFORE["mysql"] = _BEFORE["mariadb"] = _BEFORE[""] + r"|\#[^\n]*(?:\n|\Z)"
 _QUERIES = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})
 _CHANGES = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE"})
+_KEEPING = _QUERIES | _CHANGES | {
+    "CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME", "GRANT", "REVOKE", "SHOW", "DESC", "DESCRIBE", "EXPLAIN",
+    "ANALYZE", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "LOCK", "UNLOCK", "USE", "KILL", "OPTIMIZE",
+    "CHECK", "REPAIR", "FLUSH",
+}  # fmt: skip
 _RETURNING = re.compile(r"\bRETURNING\b", re.IGNORECASE)
 
 
@@ -28,3 +33,9 @@ def is_change(sql: str, dialect: str = "") -> bool:
     """Whether a statement is, to all appearances, one that changes the rows that it gives or counts."""
     word = first_word(sql, dialect)
     return word in _CHANGES or (word == "WITH" and _RETURNING.search(sql) is not None)
+
+
+def may_set(sql: str, dialect: str = "") -> bool:
+    """Whether a statement may change settings of the connection, as far as its first word tells; a function that it
+    calls may, too."""
+    return first_word(sql, dialect) not in _KEEPING

@@ -3,6 +3,8 @@ r"""Parameters in SQL: ``:name`` with a dictionary, ``?`` with a list, translate
 Strings, quoted names, comments and dollar quotes are left alone, and so is a colon after another colon or a letter
 (``x::int``, ``a[1:2]``). A backslash before a colon, or a second question mark, makes the sign itself: ``\:``, ``??``.
 PostgreSQL also takes its own ``$1`` with a list.
+
+What is quoted depends on settings of the connection, too: see :data:`Syntax`.
 """
 
 from __future__ import annotations
@@ -17,15 +19,30 @@ from typing import Any, Literal
 from rpcwire.errors import InvalidParams
 
 Style = Literal["numeric_dollar", "format", "qmark", "null"]
+Syntax = str
+"""How a database reads strings, names and comments: its dialect, and behind a blank what a setting makes different:
+
+- ``mysql plain``: a backslash is a character like any other (sql_mode NO_BACKSLASH_ESCAPES);
+- ``mysql ansi``: double quotes are around names, in which a backslash is a character (ANSI_QUOTES);
+- ``postgresql escaping``: a backslash in any string escapes (standard_conforming_strings is off).
+"""
 
 _COMMENT = r"/\*.*?(?:\*/|\Z)"
 _QUOTED = r"'(?:[^']|'')*(?:'|\Z)|\"(?:[^\"]|\"\")*(?:\"|\Z)"
 _COMMON = rf"--[^\n]*|{_COMMENT}|{_QUOTED}"
-_SKIP = {
-    "postgresql": r"\b[eE]'(?:[^'\\]|''|\\.)*(?:'|\Z)|\$(?P<tag>[A-Za-z_\x80-\uffff]?\w*)\$.*?(?:\$(?P=tag)\$|\Z)|"
-    rf"--[^\n]*|(?P<nested>/\*)|{_QUOTED}",
-    "mysql": r"\#[^\n]*|--(?=\s)[^\n]*|/\*.*?(?:\*/|\Z)|'(?:[^'\\]|''|\\.)*(?:'|\Z)|\"(?:[^\"\\]|\"\"|\\.)*(?:\"|\Z)"
-    r"|`(?:[^`]|``)*(?:`|\Z)",
+_ESCAPED = r"'(?:[^'\\]|''|\\.)*(?:'|\Z)"
+_ESCAPED_TWICE = r"\"(?:[^\"\\]|\"\"|\\.)*(?:\"|\Z)"
+_POSTGRESQL = (
+    r"(?<![\w$])\$(?P<tag>[A-Za-z_\x80-\uffff]?\w*)\$.*?(?:\$(?P=tag)\$|\Z)|"
+    rf"--[^\n]*|(?P<nested>/\*)|{_QUOTED}"
+)
+_MYSQL = rf"\#[^\n]*|--(?=\s|\Z)[^\n]*|{_COMMENT}|`(?:[^`]|``)*(?:`|\Z)"
+_SKIP: Mapping[Syntax, str] = {
+    "postgresql": rf"\b[eE]{_ESCAPED}|{_POSTGRESQL}",
+    "postgresql escaping": rf"{_ESCAPED}|{_POSTGRESQL}",
+    "mysql": rf"{_MYSQL}|{_ESCAPED}|{_ESCAPED_TWICE}",
+    "mysql ansi": rf"{_MYSQL}|{_ESCAPED}|{_QUOTED}",
+    "mysql plain": rf"{_MYSQL}|{_QUOTED}",
     "sqlite": r"`(?:[^`]|``)*(?:`|\Z)|\[[^\]]*(?:\]|\Z)|" + _COMMON,
     "": _COMMON,
 }
@@ -33,9 +50,14 @@ _NAMED = r"|\\(?P<colon>:)|(?<![:\w\\]):(?P<name>[A-Za-z_]\w*)\b(?!:(?!:))"
 _POSITIONAL = r"|(?P<mark>\?\??)|(?P<dollar>\$\d+)"
 
 
+def depends_on_syntax(sql: str) -> bool:
+    """Whether a statement may have other placeholders where settings of the connection are others."""
+    return "\\" in sql or '"' in sql
+
+
 @lru_cache(maxsize=16)
-def _pattern(dialect: str, named: bool) -> re.Pattern[str]:
-    skip = _SKIP.get("mysql" if dialect == "mariadb" else dialect, _SKIP[""])
+def _pattern(syntax: Syntax, named: bool) -> re.Pattern[str]:
+    skip = _SKIP.get("mysql" if syntax == "mariadb" else syntax, _SKIP[""])
     return re.compile(f"(?P<skip>{skip}){_NAMED if named else _POSITIONAL}", re.DOTALL)
 
 
@@ -144,18 +166,18 @@ def check_text(sql: str, *, loc: Sequence[str | int] = ("sql",)) -> None:
 
 
 @lru_cache(maxsize=1024)
-def translate(sql: str, dialect: str, style: Style, named: bool) -> Statement:
+def translate(sql: str, syntax: Syntax, style: Style, named: bool) -> Statement:
     """Replace the placeholders of a statement.
 
     Parameters:
         sql: the statement.
-        dialect: whose strings, names and comments to leave alone.
+        syntax: whose strings, names and comments to leave alone.
         style: the driver's placeholders: ``$1``, ``%s`` (other percent signs are doubled), ``?``, or the word NULL in
             their place.
         named: whether parameters come by name (``:name``) or by position (``?``).
     """
     if not named and style == "numeric_dollar":
-        native = _native_count(sql, dialect)
+        native = _native_count(sql, syntax)
         if native:
             return Statement(sql, None, native)
     names: list[str] = []
@@ -163,7 +185,7 @@ def translate(sql: str, dialect: str, style: Style, named: bool) -> Statement:
     count = position = 0
     numbers: dict[str, int] = {}
     double = style == "format"
-    for match, end in _signs(_pattern(dialect, named), sql):
+    for match, end in _signs(_pattern(syntax, named), sql):
         before, text = sql[position : match.start()], sql[match.start() : end]
         position = end
         found = match.groupdict()
@@ -190,47 +212,49 @@ def translate(sql: str, dialect: str, style: Style, named: bool) -> Statement:
         out += [before.replace("%", "%%") if double else before, text.replace("%", "%%") if double_text else text]
     rest = sql[position:]
     out.append(rest.replace("%", "%%") if double else rest)
-    others = "" if count else _first_sign(sql, dialect, named=not named)
+    others = "" if count else _first_sign(sql, syntax, named=not named)
     return Statement("".join(out), tuple(names) if named else None, count, others)
 
 
-def _first_sign(sql: str, dialect: str, *, named: bool) -> str:
+def _first_sign(sql: str, syntax: Syntax, *, named: bool) -> str:
     """The first placeholder of a kind, ``:id`` or ``?``; nothing where there is none."""
-    for match, _ in _signs(_pattern(dialect, named), sql):
+    for match, _ in _signs(_pattern(syntax, named), sql):
         found = match.groupdict()
         if found.get("name") is not None or found.get("mark") == "?":
             return match.group()
     return ""
 
 
-def _native_count(sql: str, dialect: str) -> int:
+def _native_count(sql: str, syntax: Syntax) -> int:
     """The highest of PostgreSQL's own placeholders, ``$1``; where there is one, question marks are operators."""
-    found = (match.group("dollar") for match, _ in _signs(_pattern(dialect, named=False), sql))
+    found = (match.group("dollar") for match, _ in _signs(_pattern(syntax, named=False), sql))
     return max((int(text[1:]) for text in found if text), default=0)
 
 
-def statements(sql: str, dialect: str) -> list[str]:
+def statements(sql: str, syntax: Syntax) -> list[str]:
     """The statements of a script, at the semicolons that end one, without those that are empty or only comments."""
     found: list[str] = []
     start = 0
-    pattern = re.compile(f"(?P<skip>{_SKIP.get(dialect, _SKIP[''])})|;", re.DOTALL)
+    pattern = re.compile(f"(?P<skip>{_SKIP.get(syntax, _SKIP[''])})|;", re.DOTALL)
     for match, end in _signs(pattern, sql):
         piece = sql[start:end]
         # SQLite knows where a trigger ends.
-        if match.group() == ";" and (dialect != "sqlite" or sqlite3.complete_statement(piece)):
+        if match.group() == ";" and (syntax != "sqlite" or sqlite3.complete_statement(piece)):
             found.append(piece)
             start = end
     found.append(sql[start:])
-    return [piece.strip() for piece in found if _has_words(piece, dialect)]
+    return [piece.strip() for piece in found if _has_words(piece, syntax)]
 
 
-def _has_words(piece: str, dialect: str) -> bool:
-    count = 1 if dialect == "postgresql" else 0
+def _has_words(piece: str, syntax: Syntax) -> bool:
+    count = 1 if syntax.startswith("postgresql") else 0
     while count:
         piece, count = re.subn(r"/\*(?:(?!/\*|\*/).)*\*/", " ", piece, flags=re.DOTALL)
-    return bool(re.sub(r"--[^\n]*|/\*.*?(?:\*/|\Z)|;|\s", "", piece, flags=re.DOTALL))
+    # MariaDB and MySQL run what is in /*! */.
+    comments = r"\#[^\n]*|/\*(?![!M]).*?(?:\*/|\Z)" if syntax.startswith("mysql") else r"/\*.*?(?:\*/|\Z)"
+    return bool(re.sub(rf"--[^\n]*|{comments}|;|\s", "", piece, flags=re.DOTALL))
 
 
-def step_at(sql: str, dialect: str, position: int) -> int:
+def step_at(sql: str, syntax: Syntax, position: int) -> int:
     """Which statement of a script, from 0, holds the character at a position, from 1."""
-    return max(0, len(statements(sql[:position], dialect)) - 1)
+    return max(0, len(statements(sql[:position], syntax)) - 1)

@@ -169,7 +169,7 @@ async def _started(link: Link, sql: str, params: Params, starting: Awaitable[Cur
         error = translate_error(exc)
         if params is not None or not isinstance(error, DatabaseProgrammingError):
             raise
-        missing = missing_parameters(sql, link.dialect, link.style)
+        missing = missing_parameters(sql, link.syntax, link.style)
         if missing is None:
             raise
         error.message = f"{error.message.removesuffix('.')}; {missing}"

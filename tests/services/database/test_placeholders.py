@@ -55,6 +55,32 @@ def test_statements_of_a_script():
     ]
 
 
+def test_statements_where_backslashes_mean_something():
+    script = "# a;b\n; /*!40101 SET @x = ';' */; /* c */; SELECT 'd\\';';"
+    assert statements(script, "mysql") == ["/*!40101 SET @x = ';' */;", "SELECT 'd\\';';"]
+    assert statements("SELECT '\\'; SELECT \"\\\";", "mysql plain") == ["SELECT '\\';", 'SELECT "\\";']
+    assert statements("SELECT '\\'; SELECT 1'", "postgresql escaping") == ["SELECT '\\'; SELECT 1'"]
+
+
+@pytest.mark.parametrize(
+    ("syntax", "sql", "expected"),
+    [
+        ("mysql", r"SELECT '\'?', ?", 1),
+        ("mysql plain", r"SELECT '\', ?, '?'", 1),
+        ("mysql plain", r'SELECT "\", ?, "?"', 1),
+        ("mysql", r'SELECT "\"?", ?', 1),
+        ("mysql ansi", r'SELECT "\", ?, "?"', 1),
+        ("mysql ansi", r"SELECT '\'?', ?", 1),
+        ("postgresql", r"SELECT '\', ?, E'\'?', '?'", 1),
+        ("postgresql escaping", r"SELECT '\'?', ?, E'\'?'", 1),
+        ("postgresql", "SELECT a$b$c, ?, $b$?$b$", 1),
+        ("mysql", "SELECT ? --", 1),
+    ],
+)
+def test_what_is_quoted_follows_the_syntax(syntax, sql, expected):
+    assert translate(sql, syntax, "qmark", named=False).count == expected
+
+
 @pytest.mark.parametrize(
     ("sql", "params", "said"),
     [

@@ -14,7 +14,7 @@ from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseOperationalError
 from rpcservices.database.failures import translate_error
 from rpcservices.database.models import Column, Description, Isolation, TxState
-from rpcservices.database.placeholders import Style, statements, translate
+from rpcservices.database.placeholders import Style, Syntax, statements, translate
 
 from .parameters import Params, Values
 
@@ -124,7 +124,7 @@ class Link(ABC):
             DatabaseError: one failed; ``step`` names it where it is known.
         """
         counts = []
-        for step, statement in enumerate(statements(sql, self.dialect)):
+        for step, statement in enumerate(statements(sql, self.syntax)):
             try:
                 cursor = await self.execute(statement, None, 1)
                 counts.append(cursor.rowcount)
@@ -207,16 +207,27 @@ class Link(ABC):
             Exception: the connection does not work.
         """
 
+    @property
+    def syntax(self) -> Syntax:
+        """How the database reads strings and names on this connection, as far as is known."""
+        return self.dialect
+
+    async def learn_syntax(self, sql: str) -> Syntax:
+        """How the database reads strings and names now; where it has to be asked, only for a statement that depends on
+        it."""
+        return self.syntax
+
     # --- what all share --------------------------------------------------------------------------------------------
 
-    def check(self, sql: str, params: Params) -> None:
+    async def check(self, sql: str, params: Params) -> None:
         """Refuse parameters that do not fit the placeholders of a statement.
 
         Raises:
             InvalidParams: one is missing or too many.
         """
         if params is not None:
-            translate(sql, self.dialect, self.style, isinstance(params, Mapping)).arguments(params)
+            syntax = await self.learn_syntax(sql)
+            translate(sql, syntax, self.style, isinstance(params, Mapping)).arguments(params)
 
     async def run(self, work: Coroutine[Any, Any, _T], *, timeout_s: float | None = None) -> _T:
         """Do a piece of the driver's work to its end. Where the caller is cancelled or the time is over, the database

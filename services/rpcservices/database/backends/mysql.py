@@ -6,6 +6,12 @@ would not do: ``BEGIN NOT ATOMIC COMMIT; SET tx_read_only = 0; INSERT ...; END``
 implicitly, until it is ended by its id. That it is READ ONLY is said anew where a client's statement was before it on
 the connection, since the session's default is the client's to set. In it the server refuses tables and sequences that
 know no transactions, too.
+
+Statements travel as text, in which the parameters are written as literals. Two settings of the connection decide what
+such text means, and both are a client's to set: the character set, which is made utf8mb4 again before the next
+statement, and the sql_mode, which is asked for where a statement depends on it. What the server says of the mode along
+with each answer (SERVER_STATUS_NO_BACKSLASH_ESCAPES) is not to be relied on: it stays set after ``SET sql_mode = ''``
+and after a procedure that set the mode for itself.
 """
 
 from __future__ import annotations
@@ -17,18 +23,20 @@ from typing import Any, ClassVar
 
 import asyncmy
 from asyncmy import errors as my_errors
-from asyncmy.cursors import RE_INSERT_VALUES, SSCursor
+from asyncmy.cursors import SSCursor
 from asyncmy.protocol import FieldDescriptorPacket
 from sqlalchemy import URL, PoolProxiedConnection
 
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseOperationalError
 from rpcservices.database.failures import translate_error
-from rpcservices.database.hints import first_word, is_query
+from rpcservices.database.hints import first_word, is_query, may_set
 from rpcservices.database.models import Description, Isolation, TxState
-from rpcservices.database.placeholders import Style, translate
+from rpcservices.database.placeholders import Style, Syntax, depends_on_syntax, translate
 
 from .base import Cursor, Link
+from .mysql_charsets import refuse_other_charsets
+from .mysql_literals import filled, has_backslash, joined, syntax_of
 from .mysql_privileges import reaching_beyond
 from .mysql_values import column_of, to_mysql
 from .parameters import Params, Values, converted, parameters_of
@@ -37,6 +45,15 @@ from .slices import Slices
 _STMT_PREPARE, _STMT_CLOSE, _SET_OPTION, _RESET_CONNECTION = 0x16, 0x19, 0x1B, 0x1F
 _MULTI_STATEMENTS_ON, _MULTI_STATEMENTS_OFF = b"\x00\x00", b"\x01\x00"
 _INTERRUPTED, _READ_ONLY, _NO_SUCH_VARIABLE = 1317, 1792, 1193
+_SESSION_TRACK = 1 << 23
+"""Have the server say when a statement has changed the connection's character sets or schema
+(https://mariadb.com/kb/en/connection/#capabilities)."""
+_SESSION_STATE_CHANGED = 1 << 14
+_SPEAK_UTF8MB4 = (
+    "SET character_set_client = utf8mb4, character_set_results = utf8mb4, collation_connection = "
+    "IF(@@character_set_connection = 'utf8mb4', @@collation_connection, COLLATION(CONVERT('' USING utf8mb4)))"
+)
+"""The collation of literals is a client's to choose among those of utf8mb4."""
 
 _CURTAIN = f"/*{'*' * 65535}*/"
 """The list of processes, which other connections of the same role may read meanwhile, tells no more of a statement than
@@ -54,13 +71,6 @@ _ROLES = "SELECT DISTINCT ROLE_NAME FROM information_schema.APPLICABLE_ROLES"
 
 def _quoted(name: str) -> str:
     return f"`{name.replace('`', '``')}`"
-
-
-def _asyncmy_may_join(sql: str) -> bool:
-    """Whether asyncmy may make one INSERT of many: it formats neither what comes before the values with the parameters
-    that are there, nor what comes after them at all."""
-    found = RE_INSERT_VALUES.match(sql)
-    return found is not None and "%" not in found[3] and "%" not in found[1].replace("%%", "")
 
 
 class MysqlCursor(Cursor):
@@ -111,7 +121,14 @@ class MysqlCursor(Cursor):
             slices.took(fresh, wanted)
             rows += fresh
         self.more = not slices.over
+        self._learn()
         return rows
+
+    def _learn(self) -> None:
+        """Take note where the server says that the statement has changed settings of the connection."""
+        result = self._cursor._result  # noqa: SLF001 - no other way
+        if result is not None and result.server_status & _SESSION_STATE_CHANGED:
+            self._link.strayed()
 
     async def close(self) -> None:
         killed = self.more and not self.whole
@@ -128,6 +145,7 @@ class MysqlCursor(Cursor):
                 raise
             if exc.args[:1] != (_INTERRUPTED,):
                 self._link.broken = True
+        self._learn()
 
 
 class MysqlLink(Link):
@@ -147,20 +165,28 @@ class MysqlLink(Link):
         self._interrupted = False
         self._touched = False
         self._moved = False
+        self._strayed = False
+        self._syntax: Syntax | None = None
+        self._greeting: list[str] = []
         self._database: str | None = None
         self._role: str | None = None
         self._begun: list[tuple[Any, ...]] = []
 
     @classmethod
     def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
-        return url.difference_update_query(["local_infile"]), {
+        given = url.query.get("client_flag", "0")
+        flags = int(given) if isinstance(given, str) and given.isdigit() else 0
+        url = url.difference_update_query(["local_infile", "charset", "use_unicode", "stmt_cache_size"])
+        return url.update_query_dict({"client_flag": str(flags | _SESSION_TRACK)}), {
             "connect_timeout": max(1, round(config.connect_timeout_s)),
             "local_infile": False,
+            "charset": "utf8mb4",
         }
 
     async def prepare(self) -> None:
         await self._configure()
         await self._look_around()
+        await self._learn_greeting()
         if not self.config.allow_privileged_role:
             right = reaching_beyond(await self._grants())
             if right is not None:
@@ -196,6 +222,27 @@ class MysqlLink(Link):
             return  # A server without roles.
         self._role = _quoted(role) if role and role != "NONE" and "`" not in role else role or "NONE"
 
+    async def _learn_greeting(self) -> None:
+        """Learn what is run at the beginning of each connection, by the server and by the URL, and which resetting the
+        connection forgets. The server runs its own for roles without rights over the server only."""
+        ((first,),) = await self._rows("SELECT @@init_connect")
+        if first and not self.config.allow_privileged_role:
+            self._greeting.append(first)
+        driver = self._driver
+        if driver._sql_mode is not None:  # noqa: SLF001 - asyncmy has no method for it
+            self._greeting.append(f"SET sql_mode={driver._sql_mode}")  # noqa: SLF001
+        if driver._init_command is not None:  # noqa: SLF001
+            self._greeting.append(driver._init_command)  # noqa: SLF001
+
+    async def _greet(self) -> None:
+        if not self._greeting:
+            return
+        await self._multi_statements(_MULTI_STATEMENTS_ON)
+        for command in self._greeting:
+            cursor = self._driver.cursor()
+            await cursor.execute(command)
+            await cursor.close()
+
     async def _come_back(self) -> None:
         """Undo USE and SET ROLE, which resetting the connection does not. A query may set the role by a function."""
         if self._role is not None:
@@ -226,6 +273,31 @@ class MysqlLink(Link):
         await cursor.close()
         return rows
 
+    @property
+    def syntax(self) -> Syntax:
+        return self._syntax or self.dialect
+
+    async def learn_syntax(self, sql: str) -> Syntax:
+        if depends_on_syntax(sql):
+            await self._learn_mode()
+        return self.syntax
+
+    async def _learn_mode(self) -> None:
+        if self._syntax is None:
+            ((mode,),) = await self._rows("SELECT @@sql_mode")
+            self._syntax = syntax_of(mode)
+
+    def strayed(self) -> None:
+        """A statement has changed settings of the connection, or may have done so."""
+        self._strayed = True
+        self._syntax = None
+
+    async def _settle_settings(self) -> None:
+        """Before a client's statement: have the server read it as it is sent."""
+        if self._strayed:
+            await self._rows(_SPEAK_UTF8MB4)
+            self._strayed = False
+
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
         return await self._started(sql, params, first, kills=self.readonly)
 
@@ -233,14 +305,18 @@ class MysqlLink(Link):
         return await self._started(sql, params, first, kills=self.readonly or is_query(sql, self.dialect))
 
     async def _started(self, sql: str, params: Params, first: int, *, kills: bool) -> Cursor:
-        self._about_to_run(sql)
-        arguments: tuple[Any, ...] | None = None
+        await self._settle_settings()
+        text = sql
         if params is not None:
-            statement = translate(sql, self.dialect, "format", isinstance(params, Mapping))
-            sql, arguments = statement.sql, tuple(converted(to_mysql, statement, params))
+            statement = translate(sql, await self.learn_syntax(sql), "format", isinstance(params, Mapping))
+            values = converted(to_mysql, statement, params)
+            if has_backslash(values):
+                await self._learn_mode()
+            text = filled(statement.sql, values, self.syntax)
+        self._about_to_run(sql)
         cursor = self._driver.cursor(SSCursor)
         try:
-            await cursor.execute(sql, arguments)
+            await cursor.execute(text)
             found = MysqlCursor(self, cursor, kills=kills)
             await found.start(first)
         except Exception:
@@ -252,6 +328,8 @@ class MysqlLink(Link):
     def _about_to_run(self, sql: str) -> None:
         self._used = self._touched = True
         self._moved = self._moved or not is_query(sql, self.dialect)
+        if may_set(sql, self.dialect):
+            self.strayed()
 
     def flow(self, *, on: bool) -> None:
         """Let the server send rows, or have it wait: asyncmy would keep in memory whatever comes while nobody reads."""
@@ -264,19 +342,20 @@ class MysqlLink(Link):
             transport.pause_reading()
 
     async def execute_many(self, sql: str, sets: Sequence[Values]) -> int:
-        self._about_to_run(sql)
+        await self._settle_settings()
         if not sets:
             return 0
-        statement = translate(sql, self.dialect, "format", isinstance(sets[0], Mapping))
-        rows = [tuple(converted(to_mysql, statement, one, row)) for row, one in enumerate(sets)]
+        statement = translate(sql, await self.learn_syntax(sql), "format", isinstance(sets[0], Mapping))
+        rows = [converted(to_mysql, statement, one, row) for row, one in enumerate(sets)]
+        if any(map(has_backslash, rows)):
+            await self._learn_mode()
+        syntax = self.syntax
+        self._about_to_run(sql)
         cursor = self._driver.cursor()
         try:
-            if _asyncmy_may_join(statement.sql):
-                await cursor.executemany(statement.sql, rows)
-                return int(cursor.rowcount)
             count = 0
-            for row in rows:
-                await cursor.execute(statement.sql, row)
+            for text in joined(statement.sql, rows, syntax):
+                await cursor.execute(text)
                 count += int(cursor.rowcount)
             return count
         except Exception:
@@ -292,7 +371,10 @@ class MysqlLink(Link):
         return self.tx_state() is not TxState.NONE and await self._rows(_ENDINGS) == self._begun
 
     async def run_script(self, sql: str) -> list[int]:
+        await self._settle_settings()
+        refuse_other_charsets(sql, await self.learn_syntax(sql))
         self._used = self._touched = self._moved = True
+        self.strayed()
         await self._multi_statements(_MULTI_STATEMENTS_ON)
         cursor = self._driver.cursor()
         counts: list[int] = []
@@ -314,8 +396,10 @@ class MysqlLink(Link):
 
     async def describe(self, sql: str) -> Description:
         self._used = True
-        statement, parameters = parameters_of(sql, self.dialect, "qmark")
-        nulls, _ = parameters_of(sql, self.dialect, "null")
+        await self._settle_settings()
+        syntax = await self.learn_syntax(sql)
+        statement, parameters = parameters_of(sql, syntax, "qmark")
+        nulls, _ = parameters_of(sql, syntax, "null")
         try:
             fields = await self._prepared_fields(statement.sql)
         except my_errors.Error as exc:
@@ -359,8 +443,11 @@ class MysqlLink(Link):
         """Learn the transaction's state: an error tells nothing about the transaction: a deadlock has ended it. Ask."""
         try:
             await self._rows("DO 0")
+        except my_errors.Error as exc:
+            if exc.args[:1] != (_INTERRUPTED,):
+                self.broken = True
         except Exception:
-            self.broken = not self._driver.connected or self.broken
+            self.broken = True  # An answer that could not be read lies in the way.
 
     async def guard(self, *, once: bool = False) -> None:
         if self.readonly:
@@ -435,9 +522,11 @@ class MysqlLink(Link):
         if self._xid is not None:
             await self.rollback()
         await self._driver._execute_command(_RESET_CONNECTION, b"")  # noqa: SLF001 - it has no method
-        await self._driver.read_packet()
-        await self._come_back()
+        await self._driver._read_ok_packet()  # noqa: SLF001 - it learns whether autocommit is on now
+        self._strayed, self._syntax = False, None
+        await self._greet()
         await self._configure()
+        await self._come_back()
         self._used = False
         self._touched = False
         self._interrupted = False

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from rpcservices.database.errors import DatabaseDataError
 from rpcservices.database.models import ParameterInfo
-from rpcservices.database.placeholders import Statement, Style, counted, translate
+from rpcservices.database.placeholders import Statement, Style, Syntax, counted, translate
 
 Values = Mapping[str, Any] | Sequence[Any]
 Params = Values | None
@@ -54,19 +54,19 @@ def _refuse(value: Any) -> NoReturn:
     raise TypeError(f"JSON has no {type(value).__name__}: give a number or text")
 
 
-def parameters_of(sql: str, dialect: str, style: Style) -> tuple[Statement, list[ParameterInfo]]:
+def parameters_of(sql: str, syntax: Syntax, style: Style) -> tuple[Statement, list[ParameterInfo]]:
     """A statement with its placeholders translated, and what they are called: by name where there is a ``:name``."""
-    named = translate(sql, dialect, style, named=True)
+    named = translate(sql, syntax, style, named=True)
     if named.count:
         names = list(dict.fromkeys(named.names or ()))
         return named, [ParameterInfo(place, name) for place, name in enumerate(names, 1)]
-    marks = translate(sql, dialect, style, named=False)
+    marks = translate(sql, syntax, style, named=False)
     return marks, [ParameterInfo(place) for place in range(1, marks.count + 1)]
 
 
-def missing_parameters(sql: str, dialect: str, style: Style) -> str | None:
+def missing_parameters(sql: str, syntax: Syntax, style: Style) -> str | None:
     """What to add to the error of a statement without parameters that has placeholders; ``None`` where it has none."""
-    _, parameters = parameters_of(sql, dialect, style)
+    _, parameters = parameters_of(sql, syntax, style)
     if not parameters:
         return None
     if parameters[0].name is None:
