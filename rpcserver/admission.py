@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import struct
 from collections.abc import Collection
@@ -10,8 +9,7 @@ from dataclasses import dataclass
 
 from websockets.datastructures import Headers
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::(?P<port>\d{1,5}))?")
+from .hosts import Authority, is_this_machine, read_origin, with_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,48 +20,46 @@ class Refusal:
     text: str
 
 
-def host_of(value: str) -> str | None:
-    """The name in a Host header (RFC 9110, section 7.2), without its port, in lower case; ``None`` if malformed."""
-    match = _HOST.fullmatch(value)
-    if match is None:
-        return None
-    return (match["v6"] or match["name"]).lower()
-
-
-def check_host(headers: Headers, allowed: Collection[str]) -> Refusal | None:
+def check_host(authority: Authority, allowed: Collection[str]) -> Refusal | None:
     """Refuse a request that was meant for another host: that is how DNS rebinding looks.
 
     Parameters:
-        headers: of the request.
-        allowed: names in lower case.
+        authority: whom the request names.
+        allowed: names in their one form, besides those of this machine itself.
     """
-    values = headers.get_all("Host")
-    if len(values) != 1:
-        return Refusal(400, f"{len(values)} Host headers: send exactly one (RFC 9110, section 7.2)")
-    name = host_of(values[0])
-    if name is None:
-        return Refusal(400, "the Host header is malformed (RFC 9110, section 7.2)")
-    if name not in allowed:
-        text = f"this server does not go by the name {name[:100]!r}: add it to listen.allowed_hosts"
-        return Refusal(421, text)
-    return None
+    if authority.host in allowed or is_this_machine(authority.host):
+        return None
+    text = f"this server does not go by the name {authority.host[:100]!r}: add it to listen.allowed_hosts"
+    return Refusal(421, text)
 
 
-def check_origin(headers: Headers, allowed: Collection[str]) -> Refusal | None:
+def check_origin(headers: Headers, authority: Authority, allowed: Collection[str]) -> Refusal | None:
     """Refuse web pages of others: a browser names the page's origin (RFC 6455, section 10.2), other clients none.
 
     Parameters:
-        headers: of the request, whose Host has been checked.
-        allowed: origins in lower case.
+        headers: of the request.
+        authority: whom the request names; checked before.
+        allowed: other origins, as :func:`canonical_origin` writes them.
     """
     values = headers.get_all("Origin")
     if not values:
         return None
-    host = headers["Host"].lower()
-    own = {f"http://{host}", f"https://{host}"}
-    if len(values) == 1 and (values[0].lower() in own or values[0].lower() in allowed):
-        return None
+    if len(values) == 1:
+        own = {f"{scheme}://{_written(with_port(authority, scheme))}" for scheme in ("http", "https")}
+        if canonical_origin(values[0]) in own | set(allowed):
+            return None
     return Refusal(403, "this origin may not connect: add it to listen.allowed_origins")
+
+
+def canonical_origin(text: str) -> str:
+    """An origin in its one form, its port written out; those of other schemes than the web's in lower case."""
+    origin = read_origin(text)
+    return text.lower() if origin is None else f"{origin[0]}://{_written(origin[1])}"
+
+
+def _written(authority: Authority) -> str:
+    host = f"[{authority.host}]" if ":" in authority.host else authority.host
+    return f"{host}:{authority.port}"
 
 
 def bearer_token(headers: Headers) -> str | Refusal | None:
@@ -84,8 +80,3 @@ def peer_uid(sock: socket.socket) -> int | None:
     pid_uid_gid = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, uid, _ = struct.unpack("3i", pid_uid_gid)
     return int(uid)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address can be reached from this machine only."""
-    return host.lower() in LOOPBACK or host.startswith("127.")

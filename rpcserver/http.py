@@ -75,6 +75,14 @@ def respond_json(status: int, content: Mapping[str, Any], *, head: bool = False)
     return respond(status, json.dumps(content) + "\n", content_type="application/json", head=head)
 
 
+def upgrade_required(text: str, *, head: bool = False, **headers: str) -> Response:
+    """The answer 426: it names the protocol to ask for (RFC 9110, section 15.5.22)."""
+    response = respond(426, text, head=head, Upgrade="websocket", **headers)
+    del response.headers["Connection"]
+    response.headers["Connection"] = "close, Upgrade"
+    return response
+
+
 def refuse_malformed(exc: Exception) -> Response:
     """The answer to what is no HTTP request that this server can read."""
     cause = exc.__cause__ or exc

@@ -22,13 +22,17 @@ from rpcwire.limits import MESSAGE_BYTES_HEADER, LinkLimits
 from rpcwire.logs import QUIET
 
 from .admission import Refusal, bearer_token, check_host, check_origin, peer_uid
-from .http import REQUEST_BYTES, HeadEnd, refuse_malformed, respond
+from .asking import read_request
+from .http import REQUEST_BYTES, HeadEnd, refuse_malformed, respond, upgrade_required
 from .waiting import RETRY_AFTER_S
 
 if TYPE_CHECKING:
     from .server import Server
 
 logger = logging.getLogger("rpcserver.connection")
+
+VERSION = "13"
+"""The one version of the WebSocket protocol (RFC 6455, section 4.1)."""
 
 
 def select_subprotocol(_: ServerProtocol, offered: Sequence[WebSocketSubprotocol]) -> WebSocketSubprotocol | None:
@@ -211,34 +215,30 @@ class ServerLink(WebSocketLink):
 
     def handshake(self, event: Event) -> None:
         """An HTTP request has come."""
-        request = cast("Request", event)
-        if "Upgrade" not in request.headers or request.method != "GET":
-            self.finish_reading()
-        response = self._admit(request)
+        response = self._admit(cast("Request", event))
         if response is not None:
             self.reply(response)
 
     def _admit(self, request: Request) -> Response | None:
-        """Let a handshake in, or say what to answer; ``None`` where the answer was sent or is being made."""
-        head = request.method == "HEAD"
+        """Let a request in, or say what to answer; ``None`` where the answer was sent or is being made."""
+        asked = read_request(request)
+        if isinstance(asked, Refusal):
+            return self._refused(asked, head=request.method == "HEAD")
         server = self.server
-        refusal = check_host(request.headers, server.allowed_hosts) or check_origin(
-            request.headers, server.allowed_origins
+        refusal = check_host(asked.authority, server.allowed_hosts) or check_origin(
+            asked.headers, asked.authority, server.allowed_origins
         )
         if refusal is not None:
-            logger.warning("%s refused: %s", self.remote, refusal.text)
-            return _refusal(refusal, head=head)
-        if request.method not in ("GET", "HEAD"):
-            return respond(405, f"{request.method[:20]} is not for this port: use GET or HEAD\n", Allow="GET, HEAD")
-        if "Upgrade" not in request.headers:
-            return self._show(request)
-        if request.path.partition("?")[0] != "/":
-            return respond(404, "the WebSocket is at /\n", head=head)
+            return self._refused(refusal, head=asked.is_head)
+        if asked.method not in ("GET", "HEAD"):
+            return respond(405, f"{asked.method[:20]} is not for this port: use GET or HEAD\n", Allow="GET, HEAD")
+        if not asked.wants_websocket:
+            self.finish_reading()
+            known = server.pages.is_known(asked)
+            return self._proceed_when(lambda: server.pages.answer(self, asked), known=known)
+        if asked.path != "/":
+            return respond(404, "the WebSocket is at /\n", head=asked.is_head)
         return self._open(request)
-
-    def _show(self, request: Request) -> Response | None:
-        pages = self.server.pages
-        return self._proceed_when(lambda: pages.answer(self, request), known=pages.is_known(request))
 
     def _proceed_when(self, answer: Callable[[], None], *, known: bool) -> Response | None:
         """Answer a request at once where its sender is known, once there is a place for a stranger where not."""
@@ -251,8 +251,7 @@ class ServerLink(WebSocketLink):
         if refusal is None:
             return None
         self._awaited = None
-        logger.warning("%s refused: %s", self.remote, refusal.text)
-        return _refusal(refusal)
+        return self._refused(refusal)
 
     def _open(self, request: Request) -> Response | None:
         token = bearer_token(request.headers)
@@ -262,6 +261,14 @@ class ServerLink(WebSocketLink):
             text = token.text if isinstance(token, Refusal) else "the token is wrong"
             logger.warning("%s refused: %s", self.remote, text)
             return respond(401, text + "\n", WWW_Authenticate='Bearer realm="rpcserver"')
+        versions = request.headers.get_all("Sec-WebSocket-Version")
+        if versions != [VERSION]:
+            named = ", ".join(versions)[:20]
+            logger.warning("%s refused: WebSocket version %s", self.remote, named or "not given")
+            text = f"the version of the WebSocket protocol must be {VERSION}: Sec-WebSocket-Version: {VERSION}\n"
+            if not versions:
+                return respond(400, text, Sec_WebSocket_Version=VERSION)
+            return upgrade_required(text, Sec_WebSocket_Version=VERSION)
         response = self.handshaker.accept(request)
         if response.status_code != 101:
             exc = self.ws.handshake_exc
@@ -281,11 +288,18 @@ class ServerLink(WebSocketLink):
         self.server.adopt(self, self.ws.subprotocol)
 
     def _refuse(self, refusal: Refusal) -> None:
+        self.reply(self._refused(refusal))
+
+    def _refused(self, refusal: Refusal, *, head: bool = False) -> Response:
+        """The answer to what is refused, which the log tells, too."""
         logger.warning("%s refused: %s", self.remote, refusal.text)
-        self.reply(_refusal(refusal))
+        return _refusal(refusal, head=head)
 
     def reply(self, response: Response) -> None:
         """Answer an HTTP request, and close."""
+        self._reply(response.serialize(), f"HTTP {response.status_code}")
+
+    def _reply(self, data: bytes, reason: str) -> None:
         transport = self.transport
         if self.ws.state is not CONNECTING or self._replied or transport is None or transport.is_closing():
             return
@@ -293,10 +307,10 @@ class ServerLink(WebSocketLink):
             self._awaited = None
             self.server.waiting.leave(self)
             self.server.waiting.arrive(self)
-        self._reason = self._reason or f"HTTP {response.status_code}"
+        self._reason = self._reason or reason
         self._replied = True
         self.finish_reading()
-        transport.write(response.serialize())
+        transport.write(data)
         if transport.can_write_eof():
             transport.write_eof()  # Rather than close: what the client is still sending would cost it the answer.
             self._expect_close()
@@ -312,13 +326,11 @@ class ServerLink(WebSocketLink):
 
     def handshake_failed(self, exc: Exception) -> None:
         """What came is no HTTP request."""
-        assert self.transport is not None
+        if not self._head_end.read:
+            return  # Nothing came: that is how load balancers look whether somebody is there.
         chunks = [chunk for chunk in self.ws.data_to_send() if chunk]
-        if self.transport.is_closing():
-            return
         logger.warning("%s refused: %s", self.remote, exc.__cause__ or exc)
-        self.transport.write(b"".join(chunks) or refuse_malformed(exc).serialize())
-        self.transport.close()
+        self._reply(b"".join(chunks) or refuse_malformed(exc).serialize(), "handshake failed")
 
     def ended(self) -> None:
         """The socket is closed."""

@@ -7,19 +7,58 @@ import os
 import socket
 import ssl
 import stat
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from .admission import is_loopback
 from .config import ConfigError, TlsConfig
+from .hosts import LOCALHOST, canonical, is_loopback
 
 
-def check_exposure(host: str, *, has_tls: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address to bind.
+
+    Attributes:
+        family: of the address.
+        address: as :meth:`socket.socket.bind` takes it.
+    """
+
+    family: socket.AddressFamily
+    address: Any
+
+
+def resolve(host: str, port: int) -> Endpoint:
+    """Look an address up.
+
+    Raises:
+        ConfigError: it does not exist.
+    """
+    bare = canonical(host)
+    if bare.endswith(f".{LOCALHOST}"):
+        bare = LOCALHOST
+    zone = host.strip("[]").partition("%")[2]
+    try:
+        # The loopback address is one; addresses of a link need their zone.
+        looked_up = f"{bare}%{zone}" if zone and not is_loopback(bare) else bare
+        family, _, _, _, address = socket.getaddrinfo(looked_up, port, type=socket.SOCK_STREAM)[0]
+    except OSError as exc:
+        raise ConfigError(f"listen.host: {host}: {exc.strerror or exc}") from exc
+    return Endpoint(family, address)
+
+
+def check_exposure(host: str, endpoint: Endpoint, *, has_tls: bool) -> None:
     """Refuse to speak in the clear where others can listen.
+
+    Parameters:
+        host: as configured.
+        endpoint: what it stands for; that decides, not how it is spelled.
+        has_tls: whether connections will be encrypted.
 
     Raises:
         ConfigError: the address is not a loopback address, and there is no TLS.
     """
-    if not is_loopback(host) and not has_tls:
+    if not is_loopback(endpoint.address[0]) and not has_tls:
         raise ConfigError(
             f"listen.host: {host} can be reached from other machines, and the token would cross the network in the "
             "clear: set tls.certificate_file and tls.key_file, or bind 127.0.0.1 and come in by SSH or a TLS proxy"
@@ -45,25 +84,22 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext | None:
     return context
 
 
-def bind_tcp(host: str, port: int) -> socket.socket:
+def bind_tcp(endpoint: Endpoint) -> socket.socket:
     """A bound TCP socket.
 
     Raises:
-        ConfigError: the address does not exist or is in use.
+        ConfigError: the address is in use, or not this machine's.
     """
-    try:
-        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as exc:
-        raise ConfigError(f"listen.host: {host}: {exc.strerror or exc}") from exc
-    sock = socket.socket(family, kind, proto)
+    sock = socket.socket(endpoint.family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
+        if endpoint.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(address)
+        sock.bind(endpoint.address)
     except OSError as exc:
         sock.close()
         remedy = ": use --port 0 for a free one" if exc.errno == errno.EADDRINUSE else ""
+        host, port = endpoint.address[:2]
         raise ConfigError(f"listen: {host}:{port}: {exc.strerror}{remedy}") from exc
     return sock
 

@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
-from websockets.http11 import Request, Response
+from websockets.http11 import Response
 
 from rpcwire.service import Health, Page, Service
 
-from .http import respond, respond_json
+from .asking import Asked
+from .http import respond, respond_json, upgrade_required
 
 logger = logging.getLogger("rpcserver.pages")
 
@@ -43,7 +44,7 @@ class Pages:
         services: Callable[[], Mapping[str, Service[Any]]],
         stopping: Callable[[], bool],
         shown: Mapping[str, Page],
-        known: Callable[[Request], bool],
+        known: Callable[[Asked], bool],
     ) -> None:
         self._services = services
         self._stopping = stopping
@@ -56,19 +57,18 @@ class Pages:
         }
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def answer(self, replier: Replier, request: Request) -> None:
+    def answer(self, replier: Replier, asked: Asked) -> None:
         """Answer a request that is no WebSocket handshake, now or a little later."""
-        head = request.method == "HEAD"
-        path = request.path.partition("?")[0]
+        head, path = asked.is_head, asked.path
         page = self._pages.get(path)
         if page is None:
             if path == "/":
                 text = "here is a WebSocket for JSON-RPC 2.0: connect with a WebSocket client\n"
-                replier.reply(respond(426, text, head=head, Upgrade="websocket"))
+                replier.reply(upgrade_required(text, head=head))
             else:
                 replier.reply(respond(404, f"there is {' and '.join(self._pages)}\n", head=head))
             return
-        if path in self._shown and self._shown[path].needs_token and not self.is_known(request):
+        if path in self._shown and self._shown[path].needs_token and not self.is_known(asked):
             text = "this page needs the server's token: Authorization: Bearer TOKEN\n"
             replier.reply(respond(401, text, head=head, WWW_Authenticate='Bearer realm="rpcserver"'))
             return

@@ -16,8 +16,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from websockets.http11 import Request
-
 from rpcwire.aio.memory import MemoryLink
 from rpcwire.aio.peer import Peer
 from rpcwire.aio.remote import RemoteCaller
@@ -32,8 +30,10 @@ from rpcwire.states import SessionState, SessionStep
 
 from . import listeners
 from .accepting import Listener
-from .admission import LOOPBACK, Refusal, bearer_token
+from .admission import Refusal, bearer_token, canonical_origin
+from .asking import Asked
 from .config import ConfigError, ServerConfig
+from .hosts import canonical
 from .link import ServerLink
 from .openrpc import document
 from .pages import Pages, pages_of
@@ -90,10 +90,8 @@ class Server:
         )
         self.connections: dict[Connection, Peer] = {}
         self.stopping = False
-        self.allowed_origins = frozenset(origin.lower() for origin in config.listen.allowed_origins)
-        self.allowed_hosts = LOOPBACK | {
-            host.lower().strip("[]") for host in (config.listen.host, *config.listen.allowed_hosts)
-        }
+        self.allowed_origins = frozenset(canonical_origin(origin) for origin in config.listen.allowed_origins)
+        self.allowed_hosts = frozenset(canonical(host) for host in (config.listen.host, *config.listen.allowed_hosts))
         self._links: dict[ServerLink, Connection] = {}
         self._wrong_tokens: dict[Connection, int] = {}
         self._numbers = count(1)
@@ -158,8 +156,9 @@ class Server:
         config = self.config
         if config.listen.tcp:
             context = listeners.tls_context(config.tls)
-            listeners.check_exposure(config.listen.host, has_tls=context is not None)
-            self._accept_from(listeners.bind_tcp(config.listen.host, config.listen.port), context)
+            endpoint = listeners.resolve(config.listen.host, config.listen.port)
+            listeners.check_exposure(config.listen.host, endpoint, has_tls=context is not None)
+            self._accept_from(listeners.bind_tcp(endpoint), context)
         if (path := config.unix_path) is not None:
             self._accept_from(listeners.bind_unix(path))
             self._unix_path = path
@@ -327,9 +326,9 @@ class Server:
             self._authenticated(connection, principal)
         return principal
 
-    def _known(self, request: Request) -> bool:
-        """Whether a plain HTTP request comes with a good token."""
-        token = bearer_token(request.headers)
+    def _known(self, asked: Asked) -> bool:
+        """Whether a plain HTTP request comes with a valid token."""
+        token = bearer_token(asked.headers)
         return isinstance(token, str) and self.tokens.principal(token) is not None
 
     def _refuse_token(self, connection: Connection) -> None:

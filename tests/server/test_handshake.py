@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from rpcserver import Health, Service, method
-from rpcserver.admission import host_of, is_loopback
+from rpcserver.hosts import Authority, canonical, is_loopback, is_this_machine, read_authority
 
 # --- subprotocols ------------------------------------------------------------------------------------------------------
 
@@ -68,10 +68,32 @@ def test_unknown_subprotocols_are_refused_with_ours(tools: Any, offered: str) ->
         (["LOCALHOST"], 200),
         (["[::1]:8765"], 200),
         (["console.example"], 200),
+        (["CONSOLE.example.:443"], 200),
+        (["localhost."], 200),
+        (["console.localhost"], 200),
+        (["127.0.0.2"], 200),
+        (["127.1:8765"], 200),
+        (["0x7f.0.0.1"], 200),
+        (["2130706433"], 200),
+        (["0.0.0.0"], 200),
+        (["[::]"], 200),
+        (["[0:0:0:0:0:0:0:1]:8765"], 200),
+        (["[::ffff:127.0.0.1]"], 200),
+        (["[::FFFF:7f00:1]"], 200),
+        (["[::1%lo]:8765"], 200),
+        (["[::1%25lo]"], 200),
+        (["localhost:"], 200),
         (["evil.example"], 421),
+        (["127.example"], 421),
+        (["127.0.0.1.nip.example"], 421),
+        (["evillocalhost"], 421),
+        (["localhost.."], 421),
+        (["128.0.0.1"], 421),
+        (["[::2]"], 421),
+        (["[::ffff:10.0.0.1]"], 421),
+        (["[fe80::1%lo]"], 421),
         (["127.0.0.1.evil.example"], 421),
         (["localhost.evil.example"], 421),
-        (["127.0.0.2"], 421),
         ([], 400),
         (["localhost", "localhost"], 400),
         (["localhost", "evil.example"], 400),
@@ -81,6 +103,12 @@ def test_unknown_subprotocols_are_refused_with_ours(tools: Any, offered: str) ->
         ([""], 400),
         (["localhost:port"], 400),
         (["[::1"], 400),
+        (["::1"], 400),
+        (["[127.0.0.1]"], 400),
+        (["[::1%]"], 400),
+        (["[localhost]"], 400),
+        (["localhost:65536"], 400),
+        (["user@localhost"], 400),
     ],
 )
 def test_host(tools: Any, path: str, hosts: list[str], status: int) -> None:
@@ -99,21 +127,98 @@ def test_host_of_the_handshake(tools: Any) -> None:
             status, _, body = await tools.http(server, tools.upgrade(server, Host="evil.example"))
             assert status == 421
             assert b"listen.allowed_hosts" in body
-            for target in ("http://evil.example/", "http://evil.example/healthz", "http://127.0.0.1/", "*"):
-                request = tools.upgrade(server).replace(b"GET / ", f"GET {target} ".encode())
-                status, _, _ = await tools.http(server, request)
-                assert status in (400, 404), target
 
     tools.run(main())
 
 
-def test_host_of() -> None:
-    assert host_of("[::1]") == "::1"
-    assert host_of("A.b:1") == "a.b"
-    assert host_of("a b") is None
-    assert [is_loopback(h) for h in ("127.0.0.1", "127.9.9.9", "LocalHost", "::1", "0.0.0.0", "::", "10.0.0.1")] == [
-        True, True, True, True, False, False, False,
-    ]  # fmt: skip
+ABSOLUTE = [
+    ("http://127.0.0.1/", "evil.example", 200, "the host in the target counts, not Host (RFC 9112, section 3.2.2)"),
+    ("http://127.0.0.1:8765", "localhost", 200, "a path that was left out is /"),
+    ("http://localhost?x=1", "localhost", 200, "the same with a query"),
+    ("HTTPS://LocalHost./", "localhost", 200, "spelled otherwise"),
+    ("ws://[::1]:8765/", "localhost", 200, "as some clients of WebSockets write it behind a proxy"),
+    ("http://evil.example/", "127.0.0.1", 421, "another host"),
+    ("http://evil.example", "localhost", 421, "another host"),
+    ("http://127.0.0.1/", None, 400, "Host is needed all the same"),
+    ("http://127.0.0.1/", "a b", 400, "and must be well-formed"),
+    ("http://user@127.0.0.1/", "localhost", 400, "users have no place in a target (RFC 9110, section 4.2.4)"),
+    ("http:///", "localhost", 400, "no host at all"),
+    ("http://localhost/#x", "localhost", 400, "fragments stay with the client"),
+    ("http:/localhost/", "localhost", 400, "no absolute URL"),
+    ("ftp://localhost/", "localhost", 400, "no scheme of ours"),
+    ("localhost:80", "localhost", 400, "for CONNECT only"),
+    ("*", "localhost", 400, "for OPTIONS only"),
+    ("healthz", "localhost", 400, "no path"),
+]
+
+
+@pytest.mark.parametrize(("target", "host", "status", "why"), ABSOLUTE)
+def test_absolute_targets(tools: Any, target: str, host: str | None, status: int, why: str) -> None:
+    async def main() -> None:
+        async with tools.serve() as server:
+            upgrade = tools.upgrade(server, Host=host).replace(b"GET / ", f"GET {target} ".encode())
+            if status == 200:
+                raw = await tools.raw(server)
+                await raw.send(upgrade)
+                assert (await raw.head()).startswith(b"HTTP/1.1 101"), why
+                await raw.close()
+            else:
+                assert (await tools.http(server, upgrade))[0] == status, why
+            place, separator, query = target.partition("?")
+            page = place.rstrip("/") + "/healthz" + separator + query
+            field = "" if host is None else f"Host: {host}\r\n"
+            for verb in ("GET", "HEAD"):
+                got, _, body = await tools.http(
+                    server, f"{verb} {page if status in (200, 421) else target} HTTP/1.1\r\n{field}\r\n"
+                )
+                assert got == status, (why, body)
+
+    tools.run(main())
+
+
+def test_absolute_targets_and_origins(tools: Any) -> None:
+    """The page's origin is compared with the host that counts."""
+
+    async def main() -> None:
+        async with tools.serve(listen={"allowed_hosts": ["box.example"]}) as server:
+            request = tools.upgrade(server, Host="other.example", Origin="http://box.example")
+            raw = await tools.raw(server)
+            await raw.send(request.replace(b"GET / ", b"GET http://box.example/ "))
+            assert (await raw.head()).startswith(b"HTTP/1.1 101")
+            await raw.close()
+            request = tools.upgrade(server, Host="box.example", Origin="http://box.example")
+            status, _, _ = await tools.http(server, request.replace(b"GET / ", b"GET http://localhost/ "))
+            assert status == 403
+
+    tools.run(main())
+
+
+def test_hosts() -> None:
+    assert read_authority("[::1]") == Authority("::1", None)
+    assert read_authority("A.b:1") == Authority("a.b", 1)
+    assert read_authority("a b") is None
+    names = {
+        "[FE80:0::1%25eth0]": "fe80::1", "fe80::1%eth0": "fe80::1", "::ffff:1.2.3.4": "1.2.3.4", "127.1": "127.0.0.1",
+        "0X7F000001": "127.0.0.1", "999999999999": "999999999999", "Box.Example.": "box.example", "": "",
+        "bücher.example": "xn--bcher-kva.example", "127.example": "127.example", "1.2.3.4.5": "1.2.3.4.5",
+    }  # fmt: skip
+    assert {name: canonical(name) for name in names} == names
+    for host in ("127.0.0.1", "127.9.9.9", "LocalHost", "localhost.", "a.localhost", "::1", "0:0::0:1", "::ffff:127.0.0.1",
+                 "::1%lo", "[::1]", "127.1", "0177.0.0.1"):  # fmt: skip
+        assert is_loopback(host), host
+    for host in (
+        "0.0.0.0",
+        "::",
+        "10.0.0.1",
+        "127.example",
+        "127.0.0.1.example",
+        "localhosts",
+        "::ffff:10.0.0.1",
+        "fe80::1%lo",
+    ):
+        assert not is_loopback(host), host
+    assert is_this_machine("0.0.0.0")
+    assert is_this_machine("::")
 
 
 # --- Origin ------------------------------------------------------------------------------------------------------------
@@ -124,13 +229,18 @@ ORIGINS = [
     ("https://console.example.evil", False), ("https://evil.example", False), ("http://127.0.0.1", False),
     ("http://localhost:{port}", False), ("null", False), ("", False), ("file://", False), ("https://console.example/", False),
     ("http://127.0.0.1:{port}.evil.example", False), ("*", False),
+    ("http://127.1:{port}", True), ("http://[::ffff:127.0.0.1]:{port}", True), ("https://console.example:443", True),
+    ("http://127.0.0.1:{port}/", False), ("http://user@127.0.0.1:{port}", False), ("ws://127.0.0.1:{port}", False),
+    ("http://127.0.0.2:{port}", False), ("chrome-extension://abcdef", True), ("chrome-extension://abcdefg", False),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("origin", "welcome"), ORIGINS)
 def test_origin(tools: Any, origin: str | None, welcome: bool) -> None:
     async def main() -> None:
-        async with tools.serve(listen={"allowed_origins": ["https://Console.example"]}) as server:
+        async with tools.serve(
+            listen={"allowed_origins": ["https://Console.example", "chrome-extension://abcdef"]}
+        ) as server:
             given = None if origin is None else origin.format(port=tools.port(server))
             raw = await tools.raw(server)
             await raw.send(tools.upgrade(server, Origin=given))
@@ -153,6 +263,34 @@ def test_two_origins(tools: Any) -> None:
             own = f"http://127.0.0.1:{tools.port(server)}"
             request = tools.upgrade(server).replace(b"\r\n\r\n", f"\r\nOrigin: {own}\r\nOrigin: {own}\r\n\r\n".encode())
             assert (await tools.http(server, request))[0] == 403
+
+    tools.run(main())
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "welcome"),
+    [
+        ("box.example", "https://box.example", True),
+        ("box.example", "http://box.example", True),
+        ("box.example:443", "https://box.example", True),
+        ("box.example:80", "http://box.example", True),
+        ("Box.Example.:443", "https://BOX.example:443", True),
+        ("box.example:8443", "https://box.example:8443", True),
+        ("box.example:443", "http://box.example", False),
+        ("box.example:8443", "https://box.example", False),
+        ("box.example", "https://box.example:8443", False),
+        ("box.example", "https://other.example", False),
+    ],
+)
+def test_origin_and_host_of_a_proxy(tools: Any, host: str, origin: str, welcome: bool) -> None:
+    """Some proxies write the scheme's own port into Host; browsers never do."""
+
+    async def main() -> None:
+        async with tools.serve(listen={"allowed_hosts": ["box.example"]}) as server:
+            raw = await tools.raw(server)
+            await raw.send(tools.upgrade(server, Host=host, Origin=origin))
+            assert (await raw.head()).startswith(b"HTTP/1.1 101" if welcome else b"HTTP/1.1 403")
+            await raw.close()
 
     tools.run(main())
 
@@ -360,6 +498,60 @@ def test_paths(tools: Any, path: str, status: int) -> None:
                 assert got == 404
 
     tools.run(main())
+
+
+@pytest.mark.parametrize("version", ["8", "0", "14", "", "013", "13, 8", "thirteen", "-13", "13.0", None])
+def test_other_versions_of_the_protocol(tools: Any, version: str | None) -> None:
+    """RFC 6455, section 4.2.2: say which version there is."""
+
+    async def main() -> None:
+        async with tools.serve() as server:
+            status, headers, body = await tools.http(server, tools.upgrade(server, Sec_WebSocket_Version=version))
+            assert status == (400 if version is None else 426)
+            assert headers["sec-websocket-version"] == "13"
+            assert b"Sec-WebSocket-Version: 13" in body
+            if version is not None:
+                assert headers["upgrade"] == "websocket"
+                assert "Upgrade" in headers["connection"]
+            twice = tools.upgrade(server).replace(b"\r\n\r\n", b"\r\nSec-WebSocket-Version: 8\r\n\r\n")
+            status, headers, _ = await tools.http(server, twice)
+            assert (status, headers["sec-websocket-version"]) == (426, "13")
+
+    tools.run(main())
+
+
+@pytest.mark.parametrize("upgrade", ["h2c", "TLS/1.0, HTTP/2.0", "websocket2"])
+def test_offers_of_other_protocols_are_left_alone(tools: Any, upgrade: str) -> None:
+    """curl --http2 and Java's client offer HTTP/2 with any request."""
+
+    async def main() -> None:
+        async with tools.serve() as server:
+            status, _, body = await tools.http(
+                server,
+                f"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+                f"Upgrade: {upgrade}\r\nHTTP2-Settings: AAMAAABkAAQBAAAAAAIAAAAA\r\n\r\n",
+            )
+            assert (status, body) == (200, b"ok\n")
+
+    tools.run(main())
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT"])
+def test_a_connection_that_ends_before_its_request(tools: Any, sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """That is how load balancers look whether somebody is there."""
+
+    async def main() -> None:
+        async with tools.serve() as server:
+            raw = await tools.raw(server)
+            await raw.send(sent)
+            raw.writer.write_eof()
+            await raw.rest()
+            await raw.close()
+            await tools.until(lambda: len(server.waiting) == 0)
+
+    with caplog.at_level(logging.WARNING):
+        tools.run(main())
+    assert len(caplog.records) == (1 if sent else 0)
 
 
 KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"

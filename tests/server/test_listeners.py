@@ -130,7 +130,7 @@ def test_unix_paths_that_cannot_be_used(tools: Any, short_folder: Path, monkeypa
 # --- TCP -----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "db.example"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "0", "::ffff:10.1.2.3", "0xa010203"])
 def test_a_public_address_without_tls_is_refused_with_the_remedy(tools: Any, host: str) -> None:
     async def main() -> None:
         with pytest.raises(ConfigError) as caught:
@@ -142,6 +142,32 @@ def test_a_public_address_without_tls_is_refused_with_the_remedy(tools: Any, hos
     tools.run(main())
 
 
+def test_what_a_name_stands_for_decides_and_not_its_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {"127.example": "192.0.2.1", "alias.example": "127.0.1.1", "localhost": "192.0.2.2"}
+    looked_up = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *arguments: Any, **options: Any) -> Any:
+        return looked_up(known.get(host, host), *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    listeners.check_exposure("alias.example", listeners.resolve("alias.example", 0), has_tls=False)
+    for host in ("127.example", "localhost", "LOCALHOST.", "x.localhost"):
+        with pytest.raises(ConfigError, match=r"tls\.certificate_file"):
+            listeners.check_exposure(host, listeners.resolve(host, 0), has_tls=False)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["LOCALHOST", "localhost.", "my.localhost", "127.1", "127.0.0.9", "::ffff:127.0.0.1", "0x7f.1", "2130706433"],
+)
+def test_other_spellings_of_loopback(tools: Any, host: str) -> None:
+    async def main() -> None:
+        async with tools.serve(listen={"host": host}) as server, tools.connect(server) as connection:
+            assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
+
+    tools.run(main())
+
+
 def test_addresses_that_cannot_be_used(tools: Any, tmp_path: Path) -> None:
     async def main() -> None:
         async with tools.serve() as server:
@@ -149,7 +175,7 @@ def test_addresses_that_cannot_be_used(tools: Any, tmp_path: Path) -> None:
                 async with tools.serve(listen={"port": tools.port(server)}, state_dir=str(tmp_path / "own")):
                     pass
         with pytest.raises(ConfigError, match=r"listen\.host"):
-            listeners.bind_tcp("nowhere.invalid", 0)
+            listeners.resolve("nowhere.invalid", 0)
         with pytest.raises(ConfigError, match=r"listen.tcp or listen.unix"):
             async with tools.serve(listen={"tcp": False, "unix": "none"}):
                 pass
@@ -157,14 +183,15 @@ def test_addresses_that_cannot_be_used(tools: Any, tmp_path: Path) -> None:
     tools.run(main())
 
 
-def test_ipv6(tools: Any, missing: Any) -> None:
+@pytest.mark.parametrize("host", ["::1", "[::1]", "0:0:0:0:0:0:0:1", "::1%lo"])
+def test_ipv6(tools: Any, missing: Any, host: str) -> None:
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         missing("the machine has no IPv6")
 
     async def main() -> None:
-        async with tools.serve(listen={"host": "::1"}) as server:
+        async with tools.serve(listen={"host": host}) as server:
             assert server.addresses[0].startswith("ws://[::1]:")
             async with tools.connect(server) as connection:
                 assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
