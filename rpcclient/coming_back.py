@@ -29,9 +29,19 @@ def may_go_on(exc: TransportError, *, reconnects: bool) -> bool:
     return reconnects and isinstance(exc, (ConnectionLost, NotSent)) and not isinstance(exc, ConnectionClosed)
 
 
-def gave_up(exc: TransportError, seconds: float) -> ConnectionLost:
-    """The error where no other connection could be made."""
-    return ConnectionLost(f"the connection was lost, and no other could be made within {seconds:.3g} s ({exc})")
+def gave_up(exc: TransportError, seconds: float, last: NotSent) -> ConnectionLost:
+    """The error where no other connection could be made.
+
+    Parameters:
+        exc: how the last one was lost.
+        seconds: how long it was tried.
+        last: what came of it.
+    """
+    why = exc if last.__cause__ is None else last.__cause__
+    return ConnectionLost(
+        f"the connection was lost, and no other could be made within {seconds:.3g} s ({why})",
+        retry_after_ms=last.retry_after_ms,
+    )
 
 
 def check_places(offset: int, offsets: Mapping[StreamName, int] | None, tail_bytes: int | None) -> None:

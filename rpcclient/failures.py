@@ -10,7 +10,13 @@ from .eyeballs import NoAddressAnswers, Trail, reason_of
 from .targets import Target
 
 _SPEAKS_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_MESSAGE"})
-_BROKEN_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_BROKEN_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+_PASSING_ALERTS = frozenset({
+    "TLSV1_ALERT_INTERNAL_ERROR", "TLSV1_ALERT_USER_CANCELLED", "SSLV3_ALERT_BAD_RECORD_MAC",
+    "UNEXPECTED_EOF_WHILE_READING",
+})  # fmt: skip
+"""What a proxy says that is starting or stopping (RFC 8446, section 6.2). Other alerts are about what this side has
+shown or wants, and stay."""
 
 
 def failure(exc: BaseException, target: Target, seconds: float, trail: Trail) -> RpcError | None:
@@ -32,7 +38,8 @@ def failure(exc: BaseException, target: Target, seconds: float, trail: Trail) ->
         told = str(trail) if trail.looking_up or len(trail.reasons) > 1 else ""
         return ConnectFailed(f"{where}no answer within {seconds:g} s" + (f" ({told})" if told else ""))
     if isinstance(exc, ssl.SSLError):
-        return ConnectFailed(f"{where}TLS: {tls_reason(exc)}", retryable=isinstance(exc, _BROKEN_OFF))
+        passes = isinstance(exc, _BROKEN_OFF) or exc.reason in _PASSING_ALERTS
+        return ConnectFailed(f"{where}TLS: {tls_reason(exc)}", retryable=passes)
     if isinstance(exc, OSError):
         said = str(exc) if isinstance(exc, NoAddressAnswers) else reason_of(exc)
         if not said:  # asyncio says no more where the other side hangs up during TLS's handshake.

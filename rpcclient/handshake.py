@@ -5,13 +5,11 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidStatus
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol as WebSocketSubprotocol
 from websockets.uri import parse_uri
 
 from rpcwire.codec import OFFERED, Subprotocol
-from rpcwire.errors import ConnectFailed, PermissionDenied, RpcError, Unauthenticated
 from rpcwire.limits import MESSAGE_BYTES_HEADER
 from rpcwire.logs import QUIET
 
@@ -50,17 +48,3 @@ def message_limit(response: Response, own: int) -> int:
     said = response.headers.get_all(MESSAGE_BYTES_HEADER)
     known = [int(text) for text in said if text.isascii() and text.isdigit() and len(text) < 20]
     return min([own, *known])
-
-
-def refused(exc: Exception, target: Target) -> RpcError:
-    """The error that a failed handshake stands for."""
-    if not isinstance(exc, InvalidStatus):
-        return ConnectFailed(f"{target.url}: not a WebSocket server: {exc}")
-    response = exc.response
-    text = (response.body or b"").decode("utf-8", "replace").strip()[:500]
-    said = f"{target.url}: {text or response.reason_phrase} (HTTP {response.status_code})"
-    if response.status_code == 401:
-        return Unauthenticated(said)
-    if response.status_code in (403, 421):
-        return PermissionDenied(said)
-    return ConnectFailed(said, retryable=response.status_code in (429, 503))

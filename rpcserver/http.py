@@ -12,6 +12,8 @@ from websockets.datastructures import Headers
 from websockets.exceptions import SecurityError
 from websockets.http11 import Response
 
+from rpcwire.limits import ANSWER_HEADER
+
 REQUEST_BYTES = 32 * 1024
 """The largest request: its first line and its headers."""
 
@@ -63,6 +65,7 @@ def respond(
             ("Content-Type", content_type),
             ("Cache-Control", "no-store"),
             ("X-Content-Type-Options", "nosniff"),
+            (ANSWER_HEADER, "rpcserver"),
         ]
     )
     for name, value in headers.items():

@@ -18,7 +18,7 @@ from websockets.typing import Subprotocol as WebSocketSubprotocol
 from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.codec import OFFERED
 from rpcwire.context import OWNER, Principal
-from rpcwire.limits import MESSAGE_BYTES_HEADER, LinkLimits
+from rpcwire.limits import ANSWER_HEADER, MESSAGE_BYTES_HEADER, LinkLimits
 from rpcwire.logs import QUIET
 
 from .admission import Refusal, bearer_token, check_host, check_origin, peer_uid
@@ -274,6 +274,7 @@ class ServerLink(WebSocketLink):
             exc = self.ws.handshake_exc
             logger.warning("%s refused: %s", self.remote, exc)
             self._reason = "handshake refused"
+            response.headers[ANSWER_HEADER] = "rpcserver"
             return response if isinstance(exc, InvalidHandshake) else respond(400, "not a WebSocket handshake\n")
         response.headers[MESSAGE_BYTES_HEADER] = str(self.server.config.limits.message_bytes)
         return self._proceed_when(lambda: self._accept(response), known=self.principal is not None)

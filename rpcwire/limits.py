@@ -36,6 +36,9 @@ frame of many tiny wrong messages would be answered with hundreds of times its s
 MESSAGE_BYTES_HEADER = "RPC-Message-Bytes"
 """The header of the handshake's response that names the largest message the server takes."""
 
+ANSWER_HEADER = "RPC-Server"
+"""The header of a server's plain answers over HTTP, so that a client knows them from those of a proxy in between."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:

@@ -96,7 +96,7 @@ class Connector:
         # One task makes the connection for all who wait; that one of them gives up does not end it.
         await asyncio.wait([task], timeout=max(wait, 0))
         if not task.done():
-            raise in_vain(self._failure)
+            raise in_vain(self._failure) from self._failure
         if task.cancelled():
             raise ConnectionClosed("the client was closed")
         return task.result()

@@ -15,8 +15,9 @@ from websockets.protocol import Event
 
 from rpcclient.eyeballs import Trail
 from rpcclient.failures import broken, failure
-from rpcclient.handshake import begin, message_limit, refused
+from rpcclient.handshake import begin, message_limit
 from rpcclient.options import ConnectOptions
+from rpcclient.refusals import HEAD_BYTES, refused
 from rpcwire.aio.peer import Peer
 from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.codec import Codec, codec_for
@@ -45,12 +46,19 @@ class ClientLink(WebSocketLink):
         self._make_peer = make_peer
         self.opened: asyncio.Future[Peer] = self.loop.create_future()
         self._broken_by: Exception | None = None
+        self._head = bytearray()  # How the answer to the handshake begins.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is connected: ask for the WebSocket."""
         super().connection_made(transport)
         cast("ClientProtocol", self.ws).send_request(self._request)
         self._write()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        if self.receiver is None and len(self._head) < HEAD_BYTES:
+            self._head += data[:HEAD_BYTES]
+        super().data_received(data)
 
     def handshake(self, event: Event) -> None:
         """The server has answered."""
@@ -64,7 +72,7 @@ class ClientLink(WebSocketLink):
 
     def handshake_failed(self, exc: Exception) -> None:
         """The server has refused, or is none."""
-        self._give_up(refused(exc, self._options.target))
+        self._give_up(refused(exc, self._options.target, self._head))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""

@@ -411,8 +411,8 @@ class AsyncProgram(Generic[AnyStr]):
         end = min(now + standing.patience_s, until or now + standing.patience_s)
         try:
             await connector.peer(end)
-        except NotSent:
-            raise gave_up(exc, end - now) from exc
+        except NotSent as last:
+            raise gave_up(exc, end - now, last) from exc
         standing.away = False
 
     async def _hold(self, until: float | None = None) -> None:

@@ -98,7 +98,7 @@ class Connector:
         while not attempt.done() and (left := deadline - time.monotonic()) > 0:
             futures.wait([attempt], min(left, INTERRUPT_S))
         if not attempt.done():
-            raise in_vain(self._failure)
+            raise in_vain(self._failure) from self._failure
         return attempt.result()
 
     def _begin(self, *, anew: bool) -> Future[Peer] | Peer:

@@ -15,8 +15,9 @@ from websockets.protocol import OPEN, Event
 
 from rpcclient.eyeballs import Trail
 from rpcclient.failures import broken, failure
-from rpcclient.handshake import begin, refused
+from rpcclient.handshake import begin
 from rpcclient.options import ConnectOptions
+from rpcclient.refusals import HEAD_BYTES, refused
 from rpcclient.targets import Target
 from rpcwire.errors import ConnectionClosed
 
@@ -93,15 +94,17 @@ class _Attempt:
         ws.send_request(request)
         self._send(b"".join(ws.data_to_send()))
         events: list[Event] = []
+        head = bytearray()
         while not events:
             data, last = self._receive()
             if data:
+                head += data[: HEAD_BYTES - len(head)]
                 ws.receive_data(data)
             if last and ws.state is not OPEN:
                 ws.receive_eof()
             events = ws.events_received()
             if ws.handshake_exc is not None:
-                raise refused(ws.handshake_exc, target)
+                raise refused(ws.handshake_exc, target, head)
             if last and not events:
                 raise broken(self._target)
         response, *early = events

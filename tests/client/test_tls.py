@@ -178,6 +178,16 @@ def test_the_reason_is_told(attempt: Any, authority: trustme.CA, tmp_path: Path)
         assert error.retryable
 
 
+@pytest.mark.parametrize("attempt", [by_sync, by_asyncio, by_uvloop])
+@pytest.mark.parametrize(("alert", "passes"), [(80, True), (90, True), (40, False), (48, False), (70, False)])
+def test_alerts_of_a_proxy(attempt: Any, authority: trustme.CA, tmp_path: Path, alert: int, passes: bool) -> None:
+    """One that starts or stops says so (RFC 8446, section 6.2); what it says of this side stays as it is."""
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(ca_file)
+    with tls_server(None, bytes((0x15, 3, 3, 0, 2, 2, alert))) as url:
+        assert attempt(url, token="x", ca_file=ca_file).retryable is passes
+
+
 def test_plain_client_at_a_tls_port(secure: Any, token: str) -> None:
     with pytest.raises(ConnectFailed), Client(secure.tcp.replace("wss", "ws"), token=token):
         pass
