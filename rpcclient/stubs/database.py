@@ -68,6 +68,10 @@ class Column:
         description="whether the cells are what the database holds; False for FLOAT of MariaDB and MySQL, of which it "
         "sends six digits: `x + 0e0` gives all",
     )
+    item: ColumnType | None = Field(
+        default=None,
+        description="of an array, what its items are; `precision` and `scale` are theirs. PostgreSQL tells it",
+    )
 
 
 Columns = Annotated[tuple[Column, ...], Repeated()]

@@ -55,6 +55,39 @@ def pg_uri(pg_superuser: str) -> str:
 
 
 @pytest.fixture(scope="session")
+def contrib_superuser(missing: Callable[[str], NoReturn]) -> Iterator[str]:
+    """The URI of a superuser of Debian's PostgreSQL, which has the extensions that come with it."""
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    if not versions or not (versions[-1] / "initdb").exists():
+        missing("PostgreSQL with its extensions is not installed (Debian: postgresql)")
+    folder = Path(tempfile.mkdtemp(prefix="rpc-contrib-"))
+    user = "postgres" if os.geteuid() == 0 else None  # It refuses to run as root.
+    if user:
+        shutil.chown(folder, user)
+    initdb = [versions[-1] / "initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N"]
+    subprocess.run([*initdb, "--locale=C.UTF-8"], check=True, capture_output=True, user=user, cwd=folder)
+    control = [versions[-1] / "pg_ctl", "-D", folder / "data", "-w"]
+    options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
+    start = [*control, "-l", folder / "log", "-o", options, "start"]
+    subprocess.run(start, check=True, stdout=subprocess.DEVNULL, user=user, cwd=folder)
+    try:
+        yield f"postgresql://postgres@/postgres?host={folder}"
+    finally:
+        stop = [*control, "-m", "immediate", "stop"]
+        subprocess.run(stop, check=True, stdout=subprocess.DEVNULL, user=user, cwd=folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def contrib_uri(contrib_superuser: str) -> str:
+    """The URI of a role that owns its database there, and so may make the extensions that are trusted."""
+    with psycopg.connect(contrib_superuser, autocommit=True) as connection:
+        connection.execute("CREATE ROLE app LOGIN")
+        connection.execute("CREATE DATABASE app OWNER app")
+    return contrib_superuser.replace("postgres@/postgres", "app@/app")
+
+
+@pytest.fixture(scope="session")
 def my_superuser(missing: Callable[[str], NoReturn]) -> Iterator[str]:
     """The socket of a real MariaDB, where root needs no password."""
     if not shutil.which("mariadbd") or not shutil.which("mariadb-install-db"):

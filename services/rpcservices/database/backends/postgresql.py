@@ -23,9 +23,9 @@ from rpcservices.database.hints import is_query
 from rpcservices.database.models import Description, Isolation, TxState
 from rpcservices.database.placeholders import Style, step_at, translate
 
-from .base import Cursor, Link
+from .base import Cursor, Link, log
 from .parameters import Params, Values, parameters_of
-from .postgresql_columns import columns_of, type_name
+from .postgresql_columns import columns_of, unnamed
 from .postgresql_connection import CANCEL_WAIT_S, StoppingConnection
 from .postgresql_cursor import CHUNK_ROWS, Chunks, PostgresCursor, no_copy
 from .postgresql_describe import described, kept, reads_only
@@ -34,6 +34,7 @@ from .postgresql_params import Arguments
 from .postgresql_pipeline import CLEANING, COPYING, cleaned, rest_of, taken
 from .postgresql_portal import PortalCursor
 from .postgresql_privileges import reaches_beyond
+from .postgresql_types import Types, oids_of
 from .postgresql_values import register
 
 _BEGIN_READING, _FIRST_QUERY = b"BEGIN READ ONLY", b"SELECT 1"
@@ -60,6 +61,7 @@ class PostgresLink(Link):
         assert isinstance(driver, StoppingConnection)
         self.driver = driver
         driver.take_behind = self._take_cleaning
+        self.types = Types(driver)
         self._used = False
         self._once = False
         self._taking: PQGen[PGresult | None] | None = None
@@ -83,13 +85,16 @@ class PostgresLink(Link):
     @classmethod
     def teach(cls, dialect: Dialect) -> None:
         dialect.supports_native_json_deserialization = False  # It comes as text, and not as psycopg has it.
+        # Nor shall the loader of hstore depend on whether there was one when the first connection was made.
+        dialect.use_native_hstore = False  # type: ignore[attr-defined]
 
     async def prepare(self) -> None:
         driver = self.driver
         await driver.set_autocommit(True)
         driver.prepare_threshold = None
         register(driver.adapters)
-        self._chunks = Chunks(driver)  # It copies the adapters.
+        self._chunks = Chunks(driver)
+        await self.types.learn_all()
         if not self.config.allow_privileged_role and await reaches_beyond(driver):
             raise DatabaseOperationalError(
                 "the role, or one that it may become, may read files or run programs on the database's machine: "
@@ -145,7 +150,7 @@ class PostgresLink(Link):
             self._used = True
             for command in self._before():
                 await self.driver.execute(command)
-            self._portal = PortalCursor(self.driver)
+            self._portal = PortalCursor(self.driver, self.types)
             if await self._portal.start(text.encode(), arguments, max(2, min(first, CHUNK_ROWS))):
                 return self._portal
         return await self._started(text, arguments, first, cancels=self._guarded or (query and self._alone()))
@@ -213,13 +218,42 @@ class PostgresLink(Link):
         async with kept(self.driver):
             if readonly is not False:
                 nullable = await nullability(self.driver, found, query, planned=readonly is True)
-        types = [found.param_type(index) for index in range(found.nparams)]
-        columns = [replace(column, nullable=known) for column, known in zip(columns_of(found), nullable, strict=True)]
+        takes = [found.param_type(index) for index in range(found.nparams)]
+        types = self.types
+        if unknown := types.unknown([*takes, *oids_of(found)]):
+            await types.learn(unknown, self.driver)
+        columns = [
+            replace(column, nullable=known) for column, known in zip(columns_of(found, types), nullable, strict=True)
+        ]
+        names = [(types.named(oid) or unnamed(oid)).name for oid in takes]
         return Description(
-            [replace(known, db_type=type_name(oid)) for known, oid in zip(parameters, types, strict=False)],
+            [replace(known, db_type=name) for known, name in zip(parameters, names, strict=False)],
             columns,
             readonly=readonly,
         )
+
+    async def learn(self, oids: list[int], *, free: bool) -> None:
+        """Learn of types. While a statement is read on the connection itself, another one is asked.
+
+        Parameters:
+            oids: their numbers.
+            free: whether the last statement has been read to its end.
+        """
+        if free:
+            await self._taken()
+            await self.types.learn(oids, self.driver)
+            return
+        arguments = {**self.connect_arguments}
+        connect = arguments.pop("async_creator_fn")
+        try:
+            side = await connect(**arguments)
+            try:
+                await side.set_autocommit(True)
+                await self.types.learn(oids, side)
+            finally:
+                await side.close()
+        except psycopg.Error as exc:
+            log.info("the types %s could not be asked for: %s", oids, type(exc).__name__)
 
     async def guard(self, *, once: bool = False) -> None:
         # The session's default would not do: DO $$ ... COMMIT; INSERT ... $$ could lift it midway.

@@ -1,55 +1,46 @@
-"""The columns of a result in PostgreSQL, and the names of its types."""
+"""The columns of a result in PostgreSQL."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from psycopg.postgres import types as pg_types
 from psycopg.pq.abc import PGresult
 
 from rpcservices.database.models import Column, ColumnType
 
-_KINDS = {
-    ColumnType.INTEGER: ("int2", "int4", "int8", "oid", "xid", "cid"),
-    ColumnType.FLOAT: ("float4", "float8"),
-    ColumnType.DECIMAL: ("numeric",),
-    ColumnType.BOOLEAN: ("bool",),
-    ColumnType.BYTES: ("bytea",),
-    ColumnType.DATE: ("date",),
-    ColumnType.TIME: ("time", "timetz"),
-    ColumnType.DATETIME: ("timestamp",),
-    ColumnType.DATETIME_TZ: ("timestamptz",),
-    ColumnType.DURATION: ("interval",),
-    ColumnType.UUID: ("uuid",),
-    ColumnType.JSON: ("json", "jsonb"),
-}
-_TYPE_OF = {name: kind for kind, names in _KINDS.items() for name in names}
+from .postgresql_types import Named, Types
+
+_Told = tuple[bytes | None, Named, int]
+
+
+def _digits(modifier: int) -> tuple[int | None, int | None]:
+    """Precision and scale, out of the number that stands for them (``numeric_typmod_precision`` and the like in
+    PostgreSQL's numeric.c)."""
+    return ((modifier - 4) >> 16, (((modifier - 4) & 0x7FF) ^ 1024) - 1024) if modifier >= 4 else (None, None)
 
 
 @lru_cache(maxsize=512)
-def _column(name: str, oid: int, modifier: int) -> Column:
-    info = pg_types.get(oid)
-    if info is None:
-        return Column(name, ColumnType.TEXT, type_name(oid))
-    if info.array_oid == oid:
-        return Column(name, ColumnType.ARRAY, type_name(oid))
-    precision = scale = None
-    if info.name == "numeric" and modifier >= 4:
-        precision, scale = (modifier - 4) >> 16, (((modifier - 4) & 0x7FF) ^ 1024) - 1024
-    return Column(name, _TYPE_OF.get(info.name, ColumnType.TEXT), info.name, None, precision, scale)
+def _column(name: str, named: Named, modifier: int) -> Column:
+    kind = named.item or named.kind
+    said = modifier if modifier >= 0 else named.modifier
+    precision, scale = _digits(said) if kind is ColumnType.DECIMAL else (None, None)
+    return Column(name, named.kind, named.name, None, precision, scale, item=named.item)
 
 
 @lru_cache(maxsize=512)
-def _columns(told: tuple[tuple[bytes | None, int, int], ...]) -> tuple[Column, ...]:
-    return tuple(_column((name or b"").decode(), oid, modifier) for name, oid, modifier in told)
+def _columns(told: tuple[_Told, ...]) -> tuple[Column, ...]:
+    return tuple(_column((name or b"").decode(), named, modifier) for name, named, modifier in told)
 
 
-def columns_of(result: PGresult) -> tuple[Column, ...]:
+def columns_of(result: PGresult, types: Types) -> tuple[Column, ...]:
     """The columns of a result's rows: the same object for the same columns."""
-    return _columns(tuple([(result.fname(i), result.ftype(i), result.fmod(i)) for i in range(result.nfields)]))
+    told: list[_Told] = []
+    for index in range(result.nfields):
+        oid = result.ftype(index)
+        told.append((result.fname(index), types.named(oid) or unnamed(oid), result.fmod(index)))
+    return _columns(tuple(told))
 
 
-def type_name(oid: int) -> str:
-    """What PostgreSQL calls a type of its own; the number of any other."""
-    info = pg_types.get(oid)
-    return f"oid {oid}" if info is None else f"{info.name}[]" if info.array_oid == oid else info.name
+def unnamed(oid: int) -> Named:
+    """What is told of a type that nobody could be asked about."""
+    return Named(f"oid {oid}", ColumnType.TEXT)

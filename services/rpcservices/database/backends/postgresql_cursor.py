@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from sys import getsizeof
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 from psycopg.abc import PQGen
@@ -16,10 +16,11 @@ from psycopg.pq.abc import PGconn, PGresult
 
 from rpcservices.database.errors import DatabaseNotSupportedError
 
-from .base import Cursor, Link
+from .base import Cursor
 from .postgresql_columns import columns_of
 from .postgresql_connection import CANCEL_WAIT_S
 from .postgresql_pipeline import COPYING, rest_of, send_behind, sync
+from .postgresql_types import Types, oids_of
 from .postgresql_values import Cells, Converting
 from .slices import FIRST_ROWS, ROOM_BYTES
 
@@ -45,6 +46,12 @@ def _ready(connection: PGconn, limit: int) -> PQGen[list[PGresult]]:
             break
         result = connection.get_result()
     return found
+
+
+def _size_of(result: PGresult) -> int:
+    return sum(
+        len(result.get_value(row, column) or b"") for row in range(result.ntuples) for column in range(result.nfields)
+    )
 
 
 def no_copy(step: int | None = None) -> DatabaseNotSupportedError:
@@ -102,6 +109,30 @@ class Chunks(Converting):
         return found
 
 
+class Learning(Protocol):
+    """The link that a cursor is of."""
+
+    broken: bool
+    types: Types
+
+    async def learn(self, oids: list[int], *, free: bool) -> None:
+        """Learn of types.
+
+        Parameters:
+            oids: their numbers.
+            free: whether the last statement has been read to its end.
+        """
+        ...
+
+    def was_cancelled(self) -> None:
+        """A request to stop may still be under way."""
+        ...
+
+    async def settle(self) -> None:
+        """Bring the connection where the next statement can go."""
+        ...
+
+
 class PostgresCursor(Cursor):
     """A statement under way in PostgreSQL.
 
@@ -112,7 +143,7 @@ class PostgresCursor(Cursor):
             is read and dropped.
     """
 
-    def __init__(self, link: Link, chunks: Chunks, *, cancels: bool) -> None:
+    def __init__(self, link: Learning, chunks: Chunks, *, cancels: bool) -> None:
         self._link = link
         self._connection = chunks.driver
         self.whole = not cancels
@@ -123,6 +154,7 @@ class PostgresCursor(Cursor):
         self._result: PGresult | None = None
         self._at = 0
         self._width = ROOM_BYTES // FIRST_ROWS
+        self._ended = False
         self._done = False
 
     async def start(
@@ -155,7 +187,8 @@ class PostgresCursor(Cursor):
         rows: list[tuple[Any, ...]] = []
         if status in (ExecStatus.TUPLES_CHUNK, ExecStatus.TUPLES_OK):
             if first or self._cells is None:
-                self.columns, self._cells = columns_of(result), self._chunks.cells()
+                await self._learn(result)
+                self.columns, self._cells = columns_of(result, self._link.types), self._chunks.cells()
             self._cells.use(result)
             self._result, self._at = result, 0
             rows = self._load()
@@ -174,6 +207,23 @@ class PostgresCursor(Cursor):
         self.rowcount = -1 if result.command_tuples is None else result.command_tuples
         await self._drain()
         return rows
+
+    async def _learn(self, first: PGresult) -> None:
+        """Learn of the types of the columns that are not known. The connection itself can only be asked once all rows
+        have come, which are held meanwhile; more of them than there is room for are left where they are."""
+        unknown = self._link.types.unknown(oids_of(first))
+        if not unknown:
+            return
+        last, held = first, _size_of(first)
+        while last.status == _CHUNK and held < ROOM_BYTES:
+            fresh = await self._connection.wait(_ready(self._connection.pgconn, CHUNK_ROWS))
+            self._arrived.extend(fresh)
+            last = fresh[-1]
+            held += sum(map(_size_of, fresh))
+        if last.status != _CHUNK:
+            await self._connection.wait(rest_of(self._connection))
+            self._ended = True
+        await self._link.learn(unknown, free=self._ended and last.status != ExecStatus.FATAL_ERROR)
 
     def _load(self) -> list[tuple[Any, ...]]:
         """Rows of the result at hand, as many as their width allows."""
@@ -194,10 +244,9 @@ class PostgresCursor(Cursor):
     async def _drain(self) -> PGresult | None:
         arrived = self._arrived.pop() if self._arrived else None
         self._arrived.clear()
-        last = await self._connection.wait(rest_of(self._connection))
-        last = last or arrived
+        last = None if self._ended else await self._connection.wait(rest_of(self._connection))
         self._done = True
-        return last
+        return last or arrived
 
     async def fetch(self, limit: int) -> list[tuple[Any, ...]]:
         if self._pending is not None:

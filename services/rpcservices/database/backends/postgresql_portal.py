@@ -18,6 +18,7 @@ from .base import Cursor
 from .postgresql_columns import columns_of
 from .postgresql_connection import StoppingConnection
 from .postgresql_pipeline import end_part, sync
+from .postgresql_types import Types, oids_of
 from .postgresql_values import Cells, Converting
 
 _NAME = b'"rpc rows"'
@@ -73,10 +74,12 @@ class PortalCursor(Cursor):
 
     Parameters:
         connection: a connection in a transaction.
+        types: what is known of its types.
     """
 
-    def __init__(self, connection: StoppingConnection) -> None:
+    def __init__(self, connection: StoppingConnection, types: Types) -> None:
         self._connection = connection
+        self._types = types
         self._statement = _Statement(connection)
         self._cells: Cells | None = None
         self._pending: list[tuple[Any, ...]] | None = None
@@ -95,7 +98,9 @@ class PortalCursor(Cursor):
         last = results[-1]
         if len(results) == 4 and last.status == ExecStatus.TUPLES_OK:
             self.open = True
-            self.columns = columns_of(last)
+            if unknown := self._types.unknown(oids_of(last)):
+                await self._types.learn(unknown, self._connection)
+            self.columns = columns_of(last, self._types)
             self._pending = await self._taken(last, size)
             return True
         failed = next(result for result in results if result.status == ExecStatus.FATAL_ERROR)

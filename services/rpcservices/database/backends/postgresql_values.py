@@ -15,6 +15,7 @@ from psycopg.abc import Transformer as AnyTransformer
 from psycopg.adapt import AdaptersMap, Loader, Transformer
 from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGresult
+from psycopg.types.numeric import IntLoader
 from psycopg.types.string import TextLoader
 
 from rpcservices.database.failures import translate_error
@@ -28,6 +29,9 @@ AS_TEXT = (
     "int4multirange", "int8multirange", "nummultirange", "datemultirange", "tsmultirange", "tstzmultirange",
 )  # fmt: skip
 """Types whose text says more than any Python type that could be sent: JSON's null is not SQL's NULL."""
+
+_NUMBERS = ("xid", "cid")
+"""Numbers that psycopg leaves as text."""
 
 _EXACT_INTERVAL = re.compile(rb"(?:[+-]?\d+ days?)?(?: ?[+-]?\d+:\d\d:\d\d(?:\.\d+)?)?")
 """Days and time, as PostgreSQL writes them unless told otherwise."""
@@ -68,6 +72,8 @@ def register(adapters: AdaptersMap) -> None:
     """Set the loaders of a connection. Only intervals always take the careful one: psycopg would not complain."""
     for name in AS_TEXT:
         adapters.register_loader(name, TextLoader)
+    for name in _NUMBERS:
+        adapters.register_loader(name, IntLoader)
     oid = postgres.types["interval"].oid
     adapters.register_loader(oid, _OR_TEXT[oid])
 
@@ -82,6 +88,7 @@ class Converting(AsyncRawCursor[Any]):
 
     def __init__(self, driver: StoppingConnection) -> None:
         super().__init__(driver)
+        self._adapters = driver.adapters  # And no copy of them: they learn of more types.
         self.driver = driver
 
     def _convert_query(self, query: Query, params: Params | None = None) -> PostgresQuery:
