@@ -168,6 +168,30 @@ async def fork_bombs(client: AsyncClient) -> AsyncIterator[None]:
     assert ended
 
 
+def orphans_at_a_time(count: int) -> Disturbance:
+    """A program that leaves so many orphans, which end by and by, and are collected."""
+
+    @contextlib.asynccontextmanager
+    async def orphans(client: AsyncClient) -> AsyncIterator[None]:
+        script = f"i=0; while [ $i -lt {count} ]; do (sleep 0.001 &); i=$((i+1)); done; echo all; read x"
+        program = await client.programs.start(["sh", "-c", script], limits=Limits(processes=500))
+        yield
+        assert await program.stdout.readline() == b"all\n"
+        launcher = psutil.Process(program.pid).parent()
+        assert launcher is not None
+        end = time.monotonic() + 60
+        while len(left := launcher.children()) > 1:
+            assert time.monotonic() < end, left
+            await asyncio.sleep(0.05)
+        assert (await program.kill()).status.limit is None
+
+    return orphans
+
+
+def test_orphans_are_collected_beside_calls(daemon: Any) -> None:
+    compare(daemon, 0.3, 1, orphans_at_a_time(300))
+
+
 def test_endless_printers_are_contained(daemon: Any) -> None:
     compare(daemon, 0.3, 1, endless_printers)
 
@@ -186,7 +210,7 @@ def apart(daemon_with: Callable[..., Any], missing: Callable[[str], None]) -> It
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("beside", [endless_printers, fork_bombs])
+@pytest.mark.parametrize("beside", [endless_printers, fork_bombs, orphans_at_a_time(10_000)])
 @pytest.mark.parametrize("server", ["daemon", "apart"])
 def test_calls_beside_those_that_take_all(beside: Disturbance, server: str, request: pytest.FixtureRequest) -> None:
     """Figures to look at: with programs on all processors, and on one that the server does not use."""

@@ -156,6 +156,25 @@ class Cgroup:
         """How many processes are in it."""
         return _read(f"{self.members_folder}/cgroup.procs").count("\n")
 
+    @property
+    def _pids_folder(self) -> str:
+        return self.legacy.get("pids", self.unified)
+
+    def charged(self) -> int:
+        """How many processes and threads the kernel counts in it: also those that have ended, and were not collected.
+        0 where it does not count them."""
+        text = _read(f"{self._pids_folder}/pids.current")
+        return int(text) if text.strip().isdecimal() else 0
+
+    def running(self) -> int:
+        """How many processes and threads run in it."""
+        name = "tasks" if "pids" in self.legacy else "cgroup.threads"
+        return _read(f"{self._pids_folder}/{name}").count("\n")
+
+    def bound_processes(self, most: int) -> None:
+        """Let the kernel allow so many processes and threads."""
+        _write(f"{self._pids_folder}/pids.max", str(most))
+
     def reached(self, most: int | None) -> Literal["memory", "processes"] | None:
         """The limit that it has come to, if it has.
 
@@ -165,7 +184,7 @@ class Cgroup:
         if "memory" in self.bounds and self.out_of_memory():
             return "memory"
         if "pids" in self.bounds:
-            refused = _count(f"{self.legacy.get('pids', self.unified)}/pids.events", "max") > 0
+            refused = _count(f"{self._pids_folder}/pids.events", "max") > 0
         else:
             refused = most is not None and self.population() > most
         return "processes" if refused else None
@@ -246,6 +265,11 @@ def _made(folder: str) -> str:
     except OSError:
         return ""
     return folder
+
+
+def in_group_of_program(pid: int) -> bool:
+    """Whether a process is in the control group of a program, or was until it ended."""
+    return f"/{PREFIX}p" in _read(f"/proc/{pid}/cgroup")
 
 
 def sweep(parents: Places) -> None:

@@ -63,7 +63,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         self.programs: dict[str, Program] = {}
         self.events = Events()
         self.orphans = Orphans()
-        self.launcher = Launcher()
+        self.launcher = Launcher(self.orphans.inherited)
         self.policy = Policy(
             self.config.roles,
             owner_may=self.config.unlisted == "owner",
@@ -85,7 +85,9 @@ class ProgramsCore(Service[ProgramsConfig]):
         if self.config.cgroups:
             self.cgroup_places = cgroups.places()
             cgroups.sweep(self.cgroup_places)
-        await asyncio.get_running_loop().run_in_executor(None, self.launcher.start)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self.launcher.start)
+        self.launcher.listen(loop)
         self.ledger = Ledger(str(self.runtime.state_dir / "hosted"))
         self.ledger.open()
         if left := list(self.ledger.running.values()):
@@ -126,6 +128,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         self.programs.clear()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.orphans.stop()
+        self.launcher.unlisten()
         await asyncio.get_running_loop().run_in_executor(None, self.launcher.stop)
         self.ledger.close()
 
@@ -253,13 +256,15 @@ class ProgramsCore(Service[ProgramsConfig]):
         :class:`.program.HostedProgram`."""
         program_id = supervision.program_id
         try:
-            program = HostedProgram(about, spawned, supervision, outputs, cgroup=cgroup, folder=folder)
+            program = HostedProgram(
+                about, spawned, supervision, outputs, launcher=self.launcher, cgroup=cgroup, folder=folder
+            )
         except BaseException:
             loop = asyncio.get_running_loop()
             for descriptor in (spawned.pidfd, spawned.stdout, spawned.stderr):
                 if descriptor is not None:
                     loop.remove_reader(descriptor)
-            abandon(spawned, program_id, cgroup)
+            abandon(spawned, program_id, cgroup, self.launcher)
             self.ledger.strike(program_id)
             raise
         program.on_end(lambda _: self.ledger.strike(program_id))
@@ -286,7 +291,7 @@ class ProgramsCore(Service[ProgramsConfig]):
     def ended(self, program: Program) -> None:
         """It has ended: keep it for a while."""
         self.release(program)
-        self.orphans.left_by(program.about.pid, program.id, program.cgroup)
+        self.orphans.left_by(program.about.pid, program.about.pid_start, program.cgroup)
         self.events.publish("exited", program)
         self.forget_in(program, program.about.retain_s)
 

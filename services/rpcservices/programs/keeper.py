@@ -194,10 +194,11 @@ class Keeper:
             supervision = replace(order.supervision, alone=True)
             self.running = Running(self.loop, spawned, supervision, self._outputs, self._ended, cgroup=cgroup)
         except BaseException:
-            abandon(spawned, order.about.id, cgroup)
+            abandon(spawned, order.about.id, cgroup, by_fork)
             raise
         for output in self._outputs:
             output.watch(self._output_changed)
+        self._reaping = False
         self.loop.on_child(self._reap)
         self.loop.add_reader(self._listener.fileno(), self._accept)
 
@@ -223,13 +224,14 @@ class Keeper:
         return True
 
     def _reap(self) -> None:
-        """Collect orphans that have ended: they are all of this program, and nobody else does."""
-        with contextlib.suppress(ChildProcessError):
-            while True:
-                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-                if found is None or found.si_pid == self.running.pid:
-                    return
-                os.waitpid(found.si_pid, os.WNOHANG)
+        """Collect orphans that have ended, some at a time: they are all of this program, and nobody else does."""
+        if not self._reaping and tree.collect(self.running.pid):
+            self._reaping = True
+            self.loop.call_later(tree.COLLECT_PAUSE_S, self._reap_more)
+
+    def _reap_more(self) -> None:
+        self._reaping = False
+        self._reap()
 
     def _ended(self, ending: Ending) -> None:
         self._reap()

@@ -14,7 +14,6 @@ KILL_WAIT_S = 2.0
 """How long killed processes may take to be gone before they are reported as survivors."""
 GRACE_POLL_S = 0.05
 KILL_POLL_S = 0.01
-COLLECT_PAUSE_S = 0.001
 
 
 class Mortal(Protocol):
@@ -85,7 +84,6 @@ class Kill:
             self._running.look(self._polled)
 
     def _polled(self, found: list[Process]) -> None:
-        tree.reap(found, self._running.pid)
         if self._running.exited and not any(process.alive for process in found):
             self._finished([])
         else:
@@ -101,9 +99,6 @@ class Kill:
     def _await_group(self) -> None:
         """Wait for the group to be empty before looking at anything: while hundreds end, one look at each takes longer
         than all of that."""
-        if self._running.exited and tree.collect(self._running.pid):
-            self._running.loop.call_later(COLLECT_PAUSE_S, self._await_group)
-            return
         late = self._running.loop.time() >= self._deadline
         if late or (self._running.exited and self._running.group_is_empty):
             self._running.look(self._kill)
@@ -112,7 +107,6 @@ class Kill:
 
     def _kill(self, found: list[Process]) -> None:
         tree.send(found, signal.SIGKILL)
-        tree.reap(found, self._running.pid)
         alive = [process.pid for process in found if process.alive]
         late = self._running.loop.time() >= self._deadline
         if (self._running.exited and not alive) or late:

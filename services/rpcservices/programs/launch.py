@@ -1,9 +1,11 @@
 """Makes processes, and turns them into programs: what happens between fork and exec.
 
 The server has threads and much memory; forking it would stop all of it, for as long as the machine is busy. So it keeps
-a small process that runs this file and does nothing else: it makes each program, as a child of the *server* (clone(2),
-``CLONE_PARENT``), which therefore waits for it as for any of its own. The keeper of a program, small itself, makes its
-one child directly.
+a small process that runs this file and does nothing else: it makes each program as a child of its own, and is told of
+the end of each. It is also the one to which orphans of programs are handed (prctl(2), ``PR_SET_CHILD_SUBREAPER``):
+whatever ends here and is no program is an orphan, and collected at once. The server could not tell its orphans from
+children that other parts of it wait for, and would have to do this beside its answers. The keeper of a program, small
+itself, makes its one child directly.
 
 It must start fast and depend on nothing: the standard library's built-in modules only. See :mod:`.launching`.
 """
@@ -15,8 +17,10 @@ import fcntl
 import marshal
 import os
 import resource
+import select
 import sys
 import termios
+import time
 
 TYPE_CHECKING = False  # Loading the module typing takes longer than everything else here.
 if TYPE_CHECKING:
@@ -26,13 +30,19 @@ signal = __import__("_signal")  # The module signal, without the enumerations th
 _socket = __import__("_socket")
 _stat = __import__("_stat")
 _PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_CHILD_SUBREAPER = 36
 _MSG_CMSG_CLOEXEC = 0x40000000
-_CLONE_PARENT = 0x8000
 _CLONE_INTO_CGROUP = 0x200000000
 _SYS_CLONE3 = 435
 """The same on every architecture (``include/uapi/asm-generic/unistd.h``)."""
-_SYS_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220, "loongarch64": 220}.get(os.uname().machine, 120)
+_SYS_WAITID = {"x86_64": 247, "i686": 284, "armv7l": 280, "ppc64le": 272, "s390x": 281}.get(os.uname().machine, 95)
+_PEEK = os.WEXITED | os.WNOHANG | os.WNOWAIT
+_CORE_DUMPED = 0x80
+_rusage = ctypes.c_long * 18  # struct rusage: two of struct timeval, and 14 numbers.
 MOST_DESCRIPTORS = 6
+COLLECTED_AT_A_TIME = 64
+HIDDEN_S = 0.001
+"""How long to wait for one that has ended to be free where it hides others."""
 
 _libc = ctypes.PyDLL(None, use_errno=True)  # Holds on to the interpreter: a child must not have to ask for it.
 
@@ -40,11 +50,10 @@ _libc = ctypes.PyDLL(None, use_errno=True)  # Holds on to the interpreter: a chi
 # --- making a process -------------------------------------------------------------------------------------------
 
 
-def make_child(*, of_parent: bool, cgroup_fd: int | None = None) -> tuple[int, bool]:
+def make_child(cgroup_fd: int | None = None) -> tuple[int, bool]:
     """Fork.
 
     Parameters:
-        of_parent: make it a child of this process's parent.
         cgroup_fd: a control group of version 2 to begin in. Moving there afterwards would wait for all processors.
 
     Returns:
@@ -53,24 +62,15 @@ def make_child(*, of_parent: bool, cgroup_fd: int | None = None) -> tuple[int, b
     Raises:
         OSError: there can be no more processes.
     """
-    flags = _CLONE_PARENT if of_parent else 0
-    # Who shares a parent has its signal, too: clone3(2) wants none to be named.
-    exit_signal = 0 if of_parent else signal.SIGCHLD
     if cgroup_fd is not None:
         # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
         # set_tid_size, cgroup.
-        args = (ctypes.c_uint64 * 11)(flags | _CLONE_INTO_CGROUP, 0, 0, 0, exit_signal, 0, 0, 0, 0, 0, cgroup_fd)
+        args = (ctypes.c_uint64 * 11)(_CLONE_INTO_CGROUP, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, cgroup_fd)
         pid = _libc.syscall(ctypes.c_long(_SYS_CLONE3), args, ctypes.c_long(ctypes.sizeof(args)))
         if pid >= 0:
             return pid, True
         # An older kernel, a sandbox that forbids it, or a group that must not be entered: the child will see.
-    if not of_parent:
-        return os.fork(), False
-    pid = _libc.syscall(*(ctypes.c_long(word) for word in (_SYS_CLONE, flags | signal.SIGCHLD, 0, 0, 0, 0)))
-    if pid < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return pid, False
+    return os.fork(), False
 
 
 # --- becoming a program -----------------------------------------------------------------------------------------
@@ -185,31 +185,212 @@ def _execute(argv: list[str], executable: str, env: dict[str, str]) -> None:
 # --- the small process ------------------------------------------------------------------------------------------
 
 
-def serve(descriptor: int) -> None:
-    """Make a process for each message that comes, until the other end is closed.
+class _Made:
+    """A process that was made for the server.
+
+    Attributes:
+        ticket: the server's name for it.
+        told: whether its end was told.
+        free: whether the server needs its id no longer. Until then it is not collected, so that nobody else gets that.
+    """
+
+    __slots__ = ("free", "ticket", "told")
+
+    def __init__(self, ticket: int) -> None:
+        self.ticket = ticket
+        self.told = False
+        self.free = False
+
+
+class Parent:
+    """Makes a process for each message that asks for one, tells how each ends, and collects orphans.
+
+    Messages that come are ``make TICKET``, with descriptors (unix(7), ``SCM_RIGHTS``): the plan, the report, standard
+    input, output and error, and perhaps a control group; and ``free TICKET``: collect it once it has ended. A message
+    that goes, one for each process, is ``TICKET STATUS USER_US SYSTEM_US MAXRSS_KIB``, as of wait4(2).
 
     Parameters:
-        descriptor: a socket whose messages carry descriptors (unix(7), ``SCM_RIGHTS``): the plan, the report, standard
-            input, output and error, and perhaps a control group.
+        descriptor: a socket for such messages.
     """
-    heed_all_signals()
-    os.set_inheritable(descriptor, False)
-    sock = _socket.socket(fileno=descriptor)
-    while True:
-        data, ancillary, _, _ = sock.recvmsg(1, _socket.CMSG_SPACE(4 * MOST_DESCRIPTORS), _MSG_CMSG_CLOEXEC)
-        if not data:
-            return
-        received = list(memoryview(ancillary[0][2]).cast("i"))
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_inheritable(descriptor, False)
+        self._descriptor = descriptor
+        self._sock = _socket.socket(fileno=descriptor)
+        self._sock.setblocking(False)
+        self._made: dict[int, _Made] = {}
+        self._pids: dict[int, int] = {}
+        self._unsent: list[bytes] = []
+        self._sending = False
+        self._hidden = False
+        self._look_at = 0.0
+        self._woken, waking = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
+        self._poll.register(self._woken, select.POLLIN)
+        signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def serve(self) -> None:
+        """Go on until the other end is closed."""
+        ended = False
+        while True:
+            ready = [each for each, _ in self._poll.poll(self._patience_ms() if ended else None)]
+            if self._descriptor in ready:
+                if self._sending:
+                    self._send()
+                if not self._take():
+                    return
+            if self._woken in ready:
+                os.read(self._woken, 4096)
+                ended = True
+            if ended and time.monotonic() >= self._look_at:
+                ended = self._collect()
+
+    def _patience_ms(self) -> float:
+        return max(0.0, (self._look_at - time.monotonic()) * 1000)
+
+    # --- messages -----------------------------------------------------------------------------------------------
+
+    def _take(self) -> bool:
+        """Take a message; whether there may be another."""
+        try:
+            data, ancillary, _, _ = self._sock.recvmsg(32, _socket.CMSG_SPACE(4 * MOST_DESCRIPTORS), _MSG_CMSG_CLOEXEC)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        word, _, ticket = data.partition(b" ")
+        if word == b"make":
+            self._make(int(ticket), list(memoryview(ancillary[0][2]).cast("i")))
+        elif word == b"free":
+            self._free(int(ticket))
+        return bool(data)
+
+    def _make(self, ticket: int, received: list[int]) -> None:
         plan, report, stdin, stdout, stderr, *groups = received
         try:
-            pid, in_cgroup = make_child(of_parent=True, cgroup_fd=groups[0] if groups else None)
+            pid, in_cgroup = make_child(groups[0] if groups else None)
             if pid == 0:
                 become(plan, report, (stdin, stdout, stderr), in_cgroup=in_cgroup)
+            self._made[pid], self._pids[ticket] = _Made(ticket), pid
         except OSError as exc:
             os.write(report, f"!argv {exc.errno}".encode())
         for each in received:
             os.close(each)
 
+    def _free(self, ticket: int) -> None:
+        pid = self._pids.get(ticket)
+        if pid is not None:
+            self._made[pid].free = True
+            self._settle(pid)
+
+    def _send(self) -> None:
+        """Send what waits. This waits for nobody: the server may just be waiting for this process."""
+        try:
+            while self._unsent:
+                self._sock.send(self._unsent[0])
+                del self._unsent[0]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._unsent.clear()  # There is no server any more, as reading will tell.
+        if self._sending != bool(self._unsent):
+            self._sending = not self._sending
+            self._poll.modify(self._descriptor, select.POLLIN | (select.POLLOUT if self._sending else 0))
+
+    # --- ends ---------------------------------------------------------------------------------------------------
+
+    def _collect(self) -> bool:
+        """See what has ended, some at a time: requests do not wait for thousands.
+
+        Returns:
+            Whether there may be more.
+        """
+        try:
+            for _ in range(COLLECTED_AT_A_TIME):
+                ended = os.waitid(os.P_ALL, 0, _PEEK)
+                if ended is None:
+                    return False
+                made = self._made.get(ended.si_pid)
+                if made is not None and made.told:
+                    return self._await_free()
+                self._ended(ended)
+        except ChildProcessError:  # There are no children at all.
+            return False
+        return True
+
+    def _await_free(self) -> bool:
+        """A program that has ended is not free yet, and waitid(2) tells of no other while it is there: have some
+        patience, and then look behind it."""
+        if self._hidden:
+            return self._look_behind()
+        self._hidden = True
+        self._look_at = time.monotonic() + HIDDEN_S
+        return True
+
+    def _look_behind(self) -> bool:
+        """See which of all children have ended. That takes a while where there are thousands, and so is not done all
+        the time."""
+        begin = time.monotonic()
+        try:
+            with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
+                children = [int(word) for word in file.read().split()]
+        except OSError:  # A kernel that does not list them (CONFIG_PROC_CHILDREN).
+            self._look_at = begin + HIDDEN_S
+            return True
+        for pid in children:
+            made = self._made.get(pid)
+            if made is None or not made.told:
+                ended = os.waitid(os.P_PID, pid, _PEEK)
+                if ended is not None:
+                    self._ended(ended)
+        now = time.monotonic()
+        self._look_at = now + 10 * (now - begin)
+        return False
+
+    def _ended(self, ended: Any) -> None:
+        """A child has ended, as waitid(2) tells: an orphan is collected."""
+        pid = ended.si_pid
+        made = self._made.get(pid)
+        if made is None:
+            os.waitpid(pid, os.WNOHANG)
+            return
+        killed = ended.si_status | (_CORE_DUMPED if ended.si_code == os.CLD_DUMPED else 0)
+        status = ended.si_status << 8 if ended.si_code == os.CLD_EXITED else killed
+        usage = usage_of(pid)
+        if usage is None:  # Rather than not to know what it has used, let its id go now.
+            used = os.wait4(pid, os.WNOHANG)[2]
+            usage = int(used.ru_utime * 1e6), int(used.ru_stime * 1e6), used.ru_maxrss
+            made.free = True
+        made.told = True
+        self._unsent.append(b"%d %d %d %d %d" % (made.ticket, status, *usage))
+        self._send()
+        self._settle(pid)
+
+    def _settle(self, pid: int) -> None:
+        """Collect what was made, once its end was told and it is free."""
+        made = self._made[pid]
+        if made.told and made.free:
+            del self._made[pid], self._pids[made.ticket]
+            if self._hidden:
+                self._hidden, self._look_at = False, 0.0
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                return  # It was collected with what it has used.
+
+
+def usage_of(pid: int) -> tuple[int, int, int] | None:
+    """What a child that has ended has used, without collecting it: microseconds for itself and in the system, and KiB
+    of memory; ``None`` where the kernel does not say. The C library's waitid(3) leaves out what the kernel's tells."""
+    usage = _rusage()
+    if _libc.syscall(*map(ctypes.c_long, (_SYS_WAITID, os.P_PID, pid, 0, _PEEK)), usage) != 0:
+        return None
+    return usage[0] * 1_000_000 + usage[1], usage[2] * 1_000_000 + usage[3], usage[4]
+
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]))
+    heed_all_signals()
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    Parent(int(sys.argv[1])).serve()

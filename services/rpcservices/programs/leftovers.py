@@ -7,12 +7,13 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from . import processes, tree
 from .cgroups import PREFIX, Cgroup, Controller, Places
 from .killing import KILL_WAIT_S
+from .launching import Start
 from .processes import Process
 from .spawning import Spawned
 
@@ -72,20 +73,24 @@ class Leftovers:
             The ids of those that could not be ended.
         """
         deadline = time.monotonic() + grace_s
+        found = self.find()
+        ended = set(found)
         if grace_s > 0:
-            found = self.find()
             tree.send(found, signal.SIGTERM)
             tree.send(found, signal.SIGCONT)  # One that is stopped could not react.
             while found and time.monotonic() < deadline:
                 time.sleep(POLL_S)
                 found = self.find()
+                ended.update(found)
         deadline = time.monotonic() + KILL_WAIT_S
         while True:
             for cgroup in self._cgroups():
                 cgroup.kill()
             found = self.find()
             if not found or time.monotonic() >= deadline:
+                _collect(ended)
                 return [process.pid for process in found]
+            ended.update(found)
             tree.send(found, signal.SIGKILL)
             time.sleep(POLL_S)
 
@@ -106,19 +111,30 @@ class Leftovers:
         return [pid for cgroup in self._cgroups() for folder in cgroup.folders for pid in tree.in_cgroup(folder)]
 
 
+def _collect(ended: Iterable[Process]) -> None:
+    """Collect those that were handed to this process: whoever had started them was killed."""
+    own = os.getpid()
+    for pid, start in {(process.pid, process.start) for process in ended}:
+        now = processes.read(pid)
+        if now is not None and now.start == start and now.parent == own and not now.alive:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
+
 def _folder(parent: str, program_id: str) -> str:
     """The control group of a program; empty where it has none there."""
     folder = f"{parent}/{PREFIX}{program_id}"
     return folder if parent and os.path.isdir(folder) else ""
 
 
-def abandon(spawned: Spawned, program_id: str, cgroup: Cgroup | None) -> None:
+def abandon(spawned: Spawned, program_id: str, cgroup: Cgroup | None, start: Start) -> None:
     """End a program that has just been started, and that nobody can look after.
 
     Parameters:
         spawned: its process, and our ends of its pipes, which are closed.
         program_id: its name in calls.
         cgroup: its control group, if it has one.
+        start: has made it.
     """
     for descriptor in (spawned.pidfd, spawned.stdin, spawned.stdout, spawned.stderr):
         if descriptor is not None:
@@ -127,7 +143,6 @@ def abandon(spawned: Spawned, program_id: str, cgroup: Cgroup | None) -> None:
     if cgroup is not None:
         cgroup.kill()
     Leftovers([Trace(program_id, spawned.pid, spawned.start)]).end(0)
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(spawned.pid, 0)
+    start.let_go(spawned.ticket, spawned.pid)
     if cgroup is not None:
         cgroup.remove()

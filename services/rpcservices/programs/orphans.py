@@ -1,47 +1,58 @@
-"""Collects what programs leave behind. Orphans become children of this process (it is their subreaper), and would stay
-as zombies once they end."""
+"""Collects what programs leave behind in this process. The launcher is handed their orphans, and a keeper those of its
+program; but when one of these is killed, its children become children of this process, and would stay as zombies."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
-import subprocess
 from collections import OrderedDict
 
 from . import processes
-from .cgroups import Cgroup
+from .cgroups import Cgroup, in_group_of_program
 from .processes import Process
 from .tree import MARK
 
 SOON_S = 1.0
 LATER_S = 2.0
 REMEMBERED = 4096
-"""How many programs that have ended are remembered by their sessions."""
+"""How many programs that have ended are remembered."""
+
+_Key = tuple[int, int]
+"""A process: its id, and when it started."""
 
 
 class Orphans:
-    """Finds orphans of programs and collects them when they end. Other children of this process are left alone."""
+    """Finds orphans of programs among the children of this process, and collects them when they have ended. Children
+    that are somebody else's in this process are left alone, and with them what could be: a leader of a session that
+    was never seen alive, and is in no control group of a program."""
 
     def __init__(self) -> None:
-        self._sessions: OrderedDict[int, str] = OrderedDict()
-        self._found: set[tuple[int, int]] = set()
-        self._suspects: set[tuple[int, int]] = set()
-        self._foreign: set[tuple[int, int]] = set()
+        self._ended: OrderedDict[_Key, None] = OrderedDict()
+        self._found: set[_Key] = set()
         self._groups: list[Cgroup] = []
         self._session = os.getsid(0)
         self._timer: asyncio.TimerHandle | None = None
+        self._inherits = False
         self._stopped = False
 
-    def left_by(self, pid: int, program_id: str, cgroup: Cgroup | None) -> None:
-        """A program has ended, and may have left some, and with them its control group."""
+    def left_by(self, pid: int, pid_start: int, cgroup: Cgroup | None) -> None:
+        """A program has ended, and may have left some, and with them its control group.
+
+        Parameters:
+            pid, pid_start: its process.
+            cgroup: its control group, if this process has made it one.
+        """
         if cgroup is not None and not cgroup.remove():
             self._groups.append(cgroup)
-        self._sessions[pid] = program_id
-        self._sessions.move_to_end(pid)
-        if len(self._sessions) > REMEMBERED:
-            self._sessions.popitem(last=False)
+        self._ended[pid, pid_start] = None
+        if len(self._ended) > REMEMBERED:
+            self._ended.popitem(last=False)
+        self._later(SOON_S)
+
+    def inherited(self) -> None:
+        """Programs that run have become children of this process: look from now on."""
+        self._inherits = True
         self._later(SOON_S)
 
     async def stop(self) -> None:
@@ -62,49 +73,33 @@ class Orphans:
 
     def _sweep(self, children: list[tuple[Process, bool]]) -> None:
         self._timer = None
-        still: set[tuple[int, int]] = set()
-        suspects: set[tuple[int, int]] = set()
+        still: set[_Key] = set()
         for process, marked in children:
             key = process.pid, process.start
             if process.alive:
                 if marked or key in self._found:
                     still.add(key)
-            elif key in self._found or (process.session in self._sessions and process.session != process.pid):
-                self._collect(process)
-            elif process.session != self._session and key not in self._foreign:
-                # It has ended before it was seen alive. Who runs programs with asyncio collects them at once; who holds
-                # a Popen object may take its time.
-                if key not in self._suspects:
-                    suspects.add(key)
-                elif _is_held(process.pid):
-                    self._foreign.add(key)
-                else:
-                    self._collect(process)
-        self._found, self._suspects = still, suspects
+            elif key in self._found or key in self._ended or self._is_no_child(process):
+                _collect(process.pid)
+        self._found = still
         self._groups = [cgroup for cgroup in self._groups if not cgroup.remove()]
-        self._foreign.intersection_update({(process.pid, process.start) for process, _ in children})
-        if still or suspects or self._groups:
+        if still or self._groups or self._inherits:
             self._later(LATER_S)
 
-    @staticmethod
-    def _collect(process: Process) -> None:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(process.pid, os.WNOHANG)
+    def _is_no_child(self, process: Process) -> bool:
+        """Whether it was certainly started by another process: a child of this one is in its session, or leads one of
+        its own (setsid(2)); and it is in no control group of a program."""
+        return process.session not in (self._session, process.pid) or in_group_of_program(process.pid)
+
+
+def _collect(pid: int) -> None:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
 
 
 def _children(own: int) -> list[tuple[Process, bool]]:
     """The children of this process, and whether each was started with the mark of a program."""
-    return [(process, process.alive and _is_marked(process.pid)) for process in processes.children(own)]
-
-
-def _is_held(pid: int) -> bool:
-    """Whether somebody in this process has yet to ask for the exit code of a child."""
-    return any(issubclass(type(each), subprocess.Popen) and each.pid == pid for each in gc.get_objects())
-
-
-def _is_marked(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return any(entry.startswith(MARK.encode() + b"=") for entry in file.read().split(b"\0"))
-    except OSError:
-        return False
+    return [
+        (process, process.alive and processes.mark(process.pid, MARK) is not None)
+        for process in processes.children(own)
+    ]

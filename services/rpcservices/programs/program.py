@@ -14,6 +14,7 @@ from rpcservices.signals import signal_name
 from . import models
 from .cgroups import Cgroup
 from .errors import NoTerminal, StdinClosed
+from .launching import Launcher
 from .models import Exit, ExitStatus, ProgramInfo, Usage
 from .output import Output, StreamName
 from .processes import Process
@@ -217,6 +218,7 @@ class HostedProgram(Program):
         outputs: what it writes.
         cgroup: its control group, if it has one.
         folder: where its output is kept; empty for memory only.
+        launcher: has started it, and is told its end.
     """
 
     def __init__(
@@ -226,6 +228,7 @@ class HostedProgram(Program):
         supervision: Supervision,
         outputs: Sequence[Output],
         *,
+        launcher: Launcher,
         cgroup: Cgroup | None = None,
         folder: str = "",
     ) -> None:
@@ -234,7 +237,15 @@ class HostedProgram(Program):
         self._folder = folder
         self.cgroup = cgroup
         self._running = Running(
-            self._loop, spawned, supervision, outputs, self.ended, offload=self._in_thread, cgroup=cgroup
+            self._loop,
+            spawned,
+            supervision,
+            outputs,
+            self.ended,
+            offload=self._in_thread,
+            cgroup=cgroup,
+            watch=launcher.watch(spawned.ticket, spawned.pid, spawned.pidfd),
+            reaper=launcher.pid,
         )
 
     def _in_thread(self, function: Callable[[], list[Process]], then: Callable[[list[Process]], object], /) -> None:

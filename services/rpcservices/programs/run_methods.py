@@ -107,7 +107,7 @@ class RunMethods(ProgramsCore):
             if program.exit is None:
                 await asyncio.shield(asyncio.ensure_future(program.end(0)))
             self.programs.pop(program_id, None)
-            self.orphans.left_by(spawned.pid, program_id, cgroup)
+            self.orphans.left_by(spawned.pid, spawned.start, cgroup)
             self.events.publish("exited", program)
         return Completed(
             argv=argv,

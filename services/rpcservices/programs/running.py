@@ -16,7 +16,9 @@ from typing import Protocol
 
 from . import limits as rules
 from . import processes, tree
+from .allowance import Allowance
 from .cgroups import Cgroup, Controller
+from .exits import Exited, Watch, watch_child
 from .killing import Kill
 from .limits import LimitName
 from .looping import Loop, Timer
@@ -67,6 +69,8 @@ class Running:
         ended: called once, after the end of all outputs.
         offload: how to look at all processes of the system.
         cgroup: a control group of its own, where it has one.
+        watch: tells of its end; as of a child of this process where not given.
+        reaper: the process to which its orphans are handed; this one where 0.
     """
 
     def __init__(
@@ -79,6 +83,8 @@ class Running:
         *,
         offload: Offload = at_once,
         cgroup: Cgroup | None = None,
+        watch: Watch | None = None,
+        reaper: int = 0,
     ) -> None:
         self.loop = loop
         self.pid = spawned.pid
@@ -90,8 +96,10 @@ class Running:
             supervision.program_id,
             supervision.alone,
             "" if cgroup is None else cgroup.members_folder,
+            reaper=reaper,
         )
         self._cgroup = cgroup
+        self._allowance: Allowance | None = None
         self._spawned = spawned
         self._ended = ended
         self._offload = offload
@@ -110,7 +118,7 @@ class Running:
         self._terminal = spawned.stdin is not None and spawned.stderr is None and os.isatty(spawned.stdin)
         self._reading: dict[int, Output] = {}
         self._paused: dict[int, Output] = {}
-        self._allowance: dict[int, tuple[float, float]] = {}
+        self._rooms: dict[int, tuple[float, float]] = {}
         self.stdin = Stdin(loop, spawned.stdin, terminal=self._terminal, wrote=self._stir)
         self._timers: dict[str, Timer] = {}
         self._active = self._began
@@ -122,7 +130,7 @@ class Running:
                 continue
             self._reading[descriptor] = output
             self._listen(descriptor)
-        loop.add_reader(spawned.pidfd, self._on_exit)
+        (watch or watch_child(loop, spawned.pid, spawned.pidfd))(self._on_exit)
         self._guard()
 
     def _stir(self) -> None:
@@ -192,10 +200,10 @@ class Running:
             rate: bytes per second.
             taken: bytes that have been read just now.
         """
-        room, then = self._allowance.get(descriptor, (float(rate), self._began))
+        room, then = self._rooms.get(descriptor, (float(rate), self._began))
         now = self.loop.time()
         room = min(room + (now - then) * rate, float(rate)) - taken
-        self._allowance[descriptor] = (room, now)
+        self._rooms[descriptor] = (room, now)
         return room
 
     def _pause(self, descriptor: int, output: Output) -> None:
@@ -250,6 +258,8 @@ class Running:
         grows = limits.processes is not None and "pids" not in bounds
         if grows or (limits.memory_bytes is not None and "memory" not in bounds):
             self._after("watch", WATCH_S, self._look)
+        if self._cgroup is not None and limits.processes is not None and "pids" in bounds:
+            self._allowance = Allowance(self._cgroup, limits.processes)
         if limits.processes is not None or "memory" in bounds:
             self._others = processes.total()
             self._after("count", COUNT_S, self._count)
@@ -267,6 +277,8 @@ class Running:
     def _count(self) -> None:
         most = self.supervision.limits.processes
         reached = None if self._cgroup is None else self._cgroup.reached(most)
+        if reached is None and self._allowance is not None and self._allowance.look():
+            reached = "processes"
         if self._cgroup is not None and reached is not None:
             self._cgroup.kill()
             self.end(0, limit=reached)
@@ -332,23 +344,23 @@ class Running:
 
         self._offload(lambda: tree.members(self._root), found)
 
-    def _on_exit(self) -> None:
-        self.loop.remove_reader(self._spawned.pidfd)
+    def _on_exit(self, exited: Exited) -> None:
         os.close(self._spawned.pidfd)
-        _, status, used = os.wait4(self.pid, 0)
         self._exited = True
         self._root = replace(self._root, ended=processes.ticks())
-        code = os.waitstatus_to_exitcode(status)
         result = self._result
         result.duration_s = time.monotonic() - self._started
-        result.user_s, result.system_s = used.ru_utime, used.ru_stime
-        if used.ru_maxrss > self._spawned.own_maxrss + EXEC_KIB:
-            result.max_rss_bytes = used.ru_maxrss * 1024
-        if code >= 0:
+        result.user_s, result.system_s = exited.user_s, exited.system_s
+        if exited.max_rss_kib > self._spawned.own_maxrss + EXEC_KIB:
+            result.max_rss_bytes = exited.max_rss_kib * 1024
+        code = None if exited.status is None else os.waitstatus_to_exitcode(exited.status)
+        if exited.status is None or code is None:
+            result.lost = True
+        elif code >= 0:
             result.code = code
         else:
             result.signal = -code
-            result.core_dumped = os.WCOREDUMP(status)
+            result.core_dumped = os.WCOREDUMP(exited.status)
         result.limit = self._limit or self._enforced(result)
         for name in ("time", "idle", "watch", "count"):
             self._cancel(name)

@@ -132,6 +132,7 @@ class Spawned:
         stdin, stdout, stderr: our ends; ``None`` where there is none. A terminal is ``stdin`` and ``stdout``.
         own_maxrss: the memory of the process that it was before it became this program, in kilobytes: what is told of
             the program begins with it (getrusage(2)).
+        ticket: by which whoever has made it knows it.
     """
 
     pid: int
@@ -141,6 +142,7 @@ class Spawned:
     stdout: int | None
     stderr: int | None
     own_maxrss: int = 0
+    ticket: int = 0
 
 
 def resize(descriptor: int, rows: int, columns: int) -> None:
@@ -199,12 +201,12 @@ def spawn(launch: Launch, start: Start) -> Spawned:
             raise LaunchError(
                 "pty" if launch.terminal else "argv", exc.errno or 0, f"no pipes: {exc.strerror}"
             ) from exc
-        pid, maxrss = _become(launch, ends, start, inside)
+        pid, maxrss, ticket = _become(launch, ends, start, inside)
         pidfd = os.pidfd_open(pid)
         process = processes.read(pid)  # It is not collected yet, so its entry is there even if it has ended.
         ours.pop_all()
         started = 0 if process is None else process.start
-        return Spawned(pid, started, pidfd, ends.stdin, ends.stdout, ends.stderr, maxrss)
+        return Spawned(pid, started, pidfd, ends.stdin, ends.stdout, ends.stderr, maxrss, ticket)
 
 
 @dataclass(slots=True)
@@ -257,11 +259,11 @@ def _pipes(launch: Launch, inside: contextlib.ExitStack, ours: contextlib.ExitSt
     return _Ends((in_stdin, in_stdout, in_stderr), stdin, stdout, stderr)
 
 
-def _become(launch: Launch, ends: _Ends, start: Start, inside: contextlib.ExitStack) -> tuple[int, int]:
+def _become(launch: Launch, ends: _Ends, start: Start, inside: contextlib.ExitStack) -> tuple[int, int, int]:
     """Have a process made that becomes the program; it reports by a pipe that a successful exec closes.
 
     Returns:
-        Its id, and the memory that it had before, in kilobytes.
+        Its id, the memory that it had before, in kilobytes, and its ticket.
     """
     try:
         content = plan(launch)
@@ -270,30 +272,41 @@ def _become(launch: Launch, ends: _Ends, start: Start, inside: contextlib.ExitSt
         os.write(plan_fd, content)
         os.lseek(plan_fd, 0, os.SEEK_SET)
         cgroup_fd = _open_group(launch, inside)
-        reading, report_fd = os.pipe2(os.O_CLOEXEC)
+        told, ticket = _reported(start, plan_fd, ends, cgroup_fd)
+        if not told:  # Who was to make it has ended, and nothing has begun.
+            os.lseek(plan_fd, 0, os.SEEK_SET)
+            told, ticket = _reported(start, plan_fd, ends, cgroup_fd)
     except (OSError, ValueError) as exc:
         raise LaunchError("argv", getattr(exc, "errno", None) or 0, f"argv: cannot be prepared: {exc}") from exc
-    with open(reading, "rb") as report:
-        try:
-            start(plan_fd, report_fd, ends.inside, cgroup_fd)
-        except OSError as exc:
-            raise LaunchError("argv", exc.errno or 0, f"no process can be started: {exc.strerror}") from exc
-        finally:
-            os.close(report_fd)
-        told = report.read().decode()
     going, failed, failure = told.partition("!")
     pid, _, maxrss = going.partition(" ")
     if failed or not maxrss:
         if pid:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(int(pid), 0)
+            start.let_go(ticket, int(pid))
         if not failed and launch.limits.memory_bytes is not None:
             raise LaunchError("limits", 0, "limits.memory_bytes: no process begins in so little; allow some MiB")
         if not failed:
             raise LaunchError("argv", 0, "the process ended before it became the program")
         where, _, number = failure.rpartition(" ")
         raise _failed(where, int(number), launch)
-    return int(pid), int(maxrss)
+    return int(pid), int(maxrss), ticket
+
+
+def _reported(start: Start, plan_fd: int, ends: _Ends, cgroup_fd: int | None) -> tuple[str, int]:
+    """Have a process made, and wait until it is the program, or has failed.
+
+    Returns:
+        What it reports, and its ticket.
+    """
+    reading, report_fd = os.pipe2(os.O_CLOEXEC)
+    with open(reading, "rb") as report:
+        try:
+            ticket = start(plan_fd, report_fd, ends.inside, cgroup_fd)
+        except OSError as exc:
+            raise LaunchError("argv", exc.errno or 0, f"no process can be started: {exc.strerror}") from exc
+        finally:
+            os.close(report_fd)
+        return report.read().decode(), ticket
 
 
 def _open_group(launch: Launch, inside: contextlib.ExitStack) -> int | None:

@@ -15,8 +15,9 @@ from .processes import Process
 
 MARK = "RPC_PROGRAM_ID"
 """The environment variable by which a program's descendants are known again."""
-COLLECTED_AT_A_TIME = 10
+COLLECTED_AT_A_TIME = 64
 """How many zombies may be collected before others have their turn: the end of one takes ten microseconds and more."""
+COLLECT_PAUSE_S = 0.001
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -54,6 +55,7 @@ class Root:
         alone: whether this process has no other children: then every orphan handed to it is of this tree.
         cgroup: a control group of its own; empty where it has none.
         ended: when the program's process ended, in clock ticks since boot; 0 while it runs.
+        reaper: the process to which orphans of the tree are handed, where that is not this one.
     """
 
     pid: int
@@ -62,12 +64,14 @@ class Root:
     alone: bool = False
     cgroup: str = ""
     ended: int = 0
+    reaper: int = 0
 
 
 def members(root: Root) -> list[Process]:
     """Everything of a tree, the program itself included, whether alive or waiting to be collected."""
     snapshot = list(processes.every())
     own = os.getpid()
+    reapers = {own, root.reaper, 1}
     mark = f"{MARK}={root.program_id}".encode()
     leader = next((p for p in snapshot if p.pid == root.pid), None)
     reused = leader is not None and leader.start != root.start
@@ -82,10 +86,9 @@ def members(root: Root) -> list[Process]:
             theirs = (leader is not None and not reused) or process.start <= root.ended
             if theirs or processes.has_mark(process.pid, mark):
                 roots.add(process.pid)
-        elif process.parent == own:
-            if root.alone or processes.has_mark(process.pid, mark):
-                roots.add(process.pid)
-        elif process.parent == 1 and processes.has_mark(process.pid, mark):
+        elif (process.parent == own and root.alone) or (
+            process.parent in reapers and processes.has_mark(process.pid, mark)
+        ):
             roots.add(process.pid)
     found = processes.below(roots, snapshot)
     found.pop(own, None)
@@ -134,37 +137,22 @@ def _send_to_group(group: int, signum: int) -> bool:
     return True
 
 
-def reap(found: Iterable[Process], leader: int) -> None:
-    """Collect the orphans among ``found`` that were handed to this process and have ended.
-
-    Parameters:
-        found: processes of a tree.
-        leader: the program itself, which is collected by whoever waits for it.
-    """
-    own = os.getpid()
-    for process in found:
-        if process.parent == own and process.pid != leader and not process.alive:
-            with contextlib.suppress(OSError):
-                os.waitpid(process.pid, os.WNOHANG)
-
-
 def collect(leader: int) -> bool:
-    """Collect some of what has ended of a program's process group and was handed to this process. The program itself
-    was collected before. Nothing is looked for: the kernel knows a group's zombies (waitid(2)).
+    """Collect some of the children of this process that have ended, where all but one are orphans of one tree.
 
     Parameters:
-        leader: the program's process, by whose id its group goes.
+        leader: the program itself, which is collected by whoever waits for it. While it is there, it hides others.
 
     Returns:
         Whether there may be more.
     """
-    peek = os.WEXITED | os.WNOHANG | os.WNOWAIT
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(ChildProcessError):
         for _ in range(COLLECTED_AT_A_TIME):
-            ended = os.waitid(os.P_PGID, leader, peek)
-            # The leader of that group again: the id has gone to another program, whose end is not for this one to see.
-            if ended is None or ended.si_pid == leader:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is None:
                 return False
+            if ended.si_pid == leader:
+                return True
             os.waitpid(ended.si_pid, os.WNOHANG)
         return True
     return False

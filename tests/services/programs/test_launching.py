@@ -33,36 +33,36 @@ def descriptors(pid: int) -> set[str]:
     return {entry.name for entry in Path(f"/proc/{pid}/fd").iterdir()}
 
 
-def output(spawned: Spawned) -> bytes:
-    """All that it writes; it is collected, and everything of it is closed."""
+def output(spawned: Spawned, launcher: Launcher) -> bytes:
+    """All that it writes; it is let go, and everything of it is closed."""
     assert spawned.stdout is not None
     os.set_blocking(spawned.stdout, True)
     with os.fdopen(spawned.stdout, "rb") as file:
         found = file.read()
-    os.waitpid(spawned.pid, 0)
+    launcher.let_go(spawned.ticket, spawned.pid)
     for descriptor in (spawned.pidfd, spawned.stdin, spawned.stderr):
         if descriptor is not None:
             os.close(descriptor)
     return found
 
 
-def test_it_is_a_child_of_this_process_in_a_session_of_its_own(launcher: Launcher) -> None:
+def test_it_is_a_child_of_the_launcher_in_a_session_of_its_own(launcher: Launcher) -> None:
     spawned = spawn(Launch(("sh", "-c", "read x"), "/", NOWHERE), launcher)
     process = processes.read(spawned.pid)
     assert process is not None
-    assert (process.parent, process.session, process.group) == (os.getpid(), spawned.pid, spawned.pid)
+    assert (process.parent, process.session, process.group) == (launcher.pid, spawned.pid, spawned.pid)
     assert process.start == spawned.start
     end = time.monotonic() + 20
     while descriptors(spawned.pid) != {"0", "1", "2"}:  # The loader still has the program's libraries open.
         assert time.monotonic() < end
-    assert output_after_closing(spawned) == b""
+    assert output_after_closing(spawned, launcher) == b""
 
 
-def output_after_closing(spawned: Spawned) -> bytes:
+def output_after_closing(spawned: Spawned, launcher: Launcher) -> bytes:
     assert spawned.stdin is not None
     os.close(spawned.stdin)
     spawned.stdin = None
-    return output(spawned)
+    return output(spawned, launcher)
 
 
 def test_it_is_found_on_its_own_path(launcher: Launcher, tmp_path: Path) -> None:
@@ -73,8 +73,8 @@ def test_it_is_found_on_its_own_path(launcher: Launcher, tmp_path: Path) -> None
         (folder / "tool").chmod(0o755)
     (tmp_path / "first" / "tool").chmod(0o644)  # It is no program: the next one is.
     path = f"{tmp_path}/none:{tmp_path}/first:{tmp_path}/second"
-    assert output(spawn(Launch(("tool",), "/", {"PATH": path}), launcher)) == b"second\n"
-    assert output(spawn(Launch(("./tool",), f"{tmp_path}/second", {}), launcher)) == b"second\n"
+    assert output(spawn(Launch(("tool",), "/", {"PATH": path}), launcher), launcher) == b"second\n"
+    assert output(spawn(Launch(("./tool",), f"{tmp_path}/second", {}), launcher), launcher) == b"second\n"
     refused = Launch(("tool",), "/", {"PATH": f"{tmp_path}/first"})
     with pytest.raises(LaunchError, match="argv: tool: Permission denied"):
         spawn(refused, launcher)
@@ -108,7 +108,7 @@ def test_it_is_begun_anew_when_it_was_killed() -> None:
     process.send_signal(signal.SIGKILL)
     process.wait(10)
     try:
-        assert output(spawn(Launch(("echo", "again"), "/", NOWHERE), launcher)) == b"again\n"
+        assert output(spawn(Launch(("echo", "again"), "/", NOWHERE), launcher), launcher) == b"again\n"
         assert launcher._process is not process
     finally:
         launcher.stop()
@@ -134,7 +134,8 @@ def test_another_user_by_a_bare_name(launcher: Launcher, missing: Callable[[str]
         missing("only root can switch users")
     nobody = pwd.getpwnam("nobody")
     user = UserIds(nobody.pw_uid, nobody.pw_gid, (nobody.pw_gid,))
-    assert output(spawn(Launch(("id", "-un"), "/", NOWHERE, user=user, stderr="merge"), launcher)) == b"nobody\n"
+    spawned = spawn(Launch(("id", "-un"), "/", NOWHERE, user=user, stderr="merge"), launcher)
+    assert output(spawned, launcher) == b"nobody\n"
 
 
 def test_a_terminal_that_the_program_controls(serve: Serve, kit: Any) -> None:

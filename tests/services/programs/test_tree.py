@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 from collections.abc import Callable
@@ -48,27 +47,6 @@ def test_a_name_with_anything_in_it() -> None:
         assert (found.parent, found.alive) == (os.getpid(), True)
         process.communicate(b"\n")
     assert processes.read(process.pid) is None
-
-
-def test_zombies_of_a_group_are_collected_and_its_leader_is_not() -> None:
-    """The id of a program that has ended may be another program's by now; whoever waits for that is to get its status."""
-    with subprocess.Popen(["sh", "-c", "read x; exit 3"], stdin=subprocess.PIPE, process_group=0) as leader:
-        assert not tree.collect(leader.pid)
-        members = [os.posix_spawn("/bin/true", ["true"], {}, setpgroup=leader.pid) for _ in range(25)]
-        for pid in members:
-            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        assert set(members) <= {process.pid for process in processes.children(os.getpid())}
-        assert tree.collect(leader.pid)  # Only some at a time.
-        while tree.collect(leader.pid):
-            pass
-        left = {process.pid: process for process in processes.children(os.getpid())}
-        assert not set(members) & set(left)
-        assert left[leader.pid].alive
-        assert leader.stdin is not None
-        leader.stdin.close()
-        os.waitid(os.P_PID, leader.pid, os.WEXITED | os.WNOWAIT)
-        assert not tree.collect(leader.pid)
-        assert leader.wait() == 3
 
 
 def test_children_where_the_kernel_does_not_list_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,37 +120,6 @@ def test_what_has_left_before_the_end(serve: Serve, kit: Any) -> None:
         ended = await client.programs.kill(program.id)
         assert (ended.status.code, ended.survivors) == (3, [])
         assert kit.with_argument(mark) == []
-
-    serve(scenario)
-
-
-def test_orphans_do_not_stay_as_zombies(serve: Serve, kit: Any) -> None:
-    async def scenario(client: AsyncClient) -> None:
-        before = children_of_ours()
-        for script in (
-            "sleep 0.3 & exit 0",
-            "setsid sh -c 'sleep 1.5 & exit' & exit 0",
-            "(sleep 0.2; exit 1) >/dev/null 2>&1 & exit 0",
-        ):
-            await client.programs.run(["sh", "-c", script])
-        own = children_of_ours() - before
-        assert own
-        await kit.until(lambda: not own & children_of_ours())
-
-    serve(scenario)
-
-
-def test_a_child_of_somebody_else_is_left_alone(serve: Serve, kit: Any) -> None:
-    """A part of the server that runs a program by itself still gets its exit code."""
-
-    async def scenario(client: AsyncClient) -> None:
-        own = await asyncio.to_thread(subprocess.Popen, ["sh", "-c", "exit 42"], start_new_session=True)
-        start = processes.read(own.pid)
-        assert start is not None
-        orphans = client.service_here.orphans  # type: ignore[attr-defined]
-        await client.programs.run(["true"])
-        await kit.until(lambda: (own.pid, start.start) in orphans._foreign)
-        assert own.wait(10) == 42
 
     serve(scenario)
 
