@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
-from websockets.frames import Frame, Opcode
+from typing import Protocol
+
+from websockets.frames import Close, Frame, Opcode
 
 MAX_FRAGMENTS = 1024
 """Fragments of one message. Many tiny ones cost more than their bytes."""
+
+
+class Closing(Protocol):
+    """What websockets knows of the end of a connection.
+
+    Attributes:
+        close_sent: the close frame of this side.
+        close_rcvd_then_sent: whether it answers the other side's.
+    """
+
+    close_sent: Close | None
+    close_rcvd_then_sent: bool | None
+
+
+def takes_data(ws: Closing) -> bool:
+    """Whether frames with data are still wanted: not once this side has begun to close. Where the other side has, what
+    it sent before its close frame is wanted, even if both came together."""
+    return ws.close_sent is None or bool(ws.close_rcvd_then_sent)
 
 
 class StreamBroken(Exception):
@@ -29,22 +49,33 @@ class Assembler:
         binary: whether messages must come in binary frames; in text frames otherwise.
     """
 
-    __slots__ = ("_fragments", "_opcode", "binary")
+    __slots__ = ("_broken", "_fragments", "_opcode", "binary")
 
     def __init__(self, *, binary: bool) -> None:
         self.binary = binary
         self._fragments: list[bytes] = []
         self._opcode = Opcode.CONT
+        self._broken = False
 
     def feed(self, frame: Frame) -> bytes | None:
         """Take in a data frame.
 
         Returns:
-            The whole message where this frame ends one; ``None`` otherwise.
+            The whole message where this frame ends one; ``None`` otherwise, and for whatever follows a frame that broke
+            the stream.
 
         Raises:
             StreamBroken: the wrong kind of frame, invalid UTF-8 in text, too many fragments.
         """
+        if self._broken:
+            return None
+        try:
+            return self._fed(frame)
+        except StreamBroken:
+            self._broken = True
+            raise
+
+    def _fed(self, frame: Frame) -> bytes | None:
         if frame.opcode is not Opcode.CONT:
             self._opcode = frame.opcode
             if (frame.opcode is Opcode.BINARY) is not self.binary:

@@ -15,7 +15,7 @@ from typing import Protocol
 from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import OPEN, Event
 
-from rpcwire.assembly import Assembler, StreamBroken
+from rpcwire.assembly import Assembler, StreamBroken, takes_data
 from rpcwire.limits import CLOSE_TIMEOUT_S, LinkLimits
 
 from .dial import RECEIVE_BYTES, Opened
@@ -249,7 +249,7 @@ class SocketLink:
 
     def _handle(self, events: Iterable[Event], receiver: FrameReceiver) -> None:
         for event in events:
-            if isinstance(event, Frame) and event.opcode in DATA_OPCODES and self._ws.close_sent is None:
+            if isinstance(event, Frame) and event.opcode in DATA_OPCODES and takes_data(self._ws):
                 try:
                     message = self._assembler.feed(event)
                 except StreamBroken as exc:

@@ -11,7 +11,7 @@ from typing import cast
 from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import OPEN, Event, Protocol
 
-from rpcwire.assembly import Assembler, StreamBroken
+from rpcwire.assembly import Assembler, StreamBroken, takes_data
 from rpcwire.limits import CLOSE_TIMEOUT_S, LinkLimits
 
 from .link import FrameReceiver
@@ -194,7 +194,7 @@ class WebSocketLink(asyncio.Protocol):
             self._expect_close()
 
     def _data_frame(self, frame: Frame) -> None:
-        if self.receiver is None or self.ws.close_sent is not None:
+        if self.receiver is None or not takes_data(self.ws):
             return
         try:
             message = self._assembler.feed(frame)

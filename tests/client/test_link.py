@@ -88,6 +88,26 @@ def test_stream_with_more_items_than_granted(scripted: Any) -> None:
         list(client.stream("a.b"))
 
 
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_an_answer_that_comes_together_with_the_close(scripted: Any, flavour: str) -> None:
+    def script(connection: Any) -> None:
+        connection.handshake()
+        call = json.loads(connection.receive())
+        connection.ws.send_text(json.dumps({"jsonrpc": "2.0", "id": call["id"], "result": "fine"}).encode())
+        connection.ws.send_close(1001, "the server is stopping")
+        connection.flush()
+        connection.wait_closed()
+
+    async def main() -> None:
+        async with AsyncClient(scripted(script), token="x", subprotocol="rpc.v1.json") as client:
+            assert await client.call("a.b", [1]) == "fine"
+
+    if flavour == "async":
+        asyncio.run(main())
+    else:
+        assert call(scripted(script)) == "fine"
+
+
 def test_stream_that_is_open_already(scripted: Any) -> None:
     def script(connection: Any) -> None:
         connection.handshake()

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from rpcserver import Service, method
+
 BROKEN = {
     "a binary frame in a text subprotocol": ("rpc.v1.json", 2, b"\x80", {}, 1003),
     "a binary frame in plain JSON-RPC": (None, 2, b"{}", {}, 1003),
@@ -98,6 +100,38 @@ def test_an_orderly_close(tools: Any) -> None:
             assert await raw.rest() == b""
             await raw.close()
             await tools.until(lambda: not server.connections)
+
+    tools.run(main())
+
+
+class Notes(Service):
+    """Takes notes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: list[str] = []
+
+    @method()
+    async def take(self, text: str) -> None:
+        """Take one."""
+        self.taken.append(text)
+
+
+def test_what_comes_together_with_a_close(tools: Any) -> None:
+    """What was sent before the close frame counts, what follows a broken frame does not."""
+
+    async def main() -> None:
+        notes = Notes()
+        async with tools.serve(notes) as server:
+            for number, middle in enumerate([b"", tools.frame(1, b"\xff")]):
+                raw = await tools.websocket(server)
+                first, last = (tools.request("notes.take", [f"{number} {word}"], None) for word in ("a", "b"))
+                close = tools.frame(8, (1000).to_bytes(2, "big"))
+                await raw.send(tools.frame(1, first.encode()) + middle + tools.frame(1, last.encode()) + close)
+                await raw.rest()
+                await raw.close()
+            await tools.until(lambda: not server.connections)
+            assert notes.taken == ["0 a", "0 b", "1 a"]
 
     tools.run(main())
 
