@@ -21,12 +21,12 @@ from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseOpera
 from rpcservices.database.failures import translate_error
 from rpcservices.database.hints import is_query
 from rpcservices.database.models import Description, Isolation, TxState
-from rpcservices.database.placeholders import Style, step_at, translate
+from rpcservices.database.placeholders import Style, Syntax, step_at, translate
 
 from .base import Cursor, Link, log
 from .parameters import Params, Values, parameters_of
 from .postgresql_columns import columns_of, unnamed
-from .postgresql_connection import CANCEL_WAIT_S, StoppingConnection
+from .postgresql_connection import CANCEL_WAIT_S, StoppingConnection, readable
 from .postgresql_cursor import CHUNK_ROWS, Chunks, PostgresCursor, no_copy
 from .postgresql_describe import described, kept, reads_only
 from .postgresql_nullable import nullability
@@ -35,9 +35,11 @@ from .postgresql_pipeline import CLEANING, COPYING, cleaned, rest_of, taken
 from .postgresql_portal import PortalCursor
 from .postgresql_privileges import reaches_beyond
 from .postgresql_types import Types, oids_of
-from .postgresql_values import register
+from .postgresql_values import failure_of, register
 
 _BEGIN_READING, _FIRST_QUERY = b"BEGIN READ ONLY", b"SELECT 1"
+_EXACT = "-c extra_float_digits=3"
+"""What a role's settings say of it must not cost numbers their digits."""
 _ONLY_READS = b"SELECT pg_catalog.set_config('transaction_read_only', 'on', true)"
 
 
@@ -70,14 +72,16 @@ class PostgresLink(Link):
         self._reads = readonly
         self._portal: PortalCursor | None = None
         self._begun: Any = None
+        self._own_settings: tuple[bytes, ...] = ()
 
     @classmethod
     def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
-        options = "-c default_transaction_read_only=on" if readonly else ""
+        options = f"{_EXACT} -c default_transaction_read_only=on" if readonly else _EXACT
         given = url.query.get("options", "")
-        return url.difference_update_query(["options"]), {
+        return url.difference_update_query(["options", "client_encoding"]), {
             "connect_timeout": max(1, round(config.connect_timeout_s)),
             "options": f"{given} {options}".strip(),
+            "client_encoding": "UTF8",
             "application_name": "rpcserver",
             "async_creator_fn": StoppingConnection.connect,
         }
@@ -94,6 +98,9 @@ class PostgresLink(Link):
         driver.prepare_threshold = None
         register(driver.adapters)
         self._chunks = Chunks(driver)
+        self._own_settings = readable(driver)
+        for command in self._own_settings:
+            await driver.execute(command)
         await self.types.learn_all()
         if not self.config.allow_privileged_role and await reaches_beyond(driver):
             raise DatabaseOperationalError(
@@ -102,11 +109,23 @@ class PostgresLink(Link):
                 executed="no",
             )
 
+    @property
+    def syntax(self) -> Syntax:
+        off = self.driver.pgconn.parameter_status(b"standard_conforming_strings") == b"off"
+        return "postgresql escaping" if off else "postgresql"
+
+    async def _speak_utf8(self) -> None:
+        """Before a client's statement: have the server read it as it is sent, whatever the client has set. Where the
+        transaction has failed, nothing can be set, and nothing but its end is understood."""
+        driver = self.driver
+        if not driver.speaks_utf8 and driver.info.transaction_status != TransactionStatus.INERROR:
+            await driver.execute(b"SET client_encoding TO 'UTF8'")
+
     def _translated(self, sql: str, params: Params) -> tuple[str, Arguments | None]:
         if params is None:
             return sql, None
         try:
-            statement = translate(sql, "postgresql", "numeric_dollar", isinstance(params, Mapping))
+            statement = translate(sql, self.syntax, "numeric_dollar", isinstance(params, Mapping))
             return statement.sql, Arguments(statement, params)
         except Exception:
             self._guarded = self._once = False  # What goes along with a statement shall not go along with the next.
@@ -118,10 +137,11 @@ class PostgresLink(Link):
         return await self._started(text, arguments, first, cancels=self._guarded)
 
     async def _started(self, sql: str, arguments: Arguments | None, first: int, *, cancels: bool) -> Cursor:
+        await self._speak_utf8()
         self._used = True
         cursor = PostgresCursor(self, self._chunks, cancels=cancels)
         before = self._before()
-        behind = CLEANING if self._once else ()
+        behind = self._cleaning if self._once else ()
         if self._once:
             self._once = self._used = False
         try:
@@ -130,6 +150,10 @@ class PostgresLink(Link):
             self.broken = True  # The connection is in the midst of a COPY.
             raise
         return cursor
+
+    @property
+    def _cleaning(self) -> tuple[bytes, ...]:
+        return (*CLEANING, *self._own_settings)
 
     def _before(self) -> tuple[bytes, ...]:
         """What has to go before the next statement, so that only reading is possible in it. It is a query, which fixes
@@ -147,6 +171,7 @@ class PostgresLink(Link):
         text, arguments = self._translated(sql, params)
         query = is_query(sql)
         if query and self.driver.info.transaction_status == TransactionStatus.INTRANS:
+            await self._speak_utf8()
             self._used = True
             for command in self._before():
                 await self.driver.execute(command)
@@ -159,10 +184,11 @@ class PostgresLink(Link):
         return self.driver.info.transaction_status == TransactionStatus.IDLE
 
     async def execute_many(self, sql: str, sets: Sequence[Values]) -> int:
+        await self._speak_utf8()
         self._used = True
         if not sets:
             return 0
-        statement = translate(sql, "postgresql", "numeric_dollar", isinstance(sets[0], Mapping))
+        statement = translate(sql, self.syntax, "numeric_dollar", isinstance(sets[0], Mapping))
         rows = [Arguments(statement, one, row) for row, one in enumerate(sets)]
         for command in self._before():
             await self.driver.execute(command)
@@ -176,14 +202,16 @@ class PostgresLink(Link):
             return cursor.rowcount
 
     async def run_script(self, sql: str) -> list[int]:
+        await self._speak_utf8()
         self._used = True
         results = await self.driver.wait(_simple(self.driver, sql.encode()))
         last = results[-1]
         if last.status == ExecStatus.FATAL_ERROR:
-            error = psycopg.errors.error_from_result(last, encoding="utf-8")
+            error = failure_of(self.driver, last)
             step = len(results) - 1
-            if step == 0 and error.diag.statement_position:  # The whole text was not understood.
-                step = step_at(sql, self.dialect, int(error.diag.statement_position))
+            place = error.diag.statement_position if isinstance(error, psycopg.Error) else None
+            if step == 0 and place:  # The whole text was not understood.
+                step = step_at(sql, self.syntax, int(place))
             raise translate_error(error, step=step)
         if last.status in COPYING:
             self.broken = True  # The connection is in the midst of it.
@@ -198,6 +226,7 @@ class PostgresLink(Link):
 
     async def _begun_at(self) -> Any:
         """When the transaction began, which tells it from one that a script has begun after it."""
+        await self._speak_utf8()
         cursor = await self.driver.execute("SELECT now()::text")
         return await cursor.fetchone()
 
@@ -205,11 +234,12 @@ class PostgresLink(Link):
         return f"EXPLAIN (ANALYZE, BUFFERS) {sql}" if analyze else f"EXPLAIN {sql}"
 
     async def describe(self, sql: str) -> Description:
+        await self._speak_utf8()
         self._used = True
         if self._guarded:
             self._guarded = False
             await self.begin(None, readonly=True)
-        statement, parameters = parameters_of(sql, "postgresql", "numeric_dollar")
+        statement, parameters = parameters_of(sql, self.syntax, "numeric_dollar")
         async with kept(self.driver):
             query = statement.sql.encode()
             found = await self.driver.wait(described(self.driver, query))
@@ -355,7 +385,7 @@ class PostgresLink(Link):
 
     async def reset(self) -> None:
         await self.settle()
-        await self.driver.wait(cleaned(self.driver))
+        await self.driver.wait(cleaned(self.driver, self._cleaning))
         self._guarded = self._once = False
         self._reads = self.readonly
         self._used = False

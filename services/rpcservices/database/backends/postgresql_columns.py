@@ -29,7 +29,8 @@ def _column(name: str, named: Named, modifier: int) -> Column:
 
 @lru_cache(maxsize=512)
 def _columns(told: tuple[_Told, ...]) -> tuple[Column, ...]:
-    return tuple(_column((name or b"").decode(), named, modifier) for name, named, modifier in told)
+    # A name that is no text, in a database of the encoding SQL_ASCII, shows its bytes.
+    return tuple(_column((name or b"").decode(errors="backslashreplace"), named, mod) for name, named, mod in told)
 
 
 def columns_of(result: PGresult, types: Types) -> tuple[Column, ...]:

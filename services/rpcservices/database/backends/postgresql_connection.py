@@ -31,6 +31,19 @@ def _has_failed(socket: int) -> bool:
     return bool(poll.poll(0))
 
 
+def readable(driver: psycopg.AsyncConnection[Any]) -> tuple[bytes, ...]:
+    """What to set on a new connection, so that dates and intervals come in a style that can be read without doubt,
+    where the role's or the database's settings say another. In which order days and months are read stays."""
+    status = driver.pgconn.parameter_status
+    commands = []
+    style, _, order = (status(b"DateStyle") or b"ISO").partition(b", ")
+    if style != b"ISO":
+        commands.append(b"SET datestyle TO ISO, " + order)
+    if status(b"IntervalStyle") not in (b"postgres", None):
+        commands.append(b"SET intervalstyle TO postgres")
+    return tuple(commands)
+
+
 class StoppingConnection(psycopg.AsyncConnection[Any]):
     """It differs in what a cancelled task leaves behind: psycopg asks the server once to stop, and after 5 s closes the
     connection while the server works on. And what the server says after the last that was waited for is taken when it
@@ -47,6 +60,12 @@ class StoppingConnection(psycopg.AsyncConnection[Any]):
     take_behind: Callable[[], bool] | None = None
     _waiting: asyncio.Future[int] | None = None
     _watched: tuple[asyncio.AbstractEventLoop, int] | None = None
+
+    @property
+    def speaks_utf8(self) -> bool:
+        """Whether text goes both ways as UTF-8. The server tells of every change of it, once the statement is over that
+        made it."""
+        return self.pgconn.parameter_status(b"client_encoding") == b"UTF8"
 
     async def wait(self, gen: PQGen[_T], interval: float = 0.0, timeout: float | None = None) -> _T:  # noqa: ASYNC109 - an override
         """Do what a generator asks for; where the task is cancelled, have the server stop first. Nothing needs the

@@ -61,6 +61,13 @@ def no_copy(step: int | None = None) -> DatabaseNotSupportedError:
     )
 
 
+def strayed() -> DatabaseNotSupportedError:
+    """The error for rows of a statement that has set another encoding: it is not known how they are to be read."""
+    return DatabaseNotSupportedError(
+        "client_encoding: a statement that gives rows has set it, and text is sent as UTF-8: leave it out"
+    )
+
+
 class Chunks(Converting):
     """Psycopg's cursor, taken chunk by chunk, for one statement after another. It uses what psycopg's own ``stream()``
     uses."""
@@ -74,7 +81,7 @@ class Chunks(Converting):
         result: PGresult | None = yield from fetch(self._pgconn)
         return result
 
-    def _last_words(self) -> psycopg.Error | None:
+    def _last_words(self) -> Exception | None:
         """Why the server has closed the connection, where it said so."""
         result = self._pgconn.get_result() if self.driver.closed else None
         return None if result is None or result.status != ExecStatus.FATAL_ERROR else self.failure(result)
@@ -206,6 +213,8 @@ class PostgresCursor(Cursor):
             raise failure
         self.rowcount = -1 if result.command_tuples is None else result.command_tuples
         await self._drain()
+        if self.columns and not self._connection.speaks_utf8:
+            raise strayed()
         return rows
 
     async def _learn(self, first: PGresult) -> None:

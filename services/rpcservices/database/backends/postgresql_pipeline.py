@@ -83,14 +83,18 @@ def taken(driver: StoppingConnection) -> PQGen[PGresult | None]:
     return failed
 
 
-def cleaned(driver: StoppingConnection) -> PQGen[None]:
+def cleaned(driver: StoppingConnection, commands: Sequence[bytes]) -> PQGen[None]:
     """Do the cleaning by itself.
+
+    Parameters:
+        driver: the connection.
+        commands: what it consists of.
 
     Raises:
         psycopg.Error: it failed, or the connection is lost.
     """
     driver.pgconn.enter_pipeline_mode()
-    send_behind(driver, CLEANING)
+    send_behind(driver, commands)
     yield from send(driver.pgconn)
     failed = yield from taken(driver)
     if failed is not None:

@@ -17,6 +17,7 @@ from rpcservices.database.errors import DatabaseOperationalError
 from .base import Cursor
 from .postgresql_columns import columns_of
 from .postgresql_connection import StoppingConnection
+from .postgresql_cursor import strayed
 from .postgresql_pipeline import end_part, sync
 from .postgresql_types import Types, oids_of
 from .postgresql_values import Cells, Converting
@@ -115,6 +116,9 @@ class PortalCursor(Cursor):
         if result.ntuples < asked:
             self.rowcount = self._found
             await self.close()
+        if not self._connection.speaks_utf8:
+            await self.close()
+            raise strayed()
         if self._cells is None:
             self._cells = self._statement.cells()
         return self._cells.all(result)

@@ -18,6 +18,7 @@ from psycopg.pq.abc import PGresult
 from psycopg.types.numeric import IntLoader
 from psycopg.types.string import TextLoader
 
+from rpcservices.database.errors import DatabaseDataError
 from rpcservices.database.failures import translate_error
 
 from .postgresql_connection import StoppingConnection
@@ -36,6 +37,7 @@ _NUMBERS = ("xid", "cid")
 _EXACT_INTERVAL = re.compile(rb"(?:[+-]?\d+ days?)?(?: ?[+-]?\d+:\d\d:\d\d(?:\.\d+)?)?")
 """Days and time, as PostgreSQL writes them unless told otherwise."""
 
+_NO_TEXT = "22021"
 _MAY_NOT_FIT = ("date", "time", "timetz", "timestamp", "timestamptz", "interval")
 
 
@@ -78,6 +80,18 @@ def register(adapters: AdaptersMap) -> None:
     adapters.register_loader(oid, _OR_TEXT[oid])
 
 
+def failure_of(driver: StoppingConnection, result: PGresult) -> Exception:
+    """The exception for a result that is an error."""
+    failure = psycopg.errors.error_from_result(result, encoding="utf-8")
+    if failure.sqlstate == _NO_TEXT and driver.pgconn.parameter_status(b"server_encoding") == b"SQL_ASCII":
+        return DatabaseDataError(
+            f"{failure.diag.message_primary}: this database's encoding is SQL_ASCII, so that its text may be any "
+            "bytes, and these are no UTF-8: read them as bytes: convert_to(x, 'SQL_ASCII')",
+            sqlstate=_NO_TEXT,
+        )
+    return failure
+
+
 class Converting(AsyncRawCursor[Any]):
     """Psycopg's cursor, which converts parameters and reads rows and errors; where a parameter cannot be sent, it says
     that nothing was executed.
@@ -102,9 +116,9 @@ class Converting(AsyncRawCursor[Any]):
         """What reads the rows of the statement."""
         return Cells(self._conn, self._tx)
 
-    def failure(self, result: PGresult) -> psycopg.Error:
+    def failure(self, result: PGresult) -> Exception:
         """The exception for a result that is an error."""
-        return psycopg.errors.error_from_result(result, encoding=self._encoding)
+        return failure_of(self.driver, result)
 
 
 class _Context:
