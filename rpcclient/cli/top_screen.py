@@ -62,9 +62,12 @@ def _head(state: TopState, width: int) -> list[Text]:
     if (cpu := found.cpu) is not None:
         lines[2:2] = _cores([core.percent for core in cpu.cores], width)
     half = max((width - 39) // 2, 0)
-    for name, first, second in (("net", state.received, state.sent), ("disk", state.read, state.written)):
+    flows = [("net", "↓↑", state.received, state.sent), ("disk", "rw", state.read, state.written)]
+    if state.has_inside:
+        flows.insert(1, ("virt", "↓↑", state.inside_received, state.inside_sent))
+    for name, signs, *both in flows:
         line = Text(f"{name:5}", style="bold")
-        for sign, values in (("↓" if name == "net" else "r", first), ("↑" if name == "net" else "w", second)):
+        for sign, values in zip(signs, both, strict=True):
             latest = values[-1] if values else None
             line.append(f"{sign} {size(latest, '/s'):>12} ").append(sparkline(values, half), style="cyan").append("  ")
         lines.append(line)

@@ -81,23 +81,34 @@ class TopState:
     sent: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
     read: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
     written: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    inside_received: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    inside_sent: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
 
     def sampled(self, snapshot: Snapshot) -> None:
         """A sample has come."""
         self.snapshot = snapshot
         self.cpu.append(snapshot.cpu.percent if snapshot.cpu is not None else None)
         self.memory.append(snapshot.memory.percent if snapshot.memory is not None else None)
-        interfaces = snapshot.network.interfaces if snapshot.network is not None else []
-        # What goes through the loopback interface does not leave the machine.
-        outside = [each for each in interfaces if each.name != "lo"]
-        self.received.append(total([each.bytes_recv_per_s for each in outside]))
-        self.sent.append(total([each.bytes_sent_per_s for each in outside]))
+        network = snapshot.network
+        # The server counts what goes through a bridge, a bond or a tunnel once: where it goes out.
+        for traffic, received, sent in (
+            (network.total if network is not None else None, self.received, self.sent),
+            (network.inside if network is not None else None, self.inside_received, self.inside_sent),
+        ):
+            received.append(traffic.bytes_recv_per_s if traffic is not None else None)
+            sent.append(traffic.bytes_sent_per_s if traffic is not None else None)
         # What goes through a partition, or a device that lies on disks, would count twice.
         disks = (
             [each for each in snapshot.disks.io if each.kind in ("disk", None)] if snapshot.disks is not None else []
         )
         self.read.append(total([each.read_bytes_per_s for each in disks]))
         self.written.append(total([each.write_bytes_per_s for each in disks]))
+
+    @property
+    def has_inside(self) -> bool:
+        """Whether there are containers or virtual machines whose traffic does not count into the total."""
+        network = self.snapshot.network if self.snapshot is not None else None
+        return network is not None and any(each.counted == "inside" for each in network.interfaces)
 
     def take(self, listed: ProcessList) -> None:
         """A list has come."""

@@ -509,6 +509,28 @@ class Disks(Answer):
     reasons: dict[str, str] = Field(default_factory=dict, description="why a field is empty, by its name")
 
 
+Counted = Literal["total", "inside", "no"]
+"In which sum of :class:`Network` an interface is counted."
+
+InterfaceKind = Literal[
+    "loopback",
+    "ethernet",
+    "wifi",
+    "mobile",
+    "infiniband",
+    "bridge",
+    "bond",
+    "vlan",
+    "macvlan",
+    "veth",
+    "tun",
+    "tunnel",
+    "virtual",
+    "other",
+]
+"What a network interface is: within the machine; hardware of four kinds; a bridge; several as one (team, too); a part\nof one (``macvlan`` with macvtap and ipvlan); an end of a pair, whose other end is a container's as a rule; that of a\nprogram or a virtual machine (tun and tap); one that wraps what goes through it (WireGuard, VXLAN, GRE, ...); dummy, ifb\nand others without hardware; hardware of another kind."
+
+
 class Address(Answer):
     """An address of a network interface."""
 
@@ -522,6 +544,16 @@ class NetworkInterface(Answer):
     """A network interface. Rates are None until two readings exist, and after a counter's reset."""
 
     name: str
+    kind: InterfaceKind | None = Field(default=None, description="what it is; None where the system does not tell")
+    lies_on: list[str] = Field(
+        default_factory=list, description="the interfaces that carry what goes through it: parts of a bridge or bond"
+    )
+    counted: Counted = Field(
+        default="total",
+        description="in which sum: total (it leads out of the system), inside (to a container or virtual machine of "
+        "it, from where it goes on through one of the former), or no (what goes through it goes through others, too, "
+        "or nowhere)",
+    )
     isup: bool | None = Field(description="whether it is up")
     duplex: Literal["full", "half"] | None = Field(description="None where the system does not tell")
     speed_mbit: int | None = Field(description="nominal speed, in Mbit/s")
@@ -542,10 +574,30 @@ class NetworkInterface(Answer):
     reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
 
 
+class Traffic(Answer):
+    """What goes through several interfaces together. Rates are None until two readings exist."""
+
+    bytes_sent_per_s: float | None = Field(description="since the last reading")
+    bytes_recv_per_s: float | None = Field(description="since the last reading")
+    packets_sent_per_s: float | None = Field(description="since the last reading")
+    packets_recv_per_s: float | None = Field(description="since the last reading")
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
+
+
 class Network(Answer):
     """The network interfaces."""
 
     interfaces: list[NetworkInterface]
+    total: Traffic | None = Field(
+        default=None,
+        description="what goes out of the system and comes into it, once: hardware, and what leads to containers and "
+        "virtual machines of it if nothing of that goes on through the hardware",
+    )
+    inside: Traffic | None = Field(
+        default=None,
+        description="what goes between the system and its containers and virtual machines, where that may go on "
+        "through what total counts: by a bridge, or because the system forwards",
+    )
     reasons: dict[str, str] = Field(default_factory=dict, description="why there are none, or what they lack, by field")
 
 

@@ -1,7 +1,8 @@
 """Metrics in Prometheus' text format (https://prometheus.io/docs/instrumenting/exposition_formats/, version 0.0.4).
 
-A metric's name is its place in a snapshot: ``cpu.percent`` becomes ``hardware_cpu_percent``, and what it belongs to the
-label ``of``. Counters end in ``_total``. A value that cannot be had is left out.
+A metric's name is its place in a snapshot: ``cpu.percent`` becomes ``hardware_cpu_percent``. What it belongs to is the
+label ``of``, and the kind of that, such as ``ethernet`` of an interface, the label ``kind``. Counters end in
+``_total``. A value that cannot be had is left out.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def expose(found: Iterable[Metric]) -> str:
     for name, members in sorted(families.items()):
         lines.append(f"# HELP {name} {_help(members[0].path)}")
         lines.append(f"# TYPE {name} {members[0].kind}")
-        lines += [f"{name}{_label(member.label)} {_value(member.value or 0.0)}" for member in members]
+        lines += [f"{name}{_labels(member)} {_value(member.value or 0.0)}" for member in members]
     return "\n".join(lines) + "\n" if lines else ""
 
 
@@ -39,11 +40,15 @@ def _help(path: str) -> str:
     return said.replace("\\", r"\\").replace("\n", r"\n")
 
 
-def _label(label: str) -> str:
-    if not label:
+def _labels(metric: Metric) -> str:
+    labels = [(name, value) for name, value in (("of", metric.label), ("kind", metric.sort)) if value]
+    if not labels:
         return ""
-    escaped = label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-    return f'{{of="{escaped}"}}'
+    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels) + "}"
+
+
+def _escaped(label: str) -> str:
+    return label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
 def _value(value: float) -> str:

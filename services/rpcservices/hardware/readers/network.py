@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any, Literal
 
@@ -13,12 +14,16 @@ from rpcservices.hardware.models import (
     Address,
     ConnectionKind,
     Connections,
+    Counted,
     Network,
     NetworkConnection,
     NetworkInterface,
+    Traffic,
 )
 from rpcservices.hardware.rates import rate
 
+from .links import Role
+from .linktable import LinkTable, forwards
 from .plain import plain
 from .reasons import NO_BASELINE, RESET, Reasons, others_denied
 
@@ -42,17 +47,25 @@ class NetworkReading:
     states: dict[str, Any]
     addresses: dict[str, list[Any]]
     reasons: Reasons
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    forwards: bool = False
+
+
+_TABLE = LinkTable()
 
 
 def read() -> NetworkReading:
-    """Read counters, states and addresses."""
+    """Read counters, states and addresses, and what each interface is."""
     reasons = Reasons()
+    roles = reasons.attempt("kind", _TABLE.roles) or {}
     return NetworkReading(
         # Without psutil's own repair of wrapped counters: it is shared by the whole process, and hides resets.
         reasons.attempt("interfaces", lambda: psutil.net_io_counters(pernic=True, nowrap=False)) or {},
         reasons.attempt("isup", psutil.net_if_stats) or {},
         reasons.attempt("addresses", psutil.net_if_addrs) or {},
         reasons,
+        roles,
+        any(role.inner for role in roles.values()) and forwards(),
     )
 
 
@@ -60,19 +73,44 @@ def derive(before: NetworkReading | None, now: NetworkReading, dt_s: float | Non
     """What two readings say together."""
     old = before.counters if before is not None else {}
     stateless = now.reasons.get("isup", "absent: the interface has just gone")
+    interfaces = [
+        _interface(name, old.get(name), c, now, now.states.get(name), dt_s, stateless)
+        for name, c in now.counters.items()
+    ]
     return Network(
-        interfaces=[
-            _interface(name, old.get(name), c, now.states.get(name), now.addresses.get(name, []), dt_s, stateless)
-            for name, c in now.counters.items()
-        ],
+        interfaces=interfaces,
+        total=_together(each for each in interfaces if each.counted == "total"),
+        inside=_together(each for each in interfaces if each.counted == "inside"),
         reasons=now.reasons,
     )
 
 
+def _together(interfaces: Iterable[NetworkInterface]) -> Traffic:
+    """The sum of what is known of some interfaces."""
+    each = list(interfaces)
+    sums: dict[str, float | None] = {}
+    for field in _RATES:
+        known = [value for one in each if (value := getattr(one, field)) is not None]
+        sums[field] = sum(known) if known or not each else None
+    return Traffic(**sums, reasons=dict.fromkeys((f for f, value in sums.items() if value is None), NO_BASELINE))
+
+
+def _counted(name: str, now: NetworkReading) -> Counted:
+    role = now.roles.get(name)
+    if role is None:
+        return "no" if name == "lo" else "total"
+    if role.inner:
+        return "inside" if role.joined or now.forwards else "total"
+    return "total" if role.outer else "no"
+
+
 def _interface(
-    name: str, old: Any, c: Any, state: Any, addresses: list[Any], dt_s: float | None, stateless: str
+    name: str, old: Any, c: Any, now: NetworkReading, state: Any, dt_s: float | None, stateless: str
 ) -> NetworkInterface:
     reasons = {} if old is not None else _NO_RATES
+    role = now.roles.get(name)
+    if role is None:
+        reasons = {**reasons, "kind": now.reasons.get("kind", "absent: the interface has just gone, or come")}
     # One counter that went back means that the interface is a new one under an old name: then none has a rate.
     if old is not None and any(getattr(c, f) < getattr(old, f) for f in _COUNTERS):
         old, reasons = None, _RESET_RATES
@@ -85,11 +123,14 @@ def _interface(
         reasons = {**reasons, **_states_lack(stateless if state is None else "", duplex is None, speed is None)}
     return NetworkInterface(
         name=plain(name),
+        kind=None if role is None else role.kind,
+        lies_on=[] if role is None else [plain(below) for below in role.lies_on],
+        counted=_counted(name, now),
         isup=None if state is None else state.isup,
         duplex=duplex,
         speed_mbit=speed,
         mtu=None if state is None else state.mtu,
-        addresses=_addresses(tuple(addresses)),
+        addresses=_addresses(tuple(now.addresses.get(name, ()))),
         reasons=reasons,
         **fields,
     )

@@ -26,6 +26,7 @@ class Metric(NamedTuple):
         value: ``None`` where it cannot be had.
         kind: whether it goes up and down, or counts.
         reason: why there is no value, where known.
+        sort: the kind of thing that it belongs to, such as ``ethernet``; empty where there is but one.
     """
 
     path: str
@@ -33,6 +34,7 @@ class Metric(NamedTuple):
     value: float | None
     kind: Kind
     reason: str = ""
+    sort: str = ""
 
     @property
     def name(self) -> str:
@@ -109,10 +111,11 @@ def metrics(snapshot: Snapshot) -> Iterator[Metric]:
 def _walk(path: str, label: str, model: BaseModel) -> Iterator[Metric]:
     shape = _shape(type(model))
     reasons: dict[str, str] = getattr(model, "reasons", {})
+    sort = str(getattr(model, "kind", None) or "")
     for name in shape.numbers:
         value = getattr(model, name)
         reason = "" if value is not None else str(reasons.get(name) or getattr(model, "reason", ""))
-        yield Metric(f"{path}.{name}", label, None if value is None else float(value), _kind(name), reason)
+        yield Metric(f"{path}.{name}", label, None if value is None else float(value), _kind(name), reason, sort)
     for name in shape.models:
         inner = getattr(model, name)
         if inner is not None:

@@ -1,0 +1,214 @@
+"""The network interfaces as the kernel has them, read anew where something has changed.
+
+Source: rtnetlink(7), which speaks of the process's own network namespace; where it is closed to the server, sysfs
+(Documentation/ABI/testing/sysfs-class-net).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from .links import ETHERNET, OF_WORD, Link, Role, roles
+from .places import HERE, Places, entries, number, text
+
+_HEADER = struct.Struct("=IHHII")
+_MESSAGE = struct.Struct("=BxHiII")
+_ATTRIBUTE = struct.Struct("=HH")
+_ERROR, _DONE, _NEWLINK, _GETLINK = 2, 3, 16, 18
+_REQUEST_DUMP, _INTERRUPTED = 0x301, 0x10
+_IFNAME, _LINK, _MASTER, _LINKINFO, _EXT_MASK, _LINK_NETNSID, _INFO_KIND = 3, 5, 10, 18, 29, 37, 1
+_WITHOUT_STATISTICS = 8
+_GROUP_OF_LINKS = 1
+_TRIES = 3
+
+
+def _aligned(length: int) -> int:
+    return (length + 3) & ~3
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at + _ATTRIBUTE.size <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, at)
+        if length < _ATTRIBUTE.size:
+            return
+        yield kind & 0x3FFF, data[at + _ATTRIBUTE.size : at + length]
+        at += _aligned(length)
+
+
+def _word(data: bytes) -> str:
+    return os.fsdecode(data.split(b"\0", 1)[0])
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data[:4], "little" if struct.pack("=H", 1) == b"\1\0" else "big")
+
+
+def link_of(message: bytes) -> Link | None:
+    """The interface of a message RTM_NEWLINK, without its header; ``None`` where it has no name."""
+    if len(message) < _MESSAGE.size:
+        return None
+    _, hardware, index, flags, _ = _MESSAGE.unpack_from(message)
+    found = dict(_attributes(message[_aligned(_MESSAGE.size) :]))
+    if _IFNAME not in found:
+        return None
+    return Link(
+        index=index,
+        name=_word(found[_IFNAME]),
+        hardware=hardware,
+        flags=flags,
+        word=_word(dict(_attributes(found.get(_LINKINFO, b""))).get(_INFO_KIND, b"")),
+        below=_number(found.get(_LINK, b"")),
+        elsewhere=_LINK_NETNSID in found,
+        master=_number(found.get(_MASTER, b"")),
+    )
+
+
+def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """The messages of a datagram of netlink(7): type, flags, and what is behind the header."""
+    at = 0
+    while at + _HEADER.size <= len(data):
+        length, kind, flags, _, _ = _HEADER.unpack_from(data, at)
+        if length < _HEADER.size:
+            return
+        yield kind, flags, data[at + _HEADER.size : at + length]
+        at += _aligned(length)
+
+
+def _asked() -> list[Link] | None:
+    """All interfaces; ``None`` where they changed meanwhile.
+
+    Raises:
+        OSError: the kernel does not answer this process.
+    """
+    wish = _MESSAGE.pack(0, 0, 0, 0, 0) + _ATTRIBUTE.pack(8, _EXT_MASK) + struct.pack("=I", _WITHOUT_STATISTICS)
+    found: list[Link] = []
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as asking:
+        asking.settimeout(1.0)
+        asking.send(_HEADER.pack(_HEADER.size + len(wish), _GETLINK, _REQUEST_DUMP, 1, 0) + wish)
+        while True:
+            for kind, flags, body in messages(asking.recv(1 << 20)):
+                if flags & _INTERRUPTED:
+                    return None
+                if kind == _DONE:
+                    return found
+                if kind == _ERROR:
+                    failure = -struct.unpack_from("=i", body)[0]
+                    raise OSError(failure, os.strerror(failure))
+                if kind == _NEWLINK and (link := link_of(body)) is not None:
+                    found.append(link)
+
+
+def of_kernel() -> list[Link]:
+    """All interfaces of the process's network namespace.
+
+    Raises:
+        OSError: the kernel does not answer this process.
+    """
+    for _ in range(_TRIES):
+        found = _asked()
+        if found is not None:
+            return [_with_radio(link) for link in found]
+    raise InterruptedError("the interfaces change too fast to be listed")
+
+
+def _with_radio(link: Link) -> Link:
+    """The same, where it is a radio so marked: its driver has no word for that."""
+    if link.word or link.hardware != ETHERNET:
+        return link
+    folder = HERE.sys / "class" / "net" / link.name
+    # sysfs may be that of another namespace.
+    return replace(link, wireless=True) if number(folder / "ifindex") == link.index and _is_radio(folder) else link
+
+
+def _is_radio(folder: Path) -> bool:
+    return (folder / "phy80211").exists() or (folder / "wireless").exists()
+
+
+def of_sysfs(places: Places = HERE) -> list[Link]:
+    """The same from sysfs, as far as that has it."""
+    folders = {folder.name: folder for folder in entries(places.sys / "class" / "net") if (folder / "ifindex").exists()}
+    numbers = {name: number(folder / "ifindex") or 0 for name, folder in folders.items()}
+    found = []
+    for name, folder in folders.items():
+        below = number(folder / "iflink") or 0
+        master = folder / "master"
+        found.append(
+            Link(
+                index=numbers[name],
+                name=name,
+                hardware=number(folder / "type") or 0,
+                flags=number(folder / "flags", 16) or 0,
+                word=_word_of(folder, linked=below not in (0, numbers[name])),
+                below=0 if below == numbers[name] else below,
+                elsewhere=bool(below) and below not in numbers.values(),
+                master=numbers.get(master.resolve().name, 0) if master.exists() else 0,
+                wireless=_is_radio(folder),
+            )
+        )
+    return found
+
+
+def _word_of(folder: Path, *, linked: bool) -> str:
+    """The kernel's word, as far as sysfs shows it."""
+    for sign, word in (("bridge", "bridge"), ("bonding", "bond"), ("tun_flags", "tun")):
+        if (folder / sign).exists():
+            return word
+    lines = (text(folder / "uevent") or "").splitlines()
+    said = next((line.removeprefix("DEVTYPE=") for line in lines if line.startswith("DEVTYPE=")), "")
+    if said in OF_WORD:
+        return said
+    if (folder / "device").exists() or "virtual" not in folder.resolve().parts:
+        return ""
+    # It has no word for these. What lies on another one has a link to it; of a pair, neither lies on the other.
+    if any(entry.name.startswith("lower_") for entry in entries(folder)):
+        return "macvlan"
+    return "veth" if linked else "virtual"
+
+
+class LinkTable:
+    """The interfaces, read anew only where something has changed: the kernel tells (rtnetlink(7), RTMGRP_LINK)."""
+
+    def __init__(self) -> None:
+        self._news: int | None = None
+        self._known: dict[str, Role] | None = None
+
+    def roles(self) -> dict[str, Role]:
+        """What each interface is, by name."""
+        try:
+            if self._has_changed() or self._known is None:
+                self._known = None  # If the kernel does not answer now, it is asked anew.
+                self._known = roles(of_kernel())
+        except (OSError, AttributeError):  # The socket's kind is closed to the server, or the system knows none.
+            return roles(of_sysfs())
+        return self._known
+
+    def _has_changed(self) -> bool:
+        """Whether there is news since the last time."""
+        if self._news is None:
+            news = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+            with news:
+                news.setblocking(False)
+                news.bind((0, _GROUP_OF_LINKS))
+                self._news = news.detach()
+            return True
+        changed = False
+        while True:
+            try:
+                os.read(self._news, 1 << 16)
+            except BlockingIOError:
+                return changed
+            except OSError:  # There was more of it than fits.
+                pass
+            changed = True
+
+
+def forwards(places: Places = HERE) -> bool:
+    """Whether the system sends on what comes in by one interface and is for somebody else (ip-sysctl.rst)."""
+    folder = places.proc / "sys" / "net"
+    return any(number(folder / name) for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"))
