@@ -67,10 +67,11 @@ def scene(missing: Missing, script: str) -> list[str]:
         env={**os.environ, "PYTHON": os.sys.executable, "SEND": SEND},  # type: ignore[attr-defined]
     )
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or [""])[-1]
-        if any(sign in done.stderr for sign in ("not permitted", "Unknown device type", "not supported")):
-            # No package can help: the kernel has been built without it, or lends no namespaces.
-            pytest.skip(f"the kernel makes no such interfaces here: {last}")
+        signs = ("not permitted", "Unknown device type", "not supported")
+        for line in done.stderr.splitlines():
+            if any(sign in line for sign in signs):
+                # No package can help: the kernel has been built without it, or lends no namespaces.
+                pytest.skip(f"the kernel makes no such interfaces here: {line}")
         pytest.fail(done.stderr)
     return done.stdout.splitlines()
 

@@ -89,9 +89,9 @@ def _together(interfaces: Iterable[NetworkInterface]) -> Traffic:
     """The sum of what is known of some interfaces."""
     each = list(interfaces)
     sums: dict[str, float | None] = {}
-    for field in _RATES:
-        known = [value for one in each if (value := getattr(one, field)) is not None]
-        sums[field] = sum(known) if known or not each else None
+    for name in _RATES:
+        known = [value for one in each if (value := getattr(one, name)) is not None]
+        sums[name] = sum(known) if known or not each else None
     return Traffic(**sums, reasons=dict.fromkeys((f for f, value in sums.items() if value is None), NO_BASELINE))
 
 
