@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +12,7 @@ from . import context, show
 from .figures import bar, duration, percent, size
 
 if TYPE_CHECKING:
-    from rpcclient.stubs.hardware import Capability, Snapshot
+    from rpcclient.stubs.hardware import Capability, Sensor, Snapshot
 
 _BAR = 20
 _MOST = 6
@@ -63,7 +64,10 @@ def lines(found: Snapshot, capabilities: list[Capability]) -> Iterator[tuple[str
     if (group := found.cgroup) is not None and (group.memory_limit_bytes or group.cpu_limit_cores):
         limits = []
         if group.memory_limit_bytes:
-            limits.append(f"memory {_of(group.memory_usage_bytes, group.memory_limit_bytes)}")
+            # What the kernel keeps of files and would give back says nothing of how near the limit is.
+            needed = group.memory_working_set_bytes
+            needed = group.memory_usage_bytes if needed is None else needed
+            limits.append(f"memory {_of(needed, group.memory_limit_bytes)}")
         if group.cpu_limit_cores:
             limits.append(f"{group.cpu_limit_cores:g} processors")
         yield "limits", ", ".join(limits)
@@ -76,6 +80,13 @@ def lines(found: Snapshot, capabilities: list[Capability]) -> Iterator[tuple[str
     absent = [capability.section for capability in capabilities if capability.state != "available"]
     if absent:
         yield "not here", ", ".join(absent)
+
+
+def _named(sensor: Sensor, names: Mapping[str, int]) -> str:
+    """What a sensor is called; with its device, where several are called so."""
+    name = sensor.label or sensor.chip
+    device = sensor.device.rpartition("/")[2] if names[name] > 1 else ""
+    return f"{device} {name}" if device else name
 
 
 def _of(used: int | None, total: int | None) -> str:
@@ -103,11 +114,9 @@ def _network(found: Snapshot) -> Iterator[tuple[str, str]]:
 def _rest(found: Snapshot) -> Iterator[tuple[str, str]]:
     if found.sensors is not None:
         units = {"temperature": "°C", "fan": "/min", "voltage": "V", "current": "A", "power": "W", "humidity": "%"}
-        shown = [
-            f"{sensor.label or sensor.chip} {sensor.current:.4g} {units[sensor.kind]}"
-            for sensor in found.sensors.readings
-            if sensor.current is not None
-        ]
+        known = [sensor for sensor in found.sensors.readings if sensor.current is not None]
+        names = Counter(sensor.label or sensor.chip for sensor in known)
+        shown = [f"{_named(sensor, names)} {sensor.current:.4g} {units[sensor.kind]}" for sensor in known]
         if shown:
             yield "sensors", ", ".join(shown[:8])
     if found.battery is not None and found.battery.present:

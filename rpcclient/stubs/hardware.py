@@ -610,6 +610,11 @@ class Sensor(Answer):
 
     kind: SensorKind
     chip: str = Field(description="which chip reports it")
+    device: str = Field(
+        default="",
+        description="what the chip is a part of, such as one of two disks: its path in sysfs below the root, as in the "
+        "inventory; may be empty",
+    )
     label: str = Field(description="what it measures; may be empty")
     current: float | None = Field(description="degrees Celsius, turns per minute, volts, amperes, watts or percent")
     high: float | None = Field(default=None, description="where it begins to be too much")
@@ -645,7 +650,10 @@ class Battery(Answer):
     """The batteries of the machine together, and each of them."""
 
     present: bool = Field(description="whether there is one")
-    percent: float | None = Field(description="charge of all together, 0 to 100")
+    percent: float | None = Field(
+        description="charge of all together, 0 to 100; one that does not tell how much it holds counts as much as the "
+        "others do on the average"
+    )
     power_plugged: bool | None = Field(description="whether it is on mains")
     secsleft: int | None = Field(description="time left, in seconds; None where unknown or on mains")
     batteries: list[BatteryUnit] = Field(default_factory=list)
@@ -661,6 +669,14 @@ class Cgroup(Answer):
     memory_limit_bytes: int | None = Field(description="None without a limit")
     memory_usage_bytes: int | None
     memory_percent: float | None = Field(description="usage of the limit, 0 to 100; None without a limit")
+    memory_working_set_bytes: int | None = Field(
+        default=None,
+        description="usage without what the kernel keeps of files and gives back first when memory is short (the "
+        "inactive ones): what counts before processes are killed, as for Kubernetes",
+    )
+    memory_working_set_percent: float | None = Field(
+        default=None, description="working set of the limit, 0 to 100; None without a limit"
+    )
     swap_limit_bytes: int | None = Field(description="None without a limit")
     swap_usage_bytes: int | None
     oom_kills: int | None = Field(description="processes killed in the group for want of memory")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
 from .inventory.uevents import why_no_events, why_no_udev
-from .models import Availability, Capability, Part, Section, Snapshot
+from .models import Availability, Capability, Part, Section, Sensor, Snapshot
 from .readers.network import connections
 from .readers.reasons import NO_BASELINE, RESET, others_denied
 from .serial_ports import why_no_serial
@@ -93,7 +93,9 @@ def _within(answer: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     for field in ("cores", "readings", "filesystems", "gpus", "batteries"):
         for item in getattr(answer, field, None) or ():
-            parts = (getattr(item, key, None) for key in _NAMES)
+            parts = [getattr(item, key, None) for key in _NAMES]
+            if isinstance(item, Sensor):
+                parts.append(item.device.rpartition("/")[2])
             name = "/".join(str(part) for part in parts if part not in (None, ""))
             if getattr(item, "reason", ""):
                 found[f"{field}.{name}"] = item.reason

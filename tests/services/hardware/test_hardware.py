@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import subprocess
+from collections import namedtuple
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -304,6 +305,24 @@ def test_kinds_of_disks(serve: Serve, tmp_path: Path) -> None:
                 assert (io.kind == "virtual") == ("/virtual/" in str(place.resolve()))
 
     serve(scenario)
+
+
+@pytest.mark.parametrize("counts_itself", [True, False])
+def test_the_ways_to_a_disk_are_no_disks(tmp_path: Path, counts_itself: bool) -> None:
+    """NVMe with several controllers (drivers/nvme/host/multipath.c); before Linux 6.3 only the ways were counted."""
+    block = tmp_path / "class" / "block"
+    for name, hidden in (("nvme0n1", 0), ("nvme0c0n1", 1), ("nvme0c1n1", 1), ("sda", 0)):
+        (block / name / "device").mkdir(parents=True)
+        (block / name / "hidden").write_text(f"{hidden}\n")
+    counters = namedtuple("sdiskio", "read_count write_count read_bytes write_bytes read_time write_time busy_time")  # noqa: PYI024
+    ways = {"nvme0c0n1": counters(10, 1, 4096, 512, 3, 4, 70), "nvme0c1n1": counters(20, 2, 8192, 1024, 5, 6, 90)}
+    whole = counters(30, 3, 12288, 1536, 8, 10, 90)
+    io = {"nvme0n1": whole if counts_itself else counters(*[0] * 7), "sda": counters(*[5] * 7), **ways}
+    found = disks.paths(tuple(io), tmp_path)
+    assert found == dict.fromkeys(ways, "nvme0n1")
+    assert disks.without_paths(io, found) == {"nvme0n1": whole, "sda": io["sda"]}
+    listed = {d.name for d in Inventory(Places(sys=tmp_path)).list(["block"])}
+    assert listed == {"nvme0n1", "sda"}
 
 
 @pytest.mark.parametrize("field", ["busy_time", "read_bytes", "write_bytes"])

@@ -12,16 +12,20 @@ from typing import Any, NoReturn
 import pytest
 
 from rpcclient import AsyncClient
+from rpcclient.cli.hw import lines
+from rpcclient.stubs.hardware import Snapshot as StubSnapshot
+from rpcservices.hardware.exposition import expose
 from rpcservices.hardware.inventory.inventory import Inventory
-from rpcservices.hardware.models import Device
+from rpcservices.hardware.models import Device, Sensors, Snapshot
 from rpcservices.hardware.readers import cgroup
 from rpcservices.hardware.readers.battery import battery
 from rpcservices.hardware.readers.cpu import topology
 from rpcservices.hardware.readers.gpus import GpuReader
 from rpcservices.hardware.readers.host import maker, virtualization
-from rpcservices.hardware.readers.places import Places
+from rpcservices.hardware.readers.places import HERE, Places
 from rpcservices.hardware.readers.pressure import pressure
 from rpcservices.hardware.readers.sensors import sensors
+from rpcservices.hardware.sampling.metrics import _distinct, metrics
 
 from .conftest import expand
 
@@ -270,3 +274,147 @@ def test_sensors_beside_psutil_on_the_same_machine(
     for kind, key in (("temperature", "temperatures"), ("fan", "fans")):
         theirs = sorted((chip, entry[0], entry[1]) for chip, found in said[key].items() for entry in found)
         assert sorted((s.chip, s.label, s.current) for s in ours if s.kind == kind) == theirs
+
+
+TWO_DISKS = """
+@ /sys/devices/pci0000:00/0000:01:00.0/nvme/nvme0/hwmon1
+name: nvme
+temp1_input: 38850
+temp1_label: Composite
+device -> /sys/devices/pci0000:00/0000:01:00.0/nvme/nvme0
+@ /sys/devices/pci0000:00/0000:02:00.0/nvme/nvme1/hwmon2
+name: nvme
+temp1_input: 41850
+temp1_label: Composite
+device -> /sys/devices/pci0000:00/0000:02:00.0/nvme/nvme1
+@ /sys/devices/virtual/hwmon/hwmon3
+name: twin
+temp1_input: 1000
+temp2_input: 2000
+temp3_input: 3000
+temp3_label: x
+@ /sys/class/hwmon
+hwmon1 -> /sys/devices/pci0000:00/0000:01:00.0/nvme/nvme0/hwmon1
+hwmon2 -> /sys/devices/pci0000:00/0000:02:00.0/nvme/nvme1/hwmon2
+hwmon3 -> /sys/devices/virtual/hwmon/hwmon3
+"""
+"""Two disks whose sensors have one name (drivers/nvme/host/hwmon.c), and a chip without a device that has no labels."""
+
+
+def test_sensors_of_one_name_are_told_apart_by_their_device(tmp_path: Path) -> None:
+    def of(text: str, root: Path) -> tuple[Sensors, dict[str, float | None]]:
+        expand(root, text)
+        found = sensors(Places.under(root))
+        snapshot = Snapshot(t_mono_s=0.0, t_wall_s=0.0, dt_s=None, sensors=found)
+        return found, {each.label: each.value for each in metrics(snapshot) if each.path.endswith(".current")}
+
+    found, named = of(TWO_DISKS, tmp_path / "both")
+    assert [(s.chip, s.label, s.device) for s in found.readings[:2]] == [
+        ("nvme", "Composite", "devices/pci0000:00/0000:01:00.0/nvme/nvme0"),
+        ("nvme", "Composite", "devices/pci0000:00/0000:02:00.0/nvme/nvme1"),
+    ]
+    assert named == {
+        "nvme/nvme0/temperature/Composite": 38.85, "nvme/nvme1/temperature/Composite": 41.85,
+        "twin/temperature": 1.0, "twin/temperature#2": 2.0, "twin/temperature/x": 3.0,
+    }  # fmt: skip
+    # Where one of them goes, the other keeps its name.
+    _, alone = of(
+        TWO_DISKS.replace("hwmon1 -> /sys/devices/pci0000:00/0000:01:00.0/nvme/nvme0/hwmon1\n", ""), tmp_path / "one"
+    )
+    assert alone["nvme/nvme1/temperature/Composite"] == 41.85
+    page = expose(metrics(Snapshot(t_mono_s=0.0, t_wall_s=0.0, dt_s=None, sensors=found)))
+    series = [line.partition("} ")[0] for line in page.splitlines() if not line.startswith("#")]
+    assert len(series) == len(set(series))
+    said = dict(
+        lines(
+            StubSnapshot.model_validate({"t_mono_s": 0, "t_wall_s": 0, "dt_s": None, "sensors": found.model_dump()}), []
+        )
+    )
+    assert said["sensors"].startswith("nvme0 Composite 38.85 °C, nvme1 Composite 41.85 °C, ")
+
+
+def test_labels_are_distinct_whatever_they_are() -> None:
+    seen: set[str] = set()
+    found = [_distinct(label, seen) for label in ("a", "a#2", "a", "a", "a#2", "b")]
+    assert found == ["a", "a#2", "a#3", "a#4", "a#2#2", "b"]
+
+
+def test_zones_of_one_kind(tmp_path: Path) -> None:
+    for n in (0, 1):
+        expand(tmp_path, f"@ /sys/class/thermal/thermal_zone{n}\ntype: acpitz\ntemp: {n + 20}000\n")
+    assert [(s.chip, s.device.rpartition("/")[2]) for s in sensors(Places.under(tmp_path)).readings] == [
+        ("acpitz", "thermal_zone0"), ("acpitz", "thermal_zone1"),
+    ]  # fmt: skip
+
+
+def supply(name: str, **files: object) -> str:
+    content = "".join(f"{file}: {value}\n" for file, value in files.items())
+    return f"@ /sys/class/power_supply/{name}\ntype: Battery\nstatus: Discharging\n{content}"
+
+
+@pytest.mark.parametrize(
+    ("second", "percent", "together"),
+    [
+        # As Documentation/ABI/testing/sysfs-class-power allows: a share alone, a charge without a voltage, nothing.
+        ({"capacity": 10}, 10.0, (80 * 60 + 50 * 20 + 10 * 40) / 120),
+        ({"charge_now": 1_000_000, "charge_full": 4_000_000}, 25.0, (80 * 60 + 50 * 20 + 25 * 40) / 120),
+        ({}, None, (80 * 60 + 50 * 20) / 80),
+    ],
+)
+def test_a_battery_that_tells_only_its_share(
+    tmp_path: Path, second: dict[str, object], percent: float | None, together: float
+) -> None:
+    """It counts as much as the others do on the average."""
+    expand(tmp_path, supply("BAT0", energy_now=48_000_000, energy_full=60_000_000, power_now=10_000_000))
+    expand(tmp_path, supply("BAT1", energy_now=10_000_000, energy_full=20_000_000, power_now=0))
+    expand(tmp_path, supply("BAT2", **second))
+    found = battery(Places.under(tmp_path))
+    assert (found.batteries[2].percent, found.percent) == (percent, pytest.approx(together))
+    assert found.batteries[2].energy_now_wh is None
+    assert found.batteries[2].reasons["energy_now_wh"].startswith("unknown")
+    assert (found.secsleft, found.reasons["secsleft"]) == (None, "unknown: the battery does not tell")
+
+
+def test_batteries_that_all_tell_only_their_share(tmp_path: Path) -> None:
+    expand(tmp_path, supply("BAT0", capacity=80) + supply("BAT1", capacity=20))
+    assert battery(Places.under(tmp_path)).percent == 50.0
+
+
+@pytest.mark.parametrize(
+    ("name", "statistics", "limit"),
+    [
+        ("container", "anon 100\nfile 100663296\ninactive_file 67108864\nactive_file 4096\n", 512 * 2**20),
+        ("container_v1", "cache 1\ninactive_file 5\ntotal_cache 1\ntotal_inactive_file 16777216\n", 256 * 2**20),
+    ],
+)
+def test_the_working_set_is_without_what_is_kept_of_files(
+    machine: Machine, name: str, statistics: str, limit: int
+) -> None:
+    """As Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst have ``memory.stat``."""
+    places = machine(name)
+    own = places.sys / "fs" / "cgroup" / ("memory" if name.endswith("v1") else "")
+    without = cgroup.derive(None, cgroup.read(places), None)
+    assert (without.memory_working_set_bytes, without.memory_working_set_percent) == (None, None)
+    assert without.reasons["memory_working_set_bytes"].startswith("absent")
+    (own / "memory.stat").write_text(statistics)
+    found = cgroup.derive(None, cgroup.read(places), None)
+    assert found.memory_usage_bytes is not None
+    needed = found.memory_usage_bytes - (67108864 if name == "container" else 16777216)
+    assert (found.memory_working_set_bytes, found.memory_working_set_percent) == (needed, 100 * needed / limit)
+    (own / "memory.stat").write_text(f"inactive_file {2**40}\n")  # Two files are not read in one moment.
+    assert cgroup.derive(None, cgroup.read(places), None).memory_working_set_bytes == 0
+
+
+def test_the_working_set_of_this_machines_group(serve: Serve, missing: Callable[[str], NoReturn]) -> None:
+    groups = cgroup.hierarchies(HERE)
+    group = groups.get("memory", groups.get(""))
+    if group is None or not (group.own / "memory.stat").exists():
+        missing("the system shows no figures of a control group's memory")
+
+    async def scenario(client: AsyncClient) -> None:
+        found = await client.hardware.cgroup()
+        assert found.memory_usage_bytes is not None
+        assert found.memory_working_set_bytes is not None
+        assert 0 < found.memory_working_set_bytes <= found.memory_usage_bytes
+
+    serve(scenario)

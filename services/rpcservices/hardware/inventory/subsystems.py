@@ -90,7 +90,9 @@ def _usb(places: Places, folder: Path, record: Record) -> Fields | None:
     }
 
 
-def _block(_: Places, folder: Path, record: Record) -> Fields:
+def _block(_: Places, folder: Path, record: Record) -> Fields | None:
+    if number(folder / "hidden") == 1:
+        return None  # One of several ways to a disk, and no disk: the kernel has no node and no events of it.
     said = record.properties
     whole = folder.parent if (folder / "partition").exists() else folder
     device = whole / "device"

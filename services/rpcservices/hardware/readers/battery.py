@@ -68,6 +68,8 @@ def _unit(folder: Path) -> BatteryUnit:
     percent: float | None = None
     if now is not None and full:
         percent = min(100.0 * now / full, 100.0)
+    elif (charge := number(folder / "charge_now")) is not None and (whole := number(folder / "charge_full")):
+        percent = min(100.0 * charge / whole, 100.0)  # Without a voltage it is no energy, but a share.
     elif (capacity := number(folder / "capacity")) is not None:
         percent = float(capacity)
     power = number(folder / "power_now")
@@ -96,13 +98,14 @@ def _unit(folder: Path) -> BatteryUnit:
 
 
 def _together(units: list[BatteryUnit]) -> float | None:
-    """The charge of all batteries together: weighed by what each can hold, where all tell."""
-    full = [unit.energy_full_wh for unit in units]
-    now = [unit.energy_now_wh for unit in units]
-    if all(full) and all(value is not None for value in now):
-        return min(100.0 * sum(filter(None, now)) / sum(filter(None, full)), 100.0)
-    known = [unit.percent for unit in units if unit.percent is not None]
-    return sum(known) / len(known) if known else None
+    """The charge of all batteries together: weighed by what each can hold. One that does not tell how much that is
+    counts as the others do on the average."""
+    known = [(unit.percent, unit.energy_full_wh) for unit in units if unit.percent is not None]
+    sizes = [full for _, full in known if full]
+    usual = sum(sizes) / len(sizes) if sizes else 1.0
+    weights = [(percent, full or usual) for percent, full in known]
+    whole = sum(weight for _, weight in weights)
+    return min(sum(percent * weight for percent, weight in weights) / whole, 100.0) if whole else None
 
 
 def _left(units: list[BatteryUnit], supplies: list[tuple[Path, str | None]]) -> int | None:

@@ -20,6 +20,8 @@ from .places import HERE, Places, number, numbers_of, text
 from .reasons import NO_BASELINE, Reasons
 
 _NO_LIMIT = "no limit"
+_NO_CONTROLLER = "absent: the group's controller is not on"
+_ZERO = "unknown: the limit is zero"
 _V1_UNLIMITED = 1 << 60
 """Version 1 writes "no limit" as the largest number of pages that fits into 63 bits."""
 
@@ -32,6 +34,7 @@ class CgroupReading:
     path: str | None
     memory_limit: int | None
     memory_usage: int | None
+    memory_inactive_file: int | None
     swap_limit: int | None
     swap_usage: int | None
     oom_kills: int | None
@@ -102,11 +105,14 @@ def read(places: Places = HERE) -> CgroupReading:
     memory, cpu, cpuacct = (all_of.get(name, unified) for name in ("memory", "cpu", "cpuacct"))
     cpuset, pids = all_of.get("cpuset", unified), all_of.get("pids", unified)
     limit, usage, swap_limit, swap_usage, kills = _memory(memory)
+    statistics = _fields(memory.own / "memory.stat") if memory is not None else {}
     return CgroupReading(
         version=memory.version if memory is not None else None,
         path=memory.path if memory is not None else None,
         memory_limit=limit,
         memory_usage=usage,
+        # Version 1 has the sum with all groups below under a name of its own.
+        memory_inactive_file=statistics.get("total_inactive_file", statistics.get("inactive_file")),
         swap_limit=swap_limit,
         swap_usage=swap_usage,
         oom_kills=kills,
@@ -211,13 +217,18 @@ def _cpuset(where: _Hierarchy | None) -> list[int] | None:
     return None
 
 
+def _share(used: int | None, limit: int | None) -> float | None:
+    return 100.0 * used / limit if used is not None and limit else None
+
+
 def derive(before: CgroupReading | None, now: CgroupReading, dt_s: float | None) -> Cgroup:
     """What two readings say together."""
     reasons = Reasons()
     if now.version is None:
         everything = "version path memory_limit_bytes memory_usage_bytes cpu_limit_cores pids_limit"
+        everything += " memory_working_set_bytes memory_working_set_percent"
         reasons.note(None, everything, "unsupported: the system shows no control groups")
-    reasons.note(now.memory_limit, "memory_limit_bytes memory_percent", _NO_LIMIT)
+    reasons.note(now.memory_limit, "memory_limit_bytes memory_percent memory_working_set_percent", _NO_LIMIT)
     reasons.note(now.swap_limit, "swap_limit_bytes", _NO_LIMIT)
     reasons.note(now.cpu_limit, "cpu_limit_cores", _NO_LIMIT)
     reasons.note(now.pids_limit, "pids_limit", _NO_LIMIT)
@@ -230,12 +241,15 @@ def derive(before: CgroupReading | None, now: CgroupReading, dt_s: float | None)
         ("cpuset", now.cpuset),
         ("pids_current", now.pids_current),
     ):
-        reasons.note(value, field, "absent: the group's controller is not on")
+        reasons.note(value, field, _NO_CONTROLLER)
     busy = rate(before.cpu_usage_s if before is not None else None, now.cpu_usage_s, dt_s)
     reasons.note(busy, "cpu_percent", NO_BASELINE if now.cpu_usage_s is not None else reasons.get("cpu_usage_s", ""))
-    limit, usage = now.memory_limit, now.memory_usage
-    percent = 100.0 * usage / limit if usage is not None and limit else None
-    reasons.note(percent, "memory_percent", reasons.get("memory_usage_bytes", "unknown: the limit is zero"))
+    limit, usage, cached = now.memory_limit, now.memory_usage, now.memory_inactive_file
+    needed = None if usage is None or cached is None else max(usage - cached, 0)
+    reasons.note(needed, "memory_working_set_bytes", _NO_CONTROLLER)
+    percent, needed_percent = _share(usage, limit), _share(needed, limit)
+    reasons.note(percent, "memory_percent", reasons.get("memory_usage_bytes", _ZERO))
+    reasons.note(needed_percent, "memory_working_set_percent", reasons.get("memory_working_set_bytes", _ZERO))
     # A limit beyond the host's memory, as some container engines write, limits nothing.
     usable = now.host_memory if limit is None else min(limit, now.host_memory)
     cpus = [float(now.host_cpus)]
@@ -247,6 +261,8 @@ def derive(before: CgroupReading | None, now: CgroupReading, dt_s: float | None)
         memory_limit_bytes=limit,
         memory_usage_bytes=usage,
         memory_percent=percent,
+        memory_working_set_bytes=needed,
+        memory_working_set_percent=needed_percent,
         swap_limit_bytes=now.swap_limit,
         swap_usage_bytes=now.swap_usage,
         oom_kills=now.oom_kills,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -16,7 +17,7 @@ from rpcservices.hardware.rates import rate
 
 from .apart import Apart
 from .mounts import Mount, MountTable
-from .places import HERE
+from .places import HERE, number
 from .plain import plain
 from .reasons import NO_BASELINE, RESET, Reasons
 
@@ -53,6 +54,7 @@ def read(apart: Mounts | None = None) -> DisksReading:
     """
     reasons = Reasons()
     io = reasons.attempt("io", lambda: psutil.disk_io_counters(perdisk=True, nowrap=False)) or {}
+    io = without_paths(io, paths(tuple(io)))
     if not io:
         reasons.setdefault("io", "absent: the system shows no block devices")
     mounts: tuple[Mount, ...] = reasons.attempt("filesystems", _mounts) or ()
@@ -79,6 +81,41 @@ def kinds(names: tuple[str, ...], sys: Path = HERE.sys) -> Mapping[str, DiskKind
         elif device.exists():
             # What drives a disk is linked; what lies on other devices, or in memory, hangs on nothing.
             found[name] = "disk" if (device / "device").exists() else "virtual"
+    return found
+
+
+_PATH = re.compile(r"(nvme\d+)c\d+(n\d+)")
+"""A disk of NVMe as one of several controllers leads to it (drivers/nvme/host/multipath.c)."""
+
+
+@lru_cache(maxsize=8)
+def paths(names: tuple[str, ...], sys: Path = HERE.sys) -> Mapping[str, str]:
+    """Block devices that the kernel hides, and the disk that each is a way to. They are no disks of their own.
+
+    Parameters:
+        names: the devices.
+        sys: where sysfs is (Documentation/ABI/stable/sysfs-block, ``hidden``).
+    """
+    folder = sys / "class" / "block"
+    hidden = [name for name in names if number(folder / name.replace("/", "!") / "hidden") == 1]
+    return {name: _PATH.sub(r"\1\2", name) for name in hidden}
+
+
+def without_paths(io: dict[str, Any], ways: Mapping[str, str]) -> dict[str, Any]:
+    """Counters of disks alone. Before Linux 6.3 the kernel counted only what went over each way: then the disk has the
+    sum.
+
+    Parameters:
+        io: counters of all, as psutil has them.
+        ways: hidden devices, and the disk that each leads to.
+    """
+    found = {name: counters for name, counters in io.items() if name not in ways}
+    for disk in set(ways.values()):
+        each = [io[way] for way, leads_to in ways.items() if leads_to == disk]
+        if disk in found and not any(found[disk]):
+            summed = found[disk]._make(map(sum, zip(*each, strict=True)))
+            # Work on two ways at once makes the disk no busier than it is.
+            found[disk] = summed._replace(busy_time=max(one.busy_time for one in each))
     return found
 
 

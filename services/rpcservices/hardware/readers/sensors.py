@@ -49,9 +49,10 @@ def sensors(places: Places = HERE, apart: Chips | None = None) -> Sensors:
         apart: reads each chip for a limited time; without one, a chip that hangs holds up the caller.
     """
     reasons = Reasons()
-    readings = _read(_chips(places), _chip, _inputs, apart)
+    root = places.sys.resolve()
+    readings = _read(_chips(places), partial(_chip, root), partial(_inputs, root), apart)
     if not any(reading.kind == "temperature" for reading in readings):
-        readings += _read(_zones(places), _zone, _unread_zone, apart)
+        readings += _read(_zones(places), partial(_zone, root), partial(_unread_zone, root), apart)
     for kind in ("temperature", "fan"):
         if not any(reading.kind == kind for reading in readings):
             reasons[kind] = "absent: the machine shows none"
@@ -91,21 +92,28 @@ def _files(folder: Path) -> list[tuple[str, int, Path]]:
     return [(*key, file) for key, file in sorted(found.items())]
 
 
-def _chip(folder: Path) -> list[Sensor]:
-    name = _name(folder)
-    return [_sensor(name, file, prefix, str(index)) for prefix, index, file in _files(folder)]
+def _device(root: Path, folder: Path) -> str:
+    """What a chip is a part of; empty where that is nothing."""
+    link = folder / "device"
+    place = link.resolve() if link.is_symlink() else None
+    return str(place.relative_to(root)) if place is not None and root in place.parents else ""
 
 
-def _inputs(folder: Path, reason: str) -> list[Sensor]:
+def _chip(root: Path, folder: Path) -> list[Sensor]:
+    name, device = _name(folder), _device(root, folder)
+    return [_sensor(name, device, file, prefix, str(index)) for prefix, index, file in _files(folder)]
+
+
+def _inputs(root: Path, folder: Path, reason: str) -> list[Sensor]:
     """The sensors of a chip that does not answer."""
-    name = _name(folder)
+    name, device = _name(folder), _device(root, folder)
     return [
-        Sensor(kind=_SCALES[prefix].kind, chip=name, label="", current=None, reason=reason)
+        Sensor(kind=_SCALES[prefix].kind, chip=name, device=device, label="", current=None, reason=reason)
         for prefix, _, _ in _files(folder)
     ]
 
 
-def _sensor(chip: str, file: Path, prefix: str, index: str) -> Sensor:
+def _sensor(chip: str, device: str, file: Path, prefix: str, index: str) -> Sensor:
     scale, place = _SCALES[prefix], file.parent
     value, reason = _value(file, scale.divisor)
     if number(place / f"{prefix}{index}_fault") == 1:
@@ -118,6 +126,7 @@ def _sensor(chip: str, file: Path, prefix: str, index: str) -> Sensor:
     return Sensor(
         kind=scale.kind,
         chip=chip,
+        device=device,
         label=text(place / f"{prefix}{index}_label") or "",
         current=value,
         high=bound("max"),
@@ -139,7 +148,12 @@ def _zones(places: Places) -> list[Path]:
     return [folder for folder in entries(places.sys / "class" / "thermal") if folder.name.startswith("thermal_zone")]
 
 
-def _zone(folder: Path) -> list[Sensor]:
+def _place(root: Path, folder: Path) -> str:
+    place = folder.resolve()
+    return str(place.relative_to(root)) if root in place.parents else ""
+
+
+def _zone(root: Path, folder: Path) -> list[Sensor]:
     value, reason = _value(folder / "temp", 1e3)
     trips = {
         text(file): number(file.with_name(file.name.replace("_type", "_temp")))
@@ -151,6 +165,7 @@ def _zone(folder: Path) -> list[Sensor]:
         Sensor(
             kind="temperature",
             chip=text(folder / "type") or folder.name,
+            device=_place(root, folder),
             label="",
             current=value,
             high=None if high is None else high / 1e3,
@@ -160,5 +175,6 @@ def _zone(folder: Path) -> list[Sensor]:
     ]
 
 
-def _unread_zone(folder: Path, reason: str) -> list[Sensor]:
-    return [Sensor(kind="temperature", chip=folder.name, label="", current=None, reason=reason)]
+def _unread_zone(root: Path, folder: Path, reason: str) -> list[Sensor]:
+    device = _place(root, folder)
+    return [Sensor(kind="temperature", chip=folder.name, device=device, label="", current=None, reason=reason)]

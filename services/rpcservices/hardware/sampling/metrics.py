@@ -68,7 +68,9 @@ _LABELS: dict[str, Callable[[Any], str]] = {
     "Filesystem": lambda filesystem: filesystem.mountpoint,
     "DiskIo": lambda io: io.name,
     "NetworkInterface": lambda interface: interface.name,
-    "Sensor": lambda sensor: "/".join(filter(None, (sensor.chip, sensor.kind, sensor.label))),
+    "Sensor": lambda sensor: "/".join(
+        filter(None, (sensor.chip, sensor.device.rpartition("/")[2], sensor.kind, sensor.label))
+    ),
     "BatteryUnit": lambda unit: unit.name,
     "Gpu": lambda gpu: str(gpu.index),
 }
@@ -121,17 +123,23 @@ def _walk(path: str, label: str, model: BaseModel) -> Iterator[Metric]:
         if inner is not None:
             yield from _walk(f"{path}.{name}", label, inner)
     for name in shape.lists:
-        seen: dict[str, int] = {}
+        seen: set[str] = set()
         for item in getattr(model, name) or ():
             of = _LABELS.get(type(item).__name__)
             if of is None:
                 break
-            inner_label = of(item)
-            # Two chips of one kind may have the same names: the second is told apart by its number.
-            seen[inner_label] = seen.get(inner_label, 0) + 1
-            if seen[inner_label] > 1:
-                inner_label += f"#{seen[inner_label]}"
+            inner_label = _distinct(of(item), seen)
             yield from _walk(f"{path}.{name}", f"{label}/{inner_label}" if label else inner_label, item)
+
+
+def _distinct(label: str, seen: set[str]) -> str:
+    """A label that is not given yet: two sensors of one chip may have the same names, and then have numbers."""
+    found, number = label, 1
+    while found in seen:
+        number += 1
+        found = f"{label}#{number}"
+    seen.add(found)
+    return found
 
 
 @cache
