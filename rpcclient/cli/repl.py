@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rpcwire.sql import is_blank
+
 from . import show, sqltext
 from .sql import print_stream, refused_as_reading
 from .sqlnames import schema_and_name
@@ -108,7 +110,7 @@ class Repl:
     def _run(self, text: str) -> None:
         """Run statements until one fails."""
         statements, rest = sqltext.split(text, self._info.dialect)
-        if not sqltext.blank(rest, self._info.dialect):
+        if not is_blank(rest, self._info.dialect):
             statements.append(rest.strip())
         for statement in statements:
             if not self._guarded(self._execute, statement):
@@ -131,7 +133,7 @@ class Repl:
             statements, rest = sqltext.split(text, self._info.dialect)
             if not statements and sqltext.ends_delimiter(text, self._info.dialect):
                 return False
-            return not statements or not sqltext.blank(rest, self._info.dialect)
+            return not statements or not is_blank(rest, self._info.dialect)
 
         return PromptSession(
             history=FileHistory(str(_history_file())),

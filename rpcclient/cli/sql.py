@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rpcwire.sql import is_blank
+
 from . import context, sqltext
 from .arguments import parse
 from .rowtext import FORMATS, writer
@@ -88,8 +90,9 @@ def _not_several(client: Client, database: str, text: str) -> Iterator[None]:
     try:
         yield
     except DatabaseProgrammingError as exc:
-        statements, rest = sqltext.split(text, found(client, database).dialect)
-        if len(statements) + (not sqltext.blank(rest)) > 1:
+        dialect = found(client, database).dialect
+        statements, rest = sqltext.split(text, dialect)
+        if len(statements) + (not is_blank(rest, dialect)) > 1:
             exc.message += " (give several statements on standard input)"
         raise
 

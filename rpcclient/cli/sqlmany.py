@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rpcwire.sql import is_blank
+
 from . import sqltext
 from .sql import explained, print_stream, run
 from .sqlsession import control
@@ -37,13 +39,13 @@ def run_all(client: Client, info: DatabaseInfo, text: str, form: str, *, write: 
         click.ClickException: the text has begun a transaction, and not ended it.
     """
     statements, rest = sqltext.split(text, info.dialect)
-    if not sqltext.blank(rest, info.dialect):
+    if not is_blank(rest, info.dialect):
         statements.append(rest.strip())
     if not statements:
         raise click.UsageError("no statement: give it as an argument, or on standard input")
     if len(statements) == 1:
         run(client, info.name, statements[0], None, form, write=write)
-    elif each or any(map(sqltext.controls_transaction, statements)):
+    elif each or any(sqltext.controls_transaction(statement, info.dialect) for statement in statements):
         _each(client, info, statements, form, write=write)
     else:
         with client.database.transaction(info.name, readonly=not write) as tx:
@@ -58,7 +60,7 @@ def _each(client: Client, info: DatabaseInfo, statements: Sequence[str], form: s
     session = database.connect(info.name, readonly=not write).id
 
     def stream(sql: str) -> Stream[Page] | None:
-        done = not write and control(client, info.name, session, sql)
+        done = not write and control(client, info, session, sql)
         return None if done else database.stream(info.name, sql, transaction=session)
 
     _in_turn(stream, statements, form, write=write)

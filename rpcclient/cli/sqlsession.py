@@ -19,7 +19,7 @@ RECONNECT_S = 5.0
 """How long to try to reach the server again, and to ask it for the state of a transaction."""
 
 
-def control(client: Client, database: str, session: str, statement: str) -> bool:
+def control(client: Client, info: DatabaseInfo, session: str, statement: str) -> bool:
     """Begin or end a transaction of a session that only reads by a call, where a statement wants that. The database
     guards each statement that stands alone there by a transaction of its own, in which BEGIN and COMMIT do nothing.
 
@@ -28,12 +28,12 @@ def control(client: Client, database: str, session: str, statement: str) -> bool
     """
     from rpcclient.stubs.database import Isolation
 
-    wanted = control_of(statement)
+    wanted = control_of(statement, info.dialect)
     if wanted is None:
         return False
     if wanted.method == "begin":
         isolation = None if wanted.isolation is None else Isolation(wanted.isolation)
-        client.database.begin(database, isolation=isolation, readonly=True, session=session)
+        client.database.begin(info.name, isolation=isolation, readonly=True, session=session)
     elif wanted.method == "commit":
         client.database.commit(session)
     else:
@@ -91,7 +91,7 @@ class SqlSession:
         database = self.client.database
         if self._id is None:
             self._id = database.connect(self._info.name, readonly=not self._write).id
-        if not self._write and control(self.client, self._info.name, self._id, statement):
+        if not self._write and control(self.client, self._info, self._id, statement):
             return None
         return database.stream(self._info.name, statement, transaction=self._id)
 

@@ -1,137 +1,63 @@
-"""Statements out of text that is still being typed: where one ends, in each kind of SQL."""
+"""Statements out of text that is still being typed: where one ends, and what it begins."""
 
 from __future__ import annotations
 
 import re
-import sqlite3
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 
-_QUOTED = r"'(?:[^']|'')*(?P<s>'|\Z)|\"(?:[^\"]|\"\")*(?P<d>\"|\Z)"
-_MORE = {
-    "postgresql": r"|\b[eE]'(?:[^'\\]|''|\\.)*(?P<e>'|\Z)|\$(?P<tag>[A-Za-z_]?\w*)\$.*?(?P<t>\$(?P=tag)\$|\Z)",
-    "mysql": r"|`[^`]*(?P<b>`|\Z)|\#[^\n]*",
-    "sqlite": r"|`[^`]*(?P<b>`|\Z)|\[[^\]]*(?P<r>\]|\Z)",
-}
-_BACKSLASHES = r"'(?:[^'\\]|''|\\.)*(?P<s>'|\Z)|\"(?:[^\"\\]|\"\"|\\.)*(?P<d>\"|\Z)"
+from rpcwire.sql import Syntax, bare, is_blank, is_open, kind_of, pattern, scan, statement_end
+
+_DELIMITER = re.compile(r"\s*DELIMITER[ \t]+(?P<sign>\S+)[^\n]*(?:\n|\Z)", re.IGNORECASE)
+_ANYTHING = re.compile(r"\S")
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    """What is no plain text: a comment, something in quotes, or the end of a statement."""
-
-    start: int
-    end: int
-    text: str
-    closed: bool
-
-    @property
-    def ends(self) -> bool:
-        return self.text == ";"
-
-    def says_nothing(self, dialect: str) -> bool:
-        """Whether it is a comment. MariaDB and MySQL run what ``/*! */`` holds."""
-        if _kind(dialect) == "mysql" and self.text.startswith(("/*!", "/*M!")):
-            return False
-        return self.text.startswith(("--", "/*", "#"))
+def next_place(text: str, syntax: Syntax, start: int) -> int:
+    """Where something stands that is neither blank nor a comment, from a place on; the end of the text where nothing
+    does."""
+    for match, _ in scan(text, pattern(syntax, r"(?P<said>\S)"), start):
+        if match["said"] or not text.startswith(("--", "/*", "#"), match.start()):
+            return match.start()
+    return len(text)
 
 
-def _kind(dialect: str) -> str:
-    return "mysql" if dialect == "mariadb" else dialect
+def delimiter_at(text: str, syntax: Syntax, start: int) -> tuple[int, str] | None:
+    """Where a line ``DELIMITER //`` of MariaDB's and MySQL's clients ends, and what it says, where one stands before
+    the next statement; ``None`` otherwise."""
+    if kind_of(syntax) != "mysql":
+        return None
+    line = _DELIMITER.match(text, next_place(text, syntax, start))
+    return None if line is None else (line.end(), line["sign"])
 
 
-@cache
-def _pattern(dialect: str) -> re.Pattern[str]:
-    dialect = _kind(dialect)
-    quoted = _BACKSLASHES if dialect == "mysql" else _QUOTED
-    line = r"--(?=\s|\Z)[^\n]*" if dialect == "mysql" else r"--[^\n]*"
-    comment = r"(?P<nested>/\*)" if dialect == "postgresql" else r"/\*.*?(?P<c>\*/|\Z)"
-    return re.compile(f"{line}|{comment}{_MORE.get(dialect, '')}|{quoted}|;", re.DOTALL)
-
-
-def _scan(text: str, dialect: str, place: int = 0) -> Iterator[_Token]:
-    pattern = _pattern(dialect)
-    while (found := pattern.search(text, place)) is not None:
-        groups = found.groupdict()
-        place, closed = found.end(), not any(groups.get(name) == "" for name in _CLOSINGS)
-        if groups.get("nested"):
-            place, closed = _comment_end(text, found.start())
-        yield _Token(found.start(), place, text[found.start() : place], closed)
-
-
-def _comment_end(text: str, start: int) -> tuple[int, bool]:
-    """Where a comment of PostgreSQL ends, which may hold others, and whether it does."""
-    depth = 0
-    for sign in re.finditer(r"/\*|\*/", text[start:]):
-        depth += 1 if sign[0] == "/*" else -1
-        if depth == 0:
-            return start + sign.end(), True
-    return len(text), False
-
-
-def _without(text: str, dialect: str, instead: Callable[[_Token], str]) -> str:
-    """A text with its tokens replaced."""
-    parts, place = [], 0
-    for token in _scan(text, dialect):
-        parts += [text[place : token.start], instead(token)]
-        place = token.end
-    return "".join([*parts, text[place:]])
-
-
-def split(text: str, dialect: str = "") -> tuple[list[str], str]:
+def split(text: str, syntax: Syntax = "") -> tuple[list[str], str]:
     """The statements that end with a semicolon, and the text after the last of them. For MariaDB and MySQL a line
     ``DELIMITER //`` before a statement says what ends those that follow, as in their own client.
 
     Parameters:
         text: any number of statements.
-        dialect: the kind of database, which decides how quotes and comments look.
+        syntax: how the database reads.
     """
     found: list[str] = []
     start, sign = 0, ";"
     while True:
-        if _kind(dialect) == "mysql":
-            while (line := _DELIMITER.match(text, start)) is not None:
-                start, sign = line.end(), line["sign"]
-        end = _statement_end(text, dialect, start, sign)
-        if end is None:
+        while (line := delimiter_at(text, syntax, start)) is not None:
+            start, sign = line
+        ends = statement_end(text, syntax, start, sign)
+        if ends is None:
             return found, text[start:]
-        statement = text[start : end - len(sign)]
-        start = end
-        if not blank(statement, dialect):
+        statement = text[start : ends[0]]
+        start = ends[1]
+        if not is_blank(statement, syntax):
             found.append(statement.strip())
 
 
-def _statement_end(text: str, dialect: str, start: int, sign: str) -> int | None:
-    """Where the statement ends that begins at a place, its sign included; ``None`` where it is unfinished."""
-    place = start
-    for token in _scan(text, dialect, start):
-        if sign != ";" and (other := text.find(sign, place, token.start)) >= 0:
-            return other + len(sign)
-        place = token.end
-        if sign == ";" and token.ends:
-            # Within the body of a trigger SQLite's own judgement counts.
-            if dialect != "sqlite" or sqlite3.complete_statement(text[start : token.end]):
-                return token.end
-        elif token.ends:
-            place = token.start
-    other = text.find(sign, place) if sign != ";" else -1
-    return other + len(sign) if other >= 0 else None
-
-
-_DELIMITER = re.compile(
-    r"(?:\s|--(?=\s)[^\n]*\n|\#[^\n]*\n)*\bDELIMITER[ \t]+(?P<sign>\S+)[^\n]*(?:\n|\Z)", re.IGNORECASE
-)
-_CLOSINGS = ("s", "d", "e", "t", "b", "r", "c")
-
-
-def ends_delimiter(text: str, dialect: str) -> bool:
+def ends_delimiter(text: str, syntax: Syntax) -> bool:
     """Whether a text does nothing but bring back the semicolon as what ends statements."""
-    line = _DELIMITER.fullmatch(text) if _kind(dialect) == "mysql" else None
-    return line is not None and line["sign"] == ";"
+    line = delimiter_at(text, syntax, 0)
+    return line is not None and line == (len(text), ";")
 
 
-def backslash(text: str, dialect: str = "") -> tuple[str, str]:
+def backslash(text: str, syntax: Syntax = "") -> tuple[str, str]:
     r"""A command such as ``\d`` in the last line, also after a statement that is not finished.
 
     Returns:
@@ -139,27 +65,26 @@ def backslash(text: str, dialect: str = "") -> tuple[str, str]:
         of a text in quotes.
     """
     before, _, last = text.rstrip().rpartition("\n")
-    if not last.lstrip().startswith("\\"):
-        return text, ""
-    if any(not token.closed for token in _scan(before, dialect)):
+    if not last.lstrip().startswith("\\") or is_open(before, syntax):
         return text, ""
     return before, last.strip()
 
 
 _CONTROLS = re.compile(
-    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*"
-    r"(?:(?P<begin>begin(?!\s+not\b)|start\s+transaction)|(?P<commit>commit|end)|(?P<rollback>abort|rollback(?!\b[^;]*\bto\b)))\b"
+    r"\s*(?:(?P<begin>begin(?!\s+not\b)|start\s+transaction)|(?P<commit>commit|end)|(?P<rollback>abort|rollback(?!\b[^;]*\bto\b)))\b"
     r"(?P<more>.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _OWN_WAYS = re.compile(r"\band\s+chain\b|\s*prepared\b", re.IGNORECASE)
 _LEVEL = re.compile(r"\bisolation\s+level\s+(read\s+(?:un)?committed|repeatable\s+read|serializable)\b", re.IGNORECASE)
-_PARAMETER = re.compile(r"(?<![:\w\\]):[A-Za-z_]")
+_PARAMETER = r"(?<![:\w\\])(?P<name>:[A-Za-z_])"
+_MOST = 200
+"""Characters of a statement, without comments, in which it says what it does to transactions."""
 
 
-def controls_transaction(statement: str) -> bool:
+def controls_transaction(statement: str, syntax: Syntax = "") -> bool:
     """Whether a statement begins or ends a transaction; savepoints do neither."""
-    return _CONTROLS.match(statement) is not None
+    return _CONTROLS.match(bare(statement, syntax, most=_MOST)) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +100,9 @@ class Control:
     isolation: str | None
 
 
-def control_of(statement: str) -> Control | None:
+def control_of(statement: str, syntax: Syntax = "") -> Control | None:
     """What a statement does to transactions; ``None`` for others, and for what the service has no method for."""
-    found = _CONTROLS.match(statement)
+    found = _CONTROLS.match(bare(statement, syntax, most=_MOST))
     if found is None or _OWN_WAYS.search(found["more"]):
         return None
     level = _LEVEL.search(found["more"])
@@ -185,11 +110,6 @@ def control_of(statement: str) -> Control | None:
     return Control(method, None if level is None else " ".join(level[1].lower().split()))
 
 
-def names_parameters(statement: str, dialect: str = "") -> bool:
+def names_parameters(statement: str, syntax: Syntax = "") -> bool:
     """Whether a statement has parameters with names, ``:id``."""
-    return _PARAMETER.search(_without(statement, dialect, lambda _: "x")) is not None
-
-
-def blank(text: str, dialect: str = "") -> bool:
-    """Whether there is nothing but space and comments."""
-    return not _without(text, dialect, lambda token: "" if token.says_nothing(dialect) else "x").strip()
+    return any(match["name"] for match, _ in scan(statement, pattern(syntax, _PARAMETER)))

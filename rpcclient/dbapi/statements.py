@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from rpcwire.sql import first_word
+
 from .errors import ProgrammingError
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
@@ -17,19 +19,12 @@ MANY_ROWS = 2_000
 MANY_BYTES = 2 * 1024 * 1024
 """About how many bytes it sends in one call; a server takes messages of 16 MiB unless configured otherwise."""
 
-_FIRST_WORD = re.compile(r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z)|\()*([A-Za-z]*)", re.DOTALL)
 _CHANGES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE)
 _ALONE_IN_SQLITE = frozenset({
     "", "SELECT", "VALUES", "EXPLAIN", "PRAGMA", "BEGIN", "COMMIT", "END", "ROLLBACK", "ATTACH", "DETACH", "VACUUM",
 })  # fmt: skip
 _QUERIES = frozenset({"SELECT", "VALUES", "TABLE"})
 _NO_SEQUENCES = (str, bytes, bytearray, set, frozenset)
-
-
-def first_word(sql: str) -> str:
-    """The first word of a statement, in capitals, after comments and parentheses."""
-    match = _FIRST_WORD.match(sql)
-    return match.group(1).upper() if match else ""
 
 
 def check_text(sql: object) -> None:
@@ -51,13 +46,13 @@ def begins_transaction(sql: str, dialect: str) -> bool:
     """
     if dialect != "sqlite":
         return True
-    word = first_word(sql)
+    word = first_word(sql, dialect)
     return _CHANGES.search(sql) is not None if word == "WITH" else word not in _ALONE_IN_SQLITE
 
 
 def is_query(sql: str) -> bool:
     """Whether PostgreSQL can declare a cursor for a statement."""
-    word = first_word(sql)
+    word = first_word(sql, "postgresql")
     return word in _QUERIES or (word == "WITH" and not _CHANGES.search(sql))
 
 

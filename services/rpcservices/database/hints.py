@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import re
 
-_BEFORE = {"": r"\s|--[^\n]*(?:\n|\Z)|/\*(?![!M]).*?\*/|\("}
-_BEFORE["mysql"] = _BEFORE["mariadb"] = _BEFORE[""] + r"|\#[^\n]*(?:\n|\Z)"
+from rpcwire.sql import first_word
+
 _QUERIES = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})
 _CHANGES = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE"})
 _KEEPING = _QUERIES | _CHANGES | {
@@ -15,13 +15,6 @@ _KEEPING = _QUERIES | _CHANGES | {
     "CHECK", "REPAIR", "FLUSH",
 }  # fmt: skip
 _RETURNING = re.compile(r"\bRETURNING\b", re.IGNORECASE)
-
-
-def first_word(sql: str, dialect: str = "") -> str:
-    """The first word of a statement after blanks, comments and opening parentheses, in capitals; empty where there is
-    none, or where a comment holds what MariaDB or MySQL would run."""
-    found = re.match(rf"(?:{_BEFORE.get(dialect, _BEFORE[''])})*+([A-Za-z]+)", sql, re.DOTALL)
-    return found.group(1).upper() if found else ""
 
 
 def is_query(sql: str, dialect: str = "") -> bool:

@@ -4,80 +4,27 @@ Strings, quoted names, comments and dollar quotes are left alone, and so is a co
 (``x::int``, ``a[1:2]``). A backslash before a colon, or a second question mark, makes the sign itself: ``\:``, ``??``.
 PostgreSQL also takes its own ``$1`` with a list.
 
-What is quoted depends on settings of the connection, too: see :data:`Syntax`.
+What is quoted depends on settings of the connection, too: see :data:`rpcwire.sql.Syntax`.
 """
 
 from __future__ import annotations
 
-import re
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
 from rpcwire.errors import InvalidParams
+from rpcwire.sql import Syntax, pattern, scan, split
 
 Style = Literal["numeric_dollar", "format", "qmark", "null"]
-Syntax = str
-"""How a database reads strings, names and comments: its dialect, and behind a blank what a setting makes different:
-
-- ``mysql plain``: a backslash is a character like any other (sql_mode NO_BACKSLASH_ESCAPES);
-- ``mysql ansi``: double quotes are around names, in which a backslash is a character (ANSI_QUOTES);
-- ``postgresql escaping``: a backslash in any string escapes (standard_conforming_strings is off).
-"""
-
-_COMMENT = r"/\*.*?(?:\*/|\Z)"
-_QUOTED = r"'(?:[^']|'')*(?:'|\Z)|\"(?:[^\"]|\"\")*(?:\"|\Z)"
-_COMMON = rf"--[^\n]*|{_COMMENT}|{_QUOTED}"
-_ESCAPED = r"'(?:[^'\\]|''|\\.)*(?:'|\Z)"
-_ESCAPED_TWICE = r"\"(?:[^\"\\]|\"\"|\\.)*(?:\"|\Z)"
-_POSTGRESQL = (
-    r"(?<![\w$])\$(?P<tag>[A-Za-z_\x80-\uffff]?\w*)\$.*?(?:\$(?P=tag)\$|\Z)|"
-    rf"--[^\n]*|(?P<nested>/\*)|{_QUOTED}"
-)
-_MYSQL = rf"\#[^\n]*|--(?=\s|\Z)[^\n]*|{_COMMENT}|`(?:[^`]|``)*(?:`|\Z)"
-_SKIP: Mapping[Syntax, str] = {
-    "postgresql": rf"\b[eE]{_ESCAPED}|{_POSTGRESQL}",
-    "postgresql escaping": rf"{_ESCAPED}|{_POSTGRESQL}",
-    "mysql": rf"{_MYSQL}|{_ESCAPED}|{_ESCAPED_TWICE}",
-    "mysql ansi": rf"{_MYSQL}|{_ESCAPED}|{_QUOTED}",
-    "mysql plain": rf"{_MYSQL}|{_QUOTED}",
-    "sqlite": r"`(?:[^`]|``)*(?:`|\Z)|\[[^\]]*(?:\]|\Z)|" + _COMMON,
-    "": _COMMON,
-}
-_NAMED = r"|\\(?P<colon>:)|(?<![:\w\\]):(?P<name>[A-Za-z_]\w*)\b(?!:(?!:))"
-_POSITIONAL = r"|(?P<mark>\?\??)|(?P<dollar>\$\d+)"
+_NAMED = r"\\(?P<colon>:)|(?<![:\w\\]):(?P<name>[A-Za-z_]\w*)\b(?!:(?!:))"
+_POSITIONAL = r"(?P<mark>\?\??)|(?P<dollar>\$\d+)"
 
 
 def depends_on_syntax(sql: str) -> bool:
     """Whether a statement may have other placeholders where settings of the connection are others."""
     return "\\" in sql or '"' in sql
-
-
-@lru_cache(maxsize=16)
-def _pattern(syntax: Syntax, named: bool) -> re.Pattern[str]:
-    skip = _SKIP.get("mysql" if syntax == "mariadb" else syntax, _SKIP[""])
-    return re.compile(f"(?P<skip>{skip}){_NAMED if named else _POSITIONAL}", re.DOTALL)
-
-
-def _signs(pattern: re.Pattern[str], sql: str) -> Iterator[tuple[re.Match[str], int]]:
-    """What a pattern finds, and where each ends: PostgreSQL's comments hold comments, which no expression follows."""
-    position = 0
-    while (match := pattern.search(sql, position)) is not None:
-        position = match.end()
-        if match.groupdict().get("nested"):
-            position = _comment_end(sql, match.start())
-        yield match, position
-
-
-def _comment_end(sql: str, start: int) -> int:
-    depth = 0
-    for match in re.compile(r"/\*|\*/").finditer(sql, start):
-        depth += 1 if match.group() == "/*" else -1
-        if depth == 0:
-            return match.end()
-    return len(sql)
 
 
 _SIGNS: Mapping[Style, str] = {"format": "%s", "qmark": "?", "null": "NULL"}
@@ -185,7 +132,7 @@ def translate(sql: str, syntax: Syntax, style: Style, named: bool) -> Statement:
     count = position = 0
     numbers: dict[str, int] = {}
     double = style == "format"
-    for match, end in _signs(_pattern(syntax, named), sql):
+    for match, end in scan(sql, pattern(syntax, _NAMED if named else _POSITIONAL)):
         before, text = sql[position : match.start()], sql[match.start() : end]
         position = end
         found = match.groupdict()
@@ -218,7 +165,7 @@ def translate(sql: str, syntax: Syntax, style: Style, named: bool) -> Statement:
 
 def _first_sign(sql: str, syntax: Syntax, *, named: bool) -> str:
     """The first placeholder of a kind, ``:id`` or ``?``; nothing where there is none."""
-    for match, _ in _signs(_pattern(syntax, named), sql):
+    for match, _ in scan(sql, pattern(syntax, _NAMED if named else _POSITIONAL)):
         found = match.groupdict()
         if found.get("name") is not None or found.get("mark") == "?":
             return match.group()
@@ -227,34 +174,10 @@ def _first_sign(sql: str, syntax: Syntax, *, named: bool) -> str:
 
 def _native_count(sql: str, syntax: Syntax) -> int:
     """The highest of PostgreSQL's own placeholders, ``$1``; where there is one, question marks are operators."""
-    found = (match.group("dollar") for match, _ in _signs(_pattern(syntax, named=False), sql))
+    found = (match.group("dollar") for match, _ in scan(sql, pattern(syntax, _POSITIONAL)))
     return max((int(text[1:]) for text in found if text), default=0)
-
-
-def statements(sql: str, syntax: Syntax) -> list[str]:
-    """The statements of a script, at the semicolons that end one, without those that are empty or only comments."""
-    found: list[str] = []
-    start = 0
-    pattern = re.compile(f"(?P<skip>{_SKIP.get(syntax, _SKIP[''])})|;", re.DOTALL)
-    for match, end in _signs(pattern, sql):
-        piece = sql[start:end]
-        # SQLite knows where a trigger ends.
-        if match.group() == ";" and (syntax != "sqlite" or sqlite3.complete_statement(piece)):
-            found.append(piece)
-            start = end
-    found.append(sql[start:])
-    return [piece.strip() for piece in found if _has_words(piece, syntax)]
-
-
-def _has_words(piece: str, syntax: Syntax) -> bool:
-    count = 1 if syntax.startswith("postgresql") else 0
-    while count:
-        piece, count = re.subn(r"/\*(?:(?!/\*|\*/).)*\*/", " ", piece, flags=re.DOTALL)
-    # MariaDB and MySQL run what is in /*! */.
-    comments = r"\#[^\n]*|/\*(?![!M]).*?(?:\*/|\Z)" if syntax.startswith("mysql") else r"/\*.*?(?:\*/|\Z)"
-    return bool(re.sub(rf"--[^\n]*|{comments}|;|\s", "", piece, flags=re.DOTALL))
 
 
 def step_at(sql: str, syntax: Syntax, position: int) -> int:
     """Which statement of a script, from 0, holds the character at a position, from 1."""
-    return max(0, len(statements(sql[:position], syntax)) - 1)
+    return max(0, len(split(sql[:position], syntax)) - 1)

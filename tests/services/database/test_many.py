@@ -75,14 +75,13 @@ def test_a_step_does_not_end_its_batch(run_with, any_database, sql):
     ends = ["COMMIT", " /* x */ rollback", "-- x\nCOMMIT WORK"]
     late: list[str] = []
     if sql.name == "postgresql":
-        ends += ["COMMIT AND CHAIN", "ROLLBACK AND CHAIN", "ABORT", "PREPARE TRANSACTION 'x'"]
-        late = ["/* /* */ */ COMMIT AND CHAIN", "/* /* */ */ ROLLBACK AND CHAIN"]
+        ends += ["COMMIT AND CHAIN", "ROLLBACK AND CHAIN", "ABORT", "PREPARE TRANSACTION 'x'", "END", "END AND CHAIN"]
+        ends += ["/* /* */ */ COMMIT AND CHAIN", "ROLLBACK/* TO */AND CHAIN"]
     if sql.name == "mariadb":
-        ends += ["BEGIN", "START TRANSACTION", "CREATE TABLE u (x INT)", "TRUNCATE t", "DROP TABLE t"]
+        ends += ["BEGIN", "START TRANSACTION", "CREATE TABLE u (x INT)", "TRUNCATE t", "DROP TABLE t", "/*! COMMIT */"]
         late = [
             "CALL ends()",
             "EXECUTE IMMEDIATE 'COMMIT'",
-            "/*! COMMIT */",
             "BEGIN NOT ATOMIC COMMIT; START TRANSACTION; END",
         ]
 

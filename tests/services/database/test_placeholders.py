@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rpcserver import InvalidParams
-from rpcservices.database.placeholders import statements, translate
+from rpcservices.database.placeholders import translate
 
 
 @pytest.mark.parametrize(
@@ -46,20 +46,6 @@ def test_names(dialect, style, sql, expected, names):
 def test_marks(dialect, style, sql, expected, count):
     found = translate(sql, dialect, style, named=False)
     assert (found.sql, found.count, found.names) == (expected, count, None)
-
-
-def test_statements_of_a_script():
-    assert statements("SELECT 1; /* /* ; */ ; */ SELECT 2; /* /* */ */ ;", "postgresql") == [
-        "SELECT 1;",
-        "/* /* ; */ ; */ SELECT 2;",
-    ]
-
-
-def test_statements_where_backslashes_mean_something():
-    script = "# a;b\n; /*!40101 SET @x = ';' */; /* c */; SELECT 'd\\';';"
-    assert statements(script, "mysql") == ["/*!40101 SET @x = ';' */;", "SELECT 'd\\';';"]
-    assert statements("SELECT '\\'; SELECT \"\\\";", "mysql plain") == ["SELECT '\\';", 'SELECT "\\";']
-    assert statements("SELECT '\\'; SELECT 1'", "postgresql escaping") == ["SELECT '\\'; SELECT 1'"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseOperationalError
 from rpcservices.database.failures import translate_error
 from rpcservices.database.models import Column, Description, Isolation, TxState
-from rpcservices.database.placeholders import Style, Syntax, statements, translate
+from rpcservices.database.placeholders import Style, translate
+from rpcwire.sql import Syntax, split
 
 from .parameters import Params, Values
 
@@ -124,7 +125,7 @@ class Link(ABC):
             DatabaseError: one failed; ``step`` names it where it is known.
         """
         counts = []
-        for step, statement in enumerate(statements(sql, self.syntax)):
+        for step, statement in enumerate(split(sql, self.syntax)):
             try:
                 cursor = await self.execute(statement, None, 1)
                 counts.append(cursor.rowcount)

@@ -30,13 +30,14 @@ from sqlalchemy import URL, PoolProxiedConnection
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseOperationalError
 from rpcservices.database.failures import translate_error
-from rpcservices.database.hints import first_word, is_query, may_set
+from rpcservices.database.hints import is_query, may_set
 from rpcservices.database.models import Description, Isolation, TxState
-from rpcservices.database.placeholders import Style, Syntax, depends_on_syntax, translate
+from rpcservices.database.placeholders import Style, depends_on_syntax, translate
+from rpcwire.sql import Syntax, first_word, mysql_syntax
 
 from .base import Cursor, Link
 from .mysql_charsets import refuse_other_charsets
-from .mysql_literals import filled, has_backslash, joined, syntax_of
+from .mysql_literals import filled, has_backslash, joined
 from .mysql_privileges import reaching_beyond
 from .mysql_values import column_of, to_mysql
 from .parameters import Params, Values, converted, parameters_of
@@ -285,7 +286,7 @@ class MysqlLink(Link):
     async def _learn_mode(self) -> None:
         if self._syntax is None:
             ((mode,),) = await self._rows("SELECT @@sql_mode")
-            self._syntax = syntax_of(mode)
+            self._syntax = mysql_syntax(mode)
 
     def strayed(self) -> None:
         """A statement has changed settings of the connection, or may have done so."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from rpcservices.database.errors import DatabaseNotSupportedError
-from rpcservices.database.placeholders import Syntax, statements
+from rpcwire.sql import Syntax, bare, split
 
 _TELLS = re.compile(
-    r"(?:\s|--[^\n]*\n|/\*[^!].*?\*/)*(?:/\*!\d*\s*)?SET\s+(?:@@)?(?:(?:SESSION|LOCAL)(?:\s+|\.))?"
+    r"\s*SET\s+(?:@@)?(?:(?:SESSION|LOCAL)(?:\s+|\.))?"
     r"(?:NAMES|CHARACTER\s+SET|CHARSET|character_set_client\s*:?=)\s*['\"]?(?P<charset>[@\w]+)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -27,8 +27,8 @@ def refuse_other_charsets(sql: str, syntax: Syntax) -> None:
     if sql.isascii():
         return
     charset = None
-    for step, statement in enumerate(statements(sql, syntax)):
-        told = _TELLS.match(statement)
+    for step, statement in enumerate(split(sql, syntax)):
+        told = _TELLS.match(bare(statement, syntax, most=200))
         if told is not None:
             name = told["charset"].lower()
             # What is taken from a variable is what was before, as dumps have it.

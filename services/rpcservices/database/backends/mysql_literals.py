@@ -14,18 +14,10 @@ from typing import Any
 from asyncmy.converters import escape_item
 from asyncmy.cursors import RE_INSERT_VALUES
 
-from rpcservices.database.placeholders import Syntax
+from rpcwire.sql import Syntax
 
 _JOINED_LENGTH = 1_024_000
 """About how long a statement of many rows becomes; servers take messages of 16 MiB unless configured otherwise."""
-
-
-def syntax_of(sql_mode: str) -> Syntax:
-    """How strings and names are read under a sql_mode, as ``@@sql_mode`` tells it."""
-    modes = sql_mode.split(",")
-    if "NO_BACKSLASH_ESCAPES" in modes:
-        return "mysql plain"
-    return "mysql ansi" if "ANSI_QUOTES" in modes else "mysql"
 
 
 def has_backslash(values: Sequence[Any]) -> bool:

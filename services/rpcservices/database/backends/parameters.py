@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 
 from rpcservices.database.errors import DatabaseDataError
 from rpcservices.database.models import ParameterInfo
-from rpcservices.database.placeholders import Statement, Style, Syntax, counted, translate
+from rpcservices.database.placeholders import Statement, Style, counted, translate
+from rpcwire.sql import Syntax
 
 Values = Mapping[str, Any] | Sequence[Any]
 Params = Values | None

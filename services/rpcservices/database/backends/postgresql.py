@@ -169,7 +169,7 @@ class PostgresLink(Link):
 
     async def stream(self, sql: str, params: Params, first: int) -> Cursor:
         text, arguments = self._translated(sql, params)
-        query = is_query(sql)
+        query = is_query(sql, self.dialect)
         if query and self.driver.info.transaction_status == TransactionStatus.INTRANS:
             await self._speak_utf8()
             self._used = True

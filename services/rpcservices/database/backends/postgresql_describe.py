@@ -14,7 +14,7 @@ from psycopg.generators import execute
 from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
-from rpcservices.database.hints import first_word
+from rpcwire.sql import first_word
 
 _POINT = b'"rpc described"'
 _CHANGES = re.compile(r'"Node Type": "(?:ModifyTable|LockRows)"')
@@ -60,7 +60,7 @@ async def reads_only(driver: psycopg.AsyncConnection[Any], sql: str) -> bool | N
         driver: the connection, in :func:`kept`.
         sql: the statement, with PostgreSQL's own placeholders.
     """
-    word = first_word(sql)
+    word = first_word(sql, "postgresql")
     if word == "SHOW":
         return True
     if word == "EXPLAIN":

@@ -14,8 +14,8 @@ from sqlalchemy import URL, PoolProxiedConnection
 
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseProgrammingError
-from rpcservices.database.hints import first_word
 from rpcservices.database.models import Column, Description, Isolation, ParameterInfo, TxState
+from rpcwire.sql import first_word
 
 from .base import Cursor, Link, unsupported_isolation
 from .parameters import Params, Values, parameters_of
@@ -290,7 +290,7 @@ class SqliteLink(Link):
         connection = self._sqlite
         connection.set_authorizer(authorize_reading)
         try:
-            if first_word(sql) in {"PRAGMA", "EXPLAIN"}:
+            if first_word(sql, self.dialect) in {"PRAGMA", "EXPLAIN"}:
                 # They only tell, or are not authorized, and their names are known once they run.
                 return Description(parameters, self._named(sql), readonly=True)
             connection.execute(f"EXPLAIN {sql}").close()
