@@ -21,7 +21,8 @@ from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseOpera
 from rpcservices.database.failures import translate_error
 from rpcservices.database.hints import is_query
 from rpcservices.database.models import Description, Isolation, TxState
-from rpcservices.database.placeholders import Style, Syntax, step_at, translate
+from rpcservices.database.placeholders import Style, step_at, translate
+from rpcwire.sql import Syntax
 
 from .base import Cursor, Link, log
 from .parameters import Params, Values, parameters_of
