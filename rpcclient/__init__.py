@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .aio.program import AsyncProgram
     from .aio.stream import AsyncStream
     from .aio.transaction import AsyncDatabaseTransaction
-    from .programs import CompletedProgram, OutputLost, ProgramFailed
+    from .programs import CompletedProgram, OutputCut, OutputLost, ProgramFailed
     from .sync.client import Client
     from .sync.program import Program
     from .sync.stream import Stream
@@ -27,6 +27,7 @@ __all__ = [
     "CompletedProgram",
     "Context",
     "DatabaseTransaction",
+    "OutputCut",
     "OutputLost",
     "Program",
     "ProgramFailed",
@@ -45,6 +46,7 @@ _HOMES = {
     "CompletedProgram": "rpcclient.programs",
     "Context": "rpcwire.context",
     "DatabaseTransaction": "rpcclient.sync.transaction",
+    "OutputCut": "rpcclient.programs",
     "OutputLost": "rpcclient.programs",
     "Program": "rpcclient.sync.program",
     "ProgramFailed": "rpcclient.programs",

@@ -52,6 +52,8 @@ class Collected:
         if chunk.lost_bytes or not runs:
             runs.append(_Run(chunk.offset, chunk.lost_bytes > 0 or chunk.stream in self._within))
         self._lost[chunk.stream] += chunk.lost_bytes
+        if chunk.cut:
+            self._cut.add(chunk.stream)
         runs[-1].pieces.append(self._fitting(chunk))
 
     def _fitting(self, chunk: OutputChunk) -> bytes:
@@ -82,6 +84,7 @@ class Collected:
             duration_s=ended.duration_s,
             usage=ended.usage,
             pipes_still_held=ended.pipes_still_held,
+            output_cut=ended.output_cut,
             survivors=ended.survivors,
         )
 

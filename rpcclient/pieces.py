@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, AnyStr, Generic
 
 from rpcclient.program_text import Coding, Mender
-from rpcclient.programs import OutputLost
+from rpcclient.programs import OutputCut, OutputLost
 from rpcclient.stubs.programs import OutputChunk
 
 _NO_TEXT = (OutputLost, UnicodeDecodeError)
@@ -56,6 +56,8 @@ class Pieces(Generic[AnyStr]):
         """
         if chunk.lost_bytes:
             self._lost(OutputLost(chunk.stream, chunk.offset - chunk.lost_bytes, chunk.lost_bytes))
+        if chunk.cut:
+            self._lost(OutputCut(chunk.stream, chunk.offset))
         data = chunk.data
         if self._mender is not None:
             data = self._mender.mend(chunk.offset, data)

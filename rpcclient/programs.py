@@ -214,6 +214,8 @@ class CompletedProgram(Generic[AnyStr]):
         duration_s: how long it ran, in seconds.
         usage: the processor time and memory that it used; ``None`` where nobody saw its end.
         pipes_still_held: whether a child that it left behind still holds its output open.
+        output_cut: whether such a child went on writing for so long that its output was read no further: what is here
+            is not all.
         survivors: process ids of its tree that could not be ended.
     """
 
@@ -226,6 +228,7 @@ class CompletedProgram(Generic[AnyStr]):
     duration_s: float = 0.0
     usage: Usage | None = None
     pipes_still_held: bool = False
+    output_cut: bool = False
     survivors: list[int] = field(default_factory=list)
 
     @property
@@ -250,8 +253,8 @@ class CompletedProgram(Generic[AnyStr]):
 
     @property
     def truncated(self) -> bool:
-        """Whether it wrote more than is there."""
-        return bool(self.stdout_lost_bytes or self.stderr_lost_bytes)
+        """Whether it, or what it has left behind, wrote more than is there."""
+        return bool(self.stdout_lost_bytes or self.stderr_lost_bytes or self.output_cut)
 
     @property
     def timed_out(self) -> bool:
@@ -262,9 +265,10 @@ class CompletedProgram(Generic[AnyStr]):
         """See that it went well.
 
         Raises:
-            ProgramFailed: its exit code is not 0, or a signal or a limit ended it.
+            ProgramFailed: its exit code is not 0, a signal or a limit ended it, or its output was cut while it still
+                came.
         """
-        if self.status.code != 0 or self.status.limit is not None:
+        if self.status.code != 0 or self.status.limit is not None or self.output_cut:
             raise ProgramFailed(self)
 
     @classmethod
@@ -274,7 +278,7 @@ class CompletedProgram(Generic[AnyStr]):
         Raises:
             UnicodeDecodeError: the output is no text in this encoding.
         """
-        limited = cut_by_limit(done.status)
+        limited = cut_by_limit(done.status) or done.output_cut
         whole: dict[str, Any] = vars(done) | {
             "stdout": coding.decode(done.stdout, cut=limited or done.stdout_lost_bytes > 0),
             "stderr": coding.decode(done.stderr, cut=limited or done.stderr_lost_bytes > 0),
@@ -288,7 +292,7 @@ def still_runs(info: ProgramInfo, timeout_s: float | None) -> DeadlineExceeded:
 
 
 class ProgramFailed(RpcError):
-    """A program did not end with exit code 0, and the caller wanted that checked.
+    """A program did not end with exit code 0, or its output was cut, and the caller wanted that checked.
 
     Attributes:
         completed: how it ended, and what it wrote.
@@ -302,6 +306,8 @@ class ProgramFailed(RpcError):
         text = errors.decode("utf-8", "replace") if isinstance(errors, bytes) else str(errors)
         last = text.strip().rpartition("\n")[2][:200]
         said = f": {last}" if last else ""
+        if completed.output_cut and completed.status.code == 0 and completed.status.limit is None:
+            said = f", but {WRITES_ON}"
         super().__init__(f"{completed.argv[0]}: {completed.status}{said}")
 
     @property
@@ -320,6 +326,12 @@ class ProgramFailed(RpcError):
         return self.completed.stderr
 
 
+WRITES_ON = (
+    "what it left behind went on writing, and its output was read no further: redirect the output of what is to run on"
+)
+"""What is said where output is cut."""
+
+
 class OutputLost(RpcError):
     """A part of a program's output is no longer kept: it wrote more than that before it was read. The next piece is
     what comes after the gap.
@@ -332,9 +344,23 @@ class OutputLost(RpcError):
 
     executed = "yes"
 
-    def __init__(self, stream: StreamName, offset: int, lost_bytes: int) -> None:
+    def __init__(self, stream: StreamName, offset: int, lost_bytes: int, text: str = "") -> None:
         self.stream, self.offset, self.lost_bytes = stream, offset, lost_bytes
         super().__init__(
-            f"{lost_bytes} bytes of {stream} from {offset} on are no longer kept: read on for what follows, "
+            text
+            or f"{lost_bytes} bytes of {stream} from {offset} on are no longer kept: read on for what follows, "
             'and start the program with more retain_bytes, or with overflow="wait"'
         )
+
+
+class OutputCut(OutputLost):
+    """A program has ended, and what it left behind went on writing for so long that its output was read no further.
+    Nothing follows, and nobody knows how much came after this: ``lost_bytes`` is 0.
+
+    Attributes:
+        stream: which output.
+        offset: where it was cut, in bytes from its start.
+    """
+
+    def __init__(self, stream: StreamName, offset: int) -> None:
+        super().__init__(stream, offset, 0, f"{stream} was cut at {offset} bytes: {WRITES_ON}")

@@ -104,7 +104,7 @@ class AsyncProgramOutput(AsyncIterator[AnyStr], Generic[AnyStr]):
         follows.
 
         Raises:
-            OutputLost: a part is no longer kept.
+            OutputLost: a part is no longer kept, or, at the end, its output was cut while it still came (OutputCut).
             UnicodeDecodeError: it is no text.
             ProgramNotFound: it was forgotten.
         """

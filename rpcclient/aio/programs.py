@@ -84,7 +84,8 @@ class AsyncPrograms(stub.AsyncPrograms):
             argv: the program and its arguments.
             input: goes to its standard input, which then ends; text is encoded. What is too large for one message is
                 sent in pieces.
-            check: raise ProgramFailed where it does not end with exit code 0, or a limit ends it.
+            check: raise ProgramFailed where it does not end with exit code 0, a limit ends it, or its output was cut
+                while it still came.
             text: decode its output, as UTF-8 where ``encoding`` does not say otherwise; bytes otherwise.
             encoding: decode its output like this.
             errors: what to do with output that is no text, as of :meth:`bytes.decode`, and with input that the encoding
@@ -111,7 +112,8 @@ class AsyncPrograms(stub.AsyncPrograms):
 
         Raises:
             InvalidParams: something given cannot be used; nothing has run.
-            ProgramFailed: ``check`` was given, and it did not end with exit code 0, or a limit ended it.
+            ProgramFailed: ``check`` was given, and it did not end with exit code 0, a limit ended it, or its output was
+                cut.
             ProgramNotStarted: there is no such program or directory, or the system does not let it run.
             ProgramRefused: the server's policy does not let it run.
             Busy: too many programs run.

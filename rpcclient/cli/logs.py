@@ -9,6 +9,7 @@ import click
 
 from . import context, ids
 from .completing import complete_id
+from .missing import missing
 
 if TYPE_CHECKING:
     from rpcclient import Client
@@ -33,8 +34,8 @@ def command(settings: context.Settings, program_id: str, follow: bool, lines: in
         program._standing.patience_s = settings.timeout_s or program._standing.patience_s
         with program.output(wait=follow) as chunks:
             for chunk in chunks:
-                if chunk.lost_bytes and chunk.offset != chunk.lost_bytes:
-                    print(f"rpcclient: {chunk.lost_bytes} bytes of {chunk.stream} are no longer kept", file=sys.stderr)
+                if (said := missing(chunk)) is not None:
+                    print(f"rpcclient: {said}", file=sys.stderr, flush=True)
                 out = sys.stdout if chunk.stream == "stdout" else sys.stderr
                 out.buffer.write(chunk.data)
                 out.flush()
@@ -54,8 +55,13 @@ def _place(client: Client, program_id: str, stream: StreamName, start: int, end:
     look = FIRST_LOOK_BYTES
     while True:
         begin = max(end - look, start)
-        chunks = client.programs.output(program_id, stream=stream, offset=begin, wait=False)
-        data = b"".join(chunk.data for chunk in chunks)[: end - begin]
+        data = b""
+        for chunk in client.programs.output(program_id, stream=stream, offset=begin, wait=False):
+            if chunk.lost_bytes:  # More has been written meanwhile: what is kept begins here now.
+                begin = start = chunk.offset
+                data = b""
+            data += chunk.data
+        data = data[: max(end - begin, 0)]
         place = len(data.removesuffix(b"\n"))
         for _ in range(lines):
             place = data.rfind(b"\n", 0, max(place, 0))

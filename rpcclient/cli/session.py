@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from . import outcome
 from .escapes import HELP, Action, Escapes
 from .localio import read_some, write_all
+from .missing import missing
 from .terminal import RawTerminal, ScreenModes
 
 if TYPE_CHECKING:
@@ -119,8 +120,8 @@ class Session:
 
     async def _show(self) -> None:
         async for chunk in self._program.output():
-            if chunk.lost_bytes:
-                say(f"{chunk.lost_bytes} bytes of {chunk.stream} are no longer kept")
+            if (said := missing(chunk)) is not None:
+                say(said)
             await self._write(_DESCRIPTORS[chunk.stream], chunk.data)
         self._shown.set()
         status = (await self._program.wait()).status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 from typing import Any
@@ -24,7 +25,8 @@ def test_a_conversation(client: Client) -> None:
         assert program.stdout.read() == ""
         ended = program.wait()
     assert (ended.status.code, program.returncode, program.poll()) == (5, 5, 5)
-    assert psutil.pid_exists(program.pid) is False
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(program.pid).wait(20)
     assert client.programs.get(program.id).running is False
     assert "exit code 5" in repr(program)
     program.forget()

@@ -23,6 +23,7 @@ async def follow(
         controlling: whether this is the reader for which the program may wait.
     """
     places = dict(offsets)
+    ends = {output.name: output.total_bytes for output in outputs}
     most = piece_bytes(program.about.retain_bytes, hold=program.about.hold)
     changed = asyncio.Event()
     unwatch = [output.watch(changed.set) for output in outputs]
@@ -35,6 +36,8 @@ async def follow(
             quiet = True
             for output in outputs:
                 place = places[output.name]
+                if not wait and place >= ends[output.name]:  # It may go on writing for ever.
+                    continue
                 found = output.read(place, most)
                 if found is None:
                     continue
@@ -44,9 +47,15 @@ async def follow(
                 yield OutputChunk(stream=output.name, offset=begin, data=data, lost_bytes=begin - place)
                 if controlling:
                     program.taken(output.name, places[output.name])
+            if quiet and (over or not wait):
+                for output in outputs:
+                    place = places[output.name]
+                    end = output.total_bytes if wait else max(ends[output.name], place)
+                    cut = over and output.cut and end == output.total_bytes
+                    if end > place or cut:  # Nothing comes after it that would tell.
+                        yield OutputChunk(stream=output.name, offset=end, data=b"", lost_bytes=end - place, cut=cut)
+                return
             if quiet:
-                if over or not wait:
-                    return
                 await changed.wait()
     finally:
         program.viewers -= 1

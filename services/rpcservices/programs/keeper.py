@@ -14,7 +14,7 @@ Requests and answers are lines of JSON. Requests have ``op``, and those that are
     {"op": "taken", "stream": "stdout", "offset": 4096}
     {"op": "seen"}                                      the last "output" was read: tell of more
 
-By itself it tells ``{"output": {"stdout": [START, TOTAL, ENDED], ...}}`` and at last ``{"ending": {...}}``.
+By itself it tells ``{"output": {"stdout": [START, TOTAL, ENDED, CUT], ...}}`` and at last ``{"ending": {...}}``.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ class Keeper:
 
     def output_news(self) -> dict[str, Any]:
         """What there is of each output."""
-        return {"output": {o.name: [o.start, o.total_bytes, o.ended] for o in self._outputs}}
+        return {"output": {o.name: [o.start, o.total_bytes, o.ended, o.cut] for o in self._outputs}}
 
     def resize(self, rows: int, columns: int) -> bool:
         """Give the program's terminal another size, and write that down; ``False`` where it has none."""

@@ -47,20 +47,29 @@ class KeptOutput:
         self.total_bytes = 0
         self.start = 0
         self.ended = False
+        self.cut = False
         self._segments = Segments(folder, name, 0)
         self._watchers: set[Callable[[], object]] = set()
 
-    def news(self, start: int, total_bytes: int, *, ended: bool) -> None:
+    def news(self, start: int, total_bytes: int, *, ended: bool, cut: bool = False) -> None:
         """The keeper has told what there is."""
+        self.cut = cut
         self.start, self.total_bytes, self.ended = start, max(total_bytes, self.total_bytes), ended
         for watcher in tuple(self._watchers):
             watcher()
 
-    def look(self) -> None:
-        """See what there is where no keeper can tell any more."""
+    def look(self, total_bytes: int = 0, *, cut: bool = False) -> None:
+        """See what there is where no keeper can tell any more.
+
+        Parameters:
+            total_bytes: how much was written, where the keeper has said that: some of it may not be in the files.
+            cut: whether more came.
+        """
         with contextlib.suppress(OSError):
             self._segments.refresh()
-        self.news(self._segments.start, self._segments.end, ended=True)
+        total_bytes = max(self._segments.end, total_bytes)
+        start = self._segments.start if self._segments.starts else total_bytes
+        self.news(start, total_bytes, ended=True, cut=cut)
 
     def read(self, offset: int, most: int, /) -> tuple[int, bytes] | None:
         """The piece that begins at ``offset``, or at what is kept after it; ``None`` where there is nothing yet."""
@@ -195,8 +204,9 @@ class KeptProgram(Program):
 
     def _finish(self, ending: Ending, record: dict[str, Any]) -> None:
         self.ended_at = float(record.get("ended_at") or time.time())
-        for output in self._kept.values():
-            output.look()
+        for name, output in self._kept.items():
+            total_bytes, cut = _told_of(record, name)
+            output.look(total_bytes, cut=cut)
         self.ended(ending)
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
@@ -232,8 +242,8 @@ class KeptProgram(Program):
         if "ending" in message:
             self._finish(records.ending_from(message["ending"]), message)
         elif "output" in message:
-            for name, (start, total_bytes, ended) in message["output"].items():
-                self._kept[name].news(start, total_bytes, ended=ended)
+            for name, (start, total_bytes, ended, *cut) in message["output"].items():
+                self._kept[name].news(start, total_bytes, ended=ended, cut=any(cut))
             self._tell({"op": "seen"})
         else:
             answer = self._answers.get(message.get("n", 0))
@@ -320,6 +330,16 @@ class KeptProgram(Program):
 
     def discard(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _told_of(record: dict[str, Any], name: str) -> tuple[int, bool]:
+    """What a keeper has written down of an output: how much was written, and whether it was cut. A keeper of another
+    version may not have."""
+    try:
+        _, total_bytes, _, *cut = record["output"][name]
+        return int(total_bytes), any(cut)
+    except (KeyError, TypeError, ValueError):
+        return 0, False
 
 
 def find_kept(folder: str) -> list[tuple[About, str]]:

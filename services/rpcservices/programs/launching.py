@@ -265,9 +265,9 @@ class Launcher:
         self._pass_on(ticket, watched.pid, watched.then, exited)
 
     def _pass_on(self, ticket: int, pid: int, then: Callable[[Exited], object], exited: Exited) -> None:
-        then(exited)
         with self._lock:
             self._free(ticket, pid)
+        then(exited)  # In this turn of the loop, so that nobody uses the id any more.
 
     def _free(self, ticket: int, pid: int) -> None:
         """A process may be collected: its id is needed no longer."""

@@ -119,6 +119,10 @@ class Exit(_Model):
     pipes_still_held: bool = Field(
         default=False, description="whether a child that it left behind still holds its output open"
     )
+    output_cut: bool = Field(
+        default=False,
+        description="whether such a child went on writing for so long that its output was read no further",
+    )
     survivors: list[int] = Field(default_factory=list, description="process ids of its tree that could not be ended")
 
 
@@ -135,6 +139,10 @@ class Completed(_Model):
     usage: Usage | None = Field(default=None, description="what it used")
     pipes_still_held: bool = Field(
         default=False, description="whether a child that it left behind still holds its output open"
+    )
+    output_cut: bool = Field(
+        default=False,
+        description="whether such a child went on writing for so long that its output was read no further",
     )
     survivors: list[int] = Field(default_factory=list, description="process ids of its tree that could not be ended")
 
@@ -177,6 +185,10 @@ class OutputChunk(_Model):
     offset: int = Field(description="where the piece begins, in bytes from the start of that output")
     data: bytes = Field(description="the piece")
     lost_bytes: int = Field(default=0, description="bytes before it that were no longer kept")
+    cut: bool = Field(
+        default=False,
+        description="whether the output ends here, although more came; the piece is the last one, and empty",
+    )
 
 
 class ProgramEvent(_Model):

@@ -73,6 +73,7 @@ class Output:
         total_bytes: bytes written so far.
         dropped_bytes: bytes that came after the program's limit, and are no part of its output.
         ended: whether nothing more will come.
+        cut: whether it ends here although more came.
         taken: the offset up to which the controlling reader has read.
     """
 
@@ -90,6 +91,7 @@ class Output:
         self.total_bytes = 0
         self.dropped_bytes = 0
         self.ended = False
+        self.cut = False
         self.taken = 0
         self.retain_bytes = retain_bytes
         self._keep_first = keep_first

@@ -47,6 +47,11 @@ class Readable(Protocol):
         """Whether nothing more will come."""
         ...
 
+    @property
+    def cut(self) -> bool:
+        """Whether it ends here although more came."""
+        ...
+
     def read(self, offset: int, most: int, /) -> tuple[int, bytes] | None:
         """The piece that begins at ``offset``, or at what is kept after it; ``None`` where there is nothing yet."""
         ...
@@ -76,6 +81,7 @@ def exit_from(program_id: str, ending: Ending) -> Exit:
         if ending.lost
         else Usage(user_s=ending.user_s, system_s=ending.system_s, max_rss_bytes=ending.max_rss_bytes),
         pipes_still_held=ending.pipes_still_held,
+        output_cut=ending.output_cut,
         survivors=ending.survivors,
     )
 

@@ -119,6 +119,7 @@ class RunMethods(ProgramsCore):
             duration_s=ended.duration_s,
             usage=ended.usage,
             pipes_still_held=ended.pipes_still_held,
+            output_cut=ended.output_cut,
             survivors=ended.survivors,
         )
 

@@ -21,6 +21,7 @@ from .cgroups import Cgroup, Controller
 from .exits import Exited, Watch, watch_child
 from .killing import Kill
 from .limits import LimitName
+from .lingering import BUSY_PAUSE_S, PAUSE_S, Linger
 from .looping import Loop, Timer
 from .output import Output, piece_bytes
 from .processes import Process
@@ -34,14 +35,14 @@ EXEC_KIB = 1024
 IN_GROUP: tuple[LimitName, ...] = ("processes", "memory")
 """Limits that a control group has been killed for. To look at the whole system then, while hundreds end, would take
 longer than all of that."""
-DRAIN_S = 0.25
-"""How long to read on after the program's end while somebody else holds its output open."""
 DRAIN_BYTES = 4 * 1024 * 1024
-"""How much to read at most after the program's end: more than any pipe holds."""
+"""How much to read at once after the program's end: more than any pipe holds."""
 WATCH_S = 0.1
 """How often the limits of a whole tree are looked at where no control group does it."""
 PACE_S = 0.1
 """How often a program that writes faster than it may is read from."""
+AT_WORK = ("R", "D")
+"""The states of a process that does something, or would as soon as it is let (proc_pid_stat(5))."""
 COUNT_S = 0.02
 """How often to look whether a control group has come to a limit, or the system has more processes than before."""
 
@@ -103,6 +104,9 @@ class Running:
         self._spawned = spawned
         self._ended = ended
         self._offload = offload
+        self._linger: Linger | None = None
+        self._late: set[Output] = set()
+        self._killed = False
         self._began = loop.time()
         self._started = time.monotonic()  # Not the loop's clock: that may stand still while a short program runs.
         self._outputs = tuple(outputs)
@@ -148,10 +152,10 @@ class Running:
         if output is None:
             return False
         size = self._chunk
-        if self.supervision.hold and not self._exited:
+        if self._holds:
             # Never more than may be kept back: what was sent and may be lost on the way needs the other half.
             size = min(size, max(output.retain_bytes // 2 - output.behind, 1))
-        if self.supervision.limits.output_bytes_per_s is not None and not self._exited:
+        if self.supervision.limits.output_bytes_per_s is not None and self._is_paced:
             size = min(size, max(int(self._room(descriptor, self.supervision.limits.output_bytes_per_s)), 1))
         try:
             data = os.read(descriptor, size)
@@ -166,18 +170,36 @@ class Running:
             self._chunk = self._most
         self._stir()
         size = len(data)
+        if self._linger is not None:
+            self._linger.got(self.loop.time(), size)
+            self._late.add(output)
         most = self.supervision.limits.output_bytes
         if most is not None and output.total_bytes + size > most:
             data = data[: most - output.total_bytes]
             output.drop(size - len(data))
-            if not self._overran and not self._exited:
+            if not self._overran and (self._linger is not None or not self._exited):
+                self._overran = True
                 self.end(0, limit="output")
             self._overran = True
         if data:
             output.write(data)
-        if not self._exited:
+        if self._is_paced:
             self._check_pace(descriptor, output, size)
+        if self._linger is not None and self._linger.is_over(self.loop.time()):
+            self._cut()
+            return False
         return True
+
+    @property
+    def _is_paced(self) -> bool:
+        """Whether what is written may have to wait. What was written before its end does not, once that has come, and
+        nothing does after the end of all."""
+        return not self._exited or (self._linger is not None and not self._killed)
+
+    @property
+    def _holds(self) -> bool:
+        """Whether it waits for its reader now."""
+        return self.supervision.hold and self._is_paced
 
     def _check_pace(self, descriptor: int, output: Output, size: int) -> None:
         """Make a program wait that writes more than is taken, or faster than it may."""
@@ -209,10 +231,16 @@ class Running:
     def _pause(self, descriptor: int, output: Output) -> None:
         self._paused[descriptor] = output
         self.loop.remove_reader(descriptor)
+        self._count_waiting()
 
     def _resume(self, descriptor: int) -> None:
         if self._paused.pop(descriptor, None) is not None and descriptor in self._reading:
             self._listen(descriptor)
+            self._count_waiting()
+
+    def _count_waiting(self) -> None:
+        if self._linger is not None:
+            self._linger.makes_wait(self.loop.time(), waits=bool(self._paused))
 
     def taken(self, name: str, offset: int) -> None:
         """The controlling reader has read an output up to here."""
@@ -250,7 +278,7 @@ class Running:
     def _guard(self) -> None:
         supervision = self.supervision
         if supervision.timeout_s is not None:
-            self._after("time", supervision.timeout_s, lambda: self.end(supervision.grace_s, limit="time"))
+            self._after("time", supervision.timeout_s, self._time_is_over)
         if supervision.idle_timeout_s is not None:
             self._after("idle", supervision.idle_timeout_s, self._check_idle)
         limits = supervision.limits
@@ -263,6 +291,12 @@ class Running:
         if limits.processes is not None or "memory" in bounds:
             self._others = processes.total()
             self._after("count", COUNT_S, self._count)
+
+    def _time_is_over(self) -> None:
+        if self._exited:
+            self._cut()
+        else:
+            self.end(self.supervision.grace_s, limit="time")
 
     def _check_idle(self) -> None:
         patience = self.supervision.idle_timeout_s
@@ -362,7 +396,7 @@ class Running:
             result.signal = -code
             result.core_dumped = os.WCOREDUMP(exited.status)
         result.limit = self._limit or self._enforced(result)
-        for name in ("time", "idle", "watch", "count"):
+        for name in ("idle", "watch", "count"):
             self._cancel(name)
         self.stdin.shut()
         self._drain()
@@ -384,28 +418,63 @@ class Running:
     def _drain(self) -> None:
         """Read what it has written before its end, at once and however far behind a reader is."""
         for descriptor, output in list(self._reading.items()):
-            if self.supervision.hold:
-                output.make_room(DRAIN_BYTES)  # It can wait no more, and its reader shall lose nothing.
-            self._resume(descriptor)
+            self._go_on(descriptor, output)
             self._read_rest(descriptor)
-        if self._reading:
-            self._after("drain", DRAIN_S, self._drained)
+        if self._reading:  # Somebody else holds it open.
+            self._linger = Linger(self.loop.time())
+            self._after("drain", PAUSE_S, self._check_silence)
         self._check_end()
+
+    def _go_on(self, descriptor: int, output: Output) -> None:
+        """It can wait no more, and its reader shall lose nothing."""
+        if self.supervision.hold:
+            output.make_room(DRAIN_BYTES)
+        self._resume(descriptor)
 
     def _read_rest(self, descriptor: int) -> None:
         budget = DRAIN_BYTES
         while budget > 0 and self._read(descriptor):
             budget -= self._chunk
 
-    def _drained(self) -> None:
-        if self._killing:  # Others of its tree may be about to say their last words.
-            self._after("drain", DRAIN_S, self._drained)
+    def _check_silence(self) -> None:
+        """See whether its output still comes, although it has ended."""
+        linger = self._linger
+        assert linger is not None
+        now = self.loop.time()
+        left = linger.pause_s - linger.silent_s(now)
+        if linger.is_over(now) and not self._killing:
+            self._cut()
+        elif left > 0 or self._killing:  # Others of its tree may be about to say their last words.
+            self._after("drain", max(left, PAUSE_S / 10), self._check_silence)
+        elif linger.silent_s(now) < BUSY_PAUSE_S:
+            self.look(self._check_silent)
+        else:
+            self._stop_reading()
+
+    def _check_silent(self, found: list[Process]) -> None:
+        """Nothing comes: where all of its tree sleep, nothing is to be waited for."""
+        if self._linger is None or self.ending is not None:
             return
-        for descriptor in list(self._reading):
+        for descriptor in list(self._reading):  # It may be this loop that was late.
             self._read_rest(descriptor)
-            if descriptor in self._reading:
-                self._result.pipes_still_held = True
-                self._end_reading(descriptor)
+        if not self._reading:
+            return
+        silent = self._linger.silent_s(self.loop.time()) >= self._linger.pause_s
+        if not silent or any(process.state in AT_WORK for process in found):
+            self._after("drain", PAUSE_S, self._check_silence)
+        else:
+            self._stop_reading()
+
+    def _cut(self) -> None:
+        """End its output although it may still come."""
+        for descriptor, output in self._reading.items():
+            output.cut = output.retain_bytes > 0 and (output in self._late or descriptor in self._paused)
+        self._stop_reading()
+
+    def _stop_reading(self) -> None:
+        for descriptor in list(self._reading):
+            self._result.pipes_still_held = True
+            self._end_reading(descriptor)
         self._check_end()
 
     def _check_end(self) -> None:
@@ -413,6 +482,7 @@ class Running:
             return
         for name in list(self._timers):
             self._cancel(name)
+        self._result.output_cut = any(output.cut for output in self._outputs)
         self._result.survivors = self._survivors
         if self._overran and self._result.limit is None:
             self._result.limit = "output"  # It has ended by itself before it could be ended.
@@ -434,6 +504,9 @@ class Running:
         if self._limit is None and not self._exited:
             self._limit = limit
         self._killing += 1
+        self._killed = True
+        for descriptor, output in tuple(self._paused.items()) if self._exited else ():
+            self._go_on(descriptor, output)  # What it has left behind waits no more.
 
         def finished(survivors: list[int]) -> None:
             self._killing -= 1

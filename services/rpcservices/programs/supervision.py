@@ -44,6 +44,7 @@ class Ending:
         user_s, system_s, max_rss_bytes: what it used, with all children that it waited for (getrusage(2)). The
             kernel counts what the process held before it became the program: ``None`` where it never had more.
         pipes_still_held: whether a child that it left behind still holds its output open.
+        output_cut: whether what such a child wrote was read no further, although it still came.
         survivors: process ids of its tree that could not be ended.
     """
 
@@ -57,4 +58,5 @@ class Ending:
     system_s: float = 0.0
     max_rss_bytes: int | None = None
     pipes_still_held: bool = False
+    output_cut: bool = False
     survivors: list[int] = field(default_factory=list)

@@ -203,9 +203,9 @@ def test_more_output_than_allowed_is_told_however_it_ends(serve: Serve) -> None:
 
 def test_what_is_discarded_is_no_silence(serve: Serve) -> None:
     async def scenario(client: AsyncClient) -> None:
-        talks = "for n in 1 2 3 4 5 6 7 8; do sleep 0.1; echo $n; echo $n >&2; done"
+        talks = "for n in 1 2 3 4 5 6 7 8; do sleep 0.2; echo $n; echo $n >&2; done"
         for options in ({"stdout": "discard"}, {"stderr": "discard", "stdout": "discard"}):
-            done = await client.programs.run(["sh", "-c", talks], idle_timeout_s=0.5, **options)  # type: ignore[arg-type]
+            done = await client.programs.run(["sh", "-c", talks], idle_timeout_s=1.0, **options)  # type: ignore[arg-type]
             assert (done.code, done.status.limit) == (0, None)
             assert (done.stdout, done.stdout_lost_bytes) == (b"", 0)
             assert (done.stderr == b"") == ("stderr" in options)
@@ -241,7 +241,7 @@ def test_a_program_that_prints_without_end_holds_up_nobody(serve: Serve) -> None
 
 def test_time_and_silence(serve: Serve) -> None:
     async def scenario(client: AsyncClient) -> None:
-        talks = "for n in 1 2 3 4 5 6 7 8; do sleep 0.1; echo $n; done; sleep 60"
+        talks = "for n in 1 2 3 4 5 6 7 8; do sleep 0.2; echo $n; done; sleep 60"
         done = await client.programs.run(["sh", "-c", talks], idle_timeout_s=0.5)
         assert (done.status.limit, done.status.timed_out) == ("idle", True)
         assert done.stdout.split()[-1] == b"8"
