@@ -102,6 +102,7 @@ def to_dbapi(error: RpcError) -> Error:
     made.disconnected = isinstance(error, TransportError | TransactionLost)
     if isinstance(error, RemoteDatabaseError):
         made.tx_state = error.tx_state
+        made.disconnected = error.connection_lost
     return made
 
 

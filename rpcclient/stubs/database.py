@@ -205,6 +205,8 @@ class DatabaseError(ServiceError):
     """Which statement of several it was, from 0."""
     tx_state: TxStateName = "none"
     """The transaction after the error: ``none``, ``active``, ``failed`` (roll it back), ``ended``."""
+    connection_lost: bool = False
+    """Whether the connection to the database is gone, and the transaction or session with it that it belonged to."""
 
 
 class DatabaseDataError(DatabaseError):

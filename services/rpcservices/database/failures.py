@@ -43,7 +43,13 @@ _SQLITE_STATE = re.compile(r"cannot (?:start|commit|rollback|release|open) |no s
 """What SQLite says with its code for everything, SQLITE_ERROR, though the statement is right."""
 _RETRYABLE_STATES = re.compile(r"40001|40P01|55P03|57P0[1-5]|53...|08...")
 _RETRYABLE_CODES = frozenset({"1205", "1213", "1040", "2002", "2003", "2006", "2013"})
-_LOST_CODES = frozenset({"2006", "2013", "2055"})
+_LOST_CODES = frozenset({
+    "0", "1053", "1152", "1158", "1159", "1160", "1161", "1184", "1927", "2006", "2013", "2014", "2055",
+})  # fmt: skip
+"""Of MariaDB and MySQL: the server or the way to it went (https://mariadb.com/kb/en/mariadb-error-code-reference/), or
+asyncmy has no connection any more: 0."""
+_LOST_MESSAGE = re.compile(r"client was disconnected by the server", re.IGNORECASE)
+"""MySQL's 4031, whose number MariaDB has for something else."""
 _MYSQL_STATES = {
     "1044": "42000", "1045": "28000", "1048": "23000", "1049": "42000", "1050": "42S01", "1051": "42S02",
     "1054": "42S22", "1062": "23000", "1064": "42000", "1142": "42000", "1146": "42S02", "1205": "HY000",
@@ -124,11 +130,38 @@ def is_refused(error: DatabaseError) -> bool:
     return error.sqlstate in _REFUSED_WRITES or (error.driver_code or "").startswith(("SQLITE_AUTH", "SQLITE_READONLY"))
 
 
-def _lost(exc: BaseException, sqlstate: str | None, code: str | None) -> bool:
-    """Whether the connection was lost: psycopg then gives no code."""
-    if code is not None or sqlstate is not None:
-        return code in _LOST_CODES
-    return type(exc).__module__.startswith("psycopg") and type(exc).__name__ == "OperationalError"
+def is_lost(exc: BaseException) -> bool:
+    """Whether an exception says that the connection to the database is gone."""
+    if isinstance(exc, RpcError):
+        return isinstance(exc, DatabaseError) and exc.connection_lost
+    exc = _original(exc)
+    diag = getattr(exc, "diag", None)
+    if diag is not None:
+        # PostgreSQL closes the connection after what is fatal; of what it could not say, psycopg gives no code.
+        severity = diag.severity_nonlocalized or diag.severity
+        if severity is None:
+            return getattr(exc, "sqlstate", None) is None and type(exc).__name__ == "OperationalError"
+        return severity in ("FATAL", "PANIC")
+    _, code, message = _codes(exc)
+    return isinstance(exc, ConnectionError) or code in _LOST_CODES or _LOST_MESSAGE.search(message) is not None
+
+
+def lost_error(exc: Exception, executed: Executed) -> Exception:
+    """The error for work on a connection that is gone.
+
+    Parameters:
+        exc: what was raised; what refused the work before it was sent stays as it is.
+        executed: whether the database has seen it.
+    """
+    if isinstance(exc, RpcError) and not isinstance(exc, DatabaseOperationalError):
+        return exc
+    error = translate_error(exc)
+    if not isinstance(error, DatabaseError):
+        return error
+    return DatabaseOperationalError(
+        error.message, executed="no" if error.executed == "no" else executed, retryable=True, connection_lost=True,
+        sqlstate=error.sqlstate, driver_code=error.driver_code, step=error.step, tx_state=error.tx_state,
+    )  # fmt: skip
 
 
 def _may_connect_later(exc: BaseException, message: str) -> bool:
@@ -195,10 +228,11 @@ def translate_error(
         or code in _RETRYABLE_CODES
         or (code and code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")))
     )
-    if executed == "yes" and _lost(exc, sqlstate, code):
-        executed, retryable = "unknown", True
+    lost = executed == "yes" and is_lost(exc)
+    if lost:
+        cls, executed, retryable = DatabaseOperationalError, "unknown", True
     return cls(
         _shortened(message) or type(exc).__name__,
-        executed=executed, retryable=retryable,
+        executed=executed, retryable=retryable, connection_lost=lost,
         sqlstate=sqlstate, driver_code=code, step=step, tx_state=tx_state,
     )  # fmt: skip

@@ -103,6 +103,10 @@ class Pool:
             if self._idle:
                 link = self._idle.pop()
                 self._lent += 1
+                if link.has_ended():
+                    link.broken = True
+                    self.release(link)
+                    continue
                 fresh = time.monotonic() - link.idle_since < _TRUSTED_S
                 if (link.is_ready() and fresh) or await self._answers(link, fresh=fresh):
                     return link

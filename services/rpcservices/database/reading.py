@@ -203,7 +203,7 @@ async def pages(
         held, held_rows, held_bytes = [], 0, 0
         return done
 
-    while width and (rows := await link.run(cursor.fetch(limit))):
+    while width and (rows := await link.run(cursor.fetch(limit), goes_on=True)):
         fresh = 0
         place = 0
         while place < len(rows):

@@ -130,7 +130,7 @@ class StatementMethods(DatabaseCore):
             raise
 
         async def close_cursor() -> None:
-            await link.run(cursor.close(), timeout_s=None if cursor.whole else 10.0)
+            await link.run(cursor.close(), timeout_s=None if cursor.whole else 10.0, goes_on=True)
 
         stack.push_async_callback(close_cursor)
         limits = {"page_rows": size, "page_bytes": config.page_bytes, "max_row_bytes": config.max_row_bytes}

@@ -207,7 +207,7 @@ class Transactions:
                     )  # fmt: skip
                 await link.run(link.commit() if commit else link.rollback())
             except Exception:
-                if not tx.ended and link.tx_state() is not TxState.NONE:
+                if not (tx.ended or link.broken) and link.tx_state() is not TxState.NONE:
                     await link.run(link.rollback())
                 raise
             finally:

@@ -20,8 +20,6 @@ from rpcservices.database.errors import (
 from rpcservices.database.failures import connection_failure, redact
 from rpcservices.database.models import Condition, Isolation, Outcome, Step
 
-from .conftest import my_sql
-
 
 async def make_table(db):
     await db.execute("main", "DROP TABLE IF EXISTS f")
@@ -358,27 +356,3 @@ def test_a_lost_serialization_may_be_tried_again(run_with, pg_uri):
         assert caught.value.sqlstate == "40001" and caught.value.retryable
 
     run_with(work, main={"url": pg_uri})
-
-
-@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
-def test_a_lost_connection_may_be_tried_again(run_with, database_urls, request, kind):
-    number = {"postgresql": "SELECT pg_backend_pid()", "mariadb": "SELECT connection_id()"}[kind]
-
-    def end(which):
-        if kind == "mariadb":
-            my_sql(request.getfixturevalue("my_superuser"), f"KILL {which}")
-            return
-        with psycopg.connect(request.getfixturevalue("pg_superuser"), autocommit=True) as connection:
-            connection.execute("SELECT pg_terminate_backend(%s, 5000)", [which])
-
-    async def work(bench):
-        db = bench.db
-        which = (await db.query("main", number)).scalar()
-        await bench.service._targets["main"].reading.wait_idle()
-        await asyncio.to_thread(end, which)
-        with pytest.raises(DatabaseOperationalError) as caught:
-            await db.query("main", "SELECT 1")
-        assert caught.value.retryable
-        assert (await db.query("main", "SELECT 1")).scalar() == 1
-
-    run_with(work, main={**database_urls(kind), "read_pool_size": 1})

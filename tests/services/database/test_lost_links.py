@@ -107,13 +107,15 @@ def test_every_query_hears_that_its_connection_was_lost(run_on, pg_superuser, lo
 
 @both_loops
 @pytest.mark.parametrize("size", [1, 200_000])
-def test_a_connection_lost_while_idle_says_why(run_on, pg_superuser, loop, size):
+def test_a_session_whose_connection_is_lost_says_why(run_on, pg_superuser, loop, size):
     async def work(bench, pool):
-        _, pid = await used_link(bench, pool)
+        session = (await bench.db.connect("pg", readonly=True)).id
+        pid = (await bench.db.query("pg", PID, transaction=session)).scalar()
         await terminate(pg_superuser, pid)
         with pytest.raises(DatabaseOperationalError, match="administrator command") as raised:
-            await bench.db.query("pg", "SELECT length(:t)", {"t": "x" * size})
-        assert raised.value.sqlstate == "57P01" and raised.value.retryable
+            await bench.db.query("pg", "SELECT length(:t)", {"t": "x" * size}, transaction=session)
+        assert (raised.value.sqlstate, raised.value.executed, raised.value.retryable) == ("57P01", "no", True)
+        assert raised.value.connection_lost
         await pool.wait_idle()
         assert pool._idle == [] and pool.lent == 0
         assert (await bench.db.query("pg", PID)).scalar() != pid

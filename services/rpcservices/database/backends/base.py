@@ -12,7 +12,7 @@ from sqlalchemy import URL, Dialect, PoolProxiedConnection
 
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseOperationalError
-from rpcservices.database.failures import translate_error
+from rpcservices.database.failures import is_lost, lost_error, translate_error
 from rpcservices.database.models import Column, Description, Isolation, TxState
 from rpcservices.database.placeholders import Style, translate
 from rpcwire.sql import Syntax, split
@@ -170,6 +170,14 @@ class Link(ABC):
     async def reset(self) -> None:
         """Make the connection as good as new: no transaction, no settings, no locks of the last user."""
 
+    def has_ended(self) -> bool:
+        """Whether the database has closed the connection, as far as can be told without asking it."""
+        return False
+
+    def has_lost(self, exc: Exception) -> bool:
+        """Whether an exception says that the connection is gone."""
+        return is_lost(exc)
+
     async def ping(self) -> None:
         """Whether the connection still works.
 
@@ -230,17 +238,20 @@ class Link(ABC):
             syntax = await self.learn_syntax(sql)
             translate(sql, syntax, self.style, isinstance(params, Mapping)).arguments(params)
 
-    async def run(self, work: Coroutine[Any, Any, _T], *, timeout_s: float | None = None) -> _T:
+    async def run(self, work: Coroutine[Any, Any, _T], *, timeout_s: float | None = None, goes_on: bool = False) -> _T:
         """Do a piece of the driver's work to its end. Where the caller is cancelled or the time is over, the database
         stops its work first: when this returns, nothing runs any more.
 
         Parameters:
             work: what the driver does; it is never left midway through its protocol.
             timeout_s: how long it may take; the configuration's ``statement_timeout_s`` where not given.
+            goes_on: whether it goes on with a statement, whose rows may have arrived before the connection was lost.
 
         Raises:
-            DatabaseOperationalError: the time was over (SQLSTATE 57014).
+            DatabaseOperationalError: the time was over (SQLSTATE 57014), or the connection is lost: where it was so
+                before, the database has not seen the work.
         """
+        ended = not goes_on and self.has_ended()
         limit = self.config.statement_timeout_s if timeout_s is None else timeout_s
         self._over = False
         timer = asyncio.get_running_loop().call_later(limit, self._time_is_over)
@@ -253,9 +264,12 @@ class Link(ABC):
             if self._over and task is not None and not task.cancelling():
                 raise self._too_long(limit) from None  # The driver's work was cancelled, and nobody else.
             raise
-        except Exception:
+        except Exception as exc:
             if self._over:
                 raise self._too_long(limit) from None
+            if ended or self.has_lost(exc):
+                self.broken = True
+                raise lost_error(exc, "no" if ended else "unknown") from None
             raise
         finally:
             timer.cancel()

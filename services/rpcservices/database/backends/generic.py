@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
-from sqlalchemy import URL, PoolProxiedConnection
+from sqlalchemy import URL, Dialect, PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError
 from rpcservices.database.models import Column, Description, Isolation, TxState
 from rpcservices.database.placeholders import translate
+from rpcwire.errors import RpcError
 
 from .base import Cursor, Link
 from .parameters import Params, Values, parameters_of
@@ -52,6 +53,8 @@ class GenericLink(Link):
     dialect: ClassVar[str] = ""
     paramstyle: str = "qmark"
     """The driver's placeholders, by PEP 249's name; the pool says which."""
+    known_by: ClassVar[Dialect]
+    """SQLAlchemy's dialect, which knows by which errors its driver tells that a connection is lost."""
 
     def __init__(self, connection: PoolProxiedConnection, config: DatabaseConfig, *, readonly: bool) -> None:
         super().__init__(connection, config, readonly=readonly)
@@ -68,6 +71,20 @@ class GenericLink(Link):
                 "and give the role no more rights than every caller of query may have"
             )
         return url, {}
+
+    @classmethod
+    def teach(cls, dialect: Dialect) -> None:
+        cls.known_by = dialect
+
+    def has_ended(self) -> bool:
+        is_closed = getattr(self.connection.driver_connection, "is_closed", None)
+        return callable(is_closed) and bool(is_closed())
+
+    def has_lost(self, exc: Exception) -> bool:
+        if super().has_lost(exc):
+            return True
+        original: Any = getattr(exc, "orig", None) or exc
+        return not isinstance(exc, RpcError) and self.known_by.is_disconnect(original, self._adapted, None)
 
     async def spawn(self, function: Callable[[], _T]) -> _T:
         """Do something with the adapted connection."""

@@ -42,6 +42,7 @@ from .mysql_privileges import reaching_beyond
 from .mysql_values import column_of, to_mysql
 from .parameters import Params, Values, converted, parameters_of
 from .slices import Slices
+from .sockets import has_ended
 
 _STMT_PREPARE, _STMT_CLOSE, _SET_OPTION, _RESET_CONNECTION = 0x16, 0x19, 0x1B, 0x1F
 _MULTI_STATEMENTS_ON, _MULTI_STATEMENTS_OFF = b"\x00\x00", b"\x01\x00"
@@ -133,10 +134,16 @@ class MysqlCursor(Cursor):
 
     async def close(self) -> None:
         killed = self.more and not self.whole
+        self.more = False
+        if self._link.broken:
+            return  # The connection goes, and the statement with it.
         if killed:
             # asyncmy would read all rows that are left: have the server stop making them.
-            await self._link.interrupt()
-        self.more = False
+            try:
+                await self._link.interrupt()
+            except my_errors.Error:
+                self._link.broken = True
+                return
         self._link.flow(on=True)
         try:
             await self._cursor.close()
@@ -493,8 +500,15 @@ class MysqlLink(Link):
             pass  # The server has already marked it as one that can only be rolled back.
         await self._rows(f"XA ROLLBACK '{xid}'")
 
+    def has_ended(self) -> bool:
+        driver = self._driver
+        if not driver.connected or driver._stream_broken:  # noqa: SLF001 - it tells it in no other way
+            return True
+        socket: int = driver._transport.get_extra_info("socket").fileno()  # noqa: SLF001
+        return socket < 0 or has_ended(socket)
+
     def tx_state(self) -> TxState:
-        if not self._driver.connected:
+        if self.broken or not self._driver.connected:
             return TxState.ENDED
         if self.readonly and self._xid is None:
             return TxState.NONE  # With autocommit = 0 the server says that one is open as soon as one has ended.

@@ -37,6 +37,7 @@ from .postgresql_portal import PortalCursor
 from .postgresql_privileges import reaches_beyond
 from .postgresql_types import Types, oids_of
 from .postgresql_values import failure_of, register
+from .sockets import has_ended
 
 _BEGIN_READING, _FIRST_QUERY = b"BEGIN READ ONLY", b"SELECT 1"
 _EXACT = "-c extra_float_digits=3"
@@ -361,6 +362,9 @@ class PostgresLink(Link):
         await self._taken()
         if self._used:
             await self.reset()
+
+    def has_ended(self) -> bool:
+        return self.driver.closed or has_ended(self.driver.pgconn.socket)
 
     async def ping(self) -> None:
         await self.regain()

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import select
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import psycopg
@@ -15,6 +15,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.waiting import Ready, Wait
 
 from .base import STOP_WAITS_S, finish
+from .sockets import has_failed
 
 log = logging.getLogger("rpcserver.services.database")
 
@@ -22,13 +23,6 @@ _T = TypeVar("_T")
 CANCEL_WAIT_S = 5.0
 """How long sending a request to cancel may take."""
 _INTERVAL_S = 0.1
-
-
-def _has_failed(socket: int) -> bool:
-    """Whether a socket has an error that nobody has read yet."""
-    poll = select.poll()
-    poll.register(socket, 0)
-    return bool(poll.poll(0))
 
 
 def readable(driver: psycopg.AsyncConnection[Any]) -> tuple[bytes, ...]:
@@ -94,8 +88,12 @@ class StoppingConnection(psycopg.AsyncConnection[Any]):
         except StopIteration as done:
             result: _T = done.value
             return result
-        except OSError as exc:
-            raise psycopg.OperationalError("the connection is lost") from exc
+        except (OSError, psycopg.OperationalError) as exc:
+            with suppress(psycopg.Error, RuntimeError):
+                gen.close()  # It has nothing more to wait for; left to the garbage collector, it would complain there.
+            if isinstance(exc, OSError):
+                raise psycopg.OperationalError("the connection is lost") from exc
+            raise
         except asyncio.CancelledError:
             self.unwatch()  # What arrives before the generator goes on is not for :attr:`take_behind`.
             raise
@@ -109,7 +107,7 @@ class StoppingConnection(psycopg.AsyncConnection[Any]):
         waiting: asyncio.Future[int] = loop.create_future()
         socket = self.pgconn.socket
         self._waiting = waiting
-        if self._watched is not None and _has_failed(socket):
+        if self._watched is not None and has_failed(socket):
             self.unwatch()  # Of an error, uvloop tells once, and of nothing after it.
         if self._watched is None:
             loop.add_reader(socket, self._arrived)
