@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from pydantic.json_schema import DEFAULT_REF_TEMPLATE, GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema
+from pydantic.json_schema import DEFAULT_REF_TEMPLATE, JsonSchemaMode
+from pydantic_core import CoreSchema
 
 from rpcwire.contracts import Parameter
 from rpcwire.errors import ServiceError
 from rpcwire.reading import summary_of
 from rpcwire.registry import Offer, Registry
 from rpcwire.wiretypes import WireType
+
+from .schemas import WireJsonSchema, complete_arrays, unique_titles
 
 OPENRPC_VERSION = "1.4.1"
 _REF_TEMPLATE = DEFAULT_REF_TEMPLATE.replace("$defs", "components/schemas")
@@ -23,15 +25,6 @@ _STREAM = {
     "properties": {"stream": {"type": "string"}},
     "required": ["stream"],
 }
-
-
-class WireJsonSchema(GenerateJsonSchema):
-    """JSON Schema as the JSON forms of the wire have it: bytes in base64, numbers that JSON cannot say as strings."""
-
-    def bytes_schema(self, schema: core_schema.BytesSchema) -> JsonSchemaValue:  # noqa: ARG002 - an override
-        """Base64 with the URL-safe alphabet (RFC 4648, section 5)."""
-        found: JsonSchemaValue = {"type": "string", "contentEncoding": "base64url"}
-        return found
 
 
 def document(registry: Registry, *, title: str, version: str) -> dict[str, Any]:
@@ -51,12 +44,19 @@ def document(registry: Registry, *, title: str, version: str) -> dict[str, Any]:
     for offer in offers:
         for key, mode, kind in _types(offer):
             wanted.append((key, mode, kind.adapter.core_schema))
+    raised = list(dict.fromkeys(error for offer in offers for error in offer.spec.options.errors))
+    details = [error.details_model().__pydantic_core_schema__ for error in raised]
+    for number, schema in enumerate(details):
+        wanted += [(f"!{number}", "serialization", schema)]
     generator = WireJsonSchema(by_alias=True, ref_template=_REF_TEMPLATE)
     found, definitions = generator.generate_definitions(
         [(cast("Any", key), mode, schema) for key, mode, schema in wanted]
     )
     schemas = {key: value for (key, _), value in found.items()}
-    errors = {error: _details(error, definitions) for offer in offers for error in offer.spec.options.errors}
+    errors = {error: _take(schemas[f"!{number}"], definitions) for number, error in enumerate(raised)}
+    for schema in (*schemas.values(), *definitions.values(), *errors.values()):
+        complete_arrays(schema)
+    unique_titles(definitions)
     return {
         "openrpc": OPENRPC_VERSION,
         "info": {"title": title, "version": version},
@@ -115,12 +115,9 @@ def _param(parameter: Parameter, schema: Any) -> dict[str, Any]:
     return {**described, "schema": schema}
 
 
-def _details(error: type[ServiceError], definitions: dict[Any, Any]) -> Mapping[str, Any]:
-    """The schema of an error's details. The types it refers to join ``definitions``."""
-    details = error.details_model().model_json_schema(ref_template=_REF_TEMPLATE, mode="serialization")
-    for name, schema in details.pop("$defs", {}).items():
-        definitions.setdefault(name, schema)
-    return details
+def _take(schema: Any, definitions: dict[Any, Any]) -> Any:
+    """A schema itself, where all there is refers to it."""
+    return definitions.pop(schema["$ref"].rpartition("/")[2]) if "$ref" in schema else schema
 
 
 def _error(error: type[ServiceError], details: Mapping[str, Any]) -> dict[str, Any]:
