@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
 from rpcwire.codec import Subprotocol
 from rpcwire.errors import DeadlineExceeded
 from rpcwire.events import ProgressHook
-from rpcwire.limits import DEFAULT_DEADLINE_S, LONGEST_S
+from rpcwire.limits import DEFAULT_DEADLINE_S, LONGEST_S, LinkLimits
 from rpcwire.messages import CallContext
 
 from .targets import Target
@@ -70,7 +71,11 @@ class ConnectOptions:
         message_bytes: the largest message to accept or send.
         window: items that the server may be ahead of the reader of a stream.
         ping_interval_s: silence after which to ping, in seconds; 0 for never.
+        ping_timeout_s: how long a ping may stay without an answer, in seconds, while nothing else moves either.
         reconnect: whether to connect anew when the connection was lost.
+
+    Raises:
+        ValueError: a time is none.
     """
 
     target: Target
@@ -79,4 +84,16 @@ class ConnectOptions:
     message_bytes: int = 64 * 1024 * 1024
     window: int = 64
     ping_interval_s: float = 20.0
+    ping_timeout_s: float = 20.0
     reconnect: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.ping_interval_s < math.inf:
+            raise ValueError(f"ping_interval_s: seconds, or 0 for no pings: {self.ping_interval_s!r} is neither")
+        if not 0 < self.ping_timeout_s < math.inf:
+            raise ValueError(f"ping_timeout_s: must be a number of seconds above 0, and not {self.ping_timeout_s!r}")
+
+    @property
+    def link_limits(self) -> LinkLimits:
+        """How a connection guards itself."""
+        return LinkLimits(ping_interval_s=self.ping_interval_s, ping_timeout_s=self.ping_timeout_s)

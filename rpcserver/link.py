@@ -244,6 +244,7 @@ class ServerLink(WebSocketLink):
         """Answer a request at once where its sender is known, once there is a place for a stranger where not."""
         if known:
             self.server.waiting.leave(self)
+            self._stop_timer()  # It may take the answer as slowly as it likes, as long as it takes it.
             answer()
             return None
         self._awaited = answer

@@ -257,7 +257,7 @@ class Server:
         connection = self._connect(link, subprotocol, link.remote)
         peer = self.connections[connection]
         self._links[link] = connection
-        link.attach(peer, binary=peer.session.codec.binary)
+        link.attach(peer, peer.session.codec)
         connections_logger.info("%s %s connected, %s", connection.id, link.remote, peer.session.codec.subprotocol)
         if link.principal is not None:
             self._authenticated(connection, link.principal)

@@ -30,7 +30,11 @@ IO = frozenset(
     {"asyncio", "threading", "socket", "selectors", "ssl", "websockets", "concurrent", "subprocess", "multiprocessing"}
 )
 # Outside of these, rpcwire is the protocol without I/O.
-IO_ROOMS = {"rpcwire/aio": IO, "rpcwire/assembly.py": frozenset({"websockets.frames"})}
+IO_ROOMS = {
+    "rpcwire/aio": IO,
+    "rpcwire/assembly.py": frozenset({"websockets.frames"}),
+    "rpcwire/gauge.py": frozenset({"socket"}),  # It asks the kernel about sockets that it is given, and opens none.
+}
 SERVER_ONLY = frozenset({"sqlalchemy", "psutil", "pydantic_settings", "aiosqlite", "asyncmy", "psycopg", "uvloop"})
 
 

@@ -209,5 +209,6 @@ class Connector:
         for leaving in tuple(self._leaving):
             leaving.link.abort()
         if peer is not None:
-            peer.link.close(1000, "")
+            # What is queued for calls that end here is not waited for; anything else was to arrive.
+            peer.link.close(1000, "", patient=not peer.is_waiting)
             await peer.wait_closed()

@@ -21,7 +21,6 @@ from rpcclient.refusals import HEAD_BYTES, refused
 from rpcwire.aio.peer import Peer
 from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.codec import Codec, codec_for
-from rpcwire.limits import LinkLimits
 
 from .reach import reach
 
@@ -41,7 +40,7 @@ class ClientLink(WebSocketLink):
 
     def __init__(self, options: ConnectOptions, make_peer: PeerFactory) -> None:
         ws, self._request = begin(options.target, options.message_bytes, options.subprotocol)
-        super().__init__(ws, LinkLimits(ping_interval_s=options.ping_interval_s), holds_reading=False)
+        super().__init__(ws, options.link_limits, holds_reading=False)
         self._options = options
         self._make_peer = make_peer
         self.opened: asyncio.Future[Peer] = self.loop.create_future()
@@ -67,7 +66,7 @@ class ClientLink(WebSocketLink):
             return
         codec = codec_for(self.ws.subprotocol)
         peer = self._make_peer(self, codec, message_limit(event, self._options.message_bytes))
-        self.attach(peer, binary=codec.binary)
+        self.attach(peer, codec)
         self.opened.set_result(peer)
 
     def handshake_failed(self, exc: Exception) -> None:

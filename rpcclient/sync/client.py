@@ -56,6 +56,9 @@ class Client:
             given.
         connect_timeout_s: how long connecting may take, in seconds.
         subprotocol: the form of the wire; the best that both sides speak where not given.
+        ping_interval_s: how long a silence of the server may last before it is pinged, in seconds; 0 for no pings.
+        ping_timeout_s: how long that may stay without an answer, in seconds. A connection on which anything moves, in
+            either direction, is not given up.
         reconnect: connect anew when the connection was lost. Calls that were never sent are then sent; those whose
             answer was lost raise ConnectionLost.
         services: what this side offers to the server, which may call it over the same connection.
@@ -63,6 +66,7 @@ class Client:
             thread.
 
     Raises:
+        ValueError: a time is none.
         ConnectFailed: the URL or the token cannot be used. (Connecting itself happens later, at the first call, at
             :meth:`connect`, or on entering the context.)
     """
@@ -77,6 +81,8 @@ class Client:
         timeout_s: float | None = None,
         connect_timeout_s: float = 10.0,
         subprotocol: Subprotocol | None = None,
+        ping_interval_s: float = 20.0,
+        ping_timeout_s: float = 20.0,
         reconnect: bool = True,
         services: Sequence[Service[Any]] = (),
         memory: MemoryDial | None = None,
@@ -86,7 +92,12 @@ class Client:
         else:
             target = memory_target()
         options = ConnectOptions(
-            target, subprotocol=subprotocol, connect_timeout_s=connect_timeout_s, reconnect=reconnect
+            target,
+            subprotocol=subprotocol,
+            connect_timeout_s=connect_timeout_s,
+            ping_interval_s=ping_interval_s,
+            ping_timeout_s=ping_timeout_s,
+            reconnect=reconnect,
         )
         self._connector = Connector(options, memory)
         self._options = CallOptions(timeout_s=timeout_s)

@@ -16,7 +16,7 @@ from rpcclient.options import ConnectOptions
 from rpcwire.codec import Codec, codec_for
 from rpcwire.context import Connection, Principal
 from rpcwire.errors import ConnectFailed, ConnectionClosed, NotSent, RpcError
-from rpcwire.limits import CLOSE_TIMEOUT_S, LinkLimits, SessionLimits
+from rpcwire.limits import CLOSE_TIMEOUT_S, SessionLimits
 from rpcwire.registry import Registry
 from rpcwire.service import Service
 from rpcwire.session import Session
@@ -225,8 +225,7 @@ class Connector:
         opened = dial(options, waiter)
         try:
             codec = codec_for(opened.ws.subprotocol)
-            limits = LinkLimits(ping_interval_s=options.ping_interval_s)
-            link = SocketLink(opened, waiter, limits, binary=codec.binary)
+            link = SocketLink(opened, waiter, options.link_limits, binary=codec.binary, plain=codec.batches)
             return self._make_peer(link, codec, message_limit(opened.response, options.message_bytes))
         except BaseException:
             waiter.watch(None)
@@ -281,12 +280,23 @@ class Connector:
         for left in leaving:
             left.link.abort()
         if peer is not None:
-            peer.link.close(1000, "")
+            # What is queued for calls that end here is not waited for; anything else was to arrive.
+            peer.link.close(1000, "", patient=not peer.is_waiting)
         for waiter in threads.values():
             waiter.stop()
         for thread in threads:
             if thread.ident is not None and thread is not threading.current_thread():
-                thread.join(max(until - time.monotonic(), 0.0) + 1.0)
+                _join(thread, until, peer)
         self._handlers.close(until)
         if peer is not None:
             peer.join_uploads(until)
+
+
+def _join(thread: threading.Thread, until: float, peer: Peer | None) -> None:
+    """Wait for a connection's thread, and longer where the connection is still closing."""
+    while thread.is_alive():
+        closes_by = 0.0 if peer is None or peer.closed.is_set() else peer.link.closes_by
+        left = max(until, closes_by) + 1.0 - time.monotonic()
+        if left <= 0:
+            return
+        thread.join(min(left, INTERRUPT_S))

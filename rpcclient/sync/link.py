@@ -12,14 +12,15 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from websockets.frames import DATA_OPCODES, Frame, Opcode
+from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import OPEN, Event
 
 from rpcwire.assembly import Assembler, StreamBroken, takes_data
+from rpcwire.gauge import Gauge
 from rpcwire.limits import CLOSE_TIMEOUT_S, LinkLimits
+from rpcwire.liveness import Farewell, Heartbeat, Keepalive, Look, Stall, heartbeat_s
 
 from .dial import RECEIVE_BYTES, Opened
-from .keepalive import Keepalive
 from .waiter import READABLE, WRITABLE, Waiter
 
 logger = logging.getLogger("rpcclient")
@@ -61,8 +62,20 @@ class Link(Protocol):
         """Send frames in order, without waiting. The lock must be held."""
         ...
 
-    def close(self, code: int, reason: str) -> None:
-        """Close in an orderly way (RFC 6455, section 7.4); what was sent before still goes out."""
+    @property
+    def closes_by(self) -> float:
+        """Until when the end of a link that closes is waited for, on the clock of :func:`time.monotonic`. It is later
+        when the other side goes on taking what was sent before."""
+        ...
+
+    def close(self, code: int, reason: str, *, patient: bool = True) -> None:
+        """Close in an orderly way (RFC 6455, section 7.4); what was sent before still goes out.
+
+        Parameters:
+            code: the WebSocket close code.
+            reason: for a person, at most 123 bytes.
+            patient: wait while the other side takes what was sent before; else some seconds only.
+        """
         ...
 
     def abort(self) -> None:
@@ -86,9 +99,12 @@ class SocketLink:
         waiter: what its thread waits with.
         limits: how it guards itself.
         binary: whether messages go in binary frames; text otherwise.
+        plain: whether the form of the wire is one that others speak, too.
     """
 
-    def __init__(self, opened: Opened, waiter: Waiter, limits: LinkLimits, *, binary: bool) -> None:
+    def __init__(
+        self, opened: Opened, waiter: Waiter, limits: LinkLimits, *, binary: bool, plain: bool = False
+    ) -> None:
         self.lock = threading.Lock()
         self.room = threading.Event()
         self.room.set()
@@ -101,9 +117,12 @@ class SocketLink:
         self._assembler = Assembler(binary=binary)
         self._send_frame = self._ws.send_binary if binary else self._ws.send_text
         self._output = bytearray()
-        self._taken_at = math.inf  # When the other side last took any output, while some waits.
+        self._written = 0
+        self._gauge = Gauge(opened.sock)
         self._keepalive = Keepalive(limits, time.monotonic())
-        self._close_by = math.inf
+        self._heartbeat = Heartbeat(heartbeat_s(plain=plain))
+        self._stall = Stall(limits.stall_s)
+        self._farewell: Farewell | None = None
         self._over = False
         self._reason = ""
 
@@ -119,12 +138,17 @@ class SocketLink:
                 self._send_frame(frame)
             self._write()
 
-    def close(self, code: int, reason: str) -> None:
+    @property
+    def closes_by(self) -> float:
+        farewell = self._farewell
+        return math.inf if farewell is None else farewell.look_at
+
+    def close(self, code: int, reason: str, *, patient: bool = True) -> None:
         with self.lock:
             if self._ws.state is OPEN:
                 self._ws.send_close(code, reason[:120])
                 self._write()
-            self._close_by = min(self._close_by, time.monotonic() + CLOSE_TIMEOUT_S)
+            self._expect_close(patient=patient)
         self._waiter.wake()
 
     def abort(self) -> None:
@@ -141,18 +165,20 @@ class SocketLink:
         chunks = self._ws.data_to_send()
         if not chunks:
             return
+        self._heartbeat.said()
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if self._tls is not None:
             data = self._tls.encrypt(data)
         if not chunks[-1]:  # websockets says end-of-file by an empty chunk.
-            self._close_by = min(self._close_by, time.monotonic() + CLOSE_TIMEOUT_S)
+            self._expect_close()
             if self._tls is not None:
                 data += self._tls.end()
+        self._written += len(data)
         if self._output:
             self._output += data
-        elif data and (taken := self._push(data)) < len(data):
-            self._output += memoryview(data)[taken:]
-            self._taken_at = time.monotonic()
+        elif data and (pushed := self._push(data)) < len(data):
+            self._output += memoryview(data)[pushed:]
+            self._stall.begin(time.monotonic(), self._taken())
             self._waiter.wake()
         if len(self._output) > self._limits.high_water_bytes:
             self.room.clear()
@@ -192,7 +218,7 @@ class SocketLink:
             with self.lock:
                 self._sock.close()
             self.room.set()
-            receiver.link_lost(self._reason or self._farewell())
+            receiver.link_lost(self._reason or self._last_words())
 
     def _step(self, receiver: FrameReceiver) -> None:
         wait = self._tend()
@@ -207,11 +233,12 @@ class SocketLink:
         receiver.woken()
 
     def _drain(self) -> None:
-        taken = self._push(self._output)
-        if not taken:
+        pushed = self._push(self._output)
+        if not pushed:
             return
-        del self._output[:taken]
-        self._taken_at = time.monotonic() if self._output else math.inf
+        del self._output[:pushed]
+        if not self._output:
+            self._stall.end()
         if len(self._output) <= self._limits.high_water_bytes // 4:
             self.room.set()
 
@@ -223,7 +250,7 @@ class SocketLink:
         except OSError as exc:
             self._fail(f"connection lost: {exc.strerror or exc}")
             return
-        self._keepalive.heard(time.monotonic())
+        now = self._keepalive.heard_at = time.monotonic()
         with self.lock:
             last = not data
             try:
@@ -240,12 +267,16 @@ class SocketLink:
             events = self._ws.events_received()
             self._answer()
         self._handle(events, receiver)
+        if self._heartbeat.heard(now, len(data)) and self._ws.state is OPEN:
+            with self.lock:
+                self._ws.send_pong(b"")
+                self._write()
 
     def _answer(self) -> None:
         """Send what the WebSocket itself has to say: pongs, and its part of a close."""
         self._write()
         if self._ws.close_expected():
-            self._close_by = min(self._close_by, time.monotonic() + CLOSE_TIMEOUT_S)
+            self._expect_close()
 
     def _handle(self, events: Iterable[Event], receiver: FrameReceiver) -> None:
         for event in events:
@@ -257,8 +288,6 @@ class SocketLink:
                     return
                 if message is not None:
                     receiver.frame_received(message)
-            elif isinstance(event, Frame) and event.opcode is Opcode.PONG:
-                self._keepalive.answered()
 
     def _break_off(self, code: int, reason: str) -> None:
         """The stream is broken: close it with this code, and read nothing more."""
@@ -266,29 +295,41 @@ class SocketLink:
             self._reason = self._reason or f"{code} {reason}"
             self._ws.fail(code, reason[:120])
             self._write()
-            self._close_by = min(self._close_by, time.monotonic() + CLOSE_TIMEOUT_S)
+            self._expect_close()
+
+    def _taken(self) -> int:
+        return self._gauge.taken(self._written, len(self._output))
+
+    def _queued(self) -> int:
+        return self._gauge.queued(len(self._output))
+
+    def _expect_close(self, *, patient: bool = True) -> None:
+        if self._farewell is None:
+            self._farewell = Farewell(
+                time.monotonic(), self._taken(), self._queued(), patient=patient, timeout_s=CLOSE_TIMEOUT_S
+            )
 
     def _tend(self) -> float:
         """See to whatever time demands; returns the seconds until the next look."""
         now = time.monotonic()
-        if now >= self._close_by:
+        farewell = self._farewell
+        if now >= self.closes_by and farewell and farewell.look(now, self._taken(), self._keepalive.heard_at):
             self._fail("the other side did not close in time")
-        if now >= self._taken_at + self._limits.stall_s:
+        if now >= self._stall.look_at and self._stall.look(now, self._taken()):
             self._fail(f"the other side took nothing for {self._limits.stall_s:g} s")
-        look_at = self._keepalive.look_at
-        if now >= look_at:
-            look_at = self._check_alive(now)
-        return min(look_at, self._close_by, self._taken_at + self._limits.stall_s) - now
+        if now >= self._keepalive.look_at:
+            self._check_alive(now)
+        return min(self._keepalive.look_at, self.closes_by, self._stall.look_at) - now
 
-    def _check_alive(self, now: float) -> float:
-        if self._keepalive.is_dead(now):
-            self._fail(f"no answer to a ping within {self._limits.ping_timeout_s:g} s")
-        elif self._keepalive.wants_ping(now) and self._ws.state is OPEN:
-            with self.lock:
+    def _check_alive(self, now: float) -> None:
+        with self.lock:
+            look = self._keepalive.look(now, self._taken(), self._queued())
+            if look is Look.PING and self._ws.state is OPEN:
                 self._ws.send_ping(b"")
                 self._write()
-        return self._keepalive.look_at
+        if look is Look.DEAD:
+            self._fail(f"no answer to a ping within {self._limits.ping_timeout_s:g} s")
 
-    def _farewell(self) -> str:
+    def _last_words(self) -> str:
         said = self._ws.close_rcvd or self._ws.close_sent
         return "connection lost" if said is None else f"{int(said.code)} {said.reason}".strip()

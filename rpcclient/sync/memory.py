@@ -64,7 +64,11 @@ class SyncMemoryLink:
     def send(self, frames: Sequence[bytes]) -> None:
         self._on_loop(self._end.send, frames)
 
-    def close(self, code: int, reason: str) -> None:
+    @property
+    def closes_by(self) -> float:
+        return 0.0
+
+    def close(self, code: int, reason: str, *, patient: bool = True) -> None:  # noqa: ARG002 - memory takes all at once
         self._on_loop(self._end.close, code, reason)
 
     def abort(self) -> None:

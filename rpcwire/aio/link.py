@@ -18,12 +18,13 @@ class Link(Protocol):
         """Send frames in order, without waiting. Does nothing once closed."""
         ...
 
-    def close(self, code: int, reason: str) -> None:
+    def close(self, code: int, reason: str, *, patient: bool = True) -> None:
         """Close in an orderly way; what was sent before still goes out.
 
         Parameters:
             code: the WebSocket close code (RFC 6455, section 7.4).
             reason: for a person, at most 123 bytes.
+            patient: wait while the other side takes what was sent before; else some seconds only.
         """
         ...
 

@@ -48,7 +48,7 @@ class MemoryLink:
         if not self._closed and self._receiver is not None:
             self._receiver.frame_received(frame)
 
-    def close(self, code: int, reason: str) -> None:
+    def close(self, code: int, reason: str, *, patient: bool = True) -> None:  # noqa: ARG002 - memory takes all at once
         """Close both ends, after what was sent before has arrived."""
         self.loop.call_soon(self._end, f"{code} {reason}".strip())
 

@@ -214,6 +214,11 @@ class Peer:
         """Whether calls still go out: not once either side has begun to close."""
         return self.link.is_open and self.session.state is not SessionState.CLOSED
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a call of ours waits for its answer."""
+        return bool(self._pending)
+
     def check_open(self) -> None:
         """Raise where the connection has ended.
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
-from websockets.frames import DATA_OPCODES, Frame, Opcode
+from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import OPEN, Event, Protocol
 
 from rpcwire.assembly import Assembler, StreamBroken, takes_data
-from rpcwire.limits import CLOSE_TIMEOUT_S, LinkLimits
+from rpcwire.codec import Codec
+from rpcwire.gauge import Gauge
+from rpcwire.limits import LinkLimits
+from rpcwire.liveness import PLAIN_HEARTBEAT_S, Farewell, Heartbeat, Keepalive, Look, Stall, heartbeat_s
 
 from .link import FrameReceiver
-
-STALL_BYTES = 64 * 1024
-"""What the other side must take within ``stall_s`` to count as one that reads, slow as it may be."""
 
 
 class WebSocketLink(asyncio.Protocol):
@@ -42,13 +42,13 @@ class WebSocketLink(asyncio.Protocol):
         self._lost = False
         self._finished = False
         self._reason = ""
-        self._heard_at = self.loop.time()
-        self._pinged_at: float | None = None
-        self._keepalive: asyncio.TimerHandle | None = None
-        self._stall: asyncio.TimerHandle | None = None
+        self._keepalive = Keepalive(limits, self.loop.time())
+        self._heartbeat = Heartbeat(PLAIN_HEARTBEAT_S)
+        self._stall = Stall(limits.stall_s)
+        self._farewell: Farewell | None = None
+        self._timers: dict[Callable[[], None], asyncio.TimerHandle] = {}
+        self._gauge = Gauge(None)
         self._written = 0
-        self._taken = 0
-        self._close_timer: asyncio.TimerHandle | None = None
 
     # --- asyncio's side -----------------------------------------------------------------------------------------
 
@@ -57,15 +57,19 @@ class WebSocketLink(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=self.limits.high_water_bytes)
         sock = transport.get_extra_info("socket")
+        self._gauge = Gauge(sock)
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
-        self._heard_at = self.loop.time()
+        now = self._keepalive.heard_at = self.loop.time()
         if not self._finished:
             self.ws.receive_data(data)
             self._after_receiving()
+            if self._heartbeat.heard(now, len(data)) and self.receiver is not None and self.ws.state is OPEN:
+                self.ws.send_pong(b"")
+                self._write()
 
     def eof_received(self) -> bool:
         """The other side will send no more."""
@@ -76,9 +80,8 @@ class WebSocketLink(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""
-        for timer in (self._keepalive, self._stall, self._close_timer):
-            if timer is not None:
-                timer.cancel()
+        for timer in self._timers.values():
+            timer.cancel()
         if self._lost:
             return
         self._lost = True
@@ -97,16 +100,17 @@ class WebSocketLink(asyncio.Protocol):
         assert self.transport is not None
         if self._holds_reading:
             self.transport.pause_reading()
-        if self._stall is None:
-            self._watch_stall()
+        if self._stalled not in self._timers:
+            self._stall.begin(self.loop.time(), self._taken())
+            self._look_at(self._stall.look_at, self._stalled)
         if self.receiver is not None:
             self.receiver.writing_paused()
 
     def resume_writing(self) -> None:
         """The output has drained."""
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
+        self._stall.end()
+        if (timer := self._timers.pop(self._stalled, None)) is not None:
+            timer.cancel()
         if self.transport is not None and self._holds_reading and not self.transport.is_closing():
             self.transport.resume_reading()
         if self.receiver is not None:
@@ -114,13 +118,20 @@ class WebSocketLink(asyncio.Protocol):
 
     # --- the peer's side ----------------------------------------------------------------------------------------
 
-    def attach(self, receiver: FrameReceiver, *, binary: bool) -> None:
-        """The handshake is over: from now on frames go to ``receiver``."""
+    def attach(self, receiver: FrameReceiver, codec: Codec) -> None:
+        """The handshake is over: from now on frames go to ``receiver``.
+
+        Parameters:
+            receiver: gets them.
+            codec: the form of the wire.
+        """
         self.receiver = receiver
-        self._binary = binary
-        self._assembler = Assembler(binary=binary)
+        self._binary = codec.binary
+        self._assembler = Assembler(binary=codec.binary)
+        self._keepalive = Keepalive(self.limits, self.loop.time())
+        self._heartbeat = Heartbeat(heartbeat_s(plain=codec.batches))
         if self.limits.ping_interval_s > 0:
-            self._keepalive = self.loop.call_later(self.limits.ping_interval_s, self._check_alive)
+            self._look_at(self._keepalive.look_at, self._check_alive)
 
     @property
     def is_open(self) -> bool:
@@ -136,12 +147,12 @@ class WebSocketLink(asyncio.Protocol):
             send(frame)
         self._write()
 
-    def close(self, code: int, reason: str) -> None:
+    def close(self, code: int, reason: str, *, patient: bool = True) -> None:
         """Close in an orderly way."""
         if self.ws.state is OPEN:
             self.ws.send_close(code, reason[:120])
             self._write()
-            self._expect_close()
+            self._expect_close(patient=patient)
         elif self.transport is not None:
             self.transport.close()
 
@@ -180,8 +191,6 @@ class WebSocketLink(asyncio.Protocol):
             if isinstance(event, Frame):
                 if event.opcode in DATA_OPCODES:
                     self._data_frame(event)
-                elif event.opcode is Opcode.PONG:
-                    self._pinged_at = None
             else:
                 self.handshake(event)
                 if self._finished:
@@ -211,6 +220,7 @@ class WebSocketLink(asyncio.Protocol):
         chunks = self.ws.data_to_send()
         if not chunks or transport.is_closing():
             return
+        self._heartbeat.said()
         if len(chunks) == 1 and chunks[0]:
             self._written += len(chunks[0])
             transport.write(chunks[0])
@@ -232,42 +242,50 @@ class WebSocketLink(asyncio.Protocol):
         transport.write_eof()
         self._expect_close()
 
-    def _expect_close(self) -> None:
-        if self._close_timer is None:
-            self._close_timer = self.loop.call_later(CLOSE_TIMEOUT_S, self.abort)
+    # --- time ---------------------------------------------------------------------------------------------------
 
-    def _bytes_taken(self) -> int:
+    def _look_at(self, when: float, look: Callable[[], None]) -> None:
+        def due() -> None:
+            del self._timers[look]
+            look()
+
+        self._timers[look] = self.loop.call_at(when, due)
+
+    def _taken(self) -> int:
         assert self.transport is not None
-        return self._written - self.transport.get_write_buffer_size()
+        return self._gauge.taken(self._written, self.transport.get_write_buffer_size())
 
-    def _watch_stall(self) -> None:
-        self._taken = self._bytes_taken()
-        self._stall = self.loop.call_later(self.limits.stall_s, self._stalled)
+    def _queued(self) -> int:
+        assert self.transport is not None
+        return self._gauge.queued(self.transport.get_write_buffer_size())
+
+    def _expect_close(self, *, patient: bool = True) -> None:
+        if self._farewell is None and self.transport is not None:
+            self._farewell = Farewell(self.loop.time(), self._taken(), self._queued(), patient=patient)
+            self._look_at(self._farewell.look_at, self._not_closed)
+
+    def _not_closed(self) -> None:
+        assert self._farewell is not None
+        if self._farewell.look(self.loop.time(), self._taken(), self._keepalive.heard_at):
+            self.abort()
+        else:
+            self._look_at(self._farewell.look_at, self._not_closed)
 
     def _stalled(self) -> None:
-        if self._bytes_taken() - self._taken >= STALL_BYTES:
-            self._watch_stall()
+        if not self._stall.look(self.loop.time(), self._taken()):
+            self._look_at(self._stall.look_at, self._stalled)
             return
         self._reason = f"the other side took next to nothing for {self.limits.stall_s:g} s"
         self.abort()
 
     def _check_alive(self) -> None:
-        """Ping after a silence; give up when the pong stays out."""
-        now = self.loop.time()
-        limits = self.limits
-        if self._pinged_at is not None and self._heard_at < self._pinged_at:
-            if now - self._pinged_at >= limits.ping_timeout_s:
-                self.fail(1011, f"no answer to a ping within {limits.ping_timeout_s:g} s")
+        """Ping after a silence; give up when the pong stays out and nothing moves."""
+        match self._keepalive.look(self.loop.time(), self._taken(), self._queued()):
+            case Look.DEAD:
+                self.fail(1011, f"no answer to a ping within {self.limits.ping_timeout_s:g} s")
                 self.abort()
                 return
-            wait = self._pinged_at + limits.ping_timeout_s - now
-        elif now - self._heard_at >= limits.ping_interval_s:
-            self._pinged_at = now
-            if self.ws.state is OPEN:
+            case Look.PING if self.ws.state is OPEN:
                 self.ws.send_ping(b"")
                 self._write()
-            wait = limits.ping_timeout_s
-        else:
-            self._pinged_at = None
-            wait = self._heard_at + limits.ping_interval_s - now
-        self._keepalive = self.loop.call_later(max(wait, 0.01), self._check_alive)
+        self._look_at(self._keepalive.look_at, self._check_alive)

@@ -22,7 +22,6 @@ from websockets.uri import parse_uri
 from rpcclient import AsyncClient, Client
 from rpcclient.errors import ConnectionLost, DeadlineExceeded, InternalError, RemoteProtocolError, RpcError, TooLarge
 from rpcclient.sync.dial import Opened
-from rpcclient.sync.keepalive import Keepalive
 from rpcclient.sync.link import SocketLink
 from rpcclient.sync.waiter import READABLE, Waiter
 from rpcwire.limits import LinkLimits
@@ -398,24 +397,6 @@ def test_an_interruption_while_sending_drops_the_connection(running: Any) -> Non
             peer.exclusively(interrupted)
         assert peer.closed.wait(10)
         assert client.call("desk.add", [1]) == 11
-
-
-def test_keepalive() -> None:
-    keepalive = Keepalive(LinkLimits(ping_interval_s=10, ping_timeout_s=5), 0.0)
-    assert keepalive.look_at == 10
-    keepalive.heard(4.0)
-    assert not keepalive.wants_ping(10.0)
-    assert keepalive.look_at == 14
-    assert keepalive.wants_ping(14.0)
-    assert keepalive.look_at == 19
-    assert not keepalive.is_dead(18.0)
-    assert not keepalive.wants_ping(18.0)
-    assert keepalive.is_dead(19.0)
-    keepalive.heard(18.5)
-    assert not keepalive.is_dead(30.0)
-    keepalive.answered()
-    assert not keepalive.wants_ping(19.0)
-    assert Keepalive(LinkLimits(ping_interval_s=0), 0.0).look_at == float("inf")
 
 
 def test_waiter() -> None:
