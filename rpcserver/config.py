@@ -111,15 +111,21 @@ class LimitsConfig(_Section):
         ge=65536,
         description="Output waiting for a client that does not read, above which it is dropped.",
     )
-    stall_s: float = Field(default=10.0, gt=0, description="Time a client may take nothing of its output, in seconds.")
+    stall_s: float = Field(
+        default=10.0, gt=0, description="Time a client may take next to nothing of much output, in seconds."
+    )
     threads: int = Field(default=32, ge=1, description="Threads for service methods that are plain functions.")
 
 
 class KeepaliveConfig(_Section):
     """How a dead connection is found."""
 
-    ping_interval_s: float = Field(default=20.0, ge=0, description="Silence before a ping, in seconds; 0 for no pings.")
-    ping_timeout_s: float = Field(default=20.0, gt=0, description="Time for its pong, in seconds.")
+    ping_interval_s: float = Field(
+        default=20.0, ge=0, description="Silence of a client before a ping, in seconds; 0 for none."
+    )
+    ping_timeout_s: float = Field(
+        default=20.0, gt=0, description="Time in which its pong comes, or output that waits is taken, in seconds."
+    )
 
 
 class LogConfig(_Section):

@@ -190,11 +190,14 @@ class Server:
         """Stop listening, give running calls some time, tell the clients, stop the services.
 
         Parameters:
-            grace_s: time for running calls, in seconds; the configuration's where not given.
+            grace_s: time for running calls, and for answers that are on a slow way, in seconds; the configuration's
+                where not given.
             patience_s: time for each thing that was told to end: cancelled calls, connections, services.
         """
         self.stopping = True
+        loop = asyncio.get_running_loop()
         grace_s = self.config.grace_s if grace_s is None else grace_s
+        until = loop.time() + grace_s
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
@@ -208,11 +211,10 @@ class Server:
         await asyncio.gather(*(peer.drain(grace_s, patience_s) for peer in peers))
         for peer in peers:
             peer.link.close(1001, "the server is stopping")
-        for link in list(self._links):
-            link.close(1001, "the server is stopping")
         waiting = [asyncio.ensure_future(peer.wait_closed()) for peer in peers]
         if waiting:
-            _, late = await asyncio.wait(waiting, timeout=patience_s)
+            # What was answered may be on its way: each link waits while that is taken, and no longer.
+            _, late = await asyncio.wait(waiting, timeout=max(until - loop.time(), 0.0) + patience_s)
             for peer in list(self.connections.values()):
                 peer.link.abort()
             for task in late:

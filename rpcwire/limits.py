@@ -69,6 +69,7 @@ class LinkLimits:
         high_water_bytes: output waiting for the other side above which this side holds back.
         outgoing_bytes: output waiting above which the connection is given up.
         stall_s: how long the other side may take next to nothing of what waits for it, in seconds.
+        close_timeout_s: how long it may take to answer a close frame, once it has taken what was sent before that.
     """
 
     ping_interval_s: float = 20.0
@@ -76,3 +77,4 @@ class LinkLimits:
     high_water_bytes: int = 1024 * 1024
     outgoing_bytes: int = 64 * 1024 * 1024
     stall_s: float = 10.0
+    close_timeout_s: float = CLOSE_TIMEOUT_S

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from enum import Enum
 
-from .limits import CLOSE_TIMEOUT_S, LinkLimits
+from .limits import LinkLimits
 
 LEAST_BYTES = 4096
 """What must be taken of much output within the time for that, so that it counts as taken."""
@@ -159,9 +159,16 @@ class Stall:
         """None waits any more."""
         self.look_at = math.inf
 
-    def look(self, now: float, taken: int) -> bool:
-        """Whether it stalls; if not, when to look next is set."""
-        if taken - self._taken < LEAST_BYTES:
+    def look(self, now: float, taken: int, heard_at: float = -math.inf) -> bool:
+        """Whether it stalls; if not, when to look next is set.
+
+        Parameters:
+            now: the time.
+            taken: bytes that were taken so far.
+            heard_at: when something has come last, where that will do: a server takes nothing of a client's output
+                while the client takes its own slowly.
+        """
+        if taken - self._taken < LEAST_BYTES and heard_at < now - self._within_s:
             return True
         self.begin(now, taken)
         return False
@@ -175,8 +182,8 @@ class Farewell:
         now: the time.
         taken: bytes that it has taken so far.
         queued: bytes that wait to be taken.
-        patient: whether what waits is to arrive; else the seconds are counted at once.
         timeout_s: how many seconds.
+        patient: whether what waits is to arrive; else the seconds are counted at once.
 
     Attributes:
         look_at: when to look.
@@ -184,9 +191,7 @@ class Farewell:
 
     __slots__ = ("_moved_at", "_patient", "_taken", "_timeout_s", "look_at")
 
-    def __init__(
-        self, now: float, taken: int, queued: int, *, patient: bool, timeout_s: float = CLOSE_TIMEOUT_S
-    ) -> None:
+    def __init__(self, now: float, taken: int, queued: int, timeout_s: float, *, patient: bool) -> None:
         self._timeout_s = timeout_s
         self._taken = taken
         self._moved_at = now

@@ -210,5 +210,6 @@ class Connector:
             leaving.link.abort()
         if peer is not None:
             # What is queued for calls that end here is not waited for; anything else was to arrive.
+            peer.flush()
             peer.link.close(1000, "", patient=not peer.is_waiting)
             await peer.wait_closed()

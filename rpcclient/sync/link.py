@@ -17,7 +17,7 @@ from websockets.protocol import OPEN, Event
 
 from rpcwire.assembly import Assembler, StreamBroken, takes_data
 from rpcwire.gauge import Gauge
-from rpcwire.limits import CLOSE_TIMEOUT_S, LinkLimits
+from rpcwire.limits import LinkLimits
 from rpcwire.liveness import Farewell, Heartbeat, Keepalive, Look, Stall, heartbeat_s
 
 from .dial import RECEIVE_BYTES, Opened
@@ -305,9 +305,8 @@ class SocketLink:
 
     def _expect_close(self, *, patient: bool = True) -> None:
         if self._farewell is None:
-            self._farewell = Farewell(
-                time.monotonic(), self._taken(), self._queued(), patient=patient, timeout_s=CLOSE_TIMEOUT_S
-            )
+            now, timeout_s = time.monotonic(), self._limits.close_timeout_s
+            self._farewell = Farewell(now, self._taken(), self._queued(), timeout_s, patient=patient)
 
     def _tend(self) -> float:
         """See to whatever time demands; returns the seconds until the next look."""
@@ -315,7 +314,7 @@ class SocketLink:
         farewell = self._farewell
         if now >= self.closes_by and farewell and farewell.look(now, self._taken(), self._keepalive.heard_at):
             self._fail("the other side did not close in time")
-        if now >= self._stall.look_at and self._stall.look(now, self._taken()):
+        if now >= self._stall.look_at and self._stall.look(now, self._taken(), self._keepalive.heard_at):
             self._fail(f"the other side took nothing for {self._limits.stall_s:g} s")
         if now >= self._keepalive.look_at:
             self._check_alive(now)

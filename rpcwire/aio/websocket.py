@@ -4,6 +4,7 @@ client differ in the handshake only, which their subclasses do."""
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections.abc import Callable, Sequence
 from typing import cast
@@ -261,7 +262,8 @@ class WebSocketLink(asyncio.Protocol):
 
     def _expect_close(self, *, patient: bool = True) -> None:
         if self._farewell is None and self.transport is not None:
-            self._farewell = Farewell(self.loop.time(), self._taken(), self._queued(), patient=patient)
+            now, timeout_s = self.loop.time(), self.limits.close_timeout_s
+            self._farewell = Farewell(now, self._taken(), self._queued(), timeout_s, patient=patient)
             self._look_at(self._farewell.look_at, self._not_closed)
 
     def _not_closed(self) -> None:
@@ -272,7 +274,8 @@ class WebSocketLink(asyncio.Protocol):
             self._look_at(self._farewell.look_at, self._not_closed)
 
     def _stalled(self) -> None:
-        if not self._stall.look(self.loop.time(), self._taken()):
+        heard_at = -math.inf if self._holds_reading else self._keepalive.heard_at
+        if not self._stall.look(self.loop.time(), self._taken(), heard_at):
             self._look_at(self._stall.look_at, self._stalled)
             return
         self._reason = f"the other side took next to nothing for {self.limits.stall_s:g} s"

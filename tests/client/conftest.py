@@ -299,6 +299,12 @@ class Script:
 
 
 @pytest.fixture
+def script() -> type[Script]:
+    """What a test makes of a socket to play a server's part on it."""
+    return Script
+
+
+@pytest.fixture
 def scripted() -> Iterator[Callable[..., str]]:
     """Starts a server that gives each connection to a function of the test; returns its URL."""
     with concurrent.futures.ThreadPoolExecutor(4) as pool:

@@ -367,9 +367,8 @@ def test_a_silent_side_is_pinged_and_given_up(pair: Any) -> None:
     assert ends.ended() == "no answer to a ping within 0.1 s"
 
 
-def test_a_side_that_does_not_close_is_dropped(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rpcclient.sync.link.CLOSE_TIMEOUT_S", 0.1)
-    ends = pair()
+def test_a_side_that_does_not_close_is_dropped(pair: Any) -> None:
+    ends = pair(close_timeout_s=0.1)
     ends.link.close(1000, "")
     assert ends.ended() == "the other side did not close in time"
 
