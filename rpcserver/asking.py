@@ -44,11 +44,12 @@ class Asked:
         return any(offer.strip().lower() == "websocket" for offer in offers)
 
 
-def read_request(request: Request) -> Asked | Refusal:
+def read_request(request: Request, path_prefix: str = "") -> Asked | Refusal:
     """Read a request's target (RFC 9112, section 3.2) and its Host header; where the target names a host, that counts.
 
     Parameters:
         request: as it came.
+        path_prefix: what proxies put before the paths of the server; left out of what is read, where it is there.
 
     Returns:
         What is asked for, or why that cannot be told.
@@ -61,7 +62,7 @@ def read_request(request: Request) -> Asked | Refusal:
         return Refusal(400, "the Host header is malformed (RFC 9110, section 7.2)")
     plain = _ORIGIN_FORM.fullmatch(request.path)
     if plain is not None:
-        return Asked(request.method, plain["path"], authority, request.headers)
+        return Asked(request.method, _without(path_prefix, plain["path"]), authority, request.headers)
     absolute = _ABSOLUTE.fullmatch(request.path)
     named = read_authority(absolute["authority"]) if absolute is not None else None
     if absolute is None or named is None:
@@ -69,4 +70,9 @@ def read_request(request: Request) -> Asked | Refusal:
             # CONNECT and OPTIONS have targets of their own; their methods are refused by name.
             return Asked(request.method, "", authority, request.headers)
         return Refusal(400, "the target of the request is malformed: write a path, or http://host/path (RFC 9112)")
-    return Asked(request.method, absolute["path"] or "/", named, request.headers)
+    return Asked(request.method, _without(path_prefix, absolute["path"] or "/"), named, request.headers)
+
+
+def _without(prefix: str, path: str) -> str:
+    """A path as the server knows it."""
+    return path.removeprefix(prefix) or "/" if path == prefix or path.startswith(f"{prefix}/") else path

@@ -3,12 +3,15 @@ TOML file, the environment (``RPCSERVER_LISTEN__PORT=9000``), the command line."
 
 from __future__ import annotations
 
+import ipaddress
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -27,6 +30,29 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+UNIX = "unix"
+"""Stands for the Unix socket where listeners and proxies are named."""
+
+ForwardingHeader = Literal["X-Forwarded-For", "Forwarded"]
+
+
+def _check_prefix(text: str) -> str:
+    prefix = quote(text.rstrip("/"), safe="/%:@!$&'()*+,;=-._~")
+    if prefix and (not prefix.startswith("/") or "//" in prefix or re.search(r"/\.\.?(/|$)|[?#]", text)):
+        raise ValueError("write a path such as /rpc")
+    return prefix
+
+
+def _check_proxies(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        try:
+            if text != UNIX:
+                ipaddress.ip_network(text)
+        except ValueError as exc:
+            raise ValueError(f'{exc}: write addresses, networks such as 10.0.0.0/8, or "{UNIX}"') from None
+    return texts
+
+
 class ListenConfig(_Section):
     """Where the server listens."""
 
@@ -43,6 +69,27 @@ class ListenConfig(_Section):
     allowed_origins: tuple[str, ...] = Field(
         default=(), description='Web pages that may connect, by origin ("https://console.example"), besides our own.'
     )
+    path_prefix: Annotated[str, AfterValidator(_check_prefix)] = Field(
+        default="", description='Path under which a reverse proxy passes requests on, such as "/rpc"; "" for none.'
+    )
+    trusted_proxies: Annotated[tuple[str, ...], AfterValidator(_check_proxies)] = Field(
+        default=(),
+        description="Proxies whose word on the client's address counts: addresses, networks, "
+        'or "unix" for whoever connects to the Unix socket.',
+    )
+    forwarding_header: ForwardingHeader = Field(
+        default="X-Forwarded-For",
+        description='The header in which they say it: "X-Forwarded-For", or "Forwarded" of RFC 7239.',
+    )
+    proxy_protocol: tuple[Literal["tcp", "unix"], ...] = Field(
+        default=(),
+        description='Listeners on which each connection begins with a PROXY header, version 1 or 2: "tcp", "unix".',
+    )
+    unix_peer_credentials: bool = Field(
+        default=True,
+        description="Whether the user who runs the server needs no token on the Unix socket. "
+        "Off where a reverse proxy of that user connects to it: everybody behind it would be that user.",
+    )
 
 
 class TlsConfig(_Section):
@@ -50,6 +97,13 @@ class TlsConfig(_Section):
 
     certificate_file: str = Field(default="", description="PEM file with the certificate and its chain.")
     key_file: str = Field(default="", description="PEM file with its private key.")
+    client_ca_file: str = Field(
+        default="", description='PEM file with the authorities that issue certificates to clients; "" asks for none.'
+    )
+    client_certificates: Literal["required", "optional"] = Field(
+        default="required",
+        description='Whether TLS refuses clients without a certificate, "required", or only those with a wrong one.',
+    )
 
 
 class AuthConfig(_Section):

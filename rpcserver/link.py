@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -23,7 +24,10 @@ from rpcwire.logs import QUIET
 
 from .admission import Refusal, bearer_token, check_host, check_origin, peer_uid
 from .asking import read_request
+from .config import UNIX
+from .forwarding import HEADERS
 from .http import REQUEST_BYTES, HeadEnd, refuse_malformed, respond, upgrade_required
+from .proxy_header import SIGNATURE, ProxyHeaderError, read_proxy_header
 from .waiting import RETRY_AFTER_S
 
 if TYPE_CHECKING:
@@ -66,13 +70,14 @@ class ServerLink(WebSocketLink):
         self.handshaker = ws
         self.server = server
         self.principal: Principal | None = None
-        self.remote: str
-        if sock.family == socket.AF_UNIX:
-            self.principal = self._owner(sock)
-            self.address: str | None = self.remote
+        self.is_unix = sock.family == socket.AF_UNIX
+        if self.is_unix:
+            uid = peer_uid(sock)
+            self.source = server.proxies.unix_source(uid)
+            if config.listen.unix_peer_credentials and uid is not None and uid == server.owner_uid:
+                self.principal = Principal(OWNER, "peer", uid)
         else:
-            self.address = str(peer[0])
-            self.remote = f"{self.address}:{peer[1]}"
+            self.source = server.proxies.source(str(peer[0]), peer[1])
         self._opening: asyncio.Task[None] | None = None
         self._handed_over = False
         self._dropped = False
@@ -81,6 +86,16 @@ class ServerLink(WebSocketLink):
         self._kept = b""
         self._replied = False
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def remote(self) -> str:
+        """Where it comes from, for a person."""
+        return str(self.source)
+
+    @property
+    def address(self) -> str | None:
+        """What limits per address go by."""
+        return self.source.counted_address
 
     # --- its beginning ------------------------------------------------------------------------------------------
 
@@ -97,12 +112,29 @@ class ServerLink(WebSocketLink):
         self._opening.add_done_callback(lambda _: self._opened(sock))
 
     async def _open_transport(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
-        timeout_s = self.server.config.auth.timeout_s if tls is not None else None
-        self._handed_over = True
+        config = self.server.config
         try:
+            if (UNIX if self.is_unix else "tcp") in config.listen.proxy_protocol:
+                await self._read_proxy_header(sock)
+            timeout_s = config.auth.timeout_s if tls is not None else None
+            self._handed_over = True
             await self.loop.connect_accepted_socket(lambda: self, sock, ssl=tls, ssl_handshake_timeout=timeout_s)
+        except ProxyHeaderError as exc:
+            logger.warning("%s refused: %s", self.remote, exc)
+            if tls is None:
+                _send_last(sock, _refusal(Refusal(400, f"this port is for proxies of connections: {exc}")).serialize())
         except OSError as exc:
             logger.info("%s gone before it spoke HTTP: %s", self.remote, exc)
+
+    async def _read_proxy_header(self, sock: socket.socket) -> None:
+        proxy = self.source
+        if not proxy.is_proxy:
+            raise ProxyHeaderError("listen.trusted_proxies does not name it")
+        client = await read_proxy_header(sock)
+        if client.address is not None:
+            self.source = self.server.proxies.source(client.address, client.port, str(proxy))
+            self.server.waiting.leave(self)
+            self.server.waiting.arrive(self)
 
     def _opened(self, sock: socket.socket) -> None:
         self._opening = None
@@ -129,11 +161,6 @@ class ServerLink(WebSocketLink):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    def _owner(self, sock: socket.socket) -> Principal | None:
-        uid = peer_uid(sock)
-        self.remote = f"unix:uid={uid}"
-        return Principal(OWNER, "peer", uid) if uid is not None and uid == self.server.owner_uid else None
 
     def _too_late(self) -> None:
         timeout_s = self.server.config.auth.timeout_s
@@ -192,6 +219,9 @@ class ServerLink(WebSocketLink):
         if self.receiver is not None or self._finished:
             super().data_received(data)
             return
+        if self._head_end.read == 0 and data.startswith((SIGNATURE, b"PROXY ")):
+            self._refuse(Refusal(400, "a PROXY header is taken where listen.proxy_protocol names the listener"))
+            return
         end = self._head_end.find(data)
         if end:
             super().data_received(data[:end])
@@ -221,10 +251,15 @@ class ServerLink(WebSocketLink):
 
     def _admit(self, request: Request) -> Response | None:
         """Let a request in, or say what to answer; ``None`` where the answer was sent or is being made."""
-        asked = read_request(request)
+        server = self.server
+        client = server.proxies.client(self.source, request.headers)
+        if isinstance(client, Refusal):
+            return self._refused(client, head=request.method == "HEAD")
+        self.source = client
+        self._doubt_proxies(request)
+        asked = read_request(request, server.config.listen.path_prefix)
         if isinstance(asked, Refusal):
             return self._refused(asked, head=request.method == "HEAD")
-        server = self.server
         refusal = check_host(asked.authority, server.allowed_hosts) or check_origin(
             asked.headers, asked.authority, server.allowed_origins
         )
@@ -234,11 +269,19 @@ class ServerLink(WebSocketLink):
             return respond(405, f"{asked.method[:20]} is not for this port: use GET or HEAD\n", Allow="GET, HEAD")
         if not asked.wants_websocket:
             self.finish_reading()
-            known = server.pages.is_known(asked)
+            known = self.principal is not None or server.pages.is_known(asked)
             return self._proceed_when(lambda: server.pages.answer(self, asked), known=known)
         if asked.path != "/":
-            return respond(404, "the WebSocket is at /\n", head=asked.is_head)
+            where = f"{server.config.listen.path_prefix}/"
+            return respond(404, f"the WebSocket is at {where}\n", head=asked.is_head)
         return self._open(request)
+
+    def _doubt_proxies(self, request: Request) -> None:
+        """A request that comes by a proxy is not the proxy's user's."""
+        found = ", ".join(name for name in HEADERS if name in request.headers)
+        if found and self.principal is not None:
+            self.principal = None
+            self.server.warn_of_proxy(self, found)
 
     def _proceed_when(self, answer: Callable[[], None], *, known: bool) -> Response | None:
         """Answer a request at once where its sender is known, once there is a place for a stranger where not."""
@@ -340,6 +383,14 @@ class ServerLink(WebSocketLink):
         self._awaited = None
         self.server.waiting.leave(self)
         self.server.forget(self)
+
+
+def _send_last(sock: socket.socket, data: bytes) -> None:
+    """Send a few bytes before a socket is closed, as far as that goes without waiting."""
+    with contextlib.suppress(OSError):
+        sock.send(data)
+        sock.shutdown(socket.SHUT_WR)
+        sock.recv(65536)  # What is left unread would cost the other side the answer.
 
 
 def _refusal(refusal: Refusal, *, head: bool = False) -> Response:

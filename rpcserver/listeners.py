@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .config import ConfigError, TlsConfig
+from .config import UNIX, ConfigError, ListenConfig, TlsConfig
 from .hosts import LOCALHOST, canonical, is_loopback
 
 
@@ -72,6 +72,8 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext | None:
         ConfigError: one file is missing or cannot be used.
     """
     if not config.certificate_file and not config.key_file:
+        if config.client_ca_file:
+            raise ConfigError("tls.client_ca_file: clients show certificates in TLS only: name certificate_file, too")
         return None
     if not config.certificate_file or not config.key_file:
         raise ConfigError("tls: certificate_file and key_file go together: name both")
@@ -81,7 +83,35 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext | None:
         context.load_cert_chain(config.certificate_file, config.key_file)
     except (OSError, ssl.SSLError) as exc:
         raise ConfigError(f"tls: {config.certificate_file}, {config.key_file}: {exc}") from exc
+    if config.client_ca_file:
+        try:
+            context.load_verify_locations(config.client_ca_file)
+        except (OSError, ssl.SSLError) as exc:
+            raise ConfigError(f"tls.client_ca_file: {config.client_ca_file}: {exc}") from exc
+        required = config.client_certificates == "required"
+        context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
     return context
+
+
+def check_proxies(config: ListenConfig) -> None:
+    """Refuse settings for proxies that let nobody in, or everybody.
+
+    Raises:
+        ConfigError: they contradict each other.
+    """
+    if UNIX in config.trusted_proxies and config.unix_peer_credentials:
+        raise ConfigError(
+            "listen.trusted_proxies: everybody behind a proxy that comes by the Unix socket would be the user who runs "
+            "the server: set listen.unix_peer_credentials = false"
+        )
+    for listener in config.proxy_protocol:
+        trusted = UNIX in config.trusted_proxies
+        if not (trusted if listener == UNIX else set(config.trusted_proxies) - {UNIX}):
+            example = UNIX if listener == UNIX else "127.0.0.1"
+            raise ConfigError(
+                f"listen.proxy_protocol: nobody may send a PROXY header to {listener}: "
+                f'name the proxies: listen.trusted_proxies = ["{example}"]'
+            )
 
 
 def bind_tcp(endpoint: Endpoint) -> socket.socket:

@@ -45,9 +45,10 @@ def document(registry: Registry, *, title: str, version: str) -> dict[str, Any]:
         for key, mode, kind in _types(offer):
             wanted.append((key, mode, kind.adapter.core_schema))
     raised = list(dict.fromkeys(error for offer in offers for error in offer.spec.options.errors))
-    details = [error.details_model().__pydantic_core_schema__ for error in raised]
-    for number, schema in enumerate(details):
-        wanted += [(f"!{number}", "serialization", schema)]
+    wanted.extend(
+        (f"!{number}", "serialization", error.details_model().__pydantic_core_schema__)
+        for number, error in enumerate(raised)
+    )
     generator = WireJsonSchema(by_alias=True, ref_template=_REF_TEMPLATE)
     found, definitions = generator.generate_definitions(
         [(cast("Any", key), mode, schema) for key, mode, schema in wanted]

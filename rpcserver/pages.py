@@ -37,6 +37,7 @@ class Pages:
         stopping: whether the server is about to stop.
         shown: the pages of services, by path.
         known: whether a request comes with a valid token.
+        path_prefix: what proxies put before the paths of the server.
     """
 
     def __init__(
@@ -45,11 +46,13 @@ class Pages:
         stopping: Callable[[], bool],
         shown: Mapping[str, Page],
         known: Callable[[Asked], bool],
+        path_prefix: str = "",
     ) -> None:
         self._services = services
         self._stopping = stopping
         self._shown = shown
         self.is_known = known
+        self._path_prefix = path_prefix
         self._pages: Mapping[str, Callable[[bool], Awaitable[Response]]] = {
             "/healthz": self._healthz,
             "/readyz": self._readyz,
@@ -66,7 +69,9 @@ class Pages:
                 text = "here is a WebSocket for JSON-RPC 2.0: connect with a WebSocket client\n"
                 replier.reply(upgrade_required(text, head=head))
             else:
-                replier.reply(respond(404, f"there is {' and '.join(self._pages)}\n", head=head))
+                replier.reply(
+                    respond(404, f"there is {' and '.join(self._path_prefix + p for p in self._pages)}\n", head=head)
+                )
             return
         if path in self._shown and self._shown[path].needs_token and not self.is_known(asked):
             text = "this page needs the server's token: Authorization: Bearer TOKEN\n"

@@ -33,6 +33,7 @@ from .accepting import Listener
 from .admission import Refusal, bearer_token, canonical_origin
 from .asking import Asked
 from .config import ConfigError, ServerConfig
+from .forwarding import Proxies
 from .hosts import canonical
 from .link import ServerLink
 from .openrpc import document
@@ -86,12 +87,18 @@ class Server:
         self.openrpc = document(self.registry, title="rpcserver", version=self.version)
         self.waiting = WaitingRoom(config.auth)
         self.pages = Pages(
-            lambda: {s.name: s for s in self.services}, lambda: self.stopping, pages_of(self.services), self._known
+            lambda: {s.name: s for s in self.services},
+            lambda: self.stopping,
+            pages_of(self.services),
+            self._known,
+            config.listen.path_prefix,
         )
         self.connections: dict[Connection, Peer] = {}
         self.stopping = False
         self.allowed_origins = frozenset(canonical_origin(origin) for origin in config.listen.allowed_origins)
         self.allowed_hosts = frozenset(canonical(host) for host in (config.listen.host, *config.listen.allowed_hosts))
+        self.proxies = Proxies(config.listen)
+        self._warned_of_proxy = False
         self._links: dict[ServerLink, Connection] = {}
         self._wrong_tokens: dict[Connection, int] = {}
         self._numbers = count(1)
@@ -154,6 +161,7 @@ class Server:
 
     async def _listen(self) -> None:
         config = self.config
+        listeners.check_proxies(config.listen)
         if config.listen.tcp:
             context = listeners.tls_context(config.tls)
             endpoint = listeners.resolve(config.listen.host, config.listen.port)
@@ -183,7 +191,8 @@ class Server:
             else:
                 scheme = "ws" if listener.tls is None else "wss"
                 host, port = address[:2]
-                found.append(f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}")
+                path = f"{self.config.listen.path_prefix}/" if self.config.listen.path_prefix else ""
+                found.append(f"{scheme}://[{host}]:{port}{path}" if ":" in host else f"{scheme}://{host}:{port}{path}")
         return found
 
     async def stop(self, grace_s: float | None = None, patience_s: float = STOP_TIMEOUT_S) -> None:
@@ -307,6 +316,17 @@ class Server:
         self.connections.pop(connection, None)
         self._wrong_tokens.pop(connection, None)
         connections_logger.info("%s %s disconnected: %s", connection.id, connection.remote, reason)
+
+    def warn_of_proxy(self, link: ServerLink, headers: str) -> None:
+        """A proxy has come by the Unix socket, where the user at the other end counts. It is told once."""
+        if not self._warned_of_proxy:
+            self._warned_of_proxy = True
+            connections_logger.warning(
+                "%s is a reverse proxy (it sends %s): whoever comes through it needs a token. Set "
+                "listen.unix_peer_credentials = false, since a request without these headers would pass for your own",
+                link.remote,
+                headers,
+            )
 
     def forget(self, link: ServerLink) -> None:
         """A socket is closed."""

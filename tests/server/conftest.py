@@ -9,7 +9,8 @@ import json
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Coroutine
+import tempfile
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from ssl import SSLContext
@@ -193,7 +194,7 @@ class Tools:
 
     @staticmethod
     def port(server: Server) -> int:
-        return int(server.addresses[0].rpartition(":")[2])
+        return int(server._listeners[0].sock.getsockname()[1])
 
     @asynccontextmanager
     async def connect(
@@ -314,3 +315,10 @@ def tls(authority: trustme.CA, tmp_path: Path) -> dict[str, str]:
     for part in certificate.cert_chain_pems:
         part.write_to_path(chain, append=True)
     return {"certificate_file": str(chain), "key_file": str(key)}
+
+
+@pytest.fixture
+def short_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder whose paths fit into a socket address."""
+    with tempfile.TemporaryDirectory(prefix="rpc") as folder:
+        yield Path(folder)

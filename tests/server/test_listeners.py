@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import ssl
 import stat
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,6 @@ from websockets.exceptions import InvalidMessage
 from rpcserver import listeners
 from rpcserver.config import ConfigError, TlsConfig
 from rpcserver.link import ServerLink
-
-
-@pytest.fixture
-def short_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder whose paths fit into a socket address."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="rpc") as folder:
-        yield Path(folder)
-
 
 # --- Unix socket -------------------------------------------------------------------------------------------------------
 
@@ -240,6 +230,56 @@ def test_tls_has_no_old_versions(tls: dict[str, str]) -> None:
     assert context is not None
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
     assert listeners.tls_context(TlsConfig()) is None
+
+
+@pytest.mark.parametrize("mode", ["required", "optional"])
+def test_certificates_of_clients(
+    tools: Any, tls: dict[str, str], authority: trustme.CA, tmp_path: Path, mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    issuer, stranger = trustme.CA(), trustme.CA()
+    issuer.cert_pem.write_to_path(tmp_path / "clients.pem")
+
+    def trusting(of: trustme.CA | None) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        if of is not None:
+            of.issue_cert("client@box.example").configure_cert(context)
+        return context
+
+    async def main() -> None:
+        settings = {**tls, "client_ca_file": str(tmp_path / "clients.pem"), "client_certificates": mode}
+        async with tools.serve(tls=settings) as server:
+
+            async def works(of: trustme.CA | None) -> bool:
+                try:
+                    async with tools.connect(server, ssl=trusting(of)) as connection:
+                        return (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3  # type: ignore[no-any-return]
+                except (OSError, InvalidMessage):
+                    return False
+
+            assert await works(issuer)
+            assert await works(None) is (mode == "optional")
+            assert not await works(stranger)
+            async with tools.connect(server, ssl=trusting(issuer), token=None) as connection:
+                answer = await tools.call(connection, "calc.add", [1, 2])
+                assert answer["error"]["code"] == -32001, "a certificate is no token"
+            await tools.until(lambda: len(server.waiting) == 0)
+
+    with caplog.at_level(logging.INFO, "rpcserver"):
+        tools.run(main())
+    assert "certificate verify failed" in caplog.text
+    assert ("peer did not return a certificate" in caplog.text) is (mode == "required")
+
+
+def test_authorities_of_clients_that_cannot_be_used(tls: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "junk.pem").write_text("junk")
+    for wrong in (
+        {"client_ca_file": str(tmp_path / "junk.pem")},
+        {**tls, "client_ca_file": str(tmp_path / "junk.pem")},
+        {**tls, "client_ca_file": "/nowhere"},
+    ):
+        with pytest.raises(ConfigError, match=r"tls\.client_ca_file"):
+            listeners.tls_context(TlsConfig(**wrong))
 
 
 def test_tls_files_that_cannot_be_used(tls: dict[str, str], tmp_path: Path) -> None:
