@@ -57,7 +57,7 @@ class SyncPort:
 
 class Connection(ConnectionBase):
     """A session with a remote database. Statements run in a transaction that begins with the first of them (in SQLite,
-    with the first that changes something), unless ``autocommit`` is set. Made by :func:`rpcclient.dbapi.connect`."""
+    with the first that changes rows), unless ``autocommit`` is set. Made by :func:`rpcclient.dbapi.connect`."""
 
     def __init__(self, session: Session, port: SyncPort) -> None:
         self._session = session

@@ -20,9 +20,8 @@ MANY_BYTES = 2 * 1024 * 1024
 """About how many bytes it sends in one call; a server takes messages of 16 MiB unless configured otherwise."""
 
 _CHANGES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE)
-_ALONE_IN_SQLITE = frozenset({
-    "", "SELECT", "VALUES", "EXPLAIN", "PRAGMA", "BEGIN", "COMMIT", "END", "ROLLBACK", "ATTACH", "DETACH", "VACUUM",
-})  # fmt: skip
+_BEGINNING_IN_SQLITE = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "SAVEPOINT"})
+"""By itself a savepoint would begin a transaction that its release commits."""
 _QUERIES = frozenset({"SELECT", "VALUES", "TABLE"})
 _NO_SEQUENCES = (str, bytes, bytearray, set, frozenset)
 
@@ -40,14 +39,15 @@ def check_text(sql: object) -> None:
 def begins_transaction(sql: str, dialect: str) -> bool:
     """Whether a transaction is to begin with a statement, where none is open.
 
-    In SQLite that is the first one that may change something, as in Python's own driver
+    In SQLite that is the first INSERT, UPDATE, DELETE or REPLACE, as in Python's own driver
     (https://docs.python.org/3/library/sqlite3.html#transaction-control-via-the-isolation-level-attribute): whoever only
-    reads is in nobody's way. Elsewhere it is any statement.
+    reads is in nobody's way, and what defines tables commits itself unless a transaction is open. Unlike there, such a
+    word behind WITH counts, and so does SAVEPOINT. In other databases it is any statement.
     """
     if dialect != "sqlite":
         return True
     word = first_word(sql, dialect)
-    return _CHANGES.search(sql) is not None if word == "WITH" else word not in _ALONE_IN_SQLITE
+    return _CHANGES.search(sql) is not None if word == "WITH" else word in _BEGINNING_IN_SQLITE
 
 
 def is_query(sql: str) -> bool:

@@ -24,8 +24,8 @@ class _Context(ServerSideCursors, SQLiteExecutionContext):
 
 
 class SQLiteDialect_rpc(RpcDialect, SQLiteDialect):  # noqa: N801 - SQLAlchemy's way of naming
-    """SQLite, remotely. Its transactions are serializable, and begin with the first statement that changes something,
-    as with Python's own driver."""
+    """SQLite, remotely. Its transactions are serializable, and begin with the first statement that changes rows, as
+    with Python's own driver."""
 
     supports_statement_cache = True
     default_paramstyle = "qmark"

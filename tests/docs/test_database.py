@@ -16,7 +16,6 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from rpcclient.dialects.urls import connect_arguments
 from rpcservices.database import DatabaseServiceConfig
 from tests.docs.test_guides import pattern, said
 from tests.services.database.conftest import pg_superuser, pg_uri
@@ -103,7 +102,7 @@ def test_sqlalchemy_and_the_dbapi(serve: Callable[..., Any], document: Callable[
 def test_the_urls(document: Callable[[str], str]) -> None:
     page = document("database-python.md")
     urls = [sa.make_url(url) for url in re.findall(r"^\| `(\w+\+rpc:[^`]+)` \|", page, re.MULTILINE)]
-    found = [connect_arguments(url) for url in urls]
+    found = [url.get_dialect()().create_connect_args(url)[1] for url in urls]
     assert {url.get_backend_name() for url in urls} == {"sqlite", "postgresql", "mysql", "mariadb"}
     known = {"database", "url", "token", "token_file", "ca_file", "timeout_s", "readonly"}
     assert set().union(*found) == known

@@ -1,4 +1,6 @@
-r"""Parameters in SQL: ``:name`` with a dictionary, ``?`` with a list, translated into what a driver takes.
+r"""Parameters in SQL: ``:name`` with a dictionary, ``?`` with a list, translated into what a driver takes. ``?1`` is
+the first value of the list, wherever and however often it stands; a ``?`` behind it is the one after the highest so
+far, as in SQLite (https://sqlite.org/lang_expr.html#varparam).
 
 Strings, quoted names, comments and dollar quotes are left alone, and so is a colon after another colon or a letter
 (``x::int``, ``a[1:2]``). A backslash before a colon, or a second question mark, makes the sign itself: ``\:``, ``??``.
@@ -9,6 +11,7 @@ What is quoted depends on settings of the connection, too: see :data:`rpcwire.sq
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +22,10 @@ from rpcwire.sql import Syntax, pattern, scan, split
 
 Style = Literal["numeric_dollar", "format", "qmark", "null"]
 _NAMED = r"\\(?P<colon>:)|(?<![:\w\\]):(?P<name>[A-Za-z_]\w*)\b(?!:(?!:))"
-_POSITIONAL = r"(?P<mark>\?\??)|(?P<dollar>\$\d+)"
+_POSITIONAL = r"(?P<mark>\?\?|\?(?P<number>\d*))|(?P<dollar>\$\d+)"
+_MOST = 65535
+_TOUCHING = re.compile(r"[\w$@'\"`]")
+"""What would become a part of a value beside it, in a statement that travels as text: ``e5`` behind a 1."""
 
 
 def depends_on_syntax(sql: str) -> bool:
@@ -37,14 +43,16 @@ class Statement:
     Attributes:
         sql: with the driver's placeholders.
         names: for each placeholder its name; ``None`` where parameters go by position.
-        count: how many placeholders there are.
+        count: how many placeholders there are; of numbered ones the highest number.
         others: where there are none, and some of the other kind instead: what they look like.
+        numbers: for each placeholder which value it stands for, from 1; ``None`` where that is their order.
     """
 
     sql: str
     names: tuple[str, ...] | None
     count: int
     others: str = ""
+    numbers: tuple[int, ...] | None = None
 
     def place(self, index: int, row: int | None = None) -> str:
         """Where in the call the value for a placeholder was: ``params.id`` or ``params[0]``.
@@ -54,7 +62,9 @@ class Statement:
             row: of several sets of parameters, which one.
         """
         start = "params" if row is None else f"params[{row}]"
-        return f"{start}[{index}]" if self.names is None else f"{start}.{self.names[index]}"
+        if self.names is not None:
+            return f"{start}.{self.names[index]}"
+        return f"{start}[{index if self.numbers is None else self.numbers[index] - 1}]"
 
     def arguments(self, params: Mapping[str, Any] | Sequence[Any]) -> list[Any]:
         """The values in the order of the placeholders.
@@ -68,8 +78,11 @@ class Statement:
         if self.names is None:
             if len(params) != self.count:
                 values = counted(len(params), "value")
+                if self.numbers is not None:
+                    raise _wrong(["params"], f"{values}, and the highest placeholder is ?{self.count}")
                 raise _wrong(["params"], f"{values} for {counted(self.count, 'placeholder')} '?'")
-            return list(params)
+            assert not isinstance(params, Mapping)
+            return list(params) if self.numbers is None else [params[number - 1] for number in self.numbers]
         assert isinstance(params, Mapping)
         for name in self.names:
             if name not in params:
@@ -128,46 +141,55 @@ def translate(sql: str, syntax: Syntax, style: Style, named: bool) -> Statement:
         if native:
             return Statement(sql, None, native)
     names: list[str] = []
+    order: list[int] = []
     out: list[str] = []
-    count = position = 0
-    numbers: dict[str, int] = {}
+    position = highest = 0
+    places: dict[str | int, int] = {}
     double = style == "format"
+    numbered = False
     for match, end in scan(sql, pattern(syntax, _NAMED if named else _POSITIONAL)):
         before, text = sql[position : match.start()], sql[match.start() : end]
         position = end
         found = match.groupdict()
-        if found.get("name") is not None:
-            name = found["name"]
-            if style == "numeric_dollar":
-                number = numbers.setdefault(name, len(numbers) + 1)
-                if number > len(names):
-                    names.append(name)
-                text, double_text = f"${number}", False
-            else:
-                names.append(name)
-                text, double_text = _SIGNS[style], False
-            count += 1
-        elif found.get("mark") == "?":
-            count += 1
-            text, double_text = f"${count}" if style == "numeric_dollar" else _SIGNS[style], False
-        else:
-            double_text = double
-            if found.get("colon"):
-                text = ":"
-            elif found.get("mark") == "??":
-                text = "?"
-        out += [before.replace("%", "%%") if double else before, text.replace("%", "%%") if double_text else text]
+        key: str | int | None = found.get("name")
+        if found.get("number") is not None:
+            numbered = numbered or found["number"] != ""
+            key = int(found["number"] or highest + 1)
+            if not 1 <= key <= _MOST and numbered:
+                raise _wrong(["sql"], f"?{key}: placeholders have numbers from 1 to {_MOST}")
+            highest = max(highest, key)
+        if key is not None:
+            again = key in places and style == "numeric_dollar"
+            place = places.setdefault(key, len(places) + 1)
+            if not again:
+                names.append(key) if isinstance(key, str) else order.append(key)
+            sign = f"${place}" if style == "numeric_dollar" else _SIGNS[style]
+            sign = sign if style == "qmark" else _apart(sign, before[-1:], sql[end : end + 1])
+            out += [before.replace("%", "%%") if double else before, sign]
+            continue
+        if found.get("colon"):
+            text = ":"
+        elif found.get("mark") == "??":
+            text = "?"
+        out += [before.replace("%", "%%"), text.replace("%", "%%")] if double else [before, text]
     rest = sql[position:]
     out.append(rest.replace("%", "%%") if double else rest)
+    count = len(names) if named else highest
     others = "" if count else _first_sign(sql, syntax, named=not named)
-    return Statement("".join(out), tuple(names) if named else None, count, others)
+    return Statement("".join(out), tuple(names) if named else None, count, others, tuple(order) if numbered else None)
+
+
+def _apart(sign: str, before: str, behind: str) -> str:
+    """A placeholder as it stands in a statement, apart from letters, digits and quotes, which could become a part of
+    the value."""
+    return f"{' ' if _TOUCHING.match(before) else ''}{sign}{' ' if _TOUCHING.match(behind) else ''}"
 
 
 def _first_sign(sql: str, syntax: Syntax, *, named: bool) -> str:
     """The first placeholder of a kind, ``:id`` or ``?``; nothing where there is none."""
     for match, _ in scan(sql, pattern(syntax, _NAMED if named else _POSITIONAL)):
         found = match.groupdict()
-        if found.get("name") is not None or found.get("mark") == "?":
+        if found.get("name") is not None or found.get("number") is not None:
             return match.group()
     return ""
 

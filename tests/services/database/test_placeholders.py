@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rpcserver import InvalidParams
+from rpcservices.database.models import Step
 from rpcservices.database.placeholders import translate
 
 
@@ -82,3 +83,81 @@ def test_values_that_do_not_fit_the_statement(sql: str, params: Any, said: str) 
     statement = translate(sql, "sqlite", "qmark", isinstance(params, dict))
     with pytest.raises(InvalidParams, match=said):
         statement.arguments(params)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "style", "sql", "expected", "numbers"),
+    [
+        ("mysql", "format", "SELECT ?1", "SELECT %s", (1,)),
+        ("mysql", "format", "SELECT ?2, ?1, ?2, '?3'", "SELECT %s, %s, %s, '?3'", (2, 1, 2)),
+        ("postgresql", "numeric_dollar", "SELECT ?2::int, ?1::int, ?2", "SELECT $1::int, $2::int, $1", (2, 1)),
+        ("postgresql", "numeric_dollar", "SELECT ?10::int", "SELECT $1::int", (10,)),
+        ("sqlite", "qmark", "SELECT ?2, ?1, ?2", "SELECT ?, ?, ?", (2, 1, 2)),
+        ("sqlite", "qmark", "SELECT ?, ?3, ?, ?1", "SELECT ?, ?, ?, ?", (1, 3, 4, 1)),
+        ("sqlite", "qmark", "SELECT a ?? 1, ?1", "SELECT a ? 1, ?", (1,)),
+    ],
+)
+def test_numbered_placeholders(syntax, style, sql, expected, numbers):
+    found = translate(sql, syntax, style, named=False)
+    assert (found.sql, found.numbers, found.count) == (expected, numbers, max(numbers))
+    values = [f"v{number}" for number in range(1, found.count + 1)]
+    assert found.arguments(values) == [f"v{number}" for number in numbers]
+    assert found.place(0) == f"params[{numbers[0] - 1}]"
+    with pytest.raises(InvalidParams, match=rf"^params: 0 values, and the highest placeholder is \?{found.count}$"):
+        found.arguments([])
+
+
+@pytest.mark.parametrize("number", [0, 65536, 10**20])
+def test_numbers_that_no_placeholder_has(number):
+    with pytest.raises(InvalidParams, match=rf"^sql: \?{number}: placeholders have numbers from 1 to 65535$"):
+        translate(f"SELECT ?{number}", "mysql", "format", named=False)
+
+
+@pytest.mark.parametrize("sql", ["SELECT ?1, ?2, ?1", "SELECT ?1, ?, ?1"])
+def test_numbered_placeholders_in_every_database(run_with, any_database, sql):
+    async def work(bench):
+        db = bench.db
+        for session in (None, (await db.connect("main")).id):
+            assert (await db.query("main", sql, ["a", "b"], transaction=session)).rows == [("a", "b", "a")]
+            pages = [page async for page in await db.stream("main", sql, ["a", "b"], transaction=session)]
+            assert pages[0].rows == [("a", "b", "a")]
+            (done,) = await db.batch("main", [Step(sql, ["a", "b"])], transaction=session)
+            assert done.result is not None and done.result.rows == [("a", "b", "a")]
+            with pytest.raises(InvalidParams, match="3 values, and the highest placeholder is"):
+                await db.query("main", sql, [1, 2, 3], transaction=session)
+        assert [known.position for known in (await db.describe("main", sql)).parameters] == [1, 2]
+        await db.execute("main", "DROP TABLE IF EXISTS numbered")
+        await db.execute("main", "CREATE TABLE numbered (a VARCHAR(9), b VARCHAR(9), c VARCHAR(9))")
+        await db.executemany("main", "INSERT INTO numbered VALUES (?2, ?1, ?2)", [["x", "y"], ["z", "w"]])
+        assert sorted((await db.query("main", "SELECT a, b, c FROM numbered")).rows) == [
+            ("w", "z", "w"),
+            ("y", "x", "y"),
+        ]
+        await db.execute("main", "DROP TABLE numbered")
+
+    run_with(work, main=any_database)
+
+
+def test_the_types_of_numbered_placeholders(run_with, pg_uri):
+    async def work(bench):
+        told = await bench.db.describe("main", "SELECT ?3::int, ?1::text, ?3")
+        assert [(known.position, known.db_type) for known in told.parameters] == [(1, "text"), (2, None), (3, "int4")]
+
+    run_with(work, main={"url": pg_uri})
+
+
+@pytest.mark.parametrize(
+    ("sql", "params", "expected"),
+    [
+        ("SELECT 1 WHERE 1=?AND 2=?", [1, 2], [(1,)]),
+        ("SELECT ?AS x", [5], [(5,)]),
+        ("SELECT ?e5", [1], [(1,)]),
+        ("SELECT :a'b'", {"a": 1}, [(1,)]),
+        ("SELECT 7`x`, ?`y`", ["a"], [(7, "a")]),
+    ],
+)
+def test_values_do_not_run_into_what_is_beside_them(run_with, my_uri, sql, params, expected):
+    async def work(bench):
+        assert (await bench.db.query("main", sql, params)).rows == expected
+
+    run_with(work, main={"url": my_uri})

@@ -257,11 +257,10 @@ class PostgresLink(Link):
         columns = [
             replace(column, nullable=known) for column, known in zip(columns_of(found, types), nullable, strict=True)
         ]
-        names = [(types.named(oid) or unnamed(oid)).name for oid in takes]
+        order = statement.numbers or range(1, len(takes) + 1)
+        names = {place: (types.named(oid) or unnamed(oid)).name for place, oid in zip(order, takes, strict=False)}
         return Description(
-            [replace(known, db_type=name) for known, name in zip(parameters, names, strict=False)],
-            columns,
-            readonly=readonly,
+            [replace(known, db_type=names.get(known.position)) for known in parameters], columns, readonly=readonly
         )
 
     async def learn(self, oids: list[int], *, free: bool) -> None:
