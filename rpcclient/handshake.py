@@ -33,8 +33,10 @@ def begin(target: Target, message_bytes: int, only: Subprotocol | None) -> tuple
     )
     request = ws.connect()
     request.headers["User-Agent"] = f"rpcclient/{version('remote-services')}"
-    if target.token is not None:
-        request.headers["Authorization"] = f"Bearer {target.token}"
+    for name, value in target.headers.items():
+        request.headers[name] = value
+    if target.token_by_header is not None:
+        request.headers["Authorization"] = f"Bearer {target.token_by_header}"
     return ws, request
 
 

@@ -15,22 +15,15 @@ from rpcwire.limits import ANSWER_HEADER
 from rpcwire.logs import printable
 
 from .failures import broken
+from .statuses import may_pass
 from .targets import Target
 
 HEAD_BYTES = 8 * 1024
 """How much of an answer is kept, for what websockets cannot read."""
 BODY_CHARACTERS = 500
 
-_PASSES = frozenset({408, 425, 429})
-_STAYS = frozenset({501, 505, 506, 508, 510, 511})
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: ([^\r\n]*))?\r?\n")
 _HEADER = re.compile(rb"^([!-9;-~]+):[ \t]*([^\r\n]*?)[ \t]*\r?$", re.MULTILINE)
-
-
-def may_pass(status: int) -> bool:
-    """Whether the same handshake may be answered otherwise a little later: a proxy whose server restarts says 500, 502,
-    503 or 504, and a limit 429 (RFC 9110, section 15; RFC 6585, section 4)."""
-    return status in _PASSES or (status >= 500 and status not in _STAYS)
 
 
 def retry_after_ms(value: str | None, now: float) -> int | None:

@@ -7,14 +7,21 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypedDict, cast, get_args
 from urllib.parse import quote, urlsplit
 
 from rpcwire import locations
 from rpcwire.errors import ConnectFailed
 
 from .addresses import LOCALHOST, Host, host_of
+from .headers import AUTHORIZATION, Headers, checked_headers, headers_of
+from .proxies import Proxy, ProxyChoice, proxy_of
+from .trust import PathText, Trust, trust_of
+
+TokenBy = Literal["header", "call"]
+"""How a token is sent."""
 
 _PORTS = {"ws": 80, "wss": 443}
 _TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -34,6 +41,10 @@ class Target:
         tls: settings for ``wss://``; ``None`` without TLS.
         token: proves who is calling; ``None`` where a Unix socket does.
         path: where the WebSocket is: behind a reverse proxy the server may have a prefix.
+        token_by: whether the token goes with the handshake, or with a call after it.
+        headers: further headers of the handshake.
+        proxy: what to connect through, if anything.
+        server_hostname: the name that the server's certificate must show.
     """
 
     url: str
@@ -43,6 +54,20 @@ class Target:
     tls: ssl.SSLContext | None
     token: str | None
     path: str = "/"
+    token_by: TokenBy = "header"  # noqa: S105 - a way, no token
+    headers: Headers = field(default_factory=dict)
+    proxy: Proxy | None = None
+    server_hostname: str = LOCALHOST
+
+    @property
+    def token_by_header(self) -> str | None:
+        """The token, where the handshake is to hold it."""
+        return self.token if self.token_by == "header" else None  # noqa: S105 - a way, no token
+
+    @property
+    def token_by_call(self) -> str | None:
+        """The token, where a call is to hold it."""
+        return self.token if self.token_by == "call" else None  # noqa: S105 - a way, no token
 
     @property
     def websocket_uri(self) -> str:
@@ -58,12 +83,42 @@ def memory_target() -> Target:
     return Target("memory", Host(LOCALHOST, LOCALHOST), 0, None, None, None)
 
 
+class Access(TypedDict, total=False):
+    """How to reach a server, and what to prove there: as of :func:`find_target`, for those who only pass it on."""
+
+    token: str | None
+    token_file: PathText | None
+    token_by: TokenBy | None
+    ca_file: PathText | None
+    cert_file: PathText | None
+    key_file: PathText | None
+    key_password: str | None
+    ssl_context: ssl.SSLContext | None
+    server_hostname: str | None
+    headers: Headers | None
+    proxy: ProxyChoice
+
+
+ACCESS_TEXTS = ("token_file", "token_by", "ca_file", "cert_file", "key_file", "server_hostname", "proxy")
+"""What of it can be said in the query of a URL. Passwords cannot: URLs end in logs."""
+TLS_TEXTS = frozenset({"ca_file", "cert_file", "key_file", "server_hostname"})
+"""What of that is about TLS."""
+
+
 def find_target(
     url: str | None = None,
     *,
     token: str | None = None,
-    token_file: str | os.PathLike[str] | None = None,
-    ca_file: str | os.PathLike[str] | None = None,
+    token_file: PathText | None = None,
+    token_by: TokenBy | None = None,
+    ca_file: PathText | None = None,
+    cert_file: PathText | None = None,
+    key_file: PathText | None = None,
+    key_password: str | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    server_hostname: str | None = None,
+    headers: Headers | None = None,
+    proxy: ProxyChoice = True,
     environ: Mapping[str, str] = os.environ,
 ) -> Target:
     """Resolve a server.
@@ -74,7 +129,18 @@ def find_target(
         token: else that of ``token_file``, ``RPC_TOKEN``, ``RPC_TOKEN_FILE``; for this machine's own addresses at
             last the local server's token file.
         token_file: a file whose first line is the token.
-        ca_file: PEM file with the authorities to trust for ``wss://``; the system's where not given.
+        token_by: how the token is sent: with the handshake (``header``), or by ``rpc.authenticate`` (``call``) once the
+            WebSocket is open; else ``RPC_TOKEN_BY``, else ``header``.
+        ca_file: PEM file with the authorities to trust for ``wss://``; else ``RPC_CA_FILE``, else the system's.
+        cert_file: PEM file with a certificate of the client's own, for a server that asks for one; else
+            ``RPC_CERT_FILE``.
+        key_file: PEM file with its private key, where that is not in ``cert_file``; else ``RPC_KEY_FILE``.
+        key_password: opens the private key; else ``RPC_KEY_PASSWORD``.
+        ssl_context: complete settings for TLS, in place of the four above.
+        server_hostname: the name that the server's certificate must show; the URL's where not given.
+        headers: values by name, sent with the handshake; else ``RPC_HEADERS``, with one ``Name: value`` in a line.
+        proxy: a proxy's URL; ``None`` for none; ``True`` for ``RPC_PROXY``, else, for other machines, what the
+            environment has for all programs (``HTTPS_PROXY`` and so on). A Unix socket is never reached through one.
         environ: the environment.
 
     Raises:
@@ -89,22 +155,55 @@ def find_target(
     if parts.username or parts.password:
         raise _wrong("url: a URL must not hold a token (it ends in logs): use token=, RPC_TOKEN or RPC_TOKEN_FILE")
     given = token or _token_of(token_file) or environ.get("RPC_TOKEN") or _token_of(environ.get("RPC_TOKEN_FILE"))
+    own_headers = headers_of(environ.get("RPC_HEADERS", "")) if headers is None else headers
+    by = _token_by(token_by or environ.get("RPC_TOKEN_BY") or "header")
+    if parts.scheme != "wss":
+        for_tls = {"cert_file": cert_file, "key_file": key_file, "ssl_context": ssl_context}
+        for name, value in {**for_tls, "server_hostname": server_hostname}.items():
+            if value is not None:
+                raise _wrong(f"{name}: it is for TLS, and this is without: write wss:// in the URL")
     if parts.scheme == "unix":
         path = (parts.netloc + parts.path) or str(locations.socket_file())
-        return Target(chosen, Host(LOCALHOST, LOCALHOST), 0, path, None, _checked(given))
+        headers = checked_headers(own_headers, token_in_header=given is not None and by == "header")
+        here = Host(LOCALHOST, LOCALHOST)
+        return Target(chosen, here, 0, path, None, _checked(given), token_by=by, headers=headers)
     if parts.scheme not in _PORTS or not parts.hostname:
         raise _wrong(f"url: {chosen!r}: write ws://host:port, wss://host:port or unix:///path")
     if parts.query or parts.fragment:
         raise _wrong(f"url: {chosen!r}: leave out what follows the path")
+    secure = parts.scheme == "wss"
     try:
         host = host_of(parts.hostname)
     except ValueError as exc:
         raise _wrong(f"url: {chosen!r}: {exc}") from exc
-    tls = _tls(ca_file) if parts.scheme == "wss" else None
-    if given is None and host.is_loopback:
+    port = _PORTS[parts.scheme] if port is None else port
+    trust = trust_of(Trust(ca_file, cert_file, key_file, key_password, ssl_context), environ)
+    through = proxy_of(proxy, host, port, secure=secure, trust=trust, environ=environ)
+    if given is None and through is None and host.is_loopback and not _has_authorization(own_headers):
         given = _local_token()
-    path = quote(parts.path or "/", safe=_IN_PATHS)
-    return Target(chosen, host, _PORTS[parts.scheme] if port is None else port, None, tls, _checked(given), path=path)
+    return Target(
+        url=chosen,
+        host=host,
+        port=port,
+        unix_path=None,
+        tls=trust.settings() if secure else None,
+        token=_checked(given),
+        path=quote(parts.path or "/", safe=_IN_PATHS),
+        token_by=by,
+        headers=checked_headers(own_headers, token_in_header=given is not None and by == "header"),
+        proxy=through,
+        server_hostname=server_hostname or host.name,
+    )
+
+
+def _has_authorization(headers: Headers) -> bool:
+    return any(str(name).lower() == AUTHORIZATION for name in headers)
+
+
+def _token_by(text: str) -> TokenBy:
+    if text not in get_args(TokenBy):
+        raise _wrong(f"token_by: {text!r}: write header or call")
+    return cast("TokenBy", text)
 
 
 def _wrong(text: str) -> ConnectFailed:
@@ -146,10 +245,3 @@ def _checked(token: str | None) -> str | None:
     if token is not None and not _TOKEN.fullmatch(token):
         raise _wrong("token: empty, or with characters that no token has")
     return token
-
-
-def _tls(ca_file: str | os.PathLike[str] | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=None if ca_file is None else os.fspath(ca_file))
-    except (OSError, ssl.SSLError) as exc:
-        raise _wrong(f"ca_file: {ca_file}: {exc}") from exc

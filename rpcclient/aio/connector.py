@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any
 
 from rpcclient.backoff import Pauses, in_vain
+from rpcclient.failures import AUTHENTICATE, not_authenticated
 from rpcclient.options import ConnectOptions
 from rpcwire.aio.memory import MemoryLink
 from rpcwire.aio.peer import Peer
@@ -153,6 +154,8 @@ class Connector:
             link.attach(peer)
         else:
             peer = await dial(self.options, self._make_peer)
+            if self.options.target.token_by_call is not None:
+                await self._authenticate(peer, self.options.target.token_by_call)
         if self._closed:
             peer.link.abort()
             raise ConnectionClosed("the client was closed")
@@ -162,6 +165,22 @@ class Connector:
         self._peer, self._failure = peer, None
         self._pauses.connected()
         return peer
+
+    async def _authenticate(self, peer: Peer, token: str) -> None:
+        """Say who is calling, where the handshake did not.
+
+        Raises:
+            RpcError: the server does not take it, or does not answer. The connection is given up then.
+        """
+        seconds = self.options.connect_timeout_s
+        try:
+            await peer.connection.caller.call(AUTHENTICATE, {"token": token}, timeout_s=seconds)
+        except BaseException as exc:
+            peer.link.abort()
+            error = not_authenticated(exc, self.options.target, seconds)
+            if error is None:
+                raise
+            raise error from exc
 
     def _make_peer(self, link: Any, codec: Codec, message_bytes: int) -> Peer:
         options = self.options

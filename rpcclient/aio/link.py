@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import ssl
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from websockets.client import ClientProtocol
 from websockets.http11 import Response
@@ -23,6 +22,7 @@ from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.codec import Codec, codec_for
 
 from .reach import reach
+from .through import connect_through
 
 logger = logging.getLogger("rpcclient")
 
@@ -105,8 +105,7 @@ async def dial(options: ConnectOptions, make_peer: PeerFactory) -> Peer:
             if target.unix_path is not None:
                 await loop.create_unix_connection(lambda: link, target.unix_path)
             else:
-                sock = await reach(target.host.address, target.port, trail)
-                await _open(link, sock, options)
+                await _open(link, options, trail)
             return await link.opened
     except BaseException as exc:
         link.abort()
@@ -118,16 +117,27 @@ async def dial(options: ConnectOptions, make_peer: PeerFactory) -> Peer:
         raise error from exc
 
 
-async def _open(link: ClientLink, sock: socket.socket, options: ConnectOptions) -> None:
-    """Speak TLS over a connected socket, where that is wanted, and ask for the WebSocket."""
+async def _open(link: ClientLink, options: ConnectOptions, trail: Trail) -> None:
+    """Connect, through a proxy where there is one, speak TLS where that is wanted, and ask for the WebSocket."""
     loop, target = asyncio.get_running_loop(), options.target
-    if target.tls is None:
-        await loop.create_connection(lambda: link, sock=sock)
+    secured: dict[str, Any] = {}
+    if target.tls is not None:
+        # The time limit is over all of it; asyncio's own for TLS must not come first.
+        secured = {"server_hostname": target.server_hostname, "ssl_handshake_timeout": options.connect_timeout_s}
+    if target.proxy is None:
+        sock = await reach(target.host.address, target.port, trail)
+        await loop.create_connection(lambda: link, sock=sock, ssl=target.tls, **secured)
         return
-    await loop.create_connection(
-        lambda: link,
-        sock=sock,
-        ssl=target.tls,
-        server_hostname=target.host.name,
-        ssl_handshake_timeout=options.connect_timeout_s,
-    )
+    transport = await connect_through(target.proxy, target, options.connect_timeout_s, trail)
+    try:
+        if target.tls is not None:
+            # TLS takes the transport's protocol away at once, and tells the link of nothing before it stands.
+            secure = await loop.start_tls(transport, link, target.tls, **secured)
+            assert secure is not None
+            transport = secure
+        else:
+            transport.set_protocol(link)
+        link.connection_made(transport)
+    except BaseException:
+        transport.abort()
+        raise

@@ -22,9 +22,7 @@ async def reach(host: str, port: int, trail: Trail) -> socket.socket:
         OSError: the name is unknown, or no address answers.
         UnicodeError: it is no name.
     """
-    trail.looks_up()
-    todo = deque(await _addresses(host, port))
-    trail.found()
+    todo = deque(await addresses(host, port, trail))
     running: dict[asyncio.Task[socket.socket], Address] = {}
     try:
         while todo or running:
@@ -48,7 +46,18 @@ async def reach(host: str, port: int, trail: Trail) -> socket.socket:
             task.add_done_callback(_close)
 
 
-async def _addresses(host: str, port: int) -> list[Address]:
+async def addresses(host: str, port: int, trail: Trail) -> list[Address]:
+    """The addresses of a host, in the order in which to try them.
+
+    Parameters:
+        host: a name, or an address.
+        port: TCP port.
+        trail: notes that the name is being looked up.
+
+    Raises:
+        OSError: the name is unknown.
+        UnicodeError: it is no name.
+    """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[Found] = loop.create_future()
 
@@ -60,8 +69,10 @@ async def _addresses(host: str, port: int) -> list[Address]:
         with contextlib.suppress(RuntimeError):  # The loop has ended.
             loop.call_soon_threadsafe(settle, found)
 
+    trail.looks_up()
     look_up(host, port, tell)
     found = await answer
+    trail.found()
     if isinstance(found, Exception):
         raise found
     return list(found)

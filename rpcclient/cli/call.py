@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -50,8 +51,10 @@ def _complete_parameter(ctx: click.Context, param: click.Parameter, incomplete: 
 
 def _settings(ctx: click.Context) -> context.Settings:
     """The global options, which are not processed when a shell completes."""
-    options = ctx.find_root().params
-    return context.Settings(options.get("url"), options.get("token_file"), options.get("ca_file"), COMPLETION_TIMEOUT_S)
+    given = {name: value for name, value in ctx.find_root().params.items() if value is not None}
+    known = {field.name for field in fields(context.Settings)}
+    settings = context.Settings(**{name: value for name, value in given.items() if name in known})
+    return replace(settings, timeout_s=COMPLETION_TIMEOUT_S)
 
 
 def _ask(ctx: click.Context) -> list[Any]:

@@ -15,6 +15,7 @@ from . import outcome, standard
 
 if TYPE_CHECKING:
     from rpcclient import AsyncClient, Client
+    from rpcclient.targets import Access, TokenBy
 
 _P = ParamSpec("_P")
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -25,14 +26,22 @@ class Settings:
     """The global options.
 
     Attributes:
-        url, token_file, ca_file: as of :class:`rpcclient.Client`; what is not given comes from the environment.
+        url, token_file, token_by, ca_file, cert_file, key_file, server_hostname, proxy: as of
+            :class:`rpcclient.Client`; what is not given comes from the environment.
+        headers: lines ``Name: value``.
         timeout_s: the deadline of each call, in seconds; the method's own where ``None``.
         as_json: print JSON, also on a terminal.
     """
 
     url: str | None = None
     token_file: str | None = None
+    token_by: TokenBy | None = None
     ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    server_hostname: str | None = None
+    headers: tuple[str, ...] = ()
+    proxy: str | None = None
     timeout_s: float | None = None
     as_json: bool = False
 
@@ -44,19 +53,27 @@ class Settings:
         """
         from rpcclient import Client
 
-        return Client(
-            self.url,
-            token_file=self.token_file,
-            ca_file=self.ca_file,
-            timeout_s=self.timeout_s,
-            connect_timeout_s=connect_timeout_s,
-        )
+        return Client(self.url, timeout_s=self.timeout_s, connect_timeout_s=connect_timeout_s, **self._access())
 
     def connect_async(self) -> AsyncClient:
         """A client that is not connected yet."""
         from rpcclient import AsyncClient
 
-        return AsyncClient(self.url, token_file=self.token_file, ca_file=self.ca_file, timeout_s=self.timeout_s)
+        return AsyncClient(self.url, timeout_s=self.timeout_s, **self._access())
+
+    def _access(self) -> Access:
+        from rpcclient.headers import headers_of
+
+        return {
+            "token_file": self.token_file,
+            "token_by": self.token_by,
+            "ca_file": self.ca_file,
+            "cert_file": self.cert_file,
+            "key_file": self.key_file,
+            "server_hostname": self.server_hostname,
+            "headers": headers_of("\n".join(self.headers)) if self.headers else None,
+            "proxy": True if self.proxy is None else self.proxy,
+        }
 
     def for_program(self) -> Settings:
         """The same where the deadline is that of a program, and not that of each call about it."""

@@ -57,7 +57,15 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--url", metavar="URL", help="ws://HOST:PORT, wss://HOST:PORT or unix:///PATH; else RPC_URL, else local.")
 @click.option("--token-file", metavar="FILE", help="File with the token; else RPC_TOKEN, RPC_TOKEN_FILE, else local.")
-@click.option("--ca-file", metavar="FILE", help="Authorities to trust for wss://.")
+@click.option("--token-by", type=click.Choice(["header", "call"]), help="How the token is sent; else RPC_TOKEN_BY.")
+@click.option("--ca-file", metavar="FILE", help="Authorities to trust for wss://; else RPC_CA_FILE, else the system's.")
+@click.option("--cert-file", metavar="FILE", help="Certificate of your own for wss://; else RPC_CERT_FILE.")
+@click.option("--key-file", metavar="FILE", help="Its key, opened by RPC_KEY_PASSWORD if encrypted; else RPC_KEY_FILE.")
+@click.option("--server-hostname", metavar="NAME", help="What the server's certificate must show; else the URL's host.")
+@click.option(
+    "--header", "headers", metavar="HEADER", multiple=True, help="'Name: value' to send, too; else RPC_HEADERS."
+)
+@click.option("--proxy", metavar="URL", help="http://, socks5h:// or the like, or none; else RPC_PROXY, HTTPS_PROXY.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Deadline in seconds.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, also on a terminal.")
 @click.version_option(package_name="remote-services")

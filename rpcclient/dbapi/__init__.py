@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
+from typing import Unpack
 
 from rpcclient.stubs.database import Isolation
 from rpcclient.sync.client import Client
+from rpcclient.targets import Access
 
 from .base import isolation_of
 from .connection import Connection, Cursor, SyncPort
@@ -49,25 +50,26 @@ def connect(
     url: str | None = None,
     *,
     database: str = "main",
-    token: str | None = None,
-    token_file: str | os.PathLike[str] | None = None,
-    ca_file: str | os.PathLike[str] | None = None,
     client: Client | None = None,
     autocommit: bool = False,
     isolation: Isolation | str | None = None,
     readonly: bool = False,
     timeout_s: float = TIMEOUT_S,
+    **access: Unpack[Access],
 ) -> Connection:
     """Connect to a remote database.
 
     Parameters:
-        url, token, token_file, ca_file: as of :class:`rpcclient.Client`.
+        url: as of :class:`rpcclient.Client`.
         database: the name of the database, as the server's configuration has it.
         client: a client to use instead of one of its own; it is not closed with the connection.
         autocommit: let each statement commit itself.
         isolation: the level of its transactions, such as ``"serializable"``.
         readonly: have the database refuse every change.
         timeout_s: how long to wait for any one answer, in seconds; the server's own limits where not given.
+        access: how to reach the server, as of :class:`rpcclient.Client`: ``token``, ``token_file``, ``token_by``,
+            ``ca_file``, ``cert_file``, ``key_file``, ``key_password``, ``ssl_context``, ``server_hostname``,
+            ``headers`` and ``proxy``.
 
     Raises:
         OperationalError: the server cannot be reached, or refuses; or it has no such database.
@@ -76,7 +78,7 @@ def connect(
     owned = client is None
     with translated():
         if client is None:
-            client = Client(url, token=token, token_file=token_file, ca_file=ca_file).connect()
+            client = Client(url, **access).connect()
     port = SyncPort(client.options(timeout_s=timeout_s), owned=owned)
     session = Session(port, database, autocommit=autocommit, isolation=level, readonly=readonly)
     try:

@@ -5,14 +5,14 @@ PEP 249 knows no asynchronous drivers: the names are its own, and whatever may w
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from rpcclient.aio.client import AsyncClient
 from rpcclient.aio.stream import AsyncStream
 from rpcclient.stubs.database import Isolation, Page
+from rpcclient.targets import Access
 from rpcwire.errors import RpcError
 
 from . import (
@@ -97,21 +97,19 @@ async def connect(
     url: str | None = None,
     *,
     database: str = "main",
-    token: str | None = None,
-    token_file: str | os.PathLike[str] | None = None,
-    ca_file: str | os.PathLike[str] | None = None,
     client: AsyncClient | None = None,
     autocommit: bool = False,
     isolation: Isolation | str | None = None,
     readonly: bool = False,
     timeout_s: float = TIMEOUT_S,
+    **access: Unpack[Access],
 ) -> AsyncConnection:
     """Connect to a remote database. Parameters and errors are those of :func:`rpcclient.dbapi.connect`."""
     level = isolation_of(isolation)
     owned = client is None
     with errors.translated():
         if client is None:
-            client = AsyncClient(url, token=token, token_file=token_file, ca_file=ca_file)
+            client = AsyncClient(url, **access)
             await client.connect()
     port = AsyncPort(client.options(timeout_s=timeout_s), owned=owned)
     session = Session(port, database, autocommit=autocommit, isolation=level, readonly=readonly)

@@ -7,11 +7,13 @@ from typing import Any
 from sqlalchemy import URL
 from sqlalchemy.exc import ArgumentError
 
+from rpcclient.headers import headers_of
+from rpcclient.targets import ACCESS_TEXTS, TLS_TEXTS
+from rpcwire.errors import ConnectFailed
 from rpcwire.locations import DEFAULT_PORT
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
-_TEXTS = ("ca_file", "token_file")
 
 
 def connect_arguments(url: URL) -> dict[str, Any]:
@@ -22,8 +24,11 @@ def connect_arguments(url: URL) -> dict[str, Any]:
     the password, which SQLAlchemy never shows: ``sqlite+rpc://:TOKEN@host/main``. The query may have
 
     - ``unix=/path``: a Unix socket, in place of a host;
-    - ``tls=true``: ``wss://``, and ``ca_file=/path``, the authorities to trust;
-    - ``token_file=/path``: a file whose first line is the token;
+    - ``tls=true``: ``wss://``, and ``ca_file=/path``, the authorities to trust; ``cert_file`` and ``key_file``, a
+      certificate of the client's own; ``server_hostname``, the name that the server's must show;
+    - ``path=/rpc/``: where the WebSocket is, behind a reverse proxy;
+    - ``token_file=/path``: a file whose first line is the token; ``token_by=call``: how it is sent;
+    - ``proxy=socks5h://host:1080``, and ``header=Name: value``, which may be repeated;
     - ``timeout_s=30``: how long to wait for any one answer;
     - ``readonly=true``: have the database refuse every change.
 
@@ -41,12 +46,20 @@ def connect_arguments(url: URL) -> dict[str, Any]:
         arguments["url"] = f"unix://{unix}"
     elif url.host:
         host = f"[{url.host}]" if ":" in url.host else url.host
-        arguments["url"] = f"{'wss' if tls else 'ws'}://{host}:{url.port or DEFAULT_PORT}"
-    if "ca_file" in query and url.host and not tls:
-        raise ArgumentError("ca_file: it says whom to trust over TLS, and this is without: give tls=true, too")
-    for name in _TEXTS:
+        path = _text(query, "path") or ""
+        if path and not path.startswith("/"):
+            raise ArgumentError(f"path: {path!r} does not begin with a slash")
+        arguments["url"] = f"{'wss' if tls else 'ws'}://{host}:{url.port or DEFAULT_PORT}{path}"
+    for name in ACCESS_TEXTS:
         if (value := _text(query, name)) is not None:
+            if name in TLS_TEXTS and url.host and not tls:
+                raise ArgumentError(f"{name}: it is for TLS, and this is without: give tls=true, too")
             arguments[name] = value
+    if lines := query.pop("header", ()):
+        try:
+            arguments["headers"] = headers_of("\n".join([lines] if isinstance(lines, str) else lines))
+        except ConnectFailed as exc:
+            raise ArgumentError(str(exc)) from exc
     if (seconds := _text(query, "timeout_s")) is not None:
         try:
             arguments["timeout_s"] = float(seconds)
@@ -55,7 +68,7 @@ def connect_arguments(url: URL) -> dict[str, Any]:
     if _flag(query, "readonly"):
         arguments["readonly"] = True
     if query:
-        known = ", ".join(("unix", "tls", *_TEXTS, "timeout_s", "readonly"))
+        known = ", ".join(("unix", "tls", "path", *ACCESS_TEXTS, "header", "timeout_s", "readonly"))
         raise ArgumentError(f"unknown in the URL's query: {', '.join(sorted(query))}; known are {known}")
     return arguments
 

@@ -8,15 +8,17 @@ from urllib.parse import parse_qs, urlsplit
 
 from serial.serialutil import PortNotOpenError, SerialBase, SerialException, SerialTimeoutException
 
+from rpcclient.headers import headers_of
 from rpcclient.serial_settings import to_bytes
 from rpcclient.sync.client import Client
 from rpcclient.sync.serial import RemoteSerial
+from rpcclient.targets import ACCESS_TEXTS
 from rpcwire.errors import RpcError
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-_OPTIONS = frozenset({"tls", "token_file", "ca_file"})
+_OPTIONS = frozenset({"tls", "header", *ACCESS_TEXTS})
 
 
 def client_of(url: str) -> tuple[Client, str]:
@@ -28,16 +30,20 @@ def client_of(url: str) -> tuple[Client, str]:
     parts = urlsplit(url)
     if parts.scheme != "rpc" or not parts.path.strip("/"):
         raise SerialException(f"{url!r}: write rpc://HOST:PORT/dev/ttyX, or rpc:///dev/ttyX for the local server")
-    options = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
+    query = parse_qs(parts.query, keep_blank_values=True)
+    options: dict[str, Any] = {name: values[-1] for name, values in query.items()}
     unknown = options.keys() - _OPTIONS
     if unknown:
         raise SerialException(f"{url!r}: unknown option {min(unknown)!r}; there are: {', '.join(sorted(_OPTIONS))}")
     target = None
+    tls = options.pop("tls", "0") not in ("0", "", "false", "no")
     if parts.netloc:
-        tls = options.pop("tls", "0") not in ("0", "", "false", "no")
         target = f"{'wss' if tls else 'ws'}://{parts.netloc}"
     try:
-        client = Client(target, token_file=options.get("token_file"), ca_file=options.get("ca_file"))
+        if lines := query.get("header"):
+            options.pop("header")
+            options["headers"] = headers_of("\n".join(lines))
+        client = Client(target, **options)
     except RpcError as exc:
         raise SerialException(f"{url!r}: {exc}") from exc
     # /dev/ttyUSB0 is the path of the URL as it stands; /ttyUSB0 is a port's name.

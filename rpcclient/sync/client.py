@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import os
+import ssl
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,10 +12,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from rpcclient.describe import ServiceDescription, descriptions, find
+from rpcclient.headers import Headers
 from rpcclient.methods import Method, method_of
 from rpcclient.models import Hello, ServiceInfo
 from rpcclient.options import CONNECT_GRACE_S, CallOptions, ConnectOptions
-from rpcclient.targets import find_target, memory_target
+from rpcclient.proxies import ProxyChoice
+from rpcclient.targets import TokenBy, find_target, memory_target
+from rpcclient.trust import PathText
 from rpcwire.codec import Subprotocol
 from rpcwire.errors import NotSent
 from rpcwire.events import ProgressHook
@@ -47,11 +50,24 @@ class Client:
             done = client.programs.run(["uname", "-a"])
 
     Parameters:
-        url: ``ws://host:port``, ``wss://host:port`` or ``unix:///path``; else ``RPC_URL``; else the local server.
+        url: ``ws://host:port``, ``wss://host:port`` or ``unix:///path``; else ``RPC_URL``; else the local server. A
+            path after the port is where the WebSocket is.
         token: proves who is calling; else that of ``token_file``, ``RPC_TOKEN``, ``RPC_TOKEN_FILE``, or the local
             server's own.
         token_file: a file whose first line is the token.
-        ca_file: PEM file with the authorities to trust for ``wss://``.
+        token_by: how the token is sent: with the handshake (``header``), or by ``rpc.authenticate`` (``call``) right
+            after it, where a proxy keeps the header to itself; else ``RPC_TOKEN_BY``, else ``header``.
+        ca_file: PEM file with the authorities to trust for ``wss://``; else ``RPC_CA_FILE``, else the system's.
+        cert_file: PEM file with a certificate of the client's own, for a server that asks for one; else
+            ``RPC_CERT_FILE``.
+        key_file: PEM file with its private key, where that is not in ``cert_file``; else ``RPC_KEY_FILE``.
+        key_password: opens the private key; else ``RPC_KEY_PASSWORD``.
+        ssl_context: complete settings for TLS, in place of these four.
+        server_hostname: the name that the server's certificate must show, where that is not the URL's.
+        headers: further headers of the handshake, values by name; else ``RPC_HEADERS``, one ``Name: value`` in a line.
+        proxy: the URL of a proxy (``http``, ``https``, ``socks5h``, ``socks5``, ``socks4a``, ``socks4``); ``None`` for
+            none; ``True`` for ``RPC_PROXY``, else, for other machines, that of all programs (``HTTPS_PROXY``,
+            ``ALL_PROXY``, ``NO_PROXY``). A Unix socket is never reached through one.
         timeout_s: the deadline of every call, in seconds; each method's own (60 s unless it says otherwise) where not
             given.
         connect_timeout_s: how long connecting may take, in seconds.
@@ -76,8 +92,16 @@ class Client:
         url: str | None = None,
         *,
         token: str | None = None,
-        token_file: str | os.PathLike[str] | None = None,
-        ca_file: str | os.PathLike[str] | None = None,
+        token_file: PathText | None = None,
+        token_by: TokenBy | None = None,
+        ca_file: PathText | None = None,
+        cert_file: PathText | None = None,
+        key_file: PathText | None = None,
+        key_password: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+        headers: Headers | None = None,
+        proxy: ProxyChoice = True,
         timeout_s: float | None = None,
         connect_timeout_s: float = 10.0,
         subprotocol: Subprotocol | None = None,
@@ -88,7 +112,20 @@ class Client:
         memory: MemoryDial | None = None,
     ) -> None:
         if memory is None:
-            target = find_target(url, token=token, token_file=token_file, ca_file=ca_file)
+            target = find_target(
+                url,
+                token=token,
+                token_file=token_file,
+                token_by=token_by,
+                ca_file=ca_file,
+                cert_file=cert_file,
+                key_file=key_file,
+                key_password=key_password,
+                ssl_context=ssl_context,
+                server_hostname=server_hostname,
+                headers=headers,
+                proxy=proxy,
+            )
         else:
             target = memory_target()
         options = ConnectOptions(

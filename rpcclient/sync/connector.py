@@ -11,12 +11,24 @@ from itertools import count
 from typing import Any
 
 from rpcclient.backoff import Pauses, in_vain
+from rpcclient.failures import AUTHENTICATE, not_authenticated
 from rpcclient.handshake import message_limit
+from rpcclient.methods import Method
 from rpcclient.options import ConnectOptions
 from rpcwire.codec import Codec, codec_for
 from rpcwire.context import Connection, Principal
-from rpcwire.errors import ConnectFailed, ConnectionClosed, NotSent, RpcError
+from rpcwire.errors import (
+    ConnectFailed,
+    ConnectionClosed,
+    ConnectionLost,
+    DeadlineExceeded,
+    NotSent,
+    RpcError,
+    WireError,
+    from_wire,
+)
 from rpcwire.limits import CLOSE_TIMEOUT_S, SessionLimits
+from rpcwire.messages import CallContext
 from rpcwire.registry import Registry
 from rpcwire.service import Service
 from rpcwire.session import Session
@@ -27,6 +39,7 @@ from .interrupts import INTERRUPT_S
 from .link import Link, SocketLink
 from .memory import MemoryDial, check_thread, dial_memory
 from .peer import Peer
+from .pending import Mailbox, Pending
 from .remote import SyncCaller
 from .waiter import Waiter
 
@@ -226,11 +239,41 @@ class Connector:
         try:
             codec = codec_for(opened.ws.subprotocol)
             link = SocketLink(opened, waiter, options.link_limits, binary=codec.binary, plain=codec.batches)
-            return self._make_peer(link, codec, message_limit(opened.response, options.message_bytes))
+            peer = self._make_peer(link, codec, message_limit(opened.response, options.message_bytes))
         except BaseException:
             waiter.watch(None)
             opened.sock.close()
             raise
+        if options.target.token_by_call is not None:
+            self._authenticate(peer, link, waiter, options.target.token_by_call)
+        return peer
+
+    def _authenticate(self, peer: Peer, link: SocketLink, waiter: Waiter, token: str) -> None:
+        """Say who is calling, where the handshake did not. This thread reads the answer itself.
+
+        Raises:
+            RpcError: the server does not take it, or does not answer. The connection has ended then.
+        """
+        seconds = self.options.connect_timeout_s
+        deadline, pending = time.monotonic() + seconds, Pending(Mailbox())
+        try:
+            body = Method(AUTHENTICATE).dump({"token": token}, peer.session.codec)
+            peer.begin(AUTHENTICATE, body, CallContext(ttl_ms=round(seconds * 1000)), pending, deadline)
+            link.run_while(lambda: not pending.done and not waiter.stopped, peer, deadline)
+            if waiter.stopped:
+                raise ConnectionClosed("the client was closed")
+            if not pending.done and link.is_open:
+                raise DeadlineExceeded("the answer did not come in time")
+            if pending.error is not None:
+                raise pending.error
+            if not pending.done:
+                raise ConnectionLost("connection lost")
+        except BaseException as exc:
+            link.close(1000, "")
+            link.run(peer)
+            if isinstance(exc, WireError):
+                exc = from_wire(exc.code, exc.message, exc.data)
+            raise (not_authenticated(exc, self.options.target, seconds) or exc) from None
 
     def _make_peer(self, link: Link, codec: Codec, message_bytes: int) -> Peer:
         options = self.options

@@ -17,12 +17,14 @@ from rpcclient.eyeballs import Trail
 from rpcclient.failures import broken, failure
 from rpcclient.handshake import begin
 from rpcclient.options import ConnectOptions
+from rpcclient.proxies import Proxy
 from rpcclient.refusals import HEAD_BYTES, refused
 from rpcclient.targets import Target
+from rpcclient.tunnels import chosen, tunnel_through
 from rpcwire.errors import ConnectionClosed
 
-from .reach import reach
-from .tls import TlsLayer
+from .reach import addresses, reach
+from .tls import Layer, Nested, TlsLayer
 from .waiter import READABLE, WRITABLE, Waiter
 
 RECEIVE_BYTES = 64 * 1024
@@ -43,7 +45,7 @@ class Opened:
 
     sock: socket.socket
     ws: ClientProtocol
-    tls: TlsLayer | None
+    tls: Layer | None
     response: Response
     events: list[Event]
 
@@ -82,14 +84,14 @@ class _Attempt:
         self._waiter = waiter
         self._deadline = deadline
         self._sock: socket.socket | None = None
-        self._tls: TlsLayer | None = None
+        self._tls: Layer | None = None
 
     def open(self, options: ConnectOptions) -> Opened:
         target = self._target
         self._connect()
         assert self._sock is not None
         if target.tls is not None:
-            self._secure(target.tls)
+            self._secure(target.tls, target.server_hostname)
         ws, request = begin(target, options.message_bytes, options.subprotocol)
         ws.send_request(request)
         self._send(b"".join(ws.data_to_send()))
@@ -122,9 +124,34 @@ class _Attempt:
         target = self._target
         if target.unix_path is not None:
             self._connect_unix(target.unix_path)
+            self._waiter.watch(self._sock)
+        elif target.proxy is not None:
+            self._connect_through(target.proxy)
         else:
-            self._sock = reach(target.host.address, target.port, self._trail, self._waiter, self._check)
+            self._reach(target.host.address, target.port)
+
+    def _reach(self, host: str, port: int) -> None:
+        self._sock = reach(host, port, self._trail, self._waiter, self._check)
         self._waiter.watch(self._sock)
+
+    def _connect_through(self, proxy: Proxy) -> None:
+        target, trail = self._target, self._trail
+        host = target.host.name
+        if not proxy.looks_names_up:
+            found = addresses(target.host.address, target.port, trail, self._waiter, self._check)
+            host = chosen(found, proxy)
+        trail.place = f"the proxy {proxy}"
+        tunnel = tunnel_through(proxy, host, target.port)
+        self._reach(proxy.host.address, proxy.port)
+        if proxy.tls is not None:
+            self._secure(proxy.tls, proxy.host.name)
+        try:
+            output = next(tunnel)
+            while True:
+                self._send(output)
+                output = tunnel.send(self._receive_some())
+        except StopIteration:
+            trail.place = ""
 
     def _connect_unix(self, path: str) -> None:
         self._sock = sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -136,17 +163,18 @@ class _Attempt:
             self._check()
             self._waiter.wait(0, RETRY_S)
 
-    def _secure(self, context: ssl.SSLContext) -> None:
-        tls = TlsLayer(context, self._target.host.name)
+    def _secure(self, context: ssl.SSLContext, hostname: str) -> None:
+        outer = self._tls
+        tls = TlsLayer(context, hostname)
         done, output = tls.handshake(b"")
         while not done:
             self._send(output)
-            data = self._receive_raw()
+            data = self._receive_some()
             if not data:
-                raise broken(self._target)
+                raise broken(self._target, self._trail.place)
             done, output = tls.handshake(data)
         self._send(output)
-        self._tls = tls
+        self._tls = tls if outer is None else Nested(outer, tls)
 
     # --- bytes --------------------------------------------------------------------------------------------------
 
@@ -195,3 +223,10 @@ class _Attempt:
         if self._tls is None or not data:
             return data, not data
         return self._tls.decrypt(data)
+
+    def _receive_some(self) -> bytes:
+        """What has come: nothing at the end only. (TLS has messages of its own, with which nothing comes.)"""
+        data, last = self._receive()
+        while not data and not last:
+            data, last = self._receive()
+        return data

@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from websockets.frames import DATA_OPCODES, Frame
@@ -204,11 +204,7 @@ class SocketLink:
 
     def run(self, receiver: FrameReceiver) -> None:
         try:
-            with self.lock:
-                self._answer()  # To what came together with the handshake.
-            self._handle(self._early, receiver)
-            while not self._over:
-                self._step(receiver)
+            self.run_while(lambda: True, receiver, math.inf)
         except Exception as exc:
             logger.exception("the connection failed")
             self._reason = self._reason or f"{type(exc).__name__} while receiving"
@@ -220,8 +216,23 @@ class SocketLink:
             self.room.set()
             receiver.link_lost(self._reason or self._last_words())
 
-    def _step(self, receiver: FrameReceiver) -> None:
-        wait = self._tend()
+    def run_while(self, wanted: Callable[[], bool], receiver: FrameReceiver, until: float) -> None:
+        """Receive while something is still wanted. :meth:`run` goes on after that, or sees to the connection's end.
+
+        Parameters:
+            wanted: whether it is.
+            receiver: gets what comes.
+            until: how long, on the clock of :func:`time.monotonic`.
+        """
+        with self.lock:
+            self._answer()  # To what came together with the handshake.
+        early, self._early = self._early, ()
+        self._handle(early, receiver)
+        while not self._over and wanted() and (left := until - time.monotonic()) > 0:
+            self._step(receiver, left)
+
+    def _step(self, receiver: FrameReceiver, left: float) -> None:
+        wait = min(self._tend(), left)
         if self._over:
             return
         ready = self._waiter.wait(READABLE | WRITABLE if self._output else READABLE, wait)

@@ -33,9 +33,7 @@ def reach(host: str, port: int, trail: Trail, waiter: Waiter, check: Callable[[]
         OSError: the name is unknown, or no address answers.
         UnicodeError: it is no name.
     """
-    trail.looks_up()
-    todo = deque(_addresses(host, port, waiter, check))
-    trail.found()
+    todo = deque(addresses(host, port, trail, waiter, check))
     running: dict[socket.socket, Address] = {}
     try:
         while todo or running:
@@ -56,16 +54,30 @@ def reach(host: str, port: int, trail: Trail, waiter: Waiter, check: Callable[[]
             sock.close()
 
 
-def _addresses(host: str, port: int, waiter: Waiter, check: Callable[[], float]) -> list[Address]:
+def addresses(host: str, port: int, trail: Trail, waiter: Waiter, check: Callable[[], float]) -> list[Address]:
+    """The addresses of a host, in the order in which to try them.
+
+    Parameters:
+        host: a name, or an address.
+        port: TCP port.
+        trail: notes that the name is being looked up.
+        waiter, check: as of :func:`reach`.
+
+    Raises:
+        OSError: the name is unknown.
+        UnicodeError: it is no name.
+    """
     answers: list[Found] = []
 
     def tell(found: Found) -> None:
         answers.append(found)
         waiter.wake()
 
+    trail.looks_up()
     look_up(host, port, tell)
     while not answers:
         waiter.wait(0, check())
+    trail.found()
     found = answers[0]
     if isinstance(found, Exception):
         raise found

@@ -3,8 +3,25 @@
 from __future__ import annotations
 
 import ssl
+from typing import Protocol
 
 READ_BYTES = 256 * 1024
+
+
+class Layer(Protocol):
+    """What is between a WebSocket and its socket."""
+
+    def encrypt(self, data: bytes) -> bytes:
+        """What to send for ``data``."""
+        ...
+
+    def decrypt(self, received: bytes) -> tuple[bytes, bool]:
+        """What was sent to us, and whether it was the last."""
+        ...
+
+    def end(self) -> bytes:
+        """What to send when no more data will follow."""
+        ...
 
 
 class TlsLayer:
@@ -72,3 +89,27 @@ class TlsLayer:
         except ssl.SSLError:
             pass  # The other side's part of the farewell is still to come; ours is written.
         return self._outgoing.read()
+
+
+class Nested:
+    """TLS with a server, within TLS with the proxy that leads to it.
+
+    Parameters:
+        outer: with the proxy.
+        inner: with the server.
+    """
+
+    def __init__(self, outer: Layer, inner: Layer) -> None:
+        self._outer = outer
+        self._inner = inner
+
+    def encrypt(self, data: bytes) -> bytes:
+        return self._outer.encrypt(self._inner.encrypt(data))
+
+    def decrypt(self, received: bytes) -> tuple[bytes, bool]:
+        data, last = self._outer.decrypt(received)
+        plain, ended = self._inner.decrypt(data) if data else (b"", False)
+        return plain, last or ended
+
+    def end(self) -> bytes:
+        return self._outer.encrypt(self._inner.end()) + self._outer.end()

@@ -25,6 +25,8 @@ from rpcserver import Context, Service, method
 from rpcserver.config import ServerConfig
 from rpcserver.server import Server
 
+from .callers import by_asyncio, by_sync, by_uvloop
+
 LIMIT_S = 20.0
 TOKEN = "client-tests-" + "0" * 32
 
@@ -165,6 +167,21 @@ def running(_shared: Running) -> Running:
 @pytest.fixture
 def token() -> str:
     return TOKEN
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a proxy nor anything else of the environment decides where a test goes."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name.startswith("RPC_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(params=[by_sync, by_asyncio, by_uvloop], ids=["sync", "asyncio", "uvloop"])
+def call(request: pytest.FixtureRequest) -> Callable[..., int]:
+    """Makes a call, with the arguments of a client: each kind of client in turn."""
+    found: Callable[..., int] = request.param
+    return found
 
 
 PLUGIN = """

@@ -25,31 +25,6 @@ LIMIT_S = 60.0
 """Far longer than any of this takes: what waits so long has tried one address only."""
 
 
-def by_sync(*args: Any, **kwargs: Any) -> int:
-    with Client(*args, **kwargs) as client:
-        return int(client.call("desk.add", [1]))
-
-
-async def _called(*args: Any, **kwargs: Any) -> int:
-    async with AsyncClient(*args, **kwargs) as client:
-        return int(await client.call("desk.add", [1]))
-
-
-def by_asyncio(*args: Any, **kwargs: Any) -> int:
-    return asyncio.run(_called(*args, **kwargs))
-
-
-def by_uvloop(*args: Any, **kwargs: Any) -> int:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_called(*args, **kwargs))
-
-
-@pytest.fixture(params=[by_sync, by_asyncio, by_uvloop], ids=["sync", "asyncio", "uvloop"])
-def call(request: pytest.FixtureRequest) -> Callable[..., int]:
-    found: Callable[..., int] = request.param
-    return found
-
-
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the system's resolver is to say: addresses for a name, or something to call. A list of several addresses

@@ -12,6 +12,7 @@ import pytest
 
 from rpcclient.cli.main import COMMANDS
 from rpcclient.cli.outcome import MEANINGS
+from tests.client.relays import by_connect, relay
 
 
 def test_services(shell: Any, in_terminal: Callable[..., str]) -> None:
@@ -40,6 +41,29 @@ def test_hello_and_ping(shell: Any, in_terminal: Callable[..., str]) -> None:
     assert [line["number"] for line in lines] == [1, 2]
     assert all(line["time_ms"] > 0 for line in lines)
     assert " ms" in in_terminal("ping", "--count", "1")
+
+
+def test_ways_to_the_server(shell: Any) -> None:
+    """By options and by the environment."""
+    with relay(by_connect) as proxy:
+        url = f"http://127.0.0.1:{proxy.port}"
+        assert shell.ok("--proxy", url, "--token-by", "call", "--header", "X-A: b", "--header", "X-C:d", "hello")
+        assert shell.run("hello", RPC_PROXY=url, RPC_TOKEN_BY="call", RPC_HEADERS="X-A: b").returncode == 0
+        assert len(proxy.seen) == 2
+        assert shell.run("--proxy", "none", "hello", RPC_PROXY=url).returncode == 0
+        assert len(proxy.seen) == 2
+    for words, said in [
+        (("--header", "Host: x"), b"headers: Host: the client sets it itself"),
+        (("--header", "none"), b"headers: write Name: value"),
+        (("--proxy", "ftp://x"), b"proxy: scheme ftp"),
+        (("--cert-file", "/c"), b"cert_file: it is for TLS"),
+        (("--server-hostname", "x"), b"server_hostname: it is for TLS"),
+        (("--url", "wss://127.0.0.1:1", "--cert-file", "/none"), b"cert_file: /none: No such file"),
+    ]:
+        done = shell.run(*words, "hello")
+        assert done.returncode == 3
+        assert said in done.stderr, done.stderr
+    assert shell.run("--token-by", "cookie", "hello").returncode == 2
 
 
 def test_help_shows_every_command_and_every_status(shell: Any) -> None:

@@ -17,8 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from rpcclient import dbapi
+from rpcclient.dbapi import aio
 from rpcclient.dialects.ranges import parse_multirange, parse_range
 from rpcclient.dialects.urls import connect_arguments
+from tests.client.relays import by_connect, relay
 from tests.client_dbapi.live import TOKEN
 
 
@@ -58,6 +60,13 @@ def metadata(engine):
         ("sqlite+rpc:///x?unix=/run/s&token_file=/t&timeout_s=5&readonly=yes&tls=no", {
             "database": "x", "url": "unix:///run/s", "token_file": "/t", "timeout_s": 5.0, "readonly": True
         }),
+        ("mysql+rpc://h/x?tls=on&path=/rpc/&cert_file=/c&key_file=/k&server_hostname=s&token_by=call", {
+            "database": "x", "url": "wss://h:8765/rpc/", "cert_file": "/c", "key_file": "/k", "server_hostname": "s",
+            "token_by": "call",
+        }),
+        ("mysql+rpc://h/x?proxy=socks5h%3A%2F%2Fp%3A1&header=X-A:%20b&header=X-C:d", {
+            "database": "x", "url": "ws://h:8765", "proxy": "socks5h://p:1", "headers": {"X-A": "b", "X-C": "d"}
+        }),
     ],
 )  # fmt: skip
 def test_urls(url, found):
@@ -70,6 +79,10 @@ def test_urls(url, found):
         ("sqlite+rpc:///x?nonsense=1", "nonsense"),
         ("sqlite+rpc://h/x?tls=perhaps", "tls"),
         ("sqlite+rpc://h/x?ca_file=/ca", "ca_file: .* give tls=true"),
+        ("sqlite+rpc://h/x?cert_file=/c", "cert_file: .* give tls=true"),
+        ("sqlite+rpc://h/x?path=rpc", "path: 'rpc' does not begin with a slash"),
+        ("sqlite+rpc://h/x?header=X-A", "headers: write Name: value"),
+        ("sqlite+rpc://h/x?key_password=secret", "unknown in the URL's query: key_password"),
         ("sqlite+rpc://h/x?unix=/s", "unix"),
         ("sqlite+rpc:///x?timeout_s=soon", "timeout_s"),
         ("sqlite+rpc:///x?unix=/a&unix=/b", "more than once"),
@@ -78,6 +91,32 @@ def test_urls(url, found):
 def test_wrong_urls(url, said):
     with pytest.raises(ArgumentError, match=said):
         connect_arguments(sa.make_url(url))
+
+
+def test_ways_to_the_server(serve):
+    """A token by a call, headers and a proxy: by a URL, and by the driver itself, in both colours."""
+    live = serve()
+    with relay(by_connect) as proxy:
+        through = f"http://127.0.0.1:{proxy.port}"
+        query = {"token_by": "call", "header": "X-Tenant: blue", "proxy": through}
+        engine = sa.create_engine(sa.make_url(live.sqlalchemy("sqlite")).update_query_dict(query))
+        with engine.connect() as connection:
+            assert connection.scalar(sa.text("SELECT 1")) == 1
+        engine.dispose()
+        options = {"token": TOKEN, "token_by": "call", "headers": {"X-Tenant": "blue"}, "proxy": through}
+        with dbapi.connect(live.url, **options) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+
+        async def main():
+            async with await aio.connect(live.url, **options) as connection:
+                assert await (await connection.execute("SELECT 1")).fetchone() == (1,)
+
+        asyncio.run(main())
+        with pytest.raises(dbapi.OperationalError, match="headers: Host: the client sets it itself"):
+            dbapi.connect(live.url, headers={"Host": "x"})
+        with pytest.raises(TypeError, match="colour"):
+            dbapi.connect(live.url, colour="red")
+        assert len(proxy.seen) == 3
 
 
 @pytest.mark.parametrize("dialect", ["mysql", "mariadb"])

@@ -489,3 +489,18 @@ def test_ports_of_a_recorded_laptop(serve: Serve, machine: Callable[[str], Any])
         assert (port.node, port.vendor, port.serial, port.in_use) == ("/dev/ttyUSB0", "FTDI", "A6008isP", False)
 
     serve(scenario, machine("laptop"))
+
+
+def test_ways_to_the_server_in_a_url(served: tuple[str, Path], line: Line) -> None:
+    url, token_file = served
+    host = url.removeprefix("ws://")
+    port_url = f"rpc://{host}{line.port}?token_file={token_file}"
+    ways = "&token_by=call&proxy=none&header=X-A:%20b&header=X-C:d"
+    with serial.serial_for_url(f"{port_url}{ways}", timeout=10) as port:
+        assert port.is_open
+    with pytest.raises(serial.SerialException, match="headers: Host: the client sets it itself"):
+        serial.serial_for_url(f"rpc://{host}/dev/x?header=Host:x")
+    with pytest.raises(serial.SerialException, match="token_by: 'x'"):
+        serial.serial_for_url(f"rpc://{host}/dev/x?token_by=x")
+    with pytest.raises(serial.SerialException, match="Connection refused"):
+        serial.serial_for_url(f"{port_url}&proxy=http%3A%2F%2F127.0.0.1%3A1")

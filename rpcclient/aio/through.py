@@ -1,0 +1,101 @@
+"""Connects to a server through a proxy."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from rpcclient.eyeballs import Trail
+from rpcclient.proxies import Proxy
+from rpcclient.targets import Target
+from rpcclient.tunnels import HUNG_UP, ProxyRefused, Tunnel, chosen, tunnel_through
+
+from .reach import addresses, reach
+
+
+async def connect_through(proxy: Proxy, target: Target, handshake_s: float, trail: Trail) -> asyncio.Transport:
+    """Have a proxy open a way to the server.
+
+    Parameters:
+        proxy: which.
+        target: the server.
+        handshake_s: how long the TLS handshake with the proxy may take, in seconds.
+        trail: notes how far it came.
+
+    Returns:
+        The way there. It has no protocol yet that does anything.
+
+    Raises:
+        OSError, ProxyRefused: it does not.
+    """
+    loop = asyncio.get_running_loop()
+    host = target.host.name
+    if not proxy.looks_names_up:
+        host = chosen(await addresses(target.host.address, target.port, trail), proxy)
+    trail.place = f"the proxy {proxy}"
+    sock = await reach(proxy.host.address, proxy.port, trail)
+    way = _Way(tunnel_through(proxy, host, target.port))
+    if proxy.tls is None:
+        transport, _ = await loop.create_connection(lambda: way, sock=sock)
+    else:
+        transport, _ = await loop.create_connection(
+            lambda: way,
+            sock=sock,
+            ssl=proxy.tls,
+            server_hostname=proxy.host.name,
+            ssl_handshake_timeout=handshake_s,
+        )
+    try:
+        await way.opened
+        if transport.is_closing():  # In between, when nobody was told.
+            raise ProxyRefused(HUNG_UP, retryable=True)
+    except BaseException:
+        transport.abort()
+        raise
+    trail.place = ""
+    return transport
+
+
+class _Way(asyncio.Protocol):
+    """Drives a tunnel.
+
+    Parameters:
+        tunnel: which.
+
+    Attributes:
+        opened: done once it stands.
+    """
+
+    def __init__(self, tunnel: Tunnel) -> None:
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tunnel = tunnel
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._go_on(None)
+
+    def data_received(self, data: bytes) -> None:
+        self._go_on(data)
+
+    def eof_received(self) -> bool:
+        self._go_on(b"")
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and not self.opened.done():
+            self.opened.set_exception(exc)
+        self._go_on(b"")
+
+    def _go_on(self, data: bytes | None) -> None:
+        if self.opened.done():
+            return
+        assert self._transport is not None
+        try:
+            output = next(self._tunnel) if data is None else self._tunnel.send(data)
+        except StopIteration:
+            self.opened.set_result(None)
+        except Exception as exc:
+            self.opened.set_exception(exc)
+        else:
+            self._transport.write(output)

@@ -1,0 +1,66 @@
+"""Headers that a user adds to the request that opens the WebSocket."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from rpcwire.errors import ConnectFailed
+
+Headers = Mapping[str, str]
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e]*")
+_OWN = frozenset(
+    {"host", "upgrade", "connection", "user-agent", "content-length", "transfer-encoding", "te", "trailer"}
+)
+_OWN_BEGINNING = "sec-websocket-"
+AUTHORIZATION = "authorization"
+
+
+def checked_headers(headers: Headers, *, token_in_header: bool) -> dict[str, str]:
+    """The headers, if they can be sent.
+
+    Parameters:
+        headers: values by name.
+        token_in_header: whether the token goes into Authorization.
+
+    Raises:
+        ConnectFailed: a name or a value is none (RFC 9110, section 5), or the client sets that header itself.
+    """
+    if not isinstance(headers, Mapping):
+        raise _wrong("give a mapping of names to values")
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise _wrong(f"{name!r} is no name of a header")
+        lower = name.lower()
+        if lower in _OWN or lower.startswith(_OWN_BEGINNING):
+            raise _wrong(f"{name}: the client sets it itself: leave it out")
+        if lower == "proxy-authorization":
+            raise _wrong(f"{name}: it would go to the server: write proxy='http://NAME:PASSWORD@HOST:PORT'")
+        if lower == AUTHORIZATION and token_in_header:
+            raise _wrong(f"{name}: the token goes there: send that with token_by='call', or leave this out")
+        if not isinstance(value, str) or not _VALUE.fullmatch(value):
+            raise _wrong(f"{name}: its value must be one line of printable ASCII")
+        found[name] = value.strip(" \t")
+    return found
+
+
+def headers_of(text: str) -> dict[str, str]:
+    """Headers from lines ``Name: value``, as ``RPC_HEADERS`` and the command line have them.
+
+    Raises:
+        ConnectFailed: a line is none.
+    """
+    found: dict[str, str] = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise _wrong("write Name: value, one in a line")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def _wrong(text: str) -> ConnectFailed:
+    return ConnectFailed(f"headers: {text}", retryable=False)

@@ -1,0 +1,237 @@
+"""How to ask a proxy for a way to the server, without I/O, for both clients.
+
+A tunnel is a generator: it gives what to send to the proxy, and is sent what came from there (nothing at the end of the
+stream). It ends when the way is open."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Generator, Iterable
+from importlib.metadata import version
+
+from websockets.datastructures import Headers
+from websockets.headers import build_authorization_basic
+from websockets.http11 import Response
+from websockets.streams import StreamReader
+
+from .eyeballs import Address
+from .proxies import Proxy
+from .statuses import may_pass
+
+Tunnel = Generator[bytes, bytes, None]
+
+_IPV4_ONLY = "SOCKS4 knows IPv4 only, and the server has no such address: use socks5h"
+HUNG_UP = "it hung up"
+"""What is said of a proxy that closes the connection."""
+
+_PASSING_REPLIES = frozenset({1, 3, 4, 5, 6})
+"""Answers of a SOCKS5 proxy that may be others the next time (RFC 1928, section 6): it failed, or the server could not
+be reached."""
+_REPLIES = {
+    1: "it failed",
+    2: "it does not allow that",
+    3: "no network leads to the server",
+    4: "the server cannot be reached",
+    5: "the server refuses the connection",
+    6: "the way to the server is too long",
+    7: "it does not know the command CONNECT",
+    8: "it does not know addresses of this kind",
+}
+
+
+class ProxyRefused(Exception):
+    """A proxy opens no way to the server.
+
+    Parameters:
+        text: why not, for a person.
+        retryable: whether it may do so another time.
+    """
+
+    def __init__(self, text: str, *, retryable: bool = False) -> None:
+        super().__init__(text)
+        self.retryable = retryable
+
+
+def chosen(found: Iterable[Address], proxy: Proxy) -> str:
+    """The address to ask a proxy for that does not look names up itself: the first of those it can take. (Only the
+    proxy could try several side by side.)
+
+    Parameters:
+        found: the server's addresses.
+        proxy: which.
+
+    Raises:
+        ProxyRefused: it can take none of them.
+    """
+    usable = [a for a in found if a.family == socket.AF_INET or not proxy.scheme.startswith("socks4")]
+    if not usable:
+        raise ProxyRefused(_IPV4_ONLY)
+    return usable[0].text
+
+
+def tunnel_through(proxy: Proxy, host: str, port: int) -> Tunnel:
+    """The way through a proxy.
+
+    Parameters:
+        proxy: which.
+        host: the server: its address, or its name where the proxy looks names up.
+        port: the server's TCP port.
+
+    Raises:
+        ProxyRefused: the proxy refuses, or is none; the message says so, and leaves out which proxy it is.
+    """
+    if not proxy.scheme.startswith("socks"):
+        return _http(proxy, host, port)
+    try:
+        import socksio  # noqa: F401
+    except ImportError as exc:
+        raise ProxyRefused("SOCKS needs the package socksio: pip install 'remote-services[socks]'") from exc
+    return _socks4(proxy, host, port) if proxy.scheme.startswith("socks4") else _socks5(proxy, host, port)
+
+
+def _http(proxy: Proxy, host: str, port: int) -> Tunnel:
+    """RFC 9110, section 9.3.6."""
+    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    headers = Headers({"Host": authority, "User-Agent": f"rpcclient/{version('remote-services')}"})
+    if proxy.username is not None:
+        headers["Proxy-Authorization"] = build_authorization_basic(proxy.username, proxy.password or "")
+    reader = StreamReader()
+    parser = Response.parse(reader.read_line, reader.read_exact, reader.read_to_eof, proxy=True)
+    data = yield f"CONNECT {authority} HTTP/1.1\r\n".encode() + headers.serialize()
+    while True:
+        if data:
+            reader.feed_data(data)
+        else:
+            reader.feed_eof()
+        try:
+            next(parser)
+        except StopIteration as done:
+            _check_response(done.value)
+            break
+        except Exception as exc:
+            if not data:
+                raise ProxyRefused(HUNG_UP, retryable=True) from exc
+            raise ProxyRefused("it does not speak HTTP") from exc
+        data = yield b""
+    _check_over(reader.buffer)
+
+
+def _check_response(response: Response) -> None:
+    status = response.status_code
+    if 200 <= status < 300:
+        return
+    if status == 407:
+        raise ProxyRefused("it wants to know who you are: write http://NAME:PASSWORD@HOST:PORT (HTTP 407)")
+    reason = response.reason_phrase.strip()[:100]
+    raise ProxyRefused(f"{reason or 'it refuses'} (HTTP {status})", retryable=may_pass(status))
+
+
+class _Input:
+    """What has come from the proxy and was not looked at yet."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray()
+
+    def exchange(self, output: bytes, count: int) -> Generator[bytes, bytes, bytes]:
+        """Send ``output``, if any, and take ``count`` bytes."""
+        while output or len(self.buffer) < count:
+            data = yield output
+            output = b""
+            if not data:
+                raise ProxyRefused(HUNG_UP, retryable=True)
+            self.buffer += data
+        taken = bytes(self.buffer[:count])
+        del self.buffer[:count]
+        return taken
+
+
+def _socks5(proxy: Proxy, host: str, port: int) -> Tunnel:
+    """RFC 1928, and RFC 1929 for names and passwords."""
+    from socksio import ProtocolError
+    from socksio.socks5 import (
+        SOCKS5AuthMethod,
+        SOCKS5AuthMethodsRequest,
+        SOCKS5AuthReply,
+        SOCKS5Command,
+        SOCKS5CommandRequest,
+        SOCKS5Reply,
+        SOCKS5UsernamePasswordReply,
+        SOCKS5UsernamePasswordRequest,
+    )
+
+    _check_name(host)
+    taken = _Input()
+    known = proxy.username is not None
+    methods = [SOCKS5AuthMethod.NO_AUTH_REQUIRED, *([SOCKS5AuthMethod.USERNAME_PASSWORD] if known else [])]
+    try:
+        chosen = yield from taken.exchange(SOCKS5AuthMethodsRequest(methods).dumps(), 2)
+        if chosen[:1] != b"\x05":
+            raise ProxyRefused("it does not speak SOCKS5")
+        method = SOCKS5AuthReply.loads(chosen).method
+        if method not in methods:
+            wanted = "it refuses this name and password" if known else "it wants to know who you are"
+            raise ProxyRefused(f"{wanted}: write {proxy.scheme}://NAME:PASSWORD@HOST:PORT")
+        if method is SOCKS5AuthMethod.USERNAME_PASSWORD:
+            request = SOCKS5UsernamePasswordRequest((proxy.username or "").encode(), (proxy.password or "").encode())
+            answer = yield from taken.exchange(request.dumps(), 2)
+            if not SOCKS5UsernamePasswordReply.loads(answer).success:
+                raise ProxyRefused("its name or password is wrong")
+        command = SOCKS5CommandRequest.from_address(SOCKS5Command.CONNECT, (host, port))
+        reply = yield from taken.exchange(command.dumps(), 2)
+        if reply[1]:
+            raise ProxyRefused(
+                _REPLIES.get(reply[1], f"it refuses ({reply[1]})"), retryable=reply[1] in _PASSING_REPLIES
+            )
+        reply += yield from taken.exchange(b"", 3)  # Up to the first byte of its own address.
+        left = {1: 3, 3: reply[4], 4: 15}.get(reply[3])
+        if left is None:
+            raise ProxyRefused("it does not speak SOCKS5")
+        SOCKS5Reply.loads(reply + (yield from taken.exchange(b"", left + 2)))
+    except ProtocolError as exc:
+        raise ProxyRefused("it does not speak SOCKS5") from exc
+    _check_over(taken.buffer)
+
+
+def _socks4(proxy: Proxy, host: str, port: int) -> Tunnel:
+    """SOCKS 4, and 4A for names: memos of 1992, never an RFC."""
+    from socksio import (
+        ProtocolError,
+        SOCKS4ARequest,
+        SOCKS4Command,
+        SOCKS4Reply,
+        SOCKS4ReplyCode,
+        SOCKS4Request,
+    )
+
+    _check_name(host)
+    user = (proxy.username or "").encode()
+    taken = _Input()
+    try:
+        if ipaddress.ip_address(host).version != 4:
+            raise ProxyRefused(_IPV4_ONLY)
+        request: SOCKS4Request | SOCKS4ARequest = SOCKS4Request.from_address(SOCKS4Command.CONNECT, (host, port), user)
+    except ValueError:
+        request = SOCKS4ARequest.from_address(SOCKS4Command.CONNECT, (host, port), user)
+    try:
+        reply = SOCKS4Reply.loads((yield from taken.exchange(request.dumps(), 8)))
+    except ProtocolError as exc:
+        raise ProxyRefused("it does not speak SOCKS4") from exc
+    if reply.reply_code is not SOCKS4ReplyCode.REQUEST_GRANTED:
+        # One code says both that it does not allow the connection, and that the server cannot be reached.
+        failed = reply.reply_code is SOCKS4ReplyCode.REQUEST_REJECTED_OR_FAILED
+        raise ProxyRefused(
+            "it refuses, or cannot reach the server" if failed else "it refuses this user", retryable=failed
+        )
+    _check_over(taken.buffer)
+
+
+def _check_name(host: str) -> None:
+    if len(host) > 255:
+        raise ProxyRefused("SOCKS takes no more than 255 bytes of a name")
+
+
+def _check_over(rest: bytes | bytearray) -> None:
+    """The server says nothing before it was asked: what came already is of the proxy's own."""
+    if rest:
+        raise ProxyRefused("it sends more than its answer")
