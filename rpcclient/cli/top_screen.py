@@ -116,7 +116,8 @@ def _title(found: Snapshot, state: TopState) -> Text:
         )
     if state.listed is not None:
         running = "" if state.listed.running is None else f", {state.listed.running} running"
-        line.append(f"  {state.listed.total} processes{running}", style="not bold")
+        hidden = ", others are hidden" if state.listed.reasons else ""
+        line.append(f"  {state.listed.total} processes{running}{hidden}", style="not bold")
     return line
 
 

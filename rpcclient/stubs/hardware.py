@@ -289,9 +289,12 @@ class ProcessList(Answer):
     dt_s: float | None = Field(
         description="time over which cpu_percent was taken, in seconds; None at first, and where nobody asked for it"
     )
-    total: int = Field(description="how many there are")
+    total: int = Field(description="how many there are, without those that the system hides")
     running: int | None = Field(description="how many of them run now; None where status was not asked for")
     processes: list[Process]
+    reasons: dict[str, str] = Field(
+        default_factory=dict, description="why these are not all (processes): the system may hide those of others"
+    )
 
 
 Pid = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -760,8 +763,9 @@ class User(Answer):
     name: str
     terminal: str | None
     host: str | None = Field(description="where from")
-    started: float = Field(description="since when, in seconds since 1970")
+    started: float | None = Field(description="since when, in seconds since 1970; None where logind does not tell")
     pid: int | None
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
 
 
 class Snapshot(Answer):
@@ -1166,6 +1170,7 @@ class AsyncHardware(AsyncStub):
 
         Raises:
             ProcessGone: it has ended.
+            ProcessDenied: the system hides it from the server's user.
             HardwareRefused: the caller's role does not allow it.
         """
         result: ProcessDetails = await self._call("process", {"pid": pid, "create_time": create_time})
@@ -1376,7 +1381,7 @@ class AsyncHardware(AsyncStub):
         """The sessions of users who are logged in.
 
         Raises:
-            SectionUnavailable: it cannot be read now.
+            SectionUnavailable: it cannot be read now, or the system keeps no record of them (neither utmp nor logind).
         """
         result: list[User] = await self._call("users", {})
         return result
@@ -1707,6 +1712,7 @@ class Hardware(SyncStub):
 
         Raises:
             ProcessGone: it has ended.
+            ProcessDenied: the system hides it from the server's user.
             HardwareRefused: the caller's role does not allow it.
         """
         result: ProcessDetails = self._call("process", {"pid": pid, "create_time": create_time})
@@ -1917,7 +1923,7 @@ class Hardware(SyncStub):
         """The sessions of users who are logged in.
 
         Raises:
-            SectionUnavailable: it cannot be read now.
+            SectionUnavailable: it cannot be read now, or the system keeps no record of them (neither utmp nor logind).
         """
         result: list[User] = self._call("users", {})
         return result
@@ -2065,6 +2071,7 @@ _METHODS: Mapping[str, StubMethod] = {
         AsyncHardware.process,
         errors=(
             ProcessGone,
+            ProcessDenied,
             HardwareRefused,
         ),
     ),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from .inventory.uevents import why_no_events, why_no_udev
 from .models import Availability, Capability, Part, Section, Sensor, Snapshot
+from .readers.hidden import why_hidden
 from .readers.network import connections
 from .readers.reasons import NO_BASELINE, RESET, others_denied
 from .serial_ports import why_no_serial
@@ -15,7 +16,12 @@ from .smart import why_no_smart
 if TYPE_CHECKING:
     from .core import HardwareCore
 
-_STATES: dict[str, Availability] = {"denied": "denied", "unsupported": "unsupported", "failed": "unsupported"}
+_STATES: dict[str, Availability] = {
+    "denied": "denied",
+    "unsupported": "unsupported",
+    "failed": "unsupported",
+    "unknown": "unsupported",
+}
 
 _OTHERS = ("num_fds", "io_counters", "exe", "cwd", "open_files", "uss_bytes")
 """What the system tells of a process to its own user and to root only."""
@@ -40,9 +46,10 @@ def capabilities(snapshot: Snapshot, service: HardwareCore) -> list[Capability]:
     """
     found = [_section(name, snapshot) for name in get_args(Section)]
     denied = others_denied()
-    found.append(
-        Capability(section="processes", state="available", metrics=dict.fromkeys(_OTHERS, denied) if denied else {})
-    )
+    lacks: dict[str, str] = dict.fromkeys(_OTHERS, denied) if denied else {}
+    if hidden := why_hidden():
+        lacks["processes"] = hidden
+    found.append(Capability(section="processes", state="available", metrics=lacks))
     reason = connections("inet", 1).reasons.get("connections")
     whose = {"pid": denied} if denied else {}
     found.append(

@@ -35,12 +35,17 @@ def find(pid: int, create_time: float | None) -> psutil.Process:
 
     Raises:
         ProcessGone: there is none.
+        ProcessDenied: the system does not let the server look at it.
     """
     try:
         process = psutil.Process(pid)
         started = start_of(process)
     except psutil.NoSuchProcess:
+        if _is_there(pid):
+            raise _hidden(pid) from None
         raise ProcessGone(f"process {pid} has ended", pid=pid) from None
+    except psutil.AccessDenied:
+        raise _hidden(pid) from None
     # Not "is farther away": NaN is no distance away from anything.
     if create_time is not None and not abs(started - create_time) <= SAME_START_S:
         raise ProcessGone(
@@ -51,12 +56,32 @@ def find(pid: int, create_time: float | None) -> psutil.Process:
     return process
 
 
+def _is_there(pid: int) -> bool:
+    """Whether there is such a process, which ``/proc`` does not show."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False  # It is ours, and has ended in this moment.
+
+
+def _hidden(pid: int) -> ProcessDenied:
+    return ProcessDenied(
+        f"process {pid}: the system hides it from the server's user (hidepid); run the server as the process's user or "
+        "as root",
+        pid=pid,
+    )
+
+
 @contextlib.contextmanager
 def held(pid: int, create_time: float) -> Iterator[tuple[psutil.Process, int]]:
     """The process of this number and start, and a descriptor that means it and no other.
 
     Raises:
         ProcessGone: there is none.
+        ProcessDenied: the system does not let the server look at it.
     """
     try:
         descriptor = os.pidfd_open(pid)

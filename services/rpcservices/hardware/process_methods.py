@@ -72,7 +72,7 @@ class ProcessMethods(HardwareCore):
         self.access.check(ctx.principal, "processes")
         return self._processes.follow(self._query(attributes, sort, limit), self._interval(interval_s))
 
-    @method(permission="hardware.processes", kind="read", errors=(ProcessGone, HardwareRefused))
+    @method(permission="hardware.processes", kind="read", errors=(ProcessGone, ProcessDenied, HardwareRefused))
     async def process(self, pid: Pid, create_time: StartTime | None = None, *, ctx: Context) -> ProcessDetails:
         """Everything about one process.
 
@@ -82,6 +82,7 @@ class ProcessMethods(HardwareCore):
 
         Raises:
             ProcessGone: it has ended.
+            ProcessDenied: the system hides it from the server's user.
             HardwareRefused: the caller's role does not allow it.
         """
         self.access.check(ctx.principal, "processes")

@@ -120,7 +120,7 @@ class ReadingMethods(HardwareCore):
         """The sessions of users who are logged in.
 
         Raises:
-            SectionUnavailable: it cannot be read now.
+            SectionUnavailable: it cannot be read now, or the system keeps no record of them (neither utmp nor logind).
         """
         return cast("list[User]", await self._section("users"))
 

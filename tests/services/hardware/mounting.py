@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
+import pytest
+
+LOOK = Path(__file__).parent / "look.py"
 LIBC = ctypes.CDLL(None, use_errno=True)
 FORCE, DETACH = 1, 2
 """Flags of umount2(2). The first has the kernel answer everybody who waits for a FUSE file system."""
@@ -119,3 +122,14 @@ def elsewhere(script: str, *words: str) -> subprocess.CompletedProcess[str]:
         timeout=100,
         env={**os.environ, "PYTHON": sys.executable, "LC_ALL": "C.UTF-8"},
     )
+
+
+def scene(missing: object, script: str, *words: str | Path) -> list[str]:
+    """The lines that a script writes in a mount namespace of its own."""
+    done = elsewhere(script, *map(str, words))
+    if done.returncode:
+        said = done.stderr.strip().splitlines()[-1:] or [""]
+        if "missing: " in said[0] or "unshare" in said[0] or "not permitted" in said[0]:
+            report(missing, f"no mount namespace, or nothing in it, can be had here: {said[0]}")
+        pytest.fail(done.stderr)
+    return done.stdout.splitlines()

@@ -124,9 +124,9 @@ def test_what_psutil_lacks_beside_proc_and_sys(serve: Serve) -> None:
 def test_everything_at_once(serve: Serve) -> None:
     async def scenario(client: AsyncClient) -> None:
         snapshot = await client.hardware.snapshot()
-        assert snapshot.reasons == {}
+        assert snapshot.reasons.keys() <= {"users"}  # Not every system keeps a record of them.
         for section in get_args(Section):
-            assert getattr(snapshot, section) is not None, section
+            assert (getattr(snapshot, section) is None) == (section in snapshot.reasons), section
         assert (await client.hardware.snapshot(["host"])).cpu is None
         assert (await client.hardware.snapshot([])).host is None
 
@@ -250,7 +250,7 @@ def test_a_machine_without_names_says_so(machine: Callable[[str], Places]) -> No
 def test_file_systems_where_the_system_shows_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a machine without block devices, as some containers are."""
     monkeypatch.setattr(psutil, "disk_io_counters", lambda **_: None)
-    monkeypatch.setattr(disks, "_mounts", lambda: ())
+    monkeypatch.setattr(disks, "mounts", lambda: ())
     answer = disks.derive(None, disks.read(), None)
     assert (answer.io, answer.filesystems) == ([], [])
     assert answer.reasons["io"].startswith("absent")

@@ -45,7 +45,7 @@ def test_none_raises_and_every_answer_crosses_the_wire(name: str, machine: Machi
 
     async def scenario(client: AsyncClient) -> None:
         snapshot = await client.hardware.snapshot()
-        assert snapshot.reasons == {}
+        assert snapshot.reasons.keys() <= {"users"}  # They are this machine's.
         for capability in await client.hardware.capabilities():
             assert (capability.state == "available") == (capability.reason == ""), capability
         assert snapshot.sensors is not None

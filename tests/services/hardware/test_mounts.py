@@ -15,24 +15,12 @@ from typing import Any, NoReturn
 
 import pytest
 
-from rpcservices.hardware.readers.mounts import Mount, parse
+from rpcservices.hardware.readers.mounts import Mount, mounts, parse
 
-from .mounting import elsewhere
+from .mounting import LOOK, scene
 
 Missing = Callable[[str], NoReturn]
-LOOK = Path(__file__).parent / "look.py"
 FIGURES = ("total_bytes", "used_bytes", "free_bytes", "percent", "inodes_total", "inodes_free")
-
-
-def scene(missing: Missing, script: str, *words: str | Path) -> list[str]:
-    """The lines that a script writes in a mount namespace of its own."""
-    done = elsewhere(script, *map(str, words))
-    if done.returncode:
-        said = done.stderr.strip().splitlines()[-1:] or [""]
-        if "missing: " in said[0] or "unshare" in said[0] or "not permitted" in said[0]:
-            missing(f"no mount namespace, or nothing in it, can be had here: {said[0]}")
-        pytest.fail(done.stderr)
-    return done.stdout.splitlines()
 
 
 def filesystems(line: str, which: str = "first") -> dict[str, dict[str, Any]]:
@@ -189,12 +177,8 @@ END
 
 
 def test_a_mount_that_comes_and_goes(missing: Missing, tmp_path: Path) -> None:
-    from rpcservices.hardware.readers.mounts import MountTable
-
-    table = MountTable()
-
     def mounted() -> set[str]:
-        return {mount.mountpoint for mount in table.mounts()}
+        return {mount.mountpoint for mount in mounts()}
 
     before = mounted()
     said = subprocess.run(["findmnt", "--list", "--noheadings", "--output", "TARGET"], capture_output=True, text=True)

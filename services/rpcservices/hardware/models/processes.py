@@ -85,9 +85,12 @@ class ProcessList(Answer):
     dt_s: float | None = Field(
         description="time over which cpu_percent was taken, in seconds; None at first, and where nobody asked for it"
     )
-    total: int = Field(description="how many there are")
+    total: int = Field(description="how many there are, without those that the system hides")
     running: int | None = Field(description="how many of them run now; None where status was not asked for")
     processes: list[Process]
+    reasons: dict[str, str] = Field(
+        default_factory=dict, description="why these are not all (processes): the system may hide those of others"
+    )
 
 
 class OpenFile(Answer):

@@ -174,8 +174,9 @@ class User(Answer):
     name: str
     terminal: str | None
     host: str | None = Field(description="where from")
-    started: float = Field(description="since when, in seconds since 1970")
+    started: float | None = Field(description="since when, in seconds since 1970; None where logind does not tell")
     pid: int | None
+    reasons: dict[str, str] = Field(default_factory=dict, description="why a field is None, by its name")
 
 
 class Cgroup(Answer):

@@ -16,7 +16,7 @@ from rpcservices.hardware.models import DiskIo, DiskKind, Disks, Filesystem
 from rpcservices.hardware.rates import rate
 
 from .apart import Apart
-from .mounts import Mount, MountTable
+from .mounts import Mount, mounts
 from .places import HERE, number
 from .plain import plain
 from .reasons import NO_BASELINE, RESET, Reasons
@@ -28,8 +28,6 @@ _RESET_RATES: dict[str, str] = dict.fromkeys(_RATES, RESET)
 _NOT_BUSY: dict[str, str] = dict.fromkeys(("busy_time_ms", "busy_percent"), "unsupported: this system does not tell")
 _NO_KIND = "unsupported: this system does not tell"
 
-
-_TABLE = MountTable()
 
 Mounts = Apart[str, Filesystem | None]
 """Reads file systems, one of which may hang."""
@@ -57,8 +55,8 @@ def read(apart: Mounts | None = None) -> DisksReading:
     io = without_paths(io, paths(tuple(io)))
     if not io:
         reasons.setdefault("io", "absent: the system shows no block devices")
-    mounts: tuple[Mount, ...] = reasons.attempt("filesystems", _mounts) or ()
-    found = _filesystems(mounts, apart)
+    mounted: tuple[Mount, ...] = reasons.attempt("filesystems", mounts) or ()
+    found = _filesystems(mounted, apart)
     if not found:
         reasons.setdefault("filesystems", "absent: the system shows no mounted file systems that hold anything")
     return DisksReading(found, io, kinds(tuple(io)), reasons)
@@ -121,21 +119,17 @@ def without_paths(io: dict[str, Any], ways: Mapping[str, str]) -> dict[str, Any]
 
 def all_local() -> bool:
     """Whether the kernel itself has all mounted file systems, and knows their figures without asking anybody."""
-    return not any(mount.served for mount in _mounts())
+    return not any(mount.served for mount in mounts())
 
 
-def _mounts() -> tuple[Mount, ...]:
-    return _TABLE.mounts()
-
-
-def _filesystems(mounts: Sequence[Mount], apart: Mounts | None) -> list[Filesystem]:
+def _filesystems(mounted: Sequence[Mount], apart: Mounts | None) -> list[Filesystem]:
     """Those that hold something, or do not say."""
     served: dict[str, Callable[[], Filesystem | None]] = {
-        mount.mountpoint: partial(_filesystem, mount) for mount in mounts if mount.served
+        mount.mountpoint: partial(_filesystem, mount) for mount in mounted if mount.served
     }
     answered = apart.read(served) if apart is not None and served else None
     found = []
-    for mount in mounts:
+    for mount in mounted:
         if answered is None or apart is None or not mount.served:
             found.append(_filesystem(mount))
         elif mount.mountpoint in answered:

@@ -1,4 +1,4 @@
-"""The host, its users, and what surrounds it."""
+"""The host, and what surrounds it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 
 import psutil
 
-from rpcservices.hardware.models import Host, User
+from rpcservices.hardware.models import Host
 
 from .places import HERE, Places, text
 from .plain import plain
@@ -91,22 +91,3 @@ def virtualization(places: Places) -> str | None:
         if line.startswith("flags") and " hypervisor" in line:
             return "vm-other"
     return None
-
-
-def _pid(pid: object) -> int | None:
-    """The process id, which is text by the types of psutil, and may be missing by its documentation."""
-    return pid if isinstance(pid, int) else None
-
-
-def users() -> list[User]:
-    """The sessions of users who are logged in."""
-    return [
-        User(
-            name=plain(u.name),
-            terminal=plain(u.terminal or "") or None,
-            host=plain(u.host or "") or None,
-            started=u.started,
-            pid=_pid(u.pid),
-        )
-        for u in psutil.users()
-    ]

@@ -43,7 +43,7 @@ def all_processes() -> Iterator[psutil.Process]:
     """All processes, each in a ``oneshot`` block of its own.
 
     :func:`psutil.process_iter` keeps its objects, with what they have read: one whose number is another's by now is
-    made anew here.
+    made anew here. Of one that the server may not look into only the number is known.
     """
     for known in psutil.process_iter():
         try:
@@ -59,5 +59,8 @@ def all_processes() -> Iterator[psutil.Process]:
 
 
 def _is_another(known: Any) -> bool:
-    ticks, then = _ticks(known), known._ident[1]  # noqa: SLF001 - as it was when psutil made the object
+    try:
+        ticks, then = _ticks(known), known._ident[1]  # noqa: SLF001 - as it was when psutil made the object
+    except psutil.AccessDenied:
+        return False
     return ticks is not None and then is not None and abs(ticks / _TICKS_PER_S - then) * _TICKS_PER_S > 0.5

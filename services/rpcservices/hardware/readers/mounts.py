@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import re
 import select
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import psutil
 
 from .places import HERE, text
+
+_T = TypeVar("_T")
 
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
 
@@ -121,11 +124,11 @@ def _way_to(path: str) -> Iterator[str]:
         yield path[:at] or "/"
 
 
-def _reachable(mounts: Sequence[Mount]) -> list[Mount]:
+def _reachable(listed: Sequence[Mount]) -> list[Mount]:
     """Those over which nothing else is mounted, neither at their place nor at a folder on the way to it."""
-    by_number = {mount.number: mount for mount in mounts}
+    by_number = {mount.number: mount for mount in listed}
     on: dict[int, dict[str, Mount]] = {}
-    for mount in mounts:
+    for mount in listed:
         if mount.parent != mount.number:
             on.setdefault(mount.parent, {})[mount.mountpoint] = mount  # The one that was made last.
     known: dict[int, bool] = {}
@@ -151,33 +154,33 @@ def _reachable(mounts: Sequence[Mount]) -> list[Mount]:
             return True
         return not is_covered(parent) and not any(folder in beside for folder in _way_to(mount.mountpoint))
 
-    return [mount for mount in mounts if not is_covered(mount) and is_on_the_way(mount)]
+    return [mount for mount in listed if not is_covered(mount) and is_on_the_way(mount)]
 
 
-def _with_served(mounts: Sequence[Mount], on_devices: frozenset[str]) -> list[Mount]:
+def _with_served(reached: Sequence[Mount], on_devices: frozenset[str]) -> list[Mount]:
     """The same, with what may not answer marked: also what lies below such a place."""
     prompt = _BY_KERNEL | DUMMIES | (on_devices - {"fuseblk"})
     # The server itself lies below "/": if that does not answer, nothing does.
-    places = {mount.mountpoint for mount in mounts if mount.fstype not in prompt} - {"/"}
+    places = {mount.mountpoint for mount in reached if mount.fstype not in prompt} - {"/"}
     if not places:
-        return list(mounts)
+        return list(reached)
     return [
         replace(mount, served=True)
         if mount.mountpoint in places or any(folder in places for folder in _way_to(mount.mountpoint))
         else mount
-        for mount in mounts
+        for mount in reached
     ]
 
 
-def _with_repeated(mounts: Sequence[Mount]) -> tuple[Mount, ...]:
+def _with_repeated(found: Sequence[Mount]) -> tuple[Mount, ...]:
     """The same, with those marked that show what another one shows. For a file system stands, as for df(1), the mount
     that is nearest to its root, and of several the one with the shortest path."""
     first: dict[str, Mount] = {}
-    for mount in mounts:
+    for mount in found:
         known = first.get(mount.volume)
         if known is None or (len(mount.root), len(mount.mountpoint)) < (len(known.root), len(known.mountpoint)):
             first[mount.volume] = mount
-    return tuple(_beside(mount, first[mount.volume]) for mount in mounts)
+    return tuple(_beside(mount, first[mount.volume]) for mount in found)
 
 
 def _beside(mount: Mount, first: Mount) -> Mount:
@@ -186,26 +189,44 @@ def _beside(mount: Mount, first: Mount) -> Mount:
     return replace(mount, same_as=first.mountpoint, bind=mount.bind or mount.root == first.root)
 
 
-class MountTable:
-    """The mounts, read anew only where the kernel's table has changed, which the kernel tells (proc_pid_mounts(5))."""
+class MountTable(Generic[_T]):
+    """What the kernel's table of mounts means, made anew only where that has changed, which the kernel tells
+    (proc_pid_mounts(5)).
 
-    def __init__(self) -> None:
+    Parameters:
+        make: makes it of the table.
+    """
+
+    def __init__(self, make: Callable[[bytes], _T]) -> None:
+        self._make = make
         self._table: int | None = None
         self._changes = select.poll()
-        self._known: tuple[Mount, ...] = ()
+        self._known: _T | None = None
 
-    def mounts(self) -> tuple[Mount, ...]:
-        """What is mounted now."""
+    def now(self) -> _T:
+        """What it means now.
+
+        Raises:
+            OSError: the system has no such table.
+        """
         if self._table is None:
-            try:
-                self._table = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
-            except OSError:
-                return _of_psutil()
+            self._table = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
             self._changes.register(self._table, select.POLLPRI)
-        elif not self._changes.poll(0):
+        elif not self._changes.poll(0) and self._known is not None:
             return self._known
-        self._known = parse(_content(self._table), _on_devices())
+        self._known = self._make(_content(self._table))
         return self._known
+
+
+_TABLE = MountTable(lambda table: parse(table, _on_devices()))
+
+
+def mounts() -> tuple[Mount, ...]:
+    """What is mounted now; what psutil tells where the system has no table."""
+    try:
+        return _TABLE.now()
+    except OSError:
+        return _of_psutil()
 
 
 def _content(descriptor: int) -> bytes:

@@ -14,6 +14,10 @@ NO_BASELINE = "unknown: a rate needs two readings: ask again"
 RESET = "unknown: the counter was reset, or is new"
 
 
+class UnknownError(Exception):
+    """Something is there or not, and the system does not tell."""
+
+
 class Reasons(dict[str, str]):
     """Why a field has no value, by its name."""
 
@@ -36,7 +40,7 @@ def others_denied() -> str:
     """Why the server's user may not look into other users' processes; nothing where it may."""
     try:
         psutil.Process(1).num_fds()
-    except psutil.AccessDenied:
+    except (psutil.AccessDenied, psutil.NoSuchProcess):  # The first process is always there: then it is hidden.
         return "denied: the server's user may not look into other users' processes"
     except (psutil.Error, OSError, AttributeError):
         return ""
@@ -45,6 +49,8 @@ def others_denied() -> str:
 
 def why(exc: Exception) -> str:
     """A failure in words for a person: no path, and nothing of the server's inside."""
+    if isinstance(exc, UnknownError):
+        return f"unknown: {exc}"
     if isinstance(exc, (psutil.AccessDenied, PermissionError)):
         return "denied: the server's user may not read it"
     if isinstance(exc, psutil.ZombieProcess):

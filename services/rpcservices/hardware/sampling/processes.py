@@ -14,6 +14,7 @@ from rpcservices.hardware.control import find
 from rpcservices.hardware.errors import ProcessGone
 from rpcservices.hardware.models import ProcessAttribute, ProcessDetails, ProcessList, ProcessSort
 from rpcservices.hardware.readers import processes as reader
+from rpcservices.hardware.readers.hidden import why_hidden
 from rpcservices.hardware.readers.identity import start_of
 from rpcservices.hardware.readers.processes import CpuUse
 
@@ -131,6 +132,7 @@ class Processes:
                 total=total,
                 running=running,
                 processes=found,
+                reasons={"processes": hidden} if (hidden := why_hidden()) else {},
             )
             return answer, used
 
@@ -143,6 +145,7 @@ class Processes:
 
         Raises:
             ProcessGone: it has ended.
+            ProcessDenied: the system hides it from the server's user.
         """
         await self.baseline_or_measure()
 

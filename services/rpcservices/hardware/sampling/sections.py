@@ -11,10 +11,11 @@ from rpcservices.hardware.readers import cgroup, cpu, disks, memory, network
 from rpcservices.hardware.readers.battery import battery
 from rpcservices.hardware.readers.disks import Mounts
 from rpcservices.hardware.readers.gpus import GpuReader
-from rpcservices.hardware.readers.host import host, users
+from rpcservices.hardware.readers.host import host
 from rpcservices.hardware.readers.places import Places
 from rpcservices.hardware.readers.pressure import pressure
 from rpcservices.hardware.readers.sensors import Chips, sensors
+from rpcservices.hardware.readers.users import users
 
 
 def _as_read(_: Any, now: Any, __: float | None) -> Any:
