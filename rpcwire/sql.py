@@ -12,6 +12,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from typing import Literal
 
 Syntax = str
 """How a database reads strings, names and comments: its dialect, and behind a blank what a setting makes different:
@@ -110,6 +111,11 @@ _NOTHING = r"(?!)"
 _RUN_SIGNS = r"(?P<run>/\*M?!\d*|\*/)"
 
 
+def _is_comment(sql: str, start: int) -> bool:
+    """Whether what is found as quoted at a place is a comment."""
+    return sql.startswith(_COMMENT_SIGNS, start)
+
+
 def bare(sql: str, syntax: Syntax, *, most: int | None = None) -> str:
     """A statement without its comments, and without the signs around what only MariaDB and MySQL run.
 
@@ -124,7 +130,7 @@ def bare(sql: str, syntax: Syntax, *, most: int | None = None) -> str:
     for match, end in scan(sql, pattern(syntax, _RUN_SIGNS if mysql else _NOTHING)):
         start = match.start()
         parts.append(sql[place:start])
-        parts.append(sql[start:end] if match["skip"] and not sql.startswith(_COMMENT_SIGNS, start) else " ")
+        parts.append(sql[start:end] if match["skip"] and not _is_comment(sql, start) else " ")
         place = end
         length += len(parts[-2]) + len(parts[-1])
         if most is not None and length >= most:
@@ -132,9 +138,25 @@ def bare(sql: str, syntax: Syntax, *, most: int | None = None) -> str:
     return "".join([*parts, sql[place:]])
 
 
+def next_place(sql: str, syntax: Syntax, start: int, *, passed: str = r"\s") -> int:
+    """Where something stands that is neither blank nor a comment, from a place on; the end of the text where nothing
+    does.
+
+    Parameters:
+        sql: the text.
+        syntax: how the database reads.
+        start: where to begin.
+        passed: a regular expression for what is passed over.
+    """
+    for match, _ in scan(sql, pattern(syntax, rf"(?!{passed})(?P<said>.)"), start):
+        if match["said"] or not _is_comment(sql, match.start()):
+            return match.start()
+    return len(sql)
+
+
 def is_blank(sql: str, syntax: Syntax) -> bool:
     """Whether a text has nothing but space, comments and semicolons."""
-    return not bare(sql, syntax).strip("; \t\r\n\f\v")
+    return next_place(sql, syntax, 0, passed=r"[\s;]") == len(sql)
 
 
 _WORD = re.compile(r"[\s(]*+(?P<word>[A-Za-z]*)")
@@ -239,3 +261,22 @@ def commits_before(statement: str, syntax: Syntax) -> bool:
     """Whether a statement of MariaDB or MySQL, by its first words, commits what was before it, as those do that define
     tables (https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/)."""
     return kind_of(syntax) == "mysql" and _DEFINING.match(bare(statement, syntax, most=200)) is not None
+
+
+_COPY_WAY = re.compile(
+    r"\s*COPY\b\s*(?P<query>\()?.*?(?:\bFROM\s+(?P<in>STDIN)\b|\bTO\s+STDOUT\b)", re.IGNORECASE | re.DOTALL
+)
+
+
+def copy_direction(statement: str, syntax: Syntax = "postgresql") -> Literal["in", "out"] | None:
+    """Which way a COPY of PostgreSQL goes between the database and its client; ``None`` for any other statement."""
+    if first_word(statement, syntax) != "COPY":
+        return None
+    parts, place = [], 0
+    for match, end in scan(statement, pattern(syntax, _NOTHING)):
+        parts += [statement[place : match.start()], " " if _is_comment(statement, match.start()) else '"x"']
+        place = end
+    found = _COPY_WAY.match("".join([*parts, statement[place:]]))
+    if found is None:
+        return None
+    return "in" if found["in"] and not found["query"] else "out"

@@ -5,7 +5,7 @@ PEP 249 knows no asynchronous drivers: the names are its own, and whatever may w
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -44,7 +44,8 @@ from . import (
     threadsafety,
 )
 from .base import ConnectionBase, CursorBase, isolation_of
-from .port import Pages
+from .copying import PIECE_BYTES, CopyBase, copies_in, encoded, pieces_of, row_text, taker_of
+from .port import Pages, Pieces
 from .session import Session
 from .statements import Parameters, Sent
 from .types import TIMEOUT_S
@@ -57,6 +58,23 @@ class AsyncPages:
         self._stream = stream
 
     async def next(self) -> Page | None:
+        with errors.translated():
+            return await anext(self._stream, None)
+
+    async def close(self) -> None:
+        try:
+            await self._stream.aclose()
+        except RpcError:
+            pass  # It is over in any case.
+
+
+class AsyncPieces:
+    """What a COPY writes, read from a stream."""
+
+    def __init__(self, stream: AsyncStream[bytes]) -> None:
+        self._stream = stream
+
+    async def next(self) -> bytes | None:
         with errors.translated():
             return await anext(self._stream, None)
 
@@ -81,6 +99,13 @@ class AsyncPort:
     async def stream(self, database: str, sql: str, params: Sent, session: str) -> Pages:
         with errors.translated():
             return AsyncPages(await self.client.database.stream(database, sql, params, transaction=session).open())
+
+    def uploaded(self, pieces: Iterator[bytes]) -> Any:
+        return _sent(pieces)
+
+    async def copy_out(self, database: str, sql: str, session: str) -> Pieces:
+        with errors.translated():
+            return AsyncPieces(await self.client.database.copy_out(database, sql, transaction=session).open())
 
     async def close(self) -> None:
         if self._owned:
@@ -173,6 +198,53 @@ class AsyncConnection(ConnectionBase):
             await self.close()
 
 
+async def _sent(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
+class AsyncCopy(CopyBase):
+    """The twin of :class:`rpcclient.dbapi.Copy`."""
+
+    def __init__(self, session: Session, sql: str, copied: Callable[[int], None]) -> None:
+        super().__init__(sql, reads=not copies_in(sql, session.dialect))
+        self._session = session
+        self._copied = copied
+        self._pieces: Pieces | None = None
+
+    async def write(self, data: str | bytes | bytearray | memoryview) -> None:
+        """Write some of the data, in the format that the statement says."""
+        self._put(encoded(data))
+
+    async def write_row(self, row: Sequence[Any]) -> None:
+        """Write a row; see :meth:`rpcclient.dbapi.Copy.write_row`."""
+        self._put(row_text(row))
+
+    async def read(self) -> bytes:
+        """What comes next of what the database writes; nothing at the end."""
+        self._check_reading()
+        return b"" if self._pieces is None else await self._session.next_piece(self._pieces)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while piece := await self.read():
+            yield piece
+
+    async def __aenter__(self) -> Self:
+        if self._reads:
+            self._pieces = await self._session.copy_out(self._sql)
+        self._enter()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pieces is not None:
+            await self._pieces.close()
+        elif kind is None:
+            self._copied(await self._session.copy_in(self._sql, self._leave()))
+        self._drop()
+
+
 class AsyncCursor(CursorBase):
     """The twin of :class:`rpcclient.dbapi.Cursor`."""
 
@@ -193,6 +265,27 @@ class AsyncCursor(CursorBase):
         await self._drop()
         self._changed = await self._session.executemany(operation, seq_of_parameters)
         return self
+
+    async def copy_expert(self, sql: str, file: Any, size: int = PIECE_BYTES) -> None:
+        """PostgreSQL: run a COPY that reads from a file of this machine, or writes to one; see
+        :meth:`rpcclient.dbapi.Cursor.copy_expert`."""
+        self._check()
+        await self._drop()
+        if copies_in(sql, self._session.dialect):
+            self._changed = await self._session.copy_in(sql, pieces_of(file, size))
+            return
+        take = taker_of(file)
+        async with AsyncCopy(self._session, sql, self._copied) as copy:
+            async for piece in copy:
+                take(piece)
+
+    def copy(self, statement: str) -> AsyncCopy:
+        """PostgreSQL: a COPY to write to or to read from; see :meth:`rpcclient.dbapi.Cursor.copy`."""
+        self._check()
+        return AsyncCopy(self._session, statement, self._copied)
+
+    def _copied(self, rows: int) -> None:
+        self._changed = rows
 
     async def _drop(self) -> None:
         results, self._results, self._changed = self._results, None, -1
@@ -232,8 +325,8 @@ class AsyncCursor(CursorBase):
 
 
 __all__ = [
-    "BINARY", "DATETIME", "NUMBER", "ROWID", "STRING", "AsyncConnection", "AsyncCursor", "Binary", "DataError",
-    "DatabaseError", "Date", "DateFromTicks", "Error", "IntegrityError", "InterfaceError", "InternalError",
-    "NotSupportedError", "OperationalError", "ProgrammingError", "Time", "TimeFromTicks", "Timestamp",
+    "BINARY", "DATETIME", "NUMBER", "ROWID", "STRING", "AsyncConnection", "AsyncCopy", "AsyncCursor", "Binary",
+    "DataError", "DatabaseError", "Date", "DateFromTicks", "Error", "IntegrityError", "InterfaceError",
+    "InternalError", "NotSupportedError", "OperationalError", "ProgrammingError", "Time", "TimeFromTicks", "Timestamp",
     "TimestampFromTicks", "Warning", "apilevel", "connect", "paramstyle", "threadsafety",
 ]  # fmt: skip

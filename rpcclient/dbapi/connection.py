@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,7 +13,8 @@ from rpcwire.errors import RpcError
 
 from . import errors
 from .base import ConnectionBase, CursorBase
-from .port import Pages, run
+from .copying import PIECE_BYTES, CopyBase, copies_in, encoded, pieces_of, row_text, taker_of
+from .port import Pages, Pieces, run
 from .session import Session
 from .statements import Parameters, Sent
 
@@ -25,6 +26,23 @@ class SyncPages:
         self._stream = stream
 
     async def next(self) -> Page | None:
+        with errors.translated():
+            return next(self._stream, None)
+
+    async def close(self) -> None:
+        try:
+            self._stream.close()
+        except RpcError:
+            pass  # It is over in any case.
+
+
+class SyncPieces:
+    """What a COPY writes, read from a stream."""
+
+    def __init__(self, stream: Stream[bytes]) -> None:
+        self._stream = stream
+
+    async def next(self) -> bytes | None:
         with errors.translated():
             return next(self._stream, None)
 
@@ -49,6 +67,13 @@ class SyncPort:
     async def stream(self, database: str, sql: str, params: Sent, session: str) -> Pages:
         with errors.translated():
             return SyncPages(self.client.database.stream(database, sql, params, transaction=session).open())
+
+    def uploaded(self, pieces: Iterator[bytes]) -> Any:
+        return pieces
+
+    async def copy_out(self, database: str, sql: str, session: str) -> Pieces:
+        with errors.translated():
+            return SyncPieces(self.client.database.copy_out(database, sql, transaction=session).open())
 
     async def close(self) -> None:
         if self._owned:
@@ -110,6 +135,53 @@ class Connection(ConnectionBase):
             self.close()
 
 
+class Copy(CopyBase):
+    """A COPY of PostgreSQL, as a context manager. What is written to it is sent when the block is left, and nothing is
+    where an exception leaves it. Made by :meth:`Cursor.copy`."""
+
+    def __init__(self, session: Session, sql: str, copied: Callable[[int], None]) -> None:
+        super().__init__(sql, reads=not copies_in(sql, session.dialect))
+        self._session = session
+        self._copied = copied
+        self._pieces: Pieces | None = None
+
+    def write(self, data: str | bytes | bytearray | memoryview) -> None:
+        """Write some of the data, in the format that the statement says."""
+        self._put(encoded(data))
+
+    def write_row(self, row: Sequence[Any]) -> None:
+        """Write a row, where the statement says no format, or text.
+
+        Raises:
+            DataError: a value of a type that this cannot write.
+        """
+        self._put(row_text(row))
+
+    def read(self) -> bytes:
+        """What comes next of what the database writes; nothing at the end."""
+        self._check_reading()
+        return b"" if self._pieces is None else run(self._session.next_piece(self._pieces))
+
+    def __iter__(self) -> Iterator[bytes]:
+        while piece := self.read():
+            yield piece
+
+    def __enter__(self) -> Self:
+        if self._reads:
+            self._pieces = run(self._session.copy_out(self._sql))
+        self._enter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pieces is not None:
+            run(self._pieces.close())
+        elif kind is None:
+            self._copied(run(self._session.copy_in(self._sql, self._leave())))
+        self._drop()
+
+
 class Cursor(CursorBase):
     """Runs statements and holds their rows.
 
@@ -149,6 +221,49 @@ class Cursor(CursorBase):
         self._drop()
         self._changed = run(self._session.executemany(operation, seq_of_parameters))
         return self
+
+    def copy_expert(self, sql: str, file: Any, size: int = PIECE_BYTES) -> None:
+        """PostgreSQL: run a COPY that reads from a file of this machine, or writes to one, as psycopg2 has it.
+
+        Parameters:
+            sql: ``COPY … FROM STDIN`` or ``COPY … TO STDOUT``.
+            file: open, of text or bytes.
+            size: how much to read from it at a time.
+
+        Raises:
+            NotSupportedError: the database is not PostgreSQL.
+            Error: of the class that PEP 249 names for it.
+        """
+        self._check()
+        self._drop()
+        if copies_in(sql, self._session.dialect):
+            self._changed = run(self._session.copy_in(sql, pieces_of(file, size)))
+            return
+        take = taker_of(file)
+        with Copy(self._session, sql, self._copied) as copy:
+            for piece in copy:
+                take(piece)
+
+    def copy(self, statement: str) -> Copy:
+        """PostgreSQL: a COPY to write to or to read from, as psycopg has it.
+
+        ::
+
+            with cursor.copy("COPY zone (id, name) FROM STDIN") as copy:
+                copy.write_row((1, "north"))
+
+        Parameters:
+            statement: ``COPY … FROM STDIN`` or ``COPY … TO STDOUT``.
+
+        Raises:
+            NotSupportedError: the database is not PostgreSQL.
+        """
+        self._check()
+        self._drop()
+        return Copy(self._session, statement, self._copied)
+
+    def _copied(self, rows: int) -> None:
+        self._changed = rows
 
     def _drop(self) -> None:
         results, self._results, self._changed = self._results, None, -1

@@ -6,7 +6,7 @@ in the coroutine's sense, so that :func:`run` takes each to its end in one step,
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any, Protocol, TypeVar
 
 from rpcclient.stubs.database import Page
@@ -32,6 +32,22 @@ class Pages(Protocol):
         ...
 
 
+class Pieces(Protocol):
+    """What a COPY writes, under way."""
+
+    async def next(self) -> bytes | None:
+        """The next piece; ``None`` after the last.
+
+        Raises:
+            Error: the statement failed.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Want no more; never fails."""
+        ...
+
+
 class Port(Protocol):
     """Calls the database service. All errors come as those of PEP 249."""
 
@@ -41,6 +57,14 @@ class Port(Protocol):
 
     async def stream(self, database: str, sql: str, params: Sent, session: str) -> Pages:
         """Start a statement whose rows come page by page."""
+        ...
+
+    def uploaded(self, pieces: Iterator[bytes]) -> Any:
+        """Data as the client takes them for a call."""
+        ...
+
+    async def copy_out(self, database: str, sql: str, session: str) -> Pieces:
+        """Start a COPY that writes to the client."""
         ...
 
     async def close(self) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from rpcclient.stubs.database import Changed, Isolation, Page, TxState
 from rpcclient.stubs.database import Session as SessionInfo
 
+from .copying import Watched
 from .errors import Error, InterfaceError
-from .port import Pages, Port
+from .port import Pages, Pieces, Port
 from .results import Buffered, Declared, Results, Streamed
 from .statements import Parameters, begins_transaction, check_text, is_query, portions, sent
 
@@ -193,6 +194,49 @@ class Session:
         if alone:
             await self.end(commit=True)
         return -1 if -1 in counts else sum(counts)
+
+    async def copy_in(self, sql: str, pieces: Iterator[bytes]) -> int:
+        """Have a COPY read data.
+
+        Parameters:
+            sql: the statement.
+            pieces: the data.
+
+        Returns:
+            How many rows were copied; -1 where unknown.
+
+        Raises:
+            Exception: what the pieces raise.
+        """
+        await self.ready(sql)
+        watched = Watched(pieces)
+        sent = self._port.uploaded(watched)
+        try:
+            done: Changed = await self.call("copy_in", self.database, sql, sent, transaction=self._id)
+        except Error:
+            if watched.error is not None:
+                raise watched.error from None
+            raise
+        self._become(done.tx_state)
+        return done.rowcount
+
+    async def copy_out(self, sql: str) -> Pieces:
+        """Start a COPY that writes to the client. Nothing else runs before it is over."""
+        await self.ready(sql)
+        self.check()
+        try:
+            return await self._port.copy_out(self.database, sql, self._id)
+        except Error as error:
+            self.learn(error)
+            raise
+
+    async def next_piece(self, pieces: Pieces) -> bytes:
+        """The next piece of what a COPY writes; nothing after the last."""
+        try:
+            return await pieces.next() or b""
+        except Error as error:
+            self.learn(error)
+            raise
 
     def abandon(self) -> None:
         """Do nothing more with it."""

@@ -17,12 +17,18 @@ from sqlalchemy.connectors.asyncio import (
 from sqlalchemy.util.concurrency import await_
 
 from rpcclient.dbapi import aio
+from rpcclient.dbapi.copying import PIECE_BYTES
 
 
 class AdaptedCursor(AsyncAdapt_dbapi_cursor):
     """A cursor whose rows are all taken at once."""
 
     __slots__ = ()
+
+    def copy_expert(self, sql: str, file: Any, size: int = PIECE_BYTES) -> None:
+        """See :meth:`rpcclient.dbapi.Cursor.copy_expert`."""
+        cursor: Any = self._cursor
+        await_(cursor.copy_expert(sql, file, size))
 
 
 class AdaptedServerSideCursor(AsyncAdapt_dbapi_ss_cursor):

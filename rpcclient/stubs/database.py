@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Annotated, Any, ClassVar, Literal, overload
 
@@ -356,6 +356,15 @@ class TableInfo:
     definition: str | None = Field(default=None, description="of a view, its query")
 
 
+@dataclass(frozen=True)
+class Changed:
+    """What several changes did together."""
+
+    rowcount: int = Field(description="rows changed in all; -1 where the database does not say")
+    statements: int = Field(description="how many statements ran, or how often one did")
+    tx_state: TxState = Field(default=TxState.NONE, description="the transaction afterwards")
+
+
 class Isolation(Enum):
     """Isolation levels of the SQL standard. SQLite is always serializable."""
 
@@ -426,15 +435,6 @@ class Page:
 
     def _repr_html_(self) -> str:
         return self.rows._repr_html_()
-
-
-@dataclass(frozen=True)
-class Changed:
-    """What several changes did together."""
-
-    rowcount: int = Field(description="rows changed in all; -1 where the database does not say")
-    statements: int = Field(description="how many statements ran, or how often one did")
-    tx_state: TxState = Field(default=TxState.NONE, description="the transaction afterwards")
 
 
 class Outcome(Enum):
@@ -595,6 +595,46 @@ class AsyncDatabase(AsyncStub):
         """
         result: TableInfo = await self._call("table", {"database": database, "name": name, "schema": schema})
         return result
+
+    async def copy_in(
+        self, database: str, sql: str, data: AsyncIterable[bytes], *, transaction: str | None = None
+    ) -> Changed:
+        """PostgreSQL: run ``COPY … FROM STDIN``, and have it read what the client sends. All rows go in, or none.
+
+        Parameters:
+            database, transaction: as of :meth:`execute`.
+            sql: the statement, which says the format: text, csv or binary.
+            data: the rows in that format, in pieces of any length; text in UTF-8. Whoever sends nothing for the
+                configured ``stream_idle_s`` ends it.
+
+        Returns:
+            How many rows were copied.
+
+        Raises:
+            DatabaseNotSupportedError: the database is not PostgreSQL.
+            DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
+        """
+        result: Changed = await self._call(
+            "copy_in", {"database": database, "sql": sql, "data": data, "transaction": transaction}
+        )
+        return result
+
+    def copy_out(self, database: str, sql: str, *, transaction: str | None = None) -> AsyncStream[bytes]:
+        """PostgreSQL: run ``COPY … TO STDOUT``, and give what it writes. Closing the stream stops the database's work,
+        and so does reading nothing for the configured ``stream_idle_s``.
+
+        Parameters:
+            database, transaction: as of :meth:`query`.
+            sql: the statement, which says the format: text, csv or binary.
+
+        Returns:
+            The rows in that format, in pieces of any length; text in UTF-8.
+
+        Raises:
+            DatabaseNotSupportedError: the database is not PostgreSQL.
+            DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
+        """
+        return self._stream("copy_out", {"database": database, "sql": sql, "transaction": transaction})
 
     async def begin(
         self, database: str, *, isolation: Isolation | None = None, readonly: bool = False, session: str | None = None
@@ -979,6 +1019,44 @@ class Database(SyncStub):
         result: TableInfo = self._call("table", {"database": database, "name": name, "schema": schema})
         return result
 
+    def copy_in(self, database: str, sql: str, data: Iterable[bytes], *, transaction: str | None = None) -> Changed:
+        """PostgreSQL: run ``COPY … FROM STDIN``, and have it read what the client sends. All rows go in, or none.
+
+        Parameters:
+            database, transaction: as of :meth:`execute`.
+            sql: the statement, which says the format: text, csv or binary.
+            data: the rows in that format, in pieces of any length; text in UTF-8. Whoever sends nothing for the
+                configured ``stream_idle_s`` ends it.
+
+        Returns:
+            How many rows were copied.
+
+        Raises:
+            DatabaseNotSupportedError: the database is not PostgreSQL.
+            DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
+        """
+        result: Changed = self._call(
+            "copy_in", {"database": database, "sql": sql, "data": data, "transaction": transaction}
+        )
+        return result
+
+    def copy_out(self, database: str, sql: str, *, transaction: str | None = None) -> Stream[bytes]:
+        """PostgreSQL: run ``COPY … TO STDOUT``, and give what it writes. Closing the stream stops the database's work,
+        and so does reading nothing for the configured ``stream_idle_s``.
+
+        Parameters:
+            database, transaction: as of :meth:`query`.
+            sql: the statement, which says the format: text, csv or binary.
+
+        Returns:
+            The rows in that format, in pieces of any length; text in UTF-8.
+
+        Raises:
+            DatabaseNotSupportedError: the database is not PostgreSQL.
+            DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
+        """
+        return self._stream("copy_out", {"database": database, "sql": sql, "transaction": transaction})
+
     def begin(
         self, database: str, *, isolation: Isolation | None = None, readonly: bool = False, session: str | None = None
     ) -> Transaction:
@@ -1328,6 +1406,39 @@ _METHODS: Mapping[str, StubMethod] = {
     "table": StubMethod(
         "database.table",
         AsyncDatabase.table,
+        errors=(
+            DatabaseError,
+            DatabaseDataError,
+            DatabaseOperationalError,
+            DatabaseIntegrityError,
+            DatabaseInternalError,
+            DatabaseProgrammingError,
+            DatabaseRefused,
+            DatabaseNotSupportedError,
+            UnknownDatabase,
+            TransactionLost,
+        ),
+    ),
+    "copy_in": StubMethod(
+        "database.copy_in",
+        AsyncDatabase.copy_in,
+        errors=(
+            DatabaseError,
+            DatabaseDataError,
+            DatabaseOperationalError,
+            DatabaseIntegrityError,
+            DatabaseInternalError,
+            DatabaseProgrammingError,
+            DatabaseRefused,
+            DatabaseNotSupportedError,
+            UnknownDatabase,
+            TransactionLost,
+        ),
+    ),
+    "copy_out": StubMethod(
+        "database.copy_out",
+        AsyncDatabase.copy_out,
+        window=16,
         errors=(
             DatabaseError,
             DatabaseDataError,

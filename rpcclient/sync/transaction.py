@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -153,6 +153,15 @@ class DatabaseTransaction(TransactionState):
     def executemany(self, sql: str, params: list[dict[str, Value]] | list[list[Value]]) -> Changed:
         """Run a statement once for each set of parameters; see :meth:`Database.executemany`."""
         return self._run(lambda given: self._database.executemany(self._name, sql, params, transaction=given))
+
+    def copy_in(self, sql: str, data: Iterable[bytes]) -> Changed:
+        """PostgreSQL: run ``COPY … FROM STDIN``; see :meth:`Database.copy_in`."""
+        return self._run(lambda given: self._database.copy_in(self._name, sql, data, transaction=given))
+
+    def copy_out(self, sql: str) -> Stream[bytes]:
+        """PostgreSQL: run ``COPY … TO STDOUT``; see :meth:`Database.copy_out`. Until it is read or closed, other
+        statements of the transaction wait."""
+        return NotedStream(self._database.copy_out(self._name, sql, transaction=self.id), self._failed)
 
     def batch(self, steps: list[Step], *, max_rows: int | None = None) -> list[StepResult]:
         """Run several statements in one call; see :meth:`Database.batch`."""

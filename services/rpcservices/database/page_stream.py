@@ -1,30 +1,32 @@
-"""A stream of pages, which does not keep a connection that nobody reads from."""
+"""A stream out of a database, which does not keep a connection that nobody reads from."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import Generic, TypeVar
 
 from .backends.base import finish, log
 from .errors import DatabaseOperationalError
-from .models import Page
+
+_T = TypeVar("_T")
 
 
-class PageStream(AsyncIterator[Page]):
-    """Pages, and what to do once no more are wanted, even where none ever was: an async generator that was never
-    started would not do it. While nobody asks for a page, time runs; when it is over, everything is given back, and
-    whoever asks then is told.
+class PageStream(AsyncIterator[_T], Generic[_T]):
+    """Items of a stream, such as pages, and what to do once no more are wanted, even where none ever was: an async
+    generator that was never started would not do it. While nobody asks for the next, time runs; when it is over,
+    everything is given back, and whoever asks then is told.
 
     Parameters:
-        source: makes the pages.
+        source: makes the items.
         close: gives everything back.
         failed: turns an exception into the error to raise.
-        idle_s: how long nobody may ask for a page, in seconds.
+        idle_s: how long nobody may ask for the next, in seconds.
     """
 
     def __init__(
         self,
-        source: AsyncGenerator[Page, None],
+        source: AsyncGenerator[_T, None],
         close: Callable[[], Awaitable[None]],
         failed: Callable[[Exception], Exception],
         idle_s: float,
@@ -50,7 +52,7 @@ class PageStream(AsyncIterator[Page]):
         except Exception as exc:
             log.info("a stream that nobody read could not be closed: %s", type(exc).__name__)
 
-    async def __anext__(self) -> Page:
+    async def __anext__(self) -> _T:
         self._timer.cancel()
         if self._late is not None:
             raise DatabaseOperationalError(

@@ -13,9 +13,9 @@ from rpcserver import Principal, Role, RoleTable
 from .errors import DatabaseRefused
 
 Right = Literal["query", "execute", "script", "transaction", "schema"]
-"""``query``: query, stream, explain, describe. ``execute``: execute, executemany, batch. ``script``: script.
-``transaction``: begin and connect; one that may write needs ``execute`` or ``script``, too. ``schema``: schemas,
-tables, table."""
+"""``query``: query, stream, explain, describe, copy_out. ``execute``: execute, executemany, batch, copy_in. ``script``:
+script. ``transaction``: begin and connect; one that may write needs ``execute`` or ``script``, too. ``schema``:
+schemas, tables, table."""
 
 _VERBS: Mapping[Right, str] = {
     "query": "query", "execute": "change", "script": "run scripts on", "transaction": "begin transactions on",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from .copy_methods import CopyMethods
 from .schema_methods import SchemaMethods
 from .statement_methods import StatementMethods
 from .transaction_methods import TransactionMethods
 
 
-class Database(StatementMethods, TransactionMethods, SchemaMethods):
+class Database(StatementMethods, TransactionMethods, CopyMethods, SchemaMethods):
     """Queries and changes databases: SQLite, PostgreSQL, MariaDB and MySQL, and others that SQLAlchemy knows.
 
     Clients name a database, never a URL. Parameters in SQL are ``:name`` with a dictionary, or ``?`` with a list.

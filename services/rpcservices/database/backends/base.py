@@ -56,6 +56,34 @@ class Cursor(ABC):
         """End the statement, wherever it is; the database stops its work."""
 
 
+class CopyIn(ABC):
+    """A COPY that reads what a client sends."""
+
+    @abstractmethod
+    async def write(self, data: bytes) -> None:
+        """Send it some."""
+
+    @abstractmethod
+    async def end(self) -> int:
+        """Say that there is no more; how many rows it has read, -1 where unknown."""
+
+    @abstractmethod
+    async def abort(self, reason: str) -> None:
+        """Undo it, unless it is over."""
+
+
+class CopyOut(ABC):
+    """A COPY that a client reads."""
+
+    @abstractmethod
+    async def read(self) -> bytes:
+        """What comes next; nothing after the last of it."""
+
+    @abstractmethod
+    async def abort(self, reason: str) -> None:
+        """Want no more, unless it is over."""
+
+
 class Link(ABC):
     """One connection to a database, lent to one user at a time. Outside a transaction each statement commits itself.
 
@@ -117,6 +145,22 @@ class Link(ABC):
     @abstractmethod
     async def execute_many(self, sql: str, sets: Sequence[Values]) -> int:
         """Run a statement once for each set of parameters; how many rows were changed in all, -1 where unknown."""
+
+    async def copy_in(self, sql: str) -> CopyIn:
+        """Begin a COPY that reads what a client sends.
+
+        Raises:
+            DatabaseNotSupportedError: this database has none.
+        """
+        raise DatabaseNotSupportedError("only PostgreSQL has COPY: use executemany", executed="no")
+
+    async def copy_out(self, sql: str) -> CopyOut:
+        """Begin a COPY that a client reads.
+
+        Raises:
+            DatabaseNotSupportedError: this database has none.
+        """
+        raise DatabaseNotSupportedError("only PostgreSQL has COPY: use stream", executed="no")
 
     async def run_script(self, sql: str) -> list[int]:
         """Run several statements; for each, how many rows it changed or found.

@@ -24,10 +24,11 @@ from rpcservices.database.models import Description, Isolation, TxState
 from rpcservices.database.placeholders import Style, step_at, translate
 from rpcwire.sql import Syntax
 
-from .base import Cursor, Link, log
+from .base import CopyIn, CopyOut, Cursor, Link, log
 from .parameters import Params, Values, parameters_of
 from .postgresql_columns import columns_of, unnamed
 from .postgresql_connection import CANCEL_WAIT_S, StoppingConnection, readable
+from .postgresql_copy import PostgresCopyIn, PostgresCopyOut, begin
 from .postgresql_cursor import CHUNK_ROWS, Chunks, PostgresCursor, no_copy
 from .postgresql_describe import described, kept, reads_only
 from .postgresql_nullable import nullability
@@ -73,6 +74,7 @@ class PostgresLink(Link):
         self._guarded = False
         self._reads = readonly
         self._portal: PortalCursor | None = None
+        self._copy: CopyIn | CopyOut | None = None
         self._begun: Any = None
         self._own_settings: tuple[bytes, ...] = ()
 
@@ -202,6 +204,30 @@ class PostgresLink(Link):
                     raise
                 raise next(filter(None, (row.refusal(self.driver) for row in rows)), exc) from None
             return cursor.rowcount
+
+    async def copy_in(self, sql: str) -> CopyIn:
+        await self._before_copy(sql, ExecStatus.COPY_IN)
+        self._copy = copy = PostgresCopyIn(self.driver)
+        return copy
+
+    async def copy_out(self, sql: str) -> CopyOut:
+        cancels = await self._before_copy(sql, ExecStatus.COPY_OUT)
+        self._copy = copy = PostgresCopyOut(self, self.driver, cancels=cancels)
+        return copy
+
+    async def _before_copy(self, sql: str, way: ExecStatus) -> bool:
+        """Begin a COPY, which cannot travel with other commands; whether it stands alone, and only reads."""
+        await self._speak_utf8()
+        self._used = True
+        guarded, self._guarded, self._once = self._guarded, False, False
+        if guarded:
+            await self.begin(None, readonly=True)
+        else:
+            for command in self._before():
+                await self.driver.execute(command)
+        alone = guarded or self._alone()
+        await begin(self.driver, sql, way)
+        return alone
 
     async def run_script(self, sql: str) -> list[int]:
         await self._speak_utf8()
@@ -378,6 +404,9 @@ class PostgresLink(Link):
 
     async def settle(self) -> None:
         driver = self.driver
+        copy, self._copy = self._copy, None
+        if copy is not None:
+            await copy.abort("it was cancelled")
         if self._is_working():
             await driver.cancel_safe(timeout=CANCEL_WAIT_S)
             if not driver.parts:

@@ -57,7 +57,7 @@ def _size_of(result: PGresult) -> int:
 def no_copy(step: int | None = None) -> DatabaseNotSupportedError:
     """The error for a COPY that the client would have to feed or to read."""
     return DatabaseNotSupportedError(
-        "COPY from and to the client is not offered: use executemany or stream", executed="no", step=step
+        "COPY from and to the client goes by copy_in and copy_out", executed="no", step=step
     )
 
 

@@ -1,0 +1,127 @@
+"""The methods that carry what COPY of PostgreSQL reads and writes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack
+
+from rpcserver import Context, method
+from rpcwire.sql import first_word
+
+from .backends.base import CopyOut, Link, finish
+from .core import ERRORS, DatabaseCore, Lent
+from .errors import DatabaseOperationalError, DatabaseProgrammingError
+from .models import Changed
+from .page_stream import PageStream
+from .placeholders import check_text
+
+_END_S = 10.0
+"""How long ending a COPY may take that is not wanted any more."""
+
+
+def _check(sql: str, link: Link) -> None:
+    """Refuse what is no COPY, before it runs."""
+    if first_word(sql, link.syntax) != "COPY" and link.dialect == "postgresql":
+        raise DatabaseProgrammingError("sql: a COPY is wanted here: other statements run by execute", executed="no")
+
+
+class CopyMethods(DatabaseCore):
+    """COPY from and to the client."""
+
+    @method(permission="database.execute", kind="once", errors=ERRORS)
+    async def copy_in(
+        self, database: str, sql: str, data: AsyncIterator[bytes], *, transaction: str | None = None, ctx: Context
+    ) -> Changed:
+        """PostgreSQL: run ``COPY … FROM STDIN``, and have it read what the client sends. All rows go in, or none.
+
+        Parameters:
+            database, transaction: as of :meth:`execute`.
+            sql: the statement, which says the format: text, csv or binary.
+            data: the rows in that format, in pieces of any length; text in UTF-8. Whoever sends nothing for the
+                configured ``stream_idle_s`` ends it.
+
+        Returns:
+            How many rows were copied.
+
+        Raises:
+            DatabaseNotSupportedError: the database is not PostgreSQL.
+            DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
+        """
+        check_text(sql)
+        target = self._target(ctx, database, "execute")
+        async with self._lent(ctx, target, transaction, readonly=False) as lent:
+            link = lent.link
+            _check(sql, link)
+            if not lent.within:
+                await link.guard()
+            copy = await lent.run(link.copy_in(sql))
+            try:
+                while (piece := await _next(data, target.config.stream_idle_s)) is not None:
+                    await lent.run(copy.write(piece))
+                count = await lent.run(copy.end())
+            except BaseException:
+                await finish(link.run(copy.abort("the client did not send all of it"), timeout_s=_END_S))
+                raise
+            lent.refuse_open_transaction()
+            return Changed(count, 1, lent.state())
+
+    @method(permission="database.query", kind="read", errors=ERRORS, window=16)
+    async def copy_out(
+        self, database: str, sql: str, *, transaction: str | None = None, ctx: Context
+    ) -> AsyncIterator[bytes]:
+        """PostgreSQL: run ``COPY … TO STDOUT``, and give what it writes. Closing the stream stops the database's work,
+        and so does reading nothing for the configured ``stream_idle_s``.
+
+        Parameters:
+            database, transaction: as of :meth:`query`.
+            sql: the statement, which says the format: text, csv or binary.
+
+        Returns:
+            The rows in that format, in pieces of any length; text in UTF-8.
+
+        Raises:
+            DatabaseNotSupportedError: the database is not PostgreSQL.
+            DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
+        """
+        check_text(sql)
+        target = self._target(ctx, database, "query")
+        stack = AsyncExitStack()
+        try:
+            lent = await stack.enter_async_context(self._lent(ctx, target, transaction, readonly=True))
+            link = lent.link
+            _check(sql, link)
+            if not lent.within:
+                await link.guard()
+            copy = await lent.run(link.copy_out(sql))
+        except BaseException:
+            await finish(stack.aclose())
+            raise
+
+        async def end() -> None:
+            await link.run(copy.abort("nobody reads it any more"))
+
+        stack.push_async_callback(end)
+        return PageStream(_pieces(lent, copy), stack.aclose, lent.failed, target.config.stream_idle_s)
+
+
+async def _next(data: AsyncIterator[bytes], idle_s: float) -> bytes | None:
+    """The next piece that a client sends; ``None`` after the last.
+
+    Raises:
+        DatabaseOperationalError: none came in time.
+    """
+    try:
+        async with asyncio.timeout(idle_s):
+            return await anext(data, None)
+    except TimeoutError:
+        raise DatabaseOperationalError(
+            f"nobody sent anything for {idle_s:g} s, so the copy was undone: send without long pauses, or raise "
+            "stream_idle_s",
+            sqlstate="57P05",
+        ) from None
+
+
+async def _pieces(lent: Lent, copy: CopyOut) -> AsyncGenerator[bytes, None]:
+    while piece := await lent.run(copy.read()):
+        yield piece
