@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from functools import partial
+from contextlib import closing, suppress
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote
@@ -30,6 +31,9 @@ from .sqlite_authorizer import (
 from .sqlite_values import as_written, column_types, convert, declared_column
 
 _T = TypeVar("_T")
+_VIRTUAL_TABLES = "SELECT name FROM {}.sqlite_master WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL TABLE%'"
+_PREPARED = "EXPLAIN SELECT 1 FROM {}.{}"
+_NOT_READY = ("not authorized", "prohibited", "vtable constructor failed")
 _STEPS = 1000
 """Steps of SQLite's virtual machine between two looks at whether the statement is to stop."""
 
@@ -38,6 +42,22 @@ def _denied(exc: sqlite3.Error) -> bool:
     """Whether the authorizer refused; where the statement was prepared anew meanwhile, the code is SQLITE_SCHEMA."""
     code = getattr(exc, "sqlite_errorcode", None)
     return code == sqlite3.SQLITE_AUTH or (code == sqlite3.SQLITE_SCHEMA and "not authorized" in str(exc))
+
+
+@cache
+def _may_distrust_schemas() -> bool:
+    """Whether views and triggers may use full-text tables where schemas are not trusted
+    (https://sqlite.org/pragma.html#pragma_trusted_schema). Older versions take those tables for unsafe; what is unsafe
+    besides, the authorizer denies in views and triggers, too."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("PRAGMA trusted_schema=OFF")
+        try:
+            connection.execute("CREATE VIRTUAL TABLE words USING fts5(word)")
+            connection.execute("CREATE VIEW seen AS SELECT word FROM words")
+            connection.execute("SELECT word FROM seen")
+        except sqlite3.OperationalError as exc:
+            return "unsafe" not in str(exc)
+    return True
 
 
 def create_embedded(file: str) -> None:
@@ -58,6 +78,10 @@ def attach(execute: Callable[[str, tuple[str, ...]], Any], config: DatabaseConfi
             continue
         path = f"file:{quote(str(file.absolute()))}?mode=ro" if config.readonly else str(file)
         execute(f'ATTACH DATABASE ? AS "{name}"', (path,))
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 class _Stop:
@@ -160,7 +184,8 @@ class SqliteLink(Link):
         connection = self._sqlite
         connection.isolation_level = None  # Autocommit: transactions begin where we say BEGIN.
         self._set_up()
-        connection.execute("PRAGMA trusted_schema=OFF")
+        if _may_distrust_schemas():
+            connection.execute("PRAGMA trusted_schema=OFF")
         # A larger value is refused before it is made.
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self.config.max_row_bytes)
         attach(connection.execute, self.config)
@@ -244,7 +269,7 @@ class SqliteLink(Link):
 
     def _executed(self, sql: str, values: Sequence[Any]) -> sqlite3.Cursor:
         try:
-            return self._sqlite.execute(sql, values)
+            return self._with_virtual_tables(partial(self._sqlite.execute, sql, values), self._authorizer())
         except sqlite3.DatabaseError as exc:
             if self.readonly or self._only_reads or not (_denied(exc) and self._is_allowed_until_it_runs(sql)):
                 raise
@@ -253,6 +278,42 @@ class SqliteLink(Link):
             return self._sqlite.execute(sql, values)
         finally:
             self._sqlite.set_authorizer(self._authorizer())
+
+    def _with_virtual_tables(self, action: Callable[[], _T], authorizer: Callable[..., int]) -> _T:
+        """Do something that may use a virtual table for the first time on this connection. Only then SQLite makes it
+        ready, for which it asks the authorizer about changes that nobody wants: in its own table of tables, and for an
+        R-tree in those behind it. So where the authorizer refused, this is done without it, and what was refused is
+        tried again with it.
+
+        Parameters:
+            action: what to do.
+            authorizer: the one that is set.
+        """
+        try:
+            return action()
+        except sqlite3.DatabaseError as exc:
+            if not any(said in str(exc) for said in _NOT_READY):
+                raise
+            self._sqlite.set_authorizer(None)
+            try:
+                found = self._made_ready()
+            finally:
+                self._sqlite.set_authorizer(authorizer)
+            if not found:
+                raise
+        return action()
+
+    def _made_ready(self) -> bool:
+        """Make all virtual tables ready: to prepare a statement is enough. Whether there are any."""
+        tables = [
+            (schema, name)
+            for _, schema, _ in self._sqlite.execute("PRAGMA database_list").fetchall()
+            for (name,) in self._sqlite.execute(_VIRTUAL_TABLES.format(_quoted(schema))).fetchall()
+        ]
+        for schema, name in tables:
+            with suppress(sqlite3.Error):  # It cannot be used, and says so to whoever does.
+                self._sqlite.execute(_PREPARED.format(_quoted(schema), _quoted(name))).close()
+        return bool(tables)
 
     def _is_allowed_until_it_runs(self, sql: str) -> bool:
         """Whether a statement that was denied is so only for what it does while it runs, as VACUUM is: SQLite asks
@@ -293,7 +354,7 @@ class SqliteLink(Link):
             if first_word(sql, self.dialect) in {"PRAGMA", "EXPLAIN"}:
                 # They only tell, or are not authorized, and their names are known once they run.
                 return Description(parameters, self._named(sql), readonly=True)
-            connection.execute(f"EXPLAIN {sql}").close()
+            self._with_virtual_tables(lambda: connection.execute(f"EXPLAIN {sql}").close(), authorize_reading)
         except sqlite3.DatabaseError as exc:
             if not _denied(exc):
                 raise
