@@ -69,4 +69,10 @@ def test_twins(name: str) -> None:
     for short, function in methods(cls).items():
         other = methods(twin)[short]
         assert inspect.getdoc(function) == inspect.getdoc(other)
-        assert inspect.signature(function).parameters == inspect.signature(other).parameters
+        mine, theirs = (
+            [(p.name, p.kind, p.default, str(p.annotation)) for p in inspect.signature(one).parameters.values()]
+            for one in (function, other)
+        )
+        assert mine == [
+            (name, kind, default, words.replace("AsyncIterable", "Iterable")) for name, kind, default, words in theirs
+        ]

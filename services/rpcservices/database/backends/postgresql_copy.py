@@ -52,7 +52,7 @@ async def begin(driver: StoppingConnection, sql: str, wanted: ExecStatus) -> Non
     if result.status == ExecStatus.COPY_IN:
         await _end_in(driver, "it goes the other way")
     elif result.status == ExecStatus.COPY_OUT:
-        await _read_rest(driver)
+        await _Reader(driver).rest()
     else:
         await driver.wait(rest_of(driver))
     if result.status == ExecStatus.FATAL_ERROR:
@@ -67,11 +67,45 @@ async def _end_in(driver: StoppingConnection, reason: str) -> None:
         await driver.wait(copy_end(driver.pgconn, reason.encode()))
 
 
-async def _read_rest(driver: StoppingConnection) -> PGresult | None:
-    """Read and drop the rest of a COPY; its last result."""
-    while not (await driver.wait(_gathered(driver.pgconn)))[1]:
-        pass
-    return await driver.wait(rest_of(driver))
+class _Reader:
+    """What a COPY writes, as it comes.
+
+    Attributes:
+        ended: whether all of it has come. It is known at once, even where whoever waits for it is cancelled.
+    """
+
+    def __init__(self, driver: StoppingConnection) -> None:
+        self._driver = driver
+        self.ended = False
+
+    def _gathered(self) -> PQGen[bytes]:
+        """What has come, once something has."""
+        connection = self._driver.pgconn
+        parts: list[bytes] = []
+        size = 0
+        while size < _PIECE_BYTES and not self.ended:
+            count, data = connection.get_copy_data(1)
+            if count < 0:
+                self.ended = True
+            elif count > 0:
+                parts.append(bytes(data))
+                size += count
+            elif parts:
+                break
+            else:
+                yield Wait.R
+                connection.consume_input()
+        return b"".join(parts)
+
+    async def read(self) -> bytes:
+        """The next piece; nothing after the last."""
+        return await self._driver.wait(self._gathered())
+
+    async def rest(self) -> PGresult | None:
+        """Drop what is still to come; the last result."""
+        while not self.ended:
+            await self.read()
+        return await self._driver.wait(rest_of(self._driver))
 
 
 class PostgresCopyIn(CopyIn):
@@ -110,25 +144,6 @@ class PostgresCopyIn(CopyIn):
             await _end_in(self._driver, reason)
 
 
-def _gathered(connection: PGconn) -> PQGen[tuple[bytes, bool]]:
-    """What has come of a COPY, once something has, and whether that was the last of it."""
-    parts: list[bytes] = []
-    size = 0
-    while size < _PIECE_BYTES:
-        count, data = connection.get_copy_data(1)
-        if count < 0:
-            return b"".join(parts), True
-        if count > 0:
-            parts.append(bytes(data))
-            size += count
-        elif parts:
-            break
-        else:
-            yield Wait.R
-            connection.consume_input()
-    return b"".join(parts), False
-
-
 class PostgresCopyOut(CopyOut):
     """A COPY that a client reads.
 
@@ -142,16 +157,17 @@ class PostgresCopyOut(CopyOut):
     def __init__(self, link: Learning, driver: StoppingConnection, *, cancels: bool) -> None:
         self._link = link
         self._driver = driver
+        self._reader = _Reader(driver)
         self._cancels = cancels
         self._open = True
 
     async def read(self) -> bytes:
         if not self._open:
             return b""
-        data, ended = await self._driver.wait(_gathered(self._driver.pgconn))
-        if ended:
+        data = await self._reader.read()
+        if self._reader.ended:
             self._open = False
-            last = await self._driver.wait(rest_of(self._driver))
+            last = await self._reader.rest()
             if last is not None and last.status == ExecStatus.FATAL_ERROR:
                 raise failure_of(self._driver, last)
         return data
@@ -163,4 +179,5 @@ class PostgresCopyOut(CopyOut):
         if self._cancels:
             await self._driver.cancel_safe(timeout=CANCEL_WAIT_S)
             self._link.was_cancelled()  # The request may yet hit what comes next.
-        await _read_rest(self._driver)
+        await self._reader.rest()
+        await self._link.settle()
