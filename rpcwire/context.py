@@ -8,7 +8,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from msgspec import UNSET
@@ -85,6 +87,7 @@ class Connection:
     def on_close(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Have ``callback`` called once the connection has ended, in the thread that drives the connection: that of the
         event loop, or in ``Client`` the one that reads. Where it has ended already, it is called here and now.
+        It sees the context variables of whoever asks for it.
 
         Returns:
             A function that takes this back.
@@ -94,7 +97,7 @@ class Connection:
             return lambda: None
         self._next += 1
         key = self._next
-        self._closing[key] = callback
+        self._closing[key] = partial(copy_context().run, callback)
 
         def forget() -> None:
             self._closing.pop(key, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextvars import copy_context
 from itertools import count
 from typing import Any
 
@@ -43,6 +44,9 @@ class Connector:
     def __init__(self, options: ConnectOptions, memory: MemoryDial | None = None) -> None:
         self.options = options
         self.registry = Registry(logger)
+        # What the server calls here sees the context variables of whoever made the client, rather than those of the
+        # call that happened to be the first, for as long as its connection lasts.
+        self._context = copy_context()
         self._memory = memory
         self._peer: Peer | None = None
         self._leaving: set[Peer] = set()  # What has begun to end, and another was made in place of.
@@ -109,7 +113,9 @@ class Connector:
         if self._peer is not None:
             self._leaving.add(self._peer)
             self._ended(self._peer, "it was closing")
-        self._connecting = asyncio.get_running_loop().create_task(self._connect(self._was_connected))
+        self._connecting = asyncio.get_running_loop().create_task(
+            self._connect(self._was_connected), context=self._context.copy()
+        )
         self._connecting.add_done_callback(self._connect_done)
 
     def _connect_done(self, task: asyncio.Task[Peer]) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_origin
 
@@ -89,7 +90,7 @@ class Running:
 
 
 class Handlers:
-    """The handlers of a client, over all its connections.
+    """The handlers of a client, over all its connections. They see the context variables of whoever made the client.
 
     Parameters:
         registry: what is offered.
@@ -97,6 +98,7 @@ class Handlers:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._variables = copy_context()
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
         self._running: dict[int, Running] = {}
@@ -201,7 +203,7 @@ class Handlers:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="rpcclient-handler")
             self._running[key] = running
-            future = self._pool.submit(self._run, key, running, args, kwargs)
+            future = self._pool.submit(self._variables.copy().run, self._run, key, running, args, kwargs)
             self._futures.add(future)
         future.add_done_callback(self._futures.discard)
 

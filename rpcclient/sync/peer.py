@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
@@ -277,9 +278,9 @@ class Peer:
             self._outboxes[stream.id] = outbox
         if self.session.state is SessionState.CLOSED:
             outbox.stop()
-        thread = threading.Thread(
-            target=pump, args=(self, outbox, source, dump, failed, ended), name=f"rpcclient-{stream.id}", daemon=True
-        )
+        # The source sees the context variables of whoever gave it.
+        work = partial(copy_context().run, pump, self, outbox, source, dump, failed, ended)
+        thread = threading.Thread(target=work, name=f"rpcclient-{stream.id}", daemon=True)
         outbox.thread = thread
         thread.start()
         return outbox

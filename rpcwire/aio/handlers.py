@@ -11,6 +11,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
@@ -139,7 +140,8 @@ class Handlers:
             kwargs[offer.contract.context_name] = self._context(call, offer)
         coroutine: Generator[Any, Any, Any] = offer.call(*args, **kwargs)
         try:
-            coroutine.send(None)
+            # What it sets is its own: this is not to be seen by the calls that follow on this connection.
+            contextvars.copy_context().run(coroutine.send, None)
         except StopIteration as done:
             self._answer(call, offer, done.value)
         except KeyboardInterrupt:
@@ -200,7 +202,7 @@ class Handlers:
             case Mode.STREAM:
                 return offer.call(*args, **kwargs)
             case Mode.THREAD_STREAM:
-                return _in_threads(offer.call(*args, **kwargs), self._executor)
+                return _in_threads(offer.call(*args, **kwargs), self._executor, contextvars.copy_context())
             case Mode.THREAD:
                 context = contextvars.copy_context()
                 future = self._peer.loop.run_in_executor(
@@ -208,7 +210,7 @@ class Handlers:
                 )
                 result = await _to_its_end(future)
                 if offer.contract.item is not None and isinstance(result, Iterable):
-                    return _in_threads(iter(result), self._executor)
+                    return _in_threads(iter(result), self._executor, context)
                 return result
             case _:
                 return await offer.call(*args, **kwargs)
@@ -443,16 +445,19 @@ async def _to_its_end(future: asyncio.Future[Any]) -> Any:
 _END = object()
 
 
-async def _in_threads(source: Iterator[Any], executor: Executor | None) -> AsyncIterator[Any]:
-    """The items of a plain iterator, each made in a thread."""
+async def _in_threads(
+    source: Iterator[Any], executor: Executor | None, context: contextvars.Context
+) -> AsyncIterator[Any]:
+    """The items of a plain iterator, each made in a thread, with the context variables of its handler."""
     loop = asyncio.get_running_loop()
     try:
-        while (item := await _to_its_end(loop.run_in_executor(executor, next, source, _END))) is not _END:
+        take = partial(next, source, _END)
+        while (item := await _to_its_end(loop.run_in_executor(executor, context.run, take))) is not _END:
             yield item
     finally:
         close = getattr(source, "close", None)
         if close is not None:
-            await loop.run_in_executor(executor, close)
+            await loop.run_in_executor(executor, context.run, close)
 
 
 async def _close(source: AsyncIterator[Any]) -> None:

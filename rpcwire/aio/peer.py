@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +72,7 @@ class Pending:
         progress: told how far the call has come.
         uploads: the tasks that send the call's own streams.
         abandoned: nobody waits any more.
+        context: the context variables of whoever called, for ``progress``: what arrives is handled in the connection's.
     """
 
     future: asyncio.Future[Any]
@@ -80,6 +82,11 @@ class Pending:
     latest: bool = False
     uploads: tuple[asyncio.Task[None], ...] = ()
     abandoned: bool = False
+    context: Context | None = None
+
+    def __post_init__(self) -> None:
+        if self.progress is not None:
+            self.context = copy_context()
 
 
 class Peer:
@@ -441,8 +448,9 @@ class Peer:
     def _on_progress(self, event: ProgressReceived) -> None:
         pending = self._pending.get(event.id)
         if pending is not None and pending.progress is not None and not pending.abandoned:
+            assert pending.context is not None
             try:
-                pending.progress(event.done, event.total, event.message)
+                pending.context.run(pending.progress, event.done, event.total, event.message)
             except Exception:
                 self.logger.exception("the progress hook of call %s failed", event.id)
 

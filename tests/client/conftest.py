@@ -24,6 +24,9 @@ from websockets.server import ServerProtocol
 from rpcserver import Context, Service, method
 from rpcserver.config import ServerConfig
 from rpcserver.server import Server
+from rpcwire.aio.peer import Pending
+from rpcwire.aio.streams import StreamReader
+from rpcwire.dynamic import load_plain
 
 from .callers import by_asyncio, by_sync, by_uvloop
 
@@ -92,6 +95,22 @@ class Desk(Service):
     async def ask(self, method: str, params: dict[str, Any], ctx: Context) -> Any:
         """Call the caller."""
         return await ctx.caller.call(method, params)
+
+    @method()
+    async def ask_items(self, method: str, ctx: Context) -> list[Any]:
+        """Call a method of the caller that answers with a stream."""
+        peer = ctx.caller._bound()  # type: ignore[attr-defined]
+        pending = Pending(peer.loop.create_future(), streams=True)
+        inbox = await peer.outcome(peer.begin(method, None, timeout_s=LIMIT_S, pending=pending), pending)
+        return [item async for item in StreamReader(inbox, lambda raw: load_plain(raw, peer.session.codec))]
+
+    @method()
+    async def report(self, times: int, ctx: Context) -> int:
+        """Report progress, each time on its own."""
+        for number in range(times):
+            ctx.progress(number)
+            await asyncio.sleep(0)
+        return times
 
     @method()
     async def ask_later(self, method: str, ctx: Context) -> None:
