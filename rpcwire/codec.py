@@ -21,8 +21,9 @@ import msgspec
 from msgspec import Raw
 
 from .errors import InvalidRequest, ParseError, ProtocolError, TooLarge
-from .limits import FRAME_MESSAGES, MAX_DEPTH
+from .limits import FRAME_MESSAGES, MAX_DEPTH, MAX_DIGITS, TOO_DEEP, TOO_LONG
 from .messages import Envelope, MessageId
+from .skimming import check_body, legible_members
 
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 
@@ -34,10 +35,17 @@ text of MessagePack that is no UTF-8 Python's own error."""
 
 
 class Malformed(msgspec.Struct, gc=False):
-    """A message that could not be read: what to answer, and to which id if that much was legible."""
+    """A message that could not be read.
+
+    Attributes:
+        error: what is wrong with it.
+        id: its id, if that much was legible.
+        is_answer: whether it was an answer to a call. Those are never answered themselves.
+    """
 
     error: ProtocolError | TooLarge
     id: MessageId = None
+    is_answer: bool = False
 
 
 class Decoded(msgspec.Struct, gc=False):
@@ -72,6 +80,19 @@ class Codec:
 
     def join(self, messages: Sequence[bytes]) -> bytes:
         """One frame out of messages already encoded."""
+        raise NotImplementedError
+
+    def check(self, body: bytes, around: int, *, names: bool = True) -> None:
+        """Make sure that the other side will read a body that was encoded here: by its own rules.
+
+        Parameters:
+            body: parameters, a result, or an item of a stream.
+            around: how many levels of arrays and objects are around it in its message.
+            names: whether a name might occur twice in one object. To find out takes as long as reading it.
+
+        Raises:
+            ValueError: it will not; the message says why.
+        """
         raise NotImplementedError
 
     def read(self, raw: Raw, kind: type[_StructT]) -> _StructT:
@@ -125,21 +146,29 @@ def _bounded_int(digits: str) -> int | _Digits:
     return int(digits) if len(digits) < 1000 else _Digits(digits)
 
 
+def _readable_int(digits: str) -> None:
+    """See that everybody reads an integer; its value is of no interest."""
+    if len(digits.lstrip("-")) > MAX_DIGITS:
+        raise ValueError(TOO_LONG)
+
+
 _STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=_bounded_int)
+_OWN = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=_readable_int)
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _BRACKETS = re.compile(rb"[\[{\]}]")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def _check_depth(data: bytes) -> None:
-    """Raise ``ValueError`` where arrays and objects nest deeper than :data:`~rpcwire.limits.MAX_DEPTH`."""
-    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+def _check_depth(data: bytes, around: int = 0) -> None:
+    """Raise ``ValueError`` where arrays and objects nest deeper than :data:`~rpcwire.limits.MAX_DEPTH`, together with
+    those around the data."""
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH - around:
         return
-    depth = 0
+    depth = around
     for bracket in _BRACKETS.findall(_STRINGS.sub(b"", data)):
         depth += 1 if bracket in b"[{" else -1
         if depth > MAX_DEPTH:
-            raise ValueError(f"arrays and objects nest deeper than {MAX_DEPTH}")
+            raise ValueError(TOO_DEEP)
 
 
 def _check_text(value: Any) -> None:
@@ -156,6 +185,29 @@ def too_many(count: int) -> Malformed:
     return Malformed(TooLarge(text, executed="no"))
 
 
+def _read(data: bytes) -> Any:
+    """Read one JSON text strictly by RFC 8259.
+
+    Raises:
+        ParseError: it is no JSON.
+        ValueError, RecursionError: it is, but breaks a rule.
+    """
+    _check_depth(data)
+    try:
+        value = _STRICT.decode(data.decode())
+    except UnicodeDecodeError as exc:
+        raise ParseError(f"not JSON: invalid UTF-8 at byte {exc.start}") from None
+    except json.JSONDecodeError as exc:
+        raise ParseError(f"not JSON: {exc.msg} at character {exc.pos}") from None
+    if _SURROGATE.search(data):
+        _check_text(value)
+    return value
+
+
+def _not_json(exc: Exception) -> ParseError:
+    return exc if isinstance(exc, ParseError) else ParseError(f"not JSON: {exc}")
+
+
 def strict_json(data: bytes) -> Any:
     """Read one JSON text strictly by RFC 8259.
 
@@ -167,23 +219,54 @@ def strict_json(data: bytes) -> Any:
             64, trailing text.
     """
     try:
-        _check_depth(data)
-        value = _STRICT.decode(data.decode())
-        if _SURROGATE.search(data):
-            _check_text(value)
-        return value
-    except UnicodeDecodeError as exc:
-        raise ParseError(f"not JSON: invalid UTF-8 at byte {exc.start}") from None
-    except json.JSONDecodeError as exc:
-        raise ParseError(f"not JSON: {exc.msg} at character {exc.pos}") from None
+        return _read(data)
     except (ValueError, RecursionError) as exc:
-        raise ParseError(f"not JSON: {exc}") from None
+        raise _not_json(exc) from None
 
 
-def _json_id(value: Any) -> MessageId:
-    """The id of a message that is otherwise wrong, if it is legible."""
-    found = value.get("id") if isinstance(value, dict) else None
-    return found if isinstance(found, (int, str, float)) and not isinstance(found, (bool, _Digits)) else None
+def _malformed(error: ProtocolError | TooLarge, members: Any) -> Malformed:
+    """What is otherwise wrong, with as much as is legible.
+
+    Parameters:
+        error: what is wrong.
+        members: the members of the message, or those that could be read.
+    """
+    if not isinstance(members, dict):
+        return Malformed(error)
+    found = members.get("id")
+    if not isinstance(found, (int, str, float)) or isinstance(found, (bool, _Digits)) or not is_unicode(found):
+        found = None
+    return Malformed(error, found, "method" not in members and ("result" in members or "error" in members))
+
+
+def is_unicode(value: object) -> bool:
+    """Whether a value is no text, or text that can be sent, as half of a surrogate pair cannot."""
+    try:
+        if isinstance(value, str):
+            value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _leniently(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object in which names may occur twice; an id that does is none."""
+    found = dict(pairs)
+    if len(found) != len(pairs) and [name for name, _ in pairs].count("id") > 1:
+        found["id"] = None
+    return found
+
+
+_LENIENT = json.JSONDecoder(object_pairs_hook=_leniently, parse_int=_bounded_int)
+
+
+def _outlines(data: bytes) -> list[Any]:
+    """What is legible of a message that is JSON but breaks a rule of ours, or of each message of a batch."""
+    try:
+        value = _LENIENT.decode(data.decode())
+    except (ValueError, RecursionError):
+        return []
+    return value if isinstance(value, list) else [value]
 
 
 class _JsonBase(Codec):
@@ -200,20 +283,33 @@ class _JsonBase(Codec):
     def structured(self, raw: Raw) -> bool:
         return bytes(raw)[:1] in (b"{", b"[")
 
+    def check(self, body: bytes, around: int, *, names: bool = True) -> None:
+        _check_depth(body, around)
+        if names:
+            _OWN.decode(body.decode())
+
     def _message(self, data: bytes) -> Envelope | Malformed:
         try:
-            value = strict_json(data)
+            value = _read(data)
         except ParseError as exc:
             return Malformed(exc)
+        except (ValueError, RecursionError) as exc:
+            return self._unread(data, exc)[0]
         return self._envelope(data, value)
+
+    @staticmethod
+    def _unread(data: bytes, exc: Exception) -> list[Malformed]:
+        """What to answer to a message, or each of a batch, that breaks a rule."""
+        error = _not_json(exc)
+        return [_malformed(error, members) for members in _outlines(data)] or [Malformed(error)]
 
     def _envelope(self, data: bytes | Raw, value: Any) -> Envelope | Malformed:
         try:
             return self._decoder.decode(data)
         except msgspec.ValidationError as exc:
-            return Malformed(_invalid(exc), _json_id(value))
+            return _malformed(_invalid(exc), value)
         except UNREADABLE as exc:
-            return Malformed(ParseError(f"not JSON: {exc}"))
+            return _malformed(ParseError(f"not JSON: {exc}"), value)
 
 
 class PlainJson(_JsonBase):
@@ -230,9 +326,13 @@ class PlainJson(_JsonBase):
 
     def decode(self, frame: bytes) -> Decoded:
         try:
-            value = strict_json(frame)
+            value = _read(frame)
         except ParseError as exc:
             return Decoded((Malformed(exc),))
+        except (ValueError, RecursionError) as exc:
+            unread = self._unread(frame, exc)
+            known = [message for message in unread if message.id is not None] or unread[:1]
+            return Decoded(known, batch=len(known) > 1)
         if not isinstance(value, list):
             return Decoded((self._envelope(frame, value),))
         if not value:
@@ -316,11 +416,11 @@ class MessagePack(Codec):
         try:
             value = self._any.decode(data)
         except UNREADABLE as exc:
-            return Malformed(ParseError(f"not MessagePack: {exc}"))
+            return _malformed(ParseError(f"not MessagePack: {exc}"), legible_members(data))
         try:
             return self._one.decode(data)
         except UNREADABLE as exc:
-            return Malformed(_invalid(exc), _json_id(value))
+            return _malformed(_invalid(exc), value)
 
     def join(self, messages: Sequence[bytes]) -> bytes:
         count = len(messages)
@@ -333,6 +433,9 @@ class MessagePack(Codec):
         else:
             header = b"\xdd" + count.to_bytes(4, "big")
         return header + b"".join(messages)
+
+    def check(self, body: bytes, around: int, *, names: bool = True) -> None:  # noqa: ARG002 - a body counts by itself
+        check_body(body)
 
     def read(self, raw: Raw, kind: type[_StructT]) -> _StructT:
         return msgspec.msgpack.decode(raw, type=kind)

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 MAX_DEPTH = 64
 """Nesting of arrays and objects in one message, counted from the message itself."""
 
+MAX_DIGITS = 4300
+"""Digits of an integer: what Python converts unless it is told otherwise (sys.set_int_max_str_digits)."""
+
+TOO_DEEP = f"arrays and objects nest deeper than {MAX_DEPTH}"
+TOO_LONG = f"an integer of more than {MAX_DIGITS} digits"
+
 INITIAL_CREDIT = 16
 """Items that the producer of a new stream may send before its reader has granted any."""
 
@@ -27,6 +33,9 @@ MESSAGE_BYTES = 16 * 1024 * 1024
 
 COALESCE_BYTES = 64 * 1024
 """Messages that are ready together leave in one frame up to this size."""
+
+JOINING_BYTES = 16
+"""What a frame with several messages may have besides those, in bytes."""
 
 FRAME_MESSAGES = 4096
 """Messages accepted in one frame of our own subprotocols: more than ever fit into :data:`COALESCE_BYTES`. Without it a

@@ -13,7 +13,8 @@ from msgspec import Raw
 from pydantic_core import to_jsonable_python
 
 from .codec import UNREADABLE
-from .limits import MAX_DEPTH
+from .limits import TOO_DEEP
+from .skimming import nests_too_deep
 
 AS_BYTES: Mapping[str, Any] = {"rpcwire": "bytes"}
 """The metadata of a core schema whose serializer makes bytes in MessagePack, so that nobody need look into them."""
@@ -82,18 +83,6 @@ def unpack(raw: Raw | bytes, *, bounded: bool = False) -> Any:
         value = _UNPACK.decode(raw)
     except UNREADABLE as exc:
         raise ValueError(f"not MessagePack: {exc}") from None
-    if not bounded:
-        level: list[Any] = [value]
-        depth = 0
-        while level:
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise ValueError(f"arrays and maps nest deeper than {MAX_DEPTH}")
-            level = [
-                inner
-                for outer in level
-                if isinstance(outer, (list, dict))
-                for inner in (outer if isinstance(outer, list) else outer.values())
-                if isinstance(inner, (list, dict))
-            ]
+    if not bounded and nests_too_deep(value):
+        raise ValueError(TOO_DEEP)
     return value

@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw
 
-from .codec import UNREADABLE, Codec, Malformed
+from .codec import UNREADABLE, Codec, Malformed, is_unicode
 from .errors import (
     Busy,
+    InternalError,
     InvalidParams,
     InvalidRequest,
     LocalProtocolError,
@@ -37,7 +38,7 @@ from .events import (
     ResultReceived,
     Violation,
 )
-from .limits import COALESCE_BYTES, SessionLimits
+from .limits import COALESCE_BYTES, JOINING_BYTES, SessionLimits
 from .messages import (
     CallContext,
     CancelParams,
@@ -54,7 +55,7 @@ from .messages import (
     StreamParams,
     Success,
 )
-from .sending import UNSENDABLE, check_size, without_details
+from .sending import UNSENDABLE, check_size, encode_error
 from .states import SessionState, SessionStep, next_session
 from .streams import OutgoingStream
 from .streamtable import StreamTable
@@ -95,6 +96,7 @@ class Session:
         self._unsent: list[int] = []
         self._incoming: dict[MessageId, IncomingCall] = {}
         self._outgoing: set[int] = set()
+        self._coalesce_bytes = min(COALESCE_BYTES, self.limits.message_bytes - JOINING_BYTES)
         self.streams = StreamTable(codec, self.limits, stream_prefix, self._outbox)
 
     # --- what the driver asks -----------------------------------------------------------------------------------
@@ -133,10 +135,10 @@ class Session:
         frames: list[bytes] = []
         start = size = 0
         for index, message in enumerate(messages):
-            if size and size + len(message) > COALESCE_BYTES:
+            if size and size + len(message) > self._coalesce_bytes:
                 frames.append(self.codec.join(messages[start:index]))
                 start, size = index, 0
-            size += len(message)
+            size += len(message) + 1  # What separates them.
         if start < len(messages):
             frames.append(self.codec.join(messages[start:]))
         return frames
@@ -171,6 +173,7 @@ class Session:
         Raises:
             LocalProtocolError: the session is closed.
             TooLarge: the message is beyond the limit; nothing was sent.
+            InvalidRequest: the method's name, or what goes with it, is no Unicode; nothing was sent.
         """
         data, call_id = self._request(method, params, ctx)
         self._outbox.append(data)
@@ -189,6 +192,8 @@ class Session:
         Raises:
             LocalProtocolError: the session is closed, or there is nothing to send.
             TooLarge: a message, or the batch as a whole, is beyond the limit; nothing was sent.
+            InvalidParams: the batch as a whole nests too deeply; nothing was sent.
+            InvalidRequest: the name of a method, or what goes with it, is no Unicode; nothing was sent.
         """
         if not calls:
             raise LocalProtocolError("an empty batch: add at least one call")
@@ -204,6 +209,10 @@ class Session:
             encoded.append(data)
         if self.codec.batches:
             frame = self.codec.join(encoded) if len(encoded) > 1 else b"[" + encoded[0] + b"]"
+            try:
+                self.codec.check(frame, 0, names=False)
+            except ValueError as exc:
+                raise InvalidParams(f"a batch is one array more around its calls: {exc}") from None
             encoded = [check_size(frame, self.limits.message_bytes)]
         self._outbox += encoded
         for call in ids:
@@ -221,7 +230,7 @@ class Session:
             UNSET if params is None else Raw(params),
             UNSET if ctx is None or self.codec.batches else ctx,
         )
-        data = check_size(self.codec.encode(message), self.limits.message_bytes)
+        data = self._encoded(message)
         self._last_id = call_id
         return data, call_id
 
@@ -236,14 +245,23 @@ class Session:
         Raises:
             LocalProtocolError: the session is closed.
             TooLarge: the message is beyond the limit; nothing was sent.
+            InvalidRequest: the method's name is no Unicode; nothing was sent.
         """
         self._outbox.append(self._notification(method, params))
 
     def _notification(self, method: str, params: bytes | None) -> bytes:
         if self.state is SessionState.CLOSED:
             raise LocalProtocolError("the session is closed")
-        message = Notification(method, UNSET if params is None else Raw(params))
-        return check_size(self.codec.encode(message), self.limits.message_bytes)
+        return self._encoded(Notification(method, UNSET if params is None else Raw(params)))
+
+    def _encoded(self, message: Request | Notification) -> bytes:
+        try:
+            data = self.codec.encode(message)
+        except UNSENDABLE as exc:
+            place = "ctx" if is_unicode(message.method) else "method"
+            wrong = [{"loc": [place], "msg": str(exc), "type": "unsendable"}]
+            raise InvalidRequest(f"{place}: cannot be sent: {exc}", errors=wrong) from None
+        return check_size(data, self.limits.message_bytes)
 
     def cancel(self, call_id: int) -> None:
         """Ask the other side to end a call of ours. Its answer still comes."""
@@ -260,7 +278,14 @@ class Session:
         """Answer a call with its encoded result. An answer beyond the size limit, or one with which its batch goes
         beyond it, becomes a TooLarge error."""
         data = self.codec.encode(Success(call.id, Raw(result)))
-        size = len(data) if call.batch is None else len(data) + call.batch.size
+        if call.batch is not None:
+            try:
+                self.codec.check(result, 2, names=False)
+            except ValueError as exc:
+                text = f"the answer cannot be sent in a batch, which is one array more around it: {exc}"
+                self.reply_error(call, InternalError(text, executed="yes"))
+                return
+        size = len(data) if call.batch is None else len(data) + call.batch.size + len(b"[]")
         if size > self.limits.message_bytes:
             what = "answer has" if call.batch is None else "batch's answers have"
             text = f"the {what} {size} bytes, and the limit is {self.limits.message_bytes}: ask for less at once, "
@@ -284,16 +309,11 @@ class Session:
 
     def reply_error(self, call: IncomingCall, error: RpcError) -> None:
         """Answer a call with an error. One whose data cannot be sent, or is too large, goes without its details."""
-        self._answer(call, self._failure(call.id, error))
+        self._answer(call, self._failure(call.id, error, call.batch))
 
-    def _failure(self, call_id: MessageId, error: RpcError) -> bytes:
-        try:
-            data = self.codec.encode(Failure(call_id, error.to_wire()))
-        except UNSENDABLE:
-            data = b""
-        if data and len(data) <= self.limits.message_bytes:
-            return data
-        return self.codec.encode(Failure(call_id, without_details(error)))
+    def _failure(self, call_id: MessageId, error: RpcError, batch: Batch | None) -> bytes:
+        limit = self.limits.message_bytes - (0 if batch is None else batch.size + len(b"[]"))
+        return encode_error(error, lambda told: self.codec.encode(Failure(call_id, told)), self.codec, limit)
 
     def progress(self, call: IncomingCall, done: float, total: float | None, message: str | None) -> None:
         """Tell the caller how far its call has come."""
@@ -347,7 +367,10 @@ class Session:
                 self._take(message, batch, events)
             else:
                 assert isinstance(message, Malformed)
-                self._refuse(message.id, message.error, batch, events)
+                if message.is_answer:
+                    self._give_up(message, events)
+                else:
+                    self._refuse(message.id, message.error, batch, events)
             yield from events
             events.clear()
         if batch is not None:
@@ -358,7 +381,7 @@ class Session:
 
     def _is_answered(self, message: Envelope | Malformed) -> bool:
         if isinstance(message, Malformed):
-            return True
+            return not message.is_answer
         if message.method is not UNSET:
             return message.id is not UNSET or (
                 message.params is not UNSET and not self.codec.structured(message.params)
@@ -366,8 +389,16 @@ class Session:
         return message.result is UNSET and message.error is UNSET
 
     def _refuse(self, message_id: MessageId, error: RpcError, batch: Batch | None, events: list[Event]) -> None:
-        self._emit(self._failure(message_id, error), batch)
+        self._emit(self._failure(message_id, error, batch), batch)
         events.append(Violation(error))
+
+    def _give_up(self, message: Malformed, events: list[Event]) -> None:
+        """An answer cannot be read: whoever waits for it is told so, and does not wait until the deadline."""
+        call_id, text = message.id, f"the other side's answer cannot be read: {message.error.message}"
+        if isinstance(call_id, int) and call_id in self._outgoing:
+            self._outgoing.discard(call_id)
+            events.append(ErrorReceived(call_id, InternalError.code, text, {"executed": "yes"}))
+        events.append(Violation(RemoteProtocolError(text)))
 
     def _take(self, message: Envelope, batch: Batch | None, events: list[Event]) -> None:
         method = message.method

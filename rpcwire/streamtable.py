@@ -6,11 +6,11 @@ import msgspec
 from msgspec import Raw
 
 from .codec import Codec
-from .errors import Busy, InvalidParams, RemoteProtocolError, RpcError
+from .errors import Busy, InvalidParams, RemoteProtocolError, RpcError, TooLarge
 from .events import CreditReceived, Event, ItemsReceived, StreamCancelled, StreamEnded
-from .limits import COALESCE_BYTES, SessionLimits
+from .limits import COALESCE_BYTES, JOINING_BYTES, SessionLimits
 from .messages import CreditParams, EndParams, ErrorObject, ItemParams, Notification, StreamParams
-from .sending import UNSENDABLE, check_size, without_details
+from .sending import encode_error
 from .streams import IncomingStream, OutgoingStream
 
 
@@ -33,6 +33,9 @@ class StreamTable:
         self._produced: dict[str, OutgoingStream] = {}
         self._read: dict[str, IncomingStream] = {}
         self._with_items: dict[str, OutgoingStream] = {}
+        around = len(codec.encode(Notification("rpc.stream.item", ItemParams(f"{prefix}{2**64}", []))))
+        self._item_bytes = limits.message_bytes - around - JOINING_BYTES
+        self._coalesce_bytes = min(COALESCE_BYTES, self._item_bytes)
 
     def __len__(self) -> int:
         """Streams in either direction that have not ended."""
@@ -60,7 +63,9 @@ class StreamTable:
             held.clear()
 
     def _control(self, method: str, params: msgspec.Struct, stream: OutgoingStream | None = None) -> None:
-        data = self._codec.encode(Notification(method, params))
+        self._send(self._codec.encode(Notification(method, params)), stream)
+
+    def _send(self, data: bytes, stream: OutgoingStream | None) -> None:
         if stream is not None and stream.batch is not None and stream.unnamed:
             stream.batch.after.append(data)
         else:
@@ -92,10 +97,13 @@ class StreamTable:
             LocalProtocolError: the reader has granted no credit, or the stream is not open.
             TooLarge: the item is beyond the size limit.
         """
-        check_size(item, self._limits.message_bytes)
+        if len(item) > self._item_bytes:
+            raise TooLarge(
+                f"an item of a stream has {len(item)} bytes, and {self._item_bytes} are allowed: send less at once"
+            )
         stream.take_credit()
-        size = len(item)
-        if stream.pending_bytes + size > COALESCE_BYTES and stream.pending:
+        size = len(item) + 1  # What separates them.
+        if stream.pending_bytes + size > self._coalesce_bytes and stream.pending:
             self._flush_items(stream)
         stream.pending.append(item)
         stream.pending_bytes += size
@@ -111,10 +119,13 @@ class StreamTable:
         if error is None:
             self._control("rpc.stream.end", EndParams(stream.id), stream)
             return
-        try:
-            self._control("rpc.stream.end", EndParams(stream.id, ErrorObject(**error.to_wire())), stream)
-        except UNSENDABLE:
-            self._control("rpc.stream.end", EndParams(stream.id, ErrorObject(**without_details(error))), stream)
+        data = encode_error(
+            error,
+            lambda told: self._codec.encode(Notification("rpc.stream.end", EndParams(stream.id, ErrorObject(**told)))),
+            self._codec,
+            self._limits.message_bytes,
+        )
+        self._send(data, stream)
 
     def _flush_items(self, stream: OutgoingStream) -> None:
         if stream.pending:
