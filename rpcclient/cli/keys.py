@@ -27,7 +27,8 @@ class Screen(Protocol):
 
 _SEQUENCES = {
     b"\x1b[A": "up", b"\x1b[B": "down", b"\x1bOA": "up", b"\x1bOB": "down", b"\x1b[5~": "pageup",
-    b"\x1b[6~": "pagedown",
+    b"\x1b[6~": "pagedown", b"\x1b[C": "right", b"\x1b[D": "left", b"\x1bOC": "right", b"\x1bOD": "left",
+    b"\x1b[15~": "f5",
     b"\x1b[H": "home", b"\x1b[F": "end", b"\x1b[1~": "home", b"\x1b[4~": "end", b"\x1bOP": "f1", b"\x1b[11~": "f1",
     b"\x1bOR": "f3", b"\x1b[13~": "f3", b"\x1bOS": "f4", b"\x1b[14~": "f4", b"\x1b[17~": "f6", b"\x1b[18~": "f7",
     b"\x1b[19~": "f8", b"\x1b[20~": "f9", b"\x1b[21~": "f10", b"\r": "enter", b"\n": "enter", b"\x7f": "backspace",

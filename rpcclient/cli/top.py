@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from .top_state import TopState
 
 _ATTRIBUTES: list[ProcessAttribute] = [
-    "name", "username", "status", "cpu_percent", "cpu_times", "memory_info", "num_threads", "nice", "cmdline",
+    "ppid", "name", "username", "status", "cpu_percent", "cpu_times", "memory_info", "num_threads", "nice", "cmdline",
 ]  # fmt: skip
 _MOST = 1000
+_WITHOUT_CURSOR = ("dumb", "unknown")
+"""Kinds of terminal (TERM) that only write line after line, such as those of editors and of logs."""
 
 _Event = tuple[str, Any]
 
@@ -39,6 +41,11 @@ def command(settings: context.Settings, interval_s: float) -> None:
     """Watch the server's machine and its processes. Keys are as in htop; h shows them."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("top needs a terminal; in a pipe, use: rpcclient call hardware.watch")
+    if os.environ.get("TERM") in _WITHOUT_CURSOR:
+        raise click.UsageError(
+            f"top draws on the whole screen, and this terminal cannot do that (TERM is {os.environ['TERM']}); use "
+            "rpcclient hw, or rpcclient call hardware.watch"
+        )
     with settings.connect() as client:
         Top(client, interval_s).run()
 

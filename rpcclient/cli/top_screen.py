@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
-from rpcclient.stubs.hardware import Process, Snapshot
+from rpcclient.stubs.hardware import CpuCore, Process, Snapshot
 
 from . import show
 from .figures import NOTHING, bar, duration, percent, size, sparkline
-from .top_state import SORTS, TopState
+from .top_columns import Around, Column, columns
+from .top_state import SORTS, TopState, key_of
 
 _HELP = (
-    "P M T N A G   sort by processor, memory, time, number, name, age   < > F6   next order",
-    "I             the other way round                                  c        command lines",
-    "/ F3 F4       show only names with …; u only users that begin with …; Escape ends that",
-    "↑ ↓ PgUp PgDn End   select, and stay with that process; Home: with the first one",
-    "k F9          end the selected process (TERM)                      q F10    quit",
-    "F7 ] F8 [     higher, lower priority of the selected process       Ctrl-Z   suspend",
+    ("P M T N A G", "sort by processor, memory, time, number, name, age"),
+    ("< > F6", "next order"),
+    ("I", "the other way round"),
+    ("t F5", "tree: who has started whom"),
+    ("c", "command lines"),
+    ("← →", "move names and command lines"),
+    ("/ F3 F4", "show only names with …; Escape ends that"),
+    ("u", "only users that begin with …"),
+    ("↑ ↓ PgUp PgDn End", "select, and stay with that process"),
+    ("Home", "select whichever is first"),
+    ("k F9", "end the selected process (TERM)"),
+    ("F7 ] F8 [", "its priority: higher, lower"),
+    ("q F10  Ctrl-Z", "quit, suspend"),
 )
 _LEAST_ROWS = 4
 _METER = 5 + 9 + 1 + 1
 """The width of a meter without its bar, its line and what it says."""
-_KEYS = "F1 help  F4 filter  F6 sort  F7 nice −  F8 nice +  F9 kill  F10 quit"
+_KEYS = "F1 help  F10 quit  F4 filter  F5 tree  F6 sort  F7 nice −  F8 nice +  F9 kill"
 
 
 def draw(state: TopState, width: int, height: int) -> list[Text]:
@@ -32,15 +40,20 @@ def draw(state: TopState, width: int, height: int) -> list[Text]:
     # On a low screen the processes come first.
     head = _head(state, width)[: max(height - 2 - _LEAST_ROWS, 0)]
     if state.helping:
-        lines = [*head, *(Text(line) for line in _HELP), Text(), Text("any key goes on", style="dim")]
+        lines = [*head[: max(height - len(_HELP) - 2, 0)], *(_help(*each) for each in _HELP)]
+        lines = [*lines[: max(height - 1, 0)], Text("any key goes on", style="dim")]
     else:
         rows = max(height - len(head) - 2, 1)
-        lines = [*head, _titles(state, width)]
         chosen = state.place(rows)
-        now = state.listed.t_wall_s if state.listed is not None else time.time()
+        listed_s = state.listed.t_wall_s if state.listed is not None else time.time()
+        memory = state.snapshot.memory if state.snapshot is not None else None
+        around = Around(listed_s, None if memory is None else memory.total_bytes, state.sort)
+        shown = columns(width, state.sort)
+        branches = state.branches
+        lines = [*head, _titles(state, shown, width)]
         for number, process in enumerate(chosen):
-            line = _row(process, state, now)
-            line.pad_right(max(width - len(line), 0))
+            line = _row(process, state, shown, around, branches.get(key_of(process), ""))
+            line.pad_right(max(width - line.cell_len, 0))
             if state.offset + number == state.selected:
                 line.stylize("black on cyan")
             lines.append(line)
@@ -60,7 +73,7 @@ def _head(state: TopState, width: int) -> list[Text]:
     lines = [_title(found, state)]
     lines += _meters(found, state, width)
     if (cpu := found.cpu) is not None:
-        lines[2:2] = _cores([core.percent for core in cpu.cores], width)
+        lines[2:2] = _cores(cpu.cores, width)
     half = max((width - 39) // 2, 0)
     flows = [("net", "↓↑", state.received, state.sent), ("disk", "rw", state.read, state.written)]
     if state.has_inside:
@@ -92,8 +105,9 @@ def _meters(found: Snapshot, state: TopState, width: int) -> list[Text]:
     if (memory := found.memory) is not None:
         used = memory.total_bytes - memory.available_bytes
         rows.append(("mem", memory.percent, state.memory, f"{size(used)} of {size(memory.total_bytes)}"))
-        if (swap := memory.swap) is not None and swap.total_bytes:
-            rows.append(("swap", swap.percent, (), f"{size(swap.used_bytes)} of {size(swap.total_bytes)}"))
+        if (swap := memory.swap) is not None:
+            said = f"{size(swap.used_bytes)} of {size(swap.total_bytes)}" if swap.total_bytes else "none"
+            rows.append(("swap", swap.percent if swap.total_bytes else None, (), said))
     room = max(width - _METER - max((len(said) for *_, said in rows), default=0), 0)
     thick = min(room, 16)
     thin = min(room - thick, 60)
@@ -121,25 +135,35 @@ def _title(found: Snapshot, state: TopState) -> Text:
     return line
 
 
-def _cores(shares: list[float | None], width: int) -> list[Text]:
-    """Each core as one column; many cores need no more than two lines."""
-    if len(shares) < 2:
+def _cores(cores: Sequence[CpuCore], width: int) -> list[Text]:
+    """Each core as one column, at the place of its number; many cores need no more than two lines."""
+    if len(cores) < 2:
         return []
     per_line = max(width - 7, 10)
-    columns = "".join(sparkline([share], 1, 100.0) if share is not None else "?" for share in shares)
+    columns_of = {core.cpu: _core(core) for core in cores}
+    drawn = "".join(columns_of.get(number, " ") for number in range(max(columns_of) + 1))
     return [
-        Text("     " if start else "core ", style="bold").append(f"{columns[start : start + per_line]}", style="green")
-        for start in range(0, min(len(columns), 2 * per_line), per_line)
+        Text("     " if start else "core ", style="bold").append(f"{drawn[start : start + per_line]}", style="green")
+        for start in range(0, min(len(drawn), 2 * per_line), per_line)
     ]
 
 
-def _titles(state: TopState, width: int) -> Text:
+def _core(core: CpuCore) -> str:
+    if not core.online:
+        return "×"
+    return "?" if core.percent is None else sparkline([core.percent], 1, 100.0)
+
+
+def _help(keys: str, meaning: str) -> Text:
+    return Text(f"{keys:18} ", style="bold").append(meaning, style="not bold")
+
+
+def _titles(state: TopState, shown: Sequence[Column], width: int) -> Text:
     names = {
         "cpu_percent": "CPU%", "memory_percent": "RSS", "cpu_times": "TIME", "create_time": "AGE", "pid": "PID",
         "name": "NAME",
     }  # fmt: skip
-    time_or_age = "AGE" if state.sort == "create_time" else "TIME"
-    line = Text(f"{'PID':>7} {'USER':9} {'NI':>3} {'S':1} {'CPU%':>6} {'RSS':>9} {'THR':>4} {time_or_age:>9} ")
+    line = Text("".join(f"{column.text(column.title)} " for column in shown))
     line.append("COMMAND" if state.command_lines else "NAME")
     line.append(f"   sorted by {names[state.sort]}{' ↑' if state.reverse else ' ↓'}", style="dim")
     line.pad_right(max(width - len(line), 0))
@@ -147,22 +171,12 @@ def _titles(state: TopState, width: int) -> Text:
     return line
 
 
-def _row(process: Process, state: TopState, now: float) -> Text:
-    share = NOTHING if process.cpu_percent is None else f"{process.cpu_percent:.1f}"
-    nice = NOTHING if process.nice is None else str(process.nice)
-    if state.sort == "create_time":
-        span = None if process.create_time is None else max(now - process.create_time, 0)
-    else:
-        span = None if process.cpu_user_s is None else process.cpu_user_s + (process.cpu_system_s or 0.0)
+def _row(process: Process, state: TopState, shown: Sequence[Column], around: Around, branch: str) -> Text:
     name = process.name or NOTHING
     if state.command_lines and process.cmdline:
         name = " ".join(process.cmdline)
-    user = (process.username or NOTHING)[:9]
-    name = show.text(name).replace("\n", " ")
-    return Text(
-        f"{process.pid:>7} {show.cell(user):9} {nice:>3} {(process.status or '?')[:1].upper():1} {share:>6} "
-        f"{size(process.rss_bytes):>9} {process.num_threads or 0:>4} {duration(span):>9} {name}"
-    )
+    name = branch + show.text(name).replace("\n", " ").replace("\t", " ")
+    return Text("".join(f"{column.text(column.cell(process, around))} " for column in shown) + name[state.shift :])
 
 
 def _foot(state: TopState) -> Text:

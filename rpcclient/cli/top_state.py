@@ -6,6 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from .top_tree import tree
+
 if TYPE_CHECKING:
     from rpcclient.stubs.hardware import Process, ProcessList, ProcessSort, Snapshot
 
@@ -25,6 +27,8 @@ SORTS: tuple[tuple[str, ProcessSort], ...] = (
 Key = tuple[int, float | None]
 """A process: its number, and when it started."""
 
+_STEP = 8
+"""Characters by which names are moved with a key."""
 _STALE_LISTS = 3
 """Lists after which a priority that was asked for counts no more, if they do not show it."""
 
@@ -51,6 +55,8 @@ class TopState:
     Attributes:
         selected: the row of the selected process among those shown.
         under: the process that was selected when the screen was drawn: what keys act on.
+        shift: how many characters of names are to the left of the screen.
+        tree: processes stand below those that have started them.
         held: the user has chosen it, and it stays selected wherever it goes.
         typing: what letters are for: the filter of names, or of users.
         wanted_nice: priorities that were asked for, and how many lists have come since.
@@ -64,6 +70,8 @@ class TopState:
     under: Key | None = None
     held: bool = False
     offset: int = 0
+    shift: int = 0
+    tree: bool = False
     rows: int = 20
     pattern: str = ""
     user: str = ""
@@ -133,7 +141,13 @@ class TopState:
             found = [p for p in found if pattern in " ".join([p.name or "", *(p.cmdline or ())]).lower()]
         if self.user:
             found = [p for p in found if (p.username or "").startswith(self.user)]
-        return list(reversed(found)) if self.reverse else found
+        found = list(reversed(found)) if self.reverse else found
+        return [process for _, process in tree(found)] if self.tree else found
+
+    @property
+    def branches(self) -> dict[Key, str]:
+        """What leads to each process in the tree; nothing where there is none."""
+        return {key_of(process): branch for branch, process in tree(self.shown)} if self.tree else {}
 
     def place(self, rows: int) -> list[Process]:
         """The processes that fit onto the screen, with the selected one among them."""
@@ -186,6 +200,10 @@ class TopState:
         elif key in (">", "<", "f6"):
             order: list[ProcessSort] = [sort for _, sort in SORTS]
             self.sort = order[(order.index(self.sort) + (-1 if key == "<" else 1)) % len(order)]
+        elif key in ("right", "left"):
+            self.shift = max(self.shift + (_STEP if key == "right" else -_STEP), 0)
+        elif key in ("t", "f5"):
+            self.tree = not self.tree
         elif key == "I":
             self.reverse = not self.reverse
         elif key == "c":

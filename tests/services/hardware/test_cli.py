@@ -24,9 +24,23 @@ from rpcclient import Client
 from rpcclient.cli.figures import bar, duration, percent, size, sparkline
 from rpcclient.cli.hw import lines
 from rpcclient.cli.keys import decode
+from rpcclient.cli.top_columns import columns, width_of
 from rpcclient.cli.top_screen import draw
-from rpcclient.cli.top_state import TopState
-from rpcclient.stubs.hardware import Battery, DiskIo, Disks, Gpu, Gpus, Process, ProcessList, Snapshot
+from rpcclient.cli.top_state import SORTS, TopState
+from rpcclient.cli.top_tree import tree
+from rpcclient.stubs.hardware import (
+    Battery,
+    DiskIo,
+    Disks,
+    Gpu,
+    Gpus,
+    Memory,
+    Process,
+    ProcessList,
+    ProcessSort,
+    Snapshot,
+    Swap,
+)
 
 RPCCLIENT = [sys.executable, "-W", "error", "-m", "rpcclient"]
 
@@ -152,7 +166,8 @@ def test_top_follows_the_terminals_size(top: Any) -> None:
     top.setwinsize(12, 40)
     os.kill(top.pid, signal.SIGWINCH)
     # The title bar is drawn as wide as the terminal: 40 characters, and nothing after them.
-    top.expect(re.compile(r"PID USER +NI S +CPU% +RSS(\x1b\[[0-9;]*m)*\r\n"))
+    # Of the columns there are as many as leave room for names.
+    top.expect(re.compile(r"PID +CPU% +MEM% NAME(\x1b\[[0-9;]*m)*   sorted by CP(\x1b\[[0-9;]*m)*\r\n"))
     top.send("q")
     gone(top)
 
@@ -202,6 +217,116 @@ def test_top_needs_a_terminal(environment: dict[str, str]) -> None:
 
 
 # Without a terminal.
+
+
+@pytest.mark.parametrize("kind", ["dumb", "unknown"])
+def test_top_says_that_it_cannot_draw_on_a_terminal(environment: dict[str, str], kind: str) -> None:
+    output, status = pexpect.run(
+        " ".join([*RPCCLIENT, "top"]), env={**environment, "TERM": kind}, withexitstatus=True, timeout=60,
+        encoding="utf-8",
+    )  # fmt: skip
+    assert status == 2
+    assert f"(TERM is {kind})" in " ".join(str(output).split())
+    assert "\x1b[?1049h" not in output
+
+
+@pytest.mark.parametrize("sort", [sort for _, sort in SORTS])
+def test_columns_leave_room_for_names(sort: ProcessSort) -> None:
+    for width in range(20, 201):
+        found = columns(width, sort)
+        titles = [column.title for column in found]
+        assert titles[0] == "PID"
+        assert width - width_of(found) >= min(24, width * 3 // 8) or len(found) == 1, width
+        if width >= 100:
+            assert {"USER", "NI", "S", "CPU%", "MEM%", "RSS", "THR"} <= set(titles)
+        if width >= 40:
+            assert "CPU%" in titles
+            assert sort == "name" or any(sort in column.sort for column in found)
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
+def test_names_and_memory_are_seen_at_every_width(width: int) -> None:
+    state = TopState(listed=processes())
+    state.sampled(machine_of(10_000))
+    first = state.place(1)[0]
+    state.listed = state.listed.model_copy(update={"processes": [first.model_copy(update={"rss_bytes": 1234})]})
+    (row,) = [line.plain for line in draw(state, width, 24) if re.match(r" +1 ", line.plain)]
+    assert row[width_of(columns(width, state.sort)) :].rstrip() == "p1"
+    assert " 12.3 " in row
+
+
+def machine_of(memory_bytes: int, swap_bytes: int = 0) -> Snapshot:
+    swap = Swap(
+        total_bytes=swap_bytes, used_bytes=swap_bytes // 4, free_bytes=swap_bytes - swap_bytes // 4, percent=25.0,
+        sin_bytes=0, sout_bytes=0, sin_bytes_per_s=None, sout_bytes_per_s=None,
+    )  # fmt: skip
+    memory = Memory(
+        total_bytes=memory_bytes, available_bytes=memory_bytes, used_bytes=0, free_bytes=0, percent=0.0, swap=swap
+    )
+    return Snapshot(t_mono_s=0.0, t_wall_s=0.0, dt_s=None, memory=memory)
+
+
+@pytest.mark.parametrize(("bytes_", "said"), [(0, "none"), (4 * 2**30, "1.0 GiB of 4.0 GiB")])
+def test_swap_is_shown(bytes_: int, said: str) -> None:
+    state = TopState()
+    state.sampled(machine_of(2**33, bytes_))
+    (line,) = [line.plain for line in draw(state, 80, 24) if line.plain.startswith("swap ")]
+    assert line.endswith(said)
+
+
+def test_command_lines_are_moved() -> None:
+    words = ["program", *(f"--option-{n}" for n in range(30))]
+    state = TopState(listed=processes(), command_lines=True)
+    state.listed = state.listed.model_copy(
+        update={"processes": [state.listed.processes[0].model_copy(update={"cmdline": words})]}
+    )
+
+    def row() -> str:
+        (found,) = [line.plain for line in draw(state, 80, 24) if re.match(r" +1 ", line.plain)]
+        return found[width_of(columns(80, state.sort)) :].rstrip()
+
+    line, here = " ".join(words), len(row())
+    assert row() == line[:here]
+    for _ in range(5):
+        state.key("right")
+    assert row() == line[40 : 40 + here].rstrip()
+    for _ in range(6):
+        state.key("left")
+    assert (state.shift, row()) == (0, line[:here])
+    assert decode(b"\x1b[C\x1b[D\x1bOC\x1bOD\x1b[15~") == ["right", "left", "right", "left", "f5"]
+
+
+FAMILY = [(4, 2), (3, 1), (1, 0), (2, 1), (5, 2), (9, 8), (7, 7)]
+"""Processes and their parents; 0 and 8 are not in the list, and 7 says that it is its own."""
+
+
+def test_the_tree() -> None:
+    made = [
+        process.model_copy(update={"pid": pid, "ppid": ppid, "name": f"p{pid}"})
+        for (pid, ppid), process in zip(FAMILY, processes().processes, strict=False)
+    ]
+    state = TopState(listed=processes().model_copy(update={"processes": made}))
+    state.key("t")
+    rows = [line.plain for line in draw(state, 80, 30) if re.match(r" +\d+ ", line.plain)]
+    assert [row[width_of(columns(80, state.sort)) :].rstrip() for row in rows] == [
+        "p1", "├─ p3", "└─ p2", "   ├─ p4", "   └─ p5", "p9", "p7",
+    ]  # fmt: skip
+    state.key("f5")
+    assert [process.pid for process in state.shown] == [pid for pid, _ in FAMILY]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 12), st.one_of(st.none(), st.integers(0, 12))), unique_by=lambda each: each[0])
+)
+def test_any_tree_has_every_process_once(family: list[tuple[int, int | None]]) -> None:
+    """Also where some are their own ancestors, as a list may have it that is not read in one moment."""
+    listed = [Process(pid=pid, ppid=ppid, create_time=1.0) for pid, ppid in family]
+    assert sorted(process.pid for _, process in tree(listed)) == sorted(pid for pid, _ in family)
+
+
+def test_a_long_chain_of_processes() -> None:
+    listed = [Process(pid=n, ppid=n - 1, create_time=1.0) for n in range(1, 3000)]
+    assert [process.pid for _, process in tree(listed)] == list(range(1, 3000))
 
 
 def test_figures() -> None:
