@@ -46,7 +46,7 @@ def _array(data: bytes, schema: Mapping[str, Any]) -> Any:
     from rpcwire.rows import Rows
     from rpcwire.values import to_tagged
 
-    if schema.get("items") == {"type": "array"}:
+    if _is_of_arrays(schema.get("items")):
         try:
             return [[to_tagged(cell, binary=False) for cell in row] for row in Rows.unpacked(data).tuples()]
         except ValueError:
@@ -55,3 +55,8 @@ def _array(data: bytes, schema: Mapping[str, Any]) -> Any:
         return msgspec.msgpack.decode(data)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return data
+
+
+def _is_of_arrays(items: Any) -> bool:
+    """Whether these are arrays of which no more is said, as the rows of a table are."""
+    return isinstance(items, Mapping) and items.get("type") == "array" and not items.get("items")

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from rpcclient.stubs.programs import ProgramInfo
 
 
+_WHOLE = ("id", "pid", "owner", "age", "state")
+"""What is never cut: on a narrow terminal labels and command lines give way."""
+
+
 @click.command()
 @click.option("--all", "-a", "everything", is_flag=True, help="Also those that have ended and are still kept.")
 @click.option(
@@ -30,7 +34,7 @@ def command(settings: context.Settings, everything: bool, labels: dict[str, str]
         programs = client.programs.list(labels=labels or None, owner=owner, running=None if everything else True)
     programs.sort(key=lambda program: program.started_at)
     if settings.readable:
-        show.show([_row(program) for program in programs], readable=True, whole=("id",))
+        show.show([_row(program) for program in programs], readable=True, whole=_WHOLE)
     else:
         show.show([program.model_dump() for program in programs], readable=False)
 

@@ -10,6 +10,10 @@ from pydantic_core import to_json
 
 _WIDEST = 60
 _NARROW = 12
+_LEAST = 4
+"""Characters that a column of text keeps on the narrowest terminal."""
+_GAP = 2
+"""Characters between two columns."""
 
 
 def as_json(value: Any, *, indent: int | None = None) -> str:
@@ -109,20 +113,42 @@ def _is_table(value: Any) -> bool:
 
 
 def _table(rows: Sequence[Mapping[str, Any]], whole: Collection[str] = ()) -> None:
+    from rich.cells import cell_len
     from rich.table import Table
 
     named = dict.fromkeys(name for row in rows for name in row)
     names = [name for name in named if any(cell(row.get(name)) for row in rows)] or list(named)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in names:
-        numbers = all(isinstance(row.get(name), (int, float, type(None))) for row in rows)
-        # A number that is cut says something else, so on a narrow terminal the texts give way.
-        least = max(len(cell(row.get(name))) for row in rows) if numbers or name in whole else None
-        side: Literal["left", "right"] = "right" if numbers else "left"
-        table.add_column(_plain(str(name)), justify=side, overflow="ellipsis", no_wrap=True, min_width=least)
-    for row in rows:
-        table.add_row(*(_plain(cell(row.get(name), _NARROW)) for name in names))
-    _console().print(table)
+    console = _console()
+    cells = [[cell(row.get(name), _NARROW) for name in names] for row in rows]
+    numbers = [all(isinstance(row.get(name), (int, float, type(None))) for row in rows) for name in names]
+    widths = [max(map(cell_len, [name, *column])) for name, column in zip(names, zip(*cells, strict=True), strict=True)]
+    # A number that is cut says something else, so on a narrow terminal the texts give way.
+    firm = [number or name in whole for number, name in zip(numbers, names, strict=True)]
+    widths = fitted(widths, firm, console.width - _GAP * (len(names) - 1))
+    for name, number, width in zip(names, numbers, widths, strict=True):
+        side: Literal["left", "right"] = "right" if number else "left"
+        table.add_column(_plain(str(name)), justify=side, overflow="ellipsis", no_wrap=True, width=width)
+    for line in cells:
+        table.add_row(*map(_plain, line))
+    console.print(table)
+
+
+def fitted(widths: Sequence[int], firm: Sequence[bool], room: int) -> list[int]:
+    """Widths of columns that fit into a line, if that can be: the widest of those that are not firm give way first.
+
+    Parameters:
+        widths: what each would take.
+        firm: which of them stay as they are.
+        room: characters for all of them.
+    """
+    found = list(widths)
+    while sum(found) > room:
+        loose = [place for place, width in enumerate(found) if not firm[place] and width > _LEAST]
+        if not loose:
+            break
+        found[max(loose, key=lambda place: found[place])] -= 1
+    return found
 
 
 def _plain(line: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -186,6 +187,23 @@ def test_ps_on_a_terminal(there: Any, client: Client) -> None:
     assert status == 0
     assert "sleep 60.5" in output
     assert "running" in output
+
+
+def test_ps_cuts_nothing_but_labels_and_commands(there: Any, client: Client) -> None:
+    import pexpect
+
+    long = "x" * 300
+    with client.programs.start(["sh", "-c", "sleep 60", long], labels={"test": "narrow"}) as program:
+        info = program.info
+        command, *words = there.command("ps", "-l", "test=narrow")
+        child = pexpect.spawn(command, words, env={**there.environment, "COLUMNS": "80"}, dimensions=(24, 80))
+        titles, row, *more = re.sub(r"\x1b\[[0-9;]*m", "", child.read().decode()).splitlines()
+        child.close()
+    assert titles.split() == ["id", "pid", "owner", "age", "state", "labels", "command"]
+    assert not more and len(row) <= 80
+    found = row.split()
+    assert (found[0], found[1], found[2]) == (program.id, str(info.pid), info.owner)
+    assert "running" in found
 
 
 def test_completion(there: Any, client: Client) -> None:
