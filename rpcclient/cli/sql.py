@@ -70,7 +70,7 @@ def command(
         from .sqlmany import run_all
 
         with settings.connect() as client:
-            run_all(client, found(client, database), sys.stdin.read(), form, write=write, each=each)
+            run_all(client, found(client, database), sys.stdin.buffer.read(), form, write=write, each=each)
 
 
 def _params(client: Client, database: str, statement: str, words: tuple[str, ...]) -> Params:

@@ -5,19 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from rpcwire.sql import Syntax, bare, is_blank, is_open, kind_of, pattern, scan, statement_end
+from rpcwire.sql import Syntax, bare, is_blank, is_open, kind_of, next_place, pattern, scan, statement_end
 
 _DELIMITER = re.compile(r"\s*DELIMITER[ \t]+(?P<sign>\S+)[^\n]*(?:\n|\Z)", re.IGNORECASE)
-_ANYTHING = re.compile(r"\S")
-
-
-def next_place(text: str, syntax: Syntax, start: int) -> int:
-    """Where something stands that is neither blank nor a comment, from a place on; the end of the text where nothing
-    does."""
-    for match, _ in scan(text, pattern(syntax, r"(?P<said>\S)"), start):
-        if match["said"] or not text.startswith(("--", "/*", "#"), match.start()):
-            return match.start()
-    return len(text)
 
 
 def delimiter_at(text: str, syntax: Syntax, start: int) -> tuple[int, str] | None:

@@ -182,9 +182,10 @@ def test_an_error_says_which_statement_it_was(zone: Any) -> None:
     text = b"SELECT 1;\n\nINSERT INTO zone (nothing)\n  VALUES ('a long text that is cut');"
     for words in (["--write"], ["--write", "--each"]):
         done = zone.run("sql", "main", *words, stdin=text)
-        assert b"statement 2 (INSERT INTO zone (nothing) VALUES ('a l\xe2\x80\xa6): " in done.stderr
-    done = zone.run("sql", "main", stdin=b"SELECT 1; DELETE FROM zone")
-    assert b"statement 2 (DELETE FROM zone): " in done.stderr and b"give --write" in done.stderr
+        assert b"statement 2, line 3 (INSERT INTO zone (nothing) VALUES ('a l\xe2\x80\xa6): " in done.stderr
+        assert (b"; what came before it stays" in done.stderr) is ("--each" in words)
+    done = zone.run("sql", "main", stdin=b"SELECT 1;\n-- x\n/* y\n*/ DELETE FROM zone")
+    assert b"statement 2, line 4 (DELETE FROM zone): " in done.stderr and b"give --write" in done.stderr
 
 
 def test_several_results_are_one_document_of_json(zone: Any) -> None:
