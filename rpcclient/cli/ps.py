@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 
 _WHOLE = ("id", "pid", "owner", "age", "state")
 """What is never cut: on a narrow terminal labels and command lines give way."""
+_LEAST_NEEDED = ("labels", "pid", "owner", "age")
+"""Columns that a terminal has no room for that is narrower still, the one that is missed least first."""
+_GAP = 2
+_LEAST_COMMAND = 12
 
 
 @click.command()
@@ -34,9 +40,30 @@ def command(settings: context.Settings, everything: bool, labels: dict[str, str]
         programs = client.programs.list(labels=labels or None, owner=owner, running=None if everything else True)
     programs.sort(key=lambda program: program.started_at)
     if settings.readable:
-        show.show([_row(program) for program in programs], readable=True, whole=_WHOLE)
+        rows = fitting([_row(program) for program in programs], shutil.get_terminal_size().columns)
+        show.show(rows, readable=True, whole=_WHOLE)
     else:
         show.show([program.model_dump() for program in programs], readable=False)
+
+
+def fitting(rows: Sequence[dict[str, object]], width: int) -> list[dict[str, object]]:
+    """The columns for which there is room beside the command.
+
+    Parameters:
+        rows: all columns of each program.
+        width: of the terminal, in characters.
+    """
+    kept = list(rows[0]) if rows else []
+
+    def needed() -> int:
+        whole = [name for name in kept if name in _WHOLE]
+        return _LEAST_COMMAND + sum(max(len(name), *(len(str(row[name])) for row in rows)) + _GAP for name in whole)
+
+    for name in _LEAST_NEEDED:
+        if needed() <= width:
+            break
+        kept.remove(name)
+    return [{name: row[name] for name in kept} for row in rows]
 
 
 def _row(program: ProgramInfo) -> dict[str, object]:

@@ -206,6 +206,20 @@ def test_ps_cuts_nothing_but_labels_and_commands(there: Any, client: Client) -> 
     assert "running" in found
 
 
+def test_ps_on_a_very_narrow_terminal(there: Any, client: Client) -> None:
+    """Whole columns give way where there is no room for all: what is shown is not cut, but for the command."""
+    import pexpect
+
+    with client.programs.start(["sleep", "60.25"], labels={"test": "very-narrow"}) as program:
+        command, *words = there.command("ps", "-l", "test=very-narrow")
+        environment = {name: value for name, value in there.environment.items() if name not in ("COLUMNS", "LINES")}
+        child = pexpect.spawn(command, words, env=environment, dimensions=(24, 40))
+        titles, row = re.sub(r"\x1b\[[0-9;]*m", "", child.read().decode()).splitlines()
+        child.close()
+    assert titles.split() == ["id", "state", "command"]
+    assert row.split() == [program.id, "running", "sleep", "60.25"]
+
+
 def test_completion(there: Any, client: Client) -> None:
     with client.programs.start(["sleep", "60"]) as program:
         done = subprocess.run(
