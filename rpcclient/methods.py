@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -11,8 +11,9 @@ from msgspec import Raw
 from rpcwire.codec import Codec
 from rpcwire.contracts import Contract
 from rpcwire.dynamic import dump_plain, load_plain
-from rpcwire.errors import InvalidParams, RpcError, ServiceError, from_wire
-from rpcwire.limits import DEFAULT_DEADLINE_S
+from rpcwire.errors import InvalidParams, RpcError, ServiceError, describe_fields, from_wire
+from rpcwire.limits import DEFAULT_DEADLINE_S, ITEM_LEVELS
+from rpcwire.unsendable import Unsendable
 from rpcwire.wiretypes import WireType, load_answer
 
 
@@ -53,9 +54,16 @@ class Method:
         """
         return None if params is None else dump_plain(params, codec)
 
-    def dump_item(self, parameter: str, item: Any, codec: Codec) -> bytes:  # noqa: ARG002 - stubs need it
-        """One item of a parameter that is a stream."""
-        return dump_plain(item, codec)
+    def dump_item(self, parameter: str, item: Any, codec: Codec) -> bytes:
+        """One item of a parameter that is a stream.
+
+        Raises:
+            InvalidParams: it cannot be sent; ``errors`` names the parameter, and the place in the item.
+        """
+        try:
+            return dump_plain(item, codec, ITEM_LEVELS)
+        except InvalidParams as exc:
+            raise bad_item(parameter, exc.errors, exc) from exc
 
     def load(self, raw: Raw | bytes, codec: Codec) -> Any:
         """The result, or an item of the stream that is the result.
@@ -90,6 +98,19 @@ def not_iterable(parameter: str, given: object) -> InvalidParams:
         f"{parameter}: a stream is sent from an iterable, not from {type(given).__name__}",
         errors=[{"loc": [parameter], "msg": "must be an iterable", "type": "iterable_type"}],
     )
+
+
+def bad_item(parameter: str, errors: Sequence[Mapping[str, Any]], cause: Exception) -> InvalidParams:
+    """What to raise where an item of a parameter that is a stream cannot be sent. The call has begun by then.
+
+    Parameters:
+        parameter: its name.
+        errors: what is wrong in the item, if that is known.
+        cause: what the encoder raised.
+    """
+    found = [{**error, "loc": [parameter, *error["loc"]]} for error in errors]
+    text = describe_fields(found) if found else f"{parameter}: {cause}"
+    return InvalidParams(f"an item cannot be sent: {text}", executed="yes", errors=found)
 
 
 class StubMethod(Method):
@@ -137,7 +158,12 @@ class StubMethod(Method):
 
     def dump_item(self, parameter: str, item: Any, codec: Codec) -> bytes:
         """One item of a parameter that is a stream."""
-        return self.contract.stream_parameters[parameter].dump(item, codec)
+        try:
+            return self.contract.stream_parameters[parameter].dump(item, codec, ITEM_LEVELS)
+        except Unsendable as exc:
+            raise bad_item(parameter, [{"loc": exc.loc, "msg": exc.reason, "type": "unsendable"}], exc) from exc
+        except ValueError as exc:
+            raise bad_item(parameter, [], exc) from exc
 
     def load(self, raw: Raw | bytes, codec: Codec) -> Any:
         """The result, or an item of the stream that is the result."""

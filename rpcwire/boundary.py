@@ -7,6 +7,7 @@ import logging
 import secrets
 
 from .errors import InternalError, RpcError, TransportError
+from .unsendable import Unsendable
 
 
 def to_rpc_error(exc: BaseException, *, method: str, logger: logging.Logger) -> RpcError:
@@ -29,3 +30,17 @@ def to_rpc_error(exc: BaseException, *, method: str, logger: logging.Logger) -> 
         executed="yes",
         details={"incident": incident},
     )
+
+
+def unsendable_answer(exc: Exception, *, method: str, logger: logging.Logger) -> InternalError:
+    """What to answer where a handler has returned, or streams, what cannot be sent. Call it while handling ``exc``.
+
+    Parameters:
+        exc: what the encoder raised.
+        method: the method's full name.
+        logger: gets the traceback.
+    """
+    logger.error("%s gave something that cannot be sent", method, exc_info=exc)
+    if isinstance(exc, Unsendable):
+        return InternalError(f"{method} returned something that cannot be sent: {exc}", executed="yes")
+    return InternalError(f"{method} returned something that is not of its declared type", executed="yes")

@@ -21,15 +21,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-import msgspec
 from msgspec import Raw
 from pydantic import PydanticUserError, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from pydantic.experimental.arguments_schema import generate_arguments_schema
-from pydantic_core import CoreSchema, PydanticSerializationError, core_schema
+from pydantic_core import CoreSchema, core_schema
 
 from .codec import Codec
 from .errors import InvalidParams, describe_fields, field_errors
+from .limits import BODY_LEVELS
+from .sending import UNSENDABLE
 from .unsendable import Unsendable, unsendable
 from .wiretypes import WireType
 
@@ -245,16 +246,16 @@ class _ParamsType(WireType):
     def load(self, raw: Raw | bytes, codec: Codec) -> Any:
         return super().load(b"\x80" if raw == b"{}" and codec.binary else raw, codec)
 
-    def dump(self, value: Any, codec: Codec) -> bytes:
+    def dump(self, value: Any, codec: Codec, around: int = BODY_LEVELS) -> bytes:
         try:
-            return self._dump(value, codec)
-        except (PydanticSerializationError, TypeError, ValueError, msgspec.MsgspecError):
+            return self._dump(value, codec, around)
+        except UNSENDABLE:
             pass  # As in WireType.dump: validate into shape, or say what is wrong.
         _, arguments = self._validator.validate_python(value)
         try:
-            return self._dump({name: arguments[name] for name in value}, codec)
-        except (PydanticSerializationError, TypeError, UnicodeEncodeError, msgspec.MsgspecError) as exc:
-            raise unsendable(value, exc) from exc
+            return self._dump({name: arguments[name] for name in value}, codec, around)
+        except UNSENDABLE as exc:
+            raise unsendable(value, exc, binary=codec.binary) from exc
 
 
 def _as_typed_dict(schema: Any) -> CoreSchema:

@@ -6,27 +6,45 @@ import json
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-import msgspec
 from msgspec import Raw
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import to_json
 
 from .codec import Codec
 from .errors import InvalidParams, RemoteProtocolError
+from .limits import BODY_LEVELS, MAX_DIGITS
 from .packing import pack, unpack
+from .sending import UNSENDABLE
+from .unsendable import unsendable
 
 
-def dump_plain(value: Any, codec: Codec) -> bytes:
+def dump_plain(value: Any, codec: Codec, around: int = BODY_LEVELS) -> bytes:
     """Encode standard Python values (also dates, Decimals, models, sets, bytes) as a contract would.
 
+    Parameters:
+        value: parameters, or an item of a stream.
+        codec: the form of the wire.
+        around: levels of the message around it.
+
     Raises:
-        InvalidParams: something in it cannot be sent.
+        InvalidParams: something in it cannot be sent, or would not be read; ``errors`` names the place.
     """
     try:
-        if codec.binary:
-            return pack(value, walk=False) if _is_flat(value) else pack(_models_to_plain(value))
-        return to_json(_models_to_plain(value), bytes_mode="base64", inf_nan_mode="strings")
-    except (PydanticSerializationError, TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
-        raise InvalidParams(f"the parameters cannot be sent: {exc}") from exc
+        if _is_flat(value):
+            body = _dump(value, codec, walk=False)
+            if not codec.binary and len(body) > MAX_DIGITS:
+                codec.check(body, around)
+        else:
+            body = _dump(_models_to_plain(value), codec)
+            codec.check(body, around)
+        return body
+    except UNSENDABLE as exc:
+        wrong = unsendable(value, exc, binary=codec.binary, leaf=lambda part: _dump(part, codec))
+        errors = [{"loc": wrong.loc, "msg": wrong.reason, "type": "unsendable"}]
+        raise InvalidParams(f"the parameters cannot be sent: {wrong}", errors=errors) from exc
+
+
+def _dump(value: Any, codec: Codec, *, walk: bool = True) -> bytes:
+    return pack(value, walk=walk) if codec.binary else to_json(value, bytes_mode="base64", inf_nan_mode="strings")
 
 
 def load_plain(raw: Raw | bytes, codec: Codec) -> Any:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 MAX_DEPTH = 64
 """Nesting of arrays and objects in one message, counted from the message itself."""
 
+BODY_LEVELS, ITEM_LEVELS = 1, 3
+"""Levels of a message around its parameters or result, and around an item of a stream."""
+
 MAX_DIGITS = 4300
 """Digits of an integer: what Python converts unless it is told otherwise (sys.set_int_max_str_digits)."""
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import enum
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from msgspec import Raw
@@ -31,7 +33,9 @@ def _binary_plain(value: Any) -> Any:
     if kind is int:
         return value if -(2**63) <= value < 2**64 else str(value)
     if kind is dict:
-        return {key if type(key) is str else _binary_plain(key): _binary_plain(item) for key, item in value.items()}
+        return _checked(
+            {key if type(key) is str else map_key(key): _binary_plain(item) for key, item in value.items()}, value
+        )
     if kind is list:
         return [_binary_plain(item) for item in value]
     if isinstance(value, (str, bytes, float)) and not isinstance(value, enum.Enum):
@@ -43,10 +47,25 @@ def _binary_plain(value: Any) -> Any:
     if isinstance(value, dt.datetime):
         return value.isoformat()
     if isinstance(value, Mapping):
-        return {_binary_plain(key): _binary_plain(item) for key, item in value.items()}
+        return _checked({map_key(key): _binary_plain(item) for key, item in value.items()}, value)
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_binary_plain(item) for item in value]
     return value
+
+
+def map_key(key: Any) -> Any:
+    """The key of a map: in words where MessagePack has none of its kind, so that those that become one name meet."""
+    kind = type(key)
+    if kind in _AS_IS or kind is int:
+        return key
+    plain = tuple(key) if isinstance(key, (tuple, frozenset)) else _binary_plain(key)
+    return _binary_hook(plain) if isinstance(plain, _IN_WORDS) else plain
+
+
+def _checked(plain: dict[Any, Any], value: Mapping[Any, Any]) -> dict[Any, Any]:
+    if len(plain) != len(value):
+        raise ValueError("two keys of a mapping are one name in MessagePack")
+    return plain
 
 
 def _binary_hook(value: Any) -> Any:
@@ -56,6 +75,7 @@ def _binary_hook(value: Any) -> Any:
     return str(value) if isinstance(value, PurePath) else to_jsonable_python(value)
 
 
+_IN_WORDS = (dt.date, dt.time, dt.timedelta, Decimal, UUID, PurePath)
 _PACK = msgspec.msgpack.Encoder(enc_hook=_binary_hook, decimal_format="string")
 _UNPACK = msgspec.msgpack.Decoder()
 

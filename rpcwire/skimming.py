@@ -50,7 +50,7 @@ def _step(data: bytes, at: int) -> tuple[int, int]:
 def nests_too_deep(value: Any) -> bool:
     """Whether lists and dictionaries nest deeper than :data:`~rpcwire.limits.MAX_DEPTH`."""
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [
             inner
             for outer in level

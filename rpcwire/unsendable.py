@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import msgspec
+from pydantic_core import to_json
+
+from .limits import MAX_DEPTH, MAX_DIGITS, TOO_DEEP, TOO_LONG
+from .packing import map_key
 from .values import to_tagged
 
 _Place = tuple[str | int, ...]
-_GROUPS = (list, tuple, set, frozenset)
+_GROUPS = (list, tuple, set, frozenset, deque)
+_SHOWN = 4
+"""How much of a long way is told."""
 
 
 class Unsendable(ValueError):
@@ -26,43 +34,105 @@ class Unsendable(ValueError):
         super().__init__(f"{'.'.join(map(str, loc))}: {reason}" if loc else reason)
 
 
-def unsendable(value: Any, failure: Exception) -> Unsendable:
+def unsendable(
+    value: Any, failure: Exception, *, binary: bool, leaf: Callable[[Any], object] | None = None
+) -> Unsendable:
     """What is wrong with a value that has failed to be encoded.
 
     Parameters:
         value: the value.
         failure: what the encoder said; of several lines the first is told where nothing better is found.
+        binary: whether it was to be MessagePack; JSON otherwise.
+        leaf: encodes what a value is made of; as a :data:`~rpcwire.values.Value` where not given.
     """
-    for loc, leaf in _leaves(value, (), frozenset()):
-        reason = _reason(leaf)
+    encode = leaf or (lambda part: to_tagged(part, binary=True))
+    if str(failure) == TOO_DEEP:
+        return Unsendable(_deepest(value), TOO_DEEP)
+    for loc, part in _leaves(value, (), frozenset()):
+        reason = _same_name(part, binary) if isinstance(part, Mapping) else _reason(part, encode)
         if reason is not None:
             return Unsendable(list(loc), reason)
     return Unsendable([], f"cannot be sent: {str(failure).strip().partition(chr(10))[0]}")
 
 
-def _leaves(value: Any, loc: _Place, above: frozenset[int]) -> Iterator[tuple[_Place, Any]]:
-    """Whatever a value is made of, and where each part is; ``above`` are what it is within, by their identity."""
-    parts: Iterator[tuple[Any, Any]]
+def _parts(value: Any) -> Iterator[tuple[Any, Any]] | None:
+    """What a value is made of; ``None`` where it is no more than itself."""
     if isinstance(value, Mapping):
-        parts = iter(value.items())
-    elif isinstance(value, _GROUPS):
-        parts = iter(enumerate(value))
-    elif is_dataclass(value) and not isinstance(value, type):
-        parts = ((field.name, getattr(value, field.name)) for field in fields(value))
-    else:
+        return iter(value.items())
+    if isinstance(value, _GROUPS):
+        return iter(enumerate(value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return ((field.name, getattr(value, field.name)) for field in fields(value))
+    if hasattr(type(value), "__pydantic_fields__"):
+        return ((name, item) for name, item in value)
+    return None
+
+
+def _step(loc: _Place, key: Any) -> _Place:
+    return (*loc, key if isinstance(key, int) else str(key))
+
+
+def _leaves(value: Any, loc: _Place, above: frozenset[int]) -> Iterator[tuple[_Place, Any]]:
+    """Whatever a value is made of, and where each part is; ``above`` are what it is within, by their identity. Mappings
+    whose keys are not all text come themselves, too, before their parts."""
+    parts = _parts(value)
+    if parts is None:
         yield loc, value
         return
     if id(value) in above:
         return
+    if isinstance(value, Mapping) and not all(type(key) is str for key in value):
+        yield loc, value
     for key, item in parts:
-        yield from _leaves(item, (*loc, key if isinstance(key, int) else str(key)), above | {id(value)})
+        yield from _leaves(item, _step(loc, key), above | {id(value)})
 
 
-def _reason(leaf: Any) -> str | None:
+def _deepest(value: Any) -> list[str | int]:
+    """How the way begins to what nests most deeply."""
+    level: list[tuple[_Place, Any]] = [((), value)]
+    found: _Place = ()
+    for _ in range(2 * MAX_DEPTH):
+        below = [(loc, key, item) for loc, outer in level for key, item in (_parts(outer) or ())]
+        level = [(_step(loc, key) if len(loc) < _SHOWN else loc, item) for loc, key, item in below if _parts(item)]
+        if not level:
+            break
+        found = level[0][0]
+    return list(found)
+
+
+def name_text(key: Any, *, binary: bool) -> object:
+    """What the key of a mapping becomes on the wire, as something to compare.
+
+    Raises:
+        TypeError, ValueError: nothing that can be sent.
+    """
+    if binary:
+        return map_key(key)
+    return to_json({key: None}, bytes_mode="base64", inf_nan_mode="strings")
+
+
+def _same_name(value: Mapping[Any, Any], binary: bool) -> str | None:
+    """Why the keys of a mapping cannot be sent: two of them would be one name, or one would be none."""
+    seen: dict[object, Any] = {}
+    for key in value:
+        try:
+            text = name_text(key, binary=binary)
+        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
+            return f"the key {key!r:.60} cannot be sent: {str(exc).partition(chr(10))[0]}"
+        if text in seen:
+            form = "MessagePack" if binary else "JSON"
+            return f"the keys {seen[text]!r:.60} and {key!r:.60} are one name in {form}: use keys that differ there"
+        seen[text] = key
+    return None
+
+
+def _reason(leaf: Any, encode: Callable[[Any], object]) -> str | None:
+    if isinstance(leaf, int) and abs(leaf) >= 10**MAX_DIGITS:
+        return f"{TOO_LONG} cannot be sent"
     try:
-        to_tagged(leaf, binary=True)
+        encode(leaf)
     except UnicodeEncodeError:
         return "text with lone surrogates cannot be sent: it is no Unicode"
-    except (TypeError, ValueError) as exc:
-        return str(exc)
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
+        return "text with lone surrogates cannot be sent: it is no Unicode" if "surrogates" in str(exc) else str(exc)
     return None

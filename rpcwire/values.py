@@ -45,11 +45,25 @@ def _dump_int(value: int, binary: bool) -> Any:
     return int(value) if fits else {"$int": str(int(value))}
 
 
-def _dump_mapping(value: Mapping[Any, Any], binary: bool) -> Any:
+def _dump_mapping(value: Mapping[Any, Any], binary: bool, depth: int) -> Any:
     if all(type(key) is str and not key.startswith("$") for key in value):
-        return {key: to_tagged(item, binary=binary) for key, item in value.items()}
-    pairs = [[to_tagged(key, binary=binary), to_tagged(item, binary=binary)] for key, item in value.items()]
+        return {key: to_tagged(item, binary=binary, depth=depth) for key, item in value.items()}
+    pairs = [
+        [to_tagged(key, binary=binary, depth=depth), to_tagged(item, binary=binary, depth=depth)]
+        for key, item in value.items()
+    ]
     return {"$map": pairs}
+
+
+class _Seen:
+    """When something that nests deeply was last made plain data of: another mark each time, whichever thread it was in,
+    so that whoever compares the marks of before and after may look too often, but never too seldom."""
+
+    deep: object = None
+
+
+seen = _Seen()
+_DEEP = 8
 
 
 _TAGGED: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
@@ -65,8 +79,13 @@ _MISSING = frozenset({"NaTType", "NAType"})
 _GROUPS: tuple[tuple[type[Collection[Any]], str], ...] = ((tuple, "$tuple"), (frozenset, "$frozenset"), (set, "$set"))
 
 
-def to_tagged(value: Any, *, binary: bool) -> Any:
+def to_tagged(value: Any, *, binary: bool, depth: int = 0) -> Any:
     """A value as plain data for JSON, or with ``binary`` for MessagePack.
+
+    Parameters:
+        value: the value.
+        binary: as above.
+        depth: how many lists and the like of the same value are around it. Where they are many, ``seen.deep`` changes.
 
     Raises:
         TypeError: a type that is not in this module's table.
@@ -95,13 +114,16 @@ def to_tagged(value: Any, *, binary: bool) -> Any:
             if kind is not tagged:
                 _check_microseconds(value)
             return {tag: text(value)}
+    depth += 1
+    if depth > _DEEP:
+        seen.deep = object()
     if isinstance(value, Mapping):
-        return _dump_mapping(value, binary)
+        return _dump_mapping(value, binary, depth)
     if isinstance(value, list):
-        return [to_tagged(item, binary=binary) for item in value]
+        return [to_tagged(item, binary=binary, depth=depth) for item in value]
     for group, tag in _GROUPS:
         if isinstance(value, group):
-            return {tag: [to_tagged(item, binary=binary) for item in value]}
+            return {tag: [to_tagged(item, binary=binary, depth=depth) for item in value]}
     if any(base.__module__ == "numpy" and base.__name__ == "generic" for base in kind.__mro__):
         return to_tagged(_of_numpy(value), binary=binary)
     hint = "give its value" if isinstance(value, Enum) else "make it a number, text, bytes, a date, a list or the like"
@@ -215,6 +237,10 @@ def from_tagged(data: Any) -> Any:
     return {key: from_tagged(item) for key, item in data.items()}
 
 
+AS_TAGGED: Mapping[str, Any] = {"rpcwire": "tagged"}
+"""The metadata of a core schema whose serializer never gives one object the same name twice."""
+
+
 class _TaggedValue:
     """How pydantic reads and writes a :data:`Value`."""
 
@@ -234,6 +260,7 @@ class _TaggedValue:
         return core_schema.no_info_after_validator_function(
             load,
             core_schema.any_schema(),
+            metadata=dict(AS_TAGGED),
             serialization=core_schema.plain_serializer_function_ser_schema(dump, info_arg=True),
         )
 

@@ -4,24 +4,26 @@ arrive as what they were.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from msgspec import Raw
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import (
     CoreConfig,
     CoreSchema,
-    PydanticSerializationError,
     SchemaSerializer,
     SchemaValidator,
 )
 
 from .codec import Codec
 from .errors import InvalidParams, RemoteProtocolError, describe_fields, field_errors
+from .limits import BODY_LEVELS, MAX_DIGITS
 from .packing import AS_BYTES, pack, unpack
+from .sending import UNSENDABLE
 from .unsendable import unsendable
+from .values import AS_TAGGED, seen
 
 WIRE_CONFIG: CoreConfig = {
     "ser_json_bytes": "base64",
@@ -37,6 +39,9 @@ _OPEN = frozenset({
     "function-plain", "json-or-python", "lax-or-strict", "custom-error",
 })  # fmt: skip
 """Schemas that do not tell what their values are made of."""
+
+_LONG = re.compile(rb"[0-9]{%d}" % (MAX_DIGITS + 1))
+"""What may be an integer that nobody reads."""
 
 _SIMPLE: Mapping[str, type] = {"int": int, "str": str, "bool": bool, "bytes": bytes, "float": float}
 """Types whose exact instances need no serializer in MessagePack."""
@@ -65,6 +70,8 @@ def _kinds(schema: Any, *, written: bool = False) -> set[str]:
     if isinstance(schema, dict):
         kind = schema.get("type")
         node = isinstance(kind, str)
+        if node and AS_TAGGED.items() <= (schema.get("metadata") or {}).items():
+            return {"tagged"}
         if node and written and AS_BYTES.items() <= (schema.get("metadata") or {}).items():
             return {"bytes"}
         if isinstance(kind, str):
@@ -76,6 +83,39 @@ def _kinds(schema: Any, *, written: bool = False) -> set[str]:
         for item in schema:
             found |= _kinds(item, written=written)
     return found
+
+
+_DISTINCT = frozenset({"str", "int", "uuid", "date", "datetime", "time", "bool"})
+"""Types whose values, where they differ, differ as names, too."""
+
+
+def _may_repeat(schema: Any) -> bool:
+    """Whether what is written of a type in JSON may hold one name twice in an object."""
+    if isinstance(schema, (list, tuple)):
+        return any(_may_repeat(item) for item in schema)
+    if not isinstance(schema, dict):
+        return False
+    kind = schema.get("type")
+    if isinstance(kind, str):
+        if (schema.get("metadata") or {}).get("rpcwire") in ("tagged", "bytes"):
+            return False
+        if kind in _OPEN or "allow" in (schema.get("extra_behavior"), schema.get("extra_fields_behavior")):
+            return True
+        if kind == "dict" and (schema.get("keys_schema") or {}).get("type") not in _DISTINCT:
+            return True
+        if kind in _CONFIGURED and (schema.get("config") or {}).get("extra_fields_behavior") == "allow":
+            return True
+        written = [field for field in _fields(schema) if isinstance(field, dict)]
+        names = [field.get("serialization_alias") for field in written]
+        if any(names):
+            return True
+    return any(_may_repeat(value) for key, value in schema.items() if key != "metadata" or not isinstance(kind, str))
+
+
+def _fields(schema: Any) -> list[Any]:
+    """The fields of a model, a dataclass or a typed dictionary."""
+    found = schema.get("fields")
+    return list(found.values()) if isinstance(found, dict) else list(found) if isinstance(found, list) else []
 
 
 def _references(schema: Any, defined: dict[str, set[str]]) -> set[str]:
@@ -128,37 +168,57 @@ class WireType:
         configured = _configured(schema)
         kinds, written_kinds = _kinds(configured), _kinds(configured, written=True)
         self._walk = bool(written_kinds & _OPEN) or "datetime" in written_kinds
-        self._bounded = not kinds & _OPEN and not _is_recursive(configured)
+        self._bounded = not kinds & (_OPEN | {"tagged"}) and not _is_recursive(configured)
+        to_write: CoreSchema = configured if written is None else _configured(written)
+        self._repeats = _may_repeat(to_write)
+        self._deepens = bool(written_kinds & _OPEN) or _is_recursive(to_write)
+        self._counts = "int" in written_kinds
+        self._walk = self._walk or self._repeats
         self._simple = _SIMPLE.get(schema["type"]) if len(kinds) == 1 else None
         # Models carry ready-made validators with the configuration they were declared with; ours must win.
         self._validator = SchemaValidator(configured, WIRE_CONFIG, _use_prebuilt=False)
-        to_write: CoreSchema = configured if written is None else _configured(written)
         self._serializer = SchemaSerializer(to_write, WIRE_CONFIG, _use_prebuilt=False)
 
-    def dump(self, value: Any, codec: Codec) -> bytes:
+    def dump(self, value: Any, codec: Codec, around: int = BODY_LEVELS) -> bytes:
         """Encode a value.
+
+        Parameters:
+            value: the value.
+            codec: the form of the wire.
+            around: levels of the message around it.
 
         Raises:
             ValueError: it is not of this type, even after the conversions that reading would do.
+            Unsendable: something in it cannot be sent, or would not be read.
         """
         try:
             if value is not None:  # Serializers let None pass, whatever the type.
-                return self._dump(value, codec)
-        except (PydanticSerializationError, TypeError, ValueError, msgspec.MsgspecError):
+                return self._dump(value, codec, around)
+        except UNSENDABLE:
             pass  # Not exactly of the type (a tuple for a list, a dict for a model): validate it into shape.
         try:
-            return self._dump(self._validator.validate_python(value), codec)
+            return self._dump(self._validator.validate_python(value), codec, around)
         except ValidationError as exc:
             raise ValueError(describe_fields(field_errors(exc))) from exc
-        except (PydanticSerializationError, TypeError, UnicodeEncodeError, msgspec.MsgspecError) as exc:
-            raise unsendable(value, exc) from exc
+        except UNSENDABLE as exc:
+            raise unsendable(value, exc, binary=codec.binary) from exc
 
-    def _dump(self, value: Any, codec: Codec) -> bytes:
-        if type(value) is self._simple and codec.binary:
-            return pack(value, walk=False)
+    def _dump(self, value: Any, codec: Codec, around: int) -> bytes:
         if codec.binary:
-            return pack(self._serializer.to_python(value, by_alias=True, warnings="error"), walk=self._walk)
-        return self._serializer.to_json(value, by_alias=True, warnings="error")
+            if type(value) is self._simple:
+                return pack(value, walk=False)
+            before = seen.deep
+            body = pack(self._serializer.to_python(value, by_alias=True, warnings="error"), walk=self._walk)
+            if self._deepens or seen.deep is not before:
+                codec.check(body, around)
+            return body
+        before = seen.deep
+        body = self._serializer.to_json(value, by_alias=True, warnings="error")
+        if self._deepens or self._repeats or seen.deep is not before:
+            codec.check(body, around, names=self._repeats)
+        if self._counts and len(body) > MAX_DIGITS and _LONG.search(body):
+            codec.check(body, around)
+        return body
 
     def plain(self, value: Any) -> Any:
         """A value as plain data, as JSON has it."""

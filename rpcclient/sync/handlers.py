@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any, get_origin
 
 from msgspec import UNSET
 
-from rpcwire.boundary import to_rpc_error
+from rpcwire.boundary import to_rpc_error, unsendable_answer
 from rpcwire.context import Context, time_left_s
 from rpcwire.contracts import StreamReference
 from rpcwire.errors import Cancelled, DeadlineExceeded, InternalError, MethodNotFound, RpcError
 from rpcwire.events import IncomingCall, NotificationReceived
+from rpcwire.limits import ITEM_LEVELS
 from rpcwire.logs import printable
 from rpcwire.registry import Mode, Offer, Registry, mode_of
 from rpcwire.service import Service
+from rpcwire.unsendable import Unsendable
 from rpcwire.wiretypes import WireType, load_upload
 
 from .inbox import Inbox, StreamReader
@@ -236,10 +238,8 @@ class Handlers:
             return
         try:
             body = offer.contract.dump_result(result, peer.session.codec)
-        except Exception:
-            offer.logger.exception("%s returned something that is not of its declared type", offer.name)
-            text = f"{offer.name} returned something that is not of its declared type"
-            raise InternalError(text, executed="yes") from None
+        except Exception as exc:
+            raise unsendable_answer(exc, method=offer.name, logger=offer.logger) from None
         peer.answer(peer.session.reply, call, body)
 
     def _answer_stream(self, running: Running, call: IncomingCall, source: Iterable[Any]) -> None:
@@ -252,12 +252,19 @@ class Handlers:
             if close is not None:
                 close()
             return
+
+        def dump(value: Any) -> bytes:
+            try:
+                return item.dump(value, codec, ITEM_LEVELS)
+            except Unsendable as exc:
+                raise unsendable_answer(exc, method=offer.name, logger=offer.logger) from exc
+
         # What goes up is read while the answer goes down: it is wanted until that has ended.
         inboxes, running.inboxes = running.inboxes, []
         peer.produce(
             source,
             stream,
-            lambda value: item.dump(value, codec),
+            dump,
             policy=offer.spec.options.slow_policy,
             buffer_items=offer.spec.options.buffer_items,
             failed=lambda exc: to_rpc_error(exc, method=offer.name, logger=offer.logger),

@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
 
-from rpcwire.boundary import to_rpc_error
+from rpcwire.boundary import to_rpc_error, unsendable_answer
 from rpcwire.context import Context, time_left_s
 from rpcwire.contracts import StreamReference
-from rpcwire.errors import Cancelled, DeadlineExceeded, InternalError, LocalProtocolError, MethodNotFound, RpcError
+from rpcwire.errors import Cancelled, DeadlineExceeded, LocalProtocolError, MethodNotFound, RpcError
 from rpcwire.events import IncomingCall, NotificationReceived
+from rpcwire.limits import ITEM_LEVELS
 from rpcwire.logs import printable
 from rpcwire.registry import Mode, Offer, Registry
 from rpcwire.states import SessionState
+from rpcwire.unsendable import Unsendable
 from rpcwire.wiretypes import load_upload
 
 from .cancelling import cancel_begun
@@ -225,10 +227,8 @@ class Handlers:
             return
         try:
             body = contract.dump_result(result, session.codec)
-        except Exception:
-            offer.logger.exception("%s returned something that is not of its declared type", offer.name)
-            text = f"{offer.name} returned something that is not of its declared type"
-            session.reply_error(call, InternalError(text, executed="yes"))
+        except Exception as exc:
+            session.reply_error(call, unsendable_answer(exc, method=offer.name, logger=offer.logger))
         else:
             session.reply(call, body)
 
@@ -245,10 +245,17 @@ class Handlers:
         else:
             options = offer.spec.options
             encoder = shared_items(item) if options.shared_items else item
+
+            def dump(value: Any) -> bytes:
+                try:
+                    return encoder.dump(value, codec, ITEM_LEVELS)
+                except Unsendable as exc:
+                    raise unsendable_answer(exc, method=offer.name, logger=offer.logger) from exc
+
             task = peer.produce(
                 source,
                 stream,
-                lambda value: encoder.dump(value, codec),
+                dump,
                 policy=options.slow_policy,
                 buffer_items=options.buffer_items,
                 failed=lambda exc: to_rpc_error(exc, method=offer.name, logger=offer.logger),

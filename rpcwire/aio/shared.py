@@ -7,6 +7,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from rpcwire.codec import Codec
+from rpcwire.limits import ITEM_LEVELS
 from rpcwire.wiretypes import WireType
 
 _KEPT = 16
@@ -24,7 +25,7 @@ class SharedItems:
         self._kind = kind
         self._kept: deque[tuple[Any, bool, bytes]] = deque(maxlen=_KEPT)
 
-    def dump(self, value: Any, codec: Codec) -> bytes:
+    def dump(self, value: Any, codec: Codec, around: int = ITEM_LEVELS) -> bytes:
         """Encode an item, or give what it was encoded to.
 
         Raises:
@@ -34,7 +35,7 @@ class SharedItems:
             # The item is kept alive, so that no other can have its identity.
             if kept is value and binary is codec.binary:
                 return data
-        data = self._kind.dump(value, codec)
+        data = self._kind.dump(value, codec, around)
         self._kept.append((value, codec.binary, data))
         return data
 

@@ -1,0 +1,172 @@
+"""What the other side could not read is refused at once, by either side and in either direction; nobody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from rpcclient import AsyncClient, Client, Service, method
+from rpcclient.errors import InternalError, InvalidParams, InvalidRequest, RpcError
+
+FORMS = ["jsonrpc", "rpc.v1.json", "rpc.v1.msgpack"]
+
+
+def nested(levels: int) -> Any:
+    value: Any = 0
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+TWICE: Any = {1: "a", "1": "b"}
+
+
+def bad(form: str) -> Any:
+    return nested(70) if form == "rpc.v1.msgpack" else TWICE
+
+
+class Shop(Service):
+    """What a client offers."""
+
+    @method()
+    def give(self, deep: bool) -> Any:
+        """What cannot be sent."""
+        return nested(70) if deep else TWICE
+
+    @method()
+    def take(self, value: Any) -> None:
+        """Anything."""
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_asked(running: Any, form: Any) -> None:
+    with Client(running.unix, subprotocol=form, services=[Shop()], timeout_s=20) as client:
+        for value in (bad(form), nested(70)):
+            with pytest.raises(InvalidParams) as failed:
+                client.call("desk.add", [value])
+            assert failed.value.executed == "no"
+            assert failed.value.errors[0]["loc"][0] == 0
+            with pytest.raises(InvalidParams):
+                client.notify("desk.add", {"a": value})
+            with pytest.raises(InvalidParams):
+                client.stream("desk.count", {"n": value}).open()
+            with pytest.raises(InvalidParams), client.batch() as batch:
+                batch.call("desk.add", [1])
+                batch.call("desk.add", [value])
+            with pytest.raises(InvalidParams) as failed:
+                client.service("desk").total(items=iter([1, value]))
+            assert "items" in failed.value.message
+            # The server asks this client for what cannot be sent, and is told so.
+            with pytest.raises(InternalError, match=r"shop\.give returned something that cannot be sent"):
+                client.call("desk.ask", ["shop.give", {"deep": value is not TWICE}])
+        for name in ("desk.\ud800",):
+            with pytest.raises(InvalidRequest, match="method"):
+                client.call(name)
+        assert client.call("desk.add", [1, 2]) == 3
+        assert client._connector._was_connected
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_asked_asynchronously(running: Any, form: Any) -> None:
+    async def items(value: Any) -> AsyncIterator[Any]:
+        yield 1
+        yield value
+
+    async def main() -> None:
+        async with AsyncClient(running.unix, subprotocol=form, services=[Shop()], timeout_s=20) as client:
+            for value in (bad(form), nested(70)):
+                with pytest.raises(InvalidParams) as failed:
+                    await client.call("desk.add", {"a": value})
+                assert failed.value.executed == "no"
+                assert failed.value.errors[0]["loc"][0] == "a"
+                with pytest.raises(InvalidParams):
+                    await client.notify("desk.add", {"a": value})
+                with pytest.raises(InvalidParams):
+                    await client.stream("desk.count", {"n": value}).open()
+                with pytest.raises(InvalidParams):
+                    async with client.batch() as batch:
+                        batch.call("desk.add", [value])
+                with pytest.raises(InvalidParams, match="items"):
+                    await client.service("desk").total(items=items(value))
+                with pytest.raises(InternalError, match="cannot be sent"):
+                    await client.call("desk.ask", ["shop.give", {"deep": value is not TWICE}])
+            with pytest.raises(InvalidRequest, match="method"):
+                await client.call("desk.\ud800")
+            assert await client.call("desk.add", [1, 2]) == 3
+
+    asyncio.run(main())
+
+
+class Giver(Service):
+    """What a server offers."""
+
+    @method()
+    async def give(self, deep: bool) -> Any:
+        """What cannot be sent."""
+        return nested(70) if deep else TWICE
+
+    @method()
+    async def give_many(self, deep: bool) -> AsyncIterator[Any]:
+        """One that can be sent, and one that cannot."""
+        yield 1
+        yield nested(70) if deep else TWICE
+
+    @method()
+    async def fail(self) -> None:
+        """With details that cannot be sent."""
+        raise RpcError("it failed", details={"x": nested(80), "y": {1: 1, "1": 2}}, executed="yes")
+
+
+@pytest.fixture
+def giver(running: Any) -> Iterator[Any]:
+    if not any(service.name == "giver" for service in running.server.services):
+        running.server.registry.add(Giver())
+        running.server.services.append(Giver())
+    yield running
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_answered(giver: Any, form: Any) -> None:
+    with Client(giver.unix, subprotocol=form, timeout_s=20) as client:
+        for deep in (True, False) if form != "rpc.v1.msgpack" else (True,):
+            with pytest.raises(InternalError, match=r"giver\.give returned something that cannot be sent") as failed:
+                client.call("giver.give", [deep])
+            assert failed.value.executed == "yes"
+            stream = client.stream("giver.give_many", [deep])
+            assert next(stream) == 1
+            with pytest.raises(InternalError, match=r"giver\.give_many returned something that cannot be sent"):
+                next(stream)
+        with pytest.raises(RpcError, match="it failed"):
+            client.call("giver.fail")
+        with client.batch() as batch:
+            answers = [batch.call("giver.give", [True]), batch.call("giver.fail"), batch.call("desk.add", [1, 2])]
+        assert answers[2].result() == 3
+        for answer in answers[:2]:
+            with pytest.raises(RpcError):
+                answer.result()
+
+
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_an_answer_that_cannot_be_read_ends_its_call(scripted: Any, flavour: str) -> None:
+    def script(connection: Any) -> None:
+        connection.handshake()
+        connection.receive()
+        connection.send('{"jsonrpc":"2.0","id":1,"result":{"a":1,"a":2}}')
+        connection.wait_closed()
+
+    options: Any = {"token": "x", "subprotocol": "rpc.v1.json", "timeout_s": 60}
+    with pytest.raises(InternalError, match="cannot be read") as failed:
+        if flavour == "sync":
+            with Client(scripted(script), **options) as client:
+                client.call("a.b")
+        else:
+
+            async def main() -> None:
+                async with AsyncClient(scripted(script), **options) as client:
+                    await client.call("a.b")
+
+            asyncio.run(main())
+    assert failed.value.executed == "yes"
