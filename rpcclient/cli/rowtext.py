@@ -17,8 +17,8 @@ FORMATS = ("table", "expanded", "csv", "json", "markdown")
 class RowWriter(Protocol):
     """Takes the rows of one statement."""
 
-    def begin(self, names: Sequence[str]) -> None:
-        """The columns; there are none where a statement gives no rows."""
+    def begin(self, names: Sequence[str], *, gives_rows: bool = False) -> None:
+        """The columns, and whether there are rows; rows of PostgreSQL may have no columns."""
         ...
 
     def rows(self, rows: Iterable[Sequence[Any]]) -> None:
@@ -62,12 +62,14 @@ class _Writer:
     def __init__(self, out: TextIO) -> None:
         self.out = out
         self.names: list[str] = []
+        self.gives_rows = False
         self.count = 0
         # Control characters of the other side must not reach a terminal.
         self.text = show.text if out.isatty() else str
 
-    def begin(self, names: Sequence[str]) -> None:
+    def begin(self, names: Sequence[str], *, gives_rows: bool = False) -> None:
         self.names = list(names)
+        self.gives_rows = gives_rows or len(self.names) > 0
 
     def rows(self, rows: Iterable[Sequence[Any]]) -> None:
         raise NotImplementedError
@@ -76,9 +78,9 @@ class _Writer:
         self.out.flush()
 
 
-def _total(out: TextIO, names: Sequence[str], count: int, rowcount: int) -> None:
-    """The last line for a person."""
-    if names:
+def _total(out: TextIO, count: int | None, rowcount: int) -> None:
+    """The last line for a person; without a count, that of a statement that gives no rows."""
+    if count is not None:
         out.write(f"({count} row{'' if count == 1 else 's'})\n")
     else:
         out.write(f"({rowcount} row{'' if rowcount == 1 else 's'} changed)\n" if rowcount >= 0 else "(done)\n")
@@ -88,8 +90,8 @@ def _total(out: TextIO, names: Sequence[str], count: int, rowcount: int) -> None
 class Table(_Writer):
     """A table for a person. Columns are as wide as the first page needs, and grow where a later one needs more."""
 
-    def begin(self, names: Sequence[str]) -> None:
-        super().begin(names)
+    def begin(self, names: Sequence[str], *, gives_rows: bool = False) -> None:
+        super().begin(names, gives_rows=gives_rows)
         self.widths: list[int] = []
 
     def rows(self, rows: Iterable[Sequence[Any]]) -> None:
@@ -99,6 +101,8 @@ class Table(_Writer):
         if not page and self.widths:
             return
         self.count += len(page)
+        if not self.names:
+            return
         cells = [[cell_text(cell) for cell in row] for row in page]
         heads = [cell_text(name) for name in self.names]
         right = [bool(page) and all(row[i] is None or is_number(row[i]) for row in page) for i in range(len(heads))]
@@ -118,7 +122,7 @@ class Table(_Writer):
         self.out.flush()
 
     def end(self, rowcount: int, last_insert_id: int | None) -> None:
-        _total(self.out, self.names, self.count, rowcount)
+        _total(self.out, self.count if self.gives_rows else None, rowcount)
 
 
 class Expanded(_Writer):
@@ -143,15 +147,15 @@ class Expanded(_Writer):
         return "NULL" if cell is None else f"0x{cell.hex()}" if isinstance(cell, bytes) else str(cell)
 
     def end(self, rowcount: int, last_insert_id: int | None) -> None:
-        _total(self.out, self.names, self.count, rowcount)
+        _total(self.out, self.count if self.gives_rows else None, rowcount)
 
 
 class Csv(_Writer):
     """Comma-separated values (RFC 4180), with lines that end as Unix's do. NULL is an empty cell, and empty text a
     quoted one, as PostgreSQL's COPY has it."""
 
-    def begin(self, names: Sequence[str]) -> None:
-        super().begin(names)
+    def begin(self, names: Sequence[str], *, gives_rows: bool = False) -> None:
+        super().begin(names, gives_rows=gives_rows)
         if names:
             self.rows([names])
 
@@ -169,15 +173,15 @@ class Json(_Writer):
     """An array with an object for each row, on a line each; of a statement without rows, an object. Where two columns
     have one name, the second is called ``name_2``."""
 
-    def begin(self, names: Sequence[str]) -> None:
+    def begin(self, names: Sequence[str], *, gives_rows: bool = False) -> None:
         keys: list[str] = []
         for name in names:
             key, number = name, 2
             while key in keys:
                 key, number = f"{name}_{number}", number + 1
             keys.append(key)
-        super().begin(keys)
-        if names:
+        super().begin(keys, gives_rows=gives_rows)
+        if self.gives_rows:
             self.out.write("[")
 
     def rows(self, rows: Iterable[Sequence[Any]]) -> None:
@@ -187,7 +191,7 @@ class Json(_Writer):
             self.count += 1
 
     def end(self, rowcount: int, last_insert_id: int | None) -> None:
-        if self.names:
+        if self.gives_rows:
             self.out.write("\n]\n" if self.count else "]\n")
         else:
             self.out.write(show.as_json({"rowcount": rowcount, "last_insert_id": last_insert_id}) + "\n")
@@ -197,8 +201,8 @@ class Json(_Writer):
 class Markdown(_Writer):
     """A table of GitHub Flavored Markdown; NULL is an empty cell."""
 
-    def begin(self, names: Sequence[str]) -> None:
-        super().begin(names)
+    def begin(self, names: Sequence[str], *, gives_rows: bool = False) -> None:
+        super().begin(names, gives_rows=gives_rows)
         if names:
             self._line(names)
             self.out.write("|" + " --- |" * len(names) + "\n")

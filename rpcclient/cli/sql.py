@@ -146,8 +146,8 @@ def _run(client: Client, database: str, statement: str, params: Params, form: st
     if write:
         result = client.database.execute(database, statement, params)
         out = writer(form)
-        out.begin(result.rows.names)
-        if result.columns:
+        out.begin(result.rows.names, gives_rows=result.gives_rows)
+        if result.gives_rows:
             out.rows(result)
         out.end(result.rowcount, result.last_insert_id)
         if result.truncated:
@@ -172,8 +172,8 @@ def _print_pages(pages: Iterator[Page], form: str) -> None:
     page = None
     for number, page in enumerate(pages):
         if not number:
-            out.begin([column.name for column in page.columns])
-        if page.columns:
+            out.begin([column.name for column in page.columns], gives_rows=page.gives_rows)
+        if page.gives_rows:
             out.rows(page)
     if page is not None:
         out.end(page.rowcount, page.last_insert_id)

@@ -96,7 +96,7 @@ class CursorBase:
     @property
     def description(self) -> list[Description] | None:
         """The columns of the rows (PEP 249); ``None`` where the statement gave no rows."""
-        return describe(self.columns)
+        return None if self._results is None else describe(self.columns, gives_rows=self._results.gives_rows)
 
     @property
     def rowcount(self) -> int:
@@ -122,7 +122,7 @@ class CursorBase:
     def _rows(self) -> Results:
         if self._closed:
             raise errors.InterfaceError("the cursor is closed")
-        if self._results is None or not self._results.columns:
+        if self._results is None or not self._results.gives_rows:
             raise errors.ProgrammingError("the last statement gave no rows")
         return self._results
 

@@ -25,11 +25,13 @@ class Results(Protocol):
 
     Attributes:
         columns: of its rows; none where it gave none.
+        gives_rows: whether it gave rows, which in PostgreSQL may have no columns.
         rowcount: rows found or changed; -1 where not known.
         last_insert_id: the key that an INSERT was given, where the database says so.
     """
 
     columns: tuple[Column, ...]
+    gives_rows: bool
     rowcount: int
     last_insert_id: int | None
 
@@ -47,7 +49,7 @@ class Buffered:
 
     def __init__(self, pages: list[Page]) -> None:
         last = pages[-1]
-        self.columns = pages[0].columns
+        self.columns, self.gives_rows = pages[0].columns, pages[0].gives_rows
         self.rowcount = last.rowcount
         self.last_insert_id = last.last_insert_id
         self.rows: Iterator[Row] = itertools.chain.from_iterable(page.rows.tuples() for page in pages)
@@ -81,6 +83,7 @@ class Streamed:
 
     def __init__(self, session: Session, pages: Pages) -> None:
         self.columns: tuple[Column, ...] = ()
+        self.gives_rows = True
         self.rowcount = -1
         self.last_insert_id: int | None = None
         self._session = session
@@ -92,8 +95,8 @@ class Streamed:
         """Wait for the first page."""
         page = await self._more()
         assert page is not None, "a stream has a page at least"
-        self.columns = page.columns
-        if not self.columns:
+        self.columns, self.gives_rows = page.columns, page.gives_rows
+        if not self.gives_rows:
             await self.keep_rest()
 
     async def _more(self) -> Page | None:
@@ -146,6 +149,7 @@ class Declared:
 
     def __init__(self, session: Session, name: str) -> None:
         self.columns: tuple[Column, ...] = ()
+        self.gives_rows = True
         self.rowcount = -1
         self.last_insert_id: int | None = None
         self._session = session

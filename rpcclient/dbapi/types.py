@@ -51,9 +51,9 @@ def TimestampFromTicks(ticks: float) -> dt.datetime:  # noqa: N802
     return dt.datetime(*time.localtime(ticks)[:6])  # noqa: DTZ001 - PEP 249 means local time
 
 
-def describe(columns: tuple[Column, ...]) -> list[Description] | None:
+def describe(columns: tuple[Column, ...], *, gives_rows: bool) -> list[Description] | None:
     """``Cursor.description``: none for a statement without rows."""
-    if not columns:
+    if not gives_rows:
         return None
     return [(c.name, c.type.value, None, None, c.precision, c.scale, c.nullable) for c in columns]
 

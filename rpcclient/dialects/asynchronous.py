@@ -5,6 +5,7 @@ by SQLAlchemy's greenlets."""
 # pyright: reportIncompatibleMethodOverride=false
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from sqlalchemy.connectors.asyncio import (
@@ -29,6 +30,12 @@ class AdaptedCursor(AsyncAdapt_dbapi_cursor):
         """See :meth:`rpcclient.dbapi.Cursor.copy_expert`."""
         cursor: Any = self._cursor
         await_(cursor.copy_expert(sql, file, size))
+
+    async def _execute_async(self, operation: Any, parameters: Any) -> Any:
+        result = await super()._execute_async(operation, parameters)
+        if self._cursor.description == []:  # Rows without columns, which SQLAlchemy does not take for rows.
+            self._rows = deque(await self._cursor.fetchall())
+        return result
 
 
 class AdaptedServerSideCursor(AsyncAdapt_dbapi_ss_cursor):

@@ -101,6 +101,10 @@ class Result:
     truncated: bool = Field(default=False, description="whether there were more rows than `max_rows` or the byte limit")
     tx_state: TxState = Field(default=TxState.NONE, description="the transaction after the statement")
     last_insert_id: int | None = Field(default=None, description="SQLite and MariaDB: the key that an INSERT was given")
+    gives_rows: bool = Field(
+        default=False,
+        description="whether the statement gives rows, which in PostgreSQL may have no columns: `SELECT FROM t`",
+    )
 
     def __post_init__(self) -> None:
         self.rows.describe(self.columns)
@@ -126,11 +130,15 @@ class Result:
 
     def _shown(self, table: str) -> str:
         more = "\n(truncated: there are more rows)" if self.truncated else ""
-        return f"{table}{more}" if self.columns else f"({self.rowcount} row{'' if self.rowcount == 1 else 's'} changed)"
+        return (
+            f"{table}{more}"
+            if self.columns or self.gives_rows
+            else f"({self.rowcount} row{'' if self.rowcount == 1 else 's'} changed)"
+        )
 
     def _repr_html_(self) -> str:
         more = "<p>truncated: there are more rows</p>" if self.truncated else ""
-        return f"{self.rows._repr_html_()}{more}" if self.columns else f"<p>{self}</p>"
+        return f"{self.rows._repr_html_()}{more}" if self.columns or self.gives_rows else f"<p>{self}</p>"
 
     def one(self) -> Row:
         """The only row.
@@ -420,6 +428,10 @@ class Page:
     rowcount: int = Field(default=-1, description="on the last page: rows found, or changed; -1 where not known")
     last_insert_id: int | None = Field(default=None, description="on the last page: the key that an INSERT was given")
     tx_state: TxState = Field(default=TxState.NONE, description="on the last page: the transaction after the statement")
+    gives_rows: bool = Field(
+        default=False,
+        description="whether the statement gives rows, which in PostgreSQL may have no columns: `SELECT FROM t`",
+    )
 
     def __post_init__(self) -> None:
         self.rows.describe(self.columns)

@@ -103,7 +103,7 @@ async def collect(
         count = size = 0
         truncated = False
         limit = FIRST_ROWS
-        while cursor.columns and (rows := await cursor.fetch(min(limit, max_rows - count + 1))):
+        while cursor.gives_rows and (rows := await cursor.fetch(min(limit, max_rows - count + 1))):
             if count + len(rows) > max_rows:
                 rows, truncated = rows[: max_rows - count], True
             fresh = 0
@@ -128,17 +128,18 @@ async def collect(
     result.__dict__.update(
         columns=cursor.columns,
         rows=gathered,
-        rowcount=count if cursor.columns and not truncated and rowcount < 0 else rowcount,
+        rowcount=count if cursor.gives_rows and not truncated and rowcount < 0 else rowcount,
         truncated=truncated,
         tx_state=state_after(link, within=within, session=session),
         last_insert_id=cursor.last_insert_id,
+        gives_rows=cursor.gives_rows,
     )
     return result, cursor.changed
 
 
 def has_changed(sql: str, dialect: str, result: Result, changed: int) -> bool:
     """Whether a statement changed a row: what :func:`collect` gave of it."""
-    if not result.columns:
+    if not result.gives_rows:
         return result.rowcount > 0
     if changed >= 0:
         return changed > 0
@@ -198,12 +199,12 @@ async def pages(
     def page(rowcount: int = -1, last_insert_id: int | None = None, tx_state: TxState = TxState.NONE) -> Page:
         nonlocal offset, held, held_rows, held_bytes
         rows = Rows(held, held_rows)
-        done = Page(cursor.columns, rows, offset, rowcount, last_insert_id, tx_state)
+        done = Page(cursor.columns, rows, offset, rowcount, last_insert_id, tx_state, cursor.gives_rows)
         offset += held_rows
         held, held_rows, held_bytes = [], 0, 0
         return done
 
-    while width and (rows := await link.run(cursor.fetch(limit), goes_on=True)):
+    while cursor.gives_rows and (rows := await link.run(cursor.fetch(limit), goes_on=True)):
         fresh = 0
         place = 0
         while place < len(rows):
@@ -219,4 +220,4 @@ async def pages(
                 held_rows, held_bytes, fresh = held_rows + count, held_bytes + len(data), fresh + len(data)
         limit = next_limit(len(rows), fresh, page_rows=page_rows, page_bytes=page_bytes)
     total = offset + held_rows
-    yield page(total if width and cursor.rowcount < 0 else cursor.rowcount, cursor.last_insert_id, state())
+    yield page(total if cursor.gives_rows and cursor.rowcount < 0 else cursor.rowcount, cursor.last_insert_id, state())

@@ -39,6 +39,7 @@ class Cursor(ABC):
         rowcount: rows changed or found, as far as known; -1 where not.
         last_insert_id: the key that an INSERT was given, where the driver says so.
         whole: whether closing it early reads the rest, which takes its time, so that what it changes is done.
+        without_columns: whether it gives rows though there are no columns, as PostgreSQL's ``SELECT FROM t`` does.
     """
 
     columns: tuple[Column, ...] = ()
@@ -46,6 +47,12 @@ class Cursor(ABC):
     changed: int = -1
     last_insert_id: int | None = None
     whole: bool = False
+    without_columns: bool = False
+
+    @property
+    def gives_rows(self) -> bool:
+        """Whether the statement gives rows, be it none."""
+        return self.without_columns or len(self.columns) > 0
 
     @abstractmethod
     async def fetch(self, limit: int) -> list[tuple[Any, ...]]:

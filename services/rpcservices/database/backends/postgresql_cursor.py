@@ -196,6 +196,7 @@ class PostgresCursor(Cursor):
             if first or self._cells is None:
                 await self._learn(result)
                 self.columns, self._cells = columns_of(result, self._link.types), self._chunks.cells()
+                self.without_columns = not self.columns
             self._cells.use(result)
             self._result, self._at = result, 0
             rows = self._load()
@@ -213,7 +214,7 @@ class PostgresCursor(Cursor):
             raise failure
         self.rowcount = -1 if result.command_tuples is None else result.command_tuples
         await self._drain()
-        if self.columns and not self._connection.speaks_utf8:
+        if self.gives_rows and not self._connection.speaks_utf8:
             raise strayed()
         return rows
 

@@ -102,6 +102,7 @@ class PortalCursor(Cursor):
             if unknown := self._types.unknown(oids_of(last)):
                 await self._types.learn(unknown, self._connection)
             self.columns = columns_of(last, self._types)
+            self.without_columns = not self.columns
             self._pending = await self._taken(last, size)
             return True
         failed = next(result for result in results if result.status == ExecStatus.FATAL_ERROR)
