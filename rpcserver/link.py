@@ -28,6 +28,7 @@ from .config import UNIX
 from .forwarding import HEADERS
 from .http import REQUEST_BYTES, HeadEnd, refuse_malformed, respond, upgrade_required
 from .proxy_header import SIGNATURE, ProxyHeaderError, read_proxy_header
+from .tls import told_through
 from .waiting import RETRY_AFTER_S
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ class ServerLink(WebSocketLink):
                 await self._read_proxy_header(sock)
             timeout_s = config.auth.timeout_s if tls is not None else None
             self._handed_over = True
-            await self.loop.connect_accepted_socket(lambda: self, sock, ssl=tls, ssl_handshake_timeout=timeout_s)
+            with told_through(sock):
+                await self.loop.connect_accepted_socket(lambda: self, sock, ssl=tls, ssl_handshake_timeout=timeout_s)
         except ProxyHeaderError as exc:
             logger.warning("%s refused: %s", self.remote, exc)
             if tls is None:
@@ -293,6 +295,8 @@ class ServerLink(WebSocketLink):
         self._awaited = answer
         refusal = self.server.waiting.ask(self)
         if refusal is None:
+            if self._awaited is not None:
+                self._restart_timer()  # In line, it has as much time again.
             return None
         self._awaited = None
         return self._refused(refusal)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import ssl
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .config import UNIX, ConfigError, ListenConfig, TlsConfig
+from .config import UNIX, ConfigError, ListenConfig
 from .hosts import LOCALHOST, canonical, is_loopback
 
 
@@ -63,34 +62,6 @@ def check_exposure(host: str, endpoint: Endpoint, *, has_tls: bool) -> None:
             f"listen.host: {host} can be reached from other machines, and the token would cross the network in the "
             "clear: set tls.certificate_file and tls.key_file, or bind 127.0.0.1 and come in by SSH or a TLS proxy"
         )
-
-
-def tls_context(config: TlsConfig) -> ssl.SSLContext | None:
-    """TLS as configured; ``None`` where it is not.
-
-    Raises:
-        ConfigError: one file is missing or cannot be used.
-    """
-    if not config.certificate_file and not config.key_file:
-        if config.client_ca_file:
-            raise ConfigError("tls.client_ca_file: clients show certificates in TLS only: name certificate_file, too")
-        return None
-    if not config.certificate_file or not config.key_file:
-        raise ConfigError("tls: certificate_file and key_file go together: name both")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(config.certificate_file, config.key_file)
-    except (OSError, ssl.SSLError) as exc:
-        raise ConfigError(f"tls: {config.certificate_file}, {config.key_file}: {exc}") from exc
-    if config.client_ca_file:
-        try:
-            context.load_verify_locations(config.client_ca_file)
-        except (OSError, ssl.SSLError) as exc:
-            raise ConfigError(f"tls.client_ca_file: {config.client_ca_file}: {exc}") from exc
-        required = config.client_certificates == "required"
-        context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
-    return context
 
 
 def check_proxies(config: ListenConfig) -> None:

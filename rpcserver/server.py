@@ -40,6 +40,7 @@ from .openrpc import document
 from .pages import Pages, pages_of
 from .state import lock_state
 from .system import ANYBODY, Hello, PrincipalInfo, ServerLimits, System
+from .tls import tls_context
 from .tokens import TokenStore
 from .waiting import GIVE_WAY_TOGETHER, WaitingRoom
 
@@ -163,7 +164,7 @@ class Server:
         config = self.config
         listeners.check_proxies(config.listen)
         if config.listen.tcp:
-            context = listeners.tls_context(config.tls)
+            context = tls_context(config.tls)
             endpoint = listeners.resolve(config.listen.host, config.listen.port)
             listeners.check_exposure(config.listen.host, endpoint, has_tls=context is not None)
             self._accept_from(listeners.bind_tcp(endpoint), context)

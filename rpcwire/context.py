@@ -69,7 +69,8 @@ class Connection:
 
     Attributes:
         id: unique in this process.
-        remote: where it comes from, for a person (``127.0.0.1:41234``, ``unix``, ``memory``).
+        remote: where it comes from, for a person (``127.0.0.1:41234``, ``203.0.113.7 via 127.0.0.1:41234`` where a
+            proxy that is trusted says so, ``unix:uid=1000``, ``memory``).
         principal: who is there; ``None`` until authenticated.
         caller: the other side, as something to call.
         logger: this side's own.

@@ -300,3 +300,6 @@ def test_a_proxy_that_keeps_authorization_for_itself(box: Box) -> None:
         assert call(connection, "hardware.cpu")["error"]["code"] == -32001
         assert call(connection, "rpc.authenticate", box.token)["result"] == {"name": "owner", "method": "token"}
         assert call(connection, "hardware.cpu")["result"]["logical"] >= 1
+    url, ca_file = f"wss://localhost:{box.port}/rpc/", box.certificates.chain.parent / "ca.pem"
+    with Client(url, token=box.token, token_by="call", ca_file=ca_file) as client:
+        assert client.hardware.cpu().logical >= 1

@@ -194,7 +194,9 @@ class Tools:
 
     @staticmethod
     def port(server: Server) -> int:
-        return int(server._listeners[0].sock.getsockname()[1])
+        """The TCP port; 0 where there is none."""
+        sock = server._listeners[0].sock
+        return 0 if sock.family == socket.AF_UNIX else int(sock.getsockname()[1])
 
     @asynccontextmanager
     async def connect(

@@ -20,6 +20,7 @@ from websockets.exceptions import InvalidMessage
 from rpcserver import listeners
 from rpcserver.config import ConfigError, TlsConfig
 from rpcserver.link import ServerLink
+from rpcserver.tls import tls_context
 
 # --- Unix socket -------------------------------------------------------------------------------------------------------
 
@@ -226,10 +227,10 @@ def test_tls(tools: Any, tls: dict[str, str], authority: trustme.CA) -> None:
 
 
 def test_tls_has_no_old_versions(tls: dict[str, str]) -> None:
-    context = listeners.tls_context(TlsConfig(**tls))
+    context = tls_context(TlsConfig(**tls))
     assert context is not None
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
-    assert listeners.tls_context(TlsConfig()) is None
+    assert tls_context(TlsConfig()) is None
 
 
 @pytest.mark.parametrize("mode", ["required", "optional"])
@@ -279,7 +280,7 @@ def test_authorities_of_clients_that_cannot_be_used(tls: dict[str, str], tmp_pat
         {**tls, "client_ca_file": "/nowhere"},
     ):
         with pytest.raises(ConfigError, match=r"tls\.client_ca_file"):
-            listeners.tls_context(TlsConfig(**wrong))
+            tls_context(TlsConfig(**wrong))
 
 
 def test_tls_files_that_cannot_be_used(tls: dict[str, str], tmp_path: Path) -> None:
@@ -291,7 +292,7 @@ def test_tls_files_that_cannot_be_used(tls: dict[str, str], tmp_path: Path) -> N
         {**tls, "certificate_file": str(tmp_path / "junk.pem")},
     ):
         with pytest.raises(ConfigError, match="tls"):
-            listeners.tls_context(TlsConfig(**wrong))
+            tls_context(TlsConfig(**wrong))
 
 
 def test_a_link_is_the_servers(tools: Any) -> None:

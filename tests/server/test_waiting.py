@@ -8,6 +8,7 @@ import logging
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,6 +130,22 @@ def test_those_without_a_token_are_few(tools: Any, addresses: int, served: int) 
             assert found["429"] + found["503"] == len(raws) - line - served
             async with tools.connect(server) as known:
                 assert (await tools.call(known, "calc.add", [1, 2]))["result"] == 3
+
+    tools.run(main())
+
+
+def test_the_unix_socket_has_limits_too(tools: Any, short_folder: Path) -> None:
+    """For those who have no token and are not the owner."""
+    path = str(short_folder / "s.sock")
+    listen = {"unix": path, "tcp": False, "unix_peer_credentials": False}
+
+    async def main() -> None:
+        async with tools.serve(listen=listen, auth={"timeout_s": 60}) as server:
+            raws = [tools.raw_of(*await asyncio.open_unix_connection(path)) for _ in range(20)]
+            for raw in raws:
+                await raw.send(tools.upgrade(server, Authorization=None, Host="localhost"))
+            await tools.until(lambda: (server.waiting.inside, server.waiting.in_line) == (8, 12))
+            assert (await answers(raws, 8, tools))["101"] == 8
 
     tools.run(main())
 

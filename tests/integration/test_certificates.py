@@ -1,0 +1,88 @@
+"""Certificates of clients, which the server asks for: both clients, with and without."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from rpcclient import AsyncClient, Client
+from rpcclient.errors import ConnectFailed
+
+Call = Callable[..., Any]
+
+
+def by_client(url: str, **options: Any) -> bool:
+    with Client(url, **options) as client:
+        return client.hello().principal is not None
+
+
+def by_async_client(url: str, **options: Any) -> bool:
+    async def main() -> bool:
+        async with AsyncClient(url, **options) as client:
+            return (await client.hello()).principal is not None
+
+    return asyncio.run(main())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the certificates of the server and of clients, right and wrong ones."""
+    folder, own, clients, stranger = tmp_path_factory.mktemp("certificates"), trustme.CA(), trustme.CA(), trustme.CA()
+    own.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    own.cert_pem.write_to_path(folder / "ca.pem")
+    clients.cert_pem.write_to_path(folder / "clients.pem")
+    clients.issue_cert("ada@box.example").private_key_and_cert_chain_pem.write_to_path(folder / "client.pem")
+    stranger.issue_cert("eve@box.example").private_key_and_cert_chain_pem.write_to_path(folder / "stranger.pem")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url(folder: Path) -> Iterator[str]:
+    """Of a server that asks clients for certificates, run as users run it."""
+    (folder / "server.toml").write_text(f"""
+        state_dir = "{folder}"
+        [listen]
+        port = 0
+        unix = "none"
+        [tls]
+        certificate_file = "{folder}/server.pem"
+        key_file = "{folder}/server.pem"
+        client_ca_file = "{folder}/clients.pem"
+        [plugins]
+        enabled = ["hardware"]
+    """)
+    around = {k: v for k, v in os.environ.items() if not k.startswith(("RPC_", "RPCSERVER_"))}
+    command = [sys.executable, "-m", "rpcserver", "serve", "--config", str(folder / "server.toml")]
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=around) as process,
+    ):
+        assert process.stdout is not None
+        address = process.stdout.readline().rpartition(" ")[2].strip()
+        assert address.startswith("wss://"), (folder / "log").read_text()
+        yield address.replace("127.0.0.1", "localhost")
+        process.terminate()
+        assert process.wait(20) == 0, (folder / "log").read_text()
+
+
+@pytest.mark.parametrize("call", [by_client, by_async_client])
+def test_certificates_of_clients(call: Call, url: str, folder: Path) -> None:
+    known = {"ca_file": folder / "ca.pem", "token_file": folder / "token"}
+    assert call(url, cert_file=folder / "client.pem", **known)
+    with pytest.raises(ConnectFailed, match="certificate required: give cert_file") as caught:
+        call(url, **known)
+    assert (caught.value.executed, caught.value.retryable) == ("no", False)
+    with pytest.raises(ConnectFailed, match="alert unknown ca") as caught:
+        call(url, cert_file=folder / "stranger.pem", **known)
+    assert (caught.value.executed, caught.value.retryable) == ("no", False)
+    log = (folder / "log").read_text()
+    assert "peer did not return a certificate" in log
+    assert "certificate verify failed" in log
