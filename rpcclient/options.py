@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rpcwire.codec import Subprotocol
-from rpcwire.errors import DeadlineExceeded
+from rpcwire.codec import Subprotocol, is_unicode
+from rpcwire.errors import DeadlineExceeded, InvalidParams
 from rpcwire.events import ProgressHook
 from rpcwire.limits import DEFAULT_DEADLINE_S, LONGEST_S, LinkLimits
 from rpcwire.messages import CallContext
+from rpcwire.streams import MAX_CREDIT
 
 from .targets import Target
 
@@ -35,6 +36,12 @@ class CallOptions:
     key: str | None = None
     window: int | None = None
     resend: bool = True
+
+    def __post_init__(self) -> None:
+        if self.key is not None and not (isinstance(self.key, str) and is_unicode(self.key)):
+            raise InvalidParams("key: must be text that is Unicode")
+        if self.window is not None and not (type(self.window) is int and 0 < self.window <= MAX_CREDIT):
+            raise InvalidParams(f"window: must be a number of items from 1 to {MAX_CREDIT}, and not {self.window!r}")
 
     def seconds(self, method_s: float = DEFAULT_DEADLINE_S) -> float:
         """The deadline of a call whose method allows ``method_s`` seconds.

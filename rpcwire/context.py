@@ -6,6 +6,7 @@ A handler that declares a parameter of type :class:`Context` gets it; the parame
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
@@ -15,8 +16,12 @@ from typing import Any, Protocol
 
 from msgspec import UNSET
 
+from .codec import is_unicode
 from .limits import LONGEST_S
 from .messages import CallContext
+
+PROGRESS_CHARACTERS = 1000
+"""The longest message of a report of progress."""
 
 OWNER = "owner"
 """The name of the server's own user, whether they come with the token or by the Unix socket."""
@@ -202,6 +207,27 @@ class Context:
         Parameters:
             done: units of work done so far.
             total: units in all, if known.
-            message: what is going on, for a person.
+            message: what is going on, for a person; what is longer than :data:`PROGRESS_CHARACTERS` is cut.
+
+        Raises:
+            TypeError: a number, or the message, is none.
+            ValueError: a number is not finite, or the message no Unicode: there is no way to send it.
         """
-        self._report(done, total, message)
+        if message is not None:
+            if not isinstance(message, str):
+                raise TypeError(f"message: must be text, not {type(message).__name__}")
+            message = message[:PROGRESS_CHARACTERS]
+            if not is_unicode(message):
+                raise ValueError("message: text with lone surrogates cannot be sent")
+        self._report(_number("done", done), None if total is None else _number("total", total), message)
+
+
+def _number(name: str, value: float) -> float:
+    """A number as it can be sent in every form."""
+    try:
+        number = value if type(value) is int and abs(value) < 2**63 else float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name}: must be a number, not {type(value).__name__}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{name}: must be finite, and not {number}")
+    return number

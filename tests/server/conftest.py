@@ -220,9 +220,10 @@ class Tools:
         await connection.send(Tools.request(method, params, call_id, **more))
         async with asyncio.timeout(SECONDS):
             while True:
-                answer = json.loads(await connection.recv())
-                if isinstance(answer, dict) and answer.get("id") == call_id and "method" not in answer:
-                    return answer
+                for line in str(await connection.recv(decode=True)).splitlines():  # A frame may hold several.
+                    answer = json.loads(line)
+                    if isinstance(answer, dict) and answer.get("id") == call_id and "method" not in answer:
+                        return answer
 
     @staticmethod
     def request(method: str, params: Any = None, call_id: Any = 1, **more: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import logging
 from collections import deque
 from decimal import Decimal
 from typing import Any
@@ -14,10 +15,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpcclient.methods import Method
+from rpcclient.options import CallOptions
+from rpcwire.aio.remote import RemoteCaller
 from rpcwire.codec import Codec, JsonLines, Malformed, MessagePack, PlainJson
+from rpcwire.context import Connection, Context
 from rpcwire.dynamic import dump_plain, load_plain
 from rpcwire.errors import InvalidParams, InvalidRequest, RpcError, ServiceError
-from rpcwire.events import ErrorReceived, IncomingCall, ItemsReceived, NotificationReceived, ResultReceived, StreamEnded
+from rpcwire.events import (
+    ErrorReceived,
+    IncomingCall,
+    ItemsReceived,
+    NotificationReceived,
+    ProgressReceived,
+    ResultReceived,
+    StreamEnded,
+)
 from rpcwire.limits import ITEM_LEVELS, SessionLimits
 from rpcwire.session import Session
 from rpcwire.unsendable import Unsendable
@@ -63,6 +75,14 @@ def nested(levels: int, value: Any = 0) -> Any:
     return value
 
 
+def arrival(session: Session, other: Session, method: str = "a.b") -> IncomingCall:
+    """A call that one session makes, as the other gets it."""
+    other.call(method)
+    (call,) = session.receive(other.frames()[0])
+    assert isinstance(call, IncomingCall)
+    return call
+
+
 def received(codec: Codec, frames: list[bytes], *, limits: SessionLimits | None = None) -> list[Any]:
     """What another session makes of frames; nothing in them may be malformed."""
     other = Session(codec, limits=limits)
@@ -105,11 +125,9 @@ def test_results_and_items_that_are_encoded_are_read(codec: Codec, kind: WireTyp
     except ValueError:
         return
     session, other = Session(codec), Session(codec)
-    other.call("a.b")
-    (call,) = session.receive(other.frames()[0])
+    call = arrival(session, other)
     session.reply(call, result)
-    other.call("a.c")
-    (call,) = session.receive(other.frames()[0])
+    call = arrival(session, other, "a.c")
     stream = session.reply_stream(call)
     assert stream is not None
     session.streams.send(stream, item)
@@ -131,8 +149,7 @@ def test_results_and_items_that_are_encoded_are_read(codec: Codec, kind: WireTyp
 @settings(max_examples=150, deadline=None)
 def test_errors_are_always_read(codec: Codec, details: Any) -> None:
     session, other = Session(codec), Session(codec)
-    other.call("a.b")
-    (call,) = session.receive(other.frames()[0])
+    call = arrival(session, other)
     session.reply_error(call, RpcError("it failed \ud800", details={"x": details}, executed="yes"))
     (event,) = list(other.receive(session.frames()[0]))
     assert isinstance(event, ErrorReceived)
@@ -295,9 +312,42 @@ def test_service_errors_keep_their_kind() -> None:
         until: Any
 
     session, other = Session(JsonLines()), Session(JsonLines())
-    other.call("a.b")
-    (call,) = session.receive(other.frames()[0])
+    call = arrival(session, other)
     session.reply_error(call, Closed("closed", until=nested(80)))  # type: ignore[arg-type]
     (event,) = other.receive(session.frames()[0])
     assert isinstance(event, ErrorReceived)
     assert event.data == {"type": "Closed", "executed": "yes", "retryable": False}
+
+
+# --- what goes with a call -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"key": "\ud800"}, {"key": 5}, {"window": 0}, {"window": 2**40}, {"window": 64.0}, {"window": -1}]
+)
+def test_options_that_cannot_be_sent(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidParams, match=next(iter(wrong))):
+        CallOptions(**wrong)
+
+
+def test_progress_that_cannot_be_sent() -> None:
+    told: list[Any] = []
+    context = Context(
+        method="a.b",
+        connection=Connection("c1", "memory", RemoteCaller(), logger=logging.getLogger("test")),
+        logger=logging.getLogger("test"),
+        deadline=0.0,
+        report=lambda *report: told.append(report),
+    )
+    for wrong in ((float("nan"),), (1, float("inf")), ("x",), (1, 2, "\ud800"), (1, 2, 5)):
+        with pytest.raises((TypeError, ValueError), match=r"done|total|message"):
+            context.progress(*wrong)  # type: ignore[arg-type]
+    context.progress(2**70, Decimal("0.5"), "x" * 5000)  # type: ignore[arg-type]
+    ((done, total, message),) = told
+    assert (done, total, len(message)) == (float(2**70), 0.5, 1000)
+    for codec in CODECS:
+        session, other = Session(codec), Session(codec)
+        call = arrival(session, other)
+        session.progress(call, *told[0])  # type: ignore[arg-type]
+        (event,) = other.receive(session.frames()[0])
+        assert isinstance(event, ProgressReceived)
