@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from pydantic_core import to_json
@@ -64,7 +64,7 @@ def _parts(value: Any) -> Iterator[tuple[Any, Any]] | None:
     if is_dataclass(value) and not isinstance(value, type):
         return ((field.name, getattr(value, field.name)) for field in fields(value))
     if hasattr(type(value), "__pydantic_fields__"):
-        return ((name, item) for name, item in value)
+        return iter(cast("Iterable[tuple[Any, Any]]", value))
     return None
 
 

@@ -279,8 +279,8 @@ class Peer:
         if self.session.state is SessionState.CLOSED:
             outbox.stop()
         # The source sees the context variables of whoever gave it.
-        work = partial(copy_context().run, pump, self, outbox, source, dump, failed, ended)
-        thread = threading.Thread(target=work, name=f"rpcclient-{stream.id}", daemon=True)
+        work = partial(pump, self, outbox, source, dump, failed, ended)
+        thread = threading.Thread(target=copy_context().run, args=(work,), name=f"rpcclient-{stream.id}", daemon=True)
         outbox.thread = thread
         thread.start()
         return outbox
