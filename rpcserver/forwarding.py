@@ -76,6 +76,8 @@ class Proxies:
         return Source(f"unix:uid={uid}", is_proxy=self._trusts_unix)
 
     def _is_trusted(self, address: str) -> bool:
+        if not self._networks:
+            return False
         try:
             parsed = ipaddress.ip_address(address)
         except ValueError:

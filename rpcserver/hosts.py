@@ -6,6 +6,7 @@ import ipaddress
 import re
 import socket
 from dataclasses import dataclass
+from functools import lru_cache
 
 LOCALHOST = "localhost"
 
@@ -47,6 +48,7 @@ def read_authority(text: str) -> Authority | None:
     return Authority(canonical(match["v6"] or match["name"]), int(match["port"]) if match["port"] else None)
 
 
+@lru_cache(256)  # The same few come with every connection.
 def canonical(host: str) -> str:
     """The one form of a name or an address: in lower case, without brackets, a zone, or the dot that ends a name. IPv6
     addresses are as short as can be (RFC 5952), IPv4 addresses have four numbers, also within IPv6, and names in other
@@ -79,6 +81,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+@lru_cache(256)
 def is_this_machine(host: str) -> bool:
     """Whether who connects to this host reaches their own machine: loopback, or no address in particular (0.0.0.0)."""
     try:
