@@ -16,7 +16,8 @@ aware ``datetime``   ``datetime64[us, UTC]``                     ``timestamp[us,
 ``UUID``             objects                                     ``uuid``
 ``Decimal``          objects                                     ``decimal128`` or ``decimal256``: as declared; as wide
                                                                  as the cells need where nothing is declared
-``bytes``, lists     objects                                     ``binary``, ``list``
+``bytes``            objects                                     ``binary``
+lists                objects; aware times in UTC                 ``list`` of what is told of the items
 mixed                objects                                     an error that names the column
 ===================  ==========================================  ==================================================
 """
@@ -25,10 +26,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from .rows import Described
 
 _KIND_OF: dict[type, str] = {
     int: "integer", bool: "boolean", float: "float", str: "text", bytes: "bytes", Decimal: "decimal", UUID: "uuid",
@@ -41,6 +46,34 @@ KINDS = frozenset({*_KIND_OF.values(), "datetime", "datetime_tz", "json", "any"}
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - naive on purpose
 _MICROSECOND = dt.timedelta(microseconds=1)
 _DIGITS_OF_128_BITS, _MOST_DIGITS = 38, 76
+_TIMES = frozenset({"date", "time", "datetime", "datetime_tz", "duration"})
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a column.
+
+    Attributes:
+        kind: of its cells, a word of :data:`KINDS`, or an empty one.
+        item: of an array, the kind of its items.
+        precision, scale: of decimal numbers, digits in all, and after the point; ``None`` where not known.
+        dimensions: of an array, how many it has, as far as is known.
+        unsigned: of integers, whether there are no negative ones, and all have 64 bits.
+    """
+
+    kind: str = ""
+    item: str = ""
+    precision: int | None = None
+    scale: int | None = None
+    dimensions: int = 1
+    unsigned: bool = False
+
+    @classmethod
+    def of(cls, column: Described) -> Self:
+        """What is told of a column."""
+        item = "" if column.item is None else column.item.value
+        unsigned = column.db_type == "bigint unsigned"
+        return cls(column.type.value, item, column.precision, column.scale, column.dimensions or 1, unsigned)
 
 
 def _kind(cells: Sequence[Any], known: str) -> str:
@@ -74,12 +107,12 @@ def _microseconds(cells: Sequence[Any], kind: str) -> list[int | None]:
     return [None if cell is None else (cell - epoch) // _MICROSECOND for cell in cells]
 
 
-def to_pandas(names: Sequence[str], kinds: Sequence[str], columns: Sequence[Sequence[Any]], count: int) -> Any:
+def to_pandas(names: Sequence[str], known: Sequence[Known], columns: Sequence[Sequence[Any]], count: int) -> Any:
     """A ``pandas.DataFrame``.
 
     Parameters:
         names: the columns' names.
-        kinds: what is known of their cells, a word of :data:`KINDS` or an empty one.
+        known: what is known of each.
         columns: the cells, column by column.
         count: how many rows there are.
 
@@ -87,16 +120,17 @@ def to_pandas(names: Sequence[str], kinds: Sequence[str], columns: Sequence[Sequ
         ImportError: pandas is not installed; the message says so.
     """
     pd = _module("pandas", "to_pandas")
-    series = [_series(pd, cells, _kind(cells, known)) for cells, known in zip(columns, kinds, strict=True)]
+    series = [_series(pd, cells, _kind(cells, told.kind), told) for cells, told in zip(columns, known, strict=True)]
     frame = pd.DataFrame(dict(enumerate(series)), index=range(count), columns=range(len(series)))
     frame.columns = list(names)
     return frame
 
 
-def _series(pd: Any, cells: Sequence[Any], kind: str) -> Any:
+def _series(pd: Any, cells: Sequence[Any], kind: str, known: Known) -> Any:
     try:
         if kind == "integer":
-            return pd.Series(cells, dtype="Int64" if None in cells else "int64")
+            name = "uint64" if known.unsigned else "int64"
+            return pd.Series(cells, dtype=name.replace("i", "I").replace("u", "U") if None in cells else name)
         if kind == "boolean":
             return pd.Series(cells, dtype="boolean" if None in cells else "bool")
         if kind == "float":
@@ -109,21 +143,26 @@ def _series(pd: Any, cells: Sequence[Any], kind: str) -> Any:
             return pd.Series(cells, dtype="str" if str(pd.Series(["x"]).dtype) == "str" else object)
     except (OverflowError, TypeError):  # Beyond 64 bits.
         pass
-    return pd.Series(cells, dtype=object)
+    return pd.Series([_in_utc(cell) for cell in cells] if kind == "array" else cells, dtype=object)
 
 
-def to_arrow(
-    names: Sequence[str],
-    kinds: Sequence[str],
-    columns: Sequence[Sequence[Any]],
-    count: int,
-    digits: Sequence[tuple[int | None, int | None]] = (),
-) -> Any:
+def _in_utc(cell: Any) -> Any:
+    """An array whose times are in one zone, as those of other columns are."""
+    if isinstance(cell, list):
+        return [_in_utc(item) for item in cell]
+    if isinstance(cell, dt.datetime) and cell.tzinfo is not None:
+        try:
+            return cell.astimezone(dt.UTC)
+        except OverflowError:  # At an end of the calendar.
+            return cell
+    return cell
+
+
+def to_arrow(names: Sequence[str], known: Sequence[Known], columns: Sequence[Sequence[Any]], count: int) -> Any:
     """A ``pyarrow.Table``.
 
     Parameters:
-        names, kinds, columns, count: as of :func:`to_pandas`.
-        digits: for each column, of decimal numbers, digits in all and after the point, where known.
+        names, known, columns, count: as of :func:`to_pandas`.
 
     Raises:
         ImportError: pyarrow is not installed; the message says so.
@@ -131,10 +170,9 @@ def to_arrow(
     """
     pa = _module("pyarrow", "to_arrow")
     arrays = []
-    digits = digits or [(None, None)] * len(names)
-    for name, known, cells, declared in zip(names, kinds, columns, digits, strict=True):
+    for name, told, cells in zip(names, known, columns, strict=True):
         try:
-            arrays.append(_array(pa, cells, _kind(cells, known), declared))
+            arrays.append(_array(pa, cells, told))
         except (TypeError, ValueError, OverflowError) as exc:  # pyarrow's errors are among them.
             reason = str(exc).partition("\n")[0]
             raise TypeError(
@@ -147,23 +185,56 @@ def to_arrow(
 
 def _decimals(pa: Any, cells: Sequence[Any], precision: int | None, scale: int | None) -> Any:
     """Decimal numbers of the declared type; of one that holds the cells where that does not, or nothing is declared."""
-    if precision is not None and scale is not None and 0 < precision <= _MOST_DIGITS:
-        declared = pa.decimal128 if precision <= _DIGITS_OF_128_BITS else pa.decimal256
-        try:
-            return pa.array(cells, declared(precision, scale))
-        except pa.ArrowInvalid:
-            pass
-    return pa.array(cells)
+    if precision is not None and scale is not None:
+        # PostgreSQL has more digits after the point than in all, and fewer than none; Arrow counts those, too.
+        precision, scale = (precision - scale, 0) if scale < 0 else (max(precision, scale), scale)
+        if 0 < precision <= _MOST_DIGITS:
+            declared = pa.decimal128 if precision <= _DIGITS_OF_128_BITS else pa.decimal256
+            try:
+                return pa.array(cells, declared(precision, scale))
+            except pa.ArrowInvalid:
+                pass
+    return pa.array(cells) if any(cell is not None for cell in cells) else pa.array(cells, pa.decimal128(1, 0))
 
 
-def _array(pa: Any, cells: Sequence[Any], kind: str, digits: tuple[int | None, int | None]) -> Any:
+def _kinds_of(cells: Sequence[Any]) -> str:
+    return " and ".join(sorted({type(cell).__name__ for cell in cells if cell is not None}))
+
+
+def _lists(pa: Any, cells: Sequence[Any], known: Known, dimensions: int) -> Any:
+    """Arrays of so many dimensions."""
+    if not dimensions:
+        return _array(pa, cells, Known(known.item, "", known.precision, known.scale))
+    if not all(cell is None or isinstance(cell, list) for cell in cells):
+        raise TypeError(f"its arrays differ in their dimensions, or hold {_kinds_of(cells)}")
+    offsets: list[int] = [0]
+    items: list[Any] = []
+    for cell in cells:
+        items += cell or ()
+        offsets.append(len(items))
+    missing = pa.array([cell is None for cell in cells], pa.bool_())
+    values = _lists(pa, items, known, dimensions - 1)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values, mask=missing)
+
+
+def _dimensions(cells: Sequence[Any]) -> int:
+    """How many dimensions arrays have: those that have most."""
+    lists = [cell for cell in cells if isinstance(cell, list)]
+    return 1 + _dimensions([item for cell in lists for item in cell]) if lists else 0
+
+
+def _array(pa: Any, cells: Sequence[Any], known: Known) -> Any:
+    kind = _kind(cells, known.kind)
     if kind == "mixed":
-        kinds = sorted({type(cell).__name__ for cell in cells if cell is not None})
-        raise TypeError(f"its cells are {' and '.join(kinds)}")
+        raise TypeError(f"its cells are {_kinds_of(cells)}")
+    if known.kind in _TIMES and kind == "text":
+        raise TypeError("it holds what Python has no time for, and comes as text")
+    if kind == "array":
+        return _lists(pa, cells, known, max(known.dimensions, _dimensions(cells)))
     if kind == "decimal":
-        return _decimals(pa, cells, *digits)
+        return _decimals(pa, cells, known.precision, known.scale)
     if kind == "integer":
-        big = any(cell is not None and cell >= 2**63 for cell in cells)
+        big = known.unsigned or any(cell is not None and cell >= 2**63 for cell in cells)
         return pa.array(cells, pa.uint64() if big else pa.int64())
     if kind in ("datetime", "datetime_tz", "duration"):
         plain = pa.array(_microseconds(cells, kind), pa.int64())

@@ -23,8 +23,9 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from types import NoneType
-from typing import Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload
 from uuid import UUID
 
 import msgspec
@@ -38,11 +39,12 @@ from .packing import AS_BYTES
 from .row import Row, row_type
 from .values import from_tagged, to_tagged
 
+if TYPE_CHECKING:
+    from .frames import Known
+
 _PLAIN = frozenset({NoneType, bool, int, float, str, bytes})
 _MOST_ROWS = 2**31
 
-Digits = tuple[int | None, int | None]
-"""Of a column of decimal numbers: digits in all, and after the point; ``None`` where not known."""
 _BY_TYPE: dict[type, str] = {dt.date: "date", dt.timedelta: "duration", UUID: "uuid", Decimal: "decimal"}
 
 _pack = msgspec.msgpack.Encoder(decimal_format="string").encode
@@ -84,6 +86,26 @@ _READ: dict[str, Callable[[Raw], list[Any]]] = {
     "decimal": _cells_decoder(Decimal | None),
     "tagged": _read_tagged,
 }
+
+
+@lru_cache(maxsize=64)
+def _zone(name: str) -> dt.tzinfo | None:
+    """A time zone; ``None`` where this machine does not know it, and times keep their offsets."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def _in_zone(cell: Any, zone: dt.tzinfo) -> Any:
+    if isinstance(cell, dt.datetime) and cell.tzinfo is not None:
+        try:
+            return cell.astimezone(zone)
+        except OverflowError:  # At an end of the calendar.
+            return cell
+    return [_in_zone(item, zone) for item in cell] if isinstance(cell, list) else cell
 
 
 def _tagged(cells: Iterable[Any]) -> tuple[str, list[Any]]:
@@ -154,7 +176,11 @@ class Described(Protocol):
     Attributes:
         name: what it is called.
         type: its value is a word as of :data:`rpcwire.frames.KINDS`.
+        db_type: what the database calls its type.
         precision, scale: of decimal numbers, digits in all, and after the point.
+        item: of an array, what its items are, as of ``type``.
+        dimensions: of an array, how many dimensions it has, as far as known.
+        zone: the time zone that its times are in, by its name; as they come where ``None``.
     """
 
     @property
@@ -165,6 +191,14 @@ class Described(Protocol):
     def precision(self) -> int | None: ...
     @property
     def scale(self) -> int | None: ...
+    @property
+    def db_type(self) -> str | None: ...
+    @property
+    def item(self) -> Enum | None: ...
+    @property
+    def dimensions(self) -> int | None: ...
+    @property
+    def zone(self) -> str | None: ...
 
 
 class Rows(Sequence[Row]):
@@ -179,7 +213,7 @@ class Rows(Sequence[Row]):
         names: the names of the columns, where known.
     """
 
-    __slots__ = ("_chunks", "_columns", "_count", "_described", "_names", "_rows")
+    __slots__ = ("_chunks", "_columns", "_count", "_described", "_local", "_names", "_rows")
 
     def __init__(self, chunks: Sequence[bytes] = (), count: int = 0, names: Sequence[str] = ()) -> None:
         self._chunks: Sequence[bytes] | None = chunks
@@ -188,6 +222,7 @@ class Rows(Sequence[Row]):
         self._count = count
         self._names: tuple[str, ...] | None = tuple(names)
         self._described: Sequence[Described] = ()
+        self._local = False
 
     def describe(self, columns: Sequence[Described]) -> None:
         """Say what the columns are called, and of what kind they are.
@@ -195,7 +230,7 @@ class Rows(Sequence[Row]):
         Parameters:
             columns: what is known of each.
         """
-        self._names, self._described = None, columns
+        self._names, self._described, self._local = None, columns, False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -208,11 +243,6 @@ class Rows(Sequence[Row]):
     def kinds(self) -> list[str]:
         """The kinds of the columns, words as of :data:`rpcwire.frames.KINDS`; none where they are not known."""
         return [column.type.value for column in self._described]
-
-    @property
-    def digits(self) -> list[Digits]:
-        """For each column how many digits there may be; none where that is not known."""
-        return [(column.precision, column.scale) for column in self._described]
 
     @classmethod
     def of(cls, rows: Iterable[Sequence[Any]], names: Sequence[str] = ()) -> Rows:
@@ -236,7 +266,18 @@ class Rows(Sequence[Row]):
                 self._columns = [_unpack_chunk(_read_chunk(chunk)) for chunk in self._chunks or ()]
             except msgspec.MsgspecError as exc:
                 raise ValueError(f"malformed rows: {exc}") from None
+        if not self._local:
+            self._local = True
+            self._set_zones(self._columns)
         return self._columns
+
+    def _set_zones(self, chunks: list[tuple[int, list[list[Any]]]]) -> None:
+        """Put times into the zones of their columns, as drivers have them: on the way they have offsets."""
+        for place, column in enumerate(self._described):
+            zone = None if column.zone is None else _zone(column.zone)
+            if zone is not None:
+                for _, columns in chunks:
+                    columns[place] = [_in_zone(cell, zone) for cell in columns[place]]
 
     def __len__(self) -> int:
         return self._count
@@ -327,13 +368,15 @@ class Rows(Sequence[Row]):
         """
         from .frames import to_arrow
 
-        return to_arrow(*self._for_frames(), digits=self.digits)
+        return to_arrow(*self._for_frames())
 
-    def _for_frames(self) -> tuple[list[str], list[str], list[list[Any]], int]:
+    def _for_frames(self) -> tuple[list[str], list[Known], list[list[Any]], int]:
+        from .frames import Known
+
         width = len(self.names) or len(next((columns for _, columns in self._decoded()), ()))
         names = list(self.names) or [f"column_{place}" for place in range(1, width + 1)]
-        kinds = self.kinds or [""] * width
-        return names, kinds, [self.column(place) for place in range(width)], self._count
+        known = [Known.of(column) for column in self._described] or [Known()] * width
+        return names, known, [self.column(place) for place in range(width)], self._count
 
     def packed(self) -> bytes:
         """The rows as they stand in MessagePack."""

@@ -149,12 +149,29 @@ def _of_numpy(value: Any) -> Any:
     """
     name = type(value).__name__
     item, is_time = value.item(), name in ("datetime64", "timedelta64")
-    if is_time and isinstance(item, int):  # Of nanoseconds; Python's have microseconds.
-        rounded = value.astype(f"{name}[us]")
+    if is_time and isinstance(item, int):
+        _check_unit(value, name)
+        rounded = value.astype(f"{name}[us]")  # Of nanoseconds; Python's have microseconds.
         item = rounded.item() if rounded == value else item
     if type(item) is type(value) or (is_time and isinstance(item, int)):
         raise TypeError(f"this value of numpy's type {name} cannot be sent: Python has none that is equal")
     return item
+
+
+def _check_unit(value: Any, name: str) -> None:
+    """Refuse a time of numpy in units whose length nobody knows.
+
+    Raises:
+        TypeError: it says which.
+    """
+    unit = value.dtype.str.partition("[")[2].rstrip("]").lstrip("0123456789")
+    if not unit:
+        raise TypeError(f"this value of numpy's type {name} cannot be sent: it has no unit: give it one, such as 's'")
+    if name == "timedelta64" and unit in ("Y", "M"):
+        raise TypeError(
+            f"this value of numpy's type {name} cannot be sent: it is in {'years' if unit == 'Y' else 'months'}, whose "
+            "length differs: give days, or text for the database to read"
+        )
 
 
 def _text(load: Callable[[str], Any]) -> Callable[[Any], Any]:

@@ -40,7 +40,7 @@ tables = st.lists(st.sampled_from(sorted(CELLS)), min_size=1, max_size=4).flatma
 )
 
 
-Kind = Enum("Kind", {kind.upper(): kind for kind in CELLS})
+Kind = Enum("Kind", {kind.upper(): kind for kind in [*CELLS, "array", "json", "any"]})
 
 
 class Told(NamedTuple):
@@ -50,6 +50,10 @@ class Told(NamedTuple):
     type: Kind
     precision: int | None = None
     scale: int | None = None
+    db_type: str | None = None
+    item: Kind | None = None
+    dimensions: int | None = None
+    zone: str | None = None
 
 
 def described(kinds, rows):

@@ -86,6 +86,13 @@ class Column:
         default=None,
         description="of an array, what its items are; `precision` and `scale` are theirs. PostgreSQL tells it",
     )
+    dimensions: int | None = Field(
+        default=None,
+        description="of an array, how many dimensions it has in the first rows; 1 where there are none",
+    )
+    zone: str | None = Field(
+        default=None, description="the time zone that times come in, where it is another than UTC: `Europe/Berlin`"
+    )
 
 
 Columns = Annotated[tuple[Column, ...], Repeated()]

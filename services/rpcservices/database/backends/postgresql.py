@@ -280,9 +280,8 @@ class PostgresLink(Link):
         types = self.types
         if unknown := types.unknown([*takes, *oids_of(found)]):
             await types.learn(unknown, self.driver)
-        columns = [
-            replace(column, nullable=known) for column, known in zip(columns_of(found, types), nullable, strict=True)
-        ]
+        gives = columns_of(found, types, self.driver.pgconn)
+        columns = [replace(column, nullable=known) for column, known in zip(gives, nullable, strict=True)]
         order = statement.numbers or range(1, len(takes) + 1)
         names = {place: (types.named(oid) or unnamed(oid)).name for place, oid in zip(order, takes, strict=False)}
         return Description(

@@ -17,7 +17,7 @@ from psycopg.pq.abc import PGconn, PGresult
 from rpcservices.database.errors import DatabaseNotSupportedError
 
 from .base import Cursor
-from .postgresql_columns import columns_of
+from .postgresql_columns import columns_of, with_dimensions
 from .postgresql_connection import CANCEL_WAIT_S
 from .postgresql_pipeline import COPYING, rest_of, send_behind, sync
 from .postgresql_types import Types, oids_of
@@ -182,6 +182,7 @@ class PostgresCursor(Cursor):
         result = await self._connection.wait(sending)
         try:
             self._pending = await self._take(result, first=True)
+            self.columns = with_dimensions(self.columns, self._pending)
         except DatabaseNotSupportedError:
             raise
         except Exception:
@@ -195,7 +196,8 @@ class PostgresCursor(Cursor):
         if status in (ExecStatus.TUPLES_CHUNK, ExecStatus.TUPLES_OK):
             if first or self._cells is None:
                 await self._learn(result)
-                self.columns, self._cells = columns_of(result, self._link.types), self._chunks.cells()
+                self.columns = columns_of(result, self._link.types, self._connection.pgconn)
+                self._cells = self._chunks.cells()
                 self.without_columns = not self.columns
             self._cells.use(result)
             self._result, self._at = result, 0

@@ -15,7 +15,7 @@ from psycopg.pq.abc import PGresult
 from rpcservices.database.errors import DatabaseOperationalError
 
 from .base import Cursor
-from .postgresql_columns import columns_of
+from .postgresql_columns import columns_of, with_dimensions
 from .postgresql_connection import StoppingConnection
 from .postgresql_cursor import strayed
 from .postgresql_pipeline import end_part, sync
@@ -101,9 +101,10 @@ class PortalCursor(Cursor):
             self.open = True
             if unknown := self._types.unknown(oids_of(last)):
                 await self._types.learn(unknown, self._connection)
-            self.columns = columns_of(last, self._types)
+            self.columns = columns_of(last, self._types, self._connection.pgconn)
             self.without_columns = not self.columns
             self._pending = await self._taken(last, size)
+            self.columns = with_dimensions(self.columns, self._pending)
             return True
         failed = next(result for result in results if result.status == ExecStatus.FATAL_ERROR)
         if results.index(failed) != 1:
