@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
+from rpcwire.forking import keep_from_children
+
 ATTEMPT_DELAY_S = 0.25
 """How long an address has for itself before the next is tried beside it, in seconds (RFC 8305, section 5)."""
 
@@ -39,6 +41,7 @@ class Address:
             OSError: this machine does not have that family, or no descriptor is left.
         """
         sock = socket.socket(self.family, socket.SOCK_STREAM)
+        keep_from_children(sock)
         sock.setblocking(False)
         return sock
 

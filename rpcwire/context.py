@@ -115,6 +115,12 @@ class Connection:
         """Whether the connection has ended."""
         return self._closed
 
+    def leave(self) -> None:
+        """Mark the connection as ended and tell nobody: in a child of the process, where it goes on. For the
+        transport's use."""
+        self._closed = True
+        self._closing.clear()
+
     def close(self) -> None:
         """Mark the connection as ended and tell whoever asked, the latest first. For the transport's use."""
         self._closed = True

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from .contracts import Contract
 from .service import MethodSpec, Service
@@ -67,6 +67,18 @@ class Offer:
     logger: logging.Logger
 
 
+class Offers(Protocol):
+    """Where the methods that this side offers are looked up."""
+
+    def get(self, name: str) -> Offer | None:
+        """The method of this full name."""
+        ...
+
+    def needed(self) -> object:
+        """What must not become garbage while a handler runs."""
+        ...
+
+
 class Registry:
     """The methods that this side offers.
 
@@ -116,6 +128,10 @@ class Registry:
     def get(self, name: str) -> Offer | None:
         """The method of this full name."""
         return self._offers.get(name)
+
+    def needed(self) -> object:
+        """What must not become garbage while a handler runs: nothing but this."""
+        return self
 
     @property
     def offers(self) -> Mapping[str, Offer]:

@@ -34,6 +34,7 @@ IO_ROOMS = {
     "rpcwire/aio": IO,
     "rpcwire/assembly.py": frozenset({"websockets.frames"}),
     "rpcwire/gauge.py": frozenset({"socket"}),  # It asks the kernel about sockets that it is given, and opens none.
+    "rpcwire/forking.py": frozenset({"socket", "threading"}),  # Both drivers' sockets and locks, in children.
 }
 SERVER_ONLY = frozenset({"sqlalchemy", "psutil", "pydantic_settings", "aiosqlite", "asyncmy", "psycopg", "uvloop"})
 

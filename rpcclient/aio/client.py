@@ -195,9 +195,7 @@ class AsyncClient:
             key: identifies the call for deduplication.
             window: for streams, items that the server may be ahead of the reader.
         """
-        other = copy.copy(self)
-        for name in ("programs", "database", "hardware"):
-            other.__dict__.pop(name, None)  # Those that were made for this client hold its options.
+        other = self._apart()
         other._options = CallOptions(
             timeout_s=self._options.timeout_s if timeout_s is None else timeout_s,
             progress=progress or self._options.progress,
@@ -207,9 +205,17 @@ class AsyncClient:
         )
         return other
 
+    def _apart(self) -> Self:
+        """The same client without its views: one that they may hold, and that does not hold them, so that it is not
+        left to the garbage collector."""
+        other = copy.copy(self)
+        for name in ("programs", "database", "hardware"):
+            other.__dict__.pop(name, None)
+        return other
+
     def _over_this_connection(self) -> Self:
         """The same client, whose calls are not sent again over another connection: it may lack what they rely on."""
-        other = copy.copy(self)
+        other = self._apart()
         other._options = replace(self._options, resend=False)
         return other
 
@@ -341,21 +347,21 @@ class AsyncClient:
         """Run programs."""
         from .programs import AsyncPrograms
 
-        return AsyncPrograms(self)
+        return AsyncPrograms(self._apart())
 
     @cached_property
     def database(self) -> AsyncDatabase:
         """Query databases."""
         from .database import AsyncDatabase
 
-        return AsyncDatabase(self)
+        return AsyncDatabase(self._apart())
 
     @cached_property
     def hardware(self) -> AsyncHardware:
         """Read the machine."""
         from .hardware import AsyncHardware
 
-        return AsyncHardware(self)
+        return AsyncHardware(self._apart())
 
     # --- how it is done -----------------------------------------------------------------------------------------
 

@@ -47,12 +47,12 @@ class Connector:
         # What the server calls here sees the context variables of whoever made the client, rather than those of the
         # call that happened to be the first, for as long as its connection lasts.
         self._context = copy_context()
-        self._memory = memory
+        self.memory = memory
         self._peer: Peer | None = None
         self._leaving: set[Peer] = set()  # What has begun to end, and another was made in place of.
         self._connecting: asyncio.Task[Peer] | None = None
         self._returning: asyncio.TimerHandle | None = None
-        self._pauses = Pauses()
+        self.pauses = Pauses()
         self._failure: RpcError | None = None
         self._closed = False
         self._was_connected = False
@@ -125,7 +125,7 @@ class Connector:
         error = task.exception()  # Whoever waits gets it; nobody may be waiting any more.
         if error is not None and self._stays_on:
             # Nobody else would bring this client back, whatever the reason was.
-            wait_s = self._pauses.refused_s()
+            wait_s = self.pauses.refused_s()
             logger.error("%s; trying again in %.0f s, since services are offered", error, wait_s)
             self._returning = asyncio.get_running_loop().call_later(wait_s, self._begin)
         elif self._peer is None and self._stays_on:  # It was lost before this could be noted.
@@ -139,23 +139,23 @@ class Connector:
 
     async def _connect(self, again: bool) -> Peer:
         """Connect; where there was a connection before, try until it is there or the server refuses for good."""
-        pause_s = self._pauses.begin_s()
+        pause_s = self.pauses.begin_s()
         while True:
             await asyncio.sleep(pause_s)
             try:
                 return await self._connect_once()
             except RpcError as exc:
                 if not again or not isinstance(exc, ConnectFailed) or not exc.retryable:
-                    self._pauses.given_up()
+                    self.pauses.given_up()
                     raise
                 self._failure = exc
-                pause_s = self._pauses.failed_s(exc)
+                pause_s = self.pauses.failed_s(exc)
                 logger.debug("%s; trying again in %.2f s", exc, pause_s)
 
     async def _connect_once(self) -> Peer:
-        if self._memory is not None:
+        if self.memory is not None:
             subprotocol = self.options.subprotocol or "rpc.v1.msgpack"
-            link = self._memory(subprotocol)
+            link = self.memory(subprotocol)
             peer = self._make_peer(link, codec_for(subprotocol), self.options.message_bytes)
             link.attach(peer)
         else:
@@ -169,7 +169,7 @@ class Connector:
         if peer.closed.done():
             raise ConnectFailed(f"{self.options.target.url}: the connection ended at once: {peer.closed.result()}")
         self._peer, self._failure = peer, None
-        self._pauses.connected()
+        self.pauses.connected()
         return peer
 
     async def _authenticate(self, peer: Peer, token: str) -> None:
@@ -219,7 +219,7 @@ class Connector:
     def _ended(self, peer: Peer, reason: str) -> None:
         """This connection is not the client's any more."""
         self._peer = None
-        self._pauses.lost(useful=peer.heard)
+        self.pauses.lost(useful=peer.heard)
         if not peer.heard:
             self._failure = ConnectFailed(f"{self.options.target.url}: the last connection ended: {reason}")
 

@@ -196,9 +196,7 @@ class Client:
             key: identifies the call for deduplication.
             window: for streams, items that the server may be ahead of the reader.
         """
-        other = copy.copy(self)
-        for name in ("programs", "database", "hardware"):
-            other.__dict__.pop(name, None)  # Those that were made for this client hold its options.
+        other = self._apart()
         other._options = CallOptions(
             timeout_s=self._options.timeout_s if timeout_s is None else timeout_s,
             progress=progress or self._options.progress,
@@ -208,9 +206,17 @@ class Client:
         )
         return other
 
+    def _apart(self) -> Self:
+        """The same client without its views: one that they may hold, and that does not hold them, so that it is not
+        left to the garbage collector."""
+        other = copy.copy(self)
+        for name in ("programs", "database", "hardware"):
+            other.__dict__.pop(name, None)
+        return other
+
     def _over_this_connection(self) -> Self:
         """The same client, whose calls are not sent again over another connection: it may lack what they rely on."""
-        other = copy.copy(self)
+        other = self._apart()
         other._options = replace(self._options, resend=False)
         return other
 
@@ -335,21 +341,21 @@ class Client:
         """Run programs."""
         from .programs import Programs
 
-        return Programs(self)
+        return Programs(self._apart())
 
     @cached_property
     def database(self) -> Database:
         """Query databases."""
         from .database import Database
 
-        return Database(self)
+        return Database(self._apart())
 
     @cached_property
     def hardware(self) -> Hardware:
         """Read the machine."""
         from .hardware import Hardware
 
-        return Hardware(self)
+        return Hardware(self._apart())
 
     # --- how it is done -----------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from rpcclient.refusals import HEAD_BYTES, refused
 from rpcclient.targets import Target
 from rpcclient.tunnels import chosen, tunnel_through
 from rpcwire.errors import ConnectionClosed
+from rpcwire.forking import keep_from_children
 
 from .reach import addresses, reach
 from .tls import Layer, Nested, TlsLayer
@@ -155,6 +156,7 @@ class _Attempt:
 
     def _connect_unix(self, path: str) -> None:
         self._sock = sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        keep_from_children(sock)
         sock.setblocking(False)
         while code := sock.connect_ex(path):
             # A queue that is full says "try again", and the kernel does not say when there is room.

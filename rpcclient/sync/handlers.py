@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_origin
@@ -20,12 +19,13 @@ from rpcwire.errors import Cancelled, DeadlineExceeded, InternalError, MethodNot
 from rpcwire.events import IncomingCall, NotificationReceived
 from rpcwire.limits import ITEM_LEVELS
 from rpcwire.logs import printable
-from rpcwire.registry import Mode, Offer, Registry, mode_of
+from rpcwire.registry import Mode, Offer, Offers, mode_of
 from rpcwire.service import Service
 from rpcwire.unsendable import Unsendable
 from rpcwire.wiretypes import WireType, load_upload
 
 from .inbox import Inbox, StreamReader
+from .workers import Workers
 
 if TYPE_CHECKING:
     from .peer import Peer
@@ -73,6 +73,7 @@ class Running:
         offer: which method it is.
         call: what it answers; ``None`` for a notification.
         ctx: its context.
+        needed: what must not become garbage meanwhile.
         inboxes: the streams among its parameters.
         reason: why it was told to stop, if it was.
     """
@@ -81,6 +82,7 @@ class Running:
     offer: Offer
     call: IncomingCall | None
     ctx: Context
+    needed: object
     inboxes: list[Inbox] = field(default_factory=list)
     reason: RpcError | None = None
 
@@ -95,17 +97,15 @@ class Handlers:
     """The handlers of a client, over all its connections. They see the context variables of whoever made the client.
 
     Parameters:
-        registry: what is offered.
+        offers: what is offered.
     """
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self, offers: Offers) -> None:
+        self._offers = offers
         self._variables = copy_context()
         self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
+        self._workers: Workers | None = None
         self._running: dict[int, Running] = {}
-        self._futures: set[Future[None]] = set()
-        self._own = threading.local()
         self._closed = False
 
     # --- in the reader's thread ---------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ class Handlers:
         try:
             offer = self._find(call.method)
             args, kwargs = offer.contract.load_params(call.params, peer.session.codec)
-            running = Running(peer, offer, call, self._context(peer, offer, call))
+            running = Running(peer, offer, call, self._context(peer, offer, call), self._offers.needed())
             self._attach_streams(running, args, kwargs)
         except RpcError as exc:
             peer.answer(peer.session.reply_error, call, exc)
@@ -142,7 +142,7 @@ class Handlers:
         except Exception as exc:  # As in a call.
             to_rpc_error(exc, method=event.method, logger=peer.logger)
             return
-        running = Running(peer, offer, None, self._context(peer, offer, None))
+        running = Running(peer, offer, None, self._context(peer, offer, None), self._offers.needed())
         self._submit(id(running), running, args, kwargs)
 
     def cancel(self, call: IncomingCall) -> None:
@@ -158,7 +158,7 @@ class Handlers:
                 running.stop(Cancelled("the connection ended", executed="yes"))
 
     def _find(self, method: str) -> Offer:
-        offer = self._registry.get(method)
+        offer = self._offers.get(method)
         if offer is None:
             raise MethodNotFound(f"this client offers no method {method[:100]!r}")
         return offer
@@ -202,17 +202,15 @@ class Handlers:
         with self._lock:
             if self._closed:
                 return  # The connection is closing, too.
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="rpcclient-handler")
+            if self._workers is None:
+                self._workers = Workers(THREADS, "rpcclient-handler")
             self._running[key] = running
-            future = self._pool.submit(self._variables.copy().run, self._run, key, running, args, kwargs)
-            self._futures.add(future)
-        future.add_done_callback(self._futures.discard)
+            variables = self._variables.copy()
+            self._workers.submit(lambda: variables.run(self._run, key, running, args, kwargs))
 
-    # --- in a thread of the pool --------------------------------------------------------------------------------
+    # --- in a thread of its own ---------------------------------------------------------------------------------
 
     def _run(self, key: int, running: Running, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._own.inside = True
         try:
             self._call(running, args, kwargs)
         except BaseException as exc:
@@ -261,6 +259,11 @@ class Handlers:
 
         # What goes up is read while the answer goes down: it is wanted until that has ended.
         inboxes, running.inboxes = running.inboxes, []
+
+        def ended() -> None:
+            _drop(inboxes)
+            running.needed = None
+
         peer.produce(
             source,
             stream,
@@ -268,7 +271,7 @@ class Handlers:
             policy=offer.spec.options.slow_policy,
             buffer_items=offer.spec.options.buffer_items,
             failed=lambda exc: to_rpc_error(exc, method=offer.name, logger=offer.logger),
-            ended=lambda: _drop(inboxes),
+            ended=ended,
         )
 
     def _refuse(self, running: Running, error: RpcError) -> None:
@@ -279,6 +282,20 @@ class Handlers:
 
     # --- the end ------------------------------------------------------------------------------------------------
 
+    def forked(self) -> None:
+        """This is a child: what runs is its parent's, but for the handler that forked."""
+        running, self._running = self._running, {}
+        self._lock = threading.Lock()
+        self._workers = None
+        for one in running.values():
+            one.stop(Cancelled("the process was forked: the call is the parent's", executed="yes"))
+
+    def leave(self) -> None:
+        """End the threads, none of which has anything to do. Takes no lock: garbage is collected at any moment."""
+        workers = self._workers
+        if workers is not None:
+            workers.leave()
+
     def close(self, until: float) -> None:
         """Stop all handlers, and wait for them; those that do not look at ``ctx.cancelled`` are left to themselves.
 
@@ -286,18 +303,12 @@ class Handlers:
             until: how long to wait, on the clock of :func:`time.monotonic`.
         """
         with self._lock:
-            pool, self._pool, self._closed = self._pool, None, True
+            workers, self._workers, self._closed = self._workers, None, True
         for running in list(self._running.values()):
             running.stop(Cancelled("the client is closing", executed="yes"))
-        if pool is None:
-            return
-        if getattr(self._own, "inside", False):
-            pool.shutdown(
-                wait=False, cancel_futures=True
-            )  # A handler closes its own client: it cannot wait for itself.
-            return
-        _, late = wait(list(self._futures), timeout=max(until - time.monotonic(), 0.0))
-        pool.shutdown(wait=not late, cancel_futures=True)
+        if workers is not None:
+            workers.close(until)
+        self._running.clear()  # Some may never have begun.
 
 
 def _drop(inboxes: Iterable[Inbox]) -> None:

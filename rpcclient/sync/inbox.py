@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 from msgspec import Raw
 
+from rpcclient.elsewhere import of_parent
 from rpcwire.errors import RpcError
 from rpcwire.streams import IncomingStream
 
@@ -99,6 +100,12 @@ class Inbox:
         self._items.clear()
         if not had_ended:
             self.host.stream_dropped(self.stream)
+
+    def forked(self) -> None:
+        """This is a child: the stream goes on in its parent."""
+        self._changed = threading.Condition(threading.Lock())
+        self._items.clear()
+        self.end(of_parent("the stream"))
 
     def get(self) -> Raw:
         """The next item. Several threads may share a stream: each item goes to one of them.

@@ -78,8 +78,16 @@ class Link(Protocol):
         """
         ...
 
+    def leave(self) -> None:
+        """Close in an orderly way, soon. Takes no lock: garbage is collected at any moment."""
+        ...
+
     def abort(self) -> None:
         """Drop the connection at once. Takes no lock."""
+        ...
+
+    def forked(self) -> None:
+        """This is a child, and the connection its parent's: have nothing to do with it any more."""
         ...
 
     def wake(self) -> None:
@@ -123,6 +131,7 @@ class SocketLink:
         self._heartbeat = Heartbeat(heartbeat_s(plain=plain))
         self._stall = Stall(limits.stall_s)
         self._farewell: Farewell | None = None
+        self._leaving = False
         self._over = False
         self._reason = ""
 
@@ -150,6 +159,16 @@ class SocketLink:
                 self._write()
             self._expect_close(patient=patient)
         self._waiter.wake()
+
+    def leave(self) -> None:
+        self._leaving = True
+        self._waiter.wake()
+
+    def forked(self) -> None:
+        self._over = True
+        self.lock = threading.Lock()
+        self.room = threading.Event()
+        self.room.set()
 
     def abort(self) -> None:
         self._over = True
@@ -232,6 +251,8 @@ class SocketLink:
             self._step(receiver, left)
 
     def _step(self, receiver: FrameReceiver, left: float) -> None:
+        if self._leaving and self._ws.state is OPEN:
+            self.close(1000, "", patient=False)
         wait = min(self._tend(), left)
         if self._over:
             return

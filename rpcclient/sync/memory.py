@@ -41,6 +41,15 @@ def dial_memory(memory: MemoryDial, subprotocol: Subprotocol) -> SyncMemoryLink:
         raise ConnectFailed(f"memory: the server's event loop does not answer: {exc}") from exc
 
 
+def of_parent_memory(subprotocol: Subprotocol) -> MemoryLink:  # noqa: ARG001 - in the place of a server's method
+    """What connects in a child, where the server's loop does not run.
+
+    Raises:
+        ConnectFailed: always.
+    """
+    raise ConnectFailed("memory: the server runs in the process that this one was forked from", retryable=False)
+
+
 class SyncMemoryLink:
     """One end of a connection in memory, for threads. The server's loop takes the part of the reader.
 
@@ -55,6 +64,7 @@ class SyncMemoryLink:
         self._end = end
         self._ended = threading.Event()
         self._receiver: FrameReceiver | None = None
+        self._elsewhere = False
         self._reason = ""
 
     @property
@@ -71,9 +81,19 @@ class SyncMemoryLink:
     def close(self, code: int, reason: str, *, patient: bool = True) -> None:  # noqa: ARG002 - memory takes all at once
         self._on_loop(self._end.close, code, reason)
 
+    def leave(self) -> None:
+        self.close(1000, "")
+
     def abort(self) -> None:
         self._on_loop(self._end.abort)
         self.link_lost("aborted")
+
+    def forked(self) -> None:
+        self._elsewhere = True
+        self.lock = threading.Lock()
+        self.room, self._ended = threading.Event(), threading.Event()
+        self.room.set()
+        self._ended.set()
 
     def wake(self) -> None:
         if self._receiver is not None:
@@ -86,6 +106,8 @@ class SyncMemoryLink:
         receiver.link_lost(self._reason)
 
     def _on_loop(self, act: Callable[..., object], *args: object) -> None:
+        if self._elsewhere:
+            return  # In a child the loop does not run.
         try:
             self._end.loop.call_soon_threadsafe(act, *args)
         except RuntimeError:  # The loop is closed.

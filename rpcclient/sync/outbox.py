@@ -78,6 +78,11 @@ class Outbox:
             self._over = True
             self._changed.notify_all()
 
+    def forked(self) -> None:
+        """This is a child: the stream goes on in its parent."""
+        self._changed = threading.Condition(threading.Lock())
+        self.stop()
+
     def put(self, item: bytes) -> None:
         """Send an item, by the stream's policy.
 

@@ -13,6 +13,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
+from rpcclient.elsewhere import answered_there
 from rpcwire.codec import UNREADABLE
 from rpcwire.context import Connection
 from rpcwire.errors import (
@@ -94,7 +95,7 @@ class Peer:
         self._pending: dict[int, Pending] = {}
         self._inboxes: dict[str, Inbox] = {}
         self._outboxes: dict[str, Outbox] = {}
-        self._garbage: deque[Inbox] = deque()
+        self._later: deque[Callable[[], object]] = deque()
 
     def exclusively(self, act: Callable[..., _T], *args: Any) -> _T:
         """Run ``act`` under the connection's lock, and send what comes of it.
@@ -194,7 +195,7 @@ class Peer:
     def _abandon(self, pending: Pending) -> None:
         if not pending.abandoned and pending.id in self._pending:
             self.session.cancel(pending.id)
-        pending.abandoned = True
+        pending.abandon()
 
     def notify(self, method: str, params: bytes | None, until: float) -> None:
         """Send a notification.
@@ -321,7 +322,15 @@ class Peer:
 
     def drop_later(self, inbox: Inbox) -> None:
         """Have the link's thread drop an inbox. Takes no lock."""
-        self._garbage.append(inbox)
+        self.later(inbox.drop)
+
+    def later(self, act: Callable[[], object]) -> None:
+        """Have the link's thread do something. Takes no lock: garbage is collected at any moment.
+
+        Parameters:
+            act: does it; what it raises is of no interest once the connection has ended.
+        """
+        self._later.append(act)
         self.link.wake()
 
     def add_upload(self, pending: Pending, outbox: Outbox) -> None:
@@ -356,9 +365,10 @@ class Peer:
 
     def woken(self) -> None:
         """The link's thread was woken: something may have become garbage."""
-        while self._garbage:
-            with contextlib.suppress(IndexError):
-                self._garbage.popleft().drop()
+        while self._later:
+            act = self._later.popleft()
+            with contextlib.suppress(RpcError):
+                act()
 
     def _on_event(self, event: Event) -> bool:
         """What concerns the session only; ``False`` for what must happen outside the lock."""
@@ -404,8 +414,7 @@ class Peer:
         else:
             inbox.keep(pending.uploads)
             if pending.abandoned:
-                self._garbage.append(inbox)
-                self.link.wake()
+                self.drop_later(inbox)
             pending.settle(inbox, None)
 
     def _outside(self, event: Event) -> None:
@@ -444,6 +453,24 @@ class Peer:
         self._handlers.connection_lost(self)
         self.connection.close()
         self.closed.set()
+
+    def forked(self) -> None:
+        """This is a child, and the connection its parent's, with all that is under way on it."""
+        self.link.forked()
+        self._lock = self.link.lock
+        self.closed = threading.Event()
+        self.closed.set()
+        self.session.lost()
+        self.connection.leave()
+        pending, self._pending = self._pending, {}
+        inboxes, self._inboxes = self._inboxes, {}
+        outboxes, self._outboxes = self._outboxes, {}
+        for outbox in outboxes.values():
+            outbox.forked()
+        for inbox in inboxes.values():
+            inbox.forked()
+        for call in pending.values():
+            call.settle(None, answered_there())
 
     def wait_closed(self, until: float) -> None:
         """Wait until the connection has ended.

@@ -104,6 +104,11 @@ class Pending:
         self.abandoned = False
         self.uploads: tuple[Outbox, ...] = ()
 
+    def abandon(self) -> None:
+        """Nobody waits any more; whatever waited may become garbage."""
+        self.abandoned = True
+        self.mailbox = Mailbox()
+
     def settle(self, value: Any, error: BaseException | None) -> None:
         """Set the outcome, if there is none."""
         if not self.done:

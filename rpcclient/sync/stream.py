@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
+
+from rpcwire.forking import ForkLock
 
 from .inbox import StreamReader
 
@@ -28,7 +29,7 @@ class Stream(Iterator[_T_co], Generic[_T_co]):
         self._begin = begin
         self._reader: StreamReader[Any] | None = None
         self._closed = False
-        self._opening = threading.Lock()
+        self._opening = ForkLock()
 
     def open(self) -> Self:
         """Make the call, if it was not made yet.

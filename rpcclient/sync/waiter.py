@@ -6,7 +6,10 @@ import contextlib
 import math
 import select
 import socket
+import time
 from collections.abc import Iterable
+
+from rpcwire.forking import keep_from_children
 
 READABLE = select.POLLIN
 WRITABLE = select.POLLOUT
@@ -22,6 +25,8 @@ class Waiter:
     def __init__(self) -> None:
         self.stopped = False
         self._inner, self._outer = socket.socketpair()
+        keep_from_children(self._inner)
+        keep_from_children(self._outer)
         self._inner.setblocking(False)
         self._outer.setblocking(False)
         self._bell = self._inner.fileno()
@@ -93,8 +98,18 @@ class Waiter:
         with contextlib.suppress(OSError):  # Full: it will wake anyway. Closed: nobody waits.
             self._outer.send(b"\0")
 
+    def pause(self, seconds: float) -> None:
+        """Wait some time, but no longer than until the waiter is stopped.
+
+        Parameters:
+            seconds: how long.
+        """
+        until = time.monotonic() + seconds
+        while not self.stopped and (left := until - time.monotonic()) > 0:
+            self.wait(0, left)
+
     def stop(self) -> None:
-        """Wake the other thread for good."""
+        """Wake the other thread for good. Takes no lock, and may be called at any time."""
         self.stopped = True
         self.wake()
 

@@ -199,5 +199,5 @@ def test_the_server_goes(secure: Any, token: str, until: Any) -> None:
         secure.stop()
         until(lambda: not client.connected)
         with pytest.raises(ConnectFailed):
-            client._connector._was_connected = False  # So that one attempt is enough.
+            client._connector.was_connected = False  # So that one attempt is enough.
             client.call("desk.add", [1])

@@ -158,7 +158,7 @@ def test_unplugged(serve: Serve, line: Line) -> None:
 
 def test_a_client_that_goes_away_lets_go(serve: Serve, line: Line, tmp_path: Path) -> None:
     async def scenario(client: AsyncClient) -> None:
-        memory = client._connector._memory
+        memory = client._connector.memory
         async with AsyncClient(memory=memory) as other:
             opened = await other.hardware.open_serial(line.port)
             with pytest.raises(SerialPortBusy):

@@ -204,7 +204,7 @@ def test_a_drain_that_does_not_return_lets_go_with_its_client(
     monkeypatch.setattr(termios, "tcflush", tcflush)
 
     async def scenario(client: AsyncClient) -> None:
-        async with AsyncClient(memory=client._connector._memory) as other:
+        async with AsyncClient(memory=client._connector.memory) as other:
             opened = await other.hardware.open_serial(line.port)
             draining = asyncio.ensure_future(other.hardware.drain_serial(opened.id))
             await asyncio.to_thread(held.wait, 20)

@@ -1,0 +1,20 @@
+"""What belongs to another process, of which this one is a fork."""
+
+from __future__ import annotations
+
+from rpcwire.errors import ConnectionClosed, ConnectionLost
+
+
+def of_parent(what: str, remedy: str = "open it anew here") -> ConnectionClosed:
+    """The error for using something over a connection of the parent.
+
+    Parameters:
+        what: what is used.
+        remedy: what to do instead.
+    """
+    return ConnectionClosed(f"{what} belongs to the process that this one was forked from: {remedy}")
+
+
+def answered_there() -> ConnectionLost:
+    """The error of a call that was under way when the process forked, in the child."""
+    return ConnectionLost("the process was forked while the call was under way: its answer goes to the parent")

@@ -1,0 +1,229 @@
+"""The thread of a connection: it makes it, reads from it until it is lost, and makes it anew where the server may want
+to call what is offered."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import weakref
+from concurrent.futures import Future
+from itertools import count
+from typing import TYPE_CHECKING
+
+from rpcclient.failures import AUTHENTICATE, not_authenticated
+from rpcclient.handshake import message_limit
+from rpcclient.methods import Method
+from rpcwire.codec import Codec, codec_for
+from rpcwire.context import Connection, Principal
+from rpcwire.errors import (
+    ConnectFailed,
+    ConnectionClosed,
+    ConnectionLost,
+    DeadlineExceeded,
+    RpcError,
+    WireError,
+    from_wire,
+)
+from rpcwire.limits import SessionLimits
+from rpcwire.messages import CallContext
+from rpcwire.session import Session
+
+from .dial import dial
+from .link import Link, SocketLink
+from .memory import dial_memory
+from .peer import Peer
+from .pending import Mailbox, Pending
+from .remote import SyncCaller
+from .waiter import Waiter
+
+if TYPE_CHECKING:
+    from .connector import Connector
+
+logger = logging.getLogger("rpcclient")
+_numbers = count(1)
+
+
+class Carrier:
+    """What the thread holds. It knows its connector weakly: a client that nobody uses any more is garbage, whatever its
+    thread does, and the thread ends with it.
+
+    Parameters:
+        connector: whose connection it makes.
+        attempt: gets the connection, or why there is none.
+
+    Attributes:
+        thread: the thread. It is not started yet.
+        waiter: what it waits with.
+    """
+
+    def __init__(self, connector: Connector, attempt: Future[Peer]) -> None:
+        self._connector = weakref.ref(connector)
+        self._options = connector.options
+        self._memory = connector.memory
+        self._handlers = connector.handlers
+        self._pauses = connector.pauses
+        self._again = connector.was_connected
+        self._peer: Peer | None = None
+        self.waiter = Waiter()
+        self.thread = threading.Thread(target=self._live, args=(attempt,), name="rpcclient-connection", daemon=True)
+
+    # --- for any thread -----------------------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """End, and the connection with it, soon. Takes no lock: garbage is collected at any moment."""
+        self.waiter.stop()
+        peer = self._peer
+        if peer is not None:
+            peer.link.leave()
+
+    def forked(self) -> None:
+        """This is a child, which has neither the thread nor the connection."""
+        self.waiter.stopped = True
+        if self._peer is not None:
+            self._peer.forked()
+
+    # --- the thread ---------------------------------------------------------------------------------------------
+
+    def _live(self, first: Future[Peer]) -> None:
+        attempt: Future[Peer] | None = first
+        try:
+            while attempt is not None:
+                peer = self._make(attempt)
+                if peer is not None:
+                    attempt.set_result(peer)
+                    peer.link.run(peer)
+                elif not self._returns():
+                    return
+                attempt = self._next()
+        finally:
+            self.waiter.close()
+            connector = self._connector()
+            if connector is not None:
+                connector.ended(self)
+
+    def _returns(self) -> bool:
+        """Wait some time after a refusal, if nobody else would bring this client back; returns whether to try again."""
+        connector = self._connector()
+        wait_s = None if connector is None else connector.refused()
+        del connector  # It may become garbage meanwhile.
+        if wait_s is None:
+            return False
+        self.waiter.pause(wait_s)
+        connector = self._connector()
+        if connector is not None:
+            connector.returned()
+        return not self.waiter.stopped
+
+    def _make(self, attempt: Future[Peer]) -> Peer | None:
+        """Connect, and publish the result."""
+        failure: RpcError
+        peer: Peer | None = None
+        try:
+            peer = self._peer = self._connect()
+            failure = ConnectionClosed("the client was closed")
+        except RpcError as exc:
+            failure = exc
+        except Exception as exc:
+            logger.exception("connecting to %s failed", self._options.target.url)
+            failure = ConnectFailed(f"{self._options.target.url}: {type(exc).__name__}")
+        connector = self._connector()
+        if connector is not None and connector.made(attempt, peer, failure):
+            self._again = True
+            return peer
+        if peer is not None:
+            peer.link.abort()
+            peer.link.run(peer)
+        attempt.set_exception(failure)
+        return None
+
+    def _connect(self) -> Peer:
+        """Connect; where there was a connection before, try until it is there or the server refuses for good."""
+        pause_s = self._pauses.begin_s()
+        while True:
+            self.waiter.pause(pause_s)
+            try:
+                return self._connect_once()
+            except RpcError as exc:
+                if not self._again or not isinstance(exc, ConnectFailed) or not exc.retryable:
+                    self._pauses.given_up()
+                    raise
+                pause_s = self._pauses.failed_s(exc)
+                self._failed(exc)
+                logger.debug("%s; trying again in %.2f s", exc, pause_s)
+
+    def _failed(self, exc: RpcError) -> None:
+        connector = self._connector()
+        if connector is not None:
+            connector.failure = exc
+
+    def _connect_once(self) -> Peer:
+        if self.waiter.stopped:
+            raise ConnectionClosed("the client was closed")
+        options = self._options
+        if self._memory is not None:
+            subprotocol = options.subprotocol or "rpc.v1.msgpack"
+            memory = dial_memory(self._memory, subprotocol)
+            return self._make_peer(memory, codec_for(subprotocol), options.message_bytes)
+        opened = dial(options, self.waiter)
+        try:
+            codec = codec_for(opened.ws.subprotocol)
+            link = SocketLink(opened, self.waiter, options.link_limits, binary=codec.binary, plain=codec.batches)
+            peer = self._make_peer(link, codec, message_limit(opened.response, options.message_bytes))
+        except BaseException:
+            self.waiter.watch(None)
+            opened.sock.close()
+            raise
+        if options.target.token_by_call is not None:
+            self._authenticate(peer, link, options.target.token_by_call)
+        return peer
+
+    def _authenticate(self, peer: Peer, link: SocketLink, token: str) -> None:
+        """Say who is calling, where the handshake did not. This thread reads the answer itself.
+
+        Raises:
+            RpcError: the server does not take it, or does not answer. The connection has ended then.
+        """
+        seconds, waiter = self._options.connect_timeout_s, self.waiter
+        deadline, pending = time.monotonic() + seconds, Pending(Mailbox())
+        try:
+            body = Method(AUTHENTICATE).dump({"token": token}, peer.session.codec)
+            peer.begin(AUTHENTICATE, body, CallContext(ttl_ms=round(seconds * 1000)), pending, deadline)
+            link.run_while(lambda: not pending.done and not waiter.stopped, peer, deadline)
+            if waiter.stopped:
+                raise ConnectionClosed("the client was closed")
+            if not pending.done and link.is_open:
+                raise DeadlineExceeded("the answer did not come in time")
+            if pending.error is not None:
+                raise pending.error
+            if not pending.done:
+                raise ConnectionLost("connection lost")
+        except BaseException as exc:
+            link.close(1000, "")
+            link.run(peer)
+            if isinstance(exc, WireError):
+                exc = from_wire(exc.code, exc.message, exc.data)
+            raise (not_authenticated(exc, self._options.target, seconds) or exc) from None
+
+    def _make_peer(self, link: Link, codec: Codec, message_bytes: int) -> Peer:
+        options = self._options
+        caller = SyncCaller()
+        # The server was chosen, and proven by its address or certificate: what is offered is offered to it.
+        server = Principal("server", "connected")
+        connection = Connection(f"server-{next(_numbers)}", options.target.url, caller, server, logger=logger)
+        limits = SessionLimits(message_bytes=message_bytes, stream_window=options.window)
+        session = Session(codec, limits=limits, stream_prefix="c")
+        peer = Peer(session, link, self._handlers, connection, lost=self._lost, logger=logger)
+        caller.bind(peer)
+        return peer
+
+    def _lost(self, peer: Peer, reason: str) -> None:
+        connector = self._connector()
+        if connector is not None:
+            connector.lost(peer, reason)
+
+    def _next(self) -> Future[Peer] | None:
+        """The next attempt of this thread; ``None`` where it has nothing left to do."""
+        self._peer = None
+        connector = self._connector()
+        return None if connector is None else connector.next_attempt()
