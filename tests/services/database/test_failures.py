@@ -284,12 +284,12 @@ def test_an_atomic_script_cannot_end_its_transaction(run_with, database_urls, ki
     run_with(work, main=database_urls(kind))
 
 
-def test_an_end_that_cannot_be_seen_beforehand_is_told(run_with, pg_uri):
+def test_an_end_of_the_transaction_is_refused_beforehand(run_with, pg_uri):
     async def work(bench):
         db = bench.db
         await make_table(db)
         for end in ("END", "END; BEGIN", "END AND CHAIN"):
-            with pytest.raises(DatabaseProgrammingError, match="has ended"):
+            with pytest.raises(DatabaseProgrammingError, match="would end the transaction"):
                 await db.script("main", f"SELECT 1; {end}; SELECT 2")
         body = "CREATE OR REPLACE FUNCTION one() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 2; SELECT 1; END"
         done = await db.script("main", f"{body}; SAVEPOINT s; INSERT INTO f VALUES (1, 'a'); ROLLBACK TO s; RESET ALL")
