@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import sys
 from collections.abc import Collection, Sequence
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+from .words import text
 
 _KEYED = re.compile(r"(?P<key>[A-Za-z_][A-Za-z0-9_]*)(?P<sign>:=|=@|=)(?P<value>.*)", re.DOTALL)
 
@@ -37,11 +40,11 @@ def parse(
     if list(words) == ["-"]:
         return _whole(sys.stdin.buffer.read())
     if by_position:
-        return [_loose(word) for word in words]
+        return [_loose(text(word, "a parameter")) for word in words]
     matches = [_KEYED.fullmatch(word) for word in words]
     named = [match for match in matches if match is not None]
     if not named:
-        return [_loose(word) for word in words]
+        return [_loose(text(word, "a parameter")) for word in words]
     if len(named) != len(words):
         position = words[matches.index(None)]
         raise click.UsageError(f"{position!r}: give all parameters as key=value, or all by position")
@@ -66,7 +69,7 @@ def _whole(data: bytes) -> dict[str, Any] | list[Any]:
 def _value(key: str, sign: str, word: str, binary: bool) -> Any:
     if sign == ":=":
         try:
-            return json.loads(word)
+            return json.loads(text(word, key))
         except ValueError as exc:
             raise click.UsageError(f"{key}: not JSON: {exc}") from None
     if sign == "=@":
@@ -76,7 +79,7 @@ def _value(key: str, sign: str, word: str, binary: bool) -> Any:
             raise click.UsageError(f"{key}: {word}: {exc.strerror}") from None
     if word == "-":
         return _content(key, sys.stdin.buffer.read(), binary)
-    return _text_bytes(word) if binary else _loose(word)
+    return _text_bytes(word) if binary else _loose(text(word, key))
 
 
 def _content(key: str, data: bytes, binary: bool) -> Any:
@@ -95,7 +98,7 @@ def _text_bytes(word: str) -> bytes:
             return base64.urlsafe_b64decode(word.removeprefix("base64:"))
         except ValueError as exc:
             raise click.UsageError(f"not base64: {exc}") from None
-    return word.encode()
+    return os.fsencode(word)  # What was typed, whatever the locale.
 
 
 def _loose(word: str) -> Any:

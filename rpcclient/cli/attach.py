@@ -10,7 +10,7 @@ import click
 
 from . import context, ids, starting
 from .completing import complete_running
-from .session import STDIN
+from .standard import STDIN
 
 if TYPE_CHECKING:
     from rpcclient import AsyncClient

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -100,15 +99,8 @@ def command(function: Callable[_P, None]) -> Callable[_P, None]:
         except KeyboardInterrupt:
             print("rpcclient: interrupted", file=sys.stderr)
             sys.exit(outcome.INTERRUPTED)
-        except BrokenPipeError:
-            standard.silence()  # Whoever read the output has seen enough.
-            sys.exit(outcome.OK)
         except OSError as exc:
-            where = f"{exc.filename}: " if exc.filename else ""
-            with contextlib.suppress(OSError):
-                print(f"rpcclient: {where}{exc.strerror or exc}", file=sys.stderr, flush=True)
-            standard.silence()
-            sys.exit(outcome.FAILED)
+            sys.exit(standard.failed(exc))
 
     return run
 

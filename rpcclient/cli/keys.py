@@ -79,7 +79,8 @@ def raw_terminal() -> Iterator[int]:
         tty.setcbreak(descriptor)
         yield descriptor
     finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # It is gone: the window was closed.
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 def suspend(screen: Screen, descriptor: int) -> None:

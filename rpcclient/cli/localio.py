@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
-from .standard import named
+from . import standard
 
 INPUT_BYTES = 64 * 1024
 
@@ -13,7 +12,7 @@ INPUT_BYTES = 64 * 1024
 async def read_some(descriptor: int) -> bytes:
     """What there is to read, as soon as there is something; empty at the end.
 
-    The descriptor stays in blocking mode: others share it.
+    Its mode stays as it is: others share it.
 
     Raises:
         OSError: it cannot be read; ``filename`` says which it is.
@@ -23,19 +22,16 @@ async def read_some(descriptor: int) -> bytes:
     try:
         loop.add_reader(descriptor, ready.set)
     except PermissionError:  # A file, or /dev/null: epoll(7) knows them not, and they never make anybody wait.
-        return _read(descriptor)
+        return standard.read(descriptor, INPUT_BYTES)
     try:
-        await ready.wait()
+        while True:
+            await ready.wait()
+            try:
+                return standard.read_now(descriptor, INPUT_BYTES)
+            except BlockingIOError:  # Somebody else was faster.
+                ready.clear()
     finally:
         loop.remove_reader(descriptor)
-    return _read(descriptor)
-
-
-def _read(descriptor: int) -> bytes:
-    try:
-        return os.read(descriptor, INPUT_BYTES)
-    except OSError as exc:
-        raise named(exc, descriptor) from exc
 
 
 async def write_all(descriptor: int, data: bytes) -> None:
@@ -45,14 +41,4 @@ async def write_all(descriptor: int, data: bytes) -> None:
         BrokenPipeError: nobody reads it any more.
         OSError: it takes no more otherwise, such as a full disk; ``filename`` says which it is.
     """
-    await asyncio.get_running_loop().run_in_executor(None, _write_all, descriptor, data)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    with memoryview(data) as view:
-        done = 0
-        while done < len(view):
-            try:
-                done += os.write(descriptor, view[done:])
-            except OSError as exc:
-                raise named(exc, descriptor) from exc
+    await asyncio.get_running_loop().run_in_executor(None, standard.write_all, descriptor, data)

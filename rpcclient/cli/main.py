@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 import click
 
-from . import outcome
+from . import outcome, standard
 from .context import Settings
-from .standard import open_standard
 
 COMMANDS = {
     "attach": "come back to a program that runs there",
@@ -48,6 +48,19 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         return command
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run what the command line says, with standard streams that wait, and leave the terminal as it was."""
+        with standard.taken_over():
+            try:
+                try:
+                    return super().main(*args, **extra)
+                finally:
+                    sys.stdout.flush()
+            except OSError as exc:
+                status = standard.failed(exc)
+                meant = exc.__context__
+                sys.exit(meant.code if isinstance(meant, SystemExit) and not status else status)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):
@@ -72,5 +85,4 @@ class LazyGroup(click.Group):
 @click.pass_context
 def main(ctx: click.Context, /, **options: Any) -> None:
     """Call the services of another computer."""
-    open_standard()
     ctx.obj = Settings(**options)

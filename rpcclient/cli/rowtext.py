@@ -6,9 +6,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, TextIO
 
+import click
 from pydantic_core import to_json
 
-from . import show
+from . import characters, show
 
 _TO_QUOTE = frozenset(',"\r\n')
 FORMATS = ("table", "expanded", "csv", "json", "markdown")
@@ -66,6 +67,19 @@ class _Writer:
         self.count = 0
         # Control characters of the other side must not reach a terminal.
         self.text = show.text if out.isatty() else str
+
+    def exactly(self, text: str) -> str:
+        """Text that another program reads, as it is.
+
+        Raises:
+            click.ClickException: the output does not have all of its characters.
+        """
+        if not self.out.isatty() and (missing := characters.lacks(text, self.out)) is not None:
+            raise click.ClickException(
+                f"the encoding of standard output, {self.out.encoding}, has no {missing!a}: set "
+                "PYTHONIOENCODING=utf-8, or give --format json, which writes it in other letters"
+            )
+        return text
 
     def begin(self, names: Sequence[str], *, gives_rows: bool = False) -> None:
         self.names = list(names)
@@ -160,7 +174,7 @@ class Csv(_Writer):
             self.rows([names])
 
     def rows(self, rows: Iterable[Sequence[Any]]) -> None:
-        self.out.writelines(",".join(map(self._cell, row)) + "\n" for row in rows)
+        self.out.writelines(self.exactly(",".join(map(self._cell, row)) + "\n") for row in rows)
 
     def _cell(self, cell: Any) -> str:
         text = self.text(_plain(cell))
@@ -187,7 +201,7 @@ class Json(_Writer):
     def rows(self, rows: Iterable[Sequence[Any]]) -> None:
         for row in rows:
             item = to_json(dict(zip(self.names, row, strict=True)), bytes_mode="base64", inf_nan_mode="strings")
-            self.out.write((",\n " if self.count else "\n ") + item.decode())
+            self.out.write((",\n " if self.count else "\n ") + characters.for_json(item.decode(), self.out))
             self.count += 1
 
     def end(self, rowcount: int, last_insert_id: int | None) -> None:
@@ -213,4 +227,5 @@ class Markdown(_Writer):
 
     def _line(self, cells: Sequence[str]) -> None:
         said = [cell.replace("\\", "\\\\").replace("|", "\\|").replace("\r\n", "\n") for cell in cells]
-        self.out.write("| " + " | ".join(self.text(cell.replace("\n", "<br>")) for cell in said) + " |\n")
+        line = " | ".join(self.text(cell.replace("\n", "<br>")) for cell in said)
+        self.out.write(self.exactly(f"| {line} |\n"))

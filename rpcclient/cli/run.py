@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import context, outcome, starting
-from .session import STDIN
+from .standard import STDIN
 
 if TYPE_CHECKING:
     from rpcclient import AsyncClient
@@ -43,6 +43,7 @@ def command(
     """
     if tty and no_stdin:
         raise click.UsageError("--tty and --no-stdin exclude each other")
+    argv = tuple(starting.arguments(argv))
     options = starting.start_options(given, settings)
     options["stdin"] = tty or (not no_stdin and not os.isatty(STDIN))
     options["stderr"] = "merge" if merge_stderr else "pipe"

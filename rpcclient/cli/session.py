@@ -11,17 +11,17 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from . import outcome
+from . import outcome, standard
 from .escapes import HELP, Action, Escapes
 from .localio import read_some, write_all
 from .missing import missing
+from .standard import STDERR, STDIN, STDOUT
 from .terminal import RawTerminal, ScreenModes
 
 if TYPE_CHECKING:
     from rpcclient import AsyncProgram
     from rpcclient.stubs.programs import ExitStatus
 
-STDIN, STDOUT, STDERR = 0, 1, 2
 LEAVE_GRACE_S = 1.0
 LEAVE_S = 4.0
 """How long ending the program may take when a session is left, in seconds."""
@@ -244,7 +244,7 @@ class TerminalSession(Session):
             return await super().run()
         finally:
             if undo := self._modes.undo:
-                os.write(STDOUT, undo)
+                standard.write_all(STDOUT, undo)
 
     async def _write(self, descriptor: int, data: bytes) -> None:
         before = self._modes.on
@@ -300,7 +300,7 @@ class TerminalSession(Session):
         if action is Action.LEAVE:
             self.leave()
         elif action is Action.HELP:
-            os.write(STDERR, HELP.replace("\n", "\r\n").encode())
+            standard.write_all(STDERR, HELP.replace("\n", "\r\n").encode())
         else:
             self._terminal.suspend()
             self._resize()

@@ -31,6 +31,7 @@ def command(settings: context.Settings, /, argv: tuple[str, ...], keep: bool, **
 
     With --keep, rpcclient attach comes back to it. The exit status is that of the shell or command.
     """
+    argv = tuple(starting.arguments(argv))
     options = starting.start_options(given, settings)
     if not argv:
         argv = LOGIN_SHELL

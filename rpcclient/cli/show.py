@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pydantic_core import to_json
 
+from . import characters
+
 _WIDEST = 60
 _NARROW = 12
 _LEAST = 4
@@ -30,7 +32,7 @@ def show(value: Any, *, readable: bool, whole: Collection[str] = ()) -> None:
         whole: columns of a table that are never cut.
     """
     if not readable:
-        print(as_json(value, indent=2))
+        print(characters.for_json(as_json(value, indent=2), sys.stdout))
     elif isinstance(value, Mapping):
         _pairs(value)
     elif _is_table(value):
@@ -47,7 +49,7 @@ def show_item(value: Any, *, readable: bool) -> None:
     if readable and isinstance(value, (str, bytes)):
         sys.stdout.write(text(value))
     else:
-        print(cell(value) if readable else as_json(value))
+        print(cell(value) if readable else characters.for_json(as_json(value), sys.stdout))
     sys.stdout.flush()
 
 

@@ -14,6 +14,7 @@ from rpcwire.sql import is_blank
 from . import context, sqltext
 from .arguments import parse
 from .rowtext import FORMATS, writer
+from .words import text
 
 if TYPE_CHECKING:
     from rpcclient import Client, Stream
@@ -55,6 +56,7 @@ def command(
     standard input, all in one transaction unless they have BEGIN and COMMIT of their own, or --each is given; on a
     terminal they are asked for: \\? there tells more.
     """
+    statement = None if statement is None else text(statement, "the statement")
     form = form or ("table" if settings.readable else "json")
     if statement is not None:
         with settings.connect() as client:

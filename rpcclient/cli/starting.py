@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from . import context, outcome
-from .session import STDIN, Session, TerminalSession
+from . import context, outcome, words
+from .session import Session, TerminalSession
+from .standard import STDIN
 from .terminal import RawTerminal
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ def _pairs(ctx: click.Context, param: click.Parameter, values: Sequence[str]) ->
         name, sign, rest = value.partition("=")
         if not name or not sign:
             raise click.BadParameter(f"{value!r}: write NAME=VALUE")
-        found[name] = rest
+        found[words.text(name, param.opts[0])] = (words.typed if param.name == "env" else words.text)(
+            rest, f"{param.opts[0]} {name}"
+        )
     return found
 
 
@@ -86,16 +89,25 @@ def options(command: _F) -> _F:
     return command
 
 
+def arguments(argv: Sequence[str]) -> list[str]:
+    """A program and its arguments as they are sent.
+
+    Raises:
+        click.UsageError: one of them cannot be.
+    """
+    return [words.typed(word, "the command" if not n else f"argument {n}") for n, word in enumerate(argv)]
+
+
 def start_options(given: dict[str, Any], settings: context.Settings) -> StartOptions:
     """The options for :meth:`Programs.start`."""
     from rpcclient.stubs.programs import Limits
 
     limits = {name: given[name] for name in ("memory_bytes", "cpus", "processes") if given[name] is not None}
     return {
-        "cwd": given["cwd"],
+        "cwd": None if given["cwd"] is None else words.typed(given["cwd"], "--cwd"),
         "env": given["env"],
         "env_base": "login" if given["login_env"] else "clean",
-        "user": given["user"],
+        "user": None if given["user"] is None else words.text(given["user"], "--user"),
         "labels": given["labels"],
         "timeout_s": given["program_timeout_s"] or settings.timeout_s,
         "limits": Limits(**limits) if limits else None,

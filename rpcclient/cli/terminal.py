@@ -1,4 +1,4 @@
-"""The local terminal while a program elsewhere has it: raw, and put back as it was whatever happens."""
+"""The local terminal: raw while a program elsewhere has it, and put back as it was whatever happens."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import atexit
 import contextlib
 import os
 import re
+import select
 import signal
 import termios
+import threading
 import tty
-from types import TracebackType
-from typing import Self
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _MODE = re.compile(rb"\x1b\[\?([0-9;]{1,40})([hl])")
 _LONGEST_MODE = 48
@@ -111,3 +116,90 @@ class RawTerminal:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.restore()
+
+
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
+"""Signals that end a process that does nothing about them, besides the one for which there is KeyboardInterrupt."""
+UNDO_MS = 1000
+"""How long to wait for a terminal that takes nothing just now, such as after Ctrl-S."""
+
+
+class Guard:
+    """Leaves the terminals of this process as they were: their modes (termios(3)), and what was switched on by what was
+    written to them; also where a signal ends it."""
+
+    def __init__(self) -> None:
+        self._before: dict[int, list[Any]] = {}
+        self._modes: dict[int, ScreenModes] = {}
+        self._writing: dict[int, ReadableBuffer] = {}
+        self._signals: list[signal.Signals] = []
+
+    def writes(self, descriptor: int, data: ReadableBuffer) -> None:
+        """This is about to be written, perhaps in part: a signal may come before more is known."""
+        if descriptor in self._modes:
+            self._writing[descriptor] = data
+
+    def wrote(self, descriptor: int, data: ReadableBuffer, size: int) -> None:
+        """So much of it was written."""
+        modes = self._modes.get(descriptor)
+        if modes is not None:
+            modes.saw(bytes(memoryview(data)[:size]))
+            self._writing.pop(descriptor, None)
+
+    def __enter__(self) -> Self:
+        for descriptor in range(3):
+            if os.isatty(descriptor):
+                self._before[descriptor] = termios.tcgetattr(descriptor)
+                self._modes[descriptor] = ScreenModes()
+        if self._before and threading.current_thread() is threading.main_thread():
+            for number in ENDING:
+                if signal.getsignal(number) is signal.SIG_DFL:  # nohup(1) has some ignored.
+                    signal.signal(number, self._end)
+                    self._signals.append(number)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.restore()
+        for number in self._signals:
+            if signal.getsignal(number) == self._end:
+                signal.signal(number, signal.SIG_DFL)
+        self._signals.clear()
+        self._before.clear()
+        self._modes.clear()
+
+    def restore(self) -> None:
+        """Put back what is not as it was."""
+        for descriptor, modes in self._modes.items():
+            before = modes.on
+            modes.saw(bytes(self._writing.pop(descriptor, b"")))
+            modes.keep(before)
+            if undo := modes.undo:
+                _write_if_taken(descriptor, undo)
+                modes.saw(undo)
+        for descriptor, attributes in self._before.items():
+            with contextlib.suppress(termios.error, OSError):  # It is gone: the window was closed.
+                if termios.tcgetattr(descriptor) != attributes and not _in_background(descriptor):
+                    termios.tcsetattr(descriptor, termios.TCSANOW, attributes)
+
+    def _end(self, number: int, _: FrameType | None) -> None:
+        self.restore()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+
+def _in_background(descriptor: int) -> bool:
+    """Whether the terminal is somebody else's just now: to set its modes would stop this process (SIGTTOU)."""
+    try:
+        return os.tcgetpgrp(descriptor) != os.getpgrp()
+    except OSError:  # It does not control this process.
+        return False
+
+
+def _write_if_taken(descriptor: int, data: bytes) -> None:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    with contextlib.suppress(OSError):
+        if poll.poll(UNDO_MS):
+            os.write(descriptor, data)

@@ -141,6 +141,17 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         yield shell
 
 
+@pytest.fixture(scope="session")
+def everywhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A command line against a server with all services, and an SQLite database with words of many languages."""
+    folder = tmp_path_factory.mktemp("everywhere")
+    (folder / "rpcserver.toml").write_text("[services.database.databases.main]\n")
+    with served(folder, "[]", "--config", str(folder / "rpcserver.toml")) as shell:
+        words = "CREATE TABLE word (said TEXT); INSERT INTO word VALUES ('Zürich'), ('€ 5'), ('東京'), ('🚀');"
+        shell.ok("sql", "main", "--write", stdin=words.encode())
+        yield shell
+
+
 @pytest.fixture
 def in_terminal(shell: Shell) -> Callable[..., str]:
     """The output of a command that runs on a terminal."""

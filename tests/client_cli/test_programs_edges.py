@@ -53,7 +53,7 @@ def test_output_that_takes_no_more(there: Any, client: Client) -> None:
     assert (done.returncode, done.stderr) == (1, b"rpcclient: standard input: Input/output error\n")
     assert client.programs.list(labels={"test": "full"}, running=True) == []
     done = in_shell(there, ["ps", "--all"], ">/dev/full")
-    assert (done.returncode, done.stderr) == (1, b"rpcclient: No space left on device\n")
+    assert (done.returncode, done.stderr) == (1, b"rpcclient: standard output: No space left on device\n")
 
 
 @pytest.mark.parametrize("words", [["run", "--bogus", "--", "ls"], ["run", "--json", "--", "ls"], ["shell", "--bogus"]])
