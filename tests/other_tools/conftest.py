@@ -104,23 +104,34 @@ def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databa
         live.stop()
 
 
+def run_in(folder: Path, python: Path, name: str, **environment: str) -> Any:
+    """Run a script of this folder; returns what it printed last, read as JSON.
+
+    Parameters:
+        folder: where it works; it is made.
+        python: the interpreter.
+        name: of the script.
+        environment: variables to set.
+    """
+    folder.mkdir()
+    done = subprocess.run(
+        [python, "-W", "error::ResourceWarning", FOLDER / "scripts" / f"{name}.py"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LIMIT_S,
+        cwd=folder,
+        env={**os.environ, **environment, "PATH": f"{python.parent}:{os.environ['PATH']}"},
+    )
+    assert done.returncode == 0, f"{name} {folder.name}:\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}"
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 @pytest.fixture
 def run_script(tools: Path, tmp_path: Path) -> Callable[..., Any]:
-    """Run a script of this folder in the environment of the tools; returns what it printed last, read as JSON."""
+    """Run a script of this folder in the environment of the tools."""
 
     def run(name: str, side: str, **environment: str) -> Any:
-        folder = tmp_path / side
-        folder.mkdir()
-        done = subprocess.run(
-            [tools / "python", "-W", "error::ResourceWarning", FOLDER / "scripts" / f"{name}.py"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=LIMIT_S,
-            cwd=folder,
-            env={**os.environ, **environment, "PATH": f"{tools}:{os.environ['PATH']}"},
-        )
-        assert done.returncode == 0, f"{name} {side}:\n{done.stdout[-2000:]}\n{done.stderr[-6000:]}"
-        return json.loads(done.stdout.splitlines()[-1])
+        return run_in(tmp_path / side, tools / "python", name, **environment)
 
     return run

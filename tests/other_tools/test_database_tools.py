@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.other_tools.conftest import FOLDER, Databases
+from tests.client_dbapi.live import Live
+from tests.other_tools.conftest import FOLDER, Databases, run_in
 
 SCRIPTS = sorted(path.stem for path in (FOLDER / "scripts").glob("*.py"))
+
+
+def test_alembic_with_sqlite(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    live = Live(tmp_path / "server", {"main": {}})
+    try:
+        urls = {"native": f"sqlite:///{tmp_path}/native.db", "ours": live.sqlalchemy("sqlite")}
+        found = {
+            side: run_in(tmp_path / side, Path(sys.executable), "alembic_migrations", KIND="sqlite", URL=url)
+            for side, url in urls.items()
+        }
+    finally:
+        live.stop()
+    assert found["ours"] == found["native"]
+    assert [sorted(tables) for tables in found["ours"]][1] == ["alembic_version", "city", "street"]
 
 
 @pytest.mark.soak

@@ -53,15 +53,15 @@ def run(*command: Any, cwd: Path, **environment: str) -> str:
     return done.stdout
 
 
-def make_tree(folder: Path, seed: int) -> None:
-    """Files of all sizes: none, short, long, sparse, a link, rights, odd names."""
+def make_tree(folder: Path, seed: int, big_bytes: int = 8_000_000) -> None:
+    """Files of all sizes: none, short, long; a link, rights, odd names."""
     data = random.Random(seed)
     (folder / "deep" / "er").mkdir(parents=True)
     (folder / "empty").touch()
     for number in range(300):
         (folder / "deep" / f"small {number}").write_bytes(data.randbytes(number * 7))
     for number in range(3):
-        (folder / f"big{number}").write_bytes(data.randbytes(8_000_000 + number))
+        (folder / f"big{number}").write_bytes(data.randbytes(big_bytes + number))
     (folder / "deep" / "er" / "näme with spaces").write_text("x" * 100_000)
     (folder / "run.sh").write_text("#!/bin/sh\n")
     (folder / "run.sh").chmod(0o750)
@@ -79,6 +79,16 @@ def same(one: Path, other: Path) -> bool:
     ]
     names = [str(name) for name in found[0] if (one / name).is_file()]
     return found[0] == found[1] and filecmp.cmpfiles(one, other, names, shallow=False)[1:] == ([], [])
+
+
+def test_rsync_of_a_small_tree(remote_shell: Path, tmp_path: Path) -> None:
+    here, there, back = (tmp_path / name for name in ("here", "there", "back"))
+    here.mkdir()
+    make_tree(here, 1, big_bytes=500_000)
+    run("rsync", "-a", "-e", remote_shell, f"{here}/", f"host:{there}/", cwd=tmp_path)
+    run("rsync", "-a", "-e", remote_shell, f"host:{there}/", f"{back}/", cwd=tmp_path)
+    assert same(here, there)
+    assert same(here, back)
 
 
 @pytest.mark.soak
