@@ -66,7 +66,7 @@ def test_what_is_asked(running: Any, form: Any) -> None:
             with pytest.raises(InvalidRequest, match="method"):
                 client.call(name)
         assert client.call("desk.add", [1, 2]) == 3
-        assert client._connector._was_connected
+        assert client.connected
 
 
 @pytest.mark.parametrize("form", FORMS)
