@@ -34,7 +34,8 @@ def test_the_module():
 
 
 def test_the_twins_agree():
-    for ours, theirs in ((dbapi.Connection, aio.AsyncConnection), (dbapi.Cursor, aio.AsyncCursor)):
+    twins = ((dbapi.Connection, aio.AsyncConnection), (dbapi.Copy, aio.AsyncCopy), (dbapi.Cursor, aio.AsyncCursor))
+    for ours, theirs in twins:
         mine = {name for name in dir(ours) if not name.startswith("_")}
         assert mine == {name for name in dir(theirs) if not name.startswith("_")}
         for name in mine:
@@ -42,7 +43,8 @@ def test_the_twins_agree():
             if inspect.isfunction(one):
                 assert list(inspect.signature(one).parameters) == list(inspect.signature(other).parameters)
     assert list(inspect.signature(dbapi.connect).parameters) == list(inspect.signature(aio.connect).parameters)
-    assert set(dbapi.__all__) - {"Connection", "Cursor"} == set(aio.__all__) - {"AsyncConnection", "AsyncCursor"}
+    mine, others = ({one.__name__ for one in side} for side in zip(*twins, strict=True))
+    assert set(dbapi.__all__) - mine == set(aio.__all__) - others
 
 
 def test_a_round(connect, table, kind):
