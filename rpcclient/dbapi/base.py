@@ -22,6 +22,20 @@ def _setting(name: str, doc: str) -> property:
     return property(get, put, doc=doc)
 
 
+def _of_this_process(name: str) -> Any:
+    """What SQLite's own driver offers within its process, and nobody can from afar."""
+
+    def refuse(self: ConnectionBase, *arguments: Any, **named: Any) -> None:  # noqa: ARG001 - whatever is given
+        raise errors.NotSupportedError(
+            f"{name}: the database runs on the server, where it cannot call what is in this process: do it in SQL, or "
+            "in Python after reading"
+        )
+
+    refuse.__name__ = name
+    refuse.__doc__ = "Not offered: the database runs on the server."
+    return refuse
+
+
 class ConnectionBase:
     """The state of a connection."""
 
@@ -37,6 +51,11 @@ class ConnectionBase:
     NotSupportedError: ClassVar = errors.NotSupportedError
 
     _session: Session
+
+    create_function: ClassVar = _of_this_process("create_function")
+    create_aggregate: ClassVar = _of_this_process("create_aggregate")
+    create_window_function: ClassVar = _of_this_process("create_window_function")
+    create_collation: ClassVar = _of_this_process("create_collation")
 
     autocommit: bool = _setting("autocommit", "Let each statement commit itself, once no transaction is open.")  # type: ignore[assignment]
     readonly: bool = _setting("readonly", "Have the database refuse every change in the transactions to come.")  # type: ignore[assignment]

@@ -18,6 +18,7 @@ from sqlalchemy.connectors.asyncio import (
 from sqlalchemy.util.concurrency import await_
 
 from rpcclient.dbapi import aio
+from rpcclient.dbapi.base import ConnectionBase
 from rpcclient.dbapi.copying import PIECE_BYTES
 
 
@@ -73,6 +74,11 @@ class AdaptedConnection(AsyncAdapt_terminate, AsyncAdapt_dbapi_connection):
     dialect = _passed_on("dialect")
     database = _passed_on("database")
     in_transaction = _passed_on("in_transaction")
+
+    create_function = ConnectionBase.create_function
+    create_aggregate = ConnectionBase.create_aggregate
+    create_window_function = ConnectionBase.create_window_function
+    create_collation = ConnectionBase.create_collation
 
     async def _terminate_graceful_close(self) -> None:
         await self._connection.close()

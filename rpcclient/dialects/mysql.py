@@ -4,7 +4,12 @@
 # pyright: reportIncompatibleMethodOverride=false
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from enum import Enum
 from typing import Any, ClassVar
+from uuid import UUID
 
 from sqlalchemy import URL
 from sqlalchemy.dialects.mysql.base import MySQLDialect, MySQLExecutionContext
@@ -15,6 +20,27 @@ from .asynchronous import AdaptedModule
 from .common import RpcDialect, ServerSideCursors
 
 _CHARSETS = frozenset({"utf8", "utf8mb4"})
+
+
+_CHOICES = ("refuse", "utc")
+_SENT = (
+    type(None), int, float, str, bytes, bytearray, memoryview, Decimal, dt.date, dt.time, dt.timedelta, UUID, list,
+    tuple, set, frozenset, dict, Enum,
+)  # fmt: skip
+"""What the service takes, or refuses by an error that says why."""
+_ARRAYS = frozenset({"numpy", "pandas"})
+
+
+def _has_text(kind: type) -> bool:
+    """Whether a type says itself what its text is."""
+    return any("__str__" in vars(base) for base in kind.__mro__[:-1])
+
+
+def _each(parameters: Any, convert: Callable[[Any], Any]) -> Any:
+    """Parameters of one statement, each converted."""
+    if isinstance(parameters, Mapping):
+        return {name: convert(value) for name, value in parameters.items()}
+    return None if parameters is None else [convert(value) for value in parameters]
 
 
 class _Context(ServerSideCursors, MySQLExecutionContext):
@@ -30,6 +56,7 @@ class MySQLDialect_rpc(RpcDialect, MySQLDialect):  # noqa: N801 - SQLAlchemy's w
     supports_sane_multi_rowcount = True
     kinds: ClassVar[frozenset[str]] = frozenset({"mysql", "mariadb"})
     execution_ctx_cls = _Context
+    _in_utc = False
 
     @classmethod
     def get_async_dialect_cls(cls, url: URL) -> type[MySQLDialect_rpc]:  # noqa: ARG003
@@ -37,15 +64,39 @@ class MySQLDialect_rpc(RpcDialect, MySQLDialect):  # noqa: N801 - SQLAlchemy's w
         return MySQLDialectAsync_rpc
 
     def create_connect_args(self, url: URL) -> tuple[list[Any], dict[str, Any]]:
-        """As for every dialect. A ``charset`` that frameworks add for the native drivers is taken where it is ours.
+        """As for every dialect. A ``charset`` that frameworks add for the native drivers is taken where it is ours, and
+        ``aware_datetimes=utc`` has times with a zone stored as they are in UTC, without one.
 
         Raises:
-            ArgumentError: it is another, or something else in the URL cannot be used.
+            ArgumentError: either is another, or something else in the URL cannot be used.
         """
+        choice = url.query.get("aware_datetimes", "refuse")
+        if choice not in _CHOICES:
+            raise ArgumentError(f"aware_datetimes: {choice!r}: one of {', '.join(_CHOICES)}")
+        self._in_utc = choice == "utc"
         charset = url.query.get("charset")
         if charset is not None and str(charset).lower() not in _CHARSETS:
             raise ArgumentError(f"charset: {charset!r}: text travels as utf8mb4 and nothing else; leave it out")
-        return super().create_connect_args(url.difference_update_query(["charset"]))
+        return super().create_connect_args(url.difference_update_query(["charset", "aware_datetimes"]))
+
+    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        """With parameters as they can be sent."""
+        super().do_execute(cursor, statement, _each(parameters, self._sent), context)
+
+    def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        """With parameters as they can be sent."""
+        sets = [_each(one, self._sent) for one in parameters]
+        super().do_executemany(cursor, statement, sets, context)  # type: ignore[no-untyped-call]
+
+    def _sent(self, value: Any) -> Any:
+        """A parameter as it is sent: an object of another library as its text, as these databases' own drivers do."""
+        if isinstance(value, dt.datetime):
+            aware = self._in_utc and value.tzinfo is not None
+            return value.astimezone(dt.UTC).replace(tzinfo=None) if aware else value
+        kind = type(value)
+        if isinstance(value, _SENT) or kind.__module__.partition(".")[0] in _ARRAYS or not _has_text(kind):
+            return value
+        return str(value)
 
     def _extract_error_code(self, exception: Any) -> int | None:
         code = exception.args[0] if exception.args else None

@@ -44,7 +44,10 @@ def to_mysql(value: Any) -> Any:
         TypeError: MariaDB has no type for it; the message names the remedy.
     """
     if isinstance(value, dt.datetime | dt.time) and value.tzinfo is not None:
-        raise TypeError("MariaDB and MySQL keep no time zone: give a time without one, in the zone that you mean")
+        raise TypeError(
+            "MariaDB and MySQL keep no time zone: give a time without one, in the zone that you mean "
+            "(or aware_datetimes=utc in the URL of an engine of SQLAlchemy)"
+        )
     if isinstance(value, list | dict):
         return json_text(value)
     if isinstance(value, UUID):
