@@ -147,7 +147,7 @@ def test_who_offers_services_comes_back_by_himself(start: Any, token: str, until
         echo.called.clear()
         (peer,) = running.server.connections.values()
         running.loop.call_soon_threadsafe(peer.link.abort)
-        until(lambda: peer.closed.done() and running.server.connections)
+        until(lambda: running.server.connections and peer not in running.server.connections.values())
         (again,) = running.server.connections.values()
         running.run(again.connection.caller.call("echo.ring"))
         assert echo.called.wait(10)
@@ -164,10 +164,12 @@ def test_async_who_offers_services_comes_back_by_himself(start: Any) -> None:
             (peer,) = running.server.connections.values()
             running.loop.call_soon_threadsafe(peer.link.abort)
             for _ in range(2000):
-                if peer.closed.done() and running.server.connections and client.connected:
+                others = set(running.server.connections.values()) - {peer}
+                if peer.closed.done() and others and client.connected:
                     break
                 await asyncio.sleep(0.005)
             (again,) = running.server.connections.values()
+            assert again is not peer
             await asyncio.to_thread(running.run, again.connection.caller.call("echo.ring"))
             assert echo.called.is_set()
 
