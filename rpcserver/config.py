@@ -168,7 +168,7 @@ class LimitsConfig(_Section):
     stall_s: float = Field(
         default=10.0, gt=0, description="Time a client may take next to nothing of much output, in seconds."
     )
-    threads: int = Field(default=32, ge=1, description="Threads for service methods that are plain functions.")
+    threads: int = Field(default=32, ge=1, description="Methods that are plain functions and at work at once.")
 
 
 class KeepaliveConfig(_Section):

@@ -9,7 +9,6 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
 from itertools import count
@@ -27,6 +26,7 @@ from rpcwire.registry import Offer, Registry
 from rpcwire.service import Service, ServiceConfigError, ServiceRuntime
 from rpcwire.session import Session
 from rpcwire.states import SessionState, SessionStep
+from rpcwire.threads import Pool
 
 from . import listeners
 from .accepting import Listener
@@ -104,7 +104,7 @@ class Server:
         self._wrong_tokens: dict[Connection, int] = {}
         self._numbers = count(1)
         self._threads = f"rpc-handler-{next(_POOLS)}_"
-        self._executor = ThreadPoolExecutor(config.limits.threads, thread_name_prefix=self._threads[:-1])
+        self._executor = Pool(config.limits.threads, self._threads[:-1])
         self._listeners: list[Listener] = []
         self._started: list[Service[Any]] = []
         self._unix_path: Path | None = None

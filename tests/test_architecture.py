@@ -35,6 +35,7 @@ IO_ROOMS = {
     "rpcwire/assembly.py": frozenset({"websockets.frames"}),
     "rpcwire/gauge.py": frozenset({"socket"}),  # It asks the kernel about sockets that it is given, and opens none.
     "rpcwire/forking.py": frozenset({"socket", "threading"}),  # Both drivers' sockets and locks, in children.
+    "rpcwire/threads.py": frozenset({"threading", "concurrent"}),  # The threads of plain handlers, on either side.
 }
 SERVER_ONLY = frozenset({"sqlalchemy", "psutil", "pydantic_settings", "aiosqlite", "asyncmy", "psycopg", "uvloop"})
 

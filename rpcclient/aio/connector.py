@@ -22,6 +22,7 @@ from rpcwire.limits import SessionLimits
 from rpcwire.registry import Registry
 from rpcwire.service import Service
 from rpcwire.session import Session
+from rpcwire.threads import Pool, waiting
 
 from .link import dial
 
@@ -47,6 +48,7 @@ class Connector:
         # What the server calls here sees the context variables of whoever made the client, rather than those of the
         # call that happened to be the first, for as long as its connection lasts.
         self._context = copy_context()
+        self._pool = Pool(name="rpcclient-handler")  # The loop's own is for the program's other work.
         self.memory = memory
         self._peer: Peer | None = None
         self._leaving: set[Peer] = set()  # What has begun to end, and another was made in place of.
@@ -99,7 +101,8 @@ class Connector:
         assert task is not None
         wait = deadline - asyncio.get_running_loop().time()
         # One task makes the connection for all who wait; that one of them gives up does not end it.
-        await asyncio.wait([task], timeout=max(wait, 0))
+        with waiting():
+            await asyncio.wait([task], timeout=max(wait, 0))
         if not task.done():
             raise in_vain(self._failure) from self._failure
         if task.cancelled():
@@ -201,6 +204,7 @@ class Connector:
             self.registry,
             connection,
             gate=lambda *_: None,
+            executor=self._pool,
             logger=logger,
         )
         caller.bind(peer)
@@ -238,3 +242,4 @@ class Connector:
             peer.flush()
             peer.link.close(1000, "", patient=not peer.is_waiting)
             await peer.wait_closed()
+        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -19,6 +19,7 @@ from rpcwire.forking import tell_in_children
 from rpcwire.limits import CLOSE_TIMEOUT_S
 from rpcwire.registry import Registry
 from rpcwire.service import Service
+from rpcwire.threads import waiting
 
 from .carrier import Carrier
 from .handlers import Handlers, check_offer
@@ -98,8 +99,9 @@ class Connector:
             attempt = self._begin(anew=anew)
         if isinstance(attempt, Peer):
             return attempt
-        while not attempt.done() and (left := deadline - time.monotonic()) > 0:
-            futures.wait([attempt], min(left, INTERRUPT_S))
+        with waiting():
+            while not attempt.done() and (left := deadline - time.monotonic()) > 0:
+                futures.wait([attempt], min(left, INTERRUPT_S))
         if not attempt.done():
             raise in_vain(self.failure) from self.failure
         return attempt.result()

@@ -21,6 +21,7 @@ from rpcwire.limits import ITEM_LEVELS
 from rpcwire.logs import printable
 from rpcwire.registry import Mode, Offer, Offers, mode_of
 from rpcwire.service import Service
+from rpcwire.threads import take_place
 from rpcwire.unsendable import Unsendable
 from rpcwire.wiretypes import WireType, load_upload
 
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from .peer import Peer
 
 logger = logging.getLogger("rpcclient")
-
-THREADS = 8
-"""Handlers that run at the same time."""
 
 
 def check_offer(service: Service[Any]) -> None:
@@ -203,14 +201,24 @@ class Handlers:
             if self._closed:
                 return  # The connection is closing, too.
             if self._workers is None:
-                self._workers = Workers(THREADS, "rpcclient-handler")
+                self._workers = Workers(name="rpcclient-handler")
             self._running[key] = running
-            variables = self._variables.copy()
-            self._workers.submit(lambda: variables.run(self._run, key, running, args, kwargs))
+            variables, workers = self._variables.copy(), self._workers
+        # Without the lock: what is refused at once is answered.
+        workers.give(
+            lambda: variables.run(self._run, key, running, args, kwargs), lambda exc: self._not_run(key, running, exc)
+        )
+
+    def _not_run(self, key: int, running: Running, exc: BaseException) -> None:
+        """There was no thread for a handler, and never will be."""
+        self._running.pop(key, None)
+        self._refuse(running, to_rpc_error(exc, method=running.offer.name, logger=running.offer.logger))
+        _drop(running.inboxes)
 
     # --- in a thread of its own ---------------------------------------------------------------------------------
 
     def _run(self, key: int, running: Running, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        take_place()
         try:
             self._call(running, args, kwargs)
         except BaseException as exc:

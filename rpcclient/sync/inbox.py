@@ -14,6 +14,7 @@ from msgspec import Raw
 from rpcclient.elsewhere import of_parent
 from rpcwire.errors import RpcError
 from rpcwire.streams import IncomingStream
+from rpcwire.threads import waiting
 
 from .interrupts import INTERRUPT_S
 
@@ -115,8 +116,10 @@ class Inbox:
             RpcError: it ended with this error.
         """
         with self._changed:
-            while not self._items and not self.ended:
-                self._changed.wait(INTERRUPT_S)
+            if not self._items and not self.ended:
+                with waiting():
+                    while not self._items and not self.ended:
+                        self._changed.wait(INTERRUPT_S)
             if not self._items:
                 error, self._error = self._error, None
                 raise StopIteration if error is None else error

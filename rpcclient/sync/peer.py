@@ -46,6 +46,7 @@ from rpcwire.service import SlowPolicy
 from rpcwire.session import Session
 from rpcwire.states import SessionState
 from rpcwire.streams import IncomingStream, OutgoingStream
+from rpcwire.threads import leave_place
 
 from .handlers import Handlers
 from .inbox import Inbox
@@ -280,8 +281,10 @@ class Peer:
         if self.session.state is SessionState.CLOSED:
             outbox.stop()
         # The source sees the context variables of whoever gave it.
+        variables = copy_context()
+        variables.run(leave_place)  # The handler goes on, if it is one.
         work = partial(pump, self, outbox, source, dump, failed, ended)
-        thread = threading.Thread(target=copy_context().run, args=(work,), name=f"rpcclient-{stream.id}", daemon=True)
+        thread = threading.Thread(target=variables.run, args=(work,), name=f"rpcclient-{stream.id}", daemon=True)
         outbox.thread = thread
         thread.start()
         return outbox

@@ -25,6 +25,7 @@ from rpcwire.limits import ITEM_LEVELS
 from rpcwire.logs import printable
 from rpcwire.registry import Mode, Offer, Registry
 from rpcwire.states import SessionState
+from rpcwire.threads import take_place
 from rpcwire.unsendable import Unsendable
 from rpcwire.wiretypes import load_upload
 
@@ -420,6 +421,7 @@ class Handlers:
 
 def _called(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call a plain function in a thread. A future cannot carry a StopIteration: its waiter would wait for ever."""
+    take_place()
     try:
         return function(*args, **kwargs)
     except StopIteration as exc:
@@ -452,13 +454,18 @@ async def _to_its_end(future: asyncio.Future[Any]) -> Any:
 _END = object()
 
 
+def _next_item(source: Iterator[Any]) -> Any:
+    """The next item of a plain iterator, made in a thread."""
+    take_place()
+    return next(source, _END)
+
+
 async def _in_threads(
     source: Iterator[Any], executor: Executor | None, context: contextvars.Context
 ) -> AsyncIterator[Any]:
     """The items of a plain iterator, each made in a thread, with the context variables of its handler."""
-    loop = asyncio.get_running_loop()
+    loop, take = asyncio.get_running_loop(), partial(_next_item, source)
     try:
-        take = partial(next, source, _END)
         while (item := await _to_its_end(loop.run_in_executor(executor, context.run, take))) is not _END:
             yield item
     finally:

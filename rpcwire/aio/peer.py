@@ -44,6 +44,7 @@ from rpcwire.service import SlowPolicy
 from rpcwire.session import Session
 from rpcwire.states import SessionState, SessionStep
 from rpcwire.streams import IncomingStream, OutgoingStream
+from rpcwire.threads import waiting
 
 from .cancelling import cancel_begun, give_way
 from .deadlines import Deadlines
@@ -242,7 +243,8 @@ class Peer:
             RpcError: the call failed.
         """
         try:
-            return await pending.future
+            with waiting():
+                return await pending.future
         except asyncio.CancelledError:
             self.abandon(call_id)
             if (future := pending.future).done() and not future.cancelled() and future.exception() is None:

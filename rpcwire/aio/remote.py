@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rpcwire.dynamic import dump_plain, load_plain
 from rpcwire.errors import DeadlineExceeded, NotSent, RpcError, WireError, from_wire
@@ -15,6 +16,8 @@ from .peer import Pending
 
 if TYPE_CHECKING:
     from .peer import Peer
+
+_T = TypeVar("_T")
 
 
 class RemoteCaller:
@@ -38,6 +41,23 @@ class RemoteCaller:
         self, method: str, params: Mapping[str, Any] | None = None, *, timeout_s: float | None = None
     ) -> Any:
         """Call a method that the other side offers; see :class:`rpcwire.context.Caller`."""
+        return await self._where_it_lives(self._call(method, params, timeout_s))
+
+    async def _where_it_lives(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Run in the connection's loop, wherever this is awaited: a handler that is a plain function has a thread of
+        its own, in which it may write ``asyncio.run(ctx.caller.call(...))``."""
+        peer = self._peer
+        here = _running_loop()
+        if peer is None or here is peer.loop:
+            return await work
+        try:
+            future = asyncio.run_coroutine_threadsafe(work, peer.loop)
+        except RuntimeError:
+            work.close()
+            raise NotSent("the event loop of the connection has ended") from None
+        return future.result() if here is None else await asyncio.wrap_future(future)
+
+    async def _call(self, method: str, params: Mapping[str, Any] | None, timeout_s: float | None) -> Any:
         try:
             seconds = DEFAULT_DEADLINE_S if timeout_s is None else timeout_s
             if not seconds > 0:
@@ -63,6 +83,9 @@ class RemoteCaller:
 
     async def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send a notification; see :class:`rpcwire.context.Caller`."""
+        await self._where_it_lives(self._notify(method, params))
+
+    async def _notify(self, method: str, params: Mapping[str, Any] | None) -> None:
         try:
             peer = self._bound()
             await peer.writable(DEFAULT_DEADLINE_S)
@@ -71,3 +94,10 @@ class RemoteCaller:
         except RpcError:
             await give_way()
             raise
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

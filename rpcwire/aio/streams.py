@@ -15,6 +15,7 @@ from msgspec import Raw
 from rpcwire.errors import ConnectionLost, LocalProtocolError, RpcError, SlowConsumer
 from rpcwire.service import SlowPolicy
 from rpcwire.streams import IncomingStream, OutgoingStream
+from rpcwire.threads import waiting
 
 from .cancelling import cancel_begun
 
@@ -106,7 +107,8 @@ class Inbox:
                 raise LocalProtocolError("two tasks read one stream at the same time: give each its own")
             self._waiter = asyncio.get_running_loop().create_future()
             try:
-                await self._waiter
+                with waiting():
+                    await self._waiter
             finally:
                 self._waiter = None
         item = self.items.popleft()

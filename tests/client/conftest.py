@@ -21,11 +21,13 @@ from websockets.frames import DATA_OPCODES, Frame
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
+from rpcclient import Client
 from rpcserver import Context, Service, method
 from rpcserver.config import ServerConfig
 from rpcserver.server import Server
 from rpcwire.aio.peer import Pending
 from rpcwire.aio.streams import StreamReader
+from rpcwire.context import Caller
 from rpcwire.dynamic import load_plain
 
 from .callers import by_asyncio, by_sync, by_uvloop
@@ -42,6 +44,7 @@ class Desk(Service):
         self.began = threading.Event()
         self.ended = threading.Event()
         self.seen: list[str] = []
+        self.callers: dict[str, Caller] = {}
 
     @method(kind="read")
     async def add(self, a: int, b: int = 10) -> int:
@@ -95,6 +98,40 @@ class Desk(Service):
     async def ask(self, method: str, params: dict[str, Any], ctx: Context) -> Any:
         """Call the caller."""
         return await ctx.caller.call(method, params)
+
+    @method()
+    async def enter(self, name: str, ctx: Context) -> None:
+        """Be known by a name to other clients."""
+        self.callers[name] = ctx.caller
+
+    @method()
+    async def ask_another(self, name: str, method: str, params: dict[str, Any]) -> Any:
+        """Call another client."""
+        return await self.callers[name].call(method, params)
+
+    @method()
+    async def asked_items(self, method: str, params: dict[str, Any], ctx: Context) -> AsyncIterator[Any]:
+        """What the caller says, as a stream."""
+        yield await ctx.caller.call(method, params)
+
+    @method()
+    def ask_in_a_thread(self, method: str, params: dict[str, Any], ctx: Context) -> Any:
+        """Call the caller, from a plain function."""
+        asyncio.run(ctx.caller.notify("nobody.listens"))
+        return asyncio.run(ctx.caller.call(method, params))
+
+    @method()
+    def ask_items_in_threads(self, method: str, params: dict[str, Any], ctx: Context) -> Iterator[Any]:
+        """The same, as a stream."""
+        yield asyncio.run(ctx.caller.call(method, params))
+
+    @method()
+    def down_by_client(self, url: str, depth: int) -> int:
+        """Call oneself over a connection of one's own, from a plain function."""
+        if depth == 0:
+            return 0
+        with Client(url) as client:
+            return 1 + int(client.call("desk.down_by_client", [url, depth - 1]))
 
     @method()
     async def ask_items(self, method: str, ctx: Context) -> list[Any]:

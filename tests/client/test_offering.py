@@ -14,6 +14,7 @@ import pytest
 
 from rpcclient import Client, Context, Service, method
 from rpcwire.service import SlowPolicy
+from rpcwire.threads import PLACES
 
 
 class Shop(Service):
@@ -272,7 +273,7 @@ def test_cancelled_before_a_thread_is_free(shop: Any) -> None:
     found: list[Any] = []
 
     def script(wire: Wire) -> None:
-        for number in range(1, 9):  # As many as there are threads.
+        for number in range(1, PLACES + 1):
             wire.send("shop.sleep", id=number)
         wire.send("shop.sleep", id=99)
         wire.send("rpc.cancel", {"id": 99})

@@ -160,7 +160,7 @@ def test_a_validator_with_a_bug_costs_no_connection(desk: Any) -> None:
 
 def test_the_server_gives_up(desk: Any) -> None:
     with pytest.raises(RpcError):
-        ask(desk, "wait", {}, 0.1)
+        ask(desk, "wait", {}, 0.5)  # Long enough for the handler to begin: else there is nothing to stop.
     assert desk.desk.stopped.wait(10)
     assert ask(desk, "add", {"a": 1, "b": 2}) == 3
 
