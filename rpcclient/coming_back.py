@@ -194,6 +194,10 @@ class Standing:
         self.exit = ended
         return ended
 
+    def wrote(self, piece: bytes) -> None:
+        """The program has got this: a terminal ends a line with a return, too, and with its end-of-file character."""
+        self.mid_line = not piece.endswith((b"\n", b"\r", b"\x04"))
+
     def lost(self) -> None:
         """There is no connection: say so, once."""
         if not self.away:

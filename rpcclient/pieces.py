@@ -7,7 +7,7 @@ from collections import deque
 from itertools import islice
 from typing import Any, AnyStr, Generic
 
-from rpcclient.program_text import Coding, Mender
+from rpcclient.program_text import Coding, Mender, Newlines
 from rpcclient.programs import OutputCut, OutputLost
 from rpcclient.stubs.programs import OutputChunk
 
@@ -44,6 +44,7 @@ class Pieces(Generic[AnyStr]):
         self._decoder: codecs.IncrementalDecoder | None = (
             None if coding.encoding is None else codecs.getincrementaldecoder(coding.encoding)(coding.errors)
         )
+        self._newlines = Newlines()
         self._mender: Mender | None = Mender(coding.encoding) if coding.encoding and begins_within else None
 
     # --- what arrives -------------------------------------------------------------------------------------------
@@ -99,6 +100,7 @@ class Pieces(Generic[AnyStr]):
 
     def _restart(self, decoder: codecs.IncrementalDecoder) -> None:
         """What follows does not follow what was there."""
+        self._newlines.begin_anew()
         if self._marked:
             decoder.setstate((b"", decoder.getstate()[1]))  # The order of bytes, where one was told, stays.
         else:
@@ -106,7 +108,7 @@ class Pieces(Generic[AnyStr]):
 
     def _decode(self, decoder: codecs.IncrementalDecoder, data: bytes, *, last: bool) -> str:
         try:
-            return decoder.decode(data, last)
+            return self._newlines.translated(decoder.decode(data, last))
         except UnicodeDecodeError:
             raise
         except UnicodeError:  # What UTF-16 and UTF-32 raise where their mark is missing.

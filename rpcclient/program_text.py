@@ -70,7 +70,7 @@ class Coding(Generic[AnyStr]):
         """
         found: Any = data
         if self.encoding is not None:
-            found = self._decoded(self.encoding, data, after, cut)
+            found = Newlines().translated(self._decoded(self.encoding, data, after, cut))
         return cast("AnyStr", found)
 
     def _decoded(self, encoding: str, data: bytes, after: int | None, cut: bool) -> str:
@@ -114,6 +114,28 @@ class Coding(Generic[AnyStr]):
         if self.encoding is not None and (name := codecs.lookup(self.encoding).name) in ("utf-16", "utf-32"):
             said = f"{name} tells only at the beginning of an output in which order its bytes are"
             raise invalid("encoding", f"{said}: to read from elsewhere, give {name}-le or {name}-be")
+
+
+class Newlines:
+    r"""Makes every end of a line ``\n``, as :mod:`subprocess` does for text: ``\r\n``, as terminals have it, and
+    ``\r``, by which a program writes over its line. That ends a line at once, and not only when it is known what
+    follows: a progress bar is seen as it moves.
+    """
+
+    def __init__(self) -> None:
+        self._returned = False
+
+    def translated(self, text: str) -> str:
+        """The next piece of text, with its lines ended like that."""
+        if not text:
+            return text
+        rest = text[1:] if self._returned and text[0] == "\n" else text  # It belongs to the one before.
+        self._returned = text[-1] == "\r"
+        return rest.replace("\r\n", "\n").replace("\r", "\n") if "\r" in rest else rest
+
+    def begin_anew(self) -> None:
+        """What follows does not follow what was there."""
+        self._returned = False
 
 
 class Mender:

@@ -25,7 +25,7 @@ OURS = {
     "stdout": 'a handle has it as stdout; run takes "discard", and returns it otherwise',
     "timeout": "it is timeout_s=, in seconds",
     "umask": 'run ["sh", "-c", "umask …; exec …"]',
-    "universal_newlines": "it is text=True, and newlines stay as they are",
+    "universal_newlines": "it is text=True",
 }
 """What to write in place of a parameter of ``subprocess``."""
 

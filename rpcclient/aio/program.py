@@ -366,9 +366,10 @@ class AsyncProgram(Generic[AnyStr]):
     async def _write(self, data: bytes) -> None:
         try:
             for begin in range(0, len(data), STDIN_BYTES):
+                piece = data[begin : begin + STDIN_BYTES]
                 await self._hold()
-                await self._steady().write(self.id, data[begin : begin + STDIN_BYTES])
-                self._standing.mid_line = not data.endswith(b"\n")
+                await self._steady().write(self.id, piece)
+                self._standing.wrote(piece)
         except NotController:
             self._standing.controls = False  # Somebody has taken it: it is not taken back unasked.
             raise

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 @click.command(context_settings={"allow_interspersed_args": False})
 @click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[--] COMMAND [ARGUMENT ...]")
-@click.option("--tty", "-t", is_flag=True, help="Give it a terminal, as rpcclient shell does.")
+@click.option(
+    "--tty", "-t", count=True, help="Give it a terminal, as rpcclient shell does; twice, also where there is none here."
+)
 @click.option("--no-stdin", "-n", is_flag=True, help="Give it no input.")
 @click.option("--detach", "-d", is_flag=True, help="Leave it running, and print its id.")
 @click.option("--merge-stderr", is_flag=True, help="Let its errors go into its output, in their order.")
@@ -27,7 +29,7 @@ def command(
     settings: context.Settings,
     /,
     argv: tuple[str, ...],
-    tty: bool,
+    tty: int,
     no_stdin: bool,
     detach: bool,
     merge_stderr: bool,
@@ -41,11 +43,12 @@ def command(
     The exit status is the command's own: 128+N where signal N ended it, 124 where its --timeout did, 126 where it
     cannot be run, 127 where there is no such command. When rpcclient itself fails, it is one of those in its --help.
     """
-    if tty and no_stdin:
-        raise click.UsageError("--tty and --no-stdin exclude each other")
+    if tty == 1 and no_stdin:
+        raise click.UsageError("--tty and --no-stdin exclude each other: give --tty twice")
     argv = tuple(starting.arguments(argv))
     options = starting.start_options(given, settings)
-    options["stdin"] = tty or (not no_stdin and not os.isatty(STDIN))
+    feeds = not no_stdin and not os.isatty(STDIN)
+    options["stdin"] = tty > 0 or feeds
     options["stderr"] = "merge" if merge_stderr else "pipe"
 
     async def run(client: AsyncClient) -> int:
@@ -54,11 +57,13 @@ def command(
             options["timeout_s"] = given["program_timeout_s"]
             print((await client.programs.start(argv, **options)).id)
             return outcome.OK
-        if tty:
-            terminal = starting.local_terminal()
+        if tty == 1 or (tty > 1 and not no_stdin and os.isatty(STDIN)):
+            terminal = starting.local_terminal(output=tty == 1)
             starting.for_screen(options, terminal)
             return await starting.on_terminal(await starting.start(client, argv, options), terminal, owns=True)
+        if tty:
+            options["terminal"] = starting.size_of_none()
         program = await starting.start(client, argv, options)
-        return await starting.in_pipeline(program, stdin=options["stdin"], owns=True)
+        return await starting.in_pipeline(program, stdin=feeds, owns=True)
 
     starting.perform(settings.for_program(), run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +30,7 @@ TERMINAL_BYTES = 256 * 1024
 screen, so that Ctrl-C is seen soon on a slow one."""
 LITTLE_WINDOW = 64
 """How many pieces of output may be under way then: the server makes them as small as that asks for."""
+MOST_LINES = 65535
 KEPT_WINDOW = 2
 """How many pieces of output, each up to 128 KiB, may be under way to a terminal where more is kept."""
 REATTACH_S = 60.0
@@ -71,6 +73,10 @@ _OPTIONS = (
         help="End it after this time.",
     ),
     click.option(
+        "--grace", "grace_s", type=click.FloatRange(min=0), metavar="SECONDS",
+        help="Time between TERM and KILL when that is over; else as the server has it.",
+    ),
+    click.option(
         "--memory", "memory_bytes", metavar="SIZE", callback=_size, help="What its tree may take, such as 512m or 2g."
     ),
     click.option("--cpus", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Processors it may use."),
@@ -110,6 +116,7 @@ def start_options(given: dict[str, Any], settings: context.Settings) -> StartOpt
         "user": None if given["user"] is None else words.text(given["user"], "--user"),
         "labels": given["labels"],
         "timeout_s": given["program_timeout_s"] or settings.timeout_s,
+        "grace_s": given["grace_s"],
         "limits": Limits(**limits) if limits else None,
         "retain_s": given["retain_s"],
         "overflow": "wait",
@@ -127,33 +134,41 @@ async def start(client: AsyncClient, argv: Sequence[str], options: StartOptions)
     return program
 
 
-def local_terminal() -> RawTerminal:
+def local_terminal(*, output: bool = True) -> RawTerminal:
     """The terminal that this process has.
+
+    Parameters:
+        output: whether its output must be one, too.
 
     Raises:
         click.UsageError: it has none.
     """
-    if not (os.isatty(STDIN) and sys.stdout.isatty()):
+    if not (os.isatty(STDIN) and (sys.stdout.isatty() or not output)):
         raise click.UsageError("standard input and output must be a terminal for this; rpcclient run needs none")
     return RawTerminal(STDIN)
 
 
-def terminal_size(terminal: RawTerminal) -> TerminalSize:
-    """The terminal that a program there gets: as large as the one here, and of the same type."""
+def terminal_size(size: os.terminal_size) -> TerminalSize:
+    """A terminal of some size that a program there gets: of the same type as the one here."""
     from pydantic import ValidationError
 
     from rpcclient.stubs.programs import TerminalSize
 
-    size = terminal.size
+    rows, columns = (min(max(length, 1), MOST_LINES) for length in (size.lines, size.columns))
     try:
-        return TerminalSize(rows=size.lines, columns=size.columns, term=os.environ.get("TERM") or "xterm-256color")
+        return TerminalSize(rows=rows, columns=columns, term=os.environ.get("TERM") or "xterm-256color")
     except ValidationError:
-        return TerminalSize(rows=size.lines, columns=size.columns)
+        return TerminalSize(rows=rows, columns=columns)
+
+
+def size_of_none() -> TerminalSize:
+    """The terminal that a program there gets where there is none here: as large as the environment says."""
+    return terminal_size(shutil.get_terminal_size())
 
 
 def for_screen(options: StartOptions, terminal: RawTerminal) -> None:
     """Have a program started on a terminal like the one here. Of one whose output nobody asked to keep, little is."""
-    options["terminal"] = terminal_size(terminal)
+    options["terminal"] = terminal_size(terminal.size)
     if options.get("on_disconnect") != "keep" and options.get("retain_s") is None:
         options["retain_bytes"] = TERMINAL_BYTES
 

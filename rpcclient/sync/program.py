@@ -377,9 +377,10 @@ class Program(Generic[AnyStr]):
     def _write(self, data: bytes) -> None:
         try:
             for begin in range(0, len(data), STDIN_BYTES):
+                piece = data[begin : begin + STDIN_BYTES]
                 self._hold()
-                self._steady().write(self.id, data[begin : begin + STDIN_BYTES])
-                self._standing.mid_line = not data.endswith(b"\n")
+                self._steady().write(self.id, piece)
+                self._standing.wrote(piece)
         except NotController:
             self._standing.controls = False  # Somebody has taken it: it is not taken back unasked.
             raise

@@ -100,8 +100,8 @@ class ProgramOutput(Iterator[AnyStr], Generic[AnyStr]):
         return piece
 
     def lines(self) -> Iterator[AnyStr]:
-        """Its lines as they come, each with its end, from where the reading is now. Where one raises, the next is what
-        follows.
+        r"""Its lines as they come, each with its end, from where the reading is now. Where one raises, the next is what
+        follows. In text ``\r`` ends a line, too, as soon as it comes, and all ends are ``\n``.
 
         Raises:
             OutputLost: a part is no longer kept, or, at the end, its output was cut while it still came (OutputCut).

@@ -235,3 +235,27 @@ def test_completion(there: Any, client: Client) -> None:
             timeout=30,
         )
         assert f"plain,{program.id}" in done.stdout.split()
+
+
+@pytest.mark.parametrize("stdin", [b"", b"first\nsecond\n"])
+def test_a_terminal_where_there_is_none_here(there: Any, stdin: bytes) -> None:
+    script = "test -t 0 && test -t 1 && echo terminal; stty -echo size; while read word; do echo got $word; done"
+    done = there.run("run", "-tt", "--", "sh", "-c", script, stdin=stdin, COLUMNS="71", LINES="19")
+    assert (done.returncode, done.stderr) == (0, b"")
+    said = done.stdout.replace(b"\r\n", b"\n")
+    assert said.startswith(b"terminal\n")
+    assert b"19 71\n" in said
+    for word in stdin.split():
+        assert b"got " + word + b"\n" in said
+    assert there.run("run", "-t", "--", "true").returncode == 2
+    done = there.run("run", "-tt", "-n", "--", "sh", "-c", "test -t 0 && echo terminal", stdin=stdin)
+    assert (done.returncode, done.stdout) == (0, b"terminal\r\n")
+
+
+def test_the_time_between_term_and_kill(there: Any) -> None:
+    polite = "trap 'sleep 0.5; echo bye; exit 3' TERM; echo ready; while :; do sleep 0.05; done"
+    done = there.run("run", "--timeout", "0.5", "--grace", "25", "--", "sh", "-c", polite)
+    assert (done.returncode, done.stdout) == (124, b"ready\nbye\n")
+    done = there.run("run", "--timeout", "0.5", "--grace", "0", "--", "sh", "-c", polite)
+    assert (done.returncode, done.stdout) == (124, b"ready\n")
+    assert there.run("run", "--grace", "-1", "true").returncode == 2

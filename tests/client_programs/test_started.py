@@ -192,11 +192,11 @@ def test_a_terminal(client: Client) -> None:
     with client.programs.start(
         ["sh", "-c", "stty size; read go; stty size; tty"], terminal=TerminalSize(rows=30, columns=90), text=True
     ) as program:
-        assert program.stdout.readline() == "30 90\r\n"
+        assert program.stdout.readline() == "30 90\n"
         program.resize(40, 100)
         program.stdin.write("\n")
         said = program.stdout.read()
-        assert "40 100\r\n/dev/pts/" in said
+        assert "40 100\n/dev/pts/" in said
         assert program.wait().status.code == 0
     with client.programs.start(["sleep", "60"]) as program, pytest.raises(NoTerminal):
         program.resize(10, 10)

@@ -70,7 +70,8 @@ class ProgramsConfig(ServiceConfig):
     )
     environment: Annotated[tuple[str, ...], AfterValidator(_not_ours)] = Field(
         default=("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR"),
-        description="Variables of the server's own environment that programs get.",
+        description="Variables of the server's own environment that programs get. USER and LOGNAME name the user as "
+        "whom they run; these, HOME and SHELL are also set where the server has none.",
     )
     cgroups: bool = Field(
         default=True,
