@@ -3,6 +3,9 @@ clients."""
 
 from __future__ import annotations
 
+# The first that looks a name up, or speaks TLS, would import this; a child that is forked meanwhile would wait for ever
+# for a thread that it does not have.
+import encodings.idna  # noqa: F401
 import os
 import socket
 import threading

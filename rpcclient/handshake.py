@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import version
 
 from websockets.client import ClientProtocol
@@ -10,6 +11,7 @@ from websockets.typing import Subprotocol as WebSocketSubprotocol
 from websockets.uri import parse_uri
 
 from rpcwire.codec import OFFERED, Subprotocol
+from rpcwire.forking import uncut
 from rpcwire.limits import MESSAGE_BYTES_HEADER
 from rpcwire.logs import QUIET
 
@@ -32,12 +34,18 @@ def begin(target: Target, message_bytes: int, only: Subprotocol | None) -> tuple
         logger=QUIET,
     )
     request = ws.connect()
-    request.headers["User-Agent"] = f"rpcclient/{version('remote-services')}"
+    request.headers["User-Agent"] = _user_agent()
     for name, value in target.headers.items():
         request.headers[name] = value
     if target.token_by_header is not None:
         request.headers["Authorization"] = f"Bearer {target.token_by_header}"
     return ws, request
+
+
+@cache
+def _user_agent() -> str:
+    with uncut():  # It imports what reads the metadata of packages.
+        return f"rpcclient/{version('remote-services')}"
 
 
 def message_limit(response: Response, own: int) -> int:

@@ -12,6 +12,7 @@ import socket
 import stat
 import threading
 import weakref
+from collections.abc import Iterator
 from typing import Protocol
 
 logger = logging.getLogger("rpcwire")
@@ -57,6 +58,7 @@ def _inode(number: int) -> int | None:
 
 
 _home = Home()
+_forks = threading.RLock()
 _sockets: weakref.WeakSet[socket.socket | Descriptor] = weakref.WeakSet()
 _told: weakref.WeakSet[Forked] = weakref.WeakSet()
 
@@ -117,9 +119,17 @@ def _dead_end(spare: int) -> int:
     return one.detach()
 
 
+def _before() -> None:
+    _forks.acquire()
+
+
+def _in_parent() -> None:
+    _forks.release()
+
+
 def _in_child() -> None:
-    global _home  # noqa: PLW0603 - there is one process
-    _home = Home()
+    global _home, _forks
+    _home, _forks = Home(), threading.RLock()
     take_away([number for one in list(_sockets) if (number := one.fileno()) >= 0])
     _sockets.clear()
     for one in list(_told):
@@ -127,6 +137,14 @@ def _in_child() -> None:
             one.forked()
         except Exception:
             logger.exception("%r could not be made ready for the child", one)
+
+
+@contextlib.contextmanager
+def uncut() -> Iterator[None]:
+    """Do something that no fork cuts in half, such as an import: a child would wait for ever for a lock of the
+    interpreter that a thread of its parent holds. Forks wait meanwhile, so it must be short."""
+    with _forks:
+        yield
 
 
 class ForkLock:
@@ -147,4 +165,4 @@ class ForkLock:
         self._lock.release()
 
 
-os.register_at_fork(after_in_child=_in_child)
+os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)
