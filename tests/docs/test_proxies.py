@@ -68,6 +68,9 @@ class Certificates:
     @property
     def trusting(self) -> ssl.SSLContext:
         context = ssl.create_default_context()
+        # With TLS 1.3 the other side sends session tickets after the handshake. websockets' threaded client reads them in
+        # one thread while another writes the request, over one connection of OpenSSL, and now and then the request is lost.
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
         self.authority.configure_trust(context)
         return context
 
