@@ -23,7 +23,7 @@ def begin(target: Target, message_bytes: int, only: Subprotocol | None) -> tuple
 
     Parameters:
         target: where to.
-        message_bytes: the largest message to accept.
+        message_bytes: the largest message to accept, which the server is told.
         only: offer this subprotocol alone; ours in order of preference where not given.
     """
     offered = OFFERED if only is None else (only,)
@@ -35,6 +35,7 @@ def begin(target: Target, message_bytes: int, only: Subprotocol | None) -> tuple
     )
     request = ws.connect()
     request.headers["User-Agent"] = _user_agent()
+    request.headers[MESSAGE_BYTES_HEADER] = str(message_bytes)
     for name, value in target.headers.items():
         request.headers[name] = value
     if target.token_by_header is not None:

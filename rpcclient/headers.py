@@ -6,14 +6,16 @@ import re
 from collections.abc import Mapping
 
 from rpcwire.errors import ConnectFailed
+from rpcwire.limits import MESSAGE_BYTES_HEADER
 
 Headers = Mapping[str, str]
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
-_OWN = frozenset(
-    {"host", "upgrade", "connection", "user-agent", "content-length", "transfer-encoding", "te", "trailer"}
-)
+_OWN = frozenset({
+    "host", "upgrade", "connection", "user-agent", "content-length", "transfer-encoding", "te", "trailer",
+    MESSAGE_BYTES_HEADER.lower(),
+})  # fmt: skip
 _OWN_BEGINNING = "sec-websocket-"
 AUTHORIZATION = "authorization"
 

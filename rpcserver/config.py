@@ -163,7 +163,7 @@ class LimitsConfig(_Section):
     outgoing_bytes: int = Field(
         default=64 * _MIB,
         ge=65536,
-        description="Output waiting for a client that does not read, above which it is dropped.",
+        description="Output waiting for a client that does not read, above which it is dropped; no message is larger.",
     )
     stall_s: float = Field(
         default=10.0, gt=0, description="Time a client may take next to nothing of much output, in seconds."

@@ -19,7 +19,7 @@ from websockets.typing import Subprotocol as WebSocketSubprotocol
 from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.codec import OFFERED
 from rpcwire.context import OWNER, Principal
-from rpcwire.limits import ANSWER_HEADER, MESSAGE_BYTES_HEADER, LinkLimits
+from rpcwire.limits import ANSWER_HEADER, MESSAGE_BYTES_HEADER, LinkLimits, told_limit
 from rpcwire.logs import QUIET
 
 from .admission import Refusal, bearer_token, check_host, check_origin, peer_uid
@@ -86,6 +86,7 @@ class ServerLink(WebSocketLink):
         self._awaited: Callable[[], None] | None = None
         self._kept = b""
         self._replied = False
+        self.takes_bytes: int | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -317,6 +318,10 @@ class ServerLink(WebSocketLink):
             if not versions:
                 return respond(400, text, Sec_WebSocket_Version=VERSION)
             return upgrade_required(text, Sec_WebSocket_Version=VERSION)
+        try:
+            self.takes_bytes = told_limit(request.headers.get_all(MESSAGE_BYTES_HEADER))
+        except ValueError as wrong:
+            return self._refused(Refusal(400, str(wrong)))
         response = self.handshaker.accept(request)
         if response.status_code != 101:
             exc = self.ws.handshake_exc

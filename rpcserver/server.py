@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from itertools import count
@@ -112,7 +113,7 @@ class Server:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._session_limits = SessionLimits(
-            message_bytes=config.limits.message_bytes,
+            message_bytes=min(config.limits.message_bytes, config.limits.outgoing_bytes),
             batch_items=config.limits.batch_items,
             calls_in_flight=config.limits.calls_in_flight,
             streams=config.limits.streams,
@@ -266,7 +267,7 @@ class Server:
 
     def adopt(self, link: ServerLink, subprotocol: str | None) -> None:
         """A WebSocket is open: make it a connection."""
-        connection = self._connect(link, subprotocol, link.remote)
+        connection = self._connect(link, subprotocol, link.remote, link.takes_bytes)
         peer = self.connections[connection]
         self._links[link] = connection
         link.attach(peer, peer.session.codec)
@@ -294,9 +295,12 @@ class Server:
         self._authenticated(connection, Principal("memory", "memory", self.owner_uid))
         return other
 
-    def _connect(self, link: Any, subprotocol: str | None, remote: str) -> Connection:
+    def _connect(self, link: Any, subprotocol: str | None, remote: str, takes_bytes: int | None = None) -> Connection:
         codec = codec_for(subprotocol, batch_items=self.config.limits.batch_items)
-        session = Session(codec, limits=self._session_limits, stream_prefix="s", state=SessionState.OPENING)
+        limits = self._session_limits
+        if takes_bytes is not None and takes_bytes < limits.message_bytes:
+            limits = replace(limits, message_bytes=takes_bytes)
+        session = Session(codec, limits=limits, stream_prefix="s", state=SessionState.OPENING)
         caller = RemoteCaller()
         connection = Connection(f"c{next(self._numbers)}", remote, caller, logger=logger)
         peer = Peer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 MAX_DEPTH = 64
@@ -46,10 +47,33 @@ frame of many tiny wrong messages would be answered with hundreds of times its s
 
 
 MESSAGE_BYTES_HEADER = "RPC-Message-Bytes"
-"""The header of the handshake's response that names the largest message the server takes."""
+"""The header of the handshake by which each side names the largest message that it takes, in bytes."""
+
+LEAST_MESSAGE_BYTES = 16 * 1024
+"""What every client takes, in bytes, so that errors always find room."""
 
 ANSWER_HEADER = "RPC-Server"
 """The header of a server's plain answers over HTTP, so that a client knows them from those of a proxy in between."""
+
+
+def told_limit(values: Sequence[str]) -> int | None:
+    """The largest message that the other side takes, as it says in the handshake.
+
+    Parameters:
+        values: of :data:`MESSAGE_BYTES_HEADER`.
+
+    Returns:
+        Bytes; ``None`` where it says nothing, as older peers do.
+
+    Raises:
+        ValueError: what it says is no number of bytes, or fewer than :data:`LEAST_MESSAGE_BYTES`.
+    """
+    if not values:
+        return None
+    text = values[0]
+    if len(values) == 1 and text.isascii() and text.isdigit() and len(text) < 20 and int(text) >= LEAST_MESSAGE_BYTES:
+        return int(text)
+    raise ValueError(f"{MESSAGE_BYTES_HEADER} must be one number of bytes, at least {LEAST_MESSAGE_BYTES}")
 
 
 @dataclass(frozen=True, slots=True)

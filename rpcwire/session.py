@@ -316,9 +316,12 @@ class Session:
         return encode_error(error, lambda told: self.codec.encode(Failure(call_id, told)), self.codec, limit)
 
     def progress(self, call: IncomingCall, done: float, total: float | None, message: str | None) -> None:
-        """Tell the caller how far its call has come."""
+        """Tell the caller how far its call has come. A text with which the message goes beyond the limit stays out."""
         if call.id in self._incoming:
-            self._control("rpc.progress", ProgressParams(call.id, done, total, message))
+            data = self.codec.encode(Notification("rpc.progress", ProgressParams(call.id, done, total, message)))
+            if len(data) > self.limits.message_bytes:
+                data = self.codec.encode(Notification("rpc.progress", ProgressParams(call.id, done, total)))
+            self._outbox.append(data)
 
     def _answer(self, call: IncomingCall, data: bytes) -> None:
         if self._incoming.pop(call.id, None) is None:

@@ -99,7 +99,8 @@ class StreamTable:
         """
         if len(item) > self._item_bytes:
             raise TooLarge(
-                f"an item of a stream has {len(item)} bytes, and {self._item_bytes} are allowed: send less at once"
+                f"an item of a stream has {len(item)} bytes, and {self._item_bytes} are allowed: send less at once",
+                executed="yes",  # Whoever reads it has called, or was called.
             )
         stream.take_credit()
         size = len(item) + 1  # What separates them.

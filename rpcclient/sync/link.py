@@ -48,10 +48,13 @@ class Link(Protocol):
     Attributes:
         lock: guards the link, and all that belongs to its connection.
         room: whether the other side takes what is sent; cleared while too much of it waits.
+        whole: set once :meth:`send` has taken over all that it was given, also where an interruption comes after that.
+            Whoever sends clears it before.
     """
 
     lock: threading.Lock
     room: threading.Event
+    whole: bool
 
     @property
     def is_open(self) -> bool:
@@ -116,6 +119,7 @@ class SocketLink:
         self.lock = threading.Lock()
         self.room = threading.Event()
         self.room.set()
+        self.whole = True
         self._sock: socket.socket = opened.sock
         self._ws = opened.ws
         self._tls = opened.tls
@@ -146,6 +150,7 @@ class SocketLink:
             for frame in frames:
                 self._send_frame(frame)
             self._write()
+        self.whole = True
 
     @property
     def closes_by(self) -> float:
@@ -194,9 +199,33 @@ class SocketLink:
                 data += self._tls.end()
         self._written += len(data)
         if self._output:
-            self._output += data
-        elif data and (pushed := self._push(data)) < len(data):
-            self._output += memoryview(data)[pushed:]
+            self._keep(data)
+        elif data:
+            self._push_or_keep(data)
+
+    def _push_or_keep(self, data: bytes) -> None:
+        """Send what the socket takes, and keep the rest. Ctrl-C often comes here: the other side has the message, and
+        does what makes somebody interrupt, while this thread waits for its turn to go on. So what an interruption leaves
+        is whole, too."""
+        pushed: list[int] = []
+        try:
+            # One step of the interpreter: no interruption comes between sending and knowing how much was sent.
+            pushed.extend(map(self._sock.send, (data,)))
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as exc:
+            self._fail(f"connection lost: {exc.strerror or exc}")
+            pushed.append(len(data))
+        finally:
+            if (sent := sum(pushed)) < len(data):
+                self._keep(memoryview(data)[sent:])
+            self.whole = True
+
+    def _keep(self, data: bytes | memoryview) -> None:
+        """Leave this to the thread."""
+        begins = not self._output
+        self._output += data
+        if begins:
             self._stall.begin(time.monotonic(), self._taken())
             self._waiter.wake()
         if len(self._output) > self._limits.high_water_bytes:

@@ -61,6 +61,7 @@ class SyncMemoryLink:
         self.lock = threading.Lock()
         self.room = threading.Event()
         self.room.set()
+        self.whole = True
         self._end = end
         self._ended = threading.Event()
         self._receiver: FrameReceiver | None = None
@@ -73,6 +74,7 @@ class SyncMemoryLink:
 
     def send(self, frames: Sequence[bytes]) -> None:
         self._on_loop(self._end.send, frames)
+        self.whole = True
 
     @property
     def closes_by(self) -> float:

@@ -102,9 +102,10 @@ class Peer:
         """Run ``act`` under the connection's lock, and send what comes of it.
 
         An interruption in the middle (Ctrl-C comes at any moment) would leave the session, or half a frame, in an
-        unknown state: then the connection is dropped.
+        unknown state: then the connection is dropped. One that comes when all is handed over harms nothing.
         """
         with self._lock:
+            self.link.whole = False
             try:
                 result = act(*args)
                 if self.session.has_output:
@@ -113,7 +114,8 @@ class Peer:
             except RpcError:
                 raise
             except BaseException:
-                self.link.abort()
+                if not self.link.whole:
+                    self.link.abort()
                 raise
 
     # --- our calls ----------------------------------------------------------------------------------------------

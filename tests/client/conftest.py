@@ -32,7 +32,7 @@ from rpcwire.dynamic import load_plain
 
 from .callers import by_asyncio, by_sync, by_uvloop
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 TOKEN = "client-tests-" + "0" * 32
 
 
@@ -88,6 +88,12 @@ class Desk(Service):
     async def blob(self, size: int) -> bytes:
         """Some bytes."""
         return bytes(size)
+
+    @method()
+    async def pieces(self, n: int, size: int) -> AsyncIterator[bytes]:
+        """Some bytes, again and again."""
+        for _ in range(n):
+            yield bytes(size)
 
     @method()
     async def swallow(self, data: bytes) -> int:

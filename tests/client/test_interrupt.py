@@ -31,7 +31,7 @@ def run(process: Any, program: str) -> tuple[str, str]:
     try:
         process.expect("desk began")
         child.send_signal(signal.SIGINT)
-        return child.communicate(timeout=20)
+        return child.communicate(timeout=60)
     finally:
         child.kill()
         child.wait()
@@ -70,7 +70,7 @@ stream = client.stream("rpc.services")
 print(client.call("desk.add", [1, 2]))
 """
     command = [sys.executable, "-X", "dev", "-c", program, process.url, str(process.token_file)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, "3\n")
     assert "Traceback" not in done.stderr
 
@@ -103,7 +103,7 @@ with Client(sys.argv[1], token_file=sys.argv[2]) as client:
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         process.expect("desk began")
-        out, _ = child.communicate("now\n", timeout=20)
+        out, _ = child.communicate("now\n", timeout=60)
     finally:
         child.kill()
         child.wait()

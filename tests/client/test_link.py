@@ -244,6 +244,35 @@ def test_messages_beyond_the_limit_are_not_sent(start: Any) -> None:
         assert client.call("desk.add", [1]) == 11
 
 
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+@pytest.mark.parametrize("outgoing_mib", [64, 128])
+def test_what_the_client_does_not_take_is_not_sent(start: Any, token: str, flavour: str, outgoing_mib: int) -> None:
+    """The server may send more than the client takes, and is told so."""
+    running = start(limits={"message_bytes": 128 * 2**20, "outgoing_bytes": outgoing_mib * 2**20})
+    size = 65 * 2**20
+    if flavour == "sync":
+        with Client(running.tcp, token=token, reconnect=False) as client:
+            with pytest.raises(TooLarge, match=f"the limit is {64 * 2**20}") as caught:
+                client.call("desk.blob", [size])
+            with pytest.raises(TooLarge, match=r"an item of a stream") as of_item:
+                list(client.stream("desk.pieces", [1, size]))
+            assert client.call("desk.add", [1]) == 11
+    else:
+
+        async def main() -> tuple[Any, Any]:
+            async with AsyncClient(running.tcp, token=token, reconnect=False) as client:
+                with pytest.raises(TooLarge, match=f"the limit is {64 * 2**20}") as caught:
+                    await client.call("desk.blob", [size])
+                with pytest.raises(TooLarge, match=r"an item of a stream") as of_item:
+                    async for _ in client.stream("desk.pieces", [1, size]):
+                        pass
+                assert await client.call("desk.add", [1]) == 11
+                return caught, of_item
+
+        caught, of_item = asyncio.run(main())
+    assert (caught.value.executed, of_item.value.executed) == ("yes", "yes")
+
+
 def test_uploads_whose_call_is_refused(running: Any) -> None:
     """More than there may be streams: none of them stays open."""
     with Client(running.unix) as client:

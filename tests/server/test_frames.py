@@ -8,6 +8,7 @@ import logging
 from typing import Any
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from rpcserver import Service, method
 
@@ -258,7 +259,7 @@ def test_output_beyond_the_limit_drops_the_connection(tools: Any, caplog: pytest
     async def main() -> None:
         async with tools.serve(limits={"outgoing_bytes": 200_000, "message_bytes": 2**20}) as server:
             slow = await small_window(tools, server)
-            await slow.send(tools.frame(1, tools.request("calc.echo", ["x" * 900_000]).encode()) * 10)
+            await slow.send(tools.frame(1, tools.request("calc.echo", ["x" * 150_000]).encode()) * 60)
             await tools.until(lambda: not server.connections)
             await slow.close()
 
@@ -284,5 +285,50 @@ def test_a_stalled_reader_of_streams_holds_its_own_streams_only(tools: Any) -> N
                     assert (await tools.call(good, "calc.add", [number, 1], number))["result"] == number + 1
             assert link.transport.get_write_buffer_size() < 4_000_000
             await slow.close()
+
+    tools.run(main())
+
+
+def test_what_the_client_does_not_take_is_not_sent(tools: Any) -> None:
+    """It says in the handshake how large a message may be."""
+
+    async def main(form: str | None) -> None:
+        async with tools.serve() as server, tools.connect(server, form, headers={"RPC-Message-Bytes": "16384"}) as wire:
+            error = (await tools.call(wire, "calc.echo", ["x" * 30_000]))["error"]
+            assert (error["code"], error["data"]["type"], error["data"]["executed"]) == (-32005, "TooLarge", "yes")
+            assert "the limit is 16384" in error["message"]
+            assert (await tools.call(wire, "calc.echo", ["x" * 16_000], 2))["result"] == "x" * 16_000
+
+            stream = (await tools.call(wire, "calc.count", [3, 30_000], 3))["result"]["stream"]
+            await wire.send(tools.request("rpc.stream.credit", {"stream": stream, "n": 10}, None))
+            ended = None
+            while ended is None:
+                for line in str(await wire.recv(decode=True)).splitlines():
+                    message = json.loads(line)
+                    if message.get("method") == "rpc.stream.end":
+                        ended = message["params"]["error"]
+            assert (ended["code"], ended["data"]["type"], ended["data"]["executed"]) == (-32005, "TooLarge", "yes")
+            assert (await tools.call(wire, "calc.add", [1, 2], 4))["result"] == 3
+
+            if form is None:
+                calls = ",".join(tools.request("calc.echo", ["x" * 10_000], number) for number in (5, 6))
+                await wire.send(f"[{calls}]")
+                answers = str(await wire.recv(decode=True))
+                assert len(answers) <= 16384
+                assert sorted("error" in answer for answer in json.loads(answers)) == [False, True]
+
+    for form in (None, "rpc.v1.json"):
+        tools.run(main(form))
+
+
+@pytest.mark.parametrize("said", ["", "x", "-1", "16383", "9" * 20, "20000, 40000"])
+def test_a_limit_that_is_none_is_refused(tools: Any, said: str) -> None:
+    async def main() -> None:
+        async with tools.serve() as server:
+            with pytest.raises(InvalidStatus) as caught:
+                async with tools.connect(server, headers={"RPC-Message-Bytes": said}):
+                    pass
+            assert caught.value.response.status_code == 400
+            assert b"RPC-Message-Bytes must be one number of bytes" in caught.value.response.body
 
     tools.run(main())

@@ -561,7 +561,7 @@ def test_output_over_tls_beyond_the_limit_drops_the_connection(
         limits = {"outgoing_bytes": 200_000, "message_bytes": 2**20}
         async with tools.serve(limits=limits, **sections) as server:
             slow = await connect(tools, server)
-            await slow.send(tools.frame(1, tools.request("calc.echo", ["x" * 900_000]).encode()) * 10)
+            await slow.send(tools.frame(1, tools.request("calc.echo", ["x" * 150_000]).encode()) * 60)
             await tools.until(lambda: not server.connections)
 
     with caplog.at_level(logging.INFO):

@@ -178,6 +178,15 @@ def test_answers_beyond_the_limit(codec: Codec) -> None:
         assert got.code == error.code
 
 
+def test_progress_beyond_the_limit_goes_without_its_text(codec: Codec) -> None:
+    client, server = pair(codec, message_bytes=1024)
+    call_id = client.call("a")
+    (call,) = pass_on(client, server)
+    assert isinstance(call, IncomingCall)
+    server.progress(call, 1, 2, "x" * 2000)
+    assert pass_on(server, client) == [ProgressReceived(call_id, 1, 2, None)]
+
+
 def test_messages_of_ours_beyond_the_limit_are_not_sent(codec: Codec) -> None:
     client, _ = pair(codec, message_bytes=1024)
     large = body(codec, ["x" * 2000])
