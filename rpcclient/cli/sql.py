@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -152,6 +152,7 @@ def _run(client: Client, database: str, statement: str, params: Params, form: st
         if result.gives_rows:
             out.rows(result)
         out.end(result.rowcount, result.last_insert_id)
+        _print_notices(result.notices)
         if result.truncated:
             print("rpcclient: there are more rows than the server returns at once", file=sys.stderr)
         return
@@ -179,3 +180,9 @@ def _print_pages(pages: Iterator[Page], form: str) -> None:
             out.rows(page)
     if page is not None:
         out.end(page.rowcount, page.last_insert_id)
+        _print_notices(page.notices)
+
+
+def _print_notices(notices: Iterable[str]) -> None:
+    for notice in notices:
+        print(f"rpcclient: {notice}", file=sys.stderr)

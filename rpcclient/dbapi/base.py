@@ -127,6 +127,11 @@ class CursorBase:
         """The key that an INSERT was given, where the database says so."""
         return None if self._results is None else self._results.last_insert_id
 
+    @property
+    def messages(self) -> list[tuple[type[errors.Warning], str]]:
+        """What the last statement asked for and did not get, though it is no error, each with its class (PEP 249)."""
+        return [] if self._results is None else [(errors.Warning, notice) for notice in self._results.notices]
+
     def setinputsizes(self, sizes: Any) -> None:
         """Nothing has to be known beforehand."""
 

@@ -28,12 +28,14 @@ class Results(Protocol):
         gives_rows: whether it gave rows, which in PostgreSQL may have no columns.
         rowcount: rows found or changed; -1 where not known.
         last_insert_id: the key that an INSERT was given, where the database says so.
+        notices: what the statement asked for and did not get, though it is no error.
     """
 
     columns: tuple[Column, ...]
     gives_rows: bool
     rowcount: int
     last_insert_id: int | None
+    notices: list[str]
 
     async def take(self, limit: int | None) -> list[Row]:
         """The next rows, all that are left where ``limit`` is ``None``; none after the last."""
@@ -52,6 +54,7 @@ class Buffered:
         self.columns, self.gives_rows = pages[0].columns, pages[0].gives_rows
         self.rowcount = last.rowcount
         self.last_insert_id = last.last_insert_id
+        self.notices = last.notices
         self.rows: Iterator[Row] = itertools.chain.from_iterable(page.rows.tuples() for page in pages)
 
     @classmethod
@@ -86,6 +89,7 @@ class Streamed:
         self.gives_rows = True
         self.rowcount = -1
         self.last_insert_id: int | None = None
+        self.notices: list[str] = []
         self._session = session
         self._pages: Pages | None = pages
         self._last: Page | None = None
@@ -118,7 +122,7 @@ class Streamed:
             return None
         self._last = page
         self._rows.extend(page.rows.tuples())
-        self.rowcount, self.last_insert_id = page.rowcount, page.last_insert_id
+        self.rowcount, self.last_insert_id, self.notices = page.rowcount, page.last_insert_id, page.notices
         return page
 
     def _end(self) -> None:
@@ -152,6 +156,7 @@ class Declared:
         self.gives_rows = True
         self.rowcount = -1
         self.last_insert_id: int | None = None
+        self.notices: list[str] = []
         self._session = session
         self._name = name
         self._open = False

@@ -55,9 +55,11 @@ class Databases:
     @property
     def environments(self) -> dict[str, dict[str, str]]:
         """What a script is told, for each of the two."""
+        # Celery stores times with a zone, which PyMySQL cuts off, and ours refuses unless told what becomes of them.
+        celery = f"{self.ours}?aware_datetimes=utc" if self.kind == "mariadb" else self.ours
         return {
             "native": {"KIND": self.kind, "URL": self.native, "ASYNC_URL": self.native_async},
-            "ours": {"KIND": self.kind, "URL": self.ours, "ASYNC_URL": self.ours},
+            "ours": {"KIND": self.kind, "URL": self.ours, "ASYNC_URL": self.ours, "CELERY_URL": celery},
         }
 
 

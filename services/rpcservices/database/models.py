@@ -113,6 +113,9 @@ class Result:
         default=False,
         description="whether the statement gives rows, which in PostgreSQL may have no columns: `SELECT FROM t`",
     )
+    notices: list[str] = Field(
+        default_factory=list, description="what the statement asked for and did not get, though it is no error"
+    )
 
     def __post_init__(self) -> None:
         self.rows.describe(self.columns)
@@ -210,6 +213,10 @@ class Page:
         default=False,
         description="whether the statement gives rows, which in PostgreSQL may have no columns: `SELECT FROM t`",
     )
+    notices: list[str] = Field(
+        default_factory=list,
+        description="on the last page: what the statement asked for and did not get, though it is no error",
+    )
 
     def __post_init__(self) -> None:
         self.rows.describe(self.columns)
@@ -270,6 +277,9 @@ class Changed:
     rowcount: int = Field(description="rows changed in all; -1 where the database does not say")
     statements: int = Field(description="how many statements ran, or how often one did")
     tx_state: TxState = Field(default=TxState.NONE, description="the transaction afterwards")
+    notices: list[str] = Field(
+        default_factory=list, description="of a script: what it asked for and did not get, though it is no error"
+    )
 
 
 class Outcome(Enum):

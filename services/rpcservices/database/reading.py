@@ -133,6 +133,7 @@ async def collect(
         tx_state=state_after(link, within=within, session=session),
         last_insert_id=cursor.last_insert_id,
         gives_rows=cursor.gives_rows,
+        notices=list(cursor.notices),
     )
     return result, cursor.changed
 
@@ -196,10 +197,13 @@ async def pages(
     held_rows = held_bytes = 0
     width = len(cursor.columns)
 
-    def page(rowcount: int = -1, last_insert_id: int | None = None, tx_state: TxState = TxState.NONE) -> Page:
+    def page(rowcount: int = -1, *, last: bool = False) -> Page:
         nonlocal offset, held, held_rows, held_bytes
         rows = Rows(held, held_rows)
-        done = Page(cursor.columns, rows, offset, rowcount, last_insert_id, tx_state, cursor.gives_rows)
+        done = Page(
+            cursor.columns, rows, offset, rowcount, cursor.last_insert_id if last else None,
+            state() if last else TxState.NONE, cursor.gives_rows, list(cursor.notices) if last else [],
+        )  # fmt: skip
         offset += held_rows
         held, held_rows, held_bytes = [], 0, 0
         return done
@@ -220,4 +224,4 @@ async def pages(
                 held_rows, held_bytes, fresh = held_rows + count, held_bytes + len(data), fresh + len(data)
         limit = next_limit(len(rows), fresh, page_rows=page_rows, page_bytes=page_bytes)
     total = offset + held_rows
-    yield page(total if cursor.gives_rows and cursor.rowcount < 0 else cursor.rowcount, cursor.last_insert_id, state())
+    yield page(total if cursor.gives_rows and cursor.rowcount < 0 else cursor.rowcount, last=True)

@@ -229,7 +229,7 @@ class StatementMethods(DatabaseCore):
             counts = await lent.run(self._within(lent, lambda: run_script(lent, sql, atomic=atomic), atomic=atomic))
             lent.refuse_open_transaction()
             known = [count for count in counts if count >= 0]
-            return Changed(sum(known) if known else -1, len(counts), lent.state())
+            return Changed(sum(known) if known else -1, len(counts), lent.state(), lent.link.notices)
 
 
 def _limits(target: Target, max_rows: int | None) -> Limits:

@@ -46,9 +46,9 @@ SQLITE = [
     ["ANALYZE"],
     ["PRAGMA query_only = OFF", "INSERT INTO canary VALUES (2)"],
     ["PRAGMA writable_schema = ON", "UPDATE sqlite_master SET sql = ''"],
-    ["PRAGMA journal_mode = DELETE"],
+    ["PRAGMA journal_mode = DELETE", "INSERT INTO canary VALUES (2)"],
     ["PRAGMA user_version = 7"],
-    ["PRAGMA foreign_keys = OFF"],
+    ["PRAGMA foreign_keys = OFF", "INSERT INTO canary VALUES (2)"],
     ["PRAGMA temp_store_directory = '{folder}'"],
     ["SELECT * FROM pragma_user_version(7)", "INSERT INTO canary VALUES (2)"],
     ["SELECT load_extension('{folder}/evil.so')"],
@@ -379,8 +379,8 @@ def test_a_writable_sqlite_stays_within_its_file(run_with, tmp_path):
             "/* VACUUM */ ATTACH '' AS vacuum_db",
             "ATTACH ':memory:' AS scratch",
             "SELECT load_extension('x')",
-            "PRAGMA foreign_keys = OFF",
-            "PRAGMA journal_mode = DELETE",
+            "PRAGMA writable_schema = ON",
+            "PRAGMA temp_store_directory = 'x'",
         ):
             with pytest.raises(DatabaseError):
                 await bench.db.execute("main", statement)

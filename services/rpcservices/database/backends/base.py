@@ -40,6 +40,7 @@ class Cursor(ABC):
         last_insert_id: the key that an INSERT was given, where the driver says so.
         whole: whether closing it early reads the rest, which takes its time, so that what it changes is done.
         without_columns: whether it gives rows though there are no columns, as PostgreSQL's ``SELECT FROM t`` does.
+        notices: what to tell whoever ran it, though it went well.
     """
 
     columns: tuple[Column, ...] = ()
@@ -48,6 +49,7 @@ class Cursor(ABC):
     last_insert_id: int | None = None
     whole: bool = False
     without_columns: bool = False
+    notices: tuple[str, ...] = ()
 
     @property
     def gives_rows(self) -> bool:
@@ -99,6 +101,7 @@ class Link(ABC):
         broken: whether the connection can no longer be trusted and must be discarded.
         connect_arguments: what the driver needs to make another such connection.
         idle_since: when it was last given back, on the clock of :func:`time.monotonic`.
+        notices: of the statements of the last script.
     """
 
     dialect: ClassVar[str]
@@ -117,6 +120,7 @@ class Link(ABC):
         self.broken = False
         self.connect_arguments: dict[str, Any] = {}
         self.idle_since = 0.0
+        self.notices: list[str] = []
         self._over = False
         self._stopping: asyncio.Future[None] | None = None
         self._work: asyncio.Future[Any] | None = None
@@ -176,10 +180,12 @@ class Link(ABC):
             DatabaseError: one failed; ``step`` names it where it is known.
         """
         counts = []
+        self.notices = []
         for step, statement in enumerate(split(sql, self.syntax)):
             try:
                 cursor = await self.execute(statement, None, 1)
                 counts.append(cursor.rowcount)
+                self.notices += cursor.notices
                 await cursor.close()
             except Exception as exc:
                 raise translate_error(exc, step=step) from None

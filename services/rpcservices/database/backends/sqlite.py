@@ -22,12 +22,15 @@ from .base import Cursor, Link, unsupported_isolation
 from .parameters import Params, Values, parameters_of
 from .slices import Slices
 from .sqlite_authorizer import (
-    OF_THE_CONNECTION,
+    Authorizer,
     authorize_reading,
+    authorize_reading_session,
     authorize_session,
     authorize_vacuum,
     authorize_writing,
+    ignoring_pragmas,
 )
+from .sqlite_pragmas import OF_THE_CONNECTION, Refused
 from .sqlite_values import as_written, column_types, convert, declared_column
 
 _T = TypeVar("_T")
@@ -42,6 +45,10 @@ def _denied(exc: sqlite3.Error) -> bool:
     """Whether the authorizer refused; where the statement was prepared anew meanwhile, the code is SQLITE_SCHEMA."""
     code = getattr(exc, "sqlite_errorcode", None)
     return code == sqlite3.SQLITE_AUTH or (code == sqlite3.SQLITE_SCHEMA and "not authorized" in str(exc))
+
+
+def _not_authorized(why: str) -> DatabaseProgrammingError:
+    return DatabaseProgrammingError(f"not authorized: {why}")
 
 
 @cache
@@ -193,9 +200,9 @@ class SqliteLink(Link):
         connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')").close()
         connection.set_authorizer(self._authorizer())
 
-    def _authorizer(self) -> Callable[..., int]:
+    def _authorizer(self) -> Authorizer:
         if self.readonly or self._only_reads:
-            return authorize_reading
+            return authorize_reading_session if self._kept else authorize_reading
         return authorize_session if self._kept else authorize_writing
 
     def _look(self) -> None:
@@ -256,9 +263,14 @@ class SqliteLink(Link):
         connection = self._sqlite
         connection.set_progress_handler(self._stop_now, _STEPS)
         changes = connection.total_changes
+        notices: tuple[str, ...] = ()
         try:
-            cursor = self._executed(sql, values)
+            if first_word(sql, self.dialect) == "PRAGMA":
+                cursor, notices = self._executed_pragma(sql, values)
+            else:
+                cursor = self._executed(sql, values)
             found = SqliteCursor(self, cursor, first, changes)
+            found.notices = notices
         except sqlite3.Warning as exc:
             raise DatabaseProgrammingError(str(exc)) from None
         finally:
@@ -279,7 +291,38 @@ class SqliteLink(Link):
         finally:
             self._sqlite.set_authorizer(self._authorizer())
 
-    def _with_virtual_tables(self, action: Callable[[], _T], authorizer: Callable[..., int]) -> _T:
+    def _executed_pragma(self, sql: str, values: Sequence[Any]) -> tuple[sqlite3.Cursor, tuple[str, ...]]:
+        """Run a PRAGMA, or ignore it. What SQLite answers where one is set, it answers here, too.
+
+        Returns:
+            Its cursor, and what to tell of what was ignored.
+
+        Raises:
+            DatabaseProgrammingError: it can be set by nobody, or would have to be what it is.
+        """
+        usual = self._authorizer()
+        refused: list[Refused] = []
+        authorizer = ignoring_pragmas(usual, refused)
+        self._sqlite.set_authorizer(authorizer)  # This has SQLite ask about statements that it has prepared, too.
+        try:
+            cursor = self._with_virtual_tables(partial(self._sqlite.execute, sql, values), authorizer)
+        except sqlite3.DatabaseError as exc:
+            if refused and _denied(exc) and refused[-1].is_refused_everywhere:
+                raise _not_authorized(f"no one can set PRAGMA {refused[-1].name} through the server") from None
+            raise
+        finally:
+            self._sqlite.set_authorizer(usual)
+        if not refused:
+            return cursor, ()
+        pragma = refused[-1]
+        rows = self._sqlite.execute(pragma.question).fetchall() if pragma.tells else []
+        current = rows[0][0] if rows else None
+        if pragma.must_be(current):
+            raise _not_authorized(f"PRAGMA {pragma.name} is {current} here, and stays so")
+        notice = pragma.notice(current)
+        return self._sqlite.execute(pragma.question) if pragma.answers else cursor, () if notice is None else (notice,)
+
+    def _with_virtual_tables(self, action: Callable[[], _T], authorizer: Authorizer) -> _T:
         """Do something that may use a virtual table for the first time on this connection. Only then SQLite makes it
         ready, for which it asks the authorizer about changes that nobody wants: in its own table of tables, and for an
         R-tree in those behind it. So where the authorizer refused, this is done without it, and what was refused is
@@ -423,9 +466,8 @@ class SqliteLink(Link):
         self._stop_now.wanted = True
 
     async def keep(self) -> None:
-        if not self.readonly:
-            self._kept = True
-            await self.in_thread(self._sqlite.set_authorizer, self._authorizer())
+        self._kept = True
+        await self.in_thread(self._sqlite.set_authorizer, self._authorizer())
 
     def must_reset(self) -> bool:
         return self._in_transaction or self._used or self._kept

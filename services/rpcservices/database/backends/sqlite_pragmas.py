@@ -1,0 +1,161 @@
+"""Settings of SQLite (PRAGMA): those that only tell, those that a session may have for itself, those that belong to the
+database, and those that are ignored because they are the server's to set. Whatever is not named here is refused.
+
+Source: https://sqlite.org/pragma.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_DESCRIBING = frozenset({
+    "table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list",
+    "foreign_key_check", "collation_list", "function_list", "module_list", "pragma_list", "compile_options",
+    "database_list",
+})  # fmt: skip
+"""They only tell, whatever their argument."""
+
+_TELLING = _DESCRIBING | {
+    "analysis_limit", "application_id", "auto_vacuum", "automatic_index", "busy_timeout", "cache_size", "cache_spill",
+    "case_sensitive_like", "cell_size_check", "checkpoint_fullfsync", "data_version", "defer_foreign_keys", "encoding",
+    "foreign_keys", "freelist_count", "fullfsync", "ignore_check_constraints", "integrity_check", "journal_mode",
+    "journal_size_limit", "legacy_alter_table", "locking_mode", "max_page_count", "mmap_size", "page_count",
+    "page_size", "query_only", "quick_check", "read_uncommitted", "recursive_triggers", "reverse_unordered_selects",
+    "schema_version", "secure_delete", "synchronous", "temp_store", "threads", "trusted_schema", "user_version",
+    "wal_autocheckpoint", "writable_schema",
+}  # fmt: skip
+"""They tell where they have no argument."""
+
+OF_THE_CONNECTION = {
+    "foreign_keys": 1, "recursive_triggers": 0, "read_uncommitted": 0, "query_only": 0, "case_sensitive_like": 0,
+    "automatic_index": 1, "analysis_limit": 0, "legacy_alter_table": 0, "reverse_unordered_selects": 0,
+}  # fmt: skip
+"""What a session may set for itself, and how a connection is given to the next user."""
+
+_OF_THE_DATABASE = frozenset({
+    "user_version", "application_id", "defer_foreign_keys", "optimize", "wal_checkpoint", "incremental_vacuum",
+})  # fmt: skip
+"""Where changes are allowed, these may be set: they belong to the database or the transaction, not the connection."""
+
+_ONLY_AS_IT_IS = frozenset({"encoding", "locking_mode", "secure_delete"})
+"""Accepted where they ask for what is so already: who asks for something else must know that it does not come."""
+
+_IGNORED = frozenset(OF_THE_CONNECTION) | _ONLY_AS_IT_IS | {
+    "auto_vacuum", "busy_timeout", "cache_size", "cache_spill", "cell_size_check", "checkpoint_fullfsync",
+    "defer_foreign_keys", "fullfsync", "journal_mode", "journal_size_limit", "legacy_file_format", "max_page_count",
+    "mmap_size", "optimize", "page_size", "shrink_memory", "synchronous", "temp_store", "threads", "wal_autocheckpoint",
+}  # fmt: skip
+"""What a statement gives is the same without them: they are about speed, memory and files, which are the server's."""
+
+_ANSWERING = frozenset({
+    "journal_mode", "journal_size_limit", "locking_mode", "busy_timeout", "mmap_size", "wal_autocheckpoint", "threads",
+    "max_page_count", "secure_delete", "analysis_limit",
+})  # fmt: skip
+"""Where they are set, SQLite answers with the value that then holds."""
+
+_CODES = {
+    "synchronous": ("off", "normal", "full", "extra"),
+    "temp_store": ("default", "file", "memory"),
+    "auto_vacuum": ("none", "full", "incremental"),
+}
+_BOOLEANS = {"on": "1", "true": "1", "yes": "1", "off": "0", "false": "0", "no": "0"}
+
+
+def is_allowed(name: str, argument: str | None, *, writing: bool, session: bool) -> bool:
+    """Whether a PRAGMA may run.
+
+    Parameters:
+        name, argument: as the authorizer is told them.
+        writing: whether the database may be changed.
+        session: whether the connection stays with its user until it is reset.
+    """
+    name = name.lower()
+    if name in _DESCRIBING or (argument is None and name in _TELLING) or (session and name in OF_THE_CONNECTION):
+        return True
+    return writing and name in _OF_THE_DATABASE
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A PRAGMA that may not run.
+
+    Attributes:
+        name: in small letters.
+        argument: what it would set; ``None`` where it has none.
+        schema: of which file; ``None`` where it does not say.
+    """
+
+    name: str
+    argument: str | None
+    schema: str | None
+
+    @property
+    def is_ignored(self) -> bool:
+        """Whether it does nothing, instead of being an error."""
+        return self.name in _IGNORED
+
+    @property
+    def is_refused_everywhere(self) -> bool:
+        """Whether no session could set it either."""
+        return not is_allowed(self.name, self.argument, writing=True, session=True)
+
+    @property
+    def answers(self) -> bool:
+        """Whether SQLite gives a row where it is set."""
+        return self.name in _ANSWERING
+
+    @property
+    def tells(self) -> bool:
+        """Whether SQLite can be asked for what holds."""
+        return self.name in _TELLING
+
+    @property
+    def question(self) -> str:
+        """The statement that asks for what holds."""
+        schema = "" if self.schema is None else '"' + self.schema.replace('"', '""') + '".'
+        return f"PRAGMA {schema}{self.name}"
+
+    def __str__(self) -> str:
+        return f"PRAGMA {self.name}" + ("" if self.argument is None else f"={self.argument[:64]}")
+
+    def asks_for(self, current: object) -> bool:
+        """Whether it would leave everything as it is.
+
+        Parameters:
+            current: what holds.
+        """
+        wanted = (self.argument or "").lower()
+        if self.name in _CODES:
+            codes = _CODES[self.name]
+            wanted = str(codes.index(wanted)) if wanted in codes else wanted
+        elif current in (0, 1):
+            wanted = _BOOLEANS.get(wanted, wanted)
+        elif self.name == "encoding" and wanted == "utf8":
+            wanted = "utf-8"
+        return wanted == str(current).lower()
+
+    def must_be(self, current: object) -> bool:
+        """Whether ignoring it would mislead.
+
+        Parameters:
+            current: what holds.
+        """
+        return self.name in _ONLY_AS_IT_IS and not self.asks_for(current)
+
+    def notice(self, current: object) -> str | None:
+        """What to tell whoever has set it to no effect; ``None`` where it had no effect to have.
+
+        Parameters:
+            current: what holds; ``None`` where SQLite cannot tell.
+        """
+        if current is not None and self.asks_for(current):
+            return None
+        if self.name in OF_THE_CONNECTION:
+            why = "the connection is lent for this statement only; a session (connect) keeps what it sets"
+        elif self.name == "busy_timeout":
+            why = "the server's setting busy_timeout_s says how long statements wait for a lock"
+        elif self.name in _OF_THE_DATABASE:
+            why = "here is only reading"
+        else:
+            why = "that is for the server to set" if current is None else f"it is {current}, for the server to set"
+        return f"{self} is ignored: {why}"
