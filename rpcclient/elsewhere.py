@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from rpcwire.errors import ConnectionClosed, ConnectionLost
+from typing import NoReturn
+
+from rpcwire.codec import Subprotocol
+from rpcwire.errors import ConnectFailed, ConnectionClosed, ConnectionLost
 
 
 def of_parent(what: str, remedy: str = "open it anew here") -> ConnectionClosed:
@@ -18,3 +21,12 @@ def of_parent(what: str, remedy: str = "open it anew here") -> ConnectionClosed:
 def answered_there() -> ConnectionLost:
     """The error of a call that was under way when the process forked, in the child."""
     return ConnectionLost("the process was forked while the call was under way: its answer goes to the parent")
+
+
+def of_parent_memory(subprotocol: Subprotocol) -> NoReturn:  # noqa: ARG001 - in the place of a server's method
+    """What connects in a child to a server in memory, whose loop does not run there.
+
+    Raises:
+        ConnectFailed: always.
+    """
+    raise ConnectFailed("memory: the server runs in the process that this one was forked from", retryable=False)

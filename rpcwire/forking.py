@@ -61,6 +61,7 @@ _home = Home()
 _forks = threading.RLock()
 _sockets: weakref.WeakSet[socket.socket | Descriptor] = weakref.WeakSet()
 _told: weakref.WeakSet[Forked] = weakref.WeakSet()
+_left_alone: list[object] = []
 
 
 def home() -> Home:
@@ -84,6 +85,16 @@ def tell_in_children(one: Forked) -> None:
         one: what to tell, after all sockets are out of reach. Only a weak reference is kept.
     """
     _told.add(one)
+
+
+def leave_alone(*things: object) -> None:
+    """Keep what is the parent's from becoming garbage in this child. The ends of tasks, transports and loops would
+    reach for what the two processes share, such as what the parent's loop waits on.
+
+    Parameters:
+        things: which.
+    """
+    _left_alone.extend(things)
 
 
 def take_away(numbers: list[int]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import ssl
 from collections.abc import Mapping, Sequence
@@ -48,6 +47,8 @@ class AsyncClient:
 
         async with AsyncClient("ws://127.0.0.1:8765") as client:
             done = await client.programs.run(["uname", "-a"])
+
+    A client belongs to the event loop in which it is used. When that is closed, it connects anew in the next one.
 
     Parameters:
         url: ``ws://host:port``, ``wss://host:port`` or ``unix:///path``; else ``RPC_URL``; else the local server. A
@@ -366,10 +367,15 @@ class AsyncClient:
     # --- how it is done -----------------------------------------------------------------------------------------
 
     def _now(self) -> float:
-        return asyncio.get_running_loop().time()
+        return self._connector.enter().time()
 
     async def _invoke(self, method: Method, params: Any) -> Any:
         """Call a method and wait for its result."""
+        try:
+            self._connector.enter()
+        except RpcError:
+            await give_way()
+            raise
         peer = self._connector.live
         if peer is None or method.streams or not peer.is_writable:
             return await self._perform(method, params, streams=False)

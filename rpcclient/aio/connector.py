@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import time
+import weakref
+from collections.abc import AsyncGenerator, Callable
 from contextvars import copy_context
 from itertools import count
 from typing import Any
 
 from rpcclient.backoff import Pauses, in_vain
+from rpcclient.elsewhere import of_parent_memory
 from rpcclient.failures import AUTHENTICATE, not_authenticated
 from rpcclient.options import ConnectOptions
 from rpcwire.aio.memory import MemoryLink
@@ -18,12 +21,14 @@ from rpcwire.aio.remote import RemoteCaller
 from rpcwire.codec import Codec, Subprotocol, codec_for
 from rpcwire.context import Connection, Principal
 from rpcwire.errors import ConnectFailed, ConnectionClosed, NotSent, RpcError
-from rpcwire.limits import SessionLimits
+from rpcwire.forking import ForkLock, leave_alone, tell_in_children
+from rpcwire.limits import CLOSE_TIMEOUT_S, SessionLimits
 from rpcwire.registry import Registry
 from rpcwire.service import Service
 from rpcwire.session import Session
 from rpcwire.threads import Pool, waiting
 
+from .life import Life, current_loop, running_loop
 from .link import dial
 
 logger = logging.getLogger("rpcclient")
@@ -32,9 +37,13 @@ _numbers = count(1)
 MemoryDial = Callable[[Subprotocol], MemoryLink]
 """``Server.connect_memory``: connects to a server of the same process and loop."""
 
+LAST_CALLS_S = 1.0
+"""How long calls that are made while the event loop ends may take before the connection ends, too, in seconds."""
+
 
 class Connector:
-    """The connection of one client.
+    """The connection of one client, and all that is under way for it. It belongs to the event loop in which the client
+    is used; when that has ended, or the process has forked, it begins anew where the client is used next.
 
     Parameters:
         options: how to connect.
@@ -48,22 +57,64 @@ class Connector:
         # What the server calls here sees the context variables of whoever made the client, rather than those of the
         # call that happened to be the first, for as long as its connection lasts.
         self._context = copy_context()
-        self._pool = Pool(name="rpcclient-handler")  # The loop's own is for the program's other work.
         self.memory = memory
+        self._closed = False
+        self._entering = ForkLock()
+        self._life: Life | None = None
+        self._begin_anew()
+        tell_in_children(self)
+
+    def _begin_anew(self) -> None:
+        self._pool = Pool(name="rpcclient-handler")  # The loop's own is for the program's other work.
         self._peer: Peer | None = None
         self._leaving: set[Peer] = set()  # What has begun to end, and another was made in place of.
         self._connecting: asyncio.Task[Peer] | None = None
         self._returning: asyncio.TimerHandle | None = None
+        self._watch: AsyncGenerator[None, None] | None = None
+        self._watch_ends = False
         self.pauses = Pauses()
         self._failure: RpcError | None = None
-        self._closed = False
         self._was_connected = False
+
+    # --- where it lives -----------------------------------------------------------------------------------------
+
+    def enter(self) -> asyncio.AbstractEventLoop:
+        """The event loop that runs here, and that the client belongs to from now on, if it is not already.
+
+        Raises:
+            LocalProtocolError: no loop runs here; or the client belongs to another one, which is not closed.
+        """
+        loop, life = running_loop(), self._life
+        if life is None or life.loop is not loop:
+            with self._entering:
+                life = self._life
+                if life is not None:
+                    life.check_place("the client")
+                    self._leave()
+                self._life = Life(loop)
+        return loop
+
+    def _leave(self) -> None:
+        """What belonged to the loop that has ended is of no more use. The server is to know it."""
+        for peer in (self._peer, *self._leaving):
+            if peer is not None:
+                peer.link.abort()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._begin_anew()
+
+    def forked(self) -> None:
+        """This is a child: the connection and all that goes on over it is its parent's. The next call makes one."""
+        leave_alone(self._life, self._peer, self._leaving, self._connecting, self._returning, self._watch, self._pool)
+        self._life = None
+        self._begin_anew()
+        if self.memory is not None:
+            self.memory = of_parent_memory
 
     @property
     def live(self) -> Peer | None:
         """The connection while it takes calls; one that has begun to end does not."""
         peer = self._peer
-        return peer if peer is not None and peer.is_open else None
+        return peer if peer is not None and peer.is_open and not peer.loop.is_closed() else None
 
     @property
     def connected(self) -> bool:
@@ -84,8 +135,10 @@ class Connector:
         Raises:
             ConnectionClosed: the client was closed.
             NotSent: there was none until the deadline; or there is none any more, and none is to be made.
+            LocalProtocolError: the client belongs to another loop.
             RpcError: it could not be made.
         """
+        loop = self.enter()
         peer = self.live
         if peer is not None:
             return peer
@@ -99,7 +152,7 @@ class Connector:
             self._begin()
         task = self._connecting
         assert task is not None
-        wait = deadline - asyncio.get_running_loop().time()
+        wait = deadline - loop.time()
         # One task makes the connection for all who wait; that one of them gives up does not end it.
         with waiting():
             await asyncio.wait([task], timeout=max(wait, 0))
@@ -169,6 +222,9 @@ class Connector:
             peer.link.abort()
             raise ConnectionClosed("the client was closed")
         self._was_connected = True
+        if self._watch is None:
+            self._watch = _watch_over(weakref.ref(self))
+            await anext(self._watch)
         if peer.closed.done():
             raise ConnectFailed(f"{self.options.target.url}: the connection ended at once: {peer.closed.result()}")
         self._peer, self._failure = peer, None
@@ -227,9 +283,24 @@ class Connector:
         if not peer.heard:
             self._failure = ConnectFailed(f"{self.options.target.url}: the last connection ended: {reason}")
 
+    # --- the end ------------------------------------------------------------------------------------------------
+
     async def close(self) -> None:
-        """Close the connection, and make no other."""
+        """Close the connection, and make no other. Of a loop that has ended nothing is left to close.
+
+        Raises:
+            LocalProtocolError: the client belongs to another loop, which is not closed.
+        """
+        life = self._life
+        if life is not None and not self._closed:
+            life.check_place("the client")
         self._closed = True
+        if life is None or life.is_over:
+            self._leave()
+            self._pool.shutdown(wait=False)
+            return
+        if life.loop is not current_loop():
+            return  # It was closed before.
         if self._returning is not None:
             self._returning.cancel()
         if self._connecting is not None:
@@ -242,4 +313,50 @@ class Connector:
             peer.flush()
             peer.link.close(1000, "", patient=not peer.is_waiting)
             await peer.wait_closed()
+        if self._watch is not None and not self._watch_ends:
+            await self._watch.aclose()
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def drop(self) -> None:
+        """End the connection at once, from wherever this is called, and wait for nothing."""
+        peer = self._peer
+        if peer is None:
+            return
+        if peer.loop is current_loop() or peer.loop.is_closed():
+            peer.link.abort()
+        else:
+            peer.loop.call_soon_threadsafe(peer.link.abort)
+
+    async def loop_ends(self) -> None:
+        """The event loop is about to end: so does the connection, in an orderly way."""
+        self._watch_ends = True
+        if self._returning is not None:
+            self._returning.cancel()
+        if self._peer is None and not self._leaving:
+            return
+        # Others that end with the loop may have something to say before they do.
+        until = time.monotonic() + LAST_CALLS_S
+        await asyncio.sleep(0)
+        while self._peer is not None and self._peer.is_waiting and time.monotonic() < until:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        peer, self._peer = self._peer, None
+        ending = [*self._leaving, *([] if peer is None else [peer])]
+        if peer is not None:
+            peer.flush()
+            peer.link.close(1000, "", patient=False)
+            await asyncio.sleep(0)  # uvloop writes at the end of a turn.
+        for one in ending:
+            one.link.abort()
+        if ending:
+            await asyncio.wait([one.closed for one in ending], timeout=CLOSE_TIMEOUT_S)
+
+
+async def _watch_over(connector: weakref.ref[Connector]) -> AsyncGenerator[None, None]:
+    """Wait for the end of the event loop: that ends its asynchronous generators before it is closed
+    (:meth:`asyncio.loop.shutdown_asyncgens`, as asyncio.run does), while everything still works. It holds no client."""
+    try:
+        yield
+    finally:
+        held = connector()
+        if held is not None:
+            await held.loop_ends()

@@ -21,7 +21,7 @@ from rpcwire.aio.peer import Peer
 from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.codec import Codec, codec_for
 
-from .reach import reach
+from .reach import reach, reach_unix
 from .through import connect_through
 
 logger = logging.getLogger("rpcclient")
@@ -103,7 +103,8 @@ async def dial(options: ConnectOptions, make_peer: PeerFactory) -> Peer:
     try:
         async with asyncio.timeout(options.connect_timeout_s):
             if target.unix_path is not None:
-                await loop.create_unix_connection(lambda: link, target.unix_path)
+                sock = await reach_unix(target.unix_path)
+                await loop.create_unix_connection(lambda: link, sock=sock)
             else:
                 await _open(link, options, trail)
             return await link.opened

@@ -157,6 +157,7 @@ class AsyncProgram(Generic[AnyStr]):
             InvalidParams: the input is neither text nor bytes.
             ProgramNotFound: it was forgotten.
         """
+        self._client._connector.enter()
         data = None if input is None else self.stdin._encoded(input)
         return await self._communicate(data, timeout_s)
 
@@ -200,6 +201,7 @@ class AsyncProgram(Generic[AnyStr]):
         known = self._standing.exit
         if known is not None:
             return known
+        self._client._connector.enter()
         self._pass_over()
         if timeout_s is not None and timeout_s <= 0 and (await self.refresh()).running:
             raise still_runs(self.info, timeout_s)
@@ -360,7 +362,8 @@ class AsyncProgram(Generic[AnyStr]):
         """Somebody begins to read."""
         self._standing.unread = False
         if self._passing is not None:
-            self._passing.cancel()
+            if not self._passing.get_loop().is_closed():
+                self._passing.cancel()
             self._passing = None
 
     async def _write(self, data: bytes) -> None:
@@ -423,6 +426,7 @@ class AsyncProgram(Generic[AnyStr]):
             TransportError: there is none.
         """
         standing, connector = self._standing, self._client._connector
+        connector.enter()
         if connector.live is None and self._reconnects:
             await self._come_back(NotSent("there is no connection"), Losses(), until)
         if not standing.controls or standing.exit is not None:

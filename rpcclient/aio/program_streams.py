@@ -59,9 +59,9 @@ class AsyncProgramChunks(AsyncIterator[OutputChunk]):
 
     async def aclose(self) -> None:
         """Read no more. The program goes on."""
-        self._closed = True
         if self._stream is not None:
             await self._stream.aclose()
+        self._closed = True
 
     async def __aenter__(self) -> Self:
         return self

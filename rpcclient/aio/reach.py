@@ -8,6 +8,7 @@ import socket
 from collections import deque
 
 from rpcclient.eyeballs import ATTEMPT_DELAY_S, Address, Found, NoAddressAnswers, Trail, look_up
+from rpcwire.forking import keep_from_children
 
 
 async def reach(host: str, port: int, trail: Trail) -> socket.socket:
@@ -44,6 +45,26 @@ async def reach(host: str, port: int, trail: Trail) -> socket.socket:
         for task in running:
             task.cancel()
             task.add_done_callback(_close)
+
+
+async def reach_unix(path: str) -> socket.socket:
+    """Connect to a Unix socket.
+
+    Parameters:
+        path: its path.
+
+    Raises:
+        OSError: nobody answers.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    keep_from_children(sock)
+    sock.setblocking(False)
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, path)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 async def addresses(host: str, port: int, trail: Trail) -> list[Address]:

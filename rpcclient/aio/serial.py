@@ -20,6 +20,8 @@ from rpcclient.serial_settings import (
 from rpcclient.stubs.hardware import SerialTimeout
 from rpcwire.errors import RpcError
 
+from .life import Life, running_loop
+
 if TYPE_CHECKING:
     from rpcclient.stubs.hardware import AsyncHardware, SerialLines, SerialSession
 
@@ -53,7 +55,8 @@ class AsyncRemoteSerial(TimeLimits):
         self._error: RpcError | None = None
         self._ended = False
         self._resets = 0
-        self._task = asyncio.get_running_loop().create_task(self._fill())
+        self._life = Life(running_loop())
+        self._task = self._life.loop.create_task(self._fill())
         self.port = session.port
         self.timeout = options.timeout
         self.write_timeout = options.write_timeout
@@ -98,7 +101,7 @@ class AsyncRemoteSerial(TimeLimits):
         Raises:
             SerialPortGone: it was unplugged, and everything that came before has been read.
         """
-        self._there()
+        self._there(waits=False)
         if not self._data and self._error is not None:
             raise self._error
         return len(self._data)
@@ -232,15 +235,21 @@ class AsyncRemoteSerial(TimeLimits):
         self._there()
         await self._hardware.send_break(self._session.id, duration)
 
-    def _there(self) -> None:
+    def _there(self, *, waits: bool = True) -> None:
         if self.closed:
             raise ValueError("I/O operation on a closed serial port")
+        self._life.check_over("the serial port")
+        if waits:
+            self._life.check_place("the serial port")
 
     async def close(self) -> None:
         """Let go of the port; others can open it then."""
         if self.closed:
             return
+        self._life.check_place("the serial port")
         self.closed = True
+        if self._life.is_over:
+            return  # So is its connection, and with it the server has closed the port.
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task

@@ -8,6 +8,8 @@ from typing import Any, Generic, Self, TypeVar
 
 from rpcwire.aio.streams import StreamReader
 
+from .life import Life, running_loop
+
 _T_co = TypeVar("_T_co", covariant=True)
 
 
@@ -26,6 +28,7 @@ class AsyncStream(AsyncIterator[_T_co], Generic[_T_co]):
         self._begin = begin
         self._reader: StreamReader[Any] | None = None
         self._closed = False
+        self._life: Life | None = None
 
     async def open(self) -> Self:
         """Make the call, if it was not made yet.
@@ -33,8 +36,10 @@ class AsyncStream(AsyncIterator[_T_co], Generic[_T_co]):
         Raises:
             RpcError: the call failed.
         """
-        if self._reader is None and not self._closed:
-            self._reader = await self._begin()
+        if self._life is not None:
+            self._life.check("the stream")
+        elif not self._closed:
+            self._reader, self._life = await self._begin(), Life(running_loop())
         return self
 
     def __aiter__(self) -> Self:
@@ -49,8 +54,10 @@ class AsyncStream(AsyncIterator[_T_co], Generic[_T_co]):
 
     async def aclose(self) -> None:
         """Want no more: the server is told, and its work ends."""
+        if self._life is not None:
+            self._life.check_place("the stream")
         self._closed = True
-        if self._reader is not None:
+        if self._reader is not None and self._life is not None and not self._life.is_over:
             await self._reader.aclose()
 
     async def __aenter__(self) -> Self:

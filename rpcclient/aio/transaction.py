@@ -79,6 +79,7 @@ class AsyncDatabaseTransaction(TransactionState):
             TransactionLost: it is no more.
         """
         given = self.id
+        self._database._client._connector.enter()
         try:
             await self._database.commit(given)
         finally:
@@ -92,6 +93,7 @@ class AsyncDatabaseTransaction(TransactionState):
             TransactionLost: it is no more.
         """
         given = self.id
+        self._database._client._connector.enter()
         try:
             await self._database.rollback(given)
         finally:

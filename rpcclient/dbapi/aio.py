@@ -10,10 +10,11 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from rpcclient.aio.client import AsyncClient
+from rpcclient.aio.life import Life, running_loop
 from rpcclient.aio.stream import AsyncStream
 from rpcclient.stubs.database import Isolation, Page
 from rpcclient.targets import Access
-from rpcwire.errors import RpcError
+from rpcwire.errors import LocalProtocolError, RpcError
 
 from . import (
     BINARY,
@@ -51,6 +52,20 @@ from .statements import Parameters, Sent
 from .types import TIMEOUT_S
 
 
+async def _close(stream: AsyncStream[Any]) -> None:
+    """Want no more of a stream.
+
+    Raises:
+        LocalProtocolError: it belongs to another event loop, which is not closed.
+    """
+    try:
+        await stream.aclose()
+    except LocalProtocolError:
+        raise
+    except RpcError:
+        pass  # It is over in any case.
+
+
 class AsyncPages:
     """Pages read from a stream."""
 
@@ -62,10 +77,8 @@ class AsyncPages:
             return await anext(self._stream, None)
 
     async def close(self) -> None:
-        try:
-            await self._stream.aclose()
-        except RpcError:
-            pass  # It is over in any case.
+        with errors.translated():
+            await _close(self._stream)
 
 
 class AsyncPieces:
@@ -79,10 +92,8 @@ class AsyncPieces:
             return await anext(self._stream, None)
 
     async def close(self) -> None:
-        try:
-            await self._stream.aclose()
-        except RpcError:
-            pass  # It is over in any case.
+        with errors.translated():
+            await _close(self._stream)
 
 
 class AsyncPort:
@@ -91,6 +102,15 @@ class AsyncPort:
     def __init__(self, client: AsyncClient, *, owned: bool) -> None:
         self.client = client
         self._owned = owned
+        self._life = Life(running_loop())
+
+    def check_life(self) -> None:
+        with errors.translated():
+            self._life.check_over("the connection", "connect anew here")
+
+    def check_place(self) -> None:
+        with errors.translated():
+            self._life.check_place("the connection")
 
     async def call(self, method: str, *arguments: Any, **named: Any) -> Any:
         with errors.translated():
@@ -109,13 +129,13 @@ class AsyncPort:
 
     async def close(self) -> None:
         if self._owned:
-            await self.client.close()
+            with errors.translated():
+                await self.client.close()
 
     def drop(self) -> None:
         """End the connection at once, if it is this port's own."""
-        peer = self.client._connector.live
-        if self._owned and peer is not None:
-            peer.link.abort()
+        if self._owned:
+            self.client._connector.drop()
 
 
 async def connect(
@@ -311,6 +331,7 @@ class AsyncCursor(CursorBase):
 
     async def close(self) -> None:
         """Close it; rows that are still to come stop in the database."""
+        self._session.check_place()
         self._closed = True
         if self._results is not None:  # What it told of them, the number and the key, can still be asked for.
             await self._results.close()

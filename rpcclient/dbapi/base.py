@@ -141,7 +141,7 @@ class CursorBase:
     def _check(self) -> None:
         if self._closed:
             raise errors.InterfaceError("the cursor is closed")
-        self._session.check()
+        self._session.check_here()
 
     def _rows(self) -> Results:
         if self._closed:

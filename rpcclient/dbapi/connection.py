@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from rpcclient.elsewhere import of_parent
 from rpcclient.stubs.database import Page
 from rpcclient.sync.client import Client
 from rpcclient.sync.stream import Stream
 from rpcwire.errors import RpcError
+from rpcwire.forking import home
 
 from . import errors
 from .base import ConnectionBase, CursorBase
@@ -59,6 +61,15 @@ class SyncPort:
     def __init__(self, client: Client, *, owned: bool) -> None:
         self.client = client
         self._owned = owned
+        self._home = home()
+
+    def check_life(self) -> None:
+        with errors.translated():
+            if self._home is not home():
+                raise of_parent("the connection", "connect anew here")
+
+    def check_place(self) -> None:
+        """Threads may share it."""
 
     async def call(self, method: str, *arguments: Any, **named: Any) -> Any:
         with errors.translated():

@@ -51,6 +51,23 @@ class Pieces(Protocol):
 class Port(Protocol):
     """Calls the database service. All errors come as those of PEP 249."""
 
+    def check_life(self) -> None:
+        """Refuse to go on where the connection has stayed behind.
+
+        Raises:
+            OperationalError: it belongs to the process that this one was forked from, or to an event loop that has
+                ended.
+        """
+        ...
+
+    def check_place(self) -> None:
+        """Refuse what would wait for the connection where that cannot be done.
+
+        Raises:
+            InterfaceError: it belongs to another event loop, which is not closed.
+        """
+        ...
+
     async def call(self, method: str, *arguments: Any, **named: Any) -> Any:
         """Call a method of the service."""
         ...

@@ -75,9 +75,34 @@ class Session:
 
         Raises:
             InterfaceError: it is.
+            OperationalError: it belongs to another process, or to an event loop that has ended.
         """
         if self._closed:
             raise InterfaceError(self._why_closed)
+        try:
+            self._port.check_life()
+        except Error as error:
+            self.learn(error)
+            raise
+
+    def check_here(self) -> None:
+        """The same for what waits for the connection.
+
+        Raises:
+            InterfaceError: it is closed; or it belongs to another event loop, which is not.
+            OperationalError: as of :meth:`check`.
+        """
+        self.check()
+        self._port.check_place()
+
+    def check_place(self) -> None:
+        """Refuse to close something of it where that cannot be done.
+
+        Raises:
+            InterfaceError: it belongs to another event loop, which is not closed.
+        """
+        if not self._closed:
+            self._port.check_place()
 
     async def open(self) -> None:
         """Begin the session."""
@@ -86,7 +111,7 @@ class Session:
 
     async def call(self, method: str, *arguments: Any, **named: Any) -> Any:
         """Call a method of the service, and learn from its errors."""
-        self.check()
+        self.check_here()
         try:
             return await self._port.call(method, *arguments, **named)
         except Error as error:
@@ -114,7 +139,7 @@ class Session:
 
     async def ready(self, sql: str) -> None:
         """Make sure that a statement can be sent, with a transaction open where one is to be."""
-        self.check()
+        self.check_here()
         check_text(sql)
         if self._reading is not None:
             await self._reading.keep_rest()
@@ -134,7 +159,7 @@ class Session:
 
     async def end(self, *, commit: bool) -> None:
         """Commit or roll back the open transaction, if there is one."""
-        self.check()
+        self.check_here()
         if self._reading is not None:
             await self._reading.keep_rest()
         if self.in_transaction:
@@ -143,7 +168,7 @@ class Session:
 
     async def pages(self, sql: str, parameters: Parameters) -> Pages:
         """Start a statement, without any preparation."""
-        self.check()
+        self.check_here()
         try:
             return await self._port.stream(self.database, sql, sent(parameters), self._id)
         except Error as error:
@@ -223,7 +248,6 @@ class Session:
     async def copy_out(self, sql: str) -> Pieces:
         """Start a COPY that writes to the client. Nothing else runs before it is over."""
         await self.ready(sql)
-        self.check()
         try:
             return await self._port.copy_out(self.database, sql, self._id)
         except Error as error:
@@ -245,6 +269,7 @@ class Session:
 
     async def close(self) -> None:
         """Close it; an open transaction is rolled back."""
+        self.check_place()
         try:
             if not self._closed:
                 if self._reading is not None:

@@ -83,6 +83,10 @@ class AdaptedConnection(AsyncAdapt_terminate, AsyncAdapt_dbapi_connection):
     async def _terminate_graceful_close(self) -> None:
         await self._connection.close()
 
+    def _terminate_handled_exceptions(self) -> tuple[type[BaseException], ...]:
+        # It may belong to another event loop, which is not closed.
+        return (*super()._terminate_handled_exceptions(), aio.InterfaceError)
+
     def _terminate_force_close(self) -> None:
         self._connection._terminate()
 

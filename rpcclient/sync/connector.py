@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from rpcclient.backoff import Pauses, in_vain
+from rpcclient.elsewhere import of_parent_memory
 from rpcclient.offers import HeldOffers
 from rpcclient.options import ConnectOptions
 from rpcwire.errors import ConnectFailed, ConnectionClosed, NotSent, RpcError
@@ -24,7 +25,7 @@ from rpcwire.threads import waiting
 from .carrier import Carrier
 from .handlers import Handlers, check_offer
 from .interrupts import INTERRUPT_S
-from .memory import MemoryDial, check_thread, of_parent_memory
+from .memory import MemoryDial, check_thread
 from .peer import Peer
 
 logger = logging.getLogger("rpcclient")

@@ -41,15 +41,6 @@ def dial_memory(memory: MemoryDial, subprotocol: Subprotocol) -> SyncMemoryLink:
         raise ConnectFailed(f"memory: the server's event loop does not answer: {exc}") from exc
 
 
-def of_parent_memory(subprotocol: Subprotocol) -> MemoryLink:  # noqa: ARG001 - in the place of a server's method
-    """What connects in a child, where the server's loop does not run.
-
-    Raises:
-        ConnectFailed: always.
-    """
-    raise ConnectFailed("memory: the server runs in the process that this one was forked from", retryable=False)
-
-
 class SyncMemoryLink:
     """One end of a connection in memory, for threads. The server's loop takes the part of the reader.
 

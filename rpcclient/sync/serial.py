@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rpcclient.serial_settings import KEEP_BYTES, WRITE_BYTES, Patience, SerialOptions, to_bytes, took_nothing
 from rpcclient.stubs.hardware import SerialTimeout
 from rpcwire.errors import RpcError
+from rpcwire.forking import home
 
 from .interrupts import INTERRUPT_S
 from .serial_input import SerialInput
@@ -70,6 +71,7 @@ class RemoteSerial(OldNames, SerialSetup):
             self._hardware.close_serial(self._session.id)
             raise
         self._input = SerialInput(stream)
+        self._home = home()
         self.port = self._session.port
         self._opened = True
 
@@ -94,6 +96,8 @@ class RemoteSerial(OldNames, SerialSetup):
             return
         self._opened = False
         self._input.end()
+        if self._home is not home():
+            return  # The port is the parent's.
         try:
             self._hardware.close_serial(self._session.id)
         except RpcError:

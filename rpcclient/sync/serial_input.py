@@ -6,8 +6,10 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from rpcclient.elsewhere import of_parent
 from rpcclient.serial_settings import KEEP_BYTES
 from rpcwire.errors import RpcError
+from rpcwire.forking import tell_in_children
 
 from .stream import Stream
 
@@ -27,6 +29,7 @@ class SerialInput:
         self.cancelled = False
         self.resets = 0
         self.arrived = 0.0
+        tell_in_children(self)
         threading.Thread(target=self._fill, name="rpc-serial", daemon=True).start()
 
     def _fill(self) -> None:
@@ -45,6 +48,11 @@ class SerialInput:
         with self.changed:
             self.ended = True
             self.changed.notify_all()
+
+    def forked(self) -> None:
+        """This is a child: the port is its parent's, and so is what comes in."""
+        self.changed = threading.Condition()
+        self.data, self.ended, self.error = bytearray(), True, of_parent("the serial port")
 
     def end(self) -> None:
         """Want no more."""

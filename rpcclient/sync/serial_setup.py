@@ -6,7 +6,9 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
+from rpcclient.elsewhere import of_parent
 from rpcclient.serial_settings import SerialOptions, TimeLimits
+from rpcwire.forking import Home, home
 
 if TYPE_CHECKING:
     from rpcclient.stubs.hardware import Hardware, SerialLines, SerialSession
@@ -18,6 +20,7 @@ class SerialSetup(TimeLimits, io.RawIOBase):
     _hardware: Hardware
     _session: SerialSession
     _options: SerialOptions
+    _home: Home  # Where it was opened.
     _rts = True
     _dtr = True
     _break = False
@@ -25,6 +28,8 @@ class SerialSetup(TimeLimits, io.RawIOBase):
     def _there(self) -> None:
         if self.closed:
             raise ValueError("I/O operation on a closed serial port")
+        if self._home is not home():
+            raise of_parent("the serial port")
 
     def apply_settings(self, settings: dict[str, Any]) -> None:
         """Set the port up anew.

@@ -19,5 +19,10 @@ def cancel_begun(task: asyncio.Task[Any]) -> None:
 
 async def give_way() -> None:
     """Let everything else run once. What fails without waiting does this first: its caller may try again in a loop, and
-    then nothing else would ever run, neither the connection nor the loop's other tasks."""
+    then nothing else would ever run, neither the connection nor the loop's other tasks. Where no loop runs, nobody else
+    waits."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
     await asyncio.sleep(0)

@@ -60,5 +60,5 @@ class MemoryLink:
         for end in (self, self._other):
             if end is not None and not end._closed:
                 end._closed = True
-                if end._receiver is not None:
+                if end._receiver is not None and not self.loop.is_closed():
                     self.loop.call_soon(end._receiver.link_lost, reason)

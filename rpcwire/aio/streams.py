@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 from msgspec import Raw
 
 from rpcwire.errors import ConnectionLost, LocalProtocolError, RpcError, SlowConsumer
+from rpcwire.forking import Home, home
 from rpcwire.service import SlowPolicy
 from rpcwire.streams import IncomingStream, OutgoingStream
 from rpcwire.threads import waiting
@@ -141,7 +142,7 @@ class StreamReader(AsyncIterator[_T_co], Generic[_T_co]):
         self._load = load
         self._typed = typed
         loop = asyncio.get_running_loop()
-        self._finalizer = weakref.finalize(self, _drop_later, loop, inbox)
+        self._finalizer = weakref.finalize(self, _drop_later, loop, inbox, home())
         self._finalizer.atexit = False
 
     def __aiter__(self) -> Self:
@@ -173,8 +174,8 @@ class StreamReader(AsyncIterator[_T_co], Generic[_T_co]):
         await self.aclose()
 
 
-def _drop_later(loop: asyncio.AbstractEventLoop, inbox: Inbox) -> None:
-    if not inbox.ended:
+def _drop_later(loop: asyncio.AbstractEventLoop, inbox: Inbox, made_in: Home) -> None:
+    if not inbox.ended and made_in is home():
         with contextlib.suppress(RuntimeError):  # The loop is closed, and the connection with it.
             loop.call_soon_threadsafe(inbox.drop)
 

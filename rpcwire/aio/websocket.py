@@ -4,6 +4,7 @@ client differ in the handshake only, which their subclasses do."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import socket
 from collections.abc import Callable, Sequence
@@ -159,8 +160,14 @@ class WebSocketLink(asyncio.Protocol):
 
     def abort(self) -> None:
         """Drop the connection at once."""
-        if self.transport is not None:
+        if self.transport is None:
+            return
+        if not self.loop.is_closed():
             self.transport.abort()
+        elif (sock := self.transport.get_extra_info("socket")) is not None:
+            # The transport can do nothing any more without its loop. Those of uvloop have ended with it.
+            with contextlib.suppress(OSError, TypeError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def fail(self, code: int, reason: str) -> None:
         """The stream is broken: close it with this code, and read nothing more."""
