@@ -84,7 +84,8 @@ def memory_target() -> Target:
 
 
 class Access(TypedDict, total=False):
-    """How to reach a server, and what to prove there: as of :func:`find_target`, for those who only pass it on."""
+    """How to reach a server, what to prove there, and when to give it up: as of :class:`rpcclient.Client`, for those
+    who only pass it on."""
 
     token: str | None
     token_file: PathText | None
@@ -97,10 +98,14 @@ class Access(TypedDict, total=False):
     server_hostname: str | None
     headers: Headers | None
     proxy: ProxyChoice
+    ping_interval_s: float
+    ping_timeout_s: float
 
 
 ACCESS_TEXTS = ("token_file", "token_by", "ca_file", "cert_file", "key_file", "server_hostname", "proxy")
 """What of it can be said in the query of a URL. Passwords cannot: URLs end in logs."""
+ACCESS_SECONDS = ("ping_interval_s", "ping_timeout_s")
+"""What of it can be said there, too, as a number of seconds."""
 TLS_TEXTS = frozenset({"ca_file", "cert_file", "key_file", "server_hostname"})
 """What of that is about TLS."""
 

@@ -29,6 +29,7 @@ class Settings:
             :class:`rpcclient.Client`; what is not given comes from the environment.
         headers: lines ``Name: value``.
         timeout_s: the deadline of each call, in seconds; the method's own where ``None``.
+        ping_interval_s, ping_timeout_s: as of :class:`rpcclient.Client`.
         as_json: print JSON, also on a terminal.
     """
 
@@ -42,6 +43,8 @@ class Settings:
     headers: tuple[str, ...] = ()
     proxy: str | None = None
     timeout_s: float | None = None
+    ping_interval_s: float = 20.0
+    ping_timeout_s: float = 20.0
     as_json: bool = False
 
     def connect(self, *, connect_timeout_s: float = 10.0) -> Client:
@@ -72,6 +75,8 @@ class Settings:
             "server_hostname": self.server_hostname,
             "headers": headers_of("\n".join(self.headers)) if self.headers else None,
             "proxy": True if self.proxy is None else self.proxy,
+            "ping_interval_s": self.ping_interval_s,
+            "ping_timeout_s": self.ping_timeout_s,
         }
 
     def for_program(self) -> Settings:

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from rpcwire.limits import LONGEST_S
+
 from . import outcome, standard
 from .context import Settings
 
@@ -80,6 +82,24 @@ class LazyGroup(click.Group):
 )
 @click.option("--proxy", metavar="URL", help="http://, socks5h:// or the like, or none; else RPC_PROXY, HTTPS_PROXY.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Deadline in seconds.")
+@click.option(
+    "--ping-interval",
+    "ping_interval_s",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, max=LONGEST_S),
+    default=20.0,
+    show_default=True,
+    help="Silence after which to ping; 0 for no pings.",
+)
+@click.option(
+    "--ping-timeout",
+    "ping_timeout_s",
+    metavar="SECONDS",
+    default=20.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True, max=LONGEST_S),
+    help="How long a ping may stay unanswered.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, also on a terminal.")
 @click.version_option(package_name="remote-services")
 @click.pass_context

@@ -8,7 +8,7 @@ from sqlalchemy import URL
 from sqlalchemy.exc import ArgumentError
 
 from rpcclient.headers import headers_of
-from rpcclient.targets import ACCESS_TEXTS, TLS_TEXTS
+from rpcclient.targets import ACCESS_SECONDS, ACCESS_TEXTS, TLS_TEXTS
 from rpcwire.errors import ConnectFailed
 from rpcwire.locations import DEFAULT_PORT
 
@@ -30,6 +30,8 @@ def connect_arguments(url: URL) -> dict[str, Any]:
     - ``token_file=/path``: a file whose first line is the token; ``token_by=call``: how it is sent;
     - ``proxy=socks5h://host:1080``, and ``header=Name: value``, which may be repeated;
     - ``timeout_s=30``: how long to wait for any one answer;
+    - ``ping_interval_s=20``: how long a silence of the server may last before it is pinged, 0 for no pings;
+      ``ping_timeout_s=20``: how long that may stay without an answer;
     - ``readonly=true``: have the database refuse every change.
 
     Raises:
@@ -60,15 +62,16 @@ def connect_arguments(url: URL) -> dict[str, Any]:
             arguments["headers"] = headers_of("\n".join([lines] if isinstance(lines, str) else lines))
         except ConnectFailed as exc:
             raise ArgumentError(str(exc)) from exc
-    if (seconds := _text(query, "timeout_s")) is not None:
-        try:
-            arguments["timeout_s"] = float(seconds)
-        except ValueError:
-            raise ArgumentError(f"timeout_s: {seconds!r} is no number of seconds") from None
+    for name in ("timeout_s", *ACCESS_SECONDS):
+        if (seconds := _text(query, name)) is not None:
+            try:
+                arguments[name] = float(seconds)
+            except ValueError:
+                raise ArgumentError(f"{name}: {seconds!r} is no number of seconds") from None
     if _flag(query, "readonly"):
         arguments["readonly"] = True
     if query:
-        known = ", ".join(("unix", "tls", "path", *ACCESS_TEXTS, "header", "timeout_s", "readonly"))
+        known = ", ".join(("unix", "tls", "path", *ACCESS_TEXTS, "header", "timeout_s", *ACCESS_SECONDS, "readonly"))
         raise ArgumentError(f"unknown in the URL's query: {', '.join(sorted(query))}; known are {known}")
     return arguments
 

@@ -12,13 +12,13 @@ from rpcclient.headers import headers_of
 from rpcclient.serial_settings import to_bytes
 from rpcclient.sync.client import Client
 from rpcclient.sync.serial import RemoteSerial
-from rpcclient.targets import ACCESS_TEXTS
+from rpcclient.targets import ACCESS_SECONDS, ACCESS_TEXTS
 from rpcwire.errors import RpcError
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-_OPTIONS = frozenset({"tls", "header", *ACCESS_TEXTS})
+_OPTIONS = frozenset({"tls", "header", *ACCESS_TEXTS, *ACCESS_SECONDS})
 
 
 def client_of(url: str) -> tuple[Client, str]:
@@ -43,11 +43,20 @@ def client_of(url: str) -> tuple[Client, str]:
         if lines := query.get("header"):
             options.pop("header")
             options["headers"] = headers_of("\n".join(lines))
+        for name in options.keys() & ACCESS_SECONDS:
+            options[name] = _seconds(name, options[name])
         client = Client(target, **options)
-    except RpcError as exc:
+    except (RpcError, ValueError) as exc:
         raise SerialException(f"{url!r}: {exc}") from exc
     # /dev/ttyUSB0 is the path of the URL as it stands; /ttyUSB0 is a port's name.
     return client, parts.path if parts.path.startswith("/dev/") else parts.path.strip("/")
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{name}: {text!r} is no number of seconds") from None
 
 
 class Serial(SerialBase):

@@ -205,8 +205,8 @@ class SocketLink:
 
     def _push_or_keep(self, data: bytes) -> None:
         """Send what the socket takes, and keep the rest. Ctrl-C often comes here: the other side has the message, and
-        does what makes somebody interrupt, while this thread waits for its turn to go on. So what an interruption leaves
-        is whole, too."""
+        does what makes somebody interrupt, while this thread waits for its turn to go on. So what an interruption
+        leaves is whole, too."""
         pushed: list[int] = []
         try:
             # One step of the interpreter: no interruption comes between sending and knowing how much was sent.

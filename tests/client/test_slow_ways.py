@@ -7,20 +7,28 @@ import contextlib
 import math
 import queue
 import socket
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import trustme
+import uvloop
+from serial import SerialException
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 from websockets.frames import Opcode
 
-from rpcclient import AsyncClient, Client
+from rpcclient import AsyncClient, Client, dbapi
+from rpcclient.dialects.urls import connect_arguments
 from rpcclient.errors import ConnectionLost
 from rpcclient.options import ConnectOptions
+from rpcclient.pyserial.protocol_rpc import client_of
 from rpcwire.gauge import Gauge
 from rpcwire.limits import LinkLimits
 from rpcwire.liveness import (
@@ -36,11 +44,19 @@ from rpcwire.liveness import (
     heartbeat_s,
 )
 
+_T = TypeVar("_T")
 SIZE = 600_000
 RATE = 200_000
 NOTES = [f"{number} {'x' * 5000}" for number in range(SIZE // 5000)]
 GIVEN_UP = r"no answer to a ping within 1\.5 s"
+FLAVOURS = ("sync", "asyncio", "uvloop")
 PINGS = {"ping_interval_s": 0.5, "ping_timeout_s": 1.5}
+
+
+def run(flavour: str, work: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine on the event loop of this name."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if flavour == "uvloop" else None) as runner:
+        return runner.run(work)
 
 
 class Relay:
@@ -156,8 +172,8 @@ def both_ways(flavour: str, url: str, size: int, options: dict[str, Any]) -> tup
             up = client.call("desk.swallow", {"data": bytes(size)})
             return await asyncio.gather(up, client.call("desk.blob", [size], returns=bytes))
 
-    if flavour == "async":
-        return asyncio.run(by_async())
+    if flavour != "sync":
+        return run(flavour, by_async())
     with Client(url, reconnect=False, **options) as client, ThreadPoolExecutor(1) as pool:
         up = pool.submit(client.call, "desk.swallow", {"data": bytes(size)})
         down = client.call("desk.blob", [size], returns=bytes)
@@ -165,7 +181,7 @@ def both_ways(flavour: str, url: str, size: int, options: dict[str, Any]) -> tup
 
 
 @pytest.mark.parametrize(("deep", "encrypted"), [(False, False), (True, True)], ids=["shallow-tcp", "deep-tls"])
-@pytest.mark.parametrize("flavour", ["sync", "async"])
+@pytest.mark.parametrize("flavour", FLAVOURS)
 def test_what_progresses_goes_on(serve: Any, relay: Any, flavour: str, deep: bool, encrypted: bool) -> None:
     """It takes several times as long as a silence may."""
     running, options = serve(encrypted=encrypted)
@@ -173,7 +189,7 @@ def test_what_progresses_goes_on(serve: Any, relay: Any, flavour: str, deep: boo
     assert (taken, len(given)) == (SIZE, SIZE)
 
 
-@pytest.mark.parametrize("flavour", ["sync", "async"])
+@pytest.mark.parametrize("flavour", FLAVOURS)
 def test_notifications_one_way(serve: Any, relay: Any, flavour: str) -> None:
     """The other side hears many small messages, and has nothing to answer."""
     running, options = serve()
@@ -191,11 +207,11 @@ def test_notifications_one_way(serve: Any, relay: Any, flavour: str) -> None:
                     await client.notify("desk.note", [note])
                 assert await client.call("desk.add", [1, 2]) == 3
 
-        asyncio.run(main())
+        run(flavour, main())
     assert running.desk.seen == NOTES
 
 
-@pytest.mark.parametrize("flavour", ["sync", "async"])
+@pytest.mark.parametrize("flavour", FLAVOURS)
 def test_a_server_that_takes_nothing_meanwhile(
     serve: Any, relay: Any, flavour: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,8 +232,8 @@ def test_a_server_that_takes_nothing_meanwhile(
                 await asyncio.sleep(0.01)
             return await asyncio.gather(blob, client.call("desk.swallow", {"data": bytes(up)}))
 
-    if flavour == "async":
-        given, taken = asyncio.run(main())
+    if flavour != "sync":
+        given, taken = run(flavour, main())
     else:
         with Client(url, reconnect=False, **options) as client, ThreadPoolExecutor(1) as pool:
             blob = pool.submit(client.call, "desk.blob", [down], returns=bytes)
@@ -229,7 +245,7 @@ def test_a_server_that_takes_nothing_meanwhile(
 
 @pytest.mark.soak
 @pytest.mark.parametrize("encrypted", [False, True], ids=["tcp", "tls"])
-@pytest.mark.parametrize("flavour", ["sync", "async"])
+@pytest.mark.parametrize("flavour", FLAVOURS)
 def test_fifteen_megabytes_at_170_kb_a_second(serve: Any, relay: Any, flavour: str, encrypted: bool) -> None:
     """One way and then the other, with the pings that both sides have unless they are told otherwise."""
     running, options = serve(encrypted=encrypted, pings={})
@@ -252,7 +268,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("deep", [False, True], ids=["shallow", "deep"])
-@pytest.mark.parametrize("flavour", ["sync", "async"])
+@pytest.mark.parametrize("flavour", FLAVOURS)
 def test_what_was_sent_arrives_before_the_end(serve: Any, relay: Any, flavour: str, deep: bool, until: Any) -> None:
     """A client that closes with much on its way waits for that, and not for a fixed time."""
     running, options = serve()
@@ -268,12 +284,12 @@ def test_what_was_sent_arrives_before_the_end(serve: Any, relay: Any, flavour: s
                 for note in NOTES:
                     await client.notify("desk.note", [note])
 
-        asyncio.run(main())
+        run(flavour, main())
     until(lambda: running.desk.seen == NOTES)
 
 
 @pytest.mark.usefixtures("hasty")
-@pytest.mark.parametrize("flavour", ["sync", "async"])
+@pytest.mark.parametrize("flavour", FLAVOURS)
 def test_what_is_given_up_is_not_waited_for(serve: Any, relay: Any, flavour: str) -> None:
     """A call under way ends with the client: to send the rest of it would take hours here."""
     running, options = serve()
@@ -306,7 +322,7 @@ def test_what_is_given_up_is_not_waited_for(serve: Any, relay: Any, flavour: str
             with pytest.raises(ConnectionLost):
                 await task
 
-        asyncio.run(main())
+        run(flavour, main())
 
 
 def test_a_server_that_stops_lets_answers_arrive(serve: Any, relay: Any) -> None:
@@ -326,7 +342,7 @@ def test_a_server_that_stops_lets_answers_arrive(serve: Any, relay: Any) -> None
 
 
 @pytest.mark.parametrize("encrypted", [False, True], ids=["tcp", "tls"])
-@pytest.mark.parametrize("flavour", ["sync", "async"])
+@pytest.mark.parametrize("flavour", FLAVOURS)
 def test_what_stalls_is_given_up(serve: Any, relay: Any, flavour: str, encrypted: bool, until: Any) -> None:
     """By both sides, in the middle of much data and in silence."""
     running, options = serve(encrypted=encrypted)
@@ -349,7 +365,7 @@ def test_what_stalls_is_given_up(serve: Any, relay: Any, flavour: str, encrypted
                     with pytest.raises(ConnectionLost, match=GIVEN_UP):
                         await client.call(*ask)  # noqa: B023 - run in this turn
 
-            asyncio.run(main())
+            run(flavour, main())
         until(lambda: not running.server.connections)
 
 
@@ -388,7 +404,7 @@ class Mute:
             assert self.over.wait(20)
 
 
-@pytest.mark.parametrize("flavour", ["sync", "async"])
+@pytest.mark.parametrize("flavour", FLAVOURS)
 @pytest.mark.parametrize("to_the_end", [True, False])
 def test_output_that_is_taken_is_a_sign_of_life(flavour: str, to_the_end: bool, script: type[Any]) -> None:
     """The other side's acknowledgements, that is, which its kernel sends as it reads."""
@@ -405,7 +421,7 @@ def test_output_that_is_taken_is_a_sign_of_life(flavour: str, to_the_end: bool, 
                 async with AsyncClient(other.url, **options) as client:
                     assert await client.call(*call) == "taken"
 
-            asyncio.run(main())
+            run(flavour, main())
     other.over.set()
     other.thread.join(20)
     assert not other.thread.is_alive()
@@ -530,3 +546,46 @@ def test_times_that_are_none(wrong: dict[str, float]) -> None:
     for kind in (Client, AsyncClient):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             kind("ws://127.0.0.1:1", token="x", **wrong)  # type: ignore[arg-type]
+
+
+def by_command(address: str) -> str:
+    command = [sys.executable, "-m", "rpcclient", "--url", f"ws://{address}"]
+    command += ["--ping-interval", "0.2", "--ping-timeout", "0.3", "call", "a.b"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    return done.stderr
+
+
+def by_database_url(address: str) -> str:
+    url = make_url(f"sqlite+rpc://{address}/main?ping_interval_s=0.2&ping_timeout_s=0.3")
+    with pytest.raises(dbapi.OperationalError) as caught:
+        dbapi.connect(**connect_arguments(url))
+    return str(caught.value)
+
+
+def by_serial_url(address: str) -> str:
+    client, _ = client_of(f"rpc://{address}/dev/ttyX?ping_interval_s=0.2&ping_timeout_s=0.3")
+    with client, pytest.raises(ConnectionLost) as caught:
+        client.call("a.b")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("ask", [by_command, by_database_url, by_serial_url])
+def test_where_pings_are_set(ask: Callable[[str], str], scripted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that reads, and neither answers nor acknowledges a ping."""
+    monkeypatch.setenv("RPC_TOKEN", "x")
+
+    def script(connection: Any) -> None:
+        connection.handshake()
+        while connection.sock.recv(65536):
+            pass
+
+    assert "no answer to a ping within 0.3 s" in ask(scripted(script).removeprefix("ws://"))
+
+
+def test_pings_that_are_none_in_a_url() -> None:
+    with pytest.raises(ArgumentError, match="ping_timeout_s: 'soon' is no number of seconds"):
+        connect_arguments(make_url("sqlite+rpc://localhost/main?ping_timeout_s=soon"))
+    for wrong, said in (("soon", "is no number of seconds"), ("0", "must be a number of seconds above 0")):
+        with pytest.raises(SerialException, match=f"ping_timeout_s: .*{said}"):
+            client_of(f"rpc://localhost/dev/ttyX?ping_timeout_s={wrong}")
