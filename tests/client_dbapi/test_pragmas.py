@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import ProgrammingError
 
 from rpcclient import dbapi
 from rpcclient.dbapi import aio
@@ -53,7 +55,7 @@ def test_engines_that_set_on_connect(serve, readonly):
     live = serve(main={"url": _made(serve), "readonly": True} if readonly else {})
     engine = sa.create_engine(live.sqlalchemy("sqlite"))
 
-    @sa.event.listens_for(engine, "connect")
+    @event.listens_for(engine, "connect")
     def set_up(driver_connection: Any, record: object) -> None:
         cursor = driver_connection.cursor()
         for sql in ON_CONNECT:
@@ -64,7 +66,7 @@ def test_engines_that_set_on_connect(serve, readonly):
         assert connection.exec_driver_sql("SELECT 'a' LIKE 'A'").scalar() == 0
         assert connection.exec_driver_sql("PRAGMA journal_mode=WAL").scalar() == "wal"
         if readonly:
-            with pytest.raises(sa.exc.ProgrammingError):
+            with pytest.raises(ProgrammingError):
                 connection.exec_driver_sql("CREATE TABLE u (x)")
     engine.dispose()
     other = sa.create_engine(live.sqlalchemy("sqlite"))

@@ -67,6 +67,12 @@ class DatabaseConfig(ServiceConfig):
         default=20, ge=1, le=1000, description="connections for statements that may write, transactions and sessions"
     )
     read_pool_size: int = Field(default=5, ge=1, le=1000, description="connections for statements that only read")
+    connection_max_age_s: float = Field(
+        default=300.0,
+        gt=0,
+        description="older than this, an idle connection is closed and not used again, so that what is changed for new "
+        "connections (ALTER ROLE … SET, SET GLOBAL, SET DEFAULT ROLE) holds after this time",
+    )
     pool_timeout_s: float = Field(default=10.0, gt=0, description="how long a statement waits for a connection")
     connect_timeout_s: float = Field(default=10.0, gt=0, description="how long connecting may take")
     busy_timeout_s: float = Field(default=5.0, ge=0, description="how long a statement waits for a lock (SQLite)")

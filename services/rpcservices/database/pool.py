@@ -103,7 +103,7 @@ class Pool:
             if self._idle:
                 link = self._idle.pop()
                 self._lent += 1
-                if link.has_ended():
+                if link.has_ended() or self._is_old(link):
                     link.broken = True
                     self.release(link)
                     continue
@@ -121,6 +121,10 @@ class Pool:
                     self._watch(self._pass_on(task))
                     raise
             await self._wait()
+
+    def _is_old(self, link: Link) -> bool:
+        """Whether a link is to be replaced: what was set for new connections since is not known to it."""
+        return time.monotonic() - link.made_at > self._config.connection_max_age_s
 
     async def _wait(self) -> None:
         place = asyncio.get_running_loop().create_future()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
@@ -100,7 +101,8 @@ class Link(ABC):
         readonly: whether the database refuses every change on this link.
         broken: whether the connection can no longer be trusted and must be discarded.
         connect_arguments: what the driver needs to make another such connection.
-        idle_since: when it was last given back, on the clock of :func:`time.monotonic`.
+        made_at: when it was made, on the clock of :func:`time.monotonic`.
+        idle_since: when it was last given back, on the same clock.
         notices: of the statements of the last script.
     """
 
@@ -119,6 +121,7 @@ class Link(ABC):
         self.readonly = readonly
         self.broken = False
         self.connect_arguments: dict[str, Any] = {}
+        self.made_at = time.monotonic()
         self.idle_since = 0.0
         self.notices: list[str] = []
         self._over = False

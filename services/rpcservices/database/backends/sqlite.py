@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
-from functools import cache, partial
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote
@@ -35,6 +36,13 @@ from .sqlite_values import as_written, column_types, convert, declared_column
 
 _T = TypeVar("_T")
 _VIRTUAL_TABLES = "SELECT name FROM {}.sqlite_master WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL TABLE%'"
+_MADE_BY = "SELECT sql FROM {}.sqlite_master WHERE type = 'table' AND lower(name) = lower(?)"
+_UNSAFE_TABLE = re.compile(r'unsafe use of virtual table "(?P<name>.*)"', re.DOTALL)
+_NAME = r"""(?:"(?:[^"]|"")*"|'(?:[^']|'')*'|`(?:[^`]|``)*`|\[[^\]]*\]|\w+)"""
+_HARMLESS_MODULES = re.compile(
+    rf"CREATE VIRTUAL TABLE {_NAME}\s*USING\s*[\"\[`']?(?:fts[345]|rtree|rtree_i32|geopoly)\b", re.IGNORECASE
+)
+"""They keep what they show in tables of the same file; newer versions of SQLite call them innocuous."""
 _PREPARED = "EXPLAIN SELECT 1 FROM {}.{}"
 _NOT_READY = ("not authorized", "prohibited", "vtable constructor failed")
 _STEPS = 1000
@@ -49,22 +57,6 @@ def _denied(exc: sqlite3.Error) -> bool:
 
 def _not_authorized(why: str) -> DatabaseProgrammingError:
     return DatabaseProgrammingError(f"not authorized: {why}")
-
-
-@cache
-def _may_distrust_schemas() -> bool:
-    """Whether views and triggers may use full-text tables where schemas are not trusted
-    (https://sqlite.org/pragma.html#pragma_trusted_schema). Older versions take those tables for unsafe; what is unsafe
-    besides, the authorizer denies in views and triggers, too."""
-    with closing(sqlite3.connect(":memory:")) as connection:
-        connection.execute("PRAGMA trusted_schema=OFF")
-        try:
-            connection.execute("CREATE VIRTUAL TABLE words USING fts5(word)")
-            connection.execute("CREATE VIEW seen AS SELECT word FROM words")
-            connection.execute("SELECT word FROM seen")
-        except sqlite3.OperationalError as exc:
-            return "unsafe" not in str(exc)
-    return True
 
 
 def create_embedded(file: str) -> None:
@@ -191,8 +183,7 @@ class SqliteLink(Link):
         connection = self._sqlite
         connection.isolation_level = None  # Autocommit: transactions begin where we say BEGIN.
         self._set_up()
-        if _may_distrust_schemas():
-            connection.execute("PRAGMA trusted_schema=OFF")
+        connection.execute("PRAGMA trusted_schema=OFF")
         # A larger value is refused before it is made.
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self.config.max_row_bytes)
         attach(connection.execute, self.config)
@@ -333,7 +324,7 @@ class SqliteLink(Link):
             authorizer: the one that is set.
         """
         try:
-            return action()
+            return self._with_trust(action, authorizer)
         except sqlite3.DatabaseError as exc:
             if not any(said in str(exc) for said in _NOT_READY):
                 raise
@@ -344,7 +335,51 @@ class SqliteLink(Link):
                 self._sqlite.set_authorizer(authorizer)
             if not found:
                 raise
+        return self._with_trust(action, authorizer)
+
+    def _with_trust(self, action: Callable[[], _T], authorizer: Authorizer) -> _T:
+        """Do something on a connection that does not trust what is in the file: its views and triggers may use harmless
+        functions and tables only (https://sqlite.org/pragma.html#pragma_trusted_schema). Before 3.41 SQLite counts
+        full-text and R-tree tables among the others; where a statement is refused for one of these, the connection
+        trusts the file from then on. What is dangerous, the authorizer denies in views and triggers, too.
+
+        Parameters:
+            action: what to do.
+            authorizer: the one that is set.
+        """
+        try:
+            return action()
+        except sqlite3.OperationalError as exc:
+            found = _UNSAFE_TABLE.search(str(exc))
+            if found is None:
+                raise
+            self._sqlite.set_authorizer(None)
+            try:
+                if not self._is_harmless(found["name"]):
+                    raise
+                self._sqlite.execute("PRAGMA trusted_schema=ON")
+            finally:
+                self._sqlite.set_authorizer(authorizer)
         return action()
+
+    def _trust(self, value: int | str) -> int:
+        """Have the connection trust what is in the file, or not; whether it did before."""
+        self._sqlite.set_authorizer(None)
+        try:
+            before: int = self._sqlite.execute("PRAGMA trusted_schema").fetchone()[0]
+            self._sqlite.execute(f"PRAGMA trusted_schema={value}")
+        finally:
+            self._sqlite.set_authorizer(self._authorizer())
+        return before
+
+    def _is_harmless(self, table: str) -> bool:
+        """Whether all virtual tables of a name are of kinds that cannot do more than tables do."""
+        made = [
+            sql
+            for _, schema, _ in self._sqlite.execute("PRAGMA database_list").fetchall()
+            for (sql,) in self._sqlite.execute(_MADE_BY.format(_quoted(schema)), (table,)).fetchall()
+        ]
+        return bool(made) and all(_HARMLESS_MODULES.match(sql) for sql in made)
 
     def _made_ready(self) -> bool:
         """Make all virtual tables ready: to prepare a statement is enough. Whether there are any."""
@@ -377,7 +412,8 @@ class SqliteLink(Link):
     def _execute_many(self, sql: str, sets: list[list[Any]]) -> int:
         self._sqlite.set_progress_handler(self._stop_now, _STEPS)
         try:
-            return self._sqlite.executemany(sql, sets).rowcount
+            authorizer = self._authorizer()
+            return self._with_trust(partial(self._sqlite.executemany, sql, sets), authorizer).rowcount
         finally:
             self._look()
 
@@ -417,6 +453,8 @@ class SqliteLink(Link):
     def _declared(self, sql: str) -> list[Column]:
         """The columns of a query with their declared types: a temporary view has them."""
         connection = self._sqlite
+        # In a view of ours the statement may use what it may use by itself.
+        trusted = self._trust("ON")
         connection.set_authorizer(authorize_writing)
         try:
             connection.execute(f"CREATE TEMP VIEW rpc_described AS {sql}")
@@ -425,7 +463,7 @@ class SqliteLink(Link):
         except sqlite3.DatabaseError:
             return []  # A statement without rows, such as SAVEPOINT, or a PRAGMA.
         finally:
-            connection.set_authorizer(self._authorizer())
+            self._trust(trusted)
         names = as_written([name for _, name, *_ in rows])
         return [declared_column(name, declared) for name, (_, _, declared, *_) in zip(names, rows, strict=True)]
 
