@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from rpcclient.backoff import BACKOFF_MOST_S
+
 from .sqltext import control_of
 
 if TYPE_CHECKING:
@@ -15,8 +17,12 @@ if TYPE_CHECKING:
 STATEMENT_TIMEOUT_S = 3600.0
 """How long a statement may take where no deadline was given: here somebody waits, and has Ctrl-C."""
 
-RECONNECT_S = 5.0
-"""How long to try to reach the server again, and to ask it for the state of a transaction."""
+RECONNECT_S = 2 * BACKOFF_MOST_S
+"""How long to try to reach the server again: a server that is back is tried at least once within it, however long the
+pause is that has just begun."""
+
+REFRESH_S = 5.0
+"""How long to ask the server for the state of a transaction."""
 
 
 def control(client: Client, info: DatabaseInfo, session: str, statement: str) -> bool:
@@ -106,7 +112,7 @@ class SqlSession:
             self._lost()
             return
         try:
-            self.state = self.client.options(timeout_s=RECONNECT_S).database.renew(self._id).value
+            self.state = self.client.options(timeout_s=REFRESH_S).database.renew(self._id).value
         except (TransactionLost, TransportError):
             self._lost()
         except (RpcError, KeyboardInterrupt):
