@@ -339,7 +339,7 @@ class SqliteLink(Link):
 
     def _with_trust(self, action: Callable[[], _T], authorizer: Authorizer) -> _T:
         """Do something on a connection that does not trust what is in the file: its views and triggers may use harmless
-        functions and tables only (https://sqlite.org/pragma.html#pragma_trusted_schema). Before 3.41 SQLite counts
+        functions and tables only (https://sqlite.org/pragma.html#pragma_trusted_schema). SQLite 3.40 counts
         full-text and R-tree tables among the others; where a statement is refused for one of these, the connection
         trusts the file from then on. What is dangerous, the authorizer denies in views and triggers, too.
 
