@@ -7,9 +7,10 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -48,6 +49,18 @@ def command(settings: context.Settings, interval_s: float) -> None:
         )
     with settings.connect() as client:
         Top(client, interval_s).run()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Have Ctrl-C raise KeyboardInterrupt meanwhile: it ends a call that takes long."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Top:
@@ -90,6 +103,8 @@ class Top:
             for number, name in ((signal.SIGWINCH, "resize"), (signal.SIGTSTP, "suspend")):
                 before = signal.signal(number, lambda *_, name=name: self._events.put((name, None)))
                 stack.callback(signal.signal, number, before)
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                stack.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, self._interrupt))
             self._suspend = partial(suspend, live, terminal)
             threads[0].start()
             try:
@@ -100,10 +115,11 @@ class Top:
                     self._handle(self._events.get())
                     while not self._events.empty():
                         self._handle(self._events.get())
-                    self._ask()
-                    if self.state.sort != sort:
-                        streams.pop().close()
-                        streams.append(self._follow_processes())
+                    with _interruptible():
+                        self._ask()
+                        if self.state.sort != sort:
+                            streams.pop().close()
+                            streams.append(self._follow_processes())
             except KeyboardInterrupt:
                 pass  # A way to quit like any other.
             finally:
@@ -111,6 +127,14 @@ class Top:
                 for stream in streams:
                     stream.close()
                 threads[0].join(1)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        """Quit at Ctrl-C; a second one ends whatever that waits for.
+
+        KeyboardInterrupt could come while an object is finalized, where Python only reports it.
+        """
+        signal.signal(number, signal.default_int_handler)
+        self._events.put(("key", "interrupt"))
 
     def _handle(self, event: _Event) -> None:
         kind, value = event
