@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import sys
 import time
+import warnings
 import weakref
 from collections.abc import AsyncGenerator, Callable
 from contextvars import copy_context
+from functools import partial
 from itertools import count
 from typing import Any
 
 from rpcclient.backoff import Pauses, in_vain
 from rpcclient.elsewhere import of_parent_memory
 from rpcclient.failures import AUTHENTICATE, not_authenticated
+from rpcclient.offers import HeldOffers
 from rpcclient.options import ConnectOptions
 from rpcwire.aio.memory import MemoryLink
 from rpcwire.aio.peer import Peer
@@ -43,7 +48,9 @@ LAST_CALLS_S = 1.0
 
 class Connector:
     """The connection of one client, and all that is under way for it. It belongs to the event loop in which the client
-    is used; when that has ended, or the process has forked, it begins anew where the client is used next.
+    is used; when that has ended, or the process has forked, it begins anew where the client is used next. What the loop
+    holds knows it weakly, but for the time in which it connects: a client that nobody uses any more is garbage, and its
+    connection ends with it.
 
     Parameters:
         options: how to connect.
@@ -169,10 +176,11 @@ class Connector:
         if self._peer is not None:
             self._leaving.add(self._peer)
             self._ended(self._peer, "it was closing")
+        held: weakref.ref[Connector] = weakref.ref(self)
         self._connecting = asyncio.get_running_loop().create_task(
-            self._connect(self._was_connected), context=self._context.copy()
+            _connect(held, self._was_connected), context=self._context.copy()
         )
-        self._connecting.add_done_callback(self._connect_done)
+        self._connecting.add_done_callback(partial(_connect_done, held))
 
     def _connect_done(self, task: asyncio.Task[Peer]) -> None:
         self._connecting = None
@@ -183,7 +191,9 @@ class Connector:
             # Nobody else would bring this client back, whatever the reason was.
             wait_s = self.pauses.refused_s()
             logger.error("%s; trying again in %.0f s, since services are offered", error, wait_s)
-            self._returning = asyncio.get_running_loop().call_later(wait_s, self._begin)
+            held: weakref.ref[Connector] = weakref.ref(self)
+            again = partial(_if_held, held, Connector._begin)
+            self._returning = asyncio.get_running_loop().call_later(wait_s, again)
         elif self._peer is None and self._stays_on:  # It was lost before this could be noted.
             self._begin()
 
@@ -193,20 +203,18 @@ class Connector:
         offers = self.options.reconnect and bool(self.registry.services)
         return offers and self._was_connected and not self._closed
 
-    async def _connect(self, again: bool) -> Peer:
-        """Connect; where there was a connection before, try until it is there or the server refuses for good."""
-        pause_s = self.pauses.begin_s()
-        while True:
-            await asyncio.sleep(pause_s)
-            try:
-                return await self._connect_once()
-            except RpcError as exc:
-                if not again or not isinstance(exc, ConnectFailed) or not exc.retryable:
-                    self.pauses.given_up()
-                    raise
-                self._failure = exc
-                pause_s = self.pauses.failed_s(exc)
-                logger.debug("%s; trying again in %.2f s", exc, pause_s)
+    async def _try(self, again: bool) -> Peer | float:
+        """Try to connect; returns for how long to wait where that is to be tried again."""
+        try:
+            return await self._connect_once()
+        except RpcError as exc:
+            if not again or not isinstance(exc, ConnectFailed) or not exc.retryable:
+                self.pauses.given_up()
+                raise
+            self._failure = exc
+            pause_s = self.pauses.failed_s(exc)
+            logger.debug("%s; trying again in %.2f s", exc, pause_s)
+            return pause_s
 
     async def _connect_once(self) -> Peer:
         if self.memory is not None:
@@ -257,14 +265,15 @@ class Connector:
         peer = Peer(
             Session(codec, limits=limits, stream_prefix="c"),
             link,
-            self.registry,
+            HeldOffers(self),
             connection,
             gate=lambda *_: None,
             executor=self._pool,
             logger=logger,
         )
         caller.bind(peer)
-        peer.closed.add_done_callback(lambda done: self._lost(peer, done.result()))
+        held: weakref.ref[Connector] = weakref.ref(self)
+        peer.closed.add_done_callback(lambda done: _if_held(held, Connector._lost, peer, done.result()))
         return peer
 
     def _lost(self, peer: Peer, reason: str) -> None:
@@ -350,6 +359,26 @@ class Connector:
         if ending:
             await asyncio.wait([one.closed for one in ending], timeout=CLOSE_TIMEOUT_S)
 
+    def __del__(self) -> None:
+        # An interpreter that ends takes everything with it.
+        if not hasattr(self, "_was_connected") or self._closed or sys.is_finalizing():
+            return
+        self._closed = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        ends: list[tuple[asyncio.AbstractEventLoop, Callable[[], object]]] = [
+            (peer.loop, partial(peer.link.close, 1000, "", patient=False))
+            for peer in (self._peer, *self._leaving)
+            if peer is not None
+        ]
+        if self._connecting is not None:
+            ends.append((self._connecting.get_loop(), self._connecting.cancel))
+        for loop, end in ends:
+            # Garbage is collected at any moment, in any thread. A loop that has ended takes its sockets with it.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(end)
+        if ends or self._returning is not None:  # That finds nobody when its time comes.
+            warnings.warn(f"unclosed client of {self.options.target.url}", ResourceWarning, stacklevel=2, source=self)
+
 
 async def _watch_over(connector: weakref.ref[Connector]) -> AsyncGenerator[None, None]:
     """Wait for the end of the event loop: that ends its asynchronous generators before it is closed
@@ -360,3 +389,35 @@ async def _watch_over(connector: weakref.ref[Connector]) -> AsyncGenerator[None,
         held = connector()
         if held is not None:
             await held.loop_ends()
+
+
+def _if_held(held: weakref.ref[Connector], act: Callable[..., None], *args: Any) -> None:
+    """Do something for a client that is still there."""
+    connector = held()
+    if connector is not None:
+        act(connector, *args)
+
+
+def _connect_done(held: weakref.ref[Connector], task: asyncio.Task[Peer]) -> None:
+    connector = held()
+    if connector is not None:
+        connector._connect_done(task)
+    elif not task.cancelled():
+        task.exception()  # Nobody waits for it any more.
+
+
+async def _connect(held: weakref.ref[Connector], again: bool) -> Peer:
+    """Connect; where there was a connection before, try until it is there, the server refuses for good, or nobody uses
+    the client any more."""
+    connector = held()
+    pause_s = 0.0 if connector is None else connector.pauses.begin_s()
+    while True:
+        del connector
+        await asyncio.sleep(pause_s)
+        connector = held()
+        if connector is None:
+            raise ConnectionClosed("nobody uses the client any more")
+        outcome = await connector._try(again)
+        if isinstance(outcome, Peer):
+            return outcome
+        pause_s = outcome

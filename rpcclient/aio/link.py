@@ -42,7 +42,7 @@ class ClientLink(WebSocketLink):
         ws, self._request = begin(options.target, options.message_bytes, options.subprotocol)
         super().__init__(ws, options.link_limits, holds_reading=False)
         self._options = options
-        self._make_peer = make_peer
+        self._make_peer: PeerFactory | None = make_peer
         self.opened: asyncio.Future[Peer] = self.loop.create_future()
         self._broken_by: Exception | None = None
         self._head = bytearray()  # How the answer to the handshake begins.
@@ -65,7 +65,9 @@ class ClientLink(WebSocketLink):
         if self.ws.handshake_exc is not None:
             return
         codec = codec_for(self.ws.subprotocol)
-        peer = self._make_peer(self, codec, message_limit(event, self._options.message_bytes))
+        make_peer, self._make_peer = self._make_peer, None  # It is the client's, which may become garbage.
+        assert make_peer is not None
+        peer = make_peer(self, codec, message_limit(event, self._options.message_bytes))
         self.attach(peer, codec)
         self.opened.set_result(peer)
 

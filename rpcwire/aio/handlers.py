@@ -23,7 +23,7 @@ from rpcwire.errors import Cancelled, DeadlineExceeded, LocalProtocolError, Meth
 from rpcwire.events import IncomingCall, NotificationReceived
 from rpcwire.limits import ITEM_LEVELS
 from rpcwire.logs import printable
-from rpcwire.registry import Mode, Offer, Registry
+from rpcwire.registry import Mode, Offer, Offers
 from rpcwire.states import SessionState
 from rpcwire.threads import take_place
 from rpcwire.unsendable import Unsendable
@@ -54,10 +54,12 @@ class Running:
         ctx: its context, where it asked for one.
         inboxes: the streams among its parameters.
         reason: why it was told to stop, if it was.
+        needed: what must not become garbage meanwhile.
     """
 
     call: IncomingCall | None
     offer: Offer
+    needed: object
     task: asyncio.Task[Any] | None = None
     ctx: Context | None = None
     inboxes: list[Inbox] = field(default_factory=list)
@@ -83,7 +85,7 @@ class Handlers:
         executor: runs plain functions.
     """
 
-    def __init__(self, peer: Peer, registry: Registry, gate: Gate, executor: Executor | None) -> None:
+    def __init__(self, peer: Peer, registry: Offers, gate: Gate, executor: Executor | None) -> None:
         self._peer = peer
         self._registry = registry
         self._gate = gate
@@ -158,7 +160,7 @@ class Handlers:
         self._peer.flush_soon()
 
     def _launch(self, call: IncomingCall, offer: Offer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        running = Running(call, offer)
+        running = Running(call, offer, self._registry.needed())
         try:
             self._attach_streams(running, kwargs)
         except RpcError as exc:
@@ -262,7 +264,8 @@ class Handlers:
                 failed=lambda exc: to_rpc_error(exc, method=offer.name, logger=offer.logger),
             )
         self._streams.add(task)
-        task.add_done_callback(self._stream_ended)
+        needed = None if running is None else running.needed
+        task.add_done_callback(lambda task, _=needed: self._stream_ended(task))  # type: ignore[misc]
         if running is not None and running.inboxes:
             # What goes up is read while the answer goes down: it is wanted until that has ended.
             inboxes, running.inboxes = running.inboxes, []
@@ -350,7 +353,7 @@ class Handlers:
         except Exception as exc:  # A validator of the service's own failed.
             to_rpc_error(exc, method=event.method, logger=peer.logger)
             return
-        running = Running(None, offer)
+        running = Running(None, offer, self._registry.needed())
         if len(self._running) >= peer.session.limits.calls_in_flight:
             peer.logger.warning(
                 "%s: notification %s dropped: too many handlers run", peer.connection.remote, offer.name

@@ -39,7 +39,7 @@ from rpcwire.events import (
 from rpcwire.limits import GRACE_S
 from rpcwire.logs import printable
 from rpcwire.messages import CallContext, StreamParams
-from rpcwire.registry import Offer, Registry
+from rpcwire.registry import Offer, Offers
 from rpcwire.service import SlowPolicy
 from rpcwire.session import Session
 from rpcwire.states import SessionState, SessionStep
@@ -110,7 +110,7 @@ class Peer:
         self,
         session: Session,
         link: Link,
-        registry: Registry,
+        registry: Offers,
         connection: Connection,
         *,
         gate: Gate,
