@@ -13,6 +13,7 @@ from rpcclient.program_text import invalid
 from rpcclient.programs import StreamNames, return_code
 from rpcclient.stubs.programs import Exit, OutputChunk, ProgramInfo, StreamName
 from rpcwire.errors import ConnectionClosed, ConnectionLost, NotSent, TransportError
+from rpcwire.forking import Home, home
 
 logger = logging.getLogger("rpcclient")
 
@@ -168,6 +169,7 @@ class Standing:
         window: pieces of its output that the server may be ahead of a reader; the client's own number where ``None``.
         tell: told in words that the connection was lost.
         away: whether that was told, and no other was made since.
+        home: the process that the handle was made in.
     """
 
     info: ProgramInfo
@@ -181,6 +183,18 @@ class Standing:
     window: int | None = None
     tell: Callable[[str], object] = field(default=logger.info)
     away: bool = False
+    home: Home = field(default_factory=home)
+
+    @property
+    def ends_here(self) -> bool:
+        """Whether leaving the ``with`` block ends the program: not in a child, whose parent goes on with it."""
+        return self.ends_with_block and self.home is home()
+
+    @property
+    def takes_control(self) -> bool:
+        """Whether the handle takes control again over each new connection: not over that of a child, with whose end the
+        parent's program would end."""
+        return self.controls and self.home is home()
 
     @property
     def returncode(self) -> int | None:

@@ -324,7 +324,7 @@ class AsyncProgram(Generic[AnyStr]):
         finished = self.stdout.ended
         await self.stdout.aclose()
         await self.stderr.aclose()
-        if not standing.ends_with_block:
+        if not standing.ends_here:
             return
         # Without a connection the server ends it, by on_disconnect.
         with contextlib.suppress(TransportError, ProgramNotFound):
@@ -429,7 +429,7 @@ class AsyncProgram(Generic[AnyStr]):
         connector.enter()
         if connector.live is None and self._reconnects:
             await self._come_back(NotSent("there is no connection"), Losses(), until)
-        if not standing.controls or standing.exit is not None:
+        if not standing.takes_control or standing.exit is not None:
             return
         if connector.live is not self._controlled_over:
             # Where that is lost, too, the next call is, and comes back here.

@@ -334,7 +334,7 @@ class Program(Generic[AnyStr]):
         finished = self.stdout.ended
         self.stdout.close()
         self.stderr.close()
-        if not standing.ends_with_block:
+        if not standing.ends_here:
             return
         # Without a connection the server ends it, by on_disconnect.
         with contextlib.suppress(TransportError, ProgramNotFound):
@@ -436,7 +436,7 @@ class Program(Generic[AnyStr]):
         standing, connector = self._standing, self._client._connector
         if connector.live is None and self._reconnects:
             self._come_back(NotSent("there is no connection"), Losses(), until)
-        if not standing.controls or standing.exit is not None:
+        if not standing.takes_control or standing.exit is not None:
             return
         if connector.live is not self._controlled_over:
             # Where that is lost, too, the next call is, and comes back here.
