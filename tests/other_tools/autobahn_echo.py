@@ -11,6 +11,7 @@ from websockets.server import ServerProtocol
 
 from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.assembly import Assembler
+from rpcwire.codec import codec_for
 from rpcwire.limits import LinkLimits
 from rpcwire.logs import QUIET
 
@@ -25,7 +26,7 @@ class EchoLink(WebSocketLink):
     def handshake(self, event: Any) -> None:
         self.protocol.send_response(self.protocol.accept(event))
         self._write()
-        self.attach(self, binary=False)
+        self.attach(self, codec_for("rpc.v1.msgpack"))
 
     def handshake_failed(self, exc: Exception) -> None:
         self.abort()
