@@ -11,7 +11,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,18 +20,9 @@ from rpcclient.aio.calling import perform
 from rpcclient.errors import ConnectFailed, RpcError
 from rpcclient.methods import Method
 from rpcclient.options import CallOptions
+from tests.leftovers import state
 
 UNCLOSED = r"unclosed client of (unix|ws|memory)"
-
-
-def state() -> tuple[int, set[str]]:
-    """The client's threads, and the open files of this process."""
-    threads = sum(t.name.startswith("rpcclient") for t in threading.enumerate())
-    files = set()
-    for file in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):
-            files.add(str(file.readlink()))
-    return threads, files
 
 
 @pytest.fixture(autouse=True)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,18 +17,9 @@ from rpcclient.aio.calling import perform
 from rpcclient.errors import RpcError
 from rpcclient.methods import Method
 from rpcclient.options import CallOptions
+from tests.leftovers import state
 
 UNCLOSED = r"unclosed client of (unix|ws|memory)"
-
-
-def state() -> tuple[int, set[str]]:
-    """The client's threads, and the sockets of this process."""
-    threads = sum(t.name.startswith("rpcclient") for t in threading.enumerate())
-    files = set()
-    for file in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):
-            files.add(str(file.readlink()))
-    return threads, files
 
 
 @pytest.fixture(params=[None, uvloop.new_event_loop], ids=["asyncio", "uvloop"])

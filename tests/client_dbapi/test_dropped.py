@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import uvloop
@@ -16,18 +14,9 @@ import uvloop
 from rpcclient import dbapi
 from rpcclient.dbapi import aio
 from tests.client_dbapi.live import TOKEN, Live
+from tests.leftovers import state
 
 UNCLOSED = "unclosed client of ws"
-
-
-def state() -> tuple[int, set[str]]:
-    """The client's threads, and the open files of this process."""
-    threads = sum(thread.name.startswith("rpcclient") for thread in threading.enumerate())
-    files = set()
-    for file in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):
-            files.add(str(file.readlink()))
-    return threads, files
 
 
 def is_as(before: tuple[int, set[str]], live: Live) -> bool:
