@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import sys
 from collections.abc import Mapping
@@ -85,10 +86,17 @@ def proxy_of(
 def _of_the_system(host: Host, port: int, *, secure: bool, environ: Mapping[str, str]) -> str | None:
     if sys.platform not in ("darwin", "win32") and not any(name.lower().endswith("_proxy") for name in environ):
         return None  # Elsewhere there is only the environment. To look there takes modules that load slowly.
+    from urllib.request import getproxies, proxy_bypass
+
     from websockets.proxy import get_proxy
     from websockets.uri import WebSocketURI
 
-    return get_proxy(WebSocketURI(secure, host.name, port, "/", ""))
+    if proxy_bypass(f"{host.name}:{port}"):
+        return None
+    # websockets leaves ALL_PROXY out, which holds for what none of the others is about.
+    url = get_proxy(WebSocketURI(secure, host.name, port, "/", "")) or getproxies().get("all")
+    # Desktops write "socks" for what is SOCKS 5 everywhere.
+    return url and re.sub(r"(?i)\Asocks(?=://)", "socks5h", url)
 
 
 def _parsed(url: str, name: str, trust: Trust) -> Proxy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import socket
@@ -272,6 +273,31 @@ def test_the_environment_of_all_programs(call: Any, running: Any, token: str, mo
         assert find_target(url, proxy=None).proxy is None
     monkeypatch.setenv("no_proxy", "example.org")
     assert find_target("wss://example.org").proxy is None
+
+
+@pytest.mark.parametrize(
+    ("environment", "plain", "secure"),
+    [
+        ({"all_proxy": "socks5h://p:1"}, "socks5h://p:1", "socks5h://p:1"),
+        ({"ALL_PROXY": "p:1"}, "http://p:1", "http://p:1"),
+        ({"all_proxy": "socks://p:1/"}, "socks5h://p:1", "socks5h://p:1"),
+        ({"all_proxy": "SOCKS://p"}, "socks5h://p:1080", "socks5h://p:1080"),
+        ({"all_proxy": "http://p:1", "http_proxy": "http://q:2"}, "http://q:2", "http://p:1"),
+        ({"all_proxy": "http://p:1", "https_proxy": "http://q:2"}, "http://q:2", "http://q:2"),
+        ({"all_proxy": "http://p:1", "no_proxy": ".example.org"}, "None", "None"),
+        ({"all_proxy": "http://p:1", "no_proxy": "*"}, "None", "None"),
+        ({"all_proxy": ""}, "None", "None"),
+    ],
+)
+def test_one_proxy_for_everything(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], plain: str, secure: str
+) -> None:
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert str(find_target("ws://box.example.org", token="x").proxy) == plain
+    assert str(find_target("wss://box.example.org", token="x").proxy) == secure
 
 
 def test_the_environment_of_ours(call: Any, running: Any, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
