@@ -56,7 +56,7 @@ def _binary_plain(value: Any) -> Any:
 def map_key(key: Any) -> Any:
     """The key of a map: in words where MessagePack has none of its kind, so that those that become one name meet."""
     kind = type(key)
-    if kind in _AS_IS or kind is int:
+    if kind in _AS_IS:
         return key
     plain = tuple(key) if isinstance(key, (tuple, frozenset)) else _binary_plain(key)
     return _binary_hook(plain) if isinstance(plain, _IN_WORDS) else plain

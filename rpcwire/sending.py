@@ -10,7 +10,7 @@ import msgspec
 from .codec import Codec, Malformed
 from .errors import RpcError, TooLarge
 
-UNSENDABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+UNSENDABLE = (TypeError, ValueError, OverflowError, BufferError, RecursionError, msgspec.MsgspecError)
 """What encoding raises for data that the wire has no place for."""
 
 

@@ -7,17 +7,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, cast
 
-import msgspec
 from pydantic_core import to_json
 
 from .limits import MAX_DEPTH, MAX_DIGITS, TOO_DEEP, TOO_LONG
 from .packing import map_key
+from .sending import UNSENDABLE
 from .values import to_tagged
 
 _Place = tuple[str | int, ...]
 _GROUPS = (list, tuple, set, frozenset, deque)
 _SHOWN = 4
 """How much of a long way is told."""
+_NO_UNICODE = "with lone surrogates cannot be sent: it is no Unicode"
+_DEEPEST = 2 * MAX_DEPTH
+"""Nothing that is looked through nests more deeply: no form of the wire has room for it."""
 
 
 class Unsendable(ValueError):
@@ -48,11 +51,14 @@ def unsendable(
     encode = leaf or (lambda part: to_tagged(part, binary=True))
     if str(failure) == TOO_DEEP:
         return Unsendable(_deepest(value), TOO_DEEP)
-    for loc, part in _leaves(value, (), frozenset()):
-        reason = _same_name(part, binary) if isinstance(part, Mapping) else _reason(part, encode)
-        if reason is not None:
-            return Unsendable(list(loc), reason)
-    return Unsendable([], f"cannot be sent: {str(failure).strip().partition(chr(10))[0]}")
+    try:
+        for loc, part in _leaves(value):
+            reason = _name_reason(part, binary) if isinstance(part, Mapping) else _reason(part, encode)
+            if reason is not None:
+                return Unsendable(list(loc), reason)
+    except Unsendable as nesting:
+        return nesting
+    return Unsendable([], f"cannot be sent: {_first_line(failure)}")
 
 
 def _parts(value: Any) -> Iterator[tuple[Any, Any]] | None:
@@ -72,26 +78,42 @@ def _step(loc: _Place, key: Any) -> _Place:
     return (*loc, key if isinstance(key, int) else str(key))
 
 
-def _leaves(value: Any, loc: _Place, above: frozenset[int]) -> Iterator[tuple[_Place, Any]]:
-    """Whatever a value is made of, and where each part is; ``above`` are what it is within, by their identity. Mappings
-    whose keys are not all text come themselves, too, before their parts."""
-    parts = _parts(value)
-    if parts is None:
-        yield loc, value
-        return
-    if id(value) in above:
-        return
-    if isinstance(value, Mapping) and not all(type(key) is str for key in value):
-        yield loc, value
-    for key, item in parts:
-        yield from _leaves(item, _step(loc, key), above | {id(value)})
+def _leaves(value: Any) -> Iterator[tuple[_Place, Any]]:
+    """Whatever a value is made of, and where each part is. Mappings come themselves, too, before their parts.
+
+    Raises:
+        Unsendable: a part contains itself, or nests too deeply for a walk.
+    """
+    way: list[tuple[_Place, int, Iterator[tuple[Any, Any]]]] = []  # What is around a part, with its identity.
+
+    def enter(loc: _Place, part: Any) -> Iterator[tuple[_Place, Any]]:
+        parts = _parts(part)
+        if parts is None or isinstance(part, Mapping):
+            yield loc, part
+        if parts is None:
+            return
+        if any(id(part) == around for _, around, _ in way):
+            raise Unsendable(list(loc[:_SHOWN]), "what contains itself cannot be sent")
+        if len(way) == _DEEPEST:
+            raise Unsendable(list(loc[:_SHOWN]), TOO_DEEP)
+        way.append((loc, id(part), parts))
+
+    yield from enter((), value)
+    while way:
+        loc, _, parts = way[-1]
+        try:
+            key, item = next(parts)
+        except StopIteration:
+            way.pop()
+        else:
+            yield from enter(_step(loc, key), item)
 
 
 def _deepest(value: Any) -> list[str | int]:
     """How the way begins to what nests most deeply."""
     level: list[tuple[_Place, Any]] = [((), value)]
     found: _Place = ()
-    for _ in range(2 * MAX_DEPTH):
+    for _ in range(_DEEPEST):
         below = [(loc, key, item) for loc, outer in level for key, item in (_parts(outer) or ())]
         level = [(_step(loc, key) if len(loc) < _SHOWN else loc, item) for loc, key, item in below if _parts(item)]
         if not level:
@@ -111,14 +133,19 @@ def name_text(key: Any, *, binary: bool) -> object:
     return to_json({key: None}, bytes_mode="base64", inf_nan_mode="strings")
 
 
-def _same_name(value: Mapping[Any, Any], binary: bool) -> str | None:
+def _name_reason(value: Mapping[Any, Any], binary: bool) -> str | None:
     """Why the keys of a mapping cannot be sent: two of them would be one name, or one would be none."""
     seen: dict[object, Any] = {}
     for key in value:
         try:
+            if isinstance(key, int) and abs(key) >= 10**MAX_DIGITS:
+                return f"a key that is {TOO_LONG} cannot be sent"
             text = name_text(key, binary=binary)
-        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
-            return f"the key {key!r:.60} cannot be sent: {str(exc).partition(chr(10))[0]}"
+            if isinstance(text, str):
+                text.encode()
+        except UNSENDABLE as exc:
+            reason = _NO_UNICODE if "surrogates" in str(exc) else f"cannot be sent: {_first_line(exc)}"
+            return f"the key {key!r:.60} {reason}"
         if text in seen:
             form = "MessagePack" if binary else "JSON"
             return f"the keys {seen[text]!r:.60} and {key!r:.60} are one name in {form}: use keys that differ there"
@@ -131,8 +158,10 @@ def _reason(leaf: Any, encode: Callable[[Any], object]) -> str | None:
         return f"{TOO_LONG} cannot be sent"
     try:
         encode(leaf)
-    except UnicodeEncodeError:
-        return "text with lone surrogates cannot be sent: it is no Unicode"
-    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
-        return "text with lone surrogates cannot be sent: it is no Unicode" if "surrogates" in str(exc) else str(exc)
+    except UNSENDABLE as exc:
+        return f"text {_NO_UNICODE}" if "surrogates" in str(exc) else _first_line(exc)
     return None
+
+
+def _first_line(exc: Exception) -> str:
+    return str(exc).strip().partition("\n")[0]

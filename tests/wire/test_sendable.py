@@ -351,3 +351,40 @@ def test_progress_that_cannot_be_sent() -> None:
         session.progress(call, *told[0])  # type: ignore[arg-type]
         (event,) = other.receive(session.frames()[0])
         assert isinstance(event, ProgressReceived)
+
+
+def around_itself() -> Any:
+    value: list[Any] = []
+    value.append({"me": [value]})
+    return value
+
+
+UNUSUAL: dict[str, tuple[Any, str]] = {
+    "deeper than Python's stack": (nested(100_000), "nest deeper than 64"),
+    "around itself": (around_itself(), "contains itself"),
+    "a long key": ({10**4400: 1}, "a key that is an integer of more than 4300 digits"),
+    "half a pair in a key": ({"\ud800": 1}, r"the key '\\ud800' with lone surrogates"),
+    "half a pair in a key that is text of its own": ({Kind.ONE: 0, "\ud800": 1}, r"the key '\\ud800' with lone"),
+    "bytes with gaps": (memoryview(b"abcd")[::2], "memoryview"),
+}
+
+
+@every_codec
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_what_cannot_be_sent_has_its_place(codec: Codec, name: str) -> None:
+    value, words = UNUSUAL[name]
+    with pytest.raises(InvalidParams, match=words) as failed:
+        dump_plain({"outer": [0, value]}, codec)
+    assert failed.value.executed == "no"
+    assert failed.value.errors[0]["loc"][:2] == ["outer", 1]
+    with pytest.raises(Unsendable, match=words):
+        WireType(Any).dump([0, value], codec)
+
+
+@every_codec
+def test_keys_beyond_64_bits(codec: Codec) -> None:
+    """They go as digits, as values do in MessagePack."""
+    value = str(-(2**70)) if codec.binary else -(2**70)
+    assert load_plain(dump_plain({2**70: -(2**70)}, codec), codec) == {str(2**70): value}
+    with pytest.raises(InvalidParams, match="one name"):
+        dump_plain({2**70: 1, str(2**70): 2}, codec)
