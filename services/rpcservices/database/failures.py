@@ -36,13 +36,26 @@ _BY_STATE = {
     "42": DatabaseProgrammingError,
 }
 """Classes of SQLSTATE that drivers do not agree on."""
+_MYSQL_CLASSES = {"21": DatabaseProgrammingError}
+"""Those of MariaDB and MySQL that there are besides: numbers of columns that do not fit."""
+_MYSQL_WRONG = frozenset({
+    "1008", "1052", "1094", "1109", "1111", "1193", "1210", "1221", "1228", "1229", "1238", "1243", "1267", "1271",
+    "1273", "1288", "1347", "1348", "1359", "1360", "1362", "1363", "1442", "1471", "1537", "1539", "1747", "1959",
+    "4078", "4161",
+})  # fmt: skip
+"""Wrong statements and unknown names of MariaDB and MySQL whose SQLSTATE says nothing (HY000), or, of an
+ambiguous column, that a constraint is broken."""
 _REFUSED_WRITES = frozenset({"25006", "XAE07"})
 """A change where only reading is allowed; the second where MariaDB would first have to end the transaction."""
 _SQLITE_DATA = re.compile(r"Could not decode to UTF-8|integer overflow|malformed JSON|.*out of range")
 _SQLITE_STATE = re.compile(r"cannot (?:start|commit|rollback|release|open) |no such savepoint|.* is locked")
 """What SQLite says with its code for everything, SQLITE_ERROR, though the statement is right."""
 _RETRYABLE_STATES = re.compile(r"40001|40P01|55P03|57P0[1-5]|53...|08...")
-_RETRYABLE_CODES = frozenset({"1205", "1213", "1040", "2002", "2003", "2006", "2013"})
+_RETRYABLE_CODES = frozenset({"1020", "1205", "1213", "1040", "1203", "2002", "2003", "2006", "2013"})
+_RETRYABLE_MYSQL_STATE = "40001"
+"""Of MariaDB's and MySQL's codes the others say it: 08S01 is that of a message which is too long, too."""
+_MYSQL_LIMITS = frozenset({"1203", "1226"})
+"""More connections, or statements, than the role may have: with 42000, though no statement is wrong."""
 _LOST_CODES = frozenset({
     "0", "1053", "1152", "1158", "1159", "1160", "1161", "1184", "1927", "2006", "2013", "2014", "2055",
 })  # fmt: skip
@@ -50,13 +63,6 @@ _LOST_CODES = frozenset({
 asyncmy has no connection any more: 0."""
 _LOST_MESSAGE = re.compile(r"client was disconnected by the server", re.IGNORECASE)
 """MySQL's 4031, whose number MariaDB has for something else."""
-_MYSQL_STATES = {
-    "1044": "42000", "1045": "28000", "1048": "23000", "1049": "42000", "1050": "42S01", "1051": "42S02",
-    "1054": "42S22", "1062": "23000", "1064": "42000", "1142": "42000", "1146": "42S02", "1205": "HY000",
-    "1213": "40001", "1264": "22003", "1292": "22007", "1317": "70100", "1365": "22012", "1366": "22007",
-    "1399": "XAE07", "1406": "22001", "1451": "23000", "1452": "23000", "1792": "25006", "4025": "23000",
-}  # fmt: skip
-"""SQLSTATE by MariaDB's code, which asyncmy drops (https://mariadb.com/kb/en/mariadb-error-code-reference/)."""
 _MAY_COME_BACK = re.compile(r"too many|starting up|shutting down|recovery mode|not yet accepting", re.IGNORECASE)
 _URL = re.compile(r"\b[a-z][a-z0-9+]*://\S+", re.IGNORECASE)
 _PASSWORD = re.compile(r"(password|passwd|pwd)\s*[=:]\s*(?!(?:YES|NO)\))\S+", re.IGNORECASE)
@@ -96,7 +102,7 @@ def _codes(exc: BaseException) -> tuple[str | None, str | None, str]:
         return sqlstate, None, "; ".join([primary, *hints])
     args = exc.args
     if len(args) >= 2 and isinstance(args[0], int):
-        return _MYSQL_STATES.get(str(args[0])), str(args[0]), str(args[1])
+        return sqlstate, str(args[0]), str(args[1])
     return sqlstate if isinstance(sqlstate, str) else None, None, str(exc)
 
 
@@ -108,6 +114,13 @@ def redact(text: str) -> str:
 def _shortened(text: str) -> str:
     text = text.strip()
     return text if len(text) <= _LIMIT else text[:_LIMIT] + "…"
+
+
+def _mysql_class(sqlstate: str, code: str) -> type[DatabaseError] | None:
+    """What asyncmy calls OperationalError unless it knows better, by what it is."""
+    if code in _MYSQL_LIMITS:
+        return DatabaseOperationalError
+    return DatabaseProgrammingError if code in _MYSQL_WRONG else _MYSQL_CLASSES.get(sqlstate[:2])
 
 
 def _sqlite_class(exc: BaseException, code: str | None, message: str) -> type[DatabaseError] | None:
@@ -218,13 +231,16 @@ def translate_error(
     if sqlstate in _REFUSED_WRITES:
         cls = DatabaseProgrammingError
     elif sqlstate is not None:
-        cls = _BY_STATE.get(sqlstate[:2], cls)
+        found = _mysql_class(sqlstate, code) if code is not None else None
+        if cls is not DatabaseNotSupportedError:
+            cls = found or _BY_STATE.get(sqlstate[:2], cls)
     else:
         cls = _sqlite_class(exc, code, message) or cls
     if message.startswith("Could not decode to UTF-8"):
         message += "; read it as bytes: CAST(x AS BLOB)"
     retryable = bool(
-        (sqlstate and _RETRYABLE_STATES.fullmatch(sqlstate))
+        (sqlstate and code is None and _RETRYABLE_STATES.fullmatch(sqlstate))
+        or sqlstate == _RETRYABLE_MYSQL_STATE
         or code in _RETRYABLE_CODES
         or (code and code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")))
     )

@@ -24,7 +24,7 @@ Style = Literal["numeric_dollar", "format", "qmark", "null"]
 _NAMED = r"\\(?P<colon>:)|(?<![:\w\\]):(?P<name>[A-Za-z_]\w*)\b(?!:(?!:))"
 _POSITIONAL = r"(?P<mark>\?\?|\?(?P<number>\d*))|(?P<dollar>\$\d+)"
 _MOST = 65535
-_TOUCHING = re.compile(r"[\w$@'\"`]")
+_TOUCHING = re.compile(r"[\w$@'\"`.]|[^\x00-\x7f]")
 """What would become a part of a value beside it, in a statement that travels as text: ``e5`` behind a 1."""
 
 
@@ -148,7 +148,8 @@ def translate(sql: str, syntax: Syntax, style: Style, named: bool) -> Statement:
     double = style == "format"
     numbered = False
     for match, end in scan(sql, pattern(syntax, _NAMED if named else _POSITIONAL)):
-        before, text = sql[position : match.start()], sql[match.start() : end]
+        start = match.start()
+        before, text = sql[position:start], sql[start:end]
         position = end
         found = match.groupdict()
         key: str | int | None = found.get("name")
@@ -164,7 +165,7 @@ def translate(sql: str, syntax: Syntax, style: Style, named: bool) -> Statement:
             if not again:
                 names.append(key) if isinstance(key, str) else order.append(key)
             sign = f"${place}" if style == "numeric_dollar" else _SIGNS[style]
-            sign = sign if style == "qmark" else _apart(sign, before[-1:], sql[end : end + 1])
+            sign = sign if style == "qmark" else _apart(sign, sql[start - 1 : start], sql[end : end + 1])
             out += [before.replace("%", "%%") if double else before, sign]
             continue
         if found.get("colon"):

@@ -12,6 +12,7 @@ from rpcserver import InvalidParams
 from rpcservices.database.errors import (
     DatabaseDataError,
     DatabaseError,
+    DatabaseIntegrityError,
     DatabaseNotSupportedError,
     DatabaseOperationalError,
     DatabaseProgrammingError,
@@ -40,6 +41,58 @@ def test_a_wrong_statement_is_a_programming_error(run_with, any_database, sql):
             assert not caught.value.retryable
 
     run_with(work, main=any_database)
+
+
+WRONG_IN_MARIADB = {
+    "42": [
+        "CALL nope()", "SELECT nope(1)", "DROP VIEW nope", "DROP INDEX nope ON f", "ALTER TABLE f DROP COLUMN nope",
+        "SET NAMES nope", "ROLLBACK TO nope", "SELECT NEXT VALUE FOR nope", "SELECT id FROM f FORCE INDEX (nope)",
+        "SELECT CONCAT()", "SELECT ABS()", "ALTER TABLE f ADD COLUMN id INT", "SELECT * FROM f a, f a",
+        "SET sql_mode = 'nope'", "",
+    ],
+    "21": ["INSERT INTO f VALUES (1)", "SELECT 1, 2 UNION SELECT 1", "SELECT (SELECT 1, 2)"],
+    "HY": [
+        "DROP TRIGGER nope", "DROP EVENT nope", "SELECT @@nope", "EXECUTE nope", "SELECT 'a' COLLATE nope",
+        "CREATE TABLE g (a nopetype)", "KILL 99999999",
+    ],
+    "23": ["SELECT id FROM f a, f b"],
+}  # fmt: skip
+
+
+def test_what_mariadb_calls_wrong_or_unknown(run_with, my_uri):
+    async def work(bench):
+        await make_table(bench.db)
+        for state, statements in WRONG_IN_MARIADB.items():
+            for sql in statements:
+                with pytest.raises(DatabaseProgrammingError) as caught:
+                    await bench.db.execute("main", sql)
+                error = caught.value
+                assert error.sqlstate is not None and error.sqlstate.startswith(state), sql
+                assert not error.retryable and error.driver_code, sql
+
+    run_with(work, main={"url": my_uri})
+
+
+@pytest.mark.parametrize(
+    ("sql", "error", "retryable"),
+    [
+        ("SIGNAL SQLSTATE '40001'", DatabaseOperationalError, True),
+        ("SIGNAL SQLSTATE '08S01'", DatabaseOperationalError, False),
+        ("SIGNAL SQLSTATE '23000'", DatabaseIntegrityError, False),
+        ("CREATE TABLE g (a INT) ENGINE = nope", DatabaseNotSupportedError, False),
+        ("SELECT 9223372036854775807 + 1", DatabaseDataError, False),
+        ("SIGNAL SQLSTATE '42000' SET MYSQL_ERRNO = 1203", DatabaseOperationalError, True),
+        ("SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1020", DatabaseOperationalError, True),
+        ("SIGNAL SQLSTATE '08S01' SET MYSQL_ERRNO = 1153", DatabaseOperationalError, False),
+    ],
+)
+def test_other_errors_of_mariadb(run_with, my_uri, sql, error, retryable):
+    async def work(bench):
+        with pytest.raises(error) as caught:
+            await bench.db.execute("main", sql)
+        assert caught.value.retryable is retryable and not caught.value.connection_lost
+
+    run_with(work, main={"url": my_uri})
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rpcserver import InvalidParams
+from rpcservices.database.errors import DatabaseProgrammingError
 from rpcservices.database.models import Step
 from rpcservices.database.placeholders import translate
 
@@ -154,10 +155,23 @@ def test_the_types_of_numbered_placeholders(run_with, pg_uri):
         ("SELECT ?e5", [1], [(1,)]),
         ("SELECT :a'b'", {"a": 1}, [(1,)]),
         ("SELECT 7`x`, ?`y`", ["a"], [(7, "a")]),
+        ("SELECT ?\u2014, ?\u00a0", [1, 2], [(1, 2)]),
     ],
 )
 def test_values_do_not_run_into_what_is_beside_them(run_with, my_uri, sql, params, expected):
     async def work(bench):
         assert (await bench.db.query("main", sql, params)).rows == expected
+
+    run_with(work, main={"url": my_uri})
+
+
+@pytest.mark.parametrize(
+    ("sql", "params"),
+    [("SELECT ?1?2", [1, 2]), ("SELECT 1.?", [5]), ("SELECT ?.5", [5]), ("SELECT .?", [5]), ("SELECT ?2?1.?2", [1, 2])],
+)
+def test_no_number_is_made_of_several_parts(run_with, my_uri, sql, params):
+    async def work(bench):
+        with pytest.raises(DatabaseProgrammingError):
+            await bench.db.query("main", sql, params)
 
     run_with(work, main={"url": my_uri})
