@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -64,6 +65,11 @@ async def check_text(bench: Bench, word: str, tx: str | None = None) -> None:
     pages = [page async for page in await db.stream("main", f'SELECT "{word}" FROM "{table}"', transaction=tx)]
     assert [row[0] for page in pages for row in page] == [word] * 6
     assert (await db.query("main", f"SELECT ARRAY['{word}'], ('{word}', 1)", transaction=tx)).rows[0][0] == [word]
+    params = [{word: [word]}, {"a": word}, [{word: 1}]]
+    jsons = await db.query("main", "SELECT ?, ?->>'a', ?::jsonb[]", params, transaction=tx)
+    assert [json.loads(jsons.rows[0][0]), jsons.rows[0][1], *map(json.loads, jsons.rows[0][2])] == [
+        {word: [word]}, word, {word: 1},
+    ]  # fmt: skip
     if tx is None:
         assert [column.name for column in (await db.describe("main", f'SELECT * FROM "{table}"')).columns] == [
             "id",

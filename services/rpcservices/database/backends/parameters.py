@@ -41,14 +41,18 @@ def converted(
     return values
 
 
-def json_text(value: Any) -> str:
+def json_text(value: Any, *, ascii_only: bool = True) -> str:
     """A list or dictionary as JSON.
+
+    Parameters:
+        value: it.
+        ascii_only: whether all other letters are written as escapes, which columns of any character set hold.
 
     Raises:
         TypeError: it holds what JSON has no type for.
         ValueError: it holds NaN or an infinity.
     """
-    return json.dumps(value, allow_nan=False, default=_refuse)
+    return json.dumps(value, allow_nan=False, ensure_ascii=ascii_only, default=_refuse)
 
 
 def _refuse(value: Any) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -56,8 +57,16 @@ class Arguments(list[Any]):
         return None
 
 
+_jsonb_text = partial(json_text, ascii_only=False)
+"""Letters go as themselves: in a database without an encoding (SQL_ASCII), jsonb takes no escapes."""
+
+
 def _adapted(value: Any) -> Any:
-    return Jsonb(value, dumps=json_text) if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return Jsonb(value, dumps=_jsonb_text)
+    if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        return [_adapted(item) for item in value]
+    return value
 
 
 def _said(exc: Exception) -> str:
