@@ -23,6 +23,18 @@ def answered_there() -> ConnectionLost:
     return ConnectionLost("the process was forked while the call was under way: its answer goes to the parent")
 
 
+def raise_unpicklable(kind: str) -> NoReturn:
+    """Refuse to take something to another process by pickle, with what holds it.
+
+    Parameters:
+        kind: the name of its class.
+
+    Raises:
+        TypeError: always.
+    """
+    raise TypeError(f"cannot pickle a {kind}, or what holds one: its connection stays in this process; make one there")
+
+
 def of_parent_memory(subprotocol: Subprotocol) -> NoReturn:  # noqa: ARG001 - in the place of a server's method
     """What connects in a child to a server in memory, whose loop does not run there.
 

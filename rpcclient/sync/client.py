@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
 from rpcclient.describe import ServiceDescription, descriptions, find
+from rpcclient.elsewhere import raise_unpicklable
 from rpcclient.headers import Headers
 from rpcclient.methods import Method, method_of
 from rpcclient.models import Hello, ServiceInfo
@@ -157,6 +158,14 @@ class Client:
     def close(self) -> None:
         """Close the connection. Calls under way fail with ConnectionLost."""
         self._connector.close()
+
+    def __copy__(self) -> Self:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def __reduce__(self) -> NoReturn:
+        raise_unpicklable(type(self).__name__)
 
     def __enter__(self) -> Self:
         return self.connect()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle  # noqa: TID251 - what a process pool does with its arguments
 import subprocess
 import sys
 import textwrap
@@ -10,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from rpcclient import AsyncClient, Client
+from rpcclient.errors import InvalidParams
 
 BEGIN = """
 import gc, json, multiprocessing, os, signal, subprocess, sys, threading, time, warnings
@@ -369,3 +374,19 @@ def test_over_tls_nothing_is_said(tmp_path: Path) -> None:
         ["['returned', [False, None]] 3 []", "['returned', [3, None]] 3 1"],
         "",
     )
+
+
+def test_processes_that_are_not_forked(running: Any, token: str) -> None:
+    """A client cannot be taken there, and says so; results and errors can."""
+    with Client(running.tcp, token=token) as client:
+        asynchronous = AsyncClient(running.tcp, token=token)
+        for held in (client, client.options(timeout_s=1), client.programs, client.service("desk"), asynchronous):
+            kind = "AsyncClient" if held is asynchronous else "Client"
+            for take in (pickle.dumps, copy.deepcopy):
+                with pytest.raises(TypeError, match=f"cannot pickle a {kind}, or what holds one: .* make one there"):
+                    take(held)
+        assert copy.copy(client).call("desk.add", [1, 2]) == 3
+        with pytest.raises(InvalidParams) as failed:
+            client.call("desk.add", ["x"])
+        assert pickle.loads(pickle.dumps(failed.value)).errors == failed.value.errors
+        assert pickle.loads(pickle.dumps(client.hello())) == client.hello()
