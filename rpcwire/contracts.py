@@ -30,7 +30,7 @@ from pydantic_core import CoreSchema, core_schema
 from .codec import Codec
 from .errors import InvalidParams, describe_fields, field_errors
 from .limits import BODY_LEVELS
-from .sending import UNSENDABLE
+from .sending import UNSENDABLE, raise_interruption
 from .unsendable import Unsendable, unsendable
 from .wiretypes import WireType
 
@@ -249,12 +249,13 @@ class _ParamsType(WireType):
     def dump(self, value: Any, codec: Codec, around: int = BODY_LEVELS) -> bytes:
         try:
             return self._dump(value, codec, around)
-        except UNSENDABLE:
-            pass  # As in WireType.dump: validate into shape, or say what is wrong.
+        except UNSENDABLE as exc:
+            raise_interruption(exc)  # As in WireType.dump: validate into shape, or say what is wrong.
         _, arguments = self._validator.validate_python(value)
         try:
             return self._dump({name: arguments[name] for name in value}, codec, around)
         except UNSENDABLE as exc:
+            raise_interruption(exc)
             raise unsendable(value, exc, binary=codec.binary) from exc
 
 

@@ -13,7 +13,7 @@ from .codec import Codec
 from .errors import InvalidParams, RemoteProtocolError
 from .limits import BODY_LEVELS, MAX_DIGITS
 from .packing import pack, unpack
-from .sending import UNSENDABLE
+from .sending import UNSENDABLE, raise_interruption
 from .unsendable import unsendable
 
 
@@ -38,6 +38,7 @@ def dump_plain(value: Any, codec: Codec, around: int = BODY_LEVELS) -> bytes:
             codec.check(body, around)
         return body
     except UNSENDABLE as exc:
+        raise_interruption(exc)
         wrong = unsendable(value, exc, binary=codec.binary, leaf=lambda part: _dump(part, codec))
         errors = [{"loc": wrong.loc, "msg": wrong.reason, "type": "unsendable"}]
         raise InvalidParams(f"the parameters cannot be sent: {wrong}", errors=errors) from exc

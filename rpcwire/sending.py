@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from pydantic_core import PydanticSerializationError
 
 from .codec import Codec, Malformed
 from .errors import RpcError, TooLarge
 
 UNSENDABLE = (TypeError, ValueError, OverflowError, BufferError, RecursionError, msgspec.MsgspecError)
 """What encoding raises for data that the wire has no place for."""
+
+
+_INTERRUPTION = re.compile(
+    r"(?:Error serializing to JSON: |PydanticSerializationError: |Error calling function `\w*`: )+"
+    r"(KeyboardInterrupt|SystemExit): *(\w*)"
+)
+
+
+def raise_interruption(failure: Exception) -> None:
+    """Raise what has interrupted encoding, if it was that. Handlers of signals run in the middle of it, too, and what
+    they raise, pydantic gives as an error of the value: with its cause at most, and without one with its name only.
+
+    Parameters:
+        failure: what the encoder said.
+
+    Raises:
+        BaseException: the interruption.
+    """
+    cause = failure.__cause__
+    if cause is not None and not isinstance(cause, Exception):
+        raise cause
+    if isinstance(failure, PydanticSerializationError) and (words := _INTERRUPTION.match(str(failure))):
+        name, status = words.groups()
+        if name == "KeyboardInterrupt":
+            raise KeyboardInterrupt
+        raise SystemExit(None if status == "None" else int(status) if status.isdecimal() else status)
 
 
 def without_details(error: RpcError) -> dict[str, Any]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from inspect import GEN_CREATED, getgeneratorstate
+from types import GeneratorType
 from typing import Any, cast
 
 from pydantic_core import to_json
 
 from .limits import MAX_DEPTH, MAX_DIGITS, TOO_DEEP, TOO_LONG
 from .packing import map_key
-from .sending import UNSENDABLE
+from .sending import UNSENDABLE, raise_interruption
 from .values import to_tagged
 
 _Place = tuple[str | int, ...]
@@ -109,6 +111,22 @@ def _leaves(value: Any) -> Iterator[tuple[_Place, Any]]:
             yield from enter(_step(loc, key), item)
 
 
+def spent_generator(value: Any, failure: Exception) -> Unsendable | None:
+    """Where in a value a generator has given something, or has failed, so that what is left of it is not all of it.
+
+    Parameters:
+        value: the value.
+        failure: what the encoder said.
+    """
+    try:
+        for loc, part in _leaves(value):
+            if isinstance(part, GeneratorType) and getgeneratorstate(part) != GEN_CREATED:
+                return Unsendable(list(loc), f"the generator failed: {_first_line(failure)}")
+    except Unsendable as nesting:
+        return nesting
+    return None
+
+
 def _deepest(value: Any) -> list[str | int]:
     """How the way begins to what nests most deeply."""
     level: list[tuple[_Place, Any]] = [((), value)]
@@ -144,6 +162,7 @@ def _name_reason(value: Mapping[Any, Any], binary: bool) -> str | None:
             if isinstance(text, str):
                 text.encode()
         except UNSENDABLE as exc:
+            raise_interruption(exc)
             reason = _NO_UNICODE if "surrogates" in str(exc) else f"cannot be sent: {_first_line(exc)}"
             return f"the key {key!r:.60} {reason}"
         if text in seen:
@@ -159,6 +178,7 @@ def _reason(leaf: Any, encode: Callable[[Any], object]) -> str | None:
     try:
         encode(leaf)
     except UNSENDABLE as exc:
+        raise_interruption(exc)
         return f"text {_NO_UNICODE}" if "surrogates" in str(exc) else _first_line(exc)
     return None
 

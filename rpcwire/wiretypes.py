@@ -21,8 +21,8 @@ from .codec import Codec
 from .errors import InvalidParams, RemoteProtocolError, describe_fields, field_errors
 from .limits import BODY_LEVELS, MAX_DIGITS
 from .packing import AS_BYTES, pack, unpack
-from .sending import UNSENDABLE
-from .unsendable import unsendable
+from .sending import UNSENDABLE, raise_interruption
+from .unsendable import spent_generator, unsendable
 from .values import AS_TAGGED, seen
 
 WIRE_CONFIG: CoreConfig = {
@@ -194,13 +194,17 @@ class WireType:
         try:
             if value is not None:  # Serializers let None pass, whatever the type.
                 return self._dump(value, codec, around)
-        except UNSENDABLE:
-            pass  # Not exactly of the type (a tuple for a list, a dict for a model): validate it into shape.
+        except UNSENDABLE as exc:
+            raise_interruption(exc)
+            if (spent := spent_generator(value, exc)) is not None:
+                raise spent from exc
+            # Not exactly of the type (a tuple for a list, a dict for a model): validate it into shape.
         try:
             return self._dump(self._validator.validate_python(value), codec, around)
         except ValidationError as exc:
             raise ValueError(describe_fields(field_errors(exc))) from exc
         except UNSENDABLE as exc:
+            raise_interruption(exc)
             raise unsendable(value, exc, binary=codec.binary) from exc
 
     def _dump(self, value: Any, codec: Codec, around: int) -> bytes:
