@@ -47,6 +47,7 @@ class Session:
         self._state = TxState.NONE
         self._why_closed = "the connection is closed"
         self._closed = False
+        self._lost = False
         self._reading: Streamed | None = None
         self._cursors = 0
 
@@ -78,7 +79,9 @@ class Session:
             OperationalError: it belongs to another process, or to an event loop that has ended.
         """
         if self._closed:
-            raise InterfaceError(self._why_closed)
+            error = InterfaceError(self._why_closed)
+            error.disconnected = self._lost
+            raise error
         try:
             self._port.check_life()
         except Error as error:
@@ -121,7 +124,9 @@ class Session:
     def learn(self, error: Error) -> None:
         """Take note of what an error says of the session."""
         if error.disconnected:
-            self._closed = True
+            if self._lost:
+                return
+            self._closed = self._lost = True
             self._why_closed = f"the connection was lost ({error}): connect anew"
             self._reading = None
             self._become(TxState.ENDED)

@@ -43,9 +43,16 @@ def test_the_first_error_tells_it(connect, ending, autocommit, open_, how):
         cursor.executemany("SELECT ?", [[1], [2]]) if how == "executemany" else cursor.execute("SELECT 1")
     assert caught.value.disconnected and caught.value.retryable and connection.closed
     assert not connection.in_transaction
-    with pytest.raises(dbapi.InterfaceError, match="connect anew"):
-        connection.execute("SELECT 1")
+    for use in (connection.commit, connection.rollback, lambda: connection.execute("SELECT 1")):
+        with pytest.raises(
+            dbapi.InterfaceError, match=r"(?s)^the connection was lost (?!.*was lost).*: connect anew$"
+        ) as told:
+            use()
+        assert told.value.disconnected
     connection.close()
+    with pytest.raises(dbapi.InterfaceError) as told:
+        connection.execute("SELECT 1")
+    assert told.value.disconnected  # Closing changes nothing of that.
 
 
 def test_the_first_error_tells_it_to_the_twin(live: Live, ending: Ending):

@@ -27,7 +27,7 @@ from rpcwire.sql import Syntax
 from .base import CopyIn, CopyOut, Cursor, Link, log
 from .parameters import Params, Values, parameters_of
 from .postgresql_columns import columns_of, unnamed
-from .postgresql_connection import CANCEL_WAIT_S, StoppingConnection, readable
+from .postgresql_connection import CANCEL_WAIT_S, StoppingConnection, readable, says_goodbye
 from .postgresql_copy import PostgresCopyIn, PostgresCopyOut, begin
 from .postgresql_cursor import CHUNK_ROWS, Chunks, PostgresCursor, no_copy
 from .postgresql_describe import described, kept, reads_only
@@ -38,7 +38,7 @@ from .postgresql_portal import PortalCursor
 from .postgresql_privileges import reaches_beyond
 from .postgresql_types import Types, oids_of
 from .postgresql_values import failure_of, register
-from .sockets import has_ended
+from .sockets import has_ended, unread
 
 _BEGIN_READING, _FIRST_QUERY = b"BEGIN READ ONLY", b"SELECT 1"
 _EXACT = "-c extra_float_digits=3"
@@ -66,6 +66,7 @@ class PostgresLink(Link):
         assert isinstance(driver, StoppingConnection)
         self.driver = driver
         driver.take_behind = self._take_cleaning
+        driver.add_notice_handler(self._hear)
         self.types = Types(driver)
         self._used = False
         self._once = False
@@ -76,6 +77,7 @@ class PostgresLink(Link):
         self._portal: PortalCursor | None = None
         self._copy: CopyIn | CopyOut | None = None
         self._begun: Any = None
+        self._leaving = False
         self._own_settings: tuple[bytes, ...] = ()
 
     @classmethod
@@ -353,7 +355,7 @@ class PostgresLink(Link):
         return self._used or self._interrupted or self.driver.closed or self._is_working()
 
     def is_ready(self) -> bool:
-        return self._take_cleaning() and not self._used
+        return self._take_cleaning() and not self._used and not self.has_ended()
 
     def _take_cleaning(self) -> bool:
         """Take what has arrived of the answers to the cleaning; whether nothing more is to come."""
@@ -384,11 +386,22 @@ class PostgresLink(Link):
 
     async def regain(self) -> None:
         await self._taken()
-        if self._used:
+        if self.has_ended():
+            self.broken = True
+        elif self._used:
             await self.reset()
 
+    def _hear(self, told: psycopg.errors.Diagnostic) -> None:
+        """Take note of an error that no statement has made: libpq has read it along with the answers to the last."""
+        self._leaving = self._leaving or told.severity_nonlocalized in ("FATAL", "PANIC")
+
     def has_ended(self) -> bool:
-        return self.driver.closed or has_ended(self.driver.pgconn.socket)
+        if self.driver.closed:
+            return True
+        if not self.driver.parts:
+            self.driver.pgconn.is_busy()  # Has libpq look at what it has read and nobody has asked for.
+        socket = self.driver.pgconn.socket
+        return self._leaving or has_ended(socket) or says_goodbye(unread(socket))
 
     async def ping(self) -> None:
         await self.regain()

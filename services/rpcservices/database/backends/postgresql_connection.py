@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -36,6 +38,27 @@ def readable(driver: psycopg.AsyncConnection[Any]) -> tuple[bytes, ...]:
     if status(b"IntervalStyle") not in (b"postgres", None):
         commands.append(b"SET intervalstyle TO postgres")
     return tuple(commands)
+
+
+_HEADER = struct.Struct("!cI")
+_FATAL = re.compile(rb"(?:^|\0)V(?:FATAL|PANIC)\0")
+
+
+def says_goodbye(arrived: bytes) -> bool:
+    """Whether the server says that it is about to close the connection: its process tells that before it ends, and only
+    then the socket is closed.
+
+    Parameters:
+        arrived: messages of the server that nobody has read yet
+            (https://www.postgresql.org/docs/current/protocol-message-formats.html).
+    """
+    place = 0
+    while place + _HEADER.size <= len(arrived):
+        kind, length = _HEADER.unpack_from(arrived, place)
+        if kind == b"E" and _FATAL.search(arrived, place + _HEADER.size, place + 1 + length):
+            return True
+        place += 1 + length
+    return False
 
 
 class StoppingConnection(psycopg.AsyncConnection[Any]):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import select
+import socket as sockets
 
 _ENDED = getattr(select, "POLLRDHUP", 0)
 """The other side sends no more: Linux tells it whatever still lies unread before the end."""
@@ -20,3 +22,21 @@ def has_ended(socket: int) -> bool:
     poll = select.poll()
     poll.register(socket, _ENDED)
     return bool(poll.poll(0))
+
+
+def unread(socket: int, most: int = 16_384) -> bytes:
+    """What has arrived and nobody has read yet; it stays unread.
+
+    Parameters:
+        socket: its number.
+        most: how many bytes are enough.
+    """
+    poll = select.poll()
+    poll.register(socket, select.POLLIN)
+    if not any(event & select.POLLIN for _, event in poll.poll(0)):
+        return b""
+    with sockets.socket(fileno=os.dup(socket)) as same:
+        try:
+            return same.recv(most, sockets.MSG_PEEK | sockets.MSG_DONTWAIT)
+        except OSError:
+            return b""
