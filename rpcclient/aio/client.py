@@ -19,7 +19,7 @@ from rpcclient.options import CONNECT_GRACE_S, CallOptions, ConnectOptions
 from rpcclient.proxies import ProxyChoice
 from rpcclient.targets import TokenBy, find_target, memory_target
 from rpcclient.trust import PathText
-from rpcwire.aio.cancelling import give_way
+from rpcwire.aio.cancelling import give_way, gives_way
 from rpcwire.aio.peer import Peer, Pending
 from rpcwire.aio.streams import StreamReader
 from rpcwire.codec import Subprotocol
@@ -145,6 +145,7 @@ class AsyncClient:
 
     # --- its life -----------------------------------------------------------------------------------------------
 
+    @gives_way
     async def connect(self) -> Self:
         """Connect now, rather than at the first call.
 

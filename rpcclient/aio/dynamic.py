@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rpcclient.describe import ServiceDescription
 from rpcclient.proxy import DynamicMethod, bind, dress, overview
+from rpcwire.aio.cancelling import gives_way
 
 if TYPE_CHECKING:
     from .client import AsyncClient
@@ -26,6 +27,7 @@ class AsyncServiceProxy:
             raise AttributeError(name)
         client = self._client
 
+        @gives_way
         async def call(*args: Any, **kwargs: Any) -> Any:
             description = DynamicMethod.find(await self.describe(), name)
             method, params = DynamicMethod(description), bind(description, args, kwargs)

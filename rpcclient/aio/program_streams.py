@@ -10,6 +10,7 @@ from rpcclient.coming_back import Places
 from rpcclient.pieces import Pieces
 from rpcclient.program_text import Coding
 from rpcclient.stubs.programs import OutputChunk
+from rpcwire.aio.cancelling import gives_way
 from rpcwire.errors import TransportError
 
 from .stream import AsyncStream
@@ -185,6 +186,7 @@ class AsyncProgramInput(Generic[AnyStr]):
         self._coding: Coding[AnyStr] = coding
         self._begun = begun
 
+    @gives_way
     async def write(self, data: AnyStr | str | bytes) -> int:
         """Write to it. This returns when the program, or its pipe, has taken all of it: a program that does not read
         makes the writer wait.

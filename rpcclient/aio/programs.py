@@ -20,6 +20,7 @@ from rpcclient.programs import (
 )
 from rpcclient.stubs import programs as stub
 from rpcclient.stubs.programs import StreamName
+from rpcwire.aio.cancelling import gives_way
 from rpcwire.errors import TooLarge
 
 from .program import AsyncProgram
@@ -66,6 +67,7 @@ class AsyncPrograms(stub.AsyncPrograms):
         errors: str | None = None,
         **options: Unpack[RunOptions],
     ) -> CompletedProgram[str]: ...
+    @gives_way
     async def run(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         argv: Argv,
@@ -178,6 +180,7 @@ class AsyncPrograms(stub.AsyncPrograms):
         errors: str | None = None,
         **options: Unpack[StartOptions],
     ) -> AsyncProgram[str]: ...
+    @gives_way
     async def start(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         argv: Argv,

@@ -18,6 +18,7 @@ from rpcclient.serial_settings import (
     took_nothing,
 )
 from rpcclient.stubs.hardware import SerialTimeout
+from rpcwire.aio.cancelling import gives_way
 from rpcwire.errors import RpcError
 
 from .life import Life, running_loop
@@ -125,10 +126,12 @@ class AsyncRemoteSerial(TimeLimits):
         """Read up to and with the next line break."""
         return await self._take(None, b"\n")
 
+    @gives_way
     async def read_all(self) -> bytes:
         """Read what has come in already."""
         return await self.read(self.in_waiting)
 
+    @gives_way
     async def _take(self, size: int | None, until: bytes | None) -> bytes:
         self._there()
 
@@ -158,6 +161,7 @@ class AsyncRemoteSerial(TimeLimits):
             return at + len(until) if size is None else min(at + len(until), size)
         return size if size is not None and len(self._data) >= size else None
 
+    @gives_way
     async def reset_input_buffer(self) -> None:
         """Throw away what has come in, here and on the server."""
         self._there()
@@ -166,6 +170,7 @@ class AsyncRemoteSerial(TimeLimits):
             self._data.clear()
             self._changed.notify_all()
 
+    @gives_way
     async def write(self, data: bytes | bytearray | memoryview | Iterable[int]) -> int:
         """Write bytes.
 
@@ -194,16 +199,19 @@ class AsyncRemoteSerial(TimeLimits):
                 break
         return done
 
+    @gives_way
     async def flush(self) -> None:
         """Wait until everything that was written has been sent."""
         self._there()
         await self._hardware.drain_serial(self._session.id)
 
+    @gives_way
     async def reset_output_buffer(self) -> None:
         """Throw away what was not sent yet."""
         self._there()
         await self._hardware.reset_serial(self._session.id, input=False, output=True)
 
+    @gives_way
     async def apply_settings(self, settings: dict[str, Any]) -> None:
         """Set the port up anew: ``baudrate``, ``parity`` and so on; what is left out stays.
 
@@ -218,11 +226,13 @@ class AsyncRemoteSerial(TimeLimits):
         for name in ("timeout", "write_timeout", "inter_byte_timeout"):
             setattr(self, name, settings.get(name, getattr(self, name)))
 
+    @gives_way
     async def lines(self) -> SerialLines:
         """The control lines."""
         self._there()
         return await self._hardware.serial_lines(self._session.id)
 
+    @gives_way
     async def set_lines(
         self, *, dtr: bool | None = None, rts: bool | None = None, break_condition: bool | None = None
     ) -> None:
@@ -230,6 +240,7 @@ class AsyncRemoteSerial(TimeLimits):
         self._there()
         await self._hardware.set_serial_lines(self._session.id, dtr=dtr, rts=rts, break_condition=break_condition)
 
+    @gives_way
     async def send_break(self, duration: float = 0.25) -> None:
         """Hold the line at break for a while, in seconds."""
         self._there()

@@ -20,6 +20,7 @@ from rpcclient.stubs.database import (
     TxState,
 )
 from rpcclient.transactions import Note, TransactionState
+from rpcwire.aio.cancelling import gives_way
 from rpcwire.errors import RpcError
 from rpcwire.values import Value
 
@@ -56,6 +57,7 @@ class AsyncDatabaseTransaction(TransactionState):
 
     # --- its life -----------------------------------------------------------------------------------------------
 
+    @gives_way
     async def begin(self) -> Transaction:
         """Begin it; when it has ended, a new one.
 
@@ -71,6 +73,7 @@ class AsyncDatabaseTransaction(TransactionState):
         self._begun(info)
         return info
 
+    @gives_way
     async def commit(self) -> None:
         """Commit it.
 
@@ -85,6 +88,7 @@ class AsyncDatabaseTransaction(TransactionState):
         finally:
             self._ended()
 
+    @gives_way
     async def rollback(self) -> None:
         """Roll it back.
 
@@ -200,6 +204,7 @@ class AsyncDatabaseTransaction(TransactionState):
         """
         return AsyncSavepoint(self, name)
 
+    @gives_way
     async def _run(self, call: Callable[[str], Awaitable[_T]]) -> _T:
         given = self.id
         try:

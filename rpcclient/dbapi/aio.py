@@ -14,6 +14,7 @@ from rpcclient.aio.life import Life, running_loop
 from rpcclient.aio.stream import AsyncStream
 from rpcclient.stubs.database import Isolation, Page
 from rpcclient.targets import Access
+from rpcwire.aio.cancelling import gives_way
 from rpcwire.errors import LocalProtocolError, RpcError
 
 from . import (
@@ -183,14 +184,17 @@ class AsyncConnection(ConnectionBase):
         self._session.check()
         return AsyncCursor(self, self._session, server_side=server_side)
 
+    @gives_way
     async def execute(self, operation: str, parameters: Parameters = None) -> AsyncCursor:
         """Run a statement with a new cursor, and return the cursor."""
         return await self.cursor().execute(operation, parameters)
 
+    @gives_way
     async def commit(self) -> None:
         """Commit the open transaction, if there is one."""
         await self._session.end(commit=True)
 
+    @gives_way
     async def rollback(self) -> None:
         """Roll back the open transaction, if there is one."""
         await self._session.end(commit=False)
@@ -232,14 +236,17 @@ class AsyncCopy(CopyBase):
         self._copied = copied
         self._pieces: Pieces | None = None
 
+    @gives_way
     async def write(self, data: str | bytes | bytearray | memoryview) -> None:
         """Write some of the data, in the format that the statement says."""
         self._put(encoded(data))
 
+    @gives_way
     async def write_row(self, row: Sequence[Any]) -> None:
         """Write a row; see :meth:`rpcclient.dbapi.Copy.write_row`."""
         self._put(row_text(row))
 
+    @gives_way
     async def read(self) -> bytes:
         """What comes next of what the database writes; nothing at the end."""
         self._check_reading()
@@ -272,6 +279,7 @@ class AsyncCursor(CursorBase):
         super().__init__(session, server_side=server_side)
         self.connection = connection
 
+    @gives_way
     async def execute(self, operation: str, parameters: Parameters = None) -> Self:
         """Run a statement; see :meth:`rpcclient.dbapi.Cursor.execute`."""
         self._check()
@@ -279,6 +287,7 @@ class AsyncCursor(CursorBase):
         self._results = await self._session.execute(operation, parameters, server_side=self.server_side)
         return self
 
+    @gives_way
     async def executemany(self, operation: str, seq_of_parameters: Iterable[Parameters]) -> Self:
         """Run a statement once for each set of parameters; see :meth:`rpcclient.dbapi.Cursor.executemany`."""
         self._check()
@@ -286,6 +295,7 @@ class AsyncCursor(CursorBase):
         self._changed = await self._session.executemany(operation, seq_of_parameters)
         return self
 
+    @gives_way
     async def copy_expert(self, sql: str, file: Any, size: int = PIECE_BYTES) -> None:
         """PostgreSQL: run a COPY that reads from a file of this machine, or writes to one; see
         :meth:`rpcclient.dbapi.Cursor.copy_expert`."""
@@ -312,15 +322,18 @@ class AsyncCursor(CursorBase):
         if results is not None:
             await results.close()
 
+    @gives_way
     async def fetchone(self) -> tuple[Any, ...] | None:
         """The next row; ``None`` after the last."""
         here, row = self._next_at_hand()
         return row if here else next(iter(await self._rows().take(1)), None)
 
+    @gives_way
     async def fetchmany(self, size: int | None = None) -> list[tuple[Any, ...]]:
         """The next rows, at most ``size``, or :attr:`arraysize`; see :meth:`rpcclient.dbapi.Cursor.fetchmany`."""
         return await self._rows().take(self._size(size))
 
+    @gives_way
     async def fetchall(self) -> list[tuple[Any, ...]]:
         """All rows that are left."""
         return await self._rows().take(None)

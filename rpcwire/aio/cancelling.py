@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 def cancel_begun(task: asyncio.Task[Any]) -> None:
@@ -26,3 +31,17 @@ async def give_way() -> None:
     except RuntimeError:
         return
     await asyncio.sleep(0)
+
+
+def gives_way(act: Callable[_P, Coroutine[Any, Any, _T]]) -> Callable[_P, Coroutine[Any, Any, _T]]:
+    """A coroutine function that lets everything else run before it fails; see :func:`give_way`."""
+
+    @functools.wraps(act)
+    async def acts(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            return await act(*args, **kwargs)
+        except Exception:
+            await give_way()
+            raise
+
+    return acts

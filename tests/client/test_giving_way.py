@@ -116,6 +116,58 @@ def test_what_fails_at_once_gives_way(running: Any, name: str, broken: Callable[
     asyncio.run(main())
 
 
+async def begin_twice(client: AsyncClient) -> None:
+    await client.database.transaction("main").execute("SELECT 1")
+
+
+async def after_close(client: AsyncClient) -> None:
+    other = AsyncClient(client.url)
+    await other.close()
+    await other.connect()
+
+
+@pytest.mark.parametrize(
+    "act",
+    {
+        "arguments that do not fit": lambda client: client.service("desk").add(1, 2, 3),
+        "a method that is not there": lambda client: client.service("desk").no_such(),
+        "a transaction that has not begun": begin_twice,
+        "arguments of a program": lambda client: client.programs.run("true"),
+        "input of a program": lambda client: client.programs.run(["true"], input=5),
+        "the start of a program": lambda client: client.programs.start("true"),
+        "connect after close": after_close,
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_what_fails_here_gives_way(running: Any, act: tuple[str, Act]) -> None:
+    """It never comes to a call, and nothing is waited for."""
+
+    async def main() -> None:
+        async with AsyncClient(running.unix) as client:
+            await client.describe("desk")
+            await fails_and_gives_way(lambda: act[1](client))
+
+    asyncio.run(main())
+
+
+async def fails_and_gives_way(act: Callable[[], Awaitable[Any]]) -> None:
+    done = asyncio.Event()
+
+    async def other() -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        done.set()
+
+    task = asyncio.create_task(other())
+    for _ in range(TRIES):
+        with pytest.raises(Exception):  # noqa: B017 - each has its own
+            await act()
+        if done.is_set():
+            break
+    assert done.is_set()
+    await task
+
+
 def test_notifications_in_a_loop_leave(running: Any) -> None:
     """They are not gathered in memory until somebody waits for something else."""
 

@@ -216,3 +216,35 @@ def test_an_engine_in_two_loops_at_once(live, run, there):
             run(seven(engine))
     assert there(seven(engine)) == 7
     there(engine.dispose())
+
+
+def test_what_fails_here_gives_way(live, table, run):
+    """Whoever tries again in a loop does not keep everything else from running."""
+
+    async def main():
+        connection = await aio.connect(live.url, token=TOKEN)
+        cursor = connection.cursor()
+        wrong = [lambda: cursor.execute("SELECT ?", 5), cursor.fetchone, cursor.fetchmany, cursor.fetchall]
+        for act in wrong:
+            await fails_and_gives_way(act)
+        await connection.close()
+        for act in (lambda: connection.execute("SELECT 1"), connection.commit, *wrong):
+            await fails_and_gives_way(act)
+
+    async def fails_and_gives_way(act):
+        turns = []
+        others = asyncio.create_task(count(turns))
+        for _ in range(2000):
+            with pytest.raises(aio.Error):
+                await act()
+            if len(turns) >= 20:
+                break
+        assert len(turns) >= 20
+        others.cancel()
+
+    async def count(turns):
+        while True:
+            await asyncio.sleep(0)
+            turns.append(1)
+
+    run(main())
