@@ -30,8 +30,10 @@ def dump_plain(value: Any, codec: Codec, around: int = BODY_LEVELS) -> bytes:
     """
     try:
         if _is_flat(value):
-            body = _dump(value, codec, walk=False)
-            if not codec.binary and len(body) > MAX_DIGITS:
+            if codec.binary:
+                return pack(value, walk=False)
+            body = _dump(value, codec)
+            if len(body) > MAX_DIGITS:
                 codec.check(body, around)
         else:
             body = _dump(_models_to_plain(value), codec)
@@ -44,8 +46,8 @@ def dump_plain(value: Any, codec: Codec, around: int = BODY_LEVELS) -> bytes:
         raise InvalidParams(f"the parameters cannot be sent: {wrong}", errors=errors) from exc
 
 
-def _dump(value: Any, codec: Codec, *, walk: bool = True) -> bytes:
-    return pack(value, walk=walk) if codec.binary else to_json(value, bytes_mode="base64", inf_nan_mode="strings")
+def _dump(value: Any, codec: Codec) -> bytes:
+    return pack(value) if codec.binary else to_json(value, bytes_mode="base64", inf_nan_mode="strings")
 
 
 def load_plain(raw: Raw | bytes, codec: Codec) -> Any:

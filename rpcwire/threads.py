@@ -75,6 +75,11 @@ class _Nothing:
 _NOTHING = _Nothing()
 
 
+def in_handler() -> bool:
+    """Whether what runs here counts for a handler."""
+    return _taken.get() is not None
+
+
 def waiting() -> Any:
     """A context in which the handler that runs here, if any, waits for the other side."""
     place = _taken.get()

@@ -381,13 +381,8 @@ class AsyncClient:
 
     async def _invoke(self, method: Method, params: Any) -> Any:
         """Call a method and wait for its result."""
-        try:
-            self._connector.enter()
-        except RpcError:
-            await give_way()
-            raise
-        peer = self._connector.live
-        if peer is None or method.streams or not peer.is_writable:
+        peer = self._connector.ready
+        if peer is None or method.streams:
             return await self._perform(method, params, streams=False)
         # The common case without detours: the connection is up, and everything goes in one message.
         options = self._options

@@ -124,6 +124,14 @@ class Connector:
         return peer if peer is not None and peer.is_open and not peer.loop.is_closed() else None
 
     @property
+    def ready(self) -> Peer | None:
+        """The connection, where a call can go out over it at once: it takes more, and its loop is the one that runs."""
+        peer = self._peer
+        if peer is not None and peer.loop is current_loop() and peer.is_writable and peer.is_open:
+            return peer
+        return None
+
+    @property
     def connected(self) -> bool:
         """Whether the connection is up."""
         return self.live is not None

@@ -44,7 +44,7 @@ from rpcwire.service import SlowPolicy
 from rpcwire.session import Session
 from rpcwire.states import SessionState, SessionStep
 from rpcwire.streams import IncomingStream, OutgoingStream
-from rpcwire.threads import waiting
+from rpcwire.threads import in_handler, waiting
 
 from .cancelling import cancel_begun, give_way
 from .deadlines import Deadlines
@@ -55,6 +55,8 @@ from .streams import Inbox, Outbox, lost, pump
 FLUSH_EVERY = 16
 """Calls of one frame after which their answers leave, so that the caller works on those while this side works on the
 rest. Without it the two sides would take turns."""
+
+ENDED = "the connection has ended"
 
 Gate = Callable[[Connection, str, Offer | None], RpcError | None]
 """Decides on each call by its connection, the name called, and the method of that name if there is one, before
@@ -205,7 +207,8 @@ class Peer:
         Raises:
             RpcError: it could not be sent.
         """
-        self.check_open()
+        if not self.is_open:
+            raise NotSent(ENDED)
         call_id = self.session.call(method, params, ctx)
         self.track(call_id, pending, timeout_s)
         return call_id
@@ -234,7 +237,7 @@ class Peer:
             NotSent: it has.
         """
         if not self.is_open:
-            raise NotSent("the connection has ended")
+            raise NotSent(ENDED)
 
     async def outcome(self, call_id: int, pending: Pending) -> Any:
         """Wait for a call's result. Cancelling the waiting task cancels the call over there.
@@ -243,6 +246,8 @@ class Peer:
             RpcError: the call failed.
         """
         try:
+            if not in_handler():
+                return await pending.future
             with waiting():
                 return await pending.future
         except asyncio.CancelledError:
