@@ -15,6 +15,7 @@ from websockets.protocol import Event
 from rpcclient.eyeballs import Trail
 from rpcclient.failures import broken, failure
 from rpcclient.handshake import begin, message_limit
+from rpcclient.interim import Interim
 from rpcclient.options import ConnectOptions
 from rpcclient.refusals import HEAD_BYTES, refused
 from rpcwire.aio.peer import Peer
@@ -45,6 +46,7 @@ class ClientLink(WebSocketLink):
         self._make_peer: PeerFactory | None = make_peer
         self.opened: asyncio.Future[Peer] = self.loop.create_future()
         self._broken_by: Exception | None = None
+        self._interim = Interim()
         self._head = bytearray()  # How the answer to the handshake begins.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -55,8 +57,9 @@ class ClientLink(WebSocketLink):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
-        if self.receiver is None and len(self._head) < HEAD_BYTES:
-            self._head += data[:HEAD_BYTES]
+        if self.receiver is None:
+            data = self._interim.leave_out(data)
+            self._head += data[: HEAD_BYTES - len(self._head)]
         super().data_received(data)
 
     def handshake(self, event: Event) -> None:

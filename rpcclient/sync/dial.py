@@ -16,6 +16,7 @@ from websockets.protocol import OPEN, Event
 from rpcclient.eyeballs import Trail
 from rpcclient.failures import broken, failure
 from rpcclient.handshake import begin
+from rpcclient.interim import Interim
 from rpcclient.options import ConnectOptions
 from rpcclient.proxies import Proxy
 from rpcclient.refusals import HEAD_BYTES, refused
@@ -97,10 +98,10 @@ class _Attempt:
         ws.send_request(request)
         self._send(b"".join(ws.data_to_send()))
         events: list[Event] = []
-        head = bytearray()
+        head, interim = bytearray(), Interim()
         while not events:
             data, last = self._receive()
-            if data:
+            if data := interim.leave_out(data):
                 head += data[: HEAD_BYTES - len(head)]
                 ws.receive_data(data)
             if last and ws.state is not OPEN:

@@ -41,6 +41,9 @@ PASSING = {
     "HTTP/1.0": http("503 Service Unavailable", version="1.0"),
     "a large page": http("502 Bad Gateway", body=PAGE * 40_000),
     "a coding": http("502 Bad Gateway", "Transfer-Encoding: gzip"),
+    "after others": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    + http("502 Bad Gateway"),
+    "half of another": b"HTTP/1.1 103 Early Hints\r\nLi",
     "half an answer": http("502 Bad Gateway")[:-9],
     "half a header": b"HTTP/1.1 502 Bad Gateway\r\nContent-",
     "half a line": b"HTTP/1.1 50",
@@ -381,3 +384,39 @@ def test_an_answer_that_lies_is_taken_by_its_head() -> None:
 def test_the_words_of_a_server_of_ours_are_told(running: Any) -> None:
     with pytest.raises(Unauthenticated, match=r"the token is wrong \(HTTP 401\)"):
         Client(running.tcp, token="x" * 40).connect()
+
+
+# --- answers before the answer ---------------------------------------------------------------------------------------
+
+HINTS = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
+
+
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_answers_before_the_answer(scripted: Any, flavour: str, step: int) -> None:
+    def script(connection: Any) -> None:
+        flush = connection.flush
+
+        def hint_first() -> None:
+            connection.flush = flush
+            answer = HINTS + b"".join(connection.ws.data_to_send())
+            for start in range(0, len(answer), step):
+                connection.sock.sendall(answer[start : start + step])
+
+        connection.flush = hint_first
+        connection.handshake()
+        connection.receive()
+        connection.send('{"jsonrpc":"2.0","id":1,"result":3}')
+        connection.wait_closed()
+
+    options: Any = {"token": "x", "subprotocol": "rpc.v1.json", "timeout_s": 20}
+    if flavour == "sync":
+        with Client(scripted(script), **options) as client:
+            assert client.call("a.b") == 3
+    else:
+
+        async def main() -> None:
+            async with AsyncClient(scripted(script), **options) as client:
+                assert await client.call("a.b") == 3
+
+        asyncio.run(main())
