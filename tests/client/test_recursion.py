@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -82,6 +84,15 @@ def test_by_the_connection_of_the_call(client: Client) -> None:
 @pytest.mark.parametrize("by", ["desk.asked_items", "desk.ask_items_in_threads"])
 def test_by_streams(client: Client, by: str) -> None:
     assert client.call("desk.ask", ["well.down_by_streams", {"depth": DEEP, "by": by}]) == DEEP
+
+
+def test_threads_of_ones_own(running: Any) -> None:
+    """They count for the handler that waits for them where they run in its context."""
+    well = Well()
+    with Client(running.unix, services=[well], timeout_s=LIMIT_S) as client, ThreadPoolExecutor(DEEP) as pool:
+        ask = by_client(client)
+        well.ask = lambda name, params: pool.submit(copy_context().run, ask, name, params).result()
+        assert client.call("desk.ask", ["well.down", {"depth": DEEP}]) == DEEP
 
 
 def test_many_at_once(client: Client) -> None:
