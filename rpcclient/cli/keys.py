@@ -28,21 +28,39 @@ class Screen(Protocol):
 _SEQUENCES = {
     b"\x1b[A": "up", b"\x1b[B": "down", b"\x1bOA": "up", b"\x1bOB": "down", b"\x1b[5~": "pageup",
     b"\x1b[6~": "pagedown", b"\x1b[C": "right", b"\x1b[D": "left", b"\x1bOC": "right", b"\x1bOD": "left",
-    b"\x1b[15~": "f5",
+    b"\x1b[15~": "f5", b"\x1bOH": "home", b"\x1bOF": "end", b"\x1b[7~": "home", b"\x1b[8~": "end",
+    b"\x1b[[A": "f1", b"\x1b[[C": "f3", b"\x1b[[D": "f4", b"\x1b[[E": "f5",
     b"\x1b[H": "home", b"\x1b[F": "end", b"\x1b[1~": "home", b"\x1b[4~": "end", b"\x1bOP": "f1", b"\x1b[11~": "f1",
     b"\x1bOR": "f3", b"\x1b[13~": "f3", b"\x1bOS": "f4", b"\x1b[14~": "f4", b"\x1b[17~": "f6", b"\x1b[18~": "f7",
     b"\x1b[19~": "f8", b"\x1b[20~": "f9", b"\x1b[21~": "f10", b"\r": "enter", b"\n": "enter", b"\x7f": "backspace",
     b"\x08": "backspace", b"\x1b": "escape", b"\x03": "interrupt",
 }  # fmt: skip
-"""What terminals send for keys that are no letters (xterm's, and the Linux console's)."""
+"""What terminals send for keys that are no letters (xterm's, rxvt's, and the Linux console's)."""
 
 _ALONE_S = 0.05
 """An escape after which nothing comes within this time is the key itself."""
 
 
-def decode(data: bytes) -> list[str]:
+_LONGEST_LETTER = 4
+"""Bytes that a letter has at most, in every encoding of a locale."""
+
+
+def _letter(data: bytes, encoding: str) -> tuple[str, int]:
+    """The first letter in what a terminal has sent, and its length in bytes."""
+    for length in range(1, min(len(data), _LONGEST_LETTER) + 1):
+        with contextlib.suppress(UnicodeDecodeError):
+            return data[:length].decode(encoding), length
+    return "\N{REPLACEMENT CHARACTER}", 1
+
+
+def decode(data: bytes, encoding: str = "utf-8") -> list[str]:
     """The keys in what a terminal has sent: letters as they are, others by name. Sequences that are unknown are left
-    out."""
+    out.
+
+    Parameters:
+        data: what it has sent.
+        encoding: that of its letters.
+    """
     keys: list[str] = []
     position = 0
     while position < len(data):
@@ -57,13 +75,13 @@ def decode(data: bytes) -> list[str]:
         else:
             if data[position] == 0x1B:
                 # An unknown sequence: up to the letter or sign that ends it (ECMA-48, 5.4).
-                end = position + 2
+                # On the Linux console, F2 has a second bracket before its letter.
+                end = position + (3 if data.startswith(b"\x1b[[", position) else 2)
                 while end < len(data) and not 0x40 <= data[end] <= 0x7E:
                     end += 1
                 position = end + 1
                 continue
-            width = 1 if data[position] < 0x80 else 2 if data[position] < 0xE0 else 3 if data[position] < 0xF0 else 4
-            letter = data[position : position + width].decode("utf-8", "replace")
+            letter, width = _letter(data[position:], encoding)
             if letter.isprintable():
                 keys.append(letter)
             position += width
@@ -118,4 +136,4 @@ def read_keys(descriptor: int, stop: int) -> list[str] | None:
         return None
     if data.endswith(b"\x1b") and select.select([descriptor], [], [], _ALONE_S)[0]:
         data += os.read(descriptor, 1024)
-    return decode(data)
+    return decode(data, sys.stdin.encoding or "utf-8")

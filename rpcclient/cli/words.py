@@ -8,6 +8,34 @@ import sys
 import click
 
 
+def _given(word: str) -> bytes:
+    """The bytes that this process was given for a word.
+
+    The system's C library made the word of them, and undoes that: in encodings such as EUC-JP, Python's own codec has
+    other characters.
+
+    Raises:
+        UnicodeEncodeError: the word was not made of bytes.
+    """
+    if word.isascii() or sys.getfilesystemencoding() == "utf-8":
+        return os.fsencode(word)
+    import ctypes  # Needed by few.
+
+    encode = ctypes.pythonapi.Py_EncodeLocale
+    encode.argtypes, encode.restype = [ctypes.c_wchar_p, ctypes.POINTER(ctypes.c_size_t)], ctypes.c_void_p
+    free = ctypes.pythonapi.PyMem_Free
+    free.argtypes, free.restype = [ctypes.c_void_p], None
+    place = ctypes.c_size_t()
+    made = encode(word, ctypes.byref(place))
+    if not made:
+        at = place.value if place.value < len(word) else 0
+        raise UnicodeEncodeError(sys.getfilesystemencoding(), word, at, at + 1, "the locale has no such character")
+    try:
+        return ctypes.string_at(made)
+    finally:
+        free(made)
+
+
 def typed(word: str, name: str) -> str:
     """A word whose bytes count, such as an argument of a program or a path there: the text that has just these bytes
     in UTF-8.
@@ -20,10 +48,10 @@ def typed(word: str, name: str) -> str:
         click.UsageError: there is none.
     """
     try:
-        return os.fsencode(word).decode()
+        return _given(word).decode()
     except UnicodeDecodeError:
         raise click.UsageError(
-            f"{name}: {os.fsencode(word)!r} is no UTF-8, and nothing else can be sent: write it in UTF-8, or let a "
+            f"{name}: {_given(word)!r} is no UTF-8, and nothing else can be sent: write it in UTF-8, or let a "
             'shell there make it, as in sh -c \'cat "$(printf "caf\\351")"\''
         ) from None
     except UnicodeEncodeError:  # It was not typed, but given by another program in this process.
@@ -44,7 +72,7 @@ def text(word: str, name: str) -> str:
         word.encode()
     except UnicodeEncodeError:  # What Python could not decode is in it as surrogates (PEP 383).
         try:
-            return os.fsencode(word).decode()
+            return _given(word).decode()
         except UnicodeError:
             encoding = sys.getfilesystemencoding()
             raise click.UsageError(f"{name}: {word!a} is no text in this locale's encoding, {encoding}") from None

@@ -34,10 +34,11 @@ def locales(tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], N
     if shutil.which("localedef") is None or not Path("/usr/share/i18n/locales/de_DE").exists():
         missing("localedef, or what it makes locales of, is not there: install the package locales")
     folder = tmp_path_factory.mktemp("locales")
-    made = folder / "de_DE.ISO-8859-1"
-    command = ["localedef", "--no-archive", "-i", "de_DE", "-f", "ISO-8859-1", str(made)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert made.exists(), done.stderr
+    for language, charmap in (("de_DE", "ISO-8859-1"), ("ja_JP", "EUC-JP")):
+        made = folder / f"{language}.{charmap}"
+        command = ["localedef", "--no-archive", "-i", language, "-f", charmap, str(made)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert made.exists(), done.stderr
     return {"LOCPATH": str(folder)}
 
 
@@ -153,6 +154,16 @@ def test_arguments_are_the_bytes_that_were_typed(everywhere: Any, place: dict[st
         done = run(everywhere, place, *words)
         assert (done.returncode, done.stdout) == (2, b""), words
         assert b"caf\\xe9' is no UTF-8" in done.stderr.replace(b"\n", b" "), words
+
+
+def test_bytes_that_only_the_c_library_takes_for_characters(everywhere: Any, locales: dict[str, str]) -> None:
+    """Python's codec for EUC-JP has none for some of these."""
+    place = {**locales, "LC_ALL": "ja_JP.EUC-JP"}
+    typed = "Zürich 東京 🚀 € – Привет ｱ～".encode()
+    done = run(everywhere, place, "run", "-e", b"W=%s" % typed, "--", "sh", "-c", 'printf %s "$1$W"', "sh", typed)
+    assert (done.returncode, done.stdout, done.stderr) == (0, typed * 2, b"")
+    done = run(everywhere, place, "run", "--", "echo", "東京".encode("euc_jp"))
+    assert (done.returncode, b"is no UTF-8" in done.stderr.replace(b"\n", b" ")) == (2, True)
 
 
 def test_text_that_was_typed(everywhere: Any, place: dict[str, str]) -> None:

@@ -353,6 +353,17 @@ def test_bars_and_lines_have_their_width(values: list[float | None], width: int,
 def test_keys() -> None:
     assert decode(b"q\x1b[A\x1bOB\x1b[5~\x1b[21~\r\x7f") == ["q", "up", "down", "pageup", "f10", "enter", "backspace"]
     assert decode("é\x1b[1;5Cx\x1b".encode()) == ["é", "x", "escape"]
+    # The Linux console, on which F2 does nothing here; rxvt; and xterm where a program has asked for these.
+    assert decode(b"\x1b[[A\x1b[[B\x1b[[C\x1b[[D\x1b[[E") == ["f1", "f3", "f4", "f5"]
+    assert decode(b"\x1b[7~\x1b[8~\x1bOH\x1bOF") == ["home", "end", "home", "end"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "iso8859-15", "euc_jp", "shift_jis", "gb18030"])
+def test_letters_are_those_of_the_locale(encoding: str) -> None:
+    """And no key behind one is taken for a part of it."""
+    typed = "/東京q" if encoding in ("euc_jp", "shift_jis", "gb18030") else "/üßq"
+    assert decode(typed.encode(encoding) + b"\r", encoding) == [*typed, "enter"]
+    assert decode(b"\xffqq", "ascii") == ["\N{REPLACEMENT CHARACTER}", "q", "q"]
 
 
 @given(st.binary(max_size=30))

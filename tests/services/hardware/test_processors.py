@@ -165,6 +165,14 @@ def test_processors_that_share_a_frequency_policy(tmp_path: Path) -> None:
     assert found.frequency_mhz == pytest.approx((4 * 600 + 1800) / 5)
 
 
+def test_a_policy_whose_processors_are_all_off_counts_nowhere(tmp_path: Path) -> None:
+    places = machine(tmp_path, "0-5", "4-5", [(n, 1, 1) for n in range(4)])
+    expand(tmp_path, POLICIES.replace("affected_cpus: 4\n", "affected_cpus: \n"))
+    found = cpu.derive(None, cpu.read(places), None, places)
+    assert [core.frequency_mhz for core in found.cores] == [600.0] * 4 + [None] * 2
+    assert (found.frequency_mhz, found.frequency_min_mhz, found.frequency_max_mhz) == (600.0, 408.0, 1416.0)
+
+
 def test_what_cpuinfo_measures_counts_more_than_the_policy(tmp_path: Path) -> None:
     places = machine(tmp_path, "0-2", "1", [(0, 1, 1), (2, 1, 1)])
     expand(tmp_path, POLICIES.partition("@ /sys/devices/system/cpu/cpufreq/policy4")[0])

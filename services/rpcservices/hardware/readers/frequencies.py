@@ -47,9 +47,9 @@ def _policies(places: Places) -> list[Path]:
 
 def _processors(folder: Path) -> list[int]:
     """Those whose frequency the policy sets, of them those that are on."""
-    said = text(folder / "affected_cpus")
-    if said is not None:
-        return numbers_of(",".join(said.split()))
+    listed = folder / "affected_cpus"
+    if listed.exists():  # Empty where all of them are off.
+        return numbers_of(",".join((text(listed) or "").split()))
     own = folder.name.removeprefix("policy")
     return [int(own)] if own.isdigit() else []
 
