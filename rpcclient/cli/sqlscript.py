@@ -36,6 +36,16 @@ _COPY_END = re.compile(r"^\\\.\r?$\n?", re.MULTILINE)
 _REST_OF_LINE = re.compile(r"[^\n]*(?:\n|\Z)")
 _META = re.compile(r"\\(?P<name>\S*)[^\n]*(?:\n|\Z)")
 _DOT = re.compile(r"\.(?P<name>[a-z]+)\b[^\n]*(?:\n|\Z)")
+_OF_MARIADB = re.compile(
+    r"(?P<name>charset|clear|connect|delimiter|edit|ego|exit|go|nopager|notee|nowarning|pager|print|prompt|quit|rehash|"
+    r"source|status|system|tee|warnings)\b[^\n]*(?:\n|\Z)",
+    re.IGNORECASE,
+)
+"""What begins no statement, but is a command of MariaDB's client (https://mariadb.com/kb/en/mariadb-command-line-client/)."""
+_BACKSLASH = {"postgresql": r"(?P<command>\\\S*)", "mysql": r"(?P<command>\\(?![N-])\S*)"}
+r"""Outside of what is quoted, a backslash begins a command of a client; ``\N`` is NULL of MariaDB, and ``\-`` is in the
+first line of its dumps."""
+_CLIENTS = {"postgresql": "psql", "mysql": "mariadb", "sqlite": "sqlite3"}
 _OF_PSQL = frozenset({"restrict", "unrestrict"})
 _HEADER_BYTES = 16_384
 _ENCODING = re.compile(rb"^SET client_encoding = '(?P<name>[\w-]+)';", re.MULTILINE)
@@ -123,7 +133,9 @@ class Script:
             sql = self._text[start:end].strip()
             if is_blank(sql, self._syntax):
                 continue
-            line = self._line_of(next_place(self._text, self._syntax, start))
+            begin = next_place(self._text, self._syntax, start)
+            self._refuse_commands(begin, end)
+            line = self._line_of(begin)
             yield Part(self._sendable(sql, line), line, self._data(sql))
             self._learn(sql)
 
@@ -135,18 +147,30 @@ class Script:
     def _skipped(self) -> bool:
         """Pass over a line that is for another client."""
         start = next_place(self._text, self._syntax, self._place)
-        expression = {"postgresql": _META, "sqlite": _DOT}.get(self._kind)
+        expression = {"postgresql": _META, "sqlite": _DOT, "mysql": _OF_MARIADB}.get(self._kind)
         line = expression.match(self._text, start) if expression else None
         if line is None:
             return False
         if self._kind != "postgresql" or line["name"] not in _OF_PSQL:
-            client = "psql" if self._kind == "postgresql" else "sqlite3"
-            raise click.UsageError(
-                f"line {self._line_of(start)}: {line[0].split()[0]} is a command of {client}, and not of SQL: leave "
-                "it out; nothing has run"
-            )
+            raise self._of_a_client(line[0].split()[0].rstrip(";"), start)
         self._place = line.end()
         return True
+
+    def _of_a_client(self, command: str, place: int) -> click.UsageError:
+        return click.UsageError(
+            f"line {self._line_of(place)}: {command} is a command of {_CLIENTS[self._kind]}, and not of SQL: leave it "
+            "out; nothing has run"
+        )
+
+    def _refuse_commands(self, begin: int, end: int) -> None:
+        """Refuse what stands for another client within a statement or behind it, such as ``\\g``."""
+        if self._kind not in _BACKSLASH or self._text.find("\\", begin, end) < 0:
+            return
+        for match, _ in scan(self._text, pattern(self._syntax, _BACKSLASH[self._kind]), begin):
+            if match.start() >= end:
+                return
+            if match["command"]:
+                raise self._of_a_client(match["command"], match.start())
 
     def _data(self, sql: str) -> bytes | None:
         """What follows a COPY that reads from standard input."""
@@ -210,7 +234,7 @@ _SETS = re.compile(r"\s*SET\b", re.IGNORECASE)
 _MODE = r"(?:@@)?(?:(?:SESSION|LOCAL)(?:\s+|\s*\.\s*))?sql_mode"
 _MODES = re.compile(
     rf"@(?P<variable>\w+)\s*:?=\s*@@(?:(?:SESSION|LOCAL)\s*\.\s*)?sql_mode\b|"
-    rf"(?<![\w@.]){_MODE}\s*:?=\s*(?:'(?P<modes>[^']*)'|\"(?P<twice>[^\"]*)\"|@(?P<from>\w+)|(?!DEFAULT\b)(?P<word>[A-Z]\w*))",
+    rf"(?<![\w@.]){_MODE}\s*:?=\s*(?:'(?P<modes>[^']*)'|\"(?P<twice>[^\"]*)\"|@(?P<from>\w+)|(?!DEFAULT\b)(?P<word>[A-Z]\w*+)(?!\s*\())",
     re.IGNORECASE,
 )
 _CONFORMING = re.compile(

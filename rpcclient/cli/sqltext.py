@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from rpcwire.sql import Syntax, bare, is_blank, is_open, kind_of, next_place, pattern, scan, statement_end
 
-_DELIMITER = re.compile(r"\s*DELIMITER[ \t]+(?P<sign>\S+)[^\n]*(?:\n|\Z)", re.IGNORECASE)
+_DELIMITER = re.compile(
+    r"\s*DELIMITER[ \t]+(?:(?P<quote>['\"`])(?P<quoted>[^\n]+?)(?P=quote)|(?P<sign>\S+))[^\n]*(?:\n|\Z)", re.IGNORECASE
+)
 
 
 def delimiter_at(text: str, syntax: Syntax, start: int) -> tuple[int, str] | None:
@@ -16,7 +18,7 @@ def delimiter_at(text: str, syntax: Syntax, start: int) -> tuple[int, str] | Non
     if kind_of(syntax) != "mysql":
         return None
     line = _DELIMITER.match(text, next_place(text, syntax, start))
-    return None if line is None else (line.end(), line["sign"])
+    return None if line is None else (line.end(), line["quoted"] or line["sign"])
 
 
 def split(text: str, syntax: Syntax = "") -> tuple[list[str], str]:

@@ -56,10 +56,33 @@ def test_commands_of_other_clients() -> None:
     for text, syntax, said in (
         ("SELECT 1;\n\n\\connect other\n", "postgresql", r"line 3: \\connect is a command of psql"),
         ("SELECT 1;\n.mode csv\n", "sqlite", r"line 2: \.mode is a command of sqlite3"),
+        ("SELECT 1;\nSELECT 2 \\gset\nSELECT 3;", "postgresql", r"line 2: \\gset is a command of psql"),
+        ("SELECT 1;\nSELECT 2\n\\g", "postgresql", r"line 3: \\g is a command of psql"),
+        ("SELECT '\\', E'\\'', 1 \\;", "postgresql", r"line 1: \\; is a command of psql"),
+        ("SELECT 1;\nSELECT '\\''\\G\n", "mariadb", r"line 2: \\G is a command of mariadb"),
+        ("SELECT 1;\n\\! true\n", "mariadb", r"line 2: \\! is a command of mariadb"),
+        ("SELECT 1;\n\nsource other.sql;\n", "mariadb", r"line 3: source is a command of mariadb"),
+        ("WARNINGS;", "mysql", r"line 1: WARNINGS is a command of mariadb"),
+        ("DELIMITER\nSELECT 1;", "mysql", r"line 1: DELIMITER is a command of mariadb"),
     ):
         with pytest.raises(click.UsageError, match=f"{said}.*leave it out; nothing has run"):
             parts(text, syntax)
     assert parts("SELECT\n.5;", "sqlite") == [("SELECT\n.5", 1)]
+    for text, syntax in (
+        ("SELECT E'\\'', '\\', $x$ \\d $x$, \"\\\" -- \\g", "postgresql"),
+        ("/*M!999999\\- enable the sandbox mode */ SELECT \\N, '\\G', \"\\G\" -- \\G", "mariadb"),
+        ("SELECT status, `source` FROM t /* \\g */", "mariadb"),
+    ):
+        assert parts(text, syntax) == [(text, 1)]
+
+
+@pytest.mark.parametrize(
+    "sign", ["'//'", '"$$"', "`||`", "// -- as in their client, no more than the first word counts"]
+)
+def test_quoted_delimiters(sign: str) -> None:
+    bare = sign.split()[0].strip("'\"`")
+    text = f"DELIMITER {sign}\nSELECT 1; SELECT 2{bare}\ndelimiter ';'\nSELECT 3;"
+    assert [sql for sql, _ in parts(text, "mariadb")] == ["SELECT 1; SELECT 2", "SELECT 3"]
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,10 @@ ambiguous column, that a constraint is broken."""
 _REFUSED_WRITES = frozenset({"25006", "XAE07"})
 """A change where only reading is allowed; the second where MariaDB would first have to end the transaction."""
 _SQLITE_DATA = re.compile(r"Could not decode to UTF-8|integer overflow|malformed JSON|.*out of range")
-_SQLITE_STATE = re.compile(r"cannot (?:start|commit|rollback|release|open) |no such savepoint|.* is locked")
+_SQLITE_STATE = re.compile(
+    r"cannot (?:start|commit|rollback|release|open) |no such savepoint|.* is locked|"
+    r".*(?:within|inside) (?:a )?transaction"
+)
 """What SQLite says with its code for everything, SQLITE_ERROR, though the statement is right."""
 _RETRYABLE_STATES = re.compile(r"40001|40P01|55P03|57P0[1-5]|53...|08...")
 _RETRYABLE_CODES = frozenset({"1020", "1205", "1213", "1040", "1203", "2002", "2003", "2006", "2013"})

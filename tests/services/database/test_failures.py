@@ -150,6 +150,15 @@ def test_an_isolation_that_is_not_offered_was_not_executed(run_with):
     run_with(work)
 
 
+def test_what_sqlite_cannot_do_within_a_transaction(run_with):
+    async def work(bench):
+        tx = (await bench.db.begin("main")).id
+        with pytest.raises(DatabaseOperationalError, match="within a transaction"):
+            await bench.db.execute("main", "VACUUM", transaction=tx)
+
+    run_with(work)
+
+
 UNREACHABLE = {
     "postgresql": "postgresql://app:hunter2@127.0.0.1:1/x",
     "postgresql socket": "postgresql://app:hunter2@/x?host=/nowhere",
