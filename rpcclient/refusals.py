@@ -15,14 +15,13 @@ from rpcwire.limits import ANSWER_HEADER
 from rpcwire.logs import printable
 
 from .failures import broken
-from .statuses import may_pass
+from .statuses import STATUS_LINE, may_pass
 from .targets import Target
 
 HEAD_BYTES = 8 * 1024
 """How much of an answer is kept, for what websockets cannot read."""
 BODY_CHARACTERS = 500
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: ([^\r\n]*))?\r?\n")
 _HEADER = re.compile(rb"^([!-9;-~]+):[ \t]*([^\r\n]*?)[ \t]*\r?$", re.MULTILINE)
 
 
@@ -58,7 +57,7 @@ def refused(exc: Exception, target: Target, head: bytes | bytearray) -> RpcError
         body = bytes(response.body) if ANSWER_HEADER in response.headers else b""
         headers = {name.lower(): value for name, value in response.headers.raw_items()}
         return _refused(target, response.status_code, response.reason_phrase, headers, body)
-    line = _STATUS_LINE.match(head)
+    line = STATUS_LINE.match(head)
     if line is not None and int(line[1]) != 101:
         # What websockets does not read: HTTP/1.0, as proxies have it for their own words, or a body that is too large.
         fields = head[line.end() :].partition(b"\r\n\r\n")[0] + b"\r\n"

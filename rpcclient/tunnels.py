@@ -15,9 +15,12 @@ from websockets.headers import build_authorization_basic
 from websockets.http11 import Response
 from websockets.streams import StreamReader
 
+from rpcwire.logs import printable
+
 from .eyeballs import Address
+from .interim import MOST_BYTES, Interim
 from .proxies import Proxy
-from .statuses import may_pass
+from .statuses import STATUS_LINE, may_pass
 
 Tunnel = Generator[bytes, bytes, None]
 
@@ -98,18 +101,23 @@ def _http(proxy: Proxy, host: str, port: int) -> Tunnel:
         headers["Proxy-Authorization"] = build_authorization_basic(proxy.username, proxy.password or "")
     reader = StreamReader()
     parser = Response.parse(reader.read_line, reader.read_exact, reader.read_to_eof, proxy=True)
+    interim, head = Interim(), b""
     data = yield f"CONNECT {authority} HTTP/1.1\r\n".encode() + headers.serialize()
     while True:
         if data:
+            data = interim.leave_out(data)
+            head += data[: MOST_BYTES - len(head)]
             reader.feed_data(data)
         else:
             reader.feed_eof()
         try:
             next(parser)
         except StopIteration as done:
-            _check_response(done.value)
+            _check_status(done.value.status_code, done.value.reason_phrase)
             break
         except Exception as exc:
+            if (line := STATUS_LINE.match(head)) is not None:
+                _check_status(int(line[1]), (line[2] or b"").decode("iso-8859-1"))
             if not data:
                 raise ProxyRefused(HUNG_UP, retryable=True) from exc
             raise ProxyRefused("it does not speak HTTP") from exc
@@ -117,13 +125,12 @@ def _http(proxy: Proxy, host: str, port: int) -> Tunnel:
     _check_over(reader.buffer)
 
 
-def _check_response(response: Response) -> None:
-    status = response.status_code
+def _check_status(status: int, phrase: str) -> None:
     if 200 <= status < 300:
         return
     if status == 407:
         raise ProxyRefused("it wants to know who you are: write http://NAME:PASSWORD@HOST:PORT (HTTP 407)")
-    reason = response.reason_phrase.strip()[:100]
+    reason = printable(phrase.strip(), 100)
     raise ProxyRefused(f"{reason or 'it refuses'} (HTTP {status})", retryable=may_pass(status))
 
 

@@ -382,6 +382,7 @@ def test_what_is_said_to_proxies() -> None:
     http = run_tunnel("http", [b"HTTP/1.1 200 OK\r\n\r\n"], username="ada", password="pw")[0]
     assert http.startswith(b"CONNECT desk.example:8765 HTTP/1.1\r\nHost: desk.example:8765\r\n")
     assert b"\r\nProxy-Authorization: Basic YWRhOnB3\r\n" in http
+    assert run_tunnel("http", [b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 ", b"200 OK\r\n\r\n"])[0].startswith(b"CONNECT ")
     assert run_tunnel("http", [b"HTTP/1.1 200 OK\r\n\r\n"], "2001:db8::1")[0].startswith(b"CONNECT [2001:db8::1]:8765 ")
     place = b"\x05\x01\x00\x03\x0cdesk.example\x22\x3d"
     for own in (b"\x01\x7f\x00\x00\x01\x00\x01", b"\x03\x01a\x00\x01", b"\x03\x00\x00\x01", b"\x04" + bytes(18)):
@@ -400,6 +401,14 @@ def test_what_is_said_to_proxies() -> None:
         ("http", [b"HTTP/1.1 403 \r\n\r\n"], "it refuses .HTTP 403", False),
         ("http", [b"HTTP/1.1 200 OK\r\n\r\n", b"x"], None, False),
         ("http", [b"HTTP/1.1 200"], "it hung up", True),
+        ("http", [b"HTTP/1.1 200 OK\r\nVi"], "it hung up", True),
+        ("http", [b"HTTP/1.1 502\r\n\r\n"], "it refuses .HTTP 502", True),
+        ("http", [b"HTTP/1", b".1 503 Not now\n", b"\n"], "Not now .HTTP 503", True),
+        ("http", [b"HTTP/1.1 502 Bad Gateway\r\nVi"], "Bad Gateway .HTTP 502", True),
+        ("http", [b"HTTP/1.1 502 Bad Gateway\r\n" + b"a: b\r\n" * 1000], "Bad Gateway .HTTP 502", True),
+        ("http", [b"HTTP/1.1 103 X\r\n\r", b"\nHTTP/1.1 504 Time-out\r\n\r\n"], "Time-out .HTTP 504", True),
+        ("http", [b"HTTP/1.1 407\r\n\r\n"], "it wants to know who you are", False),
+        ("http", [b"220 mail.example\r\n"], "it does not speak HTTP", False),
         ("socks5h", [b"\x05\xff"], "it wants to know who you are", False),
         ("socks5h", [b"\x05\x00", b"\x05\x02"], "it does not allow that", False),
         ("socks5h", [b"\x05\x00", b"\x05\x05"], "the server refuses the connection", True),
