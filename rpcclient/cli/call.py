@@ -46,7 +46,7 @@ def _complete_parameter(ctx: click.Context, param: click.Parameter, incomplete: 
     except RpcError:
         return []
     names = [] if described is None else list(described.signature.parameters)
-    return [CompletionItem(f"{name}=", type="nospace") for name in names if name.startswith(incomplete)]
+    return [CompletionItem(f"{name}=") for name in names if name.startswith(incomplete)]
 
 
 def _settings(ctx: click.Context) -> context.Settings:

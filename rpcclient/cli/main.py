@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -52,6 +53,10 @@ class LazyGroup(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run what the command line says, with standard streams that wait, and leave the terminal as it was."""
+        if "_RPCCLIENT_COMPLETE" in os.environ:
+            from . import bash
+
+            bash.register()
         with standard.taken_over():
             try:
                 try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,6 +102,56 @@ def test_completion(shell: Any, words: str, index: int, wanted: list[str]) -> No
         timeout=30,
     )
     assert [line.partition(",")[2] for line in done.stdout.split()] == wanted
+
+
+@pytest.fixture
+def on_path(shell: Any, tmp_path: Path) -> dict[str, str]:
+    """The environment of a shell that finds the command."""
+    command = tmp_path / "rpcclient"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m rpcclient "$@"\n')
+    command.chmod(0o755)
+    return {**shell.environment, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [
+        (("call", "library.l"), ["library.lend"]),
+        (("call", "library.lend", "da"), ["days="]),
+        (("call", "library.lend", ""), ["title=", "days=", "notes="]),
+        (("call", "library.lend", "title", "=", "d"), []),  # Bash takes the = for a word; d begins a value here.
+        (("call", "library.lend", "title", "="), []),
+        (("call", "library.lend", "title", "=", "Emma", "no"), ["notes="]),
+        (("sql", "main", "--format", "=", "e"), ["expanded"]),
+    ],
+)
+def test_bash_itself_completes(on_path: dict[str, str], typed: tuple[str, ...], wanted: list[str]) -> None:
+    script = """
+        eval "$(_RPCCLIENT_COMPLETE=bash_source rpcclient)"
+        COMP_WORDS=(rpcclient "$@") COMP_CWORD=$#
+        _rpcclient_completion rpcclient
+        printf '%s\n' "${COMPREPLY[@]}"
+    """
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", *typed], env=on_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.split() == wanted, done.stderr
+
+
+def test_no_space_follows_the_name_of_a_parameter(on_path: dict[str, str]) -> None:
+    import pexpect
+
+    child = pexpect.spawn("bash", ["--norc", "--noprofile", "-i"], env=on_path, encoding="utf-8", timeout=60)
+    child.sendline(
+        "bind 'set enable-bracketed-paste off'; PS1='ready> '; eval \"$(_RPCCLIENT_COMPLETE=bash_source rpcclient)\""
+    )
+    child.expect("[\r\n]ready> ")
+    child.send("rpcclient call library.le\ttit\tEmma da\t3\n")
+    child.expect("Emma for 3 days")
+    child.expect("ready> ")
+    child.sendline("exit")
+    child.expect(pexpect.EOF)
+    child.close()
 
 
 def test_completion_without_a_server_is_empty(shell: Any) -> None:
