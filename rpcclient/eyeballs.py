@@ -6,6 +6,7 @@ from __future__ import annotations
 # The first that looks a name up, or speaks TLS, would import this; a child that is forked meanwhile would wait for ever
 # for a thread that it does not have.
 import encodings.idna  # noqa: F401
+import ipaddress
 import os
 import socket
 import threading
@@ -70,7 +71,11 @@ def look_up(host: str, port: int, tell: Callable[[Found], None]) -> None:
         port: TCP port.
         tell: told what was found, by a thread that nobody waits for; or at once where the host is an address.
     """
-    if ":" in host or host.replace(".", "").isdigit():
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        pass  # A name, though it may look like an address: 1.2.3.4.5.
+    else:
         tell(_found(host, port))
         return
     threading.Thread(target=lambda: tell(_found(host, port)), name="rpcclient-lookup", daemon=True).start()

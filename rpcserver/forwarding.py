@@ -20,8 +20,8 @@ _WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _PART = re.compile(rf'[ \t]*(?:({_WORD})=(?:({_WORD})|"((?:[^"\\]|\\.)*)"))?[ \t]*([;,]|\Z)')
 """A parameter, if any, and what ends it: ``;`` another one of the element, ``,`` another element."""
 _NODE = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<v4>[0-9.]+))(?::(?P<port>[0-9]{1,5}|_[A-Za-z0-9._-]+))?")
-_HIDDEN = re.compile(r"unknown|_[A-Za-z0-9._-]+", re.IGNORECASE)
-"""A node that does not tell its address (RFC 7239, section 6.2 and 6.3)."""
+_HIDDEN = re.compile(r"(?P<name>unknown|_[A-Z0-9._-]+)(?::(?:[0-9]{1,5}|_[A-Z0-9._-]+))?", re.IGNORECASE)
+"""A node that does not tell its address (RFC 7239, section 6.2 and 6.3), though it may tell a port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ class Source:
         return None if self.is_proxy else self.address
 
     def __str__(self) -> str:
-        where = self.address if self.port is None else f"{self.address}:{self.port}"
+        bracketed = f"[{self.address}]" if ":" in self.address else self.address
+        where = self.address if self.port is None else f"{bracketed}:{self.port}"
         return f"{where} via {self.via}" if self.via else where
 
 
@@ -112,8 +113,8 @@ class Proxies:
 
     def _read_node(self, text: str, via: str) -> Source:
         """One entry: an address, with or without a port; bare IPv6 addresses are common, though not in RFC 7239."""
-        if _HIDDEN.fullmatch(text):
-            return Source(text.lower(), via=via)
+        if hidden := _HIDDEN.fullmatch(text):
+            return Source(hidden["name"].lower(), via=via)
         match = _NODE.fullmatch(text)
         address = (match["v6"] or match["v4"]) if match is not None else text
         port = match["port"] if match is not None else None

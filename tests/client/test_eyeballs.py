@@ -137,6 +137,13 @@ def test_a_name_that_is_looked_up_for_ever(call: Any, stuck: Any) -> None:
         call(f"ws://{NAME}:1", token="x", connect_timeout_s=0.3)
 
 
+def test_a_name_that_looks_like_an_address(call: Any, names: Any, stuck: Any) -> None:
+    """It has to be looked up, too, and nobody may wait for that."""
+    names["1.2.3.4.5"] = names[NAME]
+    with pytest.raises(ConnectFailed, match="its name could not be looked up in time"):
+        call("ws://1.2.3.4.5:1", token="x", connect_timeout_s=0.3)
+
+
 def test_closed_while_a_name_is_looked_up(stuck: threading.Event) -> None:
     assert _closed_while(f"ws://{NAME}:1", lambda: stuck.wait(LIMIT_S)) == [ConnectionClosed]
 
