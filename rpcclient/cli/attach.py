@@ -14,6 +14,7 @@ from .standard import STDIN
 
 if TYPE_CHECKING:
     from rpcclient import AsyncClient
+    from rpcclient.stubs.programs import ProgramInfo, StreamName
 
 TAIL_BYTES = 16 * 1024
 
@@ -41,11 +42,23 @@ def command(settings: context.Settings, program_id: str, tail_bytes: int | None,
         here = os.isatty(STDIN) and sys.stdout.isatty()
         on_terminal = info.terminal is not None and here and info.running
         stdin = not view and info.running and not os.isatty(STDIN)
-        tail = TAIL_BYTES if tail_bytes is None and info.terminal is not None else tail_bytes
+        # From a place before what is kept, the server tells what is missing of what was asked for.
+        offsets = {} if tail_bytes is None else _places(info, tail_bytes)
+        tail = TAIL_BYTES if tail_bytes is None and info.terminal is not None else None
         controls = not view and info.running and (on_terminal or stdin)
-        program = await client.programs.attach(info.id, tail_bytes=tail, control=controls, take=controls and take)
+        program = await client.programs.attach(
+            info.id, offsets=offsets, tail_bytes=tail, control=controls, take=controls and take
+        )
         if on_terminal:
             return await starting.on_terminal(program, starting.local_terminal(), owns=False, controls=controls)
         return await starting.in_pipeline(program, stdin=stdin, owns=False)
 
     starting.perform(settings, run)
+
+
+def _places(info: ProgramInfo, tail_bytes: int) -> dict[StreamName, int]:
+    """Where the last bytes of each output begin, also where they are no longer kept."""
+    return {
+        "stdout": max(info.stdout_bytes - tail_bytes, 0),
+        "stderr": max(info.stderr_bytes - tail_bytes, 0),
+    }

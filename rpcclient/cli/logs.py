@@ -42,7 +42,7 @@ def command(settings: context.Settings, program_id: str, follow: bool, lines: in
 
 
 def _places(client: Client, info: ProgramInfo, lines: int) -> dict[StreamName, int]:
-    """Where the last lines of each output begin."""
+    """Where the last lines of each output begin; at 0 where not all of them are kept."""
     return {
         "stdout": _place(client, info.id, "stdout", info.stdout_start, info.stdout_bytes, lines),
         "stderr": _place(client, info.id, "stderr", info.stderr_start, info.stderr_bytes, lines),
@@ -70,5 +70,5 @@ def _place(client: Client, program_id: str, stream: StreamName, start: int, end:
         if place >= 0:
             return begin + place + 1
         if begin <= start:
-            return start
+            return 0  # So the server tells what is missing of what was asked for.
         look *= 8

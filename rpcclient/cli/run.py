@@ -64,6 +64,8 @@ def command(
         if tty:
             options["terminal"] = starting.size_of_none()
         program = await starting.start(client, argv, options)
+        if tty and no_stdin:
+            await program.stdin.close()  # A terminal, of which it would wait for somebody to type.
         return await starting.in_pipeline(program, stdin=feeds, owns=True)
 
     starting.perform(settings.for_program(), run)

@@ -37,6 +37,33 @@ def test_the_first_gap_is_told(there: Any, client: Client, words: list[str]) -> 
     program.forget()
 
 
+def test_a_tail_that_is_kept_in_part(there: Any, client: Client) -> None:
+    """What was asked for is missing, and that is told; what was not is not."""
+    program = client.programs.start(["seq", "100000"], retain_bytes=1024, overflow="skip")
+    program.wait()
+    info = program.refresh()
+    kept, total = info.stdout_bytes - info.stdout_start, info.stdout_bytes
+    for words, missing in (
+        (["logs", "--tail", "100000"], info.stdout_start),
+        (["logs", "--follow", "--tail", "200000"], info.stdout_start),
+        (["attach", "--tail", str(kept + 100)], 100),
+        (["attach", "--view", "--tail", str(2 * total)], info.stdout_start),
+    ):
+        done = there.run(*words, program.id)
+        assert done.stderr == f"rpcclient: {missing} bytes of stdout are no longer kept\n".encode(), words
+        assert len(done.stdout) == kept
+    for words, size in ((["logs", "--tail", "2"], 13), (["attach", "--tail", str(kept)], kept)):
+        done = there.run(*words, program.id)
+        assert (len(done.stdout), done.stderr) == (size, b""), words
+    program.forget()
+    whole = client.programs.start(["seq", "10"])
+    whole.wait()
+    for words in (["logs", "--tail", "20"], ["attach", "--tail", "1000"]):
+        done = there.run(*words, whole.id)
+        assert (len(done.stdout), done.stderr) == (21, b""), words
+    whole.forget()
+
+
 def test_each_output_has_its_own_gap(there: Any, client: Client) -> None:
     program = client.programs.start(["sh", "-c", "seq 100000; seq 100000 >&2"], retain_bytes=1024, overflow="skip")
     program.wait()

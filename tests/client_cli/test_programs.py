@@ -250,6 +250,8 @@ def test_a_terminal_where_there_is_none_here(there: Any, stdin: bytes) -> None:
     assert there.run("run", "-t", "--", "true").returncode == 2
     done = there.run("run", "-tt", "-n", "--", "sh", "-c", "test -t 0 && echo terminal", stdin=stdin)
     assert (done.returncode, done.stdout) == (0, b"terminal\r\n")
+    done = there.run("run", "-tt", "-n", "--", "sh", "-c", "cat; echo nothing", stdin=stdin)
+    assert (done.returncode, done.stdout.endswith(b"nothing\r\n")) == (0, True)
 
 
 def test_the_time_between_term_and_kill(there: Any) -> None:
