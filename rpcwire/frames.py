@@ -185,6 +185,8 @@ def to_arrow(names: Sequence[str], known: Sequence[Known], columns: Sequence[Seq
 
 def _decimals(pa: Any, cells: Sequence[Any], precision: int | None, scale: int | None) -> Any:
     """Decimal numbers of the declared type; of one that holds the cells where that does not, or nothing is declared."""
+    if not all(cell is None or cell.is_finite() for cell in cells):
+        raise TypeError("it holds NaN or an infinity, which Arrow has in no decimal number")
     if precision is not None and scale is not None:
         # PostgreSQL has more digits after the point than in all, and fewer than none; Arrow counts those, too.
         precision, scale = (precision - scale, 0) if scale < 0 else (max(precision, scale), scale)

@@ -149,20 +149,23 @@ def _of_numpy(value: Any) -> Any:
     """
     name = type(value).__name__
     item, is_time = value.item(), name in ("datetime64", "timedelta64")
-    if is_time and isinstance(item, int):
-        _check_unit(value, name)
-        rounded = value.astype(f"{name}[us]")  # Of nanoseconds; Python's have microseconds.
+    # Python's have microseconds. Of coarser units numpy would drop what does not fit into 64 bits.
+    if is_time and isinstance(item, int) and _unit_of(value, name) in _FINE_UNITS:
+        rounded = value.astype(f"{name}[us]")
         item = rounded.item() if rounded == value else item
     if type(item) is type(value) or (is_time and isinstance(item, int)):
         raise TypeError(f"this value of numpy's type {name} cannot be sent: Python has none that is equal")
     return item
 
 
-def _check_unit(value: Any, name: str) -> None:
-    """Refuse a time of numpy in units whose length nobody knows.
+_FINE_UNITS = frozenset({"ns", "ps", "fs", "as"})
+
+
+def _unit_of(value: Any, name: str) -> str:
+    """The unit of a time of numpy.
 
     Raises:
-        TypeError: it says which.
+        TypeError: nobody knows its length.
     """
     unit = value.dtype.str.partition("[")[2].rstrip("]").lstrip("0123456789")
     if not unit:
@@ -172,6 +175,7 @@ def _check_unit(value: Any, name: str) -> None:
             f"this value of numpy's type {name} cannot be sent: it is in {'years' if unit == 'Y' else 'months'}, whose "
             "length differs: give days, or text for the database to read"
         )
+    return str(unit)
 
 
 def _text(load: Callable[[str], Any]) -> Callable[[Any], Any]:

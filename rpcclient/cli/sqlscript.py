@@ -42,7 +42,7 @@ _OF_MARIADB = re.compile(
     re.IGNORECASE,
 )
 """What begins no statement, but is a command of MariaDB's client (https://mariadb.com/kb/en/mariadb-command-line-client/)."""
-_BACKSLASH = {"postgresql": r"(?P<command>\\\S*)", "mysql": r"(?P<command>\\(?![N-])\S*)"}
+_BACKSLASH = {"postgresql": r"(?P<command>\\(?:\w+|\S)?)", "mysql": r"(?P<command>\\(?![N-])(?:\w+|\S)?)"}
 r"""Outside of what is quoted, a backslash begins a command of a client; ``\N`` is NULL of MariaDB, and ``\-`` is in the
 first line of its dumps."""
 _CLIENTS = {"postgresql": "psql", "mysql": "mariadb", "sqlite": "sqlite3"}
