@@ -31,16 +31,16 @@ IGNORED = {
 }
 """What they answer, where that is the same for every file."""
 AS_IT_IS = ["journal_mode = WAL", "JOURNAL_MODE='wal'", "synchronous = FULL", "synchronous = 2", "encoding = 'UTF-8'",
-            "encoding='utf8'", "locking_mode = NORMAL", "temp_store = DEFAULT", "auto_vacuum = 0"]  # fmt: skip
+            "encoding='utf8'", "locking_mode = NORMAL", "temp_store = DEFAULT", "auto_vacuum = 0", "trusted_schema = OFF"]  # fmt: skip
 OF_A_SESSION = {
     "foreign_keys": ("ON", "OFF"), "recursive_triggers": ("OFF", "ON"), "read_uncommitted": ("0", "1"),
     "automatic_index": ("ON", "OFF"), "query_only": ("OFF", "ON"), "analysis_limit": ("0", "400"),
     "legacy_alter_table": ("OFF", "ON"), "reverse_unordered_selects": ("OFF", "ON"),
 }  # fmt: skip
-REFUSED = ["writable_schema = ON", "trusted_schema = ON", "trusted_schema = OFF", "temp_store_directory = 'x'",
+REFUSED = ["writable_schema = ON", "temp_store_directory = 'x'",
            "data_store_directory = 'x'", "schema_version = 7", "ignore_check_constraints = ON", "no_such = 1",
            "hard_heap_limit = 1", "soft_heap_limit = 1", "key = 'x'"]  # fmt: skip
-OTHERWISE = ["encoding = 'UTF-16'", "locking_mode = EXCLUSIVE", "secure_delete = FAST"]
+OTHERWISE = ["encoding = 'UTF-16'", "locking_mode = EXCLUSIVE", "secure_delete = FAST", "trusted_schema = ON"]
 LIKE = "SELECT 'a' LIKE 'A'"
 
 
@@ -152,6 +152,18 @@ def test_what_is_dangerous_is_refused_everywhere(run_with):
                 with pytest.raises(DatabaseError):
                     await run(hidden)
             assert (await run("SELECT 1")).scalar() == 1
+
+    run_with(work)
+
+
+def test_what_only_tells_takes_any_argument(run_with):
+    async def work(bench):
+        await bench.db.execute("main", "CREATE TABLE t (x)")
+        for run in (await ways(bench.db, "main")).values():
+            for check in ("integrity_check", "integrity_check(1)", "integrity_check('t')", "quick_check = 10"):
+                assert (await run(f"PRAGMA {check}")).scalar() == "ok"
+            assert (await run("PRAGMA stats")).columns[0].name == "tbl"
+            assert (await run("PRAGMA main.foreign_key_check('t')")).rows == []
 
     run_with(work)
 

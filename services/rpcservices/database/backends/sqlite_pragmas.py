@@ -11,16 +11,16 @@ from dataclasses import dataclass
 _DESCRIBING = frozenset({
     "table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list",
     "foreign_key_check", "collation_list", "function_list", "module_list", "pragma_list", "compile_options",
-    "database_list",
+    "database_list", "integrity_check", "quick_check", "stats",
 })  # fmt: skip
 """They only tell, whatever their argument."""
 
 _TELLING = _DESCRIBING | {
     "analysis_limit", "application_id", "auto_vacuum", "automatic_index", "busy_timeout", "cache_size", "cache_spill",
     "case_sensitive_like", "cell_size_check", "checkpoint_fullfsync", "data_version", "defer_foreign_keys", "encoding",
-    "foreign_keys", "freelist_count", "fullfsync", "ignore_check_constraints", "integrity_check", "journal_mode",
+    "foreign_keys", "freelist_count", "fullfsync", "ignore_check_constraints", "journal_mode",
     "journal_size_limit", "legacy_alter_table", "locking_mode", "max_page_count", "mmap_size", "page_count",
-    "page_size", "query_only", "quick_check", "read_uncommitted", "recursive_triggers", "reverse_unordered_selects",
+    "page_size", "query_only", "read_uncommitted", "recursive_triggers", "reverse_unordered_selects",
     "schema_version", "secure_delete", "synchronous", "temp_store", "threads", "trusted_schema", "user_version",
     "wal_autocheckpoint", "writable_schema",
 }  # fmt: skip
@@ -37,7 +37,7 @@ _OF_THE_DATABASE = frozenset({
 })  # fmt: skip
 """Where changes are allowed, these may be set: they belong to the database or the transaction, not the connection."""
 
-_ONLY_AS_IT_IS = frozenset({"encoding", "locking_mode", "secure_delete"})
+_ONLY_AS_IT_IS = frozenset({"encoding", "locking_mode", "secure_delete", "trusted_schema"})
 """Accepted where they ask for what is so already: who asks for something else must know that it does not come."""
 
 _IGNORED = frozenset(OF_THE_CONNECTION) | _ONLY_AS_IT_IS | {
