@@ -24,7 +24,7 @@ from rpcwire.threads import waiting
 
 from .carrier import Carrier
 from .handlers import Handlers, check_offer
-from .interrupts import INTERRUPT_S
+from .interrupts import INTERRUPT_S, check_interpreter
 from .memory import MemoryDial, check_thread
 from .peer import Peer
 
@@ -87,10 +87,11 @@ class Connector:
             anew: whether to make another one where there was one before.
 
         Raises:
-            ConnectionClosed: the client was closed.
+            ConnectionClosed: the client was closed, or the interpreter is ending.
             NotSent: there was none until the deadline; or there is none any more, and none is to be made.
             RpcError: it could not be made.
         """
+        check_interpreter()
         peer = self.live
         if peer is not None:
             return peer
@@ -220,6 +221,8 @@ class Connector:
     def close(self) -> None:
         """Close the connection, make no other, and wait until its threads have ended."""
         self._closed = True
+        if sys.is_finalizing():
+            return  # Its threads stand still, perhaps with the lock: the connection ends with the process.
         with self._lock:
             peer, self._peer = self._peer, None
             carriers, leaving = list(self._carriers), tuple(self._leaving)

@@ -16,7 +16,7 @@ from rpcwire.errors import RpcError
 from rpcwire.streams import IncomingStream
 from rpcwire.threads import waiting
 
-from .interrupts import INTERRUPT_S
+from .interrupts import INTERRUPT_S, check_interpreter
 
 if TYPE_CHECKING:
     from .outbox import Outbox
@@ -119,6 +119,7 @@ class Inbox:
             if not self._items and not self.ended:
                 with waiting():
                     while not self._items and not self.ended:
+                        check_interpreter()
                         self._changed.wait(INTERRUPT_S)
             if not self._items:
                 error, self._error = self._error, None

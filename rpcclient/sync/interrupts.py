@@ -4,9 +4,11 @@ service's method that waits here takes no place among those at work."""
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 
+from rpcwire.errors import ConnectionClosed
 from rpcwire.threads import waiting
 
 INTERRUPT_S = 1.0
@@ -53,3 +55,13 @@ def _wait(event: threading.Event, until: float) -> bool:
         if time.monotonic() >= until:
             return False
     return True
+
+
+def check_interpreter() -> None:
+    """Refuse to wait where the interpreter is ending, as in ``__del__`` of what is left: its other threads stand still.
+
+    Raises:
+        ConnectionClosed: it is.
+    """
+    if sys.is_finalizing():
+        raise ConnectionClosed("the interpreter is ending, and the threads of the client have ended")

@@ -11,7 +11,7 @@ from rpcclient.stubs.hardware import SerialTimeout
 from rpcwire.errors import RpcError
 from rpcwire.forking import home
 
-from .interrupts import INTERRUPT_S
+from .interrupts import INTERRUPT_S, check_interpreter
 from .serial_input import SerialInput
 from .serial_names import OldNames
 from .serial_setup import SerialSetup
@@ -180,6 +180,7 @@ class RemoteSerial(OldNames, SerialSetup):
                     break
                 if len(held.data) >= KEEP_BYTES:
                     break  # More than is kept at once: give what there is.
+                check_interpreter()
                 held.changed.wait(INTERRUPT_S if left is None else min(left, INTERRUPT_S))
             if end is None:
                 end = len(held.data) if size is None else min(size, len(held.data))

@@ -264,3 +264,56 @@ def test_the_interpreter_ends_quietly(running: Any, token: str, how: str) -> Non
     command = [sys.executable, "-W", "error", "-c", SCRIPT, running.tcp, token, how]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
+
+
+AT_THE_END = """
+import sys
+from functools import partial
+from rpcclient import Client
+from rpcclient.errors import ConnectionClosed
+
+class Late:
+    "Is collected when the interpreter ends."
+
+    def __init__(self, act):
+        self.act, self.expected = act, ConnectionClosed
+
+    def __del__(self):
+        try:
+            self.act()
+        except self.expected as exc:
+            print(exc.executed, exc)
+
+def left_within():
+    with Client(sys.argv[1], token=sys.argv[2]) as client, client.batch() as batch:
+        batch.call("desk.add", [1, 2])
+        with client.stream("desk.count", [10**9]) as stream:
+            yield next(stream)
+
+client = Client(sys.argv[1], token=sys.argv[2]).connect()
+stream = client.stream("desk.count", [10**9]).open()
+if sys.argv[3] == "close":
+    late = Late(client.close)
+elif sys.argv[3] == "call":
+    late = Late(partial(client.call, "desk.add", [1, 2]))
+elif sys.argv[3] == "connect":
+    late = Late(partial(Client(sys.argv[1], token=sys.argv[2]).call, "desk.add", [1, 2]))
+elif sys.argv[3] == "items":
+    late = Late(partial(list, stream))
+else:
+    late = left_within()
+    next(late)
+sys.modules["kept"] = late
+"""
+ENDING = "no the interpreter is ending, and the threads of the client have ended\n"
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [("close", ""), ("call", ENDING), ("connect", ENDING), ("items", ENDING), ("blocks", "")],
+)
+def test_used_while_the_interpreter_ends(running: Any, token: str, what: str, said: str) -> None:
+    """Its threads stand still: nothing may wait for them."""
+    command = [sys.executable, "-W", "error", "-c", AT_THE_END, running.tcp, token, what]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")

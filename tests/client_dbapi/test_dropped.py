@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -74,3 +76,28 @@ def test_an_asynchronous_connection(live: Live, factory: Callable[[], asyncio.Ab
                 assert time.monotonic() < until
                 runner.run(asyncio.sleep(0.005))
         assert runner.run(use()) == 0
+
+
+AT_THE_END = """
+import sys
+from rpcclient import Client, dbapi
+
+def left_within():
+    with Client(sys.argv[1], token=sys.argv[2]) as client, client.database.transaction("main") as transaction:
+        transaction.query("INSERT INTO t VALUES (1)")
+        with dbapi.connect(sys.argv[1], token=sys.argv[2]) as connection:
+            yield connection.cursor(server_side=True).execute("SELECT 1 UNION ALL SELECT 2")
+
+blocks = left_within()
+cursor = next(blocks)
+print(cursor.fetchone())
+sys.modules["kept"], sys.modules["cursor"] = blocks, cursor
+"""
+
+
+def test_blocks_that_are_left_as_the_interpreter_ends(live: Live) -> None:
+    command = [sys.executable, "-W", "error", "-c", AT_THE_END, live.url, TOKEN]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "(1,)\n", "")
+    with dbapi.connect(live.url, token=TOKEN) as other:
+        assert other.execute("SELECT count(*) FROM t").fetchone() == (0,)
