@@ -162,7 +162,6 @@ def test_what_only_tells_takes_any_argument(run_with):
         for run in (await ways(bench.db, "main")).values():
             for check in ("integrity_check", "integrity_check(1)", "integrity_check('t')", "quick_check = 10"):
                 assert (await run(f"PRAGMA {check}")).scalar() == "ok"
-            assert (await run("PRAGMA stats")).columns[0].name == "tbl"
             assert (await run("PRAGMA main.foreign_key_check('t')")).rows == []
 
     run_with(work)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 _DESCRIBING = frozenset({
     "table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list",
     "foreign_key_check", "collation_list", "function_list", "module_list", "pragma_list", "compile_options",
-    "database_list", "integrity_check", "quick_check", "stats",
+    "database_list", "integrity_check", "quick_check",
 })  # fmt: skip
 """They only tell, whatever their argument."""
 
