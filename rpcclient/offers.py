@@ -34,6 +34,11 @@ class HeldOffers:
         offerer = self._offerer()
         return None if offerer is None else offerer.registry.get(name)
 
+    def like(self, name: str) -> str | None:
+        """The full name of the method that is most like a name, if one is."""
+        offerer = self._offerer()
+        return None if offerer is None else offerer.registry.like(name)
+
     def needed(self) -> object:
         """What must not become garbage while a handler runs: the client."""
         return self._offerer()

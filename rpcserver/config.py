@@ -3,12 +3,13 @@ TOML file, the environment (``RPCSERVER_LISTEN__PORT=9000``), the command line."
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import quote
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -238,6 +239,37 @@ class ServerConfig(BaseSettings):
         return Path(self.listen.unix) if self.listen.unix else locations.socket_file()
 
 
+def name_keys(errors: Sequence[dict[str, Any]], model: type[BaseModel], depth: int = 0) -> None:
+    """Say of each key that does not exist which ones do.
+
+    Parameters:
+        errors: what is wrong, whose messages are changed.
+        model: that of the whole.
+        depth: how many parts of each place lead to it.
+    """
+    for error in errors:
+        if error["type"] != "extra_forbidden":
+            continue
+        *place, key = error["loc"][depth:]
+        keys = list(_fields_at(model, place))
+        near = difflib.get_close_matches(str(key)[:100], keys, 1)
+        remedy = f": did you mean {near[0]}?" if near else f"; there are: {', '.join(keys)}" if keys else ""
+        error["msg"] = f"there is no such key{remedy}"
+
+
+def _fields_at(annotation: Any, place: Sequence[str | int]) -> Sequence[str]:
+    """The keys of the table at a place below something of this type; none where the place is not in it."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if not place:
+            return list(annotation.model_fields)
+        field = annotation.model_fields.get(str(place[0]))
+        return [] if field is None else _fields_at(field.annotation, place[1:])
+    arguments = get_args(annotation)
+    if arguments and place and arguments[0] is str:  # A mapping of names to tables.
+        return _fields_at(arguments[1], place[1:])
+    return next((found for each in arguments if (found := _fields_at(each, place))), [])
+
+
 class ConfigError(Exception):
     """The configuration cannot be used; the message names the key and the remedy."""
 
@@ -276,6 +308,8 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
     try:
         return Layered(**(overrides or {}))
     except ValidationError as exc:
-        raise ConfigError(f"{file or 'configuration'}: {describe_fields(field_errors(exc), 5)}") from exc
+        errors = field_errors(exc)
+        name_keys(errors, ServerConfig)
+        raise ConfigError(f"{file or 'configuration'}: {describe_fields(errors, 5)}") from exc
     except SettingsError as exc:
         raise ConfigError(f"environment: {exc}") from exc

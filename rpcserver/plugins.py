@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from rpcwire.errors import describe_fields, field_errors
 from rpcwire.service import Service
 
-from .config import ConfigError, PluginsConfig
+from .config import ConfigError, PluginsConfig, name_keys
 
 GROUP = "rpcserver.services"
 
@@ -111,6 +111,7 @@ def create_services(classes: Iterable[type[Service[Any]]], sections: Mapping[str
             config = cls.config_model.model_validate(section)
         except ValidationError as exc:
             errors = field_errors(exc, prefix=("services", cls.name))
+            name_keys(errors, cls.config_model, 2)
             raise ConfigError(describe_fields(errors, 5)) from exc
         try:
             made.append(cls(config))

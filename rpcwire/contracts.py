@@ -210,6 +210,8 @@ class Contract:
         for error in errors:
             if error["loc"] and isinstance(error["loc"][0], int) and error["loc"][0] < len(self.parameters):
                 error["loc"][0] = self.parameters[error["loc"][0]].name
+            if error["type"] in ("unexpected_keyword_argument", "unexpected_positional_argument"):
+                error["msg"] += f"; there are: {', '.join(p.name for p in self.parameters) or 'none'}"
         return errors
 
 

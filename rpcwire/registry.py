@@ -3,6 +3,7 @@ nowhere else, so that nothing can be reached that was not offered."""
 
 from __future__ import annotations
 
+import difflib
 import dis
 import inspect
 import logging
@@ -74,6 +75,10 @@ class Offers(Protocol):
         """The method of this full name."""
         ...
 
+    def like(self, name: str) -> str | None:
+        """The full name of the method that is most like a name, if one is."""
+        ...
+
     def needed(self) -> object:
         """What must not become garbage while a handler runs."""
         ...
@@ -128,6 +133,11 @@ class Registry:
     def get(self, name: str) -> Offer | None:
         """The method of this full name."""
         return self._offers.get(name)
+
+    def like(self, name: str) -> str | None:
+        """The full name of the method that is most like a name, if one is, as for ``wrok.note`` or ``note``."""
+        near = difflib.get_close_matches(name, self._offers, 1)
+        return near[0] if near else next((each for each in self._offers if each.rpartition(".")[2] == name), None)
 
     def needed(self) -> object:
         """What must not become garbage while a handler runs: nothing but this."""

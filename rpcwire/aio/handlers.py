@@ -125,7 +125,9 @@ class Handlers:
         if refusal is not None:
             raise refusal
         if offer is None:
-            raise MethodNotFound(f"there is no method {method[:100]!r}; rpc.discover lists those there are")
+            near = self._registry.like(method[:100])
+            meant = f"did you mean {near}? " if near else ""
+            raise MethodNotFound(f"there is no method {method[:100]!r}; {meant}rpc.discover lists those there are")
         return offer
 
     def _refused(self, call: IncomingCall, error: RpcError) -> None:

@@ -307,7 +307,7 @@ def test_configuration_it_cannot_use(tmp_path: Path) -> None:
     assert "limits.streams" in refuse(tmp_path, "--config", config)
     config = str(configure(tmp_path, services__work={"noet": "x"}))
     error = refuse(tmp_path, "--config", config)
-    assert "services.work.noet" in error
+    assert "services.work.noet: there is no such key: did you mean note?" in error
     assert error.count("\n") == 1
     config = str(configure(tmp_path))
     error = refuse(tmp_path, "--config", config, "--host", "0.0.0.0")

@@ -155,6 +155,39 @@ def test_entry_points_that_cannot_be_used(
         assert word in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"listn": {}}, "listn: there is no such key: did you mean listen?"),
+        ({"listen": {"prot": 1}}, "listen.prot: there is no such key: did you mean port?"),
+        ({"tls": {"zzz": 1}}, "tls.zzz: there is no such key; there are: certificate_file, key_file, "),
+        ({"zzz": 1}, "zzz: there is no such key; there are: state_dir, grace_s, listen, "),
+    ],
+)
+def test_a_key_that_does_not_exist_is_told_from_those_that_do(content: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(overrides=content)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"databases": {"shop": {"ulr": "x"}}}, "databases.shop.ulr: there is no such key: did you mean url?"),
+        (
+            {"databases": {"shop": {"roles": {"a": {"principal": []}}}}},
+            "roles.a.principal: there is no such key: did you mean principals?",
+        ),
+    ],
+)
+def test_keys_of_tables_in_tables(section: dict[str, Any], said: str) -> None:
+    from rpcservices.database import Database
+
+    with pytest.raises(ConfigError) as caught:
+        create_services([Database], {"database": section})
+    assert said in str(caught.value)
+
+
 class Settings(ServiceConfig):
     size: int = 1
 
@@ -177,7 +210,7 @@ class Broken(Service):
     ("sections", "words"),
     [
         ({"sized": {"size": "big"}}, ["services.sized.size", "integer"]),
-        ({"sized": {"sise": 1}}, ["services.sized.sise", "Extra"]),
+        ({"sized": {"sise": 1}}, ["services.sized.sise", "did you mean size?"]),
         ({"sized": 5}, ["services.sized"]),
         ({"other": {}}, ["services.other", "there are: sized"]),
     ],
@@ -280,8 +313,8 @@ def test_services_of_one_name_are_refused(tools: Any) -> None:
         ("listen = 5", ["listen"]),
         ("[listen]\nport = 70000", ["listen.port", "65535"]),
         ("[listen]\nport = 'x'", ["listen.port"]),
-        ("[listen]\nprot = 1", ["listen.prot", "Extra"]),
-        ("nothing = 1", ["nothing", "Extra"]),
+        ("[listen]\nprot = 1", ["listen.prot", "did you mean port?"]),
+        ("nothing = 1", ["nothing", "there are: state_dir"]),
         ("[limits]\nstreams = 0", ["limits.streams"]),
         ("[log]\nlevel = 'LOUD'", ["log.level", "DEBUG"]),
         ("grace_s = -1", ["grace_s"]),
