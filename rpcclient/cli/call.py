@@ -67,7 +67,7 @@ def _ask(ctx: click.Context) -> list[Any]:
         return []
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(cls=context.WithValues, context_settings={"ignore_unknown_options": True})
 @click.argument("method", shell_complete=_complete_method)
 @click.argument("words", nargs=-1, metavar="[KEY=VALUE ...]", shell_complete=_complete_parameter)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, also on a terminal.")

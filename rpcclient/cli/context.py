@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -121,6 +123,23 @@ def json_option(command: _F) -> _F:
     return click.option(
         "--json", is_flag=True, expose_value=False, callback=_as_json, help="Print JSON, also on a terminal."
     )(command)
+
+
+_OPTION = re.compile(r"(--[a-z][a-z-]*)(=.*)?", re.DOTALL)
+
+
+class WithValues(click.Command):
+    """A command that takes values such as ``-5``, but no option that it does not know: a typo is no value. What stands
+    behind ``--`` is."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse unknown options, and take the rest as usual."""
+        known = [option for param in self.get_params(ctx) for option in param.opts]
+        for word in args[: args.index("--")] if "--" in args else args:
+            found = _OPTION.fullmatch(word)
+            if found and found[1] not in known:
+                raise click.NoSuchOption(found[1], possibilities=difflib.get_close_matches(found[1], known), ctx=ctx)
+        return super().parse_args(ctx, args)
 
 
 pass_settings = click.make_pass_decorator(Settings)

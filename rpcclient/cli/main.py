@@ -68,6 +68,17 @@ class LazyGroup(click.Group):
                 meant = exc.__context__
                 sys.exit(meant.code if isinstance(meant, SystemExit) and not status else status)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Where an option of this group stands behind it, say where it goes."""
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as exc:
+            name = exc.option_name
+            if not any(name in param.opts for param in self.params):
+                raise
+            said = f"No such option {name!r} here: it goes before the command: rpcclient {name} ..."
+            raise click.UsageError(said, exc.ctx) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):
@@ -86,7 +97,13 @@ class LazyGroup(click.Group):
     "--header", "headers", metavar="HEADER", multiple=True, help="'Name: value' to send, too; else RPC_HEADERS."
 )
 @click.option("--proxy", metavar="URL", help="http://, socks5h:// or the like, or none; else RPC_PROXY, HTTPS_PROXY.")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Deadline in seconds.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Deadline of each call.",
+)
 @click.option(
     "--ping-interval",
     "ping_interval_s",

@@ -29,6 +29,14 @@ MEANINGS = {
 }
 
 
+_HERE = {
+    "list() shows yours": "rpcclient ps --all shows yours",
+    "rpc.discover lists those there are": "rpcclient services lists those there are",
+    "a token from token=, RPC_TOKEN": "a token from --token-file, RPC_TOKEN",
+}
+"""Remedies of error messages that are for Python, and what they are on a command line."""
+
+
 def status_of(error: RpcError) -> int:
     """The exit status that an error stands for."""
     from rpcclient.stubs.programs import ProgramNotFound
@@ -54,7 +62,10 @@ def report(error: RpcError) -> int:
     Returns:
         The exit status.
     """
-    print(f"rpcclient: {error.type}: {error.message}", file=sys.stderr)
+    message = error.message
+    for in_python, here in _HERE.items():
+        message = message.replace(in_python, here)
+    print(f"rpcclient: {error.type}: {message}", file=sys.stderr)
     for field in error.errors if len(error.errors) > 1 else ():  # Of a single one the line above tells all.
         where = ".".join(str(part) for part in field.get("loc", ()))
         print(f"  {where}: {field.get('msg', '')}", file=sys.stderr)

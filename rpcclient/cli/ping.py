@@ -11,6 +11,7 @@ from . import context, show
 
 @click.command()
 @click.option("--count", type=click.IntRange(min=1), default=5, show_default=True, help="How many times.")
+@context.json_option
 @context.pass_settings
 @context.command
 def command(settings: context.Settings, count: int) -> None:

@@ -35,7 +35,7 @@ _LEAST_COMMAND = 12
 @context.pass_settings
 @context.command
 def command(settings: context.Settings, everything: bool, labels: dict[str, str], owner: str | None) -> None:
-    """List the programs that were started on the server's machine and run, those started first first."""
+    """List the programs that were started on the server's machine and run, in the order of their starts."""
     with settings.connect() as client:
         programs = client.programs.list(labels=labels or None, owner=owner, running=None if everything else True)
     programs.sort(key=lambda program: program.started_at)

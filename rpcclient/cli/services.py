@@ -9,6 +9,7 @@ from . import context, show
 
 @click.command()
 @click.argument("name", required=False)
+@context.json_option
 @context.pass_settings
 @context.command
 def command(settings: context.Settings, name: str | None) -> None:

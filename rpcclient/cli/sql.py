@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Params = dict[str, Any] | list[Any] | None
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(cls=context.WithValues, context_settings={"ignore_unknown_options": True})
 @click.argument("database")
 @click.argument("statement", required=False, metavar="[SQL]")
 @click.argument("words", nargs=-1, metavar="[KEY=VALUE ...]")
@@ -33,6 +33,7 @@ Params = dict[str, Any] | list[Any] | None
 )
 @click.option("--write", "-w", is_flag=True, help="Allow statements that change the database.")
 @click.option("--each", is_flag=True, help="Of several statements, let each commit itself.")
+@context.json_option
 @context.pass_settings
 @context.command
 def command(

@@ -144,7 +144,10 @@ def local_terminal(*, output: bool = True) -> RawTerminal:
         click.UsageError: it has none.
     """
     if not (os.isatty(STDIN) and (sys.stdout.isatty() or not output)):
-        raise click.UsageError("standard input and output must be a terminal for this; rpcclient run needs none")
+        raise click.UsageError(
+            "standard input and output must be a terminal for this; rpcclient run without -t "
+            "needs none, and with -tt gives the program one"
+        )
     return RawTerminal(STDIN)
 
 

@@ -68,6 +68,22 @@ def test_ways_to_the_server(shell: Any) -> None:
     assert shell.run("--token-by", "cookie", "hello").returncode == 2
 
 
+def test_json_behind_the_command(shell: Any, everywhere: Any) -> None:
+    assert [service["name"] for service in json.loads(shell.ok("services", "--json"))] == ["library", "rpc"]
+    assert json.loads(shell.ok("ping", "--count", "1", "--json"))["number"] == 1
+    assert json.loads(everywhere.ok("sql", "main", "SELECT 1 AS one", "--json")) == [{"one": 1}]
+
+
+def test_values_that_look_like_options_and_typos_that_are_none(shell: Any, everywhere: Any) -> None:
+    assert json.loads(shell.ok("call", "library.shelves", "-5"))
+    assert json.loads(shell.ok("call", "library.lend", "--", "--title")) == "--title for 14 days"
+    assert json.loads(everywhere.ok("sql", "main", "SELECT ? AS one", "-5")) == [{"one": -5}]
+    assert json.loads(everywhere.ok("sql", "main", "SELECT ? AS one", "--", "--write")) == [{"one": "--write"}]
+    assert json.loads(everywhere.ok("sql", "main", "-- a comment\nSELECT 1 AS one")) == [{"one": 1}]
+    done = everywhere.run("sql", "main", "SELECT 1", "--formt", "csv")
+    assert (done.returncode, b"Did you mean '--format'?" in done.stderr) == (2, True)
+
+
 def test_help_shows_every_command_and_every_status(shell: Any) -> None:
     shown = " ".join(shell.ok("--help").decode().split())
     for command, meaning in COMMANDS.items():

@@ -163,6 +163,7 @@ def test_without_a_terminal(there: Any) -> None:
     done = there.run("shell")
     assert done.returncode == 2
     assert b"must be a terminal" in done.stderr
+    assert b"-tt" in done.stderr
 
 
 class Tmux:
