@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import math
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,9 +14,8 @@ from msgspec import Raw
 from rpcclient.elsewhere import of_parent
 from rpcwire.errors import RpcError
 from rpcwire.streams import IncomingStream
-from rpcwire.threads import waiting
 
-from .interrupts import INTERRUPT_S, check_interpreter
+from .interrupts import Bells, acquire, check_interpreter
 
 if TYPE_CHECKING:
     from .outbox import Outbox
@@ -65,25 +64,25 @@ class Inbox:
         self._error: RpcError | None = None
         self._taken = 0
         self._uploads: tuple[Outbox, ...] = ()
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = Bells()
 
     def put(self, items: Iterable[Raw]) -> int:
         """Items have arrived; returns how many nobody will read, because newer ones have taken their place."""
         dropped = 0
-        with self._changed:
+        with self._changed.lock:
             self._items.extend(items)
             while self._latest and len(self._items) > 1:
                 self._items.popleft()
                 dropped += 1
-            self._changed.notify_all()
+            self._changed.ring()
         return dropped
 
     def end(self, error: RpcError | None) -> None:
         """The end has arrived, or the connection is gone."""
-        with self._changed:
+        with self._changed.lock:
             if not self.ended:
                 self.ended, self._error = True, error
-                self._changed.notify_all()
+                self._changed.ring()
         for outbox in self._uploads:
             outbox.stop()
 
@@ -104,7 +103,7 @@ class Inbox:
 
     def forked(self) -> None:
         """This is a child: the stream goes on in its parent."""
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = Bells()
         self._items.clear()
         self.end(of_parent("the stream"))
 
@@ -115,23 +114,28 @@ class Inbox:
             StopIteration: the stream is over.
             RpcError: it ended with this error.
         """
-        with self._changed:
-            if not self._items and not self.ended:
-                with waiting():
-                    while not self._items and not self.ended:
-                        check_interpreter()
-                        self._changed.wait(INTERRUPT_S)
-            if not self._items:
-                error, self._error = self._error, None
-                raise StopIteration if error is None else error
-            item = self._items.popleft()
-            self._taken += 1
-            # Credit is granted by halves of the window; to say so less often saves the connection's lock.
-            taken = self._taken if self._taken * 2 >= self.stream.window or not self._items else 0
-            self._taken -= taken
+        while True:
+            with self._changed.lock:
+                if self._items or self.ended:
+                    item, taken = self._take()
+                    break
+                check_interpreter()
+                bell = self._changed.hang()
+            acquire(bell, math.inf)
         if taken and not self.ended:
             self.host.stream_consumed(self.stream, taken)
         return item
+
+    def _take(self) -> tuple[Raw, int]:
+        if not self._items:
+            error, self._error = self._error, None
+            raise StopIteration if error is None else error
+        item = self._items.popleft()
+        self._taken += 1
+        # Credit is granted by halves of the window; to say so less often saves the connection's lock.
+        taken = self._taken if self._taken * 2 >= self.stream.window or not self._items else 0
+        self._taken -= taken
+        return item, taken
 
 
 class StreamReader(Iterator[_T_co], Generic[_T_co]):

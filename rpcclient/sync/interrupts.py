@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections import deque
 
 from rpcwire.errors import ConnectionClosed
 from rpcwire.threads import waiting
@@ -35,26 +36,71 @@ def acquire(lock: threading.Lock, timeout_s: float) -> bool:
         return False
 
 
-def wait(event: threading.Event, timeout_s: float) -> bool:
-    """Wait for an event.
+class Bells:
+    """Wakes threads that wait for a change of something. It takes the place of :class:`threading.Condition` and
+    :class:`threading.Event` where the main thread waits: an interruption may come within their Python code, and leave
+    their lock locked for ever.
 
-    Parameters:
-        event: which.
-        timeout_s: how long at most, in seconds; may be infinite.
-
-    Returns:
-        Whether it has come.
+    Attributes:
+        lock: guards what changes.
     """
-    until = time.monotonic() + timeout_s
-    with waiting():
-        return _wait(event, until)
+
+    __slots__ = ("_hung", "lock")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._hung: deque[threading.Lock] = deque()
+
+    def hang(self) -> threading.Lock:
+        """What to :func:`acquire` after giving the lock back: it is had at the next change. The lock must be held."""
+        bell = threading.Lock()
+        bell.acquire()
+        self._hung.append(bell)
+        return bell
+
+    def ring(self) -> None:
+        """Wake all who wait. The lock must be held."""
+        while self._hung:
+            self._hung.popleft().release()
 
 
-def _wait(event: threading.Event, until: float) -> bool:
-    while not event.wait(min(max(until - time.monotonic(), 0.0), INTERRUPT_S)):
-        if time.monotonic() >= until:
-            return False
-    return True
+class Flag:
+    """As :class:`threading.Event`; see :class:`Bells`."""
+
+    __slots__ = ("_bells", "_set")
+
+    def __init__(self, *, up: bool = False) -> None:
+        self._set = up
+        self._bells = Bells()
+
+    def is_set(self) -> bool:
+        """Whether it is up."""
+        return self._set
+
+    def set(self) -> None:
+        """Raise it."""
+        with self._bells.lock:
+            self._set = True
+            self._bells.ring()
+
+    def clear(self) -> None:
+        """Lower it."""
+        self._set = False
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until it is up.
+
+        Parameters:
+            timeout_s: how long at most, in seconds; may be infinite.
+
+        Returns:
+            Whether it has been raised.
+        """
+        with self._bells.lock:
+            if self._set:
+                return True
+            bell = self._bells.hang()
+        return acquire(bell, timeout_s) or self._set
 
 
 def check_interpreter() -> None:

@@ -21,6 +21,7 @@ from rpcwire.limits import LinkLimits
 from rpcwire.liveness import Farewell, Heartbeat, Keepalive, Look, Stall, heartbeat_s
 
 from .dial import RECEIVE_BYTES, Opened
+from .interrupts import Flag
 from .waiter import READABLE, WRITABLE, Waiter
 
 logger = logging.getLogger("rpcclient")
@@ -53,7 +54,7 @@ class Link(Protocol):
     """
 
     lock: threading.Lock
-    room: threading.Event
+    room: Flag
     whole: bool
 
     @property
@@ -117,8 +118,7 @@ class SocketLink:
         self, opened: Opened, waiter: Waiter, limits: LinkLimits, *, binary: bool, plain: bool = False
     ) -> None:
         self.lock = threading.Lock()
-        self.room = threading.Event()
-        self.room.set()
+        self.room = Flag(up=True)
         self.whole = True
         self._sock: socket.socket = opened.sock
         self._ws = opened.ws
@@ -172,8 +172,7 @@ class SocketLink:
     def forked(self) -> None:
         self._over = True
         self.lock = threading.Lock()
-        self.room = threading.Event()
-        self.room.set()
+        self.room = Flag(up=True)
 
     def abort(self) -> None:
         self._over = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable, Sequence
 
@@ -10,6 +11,7 @@ from rpcwire.aio.memory import MemoryLink
 from rpcwire.codec import Subprotocol
 from rpcwire.errors import ConnectFailed, LocalProtocolError
 
+from .interrupts import Flag
 from .link import FrameReceiver
 
 MemoryDial = Callable[[Subprotocol], MemoryLink]
@@ -50,11 +52,10 @@ class SyncMemoryLink:
 
     def __init__(self, end: MemoryLink) -> None:
         self.lock = threading.Lock()
-        self.room = threading.Event()
-        self.room.set()
+        self.room = Flag(up=True)
         self.whole = True
         self._end = end
-        self._ended = threading.Event()
+        self._ended = Flag()
         self._receiver: FrameReceiver | None = None
         self._elsewhere = False
         self._reason = ""
@@ -84,8 +85,7 @@ class SyncMemoryLink:
     def forked(self) -> None:
         self._elsewhere = True
         self.lock = threading.Lock()
-        self.room, self._ended = threading.Event(), threading.Event()
-        self.room.set()
+        self.room, self._ended = Flag(up=True), Flag()
         self._ended.set()
 
     def wake(self) -> None:
@@ -95,7 +95,7 @@ class SyncMemoryLink:
     def run(self, receiver: FrameReceiver) -> None:
         self._receiver = receiver
         self._on_loop(self._end.attach, self)
-        self._ended.wait()
+        self._ended.wait(math.inf)
         receiver.link_lost(self._reason)
 
     def _on_loop(self, act: Callable[..., object], *args: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -11,7 +12,7 @@ from rpcwire.errors import RpcError, SlowConsumer
 from rpcwire.service import SlowPolicy
 from rpcwire.streams import OutgoingStream
 
-from .interrupts import INTERRUPT_S
+from .interrupts import Bells, acquire
 
 _T = TypeVar("_T")
 
@@ -59,7 +60,7 @@ class Outbox:
         self._room = 1 if policy is SlowPolicy.LATEST else max(buffer_items, 1)
         self._kept: deque[bytes] = deque()  # Guarded by the connection's lock.
         self._over = False
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = Bells()
 
     @property
     def over(self) -> bool:
@@ -69,18 +70,18 @@ class Outbox:
     def granted(self) -> None:
         """The reader has granted credit, or cancelled. The connection's lock is held."""
         self._send_kept()
-        with self._changed:
-            self._changed.notify_all()
+        with self._changed.lock:
+            self._changed.ring()
 
     def stop(self) -> None:
         """Nobody wants more. The thread ends as soon as its source gives the next item."""
-        with self._changed:
+        with self._changed.lock:
             self._over = True
-            self._changed.notify_all()
+            self._changed.ring()
 
     def forked(self) -> None:
         """This is a child: the stream goes on in its parent."""
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = Bells()
         self.stop()
 
     def put(self, item: bytes) -> None:
@@ -103,9 +104,12 @@ class Outbox:
         self._wait(lambda: not self._kept)
 
     def _wait(self, ready: Callable[[], bool]) -> None:
-        with self._changed:
-            while not ready() and not self.over:
-                self._changed.wait(INTERRUPT_S)
+        while True:
+            with self._changed.lock:
+                if ready() or self.over:
+                    return
+                bell = self._changed.hang()
+            acquire(bell, math.inf)
 
     def _keep(self, item: bytes) -> None:
         if len(self._kept) >= self._room:

@@ -50,7 +50,7 @@ from rpcwire.threads import leave_place
 
 from .handlers import Handlers
 from .inbox import Inbox
-from .interrupts import wait
+from .interrupts import Flag
 from .link import Link
 from .outbox import Outbox, pump
 from .pending import Pending
@@ -88,7 +88,7 @@ class Peer:
         self.link = link
         self.connection = connection
         self.logger = logger
-        self.closed = threading.Event()
+        self.closed = Flag()
         self.heard = False
         self._handlers = handlers
         self._lost = lost
@@ -242,7 +242,7 @@ class Peer:
             DeadlineExceeded: it did not.
         """
         room = self.link.room
-        if not room.is_set() and not wait(room, until - time.monotonic()):
+        if not room.is_set() and not room.wait(until - time.monotonic()):
             raise DeadlineExceeded("the other side takes nothing", executed="no")
 
     # --- answers to the other side ------------------------------------------------------------------------------
@@ -463,7 +463,7 @@ class Peer:
         """This is a child, and the connection its parent's, with all that is under way on it."""
         self.link.forked()
         self._lock = self.link.lock
-        self.closed = threading.Event()
+        self.closed = Flag()
         self.closed.set()
         self.session.lost()
         self.connection.leave()
@@ -483,7 +483,7 @@ class Peer:
         Parameters:
             until: how long, on the clock of :func:`time.monotonic`.
         """
-        wait(self.closed, until - time.monotonic())
+        self.closed.wait(until - time.monotonic())
 
     def join_uploads(self, until: float) -> None:
         """Wait until the threads that feed streams have ended, those excepted whose source does not let go.
