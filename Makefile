@@ -15,6 +15,7 @@ help: ## list the targets
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed: install it, or set PYTHON=/path/to/python3"; exit 1; }
+	@echo "Installing what is needed into $(VENV): this takes a minute" >&2
 	@if command -v uv >/dev/null 2>&1; then \
 		test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) $(VENV); \
 		uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[all]' --group dev; \

@@ -19,6 +19,7 @@ from rpcclient.cli.main import COMMANDS
 from rpcclient.cli.outcome import MEANINGS
 from rpcserver.config import ServerConfig
 from rpcservices.programs.config import ProgramsConfig
+from rpcwire import locations
 from rpcwire.context import Context
 from rpcwire.service import MethodOptions, SlowPolicy
 from tests.documented import is_plugin
@@ -46,6 +47,16 @@ def said(source: str) -> list[str]:
 
 def pattern(text: str) -> str:
     return text.replace("[", "[[]").replace("?", "[?]").replace("*", "[*]").replace("…", "*")
+
+
+def test_where_the_token_is(
+    document: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    place = str(locations.token_file().relative_to(tmp_path))
+    assert f"`~/{place}`" in document("server.md")
+    assert f"scp box.example:{place} " in document("server.md")
 
 
 @pytest.mark.parametrize("name", ["client.md", "plugins.md", "programs.md"])
