@@ -78,9 +78,13 @@ def test_from_whom_they_are_hidden(options: dict[str, str], capabilities: int, g
 NO_RUN = "mount -t tmpfs run /run"
 
 
-@pytest.mark.parametrize("utmp", ["", "touch /run/utmp"])
+FOLDERS = "mkdir -p /run/systemd/seats /run/systemd/sessions /run/systemd/users"
+"""What systemd-tmpfiles makes, also where logind has never run."""
+
+
+@pytest.mark.parametrize("utmp", ["", "touch /run/utmp", FOLDERS, f"touch /run/utmp; {FOLDERS}"])
 def test_without_any_record_nobody_knows_who_is_logged_in(missing: Missing, utmp: str) -> None:
-    """A file to which nothing was ever written is none."""
+    """A file to which nothing was ever written is none, and neither are folders without a seat."""
     (answer,) = scene(missing, f'{NO_RUN}; {utmp}\n"$PYTHON" "$1" users', LOOK)
     found = json.loads(answer)
     reason = "unknown: the system keeps no record of who is logged in: neither utmp nor logind"
@@ -120,6 +124,14 @@ session 5 4000000 gone 0 user DISPLAY=:7 VTNR=7
 session c6 0 root 0 manager-early X=1 Y=1
 """
 """As logind writes them (session_save() in src/login/logind-session.c), and its own library reads them."""
+
+
+def test_logind_knows_where_nobody_is_logged_in(missing: Missing) -> None:
+    if find_library("systemd") is None:
+        missing("there is no libsystemd")
+    script = f'{NO_RUN}; {FOLDERS}; echo IS_SEAT0=1 >/run/systemd/seats/seat0\n"$PYTHON" "$1" users'
+    (answer,) = scene(missing, script, LOOK)
+    assert json.loads(answer)["first"]["users"] == []
 
 
 def test_logind_is_asked_where_there_is_no_utmp(missing: Missing) -> None:

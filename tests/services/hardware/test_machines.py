@@ -229,6 +229,13 @@ def test_container_with_the_first_version_of_control_groups(machine: Machine) ->
     assert virtualization(places) == "docker"
 
 
+def test_without_control_groups_there_is_no_word_of_limits(tmp_path: Path) -> None:
+    """Where the system shows none, "no limit" would be a claim."""
+    found = cgroup.derive(None, cgroup.read(Places.under(tmp_path)), None)
+    for field in ("memory_limit_bytes", "memory_percent", "memory_working_set_percent", "swap_limit_bytes"):
+        assert found.reasons[field] == "unsupported: the system shows no control groups", field
+
+
 def test_broken_sensors(machine: Machine) -> None:
     places = machine("broken")
     readings = sensors(places).readings

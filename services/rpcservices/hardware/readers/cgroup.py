@@ -226,7 +226,7 @@ def derive(before: CgroupReading | None, now: CgroupReading, dt_s: float | None)
     reasons = Reasons()
     if now.version is None:
         everything = "version path memory_limit_bytes memory_usage_bytes cpu_limit_cores pids_limit"
-        everything += " memory_working_set_bytes memory_working_set_percent"
+        everything += " memory_percent memory_working_set_bytes memory_working_set_percent swap_limit_bytes"
         reasons.note(None, everything, "unsupported: the system shows no control groups")
     reasons.note(now.memory_limit, "memory_limit_bytes memory_percent memory_working_set_percent", _NO_LIMIT)
     reasons.note(now.swap_limit, "swap_limit_bytes", _NO_LIMIT)

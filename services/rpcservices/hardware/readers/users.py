@@ -17,13 +17,15 @@ import psutil
 
 from rpcservices.hardware.models import User
 
+from .places import entries
 from .plain import plain
 from .reasons import UnknownError
 
 UTMP = Path("/var/run/utmp")
 """Where utmp(5) is."""
-LOGIND = Path("/run/systemd/seats")
-"""What is there while logind runs, as for its own library."""
+LOGIND = (Path("/run/systemd/seats"), Path("/run/systemd/sessions"))
+"""Where logind keeps what it knows: one seat at least, seat0. The folders alone are no sign of it, though its own
+library takes the first for one: systemd-tmpfiles(8) makes them, too, as in images of containers."""
 _NEITHER = "the system keeps no record of who is logged in: neither utmp nor logind"
 _TOO_OLD = "unsupported: logind tells it from version 254 on"
 
@@ -37,7 +39,7 @@ def users() -> list[User]:
     # Where a system writes to the file, its own start is in it at least.
     if UTMP.exists() and UTMP.stat().st_size:
         return [_of_utmp(each) for each in psutil.users()]
-    library = _library() if LOGIND.is_dir() else None
+    library = _library() if any(any(entries(folder)) for folder in LOGIND) else None
     if library is None:
         raise UnknownError(_NEITHER)
     return _of_logind(library)
