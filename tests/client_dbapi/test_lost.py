@@ -43,6 +43,8 @@ def test_the_first_error_tells_it(connect, ending, autocommit, open_, how):
         cursor.executemany("SELECT ?", [[1], [2]]) if how == "executemany" else cursor.execute("SELECT 1")
     assert caught.value.disconnected and caught.value.retryable and connection.closed
     assert not connection.in_transaction
+    if ending.kind == "postgresql":
+        assert caught.value.sqlstate == "57P01"
     for use in (connection.commit, connection.rollback, lambda: connection.execute("SELECT 1")):
         with pytest.raises(
             dbapi.InterfaceError, match=r"(?s)^the connection was lost (?!.*was lost).*: connect anew$"

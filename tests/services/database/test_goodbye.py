@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
 
-from rpcservices.database.backends.postgresql_connection import says_goodbye
+from rpcservices.database.backends.postgresql_connection import goodbye
 from rpcservices.database.errors import DatabaseOperationalError
 
 from .conftest import Bench
@@ -126,7 +127,18 @@ def test_idle_connections_that_are_about_to_end_are_not_lent(run_with, kept, pg_
     run_with(work, main={"url": uri, "pool_size": 1, "read_pool_size": 1})
 
 
-def test_a_session_says_why_and_that_nothing_was_executed(run_with, kept, pg_superuser):
+USES: dict[str, Callable[[Bench, str], Awaitable[Any]]] = {
+    "query": lambda bench, tx: bench.db.query("main", "SELECT 1", transaction=tx),
+    "execute": lambda bench, tx: bench.db.execute("main", "SELECT ?::int", [1], transaction=tx),
+    "executemany": lambda bench, tx: bench.db.executemany("main", "SELECT ?", [[1], [2]], transaction=tx),
+    "stream": lambda bench, tx: bench.db.stream("main", "SELECT 1", transaction=tx),
+    "script": lambda bench, tx: bench.db.script("main", "SELECT 1", atomic=False, transaction=tx),
+    "describe": lambda bench, tx: bench.db.describe("main", "SELECT 1", transaction=tx),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_session_says_why_and_that_nothing_was_executed(run_with, kept, pg_superuser, use):
     keeper, uri = kept
 
     async def work(bench: Bench) -> None:
@@ -135,7 +147,7 @@ def test_a_session_says_why_and_that_nothing_was_executed(run_with, kept, pg_sup
             await bench.db.execute("main", "LISTEN news", transaction=tx)
             await end_all(pg_superuser, keeper)
             with pytest.raises(DatabaseOperationalError, match="administrator") as raised:
-                await bench.db.execute("main", "SELECT 1", transaction=tx)
+                await USES[use](bench, tx)
             error = raised.value
             assert (error.sqlstate, error.executed, error.connection_lost) == ("57P01", "no", True)
 
@@ -155,4 +167,4 @@ FATAL = b"E\0\0\0\x14SFATAL\0VFATAL\0\0\0"
     ],
 )  # fmt: skip
 def test_what_a_server_says_before_it_goes(arrived, said):
-    assert says_goodbye(arrived) is said
+    assert (goodbye(arrived) is not None) is said

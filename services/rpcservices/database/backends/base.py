@@ -238,6 +238,14 @@ class Link(ABC):
         """Whether an exception says that the connection is gone."""
         return is_lost(exc)
 
+    def why_lost(self, exc: Exception) -> Exception:
+        """What says best why the connection is gone.
+
+        Parameters:
+            exc: what the driver has raised.
+        """
+        return exc
+
     async def ping(self) -> None:
         """Whether the connection still works.
 
@@ -329,7 +337,7 @@ class Link(ABC):
                 raise self._too_long(limit) from None
             if ended or self.has_lost(exc):
                 self.broken = True
-                raise lost_error(exc, "no" if ended else "unknown") from None
+                raise lost_error(self.why_lost(exc), "no" if ended else "unknown") from None
             raise
         finally:
             timer.cancel()

@@ -27,7 +27,7 @@ from rpcwire.sql import Syntax
 from .base import CopyIn, CopyOut, Cursor, Link, log
 from .parameters import Params, Values, parameters_of
 from .postgresql_columns import columns_of, unnamed
-from .postgresql_connection import CANCEL_WAIT_S, StoppingConnection, readable, says_goodbye
+from .postgresql_connection import CANCEL_WAIT_S, StoppingConnection, goodbye, readable
 from .postgresql_copy import PostgresCopyIn, PostgresCopyOut, begin
 from .postgresql_cursor import CHUNK_ROWS, Chunks, PostgresCursor, no_copy
 from .postgresql_describe import described, kept, reads_only
@@ -77,7 +77,7 @@ class PostgresLink(Link):
         self._portal: PortalCursor | None = None
         self._copy: CopyIn | CopyOut | None = None
         self._begun: Any = None
-        self._leaving = False
+        self._goodbye: DatabaseOperationalError | None = None
         self._own_settings: tuple[bytes, ...] = ()
 
     @classmethod
@@ -393,7 +393,8 @@ class PostgresLink(Link):
 
     def _hear(self, told: psycopg.errors.Diagnostic) -> None:
         """Take note of an error that no statement has made: libpq has read it along with the answers to the last."""
-        self._leaving = self._leaving or told.severity_nonlocalized in ("FATAL", "PANIC")
+        if told.severity_nonlocalized in ("FATAL", "PANIC"):
+            self._goodbye = DatabaseOperationalError(told.message_primary or "", sqlstate=told.sqlstate)
 
     def has_ended(self) -> bool:
         if self.driver.closed:
@@ -401,7 +402,12 @@ class PostgresLink(Link):
         if not self.driver.parts:
             self.driver.pgconn.is_busy()  # Has libpq look at what it has read and nobody has asked for.
         socket = self.driver.pgconn.socket
-        return self._leaving or has_ended(socket) or says_goodbye(unread(socket))
+        self._goodbye = self._goodbye or goodbye(unread(socket))
+        return self._goodbye is not None or has_ended(socket)
+
+    def why_lost(self, exc: Exception) -> Exception:
+        unsaid = isinstance(exc, psycopg.Error) and exc.sqlstate is None
+        return self._goodbye if unsaid and self._goodbye is not None else exc
 
     async def ping(self) -> None:
         await self.regain()

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import struct
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +14,8 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 from psycopg.waiting import Ready, Wait
+
+from rpcservices.database.errors import DatabaseOperationalError
 
 from .base import STOP_WAITS_S, finish
 from .sockets import has_failed
@@ -41,24 +42,31 @@ def readable(driver: psycopg.AsyncConnection[Any]) -> tuple[bytes, ...]:
 
 
 _HEADER = struct.Struct("!cI")
-_FATAL = re.compile(rb"(?:^|\0)V(?:FATAL|PANIC)\0")
+_FATAL = frozenset({b"FATAL", b"PANIC"})
 
 
-def says_goodbye(arrived: bytes) -> bool:
-    """Whether the server says that it is about to close the connection: its process tells that before it ends, and only
-    then the socket is closed.
+def goodbye(arrived: bytes) -> DatabaseOperationalError | None:
+    """What the server says before it closes a connection: its process tells that before it ends, and only then the
+    socket is closed.
 
     Parameters:
         arrived: messages of the server that nobody has read yet
             (https://www.postgresql.org/docs/current/protocol-message-formats.html).
+
+    Returns:
+        It as an error; ``None`` where nothing is said of it.
     """
     place = 0
     while place + _HEADER.size <= len(arrived):
         kind, length = _HEADER.unpack_from(arrived, place)
-        if kind == b"E" and _FATAL.search(arrived, place + _HEADER.size, place + 1 + length):
-            return True
+        body = arrived[place + _HEADER.size : place + 1 + length]
+        if kind == b"E":
+            fields = {field[:1]: field[1:] for field in body.split(b"\0")}
+            if fields.get(b"V") in _FATAL:
+                message, state = (fields.get(name, b"").decode("utf-8", "replace") for name in (b"M", b"C"))
+                return DatabaseOperationalError(message, sqlstate=state or None)
         place += 1 + length
-    return False
+    return None
 
 
 class StoppingConnection(psycopg.AsyncConnection[Any]):
