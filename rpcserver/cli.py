@@ -189,7 +189,7 @@ def stubs(service: str, output: Path | None, files: tuple[str, ...]) -> None:
         output.write_text(text, encoding="utf-8")
 
 
-@main.command()
+@main.command(short_help="Print a configuration file with every key.")
 @click.option("--plugin", "files", multiple=True, metavar="FILE", help="Python file with a service; repeatable.")
 def config(files: tuple[str, ...]) -> None:
     """Print a configuration file with every key, its default and what it means."""

@@ -34,8 +34,8 @@ _Event = tuple[str, Any]
 
 
 @click.command()
-@click.option("--interval", "interval_s", type=click.FloatRange(min=0.1), default=1.0, show_default=True,
-              help="Time between two samples, in seconds.")  # fmt: skip
+@click.option("--interval", "interval_s", metavar="SECONDS", type=click.FloatRange(min=0.1), default=1.0,
+              show_default=True, help="Time between two samples.")  # fmt: skip
 @context.pass_settings
 @context.command
 def command(settings: context.Settings, interval_s: float) -> None:

@@ -49,9 +49,7 @@ def pattern(text: str) -> str:
     return text.replace("[", "[[]").replace("?", "[?]").replace("*", "[*]").replace("…", "*")
 
 
-def test_where_the_token_is(
-    document: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_where_the_token_is(document: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     place = str(locations.token_file().relative_to(tmp_path))
