@@ -7,7 +7,6 @@ import logging
 import threading
 import time
 import weakref
-from concurrent.futures import Future
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,7 @@ from rpcwire.limits import SessionLimits
 from rpcwire.messages import CallContext
 from rpcwire.session import Session
 
+from .attempt import Attempt
 from .dial import dial
 from .link import Link, SocketLink
 from .memory import dial_memory
@@ -57,7 +57,7 @@ class Carrier:
         waiter: what it waits with.
     """
 
-    def __init__(self, connector: Connector, attempt: Future[Peer]) -> None:
+    def __init__(self, connector: Connector, attempt: Attempt) -> None:
         self._connector = weakref.ref(connector)
         self._options = connector.options
         self._memory = connector.memory
@@ -85,13 +85,13 @@ class Carrier:
 
     # --- the thread ---------------------------------------------------------------------------------------------
 
-    def _live(self, first: Future[Peer]) -> None:
-        attempt: Future[Peer] | None = first
+    def _live(self, first: Attempt) -> None:
+        attempt: Attempt | None = first
         try:
             while attempt is not None:
                 peer = self._make(attempt)
                 if peer is not None:
-                    attempt.set_result(peer)
+                    attempt.succeed(peer)
                     peer.link.run(peer)
                 elif not self._returns():
                     return
@@ -115,7 +115,7 @@ class Carrier:
             connector.returned()
         return not self.waiter.stopped
 
-    def _make(self, attempt: Future[Peer]) -> Peer | None:
+    def _make(self, attempt: Attempt) -> Peer | None:
         """Connect, and publish the result."""
         failure: RpcError
         peer: Peer | None = None
@@ -134,7 +134,7 @@ class Carrier:
         if peer is not None:
             peer.link.abort()
             peer.link.run(peer)
-        attempt.set_exception(failure)
+        attempt.fail(failure)
         return None
 
     def _connect(self) -> Peer:
@@ -222,7 +222,7 @@ class Carrier:
         if connector is not None:
             connector.lost(peer, reason)
 
-    def _next(self) -> Future[Peer] | None:
+    def _next(self) -> Attempt | None:
         """The next attempt of this thread; ``None`` where it has nothing left to do."""
         self._peer = None
         connector = self._connector()

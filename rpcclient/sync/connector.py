@@ -7,8 +7,6 @@ import sys
 import threading
 import time
 import warnings
-from concurrent import futures
-from concurrent.futures import Future
 from typing import Any
 
 from rpcclient.backoff import Pauses, in_vain
@@ -20,8 +18,8 @@ from rpcwire.forking import tell_in_children
 from rpcwire.limits import CLOSE_TIMEOUT_S
 from rpcwire.registry import Registry
 from rpcwire.service import Service
-from rpcwire.threads import waiting
 
+from .attempt import Attempt
 from .carrier import Carrier
 from .handlers import Handlers, check_offer
 from .interrupts import INTERRUPT_S, check_interpreter
@@ -59,7 +57,7 @@ class Connector:
         self.was_connected = False
         self._returning = False
         self._lock = threading.Lock()
-        self._attempt: Future[Peer] | None = None
+        self._attempt: Attempt | None = None
         self._carriers: list[Carrier] = []
         self._closed = False
         tell_in_children(self)
@@ -101,14 +99,11 @@ class Connector:
             attempt = self._begin(anew=anew)
         if isinstance(attempt, Peer):
             return attempt
-        with waiting():
-            while not attempt.done() and (left := deadline - time.monotonic()) > 0:
-                futures.wait([attempt], min(left, INTERRUPT_S))
-        if not attempt.done():
+        if not attempt.wait(deadline - time.monotonic()):
             raise in_vain(self.failure) from self.failure
         return attempt.result()
 
-    def _begin(self, *, anew: bool) -> Future[Peer] | Peer:
+    def _begin(self, *, anew: bool) -> Attempt | Peer:
         """The attempt that is going on, or a new one. The lock is held."""
         peer = self.live
         if peer is not None:
@@ -123,7 +118,7 @@ class Connector:
             self._leaving.add(self._peer)
             self._over(self._peer, "it was closing")
         if self._attempt is None:
-            attempt: Future[Peer] = Future()
+            attempt = Attempt()
             carrier = Carrier(self, attempt)
             self._attempt = attempt
             self._carriers.append(carrier)
@@ -141,7 +136,7 @@ class Connector:
 
     # --- in the thread of a carrier -----------------------------------------------------------------------------
 
-    def made(self, attempt: Future[Peer], peer: Peer | None, failure: RpcError) -> bool:
+    def made(self, attempt: Attempt, peer: Peer | None, failure: RpcError) -> bool:
         """An attempt has ended.
 
         Parameters:
@@ -202,12 +197,12 @@ class Connector:
         offers = self.options.reconnect and bool(self.registry.services)
         return offers and self.was_connected and not self._closed
 
-    def next_attempt(self) -> Future[Peer] | None:
+    def next_attempt(self) -> Attempt | None:
         """What a thread is to do next; ``None`` where it has nothing left to do."""
         with self._lock:
             if self._peer is not None or self._attempt is not None or not self._stays_on:
                 return None
-            self._attempt = Future()
+            self._attempt = Attempt()
             return self._attempt
 
     def ended(self, carrier: Carrier) -> None:

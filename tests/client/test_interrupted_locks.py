@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
+from rpcclient.sync.attempt import Attempt
 from rpcclient.sync.inbox import Inbox
 from rpcclient.sync.interrupts import Flag
 from rpcclient.sync.outbox import Outbox
@@ -74,6 +75,7 @@ ACTS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "a flag is waited for": (Flag, lambda flag: flag.wait(0)),
     "a flag that is up": (lambda: Flag(up=True), lambda flag: flag.wait(0)),
     "a flag is raised": (Flag, lambda flag: flag.set()),
+    "a connection is waited for": (Attempt, lambda attempt: attempt.wait(0)),
     "a flag is lowered": (lambda: Flag(up=True), lambda flag: flag.clear()),
 }
 
@@ -85,7 +87,8 @@ def test_no_lock_stays_locked(name: str) -> None:
     while True:
         made = make()
         went_on = interrupted(lambda: act(made), call)  # noqa: B023 - it is called at once
-        bells = made._bells if isinstance(made, Flag) else made._changed
+        flag = made._over if isinstance(made, Attempt) else made
+        bells = flag._bells if isinstance(flag, Flag) else made._changed
         assert not bells.lock.locked(), f"interrupted at call {call}"
         if not went_on:
             break
