@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from urllib.parse import urlsplit
 
 from rpcwire.errors import (
     ConnectFailed,
@@ -12,6 +13,7 @@ from rpcwire.errors import (
     RpcError,
     TransportError,
 )
+from rpcwire.locations import DEFAULT_PORT
 
 from .eyeballs import NoAddressAnswers, Trail, reason_of
 from .targets import Target
@@ -55,7 +57,11 @@ def failure(exc: BaseException, target: Target, seconds: float, trail: Trail) ->
         said = str(exc) if isinstance(exc, NoAddressAnswers) else reason_of(exc)
         if not said:  # asyncio says no more where the other side hangs up during TLS's handshake.
             return broken(target, trail.place)
-        return ConnectFailed(f"{where}{said}: is {'it' if trail.place else 'rpcserver'} running there?")
+        if trail.place:
+            return ConnectFailed(f"{where}{said}: is it running there?")
+        no_port = target.port and urlsplit(target.url).port is None
+        tried = f" At port {target.port}, as the URL names none; by default it is {DEFAULT_PORT}." if no_port else ""
+        return ConnectFailed(f"{where}{said}: is rpcserver running there?{tried}")
     if isinstance(exc, ValueError):  # A host or path that no socket takes.
         return ConnectFailed(f"{where}{exc}", retryable=False)
     return None

@@ -65,6 +65,7 @@ def test_tables_on_a_terminal(in_terminal: Callable[..., str]) -> None:
         (["call", "library.lend", "title=@/no/such/file"], 2, "No such file"),
         (["call", "library.lend", "-"], 2, "not JSON"),
         (["--url", "ws://127.0.0.1:1", "hello"], 3, "is rpcserver running there?"),
+        (["--url", "ws://127.0.0.1/none", "hello"], 3, "At port 80, as the URL names none; by default it is 8765."),
         (["--url", "http://127.0.0.1", "hello"], 3, "write ws://host:port"),
         (["call", "library.nothing"], 5, "no method 'library.nothing'"),
         (["call", "nothing.at_all"], 5, "no method 'nothing.at_all'"),
