@@ -3,8 +3,10 @@ TOML file, the environment (``RPCSERVER_LISTEN__PORT=9000``), the command line."
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import ipaddress
+import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -303,7 +305,8 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
             dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - an override
             file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - an override
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, InitSettingsSource(settings_cls, content)
+            environment = InitSettingsSource(settings_cls, _with_lists(env_settings()))
+            return init_settings, environment, InitSettingsSource(settings_cls, content)
 
     try:
         return Layered(**(overrides or {}))
@@ -313,3 +316,18 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
         raise ConfigError(f"{file or 'configuration'}: {describe_fields(errors, 5)}") from exc
     except SettingsError as exc:
         raise ConfigError(f"environment: {exc}") from exc
+
+
+def _with_lists(environment: dict[str, Any]) -> dict[str, Any]:
+    """What the environment says, with lists and tables for services read from JSON, as those of the server itself are
+    already: of a service's settings it is not known here which they are."""
+    return {key: _read_json(value) if key == "services" else value for key, value in environment.items()}
+
+
+def _read_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _read_json(inner) for key, inner in value.items()}
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        with contextlib.suppress(ValueError):
+            return json.loads(value)
+    return value

@@ -348,6 +348,18 @@ def test_layers_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyP
         load_config(tmp_path / "gone.toml")
 
 
+def test_settings_of_services_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "server.toml"
+    path.write_text("[services.x]\na = 1\nb = 'kept'\ntext = '[1]'\n[services.x.tables.one]\nurl = 'u'\n")
+    monkeypatch.setenv("RPCSERVER_SERVICES__X__A", "2")
+    monkeypatch.setenv("RPCSERVER_SERVICES__X__PATHS", '["/dev/pts/*"]')
+    monkeypatch.setenv("RPCSERVER_SERVICES__X__TABLES__TWO", ' {"roles": [{"who": "owner"}]}')
+    monkeypatch.setenv("RPCSERVER_SERVICES__X__PATTERN", "[a-z]+")
+    tables = {"one": {"url": "u"}, "two": {"roles": [{"who": "owner"}]}}
+    expected = {"a": "2", "b": "kept", "text": "[1]", "paths": ["/dev/pts/*"], "tables": tables, "pattern": "[a-z]+"}
+    assert load_config(path).services == {"x": expected}
+
+
 def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert load_config().token_path == tmp_path / "remote-services" / "token"
