@@ -180,7 +180,8 @@ class Session:
         return self._track(call_id)
 
     def batch(self, calls: list[tuple[str, bytes | None, bool]], ctx: CallContext | None = None) -> list[int | None]:
-        """Send several calls and notifications as one frame: in the plain form as a JSON-RPC batch (section 6).
+        """Send several calls and notifications as one frame: in the plain form as a JSON-RPC batch (section 6), or as
+        several where there are more than the other side takes in one.
 
         Parameters:
             calls: method, parameters, and whether it is a call (else a notification).
@@ -208,17 +209,21 @@ class Session:
                 ids.append(None)
             encoded.append(data)
         if self.codec.batches:
-            frame = self.codec.join(encoded) if len(encoded) > 1 else b"[" + encoded[0] + b"]"
-            try:
-                self.codec.check(frame, 0, names=False)
-            except ValueError as exc:
-                raise InvalidParams(f"a batch is one array more around its calls: {exc}") from None
-            encoded = [check_size(frame, self.limits.message_bytes)]
+            most = self.limits.batch_items
+            encoded = [self._batch_frame(encoded[start : start + most]) for start in range(0, len(encoded), most)]
         self._outbox += encoded
         for call in ids:
             if call is not None:
                 self._track(call)
         return ids
+
+    def _batch_frame(self, messages: list[bytes]) -> bytes:
+        frame = self.codec.join(messages) if len(messages) > 1 else b"[" + messages[0] + b"]"
+        try:
+            self.codec.check(frame, 0, names=False)
+        except ValueError as exc:
+            raise InvalidParams(f"a batch is one array more around its calls: {exc}") from None
+        return check_size(frame, self.limits.message_bytes)
 
     def _request(self, method: str, params: bytes | None, ctx: CallContext | None) -> tuple[bytes, int]:
         if self.state is SessionState.CLOSED:

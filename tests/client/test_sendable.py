@@ -170,3 +170,23 @@ def test_an_answer_that_cannot_be_read_ends_its_call(scripted: Any, flavour: str
 
             asyncio.run(main())
     assert failed.value.executed == "yes"
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("count", [49, 50, 51, 101, 120])
+def test_a_batch_of_more_calls_than_the_server_takes_in_one(running: Any, form: Any, count: int) -> None:
+    with Client(running.unix, subprotocol=form, timeout_s=20) as client:
+        with client.batch() as batch:
+            answers = []
+            for number in range(count):
+                answers.append(batch.call("desk.add", [number, 1]))
+                batch.notify("desk.add", [number, 1])
+        assert [answer.result() for answer in answers] == list(range(1, count + 1))
+
+    async def main() -> None:
+        async with AsyncClient(running.unix, subprotocol=form, timeout_s=20) as client:
+            async with client.batch() as batch:
+                answers = [batch.call("desk.add", [number, 1]) for number in range(count)]
+            assert [answer.result() for answer in answers] == list(range(1, count + 1))
+
+    asyncio.run(main())
