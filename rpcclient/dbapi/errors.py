@@ -106,6 +106,19 @@ def to_dbapi(error: RpcError) -> Error:
     return made
 
 
+def rolled_back(error: Error) -> Error:
+    """What to raise where a transaction is committed that has failed: an error of the same kind.
+
+    Parameters:
+        error: of the statement that it failed with.
+    """
+    *code, message = error.args
+    made = type(error)(*code, f"the transaction had failed, and has been rolled back: {message}")
+    made.sqlstate, made.driver_code, made.retryable = error.sqlstate, error.driver_code, error.retryable
+    made.tx_state = "none"
+    return made
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Raise what PEP 249 names, whatever a call raises."""

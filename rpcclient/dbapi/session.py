@@ -9,7 +9,7 @@ from rpcclient.stubs.database import Changed, Isolation, Page, TxState
 from rpcclient.stubs.database import Session as SessionInfo
 
 from .copying import Watched
-from .errors import Error, InterfaceError
+from .errors import Error, InterfaceError, rolled_back
 from .port import Pages, Pieces, Port
 from .results import Buffered, Declared, Results, Streamed
 from .statements import Parameters, begins_transaction, check_text, is_query, portions, sent
@@ -48,6 +48,7 @@ class Session:
         self._why_closed = "the connection is closed"
         self._closed = False
         self._lost = False
+        self._why_failed: Error | None = None
         self._reading: Streamed | None = None
         self._cursors = 0
 
@@ -131,6 +132,8 @@ class Session:
             self._reading = None
             self._become(TxState.ENDED)
         elif error.tx_state is not None:
+            if not self.failed:
+                self._why_failed = rolled_back(error)  # What comes after it says only that it has failed.
             self._become(TxState(error.tx_state))
 
     def learn_page(self, page: Page) -> None:
@@ -163,13 +166,21 @@ class Session:
         self._become(TxState.ACTIVE)
 
     async def end(self, *, commit: bool) -> None:
-        """Commit or roll back the open transaction, if there is one."""
+        """Commit or roll back the open transaction, if there is one.
+
+        Raises:
+            Error: it is to be committed, and has failed: the error of the statement that it failed with. Tools such as
+                pandas commit after an error, too, and raise what comes last. It has been rolled back.
+        """
         self.check_here()
         if self._reading is not None:
             await self._reading.keep_rest()
         if self.in_transaction:
+            why = self._why_failed if commit and self.failed else None
             self._become(TxState.NONE)  # Whatever comes: a commit that fails has been rolled back.
-            await self.call("commit" if commit else "rollback", self._id)
+            await self.call("rollback" if why is not None or not commit else "commit", self._id)
+            if why is not None:
+                raise why
 
     async def pages(self, sql: str, parameters: Parameters) -> Pages:
         """Start a statement, without any preparation."""

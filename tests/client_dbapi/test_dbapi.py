@@ -163,6 +163,32 @@ def test_isolation(connect, kind):
             connection.execute("INSERT INTO never VALUES (1)")
 
 
+def test_a_commit_after_an_error_says_which(connect, table, kind):
+    """As pandas commits after an error, too."""
+    if kind != "postgresql":
+        return  # Elsewhere a transaction goes on after an error.
+    connection = connect()
+    for wrong, error in (("INSERT INTO t VALUES (1, 'a')", dbapi.IntegrityError), ("SELEC 1", dbapi.ProgrammingError)):
+        connection.execute("INSERT INTO t VALUES (1, 'a')")
+        with pytest.raises(error) as first:
+            connection.execute(wrong)
+        with pytest.raises(dbapi.DatabaseError):
+            connection.execute("SELECT 1")
+        with pytest.raises(error, match=r"^the transaction had failed, and has been rolled back: ") as told:
+            connection.commit()
+        assert (told.value.sqlstate, told.value.tx_state) == (first.value.sqlstate, "none")
+        assert not told.value.disconnected and not connection.in_transaction
+        assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
+        connection.commit()
+    connection.execute("SAVEPOINT s")
+    with pytest.raises(dbapi.ProgrammingError):
+        connection.execute("SELEC 1")
+    connection.execute("ROLLBACK TO s")
+    connection.execute("INSERT INTO t VALUES (2, 'b')")
+    connection.commit()
+    assert connection.execute("SELECT count(*) FROM t").fetchone() == (1,)
+
+
 def test_errors(connect, table, kind):
     connection = connect()
     connection.execute("INSERT INTO t VALUES (1, 'a')")
