@@ -136,12 +136,15 @@ def _title(found: Snapshot, state: TopState) -> Text:
 
 
 def _cores(cores: Sequence[CpuCore], width: int) -> list[Text]:
-    """Each core as one column, at the place of its number; many cores need no more than two lines."""
+    """Each core as one column, at the place of its number; many cores take two lines, and an
+    ellipsis stands for those that have no room there."""
     if len(cores) < 2:
         return []
     per_line = max(width - 7, 10)
     columns_of = {core.cpu: _core(core) for core in cores}
     drawn = "".join(columns_of.get(number, " ") for number in range(max(columns_of) + 1))
+    if len(drawn) > 2 * per_line:
+        drawn = drawn[: 2 * per_line - 1] + "…"
     return [
         Text("     " if start else "core ", style="bold").append(f"{drawn[start : start + per_line]}", style="green")
         for start in range(0, min(len(drawn), 2 * per_line), per_line)

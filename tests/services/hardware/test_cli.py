@@ -25,11 +25,12 @@ from rpcclient.cli.figures import bar, duration, percent, size, sparkline
 from rpcclient.cli.hw import lines
 from rpcclient.cli.keys import decode
 from rpcclient.cli.top_columns import columns, width_of
-from rpcclient.cli.top_screen import draw
+from rpcclient.cli.top_screen import _cores, draw
 from rpcclient.cli.top_state import SORTS, TopState
 from rpcclient.cli.top_tree import tree
 from rpcclient.stubs.hardware import (
     Battery,
+    CpuCore,
     DiskIo,
     Disks,
     Gpu,
@@ -527,3 +528,14 @@ def test_selection_filter_and_order() -> None:
     assert state.sort == "memory_percent"
     state.key("q")
     assert state.done
+
+
+@pytest.mark.parametrize("last", [70, 145, 146, 1023])
+def test_processors_that_have_no_room_are_told(last: int) -> None:
+    """At 80 columns two lines hold 146 of them, by their numbers."""
+    cores = [
+        CpuCore(cpu=n, online=True, percent=99.0, frequency_mhz=None, times=None, reasons={}) for n in (0, 1, last)
+    ]
+    shown = "".join(line.plain[5:] for line in _cores(cores, 80))
+    assert ("…" in shown) == (last > 145)
+    assert len(shown) == min(last + 1, 146)
