@@ -165,7 +165,7 @@ class RemoteSerial(OldNames, SerialSetup):
         self._there()
         held = self._input
         deadline = None if self.timeout is None else time.monotonic() + self.timeout
-        with held.changed:
+        with held.lock:
             searched = 0
             while True:
                 end = self._enough(size, until, searched)
@@ -211,7 +211,7 @@ class RemoteSerial(OldNames, SerialSetup):
     def cancel_read(self) -> None:
         """Have a read in another thread return what it has; where none waits, the next one that would: as with
         pyserial, it is not lost if that thread has not come to it yet."""
-        with self._input.changed:
+        with self._input.lock:
             self._input.cancelled = True
             self._input.changed.notify_all()
 
@@ -219,7 +219,7 @@ class RemoteSerial(OldNames, SerialSetup):
         """Throw away what has come in, here and on the server."""
         self._there()
         resets = self._hardware.reset_serial(self._session.id)
-        with self._input.changed:
+        with self._input.lock:
             self._input.resets = resets
             self._input.data.clear()
             self._input.changed.notify_all()

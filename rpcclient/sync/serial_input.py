@@ -23,7 +23,7 @@ class SerialInput:
     def __init__(self, stream: Stream[SerialData]) -> None:
         self.stream = stream
         self.data = bytearray()
-        self.changed = threading.Condition()
+        self._make_lock()
         self.error: RpcError | None = None
         self.ended = False
         self.cancelled = False
@@ -32,10 +32,15 @@ class SerialInput:
         tell_in_children(self)
         threading.Thread(target=self._fill, name="rpc-serial", daemon=True).start()
 
+    def _make_lock(self) -> None:
+        # An interruption may come within the Python code of a condition: entered by itself, it might stay locked.
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
+
     def _fill(self) -> None:
         try:
             for item in self.stream:
-                with self.changed:
+                with self.lock:
                     if item.resets >= self.resets:
                         self.data += item.data
                         self.arrived = time.monotonic()
@@ -45,18 +50,18 @@ class SerialInput:
                         self.changed.wait()
         except RpcError as exc:
             self.error = exc
-        with self.changed:
+        with self.lock:
             self.ended = True
             self.changed.notify_all()
 
     def forked(self) -> None:
         """This is a child: the port is its parent's, and so is what comes in."""
-        self.changed = threading.Condition()
+        self._make_lock()
         self.data, self.ended, self.error = bytearray(), True, of_parent("the serial port")
 
     def end(self) -> None:
         """Want no more."""
-        with self.changed:
+        with self.lock:
             self.ended = True
             self.changed.notify_all()
         self.stream.close()
@@ -67,7 +72,7 @@ class SerialInput:
         Raises:
             RpcError: there are none, and none will come: the port was unplugged.
         """
-        with self.changed:
+        with self.lock:
             if not self.data and self.error is not None:
                 raise self.error
             return len(self.data)

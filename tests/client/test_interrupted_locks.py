@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -14,6 +14,7 @@ from rpcclient.sync.attempt import Attempt
 from rpcclient.sync.inbox import Inbox
 from rpcclient.sync.interrupts import Flag
 from rpcclient.sync.outbox import Outbox
+from rpcclient.sync.serial_input import SerialInput
 from rpcwire.service import SlowPolicy
 from rpcwire.streams import IncomingStream, OutgoingStream
 
@@ -90,6 +91,29 @@ def test_no_lock_stays_locked(name: str) -> None:
         flag = made._over if isinstance(made, Attempt) else made
         bells = flag._bells if isinstance(flag, Flag) else made._changed
         assert not bells.lock.locked(), f"interrupted at call {call}"
+        if not went_on:
+            break
+        call += 1
+    assert call > 1
+
+
+class NoData:
+    """A stream of a serial port at which nothing comes in."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+    def close(self) -> None:
+        """No more is wanted."""
+
+
+@pytest.mark.parametrize("act", [SerialInput.end, SerialInput.here], ids=["end", "here"])
+def test_no_lock_of_a_serial_port_stays_locked(act: Callable[[SerialInput], Any]) -> None:
+    call = 1
+    while True:
+        held = SerialInput(NoData())  # type: ignore[arg-type]
+        went_on = interrupted(lambda: act(held), call)  # noqa: B023 - it is called at once
+        assert not held.lock._is_owned(), f"interrupted at call {call}"  # type: ignore[attr-defined]
         if not went_on:
             break
         call += 1
