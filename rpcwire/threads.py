@@ -43,6 +43,9 @@ class Place:
 _here = threading.local()
 _taken: ContextVar[Place | None] = ContextVar("_taken", default=None)
 
+current_place: Callable[[], Place | None] = _taken.get
+"""The place of the handler for which what runs here counts, if there is one."""
+
 
 def take_place() -> None:
     """Have what runs in this context count for the handler whose thread this is. Calls that others make for it with its
@@ -73,11 +76,6 @@ class _Nothing:
 
 
 _NOTHING = _Nothing()
-
-
-def in_handler() -> bool:
-    """Whether what runs here counts for a handler."""
-    return _taken.get() is not None
 
 
 def waiting() -> Any:

@@ -390,13 +390,16 @@ class AsyncClient:
             seconds = options.seconds(method.deadline_s)
             codec = peer.session.codec
             pending = Pending(peer.loop.create_future(), progress=options.progress)
-            call_id = peer.begin(
-                method.name,
-                method.dump(params, codec),
-                ctx=options.context(seconds),
-                timeout_s=seconds,
-                pending=pending,
-            )
+            try:
+                call_id = peer.begin(
+                    method.name,
+                    method.dump(params, codec),
+                    ctx=options.context(seconds),
+                    timeout_s=seconds,
+                    pending=pending,
+                )
+            except NotSent:  # The connection has ended, and nothing was made of the call yet.
+                return await self._perform(method, params, streams=False)
             return method.load(await peer.outcome(call_id, pending), codec)
         except WireError as exc:
             raise method.error(exc.code, exc.message, exc.data) from None

@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 import weakref
+from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, Callable
 from contextvars import copy_context
 from functools import partial
@@ -125,11 +126,13 @@ class Connector:
 
     @property
     def ready(self) -> Peer | None:
-        """The connection, where a call can go out over it at once: it takes more, and its loop is the one that runs."""
+        """The connection, where a call can go out over it at once, unless it has just ended. It takes more, and its
+        loop is the one that runs."""
         peer = self._peer
-        if peer is not None and peer.loop is current_loop() and peer.is_writable and peer.is_open:
-            return peer
-        return None
+        try:
+            return peer if peer is not None and peer.is_writable and peer.loop is get_running_loop() else None
+        except RuntimeError:  # No loop runs.
+            return None
 
     @property
     def connected(self) -> bool:

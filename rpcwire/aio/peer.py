@@ -44,7 +44,7 @@ from rpcwire.service import SlowPolicy
 from rpcwire.session import Session
 from rpcwire.states import SessionState, SessionStep
 from rpcwire.streams import IncomingStream, OutgoingStream
-from rpcwire.threads import in_handler, waiting
+from rpcwire.threads import current_place, waiting
 
 from .cancelling import cancel_begun, give_way
 from .deadlines import Deadlines
@@ -87,10 +87,6 @@ class Pending:
     abandoned: bool = False
     context: Context | None = None
 
-    def __post_init__(self) -> None:
-        if self.progress is not None:
-            self.context = copy_context()
-
 
 class Peer:
     """Drives a session over a link. All methods belong to the event loop's thread.
@@ -106,6 +102,7 @@ class Peer:
 
     Attributes:
         heard: whether anything has arrived.
+        is_writable: whether the connection takes more.
     """
 
     def __init__(
@@ -133,6 +130,7 @@ class Peer:
         self._outboxes: dict[str, Outbox] = {}
         self._flushing = False
         self._receiving = False
+        self.is_writable = True
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -163,18 +161,13 @@ class Peer:
         Raises:
             DeadlineExceeded: it did not.
         """
-        if self._writable.is_set():
+        if self.is_writable:
             return
         try:
             async with asyncio.timeout(timeout_s):
                 await self._writable.wait()
         except TimeoutError:
             raise DeadlineExceeded("the other side takes nothing", executed="no") from None
-
-    @property
-    def is_writable(self) -> bool:
-        """Whether the connection takes more."""
-        return self._writable.is_set()
 
     async def breathe(self) -> None:
         """Let others run where much waits to be sent: it leaves only then."""
@@ -216,6 +209,8 @@ class Peer:
     def track(self, call_id: int, pending: Pending, timeout_s: float | None) -> None:
         """Take note of a call that the session has queued, and have it sent."""
         self._pending[call_id] = pending
+        if pending.progress is not None:
+            pending.context = copy_context()
         if timeout_s is not None:
             self._deadlines.set(call_id, self.loop.time() + timeout_s + GRACE_S)
         self.flush_soon()
@@ -246,7 +241,7 @@ class Peer:
             RpcError: the call failed.
         """
         try:
-            if not in_handler():
+            if current_place() is None:
                 return await pending.future
             with waiting():
                 return await pending.future
@@ -465,10 +460,12 @@ class Peer:
 
     def writing_paused(self) -> None:
         """The other side does not take what was sent."""
+        self.is_writable = False
         self._writable.clear()
 
     def writing_resumed(self) -> None:
         """It does again."""
+        self.is_writable = True
         self._writable.set()
 
     def link_lost(self, reason: str) -> None:
@@ -491,6 +488,7 @@ class Peer:
         for outbox in list(self._outboxes.values()):
             if outbox.task is not None:
                 cancel_begun(outbox.task)
+        self.is_writable = True
         self._writable.set()
         self.handlers.connection_lost()
         self.connection.close()
