@@ -338,12 +338,23 @@ class Rows(Sequence[Row]):
 
         Raises:
             KeyError: no column has this name.
+            IndexError: there is none at this position.
         """
         if isinstance(which, str):
             if which not in self.names:
-                raise KeyError(f"no column {which!r}: the columns are {', '.join(self.names)}")
+                raise KeyError(f"no column {which!r}: {self._what_columns()}")
             which = self.names.index(which)
+        elif self._count and not -self._width() <= which < self._width():
+            raise IndexError(f"no column {which}: {self._what_columns()}")
         return [cell for count, columns in self._decoded() if count for cell in columns[which]]
+
+    def _width(self) -> int:
+        return len(self.names) or len(next((columns for _, columns in self._decoded()), ()))
+
+    def _what_columns(self) -> str:
+        if self.names:
+            return f"the columns are {', '.join(self.names)}"
+        return f"there are {self._width() or 'none'}"
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Each row as a dictionary; of columns with one name the last wins."""
@@ -373,7 +384,7 @@ class Rows(Sequence[Row]):
     def _for_frames(self) -> tuple[list[str], list[Known], list[list[Any]], int]:
         from .frames import Known
 
-        width = len(self.names) or len(next((columns for _, columns in self._decoded()), ()))
+        width = self._width()
         names = list(self.names) or [f"column_{place}" for place in range(1, width + 1)]
         known = [Known.of(column) for column in self._described] or [Known()] * width
         return names, known, [self.column(place) for place in range(width)], self._count

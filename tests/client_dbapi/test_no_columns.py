@@ -30,7 +30,17 @@ def test_through_the_client(live):
         for result in (db.query("main", SQL), db.execute("main", SQL)):
             assert result.gives_rows and result.rowcount == 3 and result.rows == [(), (), ()]
             assert "changed" not in str(result)
+            assert result.to_dicts() == [{}, {}, {}]
+            with pytest.raises(IndexError, match="no column 0: there are none"):
+                result.column(0)
+            with pytest.raises(KeyError, match="no column 'a': there are none"):
+                result.column("a")
             assert result.to_arrow().shape == (3, 0) and result.to_pandas().shape == (3, 0)
+        for alone in ("SELECT", "SELECT FROM generate_series(1, 1)"):
+            with pytest.raises(LookupError, match="the row has no columns"):
+                db.query("main", alone).scalar()
+        with pytest.raises(LookupError, match="expected one row, found 3"):
+            db.query("main", SQL).scalar()
         with db.transaction("main") as tx, tx.stream(SQL) as pages:
             assert sum(len(page) for page in pages) == 3
         with db.stream("main", SQL) as pages:

@@ -74,6 +74,15 @@ def test_what_rows_can_do() -> None:
     assert repr(rows) == str(rows)
     with pytest.raises(KeyError, match=r"no column 'x': the columns are id, name"):
         rows.column("x")
+    assert rows.column(-3) == [1, 2]
+    for place in (3, -4):
+        with pytest.raises(IndexError, match=rf"no column {place}: the columns are id, name"):
+            rows.column(place)
+    with pytest.raises(IndexError, match="no column 2: there are 2"):
+        Rows.of([(1, 2)]).column(2)
+    with pytest.raises(IndexError, match="no column 0: there are none"):
+        Rows.of([(), ()]).column(0)
+    assert Rows.of([], ["a"]).column(0) == []
     with pytest.raises(TypeError):
         hash(rows)
     assert list(Rows.of([], ["a"])) == []

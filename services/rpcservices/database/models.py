@@ -165,15 +165,19 @@ class Result:
         """The first cell of the only row.
 
         Raises:
-            LookupError: there is no row, or more than one.
+            LookupError: there is no row, more than one, or one without columns.
         """
-        return self.one()[0]
+        row = self.one()
+        if not row:
+            raise LookupError("expected a cell: the row has no columns")
+        return row[0]
 
     def column(self, which: int | str) -> list[Any]:
         """All cells of one column, by its position from 0 or its name.
 
         Raises:
             KeyError: no column has this name.
+            IndexError: there is none at this position.
         """
         return self.rows.column(which)
 
