@@ -12,9 +12,10 @@ from websockets.uri import parse_uri
 
 from rpcwire.codec import OFFERED, Subprotocol
 from rpcwire.forking import uncut
-from rpcwire.limits import MESSAGE_BYTES_HEADER
+from rpcwire.limits import BATCH_ITEMS, BATCH_ITEMS_HEADER, MESSAGE_BYTES_HEADER, SessionLimits
 from rpcwire.logs import QUIET
 
+from .options import ConnectOptions
 from .targets import Target
 
 
@@ -49,13 +50,34 @@ def _user_agent() -> str:
         return f"rpcclient/{version('remote-services')}"
 
 
-def message_limit(response: Response, own: int) -> int:
-    """The largest message that both sides take, in bytes.
+def session_limits(options: ConnectOptions, response: Response) -> SessionLimits:
+    """What both sides of a connection take.
 
     Parameters:
-        response: the server's answer to the handshake.
-        own: what this side takes.
+        options: what this side takes.
+        response: the server's answer to the handshake, with what that takes. What is no number is left aside.
     """
-    said = response.headers.get_all(MESSAGE_BYTES_HEADER)
-    known = [int(text) for text in said if text.isascii() and text.isdigit() and len(text) < 20]
-    return min([own, *known])
+    return SessionLimits(
+        message_bytes=min([options.message_bytes, *_told(response, MESSAGE_BYTES_HEADER)]),
+        batch_items=min([BATCH_ITEMS, *filter(None, _told(response, BATCH_ITEMS_HEADER))]),
+        stream_window=options.window,
+    )
+
+
+def memory_limits(options: ConnectOptions, batch_items: int) -> SessionLimits:
+    """What both sides of a connection in memory take, where there is no handshake.
+
+    Parameters:
+        options: what this side takes.
+        batch_items: entries of a JSON-RPC batch that the server takes.
+    """
+    return SessionLimits(
+        message_bytes=options.message_bytes,
+        batch_items=min(BATCH_ITEMS, batch_items),
+        stream_window=options.window,
+    )
+
+
+def _told(response: Response, header: str) -> list[int]:
+    said = response.headers.get_all(header)
+    return [int(text) for text in said if text.isascii() and text.isdigit() and len(text) < 20]

@@ -19,7 +19,7 @@ from websockets.typing import Subprotocol as WebSocketSubprotocol
 from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.codec import OFFERED
 from rpcwire.context import OWNER, Principal
-from rpcwire.limits import ANSWER_HEADER, MESSAGE_BYTES_HEADER, LinkLimits, told_limit
+from rpcwire.limits import ANSWER_HEADER, BATCH_ITEMS_HEADER, MESSAGE_BYTES_HEADER, LinkLimits, told_limit
 from rpcwire.logs import QUIET
 
 from .admission import Refusal, bearer_token, check_host, check_origin, peer_uid
@@ -329,7 +329,9 @@ class ServerLink(WebSocketLink):
             self._reason = "handshake refused"
             response.headers[ANSWER_HEADER] = "rpcserver"
             return response if isinstance(exc, InvalidHandshake) else respond(400, "not a WebSocket handshake\n")
-        response.headers[MESSAGE_BYTES_HEADER] = str(self.server.config.limits.message_bytes)
+        limits = self.server.config.limits
+        response.headers[MESSAGE_BYTES_HEADER] = str(limits.message_bytes)
+        response.headers[BATCH_ITEMS_HEADER] = str(limits.batch_items)
         return self._proceed_when(lambda: self._accept(response), known=self.principal is not None)
 
     def _accept(self, response: Response) -> None:

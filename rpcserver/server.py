@@ -289,7 +289,7 @@ class Server:
                 return self.connect_memory(subprotocol)
 
             return asyncio.run_coroutine_threadsafe(on_loop(), loop).result(MEMORY_TIMEOUT_S)
-        own, other = MemoryLink.pair()
+        own, other = MemoryLink.pair(self.config.limits.batch_items)
         connection = self._connect(own, subprotocol, "memory")
         own.attach(self.connections[connection])
         self._authenticated(connection, Principal("memory", "memory", self.owner_uid))

@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Raw
 
 from .errors import InvalidRequest, ParseError, ProtocolError, TooLarge
-from .limits import FRAME_MESSAGES, MAX_DEPTH, MAX_DIGITS, TOO_DEEP, TOO_LONG
+from .limits import BATCH_ITEMS, FRAME_MESSAGES, MAX_DEPTH, MAX_DIGITS, TOO_DEEP, TOO_LONG
 from .messages import Envelope, MessageId
 from .skimming import check_body, legible_members
 
@@ -319,7 +319,7 @@ class PlainJson(_JsonBase):
     batches = True
     coalesces = False
 
-    def __init__(self, batch_items: int = 50) -> None:
+    def __init__(self, batch_items: int = BATCH_ITEMS) -> None:
         super().__init__()
         self._batch_items = batch_items
         self._raws = msgspec.json.Decoder(list[Raw])
@@ -449,7 +449,7 @@ OFFERED: tuple[Subprotocol, ...] = ("rpc.v1.msgpack", "rpc.v1.json", "jsonrpc")
 """What our clients offer in the handshake, in this order."""
 
 
-def codec_for(subprotocol: str | None, *, batch_items: int = 50) -> Codec:
+def codec_for(subprotocol: str | None, *, batch_items: int = BATCH_ITEMS) -> Codec:
     """The codec that a negotiated subprotocol stands for; none means plain JSON-RPC.
 
     Raises:

@@ -52,6 +52,12 @@ MESSAGE_BYTES_HEADER = "RPC-Message-Bytes"
 LEAST_MESSAGE_BYTES = 16 * 1024
 """What every client takes, in bytes, so that errors always find room."""
 
+BATCH_ITEMS = 50
+"""Entries in one JSON-RPC batch."""
+
+BATCH_ITEMS_HEADER = "RPC-Batch-Items"
+"""The header of the handshake by which a server says how many entries of a JSON-RPC batch it takes."""
+
 ANSWER_HEADER = "RPC-Server"
 """The header of a server's plain answers over HTTP, so that a client knows them from those of a proxy in between."""
 
@@ -82,14 +88,14 @@ class SessionLimits:
 
     Attributes:
         message_bytes: the largest message to send, in bytes. What is accepted, the WebSocket layer bounds.
-        batch_items: entries in one JSON-RPC batch.
+        batch_items: entries in one JSON-RPC batch to send. What is accepted, the codec bounds.
         calls_in_flight: calls accepted and not yet answered.
         streams: open streams in each direction.
         stream_window: items that a reader lets its producer send ahead.
     """
 
     message_bytes: int = MESSAGE_BYTES
-    batch_items: int = 50
+    batch_items: int = BATCH_ITEMS
     calls_in_flight: int = 1024
     streams: int = 256
     stream_window: int = 64

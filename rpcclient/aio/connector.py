@@ -19,6 +19,7 @@ from typing import Any
 from rpcclient.backoff import Pauses, in_vain
 from rpcclient.elsewhere import of_parent_memory
 from rpcclient.failures import AUTHENTICATE, not_authenticated
+from rpcclient.handshake import memory_limits
 from rpcclient.offers import HeldOffers
 from rpcclient.options import ConnectOptions
 from rpcwire.aio.memory import MemoryLink
@@ -231,7 +232,8 @@ class Connector:
         if self.memory is not None:
             subprotocol = self.options.subprotocol or "rpc.v1.msgpack"
             link = self.memory(subprotocol)
-            peer = self._make_peer(link, codec_for(subprotocol), self.options.message_bytes)
+            limits = memory_limits(self.options, link.batch_items)
+            peer = self._make_peer(link, codec_for(subprotocol), limits)
             link.attach(peer)
         else:
             peer = await dial(self.options, self._make_peer)
@@ -266,9 +268,8 @@ class Connector:
                 raise
             raise error from exc
 
-    def _make_peer(self, link: Any, codec: Codec, message_bytes: int) -> Peer:
+    def _make_peer(self, link: Any, codec: Codec, limits: SessionLimits) -> Peer:
         options = self.options
-        limits = SessionLimits(message_bytes=message_bytes, stream_window=options.window)
         caller = RemoteCaller()
         # The server was chosen, and proven by its address or certificate: what is offered is offered to it.
         server = Principal("server", "connected")

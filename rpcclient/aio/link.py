@@ -14,21 +14,22 @@ from websockets.protocol import Event
 
 from rpcclient.eyeballs import Trail
 from rpcclient.failures import broken, failure
-from rpcclient.handshake import begin, message_limit
+from rpcclient.handshake import begin, session_limits
 from rpcclient.interim import Interim
 from rpcclient.options import ConnectOptions
 from rpcclient.refusals import HEAD_BYTES, refused
 from rpcwire.aio.peer import Peer
 from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.codec import Codec, codec_for
+from rpcwire.limits import SessionLimits
 
 from .reach import reach, reach_unix
 from .through import connect_through
 
 logger = logging.getLogger("rpcclient")
 
-PeerFactory = Callable[["ClientLink", Codec, int], Peer]
-"""Makes the peer of a connection that has just opened, from its form of the wire and its largest message in bytes."""
+PeerFactory = Callable[["ClientLink", Codec, SessionLimits], Peer]
+"""Makes the peer of a connection that has just opened, from its form of the wire and what both sides take."""
 
 
 class ClientLink(WebSocketLink):
@@ -70,7 +71,7 @@ class ClientLink(WebSocketLink):
         codec = codec_for(self.ws.subprotocol)
         make_peer, self._make_peer = self._make_peer, None  # It is the client's, which may become garbage.
         assert make_peer is not None
-        peer = make_peer(self, codec, message_limit(event, self._options.message_bytes))
+        peer = make_peer(self, codec, session_limits(self._options, event))
         self.attach(peer, codec)
         self.opened.set_result(peer)
 

@@ -11,7 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from rpcclient.failures import AUTHENTICATE, not_authenticated
-from rpcclient.handshake import message_limit
+from rpcclient.handshake import memory_limits, session_limits
 from rpcclient.methods import Method
 from rpcwire.codec import Codec, codec_for
 from rpcwire.context import Connection, Principal
@@ -164,12 +164,12 @@ class Carrier:
         if self._memory is not None:
             subprotocol = options.subprotocol or "rpc.v1.msgpack"
             memory = dial_memory(self._memory, subprotocol)
-            return self._make_peer(memory, codec_for(subprotocol), options.message_bytes)
+            return self._make_peer(memory, codec_for(subprotocol), memory_limits(options, memory.batch_items))
         opened = dial(options, self.waiter)
         try:
             codec = codec_for(opened.ws.subprotocol)
             link = SocketLink(opened, self.waiter, options.link_limits, binary=codec.binary, plain=codec.batches)
-            peer = self._make_peer(link, codec, message_limit(opened.response, options.message_bytes))
+            peer = self._make_peer(link, codec, session_limits(options, opened.response))
         except BaseException:
             self.waiter.watch(None)
             opened.sock.close()
@@ -205,13 +205,12 @@ class Carrier:
                 exc = from_wire(exc.code, exc.message, exc.data)
             raise (not_authenticated(exc, self._options.target, seconds) or exc) from None
 
-    def _make_peer(self, link: Link, codec: Codec, message_bytes: int) -> Peer:
+    def _make_peer(self, link: Link, codec: Codec, limits: SessionLimits) -> Peer:
         options = self._options
         caller = SyncCaller()
         # The server was chosen, and proven by its address or certificate: what is offered is offered to it.
         server = Principal("server", "connected")
         connection = Connection(f"server-{next(_numbers)}", options.target.url, caller, server, logger=logger)
-        limits = SessionLimits(message_bytes=message_bytes, stream_window=options.window)
         session = Session(codec, limits=limits, stream_prefix="c")
         peer = Peer(session, link, self._handlers, connection, lost=self._lost, logger=logger)
         caller.bind(peer)

@@ -61,6 +61,11 @@ class SyncMemoryLink:
         self._reason = ""
 
     @property
+    def batch_items(self) -> int:
+        """Entries of a JSON-RPC batch that the server takes."""
+        return self._end.batch_items
+
+    @property
     def is_open(self) -> bool:
         return not self._ended.is_set()
 

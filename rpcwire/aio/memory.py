@@ -6,26 +6,37 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from rpcwire.limits import BATCH_ITEMS
+
 from .link import FrameReceiver
 
 
 class MemoryLink:
     """One end of a connection in memory. Both ends belong to the same event loop.
 
+    Parameters:
+        batch_items: entries of a JSON-RPC batch that the other end takes.
+
     Attributes:
         loop: that loop.
+        batch_items: as given; there is no handshake in which to say it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, batch_items: int = BATCH_ITEMS) -> None:
+        self.batch_items = batch_items
         self.loop = asyncio.get_running_loop()
         self._receiver: FrameReceiver | None = None
         self._other: MemoryLink | None = None
         self._closed = False
 
     @staticmethod
-    def pair() -> tuple[MemoryLink, MemoryLink]:
-        """Two ends, connected."""
-        one, two = MemoryLink(), MemoryLink()
+    def pair(batch_items: int = BATCH_ITEMS) -> tuple[MemoryLink, MemoryLink]:
+        """Two ends, connected.
+
+        Parameters:
+            batch_items: entries of a JSON-RPC batch that the first end takes.
+        """
+        one, two = MemoryLink(), MemoryLink(batch_items)
         one._other, two._other = two, one
         return one, two
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -190,3 +191,82 @@ def test_a_batch_of_more_calls_than_the_server_takes_in_one(running: Any, form: 
             assert [answer.result() for answer in answers] == list(range(1, count + 1))
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("most", [1, 2, 7, 49, 51, 200])
+@pytest.mark.parametrize("by", ["unix", "memory"])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_batch_of_more_calls_than_a_server_is_set_to_take(
+    start: Callable[..., Any], form: Any, by: str, most: int
+) -> None:
+    running = start(limits={"batch_items": most})
+    options: Any = {"subprotocol": form, "timeout_s": 60}
+
+    with Client(running.unix if by == "unix" else None, **options, **memory_of(running, by)) as client:
+        with client.batch() as batch:
+            answers = []
+            for number in range(101):
+                answers.append(batch.call("desk.add", [number, 1]))
+                batch.notify("desk.note", [str(number)])
+        assert [answer.result() for answer in answers] == list(range(1, 102))
+        assert client.call("desk.add", [1, 2]) == 3
+    assert sorted(running.desk.seen, key=int) == [str(number) for number in range(101)]
+
+    async def main() -> None:
+        async with AsyncClient(running.unix if by == "unix" else None, **options, **memory_of(running, by)) as client:
+            async with client.batch() as batch:
+                answers = [batch.call("desk.add", [number, 1]) for number in range(101)]
+            assert [answer.result() for answer in answers] == list(range(1, 102))
+
+    running.run(main()) if by == "memory" else asyncio.run(main())
+
+
+def memory_of(running: Any, by: str) -> dict[str, Any]:
+    return {"memory": running.server.connect_memory} if by == "memory" else {}
+
+
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("said", "sizes"),
+    [
+        ({"RPC-Batch-Items": "3"}, [3] * 18),
+        ({"RPC-Batch-Items": "50"}, [50, 4]),
+        ({"RPC-Batch-Items": "1000"}, [50, 4]),
+        ({"RPC-Batch-Items": "0"}, [50, 4]),
+        ({"RPC-Batch-Items": "-1"}, [50, 4]),
+        ({"RPC-Batch-Items": "x"}, [50, 4]),
+        ({"RPC-Batch-Items": "9" * 5000}, [50, 4]),
+        ({"RPC-Batch-Items": ""}, [50, 4]),
+        ({}, [50, 4]),
+    ],
+    ids=["3", "50", "1000", "0", "-1", "x", "digits", "empty", "nothing"],
+)
+def test_what_the_server_says_of_the_batches_it_takes(
+    scripted: Any, flavour: str, said: dict[str, str], sizes: list[int]
+) -> None:
+    seen: list[int] = []
+
+    def script(connection: Any) -> None:
+        connection.handshake(said)
+        while sum(seen) < sum(sizes):
+            asked = json.loads(connection.receive())
+            seen.append(len(asked))
+            connection.send(json.dumps([{"jsonrpc": "2.0", "id": call["id"], "result": 1} for call in asked]))
+        connection.wait_closed()
+
+    options: Any = {"token": "x", "subprotocol": "jsonrpc", "timeout_s": 60}
+    if flavour == "sync":
+        with Client(scripted(script), **options) as client:
+            with client.batch() as batch:
+                answers: list[Any] = [batch.call("a.b") for _ in range(sum(sizes))]
+            assert [answer.result() for answer in answers] == [1] * sum(sizes)
+    else:
+
+        async def main() -> None:
+            async with AsyncClient(scripted(script), **options) as client:
+                async with client.batch() as batch:
+                    answers = [batch.call("a.b") for _ in range(sum(sizes))]
+                assert [answer.result() for answer in answers] == [1] * sum(sizes)
+
+        asyncio.run(main())
+    assert seen == sizes

@@ -67,6 +67,7 @@ def test_the_other_forms_say_the_same(serve: Callable[..., Any], document: Calla
         assert msgspec.msgpack.decode(connection.recv(timeout=10)) == wanted
         assert connection.response is not None
         assert connection.response.headers["RPC-Message-Bytes"] == str(16 * 1024 * 1024)
+        assert connection.response.headers["RPC-Batch-Items"] == "50"
 
 
 def test_tagged_values(document: Callable[[str], str]) -> None:
