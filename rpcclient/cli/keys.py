@@ -90,11 +90,18 @@ def decode(data: bytes, encoding: str = "utf-8") -> list[str]:
 
 @contextlib.contextmanager
 def raw_terminal() -> Iterator[int]:
-    """Have the terminal send each key at once, and show none; it is as before afterwards, whatever happens."""
+    """Have the terminal send each key at once, and show none; it is as before afterwards, whatever happens.
+
+    Ctrl-Z and Ctrl-C do not discard what is on its way to the screen (termios(3), NOFLSH), or it might be cut within a
+    character or a sequence.
+    """
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     try:
         tty.setcbreak(descriptor)
+        modes = termios.tcgetattr(descriptor)
+        modes[3] |= termios.NOFLSH
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, modes)
         yield descriptor
     finally:
         with contextlib.suppress(termios.error):  # It is gone: the window was closed.
@@ -111,7 +118,7 @@ def suspend(screen: Screen, descriptor: int) -> None:
     ours = termios.tcgetattr(descriptor)
     screen.stop()
     cooked = termios.tcgetattr(descriptor)
-    cooked[3] |= termios.ICANON | termios.ECHO
+    cooked[3] = cooked[3] & ~termios.NOFLSH | termios.ICANON | termios.ECHO
     termios.tcsetattr(descriptor, termios.TCSADRAIN, cooked)
     os.kill(os.getpid(), signal.SIGSTOP)
     termios.tcsetattr(descriptor, termios.TCSADRAIN, ours)

@@ -174,13 +174,16 @@ def test_top_follows_the_terminals_size(top: Any) -> None:
 
 
 def test_top_is_suspended_and_goes_on(top: Any) -> None:
-    """The terminal is the shell's meanwhile."""
+    """The terminal is the shell's meanwhile. Ctrl-Z discards nothing of what is on its way to the screen."""
     top.expect("F10 quit")
+    assert termios.tcgetattr(top.child_fd)[3] & termios.NOFLSH
     top.send("\x1a")
     top.expect(re.escape("\x1b[?1049l"))
     while psutil.Process(top.pid).status() != psutil.STATUS_STOPPED:
         pass
-    assert termios.tcgetattr(top.child_fd)[3] & termios.ICANON
+    modes = termios.tcgetattr(top.child_fd)[3]
+    assert modes & termios.ICANON
+    assert not modes & termios.NOFLSH
     os.kill(top.pid, signal.SIGCONT)
     top.expect(re.escape("\x1b[?1049h"))
     top.expect("F10 quit")
