@@ -30,7 +30,7 @@ import psutil
 from rpcclient import AsyncClient
 from rpcclient.stubs.hardware import Section, Snapshot
 from rpcwire.codec import MessagePack
-from rpcwire.wiretypes import WireType
+from rpcwire.values.wiretypes import WireType
 
 SECTIONS: list[Section] = ["cpu", "memory", "disks", "network"]
 

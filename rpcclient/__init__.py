@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rpcclient.programs.results import CompletedProgram, OutputCut, OutputLost, ProgramFailed
     from rpcwire.context import Context
     from rpcwire.errors import RpcError
     from rpcwire.service import Service, method
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from .aio.program import AsyncProgram
     from .aio.stream import AsyncStream
     from .aio.transaction import AsyncDatabaseTransaction
-    from .programs import CompletedProgram, OutputCut, OutputLost, ProgramFailed
     from .sync.client import Client
     from .sync.program import Program
     from .sync.stream import Stream
@@ -43,13 +43,13 @@ _HOMES = {
     "AsyncProgram": "rpcclient.aio.program",
     "AsyncStream": "rpcclient.aio.stream",
     "Client": "rpcclient.sync.client",
-    "CompletedProgram": "rpcclient.programs",
+    "CompletedProgram": "rpcclient.programs.results",
     "Context": "rpcwire.context",
     "DatabaseTransaction": "rpcclient.sync.transaction",
-    "OutputCut": "rpcclient.programs",
-    "OutputLost": "rpcclient.programs",
+    "OutputCut": "rpcclient.programs.results",
+    "OutputLost": "rpcclient.programs.results",
     "Program": "rpcclient.sync.program",
-    "ProgramFailed": "rpcclient.programs",
+    "ProgramFailed": "rpcclient.programs.results",
     "RpcError": "rpcwire.errors",
     "Service": "rpcwire.service",
     "Stream": "rpcclient.sync.stream",

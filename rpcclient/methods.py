@@ -10,11 +10,11 @@ from msgspec import Raw
 
 from rpcwire.codec import Codec
 from rpcwire.contracts import Contract
-from rpcwire.dynamic import dump_plain, load_plain
 from rpcwire.errors import InvalidParams, RpcError, ServiceError, describe_fields, from_wire
 from rpcwire.limits import DEFAULT_DEADLINE_S, ITEM_LEVELS
-from rpcwire.unsendable import Unsendable
-from rpcwire.wiretypes import WireType, load_answer
+from rpcwire.values.dynamic import dump_plain, load_plain
+from rpcwire.values.unsendable import Unsendable
+from rpcwire.values.wiretypes import WireType, load_answer
 
 
 @lru_cache(maxsize=1024)

@@ -1,5 +1,6 @@
 """The daemon, and what a service plugin needs: ``from rpcserver import Service, method``."""
 
+from rpcserver.security.roles import Role, RoleTable, each_in_one
 from rpcwire.context import Caller, Connection, Context, Principal
 from rpcwire.errors import (
     Busy,
@@ -15,9 +16,7 @@ from rpcwire.errors import (
     Unavailable,
 )
 from rpcwire.service import Health, Page, Service, ServiceConfig, ServiceConfigError, ServiceRuntime, SlowPolicy, method
-from rpcwire.values import Value
-
-from .roles import Role, RoleTable, each_in_one
+from rpcwire.values.tagged import Value
 
 __all__ = [
     "Busy",

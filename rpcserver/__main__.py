@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Run the command; where the server's packages are missing, say in a line what to install."""
     try:
-        from .cli import main as command
+        from rpcserver.daemon.cli import main as command
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] in {"", "rpcserver", "rpcwire"}:
             raise

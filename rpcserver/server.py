@@ -16,6 +16,17 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from rpcserver.door.accepting import Listener
+from rpcserver.door.admission import Refusal, bearer_token, canonical_origin
+from rpcserver.door.asking import Asked
+from rpcserver.door.forwarding import Proxies
+from rpcserver.door.hosts import canonical
+from rpcserver.door.link import ServerLink
+from rpcserver.door.pages import Pages, pages_of
+from rpcserver.door.tls import tls_context
+from rpcserver.door.waiting import GIVE_WAY_TOGETHER, WaitingRoom
+from rpcserver.plugins.openrpc import document
+from rpcserver.security.tokens import TokenStore
 from rpcwire.aio.memory import MemoryLink
 from rpcwire.aio.peer import Peer
 from rpcwire.aio.remote import RemoteCaller
@@ -23,27 +34,16 @@ from rpcwire.codec import Subprotocol, codec_for
 from rpcwire.context import Connection, Principal
 from rpcwire.errors import RpcError, Unauthenticated
 from rpcwire.limits import LinkLimits, SessionLimits
+from rpcwire.pool import Pool
 from rpcwire.registry import Offer, Registry
 from rpcwire.service import Service, ServiceConfigError, ServiceRuntime
 from rpcwire.session import Session
 from rpcwire.states import SessionState, SessionStep
-from rpcwire.threads import Pool
 
-from . import listeners
-from .accepting import Listener
-from .admission import Refusal, bearer_token, canonical_origin
-from .asking import Asked
 from .config import ConfigError, ServerConfig
-from .forwarding import Proxies
-from .hosts import canonical
-from .link import ServerLink
-from .openrpc import document
-from .pages import Pages, pages_of
+from .door import listeners
 from .state import lock_state
 from .system import ANYBODY, Hello, PrincipalInfo, ServerLimits, System
-from .tls import tls_context
-from .tokens import TokenStore
-from .waiting import GIVE_WAY_TOGETHER, WaitingRoom
 
 logger = logging.getLogger("rpcserver")
 connections_logger = logging.getLogger("rpcserver.connection")

@@ -6,8 +6,9 @@ from __future__ import annotations
 import logging
 import secrets
 
+from rpcwire.values.unsendable import Unsendable
+
 from .errors import InternalError, RpcError, TransportError
-from .unsendable import Unsendable
 
 
 def to_rpc_error(exc: BaseException, *, method: str, logger: logging.Logger) -> RpcError:

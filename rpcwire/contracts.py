@@ -1,6 +1,6 @@
 """Contracts: what a typed Python signature says about the bodies on the wire. A :class:`Contract` holds what reads and
-writes (:mod:`rpcwire.wiretypes`) a method's parameters, by position and by name, its result, and the items of its
-streams. Both ends build it from the same annotations.
+writes (:mod:`rpcwire.values.wiretypes`) a method's parameters, by position and by name, its result, and the items of
+its streams. Both ends build it from the same annotations.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from pydantic.experimental.arguments_schema import generate_arguments_schema
 from pydantic_core import CoreSchema, core_schema
 
+from rpcwire.values.unsendable import Unsendable, unsendable
+from rpcwire.values.wiretypes import WireType
+
 from .codec import Codec
 from .errors import InvalidParams, describe_fields, field_errors
 from .limits import BODY_LEVELS
 from .sending import UNSENDABLE, raise_interruption
-from .unsendable import Unsendable, unsendable
-from .wiretypes import WireType
 
 _STREAMS = (AsyncIterator, AsyncIterable, AsyncGenerator, Iterator, Iterable, Generator)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 _VALUE = "function-after[load(), any]"
-"""What pydantic calls a :data:`~rpcwire.values.Value`."""
+"""What pydantic calls a :data:`~rpcwire.values.tagged.Value`."""
 
 _FORMS = {
     f"list[{_VALUE}]": "a list",

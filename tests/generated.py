@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rpcserver.config import PluginsConfig
-from rpcserver.plugins import find_services
-from rpcserver.settings_file import render
-from rpcserver.stubgen import generate
+from rpcserver.plugins.finding import find_services
+from rpcserver.plugins.settings_file import render
+from rpcserver.plugins.stubgen import generate
 
 ROOT = Path(__file__).resolve().parent.parent
 STUBBED = ("database", "hardware", "programs")

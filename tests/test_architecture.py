@@ -32,10 +32,11 @@ IO = frozenset(
 # Outside of these, rpcwire is the protocol without I/O.
 IO_ROOMS = {
     "rpcwire/aio": IO,
+    "rpcwire/threads": IO,
     "rpcwire/assembly.py": frozenset({"websockets.frames"}),
     "rpcwire/gauge.py": frozenset({"socket"}),  # It asks the kernel about sockets that it is given, and opens none.
     "rpcwire/forking.py": frozenset({"socket", "threading"}),  # Both drivers' sockets and locks, in children.
-    "rpcwire/threads.py": frozenset({"threading", "concurrent"}),  # The threads of plain handlers, on either side.
+    "rpcwire/pool.py": frozenset({"threading", "concurrent"}),  # The threads of plain handlers, on either side.
 }
 SERVER_ONLY = frozenset({"sqlalchemy", "psutil", "pydantic_settings", "aiosqlite", "asyncmy", "psycopg", "uvloop"})
 
@@ -105,9 +106,10 @@ def test_the_blocking_client_has_nothing_of_the_driver_with_asyncio() -> None:
         f"{path.relative_to(ROOT)}:{line} imports {name}"
         for package, path in modules()
         # In memory the other end is a server on its loop.
-        if package == "rpcclient" and (path.parent == shared or path.parent.name == "sync") and path.name != "memory.py"
+        if (package == "rpcclient" and (path.parent == shared or "sync" in path.parts) and path.name != "memory.py")
+        or path.parent == PACKAGES["rpcwire"] / "threads"
         for name, line in imports(path, package)
-        if name.startswith("rpcwire.aio")
+        if name.startswith("rpcwire.aio") or name.partition(".")[0] == "asyncio"
     ]
     assert not wrong
 

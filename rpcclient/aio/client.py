@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
 from rpcclient.describe import ServiceDescription, descriptions, find
-from rpcclient.elsewhere import raise_unpicklable
 from rpcclient.headers import Headers
 from rpcclient.methods import Method, method_of
 from rpcclient.models import Hello, ServiceInfo
@@ -23,6 +22,7 @@ from rpcwire.aio.cancelling import give_way, gives_way
 from rpcwire.aio.peer import Peer, Pending
 from rpcwire.aio.streams import StreamReader
 from rpcwire.codec import Subprotocol
+from rpcwire.elsewhere import raise_unpicklable
 from rpcwire.errors import NotSent, RpcError, WireError
 from rpcwire.events import ProgressHook
 from rpcwire.service import Service

@@ -17,7 +17,6 @@ from itertools import count
 from typing import Any
 
 from rpcclient.backoff import Pauses, in_vain
-from rpcclient.elsewhere import of_parent_memory
 from rpcclient.failures import AUTHENTICATE, not_authenticated
 from rpcclient.handshake import memory_limits
 from rpcclient.offers import HeldOffers
@@ -27,13 +26,14 @@ from rpcwire.aio.peer import Peer
 from rpcwire.aio.remote import RemoteCaller
 from rpcwire.codec import Codec, Subprotocol, codec_for
 from rpcwire.context import Connection, Principal
+from rpcwire.elsewhere import of_parent_memory
 from rpcwire.errors import ConnectFailed, ConnectionClosed, NotSent, RpcError
 from rpcwire.forking import ForkLock, leave_alone, tell_in_children
 from rpcwire.limits import CLOSE_TIMEOUT_S, SessionLimits
+from rpcwire.pool import Pool, waiting
 from rpcwire.registry import Registry
 from rpcwire.service import Service
 from rpcwire.session import Session
-from rpcwire.threads import Pool, waiting
 
 from .life import Life, current_loop, running_loop
 from .link import dial

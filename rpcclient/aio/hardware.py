@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rpcclient.programs import signal_name
+from rpcclient.programs.results import signal_name
 from rpcclient.serial_settings import SerialOptions
 from rpcclient.stubs import hardware as stub
 

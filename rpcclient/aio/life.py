@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 
-from rpcclient.elsewhere import of_parent
+from rpcwire.elsewhere import of_parent
 from rpcwire.errors import ConnectionClosed, LocalProtocolError
 from rpcwire.forking import home
 

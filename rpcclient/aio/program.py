@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, AnyStr, Generic, Self, TypeVar
 
-from rpcclient.collecting import Collected
-from rpcclient.coming_back import Losses, Places, Standing, gave_up
-from rpcclient.program_text import Coding
-from rpcclient.program_words import tells_ours
-from rpcclient.programs import STDIN_BYTES, CompletedProgram, signal_name, still_runs
+from rpcclient.programs.collecting import Collected
+from rpcclient.programs.coming_back import Losses, Places, Standing, gave_up
+from rpcclient.programs.results import STDIN_BYTES, CompletedProgram, signal_name, still_runs
+from rpcclient.programs.text import Coding
+from rpcclient.programs.words import tells_ours
 from rpcclient.stubs import programs as stub
 from rpcclient.stubs.programs import (
     Exit,

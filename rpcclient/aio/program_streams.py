@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, AnyStr, Generic, Self
 
-from rpcclient.coming_back import Places
-from rpcclient.pieces import Pieces
-from rpcclient.program_text import Coding
+from rpcclient.programs.coming_back import Places
+from rpcclient.programs.pieces import Pieces
+from rpcclient.programs.text import Coding
 from rpcclient.stubs.programs import OutputChunk
 from rpcwire.aio.cancelling import gives_way
 from rpcwire.errors import TransportError
@@ -75,7 +75,7 @@ class AsyncProgramChunks(AsyncIterator[OutputChunk]):
 
 class AsyncProgramOutput(AsyncIterator[AnyStr], Generic[AnyStr]):
     """One output of a program: an async iterator over its pieces as they come, as bytes or text. Where a part of it
-    is no longer kept, :class:`rpcclient.programs.OutputLost` is raised; the next piece is what follows."""
+    is no longer kept, :class:`rpcclient.programs.results.OutputLost` is raised; the next piece is what follows."""
 
     def __init__(self, program: AsyncProgram[AnyStr], places: Places, coding: Coding[AnyStr]) -> None:
         self._chunks = AsyncProgramChunks(program, places)

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, AnyStr, Literal, Unpack, cast, overload
 
-from rpcclient.coming_back import COME_BACK_S, Places, Standing, check_places
-from rpcclient.program_text import Coding
-from rpcclient.programs import (
+from rpcclient.programs.coming_back import COME_BACK_S, Places, Standing, check_places
+from rpcclient.programs.results import (
     Argv,
     CompletedProgram,
     RunOptions,
@@ -18,6 +17,7 @@ from rpcclient.programs import (
     run_options_of,
     start_options_of,
 )
+from rpcclient.programs.text import Coding
 from rpcclient.stubs import programs as stub
 from rpcclient.stubs.programs import StreamName
 from rpcwire.aio.cancelling import gives_way

@@ -22,7 +22,7 @@ from rpcclient.stubs.database import (
 from rpcclient.transactions import Note, TransactionState
 from rpcwire.aio.cancelling import gives_way
 from rpcwire.errors import RpcError
-from rpcwire.values import Value
+from rpcwire.values.tagged import Value
 
 from .stream import AsyncStream
 

@@ -22,7 +22,7 @@ from .completing import complete_running
 def command(settings: context.Settings, program_ids: tuple[str, ...], name: str | None, grace_s: float) -> None:
     """End the programs ID, with everything that they have started, and say how each ended."""
     from rpcclient.errors import RpcError
-    from rpcclient.programs import signal_name
+    from rpcclient.programs.results import signal_name
 
     status = outcome.OK
     with settings.connect() as client:

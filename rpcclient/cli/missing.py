@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 def missing(chunk: OutputChunk) -> str | None:
     """What is missing before a piece, or after it, for a person; ``None`` where nothing is."""
     if chunk.cut:
-        from rpcclient.programs import OutputCut
+        from rpcclient.programs.results import OutputCut
 
         return OutputCut(chunk.stream, chunk.offset).message
     if chunk.lost_bytes:

@@ -43,8 +43,8 @@ def _parts(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[Mappin
 def _array(data: bytes, schema: Mapping[str, Any]) -> Any:
     import msgspec
 
-    from rpcwire.rows import Rows
-    from rpcwire.values import to_tagged
+    from rpcwire.rows.rows import Rows
+    from rpcwire.values.tagged import to_tagged
 
     if _is_of_arrays(schema.get("items")):
         try:

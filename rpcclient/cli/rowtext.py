@@ -109,7 +109,7 @@ class Table(_Writer):
         self.widths: list[int] = []
 
     def rows(self, rows: Iterable[Sequence[Any]]) -> None:
-        from rpcwire.rowtable import cell_text, is_number, width
+        from rpcwire.rows.texttable import cell_text, is_number, width
 
         page = list(rows)
         if not page and self.widths:
@@ -143,7 +143,7 @@ class Expanded(_Writer):
     """For a person, each row as a block with a line for each cell, whole: nothing is cut."""
 
     def rows(self, rows: Iterable[Sequence[Any]]) -> None:
-        from rpcwire.rowtable import width
+        from rpcwire.rows.texttable import width
 
         heads = [show.text(name) for name in self.names]
         widest = max(map(width, heads), default=0)

@@ -35,7 +35,7 @@ _DESCRIPTORS = {"stdout": STDOUT, "stderr": STDERR}
 def exit_status(status: ExitStatus) -> int:
     """The exit status that a shell would show: the program's own, 128 and the number of the signal that ended it, or
     124 where its time was over."""
-    from rpcclient.programs import return_code
+    from rpcclient.programs.results import return_code
 
     if status.timed_out:
         return outcome.DEADLINE

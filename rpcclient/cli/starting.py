@@ -19,7 +19,7 @@ from .terminal import RawTerminal
 
 if TYPE_CHECKING:
     from rpcclient import AsyncClient, AsyncProgram
-    from rpcclient.programs import StartOptions
+    from rpcclient.programs.results import StartOptions
     from rpcclient.stubs.programs import ProgramNotStarted, TerminalSize
 
 CANNOT_RUN = 126

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from rpcclient.elsewhere import of_parent
 from rpcclient.stubs.database import Page
 from rpcclient.sync.client import Client
 from rpcclient.sync.stream import Stream
+from rpcwire.elsewhere import of_parent
 from rpcwire.errors import RpcError
 from rpcwire.forking import home
 

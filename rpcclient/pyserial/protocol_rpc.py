@@ -11,7 +11,7 @@ from serial.serialutil import PortNotOpenError, SerialBase, SerialException, Ser
 from rpcclient.headers import headers_of
 from rpcclient.serial_settings import to_bytes
 from rpcclient.sync.client import Client
-from rpcclient.sync.serial import RemoteSerial
+from rpcclient.sync.serial.port import RemoteSerial
 from rpcclient.targets import ACCESS_SECONDS, ACCESS_TEXTS
 from rpcwire.errors import RpcError
 

@@ -17,10 +17,10 @@ from rpcclient.methods import StubMethod
 from rpcclient.sync.stream import Stream
 from rpcclient.sync.stub import SyncStub
 from rpcwire.errors import ServiceError
-from rpcwire.repeated import Repeated
-from rpcwire.row import Row
-from rpcwire.rows import Rows
-from rpcwire.values import Value
+from rpcwire.rows.row import Row
+from rpcwire.rows.rows import Rows
+from rpcwire.values.repeated import Repeated
+from rpcwire.values.tagged import Value
 
 
 class ColumnType(Enum):
@@ -185,7 +185,7 @@ class Result:
         return self.rows.to_dicts()
 
     def to_pandas(self) -> Any:
-        """A ``pandas.DataFrame``: see :mod:`rpcwire.frames` for its types.
+        """A ``pandas.DataFrame``: see :mod:`rpcwire.rows.dataframes` for its types.
 
         Raises:
             ImportError: pandas is not installed.
@@ -193,7 +193,7 @@ class Result:
         return self.rows.to_pandas()
 
     def to_arrow(self) -> Any:
-        """A ``pyarrow.Table``: see :mod:`rpcwire.frames` for its types.
+        """A ``pyarrow.Table``: see :mod:`rpcwire.rows.dataframes` for its types.
 
         Raises:
             ImportError: pyarrow is not installed.

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .interrupts import Flag
+from rpcwire.threads.interrupts import Flag
 
 if TYPE_CHECKING:
     from rpcwire.errors import RpcError
-
-    from .peer import Peer
+    from rpcwire.threads.peer import Peer
 
 
 class Attempt:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rpcclient.batch import BatchBase, BatchResult
 from rpcwire.errors import NotSent, RpcError, WireError
-
-from .peer import Peer
-from .pending import Mailbox, Pending
+from rpcwire.threads.peer import Peer
+from rpcwire.threads.pending import Mailbox, Pending
 
 if TYPE_CHECKING:
     from .client import Client

@@ -13,10 +13,9 @@ from rpcwire.boundary import to_rpc_error
 from rpcwire.contracts import StreamReference
 from rpcwire.errors import WireError
 from rpcwire.streams import OutgoingStream
-
-from .inbox import StreamReader
-from .peer import Peer
-from .pending import Mailbox, Pending
+from rpcwire.threads.inbox import StreamReader
+from rpcwire.threads.peer import Peer
+from rpcwire.threads.pending import Mailbox, Pending
 
 logger = logging.getLogger("rpcclient")
 

@@ -27,15 +27,15 @@ from rpcwire.errors import (
 from rpcwire.limits import SessionLimits
 from rpcwire.messages import CallContext
 from rpcwire.session import Session
+from rpcwire.threads.link import Link, SocketLink
+from rpcwire.threads.peer import Peer
+from rpcwire.threads.pending import Mailbox, Pending
+from rpcwire.threads.waiter import Waiter
 
 from .attempt import Attempt
 from .dial import dial
-from .link import Link, SocketLink
 from .memory import dial_memory
-from .peer import Peer
-from .pending import Mailbox, Pending
 from .remote import SyncCaller
-from .waiter import Waiter
 
 if TYPE_CHECKING:
     from .connector import Connector

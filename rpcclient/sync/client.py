@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
 from rpcclient.describe import ServiceDescription, descriptions, find
-from rpcclient.elsewhere import raise_unpicklable
 from rpcclient.headers import Headers
 from rpcclient.methods import Method, method_of
 from rpcclient.models import Hello, ServiceInfo
@@ -21,15 +20,16 @@ from rpcclient.proxies import ProxyChoice
 from rpcclient.targets import TokenBy, find_target, memory_target
 from rpcclient.trust import PathText
 from rpcwire.codec import Subprotocol
+from rpcwire.elsewhere import raise_unpicklable
 from rpcwire.errors import NotSent
 from rpcwire.events import ProgressHook
 from rpcwire.service import Service
+from rpcwire.threads.inbox import StreamReader
 
 from .batch import Batch
 from .calling import perform
 from .connector import Connector
 from .dynamic import ServiceProxy
-from .inbox import StreamReader
 from .memory import MemoryDial
 from .stream import Stream
 

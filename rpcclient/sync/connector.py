@@ -10,21 +10,21 @@ import warnings
 from typing import Any
 
 from rpcclient.backoff import Pauses, in_vain
-from rpcclient.elsewhere import of_parent_memory
 from rpcclient.offers import HeldOffers
 from rpcclient.options import ConnectOptions
+from rpcwire.elsewhere import of_parent_memory
 from rpcwire.errors import ConnectFailed, ConnectionClosed, NotSent, RpcError
 from rpcwire.forking import tell_in_children
 from rpcwire.limits import CLOSE_TIMEOUT_S
 from rpcwire.registry import Registry
 from rpcwire.service import Service
+from rpcwire.threads.handlers import Handlers, check_offer
+from rpcwire.threads.interrupts import INTERRUPT_S, check_interpreter
+from rpcwire.threads.peer import Peer
 
 from .attempt import Attempt
 from .carrier import Carrier
-from .handlers import Handlers, check_offer
-from .interrupts import INTERRUPT_S, check_interpreter
 from .memory import MemoryDial, check_thread
-from .peer import Peer
 
 logger = logging.getLogger("rpcclient")
 

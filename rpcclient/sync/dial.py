@@ -7,9 +7,7 @@ import os
 import socket
 import ssl
 import time
-from dataclasses import dataclass
 
-from websockets.client import ClientProtocol
 from websockets.http11 import Response
 from websockets.protocol import OPEN, Event
 
@@ -24,32 +22,13 @@ from rpcclient.targets import Target
 from rpcclient.tunnels import chosen, tunnel_through
 from rpcwire.errors import ConnectionClosed
 from rpcwire.forking import keep_from_children
+from rpcwire.threads.link import RECEIVE_BYTES, Opened
+from rpcwire.threads.tls import Layer, Nested, TlsLayer
+from rpcwire.threads.waiter import READABLE, WRITABLE, Waiter
 
 from .reach import addresses, reach
-from .tls import Layer, Nested, TlsLayer
-from .waiter import READABLE, WRITABLE, Waiter
 
-RECEIVE_BYTES = 64 * 1024
 RETRY_S = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A WebSocket that has just opened.
-
-    Attributes:
-        sock: its socket, which does not block.
-        ws: its state.
-        tls: what is between the two, if anything.
-        response: the server's part of the handshake.
-        events: what came together with that.
-    """
-
-    sock: socket.socket
-    ws: ClientProtocol
-    tls: Layer | None
-    response: Response
-    events: list[Event]
 
 
 def dial(options: ConnectOptions, waiter: Waiter) -> Opened:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from rpcclient.programs import signal_name
+from rpcclient.programs.results import signal_name
 from rpcclient.serial_settings import SerialOptions
 from rpcclient.stubs import hardware as stub
-
-from .serial import RemoteSerial
+from rpcclient.sync.serial.port import RemoteSerial
 
 
 class Hardware(stub.Hardware):

@@ -10,9 +10,8 @@ from collections.abc import Callable, Sequence
 from rpcwire.aio.memory import MemoryLink
 from rpcwire.codec import Subprotocol
 from rpcwire.errors import ConnectFailed, LocalProtocolError
-
-from .interrupts import Flag
-from .link import FrameReceiver
+from rpcwire.threads.interrupts import Flag
+from rpcwire.threads.link import FrameReceiver
 
 MemoryDial = Callable[[Subprotocol], MemoryLink]
 """``Server.connect_memory``: connects to a server of the same process."""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, AnyStr, Generic, Self
 
-from rpcclient.coming_back import Places
-from rpcclient.pieces import Pieces
-from rpcclient.program_text import Coding
+from rpcclient.programs.coming_back import Places
+from rpcclient.programs.pieces import Pieces
+from rpcclient.programs.text import Coding
 from rpcclient.stubs.programs import OutputChunk
 from rpcwire.errors import TransportError
 
@@ -74,7 +74,7 @@ class ProgramChunks(Iterator[OutputChunk]):
 
 class ProgramOutput(Iterator[AnyStr], Generic[AnyStr]):
     """One output of a program: an iterator over its pieces as they come, as bytes or text. Where a part of it is no
-    longer kept, :class:`rpcclient.programs.OutputLost` is raised; the next piece is what follows."""
+    longer kept, :class:`rpcclient.programs.results.OutputLost` is raised; the next piece is what follows."""
 
     def __init__(self, program: Program[AnyStr], places: Places, coding: Coding[AnyStr]) -> None:
         self._chunks = ProgramChunks(program, places)

@@ -10,8 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from rpcclient.eyeballs import ATTEMPT_DELAY_S, Address, Found, NoAddressAnswers, Trail, look_up
-
-from .waiter import Waiter
+from rpcwire.threads.waiter import Waiter
 
 _UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR})
 

@@ -11,7 +11,7 @@ from rpcclient.options import CallOptions
 from rpcwire.errors import NotSent
 
 if TYPE_CHECKING:
-    from .peer import Peer
+    from rpcwire.threads.peer import Peer
 
 
 class SyncCaller:

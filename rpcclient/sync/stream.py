@@ -7,8 +7,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from rpcwire.forking import ForkLock
-
-from .inbox import StreamReader
+from rpcwire.threads.inbox import StreamReader
 
 _T_co = TypeVar("_T_co", covariant=True)
 

@@ -21,7 +21,7 @@ from rpcclient.stubs.database import (
 )
 from rpcclient.transactions import Note, TransactionState
 from rpcwire.errors import RpcError
-from rpcwire.values import Value
+from rpcwire.values.tagged import Value
 
 from .stream import Stream
 

@@ -23,11 +23,11 @@ from rpcwire.errors import Cancelled, DeadlineExceeded, LocalProtocolError, Meth
 from rpcwire.events import IncomingCall, NotificationReceived
 from rpcwire.limits import ITEM_LEVELS
 from rpcwire.logs import printable
+from rpcwire.pool import take_place
 from rpcwire.registry import Mode, Offer, Offers
 from rpcwire.states import SessionState
-from rpcwire.threads import take_place
-from rpcwire.unsendable import Unsendable
-from rpcwire.wiretypes import load_upload
+from rpcwire.values.unsendable import Unsendable
+from rpcwire.values.wiretypes import load_upload
 
 from .cancelling import cancel_begun
 from .deadlines import Deadlines

@@ -39,12 +39,12 @@ from rpcwire.events import (
 from rpcwire.limits import GRACE_S
 from rpcwire.logs import printable
 from rpcwire.messages import CallContext, StreamParams
+from rpcwire.pool import current_place, waiting
 from rpcwire.registry import Offer, Offers
 from rpcwire.service import SlowPolicy
 from rpcwire.session import Session
 from rpcwire.states import SessionState, SessionStep
 from rpcwire.streams import IncomingStream, OutgoingStream
-from rpcwire.threads import current_place, waiting
 
 from .cancelling import cancel_begun, give_way
 from .deadlines import Deadlines

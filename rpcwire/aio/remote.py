@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rpcwire.dynamic import dump_plain, load_plain
 from rpcwire.errors import DeadlineExceeded, NotSent, RpcError, WireError, from_wire
 from rpcwire.limits import DEFAULT_DEADLINE_S, LONGEST_S
 from rpcwire.messages import CallContext
+from rpcwire.values.dynamic import dump_plain, load_plain
 
 from .cancelling import give_way
 from .peer import Pending

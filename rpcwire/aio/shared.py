@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from rpcwire.codec import Codec
 from rpcwire.limits import ITEM_LEVELS
-from rpcwire.wiretypes import WireType
+from rpcwire.values.wiretypes import WireType
 
 _KEPT = 16
 """Items whose encoding is kept: as many as there may be kinds of streams that are served in turn."""

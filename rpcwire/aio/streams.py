@@ -14,9 +14,9 @@ from msgspec import Raw
 
 from rpcwire.errors import ConnectionLost, LocalProtocolError, RpcError, SlowConsumer
 from rpcwire.forking import Home, home
+from rpcwire.pool import waiting
 from rpcwire.service import SlowPolicy
 from rpcwire.streams import IncomingStream, OutgoingStream
-from rpcwire.threads import waiting
 
 from .cancelling import cancel_begun
 

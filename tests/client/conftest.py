@@ -28,7 +28,7 @@ from rpcserver.server import Server
 from rpcwire.aio.peer import Pending
 from rpcwire.aio.streams import StreamReader
 from rpcwire.context import Caller
-from rpcwire.dynamic import load_plain
+from rpcwire.values.dynamic import load_plain
 
 from .callers import by_asyncio, by_sync, by_uvloop
 

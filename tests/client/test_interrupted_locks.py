@@ -11,12 +11,12 @@ import pytest
 from msgspec import Raw
 
 from rpcclient.sync.attempt import Attempt
-from rpcclient.sync.inbox import Inbox
-from rpcclient.sync.interrupts import Flag
-from rpcclient.sync.outbox import Outbox
-from rpcclient.sync.serial_input import SerialInput
+from rpcclient.sync.serial.input import SerialInput
 from rpcwire.service import SlowPolicy
 from rpcwire.streams import IncomingStream, OutgoingStream
+from rpcwire.threads.inbox import Inbox
+from rpcwire.threads.interrupts import Flag
+from rpcwire.threads.outbox import Outbox
 
 
 class Host:

@@ -22,9 +22,9 @@ from websockets.uri import parse_uri
 from rpcclient import AsyncClient, Client
 from rpcclient.errors import ConnectionLost, DeadlineExceeded, InternalError, RemoteProtocolError, RpcError, TooLarge
 from rpcclient.sync.dial import Opened
-from rpcclient.sync.link import SocketLink
-from rpcclient.sync.waiter import READABLE, Waiter
 from rpcwire.limits import LinkLimits
+from rpcwire.threads.link import SocketLink
+from rpcwire.threads.waiter import READABLE, Waiter
 
 
 def answers(*texts: str) -> Any:

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from rpcclient import Client, Context, Service, method
+from rpcwire.pool import PLACES
 from rpcwire.service import SlowPolicy
-from rpcwire.threads import PLACES
 
 
 class Shop(Service):

@@ -14,7 +14,7 @@ import uvloop
 
 from rpcclient import AsyncClient, Client, Context, Service, method
 from rpcclient.errors import Busy
-from rpcwire.threads import PLACES, WAITING
+from rpcwire.pool import PLACES, WAITING
 
 DEEP = 2 * PLACES
 ALL = PLACES + WAITING

@@ -314,7 +314,7 @@ def test_the_first_connection_fails_at_once(gateway: Gateway, token: str, flavou
 
 def test_a_program_tells_the_last_answer(gateway: Gateway, running: Any, token: str) -> None:
     """As any call does; here of a handle whose connection does not come back."""
-    from rpcclient.coming_back import gave_up
+    from rpcclient.programs.coming_back import gave_up
 
     with Client(gateway.url, token=token) as client:
         gateway.fail(PASSING["502"])

@@ -218,7 +218,7 @@ def test_characters_that_look_alike() -> None:
 
 @given(st.text())
 def test_any_text_can_be_shown_and_escaped(text: str) -> None:
-    from rpcwire.rowtable import width
+    from rpcwire.rows.texttable import width
 
     printable = "".join(c for c in text if c.isprintable())
     for name in ("ascii", "latin-1", "utf-8"):

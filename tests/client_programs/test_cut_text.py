@@ -10,8 +10,8 @@ import pytest
 
 from rpcclient import Client, OutputLost
 from rpcclient.errors import InvalidParams
-from rpcclient.pieces import Pieces
-from rpcclient.program_text import Coding, Mender
+from rpcclient.programs.pieces import Pieces
+from rpcclient.programs.text import Coding, Mender
 from rpcclient.stubs.programs import Limits, OutputChunk
 
 

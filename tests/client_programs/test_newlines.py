@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rpcclient import Client
-from rpcclient.program_text import Newlines
-from rpcclient.programs import STDIN_BYTES
+from rpcclient.programs.results import STDIN_BYTES
+from rpcclient.programs.text import Newlines
 from rpcclient.stubs.programs import StdinClosed, TerminalSize
 
 ENDS = "one\\r\\ntwo\\rthree\\n\\r\\n\\r\\rfour"

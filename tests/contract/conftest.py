@@ -19,8 +19,8 @@ import pytest
 
 from rpcclient import AsyncClient, AsyncStream, Client
 from rpcserver.config import ServerConfig
+from rpcserver.plugins.stubgen import generate
 from rpcserver.server import Server
-from rpcserver.stubgen import generate
 
 HERE = Path(__file__).parent
 TOKEN = "contract-suite-" + "0" * 32

@@ -11,10 +11,11 @@ import pytest
 from websockets.sync.client import connect
 
 from rpcserver.system import ANYBODY
-from rpcwire import errors, states, values
+from rpcwire import errors, states
 from rpcwire.assembly import MAX_FRAGMENTS
 from rpcwire.limits import INITIAL_CREDIT
 from rpcwire.session import CONTROL
+from rpcwire.values import tagged as values
 
 ANY = "…"
 

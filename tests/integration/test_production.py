@@ -14,7 +14,7 @@ from rpcclient import Client
 from rpcclient.stubs.hardware import HardwareRefused, ProcessGone
 from rpcclient.stubs.programs import ProgramRefused
 from rpcserver.config import load_config
-from rpcserver.plugins import create_services, find_services
+from rpcserver.plugins.finding import create_services, find_services
 
 FILE = Path(__file__).parents[2] / "config" / "production.toml"
 ROLE = "services.programs.roles.operator"

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from rpcserver.config import PluginsConfig, ServerConfig, load_config
-from rpcserver.plugins import create_services, find_services
+from rpcserver.plugins.finding import create_services, find_services
 
 FILE = Path(__file__).parents[2] / "config" / "rpcserver.toml"
 

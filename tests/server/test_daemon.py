@@ -468,7 +468,7 @@ def test_bad_frames_make_one_line_each(start: Start, tmp_path: Path) -> None:
 def test_listing_plugins() -> None:
     from click.testing import CliRunner
 
-    from rpcserver.cli import main
+    from rpcserver.daemon.cli import main
 
     done = CliRunner().invoke(main, ["plugins"])
     assert done.exit_code == 0
@@ -479,7 +479,7 @@ def test_listing_plugins() -> None:
 def test_stubs(tmp_path: Path) -> None:
     from click.testing import CliRunner
 
-    from rpcserver.cli import main
+    from rpcserver.daemon.cli import main
 
     configure(tmp_path)
     plugin = str(tmp_path / "work.py")
@@ -497,8 +497,8 @@ def test_stubs(tmp_path: Path) -> None:
 
 def test_asyncio_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without uvloop the server runs on asyncio's own loop, here in this process."""
-    from rpcserver import cli
     from rpcserver.config import load_config
+    from rpcserver.daemon import cli
 
     monkeypatch.setitem(sys.modules, "uvloop", None)
     used: list[str] = []

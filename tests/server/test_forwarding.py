@@ -16,10 +16,10 @@ from websockets.asyncio.client import connect, unix_connect
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidStatus
 
-from rpcserver.admission import Refusal
 from rpcserver.config import ConfigError, ListenConfig, load_config
-from rpcserver.forwarding import Proxies, Source
-from rpcserver.proxy_header import SIGNATURE, Proxied, ProxyHeaderError, parse_binary, parse_line
+from rpcserver.door.admission import Refusal
+from rpcserver.door.forwarding import Proxies, Source
+from rpcserver.door.proxy_header import SIGNATURE, Proxied, ProxyHeaderError, parse_binary, parse_line
 
 XFF, FORWARDED = "X-Forwarded-For", "Forwarded"
 TRUSTED = ("127.0.0.1", "10.0.0.0/8", "2001:db8:aaaa::/48")

@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from rpcserver import Health, Service, method
-from rpcserver.hosts import Authority, canonical, is_loopback, is_this_machine, read_authority
+from rpcserver.door.hosts import Authority, canonical, is_loopback, is_this_machine, read_authority
 
 # --- subprotocols ------------------------------------------------------------------------------------------------------
 
@@ -438,7 +438,7 @@ def test_healthz_and_readyz(tools: Any) -> None:
 
 
 def test_readyz_tells_what_is_not_ready(tools: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rpcserver.pages.HEALTH_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("rpcserver.door.pages.HEALTH_TIMEOUT_S", 0.05)
 
     async def main() -> None:
         sick = Sick()

@@ -17,10 +17,10 @@ import trustme
 from websockets.asyncio.client import connect, unix_connect
 from websockets.exceptions import InvalidMessage
 
-from rpcserver import listeners
 from rpcserver.config import ConfigError, TlsConfig
-from rpcserver.link import ServerLink
-from rpcserver.tls import tls_context
+from rpcserver.door import listeners
+from rpcserver.door.link import ServerLink
+from rpcserver.door.tls import tls_context
 
 # --- Unix socket -------------------------------------------------------------------------------------------------------
 

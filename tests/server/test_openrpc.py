@@ -24,12 +24,12 @@ from typing_extensions import TypedDict
 
 from rpcserver import Context, Service, ServiceError, method
 from rpcserver.config import PluginsConfig
-from rpcserver.openrpc import OPENRPC_VERSION, document
-from rpcserver.plugins import create_services, find_services
-from rpcserver.schemas import unique_titles
+from rpcserver.plugins.finding import create_services, find_services
+from rpcserver.plugins.openrpc import OPENRPC_VERSION, document
+from rpcserver.plugins.schemas import unique_titles
 from rpcserver.system import System
 from rpcwire.registry import Registry
-from rpcwire.values import Value
+from rpcwire.values.tagged import Value
 
 
 class Color(Enum):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rpcserver import Page, Service, method
-from rpcserver.pages import pages_of
+from rpcserver.door.pages import pages_of
 
 TOKEN = "a-token-for-the-tests"
 

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from rpcserver import Service, ServiceConfig, method
-from rpcserver import plugins as plugins_module
 from rpcserver.config import ConfigError, PluginsConfig, load_config
-from rpcserver.logs import LineFormatter, set_up
-from rpcserver.plugins import create_services, find_services, installed, services_in
+from rpcserver.daemon.logs import LineFormatter, set_up
+from rpcserver.plugins import finding as plugins_module
+from rpcserver.plugins.finding import create_services, find_services, installed, services_in
+from rpcserver.security.tokens import TokenStore, load_token
 from rpcserver.server import Server
-from rpcserver.tokens import TokenStore, load_token
 
 PLUGIN = '''
 """A plugin."""

@@ -15,10 +15,10 @@ import pytest
 import trustme
 
 from rpcserver import Page, Service, method
-from rpcserver.admission import Refusal
 from rpcserver.config import AuthConfig
-from rpcserver.http import HeadEnd
-from rpcserver.waiting import WaitingRoom
+from rpcserver.door.admission import Refusal
+from rpcserver.door.http import HeadEnd
+from rpcserver.door.waiting import WaitingRoom
 
 # --- the waiting room by itself ------------------------------------------------------------------------------------------
 

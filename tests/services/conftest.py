@@ -12,8 +12,8 @@ import pytest
 from rpcclient import AsyncClient
 from rpcserver import Service
 from rpcserver.config import ServerConfig
+from rpcserver.security.tokens import TokenStore
 from rpcserver.server import Server
-from rpcserver.tokens import TokenStore
 
 Scenario = Callable[[AsyncClient, AsyncClient], Awaitable[None]]
 TOKEN = "the-token-of-ada-for-tests"

@@ -22,7 +22,7 @@ from rpcclient import (
 from rpcclient.batch import BatchResult
 from rpcclient.models import Hello, ServiceInfo
 from rpcclient.stubs.database import Isolation, Page, Result
-from rpcwire.row import Row
+from rpcwire.rows.row import Row
 
 
 def sync_client(client: Client) -> None:

@@ -24,9 +24,9 @@ from rpcwire.context import Context
 from rpcwire.contracts import Contract, StreamReference, stream_item
 from rpcwire.errors import FIELD_ERRORS, InvalidParams, RemoteProtocolError
 from rpcwire.limits import MAX_DEPTH
-from rpcwire.packing import unpack
-from rpcwire.values import Value
-from rpcwire.wiretypes import WireType, load_answer
+from rpcwire.values.packing import unpack
+from rpcwire.values.tagged import Value
+from rpcwire.values.wiretypes import WireType, load_answer
 
 BOTH = (JsonLines(), MessagePack())
 both_codecs = pytest.mark.parametrize("codec", BOTH, ids=["json", "msgpack"])

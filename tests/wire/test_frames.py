@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rpcwire.rows import Rows
+from rpcwire.rows.rows import Rows
 
 UTC = dt.UTC
 CELLS = {

@@ -12,9 +12,9 @@ import pytest
 from pydantic import PlainSerializer
 
 from rpcwire.codec import Codec, JsonLines, MessagePack, PlainJson
-from rpcwire.dynamic import dump_plain
-from rpcwire.unsendable import Unsendable, unsendable
-from rpcwire.wiretypes import WireType
+from rpcwire.values.dynamic import dump_plain
+from rpcwire.values.unsendable import Unsendable, unsendable
+from rpcwire.values.wiretypes import WireType
 
 CODECS = [PlainJson(), JsonLines(), MessagePack()]
 every_codec = pytest.mark.parametrize("codec", CODECS, ids=[codec.subprotocol for codec in CODECS])

@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpcwire.codec import JsonLines, MessagePack
-from rpcwire.dynamic import dump_plain, load_plain
 from rpcwire.errors import InvalidParams, RemoteProtocolError
-from rpcwire.repeated import Repeated
-from rpcwire.row import Row, row_type
-from rpcwire.rows import Rows, pack_rows
-from rpcwire.rowtable import cell_text
-from rpcwire.wiretypes import WireType, load_answer
+from rpcwire.rows.row import Row, row_type
+from rpcwire.rows.rows import Rows, pack_rows
+from rpcwire.rows.texttable import cell_text
+from rpcwire.values.dynamic import dump_plain, load_plain
+from rpcwire.values.repeated import Repeated
+from rpcwire.values.wiretypes import WireType, load_answer
 
 BOTH = (JsonLines(), MessagePack())
 both_codecs = pytest.mark.parametrize("codec", BOTH, ids=["json", "msgpack"])

@@ -19,7 +19,6 @@ from rpcclient.options import CallOptions
 from rpcwire.aio.remote import RemoteCaller
 from rpcwire.codec import Codec, JsonLines, Malformed, MessagePack, PlainJson
 from rpcwire.context import Connection, Context
-from rpcwire.dynamic import dump_plain, load_plain
 from rpcwire.errors import InvalidParams, InvalidRequest, RpcError, ServiceError
 from rpcwire.events import (
     ErrorReceived,
@@ -32,9 +31,10 @@ from rpcwire.events import (
 )
 from rpcwire.limits import ITEM_LEVELS, SessionLimits
 from rpcwire.session import Session
-from rpcwire.unsendable import Unsendable
-from rpcwire.values import Value
-from rpcwire.wiretypes import WireType
+from rpcwire.values.dynamic import dump_plain, load_plain
+from rpcwire.values.tagged import Value
+from rpcwire.values.unsendable import Unsendable
+from rpcwire.values.wiretypes import WireType
 
 CODECS = [PlainJson(), JsonLines(), MessagePack()]
 every_codec = pytest.mark.parametrize("codec", CODECS, ids=[codec.subprotocol for codec in CODECS])

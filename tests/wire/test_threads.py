@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from rpcwire.errors import Busy
-from rpcwire.threads import Pool, leave_place, take_place, waiting
+from rpcwire.pool import Pool, leave_place, take_place, waiting
 
 LIMIT_S = 20.0
 
@@ -186,7 +186,7 @@ def test_a_child_has_threads_of_its_own() -> None:
     """Whatever those of its parent were doing, with the lock or without."""
     program = """
 import os, threading
-from rpcwire.threads import Pool, take_place, waiting
+from rpcwire.pool import Pool, take_place, waiting
 
 pool, go = Pool(2), threading.Event()
 for _ in range(3):

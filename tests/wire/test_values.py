@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from rpcwire.codec import JsonLines, MessagePack
 from rpcwire.errors import RemoteProtocolError
-from rpcwire.values import SAFE_INTEGER, Value, from_tagged, to_tagged
-from rpcwire.wiretypes import WireType
+from rpcwire.values.tagged import SAFE_INTEGER, Value, from_tagged, to_tagged
+from rpcwire.values.wiretypes import WireType
 
 BOTH = (JsonLines(), MessagePack())
 KIND = WireType(Value)
@@ -128,7 +128,7 @@ def test_bad_tags(data: Any) -> None:
 
 
 def from_load(raw: bytes, codec: Any) -> Any:
-    from rpcwire.wiretypes import load_answer
+    from rpcwire.values.wiretypes import load_answer
 
     return load_answer(KIND, raw, codec)
 

@@ -37,15 +37,15 @@ def link_class(url: URL) -> type[Link]:
     """
     driver = url.get_driver_name()
     if driver == "aiosqlite":
-        from .backends.sqlite import SqliteLink
+        from rpcservices.database.backends.sqlite.link import SqliteLink
 
         return SqliteLink
     if driver == "psycopg":
-        from .backends.postgresql import PostgresLink
+        from rpcservices.database.backends.postgresql.link import PostgresLink
 
         return PostgresLink
     if driver == "asyncmy":
-        from .backends.mysql import MysqlLink
+        from rpcservices.database.backends.mysql.link import MysqlLink
 
         return MysqlLink
     from .backends.generic import GenericLink
@@ -304,7 +304,7 @@ class Target:
                     await self._create(str(file))
 
     async def _create(self, file: str) -> None:
-        from .backends.sqlite import create_embedded
+        from rpcservices.database.backends.sqlite.link import create_embedded
 
         try:
             await asyncio.to_thread(create_embedded, file)

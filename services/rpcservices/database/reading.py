@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Seque
 from dataclasses import dataclass
 from typing import Any
 
-from rpcwire.rows import Rows, pack_rows
+from rpcwire.rows.rows import Rows, pack_rows
 
 from .backends.base import Cursor, Link
 from .backends.parameters import Params, missing_parameters

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
+from rpcservices.hardware.serial.ports import why_no_serial
+
 from .inventory.uevents import why_no_events, why_no_udev
 from .models import Availability, Capability, Part, Section, Sensor, Snapshot
 from .readers.hidden import why_hidden
 from .readers.network import connections
 from .readers.reasons import NO_BASELINE, RESET, others_denied
-from .serial_ports import why_no_serial
 from .smart import why_no_smart
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
 from rpcserver import InvalidParams, Page, Service
+from rpcservices.hardware.serial.ports import SerialPorts
 
 from .config import HardwareConfig
 from .errors import SectionUnavailable
@@ -27,7 +28,6 @@ from .sampling.sampler import Sampler
 from .sampling.samples import SampleMaker
 from .sampling.sections import section_readers
 from .sampling.worker import Worker
-from .serial_ports import SerialPorts
 
 HISTORY_SECTIONS: frozenset[Section] = frozenset(get_args(Section)) - WITHOUT_HISTORY
 """The sections that have a history."""

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from rpcserver import Context, InvalidParams, method
+from rpcservices.hardware.serial.ports import why_no_serial
 
 from .core import HardwareCore
 from .errors import (
@@ -21,7 +22,6 @@ from .errors import (
     SerialTimeout,
 )
 from .models import ByteSize, Parity, SerialData, SerialLines, SerialPort, SerialSession, SerialSettings
-from .serial_ports import why_no_serial
 
 PORT_ERRORS = (SerialNotOpen, SerialPortGone)
 _FLOW_S = 3600.0

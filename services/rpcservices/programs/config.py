@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from rpcserver import ServiceConfig, each_in_one
+from rpcservices.programs.permission.rules import RoleRule
 
 from .models import Seconds
-from .rules import RoleRule
 
 _MIB = 1024 * 1024
 OWN_VARIABLES = ("RPCSERVER_", "RPC_TOKEN")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from rpcserver import Connection, Context
+from rpcservices.programs.running.program import Program
 
 from .core import ProgramsCore
 from .errors import NotController, ProgramNotFound
-from .program import Program
 
 
 class Controlling(ProgramsCore):

@@ -14,25 +14,27 @@ from pathlib import Path
 from typing import Any
 
 from rpcserver import Busy, Context, Service
+from rpcservices.programs.keeping.kept import KeptProgram
+from rpcservices.programs.keeping.ledger import Ledger
+from rpcservices.programs.keeping.leftovers import Leftovers, Trace, abandon
+from rpcservices.programs.keeping.orphans import Orphans
+from rpcservices.programs.permission.policy import Permit, Policy
+from rpcservices.programs.running.cgroups import Cgroup, Places
+from rpcservices.programs.running.launching import Launcher
+from rpcservices.programs.running.output import Output, SpareMemory
+from rpcservices.programs.running.program import HostedProgram, Program
+from rpcservices.programs.running.records import About
+from rpcservices.programs.running.spawning import Launch, LaunchError, Spawned, StderrTo, spawn_in
+from rpcservices.programs.running.spawning import TerminalSize as LaunchedTerminal
+from rpcservices.programs.running.supervision import Supervision
 
-from . import cgroups, environment, kept, tree
-from .cgroups import Cgroup, Places
 from .config import ProgramsConfig
 from .errors import ProgramNotStarted
 from .events import Events
-from .kept import KeptProgram
-from .launching import Launcher
-from .ledger import Ledger
-from .leftovers import Leftovers, Trace, abandon
+from .keeping import kept
 from .models import EnvBase, StdoutTo, TerminalSize
-from .orphans import Orphans
-from .output import Output, SpareMemory
-from .policy import Permit, Policy
-from .program import HostedProgram, Program
-from .records import About
-from .spawning import Launch, LaunchError, Spawned, StderrTo, spawn_in
-from .spawning import TerminalSize as LaunchedTerminal
-from .supervision import Supervision
+from .permission import environment
+from .running import cgroups, tree
 
 HOME = str(Path.home())
 

@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 
 from rpcserver import SlowConsumer
+from rpcservices.programs.running.program import Program
 
 from .models import EventKind, ProgramEvent
-from .program import Program
 
 MOST_WAITING = 4096
 """Events kept back for a reader that does not keep up."""

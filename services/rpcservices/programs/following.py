@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 
+from rpcservices.programs.running.output import StreamName, piece_bytes
+from rpcservices.programs.running.program import Program, Readable
+
 from .models import OutputChunk
-from .output import StreamName, piece_bytes
-from .program import Program, Readable
 
 
 async def follow(

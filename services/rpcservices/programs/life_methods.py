@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 
 from rpcserver import Context, method
+from rpcservices.programs.running.program import Program
 from rpcservices.signals import signal_number
 
 from .control import Controlling
 from .errors import ProgramNotFound, ProgramRefused
 from .models import Exit, ProgramEvent, ProgramInfo, Seconds
-from .program import Program
 from .run_methods import DAY_S
 
 

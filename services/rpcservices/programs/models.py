@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .limits import LimitName
-from .output import StreamName
-from .records import OnDisconnect
+from rpcservices.programs.running.limits import LimitName
+from rpcservices.programs.running.output import StreamName
+from rpcservices.programs.running.records import OnDisconnect
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A time in seconds; where none is meant, it is left out."""

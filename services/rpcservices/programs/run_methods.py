@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 
 from rpcserver import Context, method
+from rpcservices.programs.permission.policy import Wish
+from rpcservices.programs.running.output import Output
+from rpcservices.programs.running.program import Program
+from rpcservices.programs.running.spawning import StderrTo
+from rpcservices.programs.running.supervision import Supervision
 
 from .core import ProgramsCore, Streams
 from .errors import ProgramNotStarted, ProgramRefused, StdinClosed
 from .models import ByteCount, Completed, EnvBase, Limits, Patience, Seconds, StdoutTo
-from .output import Output
-from .policy import Wish
-from .program import Program
-from .spawning import StderrTo
-from .supervision import Supervision
 
 DAY_S = 86400.0
 REST_BYTES = 64 * 1024

@@ -9,18 +9,18 @@ import os
 import shutil
 
 from rpcserver import Context, InvalidParams, method
+from rpcservices.programs.keeping.kept import KeptProgram, start_keeper
+from rpcservices.programs.permission.policy import Wish
+from rpcservices.programs.running.output import PIECES_UNDER_WAY, Output, StreamName
+from rpcservices.programs.running.program import Program
+from rpcservices.programs.running.records import About, OnDisconnect, Order
+from rpcservices.programs.running.spawning import Launch, LaunchError, StderrTo
+from rpcservices.programs.running.supervision import Supervision
 
 from .control import Controlling
 from .core import Streams
 from .errors import ProgramNotStarted, ProgramRefused
-from .kept import KeptProgram, start_keeper
 from .models import ByteCount, EnvBase, Limits, Overflow, Patience, ProgramInfo, Seconds, TerminalSize
-from .output import PIECES_UNDER_WAY, Output, StreamName
-from .policy import Wish
-from .program import Program
-from .records import About, OnDisconnect, Order
-from .spawning import Launch, LaunchError, StderrTo
-from .supervision import Supervision
 
 LEAST_HELD_BYTES = 1024 * PIECES_UNDER_WAY
 

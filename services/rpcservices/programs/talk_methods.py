@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from rpcserver import Context, InvalidParams, method
+from rpcservices.programs.running.output import StreamName
 
 from .control import Controlling
 from .errors import NotController, NoTerminal, ProgramNotFound, ProgramRefused, StdinClosed
 from .following import follow
 from .models import OutputChunk, ProgramInfo
-from .output import StreamName
 from .run_methods import DAY_S
 
 

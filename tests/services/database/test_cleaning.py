@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from rpcservices.database.backends import postgresql
+from rpcservices.database.backends.postgresql import link as postgresql
 from rpcservices.database.errors import DatabaseProgrammingError
 
 PID = "SELECT pg_backend_pid()"

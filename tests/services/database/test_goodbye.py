@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 import pytest
 
-from rpcservices.database.backends.postgresql_connection import goodbye
+from rpcservices.database.backends.postgresql.connection import goodbye
 from rpcservices.database.errors import DatabaseOperationalError
 
 from .conftest import Bench

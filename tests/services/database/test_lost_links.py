@@ -14,8 +14,8 @@ import psycopg
 import pytest
 import uvloop
 
-from rpcservices.database.backends import postgresql
-from rpcservices.database.backends.postgresql_cursor import Chunks
+from rpcservices.database.backends.postgresql import link as postgresql
+from rpcservices.database.backends.postgresql.cursor import Chunks
 from rpcservices.database.errors import DatabaseDataError, DatabaseOperationalError
 from rpcwire.errors import InvalidParams
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rpcservices.database.backends.mysql_literals import filled, joined
+from rpcservices.database.backends.mysql.literals import filled, joined
 from rpcservices.database.errors import DatabaseNotSupportedError
 from rpcservices.database.models import Step
 from rpcservices.database.placeholders import translate

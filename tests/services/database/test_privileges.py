@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from rpcservices.database.backends.mysql_privileges import reaching_beyond
+from rpcservices.database.backends.mysql.privileges import reaching_beyond
 from rpcservices.database.errors import DatabaseError, DatabaseOperationalError
 
 from .conftest import my_sql

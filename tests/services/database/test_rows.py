@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from rpcwire import rowtable
 from rpcwire.codec import codec_for
-from rpcwire.rows import Rows, pack_rows
-from rpcwire.wiretypes import WireType
+from rpcwire.rows import texttable as rowtable
+from rpcwire.rows.rows import Rows, pack_rows
+from rpcwire.values.wiretypes import WireType
 
 WIRE = WireType(Rows)
 FORMS = [codec_for(name) for name in ("jsonrpc", "rpc.v1.json", "rpc.v1.msgpack")]

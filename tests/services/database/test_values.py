@@ -19,7 +19,7 @@ from rpcservices.database.errors import DatabaseDataError, DatabaseError
 from rpcservices.database.models import ColumnType, Result
 from rpcwire.codec import codec_for
 from rpcwire.contracts import Contract
-from rpcwire.wiretypes import WireType
+from rpcwire.values.wiretypes import WireType
 
 FORMS = [codec_for(name) for name in ("jsonrpc", "rpc.v1.msgpack")]
 RESULT = WireType(Result)

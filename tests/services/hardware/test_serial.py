@@ -30,8 +30,8 @@ from rpcclient.stubs.hardware import (
 from rpcclient.stubs.hardware import SerialSettings as StubSettings
 from rpcservices.hardware.errors import SerialPortGone as Gone
 from rpcservices.hardware.models import SerialSettings
-from rpcservices.hardware.serial_port import OpenPort
-from rpcservices.hardware.serial_system import open_port
+from rpcservices.hardware.serial.port import OpenPort
+from rpcservices.hardware.serial.system import open_port
 
 Serve = Callable[..., None]
 TEN_MB = 10 * 1024 * 1024

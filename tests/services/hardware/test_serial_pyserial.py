@@ -20,7 +20,7 @@ import rpcclient.pyserial  # noqa: F401 - registers rpc://
 from rpcclient import AsyncClient, Client
 from rpcclient.errors import InvalidParams
 from rpcclient.stubs.hardware import SerialPortBusy, SerialPortGone, SerialTimeout
-from rpcclient.sync.serial import RemoteSerial
+from rpcclient.sync.serial.port import RemoteSerial
 
 Serve = Callable[..., None]
 PTYS: dict[str, Any] = {"serial_paths": ["/dev/pts/*"]}

@@ -51,7 +51,11 @@ class Kit:
         for process in psutil.process_iter():
             try:
                 command = process.cmdline()
-                if "rpcservices.programs.keeper" in command and of in command[-1] and process.status() != "zombie":
+                if (
+                    "rpcservices.programs.keeping.keeper" in command
+                    and of in command[-1]
+                    and process.status() != "zombie"
+                ):
                     found.append(process)
             except psutil.Error:
                 continue

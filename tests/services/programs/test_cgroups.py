@@ -15,9 +15,9 @@ import pytest
 
 from rpcclient import AsyncClient
 from rpcclient.stubs.programs import Limits
-from rpcservices.programs import cgroups
-from rpcservices.programs.cgroups import CONTROLLERS, Controller, Places
-from rpcservices.programs.limits import LimitSet
+from rpcservices.programs.running import cgroups
+from rpcservices.programs.running.cgroups import CONTROLLERS, Controller, Places
+from rpcservices.programs.running.limits import LimitSet
 
 Serve = Callable[..., None]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rpcclient import AsyncClient
-from rpcservices.programs import environment
+from rpcservices.programs.permission import environment
 
 Serve = Callable[..., None]
 IDENTITY = ("USER", "LOGNAME", "HOME", "SHELL")

@@ -19,12 +19,12 @@ import pytest
 
 from rpcclient import AsyncClient
 from rpcclient.stubs.programs import NoTerminal, ProgramNotFound, ProgramNotStarted, StdinClosed, TerminalSize
-from rpcservices.programs import records
-from rpcservices.programs.kept import KeptProgram
-from rpcservices.programs.records import About, Order
-from rpcservices.programs.spawning import Launch
-from rpcservices.programs.supervision import Ending, Supervision
-from rpcservices.programs.tree import MARK
+from rpcservices.programs.keeping.kept import KeptProgram
+from rpcservices.programs.running import records
+from rpcservices.programs.running.records import About, Order
+from rpcservices.programs.running.spawning import Launch
+from rpcservices.programs.running.supervision import Ending, Supervision
+from rpcservices.programs.running.tree import MARK
 
 Serve = Callable[..., None]
 
@@ -84,7 +84,7 @@ def test_nothing_runs_that_its_keeper_cannot_write_down(kit: Any, tmp_path: Path
     (tmp_path / f"{records.ABOUT}.new").mkdir()
     launch = Launch(["sleep", mark], "/", {"PATH": os.environ["PATH"], MARK: "p1"})
     order = Order(About("p1", "ada", launch.argv, "/", 1.0, retain_bytes=1024), launch, Supervision("p1"))
-    command = [sys.executable, "-I", "-m", "rpcservices.programs.keeper", str(tmp_path)]
+    command = [sys.executable, "-I", "-m", "rpcservices.programs.keeping.keeper", str(tmp_path)]
     done = subprocess.run(command, input=order.dump(), capture_output=True, timeout=20)
     assert (done.returncode, json.loads(done.stdout)["field"]) == (1, "argv")
     assert kit.with_argument(mark) == []

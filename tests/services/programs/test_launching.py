@@ -14,9 +14,9 @@ import pytest
 
 from rpcclient import AsyncClient
 from rpcclient.stubs.programs import TerminalSize
-from rpcservices.programs import processes
-from rpcservices.programs.launching import Launcher
-from rpcservices.programs.spawning import Launch, LaunchError, Spawned, UserIds, spawn
+from rpcservices.programs.running import processes
+from rpcservices.programs.running.launching import Launcher
+from rpcservices.programs.running.spawning import Launch, LaunchError, Spawned, UserIds, spawn
 
 Serve = Callable[..., None]
 NOWHERE = {"PATH": os.defpath}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rpcservices.programs.ledger import Ledger, noted
-from rpcservices.programs.leftovers import Trace
+from rpcservices.programs.keeping.ledger import Ledger, noted
+from rpcservices.programs.keeping.leftovers import Trace
 
 
 def opened(path: Path, most_bytes: int = 100_000) -> Ledger:

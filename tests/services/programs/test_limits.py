@@ -19,9 +19,9 @@ from pydantic import ValidationError
 from rpcclient import AsyncClient
 from rpcclient.errors import InvalidParams
 from rpcclient.stubs.programs import Limits, ProgramNotStarted
-from rpcservices.programs import cgroups
 from rpcservices.programs.config import ProgramsConfig
-from rpcservices.programs.limits import LimitSet, rlimits
+from rpcservices.programs.running import cgroups
+from rpcservices.programs.running.limits import LimitSet, rlimits
 
 Serve = Callable[..., None]
 MIB = 1024 * 1024

@@ -11,8 +11,8 @@ import pytest
 
 from rpcclient import AsyncClient
 from rpcclient.stubs.programs import Limits
-from rpcservices.programs.lingering import LINGER_BYTES, LINGER_BYTES_PER_S, LINGER_S, Linger
-from rpcservices.programs.output import Output
+from rpcservices.programs.running.lingering import LINGER_BYTES, LINGER_BYTES_PER_S, LINGER_S, Linger
+from rpcservices.programs.running.output import Output
 
 Serve = Callable[..., None]
 MANY = 3_000_000
@@ -104,7 +104,7 @@ def test_what_writes_for_ever_is_cut_and_that_is_told(serve: Serve) -> None:
 
 
 def test_a_trickle_ends(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rpcservices.programs.lingering.LINGER_S", 1.0)
+    monkeypatch.setattr("rpcservices.programs.running.lingering.LINGER_S", 1.0)
 
     async def scenario(client: AsyncClient) -> None:
         program = await client.programs.start(["sh", "-c", "(while :; do echo tick; sleep 0.1; done) & exit 0"])

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from rpcservices.programs import records
-from rpcservices.programs.cgroups import Places
-from rpcservices.programs.limits import LimitSet
-from rpcservices.programs.looping import SmallLoop
-from rpcservices.programs.records import About, Order
-from rpcservices.programs.spawning import Launch, TerminalSize, UserIds
-from rpcservices.programs.supervision import Ending, Supervision
+from rpcservices.programs.running import records
+from rpcservices.programs.running.cgroups import Places
+from rpcservices.programs.running.limits import LimitSet
+from rpcservices.programs.running.looping import SmallLoop
+from rpcservices.programs.running.records import About, Order
+from rpcservices.programs.running.spawning import Launch, TerminalSize, UserIds
+from rpcservices.programs.running.supervision import Ending, Supervision
 
 
 def test_readers_writers_and_timers() -> None:
@@ -112,7 +112,7 @@ def loaded_by(statement: str) -> set[str]:
 
 def test_the_keeper_and_the_launcher_are_light() -> None:
     heavy = {"asyncio", "pydantic", "msgspec", "psutil", "rpcwire", "rpcserver", "logging", "pathlib", "websockets"}
-    assert not heavy & loaded_by("import rpcservices.programs.keeper")
+    assert not heavy & loaded_by("import rpcservices.programs.keeping.keeper")
     path = str(Path(records.__file__).with_name("launch.py"))
     command = [sys.executable, "-I", "-S", "-X", "importtime", path]
     told = subprocess.run(command, capture_output=True, text=True, check=False).stderr

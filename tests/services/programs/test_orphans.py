@@ -15,11 +15,11 @@ import pytest
 
 from rpcclient import AsyncClient
 from rpcclient.stubs.programs import Limits
-from rpcservices.programs import processes, tree
-from rpcservices.programs.exits import Exited
-from rpcservices.programs.launching import Launcher
-from rpcservices.programs.looping import SmallLoop
-from rpcservices.programs.spawning import Launch, Spawned, spawn
+from rpcservices.programs.running import processes, tree
+from rpcservices.programs.running.exits import Exited
+from rpcservices.programs.running.launching import Launcher
+from rpcservices.programs.running.looping import SmallLoop
+from rpcservices.programs.running.spawning import Launch, Spawned, spawn
 
 Serve = Callable[..., None]
 NOWHERE = {"PATH": os.defpath}

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rpcservices.programs.kept import KeptOutput
-from rpcservices.programs.output import Output, SpareMemory
-from rpcservices.programs.segments import Segments
+from rpcservices.programs.keeping.kept import KeptOutput
+from rpcservices.programs.running.output import Output, SpareMemory
+from rpcservices.programs.running.segments import Segments
 
 PIECES = st.lists(st.integers(0, 3000), max_size=30)
 

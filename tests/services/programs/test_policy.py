@@ -18,10 +18,10 @@ from pydantic import ValidationError
 from rpcclient import AsyncClient
 from rpcclient.stubs.programs import Limits, ProgramNotStarted, ProgramRefused, TerminalSize
 from rpcserver import Principal
-from rpcservices.programs.arguments import Refusal, check_arguments
 from rpcservices.programs.config import ProgramsConfig
-from rpcservices.programs.policy import Policy
-from rpcservices.programs.rules import ArgumentRule, ProgramRule, RoleRule
+from rpcservices.programs.permission.arguments import Refusal, check_arguments
+from rpcservices.programs.permission.policy import Policy
+from rpcservices.programs.permission.rules import ArgumentRule, ProgramRule, RoleRule
 
 Serve = Callable[..., None]
 TAIL, ECHO, SLEEP, ENV, PWD = (
@@ -315,8 +315,8 @@ def test_policy_gives_limits_and_takes_rights(serve: Serve, place: Place) -> Non
 
 def test_a_directory_that_is_swapped_at_the_last_moment(place: Place) -> None:
     """Between the check and the start somebody puts a link in its place: it is noticed after the change of directory."""
-    from rpcservices.programs.launching import Launcher
-    from rpcservices.programs.spawning import Launch, LaunchError, spawn
+    from rpcservices.programs.running.launching import Launcher
+    from rpcservices.programs.running.spawning import Launch, LaunchError, spawn
 
     launcher = Launcher()
     (place.work / "inner").rmdir()

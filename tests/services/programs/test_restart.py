@@ -17,7 +17,7 @@ import pytest
 
 from rpcclient import AsyncClient
 from rpcclient.errors import ConnectionLost
-from rpcservices.programs.ledger import noted
+from rpcservices.programs.keeping.ledger import noted
 
 
 class Daemon:

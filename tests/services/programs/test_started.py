@@ -17,12 +17,12 @@ from rpcclient import AsyncClient
 from rpcclient.errors import InvalidParams
 from rpcclient.stubs.programs import ProgramNotFound, ProgramNotStarted, StdinClosed
 from rpcservices.programs import Programs
-from rpcservices.programs.ledger import noted
-from rpcservices.programs.leftovers import Trace
-from rpcservices.programs.records import About
-from rpcservices.programs.spawning import Launch
-from rpcservices.programs.supervision import Supervision
-from rpcservices.programs.tree import MARK
+from rpcservices.programs.keeping.ledger import noted
+from rpcservices.programs.keeping.leftovers import Trace
+from rpcservices.programs.running.records import About
+from rpcservices.programs.running.spawning import Launch
+from rpcservices.programs.running.supervision import Supervision
+from rpcservices.programs.running.tree import MARK
 
 Serve = Callable[..., None]
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from rpcclient import AsyncClient
-from rpcservices.programs import processes, tree
+from rpcservices.programs.running import processes, tree
 
 Serve = Callable[..., None]
 

@@ -1,0 +1,1 @@
+"""Serial ports of the other machine, as pyserial has them."""

@@ -1,0 +1,1 @@
+"""The server as a command: its command line and its log."""

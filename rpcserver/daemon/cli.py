@@ -1,0 +1,203 @@
+"""The command line of the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rpcserver.config import ConfigError, PluginsConfig, ServerConfig, load_config
+from rpcserver.plugins.finding import create_services, find_services, installed
+from rpcserver.security.tokens import load_token
+from rpcserver.server import Server
+
+from .logs import set_up
+
+logger = logging.getLogger("rpcserver")
+
+HASTE_S = 1.0
+"""Patience with what does not end, once the server was told a second time to stop, in seconds."""
+
+THREAD_TIMEOUT_S = 1.0
+"""How long a handler's thread may go on after the server has stopped."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="remote-services")
+def main() -> None:
+    """Offer this computer's services to clients on others."""
+
+
+@main.command()
+@click.option("--host", help="Address to bind; 127.0.0.1 by default.")
+@click.option("--port", type=click.IntRange(0, 65535), help="TCP port; 8765 by default, 0 for a free one.")
+@click.option("--unix", metavar="PATH", help='Unix socket; "none" for no Unix socket.')
+@click.option("--config", "config_file", type=click.Path(path_type=Path), envvar="RPCSERVER_CONFIG", help="TOML file.")
+@click.option("--token-file", type=click.Path(path_type=Path), help="File with the token; generated if missing.")
+@click.option("--plugin", "plugins", multiple=True, metavar="FILE", help="Python file with a service; repeatable.")
+@click.option(
+    "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), help="The least that is logged; INFO."
+)
+def serve(
+    host: str | None,
+    port: int | None,
+    unix: str | None,
+    config_file: Path | None,
+    token_file: Path | None,
+    plugins: tuple[str, ...],
+    log_level: str | None,
+) -> None:
+    """Run the server until SIGTERM or SIGINT."""
+    listen = {"host": host, "port": port, "unix": unix}
+    overrides: dict[str, Any] = {
+        "listen": {key: value for key, value in listen.items() if value is not None},
+        "auth": {"token_file": str(token_file)} if token_file is not None else {},
+        "log": {"level": log_level} if log_level is not None else {},
+        "plugins": {"files": plugins} if plugins else {},
+    }
+    try:
+        config = load_config(config_file, {key: value for key, value in overrides.items() if value})
+        set_up(config.log.level)
+        sys.exit(run(config))
+    except ConfigError as exc:
+        click.echo(f"rpcserver: {exc}", err=True)
+        sys.exit(2)
+
+
+def run(config: ServerConfig) -> int:
+    """Run a server until a signal ends it.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+    """
+    services = create_services(find_services(config.plugins), config.services)
+    try:
+        server = Server(config, services, token=load_token(config.token_path))
+    except TypeError as exc:
+        raise ConfigError(f"a service cannot be offered: {exc}") from exc
+    try:
+        import uvloop
+    except ImportError:
+        factory = None
+    else:
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        status = runner.run(_serve(server))
+        _leave_stuck_threads(server, status)  # Before the loop is closed: that would wait for them, too.
+    return status
+
+
+def _leave_stuck_threads(server: Server, status: int) -> None:
+    """Exit although handlers that are plain functions do not end: Python itself would wait for their threads."""
+    stuck = server.join_threads(THREAD_TIMEOUT_S)
+    if stuck:
+        logger.error("leaving %d handlers behind that do not end", stuck)
+        logging.shutdown()
+        os._exit(status)
+
+
+async def _serve(server: Server) -> int:
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[str] = loop.create_future()
+    asked_again = asyncio.Event()
+
+    def on_signal(name: str) -> None:
+        if stop.done():
+            asked_again.set()
+        else:
+            stop.set_result(name)
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, on_signal, signum.name)
+    starting = asyncio.ensure_future(server.start())
+    first: list[asyncio.Future[Any]] = [starting, stop]
+    await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        logger.info("%s before the server had started", stop.result())
+        starting.cancel()
+        await asyncio.wait([starting])
+        return 0
+    try:
+        await starting
+    except ConfigError:
+        raise
+    except Exception as exc:
+        logger.critical("the server cannot start: %s: %s", type(exc).__name__, exc, exc_info=exc)
+        return 1
+    # All that is loaded now stays: the garbage collector need not look at it whenever a large result makes it run.
+    gc.collect()
+    gc.freeze()
+    for address in server.addresses:
+        click.echo(f"rpcserver: listening on {address}")
+    name = await stop
+    logger.info("%s: stopping; running calls have %g s", name, server.config.grace_s)
+    stopping = asyncio.ensure_future(server.stop())
+    again = asyncio.ensure_future(asked_again.wait())
+    await asyncio.wait([stopping, again], return_when=asyncio.FIRST_COMPLETED)
+    if not stopping.done():
+        logger.warning("asked again: stopping at once")
+        stopping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await stopping
+        await server.stop(grace_s=0, patience_s=HASTE_S)
+    again.cancel()
+    logger.info("stopped")
+    return 0
+
+
+@main.command()
+def plugins() -> None:
+    """List the installed service plugins."""
+    for name, point in installed().items():
+        where = point.dist.name if point.dist is not None else "?"
+        click.echo(f"{name}\t{point.value}\t{where}")
+
+
+@main.command()
+@click.argument("service")
+@click.option("--output", type=click.Path(path_type=Path), help="Where to write it; standard output by default.")
+@click.option("--plugin", "files", multiple=True, metavar="FILE", help="Python file with a service; repeatable.")
+def stubs(service: str, output: Path | None, files: tuple[str, ...]) -> None:
+    """Generate a typed client stub for the installed SERVICE."""
+    from rpcserver.plugins.stubgen import StubError, generate
+
+    try:
+        known = installed()
+        enabled = (service,) if service in known else ()
+        config = PluginsConfig(enabled=enabled, disabled=() if enabled else tuple(known), files=files)
+        classes = {cls.name: cls for cls in find_services(config)}
+        if service not in classes:
+            there = ", ".join(sorted({*known, *classes}))
+            raise ConfigError(f"no service {service!r} is installed; there are: {there}")
+        text = generate(classes[service])
+    except (ConfigError, StubError, TypeError) as exc:
+        click.echo(f"rpcserver: {exc}", err=True)
+        sys.exit(2)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+@main.command(short_help="Print a configuration file with every key.")
+@click.option("--plugin", "files", multiple=True, metavar="FILE", help="Python file with a service; repeatable.")
+def config(files: tuple[str, ...]) -> None:
+    """Print a configuration file with every key, its default and what it means."""
+    from rpcserver.plugins.settings_file import render
+
+    try:
+        click.echo(render(find_services(PluginsConfig(files=files))), nl=False)
+    except ConfigError as exc:
+        click.echo(f"rpcserver: {exc}", err=True)
+        sys.exit(2)

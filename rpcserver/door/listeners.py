@@ -1,0 +1,153 @@
+"""The sockets that the server listens on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rpcserver.config import UNIX, ConfigError, ListenConfig
+
+from .hosts import LOCALHOST, canonical, is_loopback
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address to bind.
+
+    Attributes:
+        family: of the address.
+        address: as :meth:`socket.socket.bind` takes it.
+    """
+
+    family: socket.AddressFamily
+    address: Any
+
+
+def resolve(host: str, port: int) -> Endpoint:
+    """Look an address up.
+
+    Raises:
+        ConfigError: it does not exist.
+    """
+    bare = canonical(host)
+    if bare.endswith(f".{LOCALHOST}"):
+        bare = LOCALHOST
+    zone = host.strip("[]").partition("%")[2]
+    try:
+        # The loopback address is one; addresses of a link need their zone.
+        looked_up = f"{bare}%{zone}" if zone and not is_loopback(bare) else bare
+        family, _, _, _, address = socket.getaddrinfo(looked_up, port, type=socket.SOCK_STREAM)[0]
+    except OSError as exc:
+        raise ConfigError(f"listen.host: {host}: {exc.strerror or exc}") from exc
+    return Endpoint(family, address)
+
+
+def check_exposure(host: str, endpoint: Endpoint, *, has_tls: bool) -> None:
+    """Refuse to speak in the clear where others can listen.
+
+    Parameters:
+        host: as configured.
+        endpoint: what it stands for; that decides, not how it is spelled.
+        has_tls: whether connections will be encrypted.
+
+    Raises:
+        ConfigError: the address is not a loopback address, and there is no TLS.
+    """
+    if not is_loopback(endpoint.address[0]) and not has_tls:
+        raise ConfigError(
+            f"listen.host: {host} can be reached from other machines, and the token would cross the network in the "
+            "clear: set tls.certificate_file and tls.key_file, or bind 127.0.0.1 and come in by SSH or a TLS proxy"
+        )
+
+
+def check_proxies(config: ListenConfig) -> None:
+    """Refuse settings for proxies that let nobody in, or everybody.
+
+    Raises:
+        ConfigError: they contradict each other.
+    """
+    if UNIX in config.trusted_proxies and config.unix_peer_credentials:
+        raise ConfigError(
+            "listen.trusted_proxies: everybody behind a proxy that comes by the Unix socket would be the user who runs "
+            "the server: set listen.unix_peer_credentials = false"
+        )
+    for listener in config.proxy_protocol:
+        trusted = UNIX in config.trusted_proxies
+        if not (trusted if listener == UNIX else set(config.trusted_proxies) - {UNIX}):
+            example = UNIX if listener == UNIX else "127.0.0.1"
+            raise ConfigError(
+                f"listen.proxy_protocol: nobody may send a PROXY header to {listener}: "
+                f'name the proxies: listen.trusted_proxies = ["{example}"]'
+            )
+
+
+def bind_tcp(endpoint: Endpoint) -> socket.socket:
+    """A bound TCP socket.
+
+    Raises:
+        ConfigError: the address is in use, or not this machine's.
+    """
+    sock = socket.socket(endpoint.family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if endpoint.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(endpoint.address)
+    except OSError as exc:
+        sock.close()
+        remedy = ": use --port 0 for a free one" if exc.errno == errno.EADDRINUSE else ""
+        host, port = endpoint.address[:2]
+        raise ConfigError(f"listen: {host}:{port}: {exc.strerror}{remedy}") from exc
+    return sock
+
+
+def bind_unix(path: Path) -> socket.socket:
+    """A bound Unix socket that only its owner can connect to. What a dead server left behind is replaced.
+
+    Raises:
+        ConfigError: the path cannot be used, or another server listens there.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_folder(path.parent)
+        _remove_stale(path)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        mask = os.umask(0o177)
+        try:
+            sock.bind(str(path))
+        except BaseException:
+            sock.close()
+            raise
+        finally:
+            os.umask(mask)
+    except OSError as exc:
+        raise ConfigError(f"listen.unix: {path}: {exc.strerror or exc}: name another with --unix") from exc
+    return sock
+
+
+def _check_folder(folder: Path) -> None:
+    info = folder.stat()
+    if info.st_uid not in (os.geteuid(), 0):
+        raise ConfigError(f"listen.unix: {folder} belongs to another user, who could replace the socket: use --unix")
+
+
+def _remove_stale(path: Path) -> None:
+    try:
+        is_socket = stat.S_ISSOCK(path.lstat().st_mode)
+    except FileNotFoundError:
+        return
+    if not is_socket:
+        raise ConfigError(f"listen.unix: {path} exists and is no socket: remove it, or use --unix")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            path.unlink(missing_ok=True)
+            return
+    raise ConfigError(f"listen.unix: another server listens on {path}: stop it, or name another with --unix")

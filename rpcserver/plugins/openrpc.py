@@ -1,0 +1,126 @@
+"""The OpenRPC 1.4.1 document of a registry: what ``rpc.discover`` answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from pydantic.json_schema import DEFAULT_REF_TEMPLATE, JsonSchemaMode
+from pydantic_core import CoreSchema
+
+from rpcwire.contracts import Parameter
+from rpcwire.errors import ServiceError
+from rpcwire.reading import summary_of
+from rpcwire.registry import Offer, Registry
+from rpcwire.values.wiretypes import WireType
+
+from .schemas import WireJsonSchema, complete_arrays, unique_titles
+
+OPENRPC_VERSION = "1.4.1"
+_REF_TEMPLATE = DEFAULT_REF_TEMPLATE.replace("$defs", "components/schemas")
+_STREAM = {
+    "type": "object",
+    "title": "Stream",
+    "description": "The name of a stream, whose items follow by rpc.stream.item; see docs/protocol.md",
+    "properties": {"stream": {"type": "string"}},
+    "required": ["stream"],
+}
+
+
+def document(registry: Registry, *, title: str, version: str) -> dict[str, Any]:
+    """Describe everything that a registry offers.
+
+    Parameters:
+        registry: the methods.
+        title, version: of the server.
+
+    Returns:
+        The OpenRPC document as plain data. Extensions begin with ``x-``: ``x-permission``, ``x-kind``,
+        ``x-deadline_s``, ``x-slow_policy`` of a method that answers with a stream, ``x-stream`` (the schema of a
+        streamed result's items, or of a parameter's), and ``x-keyword-only`` of a parameter that is given by name only.
+    """
+    offers = sorted(registry.offers.values(), key=lambda offer: offer.name)
+    wanted: list[tuple[str, JsonSchemaMode, CoreSchema]] = []
+    for offer in offers:
+        for key, mode, kind in _types(offer):
+            wanted.append((key, mode, kind.adapter.core_schema))
+    raised = list(dict.fromkeys(error for offer in offers for error in offer.spec.options.errors))
+    wanted.extend(
+        (f"!{number}", "serialization", error.details_model().__pydantic_core_schema__)
+        for number, error in enumerate(raised)
+    )
+    generator = WireJsonSchema(by_alias=True, ref_template=_REF_TEMPLATE)
+    found, definitions = generator.generate_definitions(
+        [(cast("Any", key), mode, schema) for key, mode, schema in wanted]
+    )
+    schemas = {key: value for (key, _), value in found.items()}
+    errors = {error: _take(schemas[f"!{number}"], definitions) for number, error in enumerate(raised)}
+    for schema in (*schemas.values(), *definitions.values(), *errors.values()):
+        complete_arrays(schema)
+    unique_titles(definitions)
+    return {
+        "openrpc": OPENRPC_VERSION,
+        "info": {"title": title, "version": version},
+        "methods": [_method(offer, cast("Mapping[str, Any]", schemas), errors) for offer in offers],
+        "components": {"schemas": definitions},
+    }
+
+
+def _types(offer: Offer) -> Iterable[tuple[str, JsonSchemaMode, WireType]]:
+    contract = offer.contract
+    for parameter in contract.parameters:
+        yield f"{offer.name}/{parameter.name}", "validation", parameter.item or parameter.kind
+    answer = contract.item or contract.result
+    assert answer is not None
+    yield f"{offer.name}/", "serialization", answer
+
+
+def _method(
+    offer: Offer, schemas: Mapping[str, Any], errors: Mapping[type[ServiceError], Mapping[str, Any]]
+) -> dict[str, Any]:
+    contract, spec = offer.contract, offer.spec
+    summary, description = summary_of(spec.doc)
+    answer = schemas[f"{offer.name}/"]
+    result: dict[str, Any] = {"name": "result", "schema": _STREAM if contract.item else answer}
+    if contract.item:
+        result["x-stream"] = answer
+    method: dict[str, Any] = {
+        "name": offer.name,
+        "summary": summary,
+        "tags": [{"name": spec.service.name}],
+        "paramStructure": "either" if all(p.positional for p in contract.parameters) else "by-name",
+        "params": [_param(p, schemas[f"{offer.name}/{p.name}"]) for p in contract.parameters],
+        "result": result,
+        "x-permission": spec.permission,
+        "x-kind": spec.options.kind,
+        "x-deadline_s": spec.options.deadline_s,
+    }
+    if contract.item:
+        method["x-slow_policy"] = spec.options.slow_policy.value
+    if description:
+        method["description"] = description
+    if spec.options.errors:
+        method["errors"] = [_error(error, errors[error]) for error in spec.options.errors]
+    return method
+
+
+def _param(parameter: Parameter, schema: Any) -> dict[str, Any]:
+    described: dict[str, Any] = {"name": parameter.name, "required": parameter.required}
+    if not parameter.positional:
+        described["x-keyword-only"] = True
+    if parameter.item is not None:
+        return {**described, "schema": _STREAM, "x-stream": schema}
+    if not parameter.required:
+        default = parameter.kind.plain(parameter.default)
+        schema = {**schema, "default": default} if "$ref" not in schema else {"allOf": [schema], "default": default}
+    return {**described, "schema": schema}
+
+
+def _take(schema: Any, definitions: dict[Any, Any]) -> Any:
+    """A schema itself, where all there is refers to it."""
+    return definitions.pop(schema["$ref"].rpartition("/")[2]) if "$ref" in schema else schema
+
+
+def _error(error: type[ServiceError], details: Mapping[str, Any]) -> dict[str, Any]:
+    text = summary_of(error.__doc__ or error.__name__)[0]
+    return {"code": error.code, "message": text, "data": {"type": error.__name__, "details": details}}

@@ -1,0 +1,370 @@
+"""Generates a typed client stub from a service: the models and errors that its methods name, copied from their source
+with whatever they need, and one class for each of the two clients."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import importlib
+import importlib.util
+import inspect
+import itertools
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from rpcwire.limits import DEFAULT_DEADLINE_S
+from rpcwire.service import MethodSpec, Service, SlowPolicy
+
+_ALLOWED = frozenset({"pydantic", "pydantic_core", "typing_extensions", "annotated_types", "rpcwire"})
+"""Packages, besides the standard library, that every client has: what comes from them is imported, not copied."""
+
+
+class StubError(Exception):
+    """A stub cannot be generated; the message says which definition is in the way."""
+
+
+@dataclass
+class _Source:
+    """A module's top-level definitions and imports, by the names they bind."""
+
+    module: ModuleType
+    definitions: dict[str, ast.stmt] = field(default_factory=dict)
+    imports: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+
+    @staticmethod
+    def read(module: ModuleType) -> _Source:
+        source = _Source(module)
+        for node in ast.parse(inspect.getsource(module)).body:
+            for name in _bound(node):
+                source.definitions[name] = node
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    source.imports[alias.asname or alias.name.partition(".")[0]] = (alias.name, None)
+            elif isinstance(node, ast.ImportFrom):
+                base = "." * node.level + (node.module or "")
+                origin = importlib.util.resolve_name(base, module.__package__) if node.level else base
+                for alias in node.names:
+                    source.imports[alias.asname or alias.name] = (origin, alias.name)
+        return source
+
+
+def _bound(node: ast.stmt) -> Iterator[str]:
+    if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+        yield node.name
+    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        yield node.target.id
+    elif isinstance(node, ast.Assign):
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                yield target.id
+
+
+class _Collector:
+    """Gathers definitions and all they depend on, each once, in an order in which Python can run them."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, _Source] = {}
+        self._origins: dict[str, str] = {}
+        self.imports: set[tuple[str, str | None, str]] = set()
+        self.body: list[str] = []
+
+    def source(self, module: str) -> _Source:
+        if module not in self._sources:
+            self._sources[module] = _Source.read(sys.modules.get(module) or importlib.import_module(module))
+        return self._sources[module]
+
+    def names_in(self, node: ast.AST, module: str) -> None:
+        """Bring in whatever the names in ``node`` stand for."""
+        for name in _names(node):
+            self.name(name, module)
+
+    def name(self, name: str, module: str) -> None:
+        source = self.source(module)
+        if name in source.definitions:
+            self._define(name, source)
+        elif name in source.imports:
+            origin, attribute = source.imports[name]
+            self._import(name, origin, attribute)
+
+    def _import(self, name: str, origin: str, attribute: str | None) -> None:
+        if origin == "rpcserver" and attribute is not None:
+            origin = _home(attribute)
+        top = origin.partition(".")[0]
+        if top in sys.stdlib_module_names or top in _ALLOWED:
+            self.imports.add((origin, attribute, name))
+        elif attribute is not None and name == attribute:
+            self.name(attribute, origin)
+        else:
+            raise StubError(f"{name}: comes from {origin}, which a client may not have; define it with the models")
+
+    def _define(self, name: str, source: _Source) -> None:
+        module = source.module.__name__
+        known = self._origins.get(name)
+        if known == module:
+            return
+        if known is not None:
+            raise StubError(f"{name}: defined in both {known} and {module}; rename one")
+        node = source.definitions[name]
+        for bound in _bound(node):
+            self._origins[bound] = module
+        self.names_in(node, module)
+        text = ast.get_source_segment(inspect.getsource(source.module), node, padded=True)
+        decorators = getattr(node, "decorator_list", [])
+        head = "".join(f"@{ast.unparse(d)}\n" for d in decorators)
+        self.body.append(head + textwrap.dedent(text or ast.unparse(node)) + _doc_after(source, node))
+
+
+def _doc_after(source: _Source, node: ast.stmt) -> str:
+    """The string that documents an assignment, where one follows it."""
+    if isinstance(node, (ast.Assign, ast.AnnAssign)):
+        body = ast.parse(inspect.getsource(source.module)).body
+        for before, after in itertools.pairwise(body):
+            if before.lineno == node.lineno and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                return "\n" + ast.unparse(after)
+    return ""
+
+
+def _home(attribute: str) -> str:
+    """Where what plugins import from ``rpcserver`` really lives."""
+    value = getattr(importlib.import_module("rpcserver"), attribute)
+    module: str = getattr(value, "__module__", "")
+    return module if module.startswith("rpcwire.") else "rpcwire.values.tagged"
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Name):
+            yield inner.id
+        elif isinstance(inner, ast.Constant) and isinstance(inner.value, str) and inner.value.isidentifier():
+            yield inner.value  # A quoted annotation; a string that only looks like one is found nowhere.
+
+
+# --- the two classes -------------------------------------------------------------------------------------------------
+
+
+def generate(service: type[Service[Any]]) -> str:
+    """A Python module with the stubs of a service.
+
+    Parameters:
+        service: the service class.
+
+    Returns:
+        Its source.
+
+    Raises:
+        StubError: something that its methods name cannot be brought to the client.
+        TypeError: a method cannot be offered.
+    """
+    collector = _Collector()
+    methods = [_StubbedMethod.of(spec, collector) for spec in service.methods()]
+    title = (inspect.getdoc(service) or service.__name__).strip()
+    collector.imports |= {
+        ("typing", "ClassVar", "ClassVar"),
+        ("collections.abc", "Mapping", "Mapping"),
+        ("rpcclient.aio.stub", "AsyncStub", "AsyncStub"),
+        ("rpcclient.methods", "StubMethod", "StubMethod"),
+        ("rpcclient.sync.stub", "SyncStub", "SyncStub"),
+    }
+    if any(m.answers_stream for m in methods):
+        collector.imports |= {
+            ("rpcclient.aio.stream", "AsyncStream", "AsyncStream"),
+            ("rpcclient.sync.stream", "Stream", "Stream"),
+        }
+    if _shadowed(service):
+        collector.imports.add(("builtins", None, "builtins"))
+    if any(m.takes_stream for m in methods):
+        collector.imports |= {
+            ("collections.abc", "AsyncIterable", "AsyncIterable"),
+            ("collections.abc", "Iterable", "Iterable"),
+        }
+    name = service.__name__
+    parts = [
+        f"# Generated by `rpcserver stubs {service.name}`. Do not edit: change the service and generate anew.",
+        f'"""The service {service.name!r}, typed for both clients."""',
+        "from __future__ import annotations",
+        "\n".join(_import_lines(collector.imports)),
+        *collector.body,
+        _class(f"Async{name}", "AsyncStub", title, [m.asynchronous for m in methods]),
+        _class(name, "SyncStub", title, [m.synchronous for m in methods]),
+        _table(name, methods),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _import_lines(imports: set[tuple[str, str | None, str]]) -> Iterator[str]:
+    for origin, attribute, name in sorted(imports, key=lambda i: (i[0], i[1] or "", i[2])):
+        if attribute is None:
+            alias = "" if name == origin.partition(".")[0] else f" as {name}"
+            yield f"import {origin}{alias}"
+        else:
+            alias = "" if name == attribute else f" as {name}"
+            yield f"from {origin} import {attribute}{alias}"
+
+
+def _class(name: str, base: str, doc: str, methods: list[str]) -> str:
+    body = "\n\n".join(methods)
+    head = f"class {name}({base}):\n" + textwrap.indent(_docstring(doc), "    ")
+    return head + "\n    _methods: ClassVar[Mapping[str, StubMethod]]\n\n" + textwrap.indent(body, "    ")
+
+
+def _table(name: str, methods: list[_StubbedMethod]) -> str:
+    rows = "\n".join(f"    {m.row(name)}" for m in methods)
+    assigned = f"Async{name}._methods = _METHODS\n{name}._methods = _METHODS"
+    return f"_METHODS: Mapping[str, StubMethod] = {{\n{rows}\n}}\n{assigned}"
+
+
+def _docstring(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    if escaped.endswith('"'):
+        escaped += " "
+    return f'"""{escaped}\n"""' if "\n" in escaped else f'"""{escaped}"""'
+
+
+@dataclass(frozen=True)
+class _StubbedMethod:
+    """The text of one method in both classes."""
+
+    spec: MethodSpec
+    asynchronous: str
+    synchronous: str
+    answers_stream: bool
+    takes_stream: bool
+
+    @staticmethod
+    def of(spec: MethodSpec, collector: _Collector) -> _StubbedMethod:
+        module = spec.function.__module__
+        node = ast.parse(textwrap.dedent(inspect.getsource(spec.function))).body[0]
+        assert isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        contract = spec.contract
+        arguments = _without(node.args, {"self", contract.context_name})
+        for part in (*_annotations(arguments), *_defaults(arguments)):
+            collector.names_in(part, module)
+        assert node.returns is not None
+        if contract.item is None:
+            collector.names_in(node.returns, module)
+        else:
+            collector.names_in(_item_of(node.returns), module)
+        for error in spec.options.errors:
+            if error.__module__.partition(".")[0] != "rpcwire":
+                collector.name(error.__name__, error.__module__)
+            else:
+                collector.imports.add((error.__module__, error.__name__, error.__name__))
+        return _StubbedMethod(
+            spec,
+            _render(spec, node, arguments, asynchronous=True),
+            _render(spec, node, arguments, asynchronous=False),
+            contract.item is not None,
+            bool(contract.stream_parameters),
+        )
+
+    def row(self, name: str) -> str:
+        options = self.spec.options
+        extra = "" if options.deadline_s == DEFAULT_DEADLINE_S else f", deadline_s={options.deadline_s!r}"
+        if options.window is not None:
+            extra += f", window={options.window}"
+        if options.errors:
+            extra += f", errors=({', '.join(e.__name__ for e in options.errors)},)"
+        if options.slow_policy is SlowPolicy.LATEST:
+            extra += ", latest=True"
+        short = self.spec.name
+        return f'"{short}": StubMethod("{self.spec.full_name}", Async{name}.{short}{extra}),'
+
+
+def _without(arguments: ast.arguments, dropped: set[str | None]) -> ast.arguments:
+    """The parameters that are on the wire."""
+    positional = [*arguments.posonlyargs, *arguments.args]
+    padded: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
+    kept = [
+        (argument, default)
+        for argument, default in zip(positional, [*padded, *arguments.defaults], strict=True)
+        if argument.arg not in dropped
+    ]
+    named = [
+        (argument, default)
+        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+        if argument.arg not in dropped
+    ]
+    return ast.arguments(
+        posonlyargs=[],
+        args=[argument for argument, _ in kept],
+        defaults=[default for _, default in kept if default is not None],
+        kwonlyargs=[argument for argument, _ in named],
+        kw_defaults=[default for _, default in named],
+        vararg=None,
+        kwarg=None,
+    )
+
+
+def _annotations(arguments: ast.arguments) -> Iterator[ast.expr]:
+    for argument in (*arguments.args, *arguments.kwonlyargs):
+        if argument.annotation is not None:
+            yield _item_of(argument.annotation) if _is_stream_node(argument.annotation) else argument.annotation
+
+
+def _defaults(arguments: ast.arguments) -> Iterator[ast.expr]:
+    yield from arguments.defaults
+    yield from (default for default in arguments.kw_defaults if default is not None)
+
+
+_STREAM_NAMES = frozenset({"AsyncIterator", "AsyncIterable", "AsyncGenerator", "Iterator", "Iterable", "Generator"})
+
+
+def _is_stream_node(node: ast.expr) -> bool:
+    return isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id in _STREAM_NAMES
+
+
+def _item_of(node: ast.expr) -> ast.expr:
+    """``T`` of ``AsyncIterator[T]`` or ``AsyncGenerator[T, None]``."""
+    assert isinstance(node, ast.Subscript)
+    return node.slice.elts[0] if isinstance(node.slice, ast.Tuple) else node.slice
+
+
+class _Qualify(ast.NodeTransformer):
+    """In a class with a method ``list``, ``list[str]`` would mean the method: says ``builtins.list`` instead."""
+
+    def __init__(self, shadowed: frozenset[str]) -> None:
+        self.shadowed = shadowed
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id not in self.shadowed:
+            return node
+        return ast.Attribute(ast.Name("builtins", ast.Load()), node.id, ast.Load())
+
+
+def _shadowed(service: type[Service[Any]]) -> frozenset[str]:
+    return frozenset(spec.name for spec in service.methods() if hasattr(builtins, spec.name))
+
+
+def _render(
+    spec: MethodSpec, node: ast.FunctionDef | ast.AsyncFunctionDef, arguments: ast.arguments, *, asynchronous: bool
+) -> str:
+    contract = spec.contract
+    assert node.returns is not None
+    signature = ast.parse(f"def f({ast.unparse(arguments)}) -> ({ast.unparse(node.returns)}): ...").body[0]
+    assert isinstance(signature, ast.FunctionDef)
+    signature = _Qualify(_shadowed(spec.service)).visit(signature)
+    arguments, answer = signature.args, signature.returns
+    for argument in (*arguments.args, *arguments.kwonlyargs):
+        if argument.arg in contract.stream_parameters:
+            assert argument.annotation is not None
+            kind = "AsyncIterable" if asynchronous else "Iterable"
+            item = ast.unparse(_item_of(argument.annotation))
+            argument.annotation = ast.parse(f"{kind}[{item}]", mode="eval").body
+    parameters = f"self, {ast.unparse(arguments)}" if contract.parameters else "self"
+    given = ", ".join(f'"{p.name}": {p.name}' for p in contract.parameters)
+    if contract.item is not None:
+        item = ast.unparse(_item_of(answer))
+        head = f"def {spec.name}({parameters}) -> {'AsyncStream' if asynchronous else 'Stream'}[{item}]:"
+        body = f'return self._stream("{spec.name}", {{{given}}})'
+    else:
+        returns = ast.unparse(answer)
+        call = f'self._call("{spec.name}", {{{given}}})'
+        call = f"await {call}" if asynchronous else call
+        head = f"{'async ' if asynchronous else ''}def {spec.name}({parameters}) -> {returns}:"
+        body = call if returns == "None" else f"result: {returns} = {call}\nreturn result"
+    doc = f"{_docstring(spec.doc)}\n" if spec.doc else ""
+    return f"{head}\n{textwrap.indent(doc + body, '    ')}"

@@ -1,0 +1,71 @@
+"""The token that opens the TCP port: made, kept in a file of mode 0600, and compared without leaking time."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from rpcserver.config import ConfigError
+from rpcwire.context import OWNER, Principal
+
+MIN_TOKEN_CHARS = 16
+
+
+class TokenStore:
+    """Knows tokens by their SHA-256 only.
+
+    Parameters:
+        token: the token that clients must give.
+        name: the principal it stands for.
+    """
+
+    def __init__(self, token: str, name: str = OWNER) -> None:
+        self._digest = hashlib.sha256(token.encode()).digest()
+        self._principal = Principal(name, "token")
+
+    def principal(self, token: str) -> Principal | None:
+        """Whom a token stands for; ``None`` where it is wrong."""
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        return self._principal if hmac.compare_digest(digest, self._digest) else None
+
+
+def load_token(path: Path) -> str:
+    """The token in a file; generated there where the file is missing.
+
+    Raises:
+        ConfigError: the file cannot be read or made, others may read it, or its token is too short.
+    """
+    try:
+        return _read(path)
+    except FileNotFoundError:
+        pass
+    except OSError as exc:
+        raise ConfigError(f"{path}: the token cannot be read: {exc.strerror}") from exc
+    token = secrets.token_urlsafe(32)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return _read(path)  # Another server was faster.
+    except OSError as exc:
+        raise ConfigError(
+            f"{path}: the token cannot be written: {exc.strerror}; name another with --token-file"
+        ) from exc
+    with os.fdopen(descriptor, "w") as file:
+        file.write(token + "\n")
+    return token
+
+
+def _read(path: Path) -> str:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        if os.fstat(file.fileno()).st_mode & 0o077:
+            raise ConfigError(f"{path}: others may read the token; run: chmod 600 {path}")
+        token = file.readline().strip()
+    if len(token) < MIN_TOKEN_CHARS:
+        raise ConfigError(
+            f"{path}: the token is shorter than {MIN_TOKEN_CHARS} characters; remove the file for a new one"
+        )
+    return token

@@ -1,0 +1,419 @@
+"""The client's end of a WebSocket without an event loop: one thread reads, and writes what a caller could not."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from websockets.client import ClientProtocol
+from websockets.frames import DATA_OPCODES, Frame
+from websockets.http11 import Response
+from websockets.protocol import OPEN, Event
+
+from rpcwire.assembly import Assembler, StreamBroken, takes_data
+from rpcwire.gauge import Gauge
+from rpcwire.limits import LinkLimits
+from rpcwire.liveness import Farewell, Heartbeat, Keepalive, Look, Stall, heartbeat_s
+
+from .interrupts import Flag
+from .tls import Layer
+from .waiter import READABLE, WRITABLE, Waiter
+
+logger = logging.getLogger("rpcclient")
+
+
+RECEIVE_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A WebSocket that has just opened.
+
+    Attributes:
+        sock: its socket, which does not block.
+        ws: its state.
+        tls: what is between the two, if anything.
+        response: the server's part of the handshake.
+        events: what came together with that.
+    """
+
+    sock: socket.socket
+    ws: ClientProtocol
+    tls: Layer | None
+    response: Response
+    events: list[Event]
+
+
+class FrameReceiver(Protocol):
+    """What a link reports. Never called while its lock is held."""
+
+    def frame_received(self, frame: bytes) -> None:
+        """One whole frame has come."""
+        ...
+
+    def woken(self) -> None:
+        """The link's thread has been waiting, and may have been woken."""
+        ...
+
+    def link_lost(self, reason: str) -> None:
+        """The connection has ended, for whatever reason. Called once."""
+        ...
+
+
+class Link(Protocol):
+    """A way for whole frames to the other side.
+
+    Attributes:
+        lock: guards the link, and all that belongs to its connection.
+        room: whether the other side takes what is sent; cleared while too much of it waits.
+        whole: set once :meth:`send` has taken over all that it was given, also where an interruption comes after that.
+            Whoever sends clears it before.
+    """
+
+    lock: threading.Lock
+    room: Flag
+    whole: bool
+
+    @property
+    def is_open(self) -> bool:
+        """Whether frames still go out."""
+        ...
+
+    def send(self, frames: Sequence[bytes]) -> None:
+        """Send frames in order, without waiting. The lock must be held."""
+        ...
+
+    @property
+    def closes_by(self) -> float:
+        """Until when the end of a link that closes is waited for, on the clock of :func:`time.monotonic`. It is later
+        when the other side goes on taking what was sent before."""
+        ...
+
+    def close(self, code: int, reason: str, *, patient: bool = True) -> None:
+        """Close in an orderly way (RFC 6455, section 7.4); what was sent before still goes out.
+
+        Parameters:
+            code: the WebSocket close code.
+            reason: for a person, at most 123 bytes.
+            patient: wait while the other side takes what was sent before; else some seconds only.
+        """
+        ...
+
+    def leave(self) -> None:
+        """Close in an orderly way, soon. Takes no lock: garbage is collected at any moment."""
+        ...
+
+    def abort(self) -> None:
+        """Drop the connection at once. Takes no lock."""
+        ...
+
+    def forked(self) -> None:
+        """This is a child, and the connection its parent's: have nothing to do with it any more."""
+        ...
+
+    def wake(self) -> None:
+        """Have the receiver's ``woken`` called. Takes no lock."""
+        ...
+
+    def run(self, receiver: FrameReceiver) -> None:
+        """Receive until the connection has ended."""
+        ...
+
+
+class SocketLink:
+    """A link over a socket.
+
+    Parameters:
+        opened: the WebSocket.
+        waiter: what its thread waits with.
+        limits: how it guards itself.
+        binary: whether messages go in binary frames; text otherwise.
+        plain: whether the form of the wire is one that others speak, too.
+    """
+
+    def __init__(
+        self, opened: Opened, waiter: Waiter, limits: LinkLimits, *, binary: bool, plain: bool = False
+    ) -> None:
+        self.lock = threading.Lock()
+        self.room = Flag(up=True)
+        self.whole = True
+        self._sock: socket.socket = opened.sock
+        self._ws = opened.ws
+        self._tls = opened.tls
+        self._early: Iterable[Event] = opened.events
+        self._waiter = waiter
+        self._limits = limits
+        self._assembler = Assembler(binary=binary)
+        self._send_frame = self._ws.send_binary if binary else self._ws.send_text
+        self._output = bytearray()
+        self._written = 0
+        self._gauge = Gauge(opened.sock)
+        self._keepalive = Keepalive(limits, time.monotonic())
+        self._heartbeat = Heartbeat(heartbeat_s(plain=plain))
+        self._stall = Stall(limits.stall_s)
+        self._farewell: Farewell | None = None
+        self._leaving = False
+        self._over = False
+        self._reason = ""
+
+    # --- for any thread -----------------------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        return self._ws.state is OPEN and not self._over
+
+    def send(self, frames: Sequence[bytes]) -> None:
+        if self.is_open:
+            for frame in frames:
+                self._send_frame(frame)
+            self._write()
+        self.whole = True
+
+    @property
+    def closes_by(self) -> float:
+        farewell = self._farewell
+        return math.inf if farewell is None else farewell.look_at
+
+    def close(self, code: int, reason: str, *, patient: bool = True) -> None:
+        with self.lock:
+            if self._ws.state is OPEN:
+                self._ws.send_close(code, reason[:120])
+                self._write()
+            self._expect_close(patient=patient)
+        self._waiter.wake()
+
+    def leave(self) -> None:
+        self._leaving = True
+        self._waiter.wake()
+
+    def forked(self) -> None:
+        self._over = True
+        self.lock = threading.Lock()
+        self.room = Flag(up=True)
+
+    def abort(self) -> None:
+        self._over = True
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._waiter.wake()
+
+    def wake(self) -> None:
+        self._waiter.wake()
+
+    def _write(self) -> None:
+        """Hand to the socket what the WebSocket has to say; what it does not take now, the thread sends later."""
+        chunks = self._ws.data_to_send()
+        if not chunks:
+            return
+        self._heartbeat.said()
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        if self._tls is not None:
+            data = self._tls.encrypt(data)
+        if not chunks[-1]:  # websockets says end-of-file by an empty chunk.
+            self._expect_close()
+            if self._tls is not None:
+                data += self._tls.end()
+        self._written += len(data)
+        if self._output:
+            self._keep(data)
+        elif data:
+            self._push_or_keep(data)
+
+    def _push_or_keep(self, data: bytes) -> None:
+        """Send what the socket takes, and keep the rest. Ctrl-C often comes here: the other side has the message, and
+        does what makes somebody interrupt, while this thread waits for its turn to go on. So what an interruption
+        leaves is whole, too."""
+        pushed: list[int] = []
+        try:
+            # One step of the interpreter: no interruption comes between sending and knowing how much was sent.
+            pushed.extend(map(self._sock.send, (data,)))
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as exc:
+            self._fail(f"connection lost: {exc.strerror or exc}")
+            pushed.append(len(data))
+        finally:
+            if (sent := sum(pushed)) < len(data):
+                self._keep(memoryview(data)[sent:])
+            self.whole = True
+
+    def _keep(self, data: bytes | memoryview) -> None:
+        """Leave this to the thread."""
+        begins = not self._output
+        self._output += data
+        if begins:
+            self._stall.begin(time.monotonic(), self._taken())
+            self._waiter.wake()
+        if len(self._output) > self._limits.high_water_bytes:
+            self.room.clear()
+        if len(self._output) > self._limits.outgoing_bytes:
+            self._fail(f"the other side does not read: {len(self._output)} bytes wait")
+
+    def _push(self, data: bytes | bytearray) -> int:
+        try:
+            return self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as exc:
+            self._fail(f"connection lost: {exc.strerror or exc}")
+            return len(data)
+
+    def _fail(self, reason: str) -> None:
+        """Give the connection up; its thread will notice."""
+        self._reason = self._reason or reason
+        self._over = True
+        self._waiter.wake()
+
+    # --- its thread ---------------------------------------------------------------------------------------------
+
+    def run(self, receiver: FrameReceiver) -> None:
+        try:
+            self.run_while(lambda: True, receiver, math.inf)
+        except Exception as exc:
+            logger.exception("the connection failed")
+            self._reason = self._reason or f"{type(exc).__name__} while receiving"
+        finally:
+            self._over = True
+            self._waiter.watch(None)
+            with self.lock:
+                self._sock.close()
+            self.room.set()
+            receiver.link_lost(self._reason or self._last_words())
+
+    def run_while(self, wanted: Callable[[], bool], receiver: FrameReceiver, until: float) -> None:
+        """Receive while something is still wanted. :meth:`run` goes on after that, or sees to the connection's end.
+
+        Parameters:
+            wanted: whether it is.
+            receiver: gets what comes.
+            until: how long, on the clock of :func:`time.monotonic`.
+        """
+        with self.lock:
+            self._answer()  # To what came together with the handshake.
+        early, self._early = self._early, ()
+        self._handle(early, receiver)
+        while not self._over and wanted() and (left := until - time.monotonic()) > 0:
+            self._step(receiver, left)
+
+    def _step(self, receiver: FrameReceiver, left: float) -> None:
+        if self._leaving and self._ws.state is OPEN:
+            self.close(1000, "", patient=False)
+        wait = min(self._tend(), left)
+        if self._over:
+            return
+        ready = self._waiter.wait(READABLE | WRITABLE if self._output else READABLE, wait)
+        if ready & WRITABLE:
+            with self.lock:
+                self._drain()
+        if ready & ~WRITABLE:
+            self._receive(receiver)
+        receiver.woken()
+
+    def _drain(self) -> None:
+        pushed = self._push(self._output)
+        if not pushed:
+            return
+        del self._output[:pushed]
+        if not self._output:
+            self._stall.end()
+        if len(self._output) <= self._limits.high_water_bytes // 4:
+            self.room.set()
+
+    def _receive(self, receiver: FrameReceiver) -> None:
+        try:
+            data = self._sock.recv(RECEIVE_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as exc:
+            self._fail(f"connection lost: {exc.strerror or exc}")
+            return
+        now = self._keepalive.heard_at = time.monotonic()
+        with self.lock:
+            last = not data
+            try:
+                if self._tls is not None and data:
+                    data, last = self._tls.decrypt(data)
+            except ssl.SSLError as exc:
+                data, last = b"", True
+                self._reason = self._reason or f"connection lost: TLS: {exc.reason or exc}"
+            if data:
+                self._ws.receive_data(data)
+            if last:
+                self._ws.receive_eof()
+                self._over = True
+            events = self._ws.events_received()
+            self._answer()
+        self._handle(events, receiver)
+        if self._heartbeat.heard(now, len(data)) and self._ws.state is OPEN:
+            with self.lock:
+                self._ws.send_pong(b"")
+                self._write()
+
+    def _answer(self) -> None:
+        """Send what the WebSocket itself has to say: pongs, and its part of a close."""
+        self._write()
+        if self._ws.close_expected():
+            self._expect_close()
+
+    def _handle(self, events: Iterable[Event], receiver: FrameReceiver) -> None:
+        for event in events:
+            if isinstance(event, Frame) and event.opcode in DATA_OPCODES and takes_data(self._ws):
+                try:
+                    message = self._assembler.feed(event)
+                except StreamBroken as exc:
+                    self._break_off(exc.code, exc.reason)
+                    return
+                if message is not None:
+                    receiver.frame_received(message)
+
+    def _break_off(self, code: int, reason: str) -> None:
+        """The stream is broken: close it with this code, and read nothing more."""
+        with self.lock:
+            self._reason = self._reason or f"{code} {reason}"
+            self._ws.fail(code, reason[:120])
+            self._write()
+            self._expect_close()
+
+    def _taken(self) -> int:
+        return self._gauge.taken(self._written, len(self._output))
+
+    def _queued(self) -> int:
+        return self._gauge.queued(len(self._output))
+
+    def _expect_close(self, *, patient: bool = True) -> None:
+        if self._farewell is None:
+            now, timeout_s = time.monotonic(), self._limits.close_timeout_s
+            self._farewell = Farewell(now, self._taken(), self._queued(), timeout_s, patient=patient)
+
+    def _tend(self) -> float:
+        """See to whatever time demands; returns the seconds until the next look."""
+        now = time.monotonic()
+        farewell = self._farewell
+        if now >= self.closes_by and farewell and farewell.look(now, self._taken(), self._keepalive.heard_at):
+            self._fail("the other side did not close in time")
+        if now >= self._stall.look_at and self._stall.look(now, self._taken(), self._keepalive.heard_at):
+            self._fail(f"the other side took nothing for {self._limits.stall_s:g} s")
+        if now >= self._keepalive.look_at:
+            self._check_alive(now)
+        return min(self._keepalive.look_at, self.closes_by, self._stall.look_at) - now
+
+    def _check_alive(self, now: float) -> None:
+        with self.lock:
+            look = self._keepalive.look(now, self._taken(), self._queued())
+            if look is Look.PING and self._ws.state is OPEN:
+                self._ws.send_ping(b"")
+                self._write()
+        if look is Look.DEAD:
+            self._fail(f"no answer to a ping within {self._limits.ping_timeout_s:g} s")
+
+    def _last_words(self) -> str:
+        said = self._ws.close_rcvd or self._ws.close_sent
+        return "connection lost" if said is None else f"{int(said.code)} {said.reason}".strip()

@@ -1,0 +1,498 @@
+"""One side of a connection without an event loop: calls go out from any thread, the reader brings what arrives."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import copy_context
+from functools import partial
+from typing import Any, TypeVar
+
+from rpcwire.codec import UNREADABLE
+from rpcwire.context import Connection
+from rpcwire.elsewhere import answered_there
+from rpcwire.errors import (
+    ConnectionLost,
+    DeadlineExceeded,
+    NotSent,
+    RemoteProtocolError,
+    RpcError,
+    WireError,
+    from_wire,
+)
+from rpcwire.events import (
+    CancelReceived,
+    CreditReceived,
+    ErrorReceived,
+    Event,
+    IncomingCall,
+    ItemsReceived,
+    NotificationReceived,
+    ProgressReceived,
+    ResultReceived,
+    StreamCancelled,
+    StreamEnded,
+    Violation,
+)
+from rpcwire.limits import GRACE_S
+from rpcwire.logs import printable
+from rpcwire.messages import CallContext, StreamParams
+from rpcwire.pool import leave_place
+from rpcwire.service import SlowPolicy
+from rpcwire.session import Session
+from rpcwire.states import SessionState
+from rpcwire.streams import IncomingStream, OutgoingStream
+
+from .handlers import Handlers
+from .inbox import Inbox
+from .interrupts import Flag
+from .link import Link
+from .outbox import Outbox, pump
+from .pending import Pending
+
+_T = TypeVar("_T")
+
+
+class Peer:
+    """Drives a session over a link. Its methods may be called by any thread.
+
+    Parameters:
+        session: the protocol.
+        link: the way to the other side.
+        handlers: run what the other side calls.
+        connection: the connection as handlers see it.
+        lost: told when the connection has ended, before anybody who waits is.
+        logger: gets one line for each broken rule.
+
+    Attributes:
+        closed: set once the connection has ended.
+        heard: whether anything has arrived.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        link: Link,
+        handlers: Handlers,
+        connection: Connection,
+        *,
+        lost: Callable[[Peer, str], None],
+        logger: logging.Logger,
+    ) -> None:
+        self.session = session
+        self.link = link
+        self.connection = connection
+        self.logger = logger
+        self.closed = Flag()
+        self.heard = False
+        self._handlers = handlers
+        self._lost = lost
+        self._lock = link.lock
+        self._pending: dict[int, Pending] = {}
+        self._inboxes: dict[str, Inbox] = {}
+        self._outboxes: dict[str, Outbox] = {}
+        self._later: deque[Callable[[], object]] = deque()
+
+    def exclusively(self, act: Callable[..., _T], *args: Any) -> _T:
+        """Run ``act`` under the connection's lock, and send what comes of it.
+
+        An interruption in the middle (Ctrl-C comes at any moment) would leave the session, or half a frame, in an
+        unknown state: then the connection is dropped. One that comes when all is handed over harms nothing.
+        """
+        with self._lock:
+            self.link.whole = False
+            try:
+                result = act(*args)
+                if self.session.has_output:
+                    self.link.send(self.session.frames())
+                return result
+            except RpcError:
+                raise
+            except BaseException:
+                if not self.link.whole:
+                    self.link.abort()
+                raise
+
+    # --- our calls ----------------------------------------------------------------------------------------------
+
+    def begin(self, method: str, params: bytes | None, ctx: CallContext | None, pending: Pending, until: float) -> None:
+        """Start a call.
+
+        Parameters:
+            method: the full name.
+            params: encoded.
+            ctx: goes with the call.
+            pending: will hold its outcome.
+            until: how long to wait where the other side takes nothing, on the clock of :func:`time.monotonic`.
+
+        Raises:
+            RpcError: it could not be sent.
+        """
+        self.wait_for_room(until)
+        self.exclusively(self._begin, method, params, ctx, pending)
+
+    def _begin(self, method: str, params: bytes | None, ctx: CallContext | None, pending: Pending) -> None:
+        self._check_open()
+        pending.id = self.session.call(method, params, ctx)
+        self._pending[pending.id] = pending
+
+    def begin_batch(
+        self,
+        calls: list[tuple[str, bytes | None, bool]],
+        ctx: CallContext | None,
+        pendings: Sequence[Pending | None],
+        until: float,
+    ) -> None:
+        """Start several calls in one frame.
+
+        Parameters:
+            calls: as of :meth:`rpcwire.session.Session.batch`.
+            ctx: goes with each call.
+            pendings: for each entry what will hold its outcome; ``None`` for a notification.
+            until: as of :meth:`begin`.
+
+        Raises:
+            RpcError: they could not be sent.
+        """
+        self.wait_for_room(until)
+        self.exclusively(self._begin_batch, calls, ctx, pendings)
+
+    def _begin_batch(
+        self, calls: list[tuple[str, bytes | None, bool]], ctx: CallContext | None, pendings: Sequence[Pending | None]
+    ) -> None:
+        self._check_open()
+        for call_id, pending in zip(self.session.batch(calls, ctx), pendings, strict=True):
+            if call_id is not None and pending is not None:
+                pending.id = call_id
+                self._pending[call_id] = pending
+
+    def outcome(self, pending: Pending, until: float) -> Any:
+        """Wait for a call's result.
+
+        Parameters:
+            pending: the call.
+            until: its deadline, on the clock of :func:`time.monotonic`.
+
+        Raises:
+            RpcError: the call failed.
+        """
+        if not pending.wait(until + GRACE_S):
+            self.abandon(pending)
+            raise DeadlineExceeded("the answer did not come in time; the call was cancelled")
+        if pending.error is not None:
+            raise pending.error
+        return pending.value
+
+    def abandon(self, pending: Pending) -> None:
+        """Nobody waits for this call any more: cancel it over there, and drop its answer when it comes."""
+        self.exclusively(self._abandon, pending)
+        self.stop_uploads(pending)
+        if pending.done and isinstance(pending.value, Inbox):
+            pending.value.drop()
+
+    def _abandon(self, pending: Pending) -> None:
+        if not pending.abandoned and pending.id in self._pending:
+            self.session.cancel(pending.id)
+        pending.abandon()
+
+    def notify(self, method: str, params: bytes | None, until: float) -> None:
+        """Send a notification.
+
+        Parameters:
+            method: the full name.
+            params: encoded.
+            until: as of :meth:`begin`.
+
+        Raises:
+            RpcError: it could not be sent.
+        """
+        self.wait_for_room(until)
+        self.exclusively(self._notify, method, params)
+
+    def _notify(self, method: str, params: bytes | None) -> None:
+        self._check_open()
+        self.session.notify(method, params)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls still go out: not once either side has begun to close."""
+        return self.link.is_open and self.session.state is not SessionState.CLOSED
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a call of ours waits for its answer."""
+        return bool(self._pending)
+
+    def _check_open(self) -> None:
+        if not self.is_open:
+            raise NotSent("the connection has ended")
+
+    def wait_for_room(self, until: float = math.inf) -> None:
+        """Wait until the other side takes more.
+
+        Parameters:
+            until: how long, on the clock of :func:`time.monotonic`.
+
+        Raises:
+            DeadlineExceeded: it did not.
+        """
+        room = self.link.room
+        if not room.is_set() and not room.wait(until - time.monotonic()):
+            raise DeadlineExceeded("the other side takes nothing", executed="no")
+
+    # --- answers to the other side ------------------------------------------------------------------------------
+
+    def answer(self, act: Callable[..., _T], *args: Any) -> _T | None:
+        """Do something for the other side that is pointless once the connection has ended."""
+        return self.exclusively(partial(self._if_open, act), *args)
+
+    def _if_open(self, act: Callable[..., _T], *args: Any) -> _T | None:
+        return None if self.session.state is SessionState.CLOSED else act(*args)
+
+    # --- streams ------------------------------------------------------------------------------------------------
+
+    def produce(
+        self,
+        source: Iterable[Any],
+        stream: OutgoingStream,
+        dump: Callable[[Any], bytes],
+        *,
+        policy: SlowPolicy = SlowPolicy.BLOCK,
+        buffer_items: int = 1024,
+        failed: Callable[[BaseException], RpcError],
+        ended: Callable[[], None] | None = None,
+    ) -> Outbox:
+        """Send all items of ``source`` over a stream of ours, from a thread of its own.
+
+        Parameters:
+            source: gives the items.
+            stream: opened by the session.
+            dump: encodes an item.
+            policy, buffer_items: for a reader that is slow.
+            failed: what to say over there when the source raises.
+            ended: called at the end, in that thread.
+        """
+        outbox = Outbox(self, stream, policy, buffer_items)
+        with self._lock:
+            self._outboxes[stream.id] = outbox
+        if self.session.state is SessionState.CLOSED:
+            outbox.stop()
+        # The source sees the context variables of whoever gave it.
+        variables = copy_context()
+        variables.run(leave_place)  # The handler goes on, if it is one.
+        work = partial(pump, self, outbox, source, dump, failed, ended)
+        thread = threading.Thread(target=variables.run, args=(work,), name=f"rpcclient-{stream.id}", daemon=True)
+        outbox.thread = thread
+        thread.start()
+        return outbox
+
+    def send_item(self, stream: OutgoingStream, item: bytes) -> None:
+        """Send an item, for which there is credit. The lock must be held."""
+        if self.session.state is not SessionState.CLOSED and not stream.cancelled:
+            self.session.streams.send(stream, item)
+
+    def end_stream(self, outbox: Outbox, error: RpcError | None) -> None:
+        """Nothing more will be sent."""
+        self._outboxes.pop(outbox.stream.id, None)
+        self.answer(self.session.streams.end, outbox.stream, error)
+
+    def withdraw(self, streams: Iterable[OutgoingStream]) -> None:
+        """Forget streams whose call was never sent."""
+        for stream in streams:
+            self.answer(self.session.streams.withdraw, stream)
+
+    def read_stream(self, stream_id: str, window: int | None = None, *, latest: bool = False) -> Inbox:
+        """Begin to read a stream that the other side has named. The lock must be held.
+
+        Raises:
+            RpcError: it cannot be read.
+        """
+        stream = self.session.streams.accept(stream_id, window)
+        inbox = self._inboxes[stream_id] = Inbox(self, stream, latest=latest)
+        return inbox
+
+    def stream_consumed(self, stream: IncomingStream, items: int) -> None:
+        """The reader took items out."""
+        self.answer(self.session.streams.consumed, stream, items)
+
+    def stream_dropped(self, stream: IncomingStream) -> None:
+        """The reader wants no more."""
+        self._inboxes.pop(stream.id, None)
+        self.answer(self.session.streams.cancel, stream.id)
+
+    def drop_later(self, inbox: Inbox) -> None:
+        """Have the link's thread drop an inbox. Takes no lock."""
+        self.later(inbox.drop)
+
+    def later(self, act: Callable[[], object]) -> None:
+        """Have the link's thread do something. Takes no lock: garbage is collected at any moment.
+
+        Parameters:
+            act: does it; what it raises is of no interest once the connection has ended.
+        """
+        self._later.append(act)
+        self.link.wake()
+
+    def add_upload(self, pending: Pending, outbox: Outbox) -> None:
+        """Note what sends one of the call's own streams. The lock must be held."""
+        pending.uploads = (*pending.uploads, outbox)
+        if isinstance(pending.value, Inbox):
+            pending.value.keep(pending.uploads)
+        elif pending.done:  # The answer was faster.
+            outbox.stop()
+
+    def stop_uploads(self, pending: Pending) -> None:
+        """The call needs its own streams no more."""
+        for outbox in pending.uploads:
+            outbox.stop()
+
+    # --- what arrives -------------------------------------------------------------------------------------------
+
+    def frame_received(self, frame: bytes) -> None:
+        """One whole frame has come."""
+        self.heard = True
+        later: list[Event] = []
+        with self._lock:
+            for event in self.session.receive(frame):
+                if type(event) is ResultReceived:
+                    self._on_result(event)
+                elif not self._on_event(event):
+                    later.append(event)
+            if self.session.has_output:
+                self.link.send(self.session.frames())
+        for event in later:
+            self._outside(event)
+
+    def woken(self) -> None:
+        """The link's thread was woken: something may have become garbage."""
+        while self._later:
+            act = self._later.popleft()
+            with contextlib.suppress(RpcError):
+                act()
+
+    def _on_event(self, event: Event) -> bool:
+        """What concerns the session only; ``False`` for what must happen outside the lock."""
+        match event:
+            case ErrorReceived():
+                if (pending := self._pending.pop(event.id, None)) is not None:
+                    self.stop_uploads(pending)
+                    pending.settle(None, WireError(event.code, event.message, event.data))
+            case ItemsReceived():
+                if (inbox := self._inboxes.get(event.stream)) is not None and (dropped := inbox.put(event.items)):
+                    self.session.streams.consumed(inbox.stream, dropped)
+            case StreamEnded():
+                if (inbox := self._inboxes.pop(event.stream, None)) is not None:
+                    told = event.error
+                    inbox.end(None if told is None else from_wire(told.code, told.message, told.data))
+            case CreditReceived() | StreamCancelled():
+                if (outbox := self._outboxes.get(event.stream)) is not None:
+                    outbox.granted()
+            case ProgressReceived():
+                if (pending := self._pending.get(event.id)) is not None and not pending.abandoned:
+                    pending.mailbox.report(event.done, event.total, event.message)
+            case _:
+                return False
+        return True
+
+    def _on_result(self, event: ResultReceived) -> None:
+        pending = self._pending.pop(event.id, None)
+        if pending is None:
+            return
+        if not pending.streams:
+            self.stop_uploads(pending)
+            pending.settle(event.result, None)
+            return
+        try:
+            name = self.session.codec.read(event.result, StreamParams).stream
+            inbox = self.read_stream(name, pending.window, latest=pending.latest)
+        except UNREADABLE:
+            self.stop_uploads(pending)
+            pending.settle(None, RemoteProtocolError("the answer is no stream: use call() for this method"))
+        except RpcError as exc:
+            self.stop_uploads(pending)
+            pending.settle(None, exc)
+        else:
+            inbox.keep(pending.uploads)
+            if pending.abandoned:
+                self.drop_later(inbox)
+            pending.settle(inbox, None)
+
+    def _outside(self, event: Event) -> None:
+        match event:
+            case IncomingCall():
+                self._handlers.start(self, event)
+            case NotificationReceived():
+                self._handlers.notified(self, event)
+            case CancelReceived():
+                self._handlers.cancel(event.call)
+            case Violation():
+                self.logger.warning(
+                    "%s: %s: %s", self.connection.remote, event.error.type, printable(event.error.message)
+                )
+
+    # --- the end ------------------------------------------------------------------------------------------------
+
+    def link_lost(self, reason: str) -> None:
+        """The connection has ended."""
+        self._lost(self, reason)
+        with self._lock:
+            never_left = set(self.session.lost()[0])
+            pending, self._pending = self._pending, {}
+            inboxes, self._inboxes = self._inboxes, {}
+            outboxes = list(self._outboxes.values())
+        for call_id, call in pending.items():
+            self.stop_uploads(call)
+            if call_id in never_left:
+                call.settle(None, NotSent("the connection ended before the call was sent"))
+            else:
+                call.settle(None, ConnectionLost(f"the connection ended before the answer came ({reason})"))
+        for inbox in inboxes.values():
+            inbox.end(ConnectionLost("the connection broke while the stream was being read", executed="yes"))
+        for outbox in outboxes:
+            outbox.stop()
+        self._handlers.connection_lost(self)
+        self.connection.close()
+        self.closed.set()
+
+    def forked(self) -> None:
+        """This is a child, and the connection its parent's, with all that is under way on it."""
+        self.link.forked()
+        self._lock = self.link.lock
+        self.closed = Flag()
+        self.closed.set()
+        self.session.lost()
+        self.connection.leave()
+        pending, self._pending = self._pending, {}
+        inboxes, self._inboxes = self._inboxes, {}
+        outboxes, self._outboxes = self._outboxes, {}
+        for outbox in outboxes.values():
+            outbox.forked()
+        for inbox in inboxes.values():
+            inbox.forked()
+        for call in pending.values():
+            call.settle(None, answered_there())
+
+    def wait_closed(self, until: float) -> None:
+        """Wait until the connection has ended.
+
+        Parameters:
+            until: how long, on the clock of :func:`time.monotonic`.
+        """
+        self.closed.wait(until - time.monotonic())
+
+    def join_uploads(self, until: float) -> None:
+        """Wait until the threads that feed streams have ended, those excepted whose source does not let go.
+
+        Parameters:
+            until: how long, on the clock of :func:`time.monotonic`.
+        """
+        for outbox in list(self._outboxes.values()):
+            thread = outbox.thread
+            # One whose start was interrupted has no identity, and nothing to wait for.
+            if thread is not None and thread.ident is not None and thread is not threading.current_thread():
+                thread.join(max(until - time.monotonic(), 0.0))

@@ -1,0 +1,450 @@
+"""PostgreSQL by psycopg 3. Each statement goes by the extended protocol, which takes exactly one, and its rows arrive
+in chunks as the reader takes them: nothing is loaded whole, and one trip is enough for a small result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import psycopg
+from psycopg import AsyncRawCursor
+from psycopg.abc import PQGen
+from psycopg.generators import execute
+from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
+from psycopg.waiting import Ready
+from sqlalchemy import URL, Dialect, PoolProxiedConnection
+
+from rpcservices.database.backends.base import CopyIn, CopyOut, Cursor, Link, log
+from rpcservices.database.backends.parameters import Params, Values, parameters_of
+from rpcservices.database.backends.sockets import has_ended, unread
+from rpcservices.database.config import DatabaseConfig
+from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseOperationalError
+from rpcservices.database.failures import translate_error
+from rpcservices.database.hints import is_query
+from rpcservices.database.models import Description, Isolation, TxState
+from rpcservices.database.placeholders import Style, step_at, translate
+from rpcwire.sql import Syntax
+
+from .columns import columns_of, unnamed
+from .connection import CANCEL_WAIT_S, StoppingConnection, goodbye, readable
+from .copy import PostgresCopyIn, PostgresCopyOut, begin
+from .cursor import CHUNK_ROWS, Chunks, PostgresCursor, no_copy
+from .describe import described, kept, reads_only
+from .nullable import nullability
+from .params import Arguments
+from .pipeline import CLEANING, COPYING, cleaned, rest_of, taken
+from .portal import PortalCursor
+from .privileges import reaches_beyond
+from .types import Types, oids_of
+from .values import failure_of, register
+
+_BEGIN_READING, _FIRST_QUERY = b"BEGIN READ ONLY", b"SELECT 1"
+_EXACT = "-c extra_float_digits=3"
+"""What a role's settings say of it must not cost numbers their digits."""
+_ONLY_READS = b"SELECT pg_catalog.set_config('transaction_read_only', 'on', true)"
+
+
+def _simple(driver: psycopg.AsyncConnection[Any], sql: bytes) -> PQGen[list[PGresult]]:
+    """Run several statements; the results of all, up to the first error."""
+    driver.pgconn.send_query(sql)
+    results: list[PGresult] = yield from execute(driver.pgconn)
+    return results
+
+
+class PostgresLink(Link):
+    """A connection to PostgreSQL."""
+
+    dialect: ClassVar[str] = "postgresql"
+    style: Style = "numeric_dollar"
+    cancel_safe: ClassVar[bool] = True
+
+    def __init__(self, connection: PoolProxiedConnection, config: DatabaseConfig, *, readonly: bool) -> None:
+        super().__init__(connection, config, readonly=readonly)
+        driver = connection.driver_connection
+        assert isinstance(driver, StoppingConnection)
+        self.driver = driver
+        driver.take_behind = self._take_cleaning
+        driver.add_notice_handler(self._hear)
+        self.types = Types(driver)
+        self._used = False
+        self._once = False
+        self._taking: PQGen[PGresult | None] | None = None
+        self._interrupted = False
+        self._guarded = False
+        self._reads = readonly
+        self._portal: PortalCursor | None = None
+        self._copy: CopyIn | CopyOut | None = None
+        self._begun: Any = None
+        self._goodbye: DatabaseOperationalError | None = None
+        self._own_settings: tuple[bytes, ...] = ()
+
+    @classmethod
+    def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
+        options = f"{_EXACT} -c default_transaction_read_only=on" if readonly else _EXACT
+        given = url.query.get("options", "")
+        return url.difference_update_query(["options", "client_encoding"]), {
+            "connect_timeout": max(1, round(config.connect_timeout_s)),
+            "options": f"{given} {options}".strip(),
+            "client_encoding": "UTF8",
+            "application_name": "rpcserver",
+            "async_creator_fn": StoppingConnection.connect,
+        }
+
+    @classmethod
+    def teach(cls, dialect: Dialect) -> None:
+        dialect.supports_native_json_deserialization = False  # It comes as text, and not as psycopg has it.
+        # Nor shall the loader of hstore depend on whether there was one when the first connection was made.
+        dialect.use_native_hstore = False  # type: ignore[attr-defined]
+
+    async def prepare(self) -> None:
+        driver = self.driver
+        await driver.set_autocommit(True)
+        driver.prepare_threshold = None
+        register(driver.adapters)
+        self._chunks = Chunks(driver)
+        self._own_settings = readable(driver)
+        for command in self._own_settings:
+            await driver.execute(command)
+        await self.types.learn_all()
+        if not self.config.allow_privileged_role and await reaches_beyond(driver):
+            raise DatabaseOperationalError(
+                "the role, or one that it may become, may read files or run programs on the database's machine: "
+                "use a role without that, or set allow_privileged_role",
+                executed="no",
+            )
+
+    @property
+    def syntax(self) -> Syntax:
+        off = self.driver.pgconn.parameter_status(b"standard_conforming_strings") == b"off"
+        return "postgresql escaping" if off else "postgresql"
+
+    async def _speak_utf8(self) -> None:
+        """Before a client's statement: have the server read it as it is sent, whatever the client has set. Where the
+        transaction has failed, nothing can be set, and nothing but its end is understood."""
+        driver = self.driver
+        if not driver.speaks_utf8 and driver.info.transaction_status != TransactionStatus.INERROR:
+            await driver.execute(b"SET client_encoding TO 'UTF8'")
+
+    def _translated(self, sql: str, params: Params) -> tuple[str, Arguments | None]:
+        if params is None:
+            return sql, None
+        try:
+            statement = translate(sql, self.syntax, "numeric_dollar", isinstance(params, Mapping))
+            return statement.sql, Arguments(statement, params)
+        except Exception:
+            self._guarded = self._once = False  # What goes along with a statement shall not go along with the next.
+            raise
+
+    async def execute(self, sql: str, params: Params, first: int) -> Cursor:
+        text, arguments = self._translated(sql, params)
+        # What only guards a statement that stands alone is thrown away with it, and may be cancelled.
+        return await self._started(text, arguments, first, cancels=self._guarded)
+
+    async def _started(self, sql: str, arguments: Arguments | None, first: int, *, cancels: bool) -> Cursor:
+        await self._speak_utf8()
+        self._used = True
+        cursor = PostgresCursor(self, self._chunks, cancels=cancels)
+        before = self._before()
+        behind = self._cleaning if self._once else ()
+        if self._once:
+            self._once = self._used = False
+        try:
+            await cursor.start(sql, arguments, max(2, min(first, CHUNK_ROWS)), before=before, behind=behind)
+        except DatabaseNotSupportedError:
+            self.broken = True  # The connection is in the midst of a COPY.
+            raise
+        return cursor
+
+    @property
+    def _cleaning(self) -> tuple[bytes, ...]:
+        return (*CLEANING, *self._own_settings)
+
+    def _before(self) -> tuple[bytes, ...]:
+        """What has to go before the next statement, so that only reading is possible in it. It is a query, which fixes
+        the mode: before one, SET TRANSACTION READ WRITE would be obeyed. And the transaction may be one that has just
+        begun, by COMMIT AND CHAIN, or by ABORT AND CHAIN, which forgets how a failed one was begun."""
+        if self._guarded:
+            self._guarded = False
+            return (_BEGIN_READING, _FIRST_QUERY)
+        status = self.driver.info.transaction_status
+        if status == TransactionStatus.IDLE:
+            self._reads = self.readonly
+        return (_ONLY_READS,) if self._reads and status == TransactionStatus.INTRANS else ()
+
+    async def stream(self, sql: str, params: Params, first: int) -> Cursor:
+        text, arguments = self._translated(sql, params)
+        query = is_query(sql, self.dialect)
+        if query and self.driver.info.transaction_status == TransactionStatus.INTRANS:
+            await self._speak_utf8()
+            self._used = True
+            for command in self._before():
+                await self.driver.execute(command)
+            self._portal = PortalCursor(self.driver, self.types)
+            if await self._portal.start(text.encode(), arguments, max(2, min(first, CHUNK_ROWS))):
+                return self._portal
+        return await self._started(text, arguments, first, cancels=self._guarded or (query and self._alone()))
+
+    def _alone(self) -> bool:
+        return self.driver.info.transaction_status == TransactionStatus.IDLE
+
+    async def execute_many(self, sql: str, sets: Sequence[Values]) -> int:
+        await self._speak_utf8()
+        self._used = True
+        if not sets:
+            return 0
+        statement = translate(sql, self.syntax, "numeric_dollar", isinstance(sets[0], Mapping))
+        rows = [Arguments(statement, one, row) for row, one in enumerate(sets)]
+        for command in self._before():
+            await self.driver.execute(command)
+        async with AsyncRawCursor(self.driver) as cursor:
+            try:
+                await cursor.executemany(statement.sql.encode(), rows)
+            except Exception as exc:
+                if getattr(exc, "sqlstate", None) is not None:
+                    raise
+                raise next(filter(None, (row.refusal(self.driver) for row in rows)), exc) from None
+            return cursor.rowcount
+
+    async def copy_in(self, sql: str) -> CopyIn:
+        await self._before_copy(sql, ExecStatus.COPY_IN)
+        self._copy = copy = PostgresCopyIn(self.driver)
+        return copy
+
+    async def copy_out(self, sql: str) -> CopyOut:
+        cancels = await self._before_copy(sql, ExecStatus.COPY_OUT)
+        self._copy = copy = PostgresCopyOut(self, self.driver, cancels=cancels)
+        return copy
+
+    async def _before_copy(self, sql: str, way: ExecStatus) -> bool:
+        """Begin a COPY, which cannot travel with other commands; whether it stands alone, and only reads."""
+        await self._speak_utf8()
+        self._used = True
+        guarded, self._guarded, self._once = self._guarded, False, False
+        if guarded:
+            await self.begin(None, readonly=True)
+        else:
+            for command in self._before():
+                await self.driver.execute(command)
+        alone = guarded or self._alone()
+        await begin(self.driver, sql, way)
+        return alone
+
+    async def run_script(self, sql: str) -> list[int]:
+        await self._speak_utf8()
+        self._used = True
+        results = await self.driver.wait(_simple(self.driver, sql.encode()))
+        last = results[-1]
+        if last.status == ExecStatus.FATAL_ERROR:
+            error = failure_of(self.driver, last)
+            step = len(results) - 1
+            place = error.diag.statement_position if isinstance(error, psycopg.Error) else None
+            if step == 0 and place:  # The whole text was not understood.
+                step = step_at(sql, self.syntax, int(place))
+            raise translate_error(error, step=step)
+        if last.status in COPYING:
+            self.broken = True  # The connection is in the midst of it.
+            raise no_copy(step=len(results) - 1)
+        return [-1 if result.command_tuples is None else result.command_tuples for result in results]
+
+    async def mark(self) -> None:
+        self._begun = await self._begun_at()
+
+    async def is_marked(self) -> bool:
+        return bool(await self._begun_at() == self._begun)
+
+    async def _begun_at(self) -> Any:
+        """When the transaction began, which tells it from one that a script has begun after it."""
+        await self._speak_utf8()
+        cursor = await self.driver.execute("SELECT now()::text")
+        return await cursor.fetchone()
+
+    def explained(self, sql: str, *, analyze: bool) -> str:
+        return f"EXPLAIN (ANALYZE, BUFFERS) {sql}" if analyze else f"EXPLAIN {sql}"
+
+    async def describe(self, sql: str) -> Description:
+        await self._speak_utf8()
+        self._used = True
+        if self._guarded:
+            self._guarded = False
+            await self.begin(None, readonly=True)
+        statement, parameters = parameters_of(sql, self.syntax, "numeric_dollar")
+        async with kept(self.driver):
+            query = statement.sql.encode()
+            found = await self.driver.wait(described(self.driver, query))
+            readonly = await reads_only(self.driver, statement.sql)
+        nullable: list[bool | None] = [None] * found.nfields
+        async with kept(self.driver):
+            if readonly is not False:
+                nullable = await nullability(self.driver, found, query, planned=readonly is True)
+        takes = [found.param_type(index) for index in range(found.nparams)]
+        types = self.types
+        if unknown := types.unknown([*takes, *oids_of(found)]):
+            await types.learn(unknown, self.driver)
+        gives = columns_of(found, types, self.driver.pgconn)
+        columns = [replace(column, nullable=known) for column, known in zip(gives, nullable, strict=True)]
+        order = statement.numbers or range(1, len(takes) + 1)
+        names = {place: (types.named(oid) or unnamed(oid)).name for place, oid in zip(order, takes, strict=False)}
+        return Description(
+            [replace(known, db_type=names.get(known.position)) for known in parameters], columns, readonly=readonly
+        )
+
+    async def learn(self, oids: list[int], *, free: bool) -> None:
+        """Learn of types. While a statement is read on the connection itself, another one is asked.
+
+        Parameters:
+            oids: their numbers.
+            free: whether the last statement has been read to its end.
+        """
+        if free:
+            await self._taken()
+            await self.types.learn(oids, self.driver)
+            return
+        arguments = {**self.connect_arguments}
+        connect = arguments.pop("async_creator_fn")
+        try:
+            side = await connect(**arguments)
+            try:
+                await side.set_autocommit(True)
+                await self.types.learn(oids, side)
+            finally:
+                await side.close()
+        except psycopg.Error as exc:
+            log.info("the types %s could not be asked for: %s", oids, type(exc).__name__)
+
+    async def guard(self, *, once: bool = False) -> None:
+        # The session's default would not do: DO $$ ... COMMIT; INSERT ... $$ could lift it midway.
+        self._guarded = self.readonly  # It goes along with the statement.
+        self._once = once and self.readonly
+
+    async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
+        self._used = True
+        level = f" ISOLATION LEVEL {isolation.value.upper()}" if isolation else ""
+        self._reads = readonly or self.readonly
+        if self._reads:
+            await self.driver.execute(f"BEGIN{level} READ ONLY; SELECT 1")
+        else:
+            await self.driver.execute(f"BEGIN{level} READ WRITE")
+
+    async def commit(self) -> None:
+        await self._command("COMMIT")
+
+    async def rollback(self) -> None:
+        if self.driver.info.transaction_status != TransactionStatus.IDLE:
+            await self._command("ROLLBACK")
+
+    def tx_state(self) -> TxState:
+        status = self.driver.info.transaction_status
+        if status == TransactionStatus.IDLE:
+            return TxState.NONE
+        if status == TransactionStatus.INERROR:
+            return TxState.FAILED
+        return TxState.ENDED if status == TransactionStatus.UNKNOWN else TxState.ACTIVE
+
+    async def interrupt(self) -> None:
+        self._interrupted = True
+        if self._portal is not None:
+            self._portal.stopped = True
+        await self.driver.cancel_safe(timeout=CANCEL_WAIT_S)
+
+    def was_cancelled(self) -> None:
+        self._interrupted = True  # psycopg has asked the server to stop.
+
+    def must_reset(self) -> bool:
+        return self._used or self._interrupted or self.driver.closed or self._is_working()
+
+    def is_ready(self) -> bool:
+        return self._take_cleaning() and not self._used and not self.has_ended()
+
+    def _take_cleaning(self) -> bool:
+        """Take what has arrived of the answers to the cleaning; whether nothing more is to come."""
+        driver = self.driver
+        if not driver.parts:
+            return True
+        begun = self._taking is not None
+        self._taking = taking = self._taking or taken(driver)
+        try:
+            driver.pgconn.consume_input()
+            taking.send(Ready.R) if begun else next(taking)
+        except StopIteration as done:
+            self._used = self._used or done.value is not None
+        except psycopg.Error:
+            self._used = True
+            driver.unwatch()
+        else:
+            return False
+        self._taking = None
+        return True
+
+    async def _taken(self) -> None:
+        """Wait for what is still to come in a pipeline."""
+        taking, self._taking = self._taking or taken(self.driver), None
+        used, self._used = self._used, True  # Whoever is cancelled here asks the server to stop, and it may stop this.
+        if await self.driver.wait(taking) is None:
+            self._used = used
+
+    async def regain(self) -> None:
+        await self._taken()
+        if self.has_ended():
+            self.broken = True
+        elif self._used:
+            await self.reset()
+
+    def _hear(self, told: psycopg.errors.Diagnostic) -> None:
+        """Take note of an error that no statement has made: libpq has read it along with the answers to the last."""
+        if told.severity_nonlocalized in ("FATAL", "PANIC"):
+            self._goodbye = DatabaseOperationalError(told.message_primary or "", sqlstate=told.sqlstate)
+
+    def has_ended(self) -> bool:
+        if self.driver.closed:
+            return True
+        if not self.driver.parts:
+            self.driver.pgconn.is_busy()  # Has libpq look at what it has read and nobody has asked for.
+        socket = self.driver.pgconn.socket
+        self._goodbye = self._goodbye or goodbye(unread(socket))
+        return self._goodbye is not None or has_ended(socket)
+
+    def why_lost(self, exc: Exception) -> Exception:
+        unsaid = isinstance(exc, psycopg.Error) and exc.sqlstate is None
+        return self._goodbye if unsaid and self._goodbye is not None else exc
+
+    async def ping(self) -> None:
+        await self.regain()
+        await super().ping()
+
+    def _is_working(self) -> bool:
+        """Whether a statement has not been read to its end."""
+        driver = self.driver
+        if driver.parts:
+            return driver.parts > driver.behind
+        return driver.info.transaction_status == TransactionStatus.ACTIVE
+
+    async def settle(self) -> None:
+        driver = self.driver
+        copy, self._copy = self._copy, None
+        if copy is not None:
+            await copy.abort("it was cancelled")
+        if self._is_working():
+            await driver.cancel_safe(timeout=CANCEL_WAIT_S)
+            if not driver.parts:
+                await driver.wait(rest_of(driver))
+        await self._taken()
+        if self._interrupted:
+            await self._absorb_cancel()
+            self._interrupted = False
+
+    async def reset(self) -> None:
+        await self.settle()
+        await self.driver.wait(cleaned(self.driver, self._cleaning))
+        self._guarded = self._once = False
+        self._reads = self.readonly
+        self._used = False
+
+    async def _absorb_cancel(self) -> None:
+        """A request to cancel that came too late for its statement hits this one instead."""
+        try:
+            await self.driver.execute("SELECT 1")
+        except psycopg.Error:
+            if self.driver.info.transaction_status == TransactionStatus.UNKNOWN:
+                raise

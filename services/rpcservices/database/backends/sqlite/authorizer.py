@@ -1,0 +1,100 @@
+"""What a statement may do in SQLite, decided by SQLite's own parser through its authorizer, not by looking at text.
+
+Source: https://sqlite.org/c3ref/set_authorizer.html and https://sqlite.org/c3ref/c_alter_table.html
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+from .pragmas import Refused, is_allowed
+
+Authorizer = Callable[[int, str | None, str | None, str | None, str | None], int]
+
+_READING = frozenset({
+    sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE, sqlite3.SQLITE_TRANSACTION,
+    sqlite3.SQLITE_SAVEPOINT,
+})  # fmt: skip
+
+_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit", "fsdir", "lsdir"})
+"""They reach beyond the database."""
+
+_OK, _DENY = sqlite3.SQLITE_OK, sqlite3.SQLITE_DENY
+
+
+def _pragma(name: str | None, argument: str | None, *, writing: bool, session: bool = False) -> int:
+    return _OK if is_allowed(name or "", argument, writing=writing, session=session) else _DENY
+
+
+def authorize_reading(
+    action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
+) -> int:
+    """Allow reading, and nothing else."""
+    if action in _READING:
+        return _OK
+    if action == sqlite3.SQLITE_FUNCTION:
+        return _DENY if (second or "").lower() in _FUNCTIONS else _OK
+    if action == sqlite3.SQLITE_PRAGMA:
+        return _pragma(first, second, writing=False)
+    return _DENY
+
+
+def authorize_writing(
+    action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
+) -> int:
+    """Allow everything within the database: no other file, no extension, no setting of the connection."""
+    if action in (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH):
+        return _DENY
+    if action == sqlite3.SQLITE_FUNCTION:
+        return _DENY if (second or "").lower() in _FUNCTIONS else _OK
+    if action == sqlite3.SQLITE_PRAGMA:
+        return _pragma(first, second, writing=True)
+    return _OK
+
+
+def authorize_vacuum(
+    action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
+) -> int:
+    """Allow what writing allows, and the nameless temporary database that VACUUM attaches while it runs; VACUUM INTO
+    names a file. Only for statements that attach nothing by themselves."""
+    if action == sqlite3.SQLITE_ATTACH and first == "":
+        return _OK
+    return authorize_writing(action, first, second, database, trigger)
+
+
+def authorize_session(
+    action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
+) -> int:
+    """Allow what writing allows, and settings of the connection, which nobody else uses meanwhile."""
+    if action == sqlite3.SQLITE_PRAGMA:
+        return _pragma(first, second, writing=True, session=True)
+    return authorize_writing(action, first, second, database, trigger)
+
+
+def authorize_reading_session(
+    action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
+) -> int:
+    """Allow what reading allows, and settings of the connection, which nobody else uses meanwhile."""
+    if action == sqlite3.SQLITE_PRAGMA:
+        return _pragma(first, second, writing=False, session=True)
+    return authorize_reading(action, first, second, database, trigger)
+
+
+def ignoring_pragmas(authorizer: Authorizer, refused: list[Refused]) -> Authorizer:
+    """Another authorizer for a statement that is a PRAGMA: one that may not run, and needs no error, does nothing.
+
+    Parameters:
+        authorizer: allows what is allowed.
+        refused: grows by each PRAGMA that it does not allow.
+    """
+
+    def authorize(action: int, first: str | None, second: str | None, database: str | None, trigger: str | None) -> int:
+        verdict = authorizer(action, first, second, database, trigger)
+        if action != sqlite3.SQLITE_PRAGMA or verdict != _DENY:
+            return verdict
+        pragma = Refused((first or "").lower(), second, database)
+        refused.append(pragma)
+        return sqlite3.SQLITE_IGNORE if pragma.is_ignored else _DENY
+
+    return authorize

@@ -1,0 +1,525 @@
+"""SQLite by aiosqlite. All work of a connection is done in its own thread, a statement and its first rows at once."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+from urllib.parse import quote
+
+from sqlalchemy import URL, PoolProxiedConnection
+
+from rpcservices.database.backends.base import Cursor, Link, unsupported_isolation
+from rpcservices.database.backends.parameters import Params, Values, parameters_of
+from rpcservices.database.backends.slices import Slices
+from rpcservices.database.config import DatabaseConfig
+from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseProgrammingError
+from rpcservices.database.models import Column, Description, Isolation, ParameterInfo, TxState
+from rpcwire.sql import first_word
+
+from .authorizer import (
+    Authorizer,
+    authorize_reading,
+    authorize_reading_session,
+    authorize_session,
+    authorize_vacuum,
+    authorize_writing,
+    ignoring_pragmas,
+)
+from .pragmas import OF_THE_CONNECTION, Refused
+from .values import as_written, column_types, convert, declared_column
+
+_T = TypeVar("_T")
+_VIRTUAL_TABLES = "SELECT name FROM {}.sqlite_master WHERE type = 'table' AND sql LIKE 'CREATE VIRTUAL TABLE%'"
+_MADE_BY = "SELECT sql FROM {}.sqlite_master WHERE type = 'table' AND lower(name) = lower(?)"
+_UNSAFE_TABLE = re.compile(r'unsafe use of virtual table "(?P<name>.*)"', re.DOTALL)
+_NAME = r"""(?:"(?:[^"]|"")*"|'(?:[^']|'')*'|`(?:[^`]|``)*`|\[[^\]]*\]|\w+)"""
+_HARMLESS_MODULES = re.compile(
+    rf"CREATE VIRTUAL TABLE {_NAME}\s*USING\s*[\"\[`']?(?:fts[345]|rtree|rtree_i32|geopoly)\b", re.IGNORECASE
+)
+"""They keep what they show in tables of the same file; newer versions of SQLite call them innocuous."""
+_PREPARED = "EXPLAIN SELECT 1 FROM {}.{}"
+_NOT_READY = ("not authorized", "prohibited", "vtable constructor failed")
+_STEPS = 1000
+"""Steps of SQLite's virtual machine between two looks at whether the statement is to stop."""
+
+
+def _denied(exc: sqlite3.Error) -> bool:
+    """Whether the authorizer refused; where the statement was prepared anew meanwhile, the code is SQLITE_SCHEMA."""
+    code = getattr(exc, "sqlite_errorcode", None)
+    return code == sqlite3.SQLITE_AUTH or (code == sqlite3.SQLITE_SCHEMA and "not authorized" in str(exc))
+
+
+def _not_authorized(why: str) -> DatabaseProgrammingError:
+    return DatabaseProgrammingError(f"not authorized: {why}")
+
+
+def create_embedded(file: str) -> None:
+    """Make sure that a database of our own exists, with a journal that lets readers and a writer work side by side."""
+    connection = sqlite3.connect(file)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+    finally:
+        connection.close()
+
+
+def attach(execute: Callable[[str, tuple[str, ...]], Any], config: DatabaseConfig) -> None:
+    """Make the configured other files seen on a connection, before its authorizer allows no more of them. It may be
+    called again where a lock on one of them ended it."""
+    there = {name for _, name, _ in execute("PRAGMA database_list", ())} if config.attached else set()
+    for name, file in config.attached.items():
+        if name in there:
+            continue
+        path = f"file:{quote(str(file.absolute()))}?mode=ro" if config.readonly else str(file)
+        execute(f'ATTACH DATABASE ? AS "{name}"', (path,))
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+class _Stop:
+    """Whether one statement is to stop; SQLite asks every few steps. A later statement has another one."""
+
+    __slots__ = ("wanted",)
+
+    def __init__(self) -> None:
+        self.wanted = False
+
+    def __call__(self) -> bool:
+        return self.wanted
+
+
+class SqliteCursor(Cursor):
+    """A statement under way in SQLite."""
+
+    def __init__(self, link: SqliteLink, cursor: sqlite3.Cursor, first: int, changes: int) -> None:
+        self._link = link
+        self._cursor = cursor
+        self._changes = changes
+        self._slices = Slices()
+        self._first: list[tuple[Any, ...]] | None = None
+        self._more = False
+        if cursor.description is not None:
+            self._first = rows = self._take(first)
+            self.columns = column_types([column[0] for column in cursor.description], rows)
+            if not self._more:
+                self.rowcount = max(cursor.rowcount, len(rows))
+        else:
+            self.rowcount = cursor.rowcount
+            self._count()
+
+    def _count(self) -> None:
+        """Learn what a statement that has ended changed."""
+        self.changed = self._cursor.connection.total_changes - self._changes
+
+    async def fetch(self, limit: int) -> list[tuple[Any, ...]]:
+        if self._first is not None:
+            rows, self._first = self._first, None
+            return rows
+        if not self._more:
+            return []
+        return await self._link.in_thread(self._take, limit)
+
+    def _take(self, limit: int) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
+        slices = self._slices
+        slices.begin(limit)
+        while wanted := slices.wanted():
+            fresh = self._cursor.fetchmany(wanted)
+            slices.took(fresh, wanted)
+            rows += fresh
+        self._more = not slices.over
+        if not self._more:
+            self._count()
+        return rows
+
+    def _end(self) -> None:
+        self._cursor.close()
+        self._count()
+
+    async def close(self) -> None:
+        if self._more or self._first:
+            self._first, self._more = None, False
+            await self._link.in_thread(self._end)
+
+
+class SqliteLink(Link):
+    """A connection to an SQLite file."""
+
+    dialect: ClassVar[str] = "sqlite"
+    cancel_safe: ClassVar[bool] = True
+
+    def __init__(self, connection: PoolProxiedConnection, config: DatabaseConfig, *, readonly: bool) -> None:
+        super().__init__(connection, config, readonly=readonly)
+        driver: Any = connection.driver_connection
+        self._driver = driver
+        self._sqlite: sqlite3.Connection = driver._conn  # noqa: SLF001 - its interrupt() and handlers are needed
+        self._stop_now = _Stop()
+        self._in_transaction = False
+        self._used = False
+        self._only_reads = False
+        self._kept = False
+
+    @classmethod
+    def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
+        if not url.database or url.database == ":memory:" or "mode=memory" in str(url):
+            raise ValueError("url: an SQLite database needs a file: one in memory would differ for each connection")
+        if config.readonly and not url.database.startswith("file:"):
+            path = quote(str(Path(url.database).absolute()))
+            url = url.set(database=f"file:{path}").update_query_dict({"mode": "ro", "uri": "true"})
+        return url, {"timeout": 0.0}
+
+    async def prepare(self) -> None:
+        # Connections that are made at once may meet the lock under which the first of them sets up the file's index.
+        await self._unlocked(self._prepare)
+
+    def _prepare(self) -> None:
+        connection = self._sqlite
+        connection.isolation_level = None  # Autocommit: transactions begin where we say BEGIN.
+        self._set_up()
+        connection.execute("PRAGMA trusted_schema=OFF")
+        # A larger value is refused before it is made.
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self.config.max_row_bytes)
+        attach(connection.execute, self.config)
+        # Their virtual tables are made now: in sqlite_master of no file, which the authorizer would not allow.
+        connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')").close()
+        connection.set_authorizer(self._authorizer())
+
+    def _authorizer(self) -> Authorizer:
+        if self.readonly or self._only_reads:
+            return authorize_reading_session if self._kept else authorize_reading
+        return authorize_session if self._kept else authorize_writing
+
+    def _look(self) -> None:
+        """See whether a transaction is open now. One that only reads leaves the connection as it was."""
+        self._in_transaction = self._sqlite.in_transaction
+        if self._only_reads and not self._in_transaction:
+            self._only_reads = False
+            self._sqlite.set_authorizer(self._authorizer())
+
+    def _set_up(self) -> None:
+        for name, value in OF_THE_CONNECTION.items():
+            self._sqlite.execute(f"PRAGMA {name}={value}")
+
+    async def in_thread(self, function: Callable[..., _T], *args: Any) -> _T:
+        """Do something in the connection's thread. Where the caller is cancelled, the statement there stops first."""
+        driver = self._driver
+        work: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+        driver._tx.put_nowait((work, partial(function, *args)))  # noqa: SLF001 - its public methods take three trips
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            self._stop_now.wanted = True
+            while not work.done():
+                try:
+                    await asyncio.wait([work])
+                except asyncio.CancelledError:
+                    continue
+            work.exception()
+            raise
+
+    async def execute(self, sql: str, params: Params, first: int) -> Cursor:
+        self._used = not self.readonly
+        return await self._unlocked(partial(self._execute, *convert(sql, params), first))
+
+    async def _unlocked(self, action: Callable[[], _T]) -> _T:
+        """Do something, again and again while another connection holds a lock on the file, as long as allowed.
+        SQLite's own waiting could not be interrupted."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.config.busy_timeout_s
+        pause = 0.002
+        stop = self._stop_now = _Stop()
+        while True:
+            within = self._in_transaction
+            try:
+                return await self.in_thread(action)
+            except sqlite3.OperationalError as exc:
+                busy = exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY if hasattr(exc, "sqlite_errorcode") else False
+                if not busy or stop.wanted or loop.time() > end:
+                    raise
+                if within and exc.sqlite_errorname == "SQLITE_BUSY_SNAPSHOT":
+                    raise  # Waiting cannot help: the transaction reads a state that is no longer the last.
+            await asyncio.sleep(pause)
+            if stop.wanted:
+                raise sqlite3.OperationalError("interrupted")
+            pause = min(pause * 2, 0.1)
+
+    def _execute(self, sql: str, values: Sequence[Any], first: int) -> SqliteCursor:
+        connection = self._sqlite
+        connection.set_progress_handler(self._stop_now, _STEPS)
+        changes = connection.total_changes
+        notices: tuple[str, ...] = ()
+        try:
+            if first_word(sql, self.dialect) == "PRAGMA":
+                cursor, notices = self._executed_pragma(sql, values)
+            else:
+                cursor = self._executed(sql, values)
+            found = SqliteCursor(self, cursor, first, changes)
+            found.notices = notices
+        except sqlite3.Warning as exc:
+            raise DatabaseProgrammingError(str(exc)) from None
+        finally:
+            self._look()
+        if cursor.description is None and found.changed:
+            found.last_insert_id = cursor.lastrowid
+        return found
+
+    def _executed(self, sql: str, values: Sequence[Any]) -> sqlite3.Cursor:
+        try:
+            return self._with_virtual_tables(partial(self._sqlite.execute, sql, values), self._authorizer())
+        except sqlite3.DatabaseError as exc:
+            if self.readonly or self._only_reads or not (_denied(exc) and self._is_allowed_until_it_runs(sql)):
+                raise
+        self._sqlite.set_authorizer(authorize_vacuum)
+        try:
+            return self._sqlite.execute(sql, values)
+        finally:
+            self._sqlite.set_authorizer(self._authorizer())
+
+    def _executed_pragma(self, sql: str, values: Sequence[Any]) -> tuple[sqlite3.Cursor, tuple[str, ...]]:
+        """Run a PRAGMA, or ignore it. What SQLite answers where one is set, it answers here, too.
+
+        Returns:
+            Its cursor, and what to tell of what was ignored.
+
+        Raises:
+            DatabaseProgrammingError: it can be set by nobody, or would have to be what it is.
+        """
+        usual = self._authorizer()
+        refused: list[Refused] = []
+        authorizer = ignoring_pragmas(usual, refused)
+        self._sqlite.set_authorizer(authorizer)  # This has SQLite ask about statements that it has prepared, too.
+        try:
+            cursor = self._with_virtual_tables(partial(self._sqlite.execute, sql, values), authorizer)
+        except sqlite3.DatabaseError as exc:
+            if refused and _denied(exc) and refused[-1].is_refused_everywhere:
+                raise _not_authorized(f"no one can set PRAGMA {refused[-1].name} through the server") from None
+            raise
+        finally:
+            self._sqlite.set_authorizer(usual)
+        if not refused:
+            return cursor, ()
+        pragma = refused[-1]
+        rows = self._sqlite.execute(pragma.question).fetchall() if pragma.tells else []
+        current = rows[0][0] if rows else None
+        if pragma.must_be(current):
+            raise _not_authorized(f"PRAGMA {pragma.name} is {current} here, and stays so")
+        notice = pragma.notice(current)
+        return self._sqlite.execute(pragma.question) if pragma.answers else cursor, () if notice is None else (notice,)
+
+    def _with_virtual_tables(self, action: Callable[[], _T], authorizer: Authorizer) -> _T:
+        """Do something that may use a virtual table for the first time on this connection. Only then SQLite makes it
+        ready, for which it asks the authorizer about changes that nobody wants: in its own table of tables, and for an
+        R-tree in those behind it. So where the authorizer refused, this is done without it, and what was refused is
+        tried again with it.
+
+        Parameters:
+            action: what to do.
+            authorizer: the one that is set.
+        """
+        try:
+            return self._with_trust(action, authorizer)
+        except sqlite3.DatabaseError as exc:
+            if not any(said in str(exc) for said in _NOT_READY):
+                raise
+            self._sqlite.set_authorizer(None)
+            try:
+                found = self._made_ready()
+            finally:
+                self._sqlite.set_authorizer(authorizer)
+            if not found:
+                raise
+        return self._with_trust(action, authorizer)
+
+    def _with_trust(self, action: Callable[[], _T], authorizer: Authorizer) -> _T:
+        """Do something on a connection that does not trust what is in the file: its views and triggers may use harmless
+        functions and tables only (https://sqlite.org/pragma.html#pragma_trusted_schema). SQLite 3.40 counts
+        full-text and R-tree tables among the others; where a statement is refused for one of these, the connection
+        trusts the file from then on. What is dangerous, the authorizer denies in views and triggers, too.
+
+        Parameters:
+            action: what to do.
+            authorizer: the one that is set.
+        """
+        try:
+            return action()
+        except sqlite3.OperationalError as exc:
+            found = _UNSAFE_TABLE.search(str(exc))
+            if found is None:
+                raise
+            self._sqlite.set_authorizer(None)
+            try:
+                if not self._is_harmless(found["name"]):
+                    raise
+                self._sqlite.execute("PRAGMA trusted_schema=ON")
+            finally:
+                self._sqlite.set_authorizer(authorizer)
+        return action()
+
+    def _trust(self, value: int | str) -> int:
+        """Have the connection trust what is in the file, or not; whether it did before."""
+        self._sqlite.set_authorizer(None)
+        try:
+            before: int = self._sqlite.execute("PRAGMA trusted_schema").fetchone()[0]
+            self._sqlite.execute(f"PRAGMA trusted_schema={value}")
+        finally:
+            self._sqlite.set_authorizer(self._authorizer())
+        return before
+
+    def _is_harmless(self, table: str) -> bool:
+        """Whether all virtual tables of a name are of kinds that cannot do more than tables do."""
+        made = [
+            sql
+            for _, schema, _ in self._sqlite.execute("PRAGMA database_list").fetchall()
+            for (sql,) in self._sqlite.execute(_MADE_BY.format(_quoted(schema)), (table,)).fetchall()
+        ]
+        return bool(made) and all(_HARMLESS_MODULES.match(sql) for sql in made)
+
+    def _made_ready(self) -> bool:
+        """Make all virtual tables ready: to prepare a statement is enough. Whether there are any."""
+        tables = [
+            (schema, name)
+            for _, schema, _ in self._sqlite.execute("PRAGMA database_list").fetchall()
+            for (name,) in self._sqlite.execute(_VIRTUAL_TABLES.format(_quoted(schema))).fetchall()
+        ]
+        for schema, name in tables:
+            with suppress(sqlite3.Error):  # It cannot be used, and says so to whoever does.
+                self._sqlite.execute(_PREPARED.format(_quoted(schema), _quoted(name))).close()
+        return bool(tables)
+
+    def _is_allowed_until_it_runs(self, sql: str) -> bool:
+        """Whether a statement that was denied is so only for what it does while it runs, as VACUUM is: SQLite asks
+        about ATTACH when the statement is prepared, and EXPLAIN prepares, too."""
+        try:
+            self._sqlite.execute(f"EXPLAIN {sql}").close()
+        except sqlite3.Error:
+            return False
+        return True
+
+    async def execute_many(self, sql: str, sets: Sequence[Values]) -> int:
+        if not sets:
+            return 0
+        statement, _ = convert(sql, sets[0], 0)
+        values = [convert(sql, one, row)[1] for row, one in enumerate(sets)]
+        return await self._unlocked(partial(self._execute_many, statement, values))
+
+    def _execute_many(self, sql: str, sets: list[list[Any]]) -> int:
+        self._sqlite.set_progress_handler(self._stop_now, _STEPS)
+        try:
+            authorizer = self._authorizer()
+            return self._with_trust(partial(self._sqlite.executemany, sql, sets), authorizer).rowcount
+        finally:
+            self._look()
+
+    def explained(self, sql: str, *, analyze: bool) -> str:
+        if analyze:
+            raise DatabaseNotSupportedError("analyze: SQLite cannot measure while it explains")
+        return f"EXPLAIN QUERY PLAN {sql}"
+
+    async def describe(self, sql: str) -> Description:
+        statement, parameters = parameters_of(sql, self.dialect, "null")
+        return await self._unlocked(partial(self._describe, statement.sql, parameters))
+
+    def _describe(self, sql: str, parameters: list[ParameterInfo]) -> Description:
+        connection = self._sqlite
+        connection.set_authorizer(authorize_reading)
+        try:
+            if first_word(sql, self.dialect) in {"PRAGMA", "EXPLAIN"}:
+                # They only tell, or are not authorized, and their names are known once they run.
+                return Description(parameters, self._named(sql), readonly=True)
+            self._with_virtual_tables(lambda: connection.execute(f"EXPLAIN {sql}").close(), authorize_reading)
+        except sqlite3.DatabaseError as exc:
+            if not _denied(exc):
+                raise
+            return Description(parameters, [], readonly=False)
+        finally:
+            connection.set_authorizer(self._authorizer())
+        return Description(parameters, self._declared(sql), readonly=True)
+
+    def _named(self, sql: str) -> list[Column]:
+        """The columns of a statement that is run for them."""
+        self._sqlite.set_progress_handler(self._stop_now, _STEPS)
+        cursor = self._sqlite.execute(sql)
+        names = [column[0] for column in cursor.description or ()]
+        cursor.close()
+        return [Column(name) for name in names]
+
+    def _declared(self, sql: str) -> list[Column]:
+        """The columns of a query with their declared types: a temporary view has them."""
+        connection = self._sqlite
+        # In a view of ours the statement may use what it may use by itself.
+        trusted = self._trust("ON")
+        connection.set_authorizer(authorize_writing)
+        try:
+            connection.execute(f"CREATE TEMP VIEW rpc_described AS {sql}")
+            rows = connection.execute("PRAGMA temp.table_info('rpc_described')").fetchall()
+            connection.execute("DROP VIEW temp.rpc_described")
+        except sqlite3.DatabaseError:
+            return []  # A statement without rows, such as SAVEPOINT, or a PRAGMA.
+        finally:
+            self._trust(trusted)
+        names = as_written([name for _, name, *_ in rows])
+        return [declared_column(name, declared) for name, (_, _, declared, *_) in zip(names, rows, strict=True)]
+
+    async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
+        if isolation not in (None, Isolation.SERIALIZABLE):
+            raise unsupported_isolation("SQLite", isolation)
+        # IMMEDIATE takes the lock for writing now: a transaction that asked for it later could find it taken by one
+        # that waits for this one.
+        sql = "BEGIN" if readonly or self.readonly else "BEGIN IMMEDIATE"
+        await self._unlocked(partial(self._begin, sql, readonly))
+
+    def _begin(self, sql: str, readonly: bool) -> None:
+        self._sqlite.set_progress_handler(self._stop_now, _STEPS)
+        self._sqlite.execute(sql)
+        self._in_transaction = True
+        if readonly and not self.readonly:
+            self._only_reads = True
+            self._sqlite.set_authorizer(self._authorizer())
+
+    async def commit(self) -> None:
+        await self._unlocked(partial(self._end, "COMMIT"))
+
+    async def rollback(self) -> None:
+        await self.in_thread(self._end, "ROLLBACK")
+
+    def _end(self, sql: str) -> None:
+        self._sqlite.set_progress_handler(None, 0)  # A statement that was to stop is over.
+        try:
+            if self._sqlite.in_transaction:
+                self._sqlite.execute(sql)
+        finally:
+            self._look()
+
+    def tx_state(self) -> TxState:
+        return TxState.ACTIVE if self._in_transaction else TxState.NONE
+
+    async def interrupt(self) -> None:
+        self._stop_now.wanted = True
+
+    async def keep(self) -> None:
+        self._kept = True
+        await self.in_thread(self._sqlite.set_authorizer, self._authorizer())
+
+    def must_reset(self) -> bool:
+        return self._in_transaction or self._used or self._kept
+
+    async def reset(self) -> None:
+        self._stop_now = _Stop()
+        await self.in_thread(self._reset)
+
+    def _reset(self) -> None:
+        self._end("ROLLBACK")
+        self._used = False
+        if self._kept:
+            self._set_up()
+            self._kept = False
+            self._sqlite.set_authorizer(self._authorizer())
+        if self._sqlite.execute("SELECT 1 FROM temp.sqlite_master LIMIT 1").fetchone():
+            self.broken = True  # Temporary tables live as long as the connection.

@@ -1,0 +1,106 @@
+"""Parameters as SQLite takes them, and the columns of its results."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from rpcservices.database.backends.parameters import Params, converted, json_text
+from rpcservices.database.models import Column, ColumnType
+from rpcservices.database.placeholders import translate
+
+_NULL = frozenset({type(None)})
+_TYPES = {
+    int: (ColumnType.INTEGER, "INTEGER"),
+    float: (ColumnType.FLOAT, "REAL"),
+    str: (ColumnType.TEXT, "TEXT"),
+    bytes: (ColumnType.BYTES, "BLOB"),
+}
+
+_DIGITS = re.compile(r"\s*(?:NUMERIC|DECIMAL|DEC)\s*\(\s*(\d{1,9})\s*(?:,\s*(\d{1,9})\s*)?\)", re.IGNORECASE)
+
+
+def to_sqlite(value: Any) -> Any:
+    """A parameter in one of SQLite's storage classes: what it has no class for becomes text (dates in ISO 8601,
+    decimals with all their digits, JSON for lists and dictionaries)."""
+    if value is None or type(value) in (int, float, str, bytes):
+        if value != value:  # noqa: PLR0124 - only NaN differs from itself
+            raise ValueError("SQLite holds no NaN, and would make it NULL: give None, or text")
+        if type(value) is int and not -(2**63) <= value < 2**63:
+            raise OverflowError(f"SQLite's integers have 64 bits, and {value} has more: give text")
+        if type(value) is str:
+            value.encode()  # Lone surrogates are no text.
+        return value
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, dt.datetime):
+        return value.isoformat(" ")
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
+    if isinstance(value, Decimal | UUID):
+        return str(value)
+    if isinstance(value, list | dict):
+        return json_text(value)
+    raise TypeError(f"SQLite takes no {type(value).__name__}: give a number, text or bytes")
+
+
+def convert(sql: str, params: Params, row: int | None = None) -> tuple[str, list[Any]]:
+    """A statement and its parameters, of several sets one, as SQLite takes them."""
+    if params is None:
+        return sql, []
+    statement = translate(sql, "sqlite", "qmark", isinstance(params, Mapping))
+    return statement.sql, converted(to_sqlite, statement, params, row)
+
+
+def column_types(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[Column, ...]:
+    """Columns typed by the storage classes of their cells, since in SQLite each cell has its own: the same object for
+    the same columns."""
+    kinds: list[type | None] = []
+    for index in range(len(names)):
+        found = {type(row[index]) for row in rows} - _NULL
+        kinds.append(found.pop() if len(found) == 1 else None)
+    return _columns(tuple(names), tuple(kinds))
+
+
+@lru_cache(maxsize=512)
+def _columns(names: tuple[str, ...], kinds: tuple[type | None, ...]) -> tuple[Column, ...]:
+    known = [(ColumnType.ANY, None) if kind is None else _TYPES[kind] for kind in kinds]
+    return tuple(Column(name, *told) for name, told in zip(names, known, strict=True))
+
+
+def _affinity(declared: str) -> ColumnType:
+    """What a declared type makes of most values (https://sqlite.org/datatype3.html, section 3.1)."""
+    declared = declared.upper()
+    for words, kind in (
+        (("INT",), ColumnType.INTEGER),
+        (("CHAR", "CLOB", "TEXT"), ColumnType.TEXT),
+        (("BLOB",), ColumnType.BYTES),
+        (("REAL", "FLOA", "DOUB"), ColumnType.FLOAT),
+    ):
+        if any(word in declared for word in words):
+            return kind
+    return ColumnType.ANY
+
+
+def declared_column(name: str, declared: str) -> Column:
+    """A column as it is declared. SQLite keeps no promise of it: cells may be of any storage class, and NUMERIC(12, 3)
+    rounds nothing. Whether it may hold NULL is not told of a query's columns."""
+    digits = _DIGITS.match(declared)
+    precision = None if digits is None else int(digits[1])
+    scale = None if digits is None else int(digits[2] or 0)
+    return Column(name, _affinity(declared), declared or None, None, precision, scale)
+
+
+def as_written(names: Sequence[str]) -> list[str]:
+    """The names of a query's columns, of which a view numbers those that occur twice: ``id``, ``id:1``."""
+    found: list[str] = []
+    for name in names:
+        base, colon, number = name.rpartition(":")
+        twice = colon and number.isdigit() and base.lower() in (other.lower() for other in found)
+        found.append(base if twice else name)
+    return found

@@ -1,0 +1,1 @@
+"""Serial ports: which there are, and those that are open."""

@@ -1,0 +1,148 @@
+"""The serial ports: which there are, which may be opened, and which are open."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from itertools import count
+
+from rpcserver import Context, InvalidParams
+from rpcservices.hardware.config import HardwareConfig
+from rpcservices.hardware.errors import SerialNotOpen, SerialPortBusy, SerialPortNotFound
+from rpcservices.hardware.inventory.inventory import Inventory
+from rpcservices.hardware.models import Device, SerialPort, SerialSettings
+from rpcservices.hardware.sampling.worker import Worker
+from rpcwire.context import Connection
+
+from .port import OpenPort
+from .system import open_port
+
+
+def why_no_serial() -> str:
+    """Why serial ports cannot be opened; nothing where they can."""
+    if importlib.util.find_spec("serial") is None:
+        return "unsupported: pyserial is not installed (the extra `serial` has it)"
+    return ""
+
+
+class SerialPorts:
+    """All serial ports of the machine.
+
+    Parameters:
+        inventory: lists them.
+        config: what may be opened.
+        worker: where blocking things are done.
+    """
+
+    def __init__(self, inventory: Inventory, config: HardwareConfig, worker: Worker) -> None:
+        self._inventory = inventory
+        self._config = config
+        self._worker = worker
+        self._numbers = count(1)
+        self._open: dict[str, tuple[Connection, OpenPort, Callable[[], None]]] = {}
+
+    async def list(self) -> list[SerialPort]:
+        """The ports of the inventory."""
+        devices = await self._worker.run(lambda: self._inventory.list(["tty"]))
+        used = {port.node for _, port, _ in self._open.values()}
+        return [_described(device, device.node, used) for device in devices if device.node is not None]
+
+    def _node(self, port: str) -> str:
+        """The file of a port that may be opened. It blocks.
+
+        Raises:
+            SerialPortNotFound: there is no such port.
+        """
+        devices = self._inventory.list(["tty"])
+        for device in devices:
+            if device.node is not None and port in (device.node, device.by_id, device.name):
+                return device.node
+        node = os.path.realpath(port)
+        if any(device.node == node for device in devices):
+            return node
+        # The file itself counts, not a link that leads there under a harmless name.
+        if any(fnmatchcase(node, pattern) for pattern in self._config.serial_paths) and os.path.exists(node):  # noqa: PTH110
+            return node
+        known = ", ".join(device.node for device in devices if device.node) or "none"
+        raise SerialPortNotFound(
+            f"port: there is no serial port {port[:80]!r}; there are: {known} "
+            "(services.hardware.serial_paths allows more)",
+            port=port,
+        )
+
+    async def open(self, ctx: Context, port: str, settings: SerialSettings, write_timeout_s: float) -> OpenPort:
+        """Open a port for a client, until it closes it or goes away.
+
+        Raises:
+            SerialPortNotFound, SerialPortBusy, SerialPortDenied: as they say.
+            InvalidParams: the driver refuses a setting.
+        """
+        if len(self._open) >= self._config.serial_ports:
+            raise SerialPortBusy(f"{len(self._open)} serial ports are open already", port=port)
+
+        def find_and_open() -> tuple[str, object]:
+            node = self._node(port)
+            return node, open_port(node, settings)
+
+        try:
+            node, opened = await self._worker.run(find_and_open)
+        except ValueError as exc:
+            raise InvalidParams(
+                f"settings: the port refuses them: {exc}", errors=[{"loc": ["settings"], "msg": str(exc)}]
+            ) from None
+        id_ = f"port{next(self._numbers)}"
+        session = OpenPort(id_, node, opened, settings, self._config.serial_buffer_bytes, write_timeout_s)
+        forget = ctx.connection.on_close(lambda: self._closed(id_))
+        if not ctx.connection.closed:
+            self._open[id_] = (ctx.connection, session, forget)
+        else:
+            session.close()
+        return session
+
+    def get(self, ctx: Context, id: str) -> OpenPort:
+        """A port that this client has open.
+
+        Raises:
+            SerialNotOpen: it has none of this id.
+        """
+        entry = self._open.get(id)
+        if entry is None or entry[0] is not ctx.connection:
+            raise SerialNotOpen(f"id: this connection has no open serial port {id[:40]!r}", id=id)
+        return entry[1]
+
+    async def close(self, ctx: Context, id: str) -> None:
+        """Close a port that this client has open; once it is closed, others can open it."""
+        session = self.get(ctx, id)
+        _, _, forget = self._open[id]
+        forget()
+        self._closed(id)
+        await session.closing
+
+    def _closed(self, id_: str) -> None:
+        entry = self._open.pop(id_, None)
+        if entry is not None:
+            entry[1].close()
+
+    def close_all(self) -> None:
+        """Close everything."""
+        for id_ in list(self._open):
+            self._closed(id_)
+
+
+def _described(device: Device, node: str, used: set[str]) -> SerialPort:
+    return SerialPort(
+        id=device.by_id or node,
+        node=node,
+        name=device.name,
+        by_id=device.by_id,
+        vendor=device.vendor,
+        vendor_id=device.vendor_id,
+        model=device.model,
+        model_id=device.model_id,
+        serial=device.serial,
+        driver=device.driver,
+        device=device.id,
+        in_use=node in used,
+    )

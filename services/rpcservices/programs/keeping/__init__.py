@@ -1,0 +1,1 @@
+"""Programs that outlive the server, and what earlier ones have left."""

@@ -1,0 +1,361 @@
+"""Programs that a keeper looks after, as the server sees them: started, found again, and talked to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import logging
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+from rpcservices.programs.models import Exit
+from rpcservices.programs.running import records
+from rpcservices.programs.running.cgroups import Places
+from rpcservices.programs.running.output import StreamName
+from rpcservices.programs.running.program import Program
+from rpcservices.programs.running.records import About, Order
+from rpcservices.programs.running.segments import Segments
+from rpcservices.programs.running.spawning import LaunchError
+from rpcservices.programs.running.supervision import Ending
+
+from .leftovers import Leftovers, Trace
+
+_log = logging.getLogger("rpcserver.services.programs")
+CONNECT_S = 5.0
+ABANDONED_S = 60.0
+"""After this time a folder without a program in it is removed."""
+
+
+class KeptOutput:
+    """An output in the files of a keeper.
+
+    Parameters:
+        folder: where they are.
+        name: which output.
+    """
+
+    def __init__(self, folder: str, name: StreamName) -> None:
+        self.name: StreamName = name
+        self.total_bytes = 0
+        self.start = 0
+        self.ended = False
+        self.cut = False
+        self._segments = Segments(folder, name, 0)
+        self._watchers: set[Callable[[], object]] = set()
+
+    def news(self, start: int, total_bytes: int, *, ended: bool, cut: bool = False) -> None:
+        """The keeper has told what there is."""
+        self.cut = cut
+        self.start, self.total_bytes, self.ended = start, max(total_bytes, self.total_bytes), ended
+        for watcher in tuple(self._watchers):
+            watcher()
+
+    def look(self, total_bytes: int = 0, *, cut: bool = False) -> None:
+        """See what there is where no keeper can tell any more.
+
+        Parameters:
+            total_bytes: how much was written, where the keeper has said that: some of it may not be in the files.
+            cut: whether more came.
+        """
+        with contextlib.suppress(OSError):
+            self._segments.refresh()
+        total_bytes = max(self._segments.end, total_bytes)
+        start = self._segments.start if self._segments.starts else total_bytes
+        self.news(start, total_bytes, ended=True, cut=cut)
+
+    def read(self, offset: int, most: int, /) -> tuple[int, bytes] | None:
+        """The piece that begins at ``offset``, or at what is kept after it; ``None`` where there is nothing yet."""
+        if offset >= self.total_bytes:
+            return None
+        with contextlib.suppress(OSError):
+            found = self._segments.read(offset, most)
+            if found is None or (found[0] > offset and not self.ended):
+                self._segments.refresh()
+                found = self._segments.read(offset, most)
+            if found is not None:
+                return found[0], found[1][: self.total_bytes - found[0]] if not self.ended else found[1]
+        return None
+
+    def watch(self, callback: Callable[[], object], /) -> Callable[[], None]:
+        """Have ``callback`` called at every change; returns a function that takes this back."""
+        self._watchers.add(callback)
+
+        def forget() -> None:
+            self._watchers.discard(callback)
+
+        return forget
+
+    def discard(self) -> None:
+        """The files go with their folder."""
+
+
+def start_keeper(order: Order, folder: str) -> tuple[subprocess.Popen[bytes], About]:
+    """Start a keeper, and its program. Blocks until the program runs, or cannot.
+
+    Raises:
+        LaunchError: it cannot be started.
+    """
+    os.makedirs(folder, 0o700)
+    try:
+        with open(f"{folder}/keeper.log", "wb") as log:
+            keeper = subprocess.Popen(
+                [sys.executable, "-I", "-m", f"{__package__}.keeper", folder],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd="/",
+                env={},
+                start_new_session=True,
+            )
+        assert keeper.stdin is not None
+        assert keeper.stdout is not None
+        with keeper.stdin as order_pipe, keeper.stdout as report_pipe:
+            with contextlib.suppress(BrokenPipeError):
+                order_pipe.write(order.dump())
+                order_pipe.close()
+            report = json.loads(report_pipe.readline() or b"{}")
+        if "pid" not in report:
+            keeper.wait()
+            text = report.get("text", "the keeper did not start; see the server's log")
+            raise LaunchError(report.get("field", "argv"), report.get("number", 0), text)
+    except OSError as exc:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise LaunchError("argv", exc.errno or 0, f"no keeper can be started: {exc.strerror}") from exc
+    except LaunchError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    about = replace(order.about, pid=report["pid"], pid_start=report["pid_start"], boot_id=report["boot_id"])
+    return keeper, about
+
+
+class KeptProgram(Program):
+    """A program that a keeper looks after.
+
+    Parameters:
+        about: what it is.
+        folder: where the keeper keeps it.
+        keeper: the keeper's process, where this process has started it.
+        places: where control groups of programs are.
+    """
+
+    def __init__(
+        self, about: About, folder: str, keeper: subprocess.Popen[bytes] | None = None, places: Places | None = None
+    ) -> None:
+        names: tuple[StreamName, ...] = ("stdout", "stderr")
+        self._kept = {name: KeptOutput(folder, name) for name in names}
+        super().__init__(about, list(self._kept.values()))
+        self.folder = folder
+        self.ended_at = 0.0
+        self._keeper = keeper
+        self._places = places or Places()
+        self._writer: asyncio.StreamWriter | None = None
+        self._numbers = itertools.count(1)
+        self._taken: dict[StreamName, int] = {}
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._detached = False
+
+    # --- its keeper ---------------------------------------------------------------------------------------------
+
+    async def attach(self) -> None:
+        """Connect to the keeper; where there is none any more, learn how the program ended."""
+        if self._already_ended():
+            return
+        try:
+            reader, self._writer = await asyncio.wait_for(self._connect(), CONNECT_S)
+        except (OSError, TimeoutError):
+            if not self._already_ended():
+                await self._lost()
+            return
+        self._task = asyncio.ensure_future(self._listen(reader))
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        place = os.open(self.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            sock.connect(f"/proc/self/fd/{place}/{records.SOCKET}")
+            sock.setblocking(False)
+            return await asyncio.open_unix_connection(sock=sock, limit=1024 * 1024)
+        except BaseException:
+            sock.close()
+            raise
+        finally:
+            os.close(place)
+
+    def _already_ended(self) -> bool:
+        """Whether the keeper has written down how it ended."""
+        try:
+            record = records.read(self.folder, records.ENDING)
+            if record is None:
+                return False
+            ending = records.ending_from(record["ending"])
+        except (ValueError, KeyError, TypeError):
+            return False
+        self._finish(ending, record)
+        return True
+
+    def _finish(self, ending: Ending, record: dict[str, Any]) -> None:
+        self.ended_at = float(record.get("ended_at") or time.time())
+        for name, output in self._kept.items():
+            total_bytes, cut = _told_of(record, name)
+            output.look(total_bytes, cut=cut)
+        self.ended(ending)
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while line := await reader.readline():
+                try:
+                    self._told(json.loads(line))
+                except (ValueError, KeyError, TypeError, AttributeError) as exc:
+                    # A keeper of another version, perhaps. The program has done nothing to be ended for.
+                    _log.warning("%s: its keeper said something unknown (%r): %.200r", self.id, exc, line)
+        except (OSError, ValueError) as exc:  # ValueError: a line without end.
+            _log.warning("%s: its keeper cannot be heard any more: %s", self.id, exc)
+        finally:
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+        try:
+            if not self._detached:
+                await self._learn_end()
+        finally:
+            for answer in self._answers.values():
+                if not answer.done():
+                    answer.set_result({})
+
+    async def _learn_end(self) -> None:
+        """The keeper has gone: it has written down how the program ended, or somebody has killed it."""
+        if self._keeper is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._keeper.wait)
+        if self.exit is None and not self._already_ended():
+            await self._lost()
+
+    def _told(self, message: dict[str, Any]) -> None:
+        if "ending" in message:
+            self._finish(records.ending_from(message["ending"]), message)
+        elif "output" in message:
+            for name, (start, total_bytes, ended, *cut) in message["output"].items():
+                self._kept[name].news(start, total_bytes, ended=ended, cut=any(cut))
+            self._tell({"op": "seen"})
+        else:
+            answer = self._answers.get(message.get("n", 0))
+            if answer is not None and not answer.done():
+                answer.set_result(message)
+
+    async def _lost(self) -> None:
+        """Nobody looks after it any more: end what there is of it, and write that down."""
+        await self._end_rest(0)
+        ending = Ending(lost=True, duration_s=max(0.0, time.time() - self.about.started_at))
+        record = {"ending": asdict(ending), "ended_at": time.time()}
+        with contextlib.suppress(OSError):
+            records.write(self.folder, records.ENDING, record)
+        self._finish(ending, record)
+
+    async def _end_rest(self, grace_s: float) -> list[int]:
+        """End what is left of it without a keeper; gives the ids of those that could not be ended."""
+        if self.about.boot_id != records.boot_id():
+            return []
+        rest = Leftovers([Trace(self.id, self.about.pid, self.about.pid_start)], self._places)
+        return await asyncio.get_running_loop().run_in_executor(None, rest.end, grace_s)
+
+    async def detach(self) -> None:
+        """Leave it to its keeper."""
+        self._detached = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        if self._keeper is not None:
+            self._keeper.returncode = self._keeper.poll() or 0  # It goes on without us.
+
+    # --- requests -----------------------------------------------------------------------------------------------
+
+    def _tell(self, request: dict[str, Any], payload: bytes = b"") -> None:
+        if self._writer is not None and self.exit is None and not self._writer.is_closing():
+            self._writer.write(json.dumps(request).encode() + b"\n" + payload)
+
+    async def _ask(self, request: dict[str, Any], payload: bytes = b"") -> dict[str, Any]:
+        """An answer; empty where the keeper is gone."""
+        if self._writer is None or self.exit is not None:
+            return {}
+        number = next(self._numbers)
+        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        try:
+            self._tell({**request, "n": number}, payload)
+            found: dict[str, Any] = await answer
+            return found
+        finally:
+            del self._answers[number]
+
+    async def write(self, data: bytes) -> None:
+        answer = await self._ask({"op": "write", "size": len(data)}, data)
+        if not answer.get("ok"):
+            raise self.stdin_closed()
+
+    def close_stdin(self) -> None:
+        self._tell({"op": "close_stdin"})
+
+    def send_signal(self, signum: int) -> bool:
+        self._tell({"op": "signal", "number": signum})
+        return self.exit is None
+
+    def hang_up(self) -> None:
+        self._tell({"op": "hang_up"})
+
+    async def resize(self, rows: int, columns: int) -> None:
+        answer = await self._ask({"op": "resize", "rows": rows, "columns": columns})
+        if not answer.get("ok"):
+            raise self.no_terminal()
+        self.about = self.about.resized(rows, columns)
+
+    def taken(self, stream: StreamName, offset: int) -> None:
+        # Not at every step: the keeper holds the program only when much more than this has not been taken.
+        if self.about.hold and offset - self._taken.get(stream, 0) >= self.about.retain_bytes // 32:
+            self._taken[stream] = offset
+            self._tell({"op": "taken", "stream": stream, "offset": offset})
+
+    async def end(self, grace_s: float) -> Exit:
+        if self.exit is not None:
+            return self.exit.model_copy(update={"survivors": await self._end_rest(grace_s)})
+        answer = await self._ask({"op": "end", "grace_s": grace_s})
+        ended = await self.wait()
+        return ended.model_copy(update={"survivors": answer["survivors"]}) if "survivors" in answer else ended
+
+    def discard(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _told_of(record: dict[str, Any], name: str) -> tuple[int, bool]:
+    """What a keeper has written down of an output: how much was written, and whether it was cut. A keeper of another
+    version may not have."""
+    try:
+        _, total_bytes, _, *cut = record["output"][name]
+        return int(total_bytes), any(cut)
+    except (KeyError, TypeError, ValueError):
+        return 0, False
+
+
+def find_kept(folder: str) -> list[tuple[About, str]]:
+    """The programs that keepers look after, or have looked after, below a folder, in the order of their starts."""
+    found = []
+    with contextlib.suppress(OSError):
+        for name in sorted(os.listdir(folder)):
+            place = f"{folder}/{name}"
+            try:
+                record = records.read(place, records.ABOUT)
+                if record is None:
+                    raise ValueError("no record")
+                found.append((records.about_from(record), place))
+            except (ValueError, TypeError):
+                # Its keeper did not get as far as starting it, or is just about to.
+                if time.time() - os.stat(place).st_mtime > ABANDONED_S:
+                    shutil.rmtree(place, ignore_errors=True)
+    return sorted(found, key=lambda each: each[0].started_at)

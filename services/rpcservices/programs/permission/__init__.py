@@ -1,0 +1,1 @@
+"""Which programs may be run, with what, and how much."""

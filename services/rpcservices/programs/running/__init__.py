@@ -1,0 +1,1 @@
+"""Programs that run: starting, watching, output and input, limits, the end."""

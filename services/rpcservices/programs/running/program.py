@@ -1,0 +1,307 @@
+"""A program as the service sees it, whoever looks after it: this process, a keeper, or nobody any more."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from rpcserver import Connection
+from rpcservices.programs import models
+from rpcservices.programs.errors import NoTerminal, StdinClosed
+from rpcservices.programs.models import Exit, ExitStatus, ProgramInfo, Usage
+from rpcservices.signals import signal_name
+
+from .cgroups import Cgroup
+from .launching import Launcher
+from .output import Output, StreamName
+from .processes import Process
+from .records import About
+from .running import Running
+from .spawning import Spawned
+from .supervision import Ending, Supervision
+
+
+class Readable(Protocol):
+    """An output, as its readers see it."""
+
+    @property
+    def name(self) -> StreamName:
+        """Which one."""
+        ...
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes written so far."""
+        ...
+
+    @property
+    def start(self) -> int:
+        """The offset of the first byte that is kept."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        ...
+
+    @property
+    def cut(self) -> bool:
+        """Whether it ends here although more came."""
+        ...
+
+    def read(self, offset: int, most: int, /) -> tuple[int, bytes] | None:
+        """The piece that begins at ``offset``, or at what is kept after it; ``None`` where there is nothing yet."""
+        ...
+
+    def watch(self, callback: Callable[[], object], /) -> Callable[[], None]:
+        """Have ``callback`` called at every change; returns a function that takes this back."""
+        ...
+
+    def discard(self) -> None:
+        """Free everything that is kept."""
+        ...
+
+
+def exit_from(program_id: str, ending: Ending) -> Exit:
+    """The end of a program, for its callers."""
+    return Exit(
+        id=program_id,
+        status=ExitStatus(
+            code=ending.code,
+            signal=None if ending.signal is None else signal_name(ending.signal),
+            limit=ending.limit,
+            core_dumped=ending.core_dumped,
+            lost=ending.lost,
+        ),
+        duration_s=ending.duration_s,
+        usage=None
+        if ending.lost
+        else Usage(user_s=ending.user_s, system_s=ending.system_s, max_rss_bytes=ending.max_rss_bytes),
+        pipes_still_held=ending.pipes_still_held,
+        output_cut=ending.output_cut,
+        survivors=ending.survivors,
+    )
+
+
+class Program(ABC):
+    """A program that was started. All methods belong to the event loop's thread.
+
+    Parameters:
+        about: what it is.
+        outputs: what it writes.
+
+    Attributes:
+        exit: its end, once it has ended and its output is complete.
+        controller: the connection that may write to it.
+        viewers: how many read its output.
+        cgroup: its control group, if this process has made it one.
+    """
+
+    def __init__(self, about: About, outputs: Sequence[Readable]) -> None:
+        self.about = about
+        self.outputs: Mapping[StreamName, Readable] = {output.name: output for output in outputs}
+        self.exit: Exit | None = None
+        self.controller: Connection | None = None
+        self.viewers = 0
+        self.cgroup: Cgroup | None = None
+        self._end: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+
+    @property
+    def id(self) -> str:
+        """Its name in calls."""
+        return self.about.id
+
+    def ended(self, ending: Ending) -> None:
+        """It has ended, and all of its output is there."""
+        if self.exit is None:
+            self.exit = exit_from(self.id, ending)
+            self._end.set_result(self.exit)
+
+    def on_end(self, callback: Callable[[Exit], object]) -> None:
+        """Have ``callback`` called after its end."""
+        self._end.add_done_callback(lambda done: callback(done.result()))
+
+    async def wait(self) -> Exit:
+        """Wait for its end, after all of its output."""
+        return await asyncio.shield(self._end)
+
+    @abstractmethod
+    async def write(self, data: bytes) -> None:
+        """Write to its standard input; waits while it does not read.
+
+        Raises:
+            StdinClosed: it takes no more.
+        """
+
+    @abstractmethod
+    def close_stdin(self) -> None:
+        """Tell it that there is no more input."""
+
+    @abstractmethod
+    def send_signal(self, signum: int) -> bool:
+        """Send a signal to its process group; ``False`` where it has ended."""
+
+    @abstractmethod
+    def hang_up(self) -> None:
+        """Do what losing its terminal would do."""
+
+    @abstractmethod
+    async def resize(self, rows: int, columns: int) -> None:
+        """Give its terminal another size.
+
+        Raises:
+            NoTerminal: it has none.
+        """
+
+    @abstractmethod
+    def taken(self, stream: StreamName, offset: int) -> None:
+        """Its controller has read an output up to here."""
+
+    @abstractmethod
+    async def end(self, grace_s: float) -> Exit:
+        """End it and all that it has started: TERM, some time, KILL.
+
+        Parameters:
+            grace_s: the time between the two, in seconds; 0 to kill at once.
+        """
+
+    def discard(self) -> None:
+        """Free what is kept of it."""
+        for output in self.outputs.values():
+            output.discard()
+
+    def stdin_closed(self) -> StdinClosed:
+        """The error for input that comes too late."""
+        return StdinClosed(f"the program {self.id} takes no more input", id=self.id)
+
+    def no_terminal(self) -> NoTerminal:
+        """The error for a size that it cannot have."""
+        return NoTerminal(
+            f"the program {self.id} has no pseudo-terminal: give start a terminal, or it has ended", id=self.id
+        )
+
+    @property
+    def info(self) -> ProgramInfo:
+        """What there is to say about it now."""
+        about = self.about
+        stdout, stderr = self.outputs.get("stdout"), self.outputs.get("stderr")
+        terminal = about.terminal
+        return ProgramInfo(
+            id=about.id,
+            pid=about.pid,
+            pid_start=about.pid_start,
+            started_at=about.started_at,
+            owner=about.owner,
+            argv=list(about.argv),
+            cwd=about.cwd,
+            user=about.user or None,
+            labels=dict(about.labels),
+            terminal=None
+            if terminal is None
+            else models.TerminalSize(rows=terminal.rows, columns=terminal.columns, term=terminal.term),
+            on_disconnect=about.on_disconnect,
+            controlled=self.controller is not None,
+            viewers=self.viewers,
+            running=self.exit is None,
+            status=None if self.exit is None else self.exit.status,
+            stdout_start=0 if stdout is None else stdout.start,
+            stdout_bytes=0 if stdout is None else stdout.total_bytes,
+            stderr_start=0 if stderr is None else stderr.start,
+            stderr_bytes=0 if stderr is None else stderr.total_bytes,
+        )
+
+
+class HostedProgram(Program):
+    """A program that this process looks after.
+
+    Parameters:
+        about: what it is.
+        spawned: its process.
+        supervision: how to look after it.
+        outputs: what it writes.
+        cgroup: its control group, if it has one.
+        folder: where its output is kept; empty for memory only.
+        launcher: has started it, and is told its end.
+    """
+
+    def __init__(
+        self,
+        about: About,
+        spawned: Spawned,
+        supervision: Supervision,
+        outputs: Sequence[Output],
+        *,
+        launcher: Launcher,
+        cgroup: Cgroup | None = None,
+        folder: str = "",
+    ) -> None:
+        super().__init__(about, outputs)
+        self._loop = asyncio.get_running_loop()
+        self._folder = folder
+        self.cgroup = cgroup
+        self._running = Running(
+            self._loop,
+            spawned,
+            supervision,
+            outputs,
+            self.ended,
+            offload=self._in_thread,
+            cgroup=cgroup,
+            watch=launcher.watch(spawned.ticket, spawned.pid, spawned.pidfd),
+            reaper=launcher.pid,
+        )
+
+    def _in_thread(self, function: Callable[[], list[Process]], then: Callable[[list[Process]], object], /) -> None:
+        looking = self._loop.run_in_executor(None, function)
+        looking.add_done_callback(lambda done: then(done.result()))
+
+    async def write(self, data: bytes) -> None:
+        taken: asyncio.Future[bool] = self._loop.create_future()
+
+        def done(all_of_it: bool) -> None:
+            if not taken.done():
+                taken.set_result(all_of_it)
+
+        write = self._running.stdin.write(data, done)
+        try:
+            if not await taken:
+                raise self.stdin_closed()
+        finally:
+            write.cancel()
+
+    def close_stdin(self) -> None:
+        self._running.stdin.close()
+
+    def send_signal(self, signum: int) -> bool:
+        return self._running.send_signal(signum)
+
+    def hang_up(self) -> None:
+        self._running.hang_up()
+
+    async def resize(self, rows: int, columns: int) -> None:
+        if not self._running.stdin.resize(rows, columns):
+            raise self.no_terminal()
+        self.about = self.about.resized(rows, columns)
+
+    def taken(self, stream: StreamName, offset: int) -> None:
+        self._running.taken(stream, offset)
+
+    async def end(self, grace_s: float) -> Exit:
+        killed: asyncio.Future[list[int]] = self._loop.create_future()
+
+        def done(survivors: list[int]) -> None:
+            if not killed.done():
+                killed.set_result(survivors)
+
+        self._running.end(grace_s, done=done)
+        survivors = await killed
+        ended = await self.wait()
+        return ended.model_copy(update={"survivors": survivors})
+
+    def discard(self) -> None:
+        super().discard()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)  # Somebody may have cleaned up before.
