@@ -13,14 +13,25 @@ from rpcserver.config import PluginsConfig
 from rpcserver.plugins.finding import find_services
 from rpcserver.plugins.settings_file import render
 from rpcserver.plugins.stubgen import generate
+from tests.twins import VIEWS, synchronous
 
 ROOT = Path(__file__).resolve().parent.parent
 STUBBED = ("database", "hardware", "programs")
+IMPORTS = ("--select", "I")
+"""What ruff mends of a stub: the order of its imports."""
+WHATEVER = ("--exit-zero", "--config", 'lint.extend-safe-fixes = ["C416"]')
+"""What ruff mends of a twin: also imports that only asyncio needs, and what is plainer without it."""
 
 
-def formatted(path: Path, text: str) -> str:
-    """Python source as ruff formats it, its imports sorted."""
-    for command in (["check", "--quiet", "--fix", "--select", "I"], ["format", "--quiet"]):
+def formatted(path: Path, text: str, *fixes: str) -> str:
+    """Python source as ruff formats it.
+
+    Parameters:
+        path: where it is to be.
+        text: the source.
+        fixes: options of ruff that say what it mends besides.
+    """
+    for command in (["check", "--quiet", "--fix", *fixes], ["format", "--quiet"]):
         done = subprocess.run(
             [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(path), "-"],
             input=text,
@@ -38,7 +49,12 @@ def files() -> Iterator[tuple[Path, str]]:
     classes = find_services(PluginsConfig(enabled=STUBBED))
     for service in classes:
         path = ROOT / "rpcclient" / "stubs" / f"{service.name}.py"
-        yield path, formatted(path, generate(service))
+        yield path, formatted(path, generate(service), *IMPORTS)
+    for view in VIEWS:
+        source = ROOT / "rpcclient" / "aio" / f"{view}.py"
+        path = ROOT / "rpcclient" / "sync" / f"{view}.py"
+        text = synchronous(source.read_text(encoding="utf-8"), str(source.relative_to(ROOT)))
+        yield path, formatted(path, text, *WHATEVER)
     yield ROOT / "config" / "rpcserver.toml", render(classes)
 
 

@@ -11,7 +11,7 @@ from rpcclient.programs.pieces import Pieces
 from rpcclient.programs.text import Coding
 from rpcclient.stubs.programs import OutputChunk
 from rpcwire.aio.cancelling import gives_way
-from rpcwire.errors import TransportError
+from rpcwire.errors import LocalProtocolError, TransportError
 
 from .stream import AsyncStream
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 class AsyncProgramChunks(AsyncIterator[OutputChunk]):
-    """The pieces of a program's output: an async iterator, and an async context manager that ends the
-    reading. When the connection is lost, it goes on over a new one, where the last piece ended.
+    """The pieces of a program's output: an async iterator, and an async context manager that ends the reading.
+    When the connection is lost, it goes on over a new one, where the last piece ended.
 
     Parameters:
         program: whose.
@@ -60,9 +60,13 @@ class AsyncProgramChunks(AsyncIterator[OutputChunk]):
 
     async def aclose(self) -> None:
         """Read no more. The program goes on."""
-        if self._stream is not None:
-            await self._stream.aclose()
-        self._closed = True
+        self._closed = True  # First, as whoever reads meanwhile is not to come back.
+        try:
+            if self._stream is not None:
+                await self._stream.aclose()
+        except LocalProtocolError:  # It was not tried where it lives: nothing has happened.
+            self._closed = False
+            raise
 
     async def __aenter__(self) -> Self:
         return self

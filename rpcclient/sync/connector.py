@@ -62,6 +62,14 @@ class Connector:
         self._closed = False
         tell_in_children(self)
 
+    def enter(self) -> None:
+        """Nothing: any thread may use the client. The asynchronous one belongs to an event loop, and checks it here."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is up."""
+        return self.live is not None
+
     @property
     def live(self) -> Peer | None:
         """The connection while it takes calls; one that has begun to end does not."""

@@ -1,3 +1,5 @@
+# Generated from rpcclient/aio/database.py by `make stubs`. Do not edit: change that, and generate anew.
+
 """The database service for the synchronous client: its stub, and transactions as context managers."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Generated from rpcclient/aio/program_streams.py by `make stubs`. Do not edit: change that, and generate anew.
+
 """What a program reads and writes, for the synchronous client."""
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from rpcclient.programs.coming_back import Places
 from rpcclient.programs.pieces import Pieces
 from rpcclient.programs.text import Coding
 from rpcclient.stubs.programs import OutputChunk
-from rpcwire.errors import TransportError
+from rpcwire.errors import LocalProtocolError, TransportError
 
 from .stream import Stream
 
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 
 
 class ProgramChunks(Iterator[OutputChunk]):
-    """The pieces of a program's output: an iterator, and a context manager that ends the reading. When the connection
-    is lost, it goes on over a new one, where the last piece ended.
+    """The pieces of a program's output: an iterator, and a context manager that ends the reading.
+    When the connection is lost, it goes on over a new one, where the last piece ended.
 
     Parameters:
         program: whose.
@@ -59,9 +61,13 @@ class ProgramChunks(Iterator[OutputChunk]):
 
     def close(self) -> None:
         """Read no more. The program goes on."""
-        self._closed = True
-        if self._stream is not None:
-            self._stream.close()
+        self._closed = True  # First, as whoever reads meanwhile is not to come back.
+        try:
+            if self._stream is not None:
+                self._stream.close()
+        except LocalProtocolError:  # It was not tried where it lives: nothing has happened.
+            self._closed = False
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -73,8 +79,8 @@ class ProgramChunks(Iterator[OutputChunk]):
 
 
 class ProgramOutput(Iterator[AnyStr], Generic[AnyStr]):
-    """One output of a program: an iterator over its pieces as they come, as bytes or text. Where a part of it is no
-    longer kept, :class:`rpcclient.programs.results.OutputLost` is raised; the next piece is what follows."""
+    """One output of a program: an iterator over its pieces as they come, as bytes or text. Where a part of it
+    is no longer kept, :class:`rpcclient.programs.results.OutputLost` is raised; the next piece is what follows."""
 
     def __init__(self, program: Program[AnyStr], places: Places, coding: Coding[AnyStr]) -> None:
         self._chunks = ProgramChunks(program, places)

@@ -1,3 +1,5 @@
+# Generated from rpcclient/aio/programs.py by `make stubs`. Do not edit: change that, and generate anew.
+
 """The programs service for the synchronous client: its stub, with results and handles like those of ``subprocess``."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Generated from rpcclient/aio/stub.py by `make stubs`. Do not edit: change that, and generate anew.
+
 """The root of generated stubs for the synchronous client."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# Generated from rpcclient/aio/transaction.py by `make stubs`. Do not edit: change that, and generate anew.
+
 """Transactions and savepoints of the synchronous client, as context managers."""
 
 from __future__ import annotations
@@ -79,6 +81,7 @@ class DatabaseTransaction(TransactionState):
             TransactionLost: it is no more.
         """
         given = self.id
+        self._database._client._connector.enter()
         try:
             self._database.commit(given)
         finally:
@@ -92,6 +95,7 @@ class DatabaseTransaction(TransactionState):
             TransactionLost: it is no more.
         """
         given = self.id
+        self._database._client._connector.enter()
         try:
             self._database.rollback(given)
         finally:
