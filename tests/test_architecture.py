@@ -6,7 +6,7 @@ import ast
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -163,3 +163,139 @@ def test_what_an_import_brings_in(statement: str, absent: set[str]) -> None:
 
 def test_no_package_is_called_services() -> None:
     assert not (ROOT / "services" / "__init__.py").exists()
+
+
+def import_graph(package: str) -> dict[str, dict[str, int]]:
+    """For each module of a package: the modules of the same package that it imports, with the line.
+
+    Imports for type checking and imports within functions count like any other.
+    """
+    start = PACKAGES[package].parent
+    files = {
+        ".".join(path.relative_to(start).with_suffix("").parts).removesuffix(".__init__"): path
+        for owner, path in modules()
+        if owner == package
+    }
+    graph: dict[str, dict[str, int]] = {}
+    for module, path in files.items():
+        named = list(imports(path, package))
+        graph[module] = {
+            name: line
+            for name, line in named
+            # ``from package import module`` imports the module: what a package defines itself is not asked for.
+            if name in files and name != module and not takes_modules_only(name, line, named, files)
+        }
+    return graph
+
+
+def takes_modules_only(package: str, line: int, named: list[tuple[str, int]], files: Mapping[str, Path]) -> bool:
+    """Whether the statement in a line takes modules out of a package and nothing else."""
+    members = [name for name, where in named if where == line and name.rpartition(".")[0] == package]
+    return bool(members) and all(name in files for name in members)
+
+
+def circles(graph: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """The modules that import each other, directly or through others."""
+    reached: dict[str, set[str]] = {}
+    for start in graph:
+        below: set[str] = set()
+        waiting = list(graph[start])
+        while waiting:
+            if (name := waiting.pop()) not in below:
+                below.add(name)
+                waiting.extend(graph[name])
+        reached[start] = below
+    rings = {tuple(sorted(b for b in reached[a] if a in reached[b])) for a in reached if a in reached[a]}
+    return [list(ring) for ring in sorted(rings)]
+
+
+def test_the_search_for_circles_finds_them() -> None:
+    graph = {"a": ["b"], "b": ["c"], "c": ["b"], "d": ["d"], "e": []}
+    assert circles(graph) == [["b", "c"], ["d"]]
+
+
+def test_no_module_of_the_services_imports_itself_through_others() -> None:
+    graph = import_graph("rpcservices")
+    assert not circles(graph)
+    assert "rpcservices.programs.terms" in graph["rpcservices.programs.models"]
+
+
+# What each inner folder of the services may import of them, besides itself: a folder or one module. The modules in the
+# folder of a service itself (its methods and its core) may import all of that service, and what follows "".
+ROOMS_OF_SERVICES: dict[str, frozenset[str]] = {
+    "": frozenset({"signals"}),
+    "database/backends": frozenset(
+        {"database/config", "database/errors", "database/failures", "database/models", "database/placeholders"}
+    ),
+    "database/backends/mysql": frozenset(
+        {
+            "database/backends",
+            "database/config",
+            "database/errors",
+            "database/failures",
+            "database/hints",
+            "database/models",
+            "database/placeholders",
+        }
+    ),
+    "database/backends/postgresql": frozenset(
+        {
+            "database/backends",
+            "database/config",
+            "database/errors",
+            "database/failures",
+            "database/hints",
+            "database/models",
+            "database/placeholders",
+        }
+    ),
+    "database/backends/sqlite": frozenset(
+        {"database/backends", "database/config", "database/errors", "database/models", "database/placeholders"}
+    ),
+    "hardware/models": frozenset(),
+    "hardware/readers": frozenset({"hardware/models", "hardware/rates"}),
+    "hardware/inventory": frozenset(
+        {"hardware/errors", "hardware/models", "hardware/readers", "hardware/sampling/worker"}
+    ),
+    "hardware/sampling": frozenset({"hardware/control", "hardware/errors", "hardware/models", "hardware/readers"}),
+    "hardware/serial": frozenset(
+        {
+            "hardware/config",
+            "hardware/errors",
+            "hardware/inventory/inventory",
+            "hardware/models",
+            "hardware/sampling/worker",
+        }
+    ),
+    "programs/permission": frozenset({"programs/errors", "programs/models", "programs/terms"}),
+    "programs/running": frozenset({"programs/errors", "programs/models", "programs/terms", "signals"}),
+    "programs/keeping": frozenset({"programs/models", "programs/running", "programs/terms"}),
+}
+
+
+def test_each_room_of_the_services_imports_only_what_it_may() -> None:
+    """So no backend imports another one, no reader imports a method, and permission knows nothing of running."""
+    home = PACKAGES["rpcservices"]
+    unused = {(room, target) for room, targets in ROOMS_OF_SERVICES.items() for target in targets}
+    wrong = []
+    for module, imported in import_graph("rpcservices").items():
+        folder, place = place_of(module, home)
+        service = folder.partition("/")[0]
+        allowed = ROOMS_OF_SERVICES["" if folder == service else folder]
+        for name, line in imported.items():
+            target_folder, target = place_of(name, home)
+            if target_folder == folder or (folder == service and target.startswith(f"{service}/")):
+                continue
+            if target in allowed or target_folder in allowed:
+                unused -= {(folder if folder != service else "", each) for each in (target, target_folder)}
+            else:
+                wrong.append(f"{place}:{line} imports {target}")
+    assert not wrong
+    assert not unused
+
+
+def place_of(module: str, home: Path) -> tuple[str, str]:
+    """The folder of a module of the services, and the module itself, both from the package on."""
+    parts = module.split(".")[1:]
+    path = "/".join(parts)
+    return (path, path) if home.joinpath(*parts).is_dir() else ("/".join(parts[:-1]), path)

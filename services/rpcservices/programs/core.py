@@ -24,9 +24,10 @@ from rpcservices.programs.running.launching import Launcher
 from rpcservices.programs.running.output import Output, SpareMemory
 from rpcservices.programs.running.program import HostedProgram, Program
 from rpcservices.programs.running.records import About
-from rpcservices.programs.running.spawning import Launch, LaunchError, Spawned, StderrTo, spawn_in
+from rpcservices.programs.running.spawning import Launch, LaunchError, Spawned, spawn_in
 from rpcservices.programs.running.spawning import TerminalSize as LaunchedTerminal
 from rpcservices.programs.running.supervision import Supervision
+from rpcservices.programs.terms import MARK, StderrTo
 
 from .config import ProgramsConfig
 from .errors import ProgramNotStarted
@@ -220,7 +221,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         Raises:
             ProgramNotStarted: it cannot be started.
         """
-        program_id = launch.env[tree.MARK]
+        program_id = launch.env[MARK]
 
         def start() -> tuple[Spawned, Cgroup | None]:
             self.ledger.note(Trace(program_id))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from rpcservices.programs.running.output import StreamName, piece_bytes
+from rpcservices.programs.running.output import piece_bytes
 from rpcservices.programs.running.program import Program, Readable
+from rpcservices.programs.terms import StreamName
 
 from .models import OutputChunk
 

@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rpcservices.programs.running.limits import LimitName
-from rpcservices.programs.running.output import StreamName
-from rpcservices.programs.running.records import OnDisconnect
+from rpcservices.programs.terms import LimitName, OnDisconnect, StreamName
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A time in seconds; where none is meant, it is left out."""

@@ -8,8 +8,8 @@ from rpcserver import Context, method
 from rpcservices.programs.permission.policy import Wish
 from rpcservices.programs.running.output import Output
 from rpcservices.programs.running.program import Program
-from rpcservices.programs.running.spawning import StderrTo
 from rpcservices.programs.running.supervision import Supervision
+from rpcservices.programs.terms import StderrTo
 
 from .core import ProgramsCore, Streams
 from .errors import ProgramNotStarted, ProgramRefused, StdinClosed

@@ -11,11 +11,12 @@ import shutil
 from rpcserver import Context, InvalidParams, method
 from rpcservices.programs.keeping.kept import KeptProgram, start_keeper
 from rpcservices.programs.permission.policy import Wish
-from rpcservices.programs.running.output import PIECES_UNDER_WAY, Output, StreamName
+from rpcservices.programs.running.output import PIECES_UNDER_WAY, Output
 from rpcservices.programs.running.program import Program
-from rpcservices.programs.running.records import About, OnDisconnect, Order
-from rpcservices.programs.running.spawning import Launch, LaunchError, StderrTo
+from rpcservices.programs.running.records import About, Order
+from rpcservices.programs.running.spawning import Launch, LaunchError
 from rpcservices.programs.running.supervision import Supervision
+from rpcservices.programs.terms import OnDisconnect, StderrTo, StreamName
 
 from .control import Controlling
 from .core import Streams

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from rpcserver import Context, InvalidParams, method
-from rpcservices.programs.running.output import StreamName
+from rpcservices.programs.terms import StreamName
 
 from .control import Controlling
 from .errors import NotController, NoTerminal, ProgramNotFound, ProgramRefused, StdinClosed

@@ -17,7 +17,7 @@ from rpcclient import AsyncClient
 from rpcclient.stubs.programs import Limits
 from rpcservices.programs.running import cgroups
 from rpcservices.programs.running.cgroups import CONTROLLERS, Controller, Places
-from rpcservices.programs.running.limits import LimitSet
+from rpcservices.programs.terms import LimitSet
 
 Serve = Callable[..., None]
 

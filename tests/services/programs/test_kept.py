@@ -24,7 +24,7 @@ from rpcservices.programs.running import records
 from rpcservices.programs.running.records import About, Order
 from rpcservices.programs.running.spawning import Launch
 from rpcservices.programs.running.supervision import Ending, Supervision
-from rpcservices.programs.running.tree import MARK
+from rpcservices.programs.terms import MARK
 
 Serve = Callable[..., None]
 

@@ -16,7 +16,8 @@ from rpcclient import AsyncClient
 from rpcclient.stubs.programs import TerminalSize
 from rpcservices.programs.running import processes
 from rpcservices.programs.running.launching import Launcher
-from rpcservices.programs.running.spawning import Launch, LaunchError, Spawned, UserIds, spawn
+from rpcservices.programs.running.spawning import Launch, LaunchError, Spawned, spawn
+from rpcservices.programs.terms import UserIds
 
 Serve = Callable[..., None]
 NOWHERE = {"PATH": os.defpath}

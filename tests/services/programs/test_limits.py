@@ -21,7 +21,8 @@ from rpcclient.errors import InvalidParams
 from rpcclient.stubs.programs import Limits, ProgramNotStarted
 from rpcservices.programs.config import ProgramsConfig
 from rpcservices.programs.running import cgroups
-from rpcservices.programs.running.limits import LimitSet, rlimits
+from rpcservices.programs.running.limits import rlimits
+from rpcservices.programs.terms import LimitSet
 
 Serve = Callable[..., None]
 MIB = 1024 * 1024

@@ -13,11 +13,11 @@ import pytest
 
 from rpcservices.programs.running import records
 from rpcservices.programs.running.cgroups import Places
-from rpcservices.programs.running.limits import LimitSet
 from rpcservices.programs.running.looping import SmallLoop
 from rpcservices.programs.running.records import About, Order
-from rpcservices.programs.running.spawning import Launch, TerminalSize, UserIds
+from rpcservices.programs.running.spawning import Launch, TerminalSize
 from rpcservices.programs.running.supervision import Ending, Supervision
+from rpcservices.programs.terms import LimitSet, UserIds
 
 
 def test_readers_writers_and_timers() -> None:

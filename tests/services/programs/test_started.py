@@ -22,7 +22,7 @@ from rpcservices.programs.keeping.leftovers import Trace
 from rpcservices.programs.running.records import About
 from rpcservices.programs.running.spawning import Launch
 from rpcservices.programs.running.supervision import Supervision
-from rpcservices.programs.running.tree import MARK
+from rpcservices.programs.terms import MARK
 
 Serve = Callable[..., None]
 

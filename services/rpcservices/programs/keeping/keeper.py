@@ -33,11 +33,12 @@ from typing import Any
 from rpcservices.programs.running import cgroups, records, tree
 from rpcservices.programs.running.launching import by_fork
 from rpcservices.programs.running.looping import SmallLoop
-from rpcservices.programs.running.output import Output, StreamName
+from rpcservices.programs.running.output import Output
 from rpcservices.programs.running.records import Order
 from rpcservices.programs.running.running import Running
 from rpcservices.programs.running.spawning import LaunchError, spawn_in
 from rpcservices.programs.running.supervision import Ending
+from rpcservices.programs.terms import StreamName
 
 from .leftovers import abandon
 

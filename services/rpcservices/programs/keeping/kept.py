@@ -20,12 +20,12 @@ from typing import Any
 from rpcservices.programs.models import Exit
 from rpcservices.programs.running import records
 from rpcservices.programs.running.cgroups import Places
-from rpcservices.programs.running.output import StreamName
 from rpcservices.programs.running.program import Program
 from rpcservices.programs.running.records import About, Order
 from rpcservices.programs.running.segments import Segments
 from rpcservices.programs.running.spawning import LaunchError
 from rpcservices.programs.running.supervision import Ending
+from rpcservices.programs.terms import StreamName
 
 from .leftovers import Leftovers, Trace
 

@@ -16,6 +16,7 @@ from rpcservices.programs.running.killing import KILL_WAIT_S
 from rpcservices.programs.running.launching import Start
 from rpcservices.programs.running.processes import Process
 from rpcservices.programs.running.spawning import Spawned
+from rpcservices.programs.terms import MARK
 
 POLL_S = 0.05
 
@@ -57,7 +58,7 @@ class Leftovers:
         roots = {
             p.pid
             for p in snapshot
-            if p.pid != own and (p.pid in held or p.session in sessions or processes.mark(p.pid, tree.MARK) in marks)
+            if p.pid != own and (p.pid in held or p.session in sessions or processes.mark(p.pid, MARK) in marks)
         }
         # Who starts a server in such a program does not want it to end itself.
         around = [p for p in snapshot if p.pid != own]

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from rpcservices.programs.running import processes
 from rpcservices.programs.running.cgroups import Cgroup, in_group_of_program
 from rpcservices.programs.running.processes import Process
-from rpcservices.programs.running.tree import MARK
+from rpcservices.programs.terms import MARK
 
 SOON_S = 1.0
 LATER_S = 2.0

@@ -7,7 +7,7 @@ import pwd
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
-from rpcservices.programs.running.tree import MARK
+from rpcservices.programs.terms import MARK
 
 if TYPE_CHECKING:
     from rpcservices.programs.models import EnvBase

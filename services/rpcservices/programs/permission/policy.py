@@ -12,8 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from rpcserver import Principal, RoleTable
 from rpcservices.programs.errors import ProgramNotStarted, ProgramRefused
 from rpcservices.programs.models import Limits
-from rpcservices.programs.running.limits import LimitSet
-from rpcservices.programs.running.spawning import UserIds
+from rpcservices.programs.terms import LimitSet, UserIds
 
 from .arguments import Refusal, check_arguments, is_under, leads_through_process, resolve
 from .rules import ProgramRule, RoleRule

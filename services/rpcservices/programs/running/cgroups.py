@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .limits import LimitSet
+from rpcservices.programs.terms import LimitSet
 
 Controller = Literal["cpu", "memory", "pids"]
 CONTROLLERS: tuple[Controller, ...] = ("cpu", "memory", "pids")

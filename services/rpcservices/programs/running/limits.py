@@ -7,38 +7,11 @@ import os
 import resource
 import signal
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Literal
+
+from rpcservices.programs.terms import LimitName, LimitSet
 
 LEAST_BYTES = 1024 * 1024
 """Memory that even the smallest program takes before it does anything."""
-LimitName = Literal["time", "idle", "memory", "cpu", "processes", "file", "output"]
-"""What can end a program: its time, its silence, and what it may take."""
-
-
-@dataclass(frozen=True, slots=True)
-class LimitSet:
-    """The limits of one program; ``None`` for none.
-
-    Attributes:
-        memory_bytes: memory of its whole tree.
-        cpu_s: processor time of one process, in seconds.
-        cpus: how many processors' worth it may use at a time.
-        processes: processes in its tree.
-        open_files: open descriptors of one process.
-        file_bytes: size of a file that it writes.
-        output_bytes: output of each stream, in all.
-        output_bytes_per_s: output of each stream; what writes faster is made to wait.
-    """
-
-    memory_bytes: int | None = None
-    cpu_s: float | None = None
-    cpus: float | None = None
-    processes: int | None = None
-    open_files: int | None = None
-    file_bytes: int | None = None
-    output_bytes: int | None = None
-    output_bytes_per_s: int | None = None
 
 
 def rlimits(limits: LimitSet, uid: int, bounds: Collection[str] = ()) -> list[tuple[int, int, int]]:

@@ -9,12 +9,10 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from typing import Literal
+
+from rpcservices.programs.terms import StreamName
 
 from .segments import Segments
-
-StreamName = Literal["stdout", "stderr"]
-"""The two outputs of a program; a pseudo-terminal has the first only."""
 
 BLOCK_BYTES = 64 * 1024
 """Small pieces are put together in memory up to this size."""

@@ -12,11 +12,12 @@ from rpcserver import Connection
 from rpcservices.programs import models
 from rpcservices.programs.errors import NoTerminal, StdinClosed
 from rpcservices.programs.models import Exit, ExitStatus, ProgramInfo, Usage
+from rpcservices.programs.terms import StreamName
 from rpcservices.signals import signal_name
 
 from .cgroups import Cgroup
 from .launching import Launcher
-from .output import Output, StreamName
+from .output import Output
 from .processes import Process
 from .records import About
 from .running import Running

@@ -6,16 +6,13 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any
+
+from rpcservices.programs.terms import LimitSet, OnDisconnect, UserIds
 
 from .cgroups import Places
-from .limits import LimitSet
-from .spawning import Launch, Spawned, TerminalSize, UserIds
+from .spawning import Launch, Spawned, TerminalSize
 from .supervision import Ending, Supervision
-
-OnDisconnect = Literal["keep", "hangup", "kill"]
-"""What happens to a program when the connection that controls it ends: it goes on, also through a restart of the
-server; it gets SIGHUP and the end of its input; it is ended with all that it has started."""
 
 ABOUT = "about.json"
 ENDING = "ending.json"

@@ -14,14 +14,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from rpcservices.programs.permission.allowance import Allowance
+from rpcservices.programs.terms import LimitName
 
 from . import limits as rules
 from . import processes, tree
+from .allowance import Allowance
 from .cgroups import Cgroup, Controller
 from .exits import Exited, Watch, watch_child
 from .killing import Kill
-from .limits import LimitName
 from .lingering import BUSY_PAUSE_S, PAUSE_S, Linger
 from .looping import Loop, Timer
 from .output import Output, piece_bytes

@@ -11,16 +11,13 @@ import struct
 import termios
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+
+from rpcservices.programs.terms import LimitSet, StderrTo, UserIds
 
 from . import limits as rules
 from . import processes
 from .cgroups import Cgroup, Controller
 from .launching import Start
-from .limits import LimitSet
-
-StderrTo = Literal["pipe", "merge", "discard"]
-"""Where standard error goes: into a stream of its own, into standard output, or nowhere."""
 
 PIPE_BYTES = 256 * 1024
 """How much a pipe holds for a program that is followed: fewer, larger pieces."""
@@ -38,20 +35,6 @@ class TerminalSize:
     rows: int
     columns: int
     term: str
-
-
-@dataclass(frozen=True, slots=True)
-class UserIds:
-    """The user as whom a program runs.
-
-    Attributes:
-        uid, gid: user and group.
-        groups: all groups.
-    """
-
-    uid: int
-    gid: int
-    groups: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .limits import LimitName, LimitSet
+from rpcservices.programs.terms import LimitName, LimitSet
 
 
 @dataclass(frozen=True, slots=True)

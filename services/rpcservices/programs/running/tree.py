@@ -10,11 +10,11 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from rpcservices.programs.terms import MARK
+
 from . import processes
 from .processes import Process
 
-MARK = "RPC_PROGRAM_ID"
-"""The environment variable by which a program's descendants are known again."""
 COLLECTED_AT_A_TIME = 64
 """How many zombies may be collected before others have their turn: the end of one takes ten microseconds and more."""
 COLLECT_PAUSE_S = 0.001

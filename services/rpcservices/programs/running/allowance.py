@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from rpcservices.programs.running.cgroups import Cgroup
+from .cgroups import Cgroup
 
 LOOKS = 10
 """What has waited to be collected at so many looks one after the other is not just ending. A bomb leaves much behind,
