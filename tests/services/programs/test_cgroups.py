@@ -45,7 +45,7 @@ def leaf(own: str) -> Iterator[Path]:
 def test_what_is_delegated_is_used(leaf: Path) -> None:
     code = (
         "import os, sys\nopen(sys.argv[1] + '/cgroup.procs', 'w').write('0')\n"
-        "from rpcservices.programs import cgroups\nprint(cgroups.own_folder(), cgroups.folder_for_programs())"
+        "from rpcservices.programs.running import cgroups\nprint(cgroups.own_folder(), cgroups.folder_for_programs())"
     )
 
     def folders() -> list[str]:
