@@ -189,17 +189,23 @@ def test_looking_takes_one_of_the_connections(run_with, any_database, sql):
         await make_schema(db)
         found = await asyncio.gather(*(bench.db.table("main", "zone") for _ in range(8)))
         assert len(found) == 8
-        pool = bench.service._targets["main"].reading
-        await pool.wait_idle()
-        assert pool.lent == 0
-        stream = await db.stream("main", sql.endless("i"))
+        await idle(bench, "main")
+        stream = await db.stream("hasty", sql.endless("i"))
         with pytest.raises(DatabaseOperationalError, match="no connection was free") as caught:
-            await bench.db.tables("main")
+            await bench.db.tables("hasty")
         assert caught.value.retryable and caught.value.executed == "no"
         await stream.aclose()
-        assert await bench.db.tables("main")
+        await idle(bench, "hasty")
+        await bench.db.execute("hasty", "CREATE TABLE looked_at (x INTEGER)")
+        assert "looked_at" in [table.name for table in await bench.db.tables("hasty")]
 
-    run_with(work, main={**any_database, "read_pool_size": 1, "pool_timeout_s": 1.0})
+    async def idle(bench, name):
+        pool = bench.service._targets[name].reading
+        await pool.wait_idle()
+        assert pool.lent == 0
+
+    one = {**any_database, "read_pool_size": 1}
+    run_with(work, main=one, hasty={**one, "pool_timeout_s": 1.0})
 
 
 def test_attached_files(run_with, tmp_path):
