@@ -12,7 +12,7 @@ import keyword
 import re
 import tokenize
 
-VIEWS = ("database", "programs", "program_streams", "stub", "transaction")
+VIEWS = ("database", "hardware", "program", "programs", "program_streams", "stub", "transaction")
 """The modules of `rpcclient/aio` of which `rpcclient/sync` has a generated twin."""
 
 NAMES = {
@@ -24,6 +24,7 @@ NAMES = {
 
 MODULES = {
     "rpcclient.aio": "rpcclient.sync",
+    "rpcclient.aio.serial": "rpcclient.sync.serial.port",
     "rpcwire.aio.peer": "rpcwire.threads.peer",
     "rpcwire.aio.streams": "rpcwire.threads.inbox",
 }

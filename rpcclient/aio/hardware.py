@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from rpcclient.aio.serial import AsyncRemoteSerial, open_port
 from rpcclient.programs.results import signal_name
 from rpcclient.serial_settings import SerialOptions
 from rpcclient.stubs import hardware as stub
-
-from .serial import AsyncRemoteSerial
 
 
 class AsyncHardware(stub.AsyncHardware):
@@ -57,7 +56,7 @@ class AsyncHardware(stub.AsyncHardware):
             inter_byte_timeout,
             exclusive,
         )
-        return await AsyncRemoteSerial.open(self, port, options)
+        return await open_port(self, port, options)
 
     async def signal_process(self, pid: int, create_time: float, signal: str | int = "TERM") -> None:
         """Send a signal to a process, which must be the one that is meant: a number that is another's by now is left

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
@@ -26,6 +25,7 @@ from rpcclient.stubs.programs import (
 from rpcwire.errors import ConnectionLost, DeadlineExceeded, NotSent, RpcError, TransportError
 
 from .program_streams import AsyncProgramChunks, AsyncProgramInput, AsyncProgramOutput
+from .waits import Passing, begin, now, time_limit
 
 if TYPE_CHECKING:
     from .client import AsyncClient
@@ -69,9 +69,9 @@ class AsyncProgram(Generic[AnyStr]):
         self._programs: stub.AsyncPrograms = stub.AsyncPrograms(client)
         self._standing: Standing = standing
         self._coding: Coding[AnyStr] = coding
-        self._feeding: asyncio.Task[None] | None = None
+        self._feeding: object = None
         self._from: Places = places or Places()
-        self._passing: asyncio.Task[None] | None = None
+        self._passing: Passing | None = None
         self._controlled_over: object = client._connector.live
         self.stdin: AsyncProgramInput[AnyStr] = AsyncProgramInput(self, coding, begun=places is not None)
         self.stdout: AsyncProgramOutput[AnyStr] = AsyncProgramOutput(self, self._places("stdout"), coding)
@@ -166,9 +166,9 @@ class AsyncProgram(Generic[AnyStr]):
     ) -> CompletedProgram[AnyStr]:
         collected = Collected(self._from.within, most)
         if data is not None:
-            self._feeding = asyncio.ensure_future(self._feed(data))
+            self._feeding = begin(self._feed, data)
         try:
-            async with asyncio.timeout(timeout_s), self.output() as chunks:
+            async with self.output() as chunks, time_limit(timeout_s, chunks.aclose):
                 async for chunk in chunks:
                     collected.put(chunk)
         except TimeoutError:
@@ -207,10 +207,10 @@ class AsyncProgram(Generic[AnyStr]):
             raise still_runs(self.info, timeout_s)
         if timeout_s is None or timeout_s <= 0:
             return self._standing.saw(await self._persist(lambda: self._steady().wait(self.id)))
-        until = asyncio.get_running_loop().time() + timeout_s
+        until = now() + timeout_s
 
         def ask() -> Awaitable[Exit]:
-            left_s = max(until - asyncio.get_running_loop().time(), LEAST_S)
+            left_s = max(until - now(), LEAST_S)
             return self._steady(self._client.options(timeout_s=left_s)).wait(self.id)
 
         return self._standing.saw(await self._persist(ask, until))
@@ -340,20 +340,20 @@ class AsyncProgram(Generic[AnyStr]):
     # --- for its streams ----------------------------------------------------------------------------------------
 
     def _places(self, stream: StreamName | None, *, wait: bool = True) -> Places:
-        begin = self._from
-        offsets: dict[StreamName, int] = {"stdout": begin.offset("stdout"), "stderr": begin.offset("stderr")}
-        return Places(stream, offsets=offsets, wait=wait, within=begin.within)
+        start = self._from
+        offsets: dict[StreamName, int] = {"stdout": start.offset("stdout"), "stderr": start.offset("stderr")}
+        return Places(stream, offsets=offsets, wait=wait, within=start.within)
 
     def _pass_over(self) -> None:
         """Nobody reads, and its end is waited for: let what it writes go by, so that it does not wait for a reader."""
         if self._standing.unread:
             self._standing.unread = False
-            chunks = AsyncProgramChunks(self, self._places(None), passes=True)
-            self._passing = asyncio.ensure_future(self._pass(chunks))
+            self._passing = Passing(self._pass, AsyncProgramChunks(self, self._places(None), passes=True))
 
     @staticmethod
     async def _pass(chunks: AsyncProgramChunks) -> None:
-        with contextlib.suppress(RpcError):  # Whoever waits is told.
+        # Whoever waits is told of an error.
+        with contextlib.suppress(RpcError):
             async with chunks:
                 async for _ in chunks:
                     pass
@@ -362,14 +362,13 @@ class AsyncProgram(Generic[AnyStr]):
         """Somebody begins to read."""
         self._standing.unread = False
         if self._passing is not None:
-            if not self._passing.get_loop().is_closed():
-                self._passing.cancel()
+            self._passing.end()
             self._passing = None
 
     async def _write(self, data: bytes) -> None:
         try:
-            for begin in range(0, len(data), STDIN_BYTES):
-                piece = data[begin : begin + STDIN_BYTES]
+            for at in range(0, len(data), STDIN_BYTES):
+                piece = data[at : at + STDIN_BYTES]
                 await self._hold()
                 await self._steady().write(self.id, piece)
                 self._standing.wrote(piece)
@@ -391,7 +390,7 @@ class AsyncProgram(Generic[AnyStr]):
 
         Parameters:
             call: makes it.
-            until: until when to try, on the loop's clock.
+            until: until when to try, on the clock of :func:`now`.
         """
         losses = Losses()
         while True:
@@ -411,12 +410,12 @@ class AsyncProgram(Generic[AnyStr]):
         standing, connector = self._standing, self._client._connector
         if connector.live is None:
             standing.lost()
-        now = asyncio.get_running_loop().time()
-        end = min(now + standing.patience_s, until or now + standing.patience_s)
+        begun = now()
+        end = min(begun + standing.patience_s, until or begun + standing.patience_s)
         try:
             await connector.peer(end)
         except NotSent as last:
-            raise gave_up(exc, end - now, last) from exc
+            raise gave_up(exc, end - begun, last) from exc
         standing.away = False
 
     async def _hold(self, until: float | None = None) -> None:

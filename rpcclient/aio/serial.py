@@ -280,3 +280,8 @@ class AsyncRemoteSerial(TimeLimits):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while line := await self.readline():
             yield line
+
+
+async def open_port(hardware: AsyncHardware, port: str, options: SerialOptions) -> AsyncRemoteSerial:
+    """Open a port; see :meth:`AsyncRemoteSerial.open`. The synchronous client has a function of the same name."""
+    return await AsyncRemoteSerial.open(hardware, port, options)

@@ -1,11 +1,13 @@
-"""The hardware service for the synchronous client: the generated stub, and serial ports as file-like objects."""
+# Generated from rpcclient/aio/hardware.py by `make stubs`. Do not edit: change that, and generate anew.
+
+"""The hardware service for the synchronous client: the generated stub, and serial ports as objects."""
 
 from __future__ import annotations
 
 from rpcclient.programs.results import signal_name
 from rpcclient.serial_settings import SerialOptions
 from rpcclient.stubs import hardware as stub
-from rpcclient.sync.serial.port import RemoteSerial
+from rpcclient.sync.serial.port import RemoteSerial, open_port
 
 
 class Hardware(stub.Hardware):
@@ -56,7 +58,7 @@ class Hardware(stub.Hardware):
             inter_byte_timeout,
             exclusive,
         )
-        return RemoteSerial(self, port, options)
+        return open_port(self, port, options)
 
     def signal_process(self, pid: int, create_time: float, signal: str | int = "TERM") -> None:
         """Send a signal to a process, which must be the one that is meant: a number that is another's by now is left

@@ -1,10 +1,10 @@
+# Generated from rpcclient/aio/program.py by `make stubs`. Do not edit: change that, and generate anew.
+
 """A program that was started, for the synchronous client: what ``subprocess.Popen`` is for one of this machine."""
 
 from __future__ import annotations
 
 import contextlib
-import threading
-import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, AnyStr, Generic, Self, TypeVar
@@ -27,6 +27,7 @@ from rpcclient.stubs.programs import (
 from rpcwire.errors import ConnectionLost, DeadlineExceeded, NotSent, RpcError, TransportError
 
 from .program_streams import ProgramChunks, ProgramInput, ProgramOutput
+from .waits import Passing, begin, now, time_limit
 
 if TYPE_CHECKING:
     from .client import Client
@@ -70,8 +71,9 @@ class Program(Generic[AnyStr]):
         self._programs: stub.Programs = stub.Programs(client)
         self._standing: Standing = standing
         self._coding: Coding[AnyStr] = coding
+        self._feeding: object = None
         self._from: Places = places or Places()
-        self._passing: ProgramChunks | None = None
+        self._passing: Passing | None = None
         self._controlled_over: object = client._connector.live
         self.stdin: ProgramInput[AnyStr] = ProgramInput(self, coding, begun=places is not None)
         self.stdout: ProgramOutput[AnyStr] = ProgramOutput(self, self._places("stdout"), coding)
@@ -157,33 +159,22 @@ class Program(Generic[AnyStr]):
             InvalidParams: the input is neither text nor bytes.
             ProgramNotFound: it was forgotten.
         """
+        self._client._connector.enter()
         data = None if input is None else self.stdin._encoded(input)
         return self._communicate(data, timeout_s)
 
     def _communicate(
         self, data: bytes | None, timeout_s: float | None, most: Mapping[StreamName, int] | None = None
     ) -> CompletedProgram[AnyStr]:
-        late = threading.Event()
         collected = Collected(self._from.within, most)
         if data is not None:
-            threading.Thread(target=self._feed, args=(data,), name="rpcclient-stdin", daemon=True).start()
-        with self.output() as chunks:
-
-            def give_up() -> None:
-                late.set()
-                chunks.close()
-
-            timer = None if timeout_s is None else threading.Timer(timeout_s, give_up)
-            try:
-                if timer is not None:
-                    timer.start()
+            self._feeding = begin(self._feed, data)
+        try:
+            with self.output() as chunks, time_limit(timeout_s, chunks.close):
                 for chunk in chunks:
                     collected.put(chunk)
-            finally:
-                if timer is not None:
-                    timer.cancel()
-        if late.is_set():
-            raise still_runs(self.info, timeout_s)
+        except TimeoutError:
+            raise still_runs(self.info, timeout_s) from None
         return collected.completed(self.argv, self.wait(), self._coding)
 
     def _feed(self, data: bytes) -> None:
@@ -212,15 +203,16 @@ class Program(Generic[AnyStr]):
         known = self._standing.exit
         if known is not None:
             return known
+        self._client._connector.enter()
         self._pass_over()
         if timeout_s is not None and timeout_s <= 0 and self.refresh().running:
             raise still_runs(self.info, timeout_s)
         if timeout_s is None or timeout_s <= 0:
             return self._standing.saw(self._persist(lambda: self._steady().wait(self.id)))
-        until = time.monotonic() + timeout_s
+        until = now() + timeout_s
 
         def ask() -> Exit:
-            left_s = max(until - time.monotonic(), LEAST_S)
+            left_s = max(until - now(), LEAST_S)
             return self._steady(self._client.options(timeout_s=left_s)).wait(self.id)
 
         return self._standing.saw(self._persist(ask, until))
@@ -350,20 +342,20 @@ class Program(Generic[AnyStr]):
     # --- for its streams ----------------------------------------------------------------------------------------
 
     def _places(self, stream: StreamName | None, *, wait: bool = True) -> Places:
-        begin = self._from
-        offsets: dict[StreamName, int] = {"stdout": begin.offset("stdout"), "stderr": begin.offset("stderr")}
-        return Places(stream, offsets=offsets, wait=wait, within=begin.within)
+        start = self._from
+        offsets: dict[StreamName, int] = {"stdout": start.offset("stdout"), "stderr": start.offset("stderr")}
+        return Places(stream, offsets=offsets, wait=wait, within=start.within)
 
     def _pass_over(self) -> None:
         """Nobody reads, and its end is waited for: let what it writes go by, so that it does not wait for a reader."""
         if self._standing.unread:
             self._standing.unread = False
-            self._passing = ProgramChunks(self, self._places(None), passes=True)
-            threading.Thread(target=self._pass, args=(self._passing,), name="rpcclient-passing", daemon=True).start()
+            self._passing = Passing(self._pass, ProgramChunks(self, self._places(None), passes=True))
 
     @staticmethod
     def _pass(chunks: ProgramChunks) -> None:
-        with contextlib.suppress(RpcError), chunks:  # Whoever waits is told.
+        # Whoever waits is told of an error.
+        with contextlib.suppress(RpcError), chunks:
             for _ in chunks:
                 pass
 
@@ -371,13 +363,13 @@ class Program(Generic[AnyStr]):
         """Somebody begins to read."""
         self._standing.unread = False
         if self._passing is not None:
-            self._passing.close()
+            self._passing.end()
             self._passing = None
 
     def _write(self, data: bytes) -> None:
         try:
-            for begin in range(0, len(data), STDIN_BYTES):
-                piece = data[begin : begin + STDIN_BYTES]
+            for at in range(0, len(data), STDIN_BYTES):
+                piece = data[at : at + STDIN_BYTES]
                 self._hold()
                 self._steady().write(self.id, piece)
                 self._standing.wrote(piece)
@@ -399,7 +391,7 @@ class Program(Generic[AnyStr]):
 
         Parameters:
             call: makes it.
-            until: until when to try, on the clock of :func:`time.monotonic`.
+            until: until when to try, on the clock of :func:`now`.
         """
         losses = Losses()
         while True:
@@ -419,12 +411,12 @@ class Program(Generic[AnyStr]):
         standing, connector = self._standing, self._client._connector
         if connector.live is None:
             standing.lost()
-        now = time.monotonic()
-        end = min(now + standing.patience_s, until or now + standing.patience_s)
+        begun = now()
+        end = min(begun + standing.patience_s, until or begun + standing.patience_s)
         try:
             connector.peer(end)
         except NotSent as last:
-            raise gave_up(exc, end - now, last) from exc
+            raise gave_up(exc, end - begun, last) from exc
         standing.away = False
 
     def _hold(self, until: float | None = None) -> None:
@@ -434,6 +426,7 @@ class Program(Generic[AnyStr]):
             TransportError: there is none.
         """
         standing, connector = self._standing, self._client._connector
+        connector.enter()
         if connector.live is None and self._reconnects:
             self._come_back(NotSent("there is no connection"), Losses(), until)
         if not standing.takes_control or standing.exit is not None:

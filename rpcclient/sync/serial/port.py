@@ -296,3 +296,8 @@ class RemoteSerial(OldNames, SerialSetup):
 
     def __repr__(self) -> str:
         return f"<serial port {self.port!r} of {self._hardware._client.url}{' (closed)' if self.closed else ''}>"
+
+
+def open_port(hardware: Hardware, port: str, options: SerialOptions) -> RemoteSerial:
+    """Open a port; see :class:`RemoteSerial`. The asynchronous client has a function of the same name."""
+    return RemoteSerial(hardware, port, options)
