@@ -8,7 +8,7 @@ from dataclasses import replace
 from rpcserver import InvalidParams
 
 from .backends.base import Link
-from .core import Lent
+from .core import LentLink
 from .errors import DatabaseError, DatabaseProgrammingError
 from .hints import is_change, is_query, may_set
 from .models import Condition, Outcome, Step, StepError, StepResult, TxState
@@ -36,8 +36,8 @@ def check_conditions(steps: Sequence[Step]) -> None:
 
 
 async def check_steps(link: Link, steps: Sequence[Step]) -> None:
-    """Refuse SQL that cannot be sent and parameters that do not fit, before anything runs. Behind a step that may
-    change how strings are read, steps for which that matters are checked when they run.
+    """Refuse SQL that cannot be sent and parameters that do not fit, before anything runs. A step may change how the
+    database reads strings; later steps that depend on that are checked when they run.
 
     Raises:
         InvalidParams: it names the step and the parameter.
@@ -57,7 +57,7 @@ async def check_steps(link: Link, steps: Sequence[Step]) -> None:
 
 
 def check_endings(link: Link, steps: Sequence[Step]) -> None:
-    """Refuse steps that say that they end the transaction which the batch is, or is part of.
+    """Refuse steps that would end the transaction of the batch.
 
     Raises:
         DatabaseProgrammingError: it names the step; nothing has run.
@@ -69,43 +69,43 @@ def check_endings(link: Link, steps: Sequence[Step]) -> None:
             )
 
 
-def holds(condition: Condition, done: Sequence[StepResult], changes: Collection[int]) -> bool:
-    """Whether a condition is true of the steps so far.
+def holds(condition: Condition, results: Sequence[StepResult], changes: Collection[int]) -> bool:
+    """Whether a condition on an earlier step is true.
 
     Parameters:
-        condition: on one of them.
-        done: what became of them.
-        changes: those that changed a row.
+        condition: the condition.
+        results: the results of the steps so far.
+        changes: the numbers of the steps that changed a row.
     """
-    step = done[condition.step]
+    step = results[condition.step]
     if condition.outcome in (Outcome.OK, Outcome.ERROR, Outcome.SKIPPED):
         return step.outcome is condition.outcome
     if step.result is None:
         return False
-    # Whether there are rows does not depend on how many of them were asked for.
-    found, changed = len(step.result.rows) > 0 or step.result.truncated, condition.step in changes
+    # A truncated result has rows, even if the caller asked for none of them.
+    has_rows, has_changes = len(step.result.rows) > 0 or step.result.truncated, condition.step in changes
     return {
-        Outcome.ROWS: found,
-        Outcome.NO_ROWS: not found,
-        Outcome.CHANGED: changed,
-        Outcome.UNCHANGED: not changed,
+        Outcome.ROWS: has_rows,
+        Outcome.NO_ROWS: not has_rows,
+        Outcome.CHANGED: has_changes,
+        Outcome.UNCHANGED: not has_changes,
     }[condition.outcome]
 
 
-async def run_batch(lent: Lent, steps: Sequence[Step], limits: Limits, *, atomic: bool) -> list[StepResult]:
+async def run_batch(loan: LentLink, steps: Sequence[Step], limits: Limits, *, atomic: bool) -> list[StepResult]:
     """Run the steps whose conditions hold.
 
     Parameters:
-        lent: where to run them.
+        loan: the link that they run on.
         steps: the statements.
-        limits: of each step's result.
-        atomic: raise the first error; otherwise it becomes its step's result.
+        limits: the limits of each step's result.
+        atomic: whether to raise the first error; otherwise an error becomes its step's result.
 
     Raises:
-        InvalidParams: a condition on a step that is not earlier, or a parameter that does not fit; nothing has run.
-        DatabaseError: a step failed, of an atomic batch, or ended its transaction.
+        InvalidParams: a condition names a step that is not earlier, or a parameter does not fit; nothing has run.
+        DatabaseError: a step of an atomic batch failed or ended its transaction.
     """
-    link = lent.link
+    link = loan.link
     check_conditions(steps)
     await check_steps(link, steps)
     odd = [not (is_query(step.sql, link.dialect) or is_change(step.sql, link.dialect)) for step in steps]
@@ -114,14 +114,14 @@ async def run_batch(lent: Lent, steps: Sequence[Step], limits: Limits, *, atomic
         check_endings(link, steps)
     if watched:
         await link.mark()
-    done: list[StepResult] = []
+    results: list[StepResult] = []
     changes: set[int] = set()
     for number, step in enumerate(steps):
-        if not all(holds(condition, done, changes) for condition in step.when):
-            done.append(StepResult(Outcome.SKIPPED))
+        if not all(holds(condition, results, changes) for condition in step.when):
+            results.append(StepResult(Outcome.SKIPPED))
             continue
         try:
-            result, changed = await collect(link, step.sql, step.params, limits, within=atomic, session=lent.session)
+            result, changed = await collect(link, step.sql, step.params, limits, within=atomic, session=loan.session)
             if atomic and (
                 result.tx_state is TxState.ENDED or (watched and odd[number] and not await link.is_marked())
             ):
@@ -131,18 +131,18 @@ async def run_batch(lent: Lent, steps: Sequence[Step], limits: Limits, *, atomic
                 )
             if has_changed(step.sql, link.dialect, result, changed):
                 changes.add(number)
-            done.append(StepResult(Outcome.OK, result if lent.within else replace(result, tx_state=TxState.NONE)))
+            results.append(StepResult(Outcome.OK, result if loan.within else replace(result, tx_state=TxState.NONE)))
             if not atomic:
-                lent.refuse_open_transaction()
+                loan.refuse_open_transaction()
         except Exception as exc:
-            error = lent.failed(exc, number)
+            error = loan.error_for(exc, number)
             if atomic or not isinstance(error, DatabaseError):
                 raise error from None
-            del done[number:]
-            done.append(StepResult(Outcome.ERROR, error=_step_error(error)))
+            del results[number:]
+            results.append(StepResult(Outcome.ERROR, error=_step_error(error)))
         if not atomic:
-            await lent.clear()
-    return done
+            await loan.clear()
+    return results
 
 
 def _step_error(error: DatabaseError) -> StepError:

@@ -27,10 +27,10 @@ _DRIVERS = {
 
 
 def _has_bare_at(url: str) -> bool:
-    """Whether there is an @ besides the one between the user and the host."""
+    """Whether there is an @ besides the one before the host."""
     dialect, _, rest = url.partition("://")
     server, _, query = rest.partition("@")[2].partition("?")
-    # A question mark of a password has no option's name behind it.
+    # Behind a question mark in a password there is no name of an option.
     return not dialect.startswith("sqlite") and ("@" in server or "@" in query.partition("=")[0])
 
 
@@ -107,7 +107,7 @@ class DatabaseConfig(ServiceConfig):
     def _valid_url(cls, url: SecretStr) -> SecretStr:
         if url.get_secret_value():
             text = url.get_secret_value()
-            if _has_bare_at(text):  # Part of the password would be taken for the host, and shown.
+            if _has_bare_at(text):  # We would take a part of the password for the host, and show it.
                 raise ValueError("a user or password has an @ of its own: write %40 for it, or give password_file")
             try:
                 make_url(text)
@@ -133,14 +133,14 @@ def database_url(name: str, config: DatabaseConfig, state_dir: Path, secrets_dir
     """The URL to connect to, with an asynchronous driver and the password filled in.
 
     Parameters:
-        name: the database's name, which an embedded file is named after.
+        name: the database's name, which is also the name of an embedded file.
         config: its configuration.
         state_dir: where embedded files live.
         secrets_dir: where passwords lie, each in a file of its database's name.
 
     Raises:
-        ValueError: the password's place does not exist, or others may read it, or no file can have the database's name;
-            the message names it.
+        ValueError: the password's file or variable does not exist, others may read the file, or no file can have the
+            database's name. The message names it.
     """
     text = config.url.get_secret_value()
     if not text and Path(name).name != name:  # It would lie in another folder.

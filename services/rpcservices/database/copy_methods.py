@@ -1,4 +1,4 @@
-"""The methods that carry what COPY of PostgreSQL reads and writes."""
+"""The methods for COPY of PostgreSQL."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from rpcserver import Context, method
 from rpcwire.sql import first_word
 
 from .backends.base import CopyOut, Link, finish
-from .core import ERRORS, DatabaseCore, Lent
+from .core import ERRORS, DatabaseCore, LentLink
 from .errors import DatabaseOperationalError, DatabaseProgrammingError
 from .models import Changed
 from .page_stream import PageStream
 from .placeholders import check_text
 
 _END_S = 10.0
-"""How long ending a COPY may take that is not wanted any more."""
+"""How long it may take to end a COPY early."""
 
 
 def _check(sql: str, link: Link) -> None:
-    """Refuse what is no COPY, before it runs."""
+    """Refuse a statement that is not a COPY, before it runs."""
     if first_word(sql, link.syntax) != "COPY" and link.dialect == "postgresql":
         raise DatabaseProgrammingError("sql: a COPY is wanted here: other statements run by execute", executed="no")
 
@@ -50,21 +50,21 @@ class CopyMethods(DatabaseCore):
         """
         check_text(sql)
         target = self._target(ctx, database, "execute")
-        async with self._lent(ctx, target, transaction, readonly=False) as lent:
-            link = lent.link
+        async with self._lend(ctx, target, transaction, readonly=False) as loan:
+            link = loan.link
             _check(sql, link)
-            if not lent.within:
+            if not loan.within:
                 await link.guard()
-            copy = await lent.run(link.copy_in(sql))
+            copy = await loan.run(link.copy_in(sql))
             try:
                 while (piece := await _next(data, target.config.stream_idle_s)) is not None:
-                    await lent.run(copy.write(piece))
-                count = await lent.run(copy.end())
+                    await loan.run(copy.write(piece))
+                count = await loan.run(copy.end())
             except BaseException:
                 await finish(link.run(copy.abort("the client did not send all of it"), timeout_s=_END_S))
                 raise
-            lent.refuse_open_transaction()
-            return Changed(count, 1, lent.state())
+            loan.refuse_open_transaction()
+            return Changed(count, 1, loan.state())
 
     @method(permission="database.query", kind="read", errors=ERRORS, window=16)
     async def copy_out(
@@ -88,12 +88,12 @@ class CopyMethods(DatabaseCore):
         target = self._target(ctx, database, "query")
         stack = AsyncExitStack()
         try:
-            lent = await stack.enter_async_context(self._lent(ctx, target, transaction, readonly=True))
-            link = lent.link
+            loan = await stack.enter_async_context(self._lend(ctx, target, transaction, readonly=True))
+            link = loan.link
             _check(sql, link)
-            if not lent.within:
+            if not loan.within:
                 await link.guard()
-            copy = await lent.run(link.copy_out(sql))
+            copy = await loan.run(link.copy_out(sql))
         except BaseException:
             await finish(stack.aclose())
             raise
@@ -102,7 +102,7 @@ class CopyMethods(DatabaseCore):
             await link.run(copy.abort("nobody reads it any more"))
 
         stack.push_async_callback(end)
-        return PageStream(_pieces(lent, copy), stack.aclose, lent.failed, target.config.stream_idle_s)
+        return PageStream(_pieces(loan, copy), stack.aclose, loan.error_for, target.config.stream_idle_s)
 
 
 async def _next(data: AsyncIterator[bytes], idle_s: float) -> bytes | None:
@@ -122,6 +122,6 @@ async def _next(data: AsyncIterator[bytes], idle_s: float) -> bytes | None:
         ) from None
 
 
-async def _pieces(lent: Lent, copy: CopyOut) -> AsyncGenerator[bytes, None]:
-    while piece := await lent.run(copy.read()):
+async def _pieces(loan: LentLink, copy: CopyOut) -> AsyncGenerator[bytes, None]:
+    while piece := await loan.run(copy.read()):
         yield piece

@@ -41,20 +41,20 @@ ERRORS = (
 
 
 def _never() -> None:
-    """Nothing ends but by its own statements."""
+    """The link of this call has no transaction that could end."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lent:
+class LentLink:
     """A link for one call.
 
     Attributes:
-        link: where its statements run.
-        within: whether that is in a transaction of the client's.
+        link: the link on which the call's statements run.
+        within: whether they run in a transaction of the client.
         readonly: whether the database refuses every change there.
         session: whether the link stays with the client afterwards.
-        own: whether the link is the call's own, and goes back to the pool after it.
-        lost: the error to raise where the transaction has ended while a statement ran.
+        own: whether the link belongs to this call only, and goes back to the pool after it.
+        lost: returns the error to raise if the transaction ended while a statement ran.
     """
 
     link: Link
@@ -65,23 +65,24 @@ class Lent:
     lost: Callable[[], TransactionLost | None] = _never
 
     async def clear(self) -> None:
-        """End what a statement that stands alone has left open: what guarded it, or what it opened by itself."""
-        kept = self.session and not self.link.readonly
-        if not (self.within or kept) and self.link.tx_state() not in (TxState.NONE, TxState.ENDED):
+        """End the transaction that a statement on its own has left open: its guard, or one that it began itself."""
+        stays_open = self.session and not self.link.readonly
+        if not (self.within or stays_open) and self.link.tx_state() not in (TxState.NONE, TxState.ENDED):
             await self.link.rollback()
 
     async def run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Do a piece of work on the link, stopped when the caller is cancelled; every exception becomes ours."""
+        """Do a piece of work on the link. It stops when the caller is cancelled; every exception becomes one of
+        ours."""
         try:
             return await self.link.run(work)
         except Exception as exc:
-            raise self.failed(exc) from None
+            raise self.error_for(exc) from None
 
-    def failed(self, exc: Exception, step: int | None = None) -> Exception:
-        """The error of this service that stands for an exception of the driver."""
-        lost = self.lost()
-        if lost is not None:
-            return lost
+    def error_for(self, exc: Exception, step: int | None = None) -> Exception:
+        """Translate an exception of the driver to the error of this service."""
+        loss = self.lost()
+        if loss is not None:
+            return loss
         error = translate_error(exc, tx_state=self.state().value, step=step)
         if error is not exc and isinstance(error, DatabaseError) and (remedy := self._remedy(error)):
             error.message += f"; {remedy}"
@@ -89,7 +90,7 @@ class Lent:
         return error
 
     def _remedy(self, error: DatabaseError) -> str | None:
-        """What to tell whose statement was understood and refused: the database's own words name no way out."""
+        """The remedy for a statement that the database refused; the database's own message names none."""
         if not is_refused(error):
             return None
         if self.link.config.readonly:
@@ -104,37 +105,37 @@ class Lent:
         return None
 
     def state(self) -> TxState:
-        """The state to tell after a statement."""
+        """The state of the transaction, to report after a statement."""
         return state_after(self.link, within=self.within, session=self.session)
 
     def refuse_open_transaction(self) -> None:
-        """Refuse a statement that opened a transaction by itself: it will be rolled back with its link."""
+        """Refuse a statement that opened a transaction by itself; :meth:`clear` or the pool rolls it back."""
         if not (self.within or self.session or self.link.readonly) and self.link.tx_state() is not TxState.NONE:
             raise DatabaseProgrammingError(
                 "the statement opened a transaction, which has been rolled back: call begin, and give its id"
             )
 
 
-class Loan:
-    """A link for a ``with`` block: of a transaction, or for this block alone.
+class Lending:
+    """Lends a link for a ``with`` block: the transaction's, or one for this block alone.
 
     Parameters:
-        pool: where a link comes from if there is no transaction.
-        transaction: lends its link.
+        pool: gives a link if there is no transaction.
+        transaction: gives the transaction's link.
     """
 
     __slots__ = ("_link", "_pool", "_transaction")
 
-    def __init__(self, pool: Pool, transaction: AbstractAsyncContextManager[Lent] | None) -> None:
+    def __init__(self, pool: Pool, transaction: AbstractAsyncContextManager[LentLink] | None) -> None:
         self._pool = pool
         self._transaction = transaction
         self._link: Link | None = None
 
-    async def __aenter__(self) -> Lent:
+    async def __aenter__(self) -> LentLink:
         if self._transaction is not None:
             return await self._transaction.__aenter__()
         self._link = link = await self._pool.acquire()
-        return Lent(link, within=False, readonly=link.readonly, own=True)
+        return LentLink(link, within=False, readonly=link.readonly, own=True)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
@@ -170,53 +171,53 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
             return Health(ok=False, reason="no database is configured")
         return Health()
 
-    def _seen(self, ctx: Context) -> list[Target]:
-        """The databases that exist for a caller."""
+    def _visible_targets(self, ctx: Context) -> list[Target]:
+        """The databases that a caller may see."""
         return [target for target in self._targets.values() if target.access.sees(ctx.principal)]
 
     def _target(self, ctx: Context, name: str, right: Right, *, writing: bool = False) -> Target:
-        """A database, for a caller who may do something to it.
+        """Find a database, and make sure that the caller has a right to it.
 
         Raises:
-            UnknownDatabase: there is none of this name, as far as the caller is concerned.
+            UnknownDatabase: the caller sees no database of this name.
             DatabaseRefused: the caller's role does not allow it.
         """
         target = self._targets.get(name)
         if target is None or not target.access.sees(ctx.principal):
-            known = ", ".join(sorted(target.name for target in self._seen(ctx))) or "none"
+            names = ", ".join(sorted(target.name for target in self._visible_targets(ctx))) or "none"
             raise UnknownDatabase(
-                f"database: no database is named {name[:64]!r}; there are: {known}", executed="no", database=name[:64]
+                f"database: no database is named {name[:64]!r}; there are: {names}", executed="no", database=name[:64]
             )
         target.access.check(ctx.principal, right, writing=writing and not target.config.readonly)
         return target
 
-    def _lent(self, ctx: Context, target: Target, transaction: str | None, *, readonly: bool) -> Loan:
+    def _lend(self, ctx: Context, target: Target, transaction: str | None, *, readonly: bool) -> Lending:
         """Lend a link for a call: the transaction's, or one of its own."""
-        shared = None if transaction is None else self._shared(ctx, target, transaction)
-        return Loan(target.pool(readonly=readonly), shared)
+        lending = None if transaction is None else self._lend_of_transaction(ctx, target, transaction)
+        return Lending(target.pool(readonly=readonly), lending)
 
     @asynccontextmanager
-    async def _shared(self, ctx: Context, target: Target, transaction: str) -> AsyncIterator[Lent]:
+    async def _lend_of_transaction(self, ctx: Context, target: Target, transaction: str) -> AsyncIterator[LentLink]:
         async with self._transactions.use(transaction, target.name, ctx.connection) as tx:
             within = tx.active
             try:
                 session = bool(tx.session_idle_s)
-                lost = partial(self._transactions.lost, tx)
-                yield Lent(tx.link, within=within, readonly=tx.readonly, session=session, lost=lost)
+                loss = partial(self._transactions.loss_of, tx)
+                yield LentLink(tx.link, within=within, readonly=tx.readonly, session=session, lost=loss)
             finally:
                 link = tx.link
                 open_ = not link.broken and link.tx_state() not in (TxState.NONE, TxState.ENDED)
                 if not within and link.readonly and open_:
-                    await finish(link.run(link.rollback()))  # What guarded a statement that stood alone.
+                    await finish(link.run(link.rollback()))  # It was the guard of a statement on its own.
 
-    async def _within(self, lent: Lent, work: Callable[[], Coroutine[Any, Any, _T]], *, atomic: bool) -> _T:
-        """Do some work on a link, in a transaction of its own where ``atomic`` asks for one and none is open.
+    async def _within(self, loan: LentLink, work: Callable[[], Coroutine[Any, Any, _T]], *, atomic: bool) -> _T:
+        """Do some work on a link. If ``atomic`` is set and no transaction is open, the work gets one of its own.
 
         Raises:
-            DatabaseError: the work failed, and in an own transaction has been undone.
+            DatabaseError: the work failed. If it had a transaction of its own, it has been undone.
         """
-        link = lent.link
-        if lent.within or not atomic:
+        link = loan.link
+        if loan.within or not atomic:
             return await work()
         await link.begin(None, readonly=link.readonly)
         try:

@@ -1,4 +1,4 @@
-"""Exceptions of drivers and of SQLAlchemy, turned into the errors of this service."""
+"""Turns exceptions of drivers and of SQLAlchemy into the errors of this service."""
 
 from __future__ import annotations
 
@@ -35,41 +35,42 @@ _BY_STATE = {
     "25": DatabaseOperationalError,
     "42": DatabaseProgrammingError,
 }
-"""Classes of SQLSTATE that drivers do not agree on."""
+"""Classes of SQLSTATE that drivers map to different exceptions."""
 _MYSQL_CLASSES = {"21": DatabaseProgrammingError}
-"""Those of MariaDB and MySQL that there are besides: numbers of columns that do not fit."""
+"""A further class of MariaDB and MySQL: the number of columns does not fit."""
 _MYSQL_WRONG = frozenset({
     "1008", "1052", "1094", "1109", "1111", "1193", "1210", "1221", "1228", "1229", "1238", "1243", "1267", "1271",
     "1273", "1288", "1347", "1348", "1359", "1360", "1362", "1363", "1442", "1471", "1537", "1539", "1747", "1959",
     "4078", "4161",
 })  # fmt: skip
-"""Wrong statements and unknown names of MariaDB and MySQL whose SQLSTATE says nothing (HY000), or, of an
-ambiguous column, that a constraint is broken."""
+"""Codes of MariaDB and MySQL for wrong statements and unknown names. Their SQLSTATE is HY000, which says nothing, or,
+for an ambiguous column, that of a broken constraint."""
 _REFUSED_WRITES = frozenset({"25006", "XAE07"})
-"""A change where only reading is allowed; the second where MariaDB would first have to end the transaction."""
+"""A change where only reading is allowed. MariaDB gives the second one if the change would first end the
+transaction."""
 _SQLITE_DATA = re.compile(r"Could not decode to UTF-8|integer overflow|malformed JSON|.*out of range")
 _SQLITE_STATE = re.compile(
     r"cannot (?:start|commit|rollback|release|open) |no such savepoint|.* is locked|"
     r".*(?:within|inside) (?:a )?transaction"
 )
-"""What SQLite says with its code for everything, SQLITE_ERROR, though the statement is right."""
+"""Messages that SQLite gives with its general code SQLITE_ERROR though the statement is right."""
 _RETRYABLE_STATES = re.compile(r"40001|40P01|55P03|57P0[1-5]|53...|08...")
 _RETRYABLE_CODES = frozenset({"1020", "1205", "1213", "1040", "1203", "2002", "2003", "2006", "2013"})
 _RETRYABLE_MYSQL_STATE = "40001"
-"""Of MariaDB's and MySQL's codes the others say it: 08S01 is that of a message which is too long, too."""
+"""The only SQLSTATE of MariaDB and MySQL that means "try again": 08S01 also stands for a message that is too long."""
 _MYSQL_LIMITS = frozenset({"1203", "1226"})
-"""More connections, or statements, than the role may have: with 42000, though no statement is wrong."""
+"""The role has too many connections or statements. The SQLSTATE is 42000, though no statement is wrong."""
 _LOST_CODES = frozenset({
     "0", "1053", "1152", "1158", "1159", "1160", "1161", "1184", "1927", "2006", "2013", "2014", "2055",
 })  # fmt: skip
-"""Of MariaDB and MySQL: the server or the way to it went (https://mariadb.com/kb/en/mariadb-error-code-reference/), or
-asyncmy has no connection any more: 0."""
+"""Codes of MariaDB and MySQL for a lost server or network (https://mariadb.com/kb/en/mariadb-error-code-reference/); 0
+is asyncmy's, when it has no connection any more."""
 _LOST_MESSAGE = re.compile(r"client was disconnected by the server", re.IGNORECASE)
-"""MySQL's 4031, whose number MariaDB has for something else."""
+"""The message of MySQL's 4031; MariaDB uses that number for something else."""
 _MAY_COME_BACK = re.compile(r"too many|starting up|shutting down|recovery mode|not yet accepting", re.IGNORECASE)
 _URL = re.compile(r"\b[a-z][a-z0-9+]*://\S+", re.IGNORECASE)
 _PASSWORD = re.compile(r"(password|passwd|pwd)\s*[=:]\s*(?!(?:YES|NO)\))\S+", re.IGNORECASE)
-"""MariaDB says "(using password: YES)", which is no secret."""
+"""A password in a message. MariaDB's "(using password: YES)" is no secret."""
 _LIMIT = 2000
 
 
@@ -81,9 +82,9 @@ def _original(exc: BaseException) -> BaseException:
 
 def _class_of(exc: BaseException) -> type[DatabaseError]:
     for cls in type(exc).__mro__:
-        found = _BY_NAME.get(cls.__name__)
-        if found is not None:
-            return found
+        known_class = _BY_NAME.get(cls.__name__)
+        if known_class is not None:
+            return known_class
     if isinstance(exc, OverflowError | ValueError | TypeError | UnicodeError):
         return DatabaseDataError
     return DatabaseOperationalError
@@ -110,24 +111,25 @@ def _codes(exc: BaseException) -> tuple[str | None, str | None, str]:
 
 
 def redact(text: str) -> str:
-    """The message of a failure to connect, without anything that may be a secret of the connection."""
+    """Remove what may be a secret from the message of a failure to connect."""
     return _PASSWORD.sub(r"\1=…", _URL.sub("(URL)", text))
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     text = text.strip()
     return text if len(text) <= _LIMIT else text[:_LIMIT] + "…"
 
 
 def _mysql_class(sqlstate: str, code: str) -> type[DatabaseError] | None:
-    """What asyncmy calls OperationalError unless it knows better, by what it is."""
+    """The right class for an exception that asyncmy calls OperationalError; ``None`` where that is right."""
     if code in _MYSQL_LIMITS:
         return DatabaseOperationalError
     return DatabaseProgrammingError if code in _MYSQL_WRONG else _MYSQL_CLASSES.get(sqlstate[:2])
 
 
 def _sqlite_class(exc: BaseException, code: str | None, message: str) -> type[DatabaseError] | None:
-    """What Python's module calls OperationalError, or nothing in particular, by what it is."""
+    """The right class for an exception that Python's module calls OperationalError or DatabaseError; ``None`` where
+    that is right."""
     if not isinstance(exc, sqlite3.Error):
         return None
     if code is not None and code.startswith("SQLITE_CONSTRAINT"):
@@ -137,23 +139,23 @@ def _sqlite_class(exc: BaseException, code: str | None, message: str) -> type[Da
     if code == "SQLITE_AUTH" or "not authorized" in message or (code or "").startswith("SQLITE_READONLY"):
         return DatabaseProgrammingError
     if code == "SQLITE_ERROR" and not _SQLITE_STATE.match(message):
-        return DatabaseProgrammingError  # Syntax, and names that there are not.
+        return DatabaseProgrammingError  # Wrong syntax, and unknown names.
     return None
 
 
 def is_refused(error: DatabaseError) -> bool:
-    """Whether the database understood a statement, and does not allow here what it would do."""
+    """Whether the database understood a statement, and refused it."""
     return error.sqlstate in _REFUSED_WRITES or (error.driver_code or "").startswith(("SQLITE_AUTH", "SQLITE_READONLY"))
 
 
 def is_lost(exc: BaseException) -> bool:
-    """Whether an exception says that the connection to the database is gone."""
+    """Whether an exception says that the connection to the database is lost."""
     if isinstance(exc, RpcError):
         return isinstance(exc, DatabaseError) and exc.connection_lost
     exc = _original(exc)
     diag = getattr(exc, "diag", None)
     if diag is not None:
-        # PostgreSQL closes the connection after what is fatal; of what it could not say, psycopg gives no code.
+        # PostgreSQL closes the connection after a fatal error. If it could send none, psycopg's error has no code.
         severity = diag.severity_nonlocalized or diag.severity
         if severity is None:
             return getattr(exc, "sqlstate", None) is None and type(exc).__name__ == "OperationalError"
@@ -163,11 +165,11 @@ def is_lost(exc: BaseException) -> bool:
 
 
 def lost_error(exc: Exception, executed: Executed) -> Exception:
-    """The error for work on a connection that is gone.
+    """The error for work on a lost connection.
 
     Parameters:
-        exc: what was raised; what refused the work before it was sent stays as it is.
-        executed: whether the database has seen it.
+        exc: the exception. One that refused the work before it was sent comes back as it is.
+        executed: whether the database has seen the work.
     """
     if isinstance(exc, RpcError) and not isinstance(exc, DatabaseOperationalError):
         return exc
@@ -181,17 +183,17 @@ def lost_error(exc: Exception, executed: Executed) -> Exception:
 
 
 def _may_connect_later(exc: BaseException, message: str) -> bool:
-    """Whether a failure to connect, of which the driver gives no code, may be over later."""
+    """Whether a later attempt to connect may succeed, after a failure for which the driver gives no code."""
     if "FATAL:" in message:  # PostgreSQL answered, and psycopg drops the code.
         return _MAY_COME_BACK.search(message) is not None
     return isinstance(exc, OSError) or type(exc).__name__ in {"OperationalError", "InterfaceError"}
 
 
 def connection_failure(exc: Exception) -> RpcError:
-    """The error of this service for an exception while connecting: nothing was executed.
+    """Translate an exception while connecting: nothing was executed.
 
     Parameters:
-        exc: what was raised; an :class:`~rpcwire.errors.RpcError` comes back as it is.
+        exc: the exception; an :class:`~rpcwire.errors.RpcError` comes back as it is.
     """
     if isinstance(exc, RpcError):
         return exc
@@ -214,13 +216,13 @@ def translate_error(
     step: int | None = None,
     executed: Executed = "yes",
 ) -> RpcError:
-    """The error of this service that stands for an exception of a driver.
+    """Translate an exception of a driver to the error of this service.
 
     Parameters:
-        exc: what was raised; an :class:`~rpcwire.errors.RpcError` comes back, told the state where it did not know it.
+        exc: the exception; an :class:`~rpcwire.errors.RpcError` comes back, with ``tx_state`` set if it had none.
         tx_state: the state of the transaction after it.
-        step: which statement of several it was.
-        executed: whether the database has seen the statement; not known where the connection was lost meanwhile.
+        step: the number of the statement, where there are several.
+        executed: whether the database has seen the statement. A lost connection makes it "unknown".
     """
     if isinstance(exc, RpcError):
         if isinstance(exc, DatabaseError) and exc.tx_state == "none":
@@ -251,7 +253,7 @@ def translate_error(
     if lost:
         cls, executed, retryable = DatabaseOperationalError, "unknown", True
     return cls(
-        _shortened(message) or type(exc).__name__,
+        _shorten(message) or type(exc).__name__,
         executed=executed, retryable=retryable, connection_lost=lost,
         sqlstate=sqlstate, driver_code=code, step=step, tx_state=tx_state,
     )  # fmt: skip

@@ -1,5 +1,5 @@
-"""What the first word of a statement suggests. It only chooses between ways that are all right: what a statement may do
-is decided by the database, never here."""
+"""Guesses from the first word of a statement. They only choose between ways that are all correct; the database alone
+decides what a statement may do."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _RETURNING = re.compile(r"\bRETURNING\b", re.IGNORECASE)
 
 
 def is_query(sql: str, dialect: str = "") -> bool:
-    """Whether a statement is, to all appearances, one that reads and whose rows may be left unread."""
+    """Whether a statement seems to be one that only reads, so that its rows may stay unread."""
     return first_word(sql, dialect) in _QUERIES
 
 
 def is_change(sql: str, dialect: str = "") -> bool:
-    """Whether a statement is, to all appearances, one that changes the rows that it gives or counts."""
+    """Whether a statement seems to be one that changes the rows that it gives or counts."""
     word = first_word(sql, dialect)
     return word in _CHANGES or (word == "WITH" and _RETURNING.search(sql) is not None)
 
 
 def may_set(sql: str, dialect: str = "") -> bool:
-    """Whether a statement may change settings of the connection, as far as its first word tells; a function that it
-    calls may, too."""
+    """Whether the first word of a statement says that it may change settings of the connection. A function that it
+    calls may change them, too."""
     return first_word(sql, dialect) not in _KEEPING

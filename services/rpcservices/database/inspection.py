@@ -1,4 +1,4 @@
-"""What a database holds, by SQLAlchemy's inspector."""
+"""Lists what a database holds, by SQLAlchemy's inspector."""
 
 from __future__ import annotations
 
@@ -30,26 +30,27 @@ _MYSQL_TYPES = """
     WHERE table_schema = :schema AND table_name = :name
 """
 _TYPES = {"postgresql": _POSTGRESQL_TYPES, "mysql": _MYSQL_TYPES, "mariadb": _MYSQL_TYPES}
-"""What databases say of columns whose types SQLAlchemy does not know, such as ``point``."""
-warnings.filterwarnings("ignore", "Did not recognize type", SAWarning)  # It would fill the log: we ask the database.
+"""Queries for the names of types that SQLAlchemy does not know, such as ``point``."""
+# It would fill the log; we ask the database for such types.
+warnings.filterwarnings("ignore", "Did not recognize type", SAWarning)
 
 
-async def inspected(target: Target, ask: Callable[[Inspector], _T]) -> _T:
-    """Ask an inspector of a database, on a link that only reads: with the checks, limits and guards of a query.
+async def inspect_database(target: Target, ask: Callable[[Inspector], _T]) -> _T:
+    """Run an inspector of a database on a link that only reads, with the checks, limits and guards of a query.
 
     Raises:
         DatabaseError: the database refused, or there is no such table.
     """
     try:
         async with target.reading.link() as link:
-            return await link.run(greenlet_spawn(_asked, target.reading.engine, link.lend_raw(), ask))
+            return await link.run(greenlet_spawn(_ask, target.reading.engine, link.lend_raw(), ask))
     except NoSuchTableError as exc:
         raise DatabaseProgrammingError(f"name: there is no table {str(exc)!r}", executed="no") from None
     except Exception as exc:
         raise translate_error(exc) from None
 
 
-def _asked(engine: Engine, connection: PoolProxiedConnection, ask: Callable[[Inspector], _T]) -> _T:
+def _ask(engine: Engine, connection: PoolProxiedConnection, ask: Callable[[Inspector], _T]) -> _T:
     return ask(inspect(Connection(engine, connection=connection)))
 
 
@@ -59,16 +60,16 @@ def list_schemas(inspector: Inspector) -> list[str]:
 
 
 def _names(inspector: Inspector, schema: str | None) -> dict[TableKind, list[str]]:
-    found = {
+    names = {
         TableKind.TABLE: inspector.get_table_names(schema),
         TableKind.VIEW: inspector.get_view_names(schema),
         TableKind.MATERIALIZED_VIEW: [],
     }
     try:
-        found[TableKind.MATERIALIZED_VIEW] = inspector.get_materialized_view_names(schema)
+        names[TableKind.MATERIALIZED_VIEW] = inspector.get_materialized_view_names(schema)
     except NotImplementedError:
         pass  # This database has none.
-    return found
+    return names
 
 
 def _check_schema(inspector: Inspector, schema: str | None) -> None:
@@ -83,8 +84,8 @@ def list_tables(inspector: Inspector, schema: str | None) -> list[TableName]:
         DatabaseProgrammingError: there is no such schema.
     """
     _check_schema(inspector, schema)
-    found = [TableName(name, kind, schema) for kind, names in _names(inspector, schema).items() for name in names]
-    return sorted(found, key=lambda table: table.name)
+    tables = [TableName(name, kind, schema) for kind, names in _names(inspector, schema).items() for name in names]
+    return sorted(tables, key=lambda table: table.name)
 
 
 def read_table(inspector: Inspector, name: str, schema: str | None) -> TableInfo:
@@ -105,20 +106,20 @@ def read_table(inspector: Inspector, name: str, schema: str | None) -> TableInfo
         name=name,
         kind=kind,
         schema=schema,
-        columns=[_column(inspector, found, types) for found in columns],
+        columns=[_column(inspector, entry, types) for entry in columns],
         primary_key=list(inspector.get_pk_constraint(name, schema).get("constrained_columns") or []),
-        foreign_keys=[_foreign_key(found) for found in inspector.get_foreign_keys(name, schema)],
+        foreign_keys=[_foreign_key(entry) for entry in inspector.get_foreign_keys(name, schema)],
         indexes=[
-            Index(found["name"], list(found["column_names"]), bool(found["unique"]))
-            for found in inspector.get_indexes(name, schema, include_auto_indexes=True)
+            Index(entry["name"], list(entry["column_names"]), bool(entry["unique"]))
+            for entry in inspector.get_indexes(name, schema, include_auto_indexes=True)
         ],
         unique=[
-            Index(found["name"], list(found["column_names"]), unique=True)
-            for found in _if_offered(lambda: inspector.get_unique_constraints(name, schema), [])
+            Index(entry["name"], list(entry["column_names"]), unique=True)
+            for entry in _if_offered(lambda: inspector.get_unique_constraints(name, schema), [])
         ],
         checks=[
-            Check(found["name"], found["sqltext"])
-            for found in _if_offered(lambda: inspector.get_check_constraints(name, schema), [])
+            Check(entry["name"], entry["sqltext"])
+            for entry in _if_offered(lambda: inspector.get_check_constraints(name, schema), [])
         ],
         comment=comment,
         definition=None if kind is TableKind.TABLE else inspector.get_view_definition(name, schema),
@@ -133,42 +134,42 @@ def _if_offered(ask: Callable[[], Any], otherwise: Any) -> Any:
 
 
 def _unknown_types(inspector: Inspector, name: str, schema: str | None) -> dict[str, str]:
-    """The types of a table's columns in the database's own words."""
+    """The types of a table's columns, by the database's own names."""
     sql = _TYPES.get(inspector.dialect.name)
     if sql is None or not isinstance(inspector.bind, Connection):
         return {}
-    found = inspector.bind.execute(text(sql), {"schema": schema or inspector.default_schema_name, "name": name})
-    return {row[0]: row[1] for row in found}
+    rows = inspector.bind.execute(text(sql), {"schema": schema or inspector.default_schema_name, "name": name})
+    return {row[0]: row[1] for row in rows}
 
 
-def _column(inspector: Inspector, found: Mapping[str, Any], types: Mapping[str, str]) -> TableColumn:
-    if isinstance(found["type"], NullType):
-        db_type = types.get(found["name"], "")  # In SQLite a column may be declared without.
+def _column(inspector: Inspector, column: Mapping[str, Any], types: Mapping[str, str]) -> TableColumn:
+    if isinstance(column["type"], NullType):
+        db_type = types.get(column["name"], "")  # In SQLite a column may be declared without a type.
     else:
         try:
-            db_type = found["type"].compile(inspector.dialect)
+            db_type = column["type"].compile(inspector.dialect)
         except CompileError:
-            db_type = str(found["type"])
-    computed = found.get("computed")
+            db_type = str(column["type"])
+    computed = column.get("computed")
     return TableColumn(
-        name=found["name"],
+        name=column["name"],
         db_type=db_type,
-        nullable=bool(found["nullable"]),
-        default=found.get("default"),
+        nullable=bool(column["nullable"]),
+        default=column.get("default"),
         generated=computed["sqltext"] if computed else None,
-        autoincrement=found.get("autoincrement") is True or found.get("identity") is not None,
-        comment=found.get("comment"),
+        autoincrement=column.get("autoincrement") is True or column.get("identity") is not None,
+        comment=column.get("comment"),
     )
 
 
-def _foreign_key(found: Mapping[str, Any]) -> ForeignKey:
-    options = found.get("options") or {}
+def _foreign_key(key: Mapping[str, Any]) -> ForeignKey:
+    options = key.get("options") or {}
     return ForeignKey(
-        name=found["name"],
-        columns=list(found["constrained_columns"]),
-        schema=found["referred_schema"],
-        table=found["referred_table"],
-        references=list(found["referred_columns"]),
+        name=key["name"],
+        columns=list(key["constrained_columns"]),
+        schema=key["referred_schema"],
+        table=key["referred_table"],
+        references=list(key["referred_columns"]),
         on_update=options.get("onupdate"),
         on_delete=options.get("ondelete"),
     )

@@ -1,4 +1,4 @@
-"""A stream out of a database, which does not keep a connection that nobody reads from."""
+"""A stream out of a database. If nobody reads it for a while, it gives its connection back."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ _T = TypeVar("_T")
 
 
 class PageStream(AsyncIterator[_T], Generic[_T]):
-    """Items of a stream, such as pages, and what to do once no more are wanted, even where none ever was: an async
-    generator that was never started would not do it. While nobody asks for the next, time runs; when it is over,
-    everything is given back, and whoever asks then is told.
+    """The items of a stream, such as pages. When the stream closes, it gives everything back, even if nobody has read
+    an item; an async generator that was never started could not do that. If nobody asks for the next item for
+    ``idle_s``, the stream closes, and a later reader gets an error.
 
     Parameters:
         source: makes the items.
         close: gives everything back.
-        failed: turns an exception into the error to raise.
-        idle_s: how long nobody may ask for the next, in seconds.
+        error_for: turns an exception into the error to raise.
+        idle_s: how long the stream stays open while nobody asks for the next item, in seconds.
     """
 
     def __init__(
         self,
         source: AsyncGenerator[_T, None],
         close: Callable[[], Awaitable[None]],
-        failed: Callable[[Exception], Exception],
+        error_for: Callable[[Exception], Exception],
         idle_s: float,
     ) -> None:
         self._source = source
         self._close = close
-        self._failed = failed
+        self._error_for = error_for
         self._idle_s = idle_s
         self._closed = False
         self._late: asyncio.Task[None] | None = None
@@ -66,7 +66,7 @@ class PageStream(AsyncIterator[_T], Generic[_T]):
             await self.aclose()
             raise
         except Exception as exc:
-            error = self._failed(exc)
+            error = self._error_for(exc)
             await self.aclose()
             raise error from None
         except BaseException:
@@ -76,13 +76,13 @@ class PageStream(AsyncIterator[_T], Generic[_T]):
         return page
 
     async def aclose(self) -> None:
-        """Stop the database's work and give the connection back. More than once does no harm."""
+        """Stop the database's work and give the connection back. It may be called again."""
         self._timer.cancel()
         if not self._closed:
             self._closed = True
             await self._source.aclose()
-            await finish(_awaited(self._close))
+            await finish(_wait_for(self._close))
 
 
-async def _awaited(function: Callable[[], Awaitable[None]]) -> None:
+async def _wait_for(function: Callable[[], Awaitable[None]]) -> None:
     await function()

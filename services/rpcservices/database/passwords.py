@@ -1,4 +1,4 @@
-"""Where passwords of databases come from: a file, the environment, or a folder of secrets."""
+"""Reads passwords of databases from a file, the environment, or a folder of secrets."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from pathlib import Path
 
 _OTHERS = 0o077
 _WORLD = 0o007
-"""systemd gives the service's user access to a credential by an ACL, which shows as rights of the group."""
+"""The rights of others. Not those of the group: systemd gives the service's user access to a credential by an ACL,
+which looks like a right of the group."""
 _MOST_BYTES = 64 * 1024
 
 
 def find_password(name: str, file: Path | None, variable: str | None, secrets_dir: Path | None) -> str | None:
-    """The password for a database; ``None`` where none is configured.
+    """Find the password for a database; ``None`` where none is configured.
 
     Parameters:
         name: the database's name.
-        file: the file that holds it; it goes before all else.
-        variable: the environment variable that holds it; it goes before the folders.
+        file: the file that holds it; it comes first.
+        variable: the environment variable that holds it; it comes before the folder.
         secrets_dir: a folder with a file of the database's name; systemd's ``$CREDENTIALS_DIRECTORY`` where ``None``.
 
     Raises:

@@ -1,12 +1,12 @@
-r"""Parameters in SQL: ``:name`` with a dictionary, ``?`` with a list, translated into what a driver takes. ``?1`` is
-the first value of the list, wherever and however often it stands; a ``?`` behind it is the one after the highest so
-far, as in SQLite (https://sqlite.org/lang_expr.html#varparam).
+r"""Translates the placeholders of SQL into the driver's: ``:name`` with a dictionary, ``?`` with a list. ``?1`` is the
+first value of the list, in every place where it stands; a ``?`` behind it stands for the value after the highest number
+so far, as in SQLite (https://sqlite.org/lang_expr.html#varparam).
 
-Strings, quoted names, comments and dollar quotes are left alone, and so is a colon after another colon or a letter
-(``x::int``, ``a[1:2]``). A backslash before a colon, or a second question mark, makes the sign itself: ``\:``, ``??``.
+Strings, quoted names, comments and dollar quotes stay as they are, and so does a colon after another colon or a letter
+(``x::int``, ``a[1:2]``). ``\:`` stands for a colon, and ``??`` for a question mark.
 PostgreSQL also takes its own ``$1`` with a list.
 
-What is quoted depends on settings of the connection, too: see :data:`rpcwire.sql.Syntax`.
+Settings of the connection also decide what is quoted: see :data:`rpcwire.sql.Syntax`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ _NAMED = r"\\(?P<colon>:)|(?<![:\w\\]):(?P<name>[A-Za-z_]\w*)\b(?!:(?!:))"
 _POSITIONAL = r"(?P<mark>\?\?|\?(?P<number>\d*))|(?P<dollar>\$\d+)"
 _MOST = 65535
 _TOUCHING = re.compile(r"[\w$@'\"`.]|[^\x00-\x7f]")
-"""What would become a part of a value beside it, in a statement that travels as text: ``e5`` behind a 1."""
+"""Characters that would become a part of a value beside them, in a statement that travels as text: ``e5`` behind a
+1."""
 
 
 def depends_on_syntax(sql: str) -> bool:
-    """Whether a statement may have other placeholders where settings of the connection are others."""
+    """Whether the placeholders of a statement depend on settings of the connection."""
     return "\\" in sql or '"' in sql
 
 
@@ -41,11 +42,11 @@ class Statement:
     """A statement as a driver takes it.
 
     Attributes:
-        sql: with the driver's placeholders.
-        names: for each placeholder its name; ``None`` where parameters go by position.
-        count: how many placeholders there are; of numbered ones the highest number.
-        others: where there are none, and some of the other kind instead: what they look like.
-        numbers: for each placeholder which value it stands for, from 1; ``None`` where that is their order.
+        sql: the text, with the driver's placeholders.
+        names: the name of each placeholder; ``None`` where parameters go by position.
+        count: the number of placeholders; if they are numbered, the highest number.
+        others: an example of the other kind of placeholder, where the statement has only that kind; else empty.
+        numbers: the number, from 1, of the value for each placeholder; ``None`` where they are in order.
     """
 
     sql: str
@@ -58,8 +59,8 @@ class Statement:
         """Where in the call the value for a placeholder was: ``params.id`` or ``params[0]``.
 
         Parameters:
-            index: which placeholder, from 0.
-            row: of several sets of parameters, which one.
+            index: the number of the placeholder, from 0.
+            row: the number of the set of parameters, where there are several.
         """
         start = "params" if row is None else f"params[{row}]"
         if self.names is not None:
@@ -73,14 +74,14 @@ class Statement:
             InvalidParams: one is missing or too many; ``errors`` names it.
         """
         if params and self.others:
-            given = "names, in a dictionary" if self.names is None else "positions, in a list"
-            raise _wrong(["params"], f"the statement has {self.others}: give the values by {given}")
+            wanted_form = "names, in a dictionary" if self.names is None else "positions, in a list"
+            raise _wrong(["params"], f"the statement has {self.others}: give the values by {wanted_form}")
         if self.names is None:
             if len(params) != self.count:
-                values = counted(len(params), "value")
+                values = count_of(len(params), "value")
                 if self.numbers is not None:
                     raise _wrong(["params"], f"{values}, and the highest placeholder is ?{self.count}")
-                raise _wrong(["params"], f"{values} for {counted(self.count, 'placeholder')} '?'")
+                raise _wrong(["params"], f"{values} for {count_of(self.count, 'placeholder')} '?'")
             assert not isinstance(params, Mapping)
             return list(params) if self.numbers is None else [params[number - 1] for number in self.numbers]
         assert isinstance(params, Mapping)
@@ -93,7 +94,7 @@ class Statement:
         return [params[name] for name in self.names]
 
 
-def counted(number: int, what: str) -> str:
+def count_of(number: int, what: str) -> str:
     """``1 value``, ``2 values``."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
@@ -107,7 +108,7 @@ def check_text(sql: str, *, loc: Sequence[str | int] = ("sql",)) -> None:
 
     Parameters:
         sql: one statement, or several.
-        loc: where it was in the call.
+        loc: its place in the call.
 
     Raises:
         InvalidParams: it names the place.
@@ -131,7 +132,7 @@ def translate(sql: str, syntax: Syntax, style: Style, named: bool) -> Statement:
 
     Parameters:
         sql: the statement.
-        syntax: whose strings, names and comments to leave alone.
+        syntax: how the database writes strings, names and comments, which stay as they are.
         style: the driver's placeholders: ``$1``, ``%s`` (other percent signs are doubled), ``?``, or the word NULL in
             their place.
         named: whether parameters come by name (``:name``) or by position (``?``).
@@ -151,11 +152,11 @@ def translate(sql: str, syntax: Syntax, style: Style, named: bool) -> Statement:
         start = match.start()
         before, text = sql[position:start], sql[start:end]
         position = end
-        found = match.groupdict()
-        key: str | int | None = found.get("name")
-        if found.get("number") is not None:
-            numbered = numbered or found["number"] != ""
-            key = int(found["number"] or highest + 1)
+        groups = match.groupdict()
+        key: str | int | None = groups.get("name")
+        if groups.get("number") is not None:
+            numbered = numbered or groups["number"] != ""
+            key = int(groups["number"] or highest + 1)
             if not 1 <= key <= _MOST and numbered:
                 raise _wrong(["sql"], f"?{key}: placeholders have numbers from 1 to {_MOST}")
             highest = max(highest, key)
@@ -168,9 +169,9 @@ def translate(sql: str, syntax: Syntax, style: Style, named: bool) -> Statement:
             sign = sign if style == "qmark" else _apart(sign, sql[start - 1 : start], sql[end : end + 1])
             out += [before.replace("%", "%%") if double else before, sign]
             continue
-        if found.get("colon"):
+        if groups.get("colon"):
             text = ":"
-        elif found.get("mark") == "??":
+        elif groups.get("mark") == "??":
             text = "?"
         out += [before.replace("%", "%%"), text.replace("%", "%%")] if double else [before, text]
     rest = sql[position:]
@@ -181,26 +182,26 @@ def translate(sql: str, syntax: Syntax, style: Style, named: bool) -> Statement:
 
 
 def _apart(sign: str, before: str, behind: str) -> str:
-    """A placeholder as it stands in a statement, apart from letters, digits and quotes, which could become a part of
-    the value."""
+    """Put a blank between a placeholder and the letters, digits and quotes beside it, which could become a part of the
+    value."""
     return f"{' ' if _TOUCHING.match(before) else ''}{sign}{' ' if _TOUCHING.match(behind) else ''}"
 
 
 def _first_sign(sql: str, syntax: Syntax, *, named: bool) -> str:
-    """The first placeholder of a kind, ``:id`` or ``?``; nothing where there is none."""
+    """The first placeholder of a kind, ``:id`` or ``?``; empty where there is none."""
     for match, _ in scan(sql, pattern(syntax, _NAMED if named else _POSITIONAL)):
-        found = match.groupdict()
-        if found.get("name") is not None or found.get("number") is not None:
+        groups = match.groupdict()
+        if groups.get("name") is not None or groups.get("number") is not None:
             return match.group()
     return ""
 
 
 def _native_count(sql: str, syntax: Syntax) -> int:
-    """The highest of PostgreSQL's own placeholders, ``$1``; where there is one, question marks are operators."""
-    found = (match.group("dollar") for match, _ in scan(sql, pattern(syntax, _POSITIONAL)))
-    return max((int(text[1:]) for text in found if text), default=0)
+    """The highest number of PostgreSQL's own placeholders (``$1``). If there is one, question marks are operators."""
+    numbers = (match.group("dollar") for match, _ in scan(sql, pattern(syntax, _POSITIONAL)))
+    return max((int(text[1:]) for text in numbers if text), default=0)
 
 
 def step_at(sql: str, syntax: Syntax, position: int) -> int:
-    """Which statement of a script, from 0, holds the character at a position, from 1."""
+    """The number, from 0, of the statement in a script that holds the character at a position, from 1."""
     return max(0, len(split(sql[:position], syntax)) - 1)

@@ -1,5 +1,5 @@
-"""The connections of one database, in two pools: one whose links the database itself keeps from writing, and one whose
-links may write."""
+"""The connections of one database, in two pools. The links of one pool may write; on those of the other the database
+itself refuses every change."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from .failures import connection_failure
 from .roles import Access
 
 _ANSWER_FIRST_S = 0.001
-"""Before a link is cleaned, so that the answer of the call that used it leaves before."""
+"""A pause before a link is cleaned, so that the answer of the call that used it leaves first."""
 
 _TRUSTED_S = 30.0
-"""A link idle for longer is asked for an answer before it is lent."""
+"""A link that was idle for longer must answer a ping before it is lent."""
 
 
 def link_class(url: URL) -> type[Link]:
@@ -58,11 +58,12 @@ def link_class(url: URL) -> type[Link]:
 
 
 class Pool:
-    """Links of one kind to one database, at most so many. Whoever is cancelled while a link is made for him leaves it
-    to the next: drivers lose connections, or the cancellation itself, when they are cancelled while they connect.
+    """A limited number of links of one kind to one database. If a caller is cancelled while a link is made, making it
+    goes on and the next caller gets it: a driver that is cancelled while it connects may lose the connection, or the
+    cancellation.
 
     Parameters:
-        url: where to connect.
+        url: the database to connect to.
         config: the database's configuration.
         readonly: whether its links refuse every change.
     """
@@ -74,35 +75,35 @@ class Pool:
         url, arguments = self._links.engine_options(url, config, readonly=readonly)
         self._engine: AsyncEngine = create_async_engine(url, connect_args=arguments, poolclass=NullPool)
         self._links.teach(self._engine.dialect)
-        _, known = self._engine.dialect.create_connect_args(url)
-        self._connect_arguments = {**known, **arguments}
+        _, from_url = self._engine.dialect.create_connect_args(url)
+        self._connect_arguments = {**from_url, **arguments}
         self._free_places = config.read_pool_size if readonly else config.pool_size
         self._idle: list[Link] = []
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._background: set[asyncio.Task[None]] = set()
-        self._lent = 0
+        self._lent_count = 0
         self._closed = False
 
     @property
     def engine(self) -> Engine:
-        """SQLAlchemy's engine of its connections, which knows the dialect."""
+        """SQLAlchemy's engine for the connections; it knows the dialect."""
         return self._engine.sync_engine
 
     @property
-    def lent(self) -> int:
-        """How many links are lent, or being cleaned."""
-        return self._lent
+    def lent_count(self) -> int:
+        """The number of links that are lent or being cleaned."""
+        return self._lent_count
 
     async def acquire(self) -> Link:
-        """Lend a link, the one that was used last if possible.
+        """Lend a link: the one that was used last, if there is one.
 
         Raises:
-            DatabaseError: no connection is free in time, or none can be made.
+            DatabaseError: no link became free in time, or no connection can be made.
         """
         while True:
             if self._idle:
                 link = self._idle.pop()
-                self._lent += 1
+                self._lent_count += 1
                 if link.has_ended() or self._is_old(link):
                     link.broken = True
                     self.release(link)
@@ -113,7 +114,7 @@ class Pool:
                 continue
             if self._free_places:
                 self._free_places -= 1
-                self._lent += 1
+                self._lent_count += 1
                 task = asyncio.ensure_future(self._connect())
                 try:
                     return await asyncio.shield(task)
@@ -123,7 +124,7 @@ class Pool:
             await self._wait()
 
     def _is_old(self, link: Link) -> bool:
-        """Whether a link is to be replaced: what was set for new connections since is not known to it."""
+        """Whether a link must be replaced: it does not have settings that new connections have got since."""
         return time.monotonic() - link.made_at > self._config.connection_max_age_s
 
     async def _wait(self) -> None:
@@ -139,7 +140,7 @@ class Pool:
             ) from None  # fmt: skip
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
-                self._wake()  # Woken and cancelled at once: the next one shall not sleep on.
+                self._wake()  # This one was woken and cancelled at once: wake the next one.
             raise
 
     def _wake(self) -> None:
@@ -150,7 +151,7 @@ class Pool:
                 return
 
     async def _answers(self, link: Link, *, fresh: bool) -> bool:
-        """Whether a link that was idle for long, or is not ready yet, still works; if not, its place is free again."""
+        """Whether a link that was idle for long, or is not ready yet, still works. If not, its place becomes free."""
         try:
             async with asyncio.timeout(self._config.connect_timeout_s):
                 await (link.regain() if fresh else link.ping())
@@ -189,7 +190,7 @@ class Pool:
             self.release(link)
 
     def release(self, link: Link) -> None:
-        """Take a link back: clean, or discarded where that is not certain. What that takes goes on by itself."""
+        """Take a link back. It is cleaned, or discarded if its state is unknown; both go on in the background."""
         if link.broken or link.must_reset() or self._closed:
             self._watch(self._clean(link))
         else:
@@ -198,12 +199,12 @@ class Pool:
     def _put_back(self, link: Link) -> None:
         link.idle_since = time.monotonic()
         self._idle.append(link)
-        self._lent -= 1
+        self._lent_count -= 1
         self._wake()
 
     def _vacate(self) -> None:
         self._free_places += 1
-        self._lent -= 1
+        self._lent_count -= 1
         self._wake()
 
     async def _clean(self, link: Link) -> None:
@@ -248,11 +249,11 @@ class Pool:
             await asyncio.wait(set(self._background))
 
     async def close(self) -> None:
-        """Close all connections; those still lent follow when they come back."""
+        """Close all connections; those that are lent close when they come back."""
         self._closed = True
         await self.wait_idle()
         while self._idle:
-            self._lent += 1
+            self._lent_count += 1
             await self._discard(self._idle.pop())
         await self._engine.dispose()
 
@@ -291,10 +292,10 @@ class Target:
             raise ValueError(f"databases.{name}.{exc}") from None
 
     async def open(self) -> None:
-        """Make the file of an embedded database. Servers are first asked when a client asks for them.
+        """Make the file of an embedded database. A server is first asked when a client uses its database.
 
         Raises:
-            ValueError: it cannot be made; the message says why.
+            ValueError: the file cannot be made; the message says why.
         """
         if self._embedded is not None:
             await self._create(self._embedded)
@@ -321,7 +322,7 @@ class Target:
 
 
 async def close_all(*work: Coroutine[Any, Any, None]) -> None:
-    """Do several closings, each to its end, whatever becomes of the others."""
+    """Run several closing operations, each to its end, even if others fail."""
     for result in await asyncio.gather(*work, return_exceptions=True):
         if isinstance(result, BaseException):
             log.info("closing a database failed: %s", type(result).__name__)

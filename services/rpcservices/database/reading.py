@@ -1,4 +1,5 @@
-"""Rows out of a cursor: a whole result up to its limits, or page by page. Each row is encoded once, as it comes."""
+"""Reads rows from a cursor: a whole result up to its limits, or page by page. Each row is encoded once, when it
+arrives."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from .hints import is_change
 from .models import Page, Result, TxState
 
 FIRST_ROWS = 128
-"""Rows asked for at first; then as many as the size of those allows."""
+"""The number of rows of the first fetch; later fetches depend on the size of the rows."""
 
 _Chunk = tuple[bytes, int]
 
@@ -43,14 +44,14 @@ def next_limit(rows: int, size: int, *, page_rows: int, page_bytes: int) -> int:
     """How many rows to ask for next, so that they fill a page but not much more.
 
     Parameters:
-        rows, size: those seen last, and their bytes.
-        page_rows, page_bytes: what a page may hold.
+        rows, size: the number of rows in the last fetch, and their bytes.
+        page_rows, page_bytes: the limits of a page.
     """
     fitting = page_bytes * rows // max(size, 1)
     return max(1, min(page_rows, fitting, rows * 4))
 
 
-def _checked(size: int, limit: int, setting: str) -> None:
+def _check_size(size: int, limit: int, setting: str) -> None:
     if size > limit:
         raise DatabaseDataError(
             f"a row of {size} bytes is larger than the limit of {limit}: select less of it (substr), or raise {setting}"
@@ -59,10 +60,10 @@ def _checked(size: int, limit: int, setting: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a result may hold.
+    """The limits of a result.
 
     Attributes:
-        max_rows, max_bytes: where to stop; ``truncated`` says so.
+        max_rows, max_bytes: where to stop; the result is ``truncated`` then.
         page_rows: rows to ask the driver for at a time.
     """
 
@@ -84,20 +85,20 @@ async def collect(
     """Run a statement and gather its rows up to the limits.
 
     Parameters:
-        link: where to run it.
+        link: the link to run it on.
         sql, params: the statement.
         limits: where to stop.
-        within: whether it runs in a transaction of the client's.
+        within: whether it runs in a transaction of the client.
         session: whether the link stays with the client.
         once: whether the link is given back after it.
 
     Returns:
-        The result; and how many rows it changed where it also gives rows, -1 where the driver does not say.
+        The result; and how many rows a statement changed that also gives rows, -1 where the driver does not say.
     """
     max_rows, max_bytes = limits.max_rows, limits.max_bytes
     if not within:
         await link.guard(once=once)
-    cursor = await _started(link, sql, params, link.execute(sql, params, min(FIRST_ROWS, max_rows + 1)))
+    cursor = await _start(link, sql, params, link.execute(sql, params, min(FIRST_ROWS, max_rows + 1)))
     try:
         chunks: list[bytes] = []
         count = size = 0
@@ -107,27 +108,28 @@ async def collect(
             if count + len(rows) > max_rows:
                 rows, truncated = rows[: max_rows - count], True
             fresh = 0
-            for data, found in split(rows, len(cursor.columns), max(1, max_bytes - size)) if rows else ():
+            for data, chunk_rows in split(rows, len(cursor.columns), max(1, max_bytes - size)) if rows else ():
                 if size + len(data) > max_bytes:
                     if not count:
-                        _checked(len(data), max_bytes, "max_bytes")
+                        _check_size(len(data), max_bytes, "max_bytes")
                     truncated = True
                     break
                 chunks.append(data)
-                count, size, fresh = count + found, size + len(data), fresh + len(data)
+                count, size, fresh = count + chunk_rows, size + len(data), fresh + len(data)
             if truncated:
                 break
             limit = next_limit(len(rows), fresh, page_rows=limits.page_rows, page_bytes=1 << 20)
     finally:
         await cursor.close()
     rowcount = cursor.rowcount
-    gathered = Rows(chunks, count)
-    gathered.describe(cursor.columns)
-    # Checked it is when it is sent; to check it here, too, would take as long as much of the rest.
+    result_rows = Rows(chunks, count)
+    result_rows.describe(cursor.columns)
+    # Made without the checks of its constructor: the server checks every answer when it sends it, and checking twice
+    # would take as long as much of the rest.
     result: Result = object.__new__(Result)
     result.__dict__.update(
         columns=cursor.columns,
-        rows=gathered,
+        rows=result_rows,
         rowcount=count if cursor.gives_rows and not truncated and rowcount < 0 else rowcount,
         truncated=truncated,
         tx_state=state_after(link, within=within, session=session),
@@ -139,7 +141,7 @@ async def collect(
 
 
 def has_changed(sql: str, dialect: str, result: Result, changed: int) -> bool:
-    """Whether a statement changed a row: what :func:`collect` gave of it."""
+    """Whether a statement changed a row, by what :func:`collect` returned for it."""
     if not result.gives_rows:
         return result.rowcount > 0
     if changed >= 0:
@@ -148,8 +150,8 @@ def has_changed(sql: str, dialect: str, result: Result, changed: int) -> bool:
 
 
 def state_after(link: Link, *, within: bool, session: bool = False) -> TxState:
-    """The state to tell after a statement: within a transaction, one that is gone has ``ended``; in a session, a
-    statement may have opened one."""
+    """The state of the transaction to report after a statement. If the transaction it ran in is no more, that is
+    ``ended``. In a session a statement may have opened one."""
     if not within:
         return link.tx_state() if session and not link.readonly else TxState.NONE
     state = link.tx_state()
@@ -160,11 +162,12 @@ async def open_cursor(link: Link, sql: str, params: Params, first: int, *, withi
     """Start a statement whose rows are read later."""
     if not within:
         await link.guard()
-    return await _started(link, sql, params, link.stream(sql, params, first))
+    return await _start(link, sql, params, link.stream(sql, params, first))
 
 
-async def _started(link: Link, sql: str, params: Params, starting: Awaitable[Cursor]) -> Cursor:
-    """Start a statement. Where it is not understood, and has placeholders but no parameters were given, say so."""
+async def _start(link: Link, sql: str, params: Params, starting: Awaitable[Cursor]) -> Cursor:
+    """Start a statement. If the database does not understand it, and it has placeholders but no parameters, add that to
+    the error."""
     try:
         return await starting
     except Exception as exc:
@@ -182,31 +185,31 @@ async def _started(link: Link, sql: str, params: Params, starting: Awaitable[Cur
 async def pages(
     link: Link, cursor: Cursor, state: Callable[[], TxState], *, page_rows: int, page_bytes: int, max_row_bytes: int
 ) -> AsyncGenerator[Page, None]:
-    """The rows of a cursor, page by page.
+    """Yield the rows of a cursor, page by page.
 
     Parameters:
-        link: the link it runs on.
+        link: the link of the cursor.
         cursor: a statement under way; the caller closes it.
-        state: tells the transaction after the statement.
-        page_rows, page_bytes: what a page may hold; a page of one row may be larger.
-        max_row_bytes: what a row may hold.
+        state: returns the state of the transaction after the statement.
+        page_rows, page_bytes: the limits of a page; a page of one row may be larger.
+        max_row_bytes: the limit of a row.
     """
     offset = 0
     limit = min(FIRST_ROWS, page_rows)
-    held: list[bytes] = []
+    chunks: list[bytes] = []
     held_rows = held_bytes = 0
     width = len(cursor.columns)
 
     def page(rowcount: int = -1, *, last: bool = False) -> Page:
-        nonlocal offset, held, held_rows, held_bytes
-        rows = Rows(held, held_rows)
-        done = Page(
+        nonlocal offset, chunks, held_rows, held_bytes
+        rows = Rows(chunks, held_rows)
+        full_page = Page(
             cursor.columns, rows, offset, rowcount, cursor.last_insert_id if last else None,
             state() if last else TxState.NONE, cursor.gives_rows, list(cursor.notices) if last else [],
         )  # fmt: skip
         offset += held_rows
-        held, held_rows, held_bytes = [], 0, 0
-        return done
+        chunks, held_rows, held_bytes = [], 0, 0
+        return full_page
 
     while cursor.gives_rows and (rows := await link.run(cursor.fetch(limit), goes_on=True)):
         fresh = 0
@@ -217,10 +220,10 @@ async def pages(
             part = rows[place : place + page_rows - held_rows]
             place += len(part)
             for data, count in split(part, width, page_bytes):
-                _checked(len(data), max_row_bytes, "max_row_bytes") if count == 1 else None
-                if held and held_bytes + len(data) > page_bytes:
+                _check_size(len(data), max_row_bytes, "max_row_bytes") if count == 1 else None
+                if chunks and held_bytes + len(data) > page_bytes:
                     yield page()
-                held.append(data)
+                chunks.append(data)
                 held_rows, held_bytes, fresh = held_rows + count, held_bytes + len(data), fresh + len(data)
         limit = next_limit(len(rows), fresh, page_rows=page_rows, page_bytes=page_bytes)
     total = offset + held_rows

@@ -1,4 +1,4 @@
-"""Who may do what to a database, by the roles of its configuration."""
+"""Decides who may do what to a database, by the roles of its configuration."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class DatabaseRole(Role):
 
 
 OWNER = DatabaseRole(may=get_args(Right))
-"""What the local owner may do without being listed: everything."""
+"""The role of a local owner who is in no other: everything."""
 
 
 class Access:
@@ -43,7 +43,7 @@ class Access:
     Parameters:
         database: its name.
         roles: the roles by name.
-        owner_may: whether the local owner may do everything without being in one.
+        owner_may: whether the local owner may do everything without being in a role.
     """
 
     def __init__(self, database: str, roles: Mapping[str, DatabaseRole], *, owner_may: bool) -> None:
@@ -60,20 +60,20 @@ class Access:
 
         Parameters:
             principal: the caller, who sees the database.
-            right: what.
-            writing: whether for statements that may change something.
+            right: the right that the caller needs.
+            writing: whether the statements may change something.
 
         Raises:
-            DatabaseRefused: it names the role, and what it lacks.
+            DatabaseRefused: the role lacks the right; the error names both.
         """
-        found = self._roles.role(principal)
-        rule, may = ("", ()) if found is None else (found[0], found[1].may)
+        role = self._roles.role(principal)
+        rule, may = ("", ()) if role is None else (role[0], role[1].may)
         if right not in may:
-            raise self._refused(principal, right, rule, "")
+            raise self._refusal(principal, right, rule, "")
         if writing and not {"execute", "script"} & set(may):
-            raise self._refused(principal, "execute", rule, "give readonly=True, or ")
+            raise self._refusal(principal, "execute", rule, "give readonly=True, or ")
 
-    def _refused(self, principal: Principal, right: Right, rule: str, remedy: str) -> DatabaseRefused:
+    def _refusal(self, principal: Principal, right: Right, rule: str, remedy: str) -> DatabaseRefused:
         return DatabaseRefused(
             f"{principal.name} may not {_VERBS[right]} the database {self._database!r}: {remedy}have the operator add "
             f'"{right}" to {rule}.may',

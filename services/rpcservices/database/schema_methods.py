@@ -1,11 +1,11 @@
-"""The methods that tell about statements and about what a database holds."""
+"""The methods that describe statements and what a database holds."""
 
 from __future__ import annotations
 
 from rpcserver import Context, Value, method
 
 from .core import ERRORS, DatabaseCore
-from .inspection import inspected, list_schemas, list_tables, read_table
+from .inspection import inspect_database, list_schemas, list_tables, read_table
 from .models import Description, Plan, TableInfo, TableName
 from .placeholders import check_text
 from .reading import Limits, collect
@@ -40,10 +40,10 @@ class SchemaMethods(DatabaseCore):
         check_text(sql)
         target = self._target(ctx, database, "query")
         config = target.config
-        async with self._lent(ctx, target, transaction, readonly=True) as lent:
+        async with self._lend(ctx, target, transaction, readonly=True) as loan:
             limits = Limits(config.max_rows, config.max_bytes, config.page_rows)
-            explained = lent.link.explained(sql, analyze=analyze)
-            result, _ = await lent.run(collect(lent.link, explained, params, limits, within=lent.within))
+            statement = loan.link.explain_sql(sql, analyze=analyze)
+            result, _ = await loan.run(collect(loan.link, statement, params, limits, within=loan.within))
         if len(result.columns) == 1:
             text = "\n".join(str(row[0]) for row in result)
         elif target.dialect == "sqlite":
@@ -71,10 +71,10 @@ class SchemaMethods(DatabaseCore):
         """
         check_text(sql)
         target = self._target(ctx, database, "query")
-        async with self._lent(ctx, target, transaction, readonly=True) as lent:
-            if not lent.within:
-                await lent.run(lent.link.guard())
-            return await lent.run(lent.link.describe(sql))
+        async with self._lend(ctx, target, transaction, readonly=True) as loan:
+            if not loan.within:
+                await loan.run(loan.link.guard())
+            return await loan.run(loan.link.describe(sql))
 
     @method(permission="database.schema", kind="read", errors=ERRORS)
     async def schemas(self, database: str, *, ctx: Context) -> list[str]:
@@ -89,7 +89,7 @@ class SchemaMethods(DatabaseCore):
         Raises:
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
-        return await inspected(self._target(ctx, database, "schema"), list_schemas)
+        return await inspect_database(self._target(ctx, database, "schema"), list_schemas)
 
     @method(permission="database.schema", kind="read", errors=ERRORS)
     async def tables(self, database: str, *, schema: str | None = None, ctx: Context) -> list[TableName]:
@@ -105,7 +105,9 @@ class SchemaMethods(DatabaseCore):
         Raises:
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
-        return await inspected(self._target(ctx, database, "schema"), lambda inspector: list_tables(inspector, schema))
+        return await inspect_database(
+            self._target(ctx, database, "schema"), lambda inspector: list_tables(inspector, schema)
+        )
 
     @method(permission="database.schema", kind="read", errors=ERRORS)
     async def table(self, database: str, name: str, *, schema: str | None = None, ctx: Context) -> TableInfo:
@@ -123,6 +125,6 @@ class SchemaMethods(DatabaseCore):
             DatabaseProgrammingError: there is no such table.
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
-        return await inspected(
+        return await inspect_database(
             self._target(ctx, database, "schema"), lambda inspector: read_table(inspector, name, schema)
         )

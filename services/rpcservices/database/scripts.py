@@ -6,15 +6,15 @@ import re
 
 from rpcwire.sql import Syntax, bare, commits_before, kind_of, split
 
-from .core import Lent
+from .core import LentLink
 from .errors import DatabaseProgrammingError
 
 _ENDING = r"COMMIT|END|ABORT|ROLLBACK(?!\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b)|PREPARE\s+TRANSACTION"
 _ENDS = {"postgresql": rf"(?:{_ENDING})\b", "sqlite": rf"(?:{_ENDING})\b"}
 _STEP_ENDS = {**_ENDS, "mysql": rf"(?:BEGIN(?!\s+NOT\b)|START\s+TRANSACTION|XA\s+|{_ENDING})\b"}
-"""A script of MariaDB or MySQL may define tables, though that commits what was before; a step of a batch may not."""
+"""In MariaDB and MySQL to define a table commits what was before. A script may do that, a step of a batch may not."""
 _MOST = 200
-"""Characters of a statement, without comments, in which it says what it does."""
+"""The number of characters at the start of a statement, without comments, that tell what it does."""
 _REMEDY = "leave it out, or give atomic=False"
 
 
@@ -24,13 +24,13 @@ def _says(statement: str, words: str, syntax: Syntax) -> bool:
 
 
 def ends_transaction(statement: str, syntax: Syntax) -> bool:
-    """Whether one statement says that it ends the transaction it runs in."""
+    """Whether one statement ends the transaction it runs in, by its words."""
     words = _STEP_ENDS.get(kind_of(syntax))
     return words is not None and (_says(statement, words, syntax) or commits_before(statement, syntax))
 
 
 def check_whole(sql: str, syntax: Syntax) -> None:
-    """Refuse a script that is to be one transaction and says that it ends it; in MariaDB and MySQL many statements do.
+    """Refuse an atomic script that would end its transaction; in MariaDB and MySQL many statements do.
 
     Raises:
         DatabaseProgrammingError: it names the step; nothing has run.
@@ -45,11 +45,11 @@ def check_whole(sql: str, syntax: Syntax) -> None:
             )
 
 
-async def run_script(lent: Lent, sql: str, *, atomic: bool) -> list[int]:
+async def run_script(loan: LentLink, sql: str, *, atomic: bool) -> list[int]:
     """Run a script.
 
     Parameters:
-        lent: where to run it, in a transaction already where it is to be one.
+        loan: the link that it runs on; the transaction is already open where the script is to be one.
         sql: its statements.
         atomic: whether it must not end the transaction.
 
@@ -59,7 +59,7 @@ async def run_script(lent: Lent, sql: str, *, atomic: bool) -> list[int]:
     Raises:
         DatabaseError: a statement failed, or ended the transaction; ``step`` names it where it is known.
     """
-    link = lent.link
+    link = loan.link
     watched = atomic and not link.defining_commits
     if atomic:
         check_whole(sql, link.syntax)

@@ -10,7 +10,7 @@ from rpcserver import Context, Value, method
 from .backends.base import finish
 from .backends.parameters import Params
 from .batches import run_batch
-from .core import ERRORS, DatabaseCore, Lent
+from .core import ERRORS, DatabaseCore, LentLink
 from .errors import DatabaseNotSupportedError
 from .models import Changed, DatabaseInfo, Page, Result, Step, StepResult
 from .page_stream import PageStream
@@ -35,7 +35,7 @@ class StatementMethods(DatabaseCore):
                 max_rows=target.config.max_rows,
                 max_bytes=target.config.max_bytes,
             )
-            for target in self._seen(ctx)
+            for target in self._visible_targets(ctx)
         ]
 
     @method(permission="database.query", kind="read", errors=ERRORS)
@@ -69,8 +69,8 @@ class StatementMethods(DatabaseCore):
         """
         check_text(sql)
         target = self._target(ctx, database, "query")
-        async with self._lent(ctx, target, transaction, readonly=True) as lent:
-            return await _collected(lent, target, sql, params, max_rows)
+        async with self._lend(ctx, target, transaction, readonly=True) as loan:
+            return await _collect(loan, target, sql, params, max_rows)
 
     @method(permission="database.execute", kind="once", errors=ERRORS)
     async def execute(
@@ -89,8 +89,8 @@ class StatementMethods(DatabaseCore):
         """
         check_text(sql)
         target = self._target(ctx, database, "execute")
-        async with self._lent(ctx, target, transaction, readonly=False) as lent:
-            return await _collected(lent, target, sql, params, max_rows)
+        async with self._lend(ctx, target, transaction, readonly=False) as loan:
+            return await _collect(loan, target, sql, params, max_rows)
 
     @method(permission="database.query", kind="read", errors=ERRORS, window=16)
     async def stream(
@@ -122,9 +122,9 @@ class StatementMethods(DatabaseCore):
         size = min(config.page_rows, config.page_rows if page_rows is None else max(1, page_rows))
         stack = AsyncExitStack()
         try:
-            lent = await stack.enter_async_context(self._lent(ctx, target, transaction, readonly=True))
-            link = lent.link
-            cursor = await lent.run(open_cursor(link, sql, params, min(FIRST_ROWS, size), within=lent.within))
+            loan = await stack.enter_async_context(self._lend(ctx, target, transaction, readonly=True))
+            link = loan.link
+            cursor = await loan.run(open_cursor(link, sql, params, min(FIRST_ROWS, size), within=loan.within))
         except BaseException:
             await finish(stack.aclose())
             raise
@@ -134,8 +134,8 @@ class StatementMethods(DatabaseCore):
 
         stack.push_async_callback(close_cursor)
         limits = {"page_rows": size, "page_bytes": config.page_bytes, "max_row_bytes": config.max_row_bytes}
-        source = pages(link, cursor, lent.state, **limits)
-        return PageStream(source, stack.aclose, lent.failed, config.stream_idle_s)
+        source = pages(link, cursor, loan.state, **limits)
+        return PageStream(source, stack.aclose, loan.error_for, config.stream_idle_s)
 
     @method(permission="database.execute", kind="once", errors=ERRORS)
     async def executemany(
@@ -161,10 +161,10 @@ class StatementMethods(DatabaseCore):
         """
         check_text(sql)
         target = self._target(ctx, database, "execute")
-        async with self._lent(ctx, target, transaction, readonly=False) as lent:
-            link = lent.link
-            count = await lent.run(self._within(lent, lambda: link.execute_many(sql, params), atomic=True))
-            return Changed(count, len(params), lent.state())
+        async with self._lend(ctx, target, transaction, readonly=False) as loan:
+            link = loan.link
+            count = await loan.run(self._within(loan, lambda: link.execute_many(sql, params), atomic=True))
+            return Changed(count, len(params), loan.state())
 
     @method(permission="database.execute", kind="once", errors=ERRORS)
     async def batch(
@@ -197,10 +197,10 @@ class StatementMethods(DatabaseCore):
         """
         target = self._target(ctx, database, "execute")
         limits = _limits(target, max_rows)
-        async with self._lent(ctx, target, transaction, readonly=False) as lent:
-            whole = atomic or lent.within
-            work = self._within(lent, lambda: run_batch(lent, steps, limits, atomic=whole), atomic=atomic)
-            return await lent.run(work)
+        async with self._lend(ctx, target, transaction, readonly=False) as loan:
+            whole = atomic or loan.within
+            work = self._within(loan, lambda: run_batch(loan, steps, limits, atomic=whole), atomic=atomic)
+            return await loan.run(work)
 
     @method(permission="database.script", kind="once", errors=ERRORS)
     async def script(
@@ -223,13 +223,13 @@ class StatementMethods(DatabaseCore):
         """
         check_text(sql)
         target = self._target(ctx, database, "script")
-        async with self._lent(ctx, target, transaction, readonly=False) as lent:
-            if lent.readonly:
+        async with self._lend(ctx, target, transaction, readonly=False) as loan:
+            if loan.readonly:
                 raise DatabaseNotSupportedError("a script may change anything, and here is only reading: use query")
-            counts = await lent.run(self._within(lent, lambda: run_script(lent, sql, atomic=atomic), atomic=atomic))
-            lent.refuse_open_transaction()
-            known = [count for count in counts if count >= 0]
-            return Changed(sum(known) if known else -1, len(counts), lent.state(), lent.link.notices)
+            counts = await loan.run(self._within(loan, lambda: run_script(loan, sql, atomic=atomic), atomic=atomic))
+            loan.refuse_open_transaction()
+            known_counts = [count for count in counts if count >= 0]
+            return Changed(sum(known_counts) if known_counts else -1, len(counts), loan.state(), loan.link.notices)
 
 
 def _limits(target: Target, max_rows: int | None) -> Limits:
@@ -238,9 +238,9 @@ def _limits(target: Target, max_rows: int | None) -> Limits:
     return Limits(rows, config.max_bytes, config.page_rows)
 
 
-async def _collected(lent: Lent, target: Target, sql: str, params: Params, max_rows: int | None) -> Result:
+async def _collect(loan: LentLink, target: Target, sql: str, params: Params, max_rows: int | None) -> Result:
     limits = _limits(target, max_rows)
-    work = collect(lent.link, sql, params, limits, within=lent.within, session=lent.session, once=lent.own)
-    result, _ = await lent.run(work)
-    lent.refuse_open_transaction()
+    work = collect(loan.link, sql, params, limits, within=loan.within, session=loan.session, once=loan.own)
+    result, _ = await loan.run(work)
+    loan.refuse_open_transaction()
     return result

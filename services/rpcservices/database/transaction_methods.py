@@ -13,7 +13,7 @@ from .models import Isolation, Session, Transaction, TxState
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,57}")
 
 
-def _checked(name: str) -> str:
+def _check_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         message = "letters, digits and underscores, at most 58, not a digit first"
         raise InvalidParams(f"name: {message}", errors=[{"loc": ["name"], "msg": message, "type": "savepoint"}])
@@ -169,7 +169,7 @@ class TransactionMethods(DatabaseCore):
         await self._point(ctx, transaction, "release", name)
 
     async def _point(self, ctx: Context, transaction: str, action: str, name: str) -> None:
-        _checked(name)
+        _check_name(name)
         async with self._transactions.use(transaction, None, ctx.connection) as tx:
             link = tx.link
             work = {"savepoint": link.savepoint, "rollback_to": link.rollback_to, "release": link.release}[action]

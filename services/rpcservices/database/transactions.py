@@ -1,4 +1,4 @@
-"""Open transactions: each belongs to one client's connection, and has a link of its own until it ends."""
+"""The open transactions. Each belongs to one client's connection, and has a link of its own until it ends."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from .models import Isolation, Session, Transaction, TxState
 from .pool import Pool, Target
 
 _REMEMBERED = 1024
-"""Ended transactions whose end can still be explained."""
+"""The number of ended transactions whose end can still be explained."""
 
 
 def _nothing() -> None:
-    """No owner to forget."""
+    """Do nothing: there is no owner to forget."""
 
 
 class OpenTransaction:
     """A transaction, its link, and its clocks.
 
     Attributes:
-        info: what the client was told.
-        link: where its statements run.
-        lock: one statement at a time.
-        session_idle_s: of a session, how long it may be unused outside a transaction; 0 for a mere transaction.
-        only_reads: whether the transaction that is open in a session was begun to read only.
+        info: what the client knows of it.
+        link: the link on which its statements run.
+        lock: held by the statement that runs; one at a time.
+        session_idle_s: how long a session may be unused outside a transaction; 0 for a transaction without a session.
+        only_reads: whether the transaction that is open in a session began as one that only reads.
     """
 
     def __init__(self, info: Transaction, link: Link, pool: Pool, owner: Connection, session_idle_s: float) -> None:
@@ -59,7 +59,7 @@ class OpenTransaction:
         return self.info.readonly or self.only_reads
 
     def stop_clocks(self) -> None:
-        """It is over: nothing more is to come at its time."""
+        """Cancel its timers: it has ended."""
         for timer in (self.idle, self.total):
             if timer is not None:
                 timer.cancel()
@@ -104,7 +104,7 @@ class Transactions:
         return info
 
     async def open_session(self, target: Target, owner: Connection, *, readonly: bool) -> Session:
-        """Keep a link for a client until it gives it back.
+        """Keep a link for a client until the session ends.
 
         Raises:
             Busy: the client has too many open already.
@@ -131,7 +131,7 @@ class Transactions:
 
         Raises:
             TransactionLost: the session is no more.
-            DatabaseError: the database refuses, or a transaction is open there already.
+            DatabaseError: the database refuses, or the session has an open transaction already.
         """
         async with self.use(tx_id, target.name, owner) as tx:
             if tx.active:
@@ -143,7 +143,7 @@ class Transactions:
             return replace(tx.info, isolation=isolation, readonly=readonly or tx.info.readonly)
 
     async def close_session(self, tx_id: str, owner: Connection) -> None:
-        """Roll back what is open in a session, and end it.
+        """Roll back the open transaction of a session, and end the session.
 
         Raises:
             TransactionLost: it is no more.
@@ -185,7 +185,7 @@ class Transactions:
                 yield tx
             finally:
                 if not tx.ended:
-                    await self._used(tx)
+                    await self._after_statement(tx)
 
     async def end(self, tx_id: str, owner: Connection, *, commit: bool) -> None:
         """Commit or roll back.
@@ -200,7 +200,7 @@ class Transactions:
             link = tx.link
             try:
                 if commit and link.tx_state() is TxState.FAILED:
-                    # PostgreSQL would take COMMIT, roll back, and report success.
+                    # PostgreSQL would accept COMMIT, roll back, and report success.
                     raise DatabaseOperationalError(
                         "the transaction had failed, and has been rolled back: see the error before",
                         sqlstate="25P02", tx_state="ended",
@@ -214,8 +214,8 @@ class Transactions:
                 if tx.ended:
                     tx.pool.release(link)
 
-    async def _used(self, tx: OpenTransaction) -> None:
-        """A statement on it is done: it goes on, or is over."""
+    async def _after_statement(self, tx: OpenTransaction) -> None:
+        """Find out, after a statement, whether the transaction goes on or has ended."""
         state = tx.link.tx_state()
         if tx.link.broken or state is TxState.ENDED or (state is TxState.NONE and not tx.session_idle_s):
             self._remove(tx, "the database ended it")
@@ -226,18 +226,18 @@ class Transactions:
             tx.total.cancel()
             tx.total = None
         elif state is not TxState.NONE and tx.total is None:
-            self._limit(tx)  # A statement of a session has begun it.
+            self._limit(tx)  # A statement of the session has begun a transaction.
         self._rewind(tx)
 
     async def close(self) -> None:
-        """Roll all back."""
+        """Roll back all open transactions."""
         for tx in list(self._open.values()):
             self._expire(tx, "the service stopped")
         while self._ending:
             await asyncio.wait(set(self._ending))
 
-    def lost(self, tx: OpenTransaction) -> TransactionLost | None:
-        """What to raise where a transaction was ended while a statement ran in it; ``None`` where it was not."""
+    def loss_of(self, tx: OpenTransaction) -> TransactionLost | None:
+        """The error to raise if a transaction ended while a statement ran in it; ``None`` if it did not."""
         if not tx.ended or tx.info.id not in self._reasons:
             return None
         reason = self._reasons[tx.info.id]
@@ -270,7 +270,7 @@ class Transactions:
     def _expire(self, tx: OpenTransaction, reason: str) -> None:
         if tx.ended:
             return
-        what = _ended(tx, reason)
+        what = _describe_end(tx, reason)
         self._remove(tx, what)
         log.info("%s on %s: %s", tx.info.id, tx.info.database, what)
         task = asyncio.ensure_future(self._give_back(tx))
@@ -278,7 +278,7 @@ class Transactions:
         task.add_done_callback(self._ending.discard)
 
     async def _give_back(self, tx: OpenTransaction) -> None:
-        while tx.lock.locked():  # A statement runs: its caller is being cancelled, or must be stopped.
+        while tx.lock.locked():  # A statement runs: its caller is being cancelled, or we must stop it.
             try:
                 await tx.link.interrupt()
             except Exception as exc:
@@ -297,8 +297,8 @@ class Transactions:
             tx.pool.release(tx.link)
 
 
-def _ended(tx: OpenTransaction, reason: str) -> str:
-    """What has become of a transaction or session, for whoever asks for it later."""
+def _describe_end(tx: OpenTransaction, reason: str) -> str:
+    """Say how a transaction or session ended, for a client that uses it later."""
     rolled_back = f"it was rolled back: {reason}"
     if not tx.session_idle_s:
         return rolled_back

@@ -36,7 +36,7 @@ def at_work(sql, request):
         command = ["mariadb", "--no-defaults", "-S", socket, "-u", "root", "-N", "-e", query]
         return lambda _pool: int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     # An SQLite connection's thread takes the next job only once it is done with the last.
-    return lambda pool: pool.lent
+    return lambda pool: pool.lent_count
 
 
 async def until(condition, seconds=10.0):
@@ -81,7 +81,7 @@ def test_a_cancelled_write_leaves_nothing(run_with, any_database, sql):
         await db.execute("main", "CREATE TABLE big (i BIGINT)")
         pool = bench.service._targets["main"].writing
         running = asyncio.ensure_future(db.execute("main", f"INSERT INTO big {sql.endless('i')}"))
-        await until(lambda: pool.lent == 1)
+        await until(lambda: pool.lent_count == 1)
         await asyncio.sleep(0.1)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -130,7 +130,7 @@ async def cancel_often(bench, sql, at_work, times):
         if number % 10 == 0:
             assert (await bench.db.query("main", "SELECT :n + 0", {"n": number})).scalar() == number
     await pool.wait_idle()
-    assert pool.lent == 0
+    assert pool.lent_count == 0
     await until(lambda: at_work(pool) == 0, 1.0)  # A request to stop that came before the statement is repeated.
     answers = await asyncio.gather(*(bench.db.query("main", "SELECT :n + 0", {"n": n}) for n in range(20)))
     assert [answer.scalar() for answer in answers] == list(range(20))

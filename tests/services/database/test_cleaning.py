@@ -18,11 +18,11 @@ def test_a_link_is_free_as_soon_as_its_query_is_answered(run_with, pg_uri):
         first = (await bench.db.query("pg", PID)).scalar()
         for sql in ("PREPARE left_behind AS SELECT 1", "SELECT pg_advisory_lock(7)", "SET search_path = evil"):
             await bench.db.query("pg", sql)
-            assert pool.lent == 0 and not pool._background
+            assert pool.lent_count == 0 and not pool._background
         for sql in ("EXECUTE left_behind", "SELECT 1 / 0"):
             with pytest.raises(Exception, match=r"left_behind|zero"):
                 await bench.db.query("pg", sql)
-            assert pool.lent == 0 and not pool._background
+            assert pool.lent_count == 0 and not pool._background
         held = "SELECT count(*), current_setting('search_path') FROM pg_locks WHERE locktype = 'advisory'"
         assert tuple((await bench.db.query("pg", held)).one()) == (0, '"$user", public')
         assert (await bench.db.query("pg", PID)).scalar() == first

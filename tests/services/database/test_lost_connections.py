@@ -64,7 +64,7 @@ def test_idle_connections_that_ended_are_never_lent(run_lost, ending, loop):
                 assert [result.scalar() for result in await asyncio.gather(*(call() for _ in range(5)))] == [1] * 5
             await settled(bench)
         for pool in (bench.service._targets["main"].reading, bench.service._targets["main"].writing):
-            assert pool.lent == 0 and len(pool._idle) == 5
+            assert pool.lent_count == 0 and len(pool._idle) == 5
 
     run_lost(work, loop=loop, pool_size=5, read_pool_size=5)
 

@@ -117,7 +117,7 @@ def test_a_session_whose_connection_is_lost_says_why(run_on, pg_superuser, loop,
         assert (raised.value.sqlstate, raised.value.executed, raised.value.retryable) == ("57P01", "no", True)
         assert raised.value.connection_lost
         await pool.wait_idle()
-        assert pool._idle == [] and pool.lent == 0
+        assert pool._idle == [] and pool.lent_count == 0
         assert (await bench.db.query("pg", PID)).scalar() != pid
 
     run_on(loop, work)
@@ -218,7 +218,7 @@ def test_a_cancelled_copy_does_not_hold_up_the_server(run_with, pg_uri, directio
             copy = f"COPY {direction}".encode()
             # What a cancelled task leaves behind when the answer to its COPY has come.
             await link.driver.wait(Chunks(link.driver).send_between((b"SELECT 1",), copy, None, 8, ()))
-            await link._settled()
+            await link._settle_or_break()
             assert link.broken
         assert (await bench.db.execute("pg", "SELECT 1")).scalar() == 1
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rpcservices.database.backends.mysql.literals import filled, joined
+from rpcservices.database.backends.mysql.literals import fill_in, join_rows
 from rpcservices.database.errors import DatabaseNotSupportedError
 from rpcservices.database.models import Step
 from rpcservices.database.placeholders import translate
@@ -393,7 +393,7 @@ def test_a_large_blob_takes_one_message(run_my):
 
 def test_many_rows_of_one_insert():
     def made(sql: str, rows: list[list[Any]]) -> list[str]:
-        return list(joined(translate(sql, "mysql", "format", named=False).sql, rows, "mysql"))
+        return list(join_rows(translate(sql, "mysql", "format", named=False).sql, rows, "mysql"))
 
     assert made("INSERT INTO t VALUES (?, '%')", [[1], [2]]) == ["INSERT INTO t VALUES (1, '%')", "INSERT INTO t VALUES (2, '%')"]  # fmt: skip
     assert made("INSERT INTO `50%` VALUES (?) ON DUPLICATE KEY UPDATE a = '5%'", [["a"], ["b%s"]]) == [
@@ -404,7 +404,7 @@ def test_many_rows_of_one_insert():
         "INSERT INTO t VALUES (3) ON DUPLICATE KEY UPDATE a = 4",
     ]
     assert len(made("REPLACE INTO t VALUES (?)", [["x" * 600_000]] * 3)) == 3
-    assert filled("SELECT %s", [b"'\\\xff"], "mysql plain") == "SELECT _binary'''\\\udcff'"
+    assert fill_in("SELECT %s", [b"'\\\xff"], "mysql plain") == "SELECT _binary'''\\\udcff'"
 
 
 @pytest.mark.parametrize("mode", ["", "NO_BACKSLASH_ESCAPES", "ANSI_QUOTES"])

@@ -202,7 +202,7 @@ def test_looking_takes_one_of_the_connections(run_with, any_database, sql):
     async def idle(bench, name):
         pool = bench.service._targets[name].reading
         await pool.wait_idle()
-        assert pool.lent == 0
+        assert pool.lent_count == 0
 
     one = {**any_database, "read_pool_size": 1}
     run_with(work, main=one, hasty={**one, "pool_timeout_s": 1.0})

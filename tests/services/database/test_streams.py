@@ -101,7 +101,7 @@ def test_a_stream_that_nobody_reads_gives_its_connection_back(run_with, any_data
         assert (await bench.db.query("main", "SELECT 1")).scalar() == 1  # It waits for a connection.
         pool = bench.service._targets["main"].reading
         async with asyncio.timeout(10):
-            while pool.lent:
+            while pool.lent_count:
                 await asyncio.sleep(0.01)
         for stream in streams:
             with pytest.raises(DatabaseOperationalError, match="stream_idle_s") as caught:
@@ -171,7 +171,7 @@ def test_a_cancelled_statement_stops_in_the_database(run_with, any_database, sql
             running = asyncio.ensure_future(bench.db.query("main", sql.endless("count(*)")))
             pool = bench.service._targets["main"].reading
             async with asyncio.timeout(10):
-                while pool.lent == 0:
+                while pool.lent_count == 0:
                     await asyncio.sleep(0)
             await asyncio.sleep(0.02)
             running.cancel()

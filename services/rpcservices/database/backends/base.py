@@ -25,8 +25,8 @@ _T = TypeVar("_T")
 _STOP_WAIT_S = 1.0
 _SETTLE_S = 5.0
 STOP_WAITS_S = (0.05, 0.1, 0.2, 0.4, 1.0, 1.0, 1.0)
-"""How long to wait for a statement to end after each request to stop it: one that comes before the statement has begun
-hits nothing."""
+"""How long to wait for a statement to end after each request to stop it. A request that comes before the statement has
+begun has no effect, so it is repeated."""
 
 log = logging.getLogger("rpcserver.services.database")
 
@@ -35,13 +35,13 @@ class Cursor(ABC):
     """A statement under way.
 
     Attributes:
-        columns: of its rows; none where it gives none.
-        changed: rows changed by a statement that also gives rows; -1 where the driver does not say.
-        rowcount: rows changed or found, as far as known; -1 where not.
-        last_insert_id: the key that an INSERT was given, where the driver says so.
-        whole: whether closing it early reads the rest, which takes its time, so that what it changes is done.
-        without_columns: whether it gives rows though there are no columns, as PostgreSQL's ``SELECT FROM t`` does.
-        notices: what to tell whoever ran it, though it went well.
+        columns: the columns of its rows; empty where it gives no rows.
+        changed: how many rows a statement changed that also gives rows; -1 where the driver does not say.
+        rowcount: how many rows it changed or gave; -1 where that is not known.
+        last_insert_id: the key of the row that an INSERT added, where the driver says so.
+        whole: whether closing it early reads the rest, so that all its changes are made. That takes time.
+        without_columns: whether it gives rows that have no columns, as PostgreSQL's ``SELECT FROM t`` does.
+        notices: messages for the caller of a statement that succeeded.
     """
 
     columns: tuple[Column, ...] = ()
@@ -54,16 +54,16 @@ class Cursor(ABC):
 
     @property
     def gives_rows(self) -> bool:
-        """Whether the statement gives rows, be it none."""
+        """Whether the statement gives rows. There may be 0 of them."""
         return self.without_columns or len(self.columns) > 0
 
     @abstractmethod
     async def fetch(self, limit: int) -> list[tuple[Any, ...]]:
-        """The next rows, at most about ``limit``; none once there are no more."""
+        """Return the next rows, about ``limit`` at most; an empty list once there are no more."""
 
     @abstractmethod
     async def close(self) -> None:
-        """End the statement, wherever it is; the database stops its work."""
+        """End the statement, however far it is; the database stops its work."""
 
 
 class CopyIn(ABC):
@@ -71,15 +71,15 @@ class CopyIn(ABC):
 
     @abstractmethod
     async def write(self, data: bytes) -> None:
-        """Send it some."""
+        """Send it some data."""
 
     @abstractmethod
     async def end(self) -> int:
-        """Say that there is no more; how many rows it has read, -1 where unknown."""
+        """Tell it that there is no more data. Returns how many rows it has read; -1 where that is not known."""
 
     @abstractmethod
     async def abort(self, reason: str) -> None:
-        """Undo it, unless it is over."""
+        """Undo the COPY, unless it has ended."""
 
 
 class CopyOut(ABC):
@@ -87,23 +87,23 @@ class CopyOut(ABC):
 
     @abstractmethod
     async def read(self) -> bytes:
-        """What comes next; nothing after the last of it."""
+        """Return the next piece; empty after the last one."""
 
     @abstractmethod
     async def abort(self, reason: str) -> None:
-        """Want no more, unless it is over."""
+        """End the COPY early, unless it has ended."""
 
 
 class Link(ABC):
-    """One connection to a database, lent to one user at a time. Outside a transaction each statement commits itself.
+    """One connection to a database. One call uses it at a time. Outside a transaction each statement commits itself.
 
     Attributes:
         readonly: whether the database refuses every change on this link.
-        broken: whether the connection can no longer be trusted and must be discarded.
+        broken: whether the state of the connection is unknown, so that it must be discarded.
         connect_arguments: what the driver needs to make another such connection.
         made_at: when it was made, on the clock of :func:`time.monotonic`.
         idle_since: when it was last given back, on the same clock.
-        notices: of the statements of the last script.
+        notices: the messages of the statements of the last script.
     """
 
     dialect: ClassVar[str]
@@ -137,7 +137,7 @@ class Link(ABC):
 
     @classmethod  # noqa: B027 - not every database needs it
     def teach(cls, dialect: Dialect) -> None:
-        """Tell SQLAlchemy, whose inspector runs on such links, in what form values come there."""
+        """Tell SQLAlchemy in what form values come on such links; its inspector runs on them."""
 
     @abstractmethod
     async def prepare(self) -> None:
@@ -149,16 +149,17 @@ class Link(ABC):
 
     @abstractmethod
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
-        """Start a statement and get its first rows, about ``first``."""
+        """Start a statement and read about ``first`` rows."""
 
     async def stream(self, sql: str, params: Params, first: int) -> Cursor:
-        """Start a statement of which more than the first rows, about ``first``, may never be wanted: where it only
-        reads, closing its cursor stops the database's work, and leaves the transaction that it runs in as it was."""
+        """Start a statement and read about ``first`` rows; the caller may close the cursor before it has read all.
+        Where the statement only reads, closing the cursor stops the database's work and leaves the transaction open."""
         return await self.execute(sql, params, first)
 
     @abstractmethod
     async def execute_many(self, sql: str, sets: Sequence[Values]) -> int:
-        """Run a statement once for each set of parameters; how many rows were changed in all, -1 where unknown."""
+        """Run a statement once for each set of parameters. Returns how many rows it changed in all; -1 where that is
+        not known."""
 
     async def copy_in(self, sql: str) -> CopyIn:
         """Begin a COPY that reads what a client sends.
@@ -177,7 +178,7 @@ class Link(ABC):
         raise DatabaseNotSupportedError("only PostgreSQL has COPY: use stream", executed="no")
 
     async def run_script(self, sql: str) -> list[int]:
-        """Run several statements; for each, how many rows it changed or found.
+        """Run several statements. Returns for each how many rows it changed or gave.
 
         Raises:
             DatabaseError: one failed; ``step`` names it where it is known.
@@ -198,7 +199,7 @@ class Link(ABC):
     async def describe(self, sql: str) -> Description:
         """What a statement takes and gives."""
 
-    def explained(self, sql: str, *, analyze: bool) -> str:
+    def explain_sql(self, sql: str, *, analyze: bool) -> str:
         """The statement that explains a statement.
 
         Raises:
@@ -220,7 +221,7 @@ class Link(ABC):
 
     @abstractmethod
     def tx_state(self) -> TxState:
-        """The transaction on this connection, by the driver's own account."""
+        """The state of the transaction on this connection, as the driver tells it."""
 
     @abstractmethod
     async def interrupt(self) -> None:
@@ -235,19 +236,19 @@ class Link(ABC):
         return False
 
     def has_lost(self, exc: Exception) -> bool:
-        """Whether an exception says that the connection is gone."""
+        """Whether an exception says that the connection is lost."""
         return is_lost(exc)
 
     def why_lost(self, exc: Exception) -> Exception:
-        """What says best why the connection is gone.
+        """The exception that tells best why the connection is lost.
 
         Parameters:
-            exc: what the driver has raised.
+            exc: the exception of the driver.
         """
         return exc
 
     async def ping(self) -> None:
-        """Whether the connection still works.
+        """Make sure that the connection still works.
 
         Raises:
             Exception: it does not.
@@ -255,15 +256,16 @@ class Link(ABC):
         await self._command("SELECT 1")
 
     async def guard(self, *, once: bool = False) -> None:  # noqa: B027 - not every database needs it
-        """Before a statement that stands alone on a link that only reads: make sure that nothing in the statement can
-        lift that, not even one that commits and then goes on.
+        """Guard the next statement, which runs outside a transaction on a link that only reads: no part of it can make
+        the link write, not even a statement that commits and then goes on.
 
         Parameters:
-            once: whether it is also the only one before the link goes back, so that :meth:`reset` may go along with it.
+            once: whether the link goes back after this statement, so that :meth:`reset` may travel along with it.
         """
 
     async def keep(self) -> None:  # noqa: B027 - not every database needs it
-        """The link becomes a session's: until :meth:`reset`, settings of the connection concern nobody else."""
+        """Give the link to a session: until :meth:`reset` nobody else uses the connection, so the session may change
+        its settings."""
 
     def lend_raw(self) -> PoolProxiedConnection:
         """The connection itself, for SQLAlchemy's inspector, which changes nothing on it."""
@@ -274,11 +276,11 @@ class Link(ABC):
         return True
 
     def is_ready(self) -> bool:
-        """Whether the link can be lent at once; otherwise :meth:`regain` has to be waited for."""
+        """Whether the link can be lent at once; otherwise :meth:`regain` must run first."""
         return True
 
     async def regain(self) -> None:  # noqa: B027 - not every database needs it
-        """Make a link ready whose :meth:`reset` went along with its last statement.
+        """Make a link ready whose :meth:`reset` travelled along with its last statement.
 
         Raises:
             Exception: the connection does not work.
@@ -290,8 +292,8 @@ class Link(ABC):
         return self.dialect
 
     async def learn_syntax(self, sql: str) -> Syntax:
-        """How the database reads strings and names now; where it has to be asked, only for a statement that depends on
-        it."""
+        """How the database reads strings and names now. A database that must be asked is asked only where the statement
+        depends on the answer."""
         return self.syntax
 
     # --- what all share --------------------------------------------------------------------------------------------
@@ -307,30 +309,30 @@ class Link(ABC):
             translate(sql, syntax, self.style, isinstance(params, Mapping)).arguments(params)
 
     async def run(self, work: Coroutine[Any, Any, _T], *, timeout_s: float | None = None, goes_on: bool = False) -> _T:
-        """Do a piece of the driver's work to its end. Where the caller is cancelled or the time is over, the database
-        stops its work first: when this returns, nothing runs any more.
+        """Do a piece of the driver's work to its end. If the caller is cancelled or the time is over, the database
+        stops the work: when this returns, nothing runs any more.
 
         Parameters:
             work: what the driver does; it is never left midway through its protocol.
-            timeout_s: how long it may take; the configuration's ``statement_timeout_s`` where not given.
-            goes_on: whether it goes on with a statement, whose rows may have arrived before the connection was lost.
+            timeout_s: how long the work may take; the configuration's ``statement_timeout_s`` where not given.
+            goes_on: whether the work continues a statement, whose rows may have arrived before the connection was lost.
 
         Raises:
-            DatabaseOperationalError: the time was over (SQLSTATE 57014), or the connection is lost: where it was so
-                before, the database has not seen the work.
+            DatabaseOperationalError: the time was over (SQLSTATE 57014), or the connection is lost. If it was lost
+                before the work began, the database has not seen the work.
         """
         ended = not goes_on and self.has_ended()
         limit = self.config.statement_timeout_s if timeout_s is None else timeout_s
         self._over = False
         timer = asyncio.get_running_loop().call_later(limit, self._time_is_over)
         try:
-            return await (work if self.cancel_safe else self._protected(work))
+            return await (work if self.cancel_safe else self._shield(work))
         except asyncio.CancelledError:
             self.was_cancelled()
-            await finish(self._settled())
+            await finish(self._settle_or_break())
             task = asyncio.current_task()
             if self._over and task is not None and not task.cancelling():
-                raise self._too_long(limit) from None  # The driver's work was cancelled, and nobody else.
+                raise self._too_long(limit) from None  # Only the driver's work was cancelled, not the caller.
             raise
         except Exception as exc:
             if self._over:
@@ -361,7 +363,7 @@ class Link(ABC):
         except Exception as exc:
             log.debug("interrupting a statement failed: %s", type(exc).__name__)
 
-    async def _protected(self, work: Coroutine[Any, Any, _T]) -> _T:
+    async def _shield(self, work: Coroutine[Any, Any, _T]) -> _T:
         self._work = task = asyncio.ensure_future(work)
         try:
             return await asyncio.shield(task)
@@ -375,9 +377,9 @@ class Link(ABC):
         """The work on this link was cancelled; a request to stop it may still be under way."""
 
     async def settle(self) -> None:  # noqa: B027 - not every driver needs it
-        """After cancelled work: bring the driver where the next statement can go, in the same transaction."""
+        """Bring the driver, after cancelled work, to where the next statement of the same transaction can run."""
 
-    async def _settled(self) -> None:
+    async def _settle_or_break(self) -> None:
         try:
             async with asyncio.timeout(_SETTLE_S):
                 await self.settle()
@@ -396,7 +398,7 @@ class Link(ABC):
             task.cancel()
             await asyncio.wait([task], timeout=_STOP_WAIT_S)
         elif not task.cancelled():
-            task.exception()  # Seen: it ended because it was stopped.
+            task.exception()  # Retrieved, so that asyncio does not log it: the task ended because it was stopped.
 
     async def mark(self) -> None:  # noqa: B027 - not every database needs it
         """Remember the transaction that is open now."""
@@ -410,11 +412,11 @@ class Link(ABC):
         await self._command(f"SAVEPOINT rpc_{name}")
 
     async def rollback_to(self, name: str) -> None:
-        """Undo everything since a savepoint, which stays."""
+        """Undo everything since a savepoint; the savepoint stays."""
         await self._command(f"ROLLBACK TO SAVEPOINT rpc_{name}")
 
     async def release(self, name: str) -> None:
-        """Forget a savepoint; what was done since stays."""
+        """Forget a savepoint; the changes since then stay."""
         await self._command(f"RELEASE SAVEPOINT rpc_{name}")
 
     async def _command(self, sql: str) -> None:
@@ -423,7 +425,7 @@ class Link(ABC):
 
 
 async def finish(work: Coroutine[Any, Any, _T] | asyncio.Future[_T]) -> _T:
-    """Do something to its end even where the caller is cancelled meanwhile; the cancellation comes after it."""
+    """Do work to its end even if the caller is cancelled meanwhile; the cancellation is raised after it."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():

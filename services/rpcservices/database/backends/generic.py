@@ -1,8 +1,8 @@
 """Any other asynchronous dialect of SQLAlchemy, through the adapter that makes its driver look like PEP 249.
 
-What it cannot do is said: nothing keeps its statements from writing, so that a database behind it may not be called
-read-only. What runs is stopped by cancelling the driver's work, upon which some (asyncpg) ask the server to stop, and
-by closing the connection.
+Nothing keeps its statements from writing, so the configuration of a database behind it may not say ``readonly``. To
+stop a statement we cancel the driver's work, and some drivers (asyncpg) then ask the server to stop; and we close the
+connection.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class GenericLink(Link):
 
     dialect: ClassVar[str] = ""
     paramstyle: str = "qmark"
-    """The driver's placeholders, by PEP 249's name; the pool says which."""
+    """The style of the driver's placeholders, by PEP 249's name; the pool sets it."""
     known_by: ClassVar[Dialect]
-    """SQLAlchemy's dialect, which knows by which errors its driver tells that a connection is lost."""
+    """SQLAlchemy's dialect. It knows the errors by which the driver tells that a connection is lost."""
 
     def __init__(self, connection: PoolProxiedConnection, config: DatabaseConfig, *, readonly: bool) -> None:
         super().__init__(connection, config, readonly=readonly)
@@ -84,20 +84,20 @@ class GenericLink(Link):
         if super().has_lost(exc):
             return True
         original: Any = getattr(exc, "orig", None) or exc
-        return not isinstance(exc, RpcError) and self.known_by.is_disconnect(original, self._adapted, None)
+        return not isinstance(exc, RpcError) and self.known_by.is_disconnect(original, self._driver, None)
 
     async def spawn(self, function: Callable[[], _T]) -> _T:
-        """Do something with the adapted connection."""
+        """Run a function that uses the adapted connection."""
         return await greenlet_spawn(function)
 
     @property
-    def _adapted(self) -> Any:
+    def _driver(self) -> Any:
         return self.connection.dbapi_connection
 
     async def prepare(self) -> None:
-        """Nothing is known that could be set up."""
+        """Do nothing: we know no settings of this driver."""
 
-    def _translated(self, sql: str, params: Params) -> tuple[str, Any]:
+    def _translate(self, sql: str, params: Params) -> tuple[str, Any]:
         if params is None:
             return sql, None
         style = self.paramstyle
@@ -109,19 +109,19 @@ class GenericLink(Link):
 
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
         self._used = True
-        text, values = self._translated(sql, params)
+        text, values = self._translate(sql, params)
 
         def start() -> Any:
-            cursor = self._adapted.cursor()
+            cursor = self._driver.cursor()
             cursor.execute(text, values) if values is not None else cursor.execute(text)
             return cursor
 
         return GenericCursor(self, await self.spawn(start))
 
     async def commit_alone(self) -> None:
-        """Commit a statement that stands alone; the driver has begun a transaction for it."""
+        """Commit a statement outside a transaction; the driver has begun a transaction for it."""
         if not self._open:
-            await self.spawn(self._adapted.commit)
+            await self.spawn(self._driver.commit)
 
     async def execute_many(self, sql: str, sets: Sequence[Values]) -> int:
         counts = []
@@ -142,11 +142,11 @@ class GenericLink(Link):
 
     async def commit(self) -> None:
         self._open = False
-        await self.spawn(self._adapted.commit)
+        await self.spawn(self._driver.commit)
 
     async def rollback(self) -> None:
         self._open = False
-        await self.spawn(self._adapted.rollback)
+        await self.spawn(self._driver.rollback)
 
     def tx_state(self) -> TxState:
         return TxState.ACTIVE if self._open else TxState.NONE
@@ -166,7 +166,7 @@ class GenericLink(Link):
                 return
 
     def lend_raw(self) -> PoolProxiedConnection:
-        self._used = True  # Its driver begins a transaction by itself.
+        self._used = True  # The driver begins a transaction by itself.
         return self.connection
 
     def must_reset(self) -> bool:
@@ -174,4 +174,4 @@ class GenericLink(Link):
 
     async def reset(self) -> None:
         self._open = self._used = False
-        await self.spawn(self._adapted.rollback)
+        await self.spawn(self._driver.rollback)

@@ -1,4 +1,4 @@
-"""The parameters of a statement, whichever the database."""
+"""The parameters of a statement, for every database."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Any, NoReturn
 
 from rpcservices.database.errors import DatabaseDataError
 from rpcservices.database.models import ParameterInfo
-from rpcservices.database.placeholders import Statement, Style, counted, translate
+from rpcservices.database.placeholders import Statement, Style, count_of, translate
 from rpcwire.sql import Syntax
 
 Values = Mapping[str, Any] | Sequence[Any]
 Params = Values | None
 
 
-def converted(
+def convert_params(
     convert: Callable[[Any], Any],
     statement: Statement,
     params: Mapping[str, Any] | Sequence[Any],
     row: int | None = None,
 ) -> list[Any]:
-    """Parameters as the driver takes them, in the order of the placeholders.
+    """Convert parameters to what the driver takes, in the order of the placeholders.
 
     Parameters:
-        convert: makes one value what the driver takes.
-        statement: with its placeholders translated.
-        params: as the caller gave them.
-        row: of several sets of parameters, which it is.
+        convert: converts one value to what the driver takes.
+        statement: the statement, with its placeholders translated.
+        params: the parameters, as the caller gave them.
+        row: the number of this set of parameters, where there are several.
 
     Raises:
-        DatabaseDataError: the database has nothing that holds one of them, which it names; nothing was executed.
+        DatabaseDataError: no type of the database holds one of them; the message names it. Nothing was executed.
     """
     values = []
     for index, value in enumerate(statement.arguments(params)):
@@ -45,11 +45,12 @@ def json_text(value: Any, *, ascii_only: bool = True) -> str:
     """A list or dictionary as JSON.
 
     Parameters:
-        value: it.
-        ascii_only: whether all other letters are written as escapes, which columns of any character set hold.
+        value: the list or dictionary.
+        ascii_only: whether to escape all characters outside ASCII, so that a column of any character set can hold the
+            text.
 
     Raises:
-        TypeError: it holds what JSON has no type for.
+        TypeError: it holds something for which JSON has no type.
         ValueError: it holds NaN or an infinity.
     """
     return json.dumps(value, allow_nan=False, ensure_ascii=ascii_only, default=_refuse)
@@ -60,21 +61,23 @@ def _refuse(value: Any) -> NoReturn:
 
 
 def parameters_of(sql: str, syntax: Syntax, style: Style) -> tuple[Statement, list[ParameterInfo]]:
-    """A statement with its placeholders translated, and what they are called: by name where there is a ``:name``."""
-    named = translate(sql, syntax, style, named=True)
-    if named.count:
-        names = list(dict.fromkeys(named.names or ()))
-        return named, [ParameterInfo(place, name) for place, name in enumerate(names, 1)]
+    """Translate the placeholders of a statement. Returns the statement and its parameters: by name where it has a
+    ``:name``, else by position."""
+    by_name = translate(sql, syntax, style, named=True)
+    if by_name.count:
+        names = list(dict.fromkeys(by_name.names or ()))
+        return by_name, [ParameterInfo(place, name) for place, name in enumerate(names, 1)]
     marks = translate(sql, syntax, style, named=False)
     return marks, [ParameterInfo(place) for place in range(1, marks.count + 1)]
 
 
 def missing_parameters(sql: str, syntax: Syntax, style: Style) -> str | None:
-    """What to add to the error of a statement without parameters that has placeholders; ``None`` where it has none."""
+    """A text for the error of a statement that has placeholders but got no parameters; ``None`` where it has no
+    placeholders."""
     _, parameters = parameters_of(sql, syntax, style)
     if not parameters:
         return None
     if parameters[0].name is None:
-        return f"params: missing, for {counted(len(parameters), 'placeholder')} '?'"
+        return f"params: missing, for {count_of(len(parameters), 'placeholder')} '?'"
     names = ", ".join(f":{parameter.name}" for parameter in parameters)
     return f"params.{parameters[0].name}: missing: the statement has {names}"

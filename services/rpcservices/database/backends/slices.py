@@ -1,4 +1,4 @@
-"""How many rows to take from a driver at a time, so that few bytes are held however wide the rows are."""
+"""Decides how many rows to take from a driver at a time, so that memory stays small however wide the rows are."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 FIRST_ROWS = 4
 MOST_ROWS = 32
 ROOM_BYTES = 2 * 1024 * 1024
-"""What one fetch may hold, in Python's objects; the last slice may be beyond it."""
+"""The memory that one fetch may fill with Python's objects; its last slice may exceed that."""
 
 
 class Slices:
-    """A fetch is taken in slices. The first is small, and each is as large as the width of the last allows, up to
-    32 rows. Two rows of each slice are measured: all of them would take as long as reading them.
+    """Divides a fetch into slices. The first one is small. Each further one is as large as the width of the last rows
+    allows, 32 rows at most. Only two rows of each slice are measured: to measure all takes as long as to read them.
 
     Attributes:
         over: whether the driver has no more rows.
@@ -28,17 +28,17 @@ class Slices:
         self.over = False
 
     def begin(self, limit: int) -> None:
-        """A fetch of at most ``limit`` rows begins."""
+        """Begin a fetch of at most ``limit`` rows."""
         self._left, self._room = limit, ROOM_BYTES
 
-    def wanted(self) -> int:
-        """How many rows to take now; 0 once the fetch has enough."""
+    def next_size(self) -> int:
+        """The number of rows to take now; 0 once the fetch has enough."""
         return min(self._most, self._left) if self._room > 0 and not self.over else 0
 
-    def took(self, rows: Sequence[tuple[Any, ...]], wanted: int) -> None:
-        """The driver gave these rows, out of so many wanted."""
+    def record(self, rows: Sequence[tuple[Any, ...]], limit: int) -> None:
+        """Note the rows that the driver gave when it was asked for ``limit`` rows."""
         count = len(rows)
-        self.over = count < wanted
+        self.over = count < limit
         if count and not self.over:
             width = max(sum(map(getsizeof, rows[0])), sum(map(getsizeof, rows[-1])))
             self._left -= count

@@ -1,4 +1,4 @@
-"""What a socket tells without being read."""
+"""What can be learned of a socket without reading from it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import select
 import socket as sockets
 
 _ENDED = getattr(select, "POLLRDHUP", 0)
-"""The other side sends no more: Linux tells it whatever still lies unread before the end."""
+"""The event that the other side sends no more. Linux reports it even while data before the end is unread."""
 
 
 def has_failed(socket: int) -> bool:
@@ -18,14 +18,14 @@ def has_failed(socket: int) -> bool:
 
 
 def has_ended(socket: int) -> bool:
-    """Whether the other side has closed a connection, or it has failed."""
+    """Whether the other side has closed the connection, or the connection has failed."""
     poll = select.poll()
     poll.register(socket, _ENDED)
     return bool(poll.poll(0))
 
 
 def unread(socket: int, most: int = 16_384) -> bytes:
-    """What has arrived and nobody has read yet; it stays unread.
+    """Copy what has arrived and nobody has read yet; it stays unread.
 
     Parameters:
         socket: its number.

@@ -1,4 +1,4 @@
-"""Scripts that tell MariaDB or MySQL that their text is in another character set than the one that it is sent in."""
+"""Refuses scripts that tell MariaDB or MySQL that their text has another character set than the one we send it in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TELLS = re.compile(
 
 
 def refuse_other_charsets(sql: str, syntax: Syntax) -> None:
-    """Refuse a script whose text the server would read otherwise than it is meant.
+    """Refuse a script whose text the server would read in another character set than the script was written in.
 
     Parameters:
         sql: the script.
@@ -28,10 +28,10 @@ def refuse_other_charsets(sql: str, syntax: Syntax) -> None:
         return
     charset = None
     for step, statement in enumerate(split(sql, syntax)):
-        told = _TELLS.match(bare(statement, syntax, most=200))
-        if told is not None:
-            name = told["charset"].lower()
-            # What is taken from a variable is what was before, as dumps have it.
+        match = _TELLS.match(bare(statement, syntax, most=200))
+        if match is not None:
+            name = match["charset"].lower()
+            # A variable holds the character set from before, as in dumps.
             charset = None if name.startswith(("utf8", "@")) else name
         elif charset is not None and not statement.isascii():
             raise DatabaseNotSupportedError(

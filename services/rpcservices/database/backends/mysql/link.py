@@ -1,17 +1,17 @@
 """MariaDB and MySQL by asyncmy, with unbuffered cursors: the server's rows wait until they are read.
 
-What only reads runs in an XA transaction that is READ ONLY and whose id nobody is told. A plain READ ONLY transaction
-would not do: ``BEGIN NOT ATOMIC COMMIT; SET tx_read_only = 0; INSERT ...; END`` is one statement, and so is
-``SET STATEMENT tx_read_only = 0 FOR INSERT ...``. An active XA transaction refuses COMMIT, and whatever would commit
-implicitly, until it is ended by its id. That it is READ ONLY is said anew where a client's statement was before it on
-the connection, since the session's default is the client's to set. In it the server refuses tables and sequences that
-know no transactions, too.
+A statement that only reads runs in an XA transaction that is READ ONLY and whose id no client learns. A plain READ ONLY
+transaction would not do: ``BEGIN NOT ATOMIC COMMIT; SET tx_read_only = 0; INSERT ...; END`` is one statement, and so is
+``SET STATEMENT tx_read_only = 0 FOR INSERT ...``. An active XA transaction refuses COMMIT, and everything that would
+commit implicitly, until somebody ends it by its id. A client can change the session's default, so we say READ ONLY
+again after each client's statement on the connection. In such a transaction the server also refuses tables and
+sequences that know no transactions.
 
-Statements travel as text, in which the parameters are written as literals. Two settings of the connection decide what
-such text means, and both are a client's to set: the character set, which is made utf8mb4 again before the next
-statement, and the sql_mode, which is asked for where a statement depends on it. What the server says of the mode along
-with each answer (SERVER_STATUS_NO_BACKSLASH_ESCAPES) is not to be relied on: it stays set after ``SET sql_mode = ''``
-and after a procedure that set the mode for itself.
+Statements travel as text, in which the parameters are literals. Two settings of the connection decide what such text
+means, and clients can change both. We set the character set back to utf8mb4 before the next statement, and we ask for
+the sql_mode where a statement depends on it. The flag that the server sends with each answer
+(SERVER_STATUS_NO_BACKSLASH_ESCAPES) does not tell the mode reliably: it stays set after ``SET sql_mode = ''`` and after
+a procedure that set the mode for itself.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from asyncmy.protocol import FieldDescriptorPacket
 from sqlalchemy import URL, PoolProxiedConnection
 
 from rpcservices.database.backends.base import Cursor, Link
-from rpcservices.database.backends.parameters import Params, Values, converted, parameters_of
+from rpcservices.database.backends.parameters import Params, Values, convert_params, parameters_of
 from rpcservices.database.backends.slices import Slices
 from rpcservices.database.backends.sockets import has_ended
 from rpcservices.database.config import DatabaseConfig
@@ -40,7 +40,7 @@ from rpcservices.database.placeholders import Style, depends_on_syntax, translat
 from rpcwire.sql import Syntax, first_word, mysql_syntax
 
 from .charsets import refuse_other_charsets
-from .literals import filled, has_backslash, joined
+from .literals import fill_in, has_backslash, join_rows
 from .privileges import reaching_beyond
 from .values import column_of, to_mysql
 
@@ -55,11 +55,11 @@ _SPEAK_UTF8MB4 = (
     "SET character_set_client = utf8mb4, character_set_results = utf8mb4, collation_connection = "
     "IF(@@character_set_connection = 'utf8mb4', @@collation_connection, COLLATION(CONVERT('' USING utf8mb4)))"
 )
-"""The collation of literals is a client's to choose among those of utf8mb4."""
+"""A client may choose the collation of literals among those of utf8mb4."""
 
 _CURTAIN = f"/*{'*' * 65535}*/"
-"""The list of processes, which other connections of the same role may read meanwhile, tells no more of a statement than
-65,535 bytes (https://mariadb.com/kb/en/information-schema-processlist-table/), and SHOW PROFILES only 300."""
+"""Other connections of the same role may read the list of processes. It shows at most 65,535 bytes of a statement
+(https://mariadb.com/kb/en/information-schema-processlist-table/), and SHOW PROFILES only 300."""
 
 _TELLING = frozenset({"SHOW", "DESC", "DESCRIBE", "EXPLAIN"})
 _CHANGING = frozenset({
@@ -67,11 +67,12 @@ _CHANGING = frozenset({
 })  # fmt: skip
 _MAY_LOCK = re.compile(r"\bFOR\s+UPDATE\b|\bLOCK\s+IN\b|\bINTO\b", re.IGNORECASE)
 _ENDINGS = "SHOW SESSION STATUS WHERE Variable_name IN ('Com_begin', 'Com_commit', 'Com_rollback')"
-"""How many transactions the session has begun and ended, which tells one from another; procedures count, too."""
+"""How many transactions the session has begun and ended, so that one can be told from another. Procedures count
+theirs, too."""
 _ROLES = "SELECT DISTINCT ROLE_NAME FROM information_schema.APPLICABLE_ROLES"
 
 
-def _quoted(name: str) -> str:
+def _quote(name: str) -> str:
     return f"`{name.replace('`', '``')}`"
 
 
@@ -81,8 +82,8 @@ class MysqlCursor(Cursor):
     Parameters:
         link: where it runs.
         cursor: asyncmy's.
-        kills: whether closing it early may kill it, which undoes what it changed; otherwise the rest is read and
-            dropped.
+        kills: whether closing it early may kill the statement, which undoes its changes; otherwise closing it reads and
+            drops the rest.
     """
 
     def __init__(self, link: MysqlLink, cursor: Any, *, kills: bool) -> None:
@@ -110,7 +111,7 @@ class MysqlCursor(Cursor):
         return rows
 
     async def start(self, first: int) -> None:
-        """Get the first rows, where there are any."""
+        """Read the first rows, where there are any."""
         if self.columns:
             self._first = await self._take(first)
 
@@ -118,9 +119,9 @@ class MysqlCursor(Cursor):
         rows: list[tuple[Any, ...]] = []
         slices = self._slices
         slices.begin(limit)
-        while wanted := slices.wanted():
-            fresh = await self._cursor.fetchmany(wanted)
-            slices.took(fresh, wanted)
+        while count := slices.next_size():
+            fresh = await self._cursor.fetchmany(count)
+            slices.record(fresh, count)
             rows += fresh
         self.more = not slices.over
         self._learn()
@@ -136,9 +137,9 @@ class MysqlCursor(Cursor):
         killed = self.more and not self.whole
         self.more = False
         if self._link.broken:
-            return  # The connection goes, and the statement with it.
+            return  # The connection will be closed, which ends the statement.
         if killed:
-            # asyncmy would read all rows that are left: have the server stop making them.
+            # asyncmy would read all remaining rows, so the server must stop first.
             try:
                 await self._link.interrupt()
             except my_errors.Error:
@@ -178,12 +179,12 @@ class MysqlLink(Link):
         self._greeting: list[str] = []
         self._database: str | None = None
         self._role: str | None = None
-        self._begun: list[tuple[Any, ...]] = []
+        self._transaction_counts: list[tuple[Any, ...]] = []
 
     @classmethod
     def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
-        given = url.query.get("client_flag", "0")
-        flags = int(given) if isinstance(given, str) and given.isdigit() else 0
+        text = url.query.get("client_flag", "0")
+        flags = int(text) if isinstance(text, str) and text.isdigit() else 0
         url = url.difference_update_query(["local_infile", "charset", "use_unicode", "stmt_cache_size"])
         return url.update_query_dict({"client_flag": str(flags | _SESSION_TRACK)}), {
             "connect_timeout": max(1, round(config.connect_timeout_s)),
@@ -205,7 +206,7 @@ class MysqlLink(Link):
                 )
 
     async def _grants(self) -> list[str]:
-        """What the role may do, by itself, with each of its roles, and as everybody."""
+        """The rights of the role itself, of each of its roles, and of PUBLIC."""
         grants = await self._rows("SHOW GRANTS")
         try:
             roles = [name for (name,) in await self._rows(_ROLES)]
@@ -214,25 +215,26 @@ class MysqlLink(Link):
         if roles:
             for role in roles:
                 try:
-                    await self._rows(f"SET ROLE {_quoted(role)}")
+                    await self._rows(f"SET ROLE {_quote(role)}")
                 except my_errors.Error:
-                    continue  # A role of a role: its rights are told with that one's.
+                    continue  # A role of a role: the grants of the outer role name its rights.
                 grants += await self._rows("SHOW GRANTS")
             await self._rows(f"SET ROLE {self._role}")
         return [line for (line,) in grants]
 
     async def _look_around(self) -> None:
-        """Learn the database and the role that the connection begins with: nothing else brings them back."""
+        """Learn the database and the role that the connection begins with, so that :meth:`_come_back` can restore
+        them."""
         ((self._database,),) = await self._rows("SELECT DATABASE()")
         try:
             ((role,),) = await self._rows("SELECT CURRENT_ROLE()")
         except my_errors.Error:
             return  # A server without roles.
-        self._role = _quoted(role) if role and role != "NONE" and "`" not in role else role or "NONE"
+        self._role = _quote(role) if role and role != "NONE" and "`" not in role else role or "NONE"
 
     async def _learn_greeting(self) -> None:
-        """Learn what is run at the beginning of each connection, by the server and by the URL, and which resetting the
-        connection forgets. The server runs its own for roles without rights over the server only."""
+        """Learn the statements that the server and the URL run at the beginning of each connection; resetting the
+        connection undoes them. The server runs its own only for roles without rights over the server."""
         ((first,),) = await self._rows("SELECT @@init_connect")
         if first and not self.config.allow_privileged_role:
             self._greeting.append(first)
@@ -252,16 +254,16 @@ class MysqlLink(Link):
             await cursor.close()
 
     async def _come_back(self) -> None:
-        """Undo USE and SET ROLE, which resetting the connection does not. A query may set the role by a function."""
+        """Undo USE and SET ROLE; resetting the connection does not. Even a query may set the role, by a function."""
         if self._role is not None:
             await self._rows(f"SET ROLE {self._role}")
         if not self._moved:
             return
         self._moved = False
         if self._database is not None:
-            await self._rows(f"USE {_quoted(self._database)}")
+            await self._rows(f"USE {_quote(self._database)}")
         elif await self._rows("SELECT DATABASE()") != [(None,)]:
-            self.broken = True  # There is no way back to none.
+            self.broken = True  # No statement leaves a database without choosing another.
 
     async def _configure(self) -> None:
         await self._multi_statements(_MULTI_STATEMENTS_OFF)
@@ -296,42 +298,42 @@ class MysqlLink(Link):
             self._syntax = mysql_syntax(mode)
 
     def strayed(self) -> None:
-        """A statement has changed settings of the connection, or may have done so."""
+        """Note that a statement has changed settings of the connection, or may have done so."""
         self._strayed = True
         self._syntax = None
 
     async def _settle_settings(self) -> None:
-        """Before a client's statement: have the server read it as it is sent."""
+        """Make the server read the client's next statement in the character set that we send it in."""
         if self._strayed:
             await self._rows(_SPEAK_UTF8MB4)
             self._strayed = False
 
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
-        return await self._started(sql, params, first, kills=self.readonly)
+        return await self._start(sql, params, first, kills=self.readonly)
 
     async def stream(self, sql: str, params: Params, first: int) -> Cursor:
-        return await self._started(sql, params, first, kills=self.readonly or is_query(sql, self.dialect))
+        return await self._start(sql, params, first, kills=self.readonly or is_query(sql, self.dialect))
 
-    async def _started(self, sql: str, params: Params, first: int, *, kills: bool) -> Cursor:
+    async def _start(self, sql: str, params: Params, first: int, *, kills: bool) -> Cursor:
         await self._settle_settings()
         text = sql
         if params is not None:
             statement = translate(sql, await self.learn_syntax(sql), "format", isinstance(params, Mapping))
-            values = converted(to_mysql, statement, params)
+            values = convert_params(to_mysql, statement, params)
             if has_backslash(values):
                 await self._learn_mode()
-            text = filled(statement.sql, values, self.syntax)
+            text = fill_in(statement.sql, values, self.syntax)
         self._about_to_run(sql)
         cursor = self._driver.cursor(SSCursor)
         try:
             await cursor.execute(text)
-            found = MysqlCursor(self, cursor, kills=kills)
-            await found.start(first)
+            result = MysqlCursor(self, cursor, kills=kills)
+            await result.start(first)
         except Exception:
             await self.after_error()
             raise
-        self.flow(on=not found.more)
-        return found
+        self.flow(on=not result.more)
+        return result
 
     def _about_to_run(self, sql: str) -> None:
         self._used = self._touched = True
@@ -340,7 +342,8 @@ class MysqlLink(Link):
             self.strayed()
 
     def flow(self, *, on: bool) -> None:
-        """Let the server send rows, or have it wait: asyncmy would keep in memory whatever comes while nobody reads."""
+        """Let the server send rows, or make it wait: asyncmy would keep in memory all that arrives before somebody
+        reads."""
         transport = self._driver._transport  # noqa: SLF001 - it has no method
         if transport is None or transport.is_closing() or transport.is_reading() == on:
             return
@@ -354,7 +357,7 @@ class MysqlLink(Link):
         if not sets:
             return 0
         statement = translate(sql, await self.learn_syntax(sql), "format", isinstance(sets[0], Mapping))
-        rows = [converted(to_mysql, statement, one, row) for row, one in enumerate(sets)]
+        rows = [convert_params(to_mysql, statement, one, row) for row, one in enumerate(sets)]
         if any(map(has_backslash, rows)):
             await self._learn_mode()
         syntax = self.syntax
@@ -362,7 +365,7 @@ class MysqlLink(Link):
         cursor = self._driver.cursor()
         try:
             count = 0
-            for text in joined(statement.sql, rows, syntax):
+            for text in join_rows(statement.sql, rows, syntax):
                 await cursor.execute(text)
                 count += int(cursor.rowcount)
             return count
@@ -373,10 +376,10 @@ class MysqlLink(Link):
             await cursor.close()
 
     async def mark(self) -> None:
-        self._begun = await self._rows(_ENDINGS)
+        self._transaction_counts = await self._rows(_ENDINGS)
 
     async def is_marked(self) -> bool:
-        return self.tx_state() is not TxState.NONE and await self._rows(_ENDINGS) == self._begun
+        return self.tx_state() is not TxState.NONE and await self._rows(_ENDINGS) == self._transaction_counts
 
     async def run_script(self, sql: str) -> list[int]:
         await self._settle_settings()
@@ -399,7 +402,7 @@ class MysqlLink(Link):
             await self._multi_statements(_MULTI_STATEMENTS_OFF)
         return counts
 
-    def explained(self, sql: str, *, analyze: bool) -> str:
+    def explain_sql(self, sql: str, *, analyze: bool) -> str:
         return f"ANALYZE {sql}" if analyze else f"EXPLAIN {sql}"
 
     async def describe(self, sql: str) -> Description:
@@ -418,7 +421,7 @@ class MysqlLink(Link):
         return Description(parameters, columns, await self._reads_only(nulls.sql))
 
     async def _prepared_fields(self, sql: str) -> list[Any]:
-        """The columns of a statement, prepared and dropped; asyncmy's own ``prepare()`` does not keep them."""
+        """Prepare a statement and drop it, for its columns; asyncmy's own ``prepare()`` does not keep them."""
         driver = self._driver
         await driver._execute_command(_STMT_PREPARE, sql.encode())  # noqa: SLF001
         packet = await driver.read_packet()
@@ -439,7 +442,7 @@ class MysqlLink(Link):
         if word in _TELLING or word in _CHANGING:
             return word in _TELLING
         if not self.readonly and self._xid is None:
-            # Here nothing would be refused, and EXPLAIN says of no statement what it is.
+            # This server would refuse nothing here, and its EXPLAIN does not tell what kind a statement is.
             return True if is_query(sql, self.dialect) and not _MAY_LOCK.search(sql) else None
         try:
             await self._rows(f"EXPLAIN {sql}")
@@ -448,14 +451,14 @@ class MysqlLink(Link):
         return True
 
     async def after_error(self) -> None:
-        """Learn the transaction's state: an error tells nothing about the transaction: a deadlock has ended it. Ask."""
+        """Ask for the state of the transaction: an error does not tell whether it has ended it, as a deadlock does."""
         try:
             await self._rows("DO 0")
         except my_errors.Error as exc:
             if exc.args[:1] != (_INTERRUPTED,):
                 self.broken = True
         except Exception:
-            self.broken = True  # An answer that could not be read lies in the way.
+            self.broken = True  # An answer that could not be read is still on the connection.
 
     async def guard(self, *, once: bool = False) -> None:
         if self.readonly:
@@ -476,7 +479,7 @@ class MysqlLink(Link):
             await self._rows("START TRANSACTION READ WRITE")
 
     async def _forget_profiles(self) -> None:
-        """Make sure that SHOW PROFILES does not tell the transaction's id."""
+        """Make sure that SHOW PROFILES does not show the transaction's id."""
         try:
             await self._rows("SET SESSION profiling = 0")
         except my_errors.Error as exc:
@@ -511,7 +514,7 @@ class MysqlLink(Link):
         if self.broken or not self._driver.connected:
             return TxState.ENDED
         if self.readonly and self._xid is None:
-            return TxState.NONE  # With autocommit = 0 the server says that one is open as soon as one has ended.
+            return TxState.NONE  # With autocommit = 0 the server reports an open transaction as soon as one has ended.
         return TxState.ACTIVE if self._driver.get_transaction_status() else TxState.NONE
 
     async def interrupt(self) -> None:
@@ -530,7 +533,7 @@ class MysqlLink(Link):
     async def reset(self) -> None:
         if self._interrupted:
             try:
-                await self._rows("DO 0")  # A KILL QUERY that came too late hits this one instead.
+                await self._rows("DO 0")  # A KILL QUERY that came too late stops this statement instead.
             except my_errors.Error as exc:
                 if exc.args[:1] != (_INTERRUPTED,):
                     raise

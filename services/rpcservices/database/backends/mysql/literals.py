@@ -17,15 +17,15 @@ from asyncmy.cursors import RE_INSERT_VALUES
 from rpcwire.sql import Syntax
 
 _JOINED_LENGTH = 1_024_000
-"""About how long a statement of many rows becomes; servers take messages of 16 MiB unless configured otherwise."""
+"""The length of a statement of many rows, roughly; servers take messages of 16 MiB unless configured otherwise."""
 
 
 def has_backslash(values: Sequence[Any]) -> bool:
-    """Whether one of some values is written differently under another sql_mode."""
+    """Whether the literal of one of the values would be different under another sql_mode."""
     return any((isinstance(v, str) and "\\" in v) or (isinstance(v, bytes) and b"\\" in v) for v in values)
 
 
-def _quoted(text: str, syntax: Syntax) -> str:
+def _quote(text: str, syntax: Syntax) -> str:
     if syntax != "mysql plain":
         text = text.replace("\\", "\\\\")
     return "'" + text.replace("'", "''") + "'"
@@ -33,15 +33,15 @@ def _quoted(text: str, syntax: Syntax) -> str:
 
 def _literal(value: Any, syntax: Syntax) -> str:
     if isinstance(value, str):
-        return _quoted(value, syntax)
-    if isinstance(value, bytes):  # Its bytes above 127 are surrogates, which asyncmy turns back.
-        return "_binary" + _quoted(value.decode("ascii", "surrogateescape"), syntax)
+        return _quote(value, syntax)
+    if isinstance(value, bytes):  # Bytes above 127 become surrogates here; asyncmy turns them back into bytes.
+        return "_binary" + _quote(value.decode("ascii", "surrogateescape"), syntax)
     text: str = escape_item(value, "utf8mb4")
     return text
 
 
-def filled(sql: str, values: Sequence[Any], syntax: Syntax) -> str:
-    """A statement with its values in it.
+def fill_in(sql: str, values: Sequence[Any], syntax: Syntax) -> str:
+    """Write the values into a statement.
 
     Parameters:
         sql: with ``%s`` for each value, and other percent signs doubled.
@@ -51,23 +51,23 @@ def filled(sql: str, values: Sequence[Any], syntax: Syntax) -> str:
     return sql % tuple([_literal(value, syntax) for value in values])
 
 
-def joined(sql: str, rows: Sequence[Sequence[Any]], syntax: Syntax) -> Iterator[str]:
-    """The statements that run one statement for each of several rows: an INSERT of values takes many rows at once.
+def join_rows(sql: str, rows: Sequence[Sequence[Any]], syntax: Syntax) -> Iterator[str]:
+    """Yield the statements that run one statement for each row; an INSERT of values takes many rows in one statement.
 
     Parameters:
-        sql, syntax: as of :func:`filled`.
+        sql, syntax: as of :func:`fill_in`.
         rows: the values, for each row.
     """
-    found = RE_INSERT_VALUES.match(sql)
+    insert = RE_INSERT_VALUES.match(sql)
     # Placeholders elsewhere than in the one row of values would be the same for all rows.
-    if found is None or "%" in (found[3] or "").replace("%%", "") or "%" in found[1].replace("%%", ""):
-        yield from (filled(sql, row, syntax) for row in rows)
+    if insert is None or "%" in (insert[3] or "").replace("%%", "") or "%" in insert[1].replace("%%", ""):
+        yield from (fill_in(sql, row, syntax) for row in rows)
         return
-    before, after = found[1] % (), (found[3] or "") % ()
+    before, after = insert[1] % (), (insert[3] or "") % ()
     parts: list[str] = []
     length = 0
     for row in rows:
-        part = filled(found[2], row, syntax)
+        part = fill_in(insert[2], row, syntax)
         if parts and length + len(part) > _JOINED_LENGTH:
             yield f"{before}{','.join(parts)}{after}"
             parts, length = [], 0

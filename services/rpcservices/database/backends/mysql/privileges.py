@@ -1,5 +1,5 @@
-"""Which rights of a role in MariaDB or MySQL reach beyond its databases. The server's own words are read, of the role
-itself, of everything that it may become by SET ROLE, and of PUBLIC.
+"""Which rights of a role in MariaDB or MySQL reach beyond its databases. We read the server's own list of grants: those
+of the role, of each role that it may take by SET ROLE, and of PUBLIC.
 
 Source: https://mariadb.com/kb/en/show-grants/ and https://dev.mysql.com/doc/refman/8.4/en/show-grants.html
 """
@@ -17,7 +17,7 @@ _OF_TABLES = frozenset({
     "ALL", "ALL PRIVILEGES", "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "TRIGGER", "EVENT",
     "CREATE VIEW", "CREATE ROUTINE", "ALTER ROUTINE", "INDEX", "DELETE HISTORY",
 })  # fmt: skip
-"""With one of them on the schema ``mysql``, accounts, their passwords and the server's plugins are within reach."""
+"""One of these on the schema ``mysql`` gives access to accounts, their passwords and the server's plugins."""
 
 _GRANT = re.compile(
     r"GRANT (?P<rights>.+?) ON (?P<schema>\*|`(?:[^`]|``)*`|\"(?:[^\"]|\"\")*\"|[^\s.]+)\.(?P<table>.+?) TO "
@@ -26,7 +26,7 @@ _PARTS = re.compile(r"\([^)]*\)")
 
 
 def _covers_accounts(schema: str, table: str) -> bool:
-    """Whether a level of a grant, as the server writes it, holds the schema ``mysql``."""
+    """Whether the level of a grant, as the server writes it, includes the schema ``mysql``."""
     if schema == "*":
         return True
     name = schema[1:-1] if schema[0] in '`"' else schema
@@ -48,13 +48,13 @@ def reaching_beyond(grants: Iterable[str]) -> str | None:
         Its name and level, such as ``FILE on *.*``; ``None`` where there is none.
     """
     for grant in grants:
-        found = _GRANT.match(grant)
-        if found is None:
-            continue  # A role is granted, which is looked at by itself, or a routine.
-        rights = {right.strip().upper() for right in _PARTS.sub("", found["rights"]).split(",")}
+        parts = _GRANT.match(grant)
+        if parts is None:
+            continue  # It grants a role, whose own grants we read too, or a routine.
+        rights = {right.strip().upper() for right in _PARTS.sub("", parts["rights"]).split(",")}
         wrong = rights & _ADMINISTER
-        if _covers_accounts(found["schema"], found["table"]):
+        if _covers_accounts(parts["schema"], parts["table"]):
             wrong |= rights & _OF_TABLES
         if wrong:
-            return f"{min(wrong)} on {found['schema']}.{found['table']}"
+            return f"{min(wrong)} on {parts['schema']}.{parts['table']}"
     return None

@@ -37,7 +37,7 @@ _SENT = (bool, int, float, str, bytes, Decimal, dt.date, dt.time, dt.timedelta)
 
 
 def to_mysql(value: Any) -> Any:
-    """A parameter as asyncmy takes it.
+    """Turn a parameter into a value that asyncmy takes.
 
     Raises:
         TypeError: MariaDB has no type for it; the message names the remedy.
@@ -54,14 +54,14 @@ def to_mysql(value: Any) -> Any:
     if isinstance(value, Decimal | float) and not math.isfinite(value):
         raise ValueError(f"MariaDB and MySQL have no {value}")
     if isinstance(value, str):
-        value.encode()  # Lone surrogates are no text.
+        value.encode()  # A lone surrogate is not text: this raises.
     if value is None or isinstance(value, _SENT):
         return value
     raise TypeError(f"MariaDB and MySQL take no {type(value).__name__}")
 
 
 def column_of(field: Any) -> Column:
-    """The column that asyncmy's description of a field tells of."""
+    """The column that asyncmy's field describes."""
     name = _NAMES.get(field.type_code, str(field.type_code))
     name = _SQL_NAMES.get(name, name)
     kind = _KINDS.get(name)

@@ -1,5 +1,5 @@
-"""A connection of psycopg that stops for certain: a request to cancel that reaches the server before the statement has
-begun there hits nothing, so it is repeated until the statement has ended."""
+"""A connection of psycopg that can stop a statement for certain: a request to cancel that reaches the server before the
+statement has begun there has no effect, so it is repeated until the statement has ended."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _INTERVAL_S = 0.1
 
 
 def readable(driver: psycopg.AsyncConnection[Any]) -> tuple[bytes, ...]:
-    """What to set on a new connection, so that dates and intervals come in a style that can be read without doubt,
-    where the role's or the database's settings say another. In which order days and months are read stays."""
+    """The settings for a new connection that make dates and intervals come in an unambiguous style, where the role's or
+    the database's settings ask for another. The order in which days and months are read stays."""
     status = driver.pgconn.parameter_status
     commands = []
     style, _, order = (status(b"DateStyle") or b"ISO").partition(b", ")
@@ -44,21 +44,20 @@ _HEADER = struct.Struct("!cI")
 _FATAL = frozenset({b"FATAL", b"PANIC"})
 
 
-def goodbye(arrived: bytes) -> DatabaseOperationalError | None:
-    """What the server says before it closes a connection: its process tells that before it ends, and only then the
-    socket is closed.
+def goodbye(messages: bytes) -> DatabaseOperationalError | None:
+    """Find the reason why the server closes a connection: its process sends it before it ends and closes the socket.
 
     Parameters:
-        arrived: messages of the server that nobody has read yet
+        messages: messages of the server that nobody has read yet
             (https://www.postgresql.org/docs/current/protocol-message-formats.html).
 
     Returns:
-        It as an error; ``None`` where nothing is said of it.
+        The reason as an error; ``None`` where the messages give none.
     """
     place = 0
-    while place + _HEADER.size <= len(arrived):
-        kind, length = _HEADER.unpack_from(arrived, place)
-        body = arrived[place + _HEADER.size : place + 1 + length]
+    while place + _HEADER.size <= len(messages):
+        kind, length = _HEADER.unpack_from(messages, place)
+        body = messages[place + _HEADER.size : place + 1 + length]
         if kind == b"E":
             fields = {field[:1]: field[1:] for field in body.split(b"\0")}
             if fields.get(b"V") in _FATAL:
@@ -69,14 +68,14 @@ def goodbye(arrived: bytes) -> DatabaseOperationalError | None:
 
 
 class StoppingConnection(psycopg.AsyncConnection[Any]):
-    """It differs in what a cancelled task leaves behind: psycopg asks the server once to stop, and after 5 s closes the
-    connection while the server works on. And what the server says after the last that was waited for is taken when it
-    comes.
+    """A connection that differs from psycopg's in two ways. When a task is cancelled, the statement has ended before
+    the task goes on; psycopg would ask the server once to stop, and close the connection after 5 s while the server
+    works on. And answers that nobody waits for are read when they arrive.
 
     Attributes:
-        parts: of a pipeline, how many have not been answered to their ends.
-        behind: of these, how many nobody waits for.
-        take_behind: takes what has arrived of them; whether nothing more is to come.
+        parts: how many parts of the pipeline have no full answer yet.
+        behind: how many of these parts nobody waits for.
+        take_behind: reads what has arrived of them; returns whether that was all.
     """
 
     parts = 0
@@ -87,29 +86,29 @@ class StoppingConnection(psycopg.AsyncConnection[Any]):
 
     @property
     def speaks_utf8(self) -> bool:
-        """Whether text goes both ways as UTF-8. The server tells of every change of it, once the statement is over that
-        made it."""
+        """Whether text goes both ways as UTF-8. The server reports every change when the statement that made it
+        ends."""
         return self.pgconn.parameter_status(b"client_encoding") == b"UTF8"
 
     async def wait(self, gen: PQGen[_T], interval: float = 0.0, timeout: float | None = None) -> _T:  # noqa: ASYNC109 - an override
-        """Do what a generator asks for; where the task is cancelled, have the server stop first. Nothing needs the
-        interval, in which psycopg looks for interrupts."""
+        """Run a generator of psycopg; if the task is cancelled, the server stops first. ``interval`` is not used: it is
+        how often psycopg looks for interrupts."""
         if timeout is not None:
             self.unwatch()
             return await super().wait(gen, interval or _INTERVAL_S, timeout)
         try:
-            return await self._driven(gen, None)
+            return await self._drive(gen, None)
         except asyncio.CancelledError:
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 await finish(self._stop(gen))
             raise
 
-    async def _driven(self, gen: PQGen[_T], ready: int | None) -> _T:
-        """Wait for the socket as a generator asks for it.
+    async def _drive(self, gen: PQGen[_T], ready: int | None) -> _T:
+        """Run a generator, and wait for the socket as it asks.
 
         Parameters:
-            gen: what to do.
-            ready: what to send it first; ``None`` where it has not begun.
+            gen: the generator.
+            ready: the state of the socket to send it first; ``None`` if it has not begun.
         """
         try:
             state = next(gen) if ready is None else gen.send(ready)
@@ -120,30 +119,30 @@ class StoppingConnection(psycopg.AsyncConnection[Any]):
             return result
         except (OSError, psycopg.OperationalError) as exc:
             with suppress(psycopg.Error, RuntimeError):
-                gen.close()  # It has nothing more to wait for; left to the garbage collector, it would complain there.
+                gen.close()  # It waits for nothing more. The garbage collector would log an error if it were left open.
             if isinstance(exc, OSError):
                 raise psycopg.OperationalError("the connection is lost") from exc
             raise
         except asyncio.CancelledError:
-            self.unwatch()  # What arrives before the generator goes on is not for :attr:`take_behind`.
+            self.unwatch()  # The generator reads what arrives from now on, not :attr:`take_behind`.
             raise
         finally:
             if not self.behind or self.closed:
                 self.unwatch()
 
     async def _ready(self, state: Wait) -> int:
-        """Wait until the socket is ready for something of what is asked for."""
+        """Wait until the socket is ready to read or to write, as asked."""
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[int] = loop.create_future()
         socket = self.pgconn.socket
         self._waiting = waiting
         if self._watched is not None and has_failed(socket):
-            self.unwatch()  # Of an error, uvloop tells once, and of nothing after it.
+            self.unwatch()  # uvloop reports an error once, and nothing after it.
         if self._watched is None:
-            loop.add_reader(socket, self._arrived)
+            loop.add_reader(socket, self._on_readable)
             self._watched = loop, socket
         if state & Wait.W:
-            loop.add_writer(socket, self._writable)
+            loop.add_writer(socket, self._on_writable)
         try:
             return await waiting
         finally:
@@ -151,20 +150,20 @@ class StoppingConnection(psycopg.AsyncConnection[Any]):
             if state & Wait.W:
                 loop.remove_writer(socket)
 
-    def _arrived(self) -> None:
+    def _on_readable(self) -> None:
         if self._waiting is not None:
             if not self._waiting.done():
                 self._waiting.set_result(Ready.R)
         elif self.parts > self.behind or self.take_behind is None or self.take_behind():
             self.unwatch()
 
-    def _writable(self) -> None:
+    def _on_writable(self) -> None:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(Ready.W)
 
     def unwatch(self) -> None:
-        """Let what the server says lie until somebody waits for it. Where the connection is lost this has to be done at
-        once: libpq has closed the socket, and the next that is opened anywhere in this process has its number."""
+        """Stop watching the socket; what the server sends waits until somebody reads it. If the connection is lost this
+        must happen at once: libpq has closed the socket, and the next socket of this process may get its number."""
         watched, self._watched = self._watched, None
         if watched is not None:
             loop, socket = watched
@@ -180,7 +179,7 @@ class StoppingConnection(psycopg.AsyncConnection[Any]):
             try:
                 await self.cancel_safe(timeout=CANCEL_WAIT_S)
                 async with asyncio.timeout(wait_s):
-                    await self._driven(gen, 0)
+                    await self._drive(gen, 0)
             except TimeoutError:
                 continue
             except psycopg.errors.QueryCanceled:

@@ -21,11 +21,12 @@ from .pipeline import rest_of
 from .values import failure_of
 
 _PIECE_BYTES = 128 * 1024
-"""What is sent to libpq at a time: it may refuse larger pieces for ever (psycopg's issue 255), and gathered from it."""
+"""The size of the pieces that go to libpq, which may refuse larger ones for ever (psycopg's issue 255), and of those
+that come from it."""
 
 
-def _begun(connection: PGconn, sql: bytes) -> PQGen[PGresult]:
-    """Run a statement by the extended protocol, which takes exactly one; its first result."""
+def _send(connection: PGconn, sql: bytes) -> PQGen[PGresult]:
+    """Send a statement by the extended protocol, which takes exactly one. Returns its first result."""
     connection.send_query_params(sql, None)
     yield from send(connection)
     result: PGresult | None = yield from fetch(connection)
@@ -34,20 +35,20 @@ def _begun(connection: PGconn, sql: bytes) -> PQGen[PGresult]:
     return result
 
 
-async def begin(driver: StoppingConnection, sql: str, wanted: ExecStatus) -> None:
+async def begin(driver: StoppingConnection, sql: str, direction: ExecStatus) -> None:
     """Begin a COPY.
 
     Parameters:
         driver: the connection.
         sql: the statement.
-        wanted: which way it goes: ``COPY_IN`` or ``COPY_OUT``.
+        direction: which way it goes: ``COPY_IN`` or ``COPY_OUT``.
 
     Raises:
         DatabaseProgrammingError: the statement is another one. It has run if it is no COPY.
         psycopg.Error: PostgreSQL refuses it.
     """
-    result = await driver.wait(_begun(driver.pgconn, sql.encode()))
-    if result.status == wanted:
+    result = await driver.wait(_send(driver.pgconn, sql.encode()))
+    if result.status == direction:
         return
     if result.status == ExecStatus.COPY_IN:
         await _end_in(driver, "it goes the other way")
@@ -57,29 +58,29 @@ async def begin(driver: StoppingConnection, sql: str, wanted: ExecStatus) -> Non
         await driver.wait(rest_of(driver))
     if result.status == ExecStatus.FATAL_ERROR:
         raise failure_of(driver, result)
-    way = "FROM STDIN" if wanted == ExecStatus.COPY_IN else "TO STDOUT"
+    way = "FROM STDIN" if direction == ExecStatus.COPY_IN else "TO STDOUT"
     raise DatabaseProgrammingError(f"sql: copy it where the statement is COPY … {way}")
 
 
 async def _end_in(driver: StoppingConnection, reason: str) -> None:
-    """Fail a COPY that nobody feeds any more."""
-    with suppress(psycopg.Error):  # The reason, as the server says it.
+    """End a COPY as failed, because the client sends no more data."""
+    with suppress(psycopg.Error):  # The server repeats the reason as an error.
         await driver.wait(copy_end(driver.pgconn, reason.encode()))
 
 
 class _Reader:
-    """What a COPY writes, as it comes.
+    """Reads what a COPY writes.
 
     Attributes:
-        ended: whether all of it has come. It is known at once, even where whoever waits for it is cancelled.
+        ended: whether all of it has arrived. It is set at once, even if the task that reads is cancelled.
     """
 
     def __init__(self, driver: StoppingConnection) -> None:
         self._driver = driver
         self.ended = False
 
-    def _gathered(self) -> PQGen[bytes]:
-        """What has come, once something has."""
+    def _gather(self) -> PQGen[bytes]:
+        """Wait until something arrives, and return all that has arrived."""
         connection = self._driver.pgconn
         parts: list[bytes] = []
         size = 0
@@ -98,11 +99,11 @@ class _Reader:
         return b"".join(parts)
 
     async def read(self) -> bytes:
-        """The next piece; nothing after the last."""
-        return await self._driver.wait(self._gathered())
+        """Return the next piece; empty after the last one."""
+        return await self._driver.wait(self._gather())
 
     async def rest(self) -> PGresult | None:
-        """Drop what is still to come; the last result."""
+        """Read and drop the rest. Returns the last result."""
         while not self.ended:
             await self.read()
         return await self._driver.wait(rest_of(self._driver))
@@ -129,7 +130,7 @@ class PostgresCopyIn(CopyIn):
                 raise await self._failure() or exc from None
 
     async def _failure(self) -> Exception | None:
-        """Why the server takes no more."""
+        """The error for which the server takes no more data."""
         last = await self._driver.wait(rest_of(self._driver))
         return None if last is None or last.status != ExecStatus.FATAL_ERROR else failure_of(self._driver, last)
 
@@ -150,8 +151,8 @@ class PostgresCopyOut(CopyOut):
     Parameters:
         link: where it has begun.
         driver: its connection.
-        cancels: whether closing it early may cancel it, which fails its transaction; otherwise the rest is read and
-            dropped.
+        cancels: whether closing it early may cancel the COPY, which fails its transaction; otherwise closing it reads
+            and drops the rest.
     """
 
     def __init__(self, link: Learning, driver: StoppingConnection, *, cancels: bool) -> None:
@@ -178,6 +179,6 @@ class PostgresCopyOut(CopyOut):
         self._open = False
         if self._cancels:
             await self._driver.cancel_safe(timeout=CANCEL_WAIT_S)
-            self._link.was_cancelled()  # The request may yet hit what comes next.
+            self._link.was_cancelled()  # The request may still reach the next statement.
         await self._reader.rest()
         await self._link.settle()

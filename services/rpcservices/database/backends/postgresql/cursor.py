@@ -25,27 +25,27 @@ from .types import Types, oids_of
 from .values import Cells, Converting
 
 CHUNK_ROWS = 8
-"""Rows that the driver holds at a time: few, since they may be wide, and it cannot be told otherwise midway."""
+"""Rows that the driver holds at a time. Few, since they may be wide, and the number cannot change midway."""
 
 _CHUNK = ExecStatus.TUPLES_CHUNK
 _NARROW_BYTES = 4 * 1024
-"""After a row as narrow as this, whatever has arrived is taken at once."""
+"""If rows are narrower than this, all that have arrived are taken at once."""
 _WIDE_BYTES = 64 * 1024
-"""A row as wide as this is not kept while the next are on their way."""
+"""If rows are wider than this, none is kept while the next ones are read."""
 
 
 def _ready(connection: PGconn, limit: int) -> PQGen[list[PGresult]]:
-    """Wait for the next result, and take those that have arrived with it, until they hold about ``limit`` rows."""
-    found: list[PGresult] = []
+    """Wait for the next result, and take it with the others that have arrived, about ``limit`` rows at most."""
+    results: list[PGresult] = []
     result: PGresult | None = yield from fetch(connection)
     most = limit // CHUNK_ROWS
     while result is not None:
-        found.append(result)
-        # The last of a statement leaves none behind, and must not be waited for here.
-        if result.status != _CHUNK or len(found) > most or connection.is_busy():
+        results.append(result)
+        # No result follows the last one of a statement, so nothing may wait for one here.
+        if result.status != _CHUNK or len(results) > most or connection.is_busy():
             break
         result = connection.get_result()
-    return found
+    return results
 
 
 def _size_of(result: PGresult) -> int:
@@ -55,14 +55,14 @@ def _size_of(result: PGresult) -> int:
 
 
 def no_copy(step: int | None = None) -> DatabaseNotSupportedError:
-    """The error for a COPY that the client would have to feed or to read."""
+    """The error for a COPY whose data the client would have to send or to read."""
     return DatabaseNotSupportedError(
         "COPY from and to the client goes by copy_in and copy_out", executed="no", step=step
     )
 
 
-def strayed() -> DatabaseNotSupportedError:
-    """The error for rows of a statement that has set another encoding: it is not known how they are to be read."""
+def encoding_changed() -> DatabaseNotSupportedError:
+    """The error for rows of a statement that has changed the encoding, so that nobody knows how to read them."""
     return DatabaseNotSupportedError(
         "client_encoding: a statement that gives rows has set it, and text is sent as UTF-8: leave it out"
     )
@@ -73,7 +73,7 @@ class Chunks(Converting):
     uses."""
 
     def send(self, sql: bytes, params: Sequence[Any] | None, size: int) -> PQGen[PGresult | None]:
-        """Send a statement; the first of its results."""
+        """Send a statement. Returns the first of its results."""
         yield from self._start_query(sql)
         self._execute_send(self._convert_query(sql, params), force_extended=True)
         self._pgconn.set_chunked_rows_mode(size)
@@ -82,15 +82,15 @@ class Chunks(Converting):
         return result
 
     def _last_words(self) -> Exception | None:
-        """Why the server has closed the connection, where it said so."""
+        """The server's reason for closing the connection; ``None`` where it gave none."""
         result = self._pgconn.get_result() if self.driver.closed else None
         return None if result is None or result.status != ExecStatus.FATAL_ERROR else self.failure(result)
 
     def send_between(
         self, before: Sequence[bytes], sql: bytes, params: Sequence[Any] | None, size: int, behind: Sequence[bytes]
     ) -> PQGen[PGresult | None]:
-        """Send commands and behind them a statement, and more commands behind that, whatever becomes of it, in one
-        trip; the first of the statement's results. The answers to the commands behind are left to be taken."""
+        """Send commands, a statement, and more commands in one trip. The commands behind the statement run even if it
+        fails, and their answers wait to be read. Returns the first of the statement's results."""
         yield from self._start_query(sql)
         query = self._convert_query(sql, params)
         driver, connection = self.driver, self._pgconn
@@ -108,7 +108,7 @@ class Chunks(Converting):
             while (result := (yield from fetch(connection))) is not None:
                 if result.status == ExecStatus.FATAL_ERROR:
                     failure = self.failure(result)
-                    with suppress(psycopg.OperationalError):  # The connection is lost: the failure says why.
+                    with suppress(psycopg.OperationalError):  # The connection is lost: the failure tells why.
                         yield from rest_of(driver)
                     raise failure
         connection.set_chunked_rows_mode(size)
@@ -117,13 +117,13 @@ class Chunks(Converting):
 
 
 class Learning(Protocol):
-    """The link that a cursor is of."""
+    """The link to which a cursor belongs."""
 
     broken: bool
     types: Types
 
     async def learn(self, oids: list[int], *, free: bool) -> None:
-        """Learn of types.
+        """Look up types.
 
         Parameters:
             oids: their numbers.
@@ -132,11 +132,11 @@ class Learning(Protocol):
         ...
 
     def was_cancelled(self) -> None:
-        """A request to stop may still be under way."""
+        """Note that a request to stop may still be under way."""
         ...
 
     async def settle(self) -> None:
-        """Bring the connection where the next statement can go."""
+        """Bring the connection to where the next statement can run."""
         ...
 
 
@@ -146,8 +146,8 @@ class PostgresCursor(Cursor):
     Parameters:
         link: where it runs.
         chunks: of the link's connection.
-        cancels: whether closing it early may cancel it, which undoes it and fails its transaction; otherwise the rest
-            is read and dropped.
+        cancels: whether closing it early may cancel the statement, which undoes it and fails its transaction; otherwise
+            closing it reads and drops the rest.
     """
 
     def __init__(self, link: Learning, chunks: Chunks, *, cancels: bool) -> None:
@@ -157,7 +157,7 @@ class PostgresCursor(Cursor):
         self._chunks = chunks
         self._cells: Cells | None = None
         self._pending: list[tuple[Any, ...]] | None = None
-        self._arrived: deque[PGresult] = deque()
+        self._results: deque[PGresult] = deque()
         self._result: PGresult | None = None
         self._at = 0
         self._width = ROOM_BYTES // FIRST_ROWS
@@ -173,7 +173,7 @@ class PostgresCursor(Cursor):
         before: Sequence[bytes] = (),
         behind: Sequence[bytes] = (),
     ) -> None:
-        """Send the statement, between commands that go along with it, and wait for its first rows."""
+        """Send the statement together with commands before and behind it, and wait for its first rows."""
         text, chunks = sql.encode(), self._chunks
         if before:
             sending = chunks.send_between(before, text, params, size, behind)
@@ -210,35 +210,35 @@ class PostgresCursor(Cursor):
             raise no_copy()
         elif status not in (ExecStatus.COMMAND_OK, ExecStatus.EMPTY_QUERY):
             failure = self._chunks.failure(result)
-            with suppress(psycopg.OperationalError):  # The connection is lost: the failure says why.
+            with suppress(psycopg.OperationalError):  # The connection is lost: the failure tells why.
                 await self._drain()
             self._done = True
             raise failure
         self.rowcount = -1 if result.command_tuples is None else result.command_tuples
         await self._drain()
         if self.gives_rows and not self._connection.speaks_utf8:
-            raise strayed()
+            raise encoding_changed()
         return rows
 
     async def _learn(self, first: PGresult) -> None:
-        """Learn of the types of the columns that are not known. The connection itself can only be asked once all rows
-        have come, which are held meanwhile; more of them than there is room for are left where they are."""
+        """Look up the unknown types of the columns. The connection can answer only after all rows have arrived, so they
+        are held until then. If there is not room for all, the rest stays unread, and another connection is asked."""
         unknown = self._link.types.unknown(oids_of(first))
         if not unknown:
             return
-        last, held = first, _size_of(first)
-        while last.status == _CHUNK and held < ROOM_BYTES:
+        last, held_bytes = first, _size_of(first)
+        while last.status == _CHUNK and held_bytes < ROOM_BYTES:
             fresh = await self._connection.wait(_ready(self._connection.pgconn, CHUNK_ROWS))
-            self._arrived.extend(fresh)
+            self._results.extend(fresh)
             last = fresh[-1]
-            held += sum(map(_size_of, fresh))
+            held_bytes += sum(map(_size_of, fresh))
         if last.status != _CHUNK:
             await self._connection.wait(rest_of(self._connection))
             self._ended = True
         await self._link.learn(unknown, free=self._ended and last.status != ExecStatus.FATAL_ERROR)
 
     def _load(self) -> list[tuple[Any, ...]]:
-        """Rows of the result at hand, as many as their width allows."""
+        """Convert rows of the current result, as many as their width allows."""
         assert self._result is not None
         assert self._cells is not None
         most = self._result.ntuples
@@ -254,25 +254,25 @@ class PostgresCursor(Cursor):
         return rows
 
     async def _drain(self) -> PGresult | None:
-        arrived = self._arrived.pop() if self._arrived else None
-        self._arrived.clear()
+        result = self._results.pop() if self._results else None
+        self._results.clear()
         last = None if self._ended else await self._connection.wait(rest_of(self._connection))
         self._done = True
-        return last or arrived
+        return last or result
 
     async def fetch(self, limit: int) -> list[tuple[Any, ...]]:
         if self._pending is not None:
             rows, self._pending = self._pending, None
             return rows
         rows = []
-        if not (self._done or self._arrived or self._result):
-            self._arrived.extend(await self._connection.wait(_ready(self._connection.pgconn, limit)))
-        if self._arrived and self._width < _NARROW_BYTES and not self._result:
+        if not (self._done or self._results or self._result):
+            self._results.extend(await self._connection.wait(_ready(self._connection.pgconn, limit)))
+        if self._results and self._width < _NARROW_BYTES and not self._result:
             assert self._cells is not None
-            rows = self._cells.narrow(self._arrived)
+            rows = self._cells.narrow(self._results)
             self._width = 1 + sum(map(getsizeof, rows[-1])) if rows else self._width
-        while (self._result or self._arrived) and len(rows) < limit and len(rows) * self._width < ROOM_BYTES:
-            rows += self._load() if self._result else await self._take(self._arrived.popleft())
+        while (self._result or self._results) and len(rows) < limit and len(rows) * self._width < ROOM_BYTES:
+            rows += self._load() if self._result else await self._take(self._results.popleft())
         return rows
 
     async def close(self) -> None:
@@ -292,8 +292,8 @@ class PostgresCursor(Cursor):
             self.rowcount = last.command_tuples
 
     async def _cancel(self) -> None:
-        if all(result.status == _CHUNK for result in self._arrived):
+        if all(result.status == _CHUNK for result in self._results):
             await self._connection.cancel_safe(timeout=CANCEL_WAIT_S)
         await self._drain()
-        self._link.was_cancelled()  # The request may yet hit what comes next.
+        self._link.was_cancelled()  # The request may still reach the next statement.
         await self._link.settle()

@@ -1,5 +1,5 @@
-"""What a statement takes and gives in PostgreSQL, and whether it only reads, without running it. Within a transaction a
-savepoint keeps that whole, whatever PostgreSQL says of the statement."""
+"""Finds out what a statement in PostgreSQL takes and gives, and whether it only reads, without running it. In a
+transaction a savepoint undoes everything, so that an error does not fail the transaction."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from rpcwire.sql import first_word
 _POINT = b'"rpc described"'
 _CHANGES = re.compile(r'"Node Type": "(?:ModifyTable|LockRows)"')
 _UNKNOWN = frozenset({"DO", "CALL", "EXECUTE", "SET", "RESET", "FETCH", "MOVE", "BEGIN", "START", "DECLARE"})
-"""They do what a function, a statement or a setting makes of them."""
+"""What these do depends on a function, another statement or a setting."""
 
 
 @asynccontextmanager
-async def kept(driver: psycopg.AsyncConnection[Any]) -> AsyncIterator[None]:
+async def undo_afterwards(driver: psycopg.AsyncConnection[Any]) -> AsyncIterator[None]:
     """Undo whatever happens in a ``with`` block, an error included, and leave the transaction as it was."""
     if driver.info.transaction_status != TransactionStatus.INTRANS:
         yield
@@ -37,7 +37,7 @@ async def kept(driver: psycopg.AsyncConnection[Any]) -> AsyncIterator[None]:
             await driver.execute(b"RELEASE SAVEPOINT " + _POINT)
 
 
-def described(driver: psycopg.AsyncConnection[Any], query: bytes) -> PQGen[PGresult]:
+def describe_query(driver: psycopg.AsyncConnection[Any], query: bytes) -> PQGen[PGresult]:
     """Prepare a statement without a name, and ask what it takes and gives.
 
     Raises:
@@ -45,19 +45,19 @@ def described(driver: psycopg.AsyncConnection[Any], query: bytes) -> PQGen[PGres
     """
     connection = driver.pgconn
     connection.send_prepare(b"", query)
-    (prepared,) = yield from execute(connection)
-    if prepared.status != ExecStatus.COMMAND_OK:
-        raise psycopg.errors.error_from_result(prepared)
+    (answer,) = yield from execute(connection)
+    if answer.status != ExecStatus.COMMAND_OK:
+        raise psycopg.errors.error_from_result(answer)
     connection.send_describe_prepared(b"")
     results: list[PGresult] = yield from execute(connection)
     return results[0]
 
 
 async def reads_only(driver: psycopg.AsyncConnection[Any], sql: str) -> bool | None:
-    """Whether a statement that PostgreSQL understands changes nothing by itself; ``None`` where that is not known.
+    """Whether a statement that PostgreSQL understands changes nothing; ``None`` where that is not known.
 
     Parameters:
-        driver: the connection, in :func:`kept`.
+        driver: the connection, in :func:`undo_afterwards`.
         sql: the statement, with PostgreSQL's own placeholders.
     """
     word = first_word(sql, "postgresql")
@@ -66,10 +66,10 @@ async def reads_only(driver: psycopg.AsyncConnection[Any], sql: str) -> bool | N
     if word == "EXPLAIN":
         return None if re.search(r"\banaly[sz]e\b", sql, re.IGNORECASE) else True
     if driver.info.server_version < 160000:
-        return None  # There EXPLAIN needs the parameters' values.
+        return None  # Before version 16 EXPLAIN needs the values of the parameters.
     try:
         cursor = await driver.execute(b"EXPLAIN (GENERIC_PLAN, FORMAT JSON) " + sql.encode())
         plan = await cursor.fetchone()
     except psycopg.errors.SyntaxError:
-        return None if word in _UNKNOWN else False  # No query: it cannot be explained.
+        return None if word in _UNKNOWN else False  # It cannot be explained, so it is not a query.
     return plan is None or not _CHANGES.search(str(plan[0]))

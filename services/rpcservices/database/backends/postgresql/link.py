@@ -27,14 +27,14 @@ from rpcservices.database.models import Description, Isolation, TxState
 from rpcservices.database.placeholders import Style, step_at, translate
 from rpcwire.sql import Syntax
 
-from .columns import columns_of, unnamed
+from .columns import columns_of, type_without_name
 from .connection import CANCEL_WAIT_S, StoppingConnection, goodbye, readable
 from .copy import PostgresCopyIn, PostgresCopyOut, begin
 from .cursor import CHUNK_ROWS, Chunks, PostgresCursor, no_copy
-from .describe import described, kept, reads_only
+from .describe import describe_query, reads_only, undo_afterwards
 from .nullable import nullability
 from .params import Arguments
-from .pipeline import CLEANING, COPYING, cleaned, rest_of, taken
+from .pipeline import CLEANING, COPYING, clean, rest_of, take_rest
 from .portal import PortalCursor
 from .privileges import reaches_beyond
 from .types import Types, oids_of
@@ -42,12 +42,12 @@ from .values import failure_of, register
 
 _BEGIN_READING, _FIRST_QUERY = b"BEGIN READ ONLY", b"SELECT 1"
 _EXACT = "-c extra_float_digits=3"
-"""What a role's settings say of it must not cost numbers their digits."""
+"""Makes numbers keep all their digits, whatever the settings of the role are."""
 _ONLY_READS = b"SELECT pg_catalog.set_config('transaction_read_only', 'on', true)"
 
 
 def _simple(driver: psycopg.AsyncConnection[Any], sql: bytes) -> PQGen[list[PGresult]]:
-    """Run several statements; the results of all, up to the first error."""
+    """Run several statements. Returns the results of all, up to the first error."""
     driver.pgconn.send_query(sql)
     results: list[PGresult] = yield from execute(driver.pgconn)
     return results
@@ -76,17 +76,17 @@ class PostgresLink(Link):
         self._reads = readonly
         self._portal: PortalCursor | None = None
         self._copy: CopyIn | CopyOut | None = None
-        self._begun: Any = None
+        self._transaction_start: Any = None
         self._goodbye: DatabaseOperationalError | None = None
         self._own_settings: tuple[bytes, ...] = ()
 
     @classmethod
     def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
         options = f"{_EXACT} -c default_transaction_read_only=on" if readonly else _EXACT
-        given = url.query.get("options", "")
+        url_options = url.query.get("options", "")
         return url.difference_update_query(["options", "client_encoding"]), {
             "connect_timeout": max(1, round(config.connect_timeout_s)),
-            "options": f"{given} {options}".strip(),
+            "options": f"{url_options} {options}".strip(),
             "client_encoding": "UTF8",
             "application_name": "rpcserver",
             "async_creator_fn": StoppingConnection.connect,
@@ -94,8 +94,8 @@ class PostgresLink(Link):
 
     @classmethod
     def teach(cls, dialect: Dialect) -> None:
-        dialect.supports_native_json_deserialization = False  # It comes as text, and not as psycopg has it.
-        # Nor shall the loader of hstore depend on whether there was one when the first connection was made.
+        dialect.supports_native_json_deserialization = False  # JSON comes as text here, not as objects.
+        # The loader of hstore must not depend on whether the type existed when the first connection was made.
         dialect.use_native_hstore = False  # type: ignore[attr-defined]
 
     async def prepare(self) -> None:
@@ -121,28 +121,28 @@ class PostgresLink(Link):
         return "postgresql escaping" if off else "postgresql"
 
     async def _speak_utf8(self) -> None:
-        """Before a client's statement: have the server read it as it is sent, whatever the client has set. Where the
-        transaction has failed, nothing can be set, and nothing but its end is understood."""
+        """Make the server read the client's next statement as UTF-8, whatever the client has set. In a failed
+        transaction nothing can be set, and the server accepts only the end of the transaction."""
         driver = self.driver
         if not driver.speaks_utf8 and driver.info.transaction_status != TransactionStatus.INERROR:
             await driver.execute(b"SET client_encoding TO 'UTF8'")
 
-    def _translated(self, sql: str, params: Params) -> tuple[str, Arguments | None]:
+    def _translate(self, sql: str, params: Params) -> tuple[str, Arguments | None]:
         if params is None:
             return sql, None
         try:
             statement = translate(sql, self.syntax, "numeric_dollar", isinstance(params, Mapping))
             return statement.sql, Arguments(statement, params)
         except Exception:
-            self._guarded = self._once = False  # What goes along with a statement shall not go along with the next.
+            self._guarded = self._once = False  # This guard was for this statement only.
             raise
 
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
-        text, arguments = self._translated(sql, params)
-        # What only guards a statement that stands alone is thrown away with it, and may be cancelled.
-        return await self._started(text, arguments, first, cancels=self._guarded)
+        text, arguments = self._translate(sql, params)
+        # A guarded statement has a transaction of its own, which may be lost: it may be cancelled.
+        return await self._start(text, arguments, first, cancels=self._guarded)
 
-    async def _started(self, sql: str, arguments: Arguments | None, first: int, *, cancels: bool) -> Cursor:
+    async def _start(self, sql: str, arguments: Arguments | None, first: int, *, cancels: bool) -> Cursor:
         await self._speak_utf8()
         self._used = True
         cursor = PostgresCursor(self, self._chunks, cancels=cancels)
@@ -162,9 +162,9 @@ class PostgresLink(Link):
         return (*CLEANING, *self._own_settings)
 
     def _before(self) -> tuple[bytes, ...]:
-        """What has to go before the next statement, so that only reading is possible in it. It is a query, which fixes
-        the mode: before one, SET TRANSACTION READ WRITE would be obeyed. And the transaction may be one that has just
-        begun, by COMMIT AND CHAIN, or by ABORT AND CHAIN, which forgets how a failed one was begun."""
+        """The commands before the next statement that let it only read. They end with a query, which fixes the mode of
+        the transaction: before a query the server would obey SET TRANSACTION READ WRITE. The transaction may also be
+        one that COMMIT AND CHAIN or ABORT AND CHAIN has just begun; the second forgets the mode of a failed one."""
         if self._guarded:
             self._guarded = False
             return (_BEGIN_READING, _FIRST_QUERY)
@@ -174,7 +174,7 @@ class PostgresLink(Link):
         return (_ONLY_READS,) if self._reads and status == TransactionStatus.INTRANS else ()
 
     async def stream(self, sql: str, params: Params, first: int) -> Cursor:
-        text, arguments = self._translated(sql, params)
+        text, arguments = self._translate(sql, params)
         query = is_query(sql, self.dialect)
         if query and self.driver.info.transaction_status == TransactionStatus.INTRANS:
             await self._speak_utf8()
@@ -184,7 +184,7 @@ class PostgresLink(Link):
             self._portal = PortalCursor(self.driver, self.types)
             if await self._portal.start(text.encode(), arguments, max(2, min(first, CHUNK_ROWS))):
                 return self._portal
-        return await self._started(text, arguments, first, cancels=self._guarded or (query and self._alone()))
+        return await self._start(text, arguments, first, cancels=self._guarded or (query and self._alone()))
 
     def _alone(self) -> bool:
         return self.driver.info.transaction_status == TransactionStatus.IDLE
@@ -218,7 +218,8 @@ class PostgresLink(Link):
         return copy
 
     async def _before_copy(self, sql: str, way: ExecStatus) -> bool:
-        """Begin a COPY, which cannot travel with other commands; whether it stands alone, and only reads."""
+        """Begin a COPY, which cannot travel with other commands. Returns whether it runs outside a transaction and only
+        reads."""
         await self._speak_utf8()
         self._used = True
         guarded, self._guarded, self._once = self._guarded, False, False
@@ -240,7 +241,7 @@ class PostgresLink(Link):
             error = failure_of(self.driver, last)
             step = len(results) - 1
             place = error.diag.statement_position if isinstance(error, psycopg.Error) else None
-            if step == 0 and place:  # The whole text was not understood.
+            if step == 0 and place:  # The server did not understand the text as a whole.
                 step = step_at(sql, self.syntax, int(place))
             raise translate_error(error, step=step)
         if last.status in COPYING:
@@ -249,18 +250,18 @@ class PostgresLink(Link):
         return [-1 if result.command_tuples is None else result.command_tuples for result in results]
 
     async def mark(self) -> None:
-        self._begun = await self._begun_at()
+        self._transaction_start = await self._read_transaction_start()
 
     async def is_marked(self) -> bool:
-        return bool(await self._begun_at() == self._begun)
+        return bool(await self._read_transaction_start() == self._transaction_start)
 
-    async def _begun_at(self) -> Any:
-        """When the transaction began, which tells it from one that a script has begun after it."""
+    async def _read_transaction_start(self) -> Any:
+        """When the transaction began. A script may have begun another one since; that has another time."""
         await self._speak_utf8()
         cursor = await self.driver.execute("SELECT now()::text")
         return await cursor.fetchone()
 
-    def explained(self, sql: str, *, analyze: bool) -> str:
+    def explain_sql(self, sql: str, *, analyze: bool) -> str:
         return f"EXPLAIN (ANALYZE, BUFFERS) {sql}" if analyze else f"EXPLAIN {sql}"
 
     async def describe(self, sql: str) -> Description:
@@ -270,35 +271,39 @@ class PostgresLink(Link):
             self._guarded = False
             await self.begin(None, readonly=True)
         statement, parameters = parameters_of(sql, self.syntax, "numeric_dollar")
-        async with kept(self.driver):
+        async with undo_afterwards(self.driver):
             query = statement.sql.encode()
-            found = await self.driver.wait(described(self.driver, query))
+            answer = await self.driver.wait(describe_query(self.driver, query))
             readonly = await reads_only(self.driver, statement.sql)
-        nullable: list[bool | None] = [None] * found.nfields
-        async with kept(self.driver):
+        nullable: list[bool | None] = [None] * answer.nfields
+        async with undo_afterwards(self.driver):
             if readonly is not False:
-                nullable = await nullability(self.driver, found, query, planned=readonly is True)
-        takes = [found.param_type(index) for index in range(found.nparams)]
+                nullable = await nullability(self.driver, answer, query, planned=readonly is True)
+        takes = [answer.param_type(index) for index in range(answer.nparams)]
         types = self.types
-        if unknown := types.unknown([*takes, *oids_of(found)]):
+        if unknown := types.unknown([*takes, *oids_of(answer)]):
             await types.learn(unknown, self.driver)
-        gives = columns_of(found, types, self.driver.pgconn)
-        columns = [replace(column, nullable=known) for column, known in zip(gives, nullable, strict=True)]
+        gives = columns_of(answer, types, self.driver.pgconn)
+        columns = [replace(column, nullable=may_be_null) for column, may_be_null in zip(gives, nullable, strict=True)]
         order = statement.numbers or range(1, len(takes) + 1)
-        names = {place: (types.named(oid) or unnamed(oid)).name for place, oid in zip(order, takes, strict=False)}
+        names = {
+            place: (types.find(oid) or type_without_name(oid)).name for place, oid in zip(order, takes, strict=False)
+        }
         return Description(
-            [replace(known, db_type=names.get(known.position)) for known in parameters], columns, readonly=readonly
+            [replace(parameter, db_type=names.get(parameter.position)) for parameter in parameters],
+            columns,
+            readonly=readonly,
         )
 
     async def learn(self, oids: list[int], *, free: bool) -> None:
-        """Learn of types. While a statement is read on the connection itself, another one is asked.
+        """Look up types. While a statement is read on this connection, another connection is asked.
 
         Parameters:
             oids: their numbers.
             free: whether the last statement has been read to its end.
         """
         if free:
-            await self._taken()
+            await self._finish_pipeline()
             await self.types.learn(oids, self.driver)
             return
         arguments = {**self.connect_arguments}
@@ -314,8 +319,8 @@ class PostgresLink(Link):
             log.info("the types %s could not be asked for: %s", oids, type(exc).__name__)
 
     async def guard(self, *, once: bool = False) -> None:
-        # The session's default would not do: DO $$ ... COMMIT; INSERT ... $$ could lift it midway.
-        self._guarded = self.readonly  # It goes along with the statement.
+        # The session's default is not enough: DO $$ ... COMMIT; INSERT ... $$ could change it midway.
+        self._guarded = self.readonly  # The guard travels with the statement.
         self._once = once and self.readonly
 
     async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
@@ -358,12 +363,12 @@ class PostgresLink(Link):
         return self._take_cleaning() and not self._used and not self.has_ended()
 
     def _take_cleaning(self) -> bool:
-        """Take what has arrived of the answers to the cleaning; whether nothing more is to come."""
+        """Read what has arrived of the answers to the cleaning. Returns whether that was all."""
         driver = self.driver
         if not driver.parts:
             return True
         begun = self._taking is not None
-        self._taking = taking = self._taking or taken(driver)
+        self._taking = taking = self._taking or take_rest(driver)
         try:
             driver.pgconn.consume_input()
             taking.send(Ready.R) if begun else next(taking)
@@ -377,30 +382,31 @@ class PostgresLink(Link):
         self._taking = None
         return True
 
-    async def _taken(self) -> None:
-        """Wait for what is still to come in a pipeline."""
-        taking, self._taking = self._taking or taken(self.driver), None
-        used, self._used = self._used, True  # Whoever is cancelled here asks the server to stop, and it may stop this.
+    async def _finish_pipeline(self) -> None:
+        """Wait for the remaining answers of the pipeline."""
+        taking, self._taking = self._taking or take_rest(self.driver), None
+        used, self._used = self._used, True  # A cancelled task asks the server to stop, and that may hit the cleaning.
         if await self.driver.wait(taking) is None:
             self._used = used
 
     async def regain(self) -> None:
-        await self._taken()
+        await self._finish_pipeline()
         if self.has_ended():
             self.broken = True
         elif self._used:
             await self.reset()
 
-    def _hear(self, told: psycopg.errors.Diagnostic) -> None:
-        """Take note of an error that no statement has made: libpq has read it along with the answers to the last."""
-        if told.severity_nonlocalized in ("FATAL", "PANIC"):
-            self._goodbye = DatabaseOperationalError(told.message_primary or "", sqlstate=told.sqlstate)
+    def _hear(self, diagnostic: psycopg.errors.Diagnostic) -> None:
+        """Remember an error that no statement has caused: libpq reads it along with the answers to the last
+        statement."""
+        if diagnostic.severity_nonlocalized in ("FATAL", "PANIC"):
+            self._goodbye = DatabaseOperationalError(diagnostic.message_primary or "", sqlstate=diagnostic.sqlstate)
 
     def has_ended(self) -> bool:
         if self.driver.closed:
             return True
         if not self.driver.parts:
-            self.driver.pgconn.is_busy()  # Has libpq look at what it has read and nobody has asked for.
+            self.driver.pgconn.is_busy()  # This makes libpq parse what it has read and nobody has asked for.
         socket = self.driver.pgconn.socket
         self._goodbye = self._goodbye or goodbye(unread(socket))
         return self._goodbye is not None or has_ended(socket)
@@ -414,7 +420,7 @@ class PostgresLink(Link):
         await super().ping()
 
     def _is_working(self) -> bool:
-        """Whether a statement has not been read to its end."""
+        """Whether the results of a statement have not all been read."""
         driver = self.driver
         if driver.parts:
             return driver.parts > driver.behind
@@ -429,20 +435,20 @@ class PostgresLink(Link):
             await driver.cancel_safe(timeout=CANCEL_WAIT_S)
             if not driver.parts:
                 await driver.wait(rest_of(driver))
-        await self._taken()
+        await self._finish_pipeline()
         if self._interrupted:
             await self._absorb_cancel()
             self._interrupted = False
 
     async def reset(self) -> None:
         await self.settle()
-        await self.driver.wait(cleaned(self.driver, self._cleaning))
+        await self.driver.wait(clean(self.driver, self._cleaning))
         self._guarded = self._once = False
         self._reads = self.readonly
         self._used = False
 
     async def _absorb_cancel(self) -> None:
-        """A request to cancel that came too late for its statement hits this one instead."""
+        """Run an empty statement, so that a request to cancel that came too late stops this one and no other."""
         try:
             await self.driver.execute("SELECT 1")
         except psycopg.Error:

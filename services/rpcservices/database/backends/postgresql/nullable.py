@@ -14,27 +14,27 @@ SELECT attrelid::int8, attnum::int4, attnotnull FROM pg_catalog.pg_attribute
 JOIN pg_catalog.pg_class ON pg_class.oid = attrelid
 WHERE relkind IN ('r', 'p') AND attrelid = ANY(%s::oid[])
 """
-"""Of tables only: of a view's columns nothing is declared."""
+"""Of tables only: the columns of a view declare nothing."""
 
 _KEEPING_JOINS = frozenset({"Inner", "Semi", "Right Semi"})
-"""They give no row that a table does not have; outer joins, and anti joins, which some of them become, may."""
+"""These joins give only rows that the tables have. Outer joins do not, nor do anti joins, which some of them become."""
 _FILLING_NODES = frozenset({"Append", "Merge Append", "SetOp", "Recursive Union"})
-"""They put rows together that come from elsewhere, too."""
+"""These nodes also give rows that come from elsewhere."""
 
 
 async def nullability(
-    driver: psycopg.AsyncConnection[Any], found: PGresult, query: bytes, *, planned: bool
+    driver: psycopg.AsyncConnection[Any], answer: PGresult, query: bytes, *, planned: bool
 ) -> list[bool | None]:
-    """For each column whether it may hold NULL: ``False`` where it is a table's column that is NOT NULL, and nothing in
-    the plan could leave it out of a row; ``True`` where it is a table's that is not; ``None`` otherwise.
+    """For each column whether it may hold NULL: ``False`` for a table's column that is NOT NULL, if nothing in the plan
+    could leave it out of a row; ``True`` for a table's column that is not NOT NULL; ``None`` otherwise.
 
     Parameters:
         driver: the connection.
-        found: what the statement was described as.
+        answer: what PostgreSQL says of the statement.
         query: the statement.
         planned: whether the database can plan it without the parameters' values.
     """
-    origins = [(found.ftable(index), found.ftablecol(index)) for index in range(found.nfields)]
+    origins = [(answer.ftable(index), answer.ftablecol(index)) for index in range(answer.nfields)]
     tables = sorted({table for table, _ in origins if table})
     if not tables:
         return [None] * len(origins)
@@ -50,7 +50,7 @@ async def nullability(
 
 
 async def _keeps_rows(driver: psycopg.AsyncConnection[Any], query: bytes) -> bool:
-    """Whether each row of a query is made of rows that its tables have."""
+    """Whether a query builds each row from rows that its tables have."""
     cursor = await driver.execute(b"EXPLAIN (GENERIC_PLAN, FORMAT JSON) " + query)
     row = await cursor.fetchone()
     if row is None:

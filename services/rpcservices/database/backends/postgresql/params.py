@@ -1,4 +1,4 @@
-"""Parameters on their way to PostgreSQL, and which of them cannot be sent."""
+"""The parameters of a statement for PostgreSQL, and the error for one that cannot be sent."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _REMEDIES = (
 )
 
 _MOST = 65535
-"""How many the protocol can count ("Message Formats" in PostgreSQL's manual: Bind)."""
+"""The most parameters that the protocol can count ("Message Formats" in PostgreSQL's manual: Bind)."""
 
 
 class Arguments(list[Any]):
     """The parameters of a statement, in the order of its placeholders.
 
     Parameters:
-        statement: it knows what each is called.
-        params: as the caller gave them.
-        row: of several sets of parameters, which it is.
+        statement: the statement, which knows the name of each.
+        params: the parameters, as the caller gave them.
+        row: the number of this set of parameters, where there are several.
 
     Raises:
         DatabaseDataError: there are more than PostgreSQL takes.
     """
 
     def __init__(self, statement: Statement, params: Mapping[str, Any] | Sequence[Any], row: int | None = None) -> None:
-        super().__init__(map(_adapted, statement.arguments(params)))
+        super().__init__(map(_adapt, statement.arguments(params)))
         if len(self) > _MOST:
             raise DatabaseDataError(
                 f"params: {len(self)}, and PostgreSQL takes {_MOST} at most: give an array", executed="no"
@@ -52,24 +52,24 @@ class Arguments(list[Any]):
             try:
                 Transformer(connection).get_dumper(value, PyFormat.AUTO).dump(value)
             except (psycopg.Error, TypeError, ValueError, OverflowError) as exc:
-                return DatabaseDataError(f"{self._statement.place(index, self._row)}: {_said(exc)}", executed="no")
+                return DatabaseDataError(f"{self._statement.place(index, self._row)}: {_explain(exc)}", executed="no")
         return None
 
 
 _jsonb_text = partial(json_text, ascii_only=False)
-"""Letters go as themselves: in a database without an encoding (SQL_ASCII), jsonb takes no escapes."""
+"""This writes letters without escapes: in a database without an encoding (SQL_ASCII), jsonb takes none."""
 
 
-def _adapted(value: Any) -> Any:
+def _adapt(value: Any) -> Any:
     if isinstance(value, dict):
         return Jsonb(value, dumps=_jsonb_text)
     if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
-        return [_adapted(item) for item in value]
+        return [_adapt(item) for item in value]
     return value
 
 
-def _said(exc: Exception) -> str:
+def _explain(exc: Exception) -> str:
     text = str(exc)
-    if found := _NO_TYPE.match(text):
-        return f"PostgreSQL takes no {found[1]}: give a number, text, bytes or a list"
+    if refused := _NO_TYPE.match(text):
+        return f"PostgreSQL takes no {refused[1]}: give a number, text, bytes or a list"
     return text + next((remedy for sign, remedy in _REMEDIES if sign in text), "")

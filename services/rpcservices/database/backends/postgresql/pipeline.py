@@ -1,7 +1,7 @@
-"""Several commands to PostgreSQL in one trip: what goes before a statement, and the cleaning that follows it.
+"""Sends several commands to PostgreSQL in one trip: those before a statement, and the cleaning that follows it.
 
-Each part ends with a synchronization point, after which the server goes on whatever failed before (PostgreSQL manual,
-"Pipeline Mode" of libpq)."""
+Each part of a pipeline ends with a synchronization point. After it the server goes on, even if the part failed
+(PostgreSQL manual, "Pipeline Mode" of libpq)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from psycopg.pq.abc import PGresult
 from .connection import StoppingConnection
 
 CLEANING = (b"ROLLBACK", b"DISCARD ALL")
-"""Ends the transaction, and forgets all that a user set, prepared or locked."""
+"""These end the transaction, and undo all settings, prepared statements and locks of a user."""
 
 
 COPYING = frozenset({ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH})
 
 
 def send_behind(driver: StoppingConnection, commands: Sequence[bytes]) -> None:
-    """Queue commands whose answers nobody waits for, each a part of its own."""
+    """Queue commands whose answers nobody waits for, each as a part of its own."""
     driver.behind = len(commands)
     for command in commands:
         driver.pgconn.send_query_params(command, None)
@@ -37,7 +37,7 @@ def sync(driver: StoppingConnection) -> None:
 
 
 def end_part(driver: StoppingConnection) -> None:
-    """Note that a part's end has been answered; after the last the pipeline is left."""
+    """Note that the server has answered the end of a part. After the last part, leave pipeline mode."""
     driver.parts -= 1
     if not driver.parts:
         driver.behind = 0
@@ -45,11 +45,11 @@ def end_part(driver: StoppingConnection) -> None:
 
 
 def rest_of(driver: StoppingConnection) -> PQGen[PGresult | None]:
-    """Take the results that are still to come, up to the end of a part, and after the last leave the pipeline; the
-    last result, or the first error.
+    """Read the remaining results of a part; after the last part, leave pipeline mode. Returns the first error, or else
+    the last result.
 
     Raises:
-        psycopg.OperationalError: a COPY is under way, which nobody feeds or reads: the connection is of no use.
+        psycopg.OperationalError: the statement is a COPY that nobody handles: the connection cannot be used again.
     """
     connection = driver.pgconn
     last: PGresult | None = None
@@ -61,41 +61,41 @@ def rest_of(driver: StoppingConnection) -> PQGen[PGresult | None]:
         elif result.status == ExecStatus.PIPELINE_SYNC:
             end_part(driver)
             return last
-        elif result.status in COPYING:  # libpq would say so again and again.
+        elif result.status in COPYING:  # libpq would give this result again and again.
             raise psycopg.OperationalError("the connection is in the midst of a COPY")
         elif last is None or last.status != ExecStatus.FATAL_ERROR:
             last = result
 
 
-def taken(driver: StoppingConnection) -> PQGen[PGresult | None]:
-    """Take all that is still to come in a pipeline; the first error.
+def take_rest(driver: StoppingConnection) -> PQGen[PGresult | None]:
+    """Read all remaining results of a pipeline. Returns the first error.
 
     Raises:
         psycopg.OperationalError: the connection is lost.
     """
-    failed: PGresult | None = None
+    failure: PGresult | None = None
     while driver.parts:
         last = yield from rest_of(driver)
         if driver.pgconn.status == ConnStatus.BAD:
             raise psycopg.OperationalError("the connection is lost")
-        if failed is None and last is not None and last.status == ExecStatus.FATAL_ERROR:
-            failed = last
-    return failed
+        if failure is None and last is not None and last.status == ExecStatus.FATAL_ERROR:
+            failure = last
+    return failure
 
 
-def cleaned(driver: StoppingConnection, commands: Sequence[bytes]) -> PQGen[None]:
-    """Do the cleaning by itself.
+def clean(driver: StoppingConnection, commands: Sequence[bytes]) -> PQGen[None]:
+    """Clean the connection in a trip of its own.
 
     Parameters:
         driver: the connection.
-        commands: what it consists of.
+        commands: the commands that clean it.
 
     Raises:
-        psycopg.Error: it failed, or the connection is lost.
+        psycopg.Error: a command failed, or the connection is lost.
     """
     driver.pgconn.enter_pipeline_mode()
     send_behind(driver, commands)
     yield from send(driver.pgconn)
-    failed = yield from taken(driver)
-    if failed is not None:
-        raise psycopg.errors.error_from_result(failed)
+    failure = yield from take_rest(driver)
+    if failure is not None:
+        raise psycopg.errors.error_from_result(failure)

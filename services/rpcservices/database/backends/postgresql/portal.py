@@ -1,5 +1,5 @@
-"""A query within a transaction of PostgreSQL, read through a cursor of the database. Whoever has read enough closes it,
-and the transaction goes on; to cancel a statement would fail the transaction."""
+"""A query in a transaction of PostgreSQL, read through a cursor of the database. A reader that has read enough closes
+the cursor, and the transaction goes on; cancelling a statement would fail the transaction."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from rpcservices.database.errors import DatabaseOperationalError
 
 from .columns import columns_of, with_dimensions
 from .connection import StoppingConnection
-from .cursor import strayed
+from .cursor import encoding_changed
 from .pipeline import end_part, sync
 from .types import Types, oids_of
 from .values import Cells, Converting
 
 _NAME = b'"rpc rows"'
-"""No savepoint or cursor of a client is called so: those of :meth:`Link.savepoint` have no blank."""
+"""The name of our savepoint and cursor. It has a blank; the names that :meth:`Link.savepoint` makes have none."""
 
 
 class _Statement(Converting):
     """Psycopg's cursor, which converts the parameters."""
 
-    def declared(self, sql: bytes, params: Sequence[Any] | None, size: int) -> PQGen[list[PGresult]]:
-        """Declare the cursor and fetch from it, in one trip; a savepoint undoes what fails before the first row."""
+    def declare(self, sql: bytes, params: Sequence[Any] | None, size: int) -> PQGen[list[PGresult]]:
+        """Declare the cursor and fetch from it, in one trip. A savepoint undoes an error before the first row."""
         yield from self._start_query(sql)
         query = self._convert_query(b"DECLARE " + _NAME + b" NO SCROLL CURSOR FOR " + sql, params)
         connection = self._pgconn
@@ -38,7 +38,7 @@ class _Statement(Converting):
         connection.send_query_params(b"SAVEPOINT " + _NAME, None)
         self._execute_send(query, force_extended=True)
         connection.send_query_params(b"RELEASE SAVEPOINT " + _NAME, None)
-        connection.send_query_params(_fetching(size), None)
+        connection.send_query_params(_fetch_command(size), None)
         sync(self.driver)
         yield from send(connection)
         results: list[PGresult] = []
@@ -56,26 +56,26 @@ class _Statement(Converting):
         """Run a command and take its one result."""
         self._pgconn.send_query_params(sql, None)
         yield from send(self._pgconn)
-        found: PGresult | None = None
+        last: PGresult | None = None
         while (result := (yield from fetch(self._pgconn))) is not None:
-            found = result
-        if found is None:
+            last = result
+        if last is None:
             raise psycopg.OperationalError("the connection is lost")
-        if found.status == ExecStatus.FATAL_ERROR:
-            raise self.failure(found)
-        return found
+        if last.status == ExecStatus.FATAL_ERROR:
+            raise self.failure(last)
+        return last
 
 
-def _fetching(count: int) -> bytes:
+def _fetch_command(count: int) -> bytes:
     return b"FETCH FORWARD %d FROM %s" % (count, _NAME)
 
 
 class PortalCursor(Cursor):
-    """A query under way, of which the database makes no more than is fetched.
+    """A query under way. The database computes only the rows that are fetched.
 
     Parameters:
         connection: a connection in a transaction.
-        types: what is known of its types.
+        types: the known types of the database.
     """
 
     def __init__(self, connection: StoppingConnection, types: Types) -> None:
@@ -84,7 +84,7 @@ class PortalCursor(Cursor):
         self._statement = _Statement(connection)
         self._cells: Cells | None = None
         self._pending: list[tuple[Any, ...]] | None = None
-        self._found = 0
+        self._row_count = 0
         self.open = False
         self.stopped = False
         """Whether it was interrupted: it fetches no more."""
@@ -93,9 +93,9 @@ class PortalCursor(Cursor):
         """Declare it and fetch the first rows.
 
         Returns:
-            Whether it did; otherwise the statement is none that has a cursor, or is wrong, and nothing has happened.
+            Whether it did. Otherwise a cursor cannot run this statement, or it is wrong; nothing has happened.
         """
-        results = await self._connection.wait(self._statement.declared(sql, params, size))
+        results = await self._connection.wait(self._statement.declare(sql, params, size))
         last = results[-1]
         if len(results) == 4 and last.status == ExecStatus.TUPLES_OK:
             self.open = True
@@ -103,24 +103,24 @@ class PortalCursor(Cursor):
                 await self._types.learn(unknown, self._connection)
             self.columns = columns_of(last, self._types, self._connection.pgconn)
             self.without_columns = not self.columns
-            self._pending = await self._taken(last, size)
+            self._pending = await self._take(last, size)
             self.columns = with_dimensions(self.columns, self._pending)
             return True
-        failed = next(result for result in results if result.status == ExecStatus.FATAL_ERROR)
-        if results.index(failed) != 1:
-            raise self._statement.failure(failed)
+        failure = next(result for result in results if result.status == ExecStatus.FATAL_ERROR)
+        if results.index(failure) != 1:
+            raise self._statement.failure(failure)
         for command in (b"ROLLBACK TO SAVEPOINT ", b"RELEASE SAVEPOINT "):
             await self._connection.wait(self._statement.command(command + _NAME))
         return False
 
-    async def _taken(self, result: PGresult, asked: int) -> list[tuple[Any, ...]]:
-        self._found += result.ntuples
-        if result.ntuples < asked:
-            self.rowcount = self._found
+    async def _take(self, result: PGresult, limit: int) -> list[tuple[Any, ...]]:
+        self._row_count += result.ntuples
+        if result.ntuples < limit:
+            self.rowcount = self._row_count
             await self.close()
         if not self._connection.speaks_utf8:
             await self.close()
-            raise strayed()
+            raise encoding_changed()
         if self._cells is None:
             self._cells = self._statement.cells()
         return self._cells.all(result)
@@ -133,7 +133,7 @@ class PortalCursor(Cursor):
             return []
         if self.stopped:
             raise DatabaseOperationalError("the statement was stopped", sqlstate="57014")
-        return await self._taken(await self._connection.wait(self._statement.command(_fetching(limit))), limit)
+        return await self._take(await self._connection.wait(self._statement.command(_fetch_command(limit))), limit)
 
     async def close(self) -> None:
         if self.open:

@@ -18,12 +18,12 @@ SELECT EXISTS (
              AND p.proname IN ('pg_read_file', 'pg_read_binary_file', 'lo_import', 'lo_export')
              AND has_function_privilege(g.oid, p.oid, 'EXECUTE'))))
 """
-"""Whether the role reaches the machine's files, itself or as one that it may become. Before PostgreSQL 16, CREATEROLE
-was enough to become a member of the roles that do."""
+"""Asks whether the role, or one that it may take, can reach the machine's files. Before PostgreSQL 16, CREATEROLE was
+enough to become a member of the roles that can."""
 
 
 async def reaches_beyond(driver: psycopg.AsyncConnection[Any]) -> bool:
-    """Whether the role of a connection, or one that it may become, may read files or run programs on the database's
+    """Whether the role of a connection, or one that it may take, may read files or run programs on the database's
     machine."""
     cursor = await driver.execute(_PRIVILEGED)
     row = await cursor.fetchone()

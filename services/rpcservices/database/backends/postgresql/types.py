@@ -1,6 +1,6 @@
-"""The types of a database of PostgreSQL that psycopg does not know: those of extensions, enumerations, domains, and the
-like. Their numbers differ from database to database, and change when a type is made anew, so that a connection asks for
-the names of those that it meets."""
+"""The types of a PostgreSQL database that psycopg does not know: those of extensions, enumerations, domains, and the
+like. Their numbers differ from database to database, and change when a type is created again, so each connection looks
+up the types that it meets."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ WHERE t.oid IN (
     WHERE typtype <> 'c' AND typcategory <> 'A' AND oid <> ALL(%s::oid[])
 )
 """  # noqa: S608 - of constants
-"""All but rows: each table has a type, and there may be very many."""
+"""Selects all types but those of rows: each table has one, and there may be very many."""
 _SOME = f"""
 WITH RECURSIVE wanted(oid) AS (
     SELECT unnest(%s::int8[])::oid
@@ -57,18 +57,18 @@ WITH RECURSIVE wanted(oid) AS (
 {_ROWS}
 WHERE t.oid IN (SELECT oid FROM wanted) AND t.oid <> ALL(%s::oid[])
 """  # noqa: S608 - of constants
-"""These, and what they are made of."""
+"""Selects some types, and the types that they are made of."""
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """A type as it is told of.
+class TypeName:
+    """A type, as a column reports it.
 
     Attributes:
-        name: what PostgreSQL calls it.
+        name: PostgreSQL's name of it.
         kind: what its values are in Python.
-        item: of an array, what the items are.
-        modifier: of the type that a domain is made of, what its declaration says more; -1 where nothing.
+        item: what the items are, for an array.
+        modifier: the type modifier in a domain's declaration; -1 where there is none.
     """
 
     name: str
@@ -79,11 +79,11 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What the catalog says of a type.
+    """The catalog's entry of a type.
 
     Attributes:
-        base, modifier: of a domain, what it is made of.
-        item, delimiter: of an array, the type of its items, and what stands between them.
+        base, modifier: the type that a domain is made of, and its modifier.
+        item, delimiter: the type of an array's items, and the character between them.
     """
 
     name: str
@@ -94,22 +94,22 @@ class _Row:
 
 
 @cache
-def _own(oid: int) -> Named | None:
-    """A type that psycopg knows, so one of PostgreSQL's own."""
+def _own(oid: int) -> TypeName | None:
+    """A type of PostgreSQL's own, which psycopg knows; ``None`` for others."""
     info = pg_types.get(oid)
     if info is None:
         return None
     kind = _KIND_OF.get(info.name, ColumnType.TEXT)
-    return Named(f"{info.name}[]", ColumnType.ARRAY, kind) if info.array_oid == oid else Named(info.name, kind)
+    return TypeName(f"{info.name}[]", ColumnType.ARRAY, kind) if info.array_oid == oid else TypeName(info.name, kind)
 
 
 @cache
 def _list_loader(item: int, delimiter: str) -> type[Loader]:
-    """What reads arrays. Psycopg's own classes are kept for ever, so there is one for many types."""
+    """The class that reads arrays. Psycopg keeps such classes for ever, so many types share one."""
     plain = postgres.adapters.get_loader(_TEXT.array_oid, Format.TEXT)
     assert plain is not None
-    made: Any = type("ListLoader", (plain,), {"base_oid": item, "delimiter": delimiter.encode()})
-    loader: type[Loader] = made
+    made_class: Any = type("ListLoader", (plain,), {"base_oid": item, "delimiter": delimiter.encode()})
+    loader: type[Loader] = made_class
     return loader
 
 
@@ -117,69 +117,69 @@ _OWN_OIDS = sorted({oid for info in pg_types for oid in (info.oid, info.array_oi
 
 
 class Types:
-    """What is known of the types of a connection's database. What was learned of a type stays as it was.
+    """The known types of a connection's database. An entry never changes.
 
     Parameters:
-        driver: the connection, whose loaders are set.
+        driver: the connection whose loaders are set.
     """
 
     def __init__(self, driver: psycopg.AsyncConnection[Any]) -> None:
         self._driver = driver
         self._rows: dict[int, _Row] = {}
-        self._named: dict[int, Named] = {}
+        self._types: dict[int, TypeName] = {}
 
-    def named(self, oid: int) -> Named | None:
-        """A type; ``None`` where it is not known yet."""
-        return _own(oid) or self._named.get(oid)
+    def find(self, oid: int) -> TypeName | None:
+        """The type with a number; ``None`` if it is not known yet."""
+        return _own(oid) or self._types.get(oid)
 
     def unknown(self, oids: Iterable[int]) -> list[int]:
         """Those of some types that are not known yet."""
-        return [oid for oid in oids if self.named(oid) is None]
+        return [oid for oid in oids if self.find(oid) is None]
 
     async def learn_all(self) -> None:
-        """Learn of all types that there are, but for rows."""
+        """Look up all types but those of rows."""
         await self._learn(self._driver, _ALL, [_OWN_OIDS])
 
     async def learn(self, oids: list[int], driver: psycopg.AsyncConnection[Any]) -> None:
-        """Learn of some types.
+        """Look up some types.
 
         Parameters:
             oids: their numbers.
-            driver: a connection to the same database, which has nothing else to do.
+            driver: an idle connection to the same database.
         """
         await self._learn(driver, _SOME, [oids, _OWN_OIDS])
 
     async def _learn(self, driver: psycopg.AsyncConnection[Any], sql: str, params: list[Any]) -> None:
         cursor = await driver.execute(sql.encode(), params)
-        fresh = {oid: _Row(*told) for oid, *told in await cursor.fetchall() if oid not in self._rows}
+        fresh = {oid: _Row(*fields) for oid, *fields in await cursor.fetchall() if oid not in self._rows}
         self._rows.update(fresh)
         for oid in fresh:
-            self._named[oid] = self._name(oid)
+            self._types[oid] = self._name(oid)
             self._set_loader(oid)
 
-    def _name(self, oid: int) -> Named:
+    def _name(self, oid: int) -> TypeName:
         own = _own(oid)
         if own is not None:
             return own
         row = self._rows.get(oid)
         if row is None:
-            return Named(f"oid {oid}", ColumnType.TEXT)
+            return TypeName(f"oid {oid}", ColumnType.TEXT)
         if row.item:
             item = self._name(row.item)
-            return Named(f"{item.name}[]", ColumnType.ARRAY, item.item or item.kind, item.modifier)
+            return TypeName(f"{item.name}[]", ColumnType.ARRAY, item.item or item.kind, item.modifier)
         if row.base:
             base = self._name(row.base)
-            return Named(row.name, base.kind, base.item, row.modifier if row.modifier >= 0 else base.modifier)
-        return Named(row.name, ColumnType.TEXT)
+            return TypeName(row.name, base.kind, base.item, row.modifier if row.modifier >= 0 else base.modifier)
+        return TypeName(row.name, ColumnType.TEXT)
 
     def _set_loader(self, oid: int) -> None:
-        """Have arrays read as lists. Of a domain only its arrays come under its own number."""
+        """Make arrays of a type come as lists. A domain's own number appears only for arrays of it."""
         row = self._rows[oid]
         if row.item:
             self._driver.adapters.register_loader(oid, _list_loader(self._read_as(row.item), row.delimiter))
 
     def _read_as(self, oid: int) -> int:
-        """The type whose loader reads another: of a domain the one that it is made of; text where none does."""
+        """The type whose loader reads another: for a domain the type that it is made of; text where there is none."""
         while (row := self._rows.get(oid)) is not None and row.base:
             oid = row.base
         return oid if _own(oid) is not None or (row is not None and row.item) else _TEXT.oid

@@ -29,7 +29,7 @@ AS_TEXT = (
     "tstzrange",
     "int4multirange", "int8multirange", "nummultirange", "datemultirange", "tsmultirange", "tstzmultirange",
 )  # fmt: skip
-"""Types whose text says more than any Python type that could be sent: JSON's null is not SQL's NULL."""
+"""Types whose text holds more than any Python type that a message can carry: JSON's null is not SQL's NULL."""
 
 _NUMBERS = ("xid", "cid")
 """Numbers that psycopg leaves as text."""
@@ -42,14 +42,14 @@ _MAY_NOT_FIT = ("date", "time", "timetz", "timestamp", "timestamptz", "interval"
 
 
 def _loaders(name: str) -> tuple[int, type[Loader]]:
-    """Psycopg's own loader of a type, and a loader that gives text for what psycopg's refuses or would change."""
+    """The number of a type, and a loader for it that gives the text of values which psycopg refuses or would change."""
     oid = postgres.types[name].oid
-    found = postgres.adapters.get_loader(oid, Format.TEXT)
-    assert found is not None
-    plain = found
+    loader = postgres.adapters.get_loader(oid, Format.TEXT)
+    assert loader is not None
+    plain = loader
 
     class OrText(Loader):
-        """A loader that changes nothing."""
+        """A loader that never changes a value."""
 
         def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
             super().__init__(oid, context)
@@ -58,10 +58,10 @@ def _loaders(name: str) -> tuple[int, type[Loader]]:
         def load(self, data: Buffer) -> Any:
             raw = bytes(data)
             if name == "interval" and not _EXACT_INTERVAL.fullmatch(raw):
-                return raw.decode()  # psycopg would call a month 30 days, and infinity nothing.
+                return raw.decode()  # psycopg would turn a month into 30 days, and cannot load infinity.
             try:
                 return self._plain.load(data)
-            except Exception:  # psycopg.DataError, NotImplementedError (IntervalStyle), OverflowError: all say no.
+            except Exception:  # psycopg.DataError, NotImplementedError (IntervalStyle) or OverflowError.
                 return raw.decode()
 
     return oid, OrText
@@ -71,7 +71,8 @@ _OR_TEXT = dict(map(_loaders, _MAY_NOT_FIT))
 
 
 def register(adapters: AdaptersMap) -> None:
-    """Set the loaders of a connection. Only intervals always take the careful one: psycopg would not complain."""
+    """Set the loaders of a connection. Intervals always use the careful one, since psycopg changes them without an
+    error."""
     for name in AS_TEXT:
         adapters.register_loader(name, TextLoader)
     for name in _NUMBERS:
@@ -93,8 +94,8 @@ def failure_of(driver: StoppingConnection, result: PGresult) -> Exception:
 
 
 class Converting(AsyncRawCursor[Any]):
-    """Psycopg's cursor, which converts parameters and reads rows and errors; where a parameter cannot be sent, it says
-    that nothing was executed.
+    """Psycopg's cursor, which converts parameters and reads rows and errors. If a parameter cannot be sent, the error
+    says that nothing was executed.
 
     Parameters:
         driver: the connection.
@@ -102,7 +103,7 @@ class Converting(AsyncRawCursor[Any]):
 
     def __init__(self, driver: StoppingConnection) -> None:
         super().__init__(driver)
-        self._adapters = driver.adapters  # And no copy of them: they learn of more types.
+        self._adapters = driver.adapters  # Not a copy: more types are added later.
         self.driver = driver
 
     def _convert_query(self, query: Query, params: Params | None = None) -> PostgresQuery:
@@ -113,7 +114,7 @@ class Converting(AsyncRawCursor[Any]):
             raise refusal or translate_error(exc, executed="no") from None
 
     def cells(self) -> Cells:
-        """What reads the rows of the statement."""
+        """The reader of the statement's rows."""
         return Cells(self._conn, self._tx)
 
     def failure(self, result: PGresult) -> Exception:
@@ -122,7 +123,7 @@ class Converting(AsyncRawCursor[Any]):
 
 
 class _Context:
-    """What psycopg makes a transformer from."""
+    """The context from which psycopg makes a transformer."""
 
     def __init__(self, adapters: AdaptersMap, connection: Any) -> None:
         self.adapters = adapters
@@ -145,14 +146,14 @@ class Cells:
         self._ready = False
 
     def use(self, result: PGresult | None) -> None:
-        """Have :meth:`rows` read this result; ``None`` to let go of the last one."""
+        """Make :meth:`rows` read this result; ``None`` releases the last one."""
         self._result = result
         self._transformer.set_pgresult(result, set_loaders=result is not None and not self._ready)
         self._ready = self._ready or result is not None
 
     def rows(self, begin: int, end: int) -> list[tuple[Any, ...]]:
-        """Rows of the result at hand. Where psycopg refuses a cell, they are read anew with loaders that give its text;
-        the usual way costs nothing.
+        """Read rows of the current result. If psycopg refuses a cell, the rows are read again with loaders that give
+        text, so the usual case costs nothing.
 
         Raises:
             Exception: a cell cannot be read at all.
@@ -168,7 +169,7 @@ class Cells:
         return self._transformer.load_rows(begin, end, tuple)
 
     def narrow(self, results: deque[PGresult]) -> list[tuple[Any, ...]]:
-        """All rows of the results that are mere chunks, up to the first that says more; they are taken out."""
+        """Take the leading results that are chunks out of ``results``, and read all their rows."""
         rows: list[tuple[Any, ...]] = []
         while results and results[0].status == ExecStatus.TUPLES_CHUNK:
             rows += self.all(results.popleft())

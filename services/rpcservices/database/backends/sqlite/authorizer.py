@@ -1,4 +1,4 @@
-"""What a statement may do in SQLite, decided by SQLite's own parser through its authorizer, not by looking at text.
+"""Decides what a statement may do in SQLite. SQLite's parser asks these functions; nobody guesses from the text.
 
 Source: https://sqlite.org/c3ref/set_authorizer.html and https://sqlite.org/c3ref/c_alter_table.html
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-from .pragmas import Refused, is_allowed
+from .pragmas import RefusedPragma, is_allowed
 
 Authorizer = Callable[[int, str | None, str | None, str | None, str | None], int]
 
@@ -18,7 +18,7 @@ _READING = frozenset({
 })  # fmt: skip
 
 _FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit", "fsdir", "lsdir"})
-"""They reach beyond the database."""
+"""Functions that reach beyond the database."""
 
 _OK, _DENY = sqlite3.SQLITE_OK, sqlite3.SQLITE_DENY
 
@@ -30,7 +30,7 @@ def _pragma(name: str | None, argument: str | None, *, writing: bool, session: b
 def authorize_reading(
     action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
 ) -> int:
-    """Allow reading, and nothing else."""
+    """Allow only reading."""
     if action in _READING:
         return _OK
     if action == sqlite3.SQLITE_FUNCTION:
@@ -56,8 +56,8 @@ def authorize_writing(
 def authorize_vacuum(
     action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
 ) -> int:
-    """Allow what writing allows, and the nameless temporary database that VACUUM attaches while it runs; VACUUM INTO
-    names a file. Only for statements that attach nothing by themselves."""
+    """Allow what :func:`authorize_writing` allows, and the nameless temporary database that VACUUM attaches while it
+    runs (VACUUM INTO names a file). Use it only for statements that attach nothing themselves."""
     if action == sqlite3.SQLITE_ATTACH and first == "":
         return _OK
     return authorize_writing(action, first, second, database, trigger)
@@ -66,7 +66,7 @@ def authorize_vacuum(
 def authorize_session(
     action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
 ) -> int:
-    """Allow what writing allows, and settings of the connection, which nobody else uses meanwhile."""
+    """Allow what :func:`authorize_writing` allows, and settings of the connection, which only the session uses."""
     if action == sqlite3.SQLITE_PRAGMA:
         return _pragma(first, second, writing=True, session=True)
     return authorize_writing(action, first, second, database, trigger)
@@ -75,25 +75,25 @@ def authorize_session(
 def authorize_reading_session(
     action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
 ) -> int:
-    """Allow what reading allows, and settings of the connection, which nobody else uses meanwhile."""
+    """Allow what :func:`authorize_reading` allows, and settings of the connection, which only the session uses."""
     if action == sqlite3.SQLITE_PRAGMA:
         return _pragma(first, second, writing=False, session=True)
     return authorize_reading(action, first, second, database, trigger)
 
 
-def ignoring_pragmas(authorizer: Authorizer, refused: list[Refused]) -> Authorizer:
-    """Another authorizer for a statement that is a PRAGMA: one that may not run, and needs no error, does nothing.
+def ignoring_pragmas(authorizer: Authorizer, refused: list[RefusedPragma]) -> Authorizer:
+    """Make an authorizer for a PRAGMA. One that may not run does nothing if it needs no error.
 
     Parameters:
-        authorizer: allows what is allowed.
-        refused: grows by each PRAGMA that it does not allow.
+        authorizer: decides what is allowed.
+        refused: gets each PRAGMA that is not allowed.
     """
 
     def authorize(action: int, first: str | None, second: str | None, database: str | None, trigger: str | None) -> int:
         verdict = authorizer(action, first, second, database, trigger)
         if action != sqlite3.SQLITE_PRAGMA or verdict != _DENY:
             return verdict
-        pragma = Refused((first or "").lower(), second, database)
+        pragma = RefusedPragma((first or "").lower(), second, database)
         refused.append(pragma)
         return sqlite3.SQLITE_IGNORE if pragma.is_ignored else _DENY
 

@@ -1,4 +1,5 @@
-"""SQLite by aiosqlite. All work of a connection is done in its own thread, a statement and its first rows at once."""
+"""SQLite by aiosqlite. Each connection does all its work in its own thread. One trip there runs a statement and reads
+its first rows."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ from .authorizer import (
     authorize_writing,
     ignoring_pragmas,
 )
-from .pragmas import OF_THE_CONNECTION, Refused
+from .pragmas import OF_THE_CONNECTION, RefusedPragma
 from .values import as_written, column_types, convert, declared_column
 
 _T = TypeVar("_T")
@@ -42,15 +43,15 @@ _NAME = r"""(?:"(?:[^"]|"")*"|'(?:[^']|'')*'|`(?:[^`]|``)*`|\[[^\]]*\]|\w+)"""
 _HARMLESS_MODULES = re.compile(
     rf"CREATE VIRTUAL TABLE {_NAME}\s*USING\s*[\"\[`']?(?:fts[345]|rtree|rtree_i32|geopoly)\b", re.IGNORECASE
 )
-"""They keep what they show in tables of the same file; newer versions of SQLite call them innocuous."""
+"""These modules store their data in tables of the same file; newer versions of SQLite call them innocuous."""
 _PREPARED = "EXPLAIN SELECT 1 FROM {}.{}"
 _NOT_READY = ("not authorized", "prohibited", "vtable constructor failed")
 _STEPS = 1000
-"""Steps of SQLite's virtual machine between two looks at whether the statement is to stop."""
+"""Steps of SQLite's virtual machine between two checks whether the statement must stop."""
 
 
-def _denied(exc: sqlite3.Error) -> bool:
-    """Whether the authorizer refused; where the statement was prepared anew meanwhile, the code is SQLITE_SCHEMA."""
+def _is_denied(exc: sqlite3.Error) -> bool:
+    """Whether the authorizer refused. If SQLite prepared the statement again meanwhile, the code is SQLITE_SCHEMA."""
     code = getattr(exc, "sqlite_errorcode", None)
     return code == sqlite3.SQLITE_AUTH or (code == sqlite3.SQLITE_SCHEMA and "not authorized" in str(exc))
 
@@ -60,7 +61,7 @@ def _not_authorized(why: str) -> DatabaseProgrammingError:
 
 
 def create_embedded(file: str) -> None:
-    """Make sure that a database of our own exists, with a journal that lets readers and a writer work side by side."""
+    """Make sure that an embedded database exists, with a journal that lets readers and a writer work side by side."""
     connection = sqlite3.connect(file)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -69,8 +70,8 @@ def create_embedded(file: str) -> None:
 
 
 def attach(execute: Callable[[str, tuple[str, ...]], Any], config: DatabaseConfig) -> None:
-    """Make the configured other files seen on a connection, before its authorizer allows no more of them. It may be
-    called again where a lock on one of them ended it."""
+    """Attach the other configured files to a connection. This must happen before its authorizer is set, which allows no
+    file. If a lock on a file interrupts it, it may be called again."""
     there = {name for _, name, _ in execute("PRAGMA database_list", ())} if config.attached else set()
     for name, file in config.attached.items():
         if name in there:
@@ -79,12 +80,12 @@ def attach(execute: Callable[[str, tuple[str, ...]], Any], config: DatabaseConfi
         execute(f'ATTACH DATABASE ? AS "{name}"', (path,))
 
 
-def _quoted(name: str) -> str:
+def _quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
 class _Stop:
-    """Whether one statement is to stop; SQLite asks every few steps. A later statement has another one."""
+    """Tells SQLite, which asks every few steps, whether one statement must stop. Each statement has its own."""
 
     __slots__ = ("wanted",)
 
@@ -115,7 +116,7 @@ class SqliteCursor(Cursor):
             self._count()
 
     def _count(self) -> None:
-        """Learn what a statement that has ended changed."""
+        """Count the changes of a statement that has ended."""
         self.changed = self._cursor.connection.total_changes - self._changes
 
     async def fetch(self, limit: int) -> list[tuple[Any, ...]]:
@@ -130,9 +131,9 @@ class SqliteCursor(Cursor):
         rows: list[tuple[Any, ...]] = []
         slices = self._slices
         slices.begin(limit)
-        while wanted := slices.wanted():
-            fresh = self._cursor.fetchmany(wanted)
-            slices.took(fresh, wanted)
+        while count := slices.next_size():
+            fresh = self._cursor.fetchmany(count)
+            slices.record(fresh, count)
             rows += fresh
         self._more = not slices.over
         if not self._more:
@@ -164,7 +165,7 @@ class SqliteLink(Link):
         self._in_transaction = False
         self._used = False
         self._only_reads = False
-        self._kept = False
+        self._is_session = False
 
     @classmethod
     def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
@@ -176,28 +177,28 @@ class SqliteLink(Link):
         return url, {"timeout": 0.0}
 
     async def prepare(self) -> None:
-        # Connections that are made at once may meet the lock under which the first of them sets up the file's index.
-        await self._unlocked(self._prepare)
+        # The first connection sets up the file's index under a lock, which others that connect at once may meet.
+        await self._wait_for_lock(self._prepare)
 
     def _prepare(self) -> None:
         connection = self._sqlite
-        connection.isolation_level = None  # Autocommit: transactions begin where we say BEGIN.
+        connection.isolation_level = None  # Autocommit: a transaction begins only with our BEGIN.
         self._set_up()
         connection.execute("PRAGMA trusted_schema=OFF")
-        # A larger value is refused before it is made.
+        # SQLite refuses a larger value before it makes it.
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self.config.max_row_bytes)
         attach(connection.execute, self.config)
-        # Their virtual tables are made now: in sqlite_master of no file, which the authorizer would not allow.
+        # Create their virtual tables now, outside every file; later the authorizer would refuse that.
         connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')").close()
         connection.set_authorizer(self._authorizer())
 
     def _authorizer(self) -> Authorizer:
         if self.readonly or self._only_reads:
-            return authorize_reading_session if self._kept else authorize_reading
-        return authorize_session if self._kept else authorize_writing
+            return authorize_reading_session if self._is_session else authorize_reading
+        return authorize_session if self._is_session else authorize_writing
 
     def _look(self) -> None:
-        """See whether a transaction is open now. One that only reads leaves the connection as it was."""
+        """Learn whether a transaction is open now. After one that only reads, the connection may write again."""
         self._in_transaction = self._sqlite.in_transaction
         if self._only_reads and not self._in_transaction:
             self._only_reads = False
@@ -208,7 +209,7 @@ class SqliteLink(Link):
             self._sqlite.execute(f"PRAGMA {name}={value}")
 
     async def in_thread(self, function: Callable[..., _T], *args: Any) -> _T:
-        """Do something in the connection's thread. Where the caller is cancelled, the statement there stops first."""
+        """Run a function in the connection's thread. If the caller is cancelled, the statement there stops first."""
         driver = self._driver
         work: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
         driver._tx.put_nowait((work, partial(function, *args)))  # noqa: SLF001 - its public methods take three trips
@@ -226,11 +227,11 @@ class SqliteLink(Link):
 
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
         self._used = not self.readonly
-        return await self._unlocked(partial(self._execute, *convert(sql, params), first))
+        return await self._wait_for_lock(partial(self._execute, *convert(sql, params), first))
 
-    async def _unlocked(self, action: Callable[[], _T]) -> _T:
-        """Do something, again and again while another connection holds a lock on the file, as long as allowed.
-        SQLite's own waiting could not be interrupted."""
+    async def _wait_for_lock(self, action: Callable[[], _T]) -> _T:
+        """Run an action, and repeat it while another connection holds a lock on the file, as long as the configuration
+        allows. We do not let SQLite wait, since that could not be interrupted."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self.config.busy_timeout_s
         pause = 0.002
@@ -244,7 +245,8 @@ class SqliteLink(Link):
                 if not busy or stop.wanted or loop.time() > end:
                     raise
                 if within and exc.sqlite_errorname == "SQLITE_BUSY_SNAPSHOT":
-                    raise  # Waiting cannot help: the transaction reads a state that is no longer the last.
+                    # Waiting cannot help: the transaction reads a state of the file that is no longer the latest.
+                    raise
             await asyncio.sleep(pause)
             if stop.wanted:
                 raise sqlite3.OperationalError("interrupted")
@@ -257,24 +259,24 @@ class SqliteLink(Link):
         notices: tuple[str, ...] = ()
         try:
             if first_word(sql, self.dialect) == "PRAGMA":
-                cursor, notices = self._executed_pragma(sql, values)
+                cursor, notices = self._execute_pragma(sql, values)
             else:
-                cursor = self._executed(sql, values)
-            found = SqliteCursor(self, cursor, first, changes)
-            found.notices = notices
+                cursor = self._execute_statement(sql, values)
+            result = SqliteCursor(self, cursor, first, changes)
+            result.notices = notices
         except sqlite3.Warning as exc:
             raise DatabaseProgrammingError(str(exc)) from None
         finally:
             self._look()
-        if cursor.description is None and found.changed:
-            found.last_insert_id = cursor.lastrowid
-        return found
+        if cursor.description is None and result.changed:
+            result.last_insert_id = cursor.lastrowid
+        return result
 
-    def _executed(self, sql: str, values: Sequence[Any]) -> sqlite3.Cursor:
+    def _execute_statement(self, sql: str, values: Sequence[Any]) -> sqlite3.Cursor:
         try:
             return self._with_virtual_tables(partial(self._sqlite.execute, sql, values), self._authorizer())
         except sqlite3.DatabaseError as exc:
-            if self.readonly or self._only_reads or not (_denied(exc) and self._is_allowed_until_it_runs(sql)):
+            if self.readonly or self._only_reads or not (_is_denied(exc) and self._is_allowed_until_it_runs(sql)):
                 raise
         self._sqlite.set_authorizer(authorize_vacuum)
         try:
@@ -282,23 +284,23 @@ class SqliteLink(Link):
         finally:
             self._sqlite.set_authorizer(self._authorizer())
 
-    def _executed_pragma(self, sql: str, values: Sequence[Any]) -> tuple[sqlite3.Cursor, tuple[str, ...]]:
-        """Run a PRAGMA, or ignore it. What SQLite answers where one is set, it answers here, too.
+    def _execute_pragma(self, sql: str, values: Sequence[Any]) -> tuple[sqlite3.Cursor, tuple[str, ...]]:
+        """Run a PRAGMA, or ignore it. An ignored one gives the same rows as one that SQLite sets.
 
         Returns:
-            Its cursor, and what to tell of what was ignored.
+            Its cursor, and a notice where it was ignored.
 
         Raises:
-            DatabaseProgrammingError: it can be set by nobody, or would have to be what it is.
+            DatabaseProgrammingError: nobody may set it, or it asks for another value of a setting that cannot change.
         """
         usual = self._authorizer()
-        refused: list[Refused] = []
+        refused: list[RefusedPragma] = []
         authorizer = ignoring_pragmas(usual, refused)
-        self._sqlite.set_authorizer(authorizer)  # This has SQLite ask about statements that it has prepared, too.
+        self._sqlite.set_authorizer(authorizer)  # SQLite now asks again about statements that it has already prepared.
         try:
             cursor = self._with_virtual_tables(partial(self._sqlite.execute, sql, values), authorizer)
         except sqlite3.DatabaseError as exc:
-            if refused and _denied(exc) and refused[-1].is_refused_everywhere:
+            if refused and _is_denied(exc) and refused[-1].is_refused_everywhere:
                 raise _not_authorized(f"no one can set PRAGMA {refused[-1].name} through the server") from None
             raise
         finally:
@@ -314,48 +316,48 @@ class SqliteLink(Link):
         return self._sqlite.execute(pragma.question) if pragma.answers else cursor, () if notice is None else (notice,)
 
     def _with_virtual_tables(self, action: Callable[[], _T], authorizer: Authorizer) -> _T:
-        """Do something that may use a virtual table for the first time on this connection. Only then SQLite makes it
-        ready, for which it asks the authorizer about changes that nobody wants: in its own table of tables, and for an
-        R-tree in those behind it. So where the authorizer refused, this is done without it, and what was refused is
-        tried again with it.
+        """Run an action that may use a virtual table for the first time on this connection. SQLite prepares the table
+        then, and asks the authorizer about changes that the statement does not make: in its table of tables, and for an
+        R-tree in the tables behind it. So if the authorizer refused, prepare all virtual tables without it, and run the
+        action once more with it.
 
         Parameters:
-            action: what to do.
-            authorizer: the one that is set.
+            action: runs the statement.
+            authorizer: the authorizer that is set.
         """
         try:
             return self._with_trust(action, authorizer)
         except sqlite3.DatabaseError as exc:
-            if not any(said in str(exc) for said in _NOT_READY):
+            if not any(words in str(exc) for words in _NOT_READY):
                 raise
             self._sqlite.set_authorizer(None)
             try:
-                found = self._made_ready()
+                has_tables = self._make_ready()
             finally:
                 self._sqlite.set_authorizer(authorizer)
-            if not found:
+            if not has_tables:
                 raise
         return self._with_trust(action, authorizer)
 
     def _with_trust(self, action: Callable[[], _T], authorizer: Authorizer) -> _T:
-        """Do something on a connection that does not trust what is in the file: its views and triggers may use harmless
-        functions and tables only (https://sqlite.org/pragma.html#pragma_trusted_schema). SQLite 3.40 counts
-        full-text and R-tree tables among the others; where a statement is refused for one of these, the connection
-        trusts the file from then on. What is dangerous, the authorizer denies in views and triggers, too.
+        """Run an action on a connection that does not trust the file: its views and triggers may use only harmless
+        functions and tables (https://sqlite.org/pragma.html#pragma_trusted_schema). SQLite 3.40 wrongly counts
+        full-text and R-tree tables as harmful. If it refuses a statement for one of these, the connection trusts the
+        file from then on. The authorizer still denies what is dangerous, in views and triggers, too.
 
         Parameters:
-            action: what to do.
-            authorizer: the one that is set.
+            action: runs the statement.
+            authorizer: the authorizer that is set.
         """
         try:
             return action()
         except sqlite3.OperationalError as exc:
-            found = _UNSAFE_TABLE.search(str(exc))
-            if found is None:
+            unsafe = _UNSAFE_TABLE.search(str(exc))
+            if unsafe is None:
                 raise
             self._sqlite.set_authorizer(None)
             try:
-                if not self._is_harmless(found["name"]):
+                if not self._is_harmless(unsafe["name"]):
                     raise
                 self._sqlite.execute("PRAGMA trusted_schema=ON")
             finally:
@@ -363,7 +365,7 @@ class SqliteLink(Link):
         return action()
 
     def _trust(self, value: int | str) -> int:
-        """Have the connection trust what is in the file, or not; whether it did before."""
+        """Make the connection trust the file, or not. Returns the setting before."""
         self._sqlite.set_authorizer(None)
         try:
             before: int = self._sqlite.execute("PRAGMA trusted_schema").fetchone()[0]
@@ -373,29 +375,29 @@ class SqliteLink(Link):
         return before
 
     def _is_harmless(self, table: str) -> bool:
-        """Whether all virtual tables of a name are of kinds that cannot do more than tables do."""
-        made = [
+        """Whether all virtual tables of a name are of kinds that can do no more than ordinary tables."""
+        definitions = [
             sql
             for _, schema, _ in self._sqlite.execute("PRAGMA database_list").fetchall()
-            for (sql,) in self._sqlite.execute(_MADE_BY.format(_quoted(schema)), (table,)).fetchall()
+            for (sql,) in self._sqlite.execute(_MADE_BY.format(_quote(schema)), (table,)).fetchall()
         ]
-        return bool(made) and all(_HARMLESS_MODULES.match(sql) for sql in made)
+        return bool(definitions) and all(_HARMLESS_MODULES.match(sql) for sql in definitions)
 
-    def _made_ready(self) -> bool:
-        """Make all virtual tables ready: to prepare a statement is enough. Whether there are any."""
+    def _make_ready(self) -> bool:
+        """Make all virtual tables ready, by preparing a statement on each. Returns whether there are any."""
         tables = [
             (schema, name)
             for _, schema, _ in self._sqlite.execute("PRAGMA database_list").fetchall()
-            for (name,) in self._sqlite.execute(_VIRTUAL_TABLES.format(_quoted(schema))).fetchall()
+            for (name,) in self._sqlite.execute(_VIRTUAL_TABLES.format(_quote(schema))).fetchall()
         ]
         for schema, name in tables:
-            with suppress(sqlite3.Error):  # It cannot be used, and says so to whoever does.
-                self._sqlite.execute(_PREPARED.format(_quoted(schema), _quoted(name))).close()
+            with suppress(sqlite3.Error):  # A statement that uses this table will get the error.
+                self._sqlite.execute(_PREPARED.format(_quote(schema), _quote(name))).close()
         return bool(tables)
 
     def _is_allowed_until_it_runs(self, sql: str) -> bool:
-        """Whether a statement that was denied is so only for what it does while it runs, as VACUUM is: SQLite asks
-        about ATTACH when the statement is prepared, and EXPLAIN prepares, too."""
+        """Whether the authorizer denies a statement only for what it does while it runs, as it does VACUUM. EXPLAIN
+        prepares the statement without running it, and SQLite asks about an ATTACH while it prepares."""
         try:
             self._sqlite.execute(f"EXPLAIN {sql}").close()
         except sqlite3.Error:
@@ -407,7 +409,7 @@ class SqliteLink(Link):
             return 0
         statement, _ = convert(sql, sets[0], 0)
         values = [convert(sql, one, row)[1] for row, one in enumerate(sets)]
-        return await self._unlocked(partial(self._execute_many, statement, values))
+        return await self._wait_for_lock(partial(self._execute_many, statement, values))
 
     def _execute_many(self, sql: str, sets: list[list[Any]]) -> int:
         self._sqlite.set_progress_handler(self._stop_now, _STEPS)
@@ -417,43 +419,43 @@ class SqliteLink(Link):
         finally:
             self._look()
 
-    def explained(self, sql: str, *, analyze: bool) -> str:
+    def explain_sql(self, sql: str, *, analyze: bool) -> str:
         if analyze:
             raise DatabaseNotSupportedError("analyze: SQLite cannot measure while it explains")
         return f"EXPLAIN QUERY PLAN {sql}"
 
     async def describe(self, sql: str) -> Description:
         statement, parameters = parameters_of(sql, self.dialect, "null")
-        return await self._unlocked(partial(self._describe, statement.sql, parameters))
+        return await self._wait_for_lock(partial(self._describe, statement.sql, parameters))
 
     def _describe(self, sql: str, parameters: list[ParameterInfo]) -> Description:
         connection = self._sqlite
         connection.set_authorizer(authorize_reading)
         try:
             if first_word(sql, self.dialect) in {"PRAGMA", "EXPLAIN"}:
-                # They only tell, or are not authorized, and their names are known once they run.
-                return Description(parameters, self._named(sql), readonly=True)
+                # These only read, or are denied; their columns are known only once they run.
+                return Description(parameters, self._columns_by_running(sql), readonly=True)
             self._with_virtual_tables(lambda: connection.execute(f"EXPLAIN {sql}").close(), authorize_reading)
         except sqlite3.DatabaseError as exc:
-            if not _denied(exc):
+            if not _is_denied(exc):
                 raise
             return Description(parameters, [], readonly=False)
         finally:
             connection.set_authorizer(self._authorizer())
-        return Description(parameters, self._declared(sql), readonly=True)
+        return Description(parameters, self._declared_columns(sql), readonly=True)
 
-    def _named(self, sql: str) -> list[Column]:
-        """The columns of a statement that is run for them."""
+    def _columns_by_running(self, sql: str) -> list[Column]:
+        """Run a statement for the names of its columns."""
         self._sqlite.set_progress_handler(self._stop_now, _STEPS)
         cursor = self._sqlite.execute(sql)
         names = [column[0] for column in cursor.description or ()]
         cursor.close()
         return [Column(name) for name in names]
 
-    def _declared(self, sql: str) -> list[Column]:
-        """The columns of a query with their declared types: a temporary view has them."""
+    def _declared_columns(self, sql: str) -> list[Column]:
+        """The columns of a query with their declared types, taken from a temporary view of it."""
         connection = self._sqlite
-        # In a view of ours the statement may use what it may use by itself.
+        # The statement may use in our view what it may use by itself.
         trusted = self._trust("ON")
         connection.set_authorizer(authorize_writing)
         try:
@@ -461,19 +463,19 @@ class SqliteLink(Link):
             rows = connection.execute("PRAGMA temp.table_info('rpc_described')").fetchall()
             connection.execute("DROP VIEW temp.rpc_described")
         except sqlite3.DatabaseError:
-            return []  # A statement without rows, such as SAVEPOINT, or a PRAGMA.
+            return []  # A view cannot hold this: it has no rows, as SAVEPOINT, or is a PRAGMA.
         finally:
             self._trust(trusted)
         names = as_written([name for _, name, *_ in rows])
-        return [declared_column(name, declared) for name, (_, _, declared, *_) in zip(names, rows, strict=True)]
+        return [declared_column(name, db_type) for name, (_, _, db_type, *_) in zip(names, rows, strict=True)]
 
     async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
         if isolation not in (None, Isolation.SERIALIZABLE):
             raise unsupported_isolation("SQLite", isolation)
-        # IMMEDIATE takes the lock for writing now: a transaction that asked for it later could find it taken by one
-        # that waits for this one.
+        # IMMEDIATE takes the write lock now. If two transactions read first and asked for it later, each would wait for
+        # the other.
         sql = "BEGIN" if readonly or self.readonly else "BEGIN IMMEDIATE"
-        await self._unlocked(partial(self._begin, sql, readonly))
+        await self._wait_for_lock(partial(self._begin, sql, readonly))
 
     def _begin(self, sql: str, readonly: bool) -> None:
         self._sqlite.set_progress_handler(self._stop_now, _STEPS)
@@ -484,13 +486,13 @@ class SqliteLink(Link):
             self._sqlite.set_authorizer(self._authorizer())
 
     async def commit(self) -> None:
-        await self._unlocked(partial(self._end, "COMMIT"))
+        await self._wait_for_lock(partial(self._end, "COMMIT"))
 
     async def rollback(self) -> None:
         await self.in_thread(self._end, "ROLLBACK")
 
     def _end(self, sql: str) -> None:
-        self._sqlite.set_progress_handler(None, 0)  # A statement that was to stop is over.
+        self._sqlite.set_progress_handler(None, 0)  # The statement that had to stop has ended.
         try:
             if self._sqlite.in_transaction:
                 self._sqlite.execute(sql)
@@ -504,11 +506,11 @@ class SqliteLink(Link):
         self._stop_now.wanted = True
 
     async def keep(self) -> None:
-        self._kept = True
+        self._is_session = True
         await self.in_thread(self._sqlite.set_authorizer, self._authorizer())
 
     def must_reset(self) -> bool:
-        return self._in_transaction or self._used or self._kept
+        return self._in_transaction or self._used or self._is_session
 
     async def reset(self) -> None:
         self._stop_now = _Stop()
@@ -517,9 +519,9 @@ class SqliteLink(Link):
     def _reset(self) -> None:
         self._end("ROLLBACK")
         self._used = False
-        if self._kept:
+        if self._is_session:
             self._set_up()
-            self._kept = False
+            self._is_session = False
             self._sqlite.set_authorizer(self._authorizer())
         if self._sqlite.execute("SELECT 1 FROM temp.sqlite_master LIMIT 1").fetchone():
             self.broken = True  # Temporary tables live as long as the connection.

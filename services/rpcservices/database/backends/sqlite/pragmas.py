@@ -1,5 +1,5 @@
-"""Settings of SQLite (PRAGMA): those that only tell, those that a session may have for itself, those that belong to the
-database, and those that are ignored because they are the server's to set. Whatever is not named here is refused.
+"""Settings of SQLite (PRAGMA): those that only read, those that a session may change for itself, those that belong to
+the database, and those that are ignored because only the server may set them. All others are refused.
 
 Source: https://sqlite.org/pragma.html
 """
@@ -13,7 +13,7 @@ _DESCRIBING = frozenset({
     "foreign_key_check", "collation_list", "function_list", "module_list", "pragma_list", "compile_options",
     "database_list", "integrity_check", "quick_check",
 })  # fmt: skip
-"""They only tell, whatever their argument."""
+"""These only read, whatever their argument is."""
 
 _TELLING = _DESCRIBING | {
     "analysis_limit", "application_id", "auto_vacuum", "automatic_index", "busy_timeout", "cache_size", "cache_spill",
@@ -24,34 +24,34 @@ _TELLING = _DESCRIBING | {
     "schema_version", "secure_delete", "synchronous", "temp_store", "threads", "trusted_schema", "user_version",
     "wal_autocheckpoint", "writable_schema",
 }  # fmt: skip
-"""They tell where they have no argument."""
+"""These only read if they have no argument."""
 
 OF_THE_CONNECTION = {
     "foreign_keys": 1, "recursive_triggers": 0, "read_uncommitted": 0, "query_only": 0, "case_sensitive_like": 0,
     "automatic_index": 1, "analysis_limit": 0, "legacy_alter_table": 0, "reverse_unordered_selects": 0,
 }  # fmt: skip
-"""What a session may set for itself, and how a connection is given to the next user."""
+"""What a session may set for itself, and the value to restore for the next user of the connection."""
 
 _OF_THE_DATABASE = frozenset({
     "user_version", "application_id", "defer_foreign_keys", "optimize", "wal_checkpoint", "incremental_vacuum",
 })  # fmt: skip
-"""Where changes are allowed, these may be set: they belong to the database or the transaction, not the connection."""
+"""These may be set where changes are allowed: they belong to the database or the transaction, not to the connection."""
 
 _ONLY_AS_IT_IS = frozenset({"encoding", "locking_mode", "secure_delete", "trusted_schema"})
-"""Accepted where they ask for what is so already: who asks for something else must know that it does not come."""
+"""Accepted if they ask for the current value. Otherwise the caller gets an error, for the value will not change."""
 
 _IGNORED = frozenset(OF_THE_CONNECTION) | _ONLY_AS_IT_IS | {
     "auto_vacuum", "busy_timeout", "cache_size", "cache_spill", "cell_size_check", "checkpoint_fullfsync",
     "defer_foreign_keys", "fullfsync", "journal_mode", "journal_size_limit", "legacy_file_format", "max_page_count",
     "mmap_size", "optimize", "page_size", "shrink_memory", "synchronous", "temp_store", "threads", "wal_autocheckpoint",
 }  # fmt: skip
-"""What a statement gives is the same without them: they are about speed, memory and files, which are the server's."""
+"""Ignored. They change no result of a statement, only speed, memory and files, which the server decides."""
 
 _ANSWERING = frozenset({
     "journal_mode", "journal_size_limit", "locking_mode", "busy_timeout", "mmap_size", "wal_autocheckpoint", "threads",
     "max_page_count", "secure_delete", "analysis_limit",
 })  # fmt: skip
-"""Where they are set, SQLite answers with the value that then holds."""
+"""When these are set, SQLite answers with the new value."""
 
 _CODES = {
     "synchronous": ("off", "normal", "full", "extra"),
@@ -65,7 +65,7 @@ def is_allowed(name: str, argument: str | None, *, writing: bool, session: bool)
     """Whether a PRAGMA may run.
 
     Parameters:
-        name, argument: as the authorizer is told them.
+        name, argument: as SQLite tells them to the authorizer.
         writing: whether the database may be changed.
         session: whether the connection stays with its user until it is reset.
     """
@@ -76,13 +76,13 @@ def is_allowed(name: str, argument: str | None, *, writing: bool, session: bool)
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedPragma:
     """A PRAGMA that may not run.
 
     Attributes:
-        name: in small letters.
-        argument: what it would set; ``None`` where it has none.
-        schema: of which file; ``None`` where it does not say.
+        name: its name in small letters.
+        argument: the value that it would set; ``None`` where it has none.
+        schema: the file that it names; ``None`` where it names none.
     """
 
     name: str
@@ -101,17 +101,17 @@ class Refused:
 
     @property
     def answers(self) -> bool:
-        """Whether SQLite gives a row where it is set."""
+        """Whether SQLite gives a row when it is set."""
         return self.name in _ANSWERING
 
     @property
     def tells(self) -> bool:
-        """Whether SQLite can be asked for what holds."""
+        """Whether SQLite can tell the current value."""
         return self.name in _TELLING
 
     @property
     def question(self) -> str:
-        """The statement that asks for what holds."""
+        """The statement that asks for the current value."""
         schema = "" if self.schema is None else '"' + self.schema.replace('"', '""') + '".'
         return f"PRAGMA {schema}{self.name}"
 
@@ -122,31 +122,31 @@ class Refused:
         """Whether it would leave everything as it is.
 
         Parameters:
-            current: what holds.
+            current: the current value.
         """
-        wanted = (self.argument or "").lower()
+        value = (self.argument or "").lower()
         if self.name in _CODES:
             codes = _CODES[self.name]
-            wanted = str(codes.index(wanted)) if wanted in codes else wanted
+            value = str(codes.index(value)) if value in codes else value
         elif current in (0, 1):
-            wanted = _BOOLEANS.get(wanted, wanted)
-        elif self.name == "encoding" and wanted == "utf8":
-            wanted = "utf-8"
-        return wanted == str(current).lower()
+            value = _BOOLEANS.get(value, value)
+        elif self.name == "encoding" and value == "utf8":
+            value = "utf-8"
+        return value == str(current).lower()
 
     def must_be(self, current: object) -> bool:
         """Whether ignoring it would mislead.
 
         Parameters:
-            current: what holds.
+            current: the current value.
         """
         return self.name in _ONLY_AS_IT_IS and not self.asks_for(current)
 
     def notice(self, current: object) -> str | None:
-        """What to tell whoever has set it to no effect; ``None`` where it had no effect to have.
+        """The notice for a caller whose PRAGMA was ignored; ``None`` where it would have changed nothing.
 
         Parameters:
-            current: what holds; ``None`` where SQLite cannot tell.
+            current: the current value; ``None`` where SQLite cannot tell.
         """
         if current is not None and self.asks_for(current):
             return None

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from rpcservices.database.backends.parameters import Params, converted, json_text
+from rpcservices.database.backends.parameters import Params, convert_params, json_text
 from rpcservices.database.models import Column, ColumnType
 from rpcservices.database.placeholders import translate
 
@@ -26,7 +26,7 @@ _DIGITS = re.compile(r"\s*(?:NUMERIC|DECIMAL|DEC)\s*\(\s*(\d{1,9})\s*(?:,\s*(\d{
 
 
 def to_sqlite(value: Any) -> Any:
-    """A parameter in one of SQLite's storage classes: what it has no class for becomes text (dates in ISO 8601,
+    """Turn a parameter into one of SQLite's storage classes. Values without a class become text (dates in ISO 8601,
     decimals with all their digits, JSON for lists and dictionaries)."""
     if value is None or type(value) in (int, float, str, bytes):
         if value != value:  # noqa: PLR0124 - only NaN differs from itself
@@ -34,7 +34,7 @@ def to_sqlite(value: Any) -> Any:
         if type(value) is int and not -(2**63) <= value < 2**63:
             raise OverflowError(f"SQLite's integers have 64 bits, and {value} has more: give text")
         if type(value) is str:
-            value.encode()  # Lone surrogates are no text.
+            value.encode()  # A lone surrogate is not text: this raises.
         return value
     if isinstance(value, bool):
         return int(value)
@@ -50,57 +50,57 @@ def to_sqlite(value: Any) -> Any:
 
 
 def convert(sql: str, params: Params, row: int | None = None) -> tuple[str, list[Any]]:
-    """A statement and its parameters, of several sets one, as SQLite takes them."""
+    """Turn a statement and one set of parameters into what SQLite takes."""
     if params is None:
         return sql, []
     statement = translate(sql, "sqlite", "qmark", isinstance(params, Mapping))
-    return statement.sql, converted(to_sqlite, statement, params, row)
+    return statement.sql, convert_params(to_sqlite, statement, params, row)
 
 
 def column_types(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[Column, ...]:
-    """Columns typed by the storage classes of their cells, since in SQLite each cell has its own: the same object for
-    the same columns."""
+    """Make columns whose types are the storage classes of their cells, since in SQLite each cell has its own. The same
+    columns give the same object."""
     kinds: list[type | None] = []
     for index in range(len(names)):
-        found = {type(row[index]) for row in rows} - _NULL
-        kinds.append(found.pop() if len(found) == 1 else None)
+        classes = {type(row[index]) for row in rows} - _NULL
+        kinds.append(classes.pop() if len(classes) == 1 else None)
     return _columns(tuple(names), tuple(kinds))
 
 
 @lru_cache(maxsize=512)
 def _columns(names: tuple[str, ...], kinds: tuple[type | None, ...]) -> tuple[Column, ...]:
-    known = [(ColumnType.ANY, None) if kind is None else _TYPES[kind] for kind in kinds]
-    return tuple(Column(name, *told) for name, told in zip(names, known, strict=True))
+    types = [(ColumnType.ANY, None) if kind is None else _TYPES[kind] for kind in kinds]
+    return tuple(Column(name, *details) for name, details in zip(names, types, strict=True))
 
 
-def _affinity(declared: str) -> ColumnType:
-    """What a declared type makes of most values (https://sqlite.org/datatype3.html, section 3.1)."""
-    declared = declared.upper()
+def _affinity(db_type: str) -> ColumnType:
+    """The type that a declared type gives to most values (https://sqlite.org/datatype3.html, section 3.1)."""
+    db_type = db_type.upper()
     for words, kind in (
         (("INT",), ColumnType.INTEGER),
         (("CHAR", "CLOB", "TEXT"), ColumnType.TEXT),
         (("BLOB",), ColumnType.BYTES),
         (("REAL", "FLOA", "DOUB"), ColumnType.FLOAT),
     ):
-        if any(word in declared for word in words):
+        if any(word in db_type for word in words):
             return kind
     return ColumnType.ANY
 
 
-def declared_column(name: str, declared: str) -> Column:
-    """A column as it is declared. SQLite keeps no promise of it: cells may be of any storage class, and NUMERIC(12, 3)
-    rounds nothing. Whether it may hold NULL is not told of a query's columns."""
-    digits = _DIGITS.match(declared)
+def declared_column(name: str, db_type: str) -> Column:
+    """A column as it is declared. SQLite does not enforce declarations: cells may be of any storage class, and
+    NUMERIC(12, 3) rounds nothing. For a query's columns it does not tell whether they may hold NULL."""
+    digits = _DIGITS.match(db_type)
     precision = None if digits is None else int(digits[1])
     scale = None if digits is None else int(digits[2] or 0)
-    return Column(name, _affinity(declared), declared or None, None, precision, scale)
+    return Column(name, _affinity(db_type), db_type or None, None, precision, scale)
 
 
 def as_written(names: Sequence[str]) -> list[str]:
-    """The names of a query's columns, of which a view numbers those that occur twice: ``id``, ``id:1``."""
-    found: list[str] = []
+    """The names of a query's columns. A view numbers names that occur twice (``id``, ``id:1``); this undoes it."""
+    written: list[str] = []
     for name in names:
         base, colon, number = name.rpartition(":")
-        twice = colon and number.isdigit() and base.lower() in (other.lower() for other in found)
-        found.append(base if twice else name)
-    return found
+        twice = colon and number.isdigit() and base.lower() in (other.lower() for other in written)
+        written.append(base if twice else name)
+    return written
