@@ -68,7 +68,7 @@ def test_cancelling_stops_the_statement(live, kind):
         async with await aio.connect(live.url, token=TOKEN) as connection:
             work = asyncio.ensure_future(connection.execute(SLOW[kind]))
             async with asyncio.timeout(10):
-                while not live.service._targets["main"].writing.lent:
+                while not live.service._targets["main"].writing.lent_count:
                     await asyncio.sleep(0.01)
             await asyncio.sleep(0.1)
             work.cancel()
