@@ -12,8 +12,8 @@ import click
 from rpcwire.sql import is_blank
 
 from . import show, sqltext
-from .sql import print_stream, refused_as_reading
 from .sqlnames import schema_and_name
+from .sqlrun import print_stream, refused_as_reading
 from .sqlsession import SqlSession
 from .tabletext import show_table, show_tables
 

@@ -14,7 +14,7 @@ from rpcwire.sql import Syntax, bare, commits_before, kind_of, mysql_syntax
 
 from . import sqltext
 from .rowtext import writer
-from .sql import explained, print_stream, run
+from .sqlrun import explained, print_stream, run
 from .sqlscript import Part, Script, decoded
 from .sqlsession import STATEMENT_TIMEOUT_S, control
 from .sqlshadows import Shadows

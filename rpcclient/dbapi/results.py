@@ -13,7 +13,6 @@ from .errors import Error, ProgrammingError
 from .port import Pages
 
 if TYPE_CHECKING:
-    from .session import Session
     from .statements import Parameters
 
 Row = tuple[Any, ...]
@@ -43,6 +42,42 @@ class Results(Protocol):
 
     async def close(self) -> None:
         """Want no more."""
+        ...
+
+
+class Session(Protocol):
+    """What results need of the session in which their statement runs.
+
+    Attributes:
+        epoch: counts the transactions that have ended.
+        failed: whether the transaction has failed.
+        closed: whether the connection is closed.
+    """
+
+    epoch: int
+
+    @property
+    def failed(self) -> bool: ...
+    @property
+    def closed(self) -> bool: ...
+    async def ready(self, sql: str) -> None:
+        """Begin a transaction where the statement needs one."""
+        ...
+
+    async def pages(self, sql: str, parameters: Parameters) -> Pages:
+        """Start a statement."""
+        ...
+
+    def learn(self, error: Error) -> None:
+        """Note what an error says of the transaction."""
+        ...
+
+    def learn_page(self, page: Page) -> None:
+        """Note what a last page says of it."""
+        ...
+
+    def finished(self, results: Streamed) -> None:
+        """Note that these need the session no more."""
         ...
 
 

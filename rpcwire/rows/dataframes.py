@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from .rows import Described
+    from .described import Described
 
 _KIND_OF: dict[type, str] = {
     int: "integer", bool: "boolean", float: "float", str: "text", bytes: "bytes", Decimal: "decimal", UUID: "uuid",

@@ -22,10 +22,9 @@ import datetime as dt
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
-from enum import Enum
 from functools import lru_cache
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, overload
 from uuid import UUID
 
 import msgspec
@@ -42,6 +41,7 @@ from .row import Row, row_type
 
 if TYPE_CHECKING:
     from .dataframes import Known
+    from .described import Described
 
 _PLAIN = frozenset({NoneType, bool, int, float, str, bytes})
 _MOST_ROWS = 2**31
@@ -169,37 +169,6 @@ def _unpack_chunk(chunk: _Chunk) -> tuple[int, list[list[Any]]]:
         if len(cells[-1]) != count:
             raise ValueError(f"a column of {len(cells[-1])} cells among {count} rows")
     return count, cells
-
-
-class Described(Protocol):
-    """What is known of a column.
-
-    Attributes:
-        name: what it is called.
-        type: its value is a word as of :data:`rpcwire.rows.dataframes.KINDS`.
-        db_type: what the database calls its type.
-        precision, scale: of decimal numbers, digits in all, and after the point.
-        item: of an array, what its items are, as of ``type``.
-        dimensions: of an array, how many dimensions it has, as far as known.
-        zone: the time zone that its times are in, by its name; as they come where ``None``.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def type(self) -> Enum: ...
-    @property
-    def precision(self) -> int | None: ...
-    @property
-    def scale(self) -> int | None: ...
-    @property
-    def db_type(self) -> str | None: ...
-    @property
-    def item(self) -> Enum | None: ...
-    @property
-    def dimensions(self) -> int | None: ...
-    @property
-    def zone(self) -> str | None: ...
 
 
 class Rows(Sequence[Row]):
