@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rpcclient.failures import AUTHENTICATE, not_authenticated
 from rpcclient.handshake import memory_limits, session_limits
@@ -38,10 +38,58 @@ from .memory import dial_memory
 from .remote import SyncCaller
 
 if TYPE_CHECKING:
-    from .connector import Connector
+    from rpcclient.backoff import Pauses
+    from rpcclient.options import ConnectOptions
+    from rpcwire.threads.handlers import Handlers
+
+    from .memory import MemoryDial
 
 logger = logging.getLogger("rpcclient")
 _numbers = count(1)
+
+
+class Owner(Protocol):
+    """For whom a carrier makes connections, and who is told what comes of them.
+
+    Attributes:
+        options: how to connect.
+        memory: connects to a server of the same process, in place of a URL.
+        handlers: run what the server calls.
+        pauses: how long to wait before another attempt.
+        failure: why the last attempt failed.
+        was_connected: whether there has been a connection.
+    """
+
+    options: ConnectOptions
+    memory: MemoryDial | None
+    handlers: Handlers
+    pauses: Pauses
+    failure: RpcError | None
+    was_connected: bool
+
+    def made(self, attempt: Attempt, peer: Peer | None, failure: RpcError) -> bool:
+        """An attempt has ended; returns whether its connection is the client's from now on."""
+        ...
+
+    def refused(self) -> float | None:
+        """An attempt has failed for good; returns how long to wait before the next, in seconds, if there is to be one."""
+        ...
+
+    def returned(self) -> None:
+        """That time has passed."""
+        ...
+
+    def lost(self, peer: Peer, reason: str) -> None:
+        """A connection has ended."""
+        ...
+
+    def next_attempt(self) -> Attempt | None:
+        """What the thread is to do next, if anything."""
+        ...
+
+    def ended(self, carrier: Carrier) -> None:
+        """The thread ends."""
+        ...
 
 
 class Carrier:
@@ -57,7 +105,7 @@ class Carrier:
         waiter: what it waits with.
     """
 
-    def __init__(self, connector: Connector, attempt: Attempt) -> None:
+    def __init__(self, connector: Owner, attempt: Attempt) -> None:
         self._connector = weakref.ref(connector)
         self._options = connector.options
         self._memory = connector.memory
