@@ -72,7 +72,7 @@ class Owner(Protocol):
         ...
 
     def refused(self) -> float | None:
-        """An attempt has failed for good; returns how long to wait before the next, in seconds, if there is to be one."""
+        """An attempt has failed for good; returns the wait before the next in seconds, if there is to be one."""
         ...
 
     def returned(self) -> None:
