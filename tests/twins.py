@@ -12,7 +12,7 @@ import keyword
 import re
 import tokenize
 
-VIEWS = ("database", "hardware", "program", "programs", "program_streams", "stub", "transaction")
+VIEWS = ("client", "database", "dynamic", "hardware", "program", "programs", "program_streams", "stub", "transaction")
 """The modules of `rpcclient/aio` of which `rpcclient/sync` has a generated twin."""
 
 NAMES = {
@@ -33,13 +33,29 @@ MODULES = {
 DECORATORS = frozenset({"gives_way"})
 """What only coroutine functions wear. Its import goes, too, as nothing uses it any more."""
 
+PHRASES = {
+    "Calls the services of a server, with asyncio. The twin of :class:`rpcclient.Client`, method for method.": (
+        "Calls the services of a server. Several threads may share one. The twin of :class:`rpcclient.AsyncClient`, method\n"
+        "    for method; it uses no event loop."
+    ),
+    "    A client belongs to the event loop in which it is used. When that is closed, it connects anew in the next one.\n\n": "",
+    "Signatures and documentation are there after the first call, or after\n    ``await service.describe()``.": (
+        "Signatures and documentation are fetched when the first is asked for."
+    ),
+    "``Server.connect_memory`` of a server in the same process, instead of a URL.": (
+        "``Server.connect_memory`` of a server in the same process, instead of a URL; its loop runs in another\n"
+        "            thread."
+    ),
+}
+"""What is to be said of the two in other words. Nothing of what stands here is renamed."""
+
 WORDS = (
     (r"(\*\*|``|)async (with|for|def)\b", r"\1\2"),
     (r"\ban async iterator", "an iterator"),
     (r"\ban async context manager", "a context manager"),
     (r"\(await ((?:[\w.]+)\([^()]*\))\)", r"\1"),
     (r"\bawait ", ""),
-    (r"\basynchronous client", "synchronous client"),
+    (r"\basynchronous(?= client|ly\b)", "synchronous"),
     (r"\b[Ss]everal tasks\b", "Several threads"),
     (r"\bAsyncStub\b", "SyncStub"),
     (r"\b(_?)Async(?=[A-Z])", r"\1"),
@@ -121,6 +137,10 @@ def _name(name: str) -> str:
 
 
 def _worded(text: str) -> str:
+    for phrase, replacement in PHRASES.items():
+        before, found, after = text.partition(phrase)
+        if found:
+            return _worded(before) + replacement + _worded(after)
     for pattern, replacement in WORDS:
         text = re.sub(pattern, replacement, text)
     return text

@@ -18,17 +18,14 @@ from rpcclient.options import CONNECT_GRACE_S, CallOptions, ConnectOptions
 from rpcclient.proxies import ProxyChoice
 from rpcclient.targets import TokenBy, find_target, memory_target
 from rpcclient.trust import PathText
-from rpcwire.aio.cancelling import give_way, gives_way
-from rpcwire.aio.peer import Peer, Pending
-from rpcwire.aio.streams import StreamReader
+from rpcwire.aio.cancelling import gives_way
 from rpcwire.codec import Subprotocol
 from rpcwire.elsewhere import raise_unpicklable
-from rpcwire.errors import NotSent, RpcError, WireError
 from rpcwire.events import ProgressHook
 from rpcwire.service import Service
 
 from .batch import AsyncBatch
-from .calling import perform
+from .calling import AsyncCalls
 from .connector import Connector, MemoryDial
 from .dynamic import AsyncServiceProxy
 from .stream import AsyncStream
@@ -41,7 +38,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class AsyncClient:
+class AsyncClient(AsyncCalls):
     """Calls the services of a server, with asyncio. The twin of :class:`rpcclient.Client`, method for method.
 
     ::
@@ -137,8 +134,7 @@ class AsyncClient:
             ping_timeout_s=ping_timeout_s,
             reconnect=reconnect,
         )
-        self._connector = Connector(options, memory)
-        self._options = CallOptions(timeout_s=timeout_s)
+        super().__init__(Connector(options, memory), CallOptions(timeout_s=timeout_s))
         self._known: dict[str, ServiceDescription] = {}
         for service in services:
             self.offer(service)
@@ -260,20 +256,7 @@ class AsyncClient:
         Raises:
             RpcError: it could not be sent.
         """
-        try:
-            deadline = self._now() + self._options.seconds()
-            while True:
-                peer = await self._peer(deadline)
-                try:
-                    peer.notify(method, method_of(method).dump(params, peer.session.codec))
-                    break
-                except NotSent:
-                    if not await self._may_retry(deadline):
-                        raise
-            await peer.breathe()
-        except RpcError:
-            await give_way()
-            raise
+        await self._notify(method_of(method), params)
 
     @overload
     def stream(self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> AsyncStream[Any]: ...
@@ -373,79 +356,3 @@ class AsyncClient:
         from .hardware import AsyncHardware
 
         return AsyncHardware(self._apart())
-
-    # --- how it is done -----------------------------------------------------------------------------------------
-
-    def _now(self) -> float:
-        return self._connector.enter().time()
-
-    async def _invoke(self, method: Method, params: Any) -> Any:
-        """Call a method and wait for its result."""
-        peer = self._connector.ready
-        if peer is None or method.streams:
-            return await self._perform(method, params, streams=False)
-        # The common case without detours: the connection is up, and everything goes in one message.
-        options = self._options
-        try:
-            seconds = options.seconds(method.deadline_s)
-            codec = peer.session.codec
-            pending = Pending(peer.loop.create_future(), progress=options.progress)
-            try:
-                call_id = peer.begin(
-                    method.name,
-                    method.dump(params, codec),
-                    ctx=options.context(seconds),
-                    timeout_s=seconds,
-                    pending=pending,
-                )
-            except NotSent:  # The connection has ended, and nothing was made of the call yet.
-                return await self._perform(method, params, streams=False)
-            return method.load(await peer.outcome(call_id, pending), codec)
-        except WireError as exc:
-            raise method.error(exc.code, exc.message, exc.data) from None
-        except NotSent:
-            await give_way()
-            if not options.resend:
-                raise
-        except RpcError:
-            await give_way()
-            raise
-        return await self._perform(method, params, streams=False)
-
-    def _open(self, method: Method, params: Any) -> AsyncStream[Any]:
-        """A stream that calls a method when it is opened."""
-
-        async def begin() -> StreamReader[Any]:
-            reader: StreamReader[Any] = await self._perform(method, params, streams=True)
-            return reader
-
-        return AsyncStream(begin)
-
-    async def _perform(self, method: Method, params: Any, *, streams: bool) -> Any:
-        options = self._options
-        try:
-            deadline = self._now() + options.seconds(method.deadline_s)
-            while True:
-                peer = await self._peer(deadline)
-                try:
-                    return await perform(peer, method, params, options, deadline - self._now(), streams=streams)
-                except NotSent:  # It never left, and nothing was taken of what it streams: it may be sent again.
-                    if not await self._may_retry(deadline):
-                        raise
-        except WireError as exc:
-            raise method.error(exc.code, exc.message, exc.data) from None
-        except RpcError:
-            await give_way()
-            raise
-
-    async def _peer(self, deadline: float) -> Peer:
-        """The connection, once it takes what is to be sent."""
-        peer = await self._connector.peer(deadline, anew=self._options.resend)
-        if not peer.is_writable:
-            await peer.writable(max(deadline - self._now(), 0.0))
-        return peer
-
-    async def _may_retry(self, deadline: float) -> bool:
-        """Whether to send again what a connection did not send. The connector has another one then."""
-        await give_way()
-        return self._options.resend and self._connector.options.reconnect and self._now() < deadline

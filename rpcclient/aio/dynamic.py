@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from rpcclient.describe import ServiceDescription
 from rpcclient.proxy import DynamicMethod, bind, dress, overview
 from rpcwire.aio.cancelling import gives_way
+from rpcwire.errors import RpcError
+
+from .waits import at_once
 
 if TYPE_CHECKING:
     from .client import AsyncClient
@@ -25,7 +28,7 @@ class AsyncServiceProxy:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
             raise AttributeError(name)
-        client = self._client
+        client, service = self._client, self._at_once()
 
         @gives_way
         async def call(*args: Any, **kwargs: Any) -> Any:
@@ -35,7 +38,7 @@ class AsyncServiceProxy:
                 return await client._open(method, params).open()
             return await client._invoke(method, params)
 
-        return dress(call, client._known.get(self._name), name)
+        return dress(call, service, name)
 
     async def describe(self) -> ServiceDescription:
         """Signatures and documentation of the methods.
@@ -47,8 +50,8 @@ class AsyncServiceProxy:
         return await self._client.describe(self._name)
 
     def __dir__(self) -> list[str]:
-        known = self._client._known.get(self._name)
-        return [*super().__dir__(), *(known.methods if known is not None else ())]
+        service = self._at_once()
+        return [*super().__dir__(), *(service.methods if service is not None else ())]
 
     def __repr__(self) -> str:
         return f"<service {self._name!r} of {self._client.url}>"
@@ -56,7 +59,13 @@ class AsyncServiceProxy:
     @property
     def __doc__(self) -> str:  # type: ignore[override]
         """All methods with their signatures, for ``help()``."""
-        known = self._client._known.get(self._name)
-        if known is None:
+        try:
+            service = self._at_once()
+        except RpcError as exc:
+            return f"The service {self._name!r}, which cannot be described now: {exc}"
+        if service is None:
             return f"The service {self._name!r}: 'await service.describe()' fetches what it has."
-        return overview(known)
+        return overview(service)
+
+    def _at_once(self) -> ServiceDescription | None:
+        return at_once(self.describe, self._client._known.get(self._name))

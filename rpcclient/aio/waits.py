@@ -1,10 +1,10 @@
 """What the asynchronous client does in another way than the synchronous one, under the names of `rpcclient.sync.waits`:
-tell the time, limit it, and have something go on beside the rest."""
+tell the time, limit it, have something go on beside the rest, and answer where nothing can be awaited."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
@@ -34,6 +34,16 @@ def time_limit(timeout_s: float | None, close: Callable[[], Coroutine[Any, Any, 
         close: ends what the body reads, for the twin, which cancels nothing.
     """
     return asyncio.timeout(timeout_s)
+
+
+def at_once(fetch: Callable[[], Awaitable[_T]], known: _T | None) -> _T | None:  # noqa: ARG001 - the twin's
+    """What an attribute, which nobody awaits, has to say: what is known already.
+
+    Parameters:
+        fetch: has the rest, for the twin, which waits for it.
+        known: what is known, if anything is.
+    """
+    return known
 
 
 class Passing:

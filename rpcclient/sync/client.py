@@ -1,10 +1,11 @@
+# Generated from rpcclient/aio/client.py by `make stubs`. Do not edit: change that, and generate anew.
+
 """The synchronous client."""
 
 from __future__ import annotations
 
 import copy
 import ssl
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -21,16 +22,13 @@ from rpcclient.targets import TokenBy, find_target, memory_target
 from rpcclient.trust import PathText
 from rpcwire.codec import Subprotocol
 from rpcwire.elsewhere import raise_unpicklable
-from rpcwire.errors import NotSent
 from rpcwire.events import ProgressHook
 from rpcwire.service import Service
-from rpcwire.threads.inbox import StreamReader
 
 from .batch import Batch
-from .calling import perform
-from .connector import Connector
+from .calling import Calls
+from .connector import Connector, MemoryDial
 from .dynamic import ServiceProxy
-from .memory import MemoryDial
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -41,7 +39,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class Client:
+class Client(Calls):
     """Calls the services of a server. Several threads may share one. The twin of :class:`rpcclient.AsyncClient`, method
     for method; it uses no event loop.
 
@@ -137,8 +135,7 @@ class Client:
             ping_timeout_s=ping_timeout_s,
             reconnect=reconnect,
         )
-        self._connector = Connector(options, memory)
-        self._options = CallOptions(timeout_s=timeout_s)
+        super().__init__(Connector(options, memory), CallOptions(timeout_s=timeout_s))
         self._known: dict[str, ServiceDescription] = {}
         for service in services:
             self.offer(service)
@@ -152,7 +149,7 @@ class Client:
             ConnectFailed, Unauthenticated, PermissionDenied: the server cannot be reached, or refuses.
         """
         # A little longer, so that the attempt itself says what is wrong.
-        self._connector.peer(time.monotonic() + self._connector.options.connect_timeout_s + CONNECT_GRACE_S)
+        self._connector.peer(self._now() + self._connector.options.connect_timeout_s + CONNECT_GRACE_S)
         return self
 
     def close(self) -> None:
@@ -178,7 +175,7 @@ class Client:
     @property
     def connected(self) -> bool:
         """Whether the connection is up at this moment."""
-        return self._connector.live is not None
+        return self._connector.connected
 
     @property
     def url(self) -> str:
@@ -257,15 +254,7 @@ class Client:
         Raises:
             RpcError: it could not be sent.
         """
-        deadline = time.monotonic() + self._options.seconds()
-        while True:
-            peer = self._connector.peer(deadline, anew=self._options.resend)
-            try:
-                peer.notify(method, method_of(method).dump(params, peer.session.codec), deadline)
-                return
-            except NotSent:
-                if not self._may_retry(deadline):
-                    raise
+        self._notify(method_of(method), params)
 
     @overload
     def stream(self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Stream[Any]: ...
@@ -365,33 +354,3 @@ class Client:
         from .hardware import Hardware
 
         return Hardware(self._apart())
-
-    # --- how it is done -----------------------------------------------------------------------------------------
-
-    def _invoke(self, method: Method, params: Any) -> Any:
-        """Call a method and wait for its result."""
-        return self._perform(method, params, streams=False)
-
-    def _open(self, method: Method, params: Any) -> Stream[Any]:
-        """A stream that calls a method when it is opened."""
-
-        def begin() -> StreamReader[Any]:
-            reader: StreamReader[Any] = self._perform(method, params, streams=True)
-            return reader
-
-        return Stream(begin)
-
-    def _perform(self, method: Method, params: Any, *, streams: bool) -> Any:
-        options = self._options
-        deadline = time.monotonic() + options.seconds(method.deadline_s)
-        while True:
-            peer = self._connector.peer(deadline, anew=options.resend)
-            try:
-                return perform(peer, method, params, options, deadline, streams=streams)
-            except NotSent:  # It never left, and nothing was taken of what it streams: it may be sent again.
-                if not self._may_retry(deadline):
-                    raise
-
-    def _may_retry(self, deadline: float) -> bool:
-        """Whether to send again what a connection did not send. The connector has another one then."""
-        return self._options.resend and self._connector.options.reconnect and time.monotonic() < deadline

@@ -24,7 +24,8 @@ from rpcwire.threads.peer import Peer
 
 from .attempt import Attempt
 from .carrier import Carrier
-from .memory import MemoryDial, check_thread
+from .memory import MemoryDial as MemoryDial  # noqa: PLC0414 - found here, as in the asynchronous client
+from .memory import check_thread
 
 logger = logging.getLogger("rpcclient")
 

@@ -1,3 +1,5 @@
+# Generated from rpcclient/aio/dynamic.py by `make stubs`. Do not edit: change that, and generate anew.
+
 """Services without a stub, synchronously: methods by name, signatures from ``rpc.discover``."""
 
 from __future__ import annotations
@@ -9,13 +11,15 @@ from rpcclient.describe import ServiceDescription
 from rpcclient.proxy import DynamicMethod, bind, dress, overview
 from rpcwire.errors import RpcError
 
+from .waits import at_once
+
 if TYPE_CHECKING:
     from .client import Client
 
 
 class ServiceProxy:
-    """A service by its name. Each attribute is one of its methods, with its signature and documentation, which are
-    fetched when the first is asked for. A method that streams gives a :class:`~rpcclient.Stream`."""
+    """A service by its name. Each attribute is one of its methods: ``service.method(...)``. One that streams
+    gives an :class:`~rpcclient.Stream`. Signatures and documentation are fetched when the first is asked for."""
 
     def __init__(self, client: Client, name: str) -> None:
         self._client = client
@@ -24,13 +28,14 @@ class ServiceProxy:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
             raise AttributeError(name)
-        service = self.describe()
-        client = self._client
+        client, service = self._client, self._at_once()
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            description = DynamicMethod.find(service, name)
+            description = DynamicMethod.find(self.describe(), name)
             method, params = DynamicMethod(description), bind(description, args, kwargs)
-            return client._open(method, params).open() if description.streams else client._invoke(method, params)
+            if description.streams:
+                return client._open(method, params).open()
+            return client._invoke(method, params)
 
         return dress(call, service, name)
 
@@ -44,7 +49,8 @@ class ServiceProxy:
         return self._client.describe(self._name)
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self.describe().methods]
+        service = self._at_once()
+        return [*super().__dir__(), *(service.methods if service is not None else ())]
 
     def __repr__(self) -> str:
         return f"<service {self._name!r} of {self._client.url}>"
@@ -53,6 +59,12 @@ class ServiceProxy:
     def __doc__(self) -> str:  # type: ignore[override]
         """All methods with their signatures, for ``help()``."""
         try:
-            return overview(self.describe())
+            service = self._at_once()
         except RpcError as exc:
             return f"The service {self._name!r}, which cannot be described now: {exc}"
+        if service is None:
+            return f"The service {self._name!r}: 'service.describe()' fetches what it has."
+        return overview(service)
+
+    def _at_once(self) -> ServiceDescription | None:
+        return at_once(self.describe, self._client._known.get(self._name))

@@ -1,5 +1,5 @@
 """What the synchronous client does in another way than the asynchronous one, under the names of `rpcclient.aio.waits`:
-tell the time, limit it, and have something go on beside the rest."""
+tell the time, limit it, have something go on beside the rest, and answer where nothing can be awaited."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class Closable(Protocol):
         """End it."""
 
 
-_T = TypeVar("_T", bound=Closable)
+_T = TypeVar("_T")
+_ClosableT = TypeVar("_ClosableT", bound=Closable)
 
 
 def begin(act: Callable[_P, None], *args: _P.args, **kwargs: _P.kwargs) -> threading.Thread:
@@ -64,6 +65,16 @@ def time_limit(timeout_s: float | None, close: Callable[[], None]) -> Iterator[N
         raise TimeoutError
 
 
+def at_once(fetch: Callable[[], _T], known: _T | None) -> _T | None:  # noqa: ARG001 - the twin's
+    """What an attribute has to say: all there is, as it may wait for that.
+
+    Parameters:
+        fetch: has it, and keeps it.
+        known: what is known already, for the twin, which cannot wait here.
+    """
+    return fetch()
+
+
 class Passing:
     """Something that is read beside the rest, since nobody wants it.
 
@@ -72,7 +83,7 @@ class Passing:
         chunks: what is read.
     """
 
-    def __init__(self, act: Callable[[_T], None], chunks: _T) -> None:
+    def __init__(self, act: Callable[[_ClosableT], None], chunks: _ClosableT) -> None:
         self._chunks: Closable = chunks
         begin(act, chunks)
 
