@@ -15,6 +15,7 @@ from rpcwire.errors import (
     TooLarge,
     Unavailable,
 )
+from rpcwire.outcomes import Observer, Outcome
 from rpcwire.service import Health, Page, Service, ServiceConfig, ServiceConfigError, ServiceRuntime, SlowPolicy, method
 from rpcwire.values.tagged import Value
 
@@ -28,6 +29,8 @@ __all__ = [
     "Health",
     "InternalError",
     "InvalidParams",
+    "Observer",
+    "Outcome",
     "Page",
     "PermissionDenied",
     "Principal",

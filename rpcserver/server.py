@@ -32,8 +32,10 @@ from rpcwire.aio.peer import Peer
 from rpcwire.aio.remote import RemoteCaller
 from rpcwire.codec import Subprotocol, codec_for
 from rpcwire.context import Connection, Principal
+from rpcwire.dispatch import Dispatch
 from rpcwire.errors import RpcError, Unauthenticated
 from rpcwire.limits import LinkLimits, SessionLimits
+from rpcwire.outcomes import Observer
 from rpcwire.pool import Pool
 from rpcwire.registry import Offer, Registry
 from rpcwire.service import Service, ServiceConfigError, ServiceRuntime
@@ -67,16 +69,25 @@ class Server:
         config: the configuration.
         services: instances of what is offered.
         token: opens the TCP port.
+        observers: are told what came of each call, from any connection.
 
     Raises:
-        TypeError: two services have one name, or a method cannot be offered.
+        TypeError: two services have one name, a method cannot be offered, or an observer is no plain function.
 
     Attributes:
         registry: everything that is offered.
+        dispatch: the way of every call.
         connections: the peers of all connections, by connection.
     """
 
-    def __init__(self, config: ServerConfig, services: Iterable[Service[Any]], *, token: str) -> None:
+    def __init__(
+        self,
+        config: ServerConfig,
+        services: Iterable[Service[Any]],
+        *,
+        token: str,
+        observers: Iterable[Observer] = (),
+    ) -> None:
         self.config = config
         self.services = list(services)
         self.tokens = TokenStore(token)
@@ -85,6 +96,7 @@ class Server:
         self.registry.add(System(self), reserved=True)
         for service in self.services:
             self.registry.add(service)
+        self.dispatch = Dispatch(self.registry, gate, observers, logger=connections_logger)
         self.version = version("remote-services")
         self.openrpc = document(self.registry, title="rpcserver", version=self.version)
         self.waiting = WaitingRoom(config.auth)
@@ -154,7 +166,7 @@ class Server:
         folder = self.config.state_path / "services" / service.name
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         logger = logging.getLogger(f"rpcserver.services.{service.name}")
-        service.runtime = ServiceRuntime(folder, logger, self.config.limits.message_bytes)
+        service.runtime = ServiceRuntime(folder, logger, self.config.limits.message_bytes, self.dispatch.observe)
         try:
             await service.start()
         except ServiceConfigError as exc:
@@ -306,9 +318,8 @@ class Server:
         peer = Peer(
             session,
             link,
-            self.registry,
+            self.dispatch,
             connection,
-            gate=gate,
             executor=self._executor,
             logger=connections_logger,
         )

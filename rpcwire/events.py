@@ -21,6 +21,7 @@ class IncomingCall(msgspec.Struct, gc=False, eq=False, weakref=False):
         params: the parameters, still encoded; ``None`` where there are none.
         ctx: what came with it; ``None`` where nothing did.
         batch: the batch it came in, if any. For the session's use.
+        arrived_s: when it came, on the clock of :func:`time.monotonic`, where it is observed. For the dispatcher's use.
     """
 
     id: MessageId
@@ -28,6 +29,7 @@ class IncomingCall(msgspec.Struct, gc=False, eq=False, weakref=False):
     params: Raw | None
     ctx: CallContext | None
     batch: Batch | None = None
+    arrived_s: float | None = None
 
 
 class Batch(msgspec.Struct, gc=False, eq=False):
@@ -41,10 +43,11 @@ class Batch(msgspec.Struct, gc=False, eq=False):
 
 
 class NotificationReceived(msgspec.Struct, gc=False):
-    """A notification: it is never answered."""
+    """A notification: it is never answered. ``arrived_s``: as of :class:`IncomingCall`."""
 
     method: str
     params: Raw | None
+    arrived_s: float | None = None
 
 
 class ResultReceived(msgspec.Struct, gc=False):
@@ -109,9 +112,11 @@ class StreamCancelled(msgspec.Struct, gc=False):
 
 
 class Violation(msgspec.Struct, gc=False):
-    """The other side broke a rule. It was answered where the protocol allows; this is for the log."""
+    """The other side broke a rule, or went beyond a limit. It was answered where the protocol allows; this is for the
+    log. ``call`` is what was refused, where it was a call."""
 
     error: ProtocolError | RpcError
+    call: IncomingCall | None = None
 
 
 Event: TypeAlias = (

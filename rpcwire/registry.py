@@ -89,12 +89,16 @@ class Registry:
 
     Parameters:
         logger: this side's own; a service logs as ``services.NAME`` below it.
+
+    Attributes:
+        get: gives the method of a full name, if there is one.
     """
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
         self._offers: dict[str, Offer] = {}
         self._services: dict[str, Service[Any]] = {}
+        self.get: Callable[[str], Offer | None] = self._offers.get  # The dictionary's own, since every call asks.
 
     def add(self, service: Service[Any], *, reserved: bool = False) -> None:
         """Offer a service's methods.
@@ -129,10 +133,6 @@ class Registry:
             )
         self._services[name] = service
         self._offers.update(offers)
-
-    def get(self, name: str) -> Offer | None:
-        """The method of this full name."""
-        return self._offers.get(name)
 
     def like(self, name: str) -> str | None:
         """The full name of the method that is most like a name, if one is, as for ``wrok.note`` or ``note``."""

@@ -30,6 +30,7 @@ from .context import Context
 from .contracts import Contract
 from .errors import ServiceError
 from .limits import DEFAULT_DEADLINE_S, MESSAGE_BYTES
+from .outcomes import Observer
 
 
 class ServiceConfig(BaseModel):
@@ -120,6 +121,10 @@ def method(
     return mark
 
 
+def _observe_nothing(_: Observer) -> None:
+    """Outside a server there are no calls."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceRuntime:
     """What the server gives to a service before it starts.
@@ -128,11 +133,14 @@ class ServiceRuntime:
         state_dir: a folder of its own, mode 0700, that survives restarts.
         logger: a logger of its own.
         message_bytes: the largest message that the server sends, in bytes: an answer must fit into it.
+        observe: has a function told what comes of every call, also of those to other services
+            (:class:`~rpcwire.outcomes.Outcome`).
     """
 
     state_dir: Path
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("rpcserver.services"))
     message_bytes: int = MESSAGE_BYTES
+    observe: Callable[[Observer], None] = _observe_nothing
 
 
 @dataclass(frozen=True, slots=True)

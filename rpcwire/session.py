@@ -279,24 +279,31 @@ class Session:
 
     # --- answers to the other side ------------------------------------------------------------------------------
 
-    def reply(self, call: IncomingCall, result: bytes) -> None:
+    def reply(self, call: IncomingCall, result: bytes) -> RpcError | None:
         """Answer a call with its encoded result. An answer beyond the size limit, or one with which its batch goes
-        beyond it, becomes a TooLarge error."""
+        beyond it, becomes a TooLarge error.
+
+        Returns:
+            The error that the call was answered with instead, if it was.
+        """
         data = self.codec.encode(Success(call.id, Raw(result)))
         if call.batch is not None:
             try:
                 self.codec.check(result, 2, names=False)
             except ValueError as exc:
                 text = f"the answer cannot be sent in a batch, which is one array more around it: {exc}"
-                self.reply_error(call, InternalError(text, executed="yes"))
-                return
+                unsendable = InternalError(text, executed="yes")
+                self.reply_error(call, unsendable)
+                return unsendable
         size = len(data) if call.batch is None else len(data) + call.batch.size + len(b"[]")
         if size > self.limits.message_bytes:
             what = "answer has" if call.batch is None else "batch's answers have"
             text = f"the {what} {size} bytes, and the limit is {self.limits.message_bytes}: ask for less at once, "
-            self.reply_error(call, TooLarge(text + "or use a method that streams", executed="yes"))
-            return
+            too_large = TooLarge(text + "or use a method that streams", executed="yes")
+            self.reply_error(call, too_large)
+            return too_large
         self._answer(call, data)
+        return None
 
     def reply_stream(self, call: IncomingCall) -> OutgoingStream | None:
         """Answer a call with a new stream.
@@ -305,7 +312,7 @@ class Session:
             The stream; ``None`` where too many are open, and the call was answered with Busy.
         """
         if self.streams.full:
-            self.reply_error(call, Busy(f"{self.limits.streams} streams are open on this connection: close some"))
+            self.reply_error(call, self.streams.too_many())
             return None
         stream = self.streams.open()
         stream.batch = call.batch
@@ -396,9 +403,16 @@ class Session:
             )
         return message.result is UNSET and message.error is UNSET
 
-    def _refuse(self, message_id: MessageId, error: RpcError, batch: Batch | None, events: list[Event]) -> None:
+    def _refuse(
+        self,
+        message_id: MessageId,
+        error: RpcError,
+        batch: Batch | None,
+        events: list[Event],
+        call: IncomingCall | None = None,
+    ) -> None:
         self._emit(self._failure(message_id, error, batch), batch)
-        events.append(Violation(error))
+        events.append(Violation(error, call))
 
     def _give_up(self, message: Malformed, events: list[Event]) -> None:
         """An answer cannot be read: whoever waits for it is told so, and does not wait until the deadline."""
@@ -434,7 +448,7 @@ class Session:
                 self._incoming[call.id] = call
                 events.append(call)
             else:
-                self._refuse(call.id, refusal, batch, events)
+                self._refuse(call.id, refusal, batch, events, call)
 
     def _refusal(self, call: IncomingCall) -> RpcError | None:
         """Why a call is refused before anybody looks at its method."""

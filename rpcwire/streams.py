@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import LocalProtocolError
+from .errors import Cancelled, LocalProtocolError
 from .events import Batch
 from .limits import INITIAL_CREDIT
 from .states import StreamState, StreamStep, next_stream
@@ -17,17 +17,20 @@ class OutgoingStream:
         id: its name on the wire.
         credit: items that may be sent now.
         pending: encoded items not yet put into a message, and ``pending_bytes`` their size.
+        items: how many items were sent, and ``bytes`` their size.
         state: where it is in its life.
         batch: the JSON-RPC batch whose answer names it; ``None`` where that is not waited for.
     """
 
-    __slots__ = ("batch", "credit", "id", "pending", "pending_bytes", "state")
+    __slots__ = ("batch", "bytes", "credit", "id", "items", "pending", "pending_bytes", "state")
 
     def __init__(self, stream_id: str) -> None:
         self.id = stream_id
         self.credit = INITIAL_CREDIT
         self.pending: list[bytes] = []
         self.pending_bytes = 0
+        self.items = 0
+        self.bytes = 0
         self.state = StreamState.OPEN
         self.batch: Batch | None = None
 
@@ -120,3 +123,13 @@ class IncomingStream:
     def end(self) -> None:
         """The end has come."""
         self.state = next_stream(self.state, StreamStep.END)
+
+
+def interrupted() -> Cancelled:
+    """How a stream has ended that was stopped from this side."""
+    return Cancelled("the connection ended, or this side stops", executed="yes")
+
+
+def unread() -> Cancelled:
+    """How a stream has ended whose reader wanted no more of it."""
+    return Cancelled("the reader of the stream wanted no more", executed="yes")

@@ -51,6 +51,10 @@ class StreamTable:
         """Whether this side may produce no further stream now."""
         return len(self._produced) >= self._limits.streams
 
+    def too_many(self) -> Busy:
+        """Why no further stream can be opened where the table is full."""
+        return Busy(f"{self._limits.streams} streams are open on this connection: close some")
+
     def flush(self) -> None:
         """Put the items that wait into messages."""
         for stream in self._with_items.values():
@@ -80,7 +84,7 @@ class StreamTable:
             Busy: too many are open.
         """
         if self.full:
-            raise Busy(f"{self._limits.streams} streams are open on this connection: close some")
+            raise self.too_many()
         self._last += 1
         stream = OutgoingStream(f"{self._prefix}{self._last}")
         self._produced[stream.id] = stream
@@ -131,6 +135,8 @@ class StreamTable:
     def _flush_items(self, stream: OutgoingStream) -> None:
         if stream.pending:
             self._control("rpc.stream.item", ItemParams(stream.id, [Raw(item) for item in stream.pending]), stream)
+            stream.items += len(stream.pending)
+            stream.bytes += stream.pending_bytes - len(stream.pending)  # Without what separates them.
             stream.pending.clear()
             stream.pending_bytes = 0
 
@@ -148,7 +154,7 @@ class StreamTable:
             RemoteProtocolError: the id is in use.
         """
         if len(self._read) >= self._limits.streams:
-            raise Busy(f"{self._limits.streams} streams are open on this connection: close some")
+            raise self.too_many()
         if stream_id in self._read:
             raise RemoteProtocolError(f"the stream {stream_id!r} is open already")
         stream = IncomingStream(stream_id, window or self._limits.stream_window)

@@ -26,6 +26,7 @@ from rpcwire.aio.peer import Peer
 from rpcwire.aio.remote import RemoteCaller
 from rpcwire.codec import Codec, Subprotocol, codec_for
 from rpcwire.context import Connection, Principal
+from rpcwire.dispatch import Dispatch
 from rpcwire.elsewhere import of_parent_memory
 from rpcwire.errors import ConnectFailed, ConnectionClosed, NotSent, RpcError
 from rpcwire.forking import ForkLock, leave_alone, tell_in_children
@@ -277,9 +278,8 @@ class Connector:
         peer = Peer(
             Session(codec, limits=limits, stream_prefix="c"),
             link,
-            HeldOffers(self),
+            Dispatch(HeldOffers(self), logger=logger),
             connection,
-            gate=lambda *_: None,
             executor=self._pool,
             logger=logger,
         )

@@ -12,6 +12,7 @@ from typing import Any
 from rpcclient.backoff import Pauses, in_vain
 from rpcclient.offers import HeldOffers
 from rpcclient.options import ConnectOptions
+from rpcwire.dispatch import Dispatch
 from rpcwire.elsewhere import of_parent_memory
 from rpcwire.errors import ConnectFailed, ConnectionClosed, NotSent, RpcError
 from rpcwire.forking import tell_in_children
@@ -52,7 +53,7 @@ class Connector:
         self.registry = Registry(logger)
         self._peer: Peer | None = None
         self._leaving: set[Peer] = set()  # What has begun to end, and another was made in place of.
-        self.handlers = Handlers(HeldOffers(self))
+        self.handlers = Handlers(Dispatch(HeldOffers(self), logger=logger))
         self.pauses = Pauses()
         self.failure: RpcError | None = None
         self.was_connected = False

@@ -1,5 +1,5 @@
-"""Runs the handlers of incoming calls: the one place that looks a method up, asks the gate, validates, runs, and maps
-exceptions."""
+"""Runs the handlers of incoming calls in the event loop and in threads, and stops those that are not wanted any more.
+Which method it is, whether it may run, and what its end means, :mod:`rpcwire.dispatch` decides."""
 
 from __future__ import annotations
 
@@ -14,20 +14,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET
-
-from rpcwire.boundary import to_rpc_error, unsendable_answer
 from rpcwire.context import Context, time_left_s
-from rpcwire.contracts import StreamReference
-from rpcwire.errors import Cancelled, DeadlineExceeded, LocalProtocolError, MethodNotFound, RpcError
+from rpcwire.dispatch import Dispatch, Upload, cancelled, late, suspended
+from rpcwire.errors import Cancelled, DeadlineExceeded, RpcError
 from rpcwire.events import IncomingCall, NotificationReceived
-from rpcwire.limits import ITEM_LEVELS
 from rpcwire.logs import printable
 from rpcwire.pool import take_place
-from rpcwire.registry import Mode, Offer, Offers
+from rpcwire.registry import Mode, Offer
 from rpcwire.states import SessionState
-from rpcwire.values.unsendable import Unsendable
-from rpcwire.values.wiretypes import load_upload
 
 from .cancelling import cancel_begun
 from .deadlines import Deadlines
@@ -35,7 +29,7 @@ from .shared import shared_items
 from .streams import Inbox, StreamReader
 
 if TYPE_CHECKING:
-    from .peer import Gate, Peer
+    from .peer import Peer
 
 CANCEL_TIMEOUT_S = 5.0
 """How long a cancelled handler may take to end when the connection or the server does."""
@@ -48,21 +42,21 @@ class Running:
     """A handler that did not end at once.
 
     Attributes:
-        call: what it answers; ``None`` for a notification.
+        message: the call that it answers, or the notification.
         offer: which method it is.
+        needed: what must not become garbage meanwhile.
         task: in which it runs.
         ctx: its context, where it asked for one.
-        inboxes: the streams among its parameters.
+        inboxes: what reads the streams among its parameters.
         reason: why it was told to stop, if it was.
-        needed: what must not become garbage meanwhile.
     """
 
-    call: IncomingCall | None
+    message: IncomingCall | NotificationReceived
     offer: Offer
     needed: object
     task: asyncio.Task[Any] | None = None
     ctx: Context | None = None
-    inboxes: list[Inbox] = field(default_factory=list)
+    inboxes: list[tuple[Upload, Inbox]] = field(default_factory=list)
     reason: RpcError | None = None
 
     def stop(self, reason: RpcError) -> None:
@@ -80,15 +74,13 @@ class Handlers:
 
     Parameters:
         peer: the connection.
-        registry: what is offered.
-        gate: decides on each call.
+        dispatch: decides on each call.
         executor: runs plain functions.
     """
 
-    def __init__(self, peer: Peer, registry: Offers, gate: Gate, executor: Executor | None) -> None:
+    def __init__(self, peer: Peer, dispatch: Dispatch, executor: Executor | None) -> None:
         self._peer = peer
-        self._registry = registry
-        self._gate = gate
+        self._dispatch = dispatch
         self._executor = executor
         self._running: dict[int, Running] = {}
         self._deadlines: Deadlines[int] = Deadlines(peer.loop, self._expired)
@@ -103,32 +95,16 @@ class Handlers:
 
     def start(self, call: IncomingCall) -> None:
         """Run the handler of a call, and see to its answer."""
+        peer = self._peer
         try:
-            offer = self._find(call.method)
-            args, kwargs = offer.contract.load_params(call.params, self._peer.session.codec)
+            offer, args, kwargs = self._dispatch.admit(peer.connection, call, peer.session.codec)
         except RpcError as exc:
             self._refused(call, exc)
-            return
-        except Exception as exc:  # A validator of the service's own failed.
-            error = to_rpc_error(exc, method=call.method, logger=self._peer.logger)
-            error.executed = "no"
-            self._refused(call, error)
             return
         if offer.mode is Mode.INLINE and not offer.contract.stream_parameters:
             self._run_inline(call, offer, args, kwargs)
         else:
             self._launch(call, offer, args, kwargs)
-
-    def _find(self, method: str) -> Offer:
-        offer = self._registry.get(method)
-        refusal = self._gate(self._peer.connection, method, offer)
-        if refusal is not None:
-            raise refusal
-        if offer is None:
-            near = self._registry.like(method[:100])
-            meant = f"did you mean {near}? " if near else ""
-            raise MethodNotFound(f"there is no method {method[:100]!r}; {meant}rpc.discover lists those there are")
-        return offer
 
     def _refused(self, call: IncomingCall, error: RpcError) -> None:
         self._peer.logger.info(
@@ -138,13 +114,14 @@ class Handlers:
             error.type,
             printable(error.message),
         )
-        self._peer.session.reply_error(call, error)
+        self._reply_error(call, error)
         self._peer.flush_soon()
 
     def _run_inline(self, call: IncomingCall, offer: Offer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Run a coroutine that awaits nothing to its end, here and now."""
         if offer.contract.context_name is not None:
-            kwargs[offer.contract.context_name] = self._context(call, offer)
+            deadline = self._peer.loop.time() + time_left_s(call.ctx, offer.spec.options.deadline_s)
+            kwargs[offer.contract.context_name] = self._context(call, offer, deadline)
         coroutine: Generator[Any, Any, Any] = offer.call(*args, **kwargs)
         try:
             # What it sets is its own: this is not to be seen by the calls that follow on this connection.
@@ -157,22 +134,22 @@ class Handlers:
             self._fail(call, offer, exc)
         else:
             coroutine.close()
-            error = LocalProtocolError(f"{offer.name} suspended although it awaits nothing")
-            self._fail(call, offer, error)
+            self._fail(call, offer, suspended(offer))
         self._peer.flush_soon()
 
     def _launch(self, call: IncomingCall, offer: Offer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        running = Running(call, offer, self._registry.needed())
+        running = Running(call, offer, self._dispatch.offers.needed())
         try:
             self._attach_streams(running, kwargs)
         except RpcError as exc:
             self._refused(call, exc)
             return
+        deadline = self._peer.loop.time() + time_left_s(call.ctx, offer.spec.options.deadline_s)
         if offer.contract.context_name is not None:
-            running.ctx = kwargs[offer.contract.context_name] = self._context(call, offer)
+            running.ctx = kwargs[offer.contract.context_name] = self._context(call, offer, deadline)
         self._running[id(call)] = running
-        self._deadlines.set(id(call), self._peer.loop.time() + time_left_s(call.ctx, offer.spec.options.deadline_s))
-        self._spawn(running, self._run(running, args, kwargs))
+        self._deadlines.set(id(call), deadline)
+        self._spawn(running, self._run(running, call, args, kwargs))
 
     def _spawn(self, running: Running, coroutine: Any) -> None:
         if _EAGER:
@@ -182,9 +159,8 @@ class Handlers:
         else:
             running.task = self._peer.loop.create_task(coroutine)
 
-    async def _run(self, running: Running, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        call, offer = running.call, running.offer
-        assert call is not None
+    async def _run(self, running: Running, call: IncomingCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        offer = running.offer
         try:
             result = await self._result(offer, args, kwargs)
             if running.reason is not None and isinstance(running.reason, DeadlineExceeded):
@@ -194,7 +170,7 @@ class Handlers:
             if running.reason is None:
                 self._fail(call, offer, exc)  # Not by us: something in the handler was cancelled.
             else:
-                self._peer.session.reply_error(call, running.reason)
+                self._reply_error(call, running.reason)
         except (Exception, SystemExit) as exc:  # A handler that calls sys.exit() must not end the server.
             self._fail(call, offer, running.reason or exc)
         finally:
@@ -225,45 +201,44 @@ class Handlers:
     # --- its answer ---------------------------------------------------------------------------------------------
 
     def _answer(self, call: IncomingCall, offer: Offer, result: Any, running: Running | None = None) -> None:
-        session = self._peer.session
-        contract = offer.contract
-        if contract.item is not None:
+        if offer.contract.item is not None:
             self._answer_stream(call, offer, result, running)
             return
+        peer, dispatch = self._peer, self._dispatch
         try:
-            body = contract.dump_result(result, session.codec)
-        except Exception as exc:
-            session.reply_error(call, unsendable_answer(exc, method=offer.name, logger=offer.logger))
-        else:
-            session.reply(call, body)
+            body = dispatch.encoded(offer, result, peer.session.codec)
+        except RpcError as exc:
+            self._reply_error(call, exc)
+            return
+        error = peer.session.reply(call, body)
+        if call.arrived_s is not None:
+            dispatch.ended(peer.connection, call, error, 0 if error is not None else len(body))
+
+    def _reply_error(self, call: IncomingCall, error: RpcError) -> None:
+        self._peer.session.reply_error(call, error)
+        self._dispatch.ended(self._peer.connection, call, error)
 
     def _answer_stream(
         self, call: IncomingCall, offer: Offer, source: AsyncIterator[Any], running: Running | None
     ) -> None:
-        peer = self._peer
-        item, codec = offer.contract.item, peer.session.codec
+        peer, dispatch = self._peer, self._dispatch
+        item = offer.contract.item
         assert item is not None
         stream = peer.session.reply_stream(call)
         peer.flush_soon()
+        dispatch.ended(peer.connection, call, peer.session.streams.too_many() if stream is None else None)
         if stream is None:
             task = peer.loop.create_task(_close(source))
         else:
             options = offer.spec.options
-            encoder = shared_items(item) if options.shared_items else item
-
-            def dump(value: Any) -> bytes:
-                try:
-                    return encoder.dump(value, codec, ITEM_LEVELS)
-                except Unsendable as exc:
-                    raise unsendable_answer(exc, method=offer.name, logger=offer.logger) from exc
-
             task = peer.produce(
                 source,
                 stream,
-                dump,
+                dispatch.item_encoder(offer, shared_items(item) if options.shared_items else item, peer.session.codec),
                 policy=options.slow_policy,
                 buffer_items=options.buffer_items,
-                failed=lambda exc: to_rpc_error(exc, method=offer.name, logger=offer.logger),
+                failed=lambda exc: dispatch.error(offer, exc),
+                ended=lambda error: dispatch.stream_ended(peer.connection, call, stream, error),
             )
         self._streams.add(task)
         needed = None if running is None else running.needed
@@ -271,7 +246,7 @@ class Handlers:
         if running is not None and running.inboxes:
             # What goes up is read while the answer goes down: it is wanted until that has ended.
             inboxes, running.inboxes = running.inboxes, []
-            task.add_done_callback(lambda _: _drop(inboxes))
+            task.add_done_callback(lambda _: self._drop(call, inboxes))
 
     def _stream_ended(self, task: asyncio.Task[None]) -> None:
         self._streams.discard(task)
@@ -280,24 +255,27 @@ class Handlers:
         self._check_idle()
 
     def _fail(self, call: IncomingCall, offer: Offer, exc: BaseException) -> None:
-        error = to_rpc_error(exc, method=offer.name, logger=offer.logger)
-        self._peer.session.reply_error(call, error)
+        self._reply_error(call, self._dispatch.error(offer, exc))
 
     def _ended(self, running: Running) -> None:
-        key = id(running.call if running.call is not None else running)
+        key = id(running.message)
         self._running.pop(key, None)
         self._deadlines.clear(key)
-        for inbox in running.inboxes:
-            inbox.drop()
+        if running.inboxes:
+            self._drop(running.message, running.inboxes)
         self._check_idle()
+
+    def _drop(self, message: IncomingCall | NotificationReceived, inboxes: list[tuple[Upload, Inbox]]) -> None:
+        """Nobody reads these streams any more."""
+        for upload, inbox in inboxes:
+            inbox.drop()
+            self._dispatch.upload_ended(self._peer.connection, message, upload)
 
     # --- what a handler gets ------------------------------------------------------------------------------------
 
-    def _context(self, call: IncomingCall | None, offer: Offer) -> Context:
+    def _context(self, call: IncomingCall | None, offer: Offer, deadline: float) -> Context:
         loop, session = self._peer.loop, self._peer.session
         loop_thread = threading.get_ident()
-        ctx = None if call is None else call.ctx
-        ttl_s = time_left_s(ctx, offer.spec.options.deadline_s)
 
         def report(done: float, total: float | None, message: str | None) -> None:
             if call is None:
@@ -313,68 +291,51 @@ class Handlers:
                 session.progress(call, done, total, message)
                 self._peer.flush_soon()
 
-        return Context(
-            method=offer.name,
-            connection=self._peer.connection,
-            logger=offer.logger,
-            deadline=loop.time() + ttl_s,
-            report=report,
-            key=None if ctx is None or ctx.key is UNSET else ctx.key,
-            traceparent=None if ctx is None or ctx.traceparent is UNSET else ctx.traceparent,
-        )
+        told = None if call is None else call.ctx
+        return self._dispatch.context(offer, self._peer.connection, told, deadline, report)
 
     def _attach_streams(self, running: Running, kwargs: dict[str, Any]) -> None:
         """Put readers where the parameters hold references to streams."""
-        contract, peer = running.offer.contract, self._peer
-        for name, item in contract.stream_parameters.items():
-            reference = kwargs.get(name)
-            if isinstance(reference, StreamReference):
-                inbox = peer.read_stream(reference.stream)
-                running.inboxes.append(inbox)
-                kwargs[name] = StreamReader(inbox, _loader(item, peer.session.codec, name))
+        for upload in self._dispatch.uploads(running.offer, kwargs, self._peer.session.codec):
+            inbox = self._peer.read_stream(upload.stream)
+            running.inboxes.append((upload, inbox))
+            kwargs[upload.name] = StreamReader(inbox, upload.load)
 
     # --- notifications ------------------------------------------------------------------------------------------
 
     def notified(self, event: NotificationReceived) -> None:
         """Run the handler of a notification. Whatever goes wrong is only logged: nobody waits for an answer."""
-        peer = self._peer
+        peer, dispatch = self._peer, self._dispatch
+        session = peer.session
         try:
-            offer = self._find(event.method)
-            args, kwargs = offer.contract.load_params(event.params, peer.session.codec)
-            if offer.contract.stream_parameters or offer.contract.item is not None:
-                raise MethodNotFound(f"{offer.name} streams, so it must be called, not notified")
+            offer, args, kwargs = dispatch.admit_notification(
+                peer.connection, event, session.codec, running=len(self), most=session.limits.calls_in_flight
+            )
         except RpcError as exc:
-            peer.logger.info(
-                "%s: notification '%s': %s: %s",
-                peer.connection.remote,
-                printable(event.method, 100),
-                exc.type,
-                printable(exc.message),
-            )
+            dispatch.notification_refused(peer.connection, event, exc)
             return
-        except Exception as exc:  # A validator of the service's own failed.
-            to_rpc_error(exc, method=event.method, logger=peer.logger)
-            return
-        running = Running(None, offer, self._registry.needed())
-        if len(self._running) >= peer.session.limits.calls_in_flight:
-            peer.logger.warning(
-                "%s: notification %s dropped: too many handlers run", peer.connection.remote, offer.name
-            )
-            return
+        running = Running(event, offer, dispatch.offers.needed())
+        deadline = peer.loop.time() + time_left_s(None, offer.spec.options.deadline_s)
         if offer.contract.context_name is not None:
-            running.ctx = kwargs[offer.contract.context_name] = self._context(None, offer)
-        self._running[id(running)] = running
-        self._deadlines.set(id(running), peer.loop.time() + time_left_s(None, offer.spec.options.deadline_s))
-        self._spawn(running, self._run_notified(running, args, kwargs))
+            running.ctx = kwargs[offer.contract.context_name] = self._context(None, offer, deadline)
+        self._running[id(event)] = running
+        self._deadlines.set(id(event), deadline)
+        self._spawn(running, self._run_notified(running, event, args, kwargs))
 
-    async def _run_notified(self, running: Running, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    async def _run_notified(
+        self, running: Running, event: NotificationReceived, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        offer, dispatch, connection = running.offer, self._dispatch, self._peer.connection
         try:
-            await self._result(running.offer, args, kwargs)
+            await self._result(offer, args, kwargs)
+            if running.reason is not None and isinstance(running.reason, DeadlineExceeded):
+                raise running.reason
+            dispatch.ended(connection, event)
         except asyncio.CancelledError:
-            running.offer.logger.info("notification %s: cancelled", running.offer.name)
+            reason = running.reason or Cancelled(f"{offer.name} was cancelled", executed="yes")
+            dispatch.notification_failed(connection, event, offer, reason)
         except (Exception, SystemExit) as exc:
-            error = to_rpc_error(exc, method=running.offer.name, logger=running.offer.logger)
-            running.offer.logger.info("notification %s: %s", running.offer.name, error.message)
+            dispatch.notification_failed(connection, event, offer, dispatch.error(offer, running.reason or exc))
         finally:
             self._ended(running)
 
@@ -384,12 +345,12 @@ class Handlers:
         """The caller wants the call to end. It is answered once its handler has."""
         running = self._running.get(id(call))
         if running is not None:
-            running.stop(Cancelled(f"{call.method} was cancelled", executed="yes"))
+            running.stop(cancelled(call))
 
     def _expired(self, key: int) -> None:
         running = self._running.get(key)
         if running is not None:
-            running.stop(DeadlineExceeded(f"{running.offer.name} did not end in time", executed="yes"))
+            running.stop(late(running.offer))
 
     def connection_lost(self) -> None:
         """Stop everything: there is nobody left to answer."""
@@ -431,15 +392,6 @@ def _called(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
         return function(*args, **kwargs)
     except StopIteration as exc:
         raise RuntimeError("the handler raised StopIteration") from exc
-
-
-def _drop(inboxes: Iterable[Inbox]) -> None:
-    for inbox in inboxes:
-        inbox.drop()
-
-
-def _loader(item: Any, codec: Any, name: str) -> Any:
-    return lambda raw: load_upload(item, raw, codec, name)
 
 
 async def _to_its_end(future: asyncio.Future[Any]) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 from rpcwire.codec import UNREADABLE
 from rpcwire.context import Connection
+from rpcwire.dispatch import Dispatch
 from rpcwire.errors import (
     ConnectionLost,
     DeadlineExceeded,
@@ -40,11 +41,10 @@ from rpcwire.limits import GRACE_S
 from rpcwire.logs import printable
 from rpcwire.messages import CallContext, StreamParams
 from rpcwire.pool import current_place, waiting
-from rpcwire.registry import Offer, Offers
 from rpcwire.service import SlowPolicy
 from rpcwire.session import Session
 from rpcwire.states import SessionState, SessionStep
-from rpcwire.streams import IncomingStream, OutgoingStream
+from rpcwire.streams import IncomingStream, OutgoingStream, interrupted, unread
 
 from .cancelling import cancel_begun, give_way
 from .deadlines import Deadlines
@@ -57,10 +57,6 @@ FLUSH_EVERY = 16
 rest. Without it the two sides would take turns."""
 
 ENDED = "the connection has ended"
-
-Gate = Callable[[Connection, str, Offer | None], RpcError | None]
-"""Decides on each call by its connection, the name called, and the method of that name if there is one, before
-anything else of it is looked at. ``None`` lets it through."""
 
 
 @dataclass(slots=True, eq=False)
@@ -94,9 +90,8 @@ class Peer:
     Parameters:
         session: the protocol.
         link: the way to the other side.
-        registry: what this side offers.
+        dispatch: decides on each incoming call.
         connection: the connection as handlers see it.
-        gate: decides on each incoming call.
         executor: runs handlers that are plain functions.
         logger: gets one line for each broken rule.
 
@@ -109,10 +104,9 @@ class Peer:
         self,
         session: Session,
         link: Link,
-        registry: Offers,
+        dispatch: Dispatch,
         connection: Connection,
         *,
-        gate: Gate,
         executor: Executor | None = None,
         logger: logging.Logger,
     ) -> None:
@@ -121,7 +115,8 @@ class Peer:
         self.connection = connection
         self.logger = logger
         self.loop = asyncio.get_running_loop()
-        self.handlers = Handlers(self, registry, gate, executor)
+        self.handlers = Handlers(self, dispatch, executor)
+        self._dispatch = dispatch
         self.closed: asyncio.Future[str] = self.loop.create_future()
         self.heard = False
         self._pending: dict[int, Pending] = {}
@@ -295,6 +290,7 @@ class Peer:
         policy: SlowPolicy = SlowPolicy.BLOCK,
         buffer_items: int = 1024,
         failed: Callable[[BaseException], RpcError],
+        ended: Callable[[RpcError | None], None] | None = None,
     ) -> asyncio.Task[None]:
         """Send all items of ``source`` over a stream of ours, in a task of its own.
 
@@ -304,24 +300,31 @@ class Peer:
             dump: encodes an item.
             policy, buffer_items: for a reader that is slow.
             failed: what to say over there when the source raises.
+            ended: called at the end, with the reason where it was not the source's own end.
         """
         outbox = Outbox(self, stream, policy, buffer_items)
         self._outboxes[stream.id] = outbox
 
         async def run() -> None:
             error: RpcError | None = None
+            interruption: RpcError | None = None
             try:
                 await pump(source, outbox, dump)
             except asyncio.CancelledError:
                 if not stream.cancelled:
+                    interruption = interrupted()
                     raise
             except (Exception, SystemExit) as exc:  # As in a handler: sys.exit() must not end the program.
                 error = failed(exc)
             finally:
                 self._outboxes.pop(stream.id, None)
+                if stream.cancelled:
+                    interruption = unread()
                 if self.session.state is not SessionState.CLOSED:
                     self.session.streams.end(stream, error)
                     self.flush_soon()
+                if ended is not None:
+                    ended(error or interruption)
 
         task = self.loop.create_task(run())
         outbox.task = task
@@ -405,6 +408,8 @@ class Peer:
             case ProgressReceived():
                 self._on_progress(event)
             case Violation():
+                if event.call is not None:
+                    self._dispatch.refused(self.connection, event.call, event.error)
                 self.logger.warning(
                     "%s: %s: %s", self.connection.remote, event.error.type, printable(event.error.message)
                 )

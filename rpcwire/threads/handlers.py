@@ -1,8 +1,8 @@
-"""Runs what the other side calls: each call in a thread of a pool."""
+"""Runs what the other side calls, each call in a thread of a pool, and stops what is not wanted any more. Which method
+it is, whether it may run, and what its end means, :mod:`rpcwire.dispatch` decides."""
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
@@ -10,28 +10,21 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_origin
 
-from msgspec import UNSET
-
-from rpcwire.boundary import to_rpc_error, unsendable_answer
 from rpcwire.context import Context, time_left_s
-from rpcwire.contracts import StreamReference
-from rpcwire.errors import Cancelled, DeadlineExceeded, InternalError, MethodNotFound, RpcError
+from rpcwire.dispatch import Dispatch, Upload, cancelled, late, suspended
+from rpcwire.errors import Cancelled, RpcError, Unavailable
 from rpcwire.events import IncomingCall, NotificationReceived
-from rpcwire.limits import ITEM_LEVELS
-from rpcwire.logs import printable
 from rpcwire.pool import take_place
-from rpcwire.registry import Mode, Offer, Offers, mode_of
+from rpcwire.registry import Mode, Offer, mode_of
 from rpcwire.service import Service
-from rpcwire.values.unsendable import Unsendable
-from rpcwire.values.wiretypes import WireType, load_upload
+from rpcwire.states import SessionState
+from rpcwire.streams import interrupted
 
 from .inbox import Inbox, StreamReader
 from .workers import Workers
 
 if TYPE_CHECKING:
     from .peer import Peer
-
-logger = logging.getLogger("rpcclient")
 
 
 def check_offer(service: Service[Any]) -> None:
@@ -69,19 +62,19 @@ class Running:
     Attributes:
         peer: where the call came from.
         offer: which method it is.
-        call: what it answers; ``None`` for a notification.
+        message: the call that it answers, or the notification.
         ctx: its context.
         needed: what must not become garbage meanwhile.
-        inboxes: the streams among its parameters.
+        inboxes: what reads the streams among its parameters.
         reason: why it was told to stop, if it was.
     """
 
     peer: Peer
     offer: Offer
-    call: IncomingCall | None
+    message: IncomingCall | NotificationReceived
     ctx: Context
     needed: object
-    inboxes: list[Inbox] = field(default_factory=list)
+    inboxes: list[tuple[Upload, Inbox]] = field(default_factory=list)
     reason: RpcError | None = None
 
     def stop(self, reason: RpcError) -> None:
@@ -95,11 +88,11 @@ class Handlers:
     """The handlers of a client, over all its connections. They see the context variables of whoever made the client.
 
     Parameters:
-        offers: what is offered.
+        dispatch: decides on each call.
     """
 
-    def __init__(self, offers: Offers) -> None:
-        self._offers = offers
+    def __init__(self, dispatch: Dispatch) -> None:
+        self._dispatch = dispatch
         self._variables = copy_context()
         self._lock = threading.Lock()
         self._workers: Workers | None = None
@@ -110,44 +103,38 @@ class Handlers:
 
     def start(self, peer: Peer, call: IncomingCall) -> None:
         """Have the handler of a call run, and see to its answer."""
+        dispatch = self._dispatch
         try:
-            offer = self._find(call.method)
-            args, kwargs = offer.contract.load_params(call.params, peer.session.codec)
-            running = Running(peer, offer, call, self._context(peer, offer, call), self._offers.needed())
-            self._attach_streams(running, args, kwargs)
+            offer, args, kwargs = dispatch.admit(peer.connection, call, peer.session.codec)
+            running = Running(peer, offer, call, self._context(peer, offer, call), dispatch.offers.needed())
+            self._attach_streams(running, kwargs)
         except RpcError as exc:
-            peer.answer(peer.session.reply_error, call, exc)
+            self._reply_error(peer, call, exc)
             return
-        except Exception as exc:  # A validator of the service's own failed.
-            error = to_rpc_error(exc, method=call.method, logger=peer.logger)
-            error.executed = "no"
-            peer.answer(peer.session.reply_error, call, error)
-            return
-        self._submit(id(call), running, args, kwargs)
+        self._submit(running, args, kwargs)
+
+    def refused(self, peer: Peer, call: IncomingCall, error: RpcError) -> None:
+        """The session has refused a call."""
+        self._dispatch.refused(peer.connection, call, error)
 
     def notified(self, peer: Peer, event: NotificationReceived) -> None:
         """Have the handler of a notification run. Whatever goes wrong is only logged: nobody waits for an answer."""
+        dispatch, session = self._dispatch, peer.session
         try:
-            offer = self._find(event.method)
-            args, kwargs = offer.contract.load_params(event.params, peer.session.codec)
-            if offer.contract.stream_parameters or offer.contract.item is not None:
-                raise MethodNotFound(f"{offer.name} streams, so it must be called, not notified")
-            if len(self._running) >= peer.session.limits.calls_in_flight:
-                raise MethodNotFound(f"{offer.name} was dropped: too many handlers run")
+            offer, args, kwargs = dispatch.admit_notification(
+                peer.connection, event, session.codec, running=len(self._running), most=session.limits.calls_in_flight
+            )
         except RpcError as exc:
-            logger.info("notification '%s': %s: %s", printable(event.method, 100), exc.type, printable(exc.message))
+            dispatch.notification_refused(peer.connection, event, exc)
             return
-        except Exception as exc:  # As in a call.
-            to_rpc_error(exc, method=event.method, logger=peer.logger)
-            return
-        running = Running(peer, offer, None, self._context(peer, offer, None), self._offers.needed())
-        self._submit(id(running), running, args, kwargs)
+        running = Running(peer, offer, event, self._context(peer, offer, None), dispatch.offers.needed())
+        self._submit(running, args, kwargs)
 
     def cancel(self, call: IncomingCall) -> None:
         """The caller wants the call to end. It is answered once its handler has."""
         running = self._running.get(id(call))
         if running is not None:
-            running.stop(Cancelled(f"{call.method} was cancelled", executed="yes"))
+            running.stop(cancelled(call))
 
     def connection_lost(self, peer: Peer) -> None:
         """Stop everything that came over this connection: there is nobody left to answer."""
@@ -155,51 +142,32 @@ class Handlers:
             if running.peer is peer:
                 running.stop(Cancelled("the connection ended", executed="yes"))
 
-    def _find(self, method: str) -> Offer:
-        offer = self._offers.get(method)
-        if offer is None:
-            raise MethodNotFound(f"this client offers no method {method[:100]!r}")
-        return offer
-
     def _context(self, peer: Peer, offer: Offer, call: IncomingCall | None) -> Context:
-        told = None if call is None else call.ctx
-
         def report(done: float, total: float | None, message: str | None) -> None:
             if call is not None:
                 peer.answer(peer.session.progress, call, done, total, message)
 
-        return HandlerContext(
-            method=offer.name,
-            connection=peer.connection,
-            logger=offer.logger,
-            deadline=time.monotonic() + time_left_s(told, offer.spec.options.deadline_s),
-            report=report,
-            key=None if told is None or told.key is UNSET else told.key,
-            traceparent=None if told is None or told.traceparent is UNSET else told.traceparent,
-        )
+        told = None if call is None else call.ctx
+        deadline = time.monotonic() + time_left_s(told, offer.spec.options.deadline_s)
+        return self._dispatch.context(offer, peer.connection, told, deadline, report, HandlerContext)
 
-    def _attach_streams(self, running: Running, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _attach_streams(self, running: Running, kwargs: dict[str, Any]) -> None:
         """Put readers where the parameters hold references to streams. At once: their items may already follow."""
-        contract, peer = running.offer.contract, running.peer
-        if not contract.stream_parameters:
-            return
-        for parameter, value in zip(contract.parameters, args, strict=False):
-            kwargs[parameter.name] = value
-        for name, item in contract.stream_parameters.items():
-            reference = kwargs.get(name)
-            if isinstance(reference, StreamReference):
-                inbox = peer.exclusively(peer.read_stream, reference.stream)
-                running.inboxes.append(inbox)
-                kwargs[name] = StreamReader(inbox, _loader(item, peer, name))
+        peer = running.peer
+        for upload in self._dispatch.uploads(running.offer, kwargs, peer.session.codec):
+            inbox = peer.exclusively(peer.read_stream, upload.stream)
+            running.inboxes.append((upload, inbox))
+            kwargs[upload.name] = StreamReader(inbox, upload.load)
 
-    def _submit(self, key: int, running: Running, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _submit(self, running: Running, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if running.offer.contract.context_name is not None:
             kwargs[running.offer.contract.context_name] = running.ctx
-        if running.offer.contract.stream_parameters:
-            args = ()
+        key = id(running.message)
         with self._lock:
             if self._closed:
-                return  # The connection is closing, too.
+                closing = Unavailable("the client is closing")  # And so is the connection: nobody is answered.
+                self._dispatch.ended(running.peer.connection, running.message, closing)
+                return
             if self._workers is None:
                 self._workers = Workers(name="rpcclient-handler")
             self._running[key] = running
@@ -212,8 +180,8 @@ class Handlers:
     def _not_run(self, key: int, running: Running, exc: BaseException) -> None:
         """There was no thread for a handler, and never will be."""
         self._running.pop(key, None)
-        self._refuse(running, to_rpc_error(exc, method=running.offer.name, logger=running.offer.logger))
-        _drop(running.inboxes)
+        self._refuse(running, self._dispatch.error(running.offer, exc))
+        self._drop(running, running.inboxes)
 
     # --- in a thread of its own ---------------------------------------------------------------------------------
 
@@ -222,71 +190,77 @@ class Handlers:
         try:
             self._call(running, args, kwargs)
         except BaseException as exc:
-            error = to_rpc_error(exc, method=running.offer.name, logger=running.offer.logger)
+            error = self._dispatch.error(running.offer, exc)
             self._refuse(running, running.reason or error)
         finally:
             self._running.pop(key, None)
-            _drop(running.inboxes)
+            self._drop(running, running.inboxes)
 
     def _call(self, running: Running, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        offer, call, peer = running.offer, running.call, running.peer
+        offer, message, peer, dispatch = running.offer, running.message, running.peer, self._dispatch
         if running.reason is not None:
             raise running.reason  # It was cancelled before a thread was free.
         result = offer.call(*args, **kwargs)
         if offer.mode is Mode.INLINE:
-            result = _finished(result)
+            result = _finished(result, offer)
         if time.monotonic() >= running.ctx.deadline:
-            raise DeadlineExceeded(f"{offer.name} did not end in time", executed="yes")
-        if call is None:
-            return
-        if offer.contract.item is not None:
-            self._answer_stream(running, call, result)
-            return
-        try:
-            body = offer.contract.dump_result(result, peer.session.codec)
-        except Exception as exc:
-            raise unsendable_answer(exc, method=offer.name, logger=offer.logger) from None
-        peer.answer(peer.session.reply, call, body)
+            raise late(offer)
+        if isinstance(message, NotificationReceived):
+            dispatch.ended(peer.connection, message)
+        elif offer.contract.item is not None:
+            self._answer_stream(running, message, result)
+        else:
+            body = dispatch.encoded(offer, result, peer.session.codec)
+            error = peer.answer(peer.session.reply, message, body)
+            dispatch.ended(peer.connection, message, error, 0 if error is not None else len(body))
 
     def _answer_stream(self, running: Running, call: IncomingCall, source: Iterable[Any]) -> None:
-        offer, peer = running.offer, running.peer
-        item, codec = offer.contract.item, peer.session.codec
+        offer, peer, dispatch = running.offer, running.peer, self._dispatch
+        item = offer.contract.item
         assert item is not None
         stream = peer.answer(peer.session.reply_stream, call)
         if stream is None:
+            gone = peer.session.state is SessionState.CLOSED
+            dispatch.ended(peer.connection, call, interrupted() if gone else peer.session.streams.too_many())
             close: Callable[[], None] | None = getattr(source, "close", None)
             if close is not None:
                 close()
             return
-
-        def dump(value: Any) -> bytes:
-            try:
-                return item.dump(value, codec, ITEM_LEVELS)
-            except Unsendable as exc:
-                raise unsendable_answer(exc, method=offer.name, logger=offer.logger) from exc
-
+        dispatch.ended(peer.connection, call)
         # What goes up is read while the answer goes down: it is wanted until that has ended.
         inboxes, running.inboxes = running.inboxes, []
 
-        def ended() -> None:
-            _drop(inboxes)
+        def ended(error: RpcError | None) -> None:
+            dispatch.stream_ended(peer.connection, call, stream, error)
+            self._drop(running, inboxes)
             running.needed = None
 
         peer.produce(
             source,
             stream,
-            dump,
+            dispatch.item_encoder(offer, item, peer.session.codec),
             policy=offer.spec.options.slow_policy,
             buffer_items=offer.spec.options.buffer_items,
-            failed=lambda exc: to_rpc_error(exc, method=offer.name, logger=offer.logger),
+            failed=lambda exc: dispatch.error(offer, exc),
             ended=ended,
         )
 
     def _refuse(self, running: Running, error: RpcError) -> None:
-        if running.call is None:
-            running.offer.logger.info("notification %s: %s", running.offer.name, error.message)
+        message, peer = running.message, running.peer
+        if isinstance(message, NotificationReceived):
+            self._dispatch.notification_failed(peer.connection, message, running.offer, error)
         else:
-            running.peer.answer(running.peer.session.reply_error, running.call, error)
+            self._reply_error(peer, message, error)
+
+    def _reply_error(self, peer: Peer, call: IncomingCall, error: RpcError) -> None:
+        peer.answer(peer.session.reply_error, call, error)
+        self._dispatch.ended(peer.connection, call, error)
+
+    def _drop(self, running: Running, inboxes: Iterable[tuple[Upload, Inbox]]) -> None:
+        """Nobody reads these streams any more."""
+        for upload, inbox in inboxes:
+            inbox.drop()
+            self._dispatch.upload_ended(running.peer.connection, running.message, upload)
 
     # --- the end ------------------------------------------------------------------------------------------------
 
@@ -319,20 +293,11 @@ class Handlers:
         self._running.clear()  # Some may never have begun.
 
 
-def _drop(inboxes: Iterable[Inbox]) -> None:
-    for inbox in inboxes:
-        inbox.drop()
-
-
-def _finished(coroutine: Generator[Any, Any, Any]) -> Any:
+def _finished(coroutine: Generator[Any, Any, Any], offer: Offer) -> Any:
     """The result of a coroutine that awaits nothing."""
     try:
         coroutine.send(None)
     except StopIteration as done:
         return done.value
     coroutine.close()
-    raise InternalError("the method suspended although it awaits nothing", executed="yes")
-
-
-def _loader(item: WireType, peer: Peer, name: str) -> Callable[[Any], Any]:
-    return lambda raw: load_upload(item, raw, peer.session.codec, name)
+    raise suspended(offer)

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from rpcwire.errors import RpcError, SlowConsumer
 from rpcwire.service import SlowPolicy
-from rpcwire.streams import OutgoingStream
+from rpcwire.streams import OutgoingStream, interrupted, unread
 
 from .interrupts import Bells, acquire
 
@@ -130,7 +130,7 @@ def pump(
     source: Iterable[Any],
     dump: Callable[[Any], bytes],
     failed: Callable[[BaseException], RpcError],
-    ended: Callable[[], None] | None = None,
+    ended: Callable[[RpcError | None], None] | None = None,
 ) -> None:
     """Send all items of a source, then the end. A generator is closed whatever happens.
 
@@ -140,9 +140,10 @@ def pump(
         source: gives them.
         dump: encodes an item.
         failed: what to say over there when the source raises.
-        ended: called at the end.
+        ended: called at the end, with the reason where it was not the source's own end.
     """
     error: RpcError | None = None
+    interruption: RpcError | None = None
     try:
         try:
             for item in source:
@@ -156,6 +157,8 @@ def pump(
     except BaseException as exc:
         error = failed(exc)
     finally:
+        if outbox.over:
+            interruption = unread() if outbox.stream.cancelled else interrupted()
         host.end_stream(outbox, error)
         if ended is not None:
-            ended()
+            ended(error or interruption)

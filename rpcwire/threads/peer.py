@@ -265,7 +265,7 @@ class Peer:
         policy: SlowPolicy = SlowPolicy.BLOCK,
         buffer_items: int = 1024,
         failed: Callable[[BaseException], RpcError],
-        ended: Callable[[], None] | None = None,
+        ended: Callable[[RpcError | None], None] | None = None,
     ) -> Outbox:
         """Send all items of ``source`` over a stream of ours, from a thread of its own.
 
@@ -275,7 +275,7 @@ class Peer:
             dump: encodes an item.
             policy, buffer_items: for a reader that is slow.
             failed: what to say over there when the source raises.
-            ended: called at the end, in that thread.
+            ended: called at the end, in that thread, with the reason where it was not the source's own end.
         """
         outbox = Outbox(self, stream, policy, buffer_items)
         with self._lock:
@@ -431,6 +431,8 @@ class Peer:
             case CancelReceived():
                 self._handlers.cancel(event.call)
             case Violation():
+                if event.call is not None:
+                    self._handlers.refused(self, event.call, event.error)
                 self.logger.warning(
                     "%s: %s: %s", self.connection.remote, event.error.type, printable(event.error.message)
                 )
