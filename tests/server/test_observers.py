@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import UNSET
 
@@ -14,10 +15,10 @@ from rpcclient import AsyncClient
 from rpcclient.errors import Cancelled, DeadlineExceeded, InternalError, InvalidParams, MethodNotFound, Unauthenticated
 from rpcserver import Context, Outcome, Service, method
 from rpcserver.server import Server
-from rpcwire.codec import codec_for
+from rpcwire.codec import Subprotocol, codec_for
 from rpcwire.messages import Envelope
 
-FORMS = ("rpc.v1.json", "rpc.v1.msgpack")
+FORMS: tuple[Subprotocol, ...] = ("rpc.v1.json", "rpc.v1.msgpack")
 WAYS = [(way, form) for way in ("memory", "websocket") for form in FORMS]
 
 
@@ -111,7 +112,9 @@ class Metrics(Service):
 Main = Callable[[AsyncClient, Bench, list[Outcome]], Awaitable[None]]
 
 
-def observed(tools: Any, way: tuple[str, str], main: Main, *more: Service[Any], **sections: Any) -> list[Outcome]:
+def observed(
+    tools: Any, way: tuple[str, Subprotocol], main: Main, *more: Service[Any], **sections: Any
+) -> list[Outcome]:
     """Run a client against a server that is observed."""
     outcomes: list[Outcome] = []
 
@@ -137,12 +140,12 @@ def observed(tools: Any, way: tuple[str, str], main: Main, *more: Service[Any], 
 
 
 @pytest.fixture(params=WAYS, ids="-".join)
-def way(request: pytest.FixtureRequest) -> tuple[str, str]:
-    found: tuple[str, str] = request.param
+def way(request: pytest.FixtureRequest) -> tuple[str, Subprotocol]:
+    found: tuple[str, Subprotocol] = request.param
     return found
 
 
-def test_calls(tools: Any, way: tuple[str, str]) -> None:
+def test_calls(tools: Any, way: tuple[str, Subprotocol]) -> None:
     async def main(client: AsyncClient, _: Bench, outcomes: list[Outcome]) -> None:
         assert await client.call("bench.add", [1, 2]) == 3
         assert await client.call("bench.thread") == "bench.thread"
@@ -172,7 +175,7 @@ def test_calls(tools: Any, way: tuple[str, str]) -> None:
     assert all(o.duration_s >= 0 for o in outcomes)
 
 
-def test_calls_that_are_stopped_or_have_no_room(tools: Any, way: tuple[str, str]) -> None:
+def test_calls_that_are_stopped_or_have_no_room(tools: Any, way: tuple[str, Subprotocol]) -> None:
     async def main(client: AsyncClient, bench: Bench, outcomes: list[Outcome]) -> None:
         calls = [asyncio.ensure_future(client.call("bench.wait")) for _ in range(2)]
         await tools.until(lambda: len(bench.started) == 2)
@@ -200,7 +203,7 @@ def test_calls_that_are_stopped_or_have_no_room(tools: Any, way: tuple[str, str]
     assert (big.error.type, big.executed, big.sent_bytes) == ("TooLarge", "yes", 0)
 
 
-def test_notifications(tools: Any, way: tuple[str, str]) -> None:
+def test_notifications(tools: Any, way: tuple[str, Subprotocol]) -> None:
     async def main(client: AsyncClient, bench: Bench, outcomes: list[Outcome]) -> None:
         for number, (name, params) in enumerate((
             ("bench.add", [1, 2]), ("bench.none", None), ("bench.add", ["x"]), ("bench.count", [1]), ("bench.boom", None),
@@ -223,7 +226,7 @@ def test_notifications(tools: Any, way: tuple[str, str]) -> None:
     ]  # fmt: skip
 
 
-def test_streams(tools: Any, way: tuple[str, str]) -> None:
+def test_streams(tools: Any, way: tuple[str, Subprotocol]) -> None:
     async def main(client: AsyncClient, _: Bench, outcomes: list[Outcome]) -> None:
         for name, params, items in (("bench.count", [5], [0, 1, 2, 3, 4]), ("bench.squares", [3], [0, 1, 4])):
             async with client.stream(name, params) as stream:
@@ -234,7 +237,8 @@ def test_streams(tools: Any, way: tuple[str, str]) -> None:
         await tools.until(lambda: len(outcomes) == 6)
         async with client.stream("bench.broken") as stream:
             with pytest.raises(InternalError):
-                _ = [item async for item in stream]
+                async for item in stream:
+                    assert item == 1
         await tools.until(lambda: len(outcomes) == 8)
 
     outcomes = observed(tools, way, main)
@@ -250,10 +254,10 @@ def test_streams(tools: Any, way: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_uploads(tools: Any, form: str) -> None:
+def test_uploads(tools: Any, form: Subprotocol) -> None:
     outcomes: list[Outcome] = []
-    codec = codec_for("rpc.v1.msgpack" if form == "rpc.v1.msgpack" else "rpc.v1.json")
-    pack = codec.encode
+    codec = codec_for(form)
+    pack = msgspec.msgpack.encode if codec.binary else msgspec.json.encode
 
     async def outer() -> None:
         server = Server(tools.config(), [Bench()], token=tools.TOKEN, observers=[outcomes.append])
@@ -292,7 +296,7 @@ def test_uploads(tools: Any, form: str) -> None:
     assert told["upload", 0].received_bytes == 2 + len(pack("x"))
 
 
-def test_the_end_of_a_connection(tools: Any, way: tuple[str, str]) -> None:
+def test_the_end_of_a_connection(tools: Any, way: tuple[str, Subprotocol]) -> None:
     async def main(client: AsyncClient, bench: Bench, outcomes: list[Outcome]) -> None:
         waiting = asyncio.ensure_future(client.call("bench.wait"))
         await tools.until(lambda: bool(bench.started))
@@ -334,7 +338,7 @@ def test_who_is_not_authenticated(tools: Any) -> None:
     assert right.principal.name == "owner"
 
 
-def test_a_plugin_observes(tools: Any, way: tuple[str, str]) -> None:
+def test_a_plugin_observes(tools: Any, way: tuple[str, Subprotocol]) -> None:
     metrics = Metrics()
 
     async def main(client: AsyncClient, _: Bench, outcomes: list[Outcome]) -> None:
