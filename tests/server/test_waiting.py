@@ -196,7 +196,7 @@ def test_a_token_by_call_gets_in_although_others_are_silent(tools: Any) -> None:
 
 def test_silent_sockets_are_bounded_and_hurt_nobody_who_is_in(tools: Any) -> None:
     async def main() -> None:
-        auth = {"arriving_per_address": 20, "timeout_s": 1.0}
+        auth = {"arriving_per_address": 20, "timeout_s": 5.0}
         async with tools.serve(auth=auth) as server, tools.connect(server) as known:
             stalled = [await tools.raw(server) for _ in range(100)]
             ends = asyncio.gather(*(raw.rest() for raw in stalled))
