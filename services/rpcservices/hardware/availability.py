@@ -1,4 +1,4 @@
-"""What can be had on this machine, and why the rest cannot."""
+"""Lists what can be read and used on this machine, and why the rest cannot."""
 
 from __future__ import annotations
 
@@ -25,41 +25,41 @@ _STATES: dict[str, Availability] = {
 }
 
 _OTHERS = ("num_fds", "io_counters", "exe", "cwd", "open_files", "uss_bytes")
-"""What the system tells of a process to its own user and to root only."""
+"""Attributes of a process that the system tells only to the process's own user and to root."""
 
 
 def state_of(reason: str) -> Availability:
-    """The state that a reason's first word stands for."""
+    """The state for the first word of a reason."""
     return _STATES.get(reason.partition(":")[0], "absent")
 
 
 def missing(part: Part, reason: str) -> Capability:
-    """Something that cannot be had."""
+    """The entry of something that is not available."""
     return Capability(section=part, state=state_of(reason), reason=reason)
 
 
 def capabilities(snapshot: Snapshot, service: HardwareCore) -> list[Capability]:
-    """Every part of the machine. It blocks.
+    """List every part of the machine. It blocks.
 
     Parameters:
-        snapshot: of all sections.
-        service: whose machine it is.
+        snapshot: a snapshot of all sections.
+        service: the service of the machine.
     """
-    found = [_section(name, snapshot) for name in get_args(Section)]
+    answer = [_section(name, snapshot) for name in get_args(Section)]
     denied = others_denied()
     lacks: dict[str, str] = dict.fromkeys(_OTHERS, denied) if denied else {}
     if hidden := why_hidden():
         lacks["processes"] = hidden
-    found.append(Capability(section="processes", state="available", metrics=lacks))
+    answer.append(Capability(section="processes", state="available", metrics=lacks))
     reason = connections("inet", 1).reasons.get("connections")
     whose = {"pid": denied} if denied else {}
-    found.append(
+    answer.append(
         missing("connections", reason)
         if reason
         else Capability(section="connections", state="available", metrics=whose)
     )
-    found += _rest(service)
-    return found
+    answer += _rest(service)
+    return answer
 
 
 def _section(name: Section, snapshot: Snapshot) -> Capability:
@@ -74,7 +74,7 @@ def _section(name: Section, snapshot: Snapshot) -> Capability:
 
 
 def _nothing(name: Section, answer: Any, reasons: dict[str, str]) -> str:
-    """Why a section is empty; nothing where it is not."""
+    """Why a section is empty; an empty text where it is not."""
     if name == "sensors" and not answer.readings:
         return reasons["temperature"]
     if name == "battery" and not answer.present:
@@ -93,12 +93,12 @@ def _nothing(name: Section, answer: Any, reasons: dict[str, str]) -> str:
 
 
 _NAMES = ("cpu", "chip", "label", "mountpoint", "index", "name")
-"""Fields of a thing that say which one it is."""
+"""Fields that name an item."""
 
 
 def _within(answer: Any) -> dict[str, str]:
-    """The reasons of single things in a section: a processor, a sensor, a file system, a GPU."""
-    found: dict[str, str] = {}
+    """The reasons of single items in a section: a processor, a sensor, a file system, a GPU."""
+    reasons: dict[str, str] = {}
     for field in ("cores", "readings", "filesystems", "gpus", "batteries"):
         for item in getattr(answer, field, None) or ():
             parts = [getattr(item, key, None) for key in _NAMES]
@@ -106,13 +106,13 @@ def _within(answer: Any) -> dict[str, str]:
                 parts.append(item.device.rpartition("/")[2])
             name = "/".join(str(part) for part in parts if part not in (None, ""))
             if getattr(item, "reason", ""):
-                found[f"{field}.{name}"] = item.reason
-            found |= {f"{field}.{name}.{k}": v for k, v in _lasting(getattr(item, "reasons", {})).items()}
-    return found
+                reasons[f"{field}.{name}"] = item.reason
+            reasons |= {f"{field}.{name}.{k}": v for k, v in _lasting(getattr(item, "reasons", {})).items()}
+    return reasons
 
 
 def _lasting(reasons: Mapping[str, str]) -> dict[str, str]:
-    """Without those that a second reading takes away."""
+    """The reasons that remain after a second reading."""
     return {k: v for k, v in reasons.items() if v not in (NO_BASELINE, RESET)}
 
 

@@ -13,7 +13,7 @@ from .roles import HardwareRole
 
 
 class HardwareConfig(ServiceConfig):
-    """How often the machine may be read, and what of it is shown."""
+    """How often clients may read the machine, and what they may see of it."""
 
     min_interval_s: float = Field(default=0.1, gt=0, description="The shortest interval of a subscription, in seconds.")
     section_timeout_s: float = Field(

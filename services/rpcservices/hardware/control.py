@@ -1,8 +1,8 @@
-"""Acts on processes, and on no others: a process is named by its number and the moment when it started.
+"""Acts on a process, and never on another one by mistake: a process is named by its number and the moment it started.
 
-A number alone is used again, and a program that has kept one for a while would act on a stranger (as happened to
-others: nomad#23969, go-plugin#320). Here the process is first held by a file descriptor (pidfd_open(2)), which never
-comes to mean another one; then its start is compared; and then the descriptor is used.
+The system uses a number again after a process has ended, so a program that knows only the number may act on a stranger
+(as happened to others: nomad#23969, go-plugin#320). Here we first open a file descriptor of the process
+(pidfd_open(2)), which never stands for another one; then we compare its start; then we use the descriptor.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from .readers.places import HERE, text
 _T = TypeVar("_T")
 
 SAME_START_S = 0.005
-"""How far two readings of one start may be apart: half of the kernel's unit."""
+"""The largest difference between two readings of the same start: half of the kernel's unit."""
 
 
 def find(pid: int, create_time: float | None) -> psutil.Process:
-    """The process of this number and start.
+    """Find the process of this number and start.
 
     Raises:
         ProcessGone: there is none.
@@ -39,32 +39,32 @@ def find(pid: int, create_time: float | None) -> psutil.Process:
     """
     try:
         process = psutil.Process(pid)
-        started = start_of(process)
+        start = start_of(process)
     except psutil.NoSuchProcess:
         if _is_there(pid):
             raise _hidden(pid) from None
         raise ProcessGone(f"process {pid} has ended", pid=pid) from None
     except psutil.AccessDenied:
         raise _hidden(pid) from None
-    # Not "is farther away": NaN is no distance away from anything.
-    if create_time is not None and not abs(started - create_time) <= SAME_START_S:
+    # Not "> SAME_START_S": every comparison with NaN is false.
+    if create_time is not None and not abs(start - create_time) <= SAME_START_S:
         raise ProcessGone(
-            f"process {pid} is another one by now: it began {abs(started - create_time):.2f} s "
-            f"{'after' if started > create_time else 'before'} the one that was meant; list the processes anew",
+            f"process {pid} is another one by now: it began {abs(start - create_time):.2f} s "
+            f"{'after' if start > create_time else 'before'} the one that was meant; list the processes anew",
             pid=pid,
         )
     return process
 
 
 def _is_there(pid: int) -> bool:
-    """Whether there is such a process, which ``/proc`` does not show."""
+    """Whether there is a process that ``/proc`` does not show."""
     try:
         os.kill(pid, 0)
     except PermissionError:
         return True
     except OSError:
         return False
-    return False  # It is ours, and has ended in this moment.
+    return False  # We may signal it, so it is not hidden: it has just ended.
 
 
 def _hidden(pid: int) -> ProcessDenied:
@@ -76,8 +76,8 @@ def _hidden(pid: int) -> ProcessDenied:
 
 
 @contextlib.contextmanager
-def held(pid: int, create_time: float) -> Iterator[tuple[psutil.Process, int]]:
-    """The process of this number and start, and a descriptor that means it and no other.
+def hold(pid: int, create_time: float) -> Iterator[tuple[psutil.Process, int]]:
+    """Give the process of this number and start, and a descriptor that stands for no other one.
 
     Raises:
         ProcessGone: there is none.
@@ -111,28 +111,31 @@ def send_signal(pid: int, create_time: float, name: str) -> None:
 
     Raises:
         InvalidParams: there is no such signal.
-        ProcessGone, ProcessDenied: as they say.
+        ProcessGone: there is no such process.
+        ProcessDenied: the system does not allow it.
     """
     number = signal_number(name)
-    with held(pid, create_time) as (_, descriptor), _failures(pid):
+    with hold(pid, create_time) as (_, descriptor), _failures(pid):
         signal.pidfd_send_signal(descriptor, number)
 
 
 def set_priority(pid: int, create_time: float, nice: int) -> int:
-    """Set the priority (setpriority(2)); returns the one that it has then.
+    """Set the priority (setpriority(2)). Returns the priority that the process has then.
 
     Raises:
-        ProcessGone, ProcessDenied: as they say.
+        ProcessGone: there is no such process.
+        ProcessDenied: the system does not allow it.
     """
     return _apply(pid, create_time, lambda process: process.nice(nice), lambda process: int(process.nice() or 0))
 
 
 def set_affinity(pid: int, create_time: float, cpus: list[int]) -> list[int]:
-    """Set the processors that a process may run on (sched_setaffinity(2)); returns those that it has then.
+    """Set the processors that a process may run on (sched_setaffinity(2)). Returns those that it may run on then.
 
     Raises:
         InvalidParams: none of them can be used.
-        ProcessGone, ProcessDenied: as they say.
+        ProcessGone: there is no such process.
+        ProcessDenied: the system does not allow it.
     """
     try:
         return _apply(
@@ -160,21 +163,21 @@ def _online() -> str:
 
 
 _PF_NO_SETAFFINITY = 0x0400_0000
-"""Of a process's flags (include/linux/sched.h): nobody may change where it runs."""
+"""A flag of a process (include/linux/sched.h): nobody may change the processors it runs on."""
 
 
 def _is_pinned(pid: int) -> bool:
     """Whether a process is bound to its processors by the kernel itself (proc_pid_stat(5), field 9)."""
-    said = text(Path(f"{psutil.PROCFS_PATH}/{pid}/stat")) or ""
-    fields = said.rpartition(")")[2].split()  # The name before may hold anything.
+    stat = text(Path(f"{psutil.PROCFS_PATH}/{pid}/stat")) or ""
+    fields = stat.rpartition(")")[2].split()  # The name before it may hold any character.
     return len(fields) > 6 and bool(int(fields[6]) & _PF_NO_SETAFFINITY)
 
 
 def _apply(
     pid: int, create_time: float, change: Callable[[psutil.Process], object], read: Callable[[psutil.Process], _T]
 ) -> _T:
-    """Change something for which the system knows no call with a descriptor, but only with a number. The process is
-    compared right before."""
-    with held(pid, create_time) as (process, _), _failures(pid):
+    """Change something for which the system has no call with a descriptor, only one with a number. Right before that we
+    compare the process."""
+    with hold(pid, create_time) as (process, _), _failures(pid):
         change(process)
         return read(process)

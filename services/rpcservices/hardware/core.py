@@ -1,4 +1,5 @@
-"""What all parts of the hardware service share: the sampler, the processes, the history, and their life."""
+"""What all parts of the hardware service share: the sampler, the processes and the history, and how they start and
+stop."""
 
 from __future__ import annotations
 
@@ -34,11 +35,11 @@ HISTORY_SECTIONS: frozenset[Section] = frozenset(get_args(Section)) - WITHOUT_HI
 
 
 class HardwareCore(Service[HardwareConfig]):
-    """The machine, and who follows it.
+    """The machine, and the clients that follow it.
 
     Parameters:
         config: the configuration.
-        places: where the system shows its hardware.
+        places: the folders in which the system shows its hardware.
     """
 
     def __init__(self, config: HardwareConfig | None = None, places: Places | None = None) -> None:
@@ -72,7 +73,7 @@ class HardwareCore(Service[HardwareConfig]):
             )
 
     async def start(self) -> None:
-        """Take the first readings, so that the first caller gets rates, and begin the history."""
+        """Take the first readings, so that the first caller gets rates, and start the history."""
         await asyncio.gather(self._sampler.prime(), self._processes.measure())
         if self.history_kept is not None:
             self._recorder = asyncio.get_running_loop().create_task(self._record(self.history_kept))
@@ -93,13 +94,14 @@ class HardwareCore(Service[HardwareConfig]):
 
     async def _record(self, history: History) -> None:
         async for snapshot in self._sampler.follow(HISTORY_SECTIONS, self.config.history_interval_s):
-            kept = [metric for metric in metrics(snapshot) if has_history(metric.path)]
-            # Where they are too many, those of file systems are left out: a node with many containers has hundreds.
-            kept.sort(key=lambda metric: metric.path.startswith("disks.filesystems."))
-            history.record(snapshot.t_wall_s, ((metric.name, metric.value) for metric in kept))
+            with_history = [metric for metric in metrics(snapshot) if has_history(metric.path)]
+            # If there are too many, the last ones are left out: file systems, of which a node with containers has
+            # hundreds.
+            with_history.sort(key=lambda metric: metric.path.startswith("disks.filesystems."))
+            history.record(snapshot.t_wall_s, ((metric.name, metric.value) for metric in with_history))
 
     def http_pages(self) -> Mapping[str, Page]:
-        """The metrics for Prometheus, where they are switched on."""
+        """The metrics for Prometheus, if the configuration asks for them."""
         if not self.config.metrics_page:
             return {}
 
@@ -122,10 +124,10 @@ class HardwareCore(Service[HardwareConfig]):
         return answer
 
     def _interval(self, interval_s: float) -> float:
-        """The interval, if it is allowed.
+        """Check an interval, and round it.
 
         Raises:
-            InvalidParams: it is not.
+            InvalidParams: the interval is too short.
         """
         least = self.config.min_interval_s
         if not interval_s >= least:
@@ -133,10 +135,10 @@ class HardwareCore(Service[HardwareConfig]):
                 f"interval_s: {interval_s:g} is too short: at least {least:g}",
                 errors=[{"loc": ["interval_s"], "msg": f"must be at least {least:g}"}],
             )
-        # Intervals that are all but the same share one beat; beyond a day nothing is gained.
+        # Rounded, so that nearly equal intervals share one beat. More than a day has no use.
         return min(max(float(f"{interval_s:.2g}"), least), 86_400.0)
 
 
 def all_sections(sections: Collection[Section] | None) -> frozenset[Section]:
-    """The sections that a caller wants; all where it does not say."""
+    """The sections that a caller asks for; all where it names none."""
     return frozenset(sections if sections is not None else get_args(Section))

@@ -60,8 +60,8 @@ class DeviceMethods(HardwareCore):
         disks = await self._worker.run(lambda: self.inventory.list(["block"]))
         nodes = [d.node for d in disks if disk in (d.name, d.node, d.by_id, d.id)]
         if not nodes or nodes[0] is None:
-            known = ", ".join(d.name for d in disks) or "none"
-            raise DeviceNotFound(f"disk: there is no disk {disk[:80]!r}; there are: {known}", device=disk)
+            names = ", ".join(d.name for d in disks) or "none"
+            raise DeviceNotFound(f"disk: there is no disk {disk[:80]!r}; there are: {names}", device=disk)
         try:
             return await ask(self.config.smartctl, nodes[0])
         except SmartFailed as exc:

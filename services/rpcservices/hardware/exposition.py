@@ -1,8 +1,8 @@
 """Metrics in Prometheus' text format (https://prometheus.io/docs/instrumenting/exposition_formats/, version 0.0.4).
 
-A metric's name is its place in a snapshot: ``cpu.percent`` becomes ``hardware_cpu_percent``. What it belongs to is the
-label ``of``, and the kind of that, such as ``ethernet`` of an interface, the label ``kind``. Counters end in
-``_total``. A value that cannot be had is left out.
+A metric's name is its place in a snapshot: ``cpu.percent`` becomes ``hardware_cpu_percent``. The label ``of`` names the
+item that it belongs to, and the label ``kind`` the kind of item, such as ``ethernet`` for an interface. Counters end in
+``_total``. A metric without a value is left out.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from .sampling.metrics import Metric, known_paths
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def expose(found: Iterable[Metric]) -> str:
-    """The text of some metrics. All of one name stand together, as the format wants it."""
+def expose(all_metrics: Iterable[Metric]) -> str:
+    """Write metrics as text. Those of the same name stand together, as the format requires."""
     families: dict[str, list[Metric]] = {}
-    for metric in found:
+    for metric in all_metrics:
         if metric.value is not None:
             families.setdefault(name_of(metric), []).append(metric)
     lines: list[str] = []
@@ -30,14 +30,14 @@ def expose(found: Iterable[Metric]) -> str:
 
 
 def name_of(metric: Metric) -> str:
-    """The name in Prometheus."""
+    """The name of a metric in Prometheus."""
     name = "hardware_" + metric.path.replace(".", "_")
     return f"{name}_total" if metric.kind == "counter" else name
 
 
 def _help(path: str) -> str:
-    said = known_paths().get(path) or path
-    return said.replace("\\", r"\\").replace("\n", r"\n")
+    meaning = known_paths().get(path) or path
+    return meaning.replace("\\", r"\\").replace("\n", r"\n")
 
 
 def _labels(metric: Metric) -> str:

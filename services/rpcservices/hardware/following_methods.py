@@ -1,4 +1,4 @@
-"""The methods that follow the machine, and that tell what it was."""
+"""The methods that follow the machine, and that give its history."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class FollowingMethods(HardwareCore):
         if history is None:
             raise InvalidParams("metrics: the server keeps no history: set services.hardware.history to true")
         _check("metrics", metrics)
-        _check_kept(metrics)
+        _check_history(metrics)
         now = time.time()
         start = now - 3600 if start_s is None else _moment(start_s, now)
         end = now if end_s is None else _moment(end_s, now)
@@ -112,7 +112,7 @@ def _check(field: str, patterns: Iterable[str]) -> None:
     """Refuse names that no metric has.
 
     Raises:
-        InvalidParams: there is one.
+        InvalidParams: a name fits no metric.
     """
     for number, pattern in enumerate(patterns):
         near = near_names(pattern)
@@ -124,19 +124,19 @@ def _check(field: str, patterns: Iterable[str]) -> None:
             )
 
 
-def _check_kept(patterns: Iterable[str]) -> None:
-    """Refuse metrics that are not kept.
+def _check_history(patterns: Iterable[str]) -> None:
+    """Refuse metrics that have no history.
 
     Raises:
-        InvalidParams: there is one.
+        InvalidParams: a metric has none.
     """
-    kept = [path for path in known_paths() if has_history(path)]
+    paths = [path for path in known_paths() if has_history(path)]
     for number, pattern in enumerate(patterns):
-        if fits_any(pattern, kept):
+        if fits_any(pattern, paths):
             continue
         bare = pattern.partition("{")[0]
         hint = "hardware.history_metrics gives those that have one"
-        if f"{bare}_per_s" in kept:
+        if f"{bare}_per_s" in paths:
             hint = f"{bare}_per_s has one"
         raise InvalidParams(
             f"metrics: {pattern[:80]!r} has no history: counters are kept as their rates, and figures of "
@@ -146,7 +146,7 @@ def _check_kept(patterns: Iterable[str]) -> None:
 
 
 def _check_sections(sections: Collection[Section], patterns: list[str] | None) -> None:
-    """Refuse what could never give a value.
+    """Refuse a request that could never give a value.
 
     Raises:
         InvalidParams: the sections have no metrics, or none that fits one of the patterns.
@@ -172,8 +172,8 @@ def _check_sections(sections: Collection[Section], patterns: list[str] | None) -
             )
 
 
-def _moment(given: float, now: float) -> float:
-    return now + given if given < 0 else given
+def _moment(moment_s: float, now: float) -> float:
+    return now + moment_s if moment_s < 0 else moment_s
 
 
 async def _samples(

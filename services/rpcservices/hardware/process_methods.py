@@ -150,5 +150,5 @@ class ProcessMethods(HardwareCore):
         return await self._worker.run(lambda: set_affinity(pid, create_time, cpus))
 
     def _query(self, attributes: list[ProcessAttribute] | None, sort: ProcessSort, limit: int) -> Query:
-        wanted = DEFAULT if attributes is None else frozenset(attributes)
-        return Query(wanted, sort, min(limit, self.config.max_processes), self.config.reveal_command_lines)
+        chosen = DEFAULT if attributes is None else frozenset(attributes)
+        return Query(chosen, sort, min(limit, self.config.max_processes), self.config.reveal_command_lines)

@@ -1,4 +1,4 @@
-"""Who may do more than read the machine, by the roles of the configuration."""
+"""Decides, by the roles of the configuration, who may do more than read the machine."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class HardwareRole(Role):
 
 
 OWNER = HardwareRole(may=get_args(Right))
-"""What the local owner may do without being listed: everything."""
+"""The role of a local owner who is in no other: everything."""
 
 
 class Access:
@@ -42,7 +42,7 @@ class Access:
 
     Parameters:
         roles: the roles by name.
-        owner_may: whether the local owner may do everything without being in one.
+        owner_may: whether the local owner may do everything without being in a role.
     """
 
     def __init__(self, roles: Mapping[str, HardwareRole], *, owner_may: bool) -> None:
@@ -53,17 +53,17 @@ class Access:
 
         Parameters:
             principal: the caller.
-            right: what.
+            right: the right that the caller needs.
 
         Raises:
-            HardwareRefused: it names the rule, and what it lacks.
+            HardwareRefused: the role lacks the right; the error names both.
         """
-        found = self._roles.role(principal)
-        if found is None:
+        role = self._roles.role(principal)
+        if role is None:
             rule = f"{PREFIX}.unlisted"
             remedy = f'list them in a role ({PREFIX}.roles.NAME) with may = ["{right}"]'
-        elif right not in found[1].may:
-            rule = f"{found[0]}.may"
+        elif right not in role[1].may:
+            rule = f"{role[0]}.may"
             remedy = f'add "{right}" to {rule}'
         else:
             return

@@ -25,7 +25,7 @@ from .models import ByteSize, Parity, SerialData, SerialLines, SerialPort, Seria
 
 PORT_ERRORS = (SerialNotOpen, SerialPortGone)
 _FLOW_S = 3600.0
-"""How long a call may take that waits for the other side of the line."""
+"""The time limit of calls that wait for the other side of the line."""
 
 
 class SerialMethods(HardwareCore):
@@ -88,8 +88,8 @@ class SerialMethods(HardwareCore):
             rtscts=rtscts,
             dsrdtr=dsrdtr,
         )
-        opened = await self._serial.open(ctx, port, settings, write_timeout_s)
-        return SerialSession(id=opened.id, port=opened.node, settings=settings)
+        session = await self._serial.open(ctx, port, settings, write_timeout_s)
+        return SerialSession(id=session.id, port=session.node, settings=settings)
 
     @method(permission="hardware.serial", errors=(*PORT_ERRORS, SerialPortBusy), buffer_items=1)
     async def read_serial(self, id: str, *, ctx: Context) -> AsyncIterator[SerialData]:

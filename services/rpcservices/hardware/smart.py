@@ -1,4 +1,4 @@
-"""What disks say of their own health: SMART, by ``smartctl`` (smartctl(8), ``--json``)."""
+"""Asks disks for their health (SMART), by ``smartctl`` (smartctl(8), ``--json``)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .models import Smart, SmartAttribute
 from .readers.plain import plain
 
 TIMEOUT_S = 30.0
-"""A disk that sleeps takes a while to wake."""
+"""The time limit; a disk that sleeps takes a while to wake."""
 
 
 class SmartFailed(Exception):
@@ -20,21 +20,21 @@ class SmartFailed(Exception):
 
 
 def why_no_smart(program: str) -> str:
-    """Why SMART data cannot be had; nothing where they can."""
+    """Why there are no SMART data; an empty text where there are."""
     if shutil.which(program) is None:
         return "absent: smartctl is not installed (the package smartmontools has it)"
     return ""
 
 
 async def ask(program: str, node: str) -> Smart:
-    """Ask a disk.
+    """Ask a disk for its health.
 
     Parameters:
-        program: smartctl.
+        program: the path of smartctl.
         node: the disk's file.
 
     Raises:
-        SmartFailed: there was no answer in time, or none that can be read.
+        SmartFailed: there was no answer in time, or the answer cannot be read.
     """
     process = await asyncio.create_subprocess_exec(
         program,
@@ -55,45 +55,46 @@ async def ask(program: str, node: str) -> Smart:
             process.kill()
             await process.wait()
     try:
-        said = json.loads(output)
+        answer = json.loads(output)
     except ValueError:
-        said = None
-    if not isinstance(said, dict):
+        answer = None
+    if not isinstance(answer, dict):
         raise SmartFailed(f"smartctl gave no JSON object (exit status {process.returncode})")
-    return read(node, said)
+    return read(node, answer)
 
 
-def read(node: str, said: Mapping[str, Any]) -> Smart:
-    """Smartctl's JSON as an answer. What a disk does not tell, or smartctl tells in another form, is None."""
-    head = _block(said, "smartctl")
+def read(node: str, answer: Mapping[str, Any]) -> Smart:
+    """Turn smartctl's JSON into an answer. A value is None if the disk does not tell it or smartctl's form is
+    unknown."""
+    head = _block(answer, "smartctl")
     messages = [_text(_mapping(each).get("string")) for each in _list(head, "messages")]
-    passed = _block(said, "smart_status").get("passed")
-    found = Smart(
+    passed = _block(answer, "smart_status").get("passed")
+    smart = Smart(
         node=node,
-        model_name=_text(said.get("model_name")) or _text(said.get("scsi_model_name")),
-        serial_number=_text(said.get("serial_number")),
-        firmware_version=_text(said.get("firmware_version")),
-        protocol=_text(_block(said, "device").get("protocol")),
+        model_name=_text(answer.get("model_name")) or _text(answer.get("scsi_model_name")),
+        serial_number=_text(answer.get("serial_number")),
+        firmware_version=_text(answer.get("firmware_version")),
+        protocol=_text(_block(answer, "device").get("protocol")),
         passed=passed if isinstance(passed, bool) else None,
-        temperature_celsius=_number(_block(said, "temperature").get("current")),
-        power_on_hours=_whole(_block(said, "power_on_time").get("hours")),
-        power_cycle_count=_whole(said.get("power_cycle_count")),
+        temperature_celsius=_number(_block(answer, "temperature").get("current")),
+        power_on_hours=_whole(_block(answer, "power_on_time").get("hours")),
+        power_cycle_count=_whole(answer.get("power_cycle_count")),
         attributes=[
             attribute
-            for each in _list(_block(said, "ata_smart_attributes"), "table")
+            for each in _list(_block(answer, "ata_smart_attributes"), "table")
             if (attribute := _attribute(_mapping(each))) is not None
         ],
         nvme={
             plain(name): number
-            for name, value in _block(said, "nvme_smart_health_information_log").items()
+            for name, value in _block(answer, "nvme_smart_health_information_log").items()
             if (number := _whole(value)) is not None
         },
-        # Bits 0 to 2: the command line, the device, or a command to it failed. The others are the disk's verdicts.
+        # Bits 0 to 2 mean that the command line, the device or a command failed. The other bits are about the disk.
         reason="; ".join(filter(None, messages)) if (_whole(head.get("exit_status")) or 0) & 0b111 else "",
     )
-    if found.passed is None and not found.reason:
-        return found.model_copy(update={"reason": _why_no_verdict(_block(said, "smart_support"))})
-    return found
+    if smart.passed is None and not smart.reason:
+        return smart.model_copy(update={"reason": _why_no_verdict(_block(answer, "smart_support"))})
+    return smart
 
 
 def _why_no_verdict(support: Mapping[str, Any]) -> str:
@@ -104,35 +105,35 @@ def _why_no_verdict(support: Mapping[str, Any]) -> str:
     return "unknown: the disk does not tell"
 
 
-def _attribute(said: Mapping[str, Any]) -> SmartAttribute | None:
-    number, raw = _whole(said.get("id")), _block(said, "raw")
+def _attribute(entry: Mapping[str, Any]) -> SmartAttribute | None:
+    number, raw = _whole(entry.get("id")), _block(entry, "raw")
     if number is None:
         return None
     return SmartAttribute(
         id=number,
-        name=_text(said.get("name")) or "",
-        value=_whole(said.get("value")),
-        worst=_whole(said.get("worst")),
-        thresh=_whole(said.get("thresh")),
-        when_failed=_text(said.get("when_failed")) or "",
+        name=_text(entry.get("name")) or "",
+        value=_whole(entry.get("value")),
+        worst=_whole(entry.get("worst")),
+        thresh=_whole(entry.get("thresh")),
+        when_failed=_text(entry.get("when_failed")) or "",
         raw_value=_whole(raw.get("value")),
         raw_string=_text(raw.get("string")) or "",
     )
 
 
-# smartctl's JSON has changed with its versions, and tells what disks say, which may be anything.
+# smartctl's JSON changes between versions, and holds what disks tell, which may be anything. So check every value.
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _block(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    return _mapping(said.get(name))
+def _block(mapping: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return _mapping(mapping.get(name))
 
 
-def _list(said: Mapping[str, Any], name: str) -> list[Any]:
-    value = said.get(name)
+def _list(mapping: Mapping[str, Any], name: str) -> list[Any]:
+    value = mapping.get(name)
     return value if isinstance(value, list) else []
 
 

@@ -266,7 +266,7 @@ LO = Link(1, "lo", 772, 0x9)
 
 def counted(*links: Link, forwards: bool = False) -> dict[str, str]:
     reading = NetworkReading({}, {}, {}, Reasons(), roles([LO, *links]), forwards)
-    return {link.name: network._counted(link.name, reading) for link in links}
+    return {link.name: network._counted_in(link.name, reading) for link in links}
 
 
 def test_a_bond_with_vlans_and_a_bridge_on_top() -> None:

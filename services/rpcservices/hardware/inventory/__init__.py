@@ -1,1 +1,1 @@
-"""The inventory of devices, out of sysfs, udev's records and the firmware's tables."""
+"""The inventory of devices, from sysfs, udev's records and the firmware's tables."""

@@ -15,13 +15,13 @@ _LINE = re.compile(r"(?P<tabs>\t{0,2})(?P<first>[0-9a-fA-F]{2,4})(?: (?P<second>
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """The names of one kind of bus. All ids are in lower case, without ``0x``.
+    """The names for one kind of bus. All ids are in lower case, without ``0x``.
 
     Attributes:
-        vendors: by vendor id.
-        models: by vendor and model id.
-        subsystems: by vendor, model, subsystem's vendor and subsystem's id.
-        classes: by class, or class and subclass together.
+        vendors: names by vendor id.
+        models: names by vendor and model id.
+        subsystems: names by vendor, model, subsystem's vendor and subsystem's id.
+        classes: names by class, or by class and subclass together.
     """
 
     vendors: dict[str, str] = field(default_factory=dict)
@@ -31,8 +31,8 @@ class Ids:
 
 
 def parse(lines: Iterable[str]) -> Ids:
-    """The names in a file. Lines that are no such thing are left out."""
-    found = Ids()
+    """Read the names in a file. Other lines are left out."""
+    ids = Ids()
     vendor = model = group = ""
     in_classes = False
     for line in lines:
@@ -48,18 +48,18 @@ def parse(lines: Iterable[str]) -> Ids:
         if in_classes:
             if depth == 0:
                 group = first
-                found.classes[group] = name
+                ids.classes[group] = name
             elif depth == 1 and group:
-                found.classes[group + first] = name
+                ids.classes[group + first] = name
         elif depth == 0 and len(first) == 4:
             vendor = first
-            found.vendors[vendor] = name
+            ids.vendors[vendor] = name
         elif depth == 1 and vendor and len(first) == 4:
             model = first
-            found.models[vendor, model] = name
+            ids.models[vendor, model] = name
         elif depth == 2 and vendor and model and match["second"]:
-            found.subsystems[vendor, model, first, match["second"].lower()] = name
-    return found
+            ids.subsystems[vendor, model, first, match["second"].lower()] = name
+    return ids
 
 
 @lru_cache(maxsize=16)
@@ -69,7 +69,7 @@ def _load(path: Path) -> Ids:
 
 
 def names(places: Places, bus: str) -> Ids:
-    """The system's names for a bus: ``pci`` or ``usb``; none where it has no such file."""
+    """The system's names for a bus, ``pci`` or ``usb``; empty where it has no such file."""
     for folder in ("hwdata", "misc"):
         path = places.share / folder / f"{bus}.ids"
         if path.is_file():

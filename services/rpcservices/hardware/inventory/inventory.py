@@ -1,4 +1,4 @@
-"""Lists devices, and reads one again."""
+"""Lists the devices of a machine, and reads single ones."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from .udev import Record, record
 
 
 class Inventory:
-    """The devices of a machine. Its methods block; none raises.
+    """The devices of a machine. The methods block; none raises.
 
     Parameters:
-        places: where the system shows its hardware.
+        places: the folders in which the system shows its hardware.
     """
 
     def __init__(self, places: Places = HERE) -> None:
@@ -31,35 +31,35 @@ class Inventory:
         self._root = places.sys.resolve()
 
     def list(self, subsystems: Collection[Subsystem] | None = None) -> list[Device]:
-        """All devices of some subsystems, in the order of the subsystems and of names.
+        """List all devices of some subsystems, in the order of the subsystems and of names.
 
         Parameters:
             subsystems: which; all where not given.
         """
-        wanted = get_args(Subsystem) if subsystems is None else subsystems
-        found: list[Device] = []
+        chosen = get_args(Subsystem) if subsystems is None else subsystems
+        devices: list[Device] = []
         for subsystem in get_args(Subsystem):
-            if subsystem not in wanted:
+            if subsystem not in chosen:
                 continue
             if subsystem == "memory":
-                found += self._memory()
+                devices += self._memory()
             elif subsystem == "dmi":
-                found += self._dmi()
+                devices += self._dmi()
             else:
                 for link in entries(self.places.sys / READERS[subsystem][0]):
                     device = self._read(link.resolve(), subsystem)
                     if device is not None:
-                        found.append(device)
-        return found
+                        devices.append(device)
+        return devices
 
     def at(self, devpath: str) -> Device | None:
-        """One device.
+        """Read one device.
 
         Parameters:
             devpath: its path below sysfs' root, as in the kernel's events: ``/devices/...``.
 
         Returns:
-            ``None`` where there is no such device, or none for the inventory.
+            ``None`` where there is no such device, or the inventory does not list it.
         """
         folder = (self._root / devpath.lstrip("/")).resolve()
         if self._root not in folder.parents:
@@ -70,8 +70,8 @@ class Inventory:
     def _read(self, folder: Path, subsystem: Subsystem) -> Device | None:
         if not folder.is_dir():
             return None
-        said = record(self.places, folder, subsystem)
-        fields = READERS[subsystem][1](self.places, folder, said)
+        udev_record = record(self.places, folder, subsystem)
+        fields = READERS[subsystem][1](self.places, folder, udev_record)
         if fields is None:
             return None
         node = self._node(folder)
@@ -81,13 +81,13 @@ class Inventory:
             name=plain(folder.name),
             driver=_driver(folder),
             node=node,
-            by_id=self._by_id(node, said),
+            by_id=self._by_id(node, udev_record),
             parent=self._parent(folder),
             **fields,
         )
 
     def _node(self, folder: Path) -> str | None:
-        """The file in ``/dev``. Of an input device it is that of its event node."""
+        """The file in ``/dev``; for an input device, the file of its event node."""
         candidates = [folder, *(each for each in entries(folder) if each.name.startswith("event"))]
         for place in candidates:
             for line in (text(place / "uevent") or "").splitlines():
@@ -95,10 +95,10 @@ class Inventory:
                     return f"/dev/{line.removeprefix('DEVNAME=').removeprefix('/dev/')}"
         return None
 
-    def _by_id(self, node: str | None, said: Record) -> str | None:
-        for known in said.links:
-            if "/by-id/" in f"/{known}":
-                return f"/dev/{known}"
+    def _by_id(self, node: str | None, udev_record: Record) -> str | None:
+        for path in udev_record.links:
+            if "/by-id/" in f"/{path}":
+                return f"/dev/{path}"
         if node is None:
             return None
         name = node.removeprefix("/dev/")
@@ -122,26 +122,26 @@ class Inventory:
         return None
 
     def lacks(self) -> dict[str, str]:
-        """What this machine's devices lack, by subsystem and field, and why."""
-        found: dict[str, str] = {}
+        """The fields that this machine's devices lack, by subsystem and field, with the reasons."""
+        reasons: dict[str, str] = {}
         try:
             (self.places.sys / "firmware" / "dmi" / "tables" / "DMI").open("rb").close()
         except FileNotFoundError:
-            found["memory"] = "absent: the firmware tells nothing of memory modules"
+            reasons["memory"] = "absent: the firmware tells nothing of memory modules"
         except OSError as exc:
-            found["memory"] = why(exc)
+            reasons["memory"] = why(exc)
         for name in ("product_serial", "product_uuid", "board_serial", "chassis_serial"):
             try:
                 (self.places.sys / "class" / "dmi" / "id" / name).open("rb").close()
             except FileNotFoundError:
                 continue
             except OSError as exc:
-                found[f"dmi.{name}"] = why(exc)
+                reasons[f"dmi.{name}"] = why(exc)
         for bus, package in (("pci", "pciutils or hwdata"), ("usb", "usbutils or hwdata")):
             there = any(True for _ in entries(self.places.sys / "bus" / bus / "devices"))
             if there and not names(self.places, bus).vendors and not (self.places.run / "udev" / "data").is_dir():
-                found[f"{bus}.model"] = f"absent: neither udev nor {bus}.ids knows names (package {package})"
-        return found
+                reasons[f"{bus}.model"] = f"absent: neither udev nor {bus}.ids knows names (package {package})"
+        return reasons
 
     # --- what the firmware tells ----------------------------------------------------------------------------------
 
@@ -189,15 +189,15 @@ class Inventory:
             )
         for name in ("board", "chassis", "bios"):
             made_by, version = read(f"{name}_vendor"), read(f"{name}_version")
-            called = read(f"{name}_name") or read(f"{name}_type") if name != "bios" else version
-            if made_by is None and called is None:
+            label = read(f"{name}_name") or read(f"{name}_type") if name != "bios" else version
+            if made_by is None and label is None:
                 continue
             yield Device(
                 id=f"smbios/{name}",
                 subsystem="dmi",
                 name=name,
                 vendor=made_by,
-                model=called,
+                model=label,
                 serial=read(f"{name}_serial"),
                 parent="smbios/system" if model is not None or vendor is not None else None,
                 properties={"version": version, "date": read(f"{name}_date"), "release": read(f"{name}_release")},
@@ -205,8 +205,8 @@ class Inventory:
 
 
 def _driver(folder: Path) -> str | None:
-    """The kernel's driver of a device. Since Linux 6.5 a serial port hangs on two devices of the serial core, with
-    drivers of no interest; what drives it is above them."""
+    """The kernel's driver of a device. Since Linux 6.5 two devices of the serial core stand above a serial port; their
+    drivers are not the port's, which is above them."""
     place = folder if (folder / "driver").is_symlink() else (folder / "device").resolve()
     while (place / "driver").is_symlink():
         driver = (place / "driver").resolve()
@@ -217,7 +217,7 @@ def _driver(folder: Path) -> str | None:
 
 
 def subsystem_of(folder: Path) -> Subsystem | None:
-    """The subsystem of a device's folder, if it is one of ours."""
+    """The subsystem of a device's folder; ``None`` where the inventory does not know it."""
     link = folder / "subsystem"
     if not link.is_symlink():
         return None

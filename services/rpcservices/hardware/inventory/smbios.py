@@ -1,4 +1,4 @@
-"""The firmware's table of what is in the machine: SMBIOS (DMTF DSP0134), here its memory devices (type 17)."""
+"""Reads the memory devices (type 17) from the firmware's table of the machine: SMBIOS (DMTF DSP0134)."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Structure:
     """One structure of the table.
 
     Attributes:
-        type: what it describes.
+        type: the type of what it describes.
         handle: its number.
-        data: the formatted area, header included.
+        data: the formatted area, with the header.
         strings: the texts that its fields refer to.
     """
 
@@ -43,7 +43,7 @@ class Structure:
     strings: tuple[str, ...]
 
     def number(self, offset: int, size: int) -> int | None:
-        """A little-endian number; ``None`` where the structure is too short, being of an older version."""
+        """A little-endian number; ``None`` where the structure is of an older version and too short."""
         if offset + size > len(self.data):
             return None
         return int.from_bytes(self.data[offset : offset + size], "little")
@@ -57,7 +57,7 @@ class Structure:
 
 
 def structures(table: bytes) -> Iterator[Structure]:
-    """The structures of a table. What is cut off, or no structure, ends it."""
+    """The structures of a table, up to the first bytes that are no whole structure."""
     position = 0
     while position + 4 <= len(table):
         kind, length, handle = struct.unpack_from("<BBH", table, position)
@@ -79,7 +79,7 @@ def structures(table: bytes) -> Iterator[Structure]:
 
 
 def memory_devices(table: bytes) -> Iterator[dict[str, str | int | None]]:
-    """The slots for memory, filled or not, under the names of osquery's ``memory_devices``, besides ``size_bytes``."""
+    """The slots for memory, filled or empty, with ``size_bytes`` and the names of osquery's ``memory_devices``."""
     for each in structures(table):
         if each.type != _MEMORY_DEVICE:
             continue
@@ -88,8 +88,8 @@ def memory_devices(table: bytes) -> Iterator[dict[str, str | int | None]]:
             "handle": f"0x{each.handle:04X}",
             "array_handle": _hex(each.number(0x04, 2)),
             "form_factor": _FORM_FACTORS.get(each.number(0x0E, 1) or 0),
-            "total_width": _known(each.number(0x08, 2)),
-            "data_width": _known(each.number(0x0A, 2)),
+            "total_width": _if_known(each.number(0x08, 2)),
+            "data_width": _if_known(each.number(0x0A, 2)),
             "size_bytes": _size(each),
             "set": each.number(0x0F, 1),
             "device_locator": each.text(0x10),
@@ -112,12 +112,12 @@ def _hex(value: int | None) -> str | None:
     return None if value is None else f"0x{value:04X}"
 
 
-def _known(value: int | None) -> int | None:
+def _if_known(value: int | None) -> int | None:
     return None if value in (None, 0xFFFF) else value
 
 
 def _size(each: Structure) -> int | None:
-    """In bytes; 0 for an empty slot, ``None`` where it is unknown (DSP0134, 7.18.4)."""
+    """The size in bytes; 0 for an empty slot, ``None`` where it is unknown (DSP0134, 7.18.4)."""
     size = each.number(0x0C, 2)
     if size is None or size == 0xFFFF:
         return None
@@ -128,5 +128,5 @@ def _size(each: Structure) -> int | None:
 
 
 def _speed(each: Structure, offset: int) -> int | None:
-    """In millions of transfers per second."""
+    """The speed in millions of transfers per second."""
     return each.number(offset, 2) or None

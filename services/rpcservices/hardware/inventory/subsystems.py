@@ -1,4 +1,4 @@
-"""How the devices of each subsystem are read: a folder of sysfs becomes a device."""
+"""Reads the devices of each subsystem: a folder of sysfs becomes a device."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from .ids import names
 from .udev import Record
 
 Fields = dict[str, Any]
-"""The fields of a :class:`~rpcservices.hardware.models.Device`, without ``id``, ``subsystem``, ``name``, ``driver``,
-``node``, ``by_id`` and ``parent``, which all have alike."""
+"""The fields of a :class:`~rpcservices.hardware.models.Device` that depend on its subsystem. All have ``id``,
+``subsystem``, ``name``, ``driver``, ``node``, ``by_id`` and ``parent``."""
 
 _Read = Callable[[Places, Path, Record], Fields | None]
 
 
 def _id(folder: Path, name: str) -> str | None:
-    """A file with a number in hexadecimal, as four digits."""
-    found = number(folder / name, 16)
-    return None if found is None else f"{found:04x}"
+    """The hexadecimal number in a file, as four digits."""
+    value = number(folder / name, 16)
+    return None if value is None else f"{value:04x}"
 
 
 def _pci(places: Places, folder: Path, record: Record) -> Fields:
     vendor, model = _id(folder, "vendor"), _id(folder, "device")
     other_vendor, other = _id(folder, "subsystem_vendor"), _id(folder, "subsystem_device")
     kind = f"{number(folder / 'class', 16) or 0:06x}"
-    ids, said = names(places, "pci"), record.properties
+    ids, properties = names(places, "pci"), record.properties
     return {
-        "vendor": said.get("ID_VENDOR_FROM_DATABASE") or ids.vendors.get(vendor or ""),
+        "vendor": properties.get("ID_VENDOR_FROM_DATABASE") or ids.vendors.get(vendor or ""),
         "vendor_id": vendor,
-        "model": said.get("ID_MODEL_FROM_DATABASE") or ids.models.get((vendor or "", model or "")),
+        "model": properties.get("ID_MODEL_FROM_DATABASE") or ids.models.get((vendor or "", model or "")),
         "model_id": model,
         "properties": {
             "pci_slot": folder.name,
             "pci_class_id": kind[:2],
-            "pci_class": said.get("ID_PCI_CLASS_FROM_DATABASE") or ids.classes.get(kind[:2]),
+            "pci_class": properties.get("ID_PCI_CLASS_FROM_DATABASE") or ids.classes.get(kind[:2]),
             "pci_subclass_id": kind[2:4],
-            "pci_subclass": said.get("ID_PCI_SUBCLASS_FROM_DATABASE") or ids.classes.get(kind[:4]),
+            "pci_subclass": properties.get("ID_PCI_SUBCLASS_FROM_DATABASE") or ids.classes.get(kind[:4]),
             "subsystem_vendor_id": other_vendor,
             "subsystem_vendor": ids.vendors.get(other_vendor or ""),
             "subsystem_model_id": other,
@@ -67,12 +67,12 @@ def _usb(places: Places, folder: Path, record: Record) -> Fields | None:
     vendor, model = _id(folder, "idVendor"), _id(folder, "idProduct")
     if vendor is None:
         return None  # An interface of a device.
-    ids, said = names(places, "usb"), record.properties
+    ids, properties = names(places, "usb"), record.properties
     return {
-        "vendor": text(folder / "manufacturer") or said.get("ID_VENDOR_FROM_DATABASE") or ids.vendors.get(vendor),
+        "vendor": text(folder / "manufacturer") or properties.get("ID_VENDOR_FROM_DATABASE") or ids.vendors.get(vendor),
         "vendor_id": vendor,
         "model": text(folder / "product")
-        or said.get("ID_MODEL_FROM_DATABASE")
+        or properties.get("ID_MODEL_FROM_DATABASE")
         or ids.models.get((vendor, model or "")),
         "model_id": model,
         "serial": text(folder / "serial"),
@@ -92,25 +92,25 @@ def _usb(places: Places, folder: Path, record: Record) -> Fields | None:
 
 def _block(_: Places, folder: Path, record: Record) -> Fields | None:
     if number(folder / "hidden") == 1:
-        return None  # One of several ways to a disk, and no disk: the kernel has no node and no events of it.
-    said = record.properties
+        return None  # One of several paths to a disk, not a disk: the kernel has no node and no events for it.
+    properties = record.properties
     whole = folder.parent if (folder / "partition").exists() else folder
     device = whole / "device"
     block_size = number(whole / "queue" / "logical_block_size") or 512
-    # sysfs counts in units of 512 bytes, whatever the device's own blocks are.
+    # sysfs counts in units of 512 bytes, however large the device's blocks are.
     sectors = number(folder / "size")
     size = None if sectors is None else sectors * 512
     return {
         "vendor": text(device / "vendor"),
-        "model": text(device / "model") or text(device / "name") or said.get("ID_MODEL"),
-        "serial": text(device / "serial") or said.get("ID_SERIAL_SHORT") or text(whole / "serial"),
+        "model": text(device / "model") or text(device / "name") or properties.get("ID_MODEL"),
+        "serial": text(device / "serial") or properties.get("ID_SERIAL_SHORT") or text(whole / "serial"),
         "properties": {
             "size_bytes": size,
             "size": None if size is None else size // block_size,
             "block_size": block_size,
-            "uuid": said.get("ID_FS_UUID"),
-            "type": said.get("ID_FS_TYPE"),
-            "label": said.get("ID_FS_LABEL"),
+            "uuid": properties.get("ID_FS_UUID"),
+            "type": properties.get("ID_FS_TYPE"),
+            "label": properties.get("ID_FS_LABEL"),
             "partition": number(folder / "partition"),
             "removable": number(whole / "removable"),
             "rotational": number(whole / "queue" / "rotational"),
@@ -124,11 +124,11 @@ def _block(_: Places, folder: Path, record: Record) -> Fields | None:
 def _net(places: Places, folder: Path, record: Record) -> Fields:
     pci = _above(places, folder, "pci")
     above = _pci(places, pci, Record()) if pci is not None else {}
-    said = record.properties
+    properties = record.properties
     return {
-        "vendor": said.get("ID_VENDOR_FROM_DATABASE") or above.get("vendor"),
+        "vendor": properties.get("ID_VENDOR_FROM_DATABASE") or above.get("vendor"),
         "vendor_id": above.get("vendor_id"),
-        "model": said.get("ID_MODEL_FROM_DATABASE") or above.get("model"),
+        "model": properties.get("ID_MODEL_FROM_DATABASE") or above.get("model"),
         "model_id": above.get("model_id"),
         "properties": {
             "interface": plain(folder.name),
@@ -159,7 +159,7 @@ _INPUT = re.compile(r"input\d+")
 
 def _input(_: Places, folder: Path, __: Record) -> Fields | None:
     if not _INPUT.fullmatch(folder.name):
-        return None  # An event or mouse node, which belongs to one of these.
+        return None  # An event or mouse node, which belongs to an input device.
     return {
         "vendor_id": _id(folder, "id/vendor"),
         "model": text(folder / "name"),
@@ -203,10 +203,10 @@ def _drm(places: Places, folder: Path, _: Record) -> Fields | None:
         return None  # A connector of a card, or its second node.
     pci = _above(places, folder, "pci")
     above = _pci(places, pci, Record()) if pci is not None else {}
-    found = {name: above.get(name) for name in ("vendor", "vendor_id", "model", "model_id")}
+    of_card = {name: above.get(name) for name in ("vendor", "vendor_id", "model", "model_id")}
     connectors = [e.name.partition("-")[2] for e in entries(folder) if e.name.startswith(f"{folder.name}-")]
     plugged = [e.name.partition("-")[2] for e in entries(folder) if text(e / "status") == "connected"]
-    return found | {
+    return of_card | {
         "properties": {
             "pci_slot": None if pci is None else pci.name,
             "connectors": " ".join(connectors) or None,
@@ -216,7 +216,7 @@ def _drm(places: Places, folder: Path, _: Record) -> Fields | None:
 
 
 def is_listed(folder: Path, subsystem: Subsystem) -> bool:
-    """Whether a device that others hang on is one for the inventory, and not an interface or a node of one."""
+    """Whether the inventory lists a device that has others below it: not an interface or a node of one."""
     if subsystem == "usb":
         return (folder / "idVendor").exists()
     if subsystem == "input":
@@ -233,4 +233,5 @@ READERS: Mapping[Subsystem, tuple[str, _Read]] = {
     "tty": ("class/tty", _tty),
     "drm": ("class/drm", _drm),
 }
-"""Where the devices of a subsystem are listed, and how one is read; ``None`` where it is not one for the inventory."""
+"""For each subsystem the folder that lists its devices, and the function that reads one; it returns ``None`` for a
+device that the inventory does not list."""

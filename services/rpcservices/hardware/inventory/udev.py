@@ -1,6 +1,6 @@
-"""What udev has recorded of a device: ``/run/udev/data``.
+"""Reads what udev has recorded of a device, in ``/run/udev/data``.
 
-One file for each device, named by its number (``b8:0``, ``c4:64``), interface (``n2``) or bus and name (``+pci:...``);
+Each device has one file, named by its number (``b8:0``, ``c4:64``), interface (``n2``) or bus and name (``+pci:...``);
 lines ``E:KEY=value`` are properties, ``S:path`` links in ``/dev``.
 """
 
@@ -18,8 +18,8 @@ class Record:
     """A device's record.
 
     Attributes:
-        properties: by name.
-        links: paths below ``/dev``.
+        properties: its properties by name.
+        links: its links, as paths below ``/dev``.
     """
 
     properties: Mapping[str, str] = field(default_factory=dict)
@@ -27,7 +27,7 @@ class Record:
 
 
 def parse(content: str) -> Record:
-    """A record's file."""
+    """The file of a device's record."""
     properties: dict[str, str] = {}
     links: list[str] = []
     for line in content.splitlines():
@@ -42,7 +42,7 @@ def parse(content: str) -> Record:
 
 
 def record(places: Places, folder: Path, subsystem: str) -> Record:
-    """The record of the device at a folder of sysfs; an empty one where udev does not run, or has none."""
+    """The record of the device with a folder in sysfs; empty where udev does not run or has no record."""
     number = text(folder / "dev")
     if number is not None:
         name = f"{'b' if subsystem == 'block' else 'c'}{number}"

@@ -1,4 +1,4 @@
-"""Where the news about devices come from: udev where it runs, else the kernel itself."""
+"""Receives events about devices: from udev if it runs, else from the kernel."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _WHOLE_USER_NAMESPACE = ["0", "0", "4294967295"]
 
 @dataclass(frozen=True, slots=True)
 class Uevent:
-    """Something has happened to a device.
+    """An event of a device.
 
     Attributes:
         action: add, remove, change, move, bind, unbind, online or offline.
         devpath: the device's path below sysfs' root.
-        subsystem: of the kernel.
-        devpath_old: the former path (move).
+        subsystem: its subsystem in the kernel.
+        devpath_old: the path before a move.
     """
 
     action: str
@@ -38,11 +38,11 @@ class Source(Protocol):
     """A source of events. It never blocks."""
 
     def fileno(self) -> int:
-        """What becomes readable when there are events."""
+        """The descriptor that becomes readable when there are events."""
         ...
 
     def receive(self) -> Uevent | None:
-        """The next event; ``None`` where there is none now.
+        """Receive the next event; ``None`` where there is none now.
 
         Raises:
             OSError: with ``ENOBUFS``, events were lost.
@@ -50,13 +50,13 @@ class Source(Protocol):
         ...
 
     def close(self) -> None:
-        """Receive no more."""
+        """Stop receiving."""
         ...
 
 
 def parse(message: bytes) -> Uevent | None:
-    """A message of the kernel: ``action@devpath``, and ``KEY=value`` strings, each ended by a null byte
-    (lib/kobject_uevent.c); ``None`` where it is none."""
+    """Read a message of the kernel: ``action@devpath`` and ``KEY=value`` strings, each with a null byte at its end
+    (lib/kobject_uevent.c). ``None`` for any other message."""
     head, *rest = message.split(b"\0")
     if b"@" not in head:
         return None
@@ -73,7 +73,7 @@ class KernelSource:
     """The kernel's own events (netlink(7), NETLINK_KOBJECT_UEVENT).
 
     Parameters:
-        buffer_bytes: how much may wait to be received.
+        buffer_bytes: the size of the buffer for events that wait.
 
     Raises:
         OSError: the system has no such events.
@@ -94,32 +94,32 @@ class KernelSource:
             raise
 
     def fileno(self) -> int:
-        """What becomes readable when there are events."""
+        """The descriptor that becomes readable when there are events."""
         return self._socket.fileno()
 
     def receive(self) -> Uevent | None:
-        """The next event."""
+        """Receive the next event."""
         while True:
             try:
                 message, (sender, _) = self._socket.recvfrom(65_536)
             except BlockingIOError:
                 return None
-            # Another program may send here, too; the kernel's messages come from number 0.
+            # Other programs may send here, too; only messages from number 0 are the kernel's.
             event = parse(message) if sender == 0 else None
             if event is not None:
                 return event
 
     def close(self) -> None:
-        """Receive no more."""
+        """Stop receiving."""
         self._socket.close()
 
 
 class UdevSource:
-    """Events as udev passes them on, once its rules have run: names, links and properties are there by then.
+    """The events that udev passes on after its rules have run, so that names, links and properties are complete.
 
     Parameters:
-        buffer_bytes: how much may wait to be received.
-        source: ``udev``; ``kernel`` gives the kernel's events by udev's library.
+        buffer_bytes: the size of the buffer for events that wait.
+        source: ``udev``, or ``kernel`` for the kernel's events by udev's library.
 
     Raises:
         ImportError: pyudev or libudev is not installed.
@@ -130,22 +130,22 @@ class UdevSource:
         import pyudev  # type: ignore[import-untyped]
 
         self._monitor: Any = pyudev.Monitor.from_netlink(pyudev.Context(), source=source)
-        with contextlib.suppress(OSError):  # Without privileges the system's default holds.
+        with contextlib.suppress(OSError):  # Without privileges the buffer keeps the system's default size.
             self._monitor.set_receive_buffer_size(buffer_bytes)
         self._monitor.start()
 
     def fileno(self) -> int:
-        """What becomes readable when there are events."""
+        """The descriptor that becomes readable when there are events."""
         return int(self._monitor.fileno())
 
     def receive(self) -> Uevent | None:
-        """The next event."""
+        """Receive the next event."""
         try:
             device = self._monitor.poll(timeout=0)
         except OSError as exc:
             if exc.errno is not None:
                 raise
-            # pyudev says no more than that poll(2) reports an error, and does so until somebody has asked which.
+            # pyudev only says that poll(2) reports an error, and repeats it until somebody reads the error.
             number = _pending_error(self.fileno())
             raise OSError(number, os.strerror(number)) from exc
         if device is None:
@@ -158,39 +158,39 @@ class UdevSource:
                 str(device.properties.get("DEVPATH_OLD", "")),
             )
         except UnicodeDecodeError:
-            # pyudev tells of no name that is no UTF-8: the event is lost, and what it was about is listed anew.
+            # pyudev cannot give a name that is not UTF-8. The event is lost, so all devices are listed again.
             raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS)) from None
 
     def close(self) -> None:
-        """Receive no more: the socket closes with the monitor."""
+        """Stop receiving: the socket closes with the monitor."""
         self._monitor = None
 
 
 def _pending_error(fd: int) -> int:
-    """The error that a socket reports, which is thereby taken from it (socket(7), SO_ERROR)."""
+    """Read the error of a socket, which also clears it (socket(7), SO_ERROR)."""
     with socket.socket(fileno=os.dup(fd)) as same:
         return same.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or errno.EIO
 
 
 def udev_runs(places: Places) -> bool:
-    """Whether udev's daemon is there to pass events on."""
+    """Whether udev's daemon runs, so that it passes events on."""
     return (places.run / "udev" / "control").exists()
 
 
 def open_source(places: Places, buffer_bytes: int) -> Source:
-    """The best source of events that there is.
+    """Open the best source of events on this machine.
 
     Raises:
         OSError: there is none.
     """
     if udev_runs(places):
-        with contextlib.suppress(ImportError, OSError):  # why_no_udev() tells of it.
+        with contextlib.suppress(ImportError, OSError):  # why_no_udev() reports the reason.
             return UdevSource(buffer_bytes)
     return KernelSource(buffer_bytes)
 
 
 def why_no_udev(places: Places) -> str:
-    """Why events come from the kernel itself, without what udev's rules add; nothing where they come from udev."""
+    """Why events come from the kernel, without what udev's rules add; an empty text where they come from udev."""
     if not udev_runs(places):
         return "absent: udev does not run, so the kernel's own events are used"
     try:
@@ -203,7 +203,7 @@ def why_no_udev(places: Places) -> str:
 
 
 def why_no_events(places: Places) -> str:
-    """Why device events cannot be had; nothing where they can."""
+    """Why there are no device events; an empty text where there are."""
     if not hasattr(socket, "AF_NETLINK"):
         return "unsupported: device events are read from Linux's netlink"
     users = (text(places.proc / "self" / "uid_map") or "").split()

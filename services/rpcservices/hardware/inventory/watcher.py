@@ -1,4 +1,4 @@
-"""Follows the devices: keeps the list, and tells every follower what changes in it."""
+"""Follows the devices: keeps the list, and tells all followers what changes in it."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _LOST_THERE = "the reader was too slow"
 
 
 class _Follower:
-    """Events that one reader has still to take; beyond the most of them, it gets the whole list instead."""
+    """The events that one reader has not taken yet. If there are too many, it gets the whole list instead."""
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.events: deque[DeviceEvent] = deque()
         self.lost = ""
         self.error: SectionUnavailable | None = None
-        self.arrived = asyncio.Event()
+        self.has_news = asyncio.Event()
 
     def put(self, event: DeviceEvent) -> None:
         if self.lost:
@@ -44,25 +44,25 @@ class _Follower:
             self.lose(_LOST_THERE)
         else:
             self.events.append(event)
-        self.arrived.set()
+        self.has_news.set()
 
     def fail(self, error: SectionUnavailable) -> None:
         self.error = error
-        self.arrived.set()
+        self.has_news.set()
 
     def lose(self, reason: str) -> None:
         self.events.clear()
         self.lost = reason
-        self.arrived.set()
+        self.has_news.set()
 
 
 class DeviceWatcher:
-    """One reader of events for all who follow. It runs while anyone does.
+    """Reads events once for all followers. It runs while there is a follower.
 
     Parameters:
         inventory: reads devices.
-        open_source: begins to receive events.
-        most_events: how many events one follower may be behind.
+        open_source: starts to receive events.
+        most_events: the most events that may wait for one follower.
     """
 
     def __init__(self, inventory: Inventory, open_source: Callable[[], Source], most_events: int) -> None:
@@ -71,26 +71,26 @@ class DeviceWatcher:
         self._most_events = most_events
         self._worker = Worker("rpc-hardware-devices")
         self._followers: set[_Follower] = set()
-        self._known: dict[str, Device] = {}
+        self._devices: dict[str, Device] = {}
         self._listed = False
         self._task: asyncio.Task[None] | None = None
 
     async def follow(self, subsystems: frozenset[Subsystem] | None) -> AsyncIterator[DeviceEvent]:
-        """All devices, and then what happens to them.
+        """Yield all devices, and then every change.
 
         Parameters:
             subsystems: which; all where ``None``.
 
         Raises:
             OSError: events cannot be received.
-            SectionUnavailable: they cannot be received any more.
+            SectionUnavailable: receiving events has failed.
         """
 
-        def wanted(device: Device) -> bool:
+        def is_chosen(device: Device) -> bool:
             return subsystems is None or device.subsystem in subsystems
 
         def everything(action: Literal["snapshot", "resync"], reason: str = "") -> DeviceEvent:
-            devices = [device for device in self._known.values() if wanted(device)]
+            devices = [device for device in self._devices.values() if is_chosen(device)]
             return DeviceEvent(action=action, t_wall_s=time.time(), devices=devices, reason=reason)
 
         follower = _Follower(self._most_events)
@@ -100,8 +100,8 @@ class DeviceWatcher:
                 source = self._open_source()
                 self._task = asyncio.get_running_loop().create_task(self._run(source))
             while not (self._listed or follower.error):
-                follower.arrived.clear()
-                await follower.arrived.wait()
+                follower.has_news.clear()
+                await follower.has_news.wait()
             if follower.error is not None:
                 raise follower.error
             follower.events.clear()
@@ -109,8 +109,8 @@ class DeviceWatcher:
             yield everything("snapshot")
             while True:
                 while not (follower.events or follower.lost or follower.error):
-                    follower.arrived.clear()
-                    await follower.arrived.wait()
+                    follower.has_news.clear()
+                    await follower.has_news.wait()
                 if follower.lost:
                     reason, follower.lost = follower.lost, ""
                     yield everything("resync", reason)
@@ -119,7 +119,7 @@ class DeviceWatcher:
                     raise follower.error
                 else:
                     event = follower.events.popleft()
-                    if event.device is None or wanted(event.device):
+                    if event.device is None or is_chosen(event.device):
                         yield event
         finally:
             self._followers.discard(follower)
@@ -131,7 +131,7 @@ class DeviceWatcher:
         if task is not None and task is not asyncio.current_task():
             task.cancel()
         self._listed = False
-        self._known = {}
+        self._devices = {}
 
     async def close(self) -> None:
         """End everything."""
@@ -145,7 +145,7 @@ class DeviceWatcher:
     # --- the reader -------------------------------------------------------------------------------------------------
 
     async def _run(self, source: Source) -> None:
-        """Receive before listing, so that nothing falls between; what comes twice is told once."""
+        """Receive events before listing, so that no change is missed. A device that comes twice is reported once."""
         loop = asyncio.get_running_loop()
         ready = asyncio.Event()
         loop.add_reader(source.fileno(), ready.set)
@@ -157,13 +157,13 @@ class DeviceWatcher:
                 await self._receive(source)
         except Exception as exc:
             logger.exception("device events cannot be received any more")
-            self._failed(why(exc))
+            self._fail(why(exc))
         finally:
             loop.remove_reader(source.fileno())
             source.close()
 
-    def _failed(self, reason: str) -> None:
-        """Tell all who follow; who comes now begins anew."""
+    def _fail(self, reason: str) -> None:
+        """Tell all followers that receiving has failed. The next follower starts again."""
         text = f"device events cannot be received any more: {reason}"
         for follower in self._followers:
             follower.fail(SectionUnavailable(text, section="device_events", reason=reason))
@@ -171,11 +171,11 @@ class DeviceWatcher:
         self._end()
 
     async def _list(self) -> None:
-        found = await self._worker.run(self._inventory.list)
-        self._known = {device.id: device for device in found}
+        devices = await self._worker.run(self._inventory.list)
+        self._devices = {device.id: device for device in devices}
         self._listed = True
         for follower in self._followers:
-            follower.arrived.set()
+            follower.has_news.set()
 
     async def _receive(self, source: Source) -> None:
         lost = False
@@ -189,33 +189,33 @@ class DeviceWatcher:
                 continue
             if event is None:
                 break
-            # What was received before the loss is in the list that follows.
+            # Events from before the loss are in the list that follows.
             if not lost and event.subsystem in READERS:
-                await self._happened(event)
+                await self._handle(event)
         if lost:
             logger.warning("device events were lost: listing all devices anew")
             await self._list()
             for follower in self._followers:
                 follower.lose(_LOST_HERE)
 
-    async def _happened(self, event: Uevent) -> None:
+    async def _handle(self, event: Uevent) -> None:
         if event.devpath_old and event.devpath_old != event.devpath:
-            self._removed(event.devpath_old)
+            self._remove(event.devpath_old)
         if event.action == "remove":
-            self._removed(event.devpath)
+            self._remove(event.devpath)
             return
         device = await self._worker.run(lambda: self._inventory.at(event.devpath))
         if device is None:
-            # It is gone already, and its removal is on the way; or it is none for the inventory.
+            # It is gone already, and the event of its removal follows; or the inventory does not list it.
             return
-        before = self._known.get(device.id)
+        before = self._devices.get(device.id)
         if before == device and event.action == "add":
             return  # It was in the list already.
-        self._known[device.id] = device
+        self._devices[device.id] = device
         self._tell("add" if before is None else "change", device)
 
-    def _removed(self, devpath: str) -> None:
-        device = self._known.pop(plain(devpath.lstrip("/")), None)
+    def _remove(self, devpath: str) -> None:
+        device = self._devices.pop(plain(devpath.lstrip("/")), None)
         if device is not None:
             self._tell("remove", device)
 

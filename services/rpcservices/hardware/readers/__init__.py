@@ -1,1 +1,2 @@
-"""Reads the machine, each part on its own. Nothing here raises: what cannot be read is None, with the reason."""
+"""Reads the machine, each part on its own. Nothing here raises: a value that cannot be read is None, with the
+reason."""

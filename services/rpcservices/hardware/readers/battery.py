@@ -1,4 +1,4 @@
-"""Batteries: ``/sys/class/power_supply``, as in the kernel's Documentation/ABI/testing/sysfs-class-power."""
+"""Reads batteries from ``/sys/class/power_supply`` (the kernel's Documentation/ABI/testing/sysfs-class-power)."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def battery(places: Places = HERE) -> Battery:
     reasons.note(plugged, "power_plugged", "unknown: neither the mains nor the battery tell")
     percent = _together(units)
     reasons.note(percent, "percent", "unknown: the battery does not tell")
-    left: int | None = None
+    minutes_left: int | None = None
     if plugged:
         reasons["secsleft"] = "on mains"
     else:
-        left = _left(units, supplies)
-        reasons.note(left, "secsleft", "unknown: the battery does not tell")
+        minutes_left = _time_left(units, supplies)
+        reasons.note(minutes_left, "secsleft", "unknown: the battery does not tell")
     return Battery(
-        present=True, percent=percent, power_plugged=plugged, secsleft=left, batteries=units, reasons=reasons
+        present=True, percent=percent, power_plugged=plugged, secsleft=minutes_left, batteries=units, reasons=reasons
     )
 
 
@@ -57,10 +57,10 @@ def _unit(folder: Path) -> BatteryUnit:
     volts = number(folder / "voltage_min_design") or number(folder / "voltage_now")
 
     def energy(what: str) -> float | None:
-        """In watt hours. Some batteries count charge (µAh), which is energy at the nominal voltage."""
-        found = number(folder / f"energy_{what}")
-        if found is not None:
-            return found / 1e6
+        """An energy in watt hours. Some batteries give a charge (µAh); with the nominal voltage that is an energy."""
+        value = number(folder / f"energy_{what}")
+        if value is not None:
+            return value / 1e6
         charge = number(folder / f"charge_{what}")
         return None if charge is None or not volts else charge * volts / 1e12
 
@@ -69,14 +69,14 @@ def _unit(folder: Path) -> BatteryUnit:
     if now is not None and full:
         percent = min(100.0 * now / full, 100.0)
     elif (charge := number(folder / "charge_now")) is not None and (whole := number(folder / "charge_full")):
-        percent = min(100.0 * charge / whole, 100.0)  # Without a voltage it is no energy, but a share.
+        percent = min(100.0 * charge / whole, 100.0)  # Without a voltage we know only the share, not the energy.
     elif (capacity := number(folder / "capacity")) is not None:
         percent = float(capacity)
     power = number(folder / "power_now")
     amperes = number(folder / "current_now")
     watts: float | None = None
     if power is not None:
-        watts = abs(power) / 1e6  # Some drivers make it negative while the battery is discharged.
+        watts = abs(power) / 1e6  # Some drivers give a negative power while the battery discharges.
     elif amperes is not None and (tension := number(folder / "voltage_now")) is not None:
         watts = abs(amperes) * tension / 1e12
     unit = BatteryUnit(
@@ -98,20 +98,20 @@ def _unit(folder: Path) -> BatteryUnit:
 
 
 def _together(units: list[BatteryUnit]) -> float | None:
-    """The charge of all batteries together: weighed by what each can hold. One that does not tell how much that is
-    counts as the others do on the average."""
-    known = [(unit.percent, unit.energy_full_wh) for unit in units if unit.percent is not None]
-    sizes = [full for _, full in known if full]
+    """The charge of all batteries together, weighted by the capacity of each. A battery that does not tell its capacity
+    gets the mean of the others."""
+    with_percent = [(unit.percent, unit.energy_full_wh) for unit in units if unit.percent is not None]
+    sizes = [full for _, full in with_percent if full]
     usual = sum(sizes) / len(sizes) if sizes else 1.0
-    weights = [(percent, full or usual) for percent, full in known]
+    weights = [(percent, full or usual) for percent, full in with_percent]
     whole = sum(weight for _, weight in weights)
     return min(sum(percent * weight for percent, weight in weights) / whole, 100.0) if whole else None
 
 
-def _left(units: list[BatteryUnit], supplies: list[tuple[Path, str | None]]) -> int | None:
+def _time_left(units: list[BatteryUnit], supplies: list[tuple[Path, str | None]]) -> int | None:
     power = sum(unit.power_w or 0.0 for unit in units)
     if power > 0 and all(unit.energy_now_wh is not None for unit in units):
         return int(3600 * sum(unit.energy_now_wh or 0.0 for unit in units) / power)
     minutes = [number(folder / "time_to_empty_now") for folder, kind in supplies if kind == "Battery"]
-    known = [value for value in minutes if value is not None and value >= 0]
-    return sum(known) if known else None
+    minutes_of_units = [value for value in minutes if value is not None and value >= 0]
+    return sum(minutes_of_units) if minutes_of_units else None

@@ -1,7 +1,7 @@
-"""The server's own control group: its limits and use, cgroup v2 and v1.
+"""Reads the limits and the use of the server's own control group, cgroup v2 and v1.
 
-Files as in the kernel's Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/. Where several groups are nested, the
-tightest limit counts, since each holds.
+The files are described in the kernel's Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/. Groups are nested, and
+the limit of each applies, so the tightest one counts.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _NO_LIMIT = "no limit"
 _NO_CONTROLLER = "absent: the group's controller is not on"
 _ZERO = "unknown: the limit is zero"
 _V1_UNLIMITED = 1 << 60
-"""Version 1 writes "no limit" as the largest number of pages that fits into 63 bits."""
+"""Version 1 writes "no limit" as the largest multiple of a page in 63 bits; every number from here on means that."""
 
 
 @dataclass(frozen=True, slots=True)
 class CgroupReading:
-    """A control group at one moment, and the host beside it."""
+    """The state of a control group at one moment, and of the host."""
 
     version: Literal[1, 2] | None
     path: str | None
@@ -50,15 +50,15 @@ class CgroupReading:
 
 @dataclass(frozen=True, slots=True)
 class _Hierarchy:
-    """One tree of groups, and where in it the process is."""
+    """One tree of groups, and the place of the process in it."""
 
     version: Literal[1, 2]
     root: Path
     path: str
 
     def levels(self) -> Iterator[Path]:
-        """The process's group and all above it. In a container the path may be that of the host, which is not visible:
-        then the root of what is visible is the group itself."""
+        """The process's group and all above it. In a container the path may be the host's, which the container cannot
+        see; then the root that it sees is its own group."""
         folder = self.root / self.path.lstrip("/")
         if not folder.is_dir():
             folder = self.root
@@ -69,8 +69,8 @@ class _Hierarchy:
             folder = folder.parent
 
     def tightest(self, read: Callable[[Path], float | None]) -> float | None:
-        found = [value for value in map(read, self.levels()) if value is not None]
-        return min(found) if found else None
+        limits = [value for value in map(read, self.levels()) if value is not None]
+        return min(limits) if limits else None
 
     @property
     def own(self) -> Path:
@@ -78,24 +78,25 @@ class _Hierarchy:
 
 
 def hierarchies(places: Places) -> dict[str, _Hierarchy]:
-    """Where each controller's group of this process is, by the controller's name; version 2 under ``""``."""
+    """The tree of each controller, with the place of this process in it, by the controller's name; version 2 is
+    ``""``."""
     root = places.sys / "fs" / "cgroup"
-    found: dict[str, _Hierarchy] = {}
+    by_controller: dict[str, _Hierarchy] = {}
     for line in (text(places.proc / "self" / "cgroup") or "").splitlines():
         parts = line.split(":", 2)
         if len(parts) != 3:
             continue
         _, controllers, path = parts
         if not controllers:
-            # Beside version 1 ("hybrid") the second version has a folder of its own, and no controllers as a rule.
+            # Beside version 1 ("hybrid") version 2 has a folder of its own, usually without controllers.
             base = root / "unified" if (root / "unified").is_dir() else root
-            found[""] = _Hierarchy(2, base, path)
+            by_controller[""] = _Hierarchy(2, base, path)
         for name in filter(None, controllers.split(",")):
             for folder in (root / controllers, root / name):
                 if folder.is_dir():
-                    found[name] = _Hierarchy(1, folder, path)
+                    by_controller[name] = _Hierarchy(1, folder, path)
                     break
-    return found
+    return by_controller
 
 
 def read(places: Places = HERE) -> CgroupReading:
@@ -111,7 +112,7 @@ def read(places: Places = HERE) -> CgroupReading:
         path=memory.path if memory is not None else None,
         memory_limit=limit,
         memory_usage=usage,
-        # Version 1 has the sum with all groups below under a name of its own.
+        # In version 1 the sum over the group and all below has a name of its own.
         memory_inactive_file=statistics.get("total_inactive_file", statistics.get("inactive_file")),
         swap_limit=swap_limit,
         swap_usage=swap_usage,
@@ -139,7 +140,7 @@ def _host_memory(places: Places) -> int:
 
 
 def _fields(file: Path) -> dict[str, int]:
-    """A file of lines with a word and a number."""
+    """Read a file whose lines hold a word and a number."""
     pairs = (line.split() for line in (text(file) or "").splitlines())
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
 
@@ -211,18 +212,18 @@ def _cpuset(where: _Hierarchy | None) -> list[int] | None:
         return None
     for folder in where.levels():
         for name in ("cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus"):
-            found = text(folder / name)
-            if found:
-                return numbers_of(found)
+            cpus = text(folder / name)
+            if cpus:
+                return numbers_of(cpus)
     return None
 
 
-def _share(used: int | None, limit: int | None) -> float | None:
-    return 100.0 * used / limit if used is not None and limit else None
+def _share(use: int | None, limit: int | None) -> float | None:
+    return 100.0 * use / limit if use is not None and limit else None
 
 
 def derive(before: CgroupReading | None, now: CgroupReading, dt_s: float | None) -> Cgroup:
-    """What two readings say together."""
+    """Make the answer from two readings."""
     reasons = Reasons()
     if now.version is None:
         everything = "version path memory_limit_bytes memory_usage_bytes cpu_limit_cores pids_limit"
@@ -250,7 +251,7 @@ def derive(before: CgroupReading | None, now: CgroupReading, dt_s: float | None)
     percent, needed_percent = _share(usage, limit), _share(needed, limit)
     reasons.note(percent, "memory_percent", reasons.get("memory_usage_bytes", _ZERO))
     reasons.note(needed_percent, "memory_working_set_percent", reasons.get("memory_working_set_bytes", _ZERO))
-    # A limit beyond the host's memory, as some container engines write, limits nothing.
+    # Some container engines write a limit above the host's memory, which limits nothing.
     usable = now.host_memory if limit is None else min(limit, now.host_memory)
     cpus = [float(now.host_cpus)]
     cpus += [float(len(now.cpuset))] if now.cpuset else []

@@ -19,12 +19,12 @@ from .reasons import NO_BASELINE, RESET, Reasons
 _OFF = "absent: the processor is offline"
 _NOT_SHOWN = "absent: the system does not show it"
 _LATE_S = 1.0
-"""How much longer than between two readings a processor may seem to have run: they are not taken in one moment."""
+"""How much longer than the time between two readings a processor may seem to have run: reading takes time."""
 
 
 @dataclass(frozen=True, slots=True)
 class CpuReading:
-    """Counters and states of the processors at one moment, by the kernel's number of each."""
+    """Counters and states of the processors at one moment, by the kernel's numbers."""
 
     times: Mapping[int, Any]
     offline: frozenset[int]
@@ -51,14 +51,14 @@ def read(places: Places = HERE) -> CpuReading:
 
 
 def _offline(places: Places) -> frozenset[int]:
-    """Processors that are there and switched off (Documentation/admin-guide/cputopology.rst)."""
+    """The processors that are present but switched off (Documentation/admin-guide/cputopology.rst)."""
     root = places.sys / "devices" / "system" / "cpu"
     off = text(root / "offline")
     return frozenset(numbers_of(off)) & frozenset(numbers_of(text(root / "present") or "")) if off else frozenset()
 
 
 def derive(before: CpuReading | None, now: CpuReading, dt_s: float | None, places: Places = HERE) -> Cpu:
-    """What two readings say together."""
+    """Make the answer from two readings."""
     reasons = Reasons(now.reasons)
     shares: dict[int, float | None] = {}
     whole: float | None = None
@@ -114,12 +114,12 @@ def derive(before: CpuReading | None, now: CpuReading, dt_s: float | None, place
 
 
 def _together(before: CpuReading, now: CpuReading, shares: Mapping[int, float | None], most_s: float) -> float | None:
-    """The busy share of all processors. Those that went off or came back in between do not count: the kernel's own sum
-    jumps then."""
+    """The busy share of all processors, without those that went off or came back in between: with them the kernel's sum
+    jumps."""
     if before.times.keys() == now.times.keys() and None not in shares.values():
         return busy_percent(before.total._asdict(), now.total._asdict(), most_s * max(len(now.times), 1))
-    stayed = [cpu for cpu, share in shares.items() if share is not None]
-    return busy_percent(_sum(before.times, stayed), _sum(now.times, stayed), most_s * len(stayed)) if stayed else None
+    online = [cpu for cpu, share in shares.items() if share is not None]
+    return busy_percent(_sum(before.times, online), _sum(now.times, online), most_s * len(online)) if online else None
 
 
 def _sum(times: Mapping[int, Any], cpus: Collection[int]) -> dict[str, float]:
@@ -152,7 +152,7 @@ def _times(times: Any) -> CpuTimes:
 
 
 def _frequency(each: Mapping[int, Frequency]) -> tuple[float | None, float | None, float | None]:
-    """The mean of the current ones, and the bounds of all."""
+    """The mean of the current frequencies, and the lowest and highest bounds."""
     current = [one.current for one in each.values() if one.current is not None]
     low = [one.low for one in each.values() if one.low is not None]
     high = [one.high for one in each.values() if one.high is not None]
@@ -162,15 +162,15 @@ def _frequency(each: Mapping[int, Frequency]) -> tuple[float | None, float | Non
 @lru_cache(maxsize=8)
 def topology(
     places: Places,
-    online: frozenset[int] = frozenset(),  # noqa: ARG001 - only the cache needs it
+    online: frozenset[int] = frozenset(),  # noqa: ARG001 - a part of the cache's key
 ) -> tuple[int | None, int | None, str | None]:
     """Cores, sockets and the processor's name.
 
-    Reads ``/proc/cpuinfo``, and sysfs' topology where the former has no cores (ARM).
+    It reads ``/proc/cpuinfo``, or sysfs' topology where ``/proc/cpuinfo`` has no cores (ARM).
 
     Parameters:
-        places: where the system shows its hardware.
-        online: the processors that are on: only with them can the answer change while the system runs.
+        places: the folders in which the system shows its hardware.
+        online: the processors that are on. The answer can only change together with them.
     """
     cores: set[tuple[str, str]] = set()
     sockets: set[str] = set()

@@ -35,7 +35,7 @@ Mounts = Apart[str, Filesystem | None]
 
 @dataclass(frozen=True, slots=True)
 class DisksReading:
-    """Disks at one moment."""
+    """The state of disks at one moment."""
 
     filesystems: list[Filesystem]
     io: dict[str, Any]
@@ -47,52 +47,52 @@ def read(apart: Mounts | None = None) -> DisksReading:
     """Read file systems and counters.
 
     Parameters:
-        apart: reads file systems that somebody else serves, for a limited time; without one, a server that does not
-            answer holds up the caller.
+        apart: reads file systems that another program or machine serves, within a time limit. Without it, one that does
+            not answer blocks the caller.
     """
     reasons = Reasons()
     io = reasons.attempt("io", lambda: psutil.disk_io_counters(perdisk=True, nowrap=False)) or {}
     io = without_paths(io, paths(tuple(io)))
     if not io:
         reasons.setdefault("io", "absent: the system shows no block devices")
-    mounted: tuple[Mount, ...] = reasons.attempt("filesystems", mounts) or ()
-    found = _filesystems(mounted, apart)
-    if not found:
+    mount_list: tuple[Mount, ...] = reasons.attempt("filesystems", mounts) or ()
+    of_mounts = _filesystems(mount_list, apart)
+    if not of_mounts:
         reasons.setdefault("filesystems", "absent: the system shows no mounted file systems that hold anything")
-    return DisksReading(found, io, kinds(tuple(io)), reasons)
+    return DisksReading(of_mounts, io, kinds(tuple(io)), reasons)
 
 
 @lru_cache(maxsize=8)
 def kinds(names: tuple[str, ...], sys: Path = HERE.sys) -> Mapping[str, DiskKind]:
-    """What each block device is, looked up anew where others are there. Without sysfs: nothing.
+    """The kind of each block device; empty without sysfs. The answer is cached for the same devices.
 
     Parameters:
         names: the devices.
-        sys: where sysfs is (Documentation/ABI/stable/sysfs-block).
+        sys: the folder of sysfs (Documentation/ABI/stable/sysfs-block).
     """
     folder = sys / "class" / "block"
-    found: dict[str, DiskKind] = {}
+    by_name: dict[str, DiskKind] = {}
     for name in names:
         device = folder / name.replace("/", "!")
         if (device / "partition").exists():
-            found[name] = "partition"
+            by_name[name] = "partition"
         elif device.exists():
-            # What drives a disk is linked; what lies on other devices, or in memory, hangs on nothing.
-            found[name] = "disk" if (device / "device").exists() else "virtual"
-    return found
+            # A disk links to the device that drives it. One that lies on others, or in memory, has no such link.
+            by_name[name] = "disk" if (device / "device").exists() else "virtual"
+    return by_name
 
 
 _PATH = re.compile(r"(nvme\d+)c\d+(n\d+)")
-"""A disk of NVMe as one of several controllers leads to it (drivers/nvme/host/multipath.c)."""
+"""The name of a path to an NVMe disk through one of several controllers (drivers/nvme/host/multipath.c)."""
 
 
 @lru_cache(maxsize=8)
 def paths(names: tuple[str, ...], sys: Path = HERE.sys) -> Mapping[str, str]:
-    """Block devices that the kernel hides, and the disk that each is a way to. They are no disks of their own.
+    """The block devices that the kernel hides, with the disk that each is a path to. They are no disks themselves.
 
     Parameters:
         names: the devices.
-        sys: where sysfs is (Documentation/ABI/stable/sysfs-block, ``hidden``).
+        sys: the folder of sysfs (Documentation/ABI/stable/sysfs-block, ``hidden``).
     """
     folder = sys / "class" / "block"
     hidden = [name for name in names if number(folder / name.replace("/", "!") / "hidden") == 1]
@@ -100,55 +100,55 @@ def paths(names: tuple[str, ...], sys: Path = HERE.sys) -> Mapping[str, str]:
 
 
 def without_paths(io: dict[str, Any], ways: Mapping[str, str]) -> dict[str, Any]:
-    """Counters of disks alone. Before Linux 6.3 the kernel counted only what went over each way: then the disk has the
-    sum.
+    """The counters of disks, without those of paths to disks. Before Linux 6.3 the kernel counted only for each path;
+    then a disk gets the sum of its paths.
 
     Parameters:
-        io: counters of all, as psutil has them.
-        ways: hidden devices, and the disk that each leads to.
+        io: the counters of all devices, as psutil has them.
+        ways: the paths, with the disk that each leads to.
     """
-    found = {name: counters for name, counters in io.items() if name not in ways}
+    counters_by_disk = {name: counters for name, counters in io.items() if name not in ways}
     for disk in set(ways.values()):
         each = [io[way] for way, leads_to in ways.items() if leads_to == disk]
-        if disk in found and not any(found[disk]):
-            summed = found[disk]._make(map(sum, zip(*each, strict=True)))
-            # Work on two ways at once makes the disk no busier than it is.
-            found[disk] = summed._replace(busy_time=max(one.busy_time for one in each))
-    return found
+        if disk in counters_by_disk and not any(counters_by_disk[disk]):
+            total = counters_by_disk[disk]._make(map(sum, zip(*each, strict=True)))
+            # Two paths may be busy at the same time, so their busy times must not be added.
+            counters_by_disk[disk] = total._replace(busy_time=max(one.busy_time for one in each))
+    return counters_by_disk
 
 
 def all_local() -> bool:
-    """Whether the kernel itself has all mounted file systems, and knows their figures without asking anybody."""
+    """Whether the kernel knows the figures of all mounted file systems without asking another program or machine."""
     return not any(mount.served for mount in mounts())
 
 
-def _filesystems(mounted: Sequence[Mount], apart: Mounts | None) -> list[Filesystem]:
-    """Those that hold something, or do not say."""
-    served: dict[str, Callable[[], Filesystem | None]] = {
-        mount.mountpoint: partial(_filesystem, mount) for mount in mounted if mount.served
+def _filesystems(mount_list: Sequence[Mount], apart: Mounts | None) -> list[Filesystem]:
+    """The file systems that have room for files, or do not tell."""
+    jobs: dict[str, Callable[[], Filesystem | None]] = {
+        mount.mountpoint: partial(_filesystem, mount) for mount in mount_list if mount.served
     }
-    answered = apart.read(served) if apart is not None and served else None
-    found = []
-    for mount in mounted:
-        if answered is None or apart is None or not mount.served:
-            found.append(_filesystem(mount))
-        elif mount.mountpoint in answered:
-            found.append(answered[mount.mountpoint])
+    answers = apart.read(jobs) if apart is not None and jobs else None
+    filesystems = []
+    for mount in mount_list:
+        if answers is None or apart is None or not mount.served:
+            filesystems.append(_filesystem(mount))
+        elif mount.mountpoint in answers:
+            filesystems.append(answers[mount.mountpoint])
         else:
-            found.append(_unread(mount, apart.late))
-    return [filesystem for filesystem in found if filesystem is not None]
+            filesystems.append(_unread(mount, apart.late))
+    return [filesystem for filesystem in filesystems if filesystem is not None]
 
 
 def _filesystem(mount: Mount) -> Filesystem | None:
-    """One of them; ``None`` where it has room for nothing: then it holds no files, but shows what the kernel knows, and
-    df(1) leaves it out, too."""
+    """Read one file system; ``None`` where it has no room for files: it shows what the kernel knows, and df(1) leaves
+    it out, too."""
     reasons = Reasons()
     # One call for space and inodes; the figures are psutil.disk_usage's (used and free as df shows them).
     stat = reasons.attempt("total_bytes", lambda: os.statvfs(mount.mountpoint))
     if stat is None:
         return _unread(mount, reasons["total_bytes"])
     if not stat.f_blocks:
-        # FUSE says nothing, and no error, to whom it does not let in.
+        # FUSE gives zeros and no error to a user whom it does not let in.
         if mount.served and reasons.attempt("total_bytes", Path(mount.mountpoint).stat) is None:
             return _unread(mount, reasons["total_bytes"])
         return None
@@ -177,7 +177,7 @@ def _names(mount: Mount) -> dict[str, Any]:
 
 
 def derive(before: DisksReading | None, now: DisksReading, dt_s: float | None) -> Disks:
-    """What two readings say together."""
+    """Make the answer from two readings."""
     old = before.io if before is not None else {}
     return Disks(
         filesystems=now.filesystems,
@@ -189,7 +189,7 @@ def derive(before: DisksReading | None, now: DisksReading, dt_s: float | None) -
 def _io(name: str, kind: DiskKind | None, old: Any, now: Any, dt_s: float | None) -> DiskIo:
     busy_ms = getattr(now, "busy_time", None)
     reasons = {} if old is not None else _NO_RATES
-    # A device that was unplugged and plugged in again begins anew: then none of its counters has a rate.
+    # The counters of a device that was unplugged and plugged in again restart, so none of them has a rate.
     if old is not None and any(getattr(now, f) < getattr(old, f) for f in ("read_count", "write_count")):
         old, reasons = None, _RESET_RATES
     busy = rate(old and getattr(old, "busy_time", None), busy_ms, dt_s)
@@ -198,7 +198,7 @@ def _io(name: str, kind: DiskKind | None, old: Any, now: Any, dt_s: float | None
         for field in ("read_count", "write_count", "read_bytes", "write_bytes")
     } | {"busy_percent": None if busy is None else min(busy / 10.0, 100.0)}
     if None in rates.values():
-        # Of a device that goes on, one counter alone may wrap: that of busy time has 32 bits.
+        # The counter of busy time has 32 bits, so it may wrap while the others go on.
         reasons = {field: RESET for field, value in rates.items() if value is None} | reasons
     if busy_ms is None:
         reasons = {**reasons, **_NOT_BUSY}

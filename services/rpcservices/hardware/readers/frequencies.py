@@ -1,7 +1,7 @@
-"""How fast processors run, by the kernel's number of each.
+"""Reads how fast processors run, by the kernel's numbers.
 
-Source: Documentation/admin-guide/pm/cpufreq.rst. Several processors may share a policy, and then its folder is theirs
-together; on x86 ``/proc/cpuinfo`` tells of each processor what it really does.
+Source: Documentation/admin-guide/pm/cpufreq.rst. Several processors may share a policy and its folder. On x86
+``/proc/cpuinfo`` tells the real frequency of each processor.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _KHZ_PER_MHZ = 1000.0
 
 
 class Frequency(NamedTuple):
-    """Of one processor, in MHz; ``None`` where the system does not tell."""
+    """The frequency of one processor and its bounds, in MHz; ``None`` where the system does not tell."""
 
     current: float | None
     low: float | None
@@ -24,51 +24,51 @@ class Frequency(NamedTuple):
 
 
 def frequencies(places: Places) -> Mapping[int, Frequency]:
-    """What is known of each processor, by its number."""
-    found: dict[int, Frequency] = {}
+    """The frequencies of each processor, by its number."""
+    by_cpu: dict[int, Frequency] = {}
     for folder in _policies(places):
-        shared = Frequency(
+        of_policy = Frequency(
             _mhz(folder, "scaling_cur_freq", "cpuinfo_cur_freq"),
             _mhz(folder, "scaling_min_freq", "cpuinfo_min_freq"),
             _mhz(folder, "scaling_max_freq", "cpuinfo_max_freq"),
         )
-        found.update(dict.fromkeys(_processors(folder), shared))
-    for processor, current in _measured(places):
-        found[processor] = found.get(processor, Frequency(None, None, None))._replace(current=current)
-    return found
+        by_cpu.update(dict.fromkeys(_processors(folder), of_policy))
+    for processor, current in _from_cpuinfo(places):
+        by_cpu[processor] = by_cpu.get(processor, Frequency(None, None, None))._replace(current=current)
+    return by_cpu
 
 
 def _policies(places: Places) -> list[Path]:
     root = places.sys / "devices" / "system" / "cpu"
     folders = [folder for folder in entries(root / "cpufreq") if folder.name.startswith("policy")]
-    # Before Linux 4.3 each processor had a folder of its own, and those that share a policy a link to one.
+    # Before Linux 4.3 each processor had a folder, which was a link where processors share a policy.
     return folders or [folder / "cpufreq" for folder in entries(root) if folder.name[3:].isdigit()]
 
 
 def _processors(folder: Path) -> list[int]:
-    """Those whose frequency the policy sets, of them those that are on."""
-    listed = folder / "affected_cpus"
-    if listed.exists():  # Empty where all of them are off.
-        return numbers_of(",".join((text(listed) or "").split()))
+    """The processors of a policy that are on."""
+    file = folder / "affected_cpus"
+    if file.exists():  # Empty where all of them are off.
+        return numbers_of(",".join((text(file) or "").split()))
     own = folder.name.removeprefix("policy")
     return [int(own)] if own.isdigit() else []
 
 
 def _mhz(folder: Path, *names: str) -> float | None:
-    khz = next((found for name in names if (found := number(folder / name)) is not None), None)
+    khz = next((value for name in names if (value := number(folder / name)) is not None), None)
     return khz / _KHZ_PER_MHZ if khz else None
 
 
-def _measured(places: Places) -> Iterator[tuple[int, float]]:
-    """What ``/proc/cpuinfo`` tells of single processors."""
+def _from_cpuinfo(places: Places) -> Iterator[tuple[int, float]]:
+    """The number and frequency of each processor in ``/proc/cpuinfo``."""
     processor: int | None = None
     for line in (text(places.proc / "cpuinfo") or "").splitlines():
-        name, _, said = line.partition(":")
-        name, said = name.strip().lower(), said.strip()
+        name, _, value = line.partition(":")
+        name, value = name.strip().lower(), value.strip()
         if name == "processor":
-            processor = int(said) if said.isdigit() else None
+            processor = int(value) if value.isdigit() else None
         elif name in ("cpu mhz", "cpu mhz dynamic") and processor is not None:
             try:
-                yield processor, float(said)
+                yield processor, float(value)
             except ValueError:
                 continue

@@ -1,4 +1,4 @@
-"""Graphics processors: NVIDIA's by NVML (nvidia-ml-py), AMD's by sysfs (Documentation/gpu/amdgpu/thermal.rst)."""
+"""Reads graphics processors: NVIDIA's by NVML (nvidia-ml-py), AMD's by sysfs (Documentation/gpu/amdgpu/thermal.rst)."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class GpuReader:
     """Reads graphics processors. NVML is opened at the first reading that finds it, and stays open.
 
     Parameters:
-        places: where sysfs is.
-        load: gives the module ``pynvml``.
-        now: the present moment, on a clock that only runs forward, in seconds.
+        places: the folders in which the system shows its hardware.
+        load: returns the module ``pynvml``.
+        now: returns the time of a monotonic clock, in seconds.
     """
 
     def __init__(
@@ -52,16 +52,16 @@ class GpuReader:
         self._tried_s = -AGAIN_S
 
     def read(self) -> Gpus:
-        """All graphics processors."""
+        """Read all graphics processors."""
         reasons = Reasons()
-        found = self._nvidia(reasons)
-        amd = _amd(self._places, len(found))
+        nvidia = self._nvidia(reasons)
+        amd = _amd(self._places, len(nvidia))
         if not amd:
             reasons["amd"] = "absent: the system shows none"
-        return Gpus(gpus=found + amd, reasons=reasons)
+        return Gpus(gpus=nvidia + amd, reasons=reasons)
 
     def close(self) -> None:
-        """Let go of NVML."""
+        """Close NVML."""
         if self._nvml is not None:
             with contextlib.suppress(Exception):
                 self._nvml.nvmlShutdown()
@@ -81,7 +81,7 @@ class GpuReader:
             reasons["nvidia"] = f"failed: {exc}"
             self._why = reasons["nvidia"]
             self._tried_s = -AGAIN_S
-            self.close()  # The driver may have been reloaded: begin anew with the next reading.
+            self.close()  # The driver may have been reloaded: open NVML again at the next reading.
             return []
         if not count:
             reasons["nvidia"] = "absent: the driver shows none"
@@ -104,7 +104,7 @@ def _nvidia(nvml: Any, index: int) -> Gpu:
     reasons = Reasons()
 
     def ask(fields: str, read: Callable[[], _T]) -> _T | None:
-        """One answer of NVML, or the reason for all the fields that it would have given."""
+        """Ask NVML one question; if it fails, note the reason for all fields that depend on it."""
         try:
             return read()
         except nvml.NVMLError_NotSupported:
@@ -160,12 +160,12 @@ def _nvidia(nvml: Any, index: int) -> Gpu:
 
 
 def _str(value: str | bytes | None) -> str | None:
-    """Older drivers' bindings give bytes."""
+    """Turn bytes into text: older bindings give bytes."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _slot(bus: str | None) -> str | None:
-    """NVML writes the PCI domain with eight digits, the kernel with four."""
+    """Shorten the PCI domain: NVML writes it with eight digits, the kernel with four."""
     if bus is None:
         return None
     domain, _, rest = bus.lower().partition(":")
@@ -173,7 +173,7 @@ def _slot(bus: str | None) -> str | None:
 
 
 def _amd(places: Places, first: int) -> list[Gpu]:
-    found: list[Gpu] = []
+    gpus: list[Gpu] = []
     for card in entries(places.sys / "class" / "drm"):
         device = card / "device"
         if not card.name.removeprefix("card").isdigit() or text(device / "vendor") != "0x1002":
@@ -186,7 +186,7 @@ def _amd(places: Places, first: int) -> list[Gpu]:
         clock, memory_clock = number(sensors / "freq1_input"), number(sensors / "freq2_input")
         pwm, pwm_max = number(sensors / "pwm1"), number(sensors / "pwm1_max")
         gpu = Gpu(
-            index=first + len(found),
+            index=first + len(gpus),
             name=text(device / "product_name"),
             vendor="amd",
             uuid=text(device / "unique_id"),
@@ -208,5 +208,5 @@ def _amd(places: Places, first: int) -> list[Gpu]:
         )
         for field in Gpu.model_fields:
             reasons.note(getattr(gpu, field), field, "unsupported: the driver does not tell")
-        found.append(gpu.model_copy(update={"reasons": reasons}))
-    return found
+        gpus.append(gpu.model_copy(update={"reasons": reasons}))
+    return gpus

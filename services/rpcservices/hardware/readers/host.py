@@ -1,4 +1,4 @@
-"""The host, and what surrounds it."""
+"""Reads the host, and the container or hypervisor around it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def host(places: Places = HERE) -> Host:
 
 
 def maker(places: Places) -> tuple[str | None, str | None]:
-    """Who made the machine, and what it is called: from DMI, else from the device tree."""
+    """The maker and the model of the machine: from DMI, else from the device tree."""
     dmi = places.sys / "class" / "dmi" / "id"
     vendor, model = text(dmi / "sys_vendor"), text(dmi / "product_name")
     if model is None:
@@ -68,7 +68,8 @@ _BY_DMI = {
 
 
 def virtualization(places: Places) -> str | None:
-    """The container or hypervisor around the system, in systemd-detect-virt's words; ``None`` where none shows."""
+    """The container or hypervisor around the system, in systemd-detect-virt's words; ``None`` where there is no sign of
+    one."""
     container = text(places.run / "systemd" / "container")
     if container is not None:
         return container
@@ -81,9 +82,9 @@ def virtualization(places: Places) -> str | None:
         return hypervisor
     dmi = places.sys / "class" / "dmi" / "id"
     for file in ("product_name", "sys_vendor", "board_vendor", "bios_vendor"):
-        said = (text(dmi / file) or "").lower()
+        vendor = (text(dmi / file) or "").lower()
         for sign, name in _BY_DMI.items():
-            if said.startswith(sign):
+            if vendor.startswith(sign):
                 return name
     if (text(dmi / "sys_vendor"), text(dmi / "product_name")) == ("Microsoft Corporation", "Virtual Machine"):
         return "microsoft"

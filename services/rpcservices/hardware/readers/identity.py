@@ -1,8 +1,8 @@
-"""Which process is meant: its number, and when it started.
+"""Identifies processes by their number and start.
 
-The kernel tells the start in ticks since the system started, and that never changes. The moment at which the system
-started does, in ``/proc/stat``: it is computed anew from a clock that is being set, and steps by a second now and then.
-So it is read once, for all who list processes and all who act on them.
+The kernel tells the start of a process in ticks since the system started; that number never changes. But the start of
+the system in ``/proc/stat`` does: the kernel computes it each time from a clock that is being adjusted, so it steps by
+a second now and then. Therefore we read it only once, and everything here uses that value.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def _boot_time() -> float:
 
 
 def start_of(process: psutil.Process) -> float:
-    """When a process started, in seconds since 1970: the same at each reading, while the server runs.
+    """When a process started, in seconds since 1970. The value stays the same while the server runs.
 
     Raises:
         psutil.Error: it has ended.
@@ -33,34 +33,34 @@ def start_of(process: psutil.Process) -> float:
 
 
 def _ticks(process: Any) -> int | None:
-    """The start as the kernel has it now; ``None`` where the system is none of Linux's kind. In a ``oneshot`` block
-    the file is read but once."""
-    read = getattr(process._proc, "_parse_stat_file", None)  # noqa: SLF001 - what psutil has read already
+    """The start as the kernel tells it now; ``None`` on systems that are not Linux. In a ``oneshot`` block the file is
+    read only once."""
+    read = getattr(process._proc, "_parse_stat_file", None)  # noqa: SLF001 - psutil has read the file already
     return None if read is None else int(read()["create_time"])
 
 
 def all_processes() -> Iterator[psutil.Process]:
     """All processes, each in a ``oneshot`` block of its own.
 
-    :func:`psutil.process_iter` keeps its objects, with what they have read: one whose number is another's by now is
-    made anew here. Of one that the server may not look into only the number is known.
+    :func:`psutil.process_iter` keeps its objects, and what they have read. If another process has an object's number by
+    now, we make a new object. If the server may not look into a process, we know only its number.
     """
-    for known in psutil.process_iter():
+    for cached in psutil.process_iter():
         try:
-            with known.oneshot():
-                if not _is_another(known):
-                    yield known
+            with cached.oneshot():
+                if not _is_another(cached):
+                    yield cached
                     continue
-            process = psutil.Process(known.pid)
+            process = psutil.Process(cached.pid)
             with process.oneshot():
                 yield process
         except psutil.NoSuchProcess:
             continue
 
 
-def _is_another(known: Any) -> bool:
+def _is_another(process: Any) -> bool:
     try:
-        ticks, then = _ticks(known), known._ident[1]  # noqa: SLF001 - as it was when psutil made the object
+        ticks, then = _ticks(process), process._ident[1]  # noqa: SLF001 - the start when psutil made the object
     except psutil.AccessDenied:
         return False
     return ticks is not None and then is not None and abs(ticks / _TICKS_PER_S - then) * _TICKS_PER_S > 0.5

@@ -1,4 +1,4 @@
-"""What each network interface is, and which other ones carry what goes through it: from what the kernel says of them.
+"""Finds out, from what the kernel tells, what each network interface is, and which others carry its traffic.
 
 The words are those of rtnetlink(7).
 """
@@ -12,9 +12,9 @@ from typing import NamedTuple
 from rpcservices.hardware.models import InterfaceKind
 
 _LOOPBACK = 0x8
-"""Of an interface's flags (netdevice(7))."""
+"""A flag of an interface (netdevice(7))."""
 ETHERNET = 1
-"""The type of hardware (include/uapi/linux/if_arp.h) of whatever carries Ethernet's frames."""
+"""The type of hardware (include/uapi/linux/if_arp.h) of interfaces that carry Ethernet frames."""
 
 OF_WORD: Mapping[str, InterfaceKind] = {
     "bridge": "bridge", "openvswitch": "bridge", "bond": "bond", "team": "bond", "vlan": "vlan",
@@ -27,31 +27,31 @@ OF_WORD: Mapping[str, InterfaceKind] = {
     "gtp": "tunnel", "bareudp": "tunnel", "amt": "tunnel", "ovpn": "tunnel", "ovpn-dco": "tunnel", "batadv": "tunnel",
     "l2tpeth": "tunnel", "pfcp": "tunnel",
 }  # fmt: skip
-"""By the kernel's word (IFLA_INFO_KIND). Drivers of hardware have none; what else has one is virtual."""
+"""Kinds by the kernel's word (IFLA_INFO_KIND). Hardware has no such word; an interface with any other is virtual."""
 _OF_HARDWARE: Mapping[int, InterfaceKind] = {
     ETHERNET: "ethernet", 32: "infiniband", 512: "tunnel", 768: "tunnel", 769: "tunnel", 776: "tunnel", 778: "tunnel",
     801: "wifi", 802: "wifi", 803: "wifi", 823: "tunnel", 0xFFFF: "virtual",
 }  # fmt: skip
-"""By the type of hardware, where there is no such word."""
+"""Kinds by the type of hardware, for interfaces without such a word."""
 
 _HARDWARE: frozenset[InterfaceKind] = frozenset({"ethernet", "wifi", "mobile", "infiniband", "other"})
 _LEADING: frozenset[InterfaceKind] = frozenset({"veth", "macvlan", "vlan"})
-"""Kinds whose other end, or what they lie on, may be in another network namespace: then they lead there."""
+"""Kinds that lead to another network namespace if their other end, or the interface that they lie on, is there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An interface as the kernel has it.
+    """An interface, as the kernel describes it.
 
     Attributes:
-        index, name: what it is called.
-        hardware: the type of hardware that it says it is.
-        flags: as of netdevice(7).
-        word: the kernel's word for its kind; empty for the drivers of hardware.
-        below: the index of the interface that it lies on, or for veth of its other end; 0 for none.
-        elsewhere: that one is in another network namespace.
+        index, name: its number and name.
+        hardware: the type of hardware that it claims to be.
+        flags: its flags (netdevice(7)).
+        word: the kernel's word for its kind; empty for hardware.
+        below: the index of the interface that it lies on, or of a veth's other end; 0 for none.
+        elsewhere: whether that interface is in another network namespace.
         master: the index of the bridge or bond that it is a part of; 0 for none.
-        wireless: it is a radio.
+        wireless: whether it is a radio.
     """
 
     index: int
@@ -66,7 +66,7 @@ class Link:
 
     @property
     def kind(self) -> InterfaceKind:
-        """What it is."""
+        """The kind of interface."""
         if self.flags & _LOOPBACK:
             return "loopback"
         if self.word:
@@ -78,25 +78,25 @@ class Role(NamedTuple):
     """What an interface is among the others.
 
     Attributes:
-        kind: what it is.
-        lies_on: the names of those that carry what goes through it.
-        outer: it leads out of the system, and lies on no other one.
-        inner: it leads to a container or a virtual machine, and lies on no other one.
-        joined: bridges carry what goes through it to one that leads out.
+        kind: the kind of interface.
+        lies_on: the names of the interfaces that carry its traffic.
+        outer: whether it leads out of the system, and lies on no other one.
+        inner: whether it leads to a container or a virtual machine, and lies on no other one.
+        bridged: whether bridges carry its traffic to an outer one.
     """
 
     kind: InterfaceKind
     lies_on: tuple[str, ...]
     outer: bool
     inner: bool
-    joined: bool
+    bridged: bool
 
 
 class Graph:
     """Interfaces, and how they lie on each other.
 
     Parameters:
-        links: all of a network namespace.
+        links: all interfaces of a network namespace.
     """
 
     def __init__(self, links: Iterable[Link]) -> None:
@@ -108,7 +108,7 @@ class Graph:
         self._on = {index: self._lies_on(link) for index, link in self.links.items()}
 
     def _here(self, link: Link) -> Link | None:
-        """What it lies on, or its other end, where that is in this namespace."""
+        """The interface that it lies on, or its other end, if that is in this namespace."""
         return self.links.get(link.below) if not link.elsewhere and link.below != link.index else None
 
     def _lies_on(self, link: Link) -> list[Link]:
@@ -116,7 +116,7 @@ class Graph:
         return parts if below is None or link.kind == "veth" else [below, *parts]
 
     def roles(self) -> dict[str, Role]:
-        """What each interface is, by name."""
+        """The role of each interface, by name."""
         outer = {link.index for link in self._outer()}
         inner = {link.index for link in self._ends()} - outer
         return {
@@ -125,15 +125,15 @@ class Graph:
                 tuple(below.name for below in self._on[index]),
                 index in outer,
                 index in inner,
-                index in inner and self._is_joined(link, outer),
+                index in inner and self._is_bridged(link, outer),
             )
             for index, link in self.links.items()
         }
 
     def _outer(self) -> Sequence[Link]:
-        """What leads out of the system: its hardware. Where it has none, as in a container, what leads into another
-        network namespace, and best what is no part of a bridge; and where there is nothing of that, whatever lies on
-        no other interface."""
+        """The interfaces that lead out of the system: its hardware. A system without hardware, such as a container, has
+        those that lead into another network namespace, preferably those that are no part of a bridge. If there are
+        none of these either, take those that lie on no other interface."""
         lowest = [link for index, link in self.links.items() if not self._on[index]]
         leading = [link for link in lowest if link.kind in _LEADING and link.elsewhere]
         return (
@@ -145,34 +145,35 @@ class Graph:
         )
 
     def _is_carried(self, link: Link) -> bool:
-        """Whether other hardware counts what goes through it: that which leads to the switch of whose ports it is one;
-        or that of which it is a part, as Hyper-V and virtio have a fast and a slow way in one interface."""
+        """Whether other hardware also counts its traffic: the interface that leads to the switch of which this is a
+        port; or the one of which this is a part, as Hyper-V and virtio have a fast and a slow path in one interface."""
         above = self.links.get(link.master)
         return self._here(link) is not None or (above is not None and above.kind in _HARDWARE)
 
     def _ends(self) -> list[Link]:
-        """Those behind which there is a container or a program. (What comes by a tun, a program has made of what came
-        by another interface; by a tap, which has Ethernet's frames, it is mostly a virtual machine.)"""
+        """The interfaces that lead to a container or a virtual machine. (A tap, which carries Ethernet frames, mostly
+        leads to a virtual machine. A tun does not count: a program makes its packets from traffic of another
+        interface.)"""
         ends = [link for index, link in self.links.items() if not self._on[index] and link.kind in ("veth", "tun")]
         return [link for link in ends if link.kind == "veth" or link.hardware == ETHERNET]
 
-    def _is_joined(self, link: Link, outer: Iterable[int]) -> bool:
-        """Whether bridges carry what goes through it to one that leads out, by whatever lies between."""
-        wanted, waiting, seen = set(outer), [*self._beyond(link)], {link.index}
+    def _is_bridged(self, link: Link, outer: Iterable[int]) -> bool:
+        """Whether bridges carry its traffic to one of ``outer``, directly or through other interfaces."""
+        targets, waiting, visited = set(outer), [*self._beyond(link)], {link.index}
         while waiting:
             index = waiting.pop()
-            found = self.links.get(index)
-            if found is None or index in seen:
+            link_there = self.links.get(index)
+            if link_there is None or index in visited:
                 continue
-            if index in wanted:
+            if index in targets:
                 return True
-            seen.add(index)
+            visited.add(index)
             waiting += [below.index for below in self._on[index]]
-            waiting += self._beyond(found) if found.kind == "veth" else ()
+            waiting += self._beyond(link_there) if link_there.kind == "veth" else ()
         return False
 
     def _beyond(self, link: Link) -> Iterator[int]:
-        """The bridge that it is a part of, and that of its other end."""
+        """The bridge that it is a part of, and the bridge of its other end."""
         yield link.master
         other = self._here(link)
         if other is not None:
@@ -180,5 +181,5 @@ class Graph:
 
 
 def roles(links: Iterable[Link]) -> dict[str, Role]:
-    """What each interface is among the others, by name."""
+    """The role of each interface among the others, by name."""
     return Graph(links).roles()

@@ -1,6 +1,6 @@
-"""The network interfaces as the kernel has them, read anew where something has changed.
+"""Reads the network interfaces from the kernel, again only after something has changed.
 
-Source: rtnetlink(7), which speaks of the process's own network namespace; where it is closed to the server, sysfs
+Source: rtnetlink(7), which covers the process's own network namespace; where the server may not use it, sysfs
 (Documentation/ABI/testing/sysfs-class-net).
 """
 
@@ -27,7 +27,7 @@ _GROUP_OF_LINKS = 1
 _TRIES = 3
 
 
-def _aligned(length: int) -> int:
+def _align(length: int) -> int:
     return (length + 3) & ~3
 
 
@@ -38,7 +38,7 @@ def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
         if length < _ATTRIBUTE.size:
             return
         yield kind & 0x3FFF, data[at + _ATTRIBUTE.size : at + length]
-        at += _aligned(length)
+        at += _align(length)
 
 
 def _word(data: bytes) -> str:
@@ -54,40 +54,40 @@ def link_of(message: bytes) -> Link | None:
     if len(message) < _MESSAGE.size:
         return None
     _, hardware, index, flags, _ = _MESSAGE.unpack_from(message)
-    found = dict(_attributes(message[_aligned(_MESSAGE.size) :]))
-    if _IFNAME not in found:
+    attributes = dict(_attributes(message[_align(_MESSAGE.size) :]))
+    if _IFNAME not in attributes:
         return None
     return Link(
         index=index,
-        name=_word(found[_IFNAME]),
+        name=_word(attributes[_IFNAME]),
         hardware=hardware,
         flags=flags,
-        word=_word(dict(_attributes(found.get(_LINKINFO, b""))).get(_INFO_KIND, b"")),
-        below=_number(found.get(_LINK, b"")),
-        elsewhere=_LINK_NETNSID in found,
-        master=_number(found.get(_MASTER, b"")),
+        word=_word(dict(_attributes(attributes.get(_LINKINFO, b""))).get(_INFO_KIND, b"")),
+        below=_number(attributes.get(_LINK, b"")),
+        elsewhere=_LINK_NETNSID in attributes,
+        master=_number(attributes.get(_MASTER, b"")),
     )
 
 
 def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """The messages of a datagram of netlink(7): type, flags, and what is behind the header."""
+    """The messages of a datagram of netlink(7): type, flags, and the bytes behind the header."""
     at = 0
     while at + _HEADER.size <= len(data):
         length, kind, flags, _, _ = _HEADER.unpack_from(data, at)
         if length < _HEADER.size:
             return
         yield kind, flags, data[at + _HEADER.size : at + length]
-        at += _aligned(length)
+        at += _align(length)
 
 
-def _asked() -> list[Link] | None:
-    """All interfaces; ``None`` where they changed meanwhile.
+def _ask() -> list[Link] | None:
+    """Ask the kernel for all interfaces; ``None`` if they changed meanwhile.
 
     Raises:
         OSError: the kernel does not answer this process.
     """
     wish = _MESSAGE.pack(0, 0, 0, 0, 0) + _ATTRIBUTE.pack(8, _EXT_MASK) + struct.pack("=I", _WITHOUT_STATISTICS)
-    found: list[Link] = []
+    links: list[Link] = []
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as asking:
         asking.settimeout(1.0)
         asking.send(_HEADER.pack(_HEADER.size + len(wish), _GETLINK, _REQUEST_DUMP, 1, 0) + wish)
@@ -96,12 +96,12 @@ def _asked() -> list[Link] | None:
                 if flags & _INTERRUPTED:
                     return None
                 if kind == _DONE:
-                    return found
+                    return links
                 if kind == _ERROR:
                     failure = -struct.unpack_from("=i", body)[0]
                     raise OSError(failure, os.strerror(failure))
                 if kind == _NEWLINK and (link := link_of(body)) is not None:
-                    found.append(link)
+                    links.append(link)
 
 
 def of_kernel() -> list[Link]:
@@ -111,18 +111,18 @@ def of_kernel() -> list[Link]:
         OSError: the kernel does not answer this process.
     """
     for _ in range(_TRIES):
-        found = _asked()
-        if found is not None:
-            return [_with_radio(link) for link in found]
+        links = _ask()
+        if links is not None:
+            return [_with_radio(link) for link in links]
     raise InterruptedError("the interfaces change too fast to be listed")
 
 
 def _with_radio(link: Link) -> Link:
-    """The same, where it is a radio so marked: its driver has no word for that."""
+    """Mark an interface that is a radio; the kernel has no word for that kind."""
     if link.word or link.hardware != ETHERNET:
         return link
     folder = HERE.sys / "class" / "net" / link.name
-    # sysfs may be that of another namespace.
+    # sysfs may show another namespace.
     return replace(link, wireless=True) if number(folder / "ifindex") == link.index and _is_radio(folder) else link
 
 
@@ -131,65 +131,65 @@ def _is_radio(folder: Path) -> bool:
 
 
 def of_sysfs(places: Places = HERE) -> list[Link]:
-    """The same from sysfs, as far as that has it."""
+    """The interfaces from sysfs, which shows only a part of this."""
     folders = {folder.name: folder for folder in entries(places.sys / "class" / "net") if (folder / "ifindex").exists()}
     numbers = {name: number(folder / "ifindex") or 0 for name, folder in folders.items()}
-    found = []
+    links = []
     for name, folder in folders.items():
         below = number(folder / "iflink") or 0
         master = folder / "master"
-        found.append(
+        links.append(
             Link(
                 index=numbers[name],
                 name=name,
                 hardware=number(folder / "type") or 0,
                 flags=number(folder / "flags", 16) or 0,
-                word=_word_of(folder, linked=below not in (0, numbers[name])),
+                word=_word_of(folder, has_lower=below not in (0, numbers[name])),
                 below=0 if below == numbers[name] else below,
                 elsewhere=bool(below) and below not in numbers.values(),
                 master=numbers.get(master.resolve().name, 0) if master.exists() else 0,
                 wireless=_is_radio(folder),
             )
         )
-    return found
+    return links
 
 
-def _word_of(folder: Path, *, linked: bool) -> str:
-    """The kernel's word, as far as sysfs shows it."""
+def _word_of(folder: Path, *, has_lower: bool) -> str:
+    """The kernel's word for the kind, as far as sysfs shows it."""
     for sign, word in (("bridge", "bridge"), ("bonding", "bond"), ("tun_flags", "tun")):
         if (folder / sign).exists():
             return word
     lines = (text(folder / "uevent") or "").splitlines()
-    said = next((line.removeprefix("DEVTYPE=") for line in lines if line.startswith("DEVTYPE=")), "")
-    if said in OF_WORD:
-        return said
+    devtype = next((line.removeprefix("DEVTYPE=") for line in lines if line.startswith("DEVTYPE=")), "")
+    if devtype in OF_WORD:
+        return devtype
     if (folder / "device").exists() or "virtual" not in folder.resolve().parts:
         return ""
-    # It has no word for these. What lies on another one has a link to it; of a pair, neither lies on the other.
+    # sysfs has no word for these. An interface that lies on another links to it; the ends of a veth do not.
     if any(entry.name.startswith("lower_") for entry in entries(folder)):
         return "macvlan"
-    return "veth" if linked else "virtual"
+    return "veth" if has_lower else "virtual"
 
 
 class LinkTable:
-    """The interfaces, read anew only where something has changed: the kernel tells (rtnetlink(7), RTMGRP_LINK)."""
+    """The interfaces. They are read again only after the kernel reports a change (rtnetlink(7), RTMGRP_LINK)."""
 
     def __init__(self) -> None:
         self._news: int | None = None
-        self._known: dict[str, Role] | None = None
+        self._roles: dict[str, Role] | None = None
 
     def roles(self) -> dict[str, Role]:
-        """What each interface is, by name."""
+        """The role of each interface, by name."""
         try:
-            if self._has_changed() or self._known is None:
-                self._known = None  # If the kernel does not answer now, it is asked anew.
-                self._known = roles(of_kernel())
-        except (OSError, AttributeError):  # The socket's kind is closed to the server, or the system knows none.
+            if self._has_changed() or self._roles is None:
+                self._roles = None  # If the kernel does not answer now, the next call asks again.
+                self._roles = roles(of_kernel())
+        except (OSError, AttributeError):  # The server may not open such a socket, or the system has none.
             return roles(of_sysfs())
-        return self._known
+        return self._roles
 
     def _has_changed(self) -> bool:
-        """Whether there is news since the last time."""
+        """Whether the kernel has reported a change since the last call."""
         if self._news is None:
             news = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
             with news:
@@ -203,12 +203,12 @@ class LinkTable:
                 os.read(self._news, 1 << 16)
             except BlockingIOError:
                 return changed
-            except OSError:  # There was more of it than fits.
+            except OSError:  # Reports were lost, because there were too many.
                 pass
             changed = True
 
 
 def forwards(places: Places = HERE) -> bool:
-    """Whether the system sends on what comes in by one interface and is for somebody else (ip-sysctl.rst)."""
+    """Whether the system forwards packets between interfaces (ip-sysctl.rst)."""
     folder = places.proc / "sys" / "net"
     return any(number(folder / name) for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"))

@@ -18,7 +18,7 @@ _FIELDS = ("total", "available", "used", "free", "active", "inactive", "buffers"
 
 @dataclass(frozen=True, slots=True)
 class MemoryReading:
-    """Memory and swap at one moment."""
+    """The state of memory and swap at one moment."""
 
     physical: Any
     swap: Any
@@ -38,7 +38,7 @@ def _swap_reasons(old: Any, now: Any) -> dict[str, str]:
 
 
 def derive(before: MemoryReading | None, now: MemoryReading, dt_s: float | None) -> Memory:
-    """What two readings say together."""
+    """Make the answer from two readings."""
     physical, swap = now.physical, now.swap
     old = before.swap if before is not None else None
     fields: dict[str, Any] = {f"{name}_bytes": getattr(physical, name, None) for name in _FIELDS}

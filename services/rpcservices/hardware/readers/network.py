@@ -1,4 +1,4 @@
-"""Network interfaces and connections."""
+"""Reads network interfaces and connections."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _DUPLEX: dict[int, Literal["full", "half"]] = {int(psutil.NIC_DUPLEX_FULL): "ful
 
 @dataclass(frozen=True, slots=True)
 class NetworkReading:
-    """Interfaces at one moment."""
+    """The state of the interfaces at one moment."""
 
     counters: dict[str, Any]
     states: dict[str, Any]
@@ -55,11 +55,11 @@ _TABLE = LinkTable()
 
 
 def read() -> NetworkReading:
-    """Read counters, states and addresses, and what each interface is."""
+    """Read counters, states, addresses and roles of the interfaces."""
     reasons = Reasons()
     roles = reasons.attempt("kind", _TABLE.roles) or {}
     return NetworkReading(
-        # Without psutil's own repair of wrapped counters: it is shared by the whole process, and hides resets.
+        # Without psutil's repair of wrapped counters, which the whole process shares and which hides resets.
         reasons.attempt("interfaces", lambda: psutil.net_io_counters(pernic=True, nowrap=False)) or {},
         reasons.attempt("isup", psutil.net_if_stats) or {},
         reasons.attempt("addresses", psutil.net_if_addrs) or {},
@@ -70,7 +70,7 @@ def read() -> NetworkReading:
 
 
 def derive(before: NetworkReading | None, now: NetworkReading, dt_s: float | None) -> Network:
-    """What two readings say together."""
+    """Make the answer from two readings."""
     old = before.counters if before is not None else {}
     stateless = now.reasons.get("isup", "absent: the interface has just gone")
     interfaces = [
@@ -86,21 +86,21 @@ def derive(before: NetworkReading | None, now: NetworkReading, dt_s: float | Non
 
 
 def _together(interfaces: Iterable[NetworkInterface]) -> Traffic:
-    """The sum of what is known of some interfaces."""
+    """The sums over some interfaces, of the values that are known."""
     each = list(interfaces)
     sums: dict[str, float | None] = {}
     for name in _RATES:
-        known = [value for one in each if (value := getattr(one, name)) is not None]
-        sums[name] = sum(known) if known or not each else None
+        values = [value for one in each if (value := getattr(one, name)) is not None]
+        sums[name] = sum(values) if values or not each else None
     return Traffic(**sums, reasons=dict.fromkeys((f for f, value in sums.items() if value is None), NO_BASELINE))
 
 
-def _counted(name: str, now: NetworkReading) -> Counted:
+def _counted_in(name: str, now: NetworkReading) -> Counted:
     role = now.roles.get(name)
     if role is None:
         return "no" if name == "lo" else "total"
     if role.inner:
-        return "inside" if role.joined or now.forwards else "total"
+        return "inside" if role.bridged or now.forwards else "total"
     return "total" if role.outer else "no"
 
 
@@ -111,7 +111,7 @@ def _interface(
     role = now.roles.get(name)
     if role is None:
         reasons = {**reasons, "kind": now.reasons.get("kind", "absent: the interface has just gone, or come")}
-    # One counter that went back means that the interface is a new one under an old name: then none has a rate.
+    # If one counter went back, this is a new interface with an old name, so none of its counters has a rate.
     if old is not None and any(getattr(c, f) < getattr(old, f) for f in _COUNTERS):
         old, reasons = None, _RESET_RATES
     fields: dict[str, Any] = c._asdict()
@@ -125,7 +125,7 @@ def _interface(
         name=plain(name),
         kind=None if role is None else role.kind,
         lies_on=[] if role is None else [plain(below) for below in role.lies_on],
-        counted=_counted(name, now),
+        counted=_counted_in(name, now),
         isup=None if state is None else state.isup,
         duplex=duplex,
         speed_mbit=speed,
@@ -138,7 +138,7 @@ def _interface(
 
 @cache
 def _states_lack(stateless: str, duplex: bool, speed: bool) -> dict[str, str]:
-    """Why an interface lacks what it has besides counters."""
+    """Why an interface lacks values other than counters."""
     if stateless:
         return dict.fromkeys(("isup", "mtu", "duplex", "speed_mbit"), stateless)
     fields = (("duplex", duplex), ("speed_mbit", speed))
@@ -146,8 +146,8 @@ def _states_lack(stateless: str, duplex: bool, speed: bool) -> dict[str, str]:
 
 
 @lru_cache(maxsize=256)
-def _addresses(found: tuple[Any, ...]) -> list[Address]:
-    """The addresses of an interface, made once for as long as they stay."""
+def _addresses(of_psutil: tuple[Any, ...]) -> list[Address]:
+    """The addresses of an interface, cached while they stay the same."""
     return [
         Address(
             family=_FAMILIES[int(a.family)],
@@ -155,7 +155,7 @@ def _addresses(found: tuple[Any, ...]) -> list[Address]:
             netmask=a.netmask,
             broadcast=a.broadcast,
         )
-        for a in found
+        for a in of_psutil
         if int(a.family) in _FAMILIES
     ]
 
@@ -164,14 +164,14 @@ def connections(kind: ConnectionKind, limit: int) -> Connections:
     """The sockets of the machine.
 
     Parameters:
-        kind: which.
+        kind: the kind of sockets.
         limit: the most to list.
     """
     reasons = Reasons()
-    found = reasons.attempt("connections", lambda: psutil.net_connections(kind)) or []
-    if any(each.pid is None for each in found):
+    sockets = reasons.attempt("connections", lambda: psutil.net_connections(kind)) or []
+    if any(each.pid is None for each in sockets):
         reasons["pid"] = others_denied() or "unknown: no process has it open any more, or the kernel itself has it"
-    return Connections(connections=[_connection(each) for each in found[:limit]], total=len(found), reasons=reasons)
+    return Connections(connections=[_connection(each) for each in sockets[:limit]], total=len(sockets), reasons=reasons)
 
 
 def _connection(c: Any) -> NetworkConnection:

@@ -1,4 +1,4 @@
-"""Where the system shows its hardware. Tests put recorded trees of other machines here."""
+"""The folders in which the system shows its hardware. Tests put recorded trees of other machines in their place."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Places:
         sys: sysfs (``man 5 sysfs``).
         proc: procfs (``man 5 proc``).
         dev: device files.
-        run: what udev keeps of devices lies in ``udev/data`` below it.
-        share: where the system keeps ``pci.ids`` and ``usb.ids``.
+        run: udev keeps its records in ``udev/data`` below it.
+        share: the folder of ``pci.ids`` and ``usb.ids``.
     """
 
     sys: Path = Path("/sys")
@@ -44,16 +44,16 @@ def text(path: Path) -> str | None:
 
 
 def number(path: Path, base: int = 10) -> int | None:
-    """A small file's content as an integer; ``None`` where it is none."""
-    found = text(path)
+    """A small file's content as an integer; ``None`` where it is not one."""
+    content = text(path)
     try:
-        return None if found is None else int(found, base)
+        return None if content is None else int(content, base)
     except ValueError:
         return None
 
 
 def entries(folder: Path) -> Iterator[Path]:
-    """What is in a folder, by name; nothing where it cannot be read."""
+    """The entries of a folder, by name; empty where it cannot be read."""
     try:
         yield from sorted(folder.iterdir())
     except OSError:
@@ -61,10 +61,10 @@ def entries(folder: Path) -> Iterator[Path]:
 
 
 def numbers_of(ranges: str) -> list[int]:
-    """The numbers of a list as the kernel writes them, such as ``0-3,8`` (``man 7 cpuset``)."""
-    found: list[int] = []
+    """Read a list of numbers as the kernel writes it, such as ``0-3,8`` (``man 7 cpuset``)."""
+    numbers: list[int] = []
     for part in ranges.split(","):
         first, _, last = part.strip().partition("-")
         if first.isdigit() and (not last or last.isdigit()):
-            found += range(int(first), min(int(last or first), int(first) + 65_536) + 1)
-    return found
+            numbers += range(int(first), min(int(last or first), int(first) + 65_536) + 1)
+    return numbers

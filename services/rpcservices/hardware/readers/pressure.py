@@ -1,4 +1,4 @@
-"""Pressure stall information: ``/proc/pressure`` (Documentation/accounting/psi.rst)."""
+"""Reads pressure stall information: ``/proc/pressure`` (Documentation/accounting/psi.rst)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from .reasons import Reasons, why
 
 
 def parse(content: str) -> dict[str, Stall]:
-    """The lines of one file, by their first word: ``some``, ``full``. Lines that are no such thing are left out."""
-    found: dict[str, Stall] = {}
+    """The lines of one file, by their first word: ``some`` or ``full``. Other lines are left out."""
+    stalls: dict[str, Stall] = {}
     for line in content.splitlines():
         kind, *pairs = line.split()[:5] or [""]
         values = {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
         try:
-            found[kind] = Stall(
+            stalls[kind] = Stall(
                 avg10=float(values["avg10"]),
                 avg60=float(values["avg60"]),
                 avg300=float(values["avg300"]),
@@ -23,14 +23,14 @@ def parse(content: str) -> dict[str, Stall]:
             )
         except (KeyError, ValueError):
             continue
-    return found
+    return stalls
 
 
 def pressure(places: Places = HERE) -> Pressure:
     """How much processes wait for processors, memory, disks and interrupts."""
     reasons = Reasons()
     folder = places.proc / "pressure"
-    found: dict[str, Stall] = {}
+    by_resource: dict[str, Stall] = {}
     for resource in ("cpu", "memory", "io", "irq"):
         try:
             stalls = parse((folder / resource).read_text(encoding="ascii", errors="replace"))
@@ -42,7 +42,7 @@ def pressure(places: Places = HERE) -> Pressure:
             # A kernel booted with psi=0 shows the files and answers EOPNOTSUPP.
             reasons[resource] = why(exc)
         else:
-            found |= {f"{resource}_{kind}": stall for kind, stall in stalls.items()}
+            by_resource |= {f"{resource}_{kind}": stall for kind, stall in stalls.items()}
             if not stalls:
                 reasons[resource] = "failed: the file has no figures"
-    return Pressure.model_validate({**found, "reasons": reasons})
+    return Pressure.model_validate({**by_resource, "reasons": reasons})

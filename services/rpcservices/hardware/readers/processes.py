@@ -1,4 +1,4 @@
-"""Processes: a list with what was asked for, and one of them in full."""
+"""Reads processes: a list with the requested attributes, and one process in full."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Key = tuple[int, float]
 
 _CHEAP = frozenset({"ppid", "name", "username", "status", "cpu_percent", "memory_info", "num_threads", "nice"})
 DEFAULT: frozenset[ProcessAttribute] = frozenset(_CHEAP)  # type: ignore[arg-type]
-"""What is read where nothing was asked for: all of it is in two files of a process."""
+"""The attributes to read where the caller names none. They are all in two files of a process."""
 
 _SORTED_BY: Mapping[ProcessSort, ProcessAttribute] = {
     "cpu_percent": "cpu_percent",
@@ -43,8 +43,8 @@ class CpuUse:
     """The processor time of all processes at one moment.
 
     Attributes:
-        t_mono_s: when, in seconds.
-        used_s: seconds used, by process.
+        t_mono_s: the moment, on a monotonic clock, in seconds.
+        used_s: the seconds used, by process.
     """
 
     t_mono_s: float
@@ -72,15 +72,15 @@ def processes(
     *,
     reveal: bool,
 ) -> tuple[list[Process], int, int | None, CpuUse]:
-    """The processes of the machine. What costs much is read only of those that are listed.
+    """List the processes of the machine. Expensive attributes are read only for those that the list shows.
 
     Parameters:
-        attributes: what to read of each.
-        before: their processor time at an earlier moment, for ``cpu_percent``.
-        t_mono_s: the present moment.
-        sort: in which order.
+        attributes: the attributes to read.
+        before: the processor time at an earlier moment, for ``cpu_percent``.
+        t_mono_s: the present moment, on the same clock.
+        sort: the order.
         limit: the most to list.
-        reveal: show command lines as they are.
+        reveal: whether to show command lines with their secrets.
 
     Returns:
         The processes, how many there are, how many of them run, and their processor time now.
@@ -90,21 +90,21 @@ def processes(
         first.add(_SORTED_BY[sort])
     later = frozenset(attributes) - first
     used: dict[Key, float] = {}
-    found: list[tuple[psutil.Process, Process]] = []
+    read_so_far: list[tuple[psutil.Process, Process]] = []
     for process in all_processes():
         try:
-            found.append((process, _read(process, first, before, t_mono_s, used, reveal)))
+            read_so_far.append((process, _read(process, first, before, t_mono_s, used, reveal)))
         except psutil.NoSuchProcess:
             continue
-    found.sort(key=lambda pair: _ORDERS[sort](pair[1]))
-    running = sum(p.status == psutil.STATUS_RUNNING for _, p in found) if "status" in first else None
-    listed = [_with(process, known, later, reveal) if later else known for process, known in found[:limit]]
-    return listed, len(found), running, CpuUse(t_mono_s, used)
+    read_so_far.sort(key=lambda pair: _ORDERS[sort](pair[1]))
+    running = sum(p.status == psutil.STATUS_RUNNING for _, p in read_so_far) if "status" in first else None
+    entries = [_with(process, entry, later, reveal) if later else entry for process, entry in read_so_far[:limit]]
+    return entries, len(read_so_far), running, CpuUse(t_mono_s, used)
 
 
 _ORDERS: Mapping[ProcessSort, Callable[[Process], Any]] = {
     "cpu_percent": lambda p: (-(p.cpu_percent or 0.0), -(p.rss_bytes or 0), p.pid),
-    "memory_percent": lambda p: (-(p.rss_bytes or 0), p.pid),  # Each is a share of the same memory.
+    "memory_percent": lambda p: (-(p.rss_bytes or 0), p.pid),  # By bytes: all are shares of the same memory.
     "cpu_times": lambda p: (-((p.cpu_user_s or 0.0) + (p.cpu_system_s or 0.0)), p.pid),
     "pid": lambda p: p.pid,
     "name": lambda p: ((p.name or "").lower(), p.pid),
@@ -123,11 +123,11 @@ def _read(
     reasons = Reasons()
     fields: dict[str, Any] = {"pid": process.pid}
     with process.oneshot():
-        started = fields["create_time"] = reasons.attempt("create_time", lambda: start_of(process))
+        start = fields["create_time"] = reasons.attempt("create_time", lambda: start_of(process))
         if "cpu_percent" in attributes:
             times = reasons.attempt("cpu_percent", process.cpu_times)
-            if times is not None and started is not None:
-                key = (process.pid, started)
+            if times is not None and start is not None:
+                key = (process.pid, start)
                 used[key] = times.user + times.system
                 old, dt = (before.used_s.get(key), t_mono_s - before.t_mono_s) if before is not None else (None, None)
                 share = rate(old, used[key], dt)
@@ -137,13 +137,13 @@ def _read(
     return Process(**fields, reasons=reasons)
 
 
-def _with(process: psutil.Process, known: Process, attributes: Collection[str], reveal: bool) -> Process:
-    """The same process with further attributes. It may have ended since: then the reason says so."""
-    reasons = Reasons(known.reasons)
+def _with(process: psutil.Process, entry: Process, attributes: Collection[str], reveal: bool) -> Process:
+    """Add attributes to a process. If it has ended since, the reasons say so."""
+    reasons = Reasons(entry.reasons)
     fields: dict[str, Any] = {}
     with process.oneshot():
         _fill(process, attributes, fields, reasons, reveal)
-    return known.model_copy(update=fields | {"reasons": reasons})
+    return entry.model_copy(update=fields | {"reasons": reasons})
 
 
 def _fill(
@@ -191,7 +191,7 @@ _READERS: Mapping[str, tuple[tuple[str, ...], Callable[[psutil.Process], tuple[A
 def details(
     process: psutil.Process, before: CpuUse | None, t_mono_s: float, *, reveal: bool
 ) -> tuple[ProcessDetails, CpuUse]:
-    """Everything about one process, and its processor time now.
+    """Read everything about one process, and its processor time now.
 
     Raises:
         psutil.NoSuchProcess: it has ended.
@@ -205,7 +205,7 @@ def details(
     switches = reasons.attempt("ctx_switches_voluntary", process.num_ctx_switches)
     memory = reasons.attempt("uss_bytes", process.memory_full_info)
     group = reasons.attempt("cgroup", lambda: _cgroup(process.pid))
-    found = ProcessDetails(
+    answer = ProcessDetails(
         process=shown,
         uids=None if uids is None else list(uids),
         gids=None if gids is None else list(gids),
@@ -219,7 +219,7 @@ def details(
         cgroup=group,
         reasons=reasons,
     )
-    return found, CpuUse(t_mono_s, used)
+    return answer, CpuUse(t_mono_s, used)
 
 
 def _cgroup(pid: int) -> str | None:

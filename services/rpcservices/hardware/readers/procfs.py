@@ -1,5 +1,5 @@
-"""What psutil takes from one file by several readings, by one: for it each is a call of its own, and here they are
-asked for together. The values and their names are psutil's.
+"""Reads a file of ``/proc`` once where psutil reads it once for each of its functions. The values and their names are
+psutil's.
 
 Source: proc_stat(5), proc_meminfo(5), proc_vmstat(5).
 """
@@ -17,17 +17,17 @@ _TIMES: Any = type(psutil.cpu_times())
 _WIDTH = len(_TIMES._fields)
 _SWAP: Any = type(psutil.swap_memory())
 _SWAPPED_BYTES = 4096
-"""The kernel counts what is swapped in and out in these units."""
+"""The unit in which the kernel counts what is swapped in and out."""
 
 
 class Stat(NamedTuple):
     """The processors at one moment.
 
     Attributes:
-        total: times of all together, as ``psutil.cpu_times()``.
-        cpus: times of each that is on, by the kernel's number, as ``psutil.cpu_times(percpu=True)`` has them. Where one
-            is off, its number is left out, and those behind it keep theirs.
-        ctx_switches, interrupts, soft_interrupts: as of ``psutil.cpu_stats()``.
+        total: the times of all together, as in ``psutil.cpu_times()``.
+        cpus: the times of each processor that is on, by the kernel's number, as in ``psutil.cpu_times(percpu=True)``.
+            If one is off, its number is left out, and the others keep theirs.
+        ctx_switches, interrupts, soft_interrupts: as in ``psutil.cpu_stats()``.
     """
 
     total: Any
@@ -63,8 +63,8 @@ def stat(path: str = "/proc/stat") -> Stat:
         OSError, ValueError: the system does not tell.
     """
     content = _content(path)
-    counted = content.index(b"\nintr ")
-    total, *cpus = content[:counted].splitlines()
+    place = content.index(b"\nintr ")
+    total, *cpus = content[:place].splitlines()
     return Stat(
         _times(total),
         {int(line[3 : line.index(b" ")]): _times(line) for line in cpus},
@@ -82,6 +82,6 @@ def swap_memory() -> Any:
     """
     memory = _content("/proc/meminfo")
     total, free = (1024 * _figure(memory, name) for name in (b"SwapTotal:", b"SwapFree:"))
-    paged = _content("/proc/vmstat")
-    moved = [_SWAPPED_BYTES * _figure(paged, name) for name in (b"pswpin ", b"pswpout ")]
-    return _SWAP(total, total - free, free, round(100.0 * (total - free) / total, 1) if total else 0.0, *moved)
+    vmstat = _content("/proc/vmstat")
+    amounts = [_SWAPPED_BYTES * _figure(vmstat, name) for name in (b"pswpin ", b"pswpout ")]
+    return _SWAP(total, total - free, free, round(100.0 * (total - free) / total, 1) if total else 0.0, *amounts)

@@ -1,4 +1,4 @@
-"""Why something has no value: in a word that says on what account, and a sentence."""
+"""The reasons why something has no value: a word for the kind of reason, and a sentence."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ RESET = "unknown: the counter was reset, or is new"
 
 
 class UnknownError(Exception):
-    """Something is there or not, and the system does not tell."""
+    """The system does not tell whether something exists."""
 
 
 class Reasons(dict[str, str]):
-    """Why a field has no value, by its name."""
+    """The reasons why fields have no value, by the name of the field."""
 
     def attempt(self, field: str, read: Callable[[], _T]) -> _T | None:
-        """What ``read`` gives; ``None``, with the reason kept, where it fails."""
+        """Return what ``read`` returns. If it raises, note the reason and return ``None``."""
         try:
             return read()
         except Exception as exc:
@@ -30,17 +30,17 @@ class Reasons(dict[str, str]):
         return None
 
     def note(self, value: object, fields: str, reason: str) -> None:
-        """Keep ``reason`` for some fields (words) where ``value`` is ``None`` and no reason is known yet."""
+        """Note ``reason`` for some fields (words) if ``value`` is ``None`` and they have no reason yet."""
         if value is None:
             for field in fields.split():
                 self.setdefault(field, reason)
 
 
 def others_denied() -> str:
-    """Why the server's user may not look into other users' processes; nothing where it may."""
+    """Why the server's user may not look into other users' processes; an empty text where it may."""
     try:
         psutil.Process(1).num_fds()
-    except (psutil.AccessDenied, psutil.NoSuchProcess):  # The first process is always there: then it is hidden.
+    except (psutil.AccessDenied, psutil.NoSuchProcess):  # Process 1 always exists, so it is hidden.
         return "denied: the server's user may not look into other users' processes"
     except (psutil.Error, OSError, AttributeError):
         return ""
@@ -48,7 +48,7 @@ def others_denied() -> str:
 
 
 def why(exc: Exception) -> str:
-    """A failure in words for a person: no path, and nothing of the server's inside."""
+    """Describe a failure for a person, without paths and other internals of the server."""
     if isinstance(exc, UnknownError):
         return f"unknown: {exc}"
     if isinstance(exc, (psutil.AccessDenied, PermissionError)):

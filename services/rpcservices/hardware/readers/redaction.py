@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .secrets import PROGRAMS, SHORT_WORDS, WORDS, Taken
+from .secrets import PROGRAMS, SHORT_WORDS, WORDS, SecretPlaces
 
 HIDDEN = "***"
 
@@ -40,9 +40,9 @@ _SPACES = re.compile(r"(\s+|[;|&]+)")
 def redact(command: Sequence[str]) -> list[str]:
     """A command line in which secrets are replaced by ``***``.
 
-    It errs on the side of hiding: a value behind an option whose name speaks of a password, a token or a key; what
-    :data:`~.secrets.PROGRAMS` says of well-known programs, wherever they stand (behind ``sudo``, within ``sh -c``);
-    passwords in URLs; headers; tokens of known shapes.
+    If in doubt, it hides a word. It hides the value of an option whose name stands for a password, a token or a key;
+    what :data:`~.secrets.PROGRAMS` lists for well-known programs, wherever they stand (behind ``sudo``, within ``sh
+    -c``); passwords in URLs; headers; and tokens of known forms.
     """
     return _Reader().read(command)
 
@@ -51,18 +51,18 @@ class _Reader:
     """Reads a command line word by word."""
 
     def __init__(self) -> None:
-        self._takes: list[Taken] = []
-        """What the programs so far take, the latest first: a word may be the name of one and mean something else, such
-        as a database called http, and what is hidden stays hidden."""
+        self._takes: list[SecretPlaces] = []
+        """How the programs so far take secrets, the latest first. We keep the earlier ones, because a word with the
+        name of a program may mean something else, such as a database called http."""
         self._hide_next = False
         self._plain: list[int] = []
-        """Where the plain words behind the program are."""
+        """The positions of the plain words behind the program."""
 
     def read(self, command: Sequence[str]) -> list[str]:
-        found = [self._word(position, word) for position, word in enumerate(command)]
+        words = [self._word(position, word) for position, word in enumerate(command)]
         if self._takes_last and len(self._plain) > 1:
-            found[self._plain[-1]] = HIDDEN
-        return found
+            words[self._plain[-1]] = HIDDEN
+        return words
 
     @property
     def _takes_last(self) -> bool:
@@ -71,14 +71,14 @@ class _Reader:
     def _word(self, position: int, word: str) -> str:
         if self._hide_next:
             self._hide_next = False
-            # An option behind an option: the first took no value after all.
+            # A second option follows, so the first one had no value.
             if not (word.startswith("-") and _is_secret_name(word.lstrip("-").partition("=")[0])):
                 return HIDDEN
         program = PROGRAMS.get(word.strip("\"'(").rpartition("/")[2])
         if program is not None:
             self._plain = [*self._plain, position] if self._takes_last else []
-            # One that takes nothing speaks for itself: the -p of ssh is a port, whatever stood before it.
-            self._takes = [program, *self._takes] if program != Taken() else [program]
+            # A program that takes no secrets replaces the others: the -p of ssh is a port, whatever stood before ssh.
+            self._takes = [program, *self._takes] if program != SecretPlaces() else [program]
             return word
         under = [takes.under[word] for takes in self._takes if word in takes.under]
         if under:
@@ -90,11 +90,11 @@ class _Reader:
             self._plain.append(position)
         return next(filter(None, (self._by_program(word, takes) for takes in self._takes)), "") or self._by_name(word)
 
-    def _by_program(self, word: str, takes: Taken) -> str:
-        """The word without its secret, where the program takes one there; nothing where not."""
+    def _by_program(self, word: str, takes: SecretPlaces) -> str:
+        """Hide the secret in a word if the program takes one there; an empty text otherwise."""
         head, core = "", word
         if takes.flags and word.startswith("-") and not word.startswith("--"):
-            # Behind one dash there may be several letters, the last of which takes the value.
+            # One dash may introduce several letters; the last one takes the value.
             letters = word[1:].lstrip(takes.flags)
             head, core = word[1 : len(word) - len(letters)], f"-{letters}"
         option, sign, _ = core.partition("=")
@@ -103,7 +103,7 @@ class _Reader:
             return word
         if sign and option in takes.next:
             return f"{option}={HIDDEN}"
-        for start in takes.joined:
+        for start in takes.prefixes:
             if core.startswith(start) and core != start and not core.startswith("--"):
                 return f"{start[0]}{head}{start[1:]}{HIDDEN}"
         return ""
@@ -122,13 +122,13 @@ def _is_secret_name(name: str) -> bool:
 
 
 def _within(word: str) -> str:
-    """Secrets inside one word: a URL, a header, a script."""
+    """Hide secrets inside one word, which may be a URL, a header or a script."""
     for pattern in (_HEADER, _URL, _URL_TOKEN, _QUERY, _INLINE):
         word = pattern.sub(lambda match: match["before"] + HIDDEN, word)
     word = _KNOWN.sub(HIDDEN, word)
     parts = _SPACES.split(word)
     if len(parts) > 1:
-        # A script: its words are a command line, too.
+        # It is a script: its words form a command line, too.
         parts[::2] = _Reader().read(parts[::2])
         word = "".join(parts)
     return word

@@ -1,7 +1,7 @@
-"""Sensors: hwmon, and thermal zones where there is no hwmon.
+"""Reads sensors: hwmon, or thermal zones where there is no hwmon.
 
-The files are those of the kernel's Documentation/hwmon/sysfs-interface.rst and Documentation/ABI/testing/
-sysfs-class-thermal. psutil reads the same ones, but leaves out a sensor that fails; here it stays, with the reason.
+The kernel's Documentation/hwmon/sysfs-interface.rst and Documentation/ABI/testing/sysfs-class-thermal describe the
+files. psutil reads the same ones, but leaves out a sensor that fails; here it stays, with the reason.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _INPUT = re.compile(r"(temp|fan|in|curr|power|humidity)(\d+)_(input|average)")
 class _Scale(NamedTuple):
     kind: SensorKind
     divisor: float
-    """What the file's figure is divided by to get the kind's unit."""
+    """The file's figure divided by this is in the kind's unit."""
 
 
 _SCALES = {
@@ -42,11 +42,11 @@ Chips = Apart[Path, list[Sensor]]
 
 
 def sensors(places: Places = HERE, apart: Chips | None = None) -> Sensors:
-    """Everything that the machine measures of itself. Virtual machines have nothing of the kind.
+    """Read all sensors of the machine. Virtual machines have none.
 
     Parameters:
-        places: where the system shows its sensors.
-        apart: reads each chip for a limited time; without one, a chip that hangs holds up the caller.
+        places: the folders in which the system shows its hardware.
+        apart: reads each chip within a time limit. Without it, a chip that hangs blocks the caller.
     """
     reasons = Reasons()
     root = places.sys.resolve()
@@ -67,9 +67,9 @@ def _read(
 ) -> list[Sensor]:
     if apart is None:
         return [sensor for folder in folders for sensor in read(folder)]
-    found = apart.read({folder: partial(read, folder) for folder in folders})
-    missing = {folder: unread(folder, apart.late) for folder in folders if folder not in found}
-    return [sensor for folder in folders for sensor in (found | missing)[folder]]
+    answers = apart.read({folder: partial(read, folder) for folder in folders})
+    missing = {folder: unread(folder, apart.late) for folder in folders if folder not in answers}
+    return [sensor for folder in folders for sensor in (answers | missing)[folder]]
 
 
 def _chips(places: Places) -> list[Path]:
@@ -81,19 +81,19 @@ def _name(folder: Path) -> str:
 
 
 def _files(folder: Path) -> list[tuple[str, int, Path]]:
-    """The files with figures of a chip: what is measured, its number, and the file."""
-    found: dict[tuple[str, int], Path] = {}
-    # Drivers older than Linux 2.6.37 have their files in device/, and some still do.
+    """The files with figures of a chip: what it measures, the number of the sensor, and the file."""
+    files: dict[tuple[str, int], Path] = {}
+    # Before Linux 2.6.37 drivers had their files in device/, and some still have.
     for place in (folder, folder / "device"):
         for file in entries(place):
             match = _INPUT.fullmatch(file.name)
             if match is not None:
-                found.setdefault((match[1], int(match[2])), file)
-    return [(*key, file) for key, file in sorted(found.items())]
+                files.setdefault((match[1], int(match[2])), file)
+    return [(*key, file) for key, file in sorted(files.items())]
 
 
 def _device(root: Path, folder: Path) -> str:
-    """What a chip is a part of; empty where that is nothing."""
+    """The device that a chip is a part of; an empty text where there is none."""
     link = folder / "device"
     place = link.resolve() if link.is_symlink() else None
     return str(place.relative_to(root)) if place is not None and root in place.parents else ""
@@ -120,8 +120,8 @@ def _sensor(chip: str, device: str, file: Path, prefix: str, index: str) -> Sens
         value, reason = None, "failed: the chip reports that the sensor is broken or not connected"
 
     def bound(name: str) -> float | None:
-        found = number(place / f"{prefix}{index}_{name}")
-        return None if found is None else found / scale.divisor
+        value = number(place / f"{prefix}{index}_{name}")
+        return None if value is None else value / scale.divisor
 
     return Sensor(
         kind=scale.kind,

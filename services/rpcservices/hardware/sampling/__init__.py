@@ -1,1 +1,1 @@
-"""Takes readings of the machine, once for all who ask, and makes rates of them."""
+"""Takes readings of the machine, once for all callers, and computes rates from them."""

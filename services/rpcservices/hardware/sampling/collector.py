@@ -1,4 +1,4 @@
-"""Takes readings off the event loop, with a time limit for what may hang, and remembers those that rates need."""
+"""Takes readings outside the event loop, with a time limit for those that may hang, and keeps those that rates need."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from .sections import SectionReader
 from .worker import Worker
 
 LEAST_DT_S = 0.5
-"""A baseline for single calls is at least this old, if there is one: over a shorter time, shares of a processor say
-little, since the kernel counts in hundredths of a second."""
+"""The least age of a baseline for single calls, if there is one so old. The kernel counts in hundredths of a second, so
+shares of a processor over a shorter time would say little."""
 
 
 _SLOW_S = 0.05
-"""A section that takes longer gets a thread of its own, where it is one that may."""
+"""A section that takes longer gets a thread of its own, if it is one that may block (:attr:`SectionReader.slow`)."""
 
 _PROMPT_S = 0.001
-"""A section that takes less time, and that nothing can keep waiting, is read without a thread: handing it over and back
-takes as long as reading it."""
+"""A section that takes less time, and that cannot block, is read without a thread: handing it over and back would take
+as long as reading it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class SectionReading:
     """A reading of one section.
 
     Attributes:
-        t_mono_s: when, on a monotonic clock, in seconds.
-        reading: what was read; ``None`` where that failed.
+        t_mono_s: the moment, on a monotonic clock, in seconds.
+        reading: the values; ``None`` if reading failed.
         reason: why it failed.
     """
 
@@ -43,34 +43,34 @@ class Taken:
     reason: str = ""
 
 
-Readings = Mapping[Section, Taken]
+Readings = Mapping[Section, SectionReading]
 
 
 class _Round:
-    """Sections that are read one after the other, in one go.
+    """Sections that a thread reads one after the other.
 
     Attributes:
-        names: which.
-        taken: those that were read already.
-        current: the one that is being read; ``None`` before the first.
+        names: the sections.
+        readings: the readings so far.
+        current: the section that is being read; ``None`` before the first.
         abandoned: whether nobody waits for the rest any more.
     """
 
     def __init__(self, names: Sequence[Section]) -> None:
         self.names = names
-        self.taken: dict[Section, Taken] = {}
+        self.readings: dict[Section, SectionReading] = {}
         self.current: Section | None = None
         self.abandoned = False
 
 
 class Collector:
-    """Takes readings of sections: at once what the kernel answers at once; the others in one thread, but for those that
-    were slow the last time, which have threads of their own. Where something hangs for the first time, the others go on
-    in a new thread.
+    """Takes readings of sections. Sections that the kernel answers at once are read in the event loop. Those that were
+    slow the last time have threads of their own. One thread reads all others; if a section hangs in it for the first
+    time, a new thread goes on with the rest.
 
     Parameters:
         readers: the sections.
-        timeout_s: how long a section may take. What comes later counts as failed; the next reading waits for it.
+        timeout_s: how long a section may take. A later reading counts as failed; the next one waits for it.
     """
 
     def __init__(self, readers: Mapping[Section, SectionReader], timeout_s: float) -> None:
@@ -81,8 +81,8 @@ class Collector:
         self._took_s: dict[Section, float] = {}
         self._pending: dict[Section, asyncio.Future[Any]] = {}
         self._due: dict[Section, float] = {}
-        self._older: dict[Section, Taken] = {}
-        self._newer: dict[Section, Taken] = {}
+        self._older: dict[Section, SectionReading] = {}
+        self._newer: dict[Section, SectionReading] = {}
         self.rounds = 0
 
     def close(self) -> None:
@@ -101,28 +101,28 @@ class Collector:
         apart: dict[Section, asyncio.Future[Any]] = {
             name: self._begin(name) for name in sections if self._is_slow(name)
         }
-        taken: dict[Section, Taken] = {}
+        readings: dict[Section, SectionReading] = {}
         for name in sections:
             if name not in apart and self._is_prompt(name):
-                taken[name] = self._take(name)
-        taken.update(await self._together([name for name in sections if name not in apart and name not in taken]))
-        # What was waited for already is told to be late at once.
+                readings[name] = self._take(name)
+        readings.update(await self._together([name for name in sections if name not in apart and name not in readings]))
+        # A section that an earlier call has already waited for counts as late at once.
         if due := {future for name, future in apart.items() if time.monotonic() < self._due[name]}:
             await asyncio.wait(due, timeout=self._timeout_s)
         again: list[Section] = []
         for name, future in apart.items():
-            found = future.result() if future.done() else self._late()
-            if isinstance(found, Taken):
-                taken[name] = found
+            result = future.result() if future.done() else self._late()
+            if isinstance(result, SectionReading):
+                readings[name] = result
             else:
-                again.append(name)  # What it hung in has ended only now.
-        taken.update(await self._together(again))
-        for name, each in taken.items():
+                again.append(name)  # It hung in the common thread, and that has ended only now: read it again.
+        readings.update(await self._together(again))
+        for name, each in readings.items():
             self._keep(name, each)
-        return taken
+        return readings
 
-    def _late(self) -> Taken:
-        return Taken(time.monotonic(), None, f"failed: no answer within {self._timeout_s:g} s")
+    def _late(self) -> SectionReading:
+        return SectionReading(time.monotonic(), None, f"failed: no answer within {self._timeout_s:g} s")
 
     def _is_slow(self, name: Section) -> bool:
         return name in self._pending or (self._readers[name].slow and self._took_s.get(name, 0.0) > _SLOW_S)
@@ -131,8 +131,8 @@ class Collector:
         return self._took_s.get(name, _SLOW_S) < _PROMPT_S and self._readers[name].prompt()
 
     def _begin(self, name: Section) -> asyncio.Future[Any]:
-        """Read a section in its own thread. A reading under way serves all who want one: what hangs is not asked a
-        second time."""
+        """Read a section in its own thread. All callers share a reading under way, so a section that hangs is not read
+        a second time."""
         future = self._pending.get(name)
         if future is None:
             worker = self._slow.setdefault(name, Worker(f"rpc-hardware-{name}"))
@@ -145,55 +145,55 @@ class Collector:
         self._due[name] = time.monotonic() + limit_s
         future.add_done_callback(lambda _: self._pending.pop(name, None))
 
-    async def _together(self, names: Sequence[Section]) -> dict[Section, Taken]:
+    async def _together(self, names: Sequence[Section]) -> dict[Section, SectionReading]:
         """Read sections in the common thread."""
-        taken: dict[Section, Taken] = {}
+        readings: dict[Section, SectionReading] = {}
         while names:
             worker, one = self._worker, _Round(names)
             future = worker.run(partial(self._read_round, one))
-            # No time limit by a task of its own: that would cost as much as a reading.
+            # wait(), not wait_for(): a task for the time limit would cost as much as a reading.
             if not (await asyncio.wait((future,), timeout=self._timeout_s))[0]:
                 one.abandoned = True
                 if worker is self._worker:
                     worker.close()
                     self._worker = Worker("rpc-hardware")
                 hanging = one.current
-                if hanging is not None and hanging not in one.taken:
-                    taken[hanging] = self._late()
+                if hanging is not None and hanging not in one.readings:
+                    readings[hanging] = self._late()
                     self._wait_for(hanging, future, 0.0)
-            taken.update(one.taken)
-            names = [name for name in names if name not in taken]
-        return taken
+            readings.update(one.readings)
+            names = [name for name in names if name not in readings]
+        return readings
 
     def _read_round(self, one: _Round) -> None:
         for name in one.names:
             if one.abandoned:
                 return
             one.current = name
-            one.taken[name] = self._take(name)
+            one.readings[name] = self._take(name)
 
-    def _take(self, name: Section) -> Taken:
+    def _take(self, name: Section) -> SectionReading:
         begin = time.monotonic()
         try:
-            return Taken(begin, self._readers[name].read())
+            return SectionReading(begin, self._readers[name].read())
         except Exception as exc:
-            return Taken(begin, None, why(exc))
+            return SectionReading(begin, None, why(exc))
         finally:
             self._took_s[name] = time.monotonic() - begin
 
-    def _keep(self, name: Section, taken: Taken) -> None:
+    def _keep(self, name: Section, reading: SectionReading) -> None:
         newer = self._newer.get(name)
-        if taken.reading is None or not self._readers[name].has_rates:
+        if reading.reading is None or not self._readers[name].has_rates:
             return
-        if newer is None or taken.t_mono_s - newer.t_mono_s >= LEAST_DT_S:
+        if newer is None or reading.t_mono_s - newer.t_mono_s >= LEAST_DT_S:
             if newer is not None:
                 self._older[name] = newer
-            self._newer[name] = taken
+            self._newer[name] = reading
 
     def baseline(self, readings: Readings) -> Readings:
-        """For readings just taken, the earlier ones to compare them with: the youngest that are old enough, else the
-        oldest."""
-        found: dict[Section, Taken] = {}
+        """Choose the earlier readings to compare new ones with: for each section the latest that is old enough, else
+        the oldest."""
+        earlier: dict[Section, SectionReading] = {}
         for name, now in readings.items():
             older, newer = self._older.get(name), self._newer.get(name)
             if newer is None:
@@ -201,10 +201,10 @@ class Collector:
             old_enough = now.t_mono_s - newer.t_mono_s >= LEAST_DT_S
             before = newer if old_enough or older is None else older
             if before.t_mono_s < now.t_mono_s:
-                found[name] = before
-        return found
+                earlier[name] = before
+        return earlier
 
-    def derive(self, name: Section, before: Taken | None, now: Taken) -> Any:
+    def derive(self, name: Section, before: SectionReading | None, now: SectionReading) -> Any:
         """The answer of one section; ``None`` where it could not be read."""
         if now.reading is None:
             return None
@@ -214,20 +214,20 @@ class Collector:
 
     def derive_all(self, before: Readings, now: Readings) -> dict[str, Any]:
         """The answers of all sections that were read."""
-        return {name: self.derive(name, before.get(name), taken) for name, taken in now.items()}
+        return {name: self.derive(name, before.get(name), reading) for name, reading in now.items()}
 
 
 def assemble(before: Readings, now: Readings, answers: Mapping[str, Any]) -> Snapshot:
-    """A snapshot of what was derived."""
+    """Build a snapshot from the answers."""
     spans = [
-        taken.t_mono_s - before[name].t_mono_s
-        for name, taken in now.items()
+        reading.t_mono_s - before[name].t_mono_s
+        for name, reading in now.items()
         if name in before and before[name].reading is not None
     ]
     return Snapshot.model_construct(
-        t_mono_s=min((taken.t_mono_s for taken in now.values()), default=time.monotonic()),
+        t_mono_s=min((reading.t_mono_s for reading in now.values()), default=time.monotonic()),
         t_wall_s=time.time(),
         dt_s=max(spans, default=None),
         **answers,
-        reasons={name: taken.reason for name, taken in now.items() if taken.reading is None},
+        reasons={name: reading.reason for name, reading in now.items() if reading.reading is None},
     )

@@ -1,4 +1,4 @@
-"""One producer, many followers, each of which gets the latest item and never holds up the others."""
+"""One producer and many followers. Each follower gets the latest item, and a slow one never delays the others."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ logger = logging.getLogger("rpcserver.services.hardware")
 
 
 class Follower(Generic[_T]):
-    """A place for the latest item."""
+    """Holds the latest item for one follower."""
 
-    __slots__ = ("_arrived", "_latest")
+    __slots__ = ("_has_item", "_latest")
 
     def __init__(self) -> None:
         self._latest: _T | None = None
-        self._arrived = asyncio.Event()
+        self._has_item = asyncio.Event()
 
     def put(self, item: _T) -> None:
-        """Replace what was not taken yet."""
+        """Replace the item that waits, if there is one."""
         self._latest = item
-        self._arrived.set()
+        self._has_item.set()
 
     async def get(self) -> _T:
-        """Wait for an item that was not taken yet."""
-        await self._arrived.wait()
-        self._arrived.clear()
+        """Wait for the next item."""
+        await self._has_item.wait()
+        self._has_item.clear()
         assert self._latest is not None, "an item was put"
         return self._latest
 
@@ -44,42 +44,42 @@ class Beat(ABC, Generic[_KeyT, _T]):
 
     Parameters:
         interval_s: time between two readings, in seconds.
-        ended: called when the last follower has left.
+        on_end: called when the last follower has left.
 
     Attributes:
-        followers: who gets what, by what they want.
+        followers: the followers, by what they ask for.
     """
 
-    def __init__(self, interval_s: float, ended: Callable[[], None]) -> None:
+    def __init__(self, interval_s: float, on_end: Callable[[], None]) -> None:
         self.interval_s = interval_s
         self.followers: dict[_KeyT, set[Follower[_T]]] = defaultdict(set)
         self.task: asyncio.Task[None] | None = None
-        self._ended = ended
+        self._on_end = on_end
 
     @abstractmethod
     async def begin(self) -> None:
-        """Take a reading that the first item is compared with."""
+        """Take the reading to compare the first item with."""
 
     @abstractmethod
     async def tick(self) -> None:
         """Take a reading, and give it to the followers."""
 
-    def aligned(self, moment_s: float) -> float:
-        """When to begin to count the beats, near a moment of the loop's clock."""
+    def align(self, moment_s: float) -> float:
+        """The moment from which to count the beats, near a moment of the loop's clock."""
         return moment_s
 
-    async def joined(self, key: _KeyT) -> None:
-        """Somebody follows a beat that is under way already."""
+    async def on_join(self, key: _KeyT) -> None:
+        """Prepare for a follower that joins a beat under way."""
 
     async def follow(self, key: _KeyT) -> AsyncIterator[_T]:
-        """The items, until the iterator is closed."""
+        """Yield the items, until the iterator is closed."""
         follower: Follower[_T] = Follower()
         self.followers[key].add(follower)
         try:
             if self.task is None:
                 self.task = asyncio.get_running_loop().create_task(self._run())
             else:
-                await self.joined(key)
+                await self.on_join(key)
             while True:
                 yield await follower.get()
         finally:
@@ -90,13 +90,13 @@ class Beat(ABC, Generic[_KeyT, _T]):
         if not self.followers[key]:
             del self.followers[key]
         if not self.followers:
-            # At once, and not with the next beat: who comes now gets a new one.
-            self._ended()
+            # At once, not at the next tick: the next follower gets a new beat.
+            self._on_end()
             if self.task is not None:
                 self.task.cancel()
 
     async def stop(self) -> None:
-        """End, and wait until nothing runs any more."""
+        """End the beat, and wait until its task has ended."""
         if self.task is not None:
             self.task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -104,7 +104,7 @@ class Beat(ABC, Generic[_KeyT, _T]):
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        due = self.aligned(loop.time())
+        due = self.align(loop.time())
         step = self.begin
         while True:
             try:
@@ -112,7 +112,7 @@ class Beat(ABC, Generic[_KeyT, _T]):
             except Exception:
                 logger.exception("a reading failed")
             step = self.tick
-            # Keep to the beat, and leave out the beats that a slow reading has missed.
+            # Keep the rhythm, and skip the ticks that a slow reading has missed.
             due += self.interval_s
             if (late := loop.time() - due) > 0:
                 due += math.ceil(late / self.interval_s) * self.interval_s
@@ -120,7 +120,7 @@ class Beat(ABC, Generic[_KeyT, _T]):
 
 
 async def closing(items: AsyncIterator[_T]) -> AsyncIterator[_T]:
-    """The items of an iterator, which is closed with this one."""
+    """Yield the items of an iterator, and close it together with this one."""
     try:
         async for item in items:
             yield item

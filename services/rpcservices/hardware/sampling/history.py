@@ -1,4 +1,4 @@
-"""What the metrics were: the last hour finely, a day coarsely, in memory that is bounded."""
+"""The history of metrics in bounded memory: the last hour in fine steps, a day in coarse ones."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from .rings import Ring
 class _Bucket:
     begin_s: float
     figures: dict[str, list[float]] = field(default_factory=dict)
-    """Sum, count, least and largest, by metric."""
+    """Sum, count, smallest and largest value, by metric."""
 
 
 class History:
-    """Keeps metrics.
+    """Keeps the history of metrics.
 
     Parameters:
         interval_s: time between two samples, in seconds.
         fine_s: how long every sample is kept, in seconds.
         coarse_step_s: the time that one coarse point covers, in seconds.
         coarse_s: how long coarse points are kept, in seconds.
-        most_metrics: metrics beyond this many are left out.
+        most_metrics: the most metrics to keep; more are left out.
 
     Attributes:
-        left_out: how many were left out of the latest sample.
+        left_out: how many metrics of the latest sample were left out.
     """
 
     def __init__(
@@ -46,30 +46,30 @@ class History:
         """Keep a sample.
 
         Parameters:
-            t_wall_s: when, in seconds since 1970.
-            values: by metric.
+            t_wall_s: the moment, in seconds since 1970.
+            values: the value of each metric.
         """
-        known = self.fine.names()
-        free = self.most_metrics - len(known)
-        kept: dict[str, float] = {}
+        known_names = self.fine.names()
+        free = self.most_metrics - len(known_names)
+        values_to_keep: dict[str, float] = {}
         self.left_out = 0
         for name, value in values:
-            if name not in known:
+            if name not in known_names:
                 if free <= 0:
                     self.left_out += 1
                     continue
                 free -= 1
             if value is not None and math.isfinite(value):
-                kept[name] = value
-        self.fine.add(t_wall_s, {name: (value,) for name, value in kept.items()}, 1)
-        self._add_coarse(t_wall_s, kept)
+                values_to_keep[name] = value
+        self.fine.add(t_wall_s, {name: (value,) for name, value in values_to_keep.items()}, 1)
+        self._add_coarse(t_wall_s, values_to_keep)
 
-    def _add_coarse(self, t_wall_s: float, kept: Mapping[str, float]) -> None:
+    def _add_coarse(self, t_wall_s: float, values: Mapping[str, float]) -> None:
         begin = t_wall_s // self.coarse.step_s * self.coarse.step_s
         if self._bucket is None or self._bucket.begin_s != begin:
             self._flush()
             self._bucket = _Bucket(begin)
-        for name, value in kept.items():
+        for name, value in values.items():
             figures = self._bucket.figures.get(name)
             if figures is None:
                 self._bucket.figures[name] = [value, 1.0, value, value]
@@ -87,11 +87,11 @@ class History:
             self.coarse.add(self._bucket.begin_s, points, 3)
 
     def _make_room(self, coming: Iterable[str]) -> None:
-        """Forget metrics of devices that are gone where there would be too many."""
-        kept, coming = self.coarse.names(), set(coming)
-        excess = len(kept | coming) - self.most_metrics
-        gone = sorted(kept - coming - self.fine.names()) + sorted(kept & self.fine.names() - coming)
-        for name in gone[: max(excess, 0)]:
+        """If there would be too many metrics, forget those of devices that are gone."""
+        names, coming = self.coarse.names(), set(coming)
+        excess = len(names | coming) - self.most_metrics
+        oldest = sorted(names - coming - self.fine.names()) + sorted(names & self.fine.names() - coming)
+        for name in oldest[: max(excess, 0)]:
             self.coarse.forget(name)
 
     def names(self) -> list[str]:
@@ -101,29 +101,29 @@ class History:
     def query(
         self, patterns: list[str], start_s: float, end_s: float, step_s: float | None, most_series: int
     ) -> list[Series]:
-        """The points of some metrics.
+        """Return the points of some metrics.
 
         Parameters:
             patterns: their names, as :func:`~.metrics.matches` takes them.
             start_s, end_s: the piece of time, in seconds since 1970.
-            step_s: the time that a point is to cover, in seconds; as fine as is known where not given.
+            step_s: the time that each point covers, in seconds; if ``None``, the finest that is kept.
             most_series: the most metrics to give.
         """
-        wanted = [name for name in self.names() if matches(name, patterns)]
-        found = []
-        for name in wanted[:most_series]:
+        names = [name for name in self.names() if matches(name, patterns)]
+        series = []
+        for name in names[:most_series]:
             points = self._points(name, start_s, end_s)
             if step_s is not None and step_s > self.fine.step_s:
-                points = joined(points, step_s)
-            kept = list(points)
-            if kept:
-                found.append(Series(metric=name, step_s=min(point.step_s for point in kept), points=kept))
-        return found
+                points = join_points(points, step_s)
+            point_list = list(points)
+            if point_list:
+                series.append(Series(metric=name, step_s=min(point.step_s for point in point_list), points=point_list))
+        return series
 
     def _points(self, name: str, start_s: float, end_s: float) -> Iterator[Point]:
-        """Coarse points for the time of which no fine ones are kept any more, then fine ones."""
+        """Yield coarse points for the time before the oldest fine one, then the fine ones."""
         oldest = self.fine.oldest
-        # A piece of time that is as long as the fine points are kept begins a little before the first of them.
+        # A request for the whole fine time begins a little before the oldest fine point: that needs no coarse one.
         if oldest is not None and self.fine.full and start_s < oldest - 2 * self.fine.step_s:
             for point in self._coarse_points(name, start_s, end_s):
                 if point.t_wall_s >= oldest:
@@ -133,7 +133,7 @@ class History:
         yield from self.fine.points(name, start_s, end_s)
 
     def _coarse_points(self, name: str, start_s: float, end_s: float) -> Iterator[Point]:
-        """Those that cover something of a piece of time, with the one under way."""
+        """Yield the coarse points that overlap a piece of time, also the one that is not complete."""
         step_s = self.coarse.step_s
         yield from self.coarse.points(name, start_s - step_s, end_s)
         bucket = self._bucket
@@ -142,8 +142,8 @@ class History:
             yield Point(t_wall_s=bucket.begin_s, step_s=step_s, mean=total / count, min=low, max=high)
 
 
-def joined(points: Iterable[Point], step_s: float) -> Iterator[Point]:
-    """Points of which each covers ``step_s`` seconds, and begins at a multiple of that. Those that cover more stay."""
+def join_points(points: Iterable[Point], step_s: float) -> Iterator[Point]:
+    """Join points into points of ``step_s`` seconds, each at a multiple of that. Points that cover more stay."""
     group: list[Point] = []
     for point in points:
         if group and point.t_wall_s // step_s != group[0].t_wall_s // step_s:
@@ -158,13 +158,13 @@ def joined(points: Iterable[Point], step_s: float) -> Iterator[Point]:
 
 
 def _one(group: list[Point], step_s: float) -> Point:
-    known = [point for point in group if point.mean is not None]
-    # A point that covers more time counts for more.
-    weight = sum(point.step_s for point in known)
+    with_values = [point for point in group if point.mean is not None]
+    # The mean is weighted by time.
+    weight = sum(point.step_s for point in with_values)
     return Point(
         t_wall_s=group[0].t_wall_s // step_s * step_s,
         step_s=step_s,
-        mean=sum((point.mean or 0.0) * point.step_s for point in known) / weight if known else None,
-        min=min((point.min for point in known if point.min is not None), default=None),
-        max=max((point.max for point in known if point.max is not None), default=None),
+        mean=sum((point.mean or 0.0) * point.step_s for point in with_values) / weight if with_values else None,
+        min=min((point.min for point in with_values if point.min is not None), default=None),
+        max=max((point.max for point in with_values if point.max is not None), default=None),
     )

@@ -1,4 +1,4 @@
-"""A snapshot as metrics: numbers with names."""
+"""Turns a snapshot into metrics: numbers with names."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Metric(NamedTuple):
     """A number of a snapshot.
 
     Attributes:
-        path: its place there, such as ``network.interfaces.bytes_recv``.
-        label: what it belongs to, such as ``eth0``; empty where there is one of the kind.
-        value: ``None`` where it cannot be had.
-        kind: whether it goes up and down, or counts.
+        path: its place in the snapshot, such as ``network.interfaces.bytes_recv``.
+        label: the item that it belongs to, such as ``eth0``; empty where there is only one.
+        value: the number; ``None`` where there is none.
+        kind: whether it is a gauge, which goes up and down, or a counter.
         reason: why there is no value, where known.
-        sort: the kind of thing that it belongs to, such as ``ethernet``; empty where there is but one.
+        sort: the kind of item, such as ``ethernet``; empty where there is only one kind.
     """
 
     path: str
@@ -48,7 +48,7 @@ COUNTERS = frozenset({
     "errin", "errout", "dropin", "dropout", "cpu_usage_s", "cpu_throttled_s", "oom_kills", "total_us",
     "user", "system", "idle", "nice", "iowait", "irq", "softirq", "steal", "guest", "guest_nice", "cycle_count",
 })  # fmt: skip
-"""Fields that only grow, until they are reset. (No gauge has one of these names.)"""
+"""The names of counters. (No gauge has one of these names.)"""
 
 WITHOUT_HISTORY: frozenset[Section] = frozenset({"host", "users"})
 """Sections that have no figures worth a history."""
@@ -59,7 +59,7 @@ def _kind(name: str) -> Kind:
 
 
 def has_history(path: str) -> bool:
-    """Whether a metric is kept: counters are, as their rates."""
+    """Whether a metric has a history. Counters have none; their rates have."""
     return _kind(path.rpartition(".")[2]) == "gauge" and path.partition(".")[0] not in WITHOUT_HISTORY
 
 
@@ -75,7 +75,7 @@ _LABELS: dict[str, Callable[[Any], str]] = {
     "Gpu": lambda gpu: str(gpu.index),
 }
 _NOT_METRICS = frozenset({"cpu", "index", "boot_time", "online", "bind"})
-"""Numbers that name something, and words that say of others what they mean."""
+"""Numbers that only name something, and flags that only explain other fields."""
 
 
 class _Shape(NamedTuple):
@@ -123,41 +123,43 @@ def _walk(path: str, label: str, model: BaseModel) -> Iterator[Metric]:
         if inner is not None:
             yield from _walk(f"{path}.{name}", label, inner)
     for name in shape.lists:
-        seen: set[str] = set()
+        labels: set[str] = set()
         for item in getattr(model, name) or ():
             of = _LABELS.get(type(item).__name__)
             if of is None:
                 break
-            inner_label = _distinct(of(item), seen)
+            inner_label = _distinct(of(item), labels)
             yield from _walk(f"{path}.{name}", f"{label}/{inner_label}" if label else inner_label, item)
 
 
-def _distinct(label: str, seen: set[str]) -> str:
-    """A label that is not given yet: two sensors of one chip may have the same names, and then have numbers."""
-    found, number = label, 1
-    while found in seen:
+def _distinct(label: str, labels: set[str]) -> str:
+    """Make a label unique by a number: two sensors of one chip may have the same name."""
+    unique, number = label, 1
+    while unique in labels:
         number += 1
-        found = f"{label}#{number}"
-    seen.add(found)
-    return found
+        unique = f"{label}#{number}"
+    labels.add(unique)
+    return unique
 
 
 @cache
 def known_paths() -> Mapping[str, str]:
-    """Every path that a metric may have, on any machine, and what it is."""
+    """Every path that a metric may have on any machine, with its meaning."""
     return {
-        path: said for name in _shape(Snapshot).models for path, said in _paths(name, _kind_of(Snapshot, name)).items()
+        path: meaning
+        for name in _shape(Snapshot).models
+        for path, meaning in _paths(name, _kind_of(Snapshot, name)).items()
     }
 
 
 def _paths(path: str, model: type[BaseModel]) -> dict[str, str]:
     shape = _shape(model)
-    found = {f"{path}.{name}": model.model_fields[name].description or "" for name in shape.numbers}
+    meanings = {f"{path}.{name}": model.model_fields[name].description or "" for name in shape.numbers}
     for name in (*shape.models, *shape.lists):
         kind = _kind_of(model, name)
         if kind is not None and (name in shape.models or kind.__name__ in _LABELS):
-            found |= _paths(f"{path}.{name}", kind)
-    return found
+            meanings |= _paths(f"{path}.{name}", kind)
+    return meanings
 
 
 def _kind_of(model: type[BaseModel], name: str) -> Any:
@@ -171,7 +173,7 @@ def _kind_of(model: type[BaseModel], name: str) -> Any:
 
 
 def near_names(pattern: str) -> list[str] | None:
-    """For a pattern that no metric of any machine can fit, the names that are like it; ``None`` for all others."""
+    """The names similar to a pattern that fits no metric of any machine; ``None`` if the pattern fits one."""
     if fits_any(pattern, known_paths()):
         return None
     return get_close_matches(pattern.partition("{")[0], known_paths(), n=3)
@@ -183,13 +185,13 @@ def fits_any(pattern: str, paths: Collection[str]) -> bool:
     if any(matches(path, [bare]) for path in paths):
         return True
     literal = re.split(r"[*?\[]", bare)[0]
-    # It may speak of what stands in braces.
+    # The pattern may include the label in braces.
     return literal != bare and any(path.startswith(literal) for path in paths)
 
 
 def matches(name: str, patterns: Sequence[str] | None) -> bool:
-    """Whether a metric is wanted: its name, or its name without what is in braces, fits one of the patterns
-    (``*`` and ``?`` stand for anything; a pattern that names a section takes all of it)."""
+    """Whether a metric fits one of the patterns, by its name with or without the label in braces. ``*`` and ``?`` stand
+    for anything, and the name of a section for all its metrics."""
     if patterns is None:
         return True
     bare = name.partition("{")[0]

@@ -1,4 +1,4 @@
-"""The processes, one list at a time or as they come, with shares of processors over the time between."""
+"""Lists processes once or again and again, with shares of processors over the time between two lists."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .fanout import Beat, closing
 from .worker import Worker
 
 _MOST_SINGLE = 256
-"""Processes whose time is kept because they were asked for singly."""
+"""The most processes whose time is kept because a caller asked for their details."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class Query:
     """What to list.
 
     Attributes:
-        attributes: of each process.
-        sort: in which order.
+        attributes: the attributes of each process.
+        sort: the order.
         limit: the most to list.
-        reveal: show command lines as they are.
+        reveal: whether to show command lines with their secrets.
     """
 
     attributes: frozenset[ProcessAttribute]
@@ -44,40 +44,40 @@ class Query:
 
     @property
     def measures(self) -> bool:
-        """Whether shares of processors are asked for."""
+        """Whether the query asks for shares of processors."""
         return "cpu_percent" in self.attributes or self.sort == "cpu_percent"
 
 
 class ProcessesBeat(Beat[Query, ProcessList]):
     """Lists processes at one interval."""
 
-    def __init__(self, processes: Processes, interval_s: float, ended: Callable[[], None]) -> None:
-        super().__init__(interval_s, ended)
+    def __init__(self, processes: Processes, interval_s: float, on_end: Callable[[], None]) -> None:
+        super().__init__(interval_s, on_end)
         self._processes = processes
         self._last: CpuUse | None = None
 
     async def begin(self) -> None:
-        """Take the first reading, where anybody needs one."""
+        """Take the first reading, if a follower needs one."""
         if any(query.measures for query in self.followers):
             self._last = await self._processes.measure()
 
-    async def joined(self, key: Query) -> None:
-        """Take a reading where the first one joins who needs one."""
+    async def on_join(self, key: Query) -> None:
+        """Take a reading, if this is the first follower that needs one."""
         if key.measures and self._last is None:
             self._last = await self._processes.measure()
 
     async def tick(self) -> None:
         """List once for each query."""
-        # Nobody needs it any more: who comes later is not to get shares since long ago.
+        # No follower needs it any more, and a later one must not get shares over a long time.
         if not any(query.measures for query in self.followers):
             self._last = None
         before, now = self._last, None
         for query, followers in list(self.followers.items()):
-            listed, used = await self._processes.list_against(before, query)
+            answer, use = await self._processes.list_against(before, query)
             if now is None and query.measures:
-                now = used
+                now = use
             for follower in list(followers):
-                follower.put(listed)
+                follower.put(answer)
         if now is not None:
             self._last = now
 
@@ -86,7 +86,7 @@ class Processes:
     """Lists of processes.
 
     Parameters:
-        worker: where they are read.
+        worker: the thread that reads them.
     """
 
     def __init__(self, worker: Worker) -> None:
@@ -97,7 +97,7 @@ class Processes:
         self._single: OrderedDict[reader.Key, CpuUse] = OrderedDict()
 
     async def measure(self) -> CpuUse:
-        """The processor time of all processes, as something to compare with."""
+        """Read the processor time of all processes, to compare with it later."""
         use = await self._worker.run(lambda: reader.cpu_use(time.monotonic()))
         self._keep(use)
         return use
@@ -107,22 +107,22 @@ class Processes:
             self._older, self._newer = self._newer, use
 
     async def list(self, query: Query) -> ProcessList:
-        """The processes now."""
+        """List the processes now."""
         await self.baseline_or_measure()
-        listed, _ = await self.list_against(None, query)
-        return listed
+        answer, _ = await self.list_against(None, query)
+        return answer
 
     async def baseline_or_measure(self) -> CpuUse:
-        """An earlier reading, or one that is taken now."""
+        """Return an earlier reading, or take one now."""
         return self.baseline(time.monotonic()) or await self.measure()
 
     async def list_against(self, before: CpuUse | None, query: Query) -> tuple[ProcessList, CpuUse]:
-        """The processes now, with shares since ``before``, or since a reading of our own choice."""
+        """List the processes now, with shares since ``before``; if that is ``None``, since a kept reading."""
 
         def read() -> tuple[ProcessList, CpuUse]:
             now = time.monotonic()
             base = before or self.baseline(now)
-            found, total, running, used = reader.processes(
+            listing, total, running, use = reader.processes(
                 query.attributes, base, now, query.sort, query.limit, reveal=query.reveal
             )
             answer = ProcessList(
@@ -131,17 +131,17 @@ class Processes:
                 dt_s=None if base is None or not query.measures else now - base.t_mono_s,
                 total=total,
                 running=running,
-                processes=found,
+                processes=listing,
                 reasons={"processes": hidden} if (hidden := why_hidden()) else {},
             )
-            return answer, used
+            return answer, use
 
-        answer, used = await self._worker.run(read)
-        self._keep(used)
-        return answer, used
+        answer, use = await self._worker.run(read)
+        self._keep(use)
+        return answer, use
 
     async def details(self, pid: int, create_time: float | None, *, reveal: bool) -> ProcessDetails:
-        """Everything about one process, with its share since the list before, or since it was asked for before.
+        """Read everything about one process, with its share since the last list or the last call for this process.
 
         Raises:
             ProcessGone: it has ended.
@@ -154,42 +154,42 @@ class Processes:
             now = time.monotonic()
             try:
                 key = (pid, start_of(process))
-                found, used = reader.details(process, self._baseline_of(key, now), now, reveal=reveal)
+                answer, use = reader.details(process, self._baseline_of(key, now), now, reveal=reveal)
             except psutil.NoSuchProcess:
                 raise ProcessGone(f"process {pid} has ended", pid=pid) from None
-            self._keep_single(key, used)
-            return found
+            self._keep_single(key, use)
+            return answer
 
         return await self._worker.run(read)
 
     def _baseline_of(self, key: reader.Key, now: float) -> CpuUse | None:
-        """The younger one of what is known of a process."""
-        listed, single = self.baseline(now), self._single.get(key)
-        if single is None or (listed is not None and key in listed.used_s and listed.t_mono_s > single.t_mono_s):
-            return listed
-        return single
+        """The later of the two kept readings of a process."""
+        of_list, alone = self.baseline(now), self._single.get(key)
+        if alone is None or (of_list is not None and key in of_list.used_s and of_list.t_mono_s > alone.t_mono_s):
+            return of_list
+        return alone
 
-    def _keep_single(self, key: reader.Key, used: CpuUse) -> None:
-        known = self._single.get(key)
-        if known is None or used.t_mono_s - known.t_mono_s >= LEAST_DT_S:
-            self._single[key] = used
+    def _keep_single(self, key: reader.Key, use: CpuUse) -> None:
+        before = self._single.get(key)
+        if before is None or use.t_mono_s - before.t_mono_s >= LEAST_DT_S:
+            self._single[key] = use
             if len(self._single) > _MOST_SINGLE:
                 self._single.popitem(last=False)
 
     def baseline(self, now: float) -> CpuUse | None:
-        """An earlier reading: the younger one if it is old enough."""
+        """A kept reading: the latest if it is old enough, else the one before."""
         newer = self._newer
         if newer is None or self._older is None or now - newer.t_mono_s >= LEAST_DT_S:
             return newer
         return self._older
 
     async def follow(self, query: Query, interval_s: float) -> AsyncIterator[ProcessList]:
-        """Lists, the first after about one interval."""
+        """Yield lists, the first after about one interval."""
         beat = self._beats.get(interval_s)
         if beat is None:
             beat = self._beats[interval_s] = ProcessesBeat(self, interval_s, lambda: self._end(interval_s))
-        async for listed in closing(beat.follow(query)):
-            yield listed
+        async for answer in closing(beat.follow(query)):
+            yield answer
 
     def _end(self, interval_s: float) -> None:
         del self._beats[interval_s]

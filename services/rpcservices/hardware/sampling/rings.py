@@ -1,4 +1,4 @@
-"""The last points of many metrics, in memory that is bounded."""
+"""Keeps the last points of many metrics in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NOTHING = math.nan
 
 
 class Ring:
-    """The last points of many metrics along one line of time.
+    """The last points of many metrics at common moments.
 
     Parameters:
         step_s: the time that one point covers, in seconds.
@@ -28,41 +28,41 @@ class Ring:
 
     @property
     def full(self) -> bool:
-        """Whether the oldest points have begun to make room for new ones."""
+        """Whether new points replace the oldest ones."""
         return self._count > self.size
 
     @property
     def oldest(self) -> float | None:
-        """When the oldest point that is kept begins, in seconds since 1970; ``None`` where there is none."""
+        """The beginning of the oldest point, in seconds since 1970; ``None`` where there is none."""
         if not self._count:
             return None
         return self._times[max(self._count - self.size, 0) % self.size]
 
     def add(self, t_wall_s: float, points: Mapping[str, tuple[float, ...]], width: int) -> None:
-        """Keep one moment.
+        """Add the points of one moment.
 
         Parameters:
             t_wall_s: its beginning, in seconds since 1970.
-            points: figures by metric, ``width`` of each; NaN for none.
+            points: ``width`` figures for each metric; NaN for none.
         """
         position = self._count % self.size
         self._times[position] = t_wall_s
         nothing = (_NOTHING,) * width
         for name in points.keys() - self._columns.keys():
             self._columns[name] = tuple(array("d", [_NOTHING]) * self.size for _ in range(width))
-        gone = []
+        empty = []
         for name, columns in self._columns.items():
             for column, value in zip(columns, points.get(name, nothing), strict=True):
                 column[position] = value
-            # A device that was unplugged for so long that nothing is left of it makes room for others.
+            # All points of this metric are gone: its device was unplugged long ago.
             if position == 0 and name not in points and all(math.isnan(v) for v in columns[0]):
-                gone.append(name)
-        for name in gone:
+                empty.append(name)
+        for name in empty:
             del self._columns[name]
         self._count += 1
 
     def forget(self, name: str) -> None:
-        """Keep nothing of a metric any more."""
+        """Drop all points of a metric."""
         self._columns.pop(name, None)
 
     def names(self) -> set[str]:

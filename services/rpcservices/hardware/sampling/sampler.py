@@ -1,4 +1,4 @@
-"""The one sampler: whoever asks or follows, each section is read once for all of them."""
+"""The sampler. It reads each section once for all callers and followers."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator, Callable, Collection
 
 from rpcservices.hardware.models import Section, Snapshot
 
-from .collector import Collector, Readings, Taken, assemble
+from .collector import Collector, Readings, SectionReading, assemble
 from .fanout import Beat, closing
 
 _GRID_S = 0.1
-"""Beats of a second and more, which are multiples of this, fall together where they can."""
+"""The step of the common grid. Beats of a second and more tick on it, so that they can share readings."""
 
 
-class Shared:
-    """Readings that several beats share, which fall together.
+class SharedReadings:
+    """Readings that are shared by beats which tick at the same moment.
 
     Parameters:
         collector: takes the readings.
@@ -25,87 +25,87 @@ class Shared:
     def __init__(self, collector: Collector) -> None:
         self.collector = collector
         self._lock = asyncio.Lock()
-        self._recent: dict[Section, Taken] = {}
+        self._recent: dict[Section, SectionReading] = {}
         self._origin: float | None = None
 
-    def aligned(self, moment_s: float) -> float:
-        """The moment of the common grid that is nearest to one of the loop's clock."""
+    def align(self, moment_s: float) -> float:
+        """The moment of the common grid nearest to a moment of the loop's clock."""
         if self._origin is None:
             self._origin = moment_s
         return self._origin + round((moment_s - self._origin) / _GRID_S) * _GRID_S
 
     async def collect(self, sections: Collection[Section]) -> Readings:
-        """Read some sections, those excepted that another beat has read a moment ago."""
+        """Read some sections, except those that another beat has just read."""
         async with self._lock:
             since = time.monotonic() - _GRID_S / 2
-            found: dict[Section, Taken] = {
+            readings: dict[Section, SectionReading] = {
                 name: self._recent[name]
                 for name in sections
                 if name in self._recent and self._recent[name].t_mono_s >= since
             }
-            taken = await self.collector.collect([name for name in sections if name not in found])
-            self._recent.update(taken)
-            found.update(taken)
-        return found
+            fresh = await self.collector.collect([name for name in sections if name not in readings])
+            self._recent.update(fresh)
+            readings.update(fresh)
+        return readings
 
 
 class SectionsBeat(Beat[frozenset[Section], Snapshot]):
-    """Reads, at one interval, all sections that anyone follows at this interval."""
+    """Reads all sections that are followed at one interval."""
 
-    def __init__(self, shared: Shared, interval_s: float, ended: Callable[[], None]) -> None:
-        super().__init__(interval_s, ended)
+    def __init__(self, shared: SharedReadings, interval_s: float, on_end: Callable[[], None]) -> None:
+        super().__init__(interval_s, on_end)
         self._shared = shared
         self._collector = shared.collector
         self._fast = interval_s < 10 * _GRID_S
         self._with_rates = self._collector.with_rates
-        self._last: dict[Section, Taken] = {}
-        self._begun: set[Section] = set()
+        self._last: dict[Section, SectionReading] = {}
+        self._started_sections: set[Section] = set()
 
-    def aligned(self, moment_s: float) -> float:
-        """On the grid of all beats, but for fast ones."""
-        return moment_s if self._fast else self._shared.aligned(moment_s)
+    def align(self, moment_s: float) -> float:
+        """A moment on the common grid; a fast beat does not use the grid."""
+        return moment_s if self._fast else self._shared.align(moment_s)
 
-    async def joined(self, key: frozenset[Section]) -> None:
-        """Read at once what nobody followed so far, to have something to compare with."""
-        new = key & self._with_rates - self._begun
+    async def on_join(self, key: frozenset[Section]) -> None:
+        """Read at once the sections that nobody has followed so far, to have something to compare with."""
+        new = key & self._with_rates - self._started_sections
         if new:
-            self._begun |= new  # Before it is read: a hundred who join at once need one reading.
-            taken = await self._collector.collect(new)
-            for name in taken.keys() - self._last.keys():
-                self._last[name] = taken[name]
+            self._started_sections |= new  # Before the reading, so that a hundred who join at once share it.
+            readings = await self._collector.collect(new)
+            for name in readings.keys() - self._last.keys():
+                self._last[name] = readings[name]
 
     async def begin(self) -> None:
         """Take the first readings."""
-        wanted: frozenset[Section] = frozenset().union(*self.followers)
-        self._begun |= wanted
-        self._last.update(await self._collector.collect(wanted & self._with_rates))
+        sections: frozenset[Section] = frozenset().union(*self.followers)
+        self._started_sections |= sections
+        self._last.update(await self._collector.collect(sections & self._with_rates))
 
     async def tick(self) -> None:
-        """Read once, derive each section once, and give the same snapshot to all who follow the same sections."""
-        wanted: frozenset[Section] = frozenset().union(*self.followers)
-        # What nobody follows any more begins anew with the next follower: not with a reading of long ago. Before the
-        # reading, in which somebody may join.
-        self._begun &= wanted
-        self._last = {name: taken for name, taken in self._last.items() if name in wanted}
-        now = await (self._collector if self._fast else self._shared).collect(wanted)
+        """Read once, derive each section once, and give the same snapshot to all followers of the same sections."""
+        sections: frozenset[Section] = frozenset().union(*self.followers)
+        # Drop sections without a follower: the next follower must not get rates since a reading of long ago. This comes
+        # before the reading, during which somebody may join.
+        self._started_sections &= sections
+        self._last = {name: reading for name, reading in self._last.items() if name in sections}
+        now = await (self._collector if self._fast else self._shared).collect(sections)
         before = dict(self._last)
-        self._last.update({name: taken for name, taken in now.items() if name in self._with_rates})
+        self._last.update({name: reading for name, reading in now.items() if name in self._with_rates})
         answers = self._collector.derive_all(before, now)
-        for sections, followers in list(self.followers.items()):
-            if not sections <= now.keys():
-                continue  # Somebody has joined while the reading was taken, and gets the next one.
-            own: Readings = {name: now[name] for name in sections}
-            snapshot = assemble(before, own, {name: answers[name] for name in sections})
+        for subset, followers in list(self.followers.items()):
+            if not subset <= now.keys():
+                continue  # This follower joined during the reading, and gets the next one.
+            own: Readings = {name: now[name] for name in subset}
+            snapshot = assemble(before, own, {name: answers[name] for name in subset})
             for follower in followers:
                 follower.put(snapshot)
 
 
 class Sampler:
-    """Snapshots, one at a time or as they come."""
+    """Gives snapshots, once or again and again."""
 
     def __init__(self, collector: Collector) -> None:
         self._collector = collector
-        self._shared = Shared(collector)
+        self._shared = SharedReadings(collector)
         self._beats: dict[float, SectionsBeat] = {}
 
     async def prime(self) -> None:
@@ -113,14 +113,14 @@ class Sampler:
         await self._collector.collect(self._collector.with_rates)
 
     async def take(self, sections: Collection[Section]) -> Snapshot:
-        """Read some sections now. Rates are over the time since an earlier reading, whoever asked for that."""
-        # The baseline is chosen after the reading, which may have had to wait for others.
+        """Read some sections now. Rates cover the time since an earlier reading, which any caller may have caused."""
+        # Choose the baseline after the reading, which may have waited for others.
         now = await self._collector.collect(sections)
         before = self._collector.baseline(now)
         return assemble(before, now, self._collector.derive_all(before, now))
 
     async def follow(self, sections: frozenset[Section], interval_s: float) -> AsyncIterator[Snapshot]:
-        """Snapshots of some sections, the first after about one interval, each with rates over one interval."""
+        """Yield snapshots of some sections, the first after about one interval, each with rates over one interval."""
         beat = self._beats.get(interval_s)
         if beat is None:
             beat = SectionsBeat(self._shared, interval_s, lambda: self._end(interval_s))

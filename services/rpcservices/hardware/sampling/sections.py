@@ -1,4 +1,4 @@
-"""The sections of the machine: how each is read, and how two readings become an answer."""
+"""The sections of the machine: how to read each, and how to make an answer from two readings."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class SectionReader:
 
     Attributes:
         read: takes a reading; it may block, and raise.
-        derive: makes the answer of the reading before (``None``: there is none), the present one, and the seconds
+        derive: makes the answer from the reading before (``None`` if there is none), the present one, and the seconds
             between them.
-        slow: whether something outside of the kernel may keep a reading waiting: a bus, a chip, a file server. Such a
-            section gets a thread of its own where it does.
-        prompt: tells whether now nothing but the kernel is asked, which has the answer in memory.
+        slow: whether a reading may wait for something outside the kernel: a bus, a chip, a file server. If it does, the
+            section gets a thread of its own.
+        prompt: tells whether a reading now needs only the kernel, which has the answer in memory.
     """
 
     read: Callable[[], Any]
@@ -50,17 +50,17 @@ class SectionReader:
 
     @property
     def has_rates(self) -> bool:
-        """Whether one reading alone is not enough."""
+        """Whether the answer needs two readings."""
         return self.derive is not _as_read
 
 
 def section_readers(places: Places, gpus: GpuReader, timeout_s: float) -> Mapping[Section, SectionReader]:
-    """All sections of a machine.
+    """Make the readers of all sections of a machine.
 
     Parameters:
-        places: where the system shows its hardware.
+        places: the folders in which the system shows its hardware.
         gpus: reads GPUs.
-        timeout_s: how long a section may take, in seconds; half of that is for one chip or file system within it.
+        timeout_s: how long a section may take, in seconds; one chip or file system in it may take half of that.
     """
     chips, mounts = Chips(timeout_s / 2), Mounts(timeout_s / 2)
     return {

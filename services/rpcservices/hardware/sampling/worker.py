@@ -1,4 +1,4 @@
-"""A thread that does one thing after another for the event loop, and that nothing has to wait for at the end."""
+"""A thread that does one job after another for the event loop. The server can end without waiting for it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _Job = tuple[Callable[[], Any], "asyncio.Future[Any]", asyncio.AbstractEventLoop
 class Worker:
     """Runs blocking readings in a thread of its own, in the order in which they come.
 
-    Unlike an executor's, the thread is a daemon: a sensor or a network file system that never answers must not keep
-    the server from ending.
+    Unlike an executor's, this thread is a daemon: a sensor or a network file system that never answers cannot keep the
+    server from ending.
     """
 
     def __init__(self, name: str) -> None:
@@ -25,10 +25,10 @@ class Worker:
         self._thread: threading.Thread | None = None
 
     def run(self, job: Callable[[], _T]) -> asyncio.Future[_T]:
-        """Have something done.
+        """Queue a job.
 
         Returns:
-            Its result to be; cancelling it changes nothing for the job.
+            A future for its result. Cancelling the future does not stop the job.
         """
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
@@ -39,7 +39,7 @@ class Worker:
         return future
 
     def close(self) -> None:
-        """Let the thread end when it has done what it is doing."""
+        """Let the thread end after its current job."""
         self._jobs.put(None)
 
     def _work(self) -> None:
@@ -54,7 +54,7 @@ class Worker:
             try:
                 loop.call_soon_threadsafe(_settle, future, result, error)
             except RuntimeError:
-                return  # The loop is closed: nobody waits any more.
+                return  # The loop is closed, so nobody waits any more.
 
 
 def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:

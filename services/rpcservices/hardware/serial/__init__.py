@@ -1,1 +1,1 @@
-"""Serial ports: which there are, and those that are open."""
+"""Serial ports: the list of them, and those that are open."""

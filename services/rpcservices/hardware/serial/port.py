@@ -1,6 +1,6 @@
-"""One serial port that is open: its input collected as it comes, its output written as it goes.
+"""One open serial port: collects its input, and writes its output.
 
-pyserial opens and sets up the port; bytes are read and written by the event loop, on the port's descriptor.
+pyserial opens and sets up the port; the event loop reads and writes on the port's descriptor.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from rpcservices.hardware.sampling.worker import Worker
 from .system import GONE, give_up_draining, hung_up, refused_settings, without_lines
 
 READ_BYTES = 65_536
-"""The most that one item of a stream holds."""
+"""The most bytes in one item of a stream."""
 
 
 class OpenPort:
     """A port that is open for one client.
 
     Parameters:
-        id: names it for that client.
+        id: the client's name for it.
         node: its file.
-        port: what pyserial has opened.
-        settings: how it is set up.
-        buffer_bytes: how much input is kept for a slow reader. Beyond that the port is not read, and its own flow
-            control has to hold the other side back.
-        write_timeout_s: how long a write may take in which nothing moves, in seconds.
+        port: pyserial's object of the open port.
+        settings: its settings.
+        buffer_bytes: how much input to keep for a slow reader. When the buffer is full, the port is not read, and its
+            own flow control must hold the other side back.
+        write_timeout_s: how long a write may go on without progress, in seconds.
     """
 
     def __init__(
@@ -54,9 +54,9 @@ class OpenPort:
         self._input: deque[bytes] = deque()
         self._waiting = 0
         self._resets = 0
-        self._arrived = asyncio.Event()
+        self._has_input = asyncio.Event()
         self._reading = False
-        self._followed = False
+        self._has_reader = False
         self._error: SerialPortGone | None = None
         self._writing = asyncio.Lock()
         self._ready = asyncio.Event()
@@ -81,40 +81,40 @@ class OpenPort:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as exc:
-            self._lost(exc)
+            self._lose(exc)
             return
         if not data:
-            # Ready, and nothing there: the other end has hung up, or the input was thrown away in this very moment.
+            # Ready but empty: the other end has hung up, or a reset has just thrown the input away.
             if hung_up(self._fd):
-                self._lost(None)
+                self._lose(None)
             return
         self._input.append(data)
         self._waiting += len(data)
-        self._arrived.set()
+        self._has_input.set()
         if self._waiting >= self._buffer_bytes:
             self._end_reading()
 
-    def _lost(self, exc: OSError | None) -> None:
+    def _lose(self, exc: OSError | None) -> None:
         why = "it was unplugged, or the other end hung up"
         if exc is not None and exc.errno not in GONE:
             why = exc.strerror or "it failed"
         self._error = SerialPortGone(f"{self.node} is gone: {why}", port=self.node)
         self._end_reading()
-        self._arrived.set()
+        self._has_input.set()
         self._ready.set()
 
     async def read(self) -> AsyncIterator[SerialData]:
-        """What comes in, from the opening of the port on.
+        """Yield the input since the port was opened.
 
         Raises:
-            SerialPortBusy: it is being read already.
+            SerialPortBusy: another stream reads it already.
             SerialPortGone: it was unplugged. Everything that came before is given first.
         """
-        if self._followed:
+        if self._has_reader:
             raise SerialPortBusy(
                 f"{self.node}: it is being read already: each byte can go to one reader", port=self.node
             )
-        self._followed = True
+        self._has_reader = True
         try:
             while True:
                 while not self._input:
@@ -122,14 +122,14 @@ class OpenPort:
                         raise self._error
                     if self.closed:
                         return
-                    self._arrived.clear()
-                    await self._arrived.wait()
+                    self._has_input.clear()
+                    await self._has_input.wait()
                 yield SerialData(data=self._take(), resets=self._resets)
         finally:
-            self._followed = False
+            self._has_reader = False
 
     def _take(self) -> bytes:
-        """What has come in, as one piece of a good size."""
+        """Take the input so far as one piece, of a limited size."""
         pieces = [self._input.popleft()]
         size = len(pieces[0])
         while self._input and size + len(self._input[0]) <= READ_BYTES:
@@ -143,15 +143,15 @@ class OpenPort:
     # --- output -----------------------------------------------------------------------------------------------------
 
     async def write(self, data: bytes, timeout_s: float | None = None) -> int:
-        """Hand bytes to the system, one writer after another; returns how many.
+        """Hand bytes to the system, one writer after another. Returns how many.
 
         Parameters:
             data: the bytes.
-            timeout_s: how long nothing may move, in seconds; what was given at the opening where ``None``. With 0, what
-                the system does not take at once is not written.
+            timeout_s: how long the write may go on without progress, in seconds; if ``None``, the value given when the
+                port was opened. With 0, bytes that the system does not take at once are not written.
 
         Raises:
-            SerialTimeout: nothing moved for too long; it says how many were written.
+            SerialTimeout: there was no progress for too long; it says how many bytes were written.
             SerialPortGone: it was unplugged.
         """
         limit_s = self._write_timeout_s if timeout_s is None else timeout_s
@@ -160,27 +160,27 @@ class OpenPort:
             while rest:
                 self.check()
                 try:
-                    written = os.write(self._fd, rest)
+                    count = os.write(self._fd, rest)
                 except (BlockingIOError, InterruptedError):
-                    written = 0
+                    count = 0
                 except OSError as exc:
-                    self._lost(exc)
+                    self._lose(exc)
                     continue
-                rest = rest[written:]
+                rest = rest[count:]
                 if not limit_s:
                     break
                 if rest and not await self._writable(limit_s):
-                    done = len(data) - len(rest)
+                    total = len(data) - len(rest)
                     raise SerialTimeout(
                         f"{self.node}: nothing was taken for {limit_s:g} s; is the other side held back "
                         "by flow control?",
                         port=self.node,
-                        written=done,
+                        written=total,
                     )
             return len(data) - len(rest)
 
     async def _writable(self, limit_s: float) -> bool:
-        """Wait until the system takes more, or the port is gone."""
+        """Wait until the system takes more bytes, or the port is gone."""
         ready = self._ready
         ready.clear()
         self._loop.add_writer(self._fd, ready.set)
@@ -212,10 +212,10 @@ class OpenPort:
     # --- lines and settings -------------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Refuse what needs the port, where it is gone.
+        """Raise if the port is gone.
 
         Raises:
-            SerialPortGone: it is.
+            SerialPortGone: it is gone.
         """
         if self._error is not None:
             raise self._error
@@ -223,7 +223,7 @@ class OpenPort:
             raise SerialPortGone(f"{self.node} is closed", port=self.node)
 
     async def _act(self, action: Callable[[], Any]) -> Any:
-        """Do something that may block, in the port's own thread.
+        """Run a function that may block, in the port's own thread.
 
         Raises:
             SerialPortGone: it was unplugged.
@@ -234,15 +234,15 @@ class OpenPort:
         except (OSError, termios.error) as exc:
             number = exc.args[0] if exc.args else None
             if number in GONE:
-                self._lost(None)
+                self._lose(None)
                 self.check()
             raise
 
     async def configure(self, settings: SerialSettings) -> None:
-        """Set the port up anew.
+        """Change the settings of the port.
 
         Raises:
-            ValueError: the driver refuses it.
+            ValueError: the driver refuses a setting.
             SerialPortGone: it was unplugged.
         """
         before = self.settings.model_dump()
@@ -252,8 +252,8 @@ class OpenPort:
                 with refused_settings():
                     self._port.apply_settings(settings.model_dump())
             except ValueError:
-                # pyserial has kept those that were refused, and would set them again with the next ones. It sets each
-                # singly, and with the last one all of them are as they were.
+                # pyserial has kept the refused settings, and would set them again with the next ones. So restore the
+                # old ones: it sets them one by one, and after the last one all are as they were.
                 for name, value in before.items():
                     with contextlib.suppress(ValueError, termios.error):
                         self._port.apply_settings({name: value})
@@ -263,7 +263,7 @@ class OpenPort:
         self.settings = settings
 
     async def lines(self) -> SerialLines:
-        """The control lines, and how much waits."""
+        """Read the control lines, and how many bytes wait."""
 
         def read(name: str) -> bool | None:
             # Pseudo-terminals have no lines.
@@ -287,11 +287,11 @@ class OpenPort:
                 resets=self._resets,
             )
 
-        found: SerialLines = await self._act(read_all)
-        return found
+        lines: SerialLines = await self._act(read_all)
+        return lines
 
     async def set_lines(self, *, dtr: bool | None, rts: bool | None, break_condition: bool | None) -> None:
-        """Set control lines; what is ``None`` stays as it is. A port without lines takes no notice, as in pyserial.
+        """Set control lines; ``None`` leaves one as it is. On a port without lines this does nothing, as in pyserial.
 
         Raises:
             SerialPortGone: it was unplugged.
@@ -318,7 +318,7 @@ class OpenPort:
             await self.set_lines(dtr=None, rts=None, break_condition=False)
 
     async def reset(self, *, input: bool, output: bool) -> int:
-        """Throw away what has come in, or what was not sent yet; returns how often input was thrown away.
+        """Throw away the input so far, or the output that was not sent yet. Returns how often input was thrown away.
 
         Raises:
             SerialPortGone: it was unplugged.
@@ -335,27 +335,27 @@ class OpenPort:
         return self._resets
 
     def close(self) -> None:
-        """Let go of the port."""
+        """Close the port."""
         if self.closed:
             return
         self.closed = True
         self._end_reading()
         self._loop.remove_writer(self._fd)
-        self._arrived.set()
+        self._has_input.set()
         self._ready.set()
         port, fd = self._port, self._fd
 
         def close() -> None:
-            # Closing waits until the system has sent what was written (30 seconds at most, where the other side holds
-            # it back): therefore in the port's own thread.
+            # Closing waits until the system has sent the output (30 seconds at most if the other side holds it back),
+            # so it runs in the port's own thread.
             with contextlib.suppress(OSError):
                 fcntl.ioctl(fd, termios.TIOCNXCL)
             with contextlib.suppress(OSError):
                 port.close()
 
         if self._draining:
-            # It may never return, where the other side holds the output back; and the port's thread waits for it.
-            # A descriptor of its own: that of the port is closed as soon as the drain ends.
+            # The drain in the port's thread may never return if the other side holds the output back. Use a descriptor
+            # of our own: the port's is closed as soon as the drain ends.
             own = os.dup(fd)
             threading.Thread(target=give_up_draining, args=(own,), name="rpc-hardware-serial", daemon=True).start()
         self.closing = self._worker.run(close)

@@ -1,4 +1,4 @@
-"""The serial ports: which there are, which may be opened, and which are open."""
+"""The serial ports: the list of them, those that clients may open, and those that are open."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .system import open_port
 
 
 def why_no_serial() -> str:
-    """Why serial ports cannot be opened; nothing where they can."""
+    """Why serial ports cannot be opened; an empty text where they can."""
     if importlib.util.find_spec("serial") is None:
         return "unsupported: pyserial is not installed (the extra `serial` has it)"
     return ""
@@ -32,8 +32,8 @@ class SerialPorts:
 
     Parameters:
         inventory: lists them.
-        config: what may be opened.
-        worker: where blocking things are done.
+        config: says which may be opened.
+        worker: the thread for calls that block.
     """
 
     def __init__(self, inventory: Inventory, config: HardwareConfig, worker: Worker) -> None:
@@ -46,11 +46,11 @@ class SerialPorts:
     async def list(self) -> list[SerialPort]:
         """The ports of the inventory."""
         devices = await self._worker.run(lambda: self._inventory.list(["tty"]))
-        used = {port.node for _, port, _ in self._open.values()}
-        return [_described(device, device.node, used) for device in devices if device.node is not None]
+        open_nodes = {port.node for _, port, _ in self._open.values()}
+        return [_describe(device, device.node, open_nodes) for device in devices if device.node is not None]
 
     def _node(self, port: str) -> str:
-        """The file of a port that may be opened. It blocks.
+        """Find the file of a port that may be opened. It blocks.
 
         Raises:
             SerialPortNotFound: there is no such port.
@@ -62,21 +62,23 @@ class SerialPorts:
         node = os.path.realpath(port)
         if any(device.node == node for device in devices):
             return node
-        # The file itself counts, not a link that leads there under a harmless name.
+        # Check the file itself, not a link to it, which may have a harmless name.
         if any(fnmatchcase(node, pattern) for pattern in self._config.serial_paths) and os.path.exists(node):  # noqa: PTH110
             return node
-        known = ", ".join(device.node for device in devices if device.node) or "none"
+        names = ", ".join(device.node for device in devices if device.node) or "none"
         raise SerialPortNotFound(
-            f"port: there is no serial port {port[:80]!r}; there are: {known} "
+            f"port: there is no serial port {port[:80]!r}; there are: {names} "
             "(services.hardware.serial_paths allows more)",
             port=port,
         )
 
     async def open(self, ctx: Context, port: str, settings: SerialSettings, write_timeout_s: float) -> OpenPort:
-        """Open a port for a client, until it closes it or goes away.
+        """Open a port for a client, until the client closes it or its connection ends.
 
         Raises:
-            SerialPortNotFound, SerialPortBusy, SerialPortDenied: as they say.
+            SerialPortNotFound: there is no such port.
+            SerialPortBusy: somebody has it open.
+            SerialPortDenied: the server's user may not open it.
             InvalidParams: the driver refuses a setting.
         """
         if len(self._open) >= self._config.serial_ports:
@@ -87,13 +89,13 @@ class SerialPorts:
             return node, open_port(node, settings)
 
         try:
-            node, opened = await self._worker.run(find_and_open)
+            node, driver_port = await self._worker.run(find_and_open)
         except ValueError as exc:
             raise InvalidParams(
                 f"settings: the port refuses them: {exc}", errors=[{"loc": ["settings"], "msg": str(exc)}]
             ) from None
         id_ = f"port{next(self._numbers)}"
-        session = OpenPort(id_, node, opened, settings, self._config.serial_buffer_bytes, write_timeout_s)
+        session = OpenPort(id_, node, driver_port, settings, self._config.serial_buffer_bytes, write_timeout_s)
         forget = ctx.connection.on_close(lambda: self._closed(id_))
         if not ctx.connection.closed:
             self._open[id_] = (ctx.connection, session, forget)
@@ -102,7 +104,7 @@ class SerialPorts:
         return session
 
     def get(self, ctx: Context, id: str) -> OpenPort:
-        """A port that this client has open.
+        """Find a port that this client has open.
 
         Raises:
             SerialNotOpen: it has none of this id.
@@ -113,7 +115,7 @@ class SerialPorts:
         return entry[1]
 
     async def close(self, ctx: Context, id: str) -> None:
-        """Close a port that this client has open; once it is closed, others can open it."""
+        """Close a port that this client has open. When this returns, others can open it."""
         session = self.get(ctx, id)
         _, _, forget = self._open[id]
         forget()
@@ -131,7 +133,7 @@ class SerialPorts:
             self._closed(id_)
 
 
-def _described(device: Device, node: str, used: set[str]) -> SerialPort:
+def _describe(device: Device, node: str, open_nodes: set[str]) -> SerialPort:
     return SerialPort(
         id=device.by_id or node,
         node=node,
@@ -144,5 +146,5 @@ def _described(device: Device, node: str, used: set[str]) -> SerialPort:
         serial=device.serial,
         driver=device.driver,
         device=device.id,
-        in_use=node in used,
+        in_use=node in open_nodes,
     )

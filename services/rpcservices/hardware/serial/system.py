@@ -1,4 +1,4 @@
-"""What the system does with a serial port: open it for one alone, tell that it is gone, let go of it."""
+"""The system's side of a serial port: opens it exclusively, recognizes that it is gone, and releases it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from rpcservices.hardware.errors import SerialPortBusy, SerialPortDenied, Serial
 from rpcservices.hardware.models import SerialSettings
 
 GONE = (errno.EIO, errno.ENODEV, errno.ENXIO, errno.EBADF)
-"""What the system answers for a port that was unplugged."""
+"""The system's errors for a port that was unplugged."""
 
 
 def open_port(node: str, settings: SerialSettings) -> Any:
-    """Open a port for nobody else, and set it up. It blocks.
+    """Open a port exclusively, and set it up. It blocks.
 
     Raises:
-        SerialPortNotFound, SerialPortBusy, SerialPortDenied: as they say.
+        SerialPortNotFound: there is no such port.
+        SerialPortBusy: somebody has it open.
+        SerialPortDenied: the server's user may not open it.
         ValueError: the driver refuses a setting.
         ImportError: pyserial is not installed.
     """
@@ -45,7 +47,7 @@ def open_port(node: str, settings: SerialSettings) -> Any:
         raise SerialPortNotFound(
             f"{node}: not a serial port ({os.strerror(reason or errno.EINVAL)})", port=node
         ) from None
-    # pyserial's lock holds off those who lock, too; this holds off all others but root (tty_ioctl(4), TIOCEXCL).
+    # pyserial's lock stops only programs that lock, too. This stops all but root (tty_ioctl(4), TIOCEXCL).
     with contextlib.suppress(OSError):
         fcntl.ioctl(port.fileno(), termios.TIOCEXCL)
     return port
@@ -53,11 +55,11 @@ def open_port(node: str, settings: SerialSettings) -> Any:
 
 @contextlib.contextmanager
 def refused_settings() -> Iterator[None]:
-    """Tell settings that the driver refuses (tcsetattr(3)) from a port that is gone: ``termios.error`` is neither an
-    ``OSError`` nor a ``ValueError``.
+    """Turn the driver's refusal of settings (tcsetattr(3)) into a ``ValueError``.
 
     Raises:
-        ValueError: they are refused.
+        ValueError: the driver refuses the settings.
+        termios.error: another error, such as that the port is gone. This class is no ``OSError``.
     """
     try:
         yield
@@ -75,7 +77,8 @@ def hung_up(fd: int) -> bool:
 
 
 def give_up_draining(fd: int) -> None:
-    """End a drain in another thread by throwing the output away, and let others have the port even if it goes on."""
+    """End a drain in another thread by throwing the output away, and allow others to open the port even if the drain
+    goes on."""
     with contextlib.suppress(OSError, termios.error):
         termios.tcflush(fd, termios.TCOFLUSH)
     with contextlib.suppress(OSError):
@@ -87,7 +90,7 @@ def give_up_draining(fd: int) -> None:
 
 @contextlib.contextmanager
 def without_lines() -> Iterator[None]:
-    """Take no notice where a port has no control lines, as pseudo-terminals have none."""
+    """Ignore the error of a port without control lines, such as a pseudo-terminal."""
     try:
         yield
     except (OSError, termios.error) as exc:
