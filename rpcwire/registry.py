@@ -71,7 +71,7 @@ class Offer:
 class Offers(Protocol):
     """Where the methods that this side offers are looked up."""
 
-    def get(self, name: str) -> Offer | None:
+    def get(self, name: str, /) -> Offer | None:
         """The method of this full name."""
         ...
 

@@ -214,6 +214,12 @@ def test_the_search_for_circles_finds_them() -> None:
     assert circles(graph) == [["b", "c"], ["d"]]
 
 
+def test_no_module_of_the_protocol_imports_itself_through_others() -> None:
+    graph = import_graph("rpcwire")
+    assert not circles(graph)
+    assert "rpcwire.dispatch" in graph["rpcwire.aio.handlers"]
+
+
 def test_no_module_of_the_services_imports_itself_through_others() -> None:
     graph = import_graph("rpcservices")
     assert not circles(graph)

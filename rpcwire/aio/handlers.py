@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import sys
 import threading
 import weakref
@@ -12,29 +13,71 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterat
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from rpcwire.context import Context, time_left_s
+from rpcwire.context import Connection, Context, time_left_s
 from rpcwire.dispatch import Dispatch, Upload, cancelled, late, suspended
 from rpcwire.errors import Cancelled, DeadlineExceeded, RpcError
 from rpcwire.events import IncomingCall, NotificationReceived
 from rpcwire.logs import printable
 from rpcwire.pool import take_place
 from rpcwire.registry import Mode, Offer
+from rpcwire.service import SlowPolicy
+from rpcwire.session import Session
 from rpcwire.states import SessionState
+from rpcwire.streams import OutgoingStream
 
 from .cancelling import cancel_begun
 from .deadlines import Deadlines
 from .shared import shared_items
 from .streams import Inbox, StreamReader
 
-if TYPE_CHECKING:
-    from .peer import Peer
-
 CANCEL_TIMEOUT_S = 5.0
 """How long a cancelled handler may take to end when the connection or the server does."""
 
 _EAGER = sys.version_info >= (3, 12)
+
+
+class Host(Protocol):
+    """What handlers need of their peer.
+
+    Attributes:
+        session: the protocol.
+        connection: the connection as handlers see it.
+        loop: in which they run.
+        logger: gets what is refused.
+    """
+
+    session: Session
+    connection: Connection
+    loop: asyncio.AbstractEventLoop
+    logger: logging.Logger
+
+    def flush(self) -> None:
+        """Send what the session has to say at once: nothing else will be said in this turn."""
+        ...
+
+    def flush_soon(self) -> None:
+        """Send what the session has to say before the loop's next turn."""
+        ...
+
+    def produce(
+        self,
+        source: AsyncIterator[Any],
+        stream: OutgoingStream,
+        dump: Callable[[Any], bytes],
+        *,
+        policy: SlowPolicy = ...,
+        buffer_items: int = ...,
+        failed: Callable[[BaseException], RpcError],
+        ended: Callable[[RpcError | None], None] | None = ...,
+    ) -> asyncio.Task[None]:
+        """Send all items of ``source`` over a stream of ours, in a task of its own."""
+        ...
+
+    def read_stream(self, stream_id: str) -> Inbox:
+        """Begin to read a stream that the other side has named."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -78,7 +121,7 @@ class Handlers:
         executor: runs plain functions.
     """
 
-    def __init__(self, peer: Peer, dispatch: Dispatch, executor: Executor | None) -> None:
+    def __init__(self, peer: Host, dispatch: Dispatch, executor: Executor | None) -> None:
         self._peer = peer
         self._dispatch = dispatch
         self._executor = executor

@@ -8,23 +8,61 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, get_origin
+from typing import Any, Protocol, TypeVar, get_origin
 
-from rpcwire.context import Context, time_left_s
+from rpcwire.context import Connection, Context, time_left_s
 from rpcwire.dispatch import Dispatch, Upload, cancelled, late, suspended
 from rpcwire.errors import Cancelled, RpcError, Unavailable
 from rpcwire.events import IncomingCall, NotificationReceived
 from rpcwire.pool import take_place
 from rpcwire.registry import Mode, Offer, mode_of
-from rpcwire.service import Service
+from rpcwire.service import Service, SlowPolicy
+from rpcwire.session import Session
 from rpcwire.states import SessionState
-from rpcwire.streams import interrupted
+from rpcwire.streams import OutgoingStream, interrupted
 
 from .inbox import Inbox, StreamReader
 from .workers import Workers
 
-if TYPE_CHECKING:
-    from .peer import Peer
+_T = TypeVar("_T")
+
+
+class Host(Protocol):
+    """What handlers need of the peer where a call came from.
+
+    Attributes:
+        session: the protocol.
+        connection: the connection as handlers see it.
+    """
+
+    session: Session
+    connection: Connection
+
+    def exclusively(self, act: Callable[..., _T], *args: Any) -> _T:
+        """Run ``act`` under the connection's lock, and send what comes of it."""
+        ...
+
+    def answer(self, act: Callable[..., _T], *args: Any) -> _T | None:
+        """Do something for the other side that is pointless once the connection has ended."""
+        ...
+
+    def produce(
+        self,
+        source: Iterable[Any],
+        stream: OutgoingStream,
+        dump: Callable[[Any], bytes],
+        *,
+        policy: SlowPolicy = ...,
+        buffer_items: int = ...,
+        failed: Callable[[BaseException], RpcError],
+        ended: Callable[[RpcError | None], None] | None = ...,
+    ) -> object:
+        """Send all items of ``source`` over a stream of ours, from a thread of its own."""
+        ...
+
+    def read_stream(self, stream_id: str) -> Inbox:
+        """Begin to read a stream that the other side has named. The lock must be held."""
+        ...
 
 
 def check_offer(service: Service[Any]) -> None:
@@ -69,7 +107,7 @@ class Running:
         reason: why it was told to stop, if it was.
     """
 
-    peer: Peer
+    peer: Host
     offer: Offer
     message: IncomingCall | NotificationReceived
     ctx: Context
@@ -101,7 +139,7 @@ class Handlers:
 
     # --- in the reader's thread ---------------------------------------------------------------------------------
 
-    def start(self, peer: Peer, call: IncomingCall) -> None:
+    def start(self, peer: Host, call: IncomingCall) -> None:
         """Have the handler of a call run, and see to its answer."""
         dispatch = self._dispatch
         try:
@@ -113,11 +151,11 @@ class Handlers:
             return
         self._submit(running, args, kwargs)
 
-    def refused(self, peer: Peer, call: IncomingCall, error: RpcError) -> None:
+    def refused(self, peer: Host, call: IncomingCall, error: RpcError) -> None:
         """The session has refused a call."""
         self._dispatch.refused(peer.connection, call, error)
 
-    def notified(self, peer: Peer, event: NotificationReceived) -> None:
+    def notified(self, peer: Host, event: NotificationReceived) -> None:
         """Have the handler of a notification run. Whatever goes wrong is only logged: nobody waits for an answer."""
         dispatch, session = self._dispatch, peer.session
         try:
@@ -136,13 +174,13 @@ class Handlers:
         if running is not None:
             running.stop(cancelled(call))
 
-    def connection_lost(self, peer: Peer) -> None:
+    def connection_lost(self, peer: Host) -> None:
         """Stop everything that came over this connection: there is nobody left to answer."""
         for running in list(self._running.values()):
             if running.peer is peer:
                 running.stop(Cancelled("the connection ended", executed="yes"))
 
-    def _context(self, peer: Peer, offer: Offer, call: IncomingCall | None) -> Context:
+    def _context(self, peer: Host, offer: Offer, call: IncomingCall | None) -> Context:
         def report(done: float, total: float | None, message: str | None) -> None:
             if call is not None:
                 peer.answer(peer.session.progress, call, done, total, message)
@@ -252,7 +290,7 @@ class Handlers:
         else:
             self._reply_error(peer, message, error)
 
-    def _reply_error(self, peer: Peer, call: IncomingCall, error: RpcError) -> None:
+    def _reply_error(self, peer: Host, call: IncomingCall, error: RpcError) -> None:
         peer.answer(peer.session.reply_error, call, error)
         self._dispatch.ended(peer.connection, call, error)
 
