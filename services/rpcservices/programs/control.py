@@ -1,4 +1,4 @@
-"""Who may see and control a program, and what happens to it when its controller goes."""
+"""Decides who may see and control a program, and what happens to it when its controller leaves."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .errors import NotController, ProgramNotFound
 
 
 class Controlling(ProgramsCore):
-    """Finds programs for those who may have them, and knows who controls which."""
+    """Finds programs for callers who may use them, and knows the controller of each."""
 
     def find(self, ctx: Context, program_id: str, *, control: bool = False) -> Program:
-        """A program that the caller may see, or control.
+        """Find a program that the caller may see, or control.
 
         Raises:
             ProgramNotFound: there is none that they may see.
@@ -29,12 +29,12 @@ class Controlling(ProgramsCore):
         return program
 
     def take_control(self, ctx: Context, program_id: str, *, take: bool = False) -> Program:
-        """A program that the caller's connection controls from now on.
+        """Find a program, and let the caller's connection control it from now on.
 
         Parameters:
             ctx: the call.
-            program_id: which.
-            take: also where another connection controls it.
+            program_id: the program's id.
+            take: whether to take control even if another connection has it.
 
         Raises:
             ProgramNotFound: there is none that the caller may see.
@@ -65,9 +65,9 @@ class Controlling(ProgramsCore):
         self.release(program)
         if program.exit is None and program.about.on_disconnect != "keep":
             loop = asyncio.get_running_loop()
-            loop.call_later(program.about.reattach_s, self._abandoned, program)
+            loop.call_later(program.about.reattach_s, self._on_controller_gone, program)
 
-    def _abandoned(self, program: Program) -> None:
+    def _on_controller_gone(self, program: Program) -> None:
         if program.exit is not None or program.controller is not None:
             return
         if program.about.on_disconnect == "hangup":

@@ -1,4 +1,4 @@
-"""What all parts of the programs service share: the programs, how one is started, and what is done after its end."""
+"""What all parts of the programs service share: the programs, how to start one, and what happens after its end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rpcserver import Busy, Context, Service
-from rpcservices.programs.keeping.kept import KeptProgram
+from rpcservices.programs.keeping.client import KeptProgram
 from rpcservices.programs.keeping.ledger import Ledger
 from rpcservices.programs.keeping.leftovers import Leftovers, Trace, abandon
 from rpcservices.programs.keeping.orphans import Orphans
@@ -32,7 +32,7 @@ from rpcservices.programs.terms import MARK, StderrTo
 from .config import ProgramsConfig
 from .errors import ProgramNotStarted
 from .events import Events
-from .keeping import kept
+from .keeping import client
 from .models import EnvBase, StdoutTo, TerminalSize
 from .permission import environment
 from .running import cgroups, tree
@@ -42,13 +42,13 @@ HOME = str(Path.home())
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """What a program's three descriptors are.
+    """What a program's three standard descriptors are.
 
     Attributes:
         stdin: whether there is a pipe to write to; otherwise its input is empty.
         stdout, stderr: where its outputs go.
         terminal: a pseudo-terminal in place of all three.
-        bulky: much output is expected.
+        bulky: whether to expect much output.
     """
 
     stdin: bool
@@ -66,7 +66,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         self.programs: dict[str, Program] = {}
         self.events = Events()
         self.orphans = Orphans()
-        self.launcher = Launcher(self.orphans.inherited)
+        self.launcher = Launcher(self.orphans.on_inherit)
         self.policy = Policy(
             self.config.roles,
             owner_may=self.config.unlisted == "owner",
@@ -93,27 +93,27 @@ class ProgramsCore(Service[ProgramsConfig]):
         self.launcher.listen(loop)
         self.ledger = Ledger(str(self.runtime.state_dir / "hosted"))
         self.ledger.open()
-        if left := list(self.ledger.running.values()):
-            self.background(asyncio.ensure_future(self._end_left(left)))
+        if traces := list(self.ledger.running.values()):
+            self.background(asyncio.ensure_future(self._end_leftovers(traces)))
         shutil.rmtree(self.output_folder, ignore_errors=True)
         self.output_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.kept_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         await asyncio.gather(
-            *(self._find_again(about, folder) for about, folder in kept.find_kept(str(self.kept_folder)))
+            *(self._find_again(about, folder) for about, folder in client.find_kept(str(self.kept_folder)))
         )
 
-    async def _end_left(self, left: list[Trace]) -> None:
-        """End what an earlier server looked after until it was killed."""
-        leftovers = Leftovers(left, self.cgroup_places)
+    async def _end_leftovers(self, traces: list[Trace]) -> None:
+        """End the programs of an earlier server that was killed."""
+        leftovers = Leftovers(traces, self.cgroup_places)
         survivors = await asyncio.get_running_loop().run_in_executor(None, leftovers.end, self.config.grace_s)
-        self.runtime.logger.warning("ended what %d programs of a server that was killed had left", len(left))
+        self.runtime.logger.warning("ended what %d programs of a server that was killed had left", len(traces))
         if survivors:
             self.runtime.logger.error("processes that could not be ended: %s", survivors)
-        for trace in left:
+        for trace in traces:
             self.ledger.strike(trace.id)
 
     async def _find_again(self, about: About, folder: str) -> None:
-        """A program that was started by a server before this one."""
+        """Take over a program that an earlier server has started."""
         program = KeptProgram(about, folder, places=self.cgroup_places)
         self.add(program)
         await program.attach()
@@ -123,7 +123,7 @@ class ProgramsCore(Service[ProgramsConfig]):
             self.forget_in(program, max(0.0, program.ended_at + about.retain_s - time.time()))
 
     async def stop(self) -> None:
-        """End everything that was started, but for what is to be kept."""
+        """End all programs, except those that must outlive the server."""
         for timer in self._forgetting.values():
             timer.cancel()
         programs = list(self.programs.values())
@@ -136,7 +136,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         self.ledger.close()
 
     async def _let_go(self, program: Program) -> None:
-        """Leave a program to its keeper, or end it where it has none."""
+        """Leave a program to its keeper, or end it if it has none."""
         if isinstance(program, KeptProgram):
             await program.detach()
             return
@@ -146,21 +146,21 @@ class ProgramsCore(Service[ProgramsConfig]):
 
     @property
     def kept_folder(self) -> Path:
-        """Where keepers keep programs that outlive this process."""
+        """The folder for programs that outlive this process."""
         return self.runtime.state_dir / "kept"
 
     @property
     def output_folder(self) -> Path:
-        """Where output is kept of the programs that this process looks after."""
+        """The folder for output of the programs that this process looks after."""
         return self.runtime.state_dir / "output"
 
     # --- starting -----------------------------------------------------------------------------------------------
 
     def check_room(self) -> None:
-        """See that one more program may run.
+        """Make sure that one more program may run.
 
         Raises:
-            Busy: too many do.
+            Busy: too many programs run.
         """
         running = self._starting + sum(program.exit is None for program in self.programs.values())
         if running >= self.config.max_programs:
@@ -169,7 +169,7 @@ class ProgramsCore(Service[ProgramsConfig]):
     def launch(
         self, permit: Permit, streams: Streams, program_id: str, base: EnvBase, env: Mapping[str, str]
     ) -> Launch:
-        """How a program is started."""
+        """Describe how to start a program."""
         terminal = streams.terminal
         return Launch(
             argv=tuple(permit.argv),
@@ -198,7 +198,7 @@ class ProgramsCore(Service[ProgramsConfig]):
     def describe(
         self, ctx: Context, program_id: str, launch: Launch, labels: Mapping[str, str], user: str, **more: Any
     ) -> About:
-        """What a program is that is about to be started; ``more`` are further attributes of :class:`.records.About`."""
+        """Describe a program that will be started; ``more`` are further attributes of :class:`.records.About`."""
         return About(
             id=program_id,
             owner=ctx.principal.name,
@@ -212,7 +212,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         )
 
     async def spawn(self, launch: Launch) -> tuple[Spawned, Cgroup | None]:
-        """Start a process, in a control group of its own where that is permitted. In a thread, as it takes a
+        """Start a process, in a control group of its own if that is permitted. It runs in a thread, since it takes a
         millisecond.
 
         Parameters:
@@ -225,8 +225,8 @@ class ProgramsCore(Service[ProgramsConfig]):
 
         def start() -> tuple[Spawned, Cgroup | None]:
             self.ledger.note(Trace(program_id))
-            wanted = cgroups.create(self.cgroup_places, program_id, launch.limits)
-            spawned, cgroup = spawn_in(launch, wanted, self.launcher)
+            new_group = cgroups.create(self.cgroup_places, program_id, launch.limits)
+            spawned, cgroup = spawn_in(launch, new_group, self.launcher)
             self.ledger.note(Trace(program_id, spawned.pid, spawned.start))
             return spawned, cgroup
 
@@ -235,11 +235,11 @@ class ProgramsCore(Service[ProgramsConfig]):
             with self.one_more():
                 return await asyncio.shield(starting)
         except asyncio.CancelledError:
-            # The thread cannot be stopped: see to it that what it starts does not stay.
+            # The thread cannot be stopped, so wait for it and end what it has started.
             with contextlib.suppress(LaunchError):
-                unwanted, cgroup = await starting
-                about = About("", "", launch.argv, launch.cwd, time.time(), pid=unwanted.pid)
-                await self.host(about, unwanted, Supervision(program_id), (), cgroup=cgroup).end(0)
+                stray, cgroup = await starting
+                about = About("", "", launch.argv, launch.cwd, time.time(), pid=stray.pid)
+                await self.host(about, stray, Supervision(program_id), (), cgroup=cgroup).end(0)
             raise
         except LaunchError as exc:
             self.ledger.strike(program_id)
@@ -255,7 +255,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         cgroup: Cgroup | None = None,
         folder: str = "",
     ) -> HostedProgram:
-        """Look after a program that was started; where that cannot be done, it is ended. The parameters are those of
+        """Look after a program that was started; if that fails, end it. The parameters are those of
         :class:`.program.HostedProgram`."""
         program_id = supervision.program_id
         try:
@@ -275,7 +275,7 @@ class ProgramsCore(Service[ProgramsConfig]):
 
     @contextlib.contextmanager
     def one_more(self) -> Iterator[None]:
-        """One more program is being started."""
+        """Count a program that is being started."""
         self._starting += 1
         try:
             yield
@@ -284,15 +284,15 @@ class ProgramsCore(Service[ProgramsConfig]):
 
     @staticmethod
     def new_id() -> str:
-        """An id that no program had before."""
+        """Make an id that no program has had before."""
         return f"p{secrets.token_hex(8)}"
 
     def add(self, program: Program) -> None:
-        """A program runs."""
+        """Add a program that runs."""
         self.programs[program.id] = program
 
     def ended(self, program: Program) -> None:
-        """It has ended: keep it for a while."""
+        """Keep a program that has ended for a while."""
         self.release(program)
         self.orphans.left_by(program.about.pid, program.about.pid_start, program.cgroup)
         self.events.publish("exited", program)
@@ -320,7 +320,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         work.add_done_callback(self._tasks.discard)
 
     def release(self, program: Program) -> None:
-        """Nobody controls it any more."""
+        """Note that a connection no longer controls a program."""
         program.controller = None
         undo = self.closing.pop(program.id, None)
         if undo is not None:

@@ -1,4 +1,4 @@
-"""Tells whoever watches what happens to programs."""
+"""Tells subscribers what happens to programs."""
 
 from __future__ import annotations
 
@@ -12,48 +12,48 @@ from rpcservices.programs.running.program import Program
 from .models import EventKind, ProgramEvent
 
 MOST_WAITING = 4096
-"""Events kept back for a reader that does not keep up."""
+"""The most events that wait for a slow reader."""
 
 
 class _Subscription:
-    def __init__(self, wanted: Callable[[Program], bool]) -> None:
-        self.wanted = wanted
+    def __init__(self, matches: Callable[[Program], bool]) -> None:
+        self.matches = matches
         self.waiting: deque[ProgramEvent] = deque()
         self.overflowed = False
-        self.changed = asyncio.Event()
+        self.has_news = asyncio.Event()
 
     def put(self, event: ProgramEvent) -> None:
         if len(self.waiting) >= MOST_WAITING:
             self.overflowed = True
         else:
             self.waiting.append(event)
-        self.changed.set()
+        self.has_news.set()
 
 
 class Events:
-    """What happens to programs, for any number of readers."""
+    """Sends events of programs to any number of readers."""
 
     def __init__(self) -> None:
         self._subscriptions: set[_Subscription] = set()
 
     def publish(self, kind: EventKind, program: Program) -> None:
-        """Something has happened."""
-        interested = [each for each in self._subscriptions if each.wanted(program)]
-        if interested:
+        """Send an event to all subscribers that ask for the program."""
+        subscribers = [each for each in self._subscriptions if each.matches(program)]
+        if subscribers:
             event = ProgramEvent(kind=kind, program=program.info, exit=program.exit)
-            for each in interested:
+            for each in subscribers:
                 each.put(event)
 
-    def subscribe(self, wanted: Callable[[Program], bool], present: Iterable[Program]) -> AsyncIterator[ProgramEvent]:
-        """Events from now on, those of the programs that are there already first.
+    def subscribe(self, matches: Callable[[Program], bool], present: Iterable[Program]) -> AsyncIterator[ProgramEvent]:
+        """Yield the events from now on; those of the present programs come first.
 
         Parameters:
-            wanted: which programs.
-            present: those that are there.
+            matches: says whether the subscriber asks for a program.
+            present: the programs that exist already.
         """
-        subscription = _Subscription(wanted)
+        subscription = _Subscription(matches)
         for program in present:
-            if wanted(program) and program.exit is None:
+            if matches(program) and program.exit is None:
                 subscription.put(ProgramEvent(kind="running", program=program.info))
         self._subscriptions.add(subscription)
         return self._read(subscription)
@@ -65,7 +65,7 @@ class Events:
                     yield subscription.waiting.popleft()
                 if subscription.overflowed:
                     raise SlowConsumer(f"the reader is {MOST_WAITING} events behind: watch again, and read faster")
-                subscription.changed.clear()
-                await subscription.changed.wait()
+                subscription.has_news.clear()
+                await subscription.has_news.wait()
         finally:
             self._subscriptions.discard(subscription)

@@ -1,4 +1,4 @@
-"""Following a program's output: each reader at its own pace, from its own place."""
+"""Follows a program's output. Each reader has its own pace and its own place."""
 
 from __future__ import annotations
 
@@ -15,50 +15,50 @@ from .models import OutputChunk
 async def follow(
     program: Program, outputs: Sequence[Readable], offsets: Mapping[StreamName, int], *, wait: bool, controlling: bool
 ) -> AsyncIterator[OutputChunk]:
-    """The pieces of several outputs as they come, until all have ended.
+    """Yield the pieces of several outputs as they arrive, until all have ended.
 
     Parameters:
-        program: whose.
-        outputs: which.
+        program: the program.
+        outputs: the outputs.
         offsets: where to begin in each.
-        wait: go on with what is still to come; otherwise end with what there is.
+        wait: whether to wait for more output; otherwise stop after what there is now.
         controlling: whether this is the reader for which the program may wait.
     """
     places = dict(offsets)
     ends = {output.name: output.total_bytes for output in outputs}
     most = piece_bytes(program.about.retain_bytes, hold=program.about.hold)
-    changed = asyncio.Event()
-    unwatch = [output.watch(changed.set) for output in outputs]
+    has_news = asyncio.Event()
+    unwatch = [output.watch(has_news.set) for output in outputs]
     program.viewers += 1
     try:
         while True:
-            changed.clear()
-            # Looked at before reading: what is written last is there before the end is told.
+            has_news.clear()
+            # Check this before reading: all output is there before the end is reported.
             over = all(output.ended for output in outputs)
             quiet = True
             for output in outputs:
                 place = places[output.name]
-                if not wait and place >= ends[output.name]:  # It may go on writing for ever.
+                if not wait and place >= ends[output.name]:  # The program may go on writing for ever.
                     continue
-                found = output.read(place, most)
-                if found is None:
+                piece = output.read(place, most)
+                if piece is None:
                     continue
                 quiet = False
-                begin, data = found
+                begin, data = piece
                 places[output.name] = begin + len(data)
                 yield OutputChunk(stream=output.name, offset=begin, data=data, lost_bytes=begin - place)
                 if controlling:
-                    program.taken(output.name, places[output.name])
+                    program.acknowledge(output.name, places[output.name])
             if quiet and (over or not wait):
                 for output in outputs:
                     place = places[output.name]
                     end = output.total_bytes if wait else max(ends[output.name], place)
                     cut = over and output.cut and end == output.total_bytes
-                    if end > place or cut:  # Nothing comes after it that would tell.
+                    if end > place or cut:  # Tell it now: no later piece could.
                         yield OutputChunk(stream=output.name, offset=end, data=b"", lost_bytes=end - place, cut=cut)
                 return
             if quiet:
-                await changed.wait()
+                await has_news.wait()
     finally:
         program.viewers -= 1
         for forget in unwatch:

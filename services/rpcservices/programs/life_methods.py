@@ -79,11 +79,11 @@ class LifeMethods(Controlling):
             owner: only those of this owner.
             running: only those that still run, or only those that do not.
         """
-        wanted = self._filter(ctx, labels, owner)
+        matches = self._filter(ctx, labels, owner)
         return [
             program.info
             for program in self.programs.values()
-            if wanted(program) and running in (None, program.exit is None)
+            if matches(program) and running in (None, program.exit is None)
         ]
 
     @method(permission="programs.view", kind="read")
@@ -103,17 +103,17 @@ class LifeMethods(Controlling):
         return self.events.subscribe(self._filter(ctx, labels, owner), list(self.programs.values()))
 
     def _filter(self, ctx: Context, labels: dict[str, str] | None, owner: str | None) -> Callable[[Program], bool]:
-        principal, asked = ctx.principal, (labels or {}).items()
+        principal, asked_labels = ctx.principal, (labels or {}).items()
 
-        def wanted(program: Program) -> bool:
+        def matches(program: Program) -> bool:
             about = program.about
             return (
                 owner in (None, about.owner)
-                and all(about.labels.get(name) == value for name, value in asked)
+                and all(about.labels.get(name) == value for name, value in asked_labels)
                 and self.policy.may_view(principal, about.owner)
             )
 
-        return wanted
+        return matches
 
     @method(permission="programs.view", kind="read", errors=(ProgramNotFound,))
     async def get(self, id: str, *, ctx: Context) -> ProgramInfo:

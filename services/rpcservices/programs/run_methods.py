@@ -17,7 +17,7 @@ from .models import ByteCount, Completed, EnvBase, Limits, Patience, Seconds, St
 
 DAY_S = 86400.0
 REST_BYTES = 64 * 1024
-"""More than an answer holds besides output and arguments."""
+"""An upper bound for the rest of an answer, besides output and arguments."""
 
 
 class RunMethods(ProgramsCore):
@@ -83,7 +83,8 @@ class RunMethods(ProgramsCore):
             Output("stderr", 0 if stderr == "discard" else most, keep_first=True),
         ]
         streams = Streams(bool(input), stdout, stderr)
-        if idle_timeout_s is not None:  # What is discarded shows that it is not idle: it is read, and dropped.
+        # Discarded output also shows that the program is not idle, so it is read and dropped.
+        if idle_timeout_s is not None:
             streams = Streams(bool(input), stderr="merge" if stderr == "merge" else "pipe")
         launch = self.launch(permit, streams, program_id, env_base, env or {})
         supervision = Supervision(
@@ -134,8 +135,8 @@ class RunMethods(ProgramsCore):
         return self._most_output(argv)
 
     def _most_output(self, argv: list[str]) -> int:
-        """How much of each output may be returned: both are in one message with the arguments. In JSON a character
-        takes six bytes at most, and base64 (RFC 4648) four for three."""
+        """The most bytes of each output to return: both are in one message with the arguments. In JSON a character
+        takes six bytes at most, and base64 (RFC 4648) turns three bytes into four."""
         message_bytes = self.runtime.message_bytes
         rest = min(REST_BYTES, message_bytes // 4) + 6 * sum(map(len, argv))
         return max(0, min(self.config.output_bytes, (message_bytes - rest) * 3 // 8))
@@ -145,5 +146,5 @@ async def _feed(program: Program, data: bytes) -> None:
     try:
         await program.write(data)
     except StdinClosed:
-        return  # It has read as much as it wanted.
+        return  # The program has closed its input: it has read enough.
     program.close_stdin()

@@ -9,7 +9,7 @@ import os
 import shutil
 
 from rpcserver import Context, InvalidParams, method
-from rpcservices.programs.keeping.kept import KeptProgram, start_keeper
+from rpcservices.programs.keeping.client import KeptProgram, start_keeper
 from rpcservices.programs.permission.policy import Wish
 from rpcservices.programs.running.output import PIECES_UNDER_WAY, Output
 from rpcservices.programs.running.program import Program
@@ -120,21 +120,21 @@ class StartMethods(Controlling):
             retain_s=kept_s,
             hold=hold,
         )
-        kept = on_disconnect == "keep"
-        program = await (self._keep if kept else self._host)(about, launch, supervision)
+        outlives_server = on_disconnect == "keep"
+        program = await (self._keep if outlives_server else self._host)(about, launch, supervision)
         self.add(program)
         self.events.publish("started", program)
         program.on_end(lambda _: self.ended(program))
         self.give_control(program, ctx.connection)
         return program.info
 
-    def _retain_bytes(self, wanted: int | None, *, hold: bool) -> int:
+    def _retain_bytes(self, requested_bytes: int | None, *, hold: bool) -> int:
         most = self.config.max_retain_bytes
         least = LEAST_HELD_BYTES if hold else 1024
-        found = max(least, self.config.retain_bytes) if wanted is None else wanted
-        if not least <= found <= most:
+        size = max(least, self.config.retain_bytes) if requested_bytes is None else requested_bytes
+        if not least <= size <= most:
             raise _invalid("retain_bytes", f"{least} to {most} bytes are allowed")
-        return found
+        return size
 
     async def _keep(self, about: About, launch: Launch, supervision: Supervision) -> Program:
         """Start it under a keeper, so that it outlives the server."""
@@ -143,16 +143,16 @@ class StartMethods(Controlling):
         starting = asyncio.get_running_loop().run_in_executor(None, start_keeper, order, folder)
         try:
             with self.one_more():
-                keeper, described = await asyncio.shield(starting)
+                keeper, about_program = await asyncio.shield(starting)
         except asyncio.CancelledError:
-            # The thread cannot be stopped: see to it that what it starts does not stay.
+            # The thread cannot be stopped, so wait for it and end what it has started.
             with contextlib.suppress(LaunchError):
-                keeper, described = await starting
-                await self._end_unwanted(KeptProgram(described, folder, keeper, self.cgroup_places))
+                keeper, about_program = await starting
+                await self._end_unwanted(KeptProgram(about_program, folder, keeper, self.cgroup_places))
             raise
         except LaunchError as exc:
             raise ProgramNotStarted(exc.text, field=exc.field, errno=exc.symbol) from exc
-        program = KeptProgram(described, folder, keeper, self.cgroup_places)
+        program = KeptProgram(about_program, folder, keeper, self.cgroup_places)
         try:
             await program.attach()
         except BaseException:
@@ -162,7 +162,7 @@ class StartMethods(Controlling):
 
     @staticmethod
     async def _end_unwanted(program: KeptProgram) -> None:
-        """End a program that nobody has been told of."""
+        """End a program whose id no client has got."""
         await program.attach()
         await program.end(0)
         program.discard()

@@ -22,7 +22,7 @@ LimitName = Literal["time", "idle", "memory", "cpu", "processes", "file", "outpu
 """What can end a program: its time, its silence, and what it may take."""
 
 MARK = "RPC_PROGRAM_ID"
-"""The environment variable by which a program's descendants are known again."""
+"""The environment variable that marks a program and all its descendants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,12 @@ class LimitSet:
     Attributes:
         memory_bytes: memory of its whole tree.
         cpu_s: processor time of one process, in seconds.
-        cpus: how many processors' worth it may use at a time.
+        cpus: how many processors it may use at a time; may be a fraction.
         processes: processes in its tree.
         open_files: open descriptors of one process.
         file_bytes: size of a file that it writes.
         output_bytes: output of each stream, in all.
-        output_bytes_per_s: output of each stream; what writes faster is made to wait.
+        output_bytes_per_s: output of each stream per second; a program that writes faster must wait.
     """
 
     memory_bytes: int | None = None

@@ -19,7 +19,7 @@ import pytest
 
 from rpcclient import AsyncClient
 from rpcclient.stubs.programs import NoTerminal, ProgramNotFound, ProgramNotStarted, StdinClosed, TerminalSize
-from rpcservices.programs.keeping.kept import KeptProgram
+from rpcservices.programs.keeping.client import KeptProgram
 from rpcservices.programs.running import records
 from rpcservices.programs.running.records import About, Order
 from rpcservices.programs.running.spawning import Launch

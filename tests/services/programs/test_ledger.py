@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rpcservices.programs.keeping.ledger import Ledger, noted
+from rpcservices.programs.keeping.ledger import Ledger, read_notes
 from rpcservices.programs.keeping.leftovers import Trace
 
 
@@ -26,13 +26,13 @@ def test_what_was_not_struck_is_found_by_the_next(tmp_path: Path) -> None:
     assert second.running == {"p1": Trace("p1", 5, 6)}
     second.strike("p1")
     second.close()
-    assert noted(str(tmp_path / "notes")) == {}
+    assert read_notes(str(tmp_path / "notes")) == {}
 
 
 def test_lines_that_say_nothing(tmp_path: Path) -> None:
     """One that was cut off, and one of another boot, whose process ids mean nothing now."""
     (tmp_path / "notes").write_text("+ p1 5 6 another-boot\n+ p2 5\n\n- p3\n\xe4\n+ p4 x y z\n")
-    assert noted(str(tmp_path / "notes")) == {"p1": Trace("p1")}
+    assert read_notes(str(tmp_path / "notes")) == {"p1": Trace("p1")}
 
 
 def test_the_file_does_not_grow_for_ever(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_the_file_does_not_grow_for_ever(tmp_path: Path) -> None:
         ledger.strike(f"p{number}")
     ledger.close()
     assert (tmp_path / "notes").stat().st_size < 4000
-    assert noted(str(tmp_path / "notes")) == {"stays": Trace("stays", 1, 2)}
+    assert read_notes(str(tmp_path / "notes")) == {"stays": Trace("stays", 1, 2)}
 
 
 def test_where_nothing_can_be_written(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def test_how_long_is_long_enough() -> None:
     assert not linger.is_over(100 + LINGER_S * 0.9)
     assert linger.is_over(100 + LINGER_S * 1.1)
     linger = Linger(100.0)
-    linger.got(109, 60 * LINGER_BYTES_PER_S)
+    linger.count_bytes(109, 60 * LINGER_BYTES_PER_S)
     assert not linger.is_over(160)
     assert linger.silent_s(160) == 51
     linger.makes_wait(160, waits=True)
@@ -188,7 +188,7 @@ def test_how_long_is_long_enough() -> None:
     assert (linger.silent_s(10_001), linger.is_over(10_001)) == (1, False)
     assert linger.is_over(10_011)
     linger = Linger(0.0)
-    linger.got(0.1, LINGER_BYTES)
+    linger.count_bytes(0.1, LINGER_BYTES)
     assert linger.is_over(0.1)
 
 

@@ -16,7 +16,7 @@ import pytest
 from rpcclient import AsyncClient
 from rpcclient.stubs.programs import Limits
 from rpcservices.programs.running import processes, tree
-from rpcservices.programs.running.exits import Exited
+from rpcservices.programs.running.exits import ProcessEnd
 from rpcservices.programs.running.launching import Launcher
 from rpcservices.programs.running.looping import SmallLoop
 from rpcservices.programs.running.spawning import Launch, Spawned, spawn
@@ -111,7 +111,7 @@ def test_children_of_somebody_else_are_left_alone(serve: Serve, kit: Any) -> Non
         service = client.service_here  # type: ignore[attr-defined]
         service.launcher._process.kill()
         await client.programs.run(["sh", "-c", "(true &) ; (setsid true &)"])
-        service.orphans.inherited()
+        service.orphans.on_inherit()
         before = {each.pid for each in zombies_of(os.getpid())}
         swept: list[object] = []
         sweep = service.orphans._sweep
@@ -197,7 +197,7 @@ def test_a_program_that_has_ended_hides_no_orphans() -> None:
         until(lambda: processes.read(second.pid).state == "S")  # type: ignore[union-attr]
         until(lambda: [each.pid for each in zombies_of(launcher.pid)] == [first.pid])
         third = spawn(Launch(("sh", "-c", "exit 4"), "/", NOWHERE), launcher)
-        ended: dict[int, Exited] = {}
+        ended: dict[int, ProcessEnd] = {}
         loop = _Loop()
         launcher.listen(loop)
         for each in (first, third):
@@ -221,7 +221,7 @@ class _Loop(SmallLoop):
     def call_soon_threadsafe(self, callback: Callable[[], object], /) -> object:
         return self.call_later(0, callback)
 
-    def saw(self, ended: dict[int, Exited], pid: int, exited: Exited) -> None:
+    def saw(self, ended: dict[int, ProcessEnd], pid: int, exited: ProcessEnd) -> None:
         ended[pid] = exited
         if len(ended) == 2:
             self.stop()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rpcservices.programs.keeping.kept import KeptOutput
+from rpcservices.programs.keeping.client import KeptOutput
 from rpcservices.programs.running.output import Output, SpareMemory
 from rpcservices.programs.running.segments import Segments
 

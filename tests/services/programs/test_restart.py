@@ -17,7 +17,7 @@ import pytest
 
 from rpcclient import AsyncClient
 from rpcclient.errors import ConnectionLost
-from rpcservices.programs.keeping.ledger import noted
+from rpcservices.programs.keeping.ledger import read_notes
 
 
 class Daemon:
@@ -126,7 +126,7 @@ def test_what_is_not_kept_is_ended_by_the_next_daemon(tmp_path: Path, kit: Any) 
         running = asyncio.ensure_future(client.programs.run(["sh", "-c", f"sleep {mark}; true"]))
         await client.programs.run(["true"])
         await kit.until(lambda: len(kit.with_argument(mark)) == 5)
-        assert len(noted(notes)) == 3
+        assert len(read_notes(notes)) == 3
         daemon.kill()
         with pytest.raises(ConnectionLost):
             await running
@@ -134,7 +134,7 @@ def test_what_is_not_kept_is_ended_by_the_next_daemon(tmp_path: Path, kit: Any) 
     async def after(client: AsyncClient) -> None:
         await kit.until(lambda: not kit.with_argument(mark))
         assert await client.programs.list() == []
-        await kit.until(lambda: not noted(notes))
+        await kit.until(lambda: not read_notes(notes))
 
     daemon = Daemon(tmp_path)
     try:

@@ -17,7 +17,7 @@ from rpcclient import AsyncClient
 from rpcclient.errors import InvalidParams
 from rpcclient.stubs.programs import ProgramNotFound, ProgramNotStarted, StdinClosed
 from rpcservices.programs import Programs
-from rpcservices.programs.keeping.ledger import noted
+from rpcservices.programs.keeping.ledger import read_notes
 from rpcservices.programs.keeping.leftovers import Trace
 from rpcservices.programs.running.records import About
 from rpcservices.programs.running.spawning import Launch
@@ -212,13 +212,13 @@ def test_nothing_runs_that_nobody_can_look_after(serve: Serve, tmp_path: Path, k
         launch = Launch(["sh", "-c", script], "/", {"PATH": os.environ["PATH"], MARK: "p1"})
         spawned, cgroup = await service.spawn(launch)
         notes = str(tmp_path / "services" / "programs" / "hosted")
-        assert noted(notes) == {"p1": Trace("p1", spawned.pid, spawned.start)}
+        assert read_notes(notes) == {"p1": Trace("p1", spawned.pid, spawned.start)}
         await kit.until(lambda: len(kit.with_argument(mark)) == 2)
         supervision = Supervision("p1", timeout_s="soon")  # type: ignore[arg-type]
         with pytest.raises(TypeError):
             service.host(About("p1", "ada", ["sh"], "/", 1.0), spawned, supervision, (), cgroup=cgroup)
         assert kit.with_argument(mark) == []
-        assert noted(notes) == {}
+        assert read_notes(notes) == {}
 
     serve(scenario)
 

@@ -1,1 +1,1 @@
-"""Programs that outlive the server, and what earlier ones have left."""
+"""Programs that outlive the server, and what earlier servers have left."""

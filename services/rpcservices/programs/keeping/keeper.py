@@ -2,19 +2,20 @@
 
 It reads an :class:`.records.Order` from standard input, starts the program, and answers on standard output with one
 line of JSON: ``{"pid": ..., "pid_start": ...}`` or ``{"field": ..., "number": ..., "text": ...}``. From then on it
-keeps the output in files, takes requests at a Unix socket, and at the end writes down how the program ended. All of it
+keeps the output in files, accepts requests at a Unix socket, and at the end records how the program ended. Everything
 is in one folder, so that a server finds the program again by its id.
 
-Requests and answers are lines of JSON. Requests have ``op``, and those that are answered a number ``n``::
+Requests and answers are lines of JSON. Each request has an ``op``; one with a number ``n`` gets an answer::
 
-    {"op": "write", "n": 1, "size": 5}   then 5 bytes   -> {"n": 1, "ok": true} once they are taken, false if never
+    {"op": "write", "n": 1, "size": 5}   then 5 bytes   -> {"n": 1, "ok": true}, or false if not all were read
     {"op": "end", "n": 2, "grace_s": 2.0}               -> {"n": 2, "survivors": []}
     {"op": "close_stdin"}   {"op": "signal", "number": 2}   {"op": "hang_up"}
     {"op": "resize", "n": 3, "rows": 24, "columns": 80} -> {"n": 3, "ok": true}
     {"op": "taken", "stream": "stdout", "offset": 4096}
-    {"op": "seen"}                                      the last "output" was read: tell of more
+    {"op": "seen"}                                      the server has read the last "output": send the next
 
-By itself it tells ``{"output": {"stdout": [START, TOTAL, ENDED, CUT], ...}}`` and at last ``{"ending": {...}}``.
+Without a request it sends ``{"output": {"stdout": [START, TOTAL, ENDED, CUT], ...}}`` and at last ``{"ending":
+{...}}``.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from rpcservices.programs.terms import StreamName
 from .leftovers import abandon
 
 UNREAD_BYTES = 1024 * 1024
-"""What may wait for a server that does not read; then it is disconnected."""
+"""The most bytes that wait for a server that does not read; with more it is disconnected."""
 HEAD_BYTES = 64 * 1024
 
 
@@ -56,14 +57,14 @@ class _Visitor:
         self._in = bytearray()
         self._out = bytearray()
         self._sending = False
-        self._told = False
+        self._output_reported = False
         self._news = True
         sock.setblocking(False)
         keeper.loop.add_reader(sock.fileno(), self._readable)
         self.output_changed()
 
     def close(self) -> None:
-        """Let it go."""
+        """Close the connection."""
         if self._sock.fileno() < 0:
             return
         self._keeper.loop.remove_reader(self._sock.fileno())
@@ -80,7 +81,7 @@ class _Visitor:
             self._send()
 
     def flush(self) -> None:
-        """Send what waits, for the last time."""
+        """Send what waits, before the keeper ends."""
         if self._sock.fileno() >= 0 and self._out:
             with contextlib.suppress(OSError):
                 self._sock.settimeout(1.0)
@@ -105,10 +106,10 @@ class _Visitor:
                 self._keeper.loop.remove_writer(self._sock.fileno())
 
     def output_changed(self) -> None:
-        """There is more output; it is told once until it was seen."""
+        """Report that there is more output: once, until the server has read the report."""
         self._news = True
-        if not self._told:
-            self._told, self._news = True, False
+        if not self._output_reported:
+            self._output_reported, self._news = True, False
             self.tell(self._keeper.output_news())
 
     def _readable(self) -> None:
@@ -147,7 +148,7 @@ class _Visitor:
         running, number = self._keeper.running, request.get("n")
         match request["op"]:
             case "write":
-                running.stdin.write(payload, lambda taken: self.tell({"n": number, "ok": taken}))
+                running.stdin.write(payload, lambda ok: self.tell({"n": number, "ok": ok}))
             case "close_stdin":
                 running.stdin.close()
             case "signal":
@@ -157,11 +158,11 @@ class _Visitor:
             case "resize":
                 self.tell({"n": number, "ok": self._keeper.resize(int(request["rows"]), int(request["columns"]))})
             case "taken":
-                running.taken(request["stream"], int(request["offset"]))
+                running.acknowledge(request["stream"], int(request["offset"]))
             case "end":
-                running.end(float(request["grace_s"]), done=lambda left: self.tell({"n": number, "survivors": left}))
+                running.end(float(request["grace_s"]), done=lambda ids: self.tell({"n": number, "survivors": ids}))
             case "seen":
-                self._told = False
+                self._output_reported = False
                 if self._news:
                     self.output_changed()
             case _:
@@ -173,7 +174,7 @@ class Keeper:
 
     Parameters:
         order: what to start, and how.
-        folder: where everything is kept.
+        folder: the folder for everything that is kept.
 
     Raises:
         LaunchError: the program cannot be started.
@@ -188,8 +189,8 @@ class Keeper:
         names: tuple[StreamName, ...] = ("stdout", "stderr")
         self._outputs = [Output(name, order.about.retain_bytes, memory_bytes=0, folder=folder) for name in names]
         self._listener = _listen(folder)
-        wanted = cgroups.create(order.cgroups, order.about.id, order.supervision.limits)
-        spawned, cgroup = spawn_in(order.launch, wanted, by_fork)
+        new_group = cgroups.create(order.cgroups, order.about.id, order.supervision.limits)
+        spawned, cgroup = spawn_in(order.launch, new_group, by_fork)
         try:
             self.about = replace(order.about.of(spawned), boot_id=records.boot_id())
             records.write(folder, records.ABOUT, asdict(self.about))
@@ -213,20 +214,20 @@ class Keeper:
             visitor.output_changed()
 
     def output_news(self) -> dict[str, Any]:
-        """What there is of each output."""
+        """The state of each output."""
         return {"output": {o.name: [o.start, o.total_bytes, o.ended, o.cut] for o in self._outputs}}
 
     def resize(self, rows: int, columns: int) -> bool:
-        """Give the program's terminal another size, and write that down; ``False`` where it has none."""
+        """Change the size of the program's terminal, and record it; ``False`` where it has none."""
         if not self.running.stdin.resize(rows, columns):
             return False
-        self.about = self.about.resized(rows, columns)
+        self.about = self.about.with_terminal_size(rows, columns)
         with contextlib.suppress(OSError):
             records.write(self.folder, records.ABOUT, asdict(self.about))
         return True
 
     def _reap(self) -> None:
-        """Collect orphans that have ended, some at a time: they are all of this program, and nobody else does."""
+        """Collect orphans that have ended, some at a time. All are of this program, and nobody else collects them."""
         if not self._reaping and tree.collect(self.running.pid):
             self._reaping = True
             self.loop.call_later(tree.COLLECT_PAUSE_S, self._reap_more)
@@ -242,7 +243,7 @@ class Keeper:
             records.write(self.folder, records.ENDING, record)
         for visitor in tuple(self.visitors):
             visitor.tell(record)
-        # Answers to who asked for the end are told after it, in this turn.
+        # Requests for the end are answered after this, in the same turn of the loop.
         self.loop.call_later(0, self._leave)
 
     def _leave(self) -> None:
@@ -255,7 +256,7 @@ class Keeper:
 
 
 def _listen(folder: str) -> socket.socket:
-    """The socket in a folder. Its address is short, however long the folder's path is (unix(7))."""
+    """Open the socket in a folder by a short address, however long the folder's path is (unix(7))."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     place = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     mask = os.umask(0o177)
@@ -272,14 +273,14 @@ def main(folder: str, report: Callable[[dict[str, Any]], object]) -> int:
     """Keep the program whose order is on standard input.
 
     Parameters:
-        folder: where to keep it.
-        report: is told how its start went.
+        folder: the folder to keep it in.
+        report: called with the result of the start.
 
     Returns:
         The exit status.
     """
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, tree.do_nothing)  # Not SIG_IGN: the program would inherit that.
+        signal.signal(number, tree.do_nothing)  # Not SIG_IGN, which the program would inherit.
     order = Order.load(sys.stdin.buffer.read())
     tree.become_subreaper()
     try:
@@ -290,7 +291,7 @@ def main(folder: str, report: Callable[[dict[str, Any]], object]) -> int:
     except OSError as exc:
         report({"field": "argv", "number": exc.errno or 0, "text": f"the keeper cannot work: {exc.strerror}"})
         return 1
-    # The machine is shut down, or an operator wants it gone: end the program in order.
+    # The machine shuts down, or an operator ends the keeper: end the program in order.
     signal.signal(signal.SIGTERM, lambda *_: keeper.running.end(order.supervision.grace_s))
     report({"pid": keeper.about.pid, "pid_start": keeper.about.pid_start, "boot_id": keeper.about.boot_id})
     keeper.loop.run()

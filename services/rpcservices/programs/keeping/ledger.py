@@ -1,5 +1,5 @@
-"""Notes on the programs that this process looks after: should it be killed, the server that comes after it finds there
-what is left to be ended. They are lines of one file that stays open: a note costs some microseconds."""
+"""Notes on the programs that this process looks after. If it is killed, the next server reads in them what it must end.
+The notes are lines of one file that stays open, so that a note takes only some microseconds."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from .leftovers import Trace
 MOST_BYTES = 256 * 1024
 
 
-def noted(path: str) -> dict[str, Trace]:
-    """The programs that a file of notes says are running, by id; none where there is no such file.
+def read_notes(path: str) -> dict[str, Trace]:
+    """Read a file of notes. Returns the running programs by id; empty where there is no such file.
 
     Parameters:
         path: the file.
     """
-    found: dict[str, Trace] = {}
+    traces: dict[str, Trace] = {}
     boot_id = records.boot_id()
     with contextlib.suppress(OSError), open(path, encoding="ascii", errors="replace") as file:
         for line in file:
             match line.split():
                 case ["+", program_id, pid, start, boot] if pid.isdigit() and start.isdigit():
-                    found[program_id] = Trace(program_id)
-                    if boot == boot_id:  # After the next one a process id means nothing.
-                        found[program_id] = Trace(program_id, int(pid), int(start))
+                    traces[program_id] = Trace(program_id)
+                    if boot == boot_id:  # A process id means nothing after another boot.
+                        traces[program_id] = Trace(program_id, int(pid), int(start))
                 case ["-", program_id]:
-                    found.pop(program_id, None)
+                    traces.pop(program_id, None)
                 case _:
-                    continue  # Cut off.
-    return found
+                    continue  # An incomplete line.
+    return traces
 
 
 class Ledger:
-    """The notes of one server. Any thread may write some. What cannot be written is left out, and the program runs all
-    the same: somebody may have to make room on a full disk.
+    """The notes of one server. Any thread may write. A note that cannot be written is left out, and the program still
+    runs: a full disk must not stop programs that could make room.
 
     Parameters:
         path: the file.
-        most_bytes: when it has grown to this size, it is written anew.
+        most_bytes: the size at which the file is written again without old notes.
 
     Attributes:
-        running: the programs that are noted as running, by id; at first those that an earlier server has left.
+        running: the programs that run by these notes, by id; at first those that an earlier server has left.
     """
 
     def __init__(self, path: str, most_bytes: int = MOST_BYTES) -> None:
@@ -58,26 +58,26 @@ class Ledger:
         self._size = 0
 
     def open(self) -> None:
-        """See what is noted, and go on from there. Before this nothing is written."""
+        """Read the notes of an earlier server, and open the file. Before this nothing is written."""
         with self._lock:
-            self.running = noted(self.path)
+            self.running = read_notes(self.path)
             self._write_anew()
 
     def note(self, trace: Trace) -> None:
-        """A program runs, or is about to. This is not forced to the disk: a machine that loses its power has ended
-        everything."""
+        """Note a program that runs or is about to. The note is not forced to the disk: if the machine loses its power,
+        all programs have ended anyway."""
         with self._lock:
             self.running[trace.id] = trace
             self._append(self._line(trace))
 
     def strike(self, program_id: str) -> None:
-        """It has ended."""
+        """Note that a program has ended."""
         with self._lock:
             self.running.pop(program_id, None)
             self._append(f"- {program_id}\n")
 
     def close(self) -> None:
-        """Write no more; the file stays."""
+        """Close the file; it stays."""
         with self._lock:
             if self._file is not None:
                 os.close(self._file)
@@ -95,7 +95,7 @@ class Ledger:
             self._write_anew()
 
     def _write_anew(self) -> None:
-        """Replace the file by one without what has ended (rename(2))."""
+        """Replace the file by one without the programs that have ended (rename(2))."""
         text = "".join(map(self._line, self.running.values())).encode()
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         self._size = 0

@@ -1,5 +1,5 @@
-"""Programs that nobody looks after any more: their server was killed, or they have ended and left something behind.
-What is left of them is found by their mark, their process and their control group, and ended."""
+"""Ends what is left of programs that nobody looks after any more: their server was killed, or they have ended and left
+processes behind. These are found by the program's mark, process and control group."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ POLL_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """By what a program is found again.
+    """The facts by which a program is found again.
 
     Attributes:
-        id: its name in calls, which is its mark.
-        pid, pid_start: its process, and when that started in clock ticks since boot; 0 where that is not known.
+        id: its name in calls, which is also its mark.
+        pid, pid_start: its process, and the start of that in clock ticks since boot; 0 where they are not known.
     """
 
     id: str
@@ -40,27 +40,27 @@ class Leftovers:
     """What is left of some programs. All methods block for some milliseconds or more.
 
     Parameters:
-        traces: which programs.
-        places: where their control groups are, if they have any.
+        traces: the programs.
+        places: the folders for their control groups, if they have any.
     """
 
     traces: Sequence[Trace]
     places: Places = field(default_factory=Places)
 
     def find(self) -> list[Process]:
-        """The living processes, but for this one and those below it that are not theirs."""
+        """Find the living processes of these programs, without this process and those that it runs for others."""
         snapshot = list(processes.every())
         leaders = {(trace.pid, trace.pid_start) for trace in self.traces}
         marks = {trace.id for trace in self.traces}
-        held = set(self._in_cgroups())
+        in_groups = set(self._in_cgroups())
         sessions = {p.pid for p in snapshot if (p.pid, p.start) in leaders}
         own = os.getpid()
         roots = {
             p.pid
             for p in snapshot
-            if p.pid != own and (p.pid in held or p.session in sessions or processes.mark(p.pid, MARK) in marks)
+            if p.pid != own and (p.pid in in_groups or p.session in sessions or processes.mark(p.pid, MARK) in marks)
         }
-        # Who starts a server in such a program does not want it to end itself.
+        # A server may run inside such a program; it must not end itself.
         around = [p for p in snapshot if p.pid != own]
         return [process for process in processes.below(roots, around).values() if process.alive]
 
@@ -71,32 +71,32 @@ class Leftovers:
             grace_s: the time between the two, in seconds; 0 to kill at once.
 
         Returns:
-            The ids of those that could not be ended.
+            The ids of processes that could not be ended.
         """
         deadline = time.monotonic() + grace_s
-        found = self.find()
-        ended = set(found)
+        living = self.find()
+        ended = set(living)
         if grace_s > 0:
-            tree.send(found, signal.SIGTERM)
-            tree.send(found, signal.SIGCONT)  # One that is stopped could not react.
-            while found and time.monotonic() < deadline:
+            tree.send(living, signal.SIGTERM)
+            tree.send(living, signal.SIGCONT)  # A stopped process could not react to TERM.
+            while living and time.monotonic() < deadline:
                 time.sleep(POLL_S)
-                found = self.find()
-                ended.update(found)
+                living = self.find()
+                ended.update(living)
         deadline = time.monotonic() + KILL_WAIT_S
         while True:
             for cgroup in self._cgroups():
                 cgroup.kill()
-            found = self.find()
-            if not found or time.monotonic() >= deadline:
+            living = self.find()
+            if not living or time.monotonic() >= deadline:
                 _collect(ended)
-                return [process.pid for process in found]
-            ended.update(found)
-            tree.send(found, signal.SIGKILL)
+                return [process.pid for process in living]
+            ended.update(living)
+            tree.send(living, signal.SIGKILL)
             time.sleep(POLL_S)
 
     def _cgroups(self) -> list[Cgroup]:
-        found = []
+        groups = []
         for trace in self.traces:
             unified = _folder(self.places.unified, trace.id)
             legacy: dict[Controller, str] = {}
@@ -105,15 +105,15 @@ class Leftovers:
                     legacy[controller] = folder
             cgroup = Cgroup(unified, legacy)
             if cgroup.folders:
-                found.append(cgroup)
-        return found
+                groups.append(cgroup)
+        return groups
 
     def _in_cgroups(self) -> list[int]:
         return [pid for cgroup in self._cgroups() for folder in cgroup.folders for pid in tree.in_cgroup(folder)]
 
 
 def _collect(ended: Iterable[Process]) -> None:
-    """Collect those that were handed to this process: whoever had started them was killed."""
+    """Collect those that have become children of this process, because their parent was killed."""
     own = os.getpid()
     for pid, start in {(process.pid, process.start) for process in ended}:
         now = processes.read(pid)
@@ -132,14 +132,14 @@ def abandon(spawned: Spawned, program_id: str, cgroup: Cgroup | None, start: Sta
     """End a program that has just been started, and that nobody can look after.
 
     Parameters:
-        spawned: its process, and our ends of its pipes, which are closed.
+        spawned: its process, and our ends of its pipes, which this closes.
         program_id: its name in calls.
         cgroup: its control group, if it has one.
-        start: has made it.
+        start: the maker of its process.
     """
     for descriptor in (spawned.pidfd, spawned.stdin, spawned.stdout, spawned.stderr):
         if descriptor is not None:
-            with contextlib.suppress(OSError):  # Some may have been closed with what was to look after it.
+            with contextlib.suppress(OSError):  # Some may be closed already.
                 os.close(descriptor)
     if cgroup is not None:
         cgroup.kill()

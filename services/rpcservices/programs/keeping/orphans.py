@@ -1,5 +1,5 @@
-"""Collects what programs leave behind in this process. The launcher is handed their orphans, and a keeper those of its
-program; but when one of these is killed, its children become children of this process, and would stay as zombies."""
+"""Collects orphans of programs in this process. Normally the launcher gets the orphans, and a keeper those of its
+program. But if one of these is killed, its children become children of this process, and would stay as zombies."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from rpcservices.programs.terms import MARK
 SOON_S = 1.0
 LATER_S = 2.0
 REMEMBERED = 4096
-"""How many programs that have ended are remembered."""
+"""How many ended programs are remembered."""
 
 _Key = tuple[int, int]
 """A process: its id, and when it started."""
 
 
 class Orphans:
-    """Finds orphans of programs among the children of this process, and collects them when they have ended. Children
-    that are somebody else's in this process are left alone, and with them what could be: a leader of a session that
-    was never seen alive, and is in no control group of a program."""
+    """Finds orphans of programs among the children of this process, and collects them when they have ended. It leaves
+    alone the children of other parts of this process, and every child that could be one: the leader of a session that
+    was never seen alive and is in no control group of a program."""
 
     def __init__(self) -> None:
         self._ended: OrderedDict[_Key, None] = OrderedDict()
-        self._found: set[_Key] = set()
+        self._orphans_seen: set[_Key] = set()
         self._groups: list[Cgroup] = []
         self._session = os.getsid(0)
         self._timer: asyncio.TimerHandle | None = None
@@ -37,11 +37,11 @@ class Orphans:
         self._stopped = False
 
     def left_by(self, pid: int, pid_start: int, cgroup: Cgroup | None) -> None:
-        """A program has ended, and may have left some, and with them its control group.
+        """Look for the orphans of a program that has ended, and remove its control group when they have gone.
 
         Parameters:
             pid, pid_start: its process.
-            cgroup: its control group, if this process has made it one.
+            cgroup: its control group, if this process has made one.
         """
         if cgroup is not None and not cgroup.remove():
             self._groups.append(cgroup)
@@ -50,13 +50,13 @@ class Orphans:
             self._ended.popitem(last=False)
         self._later(SOON_S)
 
-    def inherited(self) -> None:
-        """Programs that run have become children of this process: look from now on."""
+    def on_inherit(self) -> None:
+        """Begin to look, because running programs have become children of this process."""
         self._inherits = True
         self._later(SOON_S)
 
     async def stop(self) -> None:
-        """Look for the last time."""
+        """Look once more, and then stop."""
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
@@ -69,7 +69,7 @@ class Orphans:
     def _begin(self) -> None:
         own = os.getpid()
         looking = asyncio.get_running_loop().run_in_executor(None, _children, own)
-        looking.add_done_callback(lambda done: self._sweep(done.result()))
+        looking.add_done_callback(lambda task: self._sweep(task.result()))
 
     def _sweep(self, children: list[tuple[Process, bool]]) -> None:
         self._timer = None
@@ -77,18 +77,18 @@ class Orphans:
         for process, marked in children:
             key = process.pid, process.start
             if process.alive:
-                if marked or key in self._found:
+                if marked or key in self._orphans_seen:
                     still.add(key)
-            elif key in self._found or key in self._ended or self._is_no_child(process):
+            elif key in self._orphans_seen or key in self._ended or self._is_no_child(process):
                 _collect(process.pid)
-        self._found = still
+        self._orphans_seen = still
         self._groups = [cgroup for cgroup in self._groups if not cgroup.remove()]
         if still or self._groups or self._inherits:
             self._later(LATER_S)
 
     def _is_no_child(self, process: Process) -> bool:
-        """Whether it was certainly started by another process: a child of this one is in its session, or leads one of
-        its own (setsid(2)); and it is in no control group of a program."""
+        """Whether another process has certainly started it. A child that this process has started is in this session,
+        or leads one of its own (setsid(2)), and is in no control group of a program."""
         return process.session not in (self._session, process.pid) or in_group_of_program(process.pid)
 
 
@@ -98,7 +98,7 @@ def _collect(pid: int) -> None:
 
 
 def _children(own: int) -> list[tuple[Process, bool]]:
-    """The children of this process, and whether each was started with the mark of a program."""
+    """List the children of this process, and whether each was started with the mark of a program."""
     return [
         (process, process.alive and processes.mark(process.pid, MARK) is not None)
         for process in processes.children(own)

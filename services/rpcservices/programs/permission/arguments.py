@@ -1,5 +1,5 @@
-"""Checks a program's arguments against typed rules, one by one. There are no globs and no command lines: what is not
-described is refused, and nothing that begins with a hyphen is taken for anything but an option."""
+"""Checks a program's arguments against typed rules, one by one. There are no globs and no command lines. An argument
+that no rule describes is refused, and one that begins with a hyphen is always an option."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Refusal(Exception):
     """An argument does not fit.
 
     Attributes:
-        rule: which rule it breaks, below the program's own.
+        rule: the name of the broken rule, inside the program's own.
         place: the number of the argument in ``argv``.
-        text: why, for a person.
+        text: the reason, for a person.
     """
 
     def __init__(self, rule: str, place: int, text: str) -> None:
@@ -34,11 +34,12 @@ class _Word:
 
 
 def check_arguments(rule: ProgramRule, argv: Sequence[str]) -> list[str]:
-    """The arguments as the program is to get them: paths resolved, and ``--`` before those that are no options.
+    """Check the arguments. Returns them as the program will get them: paths resolved, and ``--`` before the first that
+    is no option.
 
     Parameters:
-        rule: the program's.
-        argv: what the caller gave, the program itself first.
+        rule: the program's rule.
+        argv: the caller's list, with the program itself first.
 
     Raises:
         Refusal: one of them breaks a rule.
@@ -54,7 +55,7 @@ def check_arguments(rule: ProgramRule, argv: Sequence[str]) -> list[str]:
 
 
 def _options(rule: ProgramRule, words: list[_Word]) -> tuple[list[str], list[_Word]]:
-    taken: list[str] = []
+    accepted: list[str] = []
     while words and words[0].text.startswith("-") and len(words[0].text) > 1:
         word = words.pop(0)
         if word.text == "--":
@@ -67,47 +68,47 @@ def _options(rule: ProgramRule, words: list[_Word]) -> tuple[list[str], list[_Wo
         if value_rule.kind == "flag":
             if equals:
                 raise Refusal(where, word.place, f"{name} takes no value")
-            taken.append(name)
+            accepted.append(name)
             continue
         if not equals:
             if not words:
                 raise Refusal(where, word.place, f"{name} needs a value")
             word = words.pop(0)
             value = word.text
-        checked = check_value(value_rule, value, where, word.place)
-        # A long option and its value in one: no program can take them for two.
-        taken += [f"{name}={checked}"] if name.startswith("--") else [name, checked]
-    return taken, words
+        value_to_pass = check_value(value_rule, value, where, word.place)
+        # A long option and its value in one word, so that no program can read them as two.
+        accepted += [f"{name}={value_to_pass}"] if name.startswith("--") else [name, value_to_pass]
+    return accepted, words
 
 
 def _arguments(rule: ProgramRule, words: list[_Word], end: int) -> list[str]:
-    taken: list[str] = []
+    accepted: list[str] = []
     waiting = list(enumerate(rule.arguments))
     for word in words:
         if not waiting:
             raise Refusal("arguments", word.place, "there are more arguments than are allowed")
         number, value_rule = waiting[0]
-        taken.append(check_value(value_rule, word.text, f"arguments[{number}]", word.place))
+        accepted.append(check_value(value_rule, word.text, f"arguments[{number}]", word.place))
         if value_rule.repeat:
             waiting[0] = (number, value_rule.model_copy(update={"optional": True}))
         else:
             waiting.pop(0)
     if waiting and not waiting[0][1].optional:
         raise Refusal(f"arguments[{waiting[0][0]}]", end, "an argument is missing")
-    return taken
+    return accepted
 
 
 def check_value(rule: ArgumentRule, value: str, where: str, place: int) -> str:
-    """A value as the program is to get it.
+    """Check a value. Returns it as the program will get it.
 
     Parameters:
-        rule: what it may be.
-        value: what the caller gave.
+        rule: what the value may be.
+        value: the caller's value.
         where: the rule's name.
         place: the number of the argument.
 
     Raises:
-        Refusal: it is something else.
+        Refusal: the value breaks the rule.
     """
     if value.startswith("-"):
         raise Refusal(where, place, "it must not begin with a hyphen")
@@ -132,7 +133,7 @@ def check_value(rule: ArgumentRule, value: str, where: str, place: int) -> str:
 
 
 def _check_integer(rule: ArgumentRule, value: str, where: str, place: int) -> None:
-    if not re.fullmatch(r"[0-9]{1,18}", value):  # Not isdecimal(): that knows the digits of all scripts.
+    if not re.fullmatch(r"[0-9]{1,18}", value):  # Not isdecimal(), which accepts the digits of all scripts.
         raise Refusal(where, place, "it is no whole number in digits")
     number = int(value)
     if rule.minimum is not None and number < rule.minimum:
@@ -145,14 +146,14 @@ def _check_path(rule: ArgumentRule, value: str, where: str, place: int) -> str:
     assert rule.under is not None
     if not value.startswith("/"):
         raise Refusal(where, place, "it is no absolute path")
-    resolved = resolve(value)
-    if resolved is None or not is_under(resolved, os.path.realpath(rule.under)):
+    real_path = resolve(value)
+    if real_path is None or not is_under(real_path, os.path.realpath(rule.under)):
         raise Refusal(where, place, f"it leads out of {rule.under}")
-    return resolved
+    return real_path
 
 
 def resolve(path: str) -> str | None:
-    """A path without links, as far as it exists; ``None`` where the way there is barred."""
+    """Resolve the links of a path, as far as it exists; ``None`` where a folder on the way cannot be read."""
     try:
         return os.path.realpath(path)
     except (OSError, ValueError):
@@ -161,12 +162,12 @@ def resolve(path: str) -> str | None:
 
 _THROUGH_PROC = re.compile(r"/proc/[^/]+(/task/[^/]+)?/(fd|fdinfo|root|cwd|exe|map_files)(/|$)")
 _MOST_LINKS = 40
-"""More than the system follows in one path (path_resolution(7))."""
+"""The system follows no more links than this in one path (path_resolution(7))."""
 
 
 def leads_through_process(path: str) -> bool:
-    """Whether a path leads through what a process has open, or where it is: as it is written, or by the links on its
-    way, such as ``/dev/fd``.
+    """Whether a path leads through an open file or the working directory of a process, by its own text or by links on
+    the way, such as ``/dev/fd``.
 
     Parameters:
         path: an absolute path.

@@ -1,4 +1,5 @@
-"""The environment of a program: a clean base, what the caller sets, and never what is the server's own."""
+"""Builds the environment of a program from a clean base and the caller's variables, without the server's own
+variables."""
 
 from __future__ import annotations
 
@@ -14,16 +15,16 @@ if TYPE_CHECKING:
 
 _LOGIN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _OF_THE_PLACE = frozenset({"PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ"})
-"""Of the server's variables, those that are as good for another user."""
+"""The server's variables that also fit another user."""
 
 
 def login(user: pwd.struct_passwd) -> dict[str, str]:
-    """What a login sets (login(1))."""
+    """The variables that a login sets (login(1))."""
     return {**_identity(user), "PATH": _LOGIN_PATH}
 
 
 def _identity(user: pwd.struct_passwd) -> dict[str, str]:
-    """Who somebody is, and where at home (environ(7))."""
+    """The variables for a user's name, home and shell (environ(7))."""
     return {
         "HOME": user.pw_dir,
         "USER": user.pw_name,
@@ -33,7 +34,7 @@ def _identity(user: pwd.struct_passwd) -> dict[str, str]:
 
 
 def _own_user() -> pwd.struct_passwd | None:
-    """The user as whom this process runs; ``None`` where nobody knows them, as in some containers."""
+    """The user of this process; ``None`` where the system has no entry for them, as in some containers."""
     try:
         return pwd.getpwuid(os.geteuid())
     except KeyError:
@@ -43,33 +44,33 @@ def _own_user() -> pwd.struct_passwd | None:
 def build(
     base: EnvBase,
     names: Collection[str],
-    given: Mapping[str, str],
+    variables: Mapping[str, str],
     program_id: str,
     *,
     user: pwd.struct_passwd | None = None,
     term: str | None = None,
 ) -> dict[str, str]:
-    """The whole environment of a program.
+    """Build the whole environment of a program.
 
     Parameters:
         base: what to begin with.
-        names: variables of the server's own environment that programs get. Of these, who the user is, and where at
-            home, is told also where the server's environment does not.
-        given: what the caller sets.
-        program_id: marks the program and all that it starts.
-        user: as whom it runs, if not as the server's own user.
+        names: the variables of the server's environment that programs get. Those for the user's name, home and shell
+            are set even if the server's environment lacks them.
+        variables: the caller's variables.
+        program_id: the program's id, which marks it and all that it starts.
+        user: the user as whom it runs, if not the server's own user.
         term: the type of its terminal, if it has one.
     """
     own = {name: os.environ[name] for name in names if name in os.environ}
-    known = _own_user()
+    own_user = _own_user()
     if user is not None:
         own = {name: value for name, value in own.items() if name in _OF_THE_PLACE} | login(user)
     elif base == "login":
-        own |= {"PATH": _LOGIN_PATH} if known is None else login(known)
-    elif known is not None:
-        # Started by systemd or cron the server may have none of them, and by sudo those of somebody else.
-        told = _identity(known) | own | {"USER": known.pw_name, "LOGNAME": known.pw_name}
-        own = {name: told[name] for name in names if name in told}
+        own |= {"PATH": _LOGIN_PATH} if own_user is None else login(own_user)
+    elif own_user is not None:
+        # If systemd or cron has started the server, it may lack these; if sudo has, they may be another user's.
+        identity = _identity(own_user) | own | {"USER": own_user.pw_name, "LOGNAME": own_user.pw_name}
+        own = {name: identity[name] for name in names if name in identity}
     if term is not None:
         own["TERM"] = term
-    return {**own, **given, MARK: program_id}
+    return {**own, **variables, MARK: program_id}

@@ -1,4 +1,4 @@
-"""Decides what a caller may start. What is not allowed is refused with the name of the rule."""
+"""Decides what a caller may start. A refusal names the rule."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .rules import ProgramRule, RoleRule
 
 PREFIX = "services.programs"
 OWNER = RoleRule(may_run="anything", no_new_privs=False, others="control")
-"""What the local owner may do without being listed: anything, as themselves."""
+"""The role of a local owner who is in no other: anything, as the server's own user."""
 _POWERFUL = re.compile(
     r"(LD|DYLD|PYTHON|PERL|RUBY|NODE|GIT|MALLOC|JAVA|JDK|BASH_FUNC)_?.*"
     r"|BASH_ENV|ENV|IFS|PATH|SHELL|SHELLOPTS|BASHOPTS|PS4|CDPATH|HOME|PROMPT_COMMAND|GCONV_PATH|LOCPATH|NLSPATH|HOSTALIASES"
@@ -34,10 +34,10 @@ class Wish:
 
     Attributes:
         argv: program and arguments.
-        cwd: where; ``None`` for the default.
-        env: variables to set.
-        user: as whom; ``None`` for the server's own user.
-        limits: what it may take.
+        cwd: the working directory; ``None`` for the default.
+        env: the variables to set.
+        user: the user as whom to run it; ``None`` for the server's own user.
+        limits: the limits of the program.
     """
 
     argv: list[str]
@@ -49,15 +49,15 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """What is started, then.
+    """What the caller may start.
 
     Attributes:
         argv: program and arguments.
-        executable: the very file; empty to look for ``argv[0]`` as usual.
-        cwd: where.
-        cwd_exact: whether it must be checked again at the last moment.
-        user: as whom, with ``ids``; ``None`` for the server's own user.
-        limits: what it may take.
+        executable: the checked file; empty to search for ``argv[0]`` as usual.
+        cwd: the working directory.
+        cwd_exact: whether to check ``cwd`` again at the last moment.
+        user: the user as whom to run it, with ``ids``; ``None`` for the server's own user.
+        limits: the limits of the program.
         no_new_privs: whether nothing may give it more rights.
     """
 
@@ -76,8 +76,8 @@ class Policy:
 
     Parameters:
         roles: the roles by name.
-        owner_may: whether the local owner may run anything without being in one.
-        home: where programs are started where nobody says otherwise.
+        owner_may: whether the local owner may run anything without being in a role.
+        home: the default working directory.
         owner_uid: the server's own user.
     """
 
@@ -94,40 +94,40 @@ class Policy:
 
     def may_view(self, principal: Principal, owner: str) -> bool:
         """Whether a caller may see a program of ``owner``."""
-        found = self.role(principal)
-        return principal.name == owner or (found is not None and found[1].others != "none")
+        named_role = self.role(principal)
+        return principal.name == owner or (named_role is not None and named_role[1].others != "none")
 
     def may_control(self, principal: Principal, owner: str) -> bool:
         """Whether a caller may write to, signal and end a program of ``owner``."""
-        found = self.role(principal)
-        return principal.name == owner or (found is not None and found[1].others == "control")
+        named_role = self.role(principal)
+        return principal.name == owner or (named_role is not None and named_role[1].others == "control")
 
     def check_control(self, principal: Principal, owner: str) -> None:
-        """See that a caller may do more than look at a program of ``owner``.
+        """Make sure that a caller may do more than look at a program of ``owner``.
 
         Raises:
             ProgramRefused: they may not.
         """
         if not self.may_control(principal, owner):
-            found = self.role(principal)
-            name = f"{PREFIX}.unlisted" if found is None else f"{found[0]}.others"
-            raise _refused("id", name, f"it is a program of {owner}, which you may view, but not control")
+            named_role = self.role(principal)
+            name = f"{PREFIX}.unlisted" if named_role is None else f"{named_role[0]}.others"
+            raise _refusal("id", name, f"it is a program of {owner}, which you may view, but not control")
 
     # --- what ---------------------------------------------------------------------------------------------------
 
     def permit(self, principal: Principal, wish: Wish) -> Permit:
-        """Check a wish.
+        """Check a wish, and return the permit.
 
         Raises:
-            ProgramRefused: a rule is against it.
-            ProgramNotStarted: it makes no sense.
+            ProgramRefused: a rule forbids it.
+            ProgramNotStarted: the wish is not valid.
         """
         if not wish.argv or not wish.argv[0]:
             raise ProgramNotStarted("argv: empty: give the program and its arguments", field="argv")
-        found = self.role(principal)
-        if found is None:
-            raise _refused("argv", f"{PREFIX}.unlisted", f"{principal.name} is in no role that may run programs")
-        name, role = found
+        named_role = self.role(principal)
+        if named_role is None:
+            raise _refusal("argv", f"{PREFIX}.unlisted", f"{principal.name} is in no role that may run programs")
+        name, role = named_role
         argv, executable = wish.argv, ""
         if role.may_run == "listed":
             argv, executable = _check_program(name, role, wish.argv)
@@ -145,52 +145,52 @@ class Policy:
             no_new_privs=role.no_new_privs,
         )
 
-    def _check_user(self, name: str, role: RoleRule, wanted: str | None) -> pwd.struct_passwd | None:
-        if wanted is None:
+    def _check_user(self, name: str, role: RoleRule, user_name: str | None) -> pwd.struct_passwd | None:
+        if user_name is None:
             return None
         try:
-            user = pwd.getpwnam(wanted)
+            user = pwd.getpwnam(user_name)
         except (KeyError, ValueError):
             user = None
         if user is not None and user.pw_uid == self._owner_uid:
             return None
-        if wanted not in role.users and name == f"{PREFIX}.unlisted":
-            raise _refused("user", name, f"only a role with users = [{wanted[:40]!r}] may run programs as they do")
-        if wanted not in role.users:
-            raise _refused("user", f"{name}.users", f"{wanted[:40]!r} is not among them")
+        if user_name not in role.users and name == f"{PREFIX}.unlisted":
+            raise _refusal("user", name, f"only a role with users = [{user_name[:40]!r}] may run programs as they do")
+        if user_name not in role.users:
+            raise _refusal("user", f"{name}.users", f"{user_name[:40]!r} is not among them")
         if user is None:
-            raise ProgramNotStarted(f"user: there is no user {wanted[:40]!r} on this machine", field="user")
+            raise ProgramNotStarted(f"user: there is no user {user_name[:40]!r} on this machine", field="user")
         if self._owner_uid != 0:
             raise ProgramNotStarted("user: the server is not root, so it cannot switch users", field="user")
         return user
 
     def _check_cwd(
-        self, name: str, role: RoleRule, wanted: str | None, user: pwd.struct_passwd | None
+        self, name: str, role: RoleRule, path: str | None, user: pwd.struct_passwd | None
     ) -> tuple[str, bool]:
-        if wanted is None:
+        if path is None:
             if role.cwd:
                 return role.cwd[0], True
             home = self._home if user is None else user.pw_dir
             return home if user is None or os.path.isdir(home) else "/", False  # As login(1) does.
-        if not wanted.startswith("/") or "\0" in wanted:
-            raise ProgramNotStarted(f"cwd: {wanted[:80]!r} is no absolute path", field="cwd")
-        if leads_through_process(wanted):
-            # CVE-2024-21626: a directory that is reached through somebody's open descriptor.
-            raise _refused("cwd", f"{PREFIX}.cwd.proc", "it leads through another process")
+        if not path.startswith("/") or "\0" in path:
+            raise ProgramNotStarted(f"cwd: {path[:80]!r} is no absolute path", field="cwd")
+        if leads_through_process(path):
+            # CVE-2024-21626: a path to a directory through an open descriptor of a process.
+            raise _refusal("cwd", f"{PREFIX}.cwd.proc", "it leads through another process")
         if role.may_run == "anything" and not role.cwd:
-            return wanted, False
-        resolved = resolve(wanted)
-        if resolved is None or not any(is_under(resolved, os.path.realpath(folder)) for folder in role.cwd):
-            raise _refused("cwd", f"{name}.cwd", "it is not in or below one of them")
-        return resolved, True
+            return path, False
+        real_path = resolve(path)
+        if real_path is None or not any(is_under(real_path, os.path.realpath(folder)) for folder in role.cwd):
+            raise _refusal("cwd", f"{name}.cwd", "it is not in or below one of them")
+        return real_path, True
 
 
-def _refused(field: str, rule: str, text: str) -> ProgramRefused:
+def _refusal(field: str, rule: str, text: str) -> ProgramRefused:
     return ProgramRefused(f"{field}: {text} ({rule})", field=field, rule=rule)
 
 
 def _check_program(name: str, role: RoleRule, argv: list[str]) -> tuple[list[str], str]:
-    """The program and its arguments by the rule that fits; else the refusal of the one that comes closest."""
+    """Check the program and its arguments. If no rule fits, raise the refusal of the one that fits best."""
     closest: tuple[str, Refusal] | None = None
     for key, rule in role.programs.items():
         if rule.path != argv[0]:
@@ -204,15 +204,15 @@ def _check_program(name: str, role: RoleRule, argv: list[str]) -> tuple[list[str
         else:
             return [argv[0], *arguments], _check_file(where, rule)
     if closest is None:
-        raise _refused("argv", f"{name}.programs", f"{argv[0][:80]!r} is not among them by exactly this path")
+        raise _refusal("argv", f"{name}.programs", f"{argv[0][:80]!r} is not among them by exactly this path")
     where, nearest = closest
-    raise _refused(f"argv[{nearest.place}]", f"{where}.{nearest.rule}", nearest.text)
+    raise _refusal(f"argv[{nearest.place}]", f"{where}.{nearest.rule}", nearest.text)
 
 
 def _check_file(where: str, rule: ProgramRule) -> str:
-    """The file that is to be executed, with no links on the way to it that others could change."""
-    resolved = os.path.realpath(rule.path)
-    place = resolved
+    """Resolve the file to execute, and make sure that not everybody may change it or a folder above it."""
+    real_path = os.path.realpath(rule.path)
+    place = real_path
     while True:
         try:
             mode = os.lstat(place).st_mode
@@ -220,9 +220,9 @@ def _check_file(where: str, rule: ProgramRule) -> str:
             raise ProgramNotStarted(f"argv: {rule.path}: {exc.strerror}", field="argv", errno="ENOENT") from exc
         sticky = stat.S_ISDIR(mode) and mode & stat.S_ISVTX
         if mode & stat.S_IWOTH and not sticky:
-            raise _refused("argv", f"{where}.path", f"everybody may change {place}")
+            raise _refusal("argv", f"{where}.path", f"everybody may change {place}")
         if place == "/":
-            return resolved
+            return real_path
         place = os.path.dirname(place)
 
 
@@ -237,21 +237,21 @@ def _check_env(name: str, role: RoleRule, env: Mapping[str, str]) -> None:
             continue
         by_prefix = any(rule.endswith("*") and variable.startswith(rule[:-1]) for rule in role.env)
         if not by_prefix or _POWERFUL.fullmatch(variable):
-            raise _refused(f"env.{variable[:40]}", f"{name}.env", "it is not among them")
+            raise _refusal(f"env.{variable[:40]}", f"{name}.env", "it is not among them")
 
 
-def _check_limits(name: str, role: RoleRule, wanted: Limits | None) -> LimitSet:
-    """The limits that are asked for, within those of the role; the role's own where none is."""
-    allowed, found = role.limits, LimitSet()
+def _check_limits(name: str, role: RoleRule, requested_limits: Limits | None) -> LimitSet:
+    """Check the requested limits against the role's. A limit that is not requested is the role's."""
+    most_allowed, result = role.limits, LimitSet()
     for each in fields(LimitSet):
-        most = getattr(allowed, each.name)
-        asked = None if wanted is None else getattr(wanted, each.name)
-        if asked is not None and most is not None and asked > most:
-            raise _refused(f"limits.{each.name}", f"{name}.limits.{each.name}", f"it is more than {most}")
-        value = most if asked is None else asked
+        most = getattr(most_allowed, each.name)
+        request = None if requested_limits is None else getattr(requested_limits, each.name)
+        if request is not None and most is not None and request > most:
+            raise _refusal(f"limits.{each.name}", f"{name}.limits.{each.name}", f"it is more than {most}")
+        value = most if request is None else request
         if value is not None:
-            found = replace(found, **{each.name: value})
-    return found
+            result = replace(result, **{each.name: value})
+    return result
 
 
 def _ids(user: pwd.struct_passwd) -> UserIds:

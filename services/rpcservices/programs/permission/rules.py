@@ -1,4 +1,4 @@
-"""The policy as it stands in the configuration: who may run what, where, as whom and with how much."""
+"""The policy in the configuration: who may run what, where, as which user, and with which limits."""
 
 from __future__ import annotations
 

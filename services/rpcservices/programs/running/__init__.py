@@ -1,1 +1,1 @@
-"""Programs that run: starting, watching, output and input, limits, the end."""
+"""Runs programs: their start, their output and input, their limits, and their end."""

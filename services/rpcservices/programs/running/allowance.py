@@ -1,5 +1,5 @@
-"""What has ended counts no more: the kernel counts a process until its parent collects it (wait(2)), but a limit is
-about those that run."""
+"""Makes a limit of processes count only those that run. The kernel also counts a process that has ended, until its
+parent collects it (wait(2))."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections import deque
 from .cgroups import Cgroup
 
 LOOKS = 10
-"""What has waited to be collected at so many looks one after the other is not just ending. A bomb leaves much behind,
-too, and must not grow for that."""
+"""The number of looks in a row at which ended processes must be there before the limit rises for them. A fork bomb also
+leaves many behind for a moment, and must not grow because of them."""
 
 
 class Allowance:
-    """Raises the limit of a control group by what has ended in it, and waits to be collected.
+    """Raises the limit of a control group by the number of processes that have ended and were not collected.
 
     Parameters:
-        cgroup: one that bounds its processes.
-        most: how many may run in it.
+        cgroup: a control group that limits its processes.
+        most: how many processes may run in it.
     """
 
     def __init__(self, cgroup: Cgroup, most: int) -> None:
@@ -27,10 +27,10 @@ class Allowance:
         self._granted = 0
 
     def look(self) -> bool:
-        """See how it is now.
+        """Count the processes, and adapt the limit.
 
         Returns:
-            Whether more run than may.
+            Whether more processes run than may.
         """
         running = self._cgroup.running()
         self._ended.append(max(self._cgroup.charged() - running, 0))

@@ -1,6 +1,6 @@
-"""Control groups (cgroups(7)), where this process may make some: they hold a tree together whatever its processes do,
-and bound what it takes as a whole. Version 2 holds and kills; what it has no controller for here, version 1 bounds,
-where that is mounted beside it."""
+"""Control groups (cgroups(7)), where this process may make them. A group holds all processes of a program, whatever
+they do, and limits them as a whole. Version 2 holds and kills them. If a controller belongs to version 1 on this
+machine, a group of version 1 beside it sets that limit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOUNTS = (_ROOT, f"{_ROOT}/unified")
 _PERIOD_US = 100_000
 NEW_S = 60.0
 PREFIX = "rpc-"
-"""How the groups of programs are called, before the program's id."""
+"""The beginning of a group's name, before the program's id."""
 
 
 def _write(path: str, text: str) -> bool:
@@ -41,7 +41,7 @@ def _read(path: str) -> str:
 
 
 def _count(path: str, name: str) -> int:
-    """The number that stands behind ``name`` in a file of events; 0 where there is none."""
+    """The number behind ``name`` in a file of events; 0 where there is none."""
     for line in _read(path).splitlines():
         word, _, number = line.partition(" ")
         if word == name:
@@ -54,11 +54,11 @@ def _count(path: str, name: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where groups for programs can be made.
+    """The folders in which this process can make groups for programs.
 
     Attributes:
-        unified: a folder of version 2; empty where there is none.
-        legacy: by controller, a folder of version 1 for what version 2 has none for there.
+        unified: the folder of version 2; empty where there is none.
+        legacy: the folders of version 1, by controller, for controllers that version 2 lacks there.
     """
 
     unified: str = ""
@@ -66,7 +66,7 @@ class Places:
 
 
 def _own_path(matches: str) -> str:
-    """The path of this process's group in the hierarchy of a controller; the empty name is that of version 2."""
+    """The path of this process's group in the tree of a controller; the empty name stands for version 2."""
     for line in _read("/proc/self/cgroup").splitlines():
         _, names, path = line.split(":", 2)
         if matches in names.split(","):
@@ -84,7 +84,7 @@ def own_folder() -> str:
 
 
 def folder_for_programs() -> str:
-    """Where to make groups of version 2 for programs; empty where there is none.
+    """The folder in which to make groups of version 2 for programs; empty where there is none.
 
     A service manager may have delegated a subtree and put this process into a leaf of it (systemd.resource-control(5),
     ``Delegate=`` with ``DelegateSubgroup=``): then the programs' groups come beside that leaf, and the controllers can
@@ -107,7 +107,7 @@ def _has_attribute(folder: str, name: str) -> bool:
 
 
 def places() -> Places:
-    """Where this process may make groups for programs."""
+    """Find the folders in which this process may make groups for programs."""
     unified = folder_for_programs()
     switched_on = _read(f"{unified}/cgroup.subtree_control").split() if unified else []
     legacy: dict[Controller, str] = {}
@@ -127,8 +127,8 @@ class Cgroup:
 
     Attributes:
         unified: the folder of version 2; empty where there is none.
-        legacy: by controller, folders of version 1.
-        bounds: what they bound as a whole.
+        legacy: the folders of version 1, by controller.
+        bounds: the controllers that limit the program as a whole.
     """
 
     unified: str
@@ -137,23 +137,23 @@ class Cgroup:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """All that a process must enter."""
+        """The folders of all groups that a process must enter."""
         return (*((self.unified,) if self.unified else ()), *self.legacy.values())
 
     @property
     def members_folder(self) -> str:
-        """One that lists the processes in it."""
+        """The folder of a group that lists its processes."""
         return self.folders[0]
 
     def kill(self) -> bool:
-        """Kill everything in it at once, also what forks meanwhile. ``False`` where only its growth could be stopped,
-        or nothing."""
+        """Kill everything in the group at once, also processes that fork meanwhile. ``False`` if that is not possible;
+        its growth may be stopped then."""
         if "pids" in self.legacy:
             _write(f"{self.legacy['pids']}/pids.max", "0")
         return bool(self.unified) and _write(f"{self.unified}/cgroup.kill", "1")
 
     def population(self) -> int:
-        """How many processes are in it."""
+        """The number of processes in the group."""
         return _read(f"{self.members_folder}/cgroup.procs").count("\n")
 
     @property
@@ -161,45 +161,45 @@ class Cgroup:
         return self.legacy.get("pids", self.unified)
 
     def charged(self) -> int:
-        """How many processes and threads the kernel counts in it: also those that have ended, and were not collected.
-        0 where it does not count them."""
+        """The number of processes and threads that the kernel counts in the group, with those that have ended and were
+        not collected. 0 where it does not count."""
         text = _read(f"{self._pids_folder}/pids.current")
         return int(text) if text.strip().isdecimal() else 0
 
     def running(self) -> int:
-        """How many processes and threads run in it."""
+        """The number of processes and threads that run in the group."""
         name = "tasks" if "pids" in self.legacy else "cgroup.threads"
         return _read(f"{self._pids_folder}/{name}").count("\n")
 
     def bound_processes(self, most: int) -> None:
-        """Let the kernel allow so many processes and threads."""
+        """Set the limit of processes and threads."""
         _write(f"{self._pids_folder}/pids.max", str(most))
 
-    def reached(self, most: int | None) -> Literal["memory", "processes"] | None:
-        """The limit that it has come to, if it has.
+    def reached_limit(self, most: int | None) -> Literal["memory", "processes"] | None:
+        """The limit that the program has reached, if any.
 
         Parameters:
-            most: processes that may be in it; ``None`` for any number.
+            most: how many processes may be in the group; ``None`` for any number.
         """
         if "memory" in self.bounds and self.out_of_memory():
             return "memory"
         if "pids" in self.bounds:
-            refused = _count(f"{self._pids_folder}/pids.events", "max") > 0
+            was_refused = _count(f"{self._pids_folder}/pids.events", "max") > 0
         else:
-            refused = most is not None and self.population() > most
-        return "processes" if refused else None
+            was_refused = most is not None and self.population() > most
+        return "processes" if was_refused else None
 
     def out_of_memory(self) -> bool:
-        """Whether something in it was killed for want of memory."""
+        """Whether the kernel has killed a process of the group because it needed too much memory."""
         if "memory" in self.legacy:
             return _count(f"{self.legacy['memory']}/memory.oom_control", "oom_kill") > 0
         return _count(f"{self.unified}/memory.events", "oom_kill") > 0
 
     def remove(self) -> bool:
-        """Remove it; it stays while something is in it.
+        """Remove the groups. A group stays while processes are in it.
 
         Returns:
-            Whether nothing of it is left.
+            Whether all were removed.
         """
         for folder in self.folders:
             with contextlib.suppress(OSError):
@@ -211,55 +211,55 @@ _Values = Mapping[str, str]
 
 
 def _settings(limits: LimitSet) -> Mapping[Controller, tuple[_Values, _Values]]:
-    """What to write into which file, by controller: in version 2 and in version 1. The first file is the limit itself;
-    others may not be there."""
-    found: dict[Controller, tuple[_Values, _Values]] = {}
+    """The text for each file, by controller, for version 2 and for version 1. The first file is the limit itself; the
+    others may be missing."""
+    settings: dict[Controller, tuple[_Values, _Values]] = {}
     if limits.memory_bytes is not None:
         most = str(limits.memory_bytes)
-        found["memory"] = (
+        settings["memory"] = (
             {"memory.max": most, "memory.swap.max": "0", "memory.oom.group": "1"},
             {"memory.limit_in_bytes": most, "memory.memsw.limit_in_bytes": most},
         )
     if limits.processes is not None:
-        found["pids"] = ({"pids.max": str(limits.processes)}, {"pids.max": str(limits.processes)})
+        settings["pids"] = ({"pids.max": str(limits.processes)}, {"pids.max": str(limits.processes)})
     if limits.cpus is not None:
         quota = str(int(limits.cpus * _PERIOD_US))
-        found["cpu"] = (
+        settings["cpu"] = (
             {"cpu.max": f"{quota} {_PERIOD_US}"},
             {"cpu.cfs_quota_us": quota, "cpu.cfs_period_us": str(_PERIOD_US)},
         )
-    return found
+    return settings
 
 
 def create(parents: Places, program_id: str, limits: LimitSet) -> Cgroup | None:
     """Make control groups for a program.
 
     Parameters:
-        parents: in which to make them.
-        program_id: whose they are.
-        limits: what they are to bound, as far as the controllers there can.
+        parents: the folders in which to make them.
+        program_id: the program's id.
+        limits: the limits to set, as far as there are controllers for them.
 
     Returns:
-        They; ``None`` where none is permitted.
+        The groups; ``None`` where none is permitted.
     """
     name = f"{PREFIX}{program_id}"
-    unified = _made(f"{parents.unified}/{name}") if parents.unified else ""
+    unified = _make(f"{parents.unified}/{name}") if parents.unified else ""
     legacy: dict[Controller, str] = {}
     bounds: set[Controller] = set()
     for controller, (second, first) in _settings(limits).items():
         folder, values = unified, second
         if controller in parents.legacy:
-            folder, values = _made(f"{parents.legacy[controller]}/{name}"), first
+            folder, values = _make(f"{parents.legacy[controller]}/{name}"), first
             if folder:
                 legacy[controller] = folder
-        held = [_write(f"{folder}/{file}", text) for file, text in values.items()] if folder else [False]
-        if held[0]:
+        successes = [_write(f"{folder}/{file}", text) for file, text in values.items()] if folder else [False]
+        if successes[0]:
             bounds.add(controller)
     return Cgroup(unified, legacy, frozenset(bounds)) if unified or legacy else None
 
 
-def _made(folder: str) -> str:
-    """A new folder; empty where that is not permitted, or there is one already."""
+def _make(folder: str) -> str:
+    """Make a folder, and return its path; empty if that is not permitted, or it exists already."""
     try:
         os.mkdir(folder, 0o755)
     except OSError:
@@ -268,13 +268,13 @@ def _made(folder: str) -> str:
 
 
 def in_group_of_program(pid: int) -> bool:
-    """Whether a process is in the control group of a program, or was until it ended."""
+    """Whether a process is in the control group of a program, or was there when it ended."""
     return f"/{PREFIX}p" in _read(f"/proc/{pid}/cgroup")
 
 
 def sweep(parents: Places) -> None:
-    """Remove the groups of programs that have ended. Those with something in them stay, and new ones: another server
-    may be about to start a program there."""
+    """Remove the groups of programs that have ended. Groups with processes stay, and so do new ones: another server may
+    be about to start a program there."""
     for parent in (parents.unified, *parents.legacy.values()):
         if not parent:
             continue

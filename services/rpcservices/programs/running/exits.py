@@ -1,4 +1,4 @@
-"""How whoever looks after a process learns of its end. Light on purpose: the keeper of programs loads it."""
+"""Reports the ends of processes. This module imports little, because the keeper of programs must start fast."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import NamedTuple, Protocol
 from .looping import Loop
 
 
-class Exited(NamedTuple):
+class ProcessEnd(NamedTuple):
     """The end of a process (wait4(2)).
 
     Attributes:
-        status: as of wait(2); ``None`` where nobody could learn it.
+        status: the status of wait(2); ``None`` where it is not known.
         user_s, system_s: the processor time that it used, with all children that it waited for, in seconds.
         max_rss_kib: the most memory that one of them held, in KiB.
     """
@@ -26,23 +26,23 @@ class Exited(NamedTuple):
 
 
 class Watch(Protocol):
-    """Tells of the end of one process."""
+    """Reports the end of one process."""
 
-    def __call__(self, then: Callable[[Exited], object], /) -> object:
-        """Have ``then`` called once, on the loop, when it has ended. Its id is not given to another before that."""
+    def __call__(self, then: Callable[[ProcessEnd], object], /) -> object:
+        """Call ``then`` once, on the loop, when the process has ended. No other process gets its id before that."""
 
 
-def collected(pid: int) -> Exited:
-    """The end of a child that has ended; it is collected by this."""
+def collect_child(pid: int) -> ProcessEnd:
+    """Collect a child that has ended, and return its end."""
     try:
-        _, status, used = os.wait4(pid, 0)
+        _, status, usage = os.wait4(pid, 0)
     except ChildProcessError:
-        return Exited(None)
-    return Exited(status, used.ru_utime, used.ru_stime, used.ru_maxrss)
+        return ProcessEnd(None)
+    return ProcessEnd(status, usage.ru_utime, usage.ru_stime, usage.ru_maxrss)
 
 
 def watch_child(loop: Loop, pid: int, pidfd: int) -> Watch:
-    """A :class:`Watch` of a child of this process.
+    """Make a :class:`Watch` of a child of this process.
 
     Parameters:
         loop: the event loop.
@@ -50,17 +50,17 @@ def watch_child(loop: Loop, pid: int, pidfd: int) -> Watch:
         pidfd: a descriptor of it (pidfd_open(2)), which stays open.
     """
 
-    def watch(then: Callable[[Exited], object]) -> None:
+    def watch(then: Callable[[ProcessEnd], object]) -> None:
         def ended() -> None:
             loop.remove_reader(pidfd)
-            then(collected(pid))
+            then(collect_child(pid))
 
         loop.add_reader(pidfd, ended)
 
     return watch
 
 
-def collect(pid: int) -> None:
-    """Wait for a child that is about to end, and forget it."""
+def forget_child(pid: int) -> None:
+    """Wait for a child that is about to end, and drop its status."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, 0)

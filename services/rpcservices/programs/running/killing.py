@@ -1,4 +1,4 @@
-"""The end of a program and of all that it has started: TERM, some time, KILL."""
+"""Ends a program and all that it has started: TERM, a pause, KILL."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .looping import Loop
 from .processes import Process
 
 KILL_WAIT_S = 2.0
-"""How long killed processes may take to be gone before they are reported as survivors."""
+"""How long killed processes may take to end before they count as survivors."""
 GRACE_POLL_S = 0.05
 KILL_POLL_S = 0.01
 
 
 class Mortal(Protocol):
-    """What is to end.
+    """A program to end.
 
     Attributes:
         loop: the event loop.
@@ -37,27 +37,27 @@ class Mortal(Protocol):
         ...
 
     def kill_cgroup(self) -> bool:
-        """Kill everything at once, where there is a control group."""
+        """Kill everything at once, if there is a control group."""
         ...
 
     @property
     def group_is_empty(self) -> bool:
-        """Whether nothing is in its control group any more."""
+        """Whether its control group is empty."""
         ...
 
 
 class Kill:
-    """The end of a tree, step by step.
+    """Ends a tree of processes, step by step.
 
     Parameters:
-        running: what is to end.
+        running: the program to end.
         grace_s: the time between TERM and KILL, in seconds; 0 to kill at once.
-        finished: called with the ids of those that could not be ended.
+        on_end: called with the ids of processes that could not be ended.
     """
 
-    def __init__(self, running: Mortal, grace_s: float, finished: Callable[[list[int]], Any]) -> None:
+    def __init__(self, running: Mortal, grace_s: float, on_end: Callable[[list[int]], Any]) -> None:
         self._running = running
-        self._finished = finished
+        self._on_end = on_end
         self._grace_s = grace_s
         self._deadline = 0.0
 
@@ -69,23 +69,23 @@ class Kill:
         else:
             self._kill_now()
 
-    def _terminate(self, found: list[Process]) -> None:
-        if self._running.exited and not any(process.alive for process in found):
-            self._polled(found)
+    def _terminate(self, members: list[Process]) -> None:
+        if self._running.exited and not any(process.alive for process in members):
+            self._check(members)
             return
-        tree.send(found, signal.SIGTERM)
-        tree.send(found, signal.SIGCONT)  # One that is stopped could not react.
+        tree.send(members, signal.SIGTERM)
+        tree.send(members, signal.SIGCONT)  # A stopped process could not react to TERM.
         self._running.loop.call_later(min(GRACE_POLL_S, self._grace_s), self._poll)
 
     def _poll(self) -> None:
         if self._running.loop.time() >= self._deadline:
             self._kill_now()
         else:
-            self._running.look(self._polled)
+            self._running.look(self._check)
 
-    def _polled(self, found: list[Process]) -> None:
-        if self._running.exited and not any(process.alive for process in found):
-            self._finished([])
+    def _check(self, members: list[Process]) -> None:
+        if self._running.exited and not any(process.alive for process in members):
+            self._on_end([])
         else:
             self._running.loop.call_later(GRACE_POLL_S, self._poll)
 
@@ -97,19 +97,19 @@ class Kill:
             self._running.look(self._kill)
 
     def _await_group(self) -> None:
-        """Wait for the group to be empty before looking at anything: while hundreds end, one look at each takes longer
-        than all of that."""
+        """Wait until the group is empty before looking at its processes: while hundreds end, looking at each takes
+        longer than their end."""
         late = self._running.loop.time() >= self._deadline
         if late or (self._running.exited and self._running.group_is_empty):
             self._running.look(self._kill)
         else:
             self._running.loop.call_later(KILL_POLL_S, self._await_group)
 
-    def _kill(self, found: list[Process]) -> None:
-        tree.send(found, signal.SIGKILL)
-        alive = [process.pid for process in found if process.alive]
+    def _kill(self, members: list[Process]) -> None:
+        tree.send(members, signal.SIGKILL)
+        alive = [process.pid for process in members if process.alive]
         late = self._running.loop.time() >= self._deadline
         if (self._running.exited and not alive) or late:
-            self._finished(alive)
+            self._on_end(alive)
         else:
             self._running.loop.call_later(KILL_POLL_S, lambda: self._running.look(self._kill))

@@ -1,13 +1,13 @@
 """Makes processes, and turns them into programs: what happens between fork and exec.
 
-The server has threads and much memory; forking it would stop all of it, for as long as the machine is busy. So it keeps
-a small process that runs this file and does nothing else: it makes each program as a child of its own, and is told of
-the end of each. It is also the one to which orphans of programs are handed (prctl(2), ``PR_SET_CHILD_SUBREAPER``):
-whatever ends here and is no program is an orphan, and collected at once. The server could not tell its orphans from
-children that other parts of it wait for, and would have to do this beside its answers. The keeper of a program, small
-itself, makes its one child directly.
+The server has threads and much memory. A fork of it would stop all threads, and on a busy machine for long. So the
+server keeps a small process that runs only this file. That process makes each program as its own child, and reports the
+end of each. Orphans of programs also become its children (prctl(2), ``PR_SET_CHILD_SUBREAPER``): every child that ends
+here and is no program is an orphan, and is collected at once. The server itself could not tell orphans from children
+that other parts of it wait for, and would have less time for its answers. The keeper of a program is small, so it makes
+its one child directly.
 
-It must start fast and depend on nothing: the standard library's built-in modules only. See :mod:`.launching`.
+This file must start fast, so it uses only built-in modules of the standard library. See :mod:`.launching`.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _rusage = ctypes.c_long * 18  # struct rusage: two of struct timeval, and 14 num
 MOST_DESCRIPTORS = 6
 COLLECTED_AT_A_TIME = 64
 HIDDEN_S = 0.001
-"""How long to wait for one that has ended to be free where it hides others."""
+"""How long to wait until an ended child is free, when it hides other ended children."""
 
-_libc = ctypes.PyDLL(None, use_errno=True)  # Holds on to the interpreter: a child must not have to ask for it.
+_libc = ctypes.PyDLL(None, use_errno=True)  # PyDLL keeps the interpreter's lock, so that a child need not wait for it.
 
 
 # --- making a process -------------------------------------------------------------------------------------------
@@ -54,13 +54,14 @@ def make_child(cgroup_fd: int | None = None) -> tuple[int, bool]:
     """Fork.
 
     Parameters:
-        cgroup_fd: a control group of version 2 to begin in. Moving there afterwards would wait for all processors.
+        cgroup_fd: a control group of version 2 to begin in. To move there later takes longer: it waits for all
+            processors.
 
     Returns:
         The child's id, or 0 in the child; and whether it is in that control group.
 
     Raises:
-        OSError: there can be no more processes.
+        OSError: the system allows no more processes.
     """
     if cgroup_fd is not None:
         # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
@@ -69,7 +70,7 @@ def make_child(cgroup_fd: int | None = None) -> tuple[int, bool]:
         pid = _libc.syscall(ctypes.c_long(_SYS_CLONE3), args, ctypes.c_long(ctypes.sizeof(args)))
         if pid >= 0:
             return pid, True
-        # An older kernel, a sandbox that forbids it, or a group that must not be entered: the child will see.
+        # An older kernel, a sandbox that forbids it, or a forbidden group. The child will try to enter the group.
     return os.fork(), False
 
 
@@ -83,8 +84,8 @@ def become(plan_fd: int, report_fd: int, ends: tuple[int, int, int], *, in_cgrou
         plan_fd: a file with the plan, see :func:`.spawning.plan`.
         report_fd: where to write ``PID``, before the exec `` MAXRSS`` (getrusage(2)), and ``!FIELD ERRNO`` if something
             fails; closed by a successful exec.
-        ends: what is to be standard input, output and error.
-        in_cgroup: whether it is in the first of its control groups already.
+        ends: the descriptors for standard input, output and error.
+        in_cgroup: whether the process is already in the first of its control groups.
     """
     field = "argv"
     try:
@@ -111,7 +112,7 @@ def become(plan_fd: int, report_fd: int, ends: tuple[int, int, int], *, in_cgrou
             os.setgroups(groups)
             os.setresgid(gid, gid, gid)
             os.setresuid(uid, uid, uid)
-        # Only now, with the rights that the program will have.
+        # Not earlier: now the process has the rights of the program.
         field = "cwd"
         os.chdir(plan["cwd"])
         if plan["cwd_exact"] and os.getcwd() != plan["cwd"]:
@@ -122,15 +123,15 @@ def become(plan_fd: int, report_fd: int, ends: tuple[int, int, int], *, in_cgrou
     except OSError as exc:
         os.write(report_fd, f"!{field} {exc.errno or 0}".encode())
     except BaseException:
-        # Whatever it is: there is nobody else to tell, and this must not go on as a copy of its parent.
+        # Any exception: nobody else can report it, and this copy of the parent must not go on.
         os.write(report_fd, f"!{field} 22".encode())
     finally:
         os._exit(127)
 
 
 def _hand_over(uid: int) -> None:
-    """Make the pipes or the terminal another user's, who could not open ``/dev/stdin`` and its like otherwise. What is
-    everybody's, such as ``/dev/null``, stays as it is."""
+    """Give the pipes or the terminal to the program's user, who could not open ``/dev/stdin`` and the like otherwise. A
+    file that everybody may use, such as ``/dev/null``, stays as it is."""
     for descriptor in range(3):
         mode = os.fstat(descriptor).st_mode
         if _stat.S_ISFIFO(mode) or os.isatty(descriptor):
@@ -138,8 +139,8 @@ def _hand_over(uid: int) -> None:
 
 
 def heed_all_signals() -> None:
-    """Have no signal ignored or blocked, as programs expect: they inherit that (execve(2)). The interpreter ignores
-    some, and the server may have been told to."""
+    """Restore all signals: a program inherits which ones are ignored or blocked (execve(2)), and expects none. The
+    interpreter ignores some, and the server may ignore others."""
     for number in range(1, signal.NSIG):
         if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
             signal.signal(number, signal.SIG_DFL)
@@ -167,7 +168,7 @@ def _execute(argv: list[str], executable: str, env: dict[str, str]) -> None:
     """Execute a file, or the first of its name on the program's own PATH (execvp(3)).
 
     Raises:
-        OSError: it cannot be.
+        OSError: the file cannot be executed.
     """
     if executable or "/" in argv[0]:
         os.execve(executable or argv[0], argv, env)  # noqa: S606 - that is what it is for
@@ -185,13 +186,13 @@ def _execute(argv: list[str], executable: str, env: dict[str, str]) -> None:
 # --- the small process ------------------------------------------------------------------------------------------
 
 
-class _Made:
+class _Child:
     """A process that was made for the server.
 
     Attributes:
         ticket: the server's name for it.
-        told: whether its end was told.
-        free: whether the server needs its id no longer. Until then it is not collected, so that nobody else gets that.
+        told: whether the server knows of its end.
+        free: whether the server no longer needs its id. Until then it is not collected, so no other process gets that.
     """
 
     __slots__ = ("free", "ticket", "told")
@@ -203,11 +204,11 @@ class _Made:
 
 
 class Parent:
-    """Makes a process for each message that asks for one, tells how each ends, and collects orphans.
+    """Makes a process for each message that asks for one, reports how each ends, and collects orphans.
 
-    Messages that come are ``make TICKET``, with descriptors (unix(7), ``SCM_RIGHTS``): the plan, the report, standard
-    input, output and error, and perhaps a control group; and ``free TICKET``: collect it once it has ended. A message
-    that goes, one for each process, is ``TICKET STATUS USER_US SYSTEM_US MAXRSS_KIB``, as of wait4(2).
+    It receives ``make TICKET``, with descriptors (unix(7), ``SCM_RIGHTS``): the plan, the report, standard input,
+    output and error, and perhaps a control group; and ``free TICKET``: collect the process when it has ended. For each
+    process it sends one message, ``TICKET STATUS USER_US SYSTEM_US MAXRSS_KIB``, with the values of wait4(2).
 
     Parameters:
         descriptor: a socket for such messages.
@@ -218,7 +219,7 @@ class Parent:
         self._descriptor = descriptor
         self._sock = _socket.socket(fileno=descriptor)
         self._sock.setblocking(False)
-        self._made: dict[int, _Made] = {}
+        self._children: dict[int, _Child] = {}
         self._pids: dict[int, int] = {}
         self._unsent: list[bytes] = []
         self._sending = False
@@ -232,7 +233,7 @@ class Parent:
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def serve(self) -> None:
-        """Go on until the other end is closed."""
+        """Work until the other end is closed."""
         ended = False
         while True:
             ready = [each for each, _ in self._poll.poll(self._patience_ms() if ended else None)]
@@ -253,7 +254,7 @@ class Parent:
     # --- messages -----------------------------------------------------------------------------------------------
 
     def _take(self) -> bool:
-        """Take a message; whether there may be another."""
+        """Handle one message. Returns whether there may be another."""
         try:
             data, ancillary, _, _ = self._sock.recvmsg(32, _socket.CMSG_SPACE(4 * MOST_DESCRIPTORS), _MSG_CMSG_CLOEXEC)
         except BlockingIOError:
@@ -267,26 +268,26 @@ class Parent:
             self._free(int(ticket))
         return bool(data)
 
-    def _make(self, ticket: int, received: list[int]) -> None:
-        plan, report, stdin, stdout, stderr, *groups = received
+    def _make(self, ticket: int, descriptors: list[int]) -> None:
+        plan, report, stdin, stdout, stderr, *groups = descriptors
         try:
             pid, in_cgroup = make_child(groups[0] if groups else None)
             if pid == 0:
                 become(plan, report, (stdin, stdout, stderr), in_cgroup=in_cgroup)
-            self._made[pid], self._pids[ticket] = _Made(ticket), pid
+            self._children[pid], self._pids[ticket] = _Child(ticket), pid
         except OSError as exc:
             os.write(report, f"!argv {exc.errno}".encode())
-        for each in received:
+        for each in descriptors:
             os.close(each)
 
     def _free(self, ticket: int) -> None:
         pid = self._pids.get(ticket)
         if pid is not None:
-            self._made[pid].free = True
+            self._children[pid].free = True
             self._settle(pid)
 
     def _send(self) -> None:
-        """Send what waits. This waits for nobody: the server may just be waiting for this process."""
+        """Send the waiting messages, without blocking: the server may be waiting for this process."""
         try:
             while self._unsent:
                 self._sock.send(self._unsent[0])
@@ -294,7 +295,7 @@ class Parent:
         except BlockingIOError:
             pass
         except OSError:
-            self._unsent.clear()  # There is no server any more, as reading will tell.
+            self._unsent.clear()  # The server has ended; the next read will show it.
         if self._sending != bool(self._unsent):
             self._sending = not self._sending
             self._poll.modify(self._descriptor, select.POLLIN | (select.POLLOUT if self._sending else 0))
@@ -302,7 +303,7 @@ class Parent:
     # --- ends ---------------------------------------------------------------------------------------------------
 
     def _collect(self) -> bool:
-        """See what has ended, some at a time: requests do not wait for thousands.
+        """Handle children that have ended, some at a time, so that requests do not wait for thousands.
 
         Returns:
             Whether there may be more.
@@ -312,17 +313,17 @@ class Parent:
                 ended = os.waitid(os.P_ALL, 0, _PEEK)
                 if ended is None:
                     return False
-                made = self._made.get(ended.si_pid)
-                if made is not None and made.told:
+                child = self._children.get(ended.si_pid)
+                if child is not None and child.told:
                     return self._await_free()
-                self._ended(ended)
+                self._on_end(ended)
         except ChildProcessError:  # There are no children at all.
             return False
         return True
 
     def _await_free(self) -> bool:
-        """A program that has ended is not free yet, and waitid(2) tells of no other while it is there: have some
-        patience, and then look behind it."""
+        """Wait a moment for an ended program that is not free yet, and then look for the ends that it hides: while it
+        is there, waitid(2) reports no other."""
         if self._hidden:
             return self._look_behind()
         self._hidden = True
@@ -330,8 +331,8 @@ class Parent:
         return True
 
     def _look_behind(self) -> bool:
-        """See which of all children have ended. That takes a while where there are thousands, and so is not done all
-        the time."""
+        """Look at all children for those that have ended. With thousands of children that takes a while, so it is not
+        done always."""
         begin = time.monotonic()
         try:
             with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
@@ -340,50 +341,50 @@ class Parent:
             self._look_at = begin + HIDDEN_S
             return True
         for pid in children:
-            made = self._made.get(pid)
-            if made is None or not made.told:
+            child = self._children.get(pid)
+            if child is None or not child.told:
                 ended = os.waitid(os.P_PID, pid, _PEEK)
                 if ended is not None:
-                    self._ended(ended)
+                    self._on_end(ended)
         now = time.monotonic()
         self._look_at = now + 10 * (now - begin)
         return False
 
-    def _ended(self, ended: Any) -> None:
-        """A child has ended, as waitid(2) tells: an orphan is collected."""
+    def _on_end(self, ended: Any) -> None:
+        """Handle the end of a child, as waitid(2) reports it. An orphan is collected."""
         pid = ended.si_pid
-        made = self._made.get(pid)
-        if made is None:
+        child = self._children.get(pid)
+        if child is None:
             os.waitpid(pid, os.WNOHANG)
             return
-        killed = ended.si_status | (_CORE_DUMPED if ended.si_code == os.CLD_DUMPED else 0)
-        status = ended.si_status << 8 if ended.si_code == os.CLD_EXITED else killed
+        signal_status = ended.si_status | (_CORE_DUMPED if ended.si_code == os.CLD_DUMPED else 0)
+        status = ended.si_status << 8 if ended.si_code == os.CLD_EXITED else signal_status
         usage = usage_of(pid)
-        if usage is None:  # Rather than not to know what it has used, let its id go now.
-            used = os.wait4(pid, os.WNOHANG)[2]
-            usage = int(used.ru_utime * 1e6), int(used.ru_stime * 1e6), used.ru_maxrss
-            made.free = True
-        made.told = True
-        self._unsent.append(b"%d %d %d %d %d" % (made.ticket, status, *usage))
+        if usage is None:  # Collect it now, which frees its id: otherwise we would not learn what it has used.
+            rusage = os.wait4(pid, os.WNOHANG)[2]
+            usage = int(rusage.ru_utime * 1e6), int(rusage.ru_stime * 1e6), rusage.ru_maxrss
+            child.free = True
+        child.told = True
+        self._unsent.append(b"%d %d %d %d %d" % (child.ticket, status, *usage))
         self._send()
         self._settle(pid)
 
     def _settle(self, pid: int) -> None:
-        """Collect what was made, once its end was told and it is free."""
-        made = self._made[pid]
-        if made.told and made.free:
-            del self._made[pid], self._pids[made.ticket]
+        """Collect a program, once the server knows of its end and no longer needs its id."""
+        child = self._children[pid]
+        if child.told and child.free:
+            del self._children[pid], self._pids[child.ticket]
             if self._hidden:
                 self._hidden, self._look_at = False, 0.0
             try:
                 os.waitpid(pid, os.WNOHANG)
             except ChildProcessError:
-                return  # It was collected with what it has used.
+                return  # It was already collected, to learn what it has used.
 
 
 def usage_of(pid: int) -> tuple[int, int, int] | None:
-    """What a child that has ended has used, without collecting it: microseconds for itself and in the system, and KiB
-    of memory; ``None`` where the kernel does not say. The C library's waitid(3) leaves out what the kernel's tells."""
+    """What an ended child has used, without collecting it: microseconds in user and system mode, and KiB of memory;
+    ``None`` where the kernel does not tell. The C library's waitid(3) leaves this out, so we call the kernel's."""
     usage = _rusage()
     if _libc.syscall(*map(ctypes.c_long, (_SYS_WAITID, os.P_PID, pid, 0, _PEEK)), usage) != 0:
         return None

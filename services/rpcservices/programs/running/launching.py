@@ -1,5 +1,5 @@
-"""How a process comes into being, and how its end is told: by a small process that makes it for the server, or by a
-fork of the keeper."""
+"""Makes processes and reports their ends: by a small process that does it for the server, or by a fork of the
+keeper."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from functools import partial
 from typing import Protocol
 
 from . import launch
-from .exits import Exited, Watch, collect, watch_child
+from .exits import ProcessEnd, Watch, forget_child, watch_child
 from .looping import Loop
 
 _LAUNCHER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch.py")
@@ -28,18 +28,18 @@ class Start(Protocol):
     """Makes child processes that become programs, see :func:`.launch.become`."""
 
     def __call__(self, plan_fd: int, report_fd: int, ends: Sequence[int], cgroup_fd: int | None) -> int:
-        """Begin one; the report says how it went.
+        """Make a process; the report says how it went.
 
         Returns:
-            Its ticket: the number by which it is known here, and which no other gets.
+            Its ticket: a number that no other process gets.
 
         Raises:
-            OSError: there can be no process.
+            OSError: no process can be made.
         """
         ...
 
     def let_go(self, ticket: int, pid: int) -> None:
-        """Have a process collected once it has ended, as nobody looks after it.
+        """Collect a process when it has ended; nobody looks after it.
 
         Parameters:
             ticket: its ticket.
@@ -60,7 +60,7 @@ class Fork:
         return 0
 
     def let_go(self, ticket: int, pid: int) -> None:  # noqa: ARG002 - of the protocol
-        collect(pid)
+        forget_child(pid)
 
 
 by_fork = Fork()
@@ -70,40 +70,40 @@ class ThreadsafeLoop(Loop, Protocol):
     """An event loop that other threads can call."""
 
     def call_soon_threadsafe(self, callback: Callable[[], object], /) -> object:
-        """Call back on the loop's thread."""
+        """Call a function on the loop's thread."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Watched:
-    """A program whose end somebody waits for."""
+class _Waiter:
+    """Somebody who waits for the end of a program."""
 
     pid: int
     pidfd: int
-    then: Callable[[Exited], object]
+    then: Callable[[ProcessEnd], object]
 
 
 class Launcher:
-    """A :class:`Start` by a small process of its own, which is begun anew should it end. Any thread may have processes
-    made; the rest belongs to the thread of the loop that was given to :meth:`listen`.
+    """A :class:`Start` by a small process. If that ends, another one is started. Any thread may make processes; all
+    else belongs to the thread of the loop that was given to :meth:`listen`.
 
-    Should the small process end, the programs that it has made become children of this process, as that is a subreaper,
-    and go on. Then orphans come to this process, too.
+    If the small process ends, the programs that it has made go on, and become children of this process, which is a
+    subreaper. Then this process gets orphans, too.
 
     Parameters:
-        inherited: called on the loop when that has happened.
+        on_inherit: called on the loop when that has happened.
     """
 
-    def __init__(self, inherited: Callable[[], object] = lambda: None) -> None:
-        self._inherited = inherited
+    def __init__(self, on_inherit: Callable[[], object] = lambda: None) -> None:
+        self._on_inherit = on_inherit
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._loop: ThreadsafeLoop | None = None
         self._tickets = 0
-        self._first = 1  # What has a lower ticket was made by one that has ended.
-        self._watched: dict[int, _Watched] = {}
-        self._early: dict[int, Exited] = {}  # What has ended before somebody watched.
-        self._unwanted: dict[int, int] = {}  # What nobody will watch.
+        self._first = 1  # Lower tickets belong to a small process that has ended.
+        self._waiters: dict[int, _Waiter] = {}
+        self._early: dict[int, ProcessEnd] = {}  # Ends that came before anybody watched.
+        self._unwatched: dict[int, int] = {}  # Processes that nobody will watch.
         self._unsent: list[bytes] = []
 
     # --- making processes ---------------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ class Launcher:
         with self._lock:
             try:
                 return self._ask(descriptors)
-            except (BrokenPipeError, ConnectionResetError):  # It has ended, whatever ended it.
+            except (BrokenPipeError, ConnectionResetError):  # The small process has ended.
                 self._end()
                 return self._ask(descriptors)
 
@@ -124,22 +124,22 @@ class Launcher:
         return self._tickets
 
     def start(self) -> None:
-        """Begin, so that the first program need not wait for it.
+        """Start the small process, so that the first program need not wait for it.
 
         Raises:
-            OSError: there can be no process.
+            OSError: no process can be made.
         """
         with self._lock:
             self._ready()
 
     def stop(self) -> None:
-        """End the small process. It would end with this one in any case."""
+        """End the small process. It would also end together with this one."""
         with self._lock:
             self._end()
 
     @property
     def pid(self) -> int:
-        """The small process, to which orphans are handed; 0 where there is none now."""
+        """The id of the small process, which gets the orphans; 0 where there is none now."""
         process = self._process
         return 0 if process is None else process.pid
 
@@ -149,7 +149,7 @@ class Launcher:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
-                # A session of its own: what a terminal sends to the server is not for it.
+                # A session of its own, so that it gets no signals that a terminal sends to the server.
                 self._process = subprocess.Popen(
                     [sys.executable, "-I", "-S", "-X", "utf8", _LAUNCHER, str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
@@ -187,14 +187,14 @@ class Launcher:
     # --- learning of their ends ---------------------------------------------------------------------------------
 
     def listen(self, loop: ThreadsafeLoop) -> None:
-        """Tell of ends on this loop from now on."""
+        """Report ends on this loop from now on."""
         with self._lock:
             self._loop = loop
             if self._socket is not None:
                 self._listen_to(self._socket)
 
     def unlisten(self) -> None:
-        """Tell of ends no longer."""
+        """Stop reporting ends."""
         with self._lock:
             if self._loop is not None and self._socket is not None:
                 self._loop.remove_reader(self._socket.fileno())
@@ -202,7 +202,7 @@ class Launcher:
             self._loop = None
 
     def watch(self, ticket: int, pid: int, pidfd: int) -> Watch:
-        """What tells of the end of a process, and has it collected then.
+        """Make a :class:`Watch` of a process; the process is collected after its end was reported.
 
         Parameters:
             ticket: its ticket.
@@ -210,13 +210,13 @@ class Launcher:
             pidfd: a descriptor of it (pidfd_open(2)), which stays open.
         """
 
-        def watch(then: Callable[[Exited], object]) -> None:
+        def watch(then: Callable[[ProcessEnd], object]) -> None:
             assert self._loop is not None
             with self._lock:
                 early = self._early.pop(ticket, None)
                 made_here = ticket >= self._first
                 if early is None and made_here:
-                    self._watched[ticket] = _Watched(pid, pidfd, then)
+                    self._waiters[ticket] = _Waiter(pid, pidfd, then)
             if early is not None:
                 self._loop.call_later(0, partial(self._pass_on, ticket, pid, then, early))
             elif not made_here:
@@ -226,9 +226,9 @@ class Launcher:
 
     def let_go(self, ticket: int, pid: int) -> None:
         with self._lock:
-            self._watched.pop(ticket, None)
+            self._waiters.pop(ticket, None)
             if self._early.pop(ticket, None) is None and ticket >= self._first:
-                self._unwanted[ticket] = pid
+                self._unwatched[ticket] = pid
             self._free(ticket, pid)
 
     def _listen_to(self, sock: socket.socket) -> None:
@@ -250,27 +250,27 @@ class Launcher:
                         return
                 self._lose(sock)
                 return
-            self._told(message)
+            self._handle(message)
 
-    def _told(self, message: bytes) -> None:
+    def _handle(self, message: bytes) -> None:
         ticket, status, user_us, system_us, max_rss_kib = map(int, message.split())
-        exited = Exited(status, user_us / 1e6, system_us / 1e6, max_rss_kib)
+        end = ProcessEnd(status, user_us / 1e6, system_us / 1e6, max_rss_kib)
         with self._lock:
-            if self._unwanted.pop(ticket, None) is not None:
+            if self._unwatched.pop(ticket, None) is not None:
                 return
-            watched = self._watched.pop(ticket, None)
-            if watched is None:
-                self._early[ticket] = exited
+            waiter = self._waiters.pop(ticket, None)
+            if waiter is None:
+                self._early[ticket] = end
                 return
-        self._pass_on(ticket, watched.pid, watched.then, exited)
+        self._pass_on(ticket, waiter.pid, waiter.then, end)
 
-    def _pass_on(self, ticket: int, pid: int, then: Callable[[Exited], object], exited: Exited) -> None:
+    def _pass_on(self, ticket: int, pid: int, then: Callable[[ProcessEnd], object], end: ProcessEnd) -> None:
         with self._lock:
             self._free(ticket, pid)
-        then(exited)  # In this turn of the loop, so that nobody uses the id any more.
+        then(end)  # In this turn of the loop: after it nobody may use the id.
 
     def _free(self, ticket: int, pid: int) -> None:
-        """A process may be collected: its id is needed no longer."""
+        """Let a process be collected: its id is no longer needed."""
         if ticket < self._first:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
@@ -279,7 +279,7 @@ class Launcher:
         self._flush()
 
     def _flush(self) -> None:
-        """Send what waits. Nobody waits for the small process, should somebody have stopped it."""
+        """Send the waiting messages, without blocking: somebody may have stopped the small process."""
         sock = self._socket
         if sock is None:
             return
@@ -291,7 +291,7 @@ class Launcher:
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(partial(self._flush_later, sock))
         except OSError:
-            self._unsent.clear()  # It has ended: reading tells.
+            self._unsent.clear()  # It has ended; the next read will show it.
 
     def _flush_later(self, sock: socket.socket) -> None:
         def writable() -> None:
@@ -304,7 +304,7 @@ class Launcher:
             self._loop.add_writer(sock.fileno(), writable)
 
     def _lose(self, sock: socket.socket) -> None:
-        """The small process has ended, and those that it has made are children of this one."""
+        """Take over the programs of a small process that has ended: they are children of this process now."""
         if sock.fileno() < 0 or self._loop is None:
             return
         loop = self._loop
@@ -317,15 +317,15 @@ class Launcher:
                 break
             if not message:
                 break
-            self._told(message)
+            self._handle(message)
         sock.close()
         with self._lock:
-            tickets = [ticket for ticket in self._watched if ticket < self._first]
-            watched = [self._watched.pop(ticket) for ticket in tickets]
-            unwanted = [self._unwanted.pop(ticket) for ticket in tuple(self._unwanted) if ticket < self._first]
-        for pid in unwanted:
+            tickets = [ticket for ticket in self._waiters if ticket < self._first]
+            waiters = [self._waiters.pop(ticket) for ticket in tickets]
+            unwatched = [self._unwatched.pop(ticket) for ticket in tuple(self._unwatched) if ticket < self._first]
+        for pid in unwatched:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
-        for each in watched:
+        for each in waiters:
             watch_child(loop, each.pid, each.pidfd)(each.then)
-        self._inherited()
+        self._on_inherit()

@@ -1,63 +1,64 @@
-"""How long to read on when a program has ended, and what it has left behind still holds its output open."""
+"""Decides how long to go on reading after a program has ended, while processes that it left still hold its output
+open."""
 
 from __future__ import annotations
 
 PAUSE_S = 0.25
-"""Where nothing comes for this time, nothing is waited for, unless somebody of the tree is at work."""
+"""After a silence of this time reading ends, unless a process of the tree is at work."""
 LONGER_PAUSE_S = 1.0
-"""The same where something has come since the end."""
+"""The same, if output has come since the program's end."""
 BUSY_PAUSE_S = 2.0
-"""The same where somebody is: on a busy machine whoever writes may have to wait for a processor."""
+"""The same, if a process is at work: on a busy machine it may have to wait for a processor."""
 LINGER_S = 10.0
 LINGER_BYTES_PER_S = 1024 * 1024
 LINGER_BYTES = 256 * 1024 * 1024
-"""What comes without such a pause is read for :data:`LINGER_S`, and longer as long as so much comes in a second, until
-it is so much. Time for which the reader makes it wait does not count."""
+"""Output without such a silence is read for :data:`LINGER_S`, and longer if :data:`LINGER_BYTES_PER_S` come, up to this
+many bytes. Time in which the reader makes the program wait does not count."""
 
 
 class Linger:
-    """Counts what comes after the end of a program.
+    """Counts the output that comes after the end of a program.
 
     Parameters:
-        now: the time, in seconds.
+        now: the current time, in seconds.
     """
 
     def __init__(self, now: float) -> None:
         self._credit_s = LINGER_S
         self._bytes = 0
-        self._heard = now
-        self._counted = now
+        self._last_byte_at = now
+        self._counted_at = now
         self._waits = False
 
-    def got(self, now: float, size: int) -> None:
-        """So many bytes have come."""
+    def count_bytes(self, now: float, size: int) -> None:
+        """Count bytes that have come."""
         self._count(now)
-        self._heard = now
+        self._last_byte_at = now
         self._bytes += size
         self._credit_s += size / LINGER_BYTES_PER_S
 
     def makes_wait(self, now: float, *, waits: bool) -> None:
-        """From now on some output is not read, as its reader is behind; or all is read again."""
+        """Note whether some output is not read now, because its reader is behind."""
         self._count(now)
         if self._waits:
-            self._heard = now
+            self._last_byte_at = now
         self._waits = waits
 
     @property
     def pause_s(self) -> float:
-        """How long it may be silent."""
+        """The longest allowed silence, in seconds."""
         return LONGER_PAUSE_S if self._bytes else PAUSE_S
 
     def silent_s(self, now: float) -> float:
-        """For how long nothing has come that could have come."""
-        return 0.0 if self._waits else now - self._heard
+        """The time without output, in seconds; 0 while the reader makes it wait."""
+        return 0.0 if self._waits else now - self._last_byte_at
 
     def is_over(self, now: float) -> bool:
-        """Whether it has come for long enough."""
+        """Whether reading must end although output still comes."""
         self._count(now)
         return self._bytes >= LINGER_BYTES or self._credit_s <= 0
 
     def _count(self, now: float) -> None:
         if not self._waits:
-            self._credit_s -= now - self._counted
-        self._counted = now
+            self._credit_s -= now - self._counted_at
+        self._counted_at = now

@@ -1,4 +1,4 @@
-"""What supervising a program needs of an event loop: asyncio's has it, and the keeper brings a small one of its own."""
+"""The event loop that supervises a program: asyncio's in the server, and a small one in the keeper."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from collections.abc import Callable
 from typing import Protocol
 
 PATIENCE_S = 3600.0
-"""The longest that one wait lasts: epoll_wait(2) counts milliseconds in 31 bits, and the next wait goes on."""
+"""The longest single wait: epoll_wait(2) counts milliseconds in 31 bits. After it the loop waits again."""
 
 
 class Timer(Protocol):
-    """A callback that was ordered for later."""
+    """A callback for later."""
 
     def cancel(self) -> None:
-        """Take it back."""
+        """Cancel the callback."""
 
 
 class Loop(Protocol):
-    """An event loop, as far as it is used here."""
+    """The part of an event loop that is used here."""
 
     def add_reader(self, fd: int, callback: Callable[[], object], /) -> object:
-        """Call back whenever a descriptor can be read."""
+        """Call a function whenever a descriptor can be read."""
 
     def remove_reader(self, fd: int, /) -> bool:
-        """No longer."""
+        """Stop calling it. Returns whether there was one."""
         ...
 
     def add_writer(self, fd: int, callback: Callable[[], object], /) -> object:
-        """Call back whenever a descriptor can be written."""
+        """Call a function whenever a descriptor can be written."""
 
     def remove_writer(self, fd: int, /) -> bool:
-        """No longer."""
+        """Stop calling it. Returns whether there was one."""
         ...
 
     def call_later(self, delay: float, callback: Callable[[], object], /) -> Timer:
-        """Call back once, after some seconds."""
+        """Call a function once, after some seconds."""
         ...
 
     def time(self) -> float:
@@ -59,7 +59,7 @@ class _SmallTimer:
 
 
 class SmallLoop:
-    """An event loop on epoll(7) that starts in no time and takes little memory."""
+    """An event loop on epoll(7) that starts fast and needs little memory."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
@@ -70,7 +70,7 @@ class SmallLoop:
         self._stopped = False
 
     def on_child(self, callback: Callable[[], object]) -> None:
-        """Call back whenever a child has ended (SIGCHLD)."""
+        """Call a function whenever a child has ended (SIGCHLD)."""
         reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -86,18 +86,18 @@ class SmallLoop:
         self._watch(fd)
 
     def remove_reader(self, fd: int, /) -> bool:
-        known = self._readers.pop(fd, None) is not None
+        was_known = self._readers.pop(fd, None) is not None
         self._watch(fd)
-        return known
+        return was_known
 
     def add_writer(self, fd: int, callback: Callable[[], object], /) -> None:
         self._writers[fd] = callback
         self._watch(fd)
 
     def remove_writer(self, fd: int, /) -> bool:
-        known = self._writers.pop(fd, None) is not None
+        was_known = self._writers.pop(fd, None) is not None
         self._watch(fd)
-        return known
+        return was_known
 
     def _watch(self, fd: int) -> None:
         events = (select.EPOLLIN if fd in self._readers else 0) | (select.EPOLLOUT if fd in self._writers else 0)
@@ -123,10 +123,10 @@ class SmallLoop:
         self._stopped = True
 
     def run(self) -> None:
-        """Serve until stopped."""
+        """Run until :meth:`stop` is called."""
         while not self._stopped:
             for fd, events in self._epoll.poll(self._patience()):
-                # A callback may have removed what this turn was to serve.
+                # An earlier callback of this turn may have removed this one.
                 if events & ~select.EPOLLOUT and (callback := self._readers.get(fd)) is not None:
                     callback()
                 if events & ~select.EPOLLIN and (callback := self._writers.get(fd)) is not None:

@@ -1,7 +1,7 @@
-"""What a program has written: the last of it, by byte offset, for any number of readers.
+"""Keeps the last part of a program's output, by byte offset, for any number of readers.
 
-The newest is in memory, what is older in files, and what is older still is gone. Readers have offsets of their own, so
-that none of them can hold up another. Light on purpose: the keeper of programs loads it.
+The newest part is in memory, an older part in files, and the oldest is dropped. Each reader has its own offset, so that
+none delays another. This module imports little, because the keeper of programs must start fast.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from rpcservices.programs.terms import StreamName
 from .segments import Segments
 
 BLOCK_BYTES = 64 * 1024
-"""Small pieces are put together in memory up to this size."""
+"""Small pieces are joined in memory up to this size."""
 SEGMENT_BYTES = 4 * 1024 * 1024
 PIECE_BYTES = 128 * 1024
 """The largest piece that is read and passed on at once."""
 PIECES_UNDER_WAY = 160
-"""More pieces than a reader lets come ahead of it: a program that waits for its reader keeps as much behind it."""
+"""More pieces than can be on the way to a reader. A program that waits for its reader keeps so many behind it."""
 
 
 def piece_bytes(retain_bytes: int, *, hold: bool) -> int:
-    """How large the pieces of an output are at most.
+    """The largest size of pieces of an output.
 
     Parameters:
-        retain_bytes: how much of it is kept.
-        hold: whether the program waits for its reader. Then everything that was sent but may have been lost on the way
-            is still kept for a reader that comes back.
+        retain_bytes: how much of the output is kept.
+        hold: whether the program waits for its reader. Then all pieces that may have been lost on the way must still be
+            kept, for a reader that comes back.
     """
     return max(1024, min(PIECE_BYTES, retain_bytes // PIECES_UNDER_WAY)) if hold else PIECE_BYTES
 
 
 class SpareMemory:
-    """Memory that all outputs share, for what each keeps beyond its own.
+    """Memory that all outputs share, in addition to the memory that each has for itself.
 
     Parameters:
-        most_bytes: how much there is.
+        most_bytes: its size.
 
     Attributes:
-        used_bytes: how much of it is taken.
+        used_bytes: the part in use.
     """
 
     __slots__ = ("most_bytes", "used_bytes")
@@ -52,7 +52,7 @@ class SpareMemory:
 
     @property
     def has_room(self) -> bool:
-        """Whether some is left."""
+        """Whether some of it is free."""
         return self.used_bytes < self.most_bytes
 
 
@@ -60,19 +60,19 @@ class Output:
     """One output of a program.
 
     Parameters:
-        name: which one.
+        name: its name.
         retain_bytes: how much of it to keep.
-        memory_bytes: how much of that in memory in any case; the rest goes to files.
-        spare: what else may be kept in memory, as long as others leave room.
-        folder: where to keep the files; with ``None`` everything is in memory.
-        keep_first: keep the beginning, rather than the end, of what is too long.
+        memory_bytes: how much of that always stays in memory; the rest goes to files.
+        spare: further memory to use, while other outputs leave room.
+        folder: the folder for the files; with ``None`` everything is in memory.
+        keep_first: whether to keep the beginning of a long output instead of the end.
 
     Attributes:
         total_bytes: bytes written so far.
-        dropped_bytes: bytes that came after the program's limit, and are no part of its output.
-        ended: whether nothing more will come.
-        cut: whether it ends here although more came.
-        taken: the offset up to which the controlling reader has read.
+        dropped_bytes: bytes beyond the program's limit, which are not part of its output.
+        ended: whether the output is complete.
+        cut: whether it ends here although the program wrote more.
+        read_offset: the offset up to which the controlling reader has read.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Output:
         self.dropped_bytes = 0
         self.ended = False
         self.cut = False
-        self.taken = 0
+        self.read_offset = 0
         self.retain_bytes = retain_bytes
         self._keep_first = keep_first
         in_memory = retain_bytes if folder is None or memory_bytes is None else min(memory_bytes, retain_bytes)
@@ -110,7 +110,7 @@ class Output:
     # --- writing ------------------------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
-        """The program has written ``data``."""
+        """Append what the program has written."""
         self.total_bytes += len(data)
         if self._keep_first:
             data = data[: max(self.retain_bytes - self._in_memory, 0)]
@@ -120,7 +120,7 @@ class Output:
             watcher()
 
     def drop(self, size: int) -> None:
-        """The program has written so much beyond its limit."""
+        """Count bytes that the program has written beyond its limit."""
         self.dropped_bytes += size
 
     def make_room(self, size: int) -> None:
@@ -145,20 +145,20 @@ class Output:
             self._make_way(2 * len(data))
 
     def _make_way(self, at_once: int) -> None:
-        """Let the oldest blocks go from memory.
+        """Move the oldest blocks out of memory.
 
         Parameters:
-            at_once: how much at a time: where others have taken the spare memory, much would go at once, and hold up
+            at_once: the most bytes at a time. If others have used the spare memory, moving all at once would delay
                 everybody.
         """
         blocks = self._blocks
         segments = self._segments
         most = self.retain_bytes if segments is not None and self._spare.has_room else self._memory_bytes
-        gone = 0
-        while gone < at_once and len(blocks) > 1 and self._in_memory - len(blocks[0]) >= most:
+        freed = 0
+        while freed < at_once and len(blocks) > 1 and self._in_memory - len(blocks[0]) >= most:
             block = blocks.popleft()
             self._in_memory -= len(block)
-            gone += len(block)
+            freed += len(block)
             if segments is None:
                 continue
             if self._in_memory >= self.retain_bytes:
@@ -166,12 +166,12 @@ class Output:
             else:
                 self._to_file(block)
         if segments is not None:
-            used = max(self._in_memory - self._memory_bytes, 0)
-            self._spare.used_bytes += used - self._spare_used
-            self._spare_used = used
+            spare_used = max(self._in_memory - self._memory_bytes, 0)
+            self._spare.used_bytes += spare_used - self._spare_used
+            self._spare_used = spare_used
 
     def _skip_files(self, size: int) -> None:
-        """The next bytes are not kept, and so nothing before them."""
+        """Skip bytes that cannot be kept; nothing before them is kept either."""
         assert self._segments is not None
         end = self._segments.end + size
         self._segments.remove()
@@ -184,14 +184,14 @@ class Output:
         try:
             segments.append(data)
         except OSError:
-            # The disk is full or gone: the program goes on, and this part of its output is lost.
+            # The disk is full or gone. The program goes on, and this part of its output is lost.
             segments.end = before
             self._skip_files(len(data))
             return
         segments.trim(max(self.retain_bytes - self._in_memory, 0))
 
     def end(self) -> None:
-        """Nothing more will come."""
+        """Mark the output as complete."""
         self.ended = True
         if self._segments is not None:
             self._segments.close()
@@ -221,20 +221,20 @@ class Output:
 
     @property
     def behind(self) -> int:
-        """Bytes that the controlling reader has not read yet."""
-        return self.total_bytes - self.taken
+        """The number of bytes that the controlling reader has not read yet."""
+        return self.total_bytes - self.read_offset
 
     @property
     def lost_bytes(self) -> int:
-        """Bytes that were written and are not kept."""
+        """The number of bytes that were written and are no longer kept."""
         in_files = 0 if self._segments is None else self._segments.end - self.start
         return self.dropped_bytes + self.total_bytes - self._in_memory - in_files
 
     def watch(self, callback: Callable[[], object]) -> Callable[[], None]:
-        """Have ``callback`` called whenever something was written, and at the end.
+        """Call ``callback`` whenever something was written, and at the end.
 
         Returns:
-            A function that takes this back.
+            A function that ends this.
         """
         self._watchers.add(callback)
 
@@ -248,23 +248,23 @@ class Output:
         return b"".join(self._blocks)
 
     def read(self, offset: int, most: int) -> tuple[int, bytes] | None:
-        """The piece that begins at ``offset``, or at what is kept after it.
+        """Read the piece at ``offset``, or at the first kept byte after it.
 
         Returns:
-            Where it begins, and at most ``most`` bytes, but perhaps fewer than there are; ``None`` where there is
-            nothing yet.
+            Where it begins, and at most ``most`` bytes, perhaps fewer than there are; ``None`` where there is nothing
+            yet.
         """
         memory_start = self.total_bytes - self._in_memory if not self._keep_first else 0
         if self._segments is not None and offset < memory_start:
             with contextlib.suppress(OSError):
-                found = self._segments.read(offset, most)
-                if found is not None:
-                    return found
+                piece = self._segments.read(offset, most)
+                if piece is not None:
+                    return piece
         begin = max(offset, memory_start)
         if begin >= memory_start + self._in_memory:
             return None
         skip = begin - memory_start
-        taken: list[bytes] = []
+        blocks: list[bytes] = []
         size = 0
         for block in self._blocks:
             if skip >= len(block):
@@ -276,8 +276,8 @@ class Output:
                 skip = 0
             else:
                 part = block
-            taken.append(part)
+            blocks.append(part)
             size += len(part)
-            if 2 * size >= most:  # Large blocks go as they are: putting them together would copy them.
+            if 2 * size >= most:  # Return a large block as it is: joining would copy it.
                 break
-        return begin, taken[0] if len(taken) == 1 else b"".join(taken)
+        return begin, blocks[0] if len(blocks) == 1 else b"".join(blocks)

@@ -1,7 +1,7 @@
 """Processes as the kernel shows them in ``/proc`` (proc(5)), and signals that cannot hit the wrong one.
 
-A process id alone names nobody: it is given to another process later. A process is known by its id and the time when
-it started. Light on purpose: the keeper of programs loads it.
+A process id alone does not identify a process, because another process may get it later; the id together with the start
+does. This module imports little, because the keeper of programs must start fast.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Process(NamedTuple):
 
     Attributes:
         pid: its id.
-        start: when it started, in clock ticks since boot; with ``pid`` it is never used again.
+        start: its start, in clock ticks since boot; no other process has the same ``pid`` and ``start``.
         parent: the id of its parent.
         group: its process group.
         session: its session.
@@ -41,12 +41,12 @@ class Process(NamedTuple):
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs: what only waits to be collected does not."""
+        """Whether it still runs; a process that only waits to be collected does not."""
         return self.state not in (ZOMBIE, DEAD)
 
 
 def read(pid: int) -> Process | None:
-    """What ``/proc`` says of a process; ``None`` where there is none."""
+    """Read a process from ``/proc``; ``None`` where there is none."""
     try:
         descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -82,17 +82,17 @@ def every() -> Iterator[Process]:
 
 
 def children(parent: int) -> Iterator[Process]:
-    """The children of a process, those that wait to be collected too."""
+    """The children of a process, with those that wait to be collected."""
     try:
         threads = [f"/proc/{parent}/task/{name}/children" for name in os.listdir(f"/proc/{parent}/task")]
-        listed: list[int] = []
+        pids: list[int] = []
         for path in threads:
             with open(path, "rb") as file:
-                listed += map(int, file.read().split())
+                pids += map(int, file.read().split())
     except OSError:  # A kernel that does not list them (CONFIG_PROC_CHILDREN), or a thread that has ended meanwhile.
         yield from (process for process in every() if process.parent == parent)
         return
-    for pid in listed:
+    for pid in pids:
         if (process := read(pid)) is not None:
             yield process
 
@@ -105,7 +105,7 @@ def total() -> int:
 
 
 def private_bytes(pid: int) -> int:
-    """Memory that a process shares with no file, in bytes; 0 where it cannot be told."""
+    """The memory that a process shares with no file, in bytes; 0 where it is not known."""
     with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/statm", "rb") as file:
         fields = file.read().split()
         return (int(fields[1]) - int(fields[2])) * PAGE_BYTES
@@ -131,19 +131,19 @@ def mark(pid: int, name: str) -> str | None:
 
 def below(roots: Iterable[int], snapshot: Iterable[Process]) -> dict[int, Process]:
     """The processes with the ids ``roots``, and all their descendants, by id."""
-    known = list(snapshot)
+    everything = list(snapshot)
     children: dict[int, list[Process]] = {}
-    for process in known:
+    for process in everything:
         children.setdefault(process.parent, []).append(process)
-    wanted = set(roots)
-    found = {process.pid: process for process in known if process.pid in wanted}
-    waiting = list(found)
+    members = set(roots)
+    result = {process.pid: process for process in everything if process.pid in members}
+    waiting = list(result)
     while waiting:
         for child in children.get(waiting.pop(), ()):
-            if child.pid not in found:
-                found[child.pid] = child
+            if child.pid not in result:
+                result[child.pid] = child
                 waiting.append(child.pid)
-    return found
+    return result
 
 
 def send(pid: int, start: int, signum: int) -> bool:
@@ -157,7 +157,7 @@ def send(pid: int, start: int, signum: int) -> bool:
     except OSError:
         return False
     try:
-        # The descriptor holds on to whoever has the id now; only then is it safe to look who that is.
+        # First hold the process that has the id now by a descriptor; only then compare its start.
         process = read(pid)
         if process is None or process.start != start:
             return False

@@ -1,4 +1,4 @@
-"""A program as the service sees it, whoever looks after it: this process, a keeper, or nobody any more."""
+"""A program, as the service sees it: this process looks after it, or a keeper does, or nobody any more."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Readable(Protocol):
 
     @property
     def name(self) -> StreamName:
-        """Which one."""
+        """Its name."""
         ...
 
     @property
@@ -45,20 +45,20 @@ class Readable(Protocol):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether the output is complete."""
         ...
 
     @property
     def cut(self) -> bool:
-        """Whether it ends here although more came."""
+        """Whether it ends here although the program wrote more."""
         ...
 
     def read(self, offset: int, most: int, /) -> tuple[int, bytes] | None:
-        """The piece that begins at ``offset``, or at what is kept after it; ``None`` where there is nothing yet."""
+        """Return the piece at ``offset``, or at the first kept byte after it; ``None`` where there is nothing yet."""
         ...
 
     def watch(self, callback: Callable[[], object], /) -> Callable[[], None]:
-        """Have ``callback`` called at every change; returns a function that takes this back."""
+        """Call ``callback`` at every change. Returns a function that ends this."""
         ...
 
     def discard(self) -> None:
@@ -67,7 +67,7 @@ class Readable(Protocol):
 
 
 def exit_from(program_id: str, ending: Ending) -> Exit:
-    """The end of a program, for its callers."""
+    """Turn the end of a program into the answer for callers."""
     return Exit(
         id=program_id,
         status=ExitStatus(
@@ -91,13 +91,13 @@ class Program(ABC):
     """A program that was started. All methods belong to the event loop's thread.
 
     Parameters:
-        about: what it is.
-        outputs: what it writes.
+        about: the description of the program.
+        outputs: its outputs.
 
     Attributes:
-        exit: its end, once it has ended and its output is complete.
+        exit: its end, after it has ended and its output is complete.
         controller: the connection that may write to it.
-        viewers: how many read its output.
+        viewers: the number of readers of its output.
         cgroup: its control group, if this process has made it one.
     """
 
@@ -116,14 +116,14 @@ class Program(ABC):
         return self.about.id
 
     def ended(self, ending: Ending) -> None:
-        """It has ended, and all of its output is there."""
+        """Take over the end of the program, when all of its output is there."""
         if self.exit is None:
             self.exit = exit_from(self.id, ending)
             self._end.set_result(self.exit)
 
     def on_end(self, callback: Callable[[Exit], object]) -> None:
-        """Have ``callback`` called after its end."""
-        self._end.add_done_callback(lambda done: callback(done.result()))
+        """Call ``callback`` after its end."""
+        self._end.add_done_callback(lambda task: callback(task.result()))
 
     async def wait(self) -> Exit:
         """Wait for its end, after all of its output."""
@@ -134,12 +134,12 @@ class Program(ABC):
         """Write to its standard input; waits while it does not read.
 
         Raises:
-            StdinClosed: it takes no more.
+            StdinClosed: the program reads no more input.
         """
 
     @abstractmethod
     def close_stdin(self) -> None:
-        """Tell it that there is no more input."""
+        """Close its standard input."""
 
     @abstractmethod
     def send_signal(self, signum: int) -> bool:
@@ -147,7 +147,7 @@ class Program(ABC):
 
     @abstractmethod
     def hang_up(self) -> None:
-        """Do what losing its terminal would do."""
+        """Do to the program what the loss of its terminal would do."""
 
     @abstractmethod
     async def resize(self, rows: int, columns: int) -> None:
@@ -158,19 +158,19 @@ class Program(ABC):
         """
 
     @abstractmethod
-    def taken(self, stream: StreamName, offset: int) -> None:
-        """Its controller has read an output up to here."""
+    def acknowledge(self, stream: StreamName, offset: int) -> None:
+        """Note that its controller has read an output up to an offset."""
 
     @abstractmethod
     async def end(self, grace_s: float) -> Exit:
-        """End it and all that it has started: TERM, some time, KILL.
+        """End it and all that it has started: TERM, a pause, KILL.
 
         Parameters:
             grace_s: the time between the two, in seconds; 0 to kill at once.
         """
 
     def discard(self) -> None:
-        """Free what is kept of it."""
+        """Free everything that is kept of it."""
         for output in self.outputs.values():
             output.discard()
 
@@ -179,14 +179,14 @@ class Program(ABC):
         return StdinClosed(f"the program {self.id} takes no more input", id=self.id)
 
     def no_terminal(self) -> NoTerminal:
-        """The error for a size that it cannot have."""
+        """The error for a new size without a terminal."""
         return NoTerminal(
             f"the program {self.id} has no pseudo-terminal: give start a terminal, or it has ended", id=self.id
         )
 
     @property
     def info(self) -> ProgramInfo:
-        """What there is to say about it now."""
+        """Its description for callers, as it is now."""
         about = self.about
         stdout, stderr = self.outputs.get("stdout"), self.outputs.get("stderr")
         terminal = about.terminal
@@ -219,13 +219,13 @@ class HostedProgram(Program):
     """A program that this process looks after.
 
     Parameters:
-        about: what it is.
+        about: the description of the program.
         spawned: its process.
         supervision: how to look after it.
-        outputs: what it writes.
+        outputs: its outputs.
         cgroup: its control group, if it has one.
-        folder: where its output is kept; empty for memory only.
-        launcher: has started it, and is told its end.
+        folder: the folder for its output; empty for memory only.
+        launcher: has made its process, and reports its end.
     """
 
     def __init__(
@@ -257,18 +257,18 @@ class HostedProgram(Program):
 
     def _in_thread(self, function: Callable[[], list[Process]], then: Callable[[list[Process]], object], /) -> None:
         looking = self._loop.run_in_executor(None, function)
-        looking.add_done_callback(lambda done: then(done.result()))
+        looking.add_done_callback(lambda task: then(task.result()))
 
     async def write(self, data: bytes) -> None:
-        taken: asyncio.Future[bool] = self._loop.create_future()
+        outcome: asyncio.Future[bool] = self._loop.create_future()
 
         def done(all_of_it: bool) -> None:
-            if not taken.done():
-                taken.set_result(all_of_it)
+            if not outcome.done():
+                outcome.set_result(all_of_it)
 
         write = self._running.stdin.write(data, done)
         try:
-            if not await taken:
+            if not await outcome:
                 raise self.stdin_closed()
         finally:
             write.cancel()
@@ -285,24 +285,24 @@ class HostedProgram(Program):
     async def resize(self, rows: int, columns: int) -> None:
         if not self._running.stdin.resize(rows, columns):
             raise self.no_terminal()
-        self.about = self.about.resized(rows, columns)
+        self.about = self.about.with_terminal_size(rows, columns)
 
-    def taken(self, stream: StreamName, offset: int) -> None:
-        self._running.taken(stream, offset)
+    def acknowledge(self, stream: StreamName, offset: int) -> None:
+        self._running.acknowledge(stream, offset)
 
     async def end(self, grace_s: float) -> Exit:
-        killed: asyncio.Future[list[int]] = self._loop.create_future()
+        outcome: asyncio.Future[list[int]] = self._loop.create_future()
 
         def done(survivors: list[int]) -> None:
-            if not killed.done():
-                killed.set_result(survivors)
+            if not outcome.done():
+                outcome.set_result(survivors)
 
         self._running.end(grace_s, done=done)
-        survivors = await killed
+        survivors = await outcome
         ended = await self.wait()
         return ended.model_copy(update={"survivors": survivors})
 
     def discard(self) -> None:
         super().discard()
         if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)  # Somebody may have cleaned up before.
+            shutil.rmtree(self._folder, ignore_errors=True)  # Somebody may have removed files already.

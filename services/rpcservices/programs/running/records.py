@@ -1,4 +1,4 @@
-"""What is written down about a program that outlives the server: who started it, what it is, how it ended."""
+"""The records of a program that outlives the server: who started it, what it is, and how it ended."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ SOCKET = "socket"
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a program is.
+    """The description of a program.
 
     Attributes:
         id: its name in calls.
-        owner: the name of who started it.
-        argv: what runs.
-        cwd: where it was started.
-        started_at: when, in seconds since 1970.
+        owner: the name of the caller who started it.
+        argv: the program and its arguments.
+        cwd: its working directory at the start.
+        started_at: the time of its start, in seconds since 1970.
         labels: the owner's notes on it.
         on_disconnect: what happens to it when its controller's connection ends.
         reattach_s: how long that waits for a controller to come back.
         retain_bytes, retain_s: output to keep, and for how long after the end.
         hold: whether it waits for its controlling reader.
-        user: as whom it runs; empty for the server's own user.
+        user: the user as whom it runs; empty for the server's own user.
         terminal: its pseudo-terminal, if it has one.
         pid, pid_start: its process, and when that started in clock ticks since boot.
         boot_id: the boot of the machine in which it was started.
@@ -58,17 +58,17 @@ class About:
     boot_id: str = ""
 
     def of(self, spawned: Spawned) -> About:
-        """The same, of a process that was started."""
+        """A copy with the process that was started."""
         return replace(self, pid=spawned.pid, pid_start=spawned.start)
 
-    def resized(self, rows: int, columns: int) -> About:
-        """The same, with another size of its terminal."""
+    def with_terminal_size(self, rows: int, columns: int) -> About:
+        """A copy with another size of the terminal."""
         terminal = self.terminal
         return self if terminal is None else replace(self, terminal=replace(terminal, rows=rows, columns=columns))
 
 
 def boot_id() -> str:
-    """What tells one boot of this machine from another (proc(5), ``random/boot_id``)."""
+    """The id of this boot of the machine (proc(5), ``random/boot_id``)."""
     try:
         with open("/proc/sys/kernel/random/boot_id") as file:
             return file.read().strip()
@@ -77,7 +77,7 @@ def boot_id() -> str:
 
 
 def write(folder: str, name: str, record: Mapping[str, Any]) -> None:
-    """Write a record so that whoever reads it finds all of it or nothing (rename(2)).
+    """Write a record atomically: a reader finds all of it or nothing (rename(2)).
 
     Raises:
         OSError: it cannot be written.
@@ -92,42 +92,42 @@ def write(folder: str, name: str, record: Mapping[str, Any]) -> None:
 
 
 def read(folder: str, name: str) -> dict[str, Any] | None:
-    """A record; ``None`` where there is none.
+    """Read a record; ``None`` where there is none.
 
     Raises:
-        ValueError: there is one, but it cannot be understood.
+        ValueError: the record cannot be understood.
     """
     try:
         with open(os.path.join(folder, name)) as file:
-            found = json.load(file)
+            value = json.load(file)
     except OSError:
         return None
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise ValueError(f"{name}: not an object")  # noqa: TRY004 - of the file's value
-    return found
+    return value
 
 
-def _known(cls: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What of ``given`` a dataclass knows: another version may have written it."""
+def _known_fields(cls: Any, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of ``data`` that a dataclass knows; another version may have written more."""
     names = {each.name for each in fields(cls)}
-    return {name: value for name, value in given.items() if name in names}
+    return {name: value for name, value in data.items() if name in names}
 
 
-def about_from(given: Mapping[str, Any]) -> About:
-    """What :func:`dataclasses.asdict` made of an :class:`About`.
+def about_from(data: Mapping[str, Any]) -> About:
+    """Restore an :class:`About` from what :func:`dataclasses.asdict` made of it.
 
     Raises:
-        TypeError: something is missing.
+        TypeError: a field is missing.
     """
-    known = _known(About, given)
-    if known.get("terminal") is not None:
-        known["terminal"] = TerminalSize(**_known(TerminalSize, known["terminal"]))
-    return About(**known)
+    fields_of_about = _known_fields(About, data)
+    if fields_of_about.get("terminal") is not None:
+        fields_of_about["terminal"] = TerminalSize(**_known_fields(TerminalSize, fields_of_about["terminal"]))
+    return About(**fields_of_about)
 
 
-def ending_from(given: Mapping[str, Any]) -> Ending:
-    """What :func:`dataclasses.asdict` made of an :class:`.supervision.Ending`."""
-    return Ending(**_known(Ending, given))
+def ending_from(data: Mapping[str, Any]) -> Ending:
+    """Restore an :class:`.supervision.Ending` from what :func:`dataclasses.asdict` made of it."""
+    return Ending(**_known_fields(Ending, data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,18 +140,18 @@ class Order:
     cgroups: Places = field(default_factory=Places)
 
     def dump(self) -> bytes:
-        """As bytes."""
+        """Write it as bytes."""
         return json.dumps(asdict(self)).encode()
 
     @staticmethod
     def load(data: bytes) -> Order:
-        """What :meth:`dump` made.
+        """Read what :meth:`dump` has written.
 
         Raises:
-            ValueError, TypeError, KeyError: it is not that.
+            ValueError, TypeError, KeyError: the data are something else.
         """
-        given = json.loads(data)
-        launch, supervision = given["launch"], given["supervision"]
+        values = json.loads(data)
+        launch, supervision = values["launch"], values["supervision"]
         launch["limits"] = supervision["limits"] = LimitSet(**supervision["limits"])
         if launch["terminal"] is not None:
             launch["terminal"] = TerminalSize(**launch["terminal"])
@@ -159,5 +159,5 @@ class Order:
             launch["user"] = UserIds(**{**launch["user"], "groups": tuple(launch["user"]["groups"])})
         for name in ("cgroups", "bounds", "processors"):
             launch[name] = tuple(launch[name])
-        places = Places(**given["cgroups"])
-        return Order(about_from(given["about"]), Launch(**launch), Supervision(**supervision), places)
+        places = Places(**values["cgroups"])
+        return Order(about_from(values["about"]), Launch(**launch), Supervision(**supervision), places)

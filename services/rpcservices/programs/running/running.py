@@ -1,7 +1,7 @@
-"""One running program: its outputs, its limits, and its end in the right order.
+"""Supervises one running program: its outputs, its limits, and its end in the right order.
 
-There are callbacks instead of coroutines, so that the same code supervises a program on the server's event loop and in
-the keeper, which has none of asyncio. All methods belong to the loop's thread.
+It uses callbacks, not coroutines, so that the same code runs on the server's event loop and in the keeper, which does
+not load asyncio. All methods belong to the loop's thread.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from . import limits as rules
 from . import processes, tree
 from .allowance import Allowance
 from .cgroups import Cgroup, Controller
-from .exits import Exited, Watch, watch_child
+from .exits import ProcessEnd, Watch, watch_child
 from .killing import Kill
 from .lingering import BUSY_PAUSE_S, PAUSE_S, Linger
 from .looping import Loop, Timer
@@ -32,24 +32,25 @@ from .supervision import Ending, Supervision
 
 CHUNK_BYTES = 64 * 1024
 EXEC_KIB = 1024
-"""How much memory a process may take between saying how much it has and becoming the program."""
+"""The memory that a process may add between its report and the exec that makes it the program."""
 IN_GROUP: tuple[LimitName, ...] = ("processes", "memory")
-"""Limits that a control group has been killed for. To look at the whole system then, while hundreds end, would take
-longer than all of that."""
+"""The limits for which a control group is killed at once. While hundreds of processes end, looking at the whole system
+would take longer than their end."""
 DRAIN_BYTES = 4 * 1024 * 1024
 """How much to read at once after the program's end: more than any pipe holds."""
 WATCH_S = 0.1
-"""How often the limits of a whole tree are looked at where no control group does it."""
+"""The interval for checking the limits of a whole tree, where no control group does it."""
 PACE_S = 0.1
-"""How often a program that writes faster than it may is read from."""
+"""The interval for reading from a program that writes faster than it may."""
 AT_WORK = ("R", "D")
-"""The states of a process that does something, or would as soon as it is let (proc_pid_stat(5))."""
+"""The states of a process that works or waits for a processor or a disk (proc_pid_stat(5))."""
 COUNT_S = 0.02
-"""How often to look whether a control group has come to a limit, or the system has more processes than before."""
+"""The interval for checking whether a control group has reached a limit, or the system has more processes than
+before."""
 
 
 class Offload(Protocol):
-    """Runs a function that takes some milliseconds, without holding up the loop."""
+    """Runs a function that takes some milliseconds, without blocking the loop."""
 
     def __call__(self, function: Callable[[], list[Process]], then: Callable[[list[Process]], object], /) -> object:
         """Run ``function`` somewhere, then ``then`` with its result on the loop."""
@@ -69,10 +70,10 @@ class Running:
         supervision: how to look after it.
         outputs: standard output, and standard error where that is a stream of its own.
         ended: called once, after the end of all outputs.
-        offload: how to look at all processes of the system.
-        cgroup: a control group of its own, where it has one.
-        watch: tells of its end; as of a child of this process where not given.
-        reaper: the process to which its orphans are handed; this one where 0.
+        offload: runs the functions that look at all processes of the system.
+        cgroup: its own control group, if it has one.
+        watch: reports its end; if ``None``, it is watched as a child of this process.
+        reaper: the process that gets its orphans; 0 for this one.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class Running:
         self._late: set[Output] = set()
         self._killed = False
         self._began = loop.time()
-        self._started = time.monotonic()  # Not the loop's clock: that may stand still while a short program runs.
+        self._started = time.monotonic()  # Not the loop's clock, which may stand still while a short program runs.
         self._outputs = tuple(outputs)
         self._limit: LimitName | None = None
         self._result = Ending()
@@ -139,7 +140,7 @@ class Running:
         self._guard()
 
     def _stir(self) -> None:
-        """It is not idle."""
+        """Note that it is not idle."""
         self._active = self.loop.time()
 
     # --- reading ------------------------------------------------------------------------------------------------
@@ -148,7 +149,7 @@ class Running:
         self.loop.add_reader(descriptor, lambda: self._read(descriptor))
 
     def _read(self, descriptor: int) -> bool:
-        """Read once; returns whether there may be more at once."""
+        """Read once. Returns whether there may be more at once."""
         output = self._reading.get(descriptor)
         if output is None:
             return False
@@ -172,7 +173,7 @@ class Running:
         self._stir()
         size = len(data)
         if self._linger is not None:
-            self._linger.got(self.loop.time(), size)
+            self._linger.count_bytes(self.loop.time(), size)
             self._late.add(output)
         most = self.supervision.limits.output_bytes
         if most is not None and output.total_bytes + size > most:
@@ -187,7 +188,7 @@ class Running:
         if self._is_paced:
             self._check_pace(descriptor, output, size)
         if self._linger is not None and self._linger.is_over(self.loop.time()):
-            self._cut()
+            self._cut_off()
             return False
         return True
 
@@ -199,11 +200,11 @@ class Running:
 
     @property
     def _holds(self) -> bool:
-        """Whether it waits for its reader now."""
+        """Whether the program waits for its reader now."""
         return self.supervision.hold and self._is_paced
 
     def _check_pace(self, descriptor: int, output: Output, size: int) -> None:
-        """Make a program wait that writes more than is taken, or faster than it may."""
+        """Pause the output of a program that writes more than its reader reads, or faster than it may."""
         limits = self.supervision.limits
         if self.supervision.hold and output.behind >= output.retain_bytes // 2:
             self._pause(descriptor, output)
@@ -215,17 +216,17 @@ class Running:
                 delay_s = (max(1.0, rate * PACE_S) - room) / rate
                 self._after(f"pace{descriptor}", delay_s, lambda: self._resume(descriptor))
 
-    def _room(self, descriptor: int, rate: int, taken: int = 0) -> float:
+    def _room(self, descriptor: int, rate: int, just_read: int = 0) -> float:
         """How many bytes of an output may be read now; never more than are allowed in a second.
 
         Parameters:
-            descriptor: which.
+            descriptor: the descriptor of the output.
             rate: bytes per second.
-            taken: bytes that have been read just now.
+            just_read: bytes that have just been read.
         """
         room, then = self._rooms.get(descriptor, (float(rate), self._began))
         now = self.loop.time()
-        room = min(room + (now - then) * rate, float(rate)) - taken
+        room = min(room + (now - then) * rate, float(rate)) - just_read
         self._rooms[descriptor] = (room, now)
         return room
 
@@ -243,13 +244,13 @@ class Running:
         if self._linger is not None:
             self._linger.makes_wait(self.loop.time(), waits=bool(self._paused))
 
-    def taken(self, name: str, offset: int) -> None:
-        """The controlling reader has read an output up to here."""
+    def acknowledge(self, name: str, offset: int) -> None:
+        """Note that the controlling reader has read an output up to an offset."""
         for descriptor, output in self._reading.items():
             if output.name == name:
-                output.taken = offset
-                held = self.supervision.hold and output.behind >= output.retain_bytes // 2
-                if descriptor in self._paused and not held and f"pace{descriptor}" not in self._timers:
+                output.read_offset = offset
+                is_behind = self.supervision.hold and output.behind >= output.retain_bytes // 2
+                if descriptor in self._paused and not is_behind and f"pace{descriptor}" not in self._timers:
                     self._resume(descriptor)
                 return
 
@@ -295,28 +296,28 @@ class Running:
 
     def _time_is_over(self) -> None:
         if self._exited:
-            self._cut()
+            self._cut_off()
         else:
             self.end(self.supervision.grace_s, limit="time")
 
     def _check_idle(self) -> None:
         patience = self.supervision.idle_timeout_s
         assert patience is not None
-        left = self._active + patience - self.loop.time()
-        # One that waits for its reader is not idle.
-        if self._paused or left > 0:
-            self._after("idle", max(left, patience / 4, 0.01), self._check_idle)
+        left_s = self._active + patience - self.loop.time()
+        # A program that waits for its reader is not idle.
+        if self._paused or left_s > 0:
+            self._after("idle", max(left_s, patience / 4, 0.01), self._check_idle)
         else:
             self.end(self.supervision.grace_s, limit="idle")
 
     def _count(self) -> None:
         most = self.supervision.limits.processes
-        reached = None if self._cgroup is None else self._cgroup.reached(most)
-        if reached is None and self._allowance is not None and self._allowance.look():
-            reached = "processes"
-        if self._cgroup is not None and reached is not None:
+        limit = None if self._cgroup is None else self._cgroup.reached_limit(most)
+        if limit is None and self._allowance is not None and self._allowance.look():
+            limit = "processes"
+        if self._cgroup is not None and limit is not None:
             self._cgroup.kill()
-            self.end(0, limit=reached)
+            self.end(0, limit=limit)
             return
         more = self._cgroup is None and most is not None and processes.total() > self._others + most
         if more and "watch" in self._timers:
@@ -326,23 +327,23 @@ class Running:
         self._after("count", COUNT_S, self._count)
 
     def _hold(self) -> None:
-        """Stop it while it is looked at: what multiplies has doubled before everything has been seen."""
+        """Stop the program while we look at it: a fork bomb doubles before one look ends."""
         now = processes.read(self.pid)
         if now is not None and now.state not in processes.STOPPED:
             self._held = self.send_signal(signal.SIGSTOP)
 
     def _look(self) -> None:
-        self._offload(lambda: tree.members(self._root), self._looked)
+        self._offload(lambda: tree.members(self._root), self._after_look)
 
-    def _looked(self, found: list[Process]) -> None:
+    def _after_look(self, members: list[Process]) -> None:
         if self._exited or self._killing:
             return
         limits = self.supervision.limits
-        footprint = tree.footprint(found)
+        footprint = tree.footprint(members)
         self._peak = max(self._peak, footprint.memory_bytes)
         self._others = processes.total() - footprint.processes
         if limits.processes is not None and footprint.processes > limits.processes:
-            self._stop_growth(found)
+            self._stop_growth(members)
             self.end(0, limit="processes")
         elif limits.memory_bytes is not None and footprint.memory_bytes > limits.memory_bytes:
             self.end(0, limit="memory")
@@ -352,10 +353,10 @@ class Running:
                 self.send_signal(signal.SIGCONT)
             self._after("watch", WATCH_S, self._look)
 
-    def _stop_growth(self, found: list[Process]) -> None:
-        """What multiplies is stopped before it is killed: otherwise there are always some that were not seen."""
+    def _stop_growth(self, members: list[Process]) -> None:
+        """Stop a fork bomb before killing it: otherwise there are always processes that we have not seen."""
         if self._cgroup is None or not self._cgroup.kill():
-            tree.send(found, signal.SIGSTOP)
+            tree.send(members, signal.SIGSTOP)
 
     # --- its end ------------------------------------------------------------------------------------------------
 
@@ -363,71 +364,71 @@ class Running:
         """Send a signal to its process group; ``False`` where it has ended."""
         if self._exited:
             return False
-        # It was not collected, so nobody else can have its id.
+        # It was not collected, so no other process can have its id.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signum)
         return True
 
     def hang_up(self) -> None:
-        """Do what losing its terminal would do: no more input, and SIGHUP to everything of it."""
+        """Do to the program what the loss of its terminal would do: no more input, and SIGHUP to its whole tree."""
 
-        def found(members: list[Process]) -> None:
+        def signal_members(members: list[Process]) -> None:
             tree.send(members, signal.SIGHUP)
             tree.send(members, signal.SIGCONT)
             if not self._terminal:
                 self.stdin.close()
 
-        self._offload(lambda: tree.members(self._root), found)
+        self._offload(lambda: tree.members(self._root), signal_members)
 
-    def _on_exit(self, exited: Exited) -> None:
+    def _on_exit(self, end: ProcessEnd) -> None:
         os.close(self._spawned.pidfd)
         self._exited = True
         self._root = replace(self._root, ended=processes.ticks())
         result = self._result
         result.duration_s = time.monotonic() - self._started
-        result.user_s, result.system_s = exited.user_s, exited.system_s
-        if exited.max_rss_kib > self._spawned.own_maxrss + EXEC_KIB:
-            result.max_rss_bytes = exited.max_rss_kib * 1024
-        code = None if exited.status is None else os.waitstatus_to_exitcode(exited.status)
-        if exited.status is None or code is None:
+        result.user_s, result.system_s = end.user_s, end.system_s
+        if end.max_rss_kib > self._spawned.own_maxrss + EXEC_KIB:
+            result.max_rss_bytes = end.max_rss_kib * 1024
+        code = None if end.status is None else os.waitstatus_to_exitcode(end.status)
+        if end.status is None or code is None:
             result.lost = True
         elif code >= 0:
             result.code = code
         else:
             result.signal = -code
-            result.core_dumped = os.WCOREDUMP(exited.status)
-        result.limit = self._limit or self._enforced(result)
+            result.core_dumped = os.WCOREDUMP(end.status)
+        result.limit = self._limit or self._enforced_limit(result)
         for name in ("idle", "watch", "count"):
             self._cancel(name)
         self.stdin.shut()
         self._drain()
 
-    def _enforced(self, result: Ending) -> LimitName | None:
-        """The limit by which the kernel has ended it, if one has."""
+    def _enforced_limit(self, result: Ending) -> LimitName | None:
+        """The limit for which the kernel has ended it, if any."""
         limits = self.supervision.limits
-        reached = None if self._cgroup is None else self._cgroup.reached(limits.processes)
-        if self._cgroup is not None and reached is not None:
-            self._cgroup.kill()  # What is left of it had too much as well.
-            return reached
+        limit = None if self._cgroup is None else self._cgroup.reached_limit(limits.processes)
+        if self._cgroup is not None and limit is not None:
+            self._cgroup.kill()  # The rest of the tree had part in it, so end that, too.
+            return limit
         if result.signal is not None:
-            found = rules.by_signal(result.signal, result.user_s + result.system_s, limits)
-            if found is not None:
-                return found
+            limit_by_signal = rules.by_signal(result.signal, result.user_s + result.system_s, limits)
+            if limit_by_signal is not None:
+                return limit_by_signal
         failed = result.signal is not None or result.code != 0
         return "memory" if failed and rules.by_memory(max(result.max_rss_bytes or 0, self._peak), limits) else None
 
     def _drain(self) -> None:
-        """Read what it has written before its end, at once and however far behind a reader is."""
+        """Read at once what it has written before its end, however far behind a reader is."""
         for descriptor, output in list(self._reading.items()):
             self._go_on(descriptor, output)
             self._read_rest(descriptor)
-        if self._reading:  # Somebody else holds it open.
+        if self._reading:  # Another process holds the output open.
             self._linger = Linger(self.loop.time())
             self._after("drain", PAUSE_S, self._check_silence)
         self._check_end()
 
     def _go_on(self, descriptor: int, output: Output) -> None:
-        """It can wait no more, and its reader shall lose nothing."""
+        """Keep all the rest: the program has ended and cannot wait, and its reader must lose nothing."""
         if self.supervision.hold:
             output.make_room(DRAIN_BYTES)
         self._resume(descriptor)
@@ -438,36 +439,36 @@ class Running:
             budget -= self._chunk
 
     def _check_silence(self) -> None:
-        """See whether its output still comes, although it has ended."""
+        """Check whether output still comes, although the program has ended."""
         linger = self._linger
         assert linger is not None
         now = self.loop.time()
-        left = linger.pause_s - linger.silent_s(now)
+        left_s = linger.pause_s - linger.silent_s(now)
         if linger.is_over(now) and not self._killing:
-            self._cut()
-        elif left > 0 or self._killing:  # Others of its tree may be about to say their last words.
-            self._after("drain", max(left, PAUSE_S / 10), self._check_silence)
+            self._cut_off()
+        elif left_s > 0 or self._killing:  # Other processes of its tree may be about to write their last output.
+            self._after("drain", max(left_s, PAUSE_S / 10), self._check_silence)
         elif linger.silent_s(now) < BUSY_PAUSE_S:
             self.look(self._check_silent)
         else:
             self._stop_reading()
 
-    def _check_silent(self, found: list[Process]) -> None:
-        """Nothing comes: where all of its tree sleep, nothing is to be waited for."""
+    def _check_silent(self, members: list[Process]) -> None:
+        """End reading if no output comes and all processes of the tree sleep."""
         if self._linger is None or self.ending is not None:
             return
-        for descriptor in list(self._reading):  # It may be this loop that was late.
+        for descriptor in list(self._reading):  # Perhaps only this loop was late, so read once more.
             self._read_rest(descriptor)
         if not self._reading:
             return
         silent = self._linger.silent_s(self.loop.time()) >= self._linger.pause_s
-        if not silent or any(process.state in AT_WORK for process in found):
+        if not silent or any(process.state in AT_WORK for process in members):
             self._after("drain", PAUSE_S, self._check_silence)
         else:
             self._stop_reading()
 
-    def _cut(self) -> None:
-        """End its output although it may still come."""
+    def _cut_off(self) -> None:
+        """End the output, although more may still come."""
         for descriptor, output in self._reading.items():
             output.cut = output.retain_bytes > 0 and (output in self._late or descriptor in self._paused)
         self._stop_reading()
@@ -486,7 +487,7 @@ class Running:
         self._result.output_cut = any(output.cut for output in self._outputs)
         self._result.survivors = self._survivors
         if self._overran and self._result.limit is None:
-            self._result.limit = "output"  # It has ended by itself before it could be ended.
+            self._result.limit = "output"  # It ended by itself before we could end it.
         self.ending = self._result
         if self._cgroup is not None:
             self._cgroup.remove()
@@ -495,30 +496,30 @@ class Running:
     def end(
         self, grace_s: float, *, limit: LimitName | None = None, done: Callable[[list[int]], object] | None = None
     ) -> None:
-        """End it and all that it has started: TERM, some time, KILL.
+        """End it and all that it has started: TERM, a pause, KILL.
 
         Parameters:
             grace_s: the time between the two, in seconds; 0 to kill at once.
-            limit: the limit that it has reached, where that is why.
-            done: called with the ids of those that could not be ended.
+            limit: the limit that is the reason, if any.
+            done: called with the ids of processes that could not be ended.
         """
         if self._limit is None and not self._exited:
             self._limit = limit
         self._killing += 1
         self._killed = True
         for descriptor, output in tuple(self._paused.items()) if self._exited else ():
-            self._go_on(descriptor, output)  # What it has left behind waits no more.
+            self._go_on(descriptor, output)  # The processes that it has left no longer wait for the reader.
 
-        def finished(survivors: list[int]) -> None:
+        def on_finish(survivors: list[int]) -> None:
             self._killing -= 1
             self._survivors = survivors
             self._check_end()
             if done is not None:
                 done(survivors)
 
-        Kill(self, grace_s, finished).begin()
+        Kill(self, grace_s, on_finish).begin()
 
-    # What a kill needs of its program, see :class:`.killing.Mortal`.
+    # The methods of :class:`.killing.Mortal`.
 
     @property
     def exited(self) -> bool:
@@ -528,15 +529,15 @@ class Running:
     def look(self, then: Callable[[list[Process]], object]) -> None:
         """Find everything of its tree."""
         if self._cgroup is not None and (self._limit in IN_GROUP or (self._exited and self.group_is_empty)):
-            then(tree.grouped(self._root))
+            then(tree.read_group(self._root))
         else:
             self._offload(lambda: tree.members(self._root), then)
 
     def kill_cgroup(self) -> bool:
-        """Kill everything at once, where there is a control group."""
+        """Kill everything at once, if there is a control group."""
         return self._cgroup is not None and self._cgroup.kill()
 
     @property
     def group_is_empty(self) -> bool:
-        """Whether nothing is in its control group any more."""
+        """Whether its control group is empty."""
         return self._cgroup is None or not self._cgroup.population()

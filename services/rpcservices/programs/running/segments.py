@@ -1,5 +1,5 @@
-"""Output in files: one after another, each named by the offset at which it begins. The names are the whole index, so
-that any process can read them, while another writes and whatever happens to it."""
+"""Keeps output in files, each named by the offset at which it begins. The names are the only index, so any process can
+read the files while another one writes, even if that one is killed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class Segments:
     """The files of one output.
 
     Parameters:
-        folder: where they are.
-        name: which output.
-        segment_bytes: after how many bytes another file is begun.
+        folder: the folder of the files.
+        name: the output's name.
+        segment_bytes: the size at which a new file begins.
     """
 
     def __init__(self, folder: str, name: str, segment_bytes: int) -> None:
@@ -35,7 +35,7 @@ class Segments:
     # --- writing ------------------------------------------------------------------------------------------------
 
     def append(self, data: bytes | bytearray | memoryview) -> None:
-        """Add to the end.
+        """Append data.
 
         Raises:
             OSError: the disk is full, or the folder gone.
@@ -46,9 +46,9 @@ class Segments:
                 if self._writing is None or self.end - self.starts[-1] >= self.segment_bytes:
                     self._begin()
                 assert self._writing is not None
-                written = os.write(self._writing, rest)
-                self.end += written
-                rest = rest[written:]
+                count = os.write(self._writing, rest)
+                self.end += count
+                rest = rest[count:]
 
     def _begin(self) -> None:
         if self._writing is not None:
@@ -70,7 +70,7 @@ class Segments:
     # --- reading ------------------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """Look which files there are: another process writes them.
+        """Read the list of files again: another process writes them.
 
         Raises:
             OSError: the folder is gone.
@@ -81,7 +81,7 @@ class Segments:
             self.end = max(self.end, self.starts[-1] + os.stat(self._path(self.starts[-1])).st_size)
 
     def read(self, offset: int, most: int) -> tuple[int, bytes] | None:
-        """The piece that begins at ``offset``, or at what is kept after it.
+        """Read the piece at ``offset``, or at the first kept byte after it.
 
         Returns:
             Where it begins, and at most ``most`` bytes; ``None`` where there is nothing yet.
@@ -110,13 +110,13 @@ class Segments:
             os.close(descriptor)
 
     def close(self) -> None:
-        """Write no more; the files stay."""
+        """Close the files; they stay."""
         if self._writing is not None:
             os.close(self._writing)
             self._writing = None
 
     def remove(self) -> None:
-        """Close, and remove the files."""
+        """Close and remove the files."""
         self.close()
         for start in self.starts:
             try:

@@ -1,4 +1,4 @@
-"""Starts a program: its pipes or terminal, and the plan by which a new process becomes it."""
+"""Starts a program: makes its pipes or terminal, and the plan that a new process follows to become the program."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .cgroups import Cgroup, Controller
 from .launching import Start
 
 PIPE_BYTES = 256 * 1024
-"""How much a pipe holds for a program that is followed: fewer, larger pieces."""
+"""The size of a pipe of a followed program: larger than usual, for fewer and larger pieces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +39,25 @@ class TerminalSize:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What to start, and as what.
+    """What to start, and how.
 
     Attributes:
         argv: program and arguments.
-        cwd: where.
+        cwd: the working directory.
         env: the whole environment.
-        executable: the file to execute, where it is not to be found by ``argv[0]``.
+        executable: the file to execute; empty to search for ``argv[0]``.
         stdin: whether there is a pipe to write to; otherwise its input is empty.
         stdout: whether there is a pipe to read; otherwise its output goes nowhere.
         stderr: where standard error goes.
         terminal: a pseudo-terminal instead of pipes.
-        user: as whom, if not as the server's own user.
-        limits: what it may take.
-        no_new_privs: let nothing give it rights that it has not, such as set-user-ID files.
-        cwd_exact: refuse if ``cwd`` turns out to lead somewhere else than it says.
-        cgroups: folders of control groups to enter.
-        bounds: the controllers by which they bound it as a whole.
-        bulky: much output is expected.
-        processors: those that it may use; empty for all that this process may use.
+        user: the user as whom to run it, if not the server's own user.
+        limits: its limits.
+        no_new_privs: whether nothing may give it new rights, such as set-user-ID files.
+        cwd_exact: whether to refuse if ``cwd`` leads to another folder than it names.
+        cgroups: the folders of control groups to enter.
+        bounds: the controllers of these groups that limit it as a whole.
+        bulky: whether to expect much output.
+        processors: the processors that it may use; empty for all that this process may use.
     """
 
     argv: Sequence[str]
@@ -79,8 +79,8 @@ class Launch:
 
     @property
     def pipe_bytes(self) -> int:
-        """How much a pipe of its output is to hold; 0 for what is usual. A limit of so much per second must not be
-        passed by what the pipe takes."""
+        """The size of a pipe for its output; 0 for the usual size. A pipe must not hold more than a limit per second
+        allows."""
         rate = self.limits.output_bytes_per_s
         return min(rate // 10 + 1, PIPE_BYTES) if rate is not None else PIPE_BYTES * self.bulky
 
@@ -106,16 +106,16 @@ class LaunchError(Exception):
 
 @dataclass(slots=True)
 class Spawned:
-    """A program that was started. The descriptors do not block, and belong to whoever has this.
+    """A program that was started. The descriptors do not block, and belong to the holder of this object.
 
     Attributes:
         pid: its process.
-        start: when that started, in clock ticks since boot.
+        start: the start of that process, in clock ticks since boot.
         pidfd: readable once it has ended (pidfd_open(2)).
         stdin, stdout, stderr: our ends; ``None`` where there is none. A terminal is ``stdin`` and ``stdout``.
-        own_maxrss: the memory of the process that it was before it became this program, in kilobytes: what is told of
-            the program begins with it (getrusage(2)).
-        ticket: by which whoever has made it knows it.
+        own_maxrss: the memory of the process before it became this program, in kilobytes. The kernel's figure for the
+            program includes it (getrusage(2)).
+        ticket: the number of the process at its maker.
     """
 
     pid: int
@@ -129,12 +129,12 @@ class Spawned:
 
 
 def resize(descriptor: int, rows: int, columns: int) -> None:
-    """Give a pseudo-terminal another size; its programs get SIGWINCH (ioctl_tty(2))."""
+    """Change the size of a pseudo-terminal; its programs get SIGWINCH (ioctl_tty(2))."""
     fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
 def end_of_file(descriptor: int) -> bytes:
-    """What to write to a pseudo-terminal to say that there is no more input: its VEOF character (termios(3))."""
+    """The character that tells a pseudo-terminal's program that there is no more input: VEOF (termios(3))."""
     with contextlib.suppress(termios.error):
         character: object = termios.tcgetattr(descriptor)[6][termios.VEOF]
         if isinstance(character, bytes):
@@ -143,18 +143,18 @@ def end_of_file(descriptor: int) -> bytes:
 
 
 def spawn_in(launch: Launch, cgroup: Cgroup | None, start: Start) -> tuple[Spawned, Cgroup | None]:
-    """Start a program in a control group, or without one where it must not be entered.
+    """Start a program in a control group, or without one if entering is not permitted.
 
     Parameters:
         launch: what to start.
-        cgroup: its control group; removed where it cannot be entered.
+        cgroup: its control group; removed if it cannot be entered.
         start: makes the process.
 
     Returns:
         The program, and the control group that it is in.
 
     Raises:
-        LaunchError: it cannot be started.
+        LaunchError: the program cannot be started.
     """
     if cgroup is not None:
         try:
@@ -167,14 +167,14 @@ def spawn_in(launch: Launch, cgroup: Cgroup | None, start: Start) -> tuple[Spawn
 
 
 def spawn(launch: Launch, start: Start) -> Spawned:
-    """Start a program in a session and process group of its own. Blocks until it runs, or cannot.
+    """Start a program in a session and process group of its own. It blocks until the program runs or has failed.
 
     Parameters:
         launch: what to start.
         start: makes the process.
 
     Raises:
-        LaunchError: it cannot be started.
+        LaunchError: the program cannot be started.
     """
     with contextlib.ExitStack() as inside, contextlib.ExitStack() as ours:
         # ``inside``: the program's ends, closed here in any case. ``ours``: closed only if it cannot be started.
@@ -186,10 +186,10 @@ def spawn(launch: Launch, start: Start) -> Spawned:
             ) from exc
         pid, maxrss, ticket = _become(launch, ends, start, inside)
         pidfd = os.pidfd_open(pid)
-        process = processes.read(pid)  # It is not collected yet, so its entry is there even if it has ended.
+        process = processes.read(pid)  # It was not collected yet, so it has an entry even if it has ended.
         ours.pop_all()
-        started = 0 if process is None else process.start
-        return Spawned(pid, started, pidfd, ends.stdin, ends.stdout, ends.stderr, maxrss, ticket)
+        start_ticks = 0 if process is None else process.start
+        return Spawned(pid, start_ticks, pidfd, ends.stdin, ends.stdout, ends.stderr, maxrss, ticket)
 
 
 @dataclass(slots=True)
@@ -243,7 +243,7 @@ def _pipes(launch: Launch, inside: contextlib.ExitStack, ours: contextlib.ExitSt
 
 
 def _become(launch: Launch, ends: _Ends, start: Start, inside: contextlib.ExitStack) -> tuple[int, int, int]:
-    """Have a process made that becomes the program; it reports by a pipe that a successful exec closes.
+    """Make a process that becomes the program. It reports by a pipe, which a successful exec closes.
 
     Returns:
         Its id, the memory that it had before, in kilobytes, and its ticket.
@@ -255,31 +255,31 @@ def _become(launch: Launch, ends: _Ends, start: Start, inside: contextlib.ExitSt
         os.write(plan_fd, content)
         os.lseek(plan_fd, 0, os.SEEK_SET)
         cgroup_fd = _open_group(launch, inside)
-        told, ticket = _reported(start, plan_fd, ends, cgroup_fd)
-        if not told:  # Who was to make it has ended, and nothing has begun.
+        report, ticket = _wait_for_report(start, plan_fd, ends, cgroup_fd)
+        if not report:  # The maker of processes has ended before it made this one.
             os.lseek(plan_fd, 0, os.SEEK_SET)
-            told, ticket = _reported(start, plan_fd, ends, cgroup_fd)
+            report, ticket = _wait_for_report(start, plan_fd, ends, cgroup_fd)
     except (OSError, ValueError) as exc:
         raise LaunchError("argv", getattr(exc, "errno", None) or 0, f"argv: cannot be prepared: {exc}") from exc
-    going, failed, failure = told.partition("!")
+    going, failed_field, failure = report.partition("!")
     pid, _, maxrss = going.partition(" ")
-    if failed or not maxrss:
+    if failed_field or not maxrss:
         if pid:
             start.let_go(ticket, int(pid))
-        if not failed and launch.limits.memory_bytes is not None:
+        if not failed_field and launch.limits.memory_bytes is not None:
             raise LaunchError("limits", 0, "limits.memory_bytes: no process begins in so little; allow some MiB")
-        if not failed:
+        if not failed_field:
             raise LaunchError("argv", 0, "the process ended before it became the program")
         where, _, number = failure.rpartition(" ")
-        raise _failed(where, int(number), launch)
+        raise _launch_error(where, int(number), launch)
     return int(pid), int(maxrss), ticket
 
 
-def _reported(start: Start, plan_fd: int, ends: _Ends, cgroup_fd: int | None) -> tuple[str, int]:
-    """Have a process made, and wait until it is the program, or has failed.
+def _wait_for_report(start: Start, plan_fd: int, ends: _Ends, cgroup_fd: int | None) -> tuple[str, int]:
+    """Make a process, and wait until it has become the program or has failed.
 
     Returns:
-        What it reports, and its ticket.
+        Its report, and its ticket.
     """
     reading, report_fd = os.pipe2(os.O_CLOEXEC)
     with open(reading, "rb") as report:
@@ -293,7 +293,7 @@ def _reported(start: Start, plan_fd: int, ends: _Ends, cgroup_fd: int | None) ->
 
 
 def _open_group(launch: Launch, inside: contextlib.ExitStack) -> int | None:
-    """The control group to begin in, if it is one of version 2: only those have ``cgroup.controllers``."""
+    """Open the control group to begin in, if it is one of version 2: only those have ``cgroup.controllers``."""
     if not launch.cgroups or not os.path.exists(f"{launch.cgroups[0]}/cgroup.controllers"):
         return None
     group = os.open(launch.cgroups[0], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -302,7 +302,7 @@ def _open_group(launch: Launch, inside: contextlib.ExitStack) -> int | None:
 
 
 def plan(launch: Launch) -> bytes:
-    """What the new process reads.
+    """Write the plan that the new process reads.
 
     Raises:
         ValueError: an argument holds a null character.
@@ -327,7 +327,7 @@ def plan(launch: Launch) -> bytes:
     )
 
 
-def _failed(field: str, number: int, launch: Launch) -> LaunchError:
+def _launch_error(field: str, number: int, launch: Launch) -> LaunchError:
     what = {"cwd": launch.cwd, "argv": launch.executable or launch.argv[0]}.get(field, "")
     reason = os.strerror(number)
     if field == "cwd" and launch.cwd_exact and number == errno.ENOTDIR:

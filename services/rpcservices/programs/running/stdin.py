@@ -1,4 +1,4 @@
-"""What goes into a program: its standard input, or the terminal that it reads from."""
+"""Writes to a program: to its standard input, or to the terminal that it reads from."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class Write:
         self.done: Callable[[bool], object] | None = done
 
     def cancel(self) -> None:
-        """Write no more of it than was written."""
+        """Write no more of it."""
         self.done = None
         self.data = self.data[:0]
 
-    def settle(self, *, taken: bool) -> None:
-        """Say how it went."""
+    def settle(self, *, ok: bool) -> None:
+        """Report how it went."""
         done, self.done = self.done, None
         if done is not None:
-            done(taken)
+            done(ok)
 
 
 class Stdin:
@@ -52,7 +52,7 @@ class Stdin:
 
     @property
     def takes_more(self) -> bool:
-        """Whether it can still be written to."""
+        """Whether it is still possible to write."""
         return self._descriptor is not None and not self._closing
 
     def write(self, data: bytes, done: Callable[[bool], object]) -> Write:
@@ -60,12 +60,12 @@ class Stdin:
 
         Parameters:
             data: what to write.
-            done: called with ``True`` once the program, or its pipe, has taken everything; with ``False`` where it
-                takes no more.
+            done: called with ``True`` when the program, or its pipe, has accepted everything; with ``False`` if it
+                accepts no more.
         """
         write = Write(memoryview(data), done)
         if not self.takes_more:
-            write.settle(taken=False)
+            write.settle(ok=False)
             return write
         self._wrote()
         self._writes.append(write)
@@ -74,11 +74,11 @@ class Stdin:
         return write
 
     def close(self) -> None:
-        """Tell it, after all that is still to be written, that there is no more input."""
+        """Tell the program that there is no more input, after everything that still waits was written."""
         if self._closing or self._descriptor is None:
             return
         if self._terminal:
-            # There is nothing to close: a terminal says it by a character. It can be written to afterwards.
+            # A terminal is not closed: a character tells the end of input. It can be written to afterwards.
             self.write(spawning.end_of_file(self._descriptor), lambda _: None)
             return
         self._closing = True
@@ -93,13 +93,13 @@ class Stdin:
                     write.data = write.data[os.write(self._descriptor, write.data) :]
             except BlockingIOError:
                 break
-            except OSError:  # It has closed its end, or ended.
+            except OSError:  # The program has closed its end, or has ended.
                 self.shut()
                 return
             self._wrote()
             if not write.data:
                 self._writes.popleft()
-                write.settle(taken=True)
+                write.settle(ok=True)
         if self._writes and self._descriptor is not None:
             if not self._writer:
                 self._writer = True
@@ -115,16 +115,16 @@ class Stdin:
         self._writer = False
 
     def shut(self) -> None:
-        """Let go of it now; what is still to be written was not taken."""
+        """Close it now; what still waits was not accepted."""
         if self._descriptor is not None:
             self._no_writer()
             os.close(self._descriptor)
             self._descriptor = None
         while self._writes:
-            self._writes.popleft().settle(taken=False)
+            self._writes.popleft().settle(ok=False)
 
     def resize(self, rows: int, columns: int) -> bool:
-        """Give its terminal another size; ``False`` where it has none."""
+        """Change the size of its terminal; ``False`` where it has none."""
         if not self._terminal or self._descriptor is None:
             return False
         spawning.resize(self._descriptor, rows, columns)

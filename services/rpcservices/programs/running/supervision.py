@@ -1,4 +1,4 @@
-"""How a program is looked after, and how it ended."""
+"""The settings for looking after a program, and the record of its end."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Supervision:
 
     Attributes:
         program_id: its name in calls.
-        limits: what it may take.
-        timeout_s: end it after this time.
-        idle_timeout_s: end it when nothing was read or written for this time.
-        grace_s: time between TERM and KILL when a limit ends it.
-        hold: rather make it wait than lose output that the controlling reader has not read yet.
+        limits: its limits.
+        timeout_s: the time after which it is ended.
+        idle_timeout_s: the time without reading or writing after which it is ended.
+        grace_s: the time between TERM and KILL when a limit ends it.
+        hold: whether it waits when the controlling reader is behind; otherwise old output is lost.
         alone: whether all children of this process are the program's.
     """
 
@@ -44,7 +44,7 @@ class Ending:
         user_s, system_s, max_rss_bytes: what it used, with all children that it waited for (getrusage(2)). The
             kernel counts what the process held before it became the program: ``None`` where it never had more.
         pipes_still_held: whether a child that it left behind still holds its output open.
-        output_cut: whether what such a child wrote was read no further, although it still came.
+        output_cut: whether we stopped reading although such a child still wrote.
         survivors: process ids of its tree that could not be ended.
     """
 

@@ -1,4 +1,4 @@
-"""What belongs to a program: its descendants, the rest of its session, and orphans that have left both."""
+"""Finds the processes of a program: its descendants, the rest of its session, and orphans that have left both."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from . import processes
 from .processes import Process
 
 COLLECTED_AT_A_TIME = 64
-"""How many zombies may be collected before others have their turn: the end of one takes ten microseconds and more."""
+"""How many zombies to collect before other work: one takes ten microseconds or more."""
 COLLECT_PAUSE_S = 0.001
 _PR_SET_CHILD_SUBREAPER = 36
 
 
 def become_subreaper() -> bool:
-    """Have orphaned descendants handed to this process, so that none escapes by a double fork (prctl(2)).
+    """Make orphaned descendants children of this process, so that none escapes by a double fork (prctl(2)).
 
     Returns:
         Whether the system allows it.
@@ -32,8 +32,8 @@ def become_subreaper() -> bool:
 
 
 def heed_signals() -> None:
-    """Where this process ignores signals of a terminal, do nothing about them instead: programs inherit what is
-    ignored (execve(2)), and one that is run by a server started with nohup could not be interrupted."""
+    """Replace ignored signals of a terminal by a handler that does nothing. Programs inherit ignored signals
+    (execve(2)), so without this nobody could interrupt a program of a server that was started with nohup."""
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
             if signal.getsignal(number) is signal.SIG_IGN:
@@ -41,21 +41,21 @@ def heed_signals() -> None:
 
 
 def do_nothing(*_: object) -> None:
-    """What is done about a signal that shall neither end this process nor be ignored by programs."""
+    """Handle a signal that must not end this process, and that programs must not inherit as ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """Where a tree begins.
+    """The beginning of a tree of processes.
 
     Attributes:
         pid: the program's process.
-        start: when that started, in clock ticks since boot.
+        start: the start of that process, in clock ticks since boot.
         program_id: the value of :data:`MARK` in its environment.
-        alone: whether this process has no other children: then every orphan handed to it is of this tree.
+        alone: whether this process has no other children, so that every orphan it gets belongs to this tree.
         cgroup: a control group of its own; empty where it has none.
         ended: when the program's process ended, in clock ticks since boot; 0 while it runs.
-        reaper: the process to which orphans of the tree are handed, where that is not this one.
+        reaper: the process that gets the orphans of the tree, if that is not this one.
     """
 
     pid: int
@@ -68,7 +68,7 @@ class Root:
 
 
 def members(root: Root) -> list[Process]:
-    """Everything of a tree, the program itself included, whether alive or waiting to be collected."""
+    """Find all processes of a tree, with the program itself, alive or waiting to be collected."""
     snapshot = list(processes.every())
     own = os.getpid()
     reapers = {own, root.reaper, 1}
@@ -82,7 +82,7 @@ def members(root: Root) -> list[Process]:
         if process.pid in roots or process.start < root.start or (reused and process.pid == root.pid):
             continue
         if process.session == root.pid:
-            # Once the program was collected its id, and so its session's, may have gone to another.
+            # After the program was collected, another process may have got its id, which is also the session's.
             theirs = (leader is not None and not reused) or process.start <= root.ended
             if theirs or processes.has_mark(process.pid, mark):
                 roots.add(process.pid)
@@ -90,16 +90,16 @@ def members(root: Root) -> list[Process]:
             process.parent in reapers and processes.has_mark(process.pid, mark)
         ):
             roots.add(process.pid)
-    found = processes.below(roots, snapshot)
-    found.pop(own, None)
-    return list(found.values())
+    tree_members = processes.below(roots, snapshot)
+    tree_members.pop(own, None)
+    return list(tree_members.values())
 
 
-def grouped(root: Root) -> list[Process]:
-    """The program and what is in its control group: all of a tree that nobody has moved elsewhere, found without
-    looking at the whole system."""
-    found = [processes.read(pid) for pid in {root.pid, *in_cgroup(root.cgroup)}]
-    return [each for each in found if each is not None and (each.pid != root.pid or each.start == root.start)]
+def read_group(root: Root) -> list[Process]:
+    """Read the program and the processes in its control group, without looking at the whole system. Only processes that
+    somebody has moved to another group are missing."""
+    group = [processes.read(pid) for pid in {root.pid, *in_cgroup(root.cgroup)}]
+    return [each for each in group if each is not None and (each.pid != root.pid or each.start == root.start)]
 
 
 def in_cgroup(folder: str) -> Sequence[int]:
@@ -111,12 +111,12 @@ def in_cgroup(folder: str) -> Sequence[int]:
     return ()
 
 
-def send(found: Iterable[Process], signum: int) -> None:
-    """Send a signal to each process that is still the one that was found, and to all of its group: the kernel does that
-    at once, and no fork escapes it."""
+def send(targets: Iterable[Process], signum: int) -> None:
+    """Send a signal to each process that is still the same one, and to its whole process group: the kernel signals a
+    group at once, so that no fork escapes."""
     own = os.getpgid(0)
     groups: dict[int, bool] = {own: False}
-    for process in found:
+    for process in targets:
         if not process.alive:
             continue
         if process.group not in groups:
@@ -141,7 +141,7 @@ def collect(leader: int) -> bool:
     """Collect some of the children of this process that have ended, where all but one are orphans of one tree.
 
     Parameters:
-        leader: the program itself, which is collected by whoever waits for it. While it is there, it hides others.
+        leader: the program itself, which others wait for and collect. While it is there, it hides other ended children.
 
     Returns:
         Whether there may be more.
@@ -160,10 +160,10 @@ def collect(leader: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What a tree takes of the machine at one moment.
+    """What a tree uses of the machine at one moment.
 
     Attributes:
-        processes: how many there are.
+        processes: the number of its processes.
         memory_bytes: the memory that they share with no file.
     """
 
@@ -171,7 +171,7 @@ class Footprint:
     memory_bytes: int
 
 
-def footprint(found: Iterable[Process]) -> Footprint:
-    """What the living among ``found`` take."""
-    alive = [process for process in found if process.alive]
+def footprint(targets: Iterable[Process]) -> Footprint:
+    """Add up what the living processes among ``targets`` use."""
+    alive = [process for process in targets if process.alive]
     return Footprint(len(alive), sum(processes.private_bytes(process.pid) for process in alive))

@@ -1,4 +1,4 @@
-"""Programs that a keeper looks after, as the server sees them: started, found again, and talked to."""
+"""The server's side of keepers: starts one, finds those of earlier servers, and talks to them."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from .leftovers import Leftovers, Trace
 _log = logging.getLogger("rpcserver.services.programs")
 CONNECT_S = 5.0
 ABANDONED_S = 60.0
-"""After this time a folder without a program in it is removed."""
+"""The age at which a folder without a program is removed."""
 
 
 class KeptOutput:
     """An output in the files of a keeper.
 
     Parameters:
-        folder: where they are.
-        name: which output.
+        folder: the folder of the files.
+        name: the output's name.
     """
 
     def __init__(self, folder: str, name: StreamName) -> None:
@@ -53,18 +53,18 @@ class KeptOutput:
         self._watchers: set[Callable[[], object]] = set()
 
     def news(self, start: int, total_bytes: int, *, ended: bool, cut: bool = False) -> None:
-        """The keeper has told what there is."""
+        """Take over the state that the keeper has reported."""
         self.cut = cut
         self.start, self.total_bytes, self.ended = start, max(total_bytes, self.total_bytes), ended
         for watcher in tuple(self._watchers):
             watcher()
 
     def look(self, total_bytes: int = 0, *, cut: bool = False) -> None:
-        """See what there is where no keeper can tell any more.
+        """Learn the state from the files, when there is no keeper any more.
 
         Parameters:
-            total_bytes: how much was written, where the keeper has said that: some of it may not be in the files.
-            cut: whether more came.
+            total_bytes: how much was written, if the keeper has recorded that; the files may hold less.
+            cut: whether there was more output after it.
         """
         with contextlib.suppress(OSError):
             self._segments.refresh()
@@ -73,20 +73,20 @@ class KeptOutput:
         self.news(start, total_bytes, ended=True, cut=cut)
 
     def read(self, offset: int, most: int, /) -> tuple[int, bytes] | None:
-        """The piece that begins at ``offset``, or at what is kept after it; ``None`` where there is nothing yet."""
+        """Return the piece at ``offset``, or at the first kept byte after it; ``None`` where there is nothing yet."""
         if offset >= self.total_bytes:
             return None
         with contextlib.suppress(OSError):
-            found = self._segments.read(offset, most)
-            if found is None or (found[0] > offset and not self.ended):
+            piece = self._segments.read(offset, most)
+            if piece is None or (piece[0] > offset and not self.ended):
                 self._segments.refresh()
-                found = self._segments.read(offset, most)
-            if found is not None:
-                return found[0], found[1][: self.total_bytes - found[0]] if not self.ended else found[1]
+                piece = self._segments.read(offset, most)
+            if piece is not None:
+                return piece[0], piece[1][: self.total_bytes - piece[0]] if not self.ended else piece[1]
         return None
 
     def watch(self, callback: Callable[[], object], /) -> Callable[[], None]:
-        """Have ``callback`` called at every change; returns a function that takes this back."""
+        """Call ``callback`` at every change. Returns a function that ends this."""
         self._watchers.add(callback)
 
         def forget() -> None:
@@ -95,14 +95,14 @@ class KeptOutput:
         return forget
 
     def discard(self) -> None:
-        """The files go with their folder."""
+        """Do nothing: the files are removed with their folder."""
 
 
 def start_keeper(order: Order, folder: str) -> tuple[subprocess.Popen[bytes], About]:
-    """Start a keeper, and its program. Blocks until the program runs, or cannot.
+    """Start a keeper and its program. It blocks until the program runs or has failed to start.
 
     Raises:
-        LaunchError: it cannot be started.
+        LaunchError: the program cannot be started.
     """
     os.makedirs(folder, 0o700)
     try:
@@ -141,25 +141,25 @@ class KeptProgram(Program):
     """A program that a keeper looks after.
 
     Parameters:
-        about: what it is.
-        folder: where the keeper keeps it.
-        keeper: the keeper's process, where this process has started it.
-        places: where control groups of programs are.
+        about: the description of the program.
+        folder: the keeper's folder.
+        keeper: the keeper's process, if this process has started it.
+        places: the folders for control groups of programs.
     """
 
     def __init__(
         self, about: About, folder: str, keeper: subprocess.Popen[bytes] | None = None, places: Places | None = None
     ) -> None:
         names: tuple[StreamName, ...] = ("stdout", "stderr")
-        self._kept = {name: KeptOutput(folder, name) for name in names}
-        super().__init__(about, list(self._kept.values()))
+        self._kept_outputs = {name: KeptOutput(folder, name) for name in names}
+        super().__init__(about, list(self._kept_outputs.values()))
         self.folder = folder
         self.ended_at = 0.0
         self._keeper = keeper
         self._places = places or Places()
         self._writer: asyncio.StreamWriter | None = None
         self._numbers = itertools.count(1)
-        self._taken: dict[StreamName, int] = {}
+        self._reported_offsets: dict[StreamName, int] = {}
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._task: asyncio.Task[None] | None = None
         self._detached = False
@@ -167,14 +167,14 @@ class KeptProgram(Program):
     # --- its keeper ---------------------------------------------------------------------------------------------
 
     async def attach(self) -> None:
-        """Connect to the keeper; where there is none any more, learn how the program ended."""
+        """Connect to the keeper. If it has ended, learn how the program ended."""
         if self._already_ended():
             return
         try:
             reader, self._writer = await asyncio.wait_for(self._connect(), CONNECT_S)
         except (OSError, TimeoutError):
             if not self._already_ended():
-                await self._lost()
+                await self._on_keeper_gone()
             return
         self._task = asyncio.ensure_future(self._listen(reader))
 
@@ -192,7 +192,7 @@ class KeptProgram(Program):
             os.close(place)
 
     def _already_ended(self) -> bool:
-        """Whether the keeper has written down how it ended."""
+        """Whether the keeper has recorded how the program ended."""
         try:
             record = records.read(self.folder, records.ENDING)
             if record is None:
@@ -205,8 +205,8 @@ class KeptProgram(Program):
 
     def _finish(self, ending: Ending, record: dict[str, Any]) -> None:
         self.ended_at = float(record.get("ended_at") or time.time())
-        for name, output in self._kept.items():
-            total_bytes, cut = _told_of(record, name)
+        for name, output in self._kept_outputs.items():
+            total_bytes, cut = _output_in_record(record, name)
             output.look(total_bytes, cut=cut)
         self.ended(ending)
 
@@ -214,11 +214,11 @@ class KeptProgram(Program):
         try:
             while line := await reader.readline():
                 try:
-                    self._told(json.loads(line))
+                    self._handle(json.loads(line))
                 except (ValueError, KeyError, TypeError, AttributeError) as exc:
-                    # A keeper of another version, perhaps. The program has done nothing to be ended for.
+                    # Perhaps a keeper of another version. That is no reason to end the program.
                     _log.warning("%s: its keeper said something unknown (%r): %.200r", self.id, exc, line)
-        except (OSError, ValueError) as exc:  # ValueError: a line without end.
+        except (OSError, ValueError) as exc:  # ValueError: a line is too long.
             _log.warning("%s: its keeper cannot be heard any more: %s", self.id, exc)
         finally:
             if self._writer is not None:
@@ -233,26 +233,27 @@ class KeptProgram(Program):
                     answer.set_result({})
 
     async def _learn_end(self) -> None:
-        """The keeper has gone: it has written down how the program ended, or somebody has killed it."""
+        """Learn how the program ended after its keeper has ended: from its record, or else somebody has killed the
+        keeper."""
         if self._keeper is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._keeper.wait)
         if self.exit is None and not self._already_ended():
-            await self._lost()
+            await self._on_keeper_gone()
 
-    def _told(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any]) -> None:
         if "ending" in message:
             self._finish(records.ending_from(message["ending"]), message)
         elif "output" in message:
             for name, (start, total_bytes, ended, *cut) in message["output"].items():
-                self._kept[name].news(start, total_bytes, ended=ended, cut=any(cut))
+                self._kept_outputs[name].news(start, total_bytes, ended=ended, cut=any(cut))
             self._tell({"op": "seen"})
         else:
             answer = self._answers.get(message.get("n", 0))
             if answer is not None and not answer.done():
                 answer.set_result(message)
 
-    async def _lost(self) -> None:
-        """Nobody looks after it any more: end what there is of it, and write that down."""
+    async def _on_keeper_gone(self) -> None:
+        """End a program whose keeper was killed, and record that."""
         await self._end_rest(0)
         ending = Ending(lost=True, duration_s=max(0.0, time.time() - self.about.started_at))
         record = {"ending": asdict(ending), "ended_at": time.time()}
@@ -261,20 +262,20 @@ class KeptProgram(Program):
         self._finish(ending, record)
 
     async def _end_rest(self, grace_s: float) -> list[int]:
-        """End what is left of it without a keeper; gives the ids of those that could not be ended."""
+        """End what is left of the program without a keeper. Returns the ids of processes that could not be ended."""
         if self.about.boot_id != records.boot_id():
             return []
         rest = Leftovers([Trace(self.id, self.about.pid, self.about.pid_start)], self._places)
         return await asyncio.get_running_loop().run_in_executor(None, rest.end, grace_s)
 
     async def detach(self) -> None:
-        """Leave it to its keeper."""
+        """Leave the program to its keeper."""
         self._detached = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
         if self._keeper is not None:
-            self._keeper.returncode = self._keeper.poll() or 0  # It goes on without us.
+            self._keeper.returncode = self._keeper.poll() or 0  # The keeper goes on without us.
 
     # --- requests -----------------------------------------------------------------------------------------------
 
@@ -283,15 +284,15 @@ class KeptProgram(Program):
             self._writer.write(json.dumps(request).encode() + b"\n" + payload)
 
     async def _ask(self, request: dict[str, Any], payload: bytes = b"") -> dict[str, Any]:
-        """An answer; empty where the keeper is gone."""
+        """Send a request and return the answer; empty if the keeper has ended."""
         if self._writer is None or self.exit is not None:
             return {}
         number = next(self._numbers)
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         try:
             self._tell({**request, "n": number}, payload)
-            found: dict[str, Any] = await answer
-            return found
+            reply: dict[str, Any] = await answer
+            return reply
         finally:
             del self._answers[number]
 
@@ -314,12 +315,12 @@ class KeptProgram(Program):
         answer = await self._ask({"op": "resize", "rows": rows, "columns": columns})
         if not answer.get("ok"):
             raise self.no_terminal()
-        self.about = self.about.resized(rows, columns)
+        self.about = self.about.with_terminal_size(rows, columns)
 
-    def taken(self, stream: StreamName, offset: int) -> None:
-        # Not at every step: the keeper holds the program only when much more than this has not been taken.
-        if self.about.hold and offset - self._taken.get(stream, 0) >= self.about.retain_bytes // 32:
-            self._taken[stream] = offset
+    def acknowledge(self, stream: StreamName, offset: int) -> None:
+        # Not for every piece: the keeper holds the program only when far more than this is unread.
+        if self.about.hold and offset - self._reported_offsets.get(stream, 0) >= self.about.retain_bytes // 32:
+            self._reported_offsets[stream] = offset
             self._tell({"op": "taken", "stream": stream, "offset": offset})
 
     async def end(self, grace_s: float) -> Exit:
@@ -333,9 +334,9 @@ class KeptProgram(Program):
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _told_of(record: dict[str, Any], name: str) -> tuple[int, bool]:
-    """What a keeper has written down of an output: how much was written, and whether it was cut. A keeper of another
-    version may not have."""
+def _output_in_record(record: dict[str, Any], name: str) -> tuple[int, bool]:
+    """How much of an output was written, and whether it was cut, by the keeper's record. The record of a keeper of
+    another version may lack it."""
     try:
         _, total_bytes, _, *cut = record["output"][name]
         return int(total_bytes), any(cut)
@@ -344,8 +345,8 @@ def _told_of(record: dict[str, Any], name: str) -> tuple[int, bool]:
 
 
 def find_kept(folder: str) -> list[tuple[About, str]]:
-    """The programs that keepers look after, or have looked after, below a folder, in the order of their starts."""
-    found = []
+    """Find the programs of keepers below a folder, running or not, in the order of their starts."""
+    programs = []
     with contextlib.suppress(OSError):
         for name in sorted(os.listdir(folder)):
             place = f"{folder}/{name}"
@@ -353,9 +354,9 @@ def find_kept(folder: str) -> list[tuple[About, str]]:
                 record = records.read(place, records.ABOUT)
                 if record is None:
                     raise ValueError("no record")
-                found.append((records.about_from(record), place))
+                programs.append((records.about_from(record), place))
             except (ValueError, TypeError):
-                # Its keeper did not get as far as starting it, or is just about to.
+                # Its keeper has not started the program: it failed, or is about to.
                 if time.time() - os.stat(place).st_mtime > ABANDONED_S:
                     shutil.rmtree(place, ignore_errors=True)
-    return sorted(found, key=lambda each: each[0].started_at)
+    return sorted(programs, key=lambda each: each[0].started_at)
