@@ -236,9 +236,9 @@ def translate_error(
     if sqlstate in _REFUSED_WRITES:
         cls = DatabaseProgrammingError
     elif sqlstate is not None:
-        found = _mysql_class(sqlstate, code) if code is not None else None
+        mysql_class = _mysql_class(sqlstate, code) if code is not None else None
         if cls is not DatabaseNotSupportedError:
-            cls = found or _BY_STATE.get(sqlstate[:2], cls)
+            cls = mysql_class or _BY_STATE.get(sqlstate[:2], cls)
     else:
         cls = _sqlite_class(exc, code, message) or cls
     if message.startswith("Could not decode to UTF-8"):

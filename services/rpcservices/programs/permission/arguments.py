@@ -55,7 +55,7 @@ def check_arguments(rule: ProgramRule, argv: Sequence[str]) -> list[str]:
 
 
 def _options(rule: ProgramRule, words: list[_Word]) -> tuple[list[str], list[_Word]]:
-    accepted: list[str] = []
+    options: list[str] = []
     while words and words[0].text.startswith("-") and len(words[0].text) > 1:
         word = words.pop(0)
         if word.text == "--":
@@ -68,7 +68,7 @@ def _options(rule: ProgramRule, words: list[_Word]) -> tuple[list[str], list[_Wo
         if value_rule.kind == "flag":
             if equals:
                 raise Refusal(where, word.place, f"{name} takes no value")
-            accepted.append(name)
+            options.append(name)
             continue
         if not equals:
             if not words:
@@ -77,25 +77,25 @@ def _options(rule: ProgramRule, words: list[_Word]) -> tuple[list[str], list[_Wo
             value = word.text
         value_to_pass = check_value(value_rule, value, where, word.place)
         # A long option and its value in one word, so that no program can read them as two.
-        accepted += [f"{name}={value_to_pass}"] if name.startswith("--") else [name, value_to_pass]
-    return accepted, words
+        options += [f"{name}={value_to_pass}"] if name.startswith("--") else [name, value_to_pass]
+    return options, words
 
 
 def _arguments(rule: ProgramRule, words: list[_Word], end: int) -> list[str]:
-    accepted: list[str] = []
+    arguments: list[str] = []
     waiting = list(enumerate(rule.arguments))
     for word in words:
         if not waiting:
             raise Refusal("arguments", word.place, "there are more arguments than are allowed")
         number, value_rule = waiting[0]
-        accepted.append(check_value(value_rule, word.text, f"arguments[{number}]", word.place))
+        arguments.append(check_value(value_rule, word.text, f"arguments[{number}]", word.place))
         if value_rule.repeat:
             waiting[0] = (number, value_rule.model_copy(update={"optional": True}))
         else:
             waiting.pop(0)
     if waiting and not waiting[0][1].optional:
         raise Refusal(f"arguments[{waiting[0][0]}]", end, "an argument is missing")
-    return accepted
+    return arguments
 
 
 def check_value(rule: ArgumentRule, value: str, where: str, place: int) -> str:

@@ -131,7 +131,7 @@ class MysqlCursor(Cursor):
         """Take note where the server says that the statement has changed settings of the connection."""
         result = self._cursor._result  # noqa: SLF001 - no other way
         if result is not None and result.server_status & _SESSION_STATE_CHANGED:
-            self._link.strayed()
+            self._link.note_new_settings()
 
     async def close(self) -> None:
         killed = self.more and not self.whole
@@ -297,7 +297,7 @@ class MysqlLink(Link):
             ((mode,),) = await self._rows("SELECT @@sql_mode")
             self._syntax = mysql_syntax(mode)
 
-    def strayed(self) -> None:
+    def note_new_settings(self) -> None:
         """Note that a statement has changed settings of the connection, or may have done so."""
         self._strayed = True
         self._syntax = None
@@ -339,7 +339,7 @@ class MysqlLink(Link):
         self._used = self._touched = True
         self._moved = self._moved or not is_query(sql, self.dialect)
         if may_set(sql, self.dialect):
-            self.strayed()
+            self.note_new_settings()
 
     def flow(self, *, on: bool) -> None:
         """Let the server send rows, or make it wait: asyncmy would keep in memory all that arrives before somebody
@@ -385,7 +385,7 @@ class MysqlLink(Link):
         await self._settle_settings()
         refuse_other_charsets(sql, await self.learn_syntax(sql))
         self._used = self._touched = self._moved = True
-        self.strayed()
+        self.note_new_settings()
         await self._multi_statements(_MULTI_STATEMENTS_ON)
         cursor = self._driver.cursor()
         counts: list[int] = []

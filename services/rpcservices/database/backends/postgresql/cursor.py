@@ -112,8 +112,8 @@ class Chunks(Converting):
                         yield from rest_of(driver)
                     raise failure
         connection.set_chunked_rows_mode(size)
-        found: PGresult | None = yield from fetch(connection)
-        return found
+        first_result: PGresult | None = yield from fetch(connection)
+        return first_result
 
 
 class Learning(Protocol):

@@ -39,12 +39,12 @@ async def nullability(
     if not tables:
         return [None] * len(origins)
     cursor = await driver.execute(_DECLARED, [tables])
-    not_null = {(table, column): bool(declared) for table, column, declared in await cursor.fetchall()}
+    not_null = {(table, column): bool(is_not_null) for table, column, is_not_null in await cursor.fetchall()}
     sure = planned and any(not_null.get(origin) for origin in origins) and await _keeps_rows(driver, query)
 
     def nullable(origin: tuple[int, int]) -> bool | None:
-        declared = not_null.get(origin)
-        return None if declared is None or (declared and not sure) else not declared
+        is_not_null = not_null.get(origin)
+        return None if is_not_null is None or (is_not_null and not sure) else not is_not_null
 
     return [nullable(origin) for origin in origins]
 

@@ -98,9 +98,9 @@ def declared_column(name: str, db_type: str) -> Column:
 
 def as_written(names: Sequence[str]) -> list[str]:
     """The names of a query's columns. A view numbers names that occur twice (``id``, ``id:1``); this undoes it."""
-    written: list[str] = []
+    originals: list[str] = []
     for name in names:
         base, colon, number = name.rpartition(":")
-        twice = colon and number.isdigit() and base.lower() in (other.lower() for other in written)
-        written.append(base if twice else name)
-    return written
+        twice = colon and number.isdigit() and base.lower() in (other.lower() for other in originals)
+        originals.append(base if twice else name)
+    return originals
