@@ -3,19 +3,18 @@ and ``rpc.services``. They are a service like any other."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from rpcwire.context import Context
 from rpcwire.reading import readable, summary_of
+from rpcwire.registry import Registry
 from rpcwire.service import Service, method
 
-if TYPE_CHECKING:
-    from .server import Server
-
-ANYBODY = frozenset({"rpc.hello", "rpc.authenticate", "rpc.ping"})
-"""What may be called before authentication."""
+from .config import ServerConfig
+from .connections import Connections
 
 
 class _Answer(BaseModel):
@@ -69,18 +68,51 @@ class ServiceInfo(_Answer):
 
 
 class System(Service):
-    """The protocol's own methods."""
+    """The protocol's own methods.
+
+    Parameters:
+        registry: what the server offers.
+        connections: those of the server.
+        config: the server's configuration.
+        version: of the server.
+        openrpc: gives the OpenRPC document of all that is offered.
+    """
 
     name = "rpc"
 
-    def __init__(self, server: Server) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        connections: Connections,
+        config: ServerConfig,
+        version: str,
+        openrpc: Callable[[], dict[str, Any]],
+    ) -> None:
         super().__init__()
-        self._server = server
+        self._registry = registry
+        self._connections = connections
+        self._limits = config.limits
+        self._ping_interval_s = config.keepalive.ping_interval_s
+        self._version = version
+        self._openrpc = openrpc
 
     @method(kind="read")
     async def hello(self, ctx: Context) -> Hello:
         """Say who you are talking to, in which form, and within which limits."""
-        return self._server.hello(ctx.connection)
+        connection, limits = ctx.connection, self._limits
+        principal = connection.principal
+        return Hello(
+            server=f"rpcserver/{self._version}",
+            subprotocol=self._connections[connection].session.codec.subprotocol,
+            principal=None if principal is None else PrincipalInfo(name=principal.name, method=principal.method),
+            limits=ServerLimits(
+                message_bytes=limits.message_bytes,
+                batch_items=limits.batch_items,
+                calls_in_flight=limits.calls_in_flight,
+                streams=limits.streams,
+            ),
+            ping_interval_s=self._ping_interval_s,
+        )
 
     @method(kind="idempotent")
     async def authenticate(self, token: str, ctx: Context) -> PrincipalInfo:
@@ -89,7 +121,7 @@ class System(Service):
         Raises:
             Unauthenticated: the token is wrong. After some of them the connection is closed.
         """
-        principal = self._server.authenticate(ctx.connection, token)
+        principal = self._connections.authenticate(ctx.connection, token)
         return PrincipalInfo(name=principal.name, method=principal.method)
 
     @method(kind="read")
@@ -100,7 +132,7 @@ class System(Service):
     @method(kind="read")
     async def discover(self) -> dict[str, Any]:
         """Describe everything that is offered, as an OpenRPC 1.4.1 document."""
-        return self._server.openrpc
+        return self._openrpc()
 
     @method(kind="read")
     async def services(self) -> list[ServiceInfo]:
@@ -119,9 +151,9 @@ class System(Service):
                         streams=offer.contract.item is not None,
                         deadline_s=offer.spec.options.deadline_s,
                     )
-                    for offer in self._server.registry.offers.values()
+                    for offer in self._registry.offers.values()
                     if offer.spec.service.name == name
                 ],
             )
-            for name, service in sorted(self._server.registry.services.items())
+            for name, service in sorted(self._registry.services.items())
         ]

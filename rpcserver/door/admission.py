@@ -62,17 +62,6 @@ def _written(authority: Authority) -> str:
     return f"{host}:{authority.port}"
 
 
-def bearer_token(headers: Headers) -> str | Refusal | None:
-    """The token of ``Authorization: Bearer`` (RFC 6750, section 2.1); ``None`` where there is no such header."""
-    values = headers.get_all("Authorization")
-    if not values:
-        return None
-    scheme, _, token = values[0].partition(" ")
-    if len(values) != 1 or scheme.lower() != "bearer" or not token.strip():
-        return Refusal(401, "the Authorization header must be: Bearer TOKEN")
-    return token.strip()
-
-
 def peer_uid(sock: socket.socket) -> int | None:
     """The user id of the process at the other end of a Unix socket, from the kernel; ``None`` where it does not say."""
     if not hasattr(socket, "SO_PEERCRED"):

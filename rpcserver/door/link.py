@@ -8,7 +8,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from websockets.exceptions import InvalidHandshake, NegotiationError
 from websockets.http11 import Request, Response
@@ -19,20 +19,19 @@ from websockets.typing import Subprotocol as WebSocketSubprotocol
 from rpcserver.config import UNIX
 from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.codec import OFFERED
-from rpcwire.context import OWNER, Principal
+from rpcwire.context import Principal
+from rpcwire.errors import Unauthenticated
 from rpcwire.limits import ANSWER_HEADER, BATCH_ITEMS_HEADER, MESSAGE_BYTES_HEADER, LinkLimits, told_limit
 from rpcwire.logs import QUIET
 
-from .admission import Refusal, bearer_token, check_host, check_origin, peer_uid
+from .admission import Refusal, check_host, check_origin, peer_uid
 from .asking import read_request
+from .entrance import Entrance
 from .forwarding import HEADERS
 from .http import REQUEST_BYTES, HeadEnd, refuse_malformed, respond, upgrade_required
 from .proxy_header import SIGNATURE, ProxyHeaderError, read_proxy_header
 from .tls import told_through
 from .waiting import RETRY_AFTER_S
-
-if TYPE_CHECKING:
-    from rpcserver.server import Server
 
 logger = logging.getLogger("rpcserver.connection")
 
@@ -54,14 +53,14 @@ class ServerLink(WebSocketLink):
     """One accepted socket.
 
     Parameters:
-        server: whose socket it is.
+        entrance: decides whether it is let in.
         limits: how the link guards itself.
         sock: the socket, from which nothing was read.
         peer: the address at its other end, as accept(2) tells it.
     """
 
-    def __init__(self, server: Server, limits: LinkLimits, sock: socket.socket, peer: Any) -> None:
-        config = server.config
+    def __init__(self, entrance: Entrance, limits: LinkLimits, sock: socket.socket, peer: Any) -> None:
+        config = entrance.config
         ws = ServerProtocol(
             select_subprotocol=select_subprotocol,
             max_size=config.auth.unauthenticated_message_bytes,
@@ -69,16 +68,15 @@ class ServerLink(WebSocketLink):
         )
         super().__init__(ws, limits, holds_reading=True)
         self.handshaker = ws
-        self.server = server
+        self.entrance = entrance
         self.principal: Principal | None = None
         self.is_unix = sock.family == socket.AF_UNIX
         if self.is_unix:
             uid = peer_uid(sock)
-            self.source = server.proxies.unix_source(uid)
-            if config.listen.unix_peer_credentials and uid is not None and uid == server.owner_uid:
-                self.principal = Principal(OWNER, "peer", uid)
+            self.source = entrance.proxies.unix_source(uid)
+            self.principal = entrance.authentication.by_unix_socket(uid)
         else:
-            self.source = server.proxies.source(str(peer[0]), peer[1])
+            self.source = entrance.proxies.source(str(peer[0]), peer[1])
         self._opening: asyncio.Task[None] | None = None
         self._handed_over = False
         self._dropped = False
@@ -108,13 +106,13 @@ class ServerLink(WebSocketLink):
             sock: the socket.
             tls: where the connection is to be encrypted.
         """
-        self.server.waiting.arrive(self)
+        self.entrance.waiting.arrive(self)
         self._restart_timer()
         self._opening = self.loop.create_task(self._open_transport(sock, tls))
         self._opening.add_done_callback(lambda _: self._opened(sock))
 
     async def _open_transport(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
-        config = self.server.config
+        config = self.entrance.config
         try:
             if (UNIX if self.is_unix else "tcp") in config.listen.proxy_protocol:
                 await self._read_proxy_header(sock)
@@ -135,9 +133,9 @@ class ServerLink(WebSocketLink):
             raise ProxyHeaderError("listen.trusted_proxies does not name it")
         client = await read_proxy_header(sock)
         if client.address is not None:
-            self.source = self.server.proxies.source(client.address, client.port, str(proxy))
-            self.server.waiting.leave(self)
-            self.server.waiting.arrive(self)
+            self.source = self.entrance.proxies.source(client.address, client.port, str(proxy))
+            self.entrance.waiting.leave(self)
+            self.entrance.waiting.arrive(self)
 
     def _opened(self, sock: socket.socket) -> None:
         self._opening = None
@@ -152,13 +150,13 @@ class ServerLink(WebSocketLink):
         if self._dropped:
             self.abort()
             return
-        refusal = self.server.full()
+        refusal = self.entrance.full()
         if refusal is not None:
             self._refuse(refusal)
 
     def _restart_timer(self) -> None:
         self._stop_timer()
-        self._timer = self.loop.call_later(self.server.config.auth.timeout_s, self._too_late)
+        self._timer = self.loop.call_later(self.entrance.config.auth.timeout_s, self._too_late)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -166,10 +164,10 @@ class ServerLink(WebSocketLink):
             self._timer = None
 
     def _too_late(self) -> None:
-        timeout_s = self.server.config.auth.timeout_s
+        timeout_s = self.entrance.config.auth.timeout_s
         if self.ws.state is not CONNECTING:
             self.fail(1008, f"not authenticated within {timeout_s:g} s")
-        elif self.server.waiting.stands_in_line(self):
+        elif self.entrance.waiting.stands_in_line(self):
             self._refuse(Refusal(503, f"no place to authenticate became free within {timeout_s:g} s: try again later"))
         else:
             self._reason = "no WebSocket handshake in time"
@@ -211,8 +209,8 @@ class ServerLink(WebSocketLink):
 
     def authenticated(self) -> None:
         """The other side is known now: it gets the full limits, and all the time it wants."""
-        self.ws.max_message_size = self.server.config.limits.message_bytes
-        self.server.waiting.leave(self)
+        self.ws.max_message_size = self.entrance.config.limits.message_bytes
+        self.entrance.waiting.leave(self)
         self._stop_timer()
 
     # --- the bytes of the request -------------------------------------------------------------------------------
@@ -240,7 +238,7 @@ class ServerLink(WebSocketLink):
             data, self._kept = self._kept, b""
             if data:
                 super().data_received(data)
-        elif len(self._kept) > self.server.config.auth.unauthenticated_message_bytes:
+        elif len(self._kept) > self.entrance.config.auth.unauthenticated_message_bytes:
             self._kept = b""
             self._refuse(Refusal(400, "too much was sent before the answer to the handshake (RFC 6455, section 4.1)"))
 
@@ -254,17 +252,17 @@ class ServerLink(WebSocketLink):
 
     def _admit(self, request: Request) -> Response | None:
         """Let a request in, or say what to answer; ``None`` where the answer was sent or is being made."""
-        server = self.server
-        client = server.proxies.client(self.source, request.headers)
+        entrance = self.entrance
+        client = entrance.proxies.client(self.source, request.headers)
         if isinstance(client, Refusal):
             return self._refused(client, head=request.method == "HEAD")
         self.source = client
         self._doubt_proxies(request)
-        asked = read_request(request, server.config.listen.path_prefix)
+        asked = read_request(request, entrance.config.listen.path_prefix)
         if isinstance(asked, Refusal):
             return self._refused(asked, head=request.method == "HEAD")
-        refusal = check_host(asked.authority, server.allowed_hosts) or check_origin(
-            asked.headers, asked.authority, server.allowed_origins
+        refusal = check_host(asked.authority, entrance.allowed_hosts) or check_origin(
+            asked.headers, asked.authority, entrance.allowed_origins
         )
         if refusal is not None:
             return self._refused(refusal, head=asked.is_head)
@@ -272,10 +270,10 @@ class ServerLink(WebSocketLink):
             return respond(405, f"{asked.method[:20]} is not for this port: use GET or HEAD\n", Allow="GET, HEAD")
         if not asked.wants_websocket:
             self.finish_reading()
-            known = self.principal is not None or server.pages.is_known(asked)
-            return self._proceed_when(lambda: server.pages.answer(self, asked), known=known)
+            known = self.principal is not None or entrance.pages.is_known(asked.headers)
+            return self._proceed_when(lambda: entrance.pages.answer(self, asked), known=known)
         if asked.path != "/":
-            where = f"{server.config.listen.path_prefix}/"
+            where = f"{entrance.config.listen.path_prefix}/"
             return respond(404, f"the WebSocket is at {where}\n", head=asked.is_head)
         return self._open(request)
 
@@ -284,17 +282,17 @@ class ServerLink(WebSocketLink):
         found = ", ".join(name for name in HEADERS if name in request.headers)
         if found and self.principal is not None:
             self.principal = None
-            self.server.warn_of_proxy(self, found)
+            self.entrance.warn_of_proxy(self.remote, found)
 
     def _proceed_when(self, answer: Callable[[], None], *, known: bool) -> Response | None:
         """Answer a request at once where its sender is known, once there is a place for a stranger where not."""
         if known:
-            self.server.waiting.leave(self)
+            self.entrance.waiting.leave(self)
             self._stop_timer()  # It may take the answer as slowly as it likes, as long as it takes it.
             answer()
             return None
         self._awaited = answer
-        refusal = self.server.waiting.ask(self)
+        refusal = self.entrance.waiting.ask(self)
         if refusal is None:
             if self._awaited is not None:
                 self._restart_timer()  # In line, it has as much time again.
@@ -303,13 +301,11 @@ class ServerLink(WebSocketLink):
         return self._refused(refusal)
 
     def _open(self, request: Request) -> Response | None:
-        token = bearer_token(request.headers)
-        if isinstance(token, str):
-            self.principal = self.server.tokens.principal(token)
-        if isinstance(token, Refusal) or (token is not None and self.principal is None):
-            text = token.text if isinstance(token, Refusal) else "the token is wrong"
-            logger.warning("%s refused: %s", self.remote, text)
-            return respond(401, text + "\n", WWW_Authenticate='Bearer realm="rpcserver"')
+        try:
+            self.principal = self.entrance.authentication.by_request(request.headers) or self.principal
+        except Unauthenticated as wrong:
+            logger.warning("%s refused: %s", self.remote, wrong.message)
+            return respond(401, f"{wrong.message}\n", WWW_Authenticate='Bearer realm="rpcserver"')
         versions = request.headers.get_all("Sec-WebSocket-Version")
         if versions != [VERSION]:
             named = ", ".join(versions)[:20]
@@ -329,19 +325,19 @@ class ServerLink(WebSocketLink):
             self._reason = "handshake refused"
             response.headers[ANSWER_HEADER] = "rpcserver"
             return response if isinstance(exc, InvalidHandshake) else respond(400, "not a WebSocket handshake\n")
-        limits = self.server.config.limits
+        limits = self.entrance.config.limits
         response.headers[MESSAGE_BYTES_HEADER] = str(limits.message_bytes)
         response.headers[BATCH_ITEMS_HEADER] = str(limits.batch_items)
         return self._proceed_when(lambda: self._accept(response), known=self.principal is not None)
 
     def _accept(self, response: Response) -> None:
-        refusal = self.server.full()
+        refusal = self.entrance.full()
         if refusal is not None:
             self._refuse(refusal)
             return
         self.handshaker.send_response(response)
         self._write()
-        self.server.adopt(self, self.ws.subprotocol)
+        self.entrance.admit(self, self.ws.subprotocol)
 
     def _refuse(self, refusal: Refusal) -> None:
         self.reply(self._refused(refusal))
@@ -361,8 +357,8 @@ class ServerLink(WebSocketLink):
             return
         if self._awaited is not None:  # It stands in line, and has no more business there.
             self._awaited = None
-            self.server.waiting.leave(self)
-            self.server.waiting.arrive(self)
+            self.entrance.waiting.leave(self)
+            self.entrance.waiting.arrive(self)
         self._reason = self._reason or reason
         self._replied = True
         self.finish_reading()
@@ -392,8 +388,8 @@ class ServerLink(WebSocketLink):
         """The socket is closed."""
         self._stop_timer()
         self._awaited = None
-        self.server.waiting.leave(self)
-        self.server.forget(self)
+        self.entrance.waiting.leave(self)
+        self.entrance.forget(self)
 
 
 def _send_last(sock: socket.socket, data: bytes) -> None:

@@ -8,8 +8,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
+from websockets.datastructures import Headers
 from websockets.http11 import Response
 
+from rpcserver.security.authentication import Authentication
+from rpcwire.errors import Unauthenticated
 from rpcwire.service import Health, Page, Service
 
 from .asking import Asked
@@ -36,7 +39,7 @@ class Pages:
         services: those that ``/readyz`` asks, by name.
         stopping: whether the server is about to stop.
         shown: the pages of services, by path.
-        known: whether a request comes with a valid token.
+        authentication: tells who sends a request.
         path_prefix: what proxies put before the paths of the server.
     """
 
@@ -45,13 +48,13 @@ class Pages:
         services: Callable[[], Mapping[str, Service[Any]]],
         stopping: Callable[[], bool],
         shown: Mapping[str, Page],
-        known: Callable[[Asked], bool],
+        authentication: Authentication,
         path_prefix: str = "",
     ) -> None:
         self._services = services
         self._stopping = stopping
         self._shown = shown
-        self.is_known = known
+        self._authentication = authentication
         self._path_prefix = path_prefix
         self._pages: Mapping[str, Callable[[bool], Awaitable[Response]]] = {
             "/healthz": self._healthz,
@@ -59,6 +62,13 @@ class Pages:
             **{path: partial(self._show, path) for path in shown},
         }
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def is_known(self, headers: Headers) -> bool:
+        """Whether a request comes with a valid token."""
+        try:
+            return self._authentication.by_request(headers) is not None
+        except Unauthenticated:
+            return False
 
     def answer(self, replier: Replier, asked: Asked) -> None:
         """Answer a request that is no WebSocket handshake, now or a little later."""
@@ -73,7 +83,7 @@ class Pages:
                     respond(404, f"there is {' and '.join(self._path_prefix + p for p in self._pages)}\n", head=head)
                 )
             return
-        if path in self._shown and self._shown[path].needs_token and not self.is_known(asked):
+        if path in self._shown and self._shown[path].needs_token and not self.is_known(asked.headers):
             text = "this page needs the server's token: Authorization: Bearer TOKEN\n"
             replier.reply(respond(401, text, head=head, WWW_Authenticate='Bearer realm="rpcserver"'))
             return

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from websockets.sync.client import connect
 
-from rpcserver.system import ANYBODY
+from rpcserver.security.gate import ANYBODY
 from rpcwire import errors, states
 from rpcwire.assembly import MAX_FRAGMENTS
 from rpcwire.limits import INITIAL_CREDIT

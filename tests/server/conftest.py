@@ -195,7 +195,7 @@ class Tools:
     @staticmethod
     def port(server: Server) -> int:
         """The TCP port; 0 where there is none."""
-        sock = server._listeners[0].sock
+        sock = server.door.listeners[0].sock
         return 0 if sock.family == socket.AF_UNIX else int(sock.getsockname()[1])
 
     @asynccontextmanager

@@ -177,10 +177,10 @@ def test_silent_connections_of_a_proxy_are_limited_in_all_only(tools: Any) -> No
         async with tools.serve(listen=BEHIND_PROXY, auth=auth) as server:
             for _ in range(8):
                 await tools.raw(server)
-            await tools.until(lambda: server.waiting.arriving == 8)
+            await tools.until(lambda: server.door.entrance.waiting.arriving == 8)
             for _ in range(4):
                 await tools.raw(server, "127.0.0.2")
-            await tools.until(lambda: server.waiting.arriving == 10)
+            await tools.until(lambda: server.door.entrance.waiting.arriving == 10)
             for _ in range(4):
                 await tools.raw(server)
             assert b"101" in await head_of(tools, server, "127.0.0.1")
@@ -371,7 +371,7 @@ def test_what_is_no_proxy_header_is_refused(
             status, _, body = await tools.http(server, data)
             assert status == 400
             assert why.encode() in body
-            await tools.until(lambda: len(server.waiting) == 0)
+            await tools.until(lambda: len(server.door.entrance.waiting) == 0)
 
     tools.run(main())
     assert "refused: it" in logged.text
@@ -388,10 +388,10 @@ def test_headers_that_do_not_end(tools: Any, sent: bytes, leaves: bool, logged: 
             raw = await tools.raw(server)
             await raw.send(sent)
             if leaves:
-                await tools.until(lambda: len(server.waiting) == 1)
+                await tools.until(lambda: len(server.door.entrance.waiting) == 1)
                 raw.writer.write_eof()
             await raw.rest()
-            await tools.until(lambda: len(server.waiting) == 0)
+            await tools.until(lambda: len(server.door.entrance.waiting) == 0)
             await raw.close()
 
     tools.run(main())
@@ -430,7 +430,7 @@ def test_addresses_of_proxy_headers_count_while_they_are_silent(tools: Any) -> N
                 await raw.send(HEADER_1)
             await asyncio.wait([asyncio.ensure_future(raw.rest()) for raw in raws[:2]], timeout=tools.SECONDS)
             assert [raw.reader.at_eof() for raw in raws] == [True, True, False, False, False]
-            await tools.until(lambda: server.waiting.arriving == 3)
+            await tools.until(lambda: server.door.entrance.waiting.arriving == 3)
 
     tools.run(main())
 

@@ -278,7 +278,7 @@ def test_a_stalled_reader_of_streams_holds_its_own_streams_only(tools: Any) -> N
                 await slow.send(tools.frame(1, tools.request("calc.count", [10_000, 20_000], number).encode()))
                 grant = tools.request("rpc.stream.credit", {"stream": f"s{number + 1}", "n": 10_000}, None)
                 await slow.send(tools.frame(1, grant.encode()))
-            (link,) = server._links
+            (link,) = server.door.entrance.links
             await tools.until(lambda: link.transport.get_write_buffer_size() > 1_000_000)
             async with tools.connect(server) as good:
                 for number in range(100):

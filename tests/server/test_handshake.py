@@ -547,7 +547,7 @@ def test_a_connection_that_ends_before_its_request(tools: Any, sent: bytes, capl
             raw.writer.write_eof()
             await raw.rest()
             await raw.close()
-            await tools.until(lambda: len(server.waiting) == 0)
+            await tools.until(lambda: len(server.door.entrance.waiting) == 0)
 
     with caplog.at_level(logging.WARNING):
         tools.run(main())
@@ -601,7 +601,7 @@ def test_malformed_http(tools: Any, request_bytes: bytes, caplog: pytest.LogCapt
             status, headers, body = await tools.http(server, request_bytes)
             assert 400 <= status < 500, (status, body)
             assert status == 426 or int(headers.get("content-length", len(body))) < 500
-            await tools.until(lambda: len(server.waiting) == 0)
+            await tools.until(lambda: len(server.door.entrance.waiting) == 0)
             async with tools.connect(server) as connection:
                 assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
 
@@ -665,7 +665,7 @@ def test_a_stopping_server_takes_no_handshake(tools: Any) -> None:
     async def main() -> None:
         async with tools.serve() as server:
             raw = await tools.raw(server)
-            await tools.until(lambda: len(server.waiting) == 1)
+            await tools.until(lambda: len(server.door.entrance.waiting) == 1)
             server.stopping = True
             await raw.send(tools.upgrade(server))
             assert (await raw.rest()).startswith(b"HTTP/1.1 503")

@@ -49,7 +49,7 @@ def test_another_user_is_nobody_without_a_token(
 
     async def main() -> None:
         async with tools.serve(listen={"unix": str(path)}) as server:
-            server.owner_uid = os.geteuid() + 1  # As if the server ran as somebody else.
+            server.authentication.owner_uid = os.geteuid() + 1  # As if the server ran as somebody else.
             async with unix_connect(str(path), uri="ws://localhost/") as connection:
                 assert (await tools.call(connection, "calc.add", [1, 2]))["error"]["code"] == -32001
                 assert (await tools.call(connection, "rpc.authenticate", [tools.TOKEN]))["result"]["method"] == "token"
@@ -264,7 +264,7 @@ def test_certificates_of_clients(
             async with tools.connect(server, ssl=trusting(issuer), token=None) as connection:
                 answer = await tools.call(connection, "calc.add", [1, 2])
                 assert answer["error"]["code"] == -32001, "a certificate is no token"
-            await tools.until(lambda: len(server.waiting) == 0)
+            await tools.until(lambda: len(server.door.entrance.waiting) == 0)
 
     with caplog.at_level(logging.INFO, "rpcserver"):
         tools.run(main())

@@ -23,7 +23,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from rpcserver import Context, Service, ServiceError, method
-from rpcserver.config import PluginsConfig
+from rpcserver.config import PluginsConfig, ServerConfig
 from rpcserver.plugins.finding import create_services, find_services
 from rpcserver.plugins.openrpc import OPENRPC_VERSION, document
 from rpcserver.plugins.schemas import unique_titles
@@ -134,7 +134,7 @@ class Store(Service):
 
 def made(*services: Service[Any]) -> dict[str, Any]:
     registry = Registry(logging.getLogger("t"))
-    registry.add(System(None), reserved=True)  # type: ignore[arg-type]
+    registry.add(System(registry, None, ServerConfig(), "1.2.3", dict), reserved=True)  # type: ignore[arg-type]
     for service in services or (Shop(),):
         registry.add(service)
     return json.loads(json.dumps(document(registry, title="shop", version="1.2.3")))  # type: ignore[no-any-return]

@@ -139,7 +139,7 @@ def storm(tools: Any, count: int, subprotocol: str | None) -> None:
             tasks, fds, memory = len(asyncio.all_tasks()), open_files(), resident_kib()
             for _ in range(max(count // 500, 1)):
                 await one_connection(server, min(count, 500))
-            await tools.until(lambda: not server.connections and len(server.waiting) == 0)
+            await tools.until(lambda: not server.connections and len(server.door.entrance.waiting) == 0)
             await tools.until(lambda: len(asyncio.all_tasks()) <= tasks)
             gc.collect()
             assert open_files() <= fds

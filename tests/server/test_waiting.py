@@ -126,7 +126,7 @@ def test_those_without_a_token_are_few(tools: Any, addresses: int, served: int) 
             line = min(128 * addresses, 512)
             found = await answers(raws, len(raws) - line, tools)
             assert (found["101"], found[""]) == (served, line)
-            assert (server.waiting.inside, server.waiting.in_line) == (served, line)
+            assert (server.door.entrance.waiting.inside, server.door.entrance.waiting.in_line) == (served, line)
             assert found["429"] + found["503"] == len(raws) - line - served
             async with tools.connect(server) as known:
                 assert (await tools.call(known, "calc.add", [1, 2]))["result"] == 3
@@ -144,7 +144,9 @@ def test_the_unix_socket_has_limits_too(tools: Any, short_folder: Path) -> None:
             raws = [tools.raw_of(*await asyncio.open_unix_connection(path)) for _ in range(20)]
             for raw in raws:
                 await raw.send(tools.upgrade(server, Authorization=None, Host="localhost"))
-            await tools.until(lambda: (server.waiting.inside, server.waiting.in_line) == (8, 12))
+            await tools.until(
+                lambda: (server.door.entrance.waiting.inside, server.door.entrance.waiting.in_line) == (8, 12)
+            )
             assert (await answers(raws, 8, tools))["101"] == 8
 
     tools.run(main())
@@ -168,7 +170,7 @@ def test_a_valid_token_gets_past_those_that_wait(
                 raws.append(await tools.raw(server, **({} if silent else secure)))
                 if not silent:
                     await raws[-1].send(requests(tools, server))
-            await tools.until(lambda: len(server.waiting) >= 128)
+            await tools.until(lambda: len(server.door.entrance.waiting) >= 128)
             async with tools.connect(server, **secure) as known:
                 assert (await tools.call(known, "calc.add", [1, 2]))["result"] == 3
             if not silent:
@@ -202,10 +204,10 @@ def test_silent_sockets_are_bounded_and_hurt_nobody_who_is_in(tools: Any) -> Non
             ends = asyncio.gather(*(raw.rest() for raw in stalled))
             for number in range(100):
                 assert (await tools.call(known, "calc.add", [number, 1], number))["result"] == number + 1
-                assert server.waiting.arriving <= 20
+                assert server.door.entrance.waiting.arriving <= 20
             found = [answer[:12] for answer in await ends]
             assert found == [b"HTTP/1.1 429"] * 80 + [b""] * 20, "the oldest give way, the others' time runs out"
-            await tools.until(lambda: len(server.waiting) == 0)
+            await tools.until(lambda: len(server.door.entrance.waiting) == 0)
             async with tools.connect(server) as again:
                 assert (await tools.call(again, "calc.add", [1, 2]))["result"] == 3
 
@@ -218,9 +220,9 @@ def test_sockets_that_put_tls_off_are_counted(
     async def main() -> None:
         async with tools.serve(auth={"arriving_connections": 20, "timeout_s": 1.0}, tls=tls) as server:
             raws = [await tools.raw(server) for _ in range(50)]
-            await tools.until(lambda: server.waiting.arriving == 20)
+            await tools.until(lambda: server.door.entrance.waiting.arriving == 20)
             assert await asyncio.gather(*(raw.rest() for raw in raws)) == [b""] * 50
-            await tools.until(lambda: len(server.waiting) == 0)
+            await tools.until(lambda: len(server.door.entrance.waiting) == 0)
 
     with caplog.at_level(logging.DEBUG, "asyncio"):
         tools.run(main())
@@ -242,7 +244,7 @@ def test_a_burst_of_clients_all_come_in(tools: Any) -> None:
 
             assert await asyncio.gather(*(by_header(n) for n in range(60))) == list(range(60))
             assert await asyncio.gather(*(by_call(n) for n in range(60))) == list(range(60))
-            await tools.until(lambda: len(server.waiting) == 0 and not server.connections)
+            await tools.until(lambda: len(server.door.entrance.waiting) == 0 and not server.connections)
 
     tools.run(main())
 
@@ -259,7 +261,11 @@ def test_the_line_has_an_end_and_an_order(tools: Any) -> None:
             for number in range(6):
                 raws.append(await tools.raw(server))
                 await raws[-1].send(requests(tools, server))
-                await tools.until(lambda n=number: server.waiting.inside + server.waiting.in_line == min(n + 1, 5))
+                await tools.until(
+                    lambda n=number: (
+                        server.door.entrance.waiting.inside + server.door.entrance.waiting.in_line == min(n + 1, 5)
+                    )
+                )
             head = await raws[5].head()
             assert head.startswith(b"HTTP/1.1 503")
             assert b"Retry-After: " in head
@@ -307,7 +313,7 @@ def test_those_in_line_are_told_when_their_time_is_over(tools: Any) -> None:
     async def main() -> None:
         async with tools.serve(auth={**ONE_PLACE, "timeout_s": 0.3}) as server:
             holder = await tools.websocket(server, Authorization=None)
-            (link,) = server._links
+            (link,) = server.door.entrance.links
             link._stop_timer()  # This one keeps its place.
             waiting = await tools.raw(server)
             await waiting.send(requests(tools, server))
@@ -326,11 +332,11 @@ def test_what_comes_with_a_handshake_in_line_is_kept_and_bounded(tools: Any) -> 
             early, much = await tools.raw(server), await tools.raw(server)
             authenticate = tools.frame(1, tools.request("rpc.authenticate", [tools.TOKEN]).encode())
             await early.send(requests(tools, server) + authenticate[:10])
-            await tools.until(lambda: server.waiting.in_line == 1)
+            await tools.until(lambda: server.door.entrance.waiting.in_line == 1)
             await early.send(authenticate[10:])
             await much.send(requests(tools, server) + b"x" * 10_000)
             assert b"RFC 6455, section 4.1" in await much.rest()
-            assert server.waiting.in_line == 1
+            assert server.door.entrance.waiting.in_line == 1
             await holder.close()
             assert (await early.head()).startswith(b"HTTP/1.1 101")
             assert json.loads((await early.frame())[1])["result"]
@@ -346,12 +352,12 @@ def test_who_leaves_the_line_is_counted_no_more(tools: Any, end: str) -> None:
             for _ in range(3):
                 raw = await tools.raw(server)
                 await raw.send(requests(tools, server))
-                await tools.until(lambda: server.waiting.in_line == 1)
+                await tools.until(lambda: server.door.entrance.waiting.in_line == 1)
                 {"close": raw.writer.close, "write_eof": raw.writer.write_eof, "abort": raw.writer.transport.abort}[
                     end
                 ]()
-                await tools.until(lambda: server.waiting.in_line == 0)
-            assert server.waiting.inside == 1
+                await tools.until(lambda: server.door.entrance.waiting.in_line == 0)
+            assert server.door.entrance.waiting.inside == 1
 
     tools.run(main())
 
@@ -386,7 +392,7 @@ def test_pages_without_a_token_stand_in_line_too(tools: Any) -> None:
                 )
 
             strangers = [asyncio.ensure_future(get("/open")) for _ in range(5)]
-            await tools.until(lambda: slow.asked == 2 and server.waiting.in_line == 3)
+            await tools.until(lambda: slow.asked == 2 and server.door.entrance.waiting.in_line == 3)
             known = asyncio.ensure_future(get("/mine", f"Authorization: Bearer {tools.TOKEN}"))
             await tools.until(lambda: slow.asked == 3)
             slow.release.set()
@@ -454,7 +460,7 @@ def test_time_to_authenticate(tools: Any, caplog: pytest.LogCaptureFixture) -> N
             assert await anonymous.close_code() == 1008
             assert await silent.rest() == b""
             assert await halfway.rest() == b""
-            assert len(server.waiting) <= 1
+            assert len(server.door.entrance.waiting) <= 1
             await known.send(tools.frame(1, tools.request("calc.add", [1, 2]).encode()))
             assert json.loads((await known.frame())[1])["result"] == 3
             for raw in (silent, halfway, anonymous, known):
@@ -489,7 +495,7 @@ def test_too_many_connections_that_come_together(tools: Any, token: bool) -> Non
     async def main() -> None:
         async with tools.serve(limits={"connections": 2}) as server:
             raws = [await tools.raw(server) for _ in range(6)]
-            await tools.until(lambda: server.waiting.arriving == 6)
+            await tools.until(lambda: server.door.entrance.waiting.arriving == 6)
             for raw in raws:
                 await raw.send(tools.upgrade(server) if token else requests(tools, server))
             found = await answers(raws, 6, tools)

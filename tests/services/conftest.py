@@ -27,7 +27,7 @@ def with_ada() -> Callable[[Service, Scenario], None]:
         path = folder / "s"
         settings = ServerConfig.model_validate({"state_dir": str(folder), "listen": {"port": 0, "unix": str(path)}})
         server = Server(settings, [service], token=TOKEN)
-        server.tokens = TokenStore(TOKEN, "ada")
+        server.authentication.tokens = TokenStore(TOKEN, "ada")
         await server.start()
         try:
             async with AsyncClient(f"unix://{path}") as owner, AsyncClient(server.addresses[0], token=TOKEN) as ada:

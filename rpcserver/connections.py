@@ -1,0 +1,219 @@
+"""The connections of a server: what becomes of a WebSocket, or of a link in memory, from its first call to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
+from dataclasses import replace
+from itertools import count
+from typing import Protocol
+
+from rpcserver.config import LimitsConfig
+from rpcserver.security.authentication import Authentication
+from rpcwire.aio.link import FrameReceiver, Link
+from rpcwire.aio.memory import MemoryLink
+from rpcwire.aio.peer import Peer
+from rpcwire.aio.remote import RemoteCaller
+from rpcwire.codec import Codec, Subprotocol, codec_for
+from rpcwire.context import Connection, Principal
+from rpcwire.dispatch import Dispatch
+from rpcwire.errors import Unauthenticated
+from rpcwire.limits import SessionLimits
+from rpcwire.session import Session
+from rpcwire.states import SessionState, SessionStep
+
+logger = logging.getLogger("rpcserver.connection")
+
+MEMORY_TIMEOUT_S = 10.0
+"""How long another thread waits for the server's loop to make a connection in memory."""
+
+
+class AdmittedLink(Link, Protocol):
+    """A WebSocket that was let in, and is open.
+
+    Attributes:
+        principal: who is there, where the handshake said so.
+        takes_bytes: the largest message that the other side takes, where it said so.
+    """
+
+    principal: Principal | None
+    takes_bytes: int | None
+
+    @property
+    def remote(self) -> str:
+        """Where it comes from, for a person."""
+        ...
+
+    def attach(self, receiver: FrameReceiver, codec: Codec) -> None:
+        """Give the frames to ``receiver`` from now on."""
+        ...
+
+    def authenticated(self) -> None:
+        """The other side is known now."""
+        ...
+
+
+class Connections(Mapping[Connection, Peer]):
+    """The connections that are there, each with its peer. All methods but :meth:`connect_memory` belong to the thread
+    of the event loop.
+
+    Parameters:
+        dispatch: the way of every call.
+        authentication: tells who somebody is.
+        limits: of each connection.
+        executor: runs handlers that are plain functions.
+        service_logger: the logger that handlers get with their connection.
+    """
+
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        authentication: Authentication,
+        limits: LimitsConfig,
+        executor: Executor,
+        service_logger: logging.Logger,
+    ) -> None:
+        self._dispatch = dispatch
+        self._authentication = authentication
+        self._batch_items = limits.batch_items
+        self._session_limits = SessionLimits(
+            message_bytes=min(limits.message_bytes, limits.outgoing_bytes),
+            batch_items=limits.batch_items,
+            calls_in_flight=limits.calls_in_flight,
+            streams=limits.streams,
+            stream_window=limits.stream_window,
+        )
+        self._executor = executor
+        self._service_logger = service_logger
+        self._numbers = count(1)
+        self._peers: dict[Connection, Peer] = {}
+        self._admitted: dict[Connection, AdmittedLink] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+
+    def __getitem__(self, connection: Connection) -> Peer:
+        return self._peers[connection]
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self._peers)
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    # --- their beginning ----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Note the running event loop: the connections live in it."""
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
+
+    def adopt(self, link: AdmittedLink, subprotocol: str | None) -> None:
+        """Make a connection of a WebSocket.
+
+        Parameters:
+            link: the WebSocket.
+            subprotocol: the form of the wire that both sides agreed upon, if they did.
+        """
+        limits = self._session_limits
+        if link.takes_bytes is not None and link.takes_bytes < limits.message_bytes:
+            limits = replace(limits, message_bytes=link.takes_bytes)
+        connection, peer = self._connect(link, subprotocol, link.remote, limits)
+        self._admitted[connection] = link
+        link.attach(peer, peer.session.codec)
+        logger.info("%s %s connected, %s", connection.id, link.remote, peer.session.codec.subprotocol)
+        if link.principal is not None:
+            self._authenticated(connection, link.principal)
+
+    def connect_memory(self, subprotocol: Subprotocol) -> MemoryLink:
+        """Make a connection without a socket, from the same process, already authenticated. Any thread may ask for one
+        after :meth:`start`.
+
+        Returns:
+            The client's end, which belongs to the server's loop.
+        """
+        loop = self._loop
+        if loop is not None and threading.get_ident() != self._thread:
+
+            async def on_loop() -> MemoryLink:
+                return self.connect_memory(subprotocol)
+
+            return asyncio.run_coroutine_threadsafe(on_loop(), loop).result(MEMORY_TIMEOUT_S)
+        own, other = MemoryLink.pair(self._batch_items)
+        connection, peer = self._connect(own, subprotocol, "memory", self._session_limits)
+        own.attach(peer)
+        self._authenticated(connection, self._authentication.by_memory())
+        return other
+
+    def _connect(
+        self, link: Link, subprotocol: str | None, remote: str, limits: SessionLimits
+    ) -> tuple[Connection, Peer]:
+        codec = codec_for(subprotocol, batch_items=self._batch_items)
+        session = Session(codec, limits=limits, stream_prefix="s", state=SessionState.OPENING)
+        caller = RemoteCaller()
+        connection = Connection(f"c{next(self._numbers)}", remote, caller, logger=self._service_logger)
+        peer = Peer(session, link, self._dispatch, connection, executor=self._executor, logger=logger)
+        caller.bind(peer)
+        self._peers[connection] = peer
+        peer.closed.add_done_callback(lambda done: self._ended(connection, done.result()))
+        return connection, peer
+
+    # --- who is there -------------------------------------------------------------------------------------------
+
+    def authenticate(self, connection: Connection, token: str) -> Principal:
+        """Take a token that was given by a call.
+
+        Raises:
+            Unauthenticated: it is wrong; after some of them the connection is closed.
+        """
+        try:
+            principal = self._authentication.by_call(connection, token)
+        except Unauthenticated:
+            if not self._authentication.may_try_again(connection):
+                peer = self._peers[connection]
+                # After this turn, so that the answer goes out first.
+                peer.loop.call_soon(peer.link.close, 1008, "too many wrong tokens")
+            raise
+        if connection.principal is None:
+            self._authenticated(connection, principal)
+        return principal
+
+    def _authenticated(self, connection: Connection, principal: Principal) -> None:
+        connection.principal = principal
+        self._peers[connection].session.move(SessionStep.AUTHENTICATED)
+        link = self._admitted.get(connection)
+        if link is not None:
+            link.authenticated()
+        logger.info("%s is %s by %s", connection.id, principal.name, principal.method)
+
+    # --- their end ----------------------------------------------------------------------------------------------
+
+    def _ended(self, connection: Connection, reason: str) -> None:
+        self._peers.pop(connection, None)
+        self._admitted.pop(connection, None)
+        self._authentication.forget(connection)
+        logger.info("%s %s disconnected: %s", connection.id, connection.remote, reason)
+
+    async def close(self, reason: str, grace_s: float, patience_s: float) -> None:
+        """Give running calls some time, tell the clients, and close all connections.
+
+        Parameters:
+            reason: told to the clients.
+            grace_s: time for running calls, and for answers that are on a slow way, in seconds.
+            patience_s: time for cancelled calls to end, and for connections to close, in seconds.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + grace_s
+        peers = list(self._peers.values())
+        await asyncio.gather(*(peer.drain(grace_s, patience_s) for peer in peers))
+        for peer in peers:
+            peer.link.close(1001, reason)
+        waiting = [asyncio.ensure_future(peer.wait_closed()) for peer in peers]
+        if waiting:
+            # What was answered may be on its way: each link waits while that is taken, and no longer.
+            _, late = await asyncio.wait(waiting, timeout=max(until - loop.time(), 0.0) + patience_s)
+            for peer in list(self._peers.values()):
+                peer.link.abort()
+            for task in late:
+                task.cancel()

@@ -1,0 +1,99 @@
+"""The door: listens where the configuration says so, and gives each accepted socket a link."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Set as AbstractSet
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rpcserver.config import ConfigError
+from rpcwire.limits import LinkLimits
+
+from . import listeners
+from .accepting import Listener
+from .entrance import STOPPING, Entrance
+from .link import ServerLink
+from .tls import tls_context
+from .waiting import GIVE_WAY_TOGETHER
+
+
+class Door:
+    """The listeners of a server.
+
+    Parameters:
+        entrance: decides whom to let in.
+
+    Attributes:
+        entrance: as above.
+        listeners: one for each address that is listened on.
+    """
+
+    def __init__(self, entrance: Entrance) -> None:
+        config = entrance.config
+        self.entrance = entrance
+        self.listeners: list[Listener] = []
+        self._config = config
+        self._unix_path: Path | None = None
+        self._link_limits = LinkLimits(
+            ping_interval_s=config.keepalive.ping_interval_s,
+            ping_timeout_s=config.keepalive.ping_timeout_s,
+            outgoing_bytes=config.limits.outgoing_bytes,
+            stall_s=config.limits.stall_s,
+        )
+
+    def open(self) -> None:
+        """Listen.
+
+        Raises:
+            ConfigError: an address cannot be used; the message says why and what to do.
+        """
+        config = self._config
+        listeners.check_proxies(config.listen)
+        if config.listen.tcp:
+            context = tls_context(config.tls)
+            endpoint = listeners.resolve(config.listen.host, config.listen.port)
+            listeners.check_exposure(config.listen.host, endpoint, has_tls=context is not None)
+            self._accept_from(listeners.bind_tcp(endpoint), context)
+        if (path := config.unix_path) is not None:
+            self._accept_from(listeners.bind_unix(path))
+            self._unix_path = path
+        if not self.listeners:
+            raise ConfigError("listen: neither TCP nor a Unix socket is on: set listen.tcp or listen.unix")
+
+    def _accept_from(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        def accepted(accepted_sock: socket.socket, peer: Any) -> None:
+            ServerLink(self.entrance, self._link_limits, accepted_sock, peer).begin(accepted_sock, tls)
+
+        make_room = partial(self.entrance.waiting.make_room, GIVE_WAY_TOGETHER)
+        self.listeners.append(Listener(sock, tls, accepted, make_room))
+
+    def close(self) -> None:
+        """Stop listening, and send away whoever was not let in yet."""
+        for listener in self.listeners:
+            listener.close()
+        self.listeners.clear()
+        if self._unix_path is not None:
+            self._unix_path.unlink(missing_ok=True)
+            self._unix_path = None
+        let_in: AbstractSet[object] = self.entrance.links
+        for arrival in self.entrance.waiting:
+            if arrival not in let_in:
+                arrival.dismiss(STOPPING)
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where the server listens, as URLs that clients take."""
+        found = []
+        for listener in self.listeners:
+            address = listener.sock.getsockname()
+            if listener.sock.family == socket.AF_UNIX:
+                found.append(f"unix://{address}")
+            else:
+                scheme = "ws" if listener.tls is None else "wss"
+                host, port = address[:2]
+                path = f"{self._config.listen.path_prefix}/" if self._config.listen.path_prefix else ""
+                found.append(f"{scheme}://[{host}]:{port}{path}" if ":" in host else f"{scheme}://{host}:{port}{path}")
+        return found

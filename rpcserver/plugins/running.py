@@ -1,0 +1,53 @@
+"""Starts and stops services."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rpcserver.config import ConfigError
+from rpcwire.outcomes import Observer
+from rpcwire.service import Service, ServiceConfigError, ServiceRuntime
+
+logger = logging.getLogger("rpcserver")
+
+
+async def start_service(
+    service: Service[Any], state_path: Path, message_bytes: int, observe: Callable[[Observer], None]
+) -> None:
+    """Give a service its folder and its logger, and start it.
+
+    Parameters:
+        service: an instance.
+        state_path: the server's state folder; the service gets a folder in it.
+        message_bytes: the largest message that the server sends, in bytes.
+        observe: has a function told what comes of every call.
+
+    Raises:
+        ConfigError: the service cannot work with its settings.
+        Exception: whatever else it raises.
+    """
+    folder = state_path / "services" / service.name
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    own_logger = logging.getLogger(f"rpcserver.services.{service.name}")
+    service.runtime = ServiceRuntime(folder, own_logger, message_bytes, observe)
+    try:
+        await service.start()
+    except ServiceConfigError as exc:
+        raise ConfigError(f"services.{service.name}.{exc}") from exc
+
+
+async def stop_service(service: Service[Any], timeout_s: float) -> None:
+    """Stop a service; the log tells where it fails.
+
+    Parameters:
+        service: one that was started.
+        timeout_s: how long it may take, in seconds.
+    """
+    try:
+        await asyncio.wait_for(service.stop(), timeout_s)
+    except Exception:
+        logger.exception("the service %s did not stop cleanly", service.name)
