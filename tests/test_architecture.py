@@ -214,16 +214,19 @@ def test_the_search_for_circles_finds_them() -> None:
     assert circles(graph) == [["b", "c"], ["d"]]
 
 
-def test_no_module_of_the_protocol_imports_itself_through_others() -> None:
-    graph = import_graph("rpcwire")
+@pytest.mark.parametrize(
+    ("package", "module", "imported"),
+    [
+        ("rpcwire", "rpcwire.aio.handlers", "rpcwire.dispatch"),
+        ("rpcservices", "rpcservices.programs.models", "rpcservices.programs.terms"),
+        ("rpcserver", "rpcserver.door.link", "rpcserver.door.entrance"),
+    ],
+)
+def test_no_module_imports_itself_through_others(package: str, module: str, imported: str) -> None:
+    """One import of each package that is known to be there shows that the search saw the package's imports."""
+    graph = import_graph(package)
     assert not circles(graph)
-    assert "rpcwire.dispatch" in graph["rpcwire.aio.handlers"]
-
-
-def test_no_module_of_the_services_imports_itself_through_others() -> None:
-    graph = import_graph("rpcservices")
-    assert not circles(graph)
-    assert "rpcservices.programs.terms" in graph["rpcservices.programs.models"]
+    assert imported in graph[module]
 
 
 # What each inner folder of the services may import of them, besides itself: a folder or one module. The modules in the
@@ -300,8 +303,44 @@ def test_each_room_of_the_services_imports_only_what_it_may() -> None:
     assert not unused
 
 
+# What each folder of the server, and each module beside the folders, may import of the server: a folder or one module.
+ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
+    "": frozenset({"security/roles"}),  # The package itself, which plugins import.
+    "__main__": frozenset({"daemon/cli"}),
+    "config": frozenset(),
+    "state": frozenset({"config"}),
+    "security": frozenset({"config"}),
+    "plugins": frozenset({"config"}),
+    "connections": frozenset({"config", "security/authentication"}),
+    "system": frozenset({"config", "connections"}),
+    "door": frozenset({"config", "connections", "security/authentication"}),
+    "server": frozenset({"config", "connections", "door", "plugins", "security", "state", "system"}),
+    "daemon": frozenset({"config", "plugins", "security/tokens", "server"}),
+}
+
+
+def test_each_room_of_the_server_imports_only_what_it_may() -> None:
+    """So no part knows the server that it serves, and only the command knows that life."""
+    home = PACKAGES["rpcserver"]
+    unused = {(room, target) for room, targets in ROOMS_OF_SERVER.items() for target in targets}
+    wrong = []
+    for module, imported in import_graph("rpcserver").items():
+        folder, place = place_of(module, home)
+        room = folder or place
+        for name, line in imported.items():
+            target_folder, target = place_of(name, home)
+            if folder and target_folder == folder:
+                continue
+            if {target, target_folder} & ROOMS_OF_SERVER[room]:
+                unused -= {(room, target), (room, target_folder)}
+            else:
+                wrong.append(f"{place}:{line} imports {target}")
+    assert not wrong
+    assert not unused
+
+
 def place_of(module: str, home: Path) -> tuple[str, str]:
-    """The folder of a module of the services, and the module itself, both from the package on."""
+    """The folder of a module, and the module itself, both from the package on."""
     parts = module.split(".")[1:]
     path = "/".join(parts)
     return (path, path) if home.joinpath(*parts).is_dir() else ("/".join(parts[:-1]), path)
