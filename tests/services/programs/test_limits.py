@@ -242,10 +242,10 @@ def test_a_program_that_prints_without_end_holds_up_nobody(serve: Serve) -> None
 
 def test_time_and_silence(serve: Serve) -> None:
     async def scenario(client: AsyncClient) -> None:
-        talks = "for n in 1 2 3 4 5 6 7 8; do sleep 0.2; echo $n; done; sleep 60"
-        done = await client.programs.run(["sh", "-c", talks], idle_timeout_s=0.5)
+        talks = "for n in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 0.2; echo $n; done; sleep 60"
+        done = await client.programs.run(["sh", "-c", talks], idle_timeout_s=2)
         assert (done.status.limit, done.status.timed_out) == ("idle", True)
-        assert done.stdout.split()[-1] == b"8"
+        assert done.stdout.split()[-1] == b"12"
         done = await client.programs.run(["sleep", "60"], timeout_s=0.2)
         assert (done.status.limit, done.status.timed_out) == ("time", True)
         done = await client.programs.run(["sleep", "0.1"], timeout_s=20, idle_timeout_s=20)
