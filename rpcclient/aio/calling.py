@@ -1,27 +1,19 @@
-"""Calls: over one connection (encode, send, wait, decode), and again over another one where the first never sent it."""
+"""Calls: over one connection, and again over another one where the first never sent it."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable
 from typing import Any
 
-from rpcclient.methods import Method, not_iterable
+from rpcclient.methods import Method
 from rpcclient.options import CallOptions
 from rpcwire.aio.cancelling import give_way
 from rpcwire.aio.peer import Peer, Pending
 from rpcwire.aio.streams import StreamReader
-from rpcwire.boundary import to_rpc_error
-from rpcwire.codec import Codec
-from rpcwire.contracts import StreamReference
 from rpcwire.errors import NotSent, RpcError, WireError
-from rpcwire.streams import OutgoingStream
 
 from .connector import Connector
+from .exchange import perform
 from .stream import AsyncStream
-
-logger = logging.getLogger("rpcclient")
 
 
 class AsyncCalls:
@@ -126,82 +118,3 @@ class AsyncCalls:
         """Whether to send again what a connection did not send. The connector has another one then."""
         await give_way()
         return self._options.resend and self._connector.options.reconnect and self._now() < deadline
-
-
-async def perform(
-    peer: Peer, method: Method, params: Any, options: CallOptions, seconds: float, *, streams: bool
-) -> Any:
-    """Call a method over a connection.
-
-    Parameters:
-        peer: the connection.
-        method: what is known of the method.
-        params: by name or by position.
-        options: what goes with the call.
-        seconds: time left for it.
-        streams: whether the answer is to be a stream.
-
-    Returns:
-        The result, or a :class:`StreamReader`.
-
-    Raises:
-        WireError: the other side answered with an error.
-        RpcError: the call failed otherwise.
-    """
-    codec = peer.session.codec
-    window = options.window or method.window
-    pending = Pending(peer.loop.create_future(), streams, window, options.progress, method.latest)
-    sources: dict[str, tuple[Any, OutgoingStream]] = {}
-    try:
-        if method.streams:
-            _open_uploads(peer, method, params, sources)
-            params = {**params, **{name: StreamReference(stream.id) for name, (_, stream) in sources.items()}}
-        body = method.dump(params, codec)
-        ctx = options.context(max(seconds, 0.001))
-        call_id = peer.begin(method.name, body, ctx=ctx, timeout_s=seconds, pending=pending)
-    except BaseException:
-        for _, stream in sources.values():
-            peer.session.streams.withdraw(stream)
-        raise
-    if sources:
-        peer.flush()  # What was not sent may be sent again, but not once something was taken of its streams.
-    pending.uploads = tuple(
-        _upload(peer, method, name, source, stream, codec) for name, (source, stream) in sources.items()
-    )
-    answer = await peer.outcome(call_id, pending)
-    if streams:
-        return StreamReader(answer, lambda raw: method.load(raw, codec), method.typed)
-    return method.load(answer, codec)
-
-
-def _open_uploads(peer: Peer, method: Method, params: Any, opened: dict[str, tuple[Any, OutgoingStream]]) -> None:
-    """Open a stream for each parameter that is one."""
-    for name in method.streams & params.keys():
-        if not isinstance(params[name], (AsyncIterable, Iterable)):
-            raise not_iterable(name, params[name])
-        opened[name] = (params[name], peer.session.streams.open())
-
-
-def _upload(peer: Peer, method: Method, name: str, source: Any, stream: Any, codec: Codec) -> asyncio.Task[None]:
-    return peer.produce(
-        _iterate(source),
-        stream,
-        lambda item: method.dump_item(name, item, codec),
-        failed=lambda exc: to_rpc_error(exc, method=method.name, logger=logger),
-    )
-
-
-async def _iterate(source: AsyncIterable[Any] | Iterable[Any]) -> AsyncIterator[Any]:
-    """An async iterator over either kind of iterable. A generator is closed whatever happens."""
-    try:
-        if isinstance(source, AsyncIterable):
-            async for item in source:
-                yield item
-        else:
-            for item in source:
-                yield item
-    finally:
-        if isinstance(source, AsyncGenerator):
-            await source.aclose()
-        elif isinstance(source, Generator):
-            source.close()

@@ -10,6 +10,8 @@ from rpcclient.methods import Method
 from rpcclient.options import CallOptions
 from rpcwire.errors import NotSent
 
+from .exchange import perform
+
 if TYPE_CHECKING:
     from rpcwire.threads.peer import Peer
 
@@ -36,8 +38,6 @@ class SyncCaller:
         self, method: str, params: Mapping[str, Any] | None = None, *, timeout_s: float | None = None
     ) -> Any:
         """Call a method of the server; see :class:`rpcwire.context.Caller`."""
-        from .calling import perform
-
         options = CallOptions(timeout_s=timeout_s)
         deadline = time.monotonic() + options.seconds()
         return perform(self._bound(), Method(method), params, options, deadline, streams=False)

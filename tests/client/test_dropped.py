@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from rpcclient import Client, Context, Service, method
-from rpcclient.aio.calling import perform
+from rpcclient.aio.exchange import perform
 from rpcclient.errors import ConnectFailed, RpcError
 from rpcclient.methods import Method
 from rpcclient.options import CallOptions

@@ -13,7 +13,7 @@ import pytest
 import uvloop
 
 from rpcclient import AsyncClient, Context, Service, method
-from rpcclient.aio.calling import perform
+from rpcclient.aio.exchange import perform
 from rpcclient.errors import RpcError
 from rpcclient.methods import Method
 from rpcclient.options import CallOptions

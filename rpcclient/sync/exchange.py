@@ -1,0 +1,95 @@
+"""One call over one connection: encode, send, wait, decode; and what it streams."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from rpcclient.methods import Method, not_iterable
+from rpcclient.options import CallOptions
+from rpcwire.boundary import to_rpc_error
+from rpcwire.contracts import StreamReference
+from rpcwire.errors import WireError
+from rpcwire.streams import OutgoingStream
+from rpcwire.threads.inbox import StreamReader
+from rpcwire.threads.peer import Peer
+from rpcwire.threads.pending import Mailbox, Pending
+
+logger = logging.getLogger("rpcclient")
+
+
+def perform(peer: Peer, method: Method, params: Any, options: CallOptions, deadline: float, *, streams: bool) -> Any:
+    """Call a method over a connection.
+
+    Parameters:
+        peer: the connection.
+        method: what is known of the method.
+        params: by name or by position.
+        options: what goes with the call.
+        deadline: until when, on the clock of :func:`time.monotonic`.
+        streams: whether the answer is to be a stream.
+
+    Returns:
+        The result, or a :class:`StreamReader`.
+
+    Raises:
+        RpcError: the call failed.
+    """
+    codec = peer.session.codec
+    sources: dict[str, tuple[Any, OutgoingStream]] = {}
+    if method.streams:
+        sources = _open_uploads(peer, method, params)
+        params = {**params, **{name: StreamReference(stream.id) for name, (_, stream) in sources.items()}}
+    window = options.window or method.window
+    pending = Pending(Mailbox(options.progress), streams=streams, window=window, latest=method.latest)
+    try:
+        body = method.dump(params, codec)
+        ctx = options.context(max(deadline - time.monotonic(), 0.001))
+        peer.begin(method.name, body, ctx, pending, deadline)
+        if sources:
+            _start_uploads(peer, method, pending, sources)
+        answer = peer.outcome(pending, deadline)
+        if streams:
+            return StreamReader(answer, lambda raw: method.load(raw, codec), method.typed)
+        return method.load(answer, codec)
+    except WireError as exc:
+        raise method.error(exc.code, exc.message, exc.data) from None
+    except BaseException:
+        # An interruption may come at any point, also between the answer's arrival and its use.
+        if pending.id == 0:
+            peer.withdraw(stream for _, stream in sources.values())
+        else:
+            peer.abandon(pending)
+        raise
+
+
+def _open_uploads(peer: Peer, method: Method, params: Any) -> dict[str, tuple[Any, OutgoingStream]]:
+    """A stream for each parameter that is one."""
+    given = [(name, params[name]) for name in method.streams if name in params]
+    for name, source in given:
+        if not isinstance(source, Iterable):
+            raise not_iterable(name, source)
+    opened: dict[str, tuple[Any, OutgoingStream]] = {}
+    try:
+        for name, source in given:
+            opened[name] = (source, peer.exclusively(peer.session.streams.open))
+    except BaseException:
+        peer.withdraw(stream for _, stream in opened.values())
+        raise
+    return opened
+
+
+def _start_uploads(
+    peer: Peer, method: Method, pending: Pending, sources: dict[str, tuple[Any, OutgoingStream]]
+) -> None:
+    codec = peer.session.codec
+    for name, (source, stream) in sources.items():
+        outbox = peer.produce(
+            source,
+            stream,
+            lambda item, name=name: method.dump_item(name, item, codec),  # type: ignore[misc]
+            failed=lambda exc: to_rpc_error(exc, method=method.name, logger=logger),
+        )
+        peer.exclusively(peer.add_upload, pending, outbox)
