@@ -6,13 +6,15 @@ import json
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import msgspec
 import pytest
 
 from rpcclient import Client, Context, Service, method
+from rpcwire.limits import SessionLimits
+from rpcwire.outcomes import Outcome
 from rpcwire.pool import PLACES
 from rpcwire.service import SlowPolicy
 
@@ -367,3 +369,55 @@ def test_the_caller_of_a_handler(running: Any) -> None:
 
     with pytest.raises(Exception, match="not there yet"):
         SyncCaller()._bound()
+
+
+def test_what_comes_of_calls_in_threads_is_told(
+    scripted: Any, until: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """``Client`` has no public way to observe: this is for the driver with threads."""
+    shop, outcomes, most = Shop(), list[Outcome](), SessionLimits().calls_in_flight
+    observed, done = threading.Event(), threading.Event()
+
+    def play(connection: Any) -> None:
+        try:
+            connection.handshake()
+            wire = Wire(connection)
+            assert observed.wait(20)
+            wire.call("shop.ctx", key="k")
+            wire.call("shop.nope")
+            wire.call("shop.block", [3])
+            wire.items()
+            wire.call("shop.failing")
+            wire.items()
+            wire.send("shop.take", [{"stream": "s1"}])
+            for _ in range(most + 1):
+                wire.send("shop.sleep")
+        finally:
+            done.set()
+        connection.wait_closed()
+
+    with (
+        caplog.at_level("INFO"),
+        Client(scripted(play), token="x", subprotocol="rpc.v1.json", services=[shop]) as client,
+    ):
+        client._connector.handlers._dispatch.observe(outcomes.append)
+        observed.set()
+        assert done.wait(20)
+        until(lambda: "dropped" in caplog.text)
+        shop.go.set()
+        until(lambda: len(outcomes) == 8 + most)
+    told = [(o.subject, o.method, o.items, None if o.error is None else o.error.type, o.executed) for o in outcomes]
+    assert told[:8] == [
+        ("call", "shop.ctx", 0, None, "yes"),
+        ("call", "shop.nope", 0, "MethodNotFound", "no"),
+        ("call", "shop.block", 0, None, "yes"),
+        ("stream", "shop.block", 3, None, "yes"),
+        ("call", "shop.failing", 0, None, "yes"),
+        ("stream", "shop.failing", 1, "InternalError", "yes"),
+        ("notification", "shop.take", 0, "InvalidRequest", "no"),
+        ("notification", "shop.sleep", 0, "Busy", "no"),
+    ]
+    assert set(told[8:]) == {("notification", "shop.sleep", 0, None, "yes")}
+    assert outcomes[0].ctx is not None
+    assert outcomes[0].ctx.key == "k"
+    assert "notification 'shop.sleep': Busy" in caplog.text
