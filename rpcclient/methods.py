@@ -118,7 +118,7 @@ class StubMethod(Method):
 
     Parameters:
         name: the full name.
-        function: the stub's asynchronous method.
+        function: the stub's method.
         deadline_s: how long a call may take where nobody says, in seconds.
         errors: what the method declares.
         latest: a slow reader of its stream wants the newest item only.

@@ -12,7 +12,7 @@ from pathlib import Path
 from rpcserver.config import PluginsConfig
 from rpcserver.plugins.finding import find_services
 from rpcserver.plugins.settings_file import render
-from rpcserver.plugins.stubgen import generate
+from rpcserver.plugins.stubgen import ASYNCHRONOUS, SYNCHRONOUS, generate_class, generate_models
 from tests.twins import VIEWS, synchronous
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,7 +49,11 @@ def files() -> Iterator[tuple[Path, str]]:
     classes = find_services(PluginsConfig(enabled=STUBBED))
     for service in classes:
         path = ROOT / "rpcclient" / "stubs" / f"{service.name}.py"
-        yield path, formatted(path, generate(service), *IMPORTS)
+        yield path, formatted(path, generate_models(service), *IMPORTS)
+        for folder, colour in (("aio", ASYNCHRONOUS), ("sync", SYNCHRONOUS)):
+            path = ROOT / "rpcclient" / folder / "stubs" / f"{service.name}.py"
+            models = f"rpcclient.stubs.{service.name}"
+            yield path, formatted(path, generate_class(service, colour, models), *IMPORTS)
     for view in VIEWS:
         source = ROOT / "rpcclient" / "aio" / f"{view}.py"
         path = ROOT / "rpcclient" / "sync" / f"{view}.py"

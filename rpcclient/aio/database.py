@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from rpcclient.stubs import database as stub
+from rpcclient.stubs.database import Isolation
 from rpcclient.transactions import IsolationName, isolation_of
 
+from .stubs import database as stub
 from .transaction import AsyncDatabaseTransaction
 
 
 class AsyncDatabase(stub.AsyncDatabase):
-    """Queries and changes databases. What the service offers, as :mod:`rpcclient.stubs.database` has it, and
+    """Queries and changes databases. What the service offers, as :mod:`rpcclient.aio.stubs.database` has it, and
     :meth:`transaction`."""
 
     def transaction(
-        self, database: str, *, isolation: stub.Isolation | IsolationName | None = None, readonly: bool = False
+        self, database: str, *, isolation: Isolation | IsolationName | None = None, readonly: bool = False
     ) -> AsyncDatabaseTransaction:
         """A transaction as a context manager: committed at the end, rolled back where an exception leaves the block.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from rpcclient.aio.serial import AsyncRemoteSerial, open_port
 from rpcclient.programs.results import signal_name
 from rpcclient.serial_settings import SerialOptions
-from rpcclient.stubs import hardware as stub
+
+from .stubs import hardware as stub
 
 
 class AsyncHardware(stub.AsyncHardware):

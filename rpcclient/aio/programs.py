@@ -18,17 +18,17 @@ from rpcclient.programs.results import (
     start_options_of,
 )
 from rpcclient.programs.text import Coding
-from rpcclient.stubs import programs as stub
 from rpcclient.stubs.programs import StreamName
 from rpcwire.aio.cancelling import gives_way
 from rpcwire.errors import TooLarge
 
 from .program import AsyncProgram
+from .stubs import programs as stub
 
 
 class AsyncPrograms(stub.AsyncPrograms):
     """Runs programs: to their end with :meth:`run`, or with :meth:`start` as one starts a ``subprocess.Popen``. What
-    the service offers besides is as :mod:`rpcclient.stubs.programs` has it."""
+    the service offers besides is as :mod:`rpcclient.aio.stubs.programs` has it."""
 
     # The results say more than those of the stub, which is what the overrides are for.
     @overload  # type: ignore[override]

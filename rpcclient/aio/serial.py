@@ -24,9 +24,10 @@ from rpcwire.errors import RpcError
 from .life import Life, running_loop
 
 if TYPE_CHECKING:
-    from rpcclient.stubs.hardware import AsyncHardware, SerialLines, SerialSession
+    from rpcclient.stubs.hardware import SerialLines, SerialSession
 
     from .stream import AsyncStream
+    from .stubs.hardware import AsyncHardware
 
 
 class AsyncRemoteSerial(TimeLimits):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from rpcclient.stubs.database import (
     Changed,
@@ -25,9 +25,7 @@ from rpcwire.errors import RpcError
 from rpcwire.values.tagged import Value
 
 from .stream import AsyncStream
-
-if TYPE_CHECKING:
-    from rpcclient.stubs.database import AsyncDatabase
+from .stubs.database import AsyncDatabase
 
 _T = TypeVar("_T")
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from rpcclient.programs.results import signal_name
 from rpcclient.serial_settings import SerialOptions
-from rpcclient.stubs import hardware as stub
 from rpcclient.sync.serial.port import RemoteSerial, open_port
+
+from .stubs import hardware as stub
 
 
 class Hardware(stub.Hardware):

@@ -14,7 +14,6 @@ from rpcclient.programs.coming_back import Losses, Places, Standing, gave_up
 from rpcclient.programs.results import STDIN_BYTES, CompletedProgram, signal_name, still_runs
 from rpcclient.programs.text import Coding
 from rpcclient.programs.words import tells_ours
-from rpcclient.stubs import programs as stub
 from rpcclient.stubs.programs import (
     Exit,
     ExitStatus,
@@ -27,6 +26,7 @@ from rpcclient.stubs.programs import (
 from rpcwire.errors import ConnectionLost, DeadlineExceeded, NotSent, RpcError, TransportError
 
 from .program_streams import ProgramChunks, ProgramInput, ProgramOutput
+from .stubs import programs as stub
 from .waits import Passing, begin, now, time_limit
 
 if TYPE_CHECKING:

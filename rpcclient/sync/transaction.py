@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from rpcclient.stubs.database import (
     Changed,
@@ -26,9 +26,7 @@ from rpcwire.errors import RpcError
 from rpcwire.values.tagged import Value
 
 from .stream import Stream
-
-if TYPE_CHECKING:
-    from rpcclient.stubs.database import Database
+from .stubs.database import Database
 
 _T = TypeVar("_T")
 

@@ -14,6 +14,7 @@ import rpcclient.stubs
 from rpcclient.aio.stub import AsyncStub
 from rpcclient.sync.stub import SyncStub
 
+ROOMS = {AsyncStub: "rpcclient.aio.stubs", SyncStub: "rpcclient.sync.stubs"}
 MODULES = [module.name for module in pkgutil.iter_modules(rpcclient.stubs.__path__)]
 
 
@@ -37,8 +38,20 @@ class Recorder:
 
 
 def stubs(name: str, root: type) -> list[type]:
-    module = importlib.import_module(f"rpcclient.stubs.{name}")
+    module = importlib.import_module(f"{ROOMS[root]}.{name}")
     return [cls for cls in vars(module).values() if isinstance(cls, type) and issubclass(cls, root) and cls is not root]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_models_stand_by_themselves(name: str) -> None:
+    """What a service answers and raises is defined once, where neither client is known."""
+    module = importlib.import_module(f"rpcclient.stubs.{name}")
+    assert not [value for value in vars(module).values() if inspect.isclass(value) and hasattr(value, "_methods")]
+    for room in ROOMS.values():
+        stub = importlib.import_module(f"{room}.{name}")
+        shared = [key for key, value in vars(stub).items() if getattr(value, "__module__", "") == module.__name__]
+        assert shared
+        assert all(getattr(stub, key) is getattr(module, key) for key in shared)
 
 
 def methods(cls: type) -> dict[str, Any]:

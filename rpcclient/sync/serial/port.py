@@ -17,7 +17,7 @@ from .names import OldNames
 from .setup import SerialSetup
 
 if TYPE_CHECKING:
-    from rpcclient.stubs.hardware import Hardware
+    from rpcclient.sync.stubs.hardware import Hardware
 
 
 class RemoteSerial(OldNames, SerialSetup):

@@ -11,7 +11,8 @@ from rpcwire.elsewhere import of_parent
 from rpcwire.forking import Home, home
 
 if TYPE_CHECKING:
-    from rpcclient.stubs.hardware import Hardware, SerialLines, SerialSession
+    from rpcclient.stubs.hardware import SerialLines, SerialSession
+    from rpcclient.sync.stubs.hardware import Hardware
 
 
 class SerialSetup(TimeLimits, io.RawIOBase):
