@@ -52,19 +52,19 @@ class CallOptions:
         seconds = method_s if self.timeout_s is None else self.timeout_s
         if not seconds > 0:
             raise DeadlineExceeded("timeout_s: no time is left for this call", executed="no")
-        return min(seconds, LONGEST_S)
+        return seconds if seconds < LONGEST_S else LONGEST_S
 
     def context(self, seconds: float) -> CallContext:
         """What the server is told."""
         if self.key is None:
-            return _context(round(seconds * 1000))
+            return _context(seconds)
         return CallContext(ttl_ms=round(seconds * 1000), key=self.key)
 
 
 @lru_cache(maxsize=64)
-def _context(ttl_ms: int) -> CallContext:
+def _context(seconds: float) -> CallContext:
     """Most calls of a program have the same deadline, and structures are never changed."""
-    return CallContext(ttl_ms=ttl_ms)
+    return CallContext(ttl_ms=round(seconds * 1000))
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,9 @@ class Session:
         """
         data, call_id = self._request(method, params, ctx)
         self._outbox.append(data)
-        return self._track(call_id)
+        self._outgoing.add(call_id)
+        self._unsent.append(call_id)
+        return call_id
 
     def batch(self, calls: list[tuple[str, bytes | None, bool]], ctx: CallContext | None = None) -> list[int | None]:
         """Send several calls and notifications as one frame: in the plain form as a JSON-RPC batch (section 6), or as
@@ -212,9 +214,9 @@ class Session:
             most = self.limits.batch_items
             encoded = [self._batch_frame(encoded[start : start + most]) for start in range(0, len(encoded), most)]
         self._outbox += encoded
-        for call in ids:
-            if call is not None:
-                self._track(call)
+        calls_made = [call_id for call_id in ids if call_id is not None]
+        self._outgoing.update(calls_made)
+        self._unsent += calls_made
         return ids
 
     def _batch_frame(self, messages: list[bytes]) -> bytes:
@@ -239,11 +241,6 @@ class Session:
         self._last_id = call_id
         return data, call_id
 
-    def _track(self, call_id: int) -> int:
-        self._outgoing.add(call_id)
-        self._unsent.append(call_id)
-        return call_id
-
     def notify(self, method: str, params: bytes | None = None) -> None:
         """Send a notification.
 
@@ -266,7 +263,8 @@ class Session:
             place = "ctx" if is_unicode(message.method) else "method"
             wrong = [{"loc": [place], "msg": str(exc), "type": "unsendable"}]
             raise InvalidRequest(f"{place}: cannot be sent: {exc}", errors=wrong) from None
-        return check_size(data, self.limits.message_bytes)
+        limit = self.limits.message_bytes
+        return data if len(data) <= limit else check_size(data, limit)
 
     def cancel(self, call_id: int) -> None:
         """Ask the other side to end a call of ours. Its answer still comes."""
