@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -29,6 +30,7 @@ class AsyncStream(AsyncIterator[_T_co], Generic[_T_co]):
         self._reader: StreamReader[Any] | None = None
         self._closed = False
         self._life: Life | None = None
+        self._opening: tuple[Life, asyncio.Lock] | None = None
 
     async def open(self) -> Self:
         """Make the call, if it was not made yet.
@@ -39,8 +41,20 @@ class AsyncStream(AsyncIterator[_T_co], Generic[_T_co]):
         if self._life is not None:
             self._life.check("the stream")
         elif not self._closed:
-            self._reader, self._life = await self._begin(), Life(running_loop())
+            await self._open()
         return self
+
+    async def _open(self) -> None:
+        """Make the call, once for all tasks that ask for it at the same time."""
+        if self._opening is None or self._opening[0].is_over:
+            self._opening = Life(running_loop()), asyncio.Lock()
+        life, lock = self._opening
+        life.check("the stream")
+        async with lock:
+            if self._reader is None and not self._closed:
+                self._reader, self._life = await self._begin(), life
+                if self._closed:  # In the meantime.
+                    await self._reader.aclose()
 
     def __aiter__(self) -> Self:
         return self

@@ -40,6 +40,8 @@ class Stream(Iterator[_T_co], Generic[_T_co]):
             with self._opening:
                 if self._reader is None and not self._closed:
                     self._reader = self._begin()
+                    if self._closed:  # In the meantime.
+                        self._reader.close()
         return self
 
     def __iter__(self) -> Self:
