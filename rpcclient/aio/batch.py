@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -10,6 +9,8 @@ from rpcclient.batch import BatchBase
 from rpcwire.aio.cancelling import give_way
 from rpcwire.aio.peer import Peer, Pending
 from rpcwire.errors import NotSent, RpcError, WireError
+
+from .life import current_loop
 
 if TYPE_CHECKING:
     from .client import AsyncClient
@@ -67,7 +68,9 @@ class AsyncBatch(BatchBase):
                     entry.settle(None, entry.method.error(exc.code, exc.message, exc.data))
                 except RpcError as exc:
                     entry.settle(None, exc)
-        except asyncio.CancelledError:
-            for _, call_id, _ in waiting:
-                peer.abandon(call_id)
+        except BaseException:  # Not only what cancels the task: also what a type of the caller's own raises.
+            if current_loop() is peer.loop:
+                for _, call_id, pending in waiting:
+                    peer.abandon(call_id)
+                    pending.future.cancel()
             raise

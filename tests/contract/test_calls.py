@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import threading
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import AfterValidator
 
 from rpcclient import RpcError
 from rpcclient.errors import (
@@ -185,6 +187,53 @@ def test_batch_whose_block_fails_sends_nothing(side: Any, leg: Any) -> None:
         raise ZeroDivisionError
     assert side.contract.add(1, 1) == 2
     assert f"never {leg}" not in side.service.seen
+
+
+def test_batch_that_is_interrupted(side: Any, leg: Any) -> None:
+    """Ctrl-C, or a cancelled task: all its calls end over there."""
+    names = [f"batch {number} {leg}" for number in (1, 2)]
+
+    def fill(batch: Any) -> None:
+        for name in names:
+            batch.call("contract.until_cancelled", [name])
+
+    def send() -> None:
+        with side.client.batch() as batch:
+            fill(batch)
+
+    async def send_too() -> None:
+        async with side.bare.batch() as batch:
+            fill(batch)
+
+    def began() -> None:
+        for name in names:
+            side.event(f"{name} began")
+
+    side.interrupt(send if side.flavour == "sync" else side.method(send_too), after=began)
+    for name in names:
+        side.event(f"{name} ended")
+    assert side.contract.add(1, 1) == 2
+
+
+def test_batch_of_which_a_result_cannot_be_made(side: Any, leg: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever a type of the caller's own raises comes out at once, and what is under way ends over there. What has
+    failed meanwhile is not logged as something that nobody asked for."""
+    name = f"unmade {leg}"
+
+    def refuse(value: int) -> int:
+        raise LookupError(value)
+
+    with pytest.raises(LookupError), side.client.batch() as opened:
+        batch = getattr(opened, "bare", opened)
+        batch.call("contract.add", [1, 2], returns=Annotated[int, AfterValidator(refuse)])
+        batch.call("contract.add", ["x"])
+        if side.client.hello().subprotocol != "jsonrpc":  # In the plain form all answers come as one.
+            batch.call("contract.until_cancelled", [name])
+    if side.client.hello().subprotocol != "jsonrpc":
+        side.event(f"{name} ended")
+    assert side.contract.add(1, 1) == 2
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 def test_batch_deadline(side: Any) -> None:
