@@ -233,3 +233,97 @@ def test_a_call_while_the_server_closes_is_sent_to_the_next(scripted: Any, flavo
             assert await client.call("desk.add", [1, 2]) == 3
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_what_must_not_go_elsewhere_fails_before_the_connection_is_gone(scripted: Any, flavour: str) -> None:
+    """A call that must not be sent over another connection raises as soon as this one closes: both clients, and for
+    calls, notifications, streams and batches alike. Nothing was executed."""
+    closing, tried = threading.Event(), threading.Event()
+
+    def play(connection: Any) -> None:
+        connection.handshake()
+        connection.ws.send_close(1001, "restart")
+        connection.flush()
+        assert connection.wait_closed() is not None
+        closing.set()
+        assert tried.wait(60), "the client waits until the connection is gone"
+
+    url = scripted(play)
+    if flavour == "sync":
+        with Client(url, token="x", subprotocol="rpc.v1.json") as client:
+            here = client._over_this_connection()
+            assert closing.wait(10)
+
+            def send_batch() -> None:
+                with here.batch() as batch:
+                    batch.call("desk.add", [1, 2])
+
+            acts: list[Any] = [
+                lambda: here.call("desk.add", [1, 2]),
+                lambda: here.notify("desk.note", ["x"]),
+                lambda: here.stream("desk.count", [1]).open(),
+                send_batch,
+            ]
+            try:
+                for act in acts:
+                    with pytest.raises(NotSent) as caught:
+                        act()
+                    assert caught.value.executed == "no"
+            finally:
+                tried.set()
+        return
+
+    async def main() -> None:
+        async with AsyncClient(url, token="x", subprotocol="rpc.v1.json") as client:
+            here = client._over_this_connection()
+            assert await asyncio.to_thread(closing.wait, 10)
+
+            async def send_batch() -> None:
+                async with here.batch() as batch:
+                    batch.call("desk.add", [1, 2])
+
+            acts: list[Any] = [
+                lambda: here.call("desk.add", [1, 2]),
+                lambda: here.notify("desk.note", ["x"]),
+                lambda: here.stream("desk.count", [1]).open(),
+                send_batch,
+            ]
+            try:
+                for act in acts:
+                    with pytest.raises(NotSent) as caught:
+                        await act()
+                    assert caught.value.executed == "no"
+            finally:
+                tried.set()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_what_must_not_go_elsewhere_fails_with_the_connection(scripted: Any, flavour: str) -> None:
+    """One that is under way when the connection is lost, and the next ones, when it is gone: no other is made."""
+
+    def play(connection: Any) -> None:
+        connection.handshake()
+        assert b'"desk.add"' in connection.receive()
+
+    url = scripted(play)
+    if flavour == "sync":
+        with Client(url, token="x", subprotocol="rpc.v1.json") as client:
+            here = client._over_this_connection()
+            with pytest.raises(ConnectionLost):
+                here.call("desk.add", [1, 2])
+            with pytest.raises(NotSent):
+                here.call("desk.add", [1, 2])
+        return
+
+    async def main() -> None:
+        async with AsyncClient(url, token="x", subprotocol="rpc.v1.json") as client:
+            here = client._over_this_connection()
+            with pytest.raises(ConnectionLost):
+                await here.call("desk.add", [1, 2])
+            with pytest.raises(NotSent):
+                await here.call("desk.add", [1, 2])
+
+    asyncio.run(main())
