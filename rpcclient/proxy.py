@@ -53,11 +53,23 @@ def bind(description: MethodDescription, args: Sequence[Any], kwargs: Mapping[st
         raise InvalidParams(f"{exc}; the signature is {short}{description.signature}") from None
 
 
-def overview(service: ServiceDescription) -> str:
-    """A service's methods with their signatures and documentation, for people to read."""
-    parts = [f"The service {service.name!r}."]
-    for name, method in sorted(service.methods.items()):
-        parts.append(f"{name}{method.signature}\n" + textwrap.indent(method.doc, "    "))
+def names_of(service: ServiceDescription | None) -> list[str]:
+    """A service's methods, as far as they are known."""
+    return [] if service is None else list(service.methods)
+
+
+def overview(name: str, service: ServiceDescription | None) -> str:
+    """A service's methods with their signatures and documentation, for people to read.
+
+    Parameters:
+        name: of the service.
+        service: what is known of it; ``None`` where nobody has asked yet.
+    """
+    if service is None:
+        return f"The service {name!r}: 'await service.describe()' fetches what it has."
+    parts = [f"The service {name!r}."]
+    for short, method in sorted(service.methods.items()):
+        parts.append(f"{short}{method.signature}\n" + textwrap.indent(method.doc, "    "))
     return "\n\n".join(parts)
 
 

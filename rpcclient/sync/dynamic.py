@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rpcclient.describe import ServiceDescription
-from rpcclient.proxy import DynamicMethod, bind, dress, overview
+from rpcclient.proxy import DynamicMethod, bind, dress, names_of, overview
 from rpcwire.errors import RpcError
 
 from .waits import at_once
@@ -49,8 +49,7 @@ class ServiceProxy:
         return self._client.describe(self._name)
 
     def __dir__(self) -> list[str]:
-        service = self._at_once()
-        return [*super().__dir__(), *(service.methods if service is not None else ())]
+        return [*super().__dir__(), *names_of(self._at_once())]
 
     def __repr__(self) -> str:
         return f"<service {self._name!r} of {self._client.url}>"
@@ -59,12 +58,9 @@ class ServiceProxy:
     def __doc__(self) -> str:  # type: ignore[override]
         """All methods with their signatures, for ``help()``."""
         try:
-            service = self._at_once()
+            return overview(self._name, self._at_once())
         except RpcError as exc:
             return f"The service {self._name!r}, which cannot be described now: {exc}"
-        if service is None:
-            return f"The service {self._name!r}: 'service.describe()' fetches what it has."
-        return overview(service)
 
     def _at_once(self) -> ServiceDescription | None:
         return at_once(self.describe, self._client._known.get(self._name))
