@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
-from typing import NoReturn
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 SOAK = bool(os.environ.get("SOAK"))
 REQUIRE_ALL = bool(os.environ.get("REQUIRE_ALL"))
+THERE_S = 30.0
+"""How long something may take in the event loop of another thread, in seconds."""
 
 # How long an example takes says more of the machine than of what is tested.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -44,3 +48,15 @@ def missing() -> Callable[[str], NoReturn]:
         pytest.skip(reason)
 
     return report
+
+
+@pytest.fixture
+def there(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
+    """Does something in an event loop that runs in another thread: one that the test's own ``new_loop`` makes."""
+    loop = new_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield lambda work: asyncio.run_coroutine_threadsafe(work, loop).result(THERE_S)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(THERE_S)
+    loop.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import threading
 import warnings
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
@@ -48,18 +47,6 @@ def run(new_loop: Any) -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
 
     yield begin
     gc.collect()
-
-
-@pytest.fixture
-def there(new_loop: Any) -> Iterator[Any]:
-    """Does something in a loop that runs in another thread."""
-    loop = new_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield lambda work: asyncio.run_coroutine_threadsafe(work, loop).result(LIMIT_S)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(LIMIT_S)
-    loop.close()
 
 
 @pytest.fixture

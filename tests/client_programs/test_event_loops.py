@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,16 +20,15 @@ def debug(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
-def there(debug: bool) -> Iterator[Any]:
-    """Does something in a loop that runs in another thread."""
-    loop = asyncio.new_event_loop()
-    loop.set_debug(debug)
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield lambda work: asyncio.run_coroutine_threadsafe(work, loop).result(LIMIT_S)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(LIMIT_S)
-    loop.close()
+def new_loop(debug: bool) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Makes loops of this kind."""
+
+    def make() -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        loop.set_debug(debug)
+        return loop
+
+    return make
 
 
 def test_a_handle_goes_on_in_another_loop(daemon: Any, debug: bool) -> None:
