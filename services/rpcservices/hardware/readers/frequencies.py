@@ -6,13 +6,16 @@ Source: Documentation/admin-guide/pm/cpufreq.rst. Several processors may share a
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from .places import Places, entries, number, numbers_of, text
+from .places import Places, number, numbers_of, text
 
 _KHZ_PER_MHZ = 1000.0
+_IN_CPUINFO = re.compile(r"^(?:(processor)|cpu MHz(?: dynamic)?)[ \t]*:[ \t]*(\S*)", re.MULTILINE | re.IGNORECASE)
 
 
 class Frequency(NamedTuple):
@@ -39,10 +42,19 @@ def frequencies(places: Places) -> Mapping[int, Frequency]:
 
 
 def _policies(places: Places) -> list[Path]:
-    root = places.sys / "devices" / "system" / "cpu"
-    folders = [folder for folder in entries(root / "cpufreq") if folder.name.startswith("policy")]
+    # Strings, since paths cost more than all else here, and most virtual machines have no policy.
+    root = f"{places.sys}/devices/system/cpu"
+    folders = [f"{root}/cpufreq/{name}" for name in _names(f"{root}/cpufreq") if name.startswith("policy")]
     # Before Linux 4.3 each processor had a folder, which was a link where processors share a policy.
-    return folders or [folder / "cpufreq" for folder in entries(root) if folder.name[3:].isdigit()]
+    folders = folders or [f"{root}/{name}/cpufreq" for name in _names(root) if name[3:].isdigit()]
+    return [Path(folder) for folder in sorted(folders) if os.access(folder, os.F_OK)]
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - names are wanted, not paths
+    except OSError:
+        return []
 
 
 def _processors(folder: Path) -> list[int]:
@@ -62,12 +74,10 @@ def _mhz(folder: Path, *names: str) -> float | None:
 def _from_cpuinfo(places: Places) -> Iterator[tuple[int, float]]:
     """The number and frequency of each processor in ``/proc/cpuinfo``."""
     processor: int | None = None
-    for line in (text(places.proc / "cpuinfo") or "").splitlines():
-        name, _, value = line.partition(":")
-        name, value = name.strip().lower(), value.strip()
-        if name == "processor":
+    for is_number, value in _IN_CPUINFO.findall(text(places.proc / "cpuinfo") or ""):
+        if is_number:
             processor = int(value) if value.isdigit() else None
-        elif name in ("cpu mhz", "cpu mhz dynamic") and processor is not None:
+        elif processor is not None:
             try:
                 yield processor, float(value)
             except ValueError:

@@ -38,7 +38,8 @@ HERE = Places()
 def text(path: Path) -> str | None:
     """A small file's content without white space around it; ``None`` where it cannot be read, or is empty."""
     try:
-        return path.read_bytes().decode("utf-8", "replace").strip("\0 \n\t") or None
+        with path.open("rb", buffering=0) as file:
+            return file.read().decode("utf-8", "replace").strip("\0 \n\t") or None
     except OSError:
         return None
 
