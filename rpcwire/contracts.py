@@ -247,7 +247,7 @@ class _ParamsType(WireType):
         self._set_schema(schema, _as_typed_dict(schema))
 
     def load(self, raw: Raw | bytes, codec: Codec) -> Any:
-        return super().load(b"\x80" if raw == b"{}" and codec.binary else raw, codec)
+        return super().load(b"\x80" if raw == b"{}" and codec.packed else raw, codec)
 
     def dump(self, value: Any, codec: Codec, around: int = BODY_LEVELS) -> bytes:
         try:
@@ -259,7 +259,7 @@ class _ParamsType(WireType):
             return self._dump({name: arguments[name] for name in value}, codec, around)
         except UNSENDABLE as exc:
             raise_interruption(exc)
-            raise unsendable(value, exc, binary=codec.binary) from exc
+            raise unsendable(value, exc, binary=codec.packed) from exc
 
 
 def _as_typed_dict(schema: Any) -> CoreSchema:

@@ -126,6 +126,10 @@ class Session:
 
     def frames(self) -> list[bytes]:
         """Everything there is to send, oldest first, as whole frames. Afterwards it counts as sent."""
+        frames = self._coalesced()
+        return [self.codec.wrap(frame) for frame in frames] if self.codec.wraps else frames
+
+    def _coalesced(self) -> list[bytes]:
         self.streams.flush()
         messages = self._outbox.copy()
         self._outbox.clear()
@@ -527,7 +531,7 @@ class Session:
 
     @property
     def _null(self) -> Raw:
-        return Raw(b"\xc0" if self.codec.binary else b"null")
+        return Raw(b"\xc0" if self.codec.packed else b"null")
 
     def _on_cancel(self, params: CancelParams, events: list[Event]) -> None:
         call = self._incoming.get(params.id)

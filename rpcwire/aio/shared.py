@@ -31,12 +31,12 @@ class SharedItems:
         Raises:
             ValueError: it is not of the declared type.
         """
-        for kept, binary, data in self._kept:
+        for kept, packed, data in self._kept:
             # The item is kept alive, so that no other can have its identity.
-            if kept is value and binary is codec.binary:
+            if kept is value and packed is codec.packed:
                 return data
         data = self._kind.dump(value, codec, around)
-        self._kept.append((value, codec.binary, data))
+        self._kept.append((value, codec.packed, data))
         return data
 
 

@@ -31,7 +31,7 @@ def dump_plain(value: Any, codec: Codec, around: int = BODY_LEVELS) -> bytes:
     """
     try:
         if _is_flat(value):
-            if codec.binary:
+            if codec.packed:
                 return pack(value, walk=False)
             body = _dump(value, codec)
             if len(body) > MAX_DIGITS:
@@ -42,13 +42,13 @@ def dump_plain(value: Any, codec: Codec, around: int = BODY_LEVELS) -> bytes:
         return body
     except UNSENDABLE as exc:
         raise_interruption(exc)
-        wrong = unsendable(value, exc, binary=codec.binary, leaf=lambda part: _dump(part, codec))
+        wrong = unsendable(value, exc, binary=codec.packed, leaf=lambda part: _dump(part, codec))
         errors = [{"loc": wrong.loc, "msg": wrong.reason, "type": "unsendable"}]
         raise InvalidParams(f"the parameters cannot be sent: {wrong}", errors=errors) from exc
 
 
 def _dump(value: Any, codec: Codec) -> bytes:
-    return pack(value) if codec.binary else to_json(value, bytes_mode="base64", inf_nan_mode="strings")
+    return pack(value) if codec.packed else to_json(value, bytes_mode="base64", inf_nan_mode="strings")
 
 
 def load_plain(raw: Raw | bytes, codec: Codec) -> Any:
@@ -58,7 +58,7 @@ def load_plain(raw: Raw | bytes, codec: Codec) -> Any:
         RemoteProtocolError: it is malformed.
     """
     try:
-        return unpack(raw) if codec.binary else json.loads(bytes(raw))
+        return unpack(raw) if codec.packed else json.loads(bytes(raw))
     except (ValueError, RecursionError) as exc:
         raise RemoteProtocolError(f"the answer is malformed: {exc}", executed="yes") from exc
 

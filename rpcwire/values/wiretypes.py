@@ -206,10 +206,10 @@ class WireType:
             raise ValueError(describe_fields(field_errors(exc))) from exc
         except UNSENDABLE as exc:
             raise_interruption(exc)
-            raise unsendable(value, exc, binary=codec.binary) from exc
+            raise unsendable(value, exc, binary=codec.packed) from exc
 
     def _dump(self, value: Any, codec: Codec, around: int) -> bytes:
-        if codec.binary:
+        if codec.packed:
             if type(value) is self._simple:
                 return pack(value, walk=False)
             before = seen.deep
@@ -236,7 +236,7 @@ class WireType:
             pydantic.ValidationError: it is not of this type.
             ValueError: it is not valid MessagePack.
         """
-        if codec.binary:
+        if codec.packed:
             return self._validator.validate_python(unpack(raw, bounded=self._bounded))
         return self._validator.validate_json(bytes(raw))
 

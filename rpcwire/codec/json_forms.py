@@ -1,0 +1,231 @@
+"""The two forms of the wire in JSON: JSON-RPC 2.0 exactly as specified, and one message a line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from rpcwire.errors import InvalidRequest, ParseError, TooLarge
+from rpcwire.limits import BATCH_ITEMS, FRAME_MESSAGES, MAX_DEPTH, MAX_DIGITS, TOO_DEEP, TOO_LONG
+from rpcwire.messages import Envelope
+
+from .base import UNREADABLE, Codec, Decoded, Digits, Malformed, invalid, malformed, too_many
+
+_StructT = TypeVar("_StructT", bound=msgspec.Struct)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON (RFC 8259, section 6)")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise ValueError(f"the name {name[:64]!r} appears twice in one object (RFC 8259, section 4)")
+            seen.add(name)
+    return found
+
+
+def _bounded_int(digits: str) -> int | Digits:
+    # Only the form of the number matters here, and int() of a long one takes quadratic time and raises beyond its own
+    # limit. The contract that reads the body converts it, under pydantic's limit.
+    return int(digits) if len(digits) < 1000 else Digits(digits)
+
+
+def _readable_int(digits: str) -> None:
+    """See that everybody reads an integer; its value is of no interest."""
+    if len(digits.lstrip("-")) > MAX_DIGITS:
+        raise ValueError(TOO_LONG)
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=_bounded_int)
+_OWN = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=_readable_int)
+_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_BRACKETS = re.compile(rb"[\[{\]}]")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def _check_depth(data: bytes, around: int = 0) -> None:
+    """Raise ``ValueError`` where arrays and objects nest deeper than :data:`~rpcwire.limits.MAX_DEPTH`, together with
+    those around the data."""
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH - around:
+        return
+    depth = around
+    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", data)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > MAX_DEPTH:
+            raise ValueError(TOO_DEEP)
+
+
+def _check_text(value: Any) -> None:
+    """Raise ``ValueError`` where a string or a name holds half of a surrogate pair: it is no Unicode text."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("half of a surrogate pair (RFC 8259, section 8.2)") from None
+
+
+def _read(data: bytes) -> Any:
+    """Read one JSON text strictly by RFC 8259.
+
+    Raises:
+        ParseError: it is no JSON.
+        ValueError, RecursionError: it is, but breaks a rule.
+    """
+    _check_depth(data)
+    try:
+        value = _STRICT.decode(data.decode())
+    except UnicodeDecodeError as exc:
+        raise ParseError(f"not JSON: invalid UTF-8 at byte {exc.start}") from None
+    except json.JSONDecodeError as exc:
+        raise ParseError(f"not JSON: {exc.msg} at character {exc.pos}") from None
+    if _SURROGATE.search(data):
+        _check_text(value)
+    return value
+
+
+def _not_json(exc: Exception) -> ParseError:
+    return exc if isinstance(exc, ParseError) else ParseError(f"not JSON: {exc}")
+
+
+def strict_json(data: bytes) -> Any:
+    """Read one JSON text strictly by RFC 8259.
+
+    Returns:
+        The value. Integers of 1,000 digits and more come as their digits.
+
+    Raises:
+        ParseError: invalid UTF-8, NaN or Infinity, a name twice in one object, half a surrogate pair, nesting beyond
+            64, trailing text.
+    """
+    try:
+        return _read(data)
+    except (ValueError, RecursionError) as exc:
+        raise _not_json(exc) from None
+
+
+def _leniently(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object in which names may occur twice; an id that does is none."""
+    found = dict(pairs)
+    if len(found) != len(pairs) and [name for name, _ in pairs].count("id") > 1:
+        found["id"] = None
+    return found
+
+
+_LENIENT = json.JSONDecoder(object_pairs_hook=_leniently, parse_int=_bounded_int)
+
+
+def _outlines(data: bytes) -> list[Any]:
+    """What is legible of a message that is JSON but breaks a rule of ours, or of each message of a batch."""
+    try:
+        value = _LENIENT.decode(data.decode())
+    except (ValueError, RecursionError):
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+class _JsonBase(Codec):
+    def __init__(self, batch_items: int = BATCH_ITEMS) -> None:
+        super().__init__(batch_items)
+        self._decoder = msgspec.json.Decoder(Envelope)
+        self._encoder = msgspec.json.Encoder()
+
+    def encode(self, message: msgspec.Struct) -> bytes:
+        return self._encoder.encode(message)
+
+    def read(self, raw: Raw, kind: type[_StructT]) -> _StructT:
+        return msgspec.json.decode(raw, type=kind)
+
+    def structured(self, raw: Raw) -> bool:
+        return bytes(raw)[:1] in (b"{", b"[")
+
+    def check(self, body: bytes, around: int, *, names: bool = True) -> None:
+        _check_depth(body, around)
+        if names:
+            _OWN.decode(body.decode())
+
+    def _message(self, data: bytes) -> Envelope | Malformed:
+        try:
+            value = _read(data)
+        except ParseError as exc:
+            return Malformed(exc)
+        except (ValueError, RecursionError) as exc:
+            return self._unread(data, exc)[0]
+        return self._envelope(data, value)
+
+    @staticmethod
+    def _unread(data: bytes, exc: Exception) -> list[Malformed]:
+        """What to answer to a message, or each of a batch, that breaks a rule."""
+        error = _not_json(exc)
+        return [malformed(error, members) for members in _outlines(data)] or [Malformed(error)]
+
+    def _envelope(self, data: bytes | Raw, value: Any) -> Envelope | Malformed:
+        try:
+            return self._decoder.decode(data)
+        except msgspec.ValidationError as exc:
+            return malformed(invalid(exc), value)
+        except UNREADABLE as exc:
+            return malformed(ParseError(f"not JSON: {exc}"), value)
+
+
+class PlainJson(_JsonBase):
+    """JSON-RPC 2.0 exactly as specified, batches included (section 6)."""
+
+    subprotocol = "jsonrpc"
+    batches = True
+    coalesces = False
+
+    def __init__(self, batch_items: int = BATCH_ITEMS) -> None:
+        super().__init__(batch_items)
+        self._raws = msgspec.json.Decoder(list[Raw])
+
+    def decode(self, frame: bytes) -> Decoded:
+        try:
+            value = _read(frame)
+        except ParseError as exc:
+            return Decoded((Malformed(exc),))
+        except (ValueError, RecursionError) as exc:
+            unread = self._unread(frame, exc)
+            known = [message for message in unread if message.id is not None] or unread[:1]
+            return Decoded(known, batch=len(known) > 1)
+        if not isinstance(value, list):
+            return Decoded((self._envelope(frame, value),))
+        if not value:
+            return Decoded((Malformed(InvalidRequest("an empty batch: send at least one request")),))
+        if len(value) > self.batch_items:
+            found = len(value)
+            error = TooLarge(f"a batch of {found} messages: at most {self.batch_items} are allowed", executed="no")
+            return Decoded((Malformed(error),))
+        try:
+            raws = self._raws.decode(frame)
+        except UNREADABLE as exc:
+            return Decoded((Malformed(ParseError(f"not JSON: {exc}")),))
+        return Decoded([self._envelope(raw, item) for raw, item in zip(raws, value, strict=True)], batch=True)
+
+    def join(self, messages: Sequence[bytes]) -> bytes:
+        return messages[0] if len(messages) == 1 else b"[" + b",".join(messages) + b"]"
+
+
+class JsonLines(_JsonBase):
+    """``rpc.v1.json``: one message a line, each answered as soon as it is ready."""
+
+    subprotocol = "rpc.v1.json"
+
+    def decode(self, frame: bytes) -> Decoded:
+        if b"\n" not in frame:
+            return Decoded((self._message(frame),))
+        if frame.count(b"\n") > FRAME_MESSAGES:
+            return Decoded((too_many(frame.count(b"\n")),))
+        lines = [line for line in frame.split(b"\n") if line and not line.isspace()]
+        return Decoded([self._message(line) for line in lines or (frame,)])
+
+    def join(self, messages: Sequence[bytes]) -> bytes:
+        return messages[0] if len(messages) == 1 else b"\n".join(messages)

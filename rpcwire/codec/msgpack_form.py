@@ -1,0 +1,94 @@
+"""The form of the wire in MessagePack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from rpcwire.errors import InvalidRequest, ParseError
+from rpcwire.limits import BATCH_ITEMS, FRAME_MESSAGES
+from rpcwire.messages import Envelope
+from rpcwire.skimming import check_body, legible_members
+
+from .base import UNREADABLE, Codec, Decoded, Malformed, invalid, malformed, too_many
+
+_StructT = TypeVar("_StructT", bound=msgspec.Struct)
+
+
+class MessagePack(Codec):
+    """``rpc.v1.msgpack``: a message is a map; a frame with several messages is an array of maps."""
+
+    subprotocol = "rpc.v1.msgpack"
+    binary = True
+    packed = True
+
+    def __init__(self, batch_items: int = BATCH_ITEMS) -> None:
+        super().__init__(batch_items)
+        self._one = msgspec.msgpack.Decoder(Envelope)
+        self._many = msgspec.msgpack.Decoder(list[Envelope])
+        self._raws = msgspec.msgpack.Decoder(list[Raw])
+        self._any = msgspec.msgpack.Decoder()
+        self._encoder = msgspec.msgpack.Encoder()
+
+    def encode(self, message: msgspec.Struct) -> bytes:
+        return self._encoder.encode(message)
+
+    def decode(self, frame: bytes) -> Decoded:
+        first = frame[0] if frame else 0
+        several = 0x90 <= first <= 0x9F or first in (0xDC, 0xDD)
+        if several and (refused := self._refused(frame, first)) is not None:
+            return Decoded((refused,))
+        try:
+            return Decoded(self._many.decode(frame) if several else (self._one.decode(frame),))
+        except UNREADABLE:
+            pass  # One of the messages is wrong: find out which, and how.
+        if not several:
+            return Decoded((self._closer(frame),))
+        try:
+            raws = self._raws.decode(frame)
+        except UNREADABLE as exc:
+            return Decoded((Malformed(ParseError(f"not MessagePack: {exc}")),))
+        return Decoded([self._closer(raw) for raw in raws])
+
+    @staticmethod
+    def _refused(frame: bytes, first: int) -> Malformed | None:
+        """Refuse an array by its announced length, before anything is made of it."""
+        count = first & 0x0F if first <= 0x9F else int.from_bytes(frame[1 : 3 if first == 0xDC else 5], "big")
+        if count > FRAME_MESSAGES:
+            return too_many(count)
+        return None if count else Malformed(InvalidRequest("an empty array: send at least one message"))
+
+    def _closer(self, data: bytes | Raw) -> Envelope | Malformed:
+        try:
+            value = self._any.decode(data)
+        except UNREADABLE as exc:
+            return malformed(ParseError(f"not MessagePack: {exc}"), legible_members(data))
+        try:
+            return self._one.decode(data)
+        except UNREADABLE as exc:
+            return malformed(invalid(exc), value)
+
+    def join(self, messages: Sequence[bytes]) -> bytes:
+        count = len(messages)
+        if count == 1:
+            return messages[0]
+        if count < 16:
+            header = bytes((0x90 | count,))
+        elif count < 1 << 16:
+            header = b"\xdc" + count.to_bytes(2, "big")
+        else:
+            header = b"\xdd" + count.to_bytes(4, "big")
+        return header + b"".join(messages)
+
+    def check(self, body: bytes, around: int, *, names: bool = True) -> None:  # noqa: ARG002 - a body counts by itself
+        check_body(body)
+
+    def read(self, raw: Raw, kind: type[_StructT]) -> _StructT:
+        return msgspec.msgpack.decode(raw, type=kind)
+
+    def structured(self, raw: Raw) -> bool:
+        first = bytes(raw)[0]
+        return 0x80 <= first <= 0x9F or first in (0xDC, 0xDD, 0xDE, 0xDF)
