@@ -59,6 +59,7 @@ def session_limits(options: ConnectOptions, response: Response) -> SessionLimits
     """
     return SessionLimits(
         message_bytes=min([options.message_bytes, *_told(response, MESSAGE_BYTES_HEADER)]),
+        unwrapped_bytes=options.message_bytes,
         batch_items=min([BATCH_ITEMS, *filter(None, _told(response, BATCH_ITEMS_HEADER))]),
         stream_window=options.window,
     )
@@ -73,6 +74,7 @@ def memory_limits(options: ConnectOptions, batch_items: int) -> SessionLimits:
     """
     return SessionLimits(
         message_bytes=options.message_bytes,
+        unwrapped_bytes=options.message_bytes,
         batch_items=min(BATCH_ITEMS, batch_items),
         stream_window=options.window,
     )

@@ -52,7 +52,7 @@ class CallOptions:
         seconds = method_s if self.timeout_s is None else self.timeout_s
         if not seconds > 0:
             raise DeadlineExceeded("timeout_s: no time is left for this call", executed="no")
-        return seconds if seconds < LONGEST_S else LONGEST_S
+        return min(LONGEST_S, seconds)
 
     def context(self, seconds: float) -> CallContext:
         """What the server is told."""

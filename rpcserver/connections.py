@@ -81,6 +81,7 @@ class Connections(Mapping[Connection, Peer]):
         self._batch_items = limits.batch_items
         self._session_limits = SessionLimits(
             message_bytes=min(limits.message_bytes, limits.outgoing_bytes),
+            unwrapped_bytes=limits.message_bytes,
             batch_items=limits.batch_items,
             calls_in_flight=limits.calls_in_flight,
             streams=limits.streams,

@@ -88,6 +88,8 @@ class SessionLimits:
 
     Attributes:
         message_bytes: the largest message to send, in bytes. What is accepted, the WebSocket layer bounds.
+        unwrapped_bytes: the largest frame to accept, in bytes, where the form of the wire wraps frames: the WebSocket
+            layer sees only how large it is wrapped.
         batch_items: entries in one JSON-RPC batch to send. What is accepted, the codec bounds.
         calls_in_flight: calls accepted and not yet answered.
         streams: open streams in each direction.
@@ -95,6 +97,7 @@ class SessionLimits:
     """
 
     message_bytes: int = MESSAGE_BYTES
+    unwrapped_bytes: int = MESSAGE_BYTES
     batch_items: int = BATCH_ITEMS
     calls_in_flight: int = 1024
     streams: int = 256

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw
 
-from .codec import UNREADABLE, Codec, Malformed, is_unicode
+from .codec import UNREADABLE, Codec, Decoded, Malformed, is_unicode
 from .errors import (
     Busy,
     InternalError,
@@ -372,7 +372,7 @@ class Session:
             reported as a :class:`~rpcwire.events.Violation`; this method raises nothing.
         """
         events: list[Event] = []
-        decoded = self.codec.decode(frame)
+        decoded = self._unwrapped(frame) if self.codec.wraps else self.codec.decode(frame)
         batch = None
         if decoded.batch:
             batch = Batch(0, [])
@@ -395,6 +395,12 @@ class Session:
             batch.waiting -= 1
             if batch.waiting == 0 and batch.replies:
                 self._send_batch(batch)
+
+    def _unwrapped(self, frame: bytes) -> Decoded:
+        try:
+            return self.codec.decode(self.codec.unwrap(frame, self.limits.unwrapped_bytes))
+        except (ProtocolError, TooLarge) as exc:
+            return Decoded((Malformed(exc),))
 
     def _is_answered(self, message: Envelope | Malformed) -> bool:
         if isinstance(message, Malformed):

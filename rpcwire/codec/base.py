@@ -51,7 +51,7 @@ class Codec:
         packed: whether parameters, results and items of streams are MessagePack in it; JSON otherwise.
         batches: whether JSON-RPC batches exist in it.
         coalesces: whether one frame may hold several messages.
-        wraps: whether :meth:`wrap` does anything.
+        wraps: whether :meth:`wrap` and :meth:`unwrap` do anything.
 
     Parameters:
         batch_items: entries that a JSON-RPC batch may have, where there are batches.
@@ -80,8 +80,19 @@ class Codec:
         raise NotImplementedError
 
     def wrap(self, frame: bytes) -> bytes:
-        """A frame as it goes out, where it is not what :meth:`encode` or :meth:`join` made: compressed, say.
-        :meth:`decode` undoes it."""
+        """A frame as it goes out, where it is not what :meth:`encode` or :meth:`join` made: compressed, say."""
+        return frame
+
+    def unwrap(self, frame: bytes, limit: int) -> bytes:  # noqa: ARG002 - for those that wrap
+        """What :meth:`wrap` was given on the other side.
+
+        Parameters:
+            frame: as it came in.
+            limit: bytes that may be inside, which a compressed frame does not show.
+
+        Raises:
+            ProtocolError, TooLarge: it cannot be unwrapped, or holds more.
+        """
         return frame
 
     def check(self, body: bytes, around: int, *, names: bool = True) -> None:

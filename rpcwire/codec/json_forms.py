@@ -14,7 +14,7 @@ from rpcwire.errors import InvalidRequest, ParseError, TooLarge
 from rpcwire.limits import BATCH_ITEMS, FRAME_MESSAGES, MAX_DEPTH, MAX_DIGITS, TOO_DEEP, TOO_LONG
 from rpcwire.messages import Envelope
 
-from .base import UNREADABLE, Codec, Decoded, Digits, Malformed, invalid, malformed, too_many
+from .base import UNREADABLE, Codec, Decoded, Digits, Malformed, Subprotocol, invalid, malformed, too_many
 
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 
@@ -179,7 +179,7 @@ class _JsonBase(Codec):
 class PlainJson(_JsonBase):
     """JSON-RPC 2.0 exactly as specified, batches included (section 6)."""
 
-    subprotocol = "jsonrpc"
+    subprotocol: Subprotocol = "jsonrpc"
     batches = True
     coalesces = False
 
@@ -217,7 +217,7 @@ class PlainJson(_JsonBase):
 class JsonLines(_JsonBase):
     """``rpc.v1.json``: one message a line, each answered as soon as it is ready."""
 
-    subprotocol = "rpc.v1.json"
+    subprotocol: Subprotocol = "rpc.v1.json"
 
     def decode(self, frame: bytes) -> Decoded:
         if b"\n" not in frame:

@@ -13,7 +13,7 @@ from rpcwire.limits import BATCH_ITEMS, FRAME_MESSAGES
 from rpcwire.messages import Envelope
 from rpcwire.skimming import check_body, legible_members
 
-from .base import UNREADABLE, Codec, Decoded, Malformed, invalid, malformed, too_many
+from .base import UNREADABLE, Codec, Decoded, Malformed, Subprotocol, invalid, malformed, too_many
 
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 
@@ -21,7 +21,7 @@ _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 class MessagePack(Codec):
     """``rpc.v1.msgpack``: a message is a map; a frame with several messages is an array of maps."""
 
-    subprotocol = "rpc.v1.msgpack"
+    subprotocol: Subprotocol = "rpc.v1.msgpack"
     binary = True
     packed = True
 

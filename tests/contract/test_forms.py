@@ -4,12 +4,14 @@ the table, agreed upon in the handshake, and spoken by both clients."""
 from __future__ import annotations
 
 import asyncio
+import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import pytest
+from websockets.sync.client import connect
 
 import rpcclient.handshake
 import rpcserver.door.link
@@ -18,8 +20,8 @@ from rpcclient import AsyncClient, Client
 from rpcclient.errors import InvalidParams
 from rpcserver.config import ServerConfig
 from rpcserver.server import Server
-from rpcwire.codec import CODECS, OFFERED, Decoded, JsonLines, Malformed, Subprotocol, codec_for
-from rpcwire.errors import ParseError
+from rpcwire.codec import CODECS, OFFERED, JsonLines, Subprotocol, codec_for
+from rpcwire.errors import ParseError, TooLarge
 
 from .conftest import TOKEN, Running
 
@@ -29,18 +31,22 @@ NAME = "test.deflated"
 class DeflatedJson(JsonLines):
     """JSON Lines, compressed: binary frames whose parameters and results are JSON."""
 
-    subprotocol = NAME  # type: ignore[assignment] # it is not one of ours
+    subprotocol = cast("Subprotocol", NAME)
     binary = True
     wraps = True
 
-    def decode(self, frame: bytes) -> Decoded:
-        try:
-            return super().decode(zlib.decompress(frame))
-        except zlib.error as exc:
-            return Decoded((Malformed(ParseError(f"not compressed: {exc}")),))
-
     def wrap(self, frame: bytes) -> bytes:
         return zlib.compress(frame)
+
+    def unwrap(self, frame: bytes, limit: int) -> bytes:
+        inside = zlib.decompressobj()
+        try:
+            data = inside.decompress(frame, limit)
+        except zlib.error as exc:
+            raise ParseError(f"not compressed: {exc}") from None
+        if inside.unconsumed_tail:
+            raise TooLarge(f"a frame of more than {limit} bytes", executed="no")
+        return data
 
 
 @pytest.fixture
@@ -87,6 +93,33 @@ def test_a_form_of_ones_own_asynchronously(deflating: Running) -> None:
             assert [item async for item in client.stream("contract.count", [3])] == [0, 1, 2]
 
     asyncio.run(main())
+
+
+def test_what_a_frame_holds_is_checked(deflating: Running) -> None:
+    """What cannot be unwrapped, or holds more than one side takes, gets an error; the connection stays usable."""
+    too_much = deflating.server.config.limits.message_bytes + 1
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    url = deflating.server.addresses[0]
+    with connect(url, subprotocols=[cast("Any", NAME)], additional_headers=headers, compression=None) as connection:
+        for sent, error in (
+            (b"as it is", "ParseError"),
+            (zlib.compress(b" " * too_much), "TooLarge"),
+            (zlib.compress(b"{}"), "InvalidRequest"),
+        ):
+            connection.send(sent)
+            assert json.loads(zlib.decompress(cast("bytes", connection.recv(20))))["error"]["data"]["type"] == error
+        connection.send(zlib.compress(b'{"jsonrpc":"2.0","id":1,"method":"contract.add","params":[1,2]}'))
+        assert json.loads(zlib.decompress(cast("bytes", connection.recv(20))))["result"] == 3
+
+
+@pytest.mark.parametrize("over", ["tcp", "memory"])
+def test_errors_keep_their_details(deflating: Running, over: str) -> None:
+    where: dict[str, Any] = {"url": deflating.server.addresses[0], "token": TOKEN}
+    if over == "memory":
+        where = {"memory": deflating.server.connect_memory, "subprotocol": NAME}
+    with Client(**where) as client, pytest.raises(InvalidParams) as caught:
+        client.call("contract.add", ["x"])
+    assert caught.value.errors
 
 
 def test_others_still_agree_on_theirs(deflating: Running) -> None:
