@@ -87,6 +87,18 @@ def test_the_core_of_rpcwire_does_no_io() -> None:
     assert not wrong
 
 
+def test_the_core_of_rpcwire_reads_no_clock() -> None:
+    """But for the deadlines of calls and their durations: whatever else depends on the time is told it."""
+    readers = {
+        str(path.relative_to(ROOT))
+        for package, path in modules()
+        if package == "rpcwire" and "aio" not in path.parts and "threads" not in path.parts
+        for name, _ in imports(path, package)
+        if name.partition(".")[0] == "time"
+    }
+    assert readers == {"rpcwire/context.py", "rpcwire/dispatch.py"}
+
+
 def test_the_blocking_client_uses_no_event_loop() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {name}"
