@@ -1,6 +1,7 @@
 """The daemon, and what a service plugin needs: ``from rpcserver import Service, method``."""
 
 from rpcserver.security.roles import Role, RoleTable, each_in_one
+from rpcserver.security.ways import Way
 from rpcwire.context import Caller, Connection, Context, Principal
 from rpcwire.errors import (
     Busy,
@@ -47,6 +48,7 @@ __all__ = [
     "TooLarge",
     "Unavailable",
     "Value",
+    "Way",
     "each_in_one",
     "method",
 ]

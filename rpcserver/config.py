@@ -148,6 +148,9 @@ class AuthConfig(_Section):
     unauthenticated_message_bytes: int = Field(
         default=65536, ge=1024, description="Largest message before authentication, in bytes."
     )
+    ways: Mapping[str, Any] = Field(
+        default={}, description="One table for each further way to authenticate that is installed and to be on."
+    )
 
 
 class LimitsConfig(_Section):

@@ -18,6 +18,7 @@ from rpcserver.plugins.running import start_service, stop_service
 from rpcserver.security.authentication import Authentication
 from rpcserver.security.gate import gate
 from rpcserver.security.tokens import TokenStore
+from rpcserver.security.ways import Way
 from rpcwire.aio.memory import MemoryLink
 from rpcwire.codec import Subprotocol
 from rpcwire.dispatch import Dispatch
@@ -49,9 +50,11 @@ class Server:
         services: instances of what is offered.
         token: opens the TCP port.
         observers: are told what came of each call, from any connection.
+        ways: what the header Authorization of a request may say besides the token.
 
     Raises:
         TypeError: two services have one name, a method cannot be offered, or an observer is no plain function.
+        ConfigError: two ways to authenticate have one scheme.
 
     Attributes:
         config: the configuration.
@@ -73,6 +76,7 @@ class Server:
         *,
         token: str,
         observers: Iterable[Observer] = (),
+        ways: Iterable[Way[Any]] = (),
     ) -> None:
         self.config = config
         self.services = list(services)
@@ -89,6 +93,7 @@ class Server:
             os.geteuid(),
             attempts=config.auth.attempts,
             unix_peer_credentials=config.listen.unix_peer_credentials,
+            ways=ways,
         )
         self.connections = Connections(self.dispatch, self.authentication, config.limits, self._executor, logger)
         self.registry.add(

@@ -317,7 +317,7 @@ def test_each_room_of_the_services_imports_only_what_it_may() -> None:
 
 # What each folder of the server, and each module beside the folders, may import of the server: a folder or one module.
 ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
-    "": frozenset({"security/roles"}),  # The package itself, which plugins import.
+    "": frozenset({"security/roles", "security/ways"}),  # The package itself, which plugins import.
     "__main__": frozenset({"daemon/cli"}),
     "config": frozenset(),
     "state": frozenset({"config"}),
@@ -327,7 +327,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "system": frozenset({"config", "connections"}),
     "door": frozenset({"config", "connections", "security/authentication"}),
     "server": frozenset({"config", "connections", "door", "plugins", "security", "state", "system"}),
-    "daemon": frozenset({"config", "plugins", "security/tokens", "server"}),
+    "daemon": frozenset({"config", "plugins", "security/tokens", "security/ways", "server"}),
 }
 
 

@@ -17,6 +17,7 @@ import click
 from rpcserver.config import ConfigError, PluginsConfig, ServerConfig, load_config
 from rpcserver.plugins.finding import create_services, find_services, installed
 from rpcserver.security.tokens import load_token
+from rpcserver.security.ways import make_ways
 from rpcserver.server import Server
 
 from .logs import set_up
@@ -82,8 +83,9 @@ def run(config: ServerConfig) -> int:
         ConfigError: the configuration cannot be used.
     """
     services = create_services(find_services(config.plugins), config.services)
+    ways = make_ways(config.auth.ways)
     try:
-        server = Server(config, services, token=load_token(config.token_path))
+        server = Server(config, services, token=load_token(config.token_path), ways=ways)
     except TypeError as exc:
         raise ConfigError(f"a service cannot be offered: {exc}") from exc
     try:

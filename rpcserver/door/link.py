@@ -305,7 +305,7 @@ class ServerLink(WebSocketLink):
             self.principal = self.entrance.authentication.by_request(request.headers) or self.principal
         except Unauthenticated as wrong:
             logger.warning("%s refused: %s", self.remote, wrong.message)
-            return respond(401, f"{wrong.message}\n", WWW_Authenticate='Bearer realm="rpcserver"')
+            return respond(401, f"{wrong.message}\n", WWW_Authenticate=self.entrance.authentication.challenges)
         versions = request.headers.get_all("Sec-WebSocket-Version")
         if versions != [VERSION]:
             named = ", ".join(versions)[:20]

@@ -64,7 +64,7 @@ class Pages:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def is_known(self, headers: Headers) -> bool:
-        """Whether a request comes with a valid token."""
+        """Whether a request says who sends it, rightly."""
         try:
             return self._authentication.by_request(headers) is not None
         except Unauthenticated:
@@ -84,8 +84,8 @@ class Pages:
                 )
             return
         if path in self._shown and self._shown[path].needs_token and not self.is_known(asked.headers):
-            text = "this page needs the server's token: Authorization: Bearer TOKEN\n"
-            replier.reply(respond(401, text, head=head, WWW_Authenticate='Bearer realm="rpcserver"'))
+            text = f"this page needs the server's token: Authorization: {self._authentication.forms}\n"
+            replier.reply(respond(401, text, head=head, WWW_Authenticate=self._authentication.challenges))
             return
         task = asyncio.get_running_loop().create_task(self._serve(page, replier, head))
         self._tasks.add(task)

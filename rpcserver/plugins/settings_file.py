@@ -53,7 +53,9 @@ def _table(name: str, model: type[BaseModel], instance: BaseModel | None = None)
     tables: list[str] = []
     for key, field in model.model_fields.items():
         entry = _entry_model(field.annotation)
-        if entry is None:
+        if get_args(field.annotation) == (str, Any):  # Tables of plugins, of which nothing is known here.
+            tables += ["", *_comment(field.description or ""), f"# [{name}.{key}.NAME]"]
+        elif entry is None:
             yield from _key(key, field, instance)
         else:
             # A mapping of names to tables: those of the default stand for how every one of them looks.

@@ -1,9 +1,11 @@
-"""Who somebody is. Every way to authenticate is here: the token in a request or in a call, the user at the other end of
-a Unix socket, and a connection from the server's own process."""
+"""Who somebody is: by what a request says (:mod:`~rpcserver.security.ways`), by the token in a call, by the user at the
+other end of a Unix socket, or as a connection from the server's own process."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
+from typing import Any
 
 from websockets.datastructures import Headers
 
@@ -11,6 +13,7 @@ from rpcwire.context import OWNER, Connection, Principal
 from rpcwire.errors import Unauthenticated
 
 from .tokens import TokenStore
+from .ways import BearerToken, Way, by_scheme
 
 logger = logging.getLogger("rpcserver.connection")
 
@@ -23,14 +26,27 @@ class Authentication:
         owner_uid: the user who runs the server.
         attempts: how many wrong tokens a connection may give.
         unix_peer_credentials: whether the owner needs no token on a Unix socket.
+        ways: what requests may say besides the token.
+
+    Raises:
+        ConfigError: two ways have one scheme.
 
     Attributes:
         tokens: as above.
         owner_uid: as above.
     """
 
-    def __init__(self, tokens: TokenStore, owner_uid: int, *, attempts: int, unix_peer_credentials: bool) -> None:
+    def __init__(
+        self,
+        tokens: TokenStore,
+        owner_uid: int,
+        *,
+        attempts: int,
+        unix_peer_credentials: bool,
+        ways: Iterable[Way[Any]] = (),
+    ) -> None:
         self.tokens = tokens
+        self._ways = by_scheme([BearerToken(tokens), *ways])
         self.owner_uid = owner_uid
         self._attempts = attempts
         self._unix_peer_credentials = unix_peer_credentials
@@ -57,15 +73,33 @@ class Authentication:
             headers: of the request.
 
         Raises:
-            Unauthenticated: the header with the token is malformed, or the token is wrong.
+            Unauthenticated: the header Authorization is malformed, or what it holds is wrong.
         """
-        token = bearer_token(headers)
-        if token is None:
+        values = headers.get_all("Authorization")
+        if not values:
             return None
-        principal = self.tokens.principal(token)
+        scheme, _, credentials = values[0].partition(" ")
+        way = self._ways.get(scheme.lower())
+        if len(values) != 1 or way is None or not credentials.strip():
+            raise Unauthenticated(f"the Authorization header must be: {self.forms}")
+        try:
+            principal = way.principal(credentials.strip())
+        except Exception:
+            logger.exception("the way to authenticate by %s failed", way.scheme)
+            raise Unauthenticated(f"{way.scheme}: this cannot be checked now; see the server's log") from None
         if principal is None:
-            raise Unauthenticated("the token is wrong")
+            raise Unauthenticated(way.wrong)
         return principal
+
+    @property
+    def forms(self) -> str:
+        """What the header Authorization may be, for a person."""
+        return ", or ".join(way.form for way in self._ways.values())
+
+    @property
+    def challenges(self) -> str:
+        """What ``WWW-Authenticate`` says (RFC 9110, section 11.6.1)."""
+        return ", ".join(f'{way.scheme} realm="rpcserver"' for way in self._ways.values())
 
     def by_call(self, connection: Connection, token: str) -> Principal:
         """Who gives a token by a call.
@@ -92,18 +126,3 @@ class Authentication:
     def forget(self, connection: Connection) -> None:
         """A connection has ended: its wrong tokens count no more."""
         self._wrong_tokens.pop(connection, None)
-
-
-def bearer_token(headers: Headers) -> str | None:
-    """The token of ``Authorization: Bearer`` (RFC 6750, section 2.1); ``None`` where there is no such header.
-
-    Raises:
-        Unauthenticated: there are several headers, or the one is not of this form.
-    """
-    values = headers.get_all("Authorization")
-    if not values:
-        return None
-    scheme, _, token = values[0].partition(" ")
-    if len(values) != 1 or scheme.lower() != "bearer" or not token.strip():
-        raise Unauthenticated("the Authorization header must be: Bearer TOKEN")
-    return token.strip()

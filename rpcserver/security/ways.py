@@ -1,0 +1,138 @@
+"""Ways to authenticate by the header ``Authorization`` of a request. The token is one of them and always on; further
+ones are plugins: classes in the group ``rpcserver.ways``, each on where ``[auth.ways.NAME]`` is in the settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, ClassVar, Generic
+
+from pydantic import ValidationError
+from typing_extensions import TypeVar
+
+from rpcserver.config import ConfigError, name_keys
+from rpcwire.context import Principal
+from rpcwire.errors import describe_fields, field_errors
+from rpcwire.service import ServiceConfig, ServiceConfigError
+
+from .tokens import TokenStore
+
+GROUP = "rpcserver.ways"
+
+_SCHEME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+ConfigT = TypeVar("ConfigT", bound=ServiceConfig, default=ServiceConfig)
+
+
+class Way(Generic[ConfigT]):
+    """One way to say in a request who sends it: a scheme of the header ``Authorization`` (RFC 9110, section 11).
+
+    Attributes:
+        scheme: its name, such as ``Basic``.
+        form: what the header must be, for a person: ``Basic BASE64``.
+        wrong: what to answer to wrong credentials.
+        config_model: the model of its settings.
+        config: its settings.
+    """
+
+    scheme: ClassVar[str]
+    form: ClassVar[str]
+    wrong: ClassVar[str] = "the credentials are wrong"
+    config_model: ClassVar[type[ServiceConfig]] = ServiceConfig
+
+    def __init__(self, config: ConfigT) -> None:
+        self.config = config
+
+    def principal(self, credentials: str) -> Principal | None:
+        """Who sends a request. It must be quick, for everybody waits meanwhile, and must not tell by the time it takes
+        how far credentials are right.
+
+        Parameters:
+            credentials: what follows the scheme in the header, without the spaces around it.
+
+        Returns:
+            Its name, which settings may put into roles, and how it was established; ``None`` for wrong credentials.
+        """
+        raise NotImplementedError
+
+
+class BearerToken(Way):
+    """The token of the server, as ``Authorization: Bearer TOKEN`` (RFC 6750, section 2.1).
+
+    Parameters:
+        tokens: the tokens that open the server.
+    """
+
+    scheme = "Bearer"
+    form = "Bearer TOKEN"
+    wrong = "the token is wrong"
+
+    def __init__(self, tokens: TokenStore) -> None:
+        super().__init__(ServiceConfig())
+        self._tokens = tokens
+
+    def principal(self, credentials: str) -> Principal | None:
+        return self._tokens.principal(credentials)
+
+
+def make_ways(sections: Mapping[str, Any]) -> list[Way[Any]]:
+    """The ways that the configuration asks for.
+
+    Parameters:
+        sections: the tables below ``[auth.ways]``, by the names of entry points.
+
+    Raises:
+        ConfigError: one is not installed, cannot be imported, or cannot work with its settings.
+    """
+    installed = {point.name: point for point in entry_points(group=GROUP)}
+    made: list[Way[Any]] = []
+    for name, section in sections.items():
+        if name not in installed:
+            there = ", ".join(sorted(installed)) or "none"
+            raise ConfigError(f"auth.ways.{name}: no such way to authenticate is installed; there are: {there}")
+        made.append(_make(_load(installed[name]), name, section))
+    return made
+
+
+def _load(point: EntryPoint) -> type[Way[Any]]:
+    try:
+        loaded = point.load()
+    except Exception as exc:
+        raise ConfigError(f"auth.ways.{point.name} ({point.value}): {type(exc).__name__}: {exc}") from exc
+    if not (isinstance(loaded, type) and issubclass(loaded, Way)):
+        raise ConfigError(f"auth.ways.{point.name} ({point.value}): not a subclass of rpcserver.Way")
+    return loaded
+
+
+def _make(cls: type[Way[Any]], name: str, section: Any) -> Way[Any]:
+    try:
+        config = cls.config_model.model_validate(section)
+    except ValidationError as exc:
+        errors = field_errors(exc, prefix=("auth", "ways", name))
+        name_keys(errors, cls.config_model, 3)
+        raise ConfigError(describe_fields(errors, 5)) from exc
+    try:
+        return cls(config)
+    except ServiceConfigError as exc:
+        raise ConfigError(f"auth.ways.{name}.{exc}") from exc
+    except Exception as exc:
+        raise ConfigError(f"auth.ways.{name}: cannot be made: {type(exc).__name__}: {exc}") from exc
+
+
+def by_scheme(ways: list[Way[Any]]) -> dict[str, Way[Any]]:
+    """Ways by their schemes in small letters, in which they are compared.
+
+    Raises:
+        ConfigError: two have one scheme, or a scheme is none.
+    """
+    found: dict[str, Way[Any]] = {}
+    for way in ways:
+        if not _SCHEME.fullmatch(way.scheme):
+            text = f"{way.scheme!r} is no scheme of the header Authorization"
+            raise ConfigError(f"auth.ways: {type(way).__name__}: {text}")
+        other = found.setdefault(way.scheme.lower(), way)
+        if other is not way:
+            names = f"{type(other).__name__} and {type(way).__name__}"
+            raise ConfigError(f"auth.ways: two have the scheme {way.scheme}: {names}")
+    return found

@@ -1,0 +1,176 @@
+"""A further way to authenticate is one class: here one that knows passwords from a file (RFC 7617), found by its entry
+point, set up by its own table of the settings, and used by both clients."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+from pydantic import Field
+
+from rpcclient import AsyncClient, Client
+from rpcclient.errors import Unauthenticated
+from rpcserver import Principal, ServiceConfig, ServiceConfigError, Way
+from rpcserver.config import ConfigError
+from rpcserver.security import ways as ways_module
+from rpcserver.security.ways import BearerToken, by_scheme, make_ways
+from rpcserver.server import Server
+
+from .callers import by_asyncio, by_sync
+from .conftest import TOKEN, Running
+
+
+class BasicConfig(ServiceConfig):
+    """Who may come in by a password."""
+
+    file: str = Field(description="Lines NAME:SHA256, in hexadecimal digits.")
+
+
+class Basic(Way[BasicConfig]):
+    """Passwords from a file."""
+
+    scheme = "Basic"
+    form = "Basic BASE64"
+    wrong = "the name or the password is wrong"
+    config_model = BasicConfig
+
+    def __init__(self, config: BasicConfig) -> None:
+        super().__init__(config)
+        try:
+            lines = Path(config.file).read_text().split()
+        except OSError as exc:
+            raise ServiceConfigError(f"file: {config.file}: {exc.strerror}") from exc
+        self._known = dict(line.split(":") for line in lines)
+
+    def principal(self, credentials: str) -> Principal | None:
+        name, _, password = base64.b64decode(credentials).decode().partition(":")
+        digest = hashlib.sha256(password.encode()).hexdigest()
+        return Principal(name, "basic") if hmac.compare_digest(self._known.get(name, ""), digest) else None
+
+
+class Loud(Basic):
+    scheme = "BASIC"
+
+
+class Spaced(Basic):
+    scheme = "a b"
+
+
+@pytest.fixture
+def passwords(tmp_path: Path) -> Path:
+    file = tmp_path / "passwords"
+    file.write_text(f"ada:{hashlib.sha256(b'difference engine').hexdigest()}\n")
+    return file
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Pretends that ways are installed, by the names of their classes in this module."""
+
+    def install(**classes: str) -> None:
+        points = [EntryPoint(name, value, ways_module.GROUP) for name, value in classes.items()]
+        monkeypatch.setattr(ways_module, "entry_points", lambda group: [p for p in points if p.group == group])
+
+    return install
+
+
+class Guarded(Running):
+    """A server with the ways of its configuration."""
+
+    async def _start(self) -> Server:
+        server = Server(self.config, [self.desk], token=TOKEN, ways=make_ways(self.config.auth.ways))
+        await server.start()
+        return server
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, passwords: Path, installed: Any) -> Iterator[Guarded]:
+    installed(basic=f"{__name__}:Basic")
+    running = Guarded(tmp_path, auth={"ways": {"basic": {"file": str(passwords)}}})
+    yield running
+    running.stop()
+
+
+def header(name: str, password: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
+
+
+def test_both_clients_come_in_by_a_password(guarded: Guarded) -> None:
+    with Client(guarded.tcp, headers=header("ada", "difference engine")) as client:
+        assert client.call("desk.add", [1, 2]) == 3
+        known = client.hello().principal
+        assert known is not None
+        assert (known.name, known.method) == ("ada", "basic")
+
+    async def main() -> None:
+        async with AsyncClient(guarded.tcp, headers=header("ada", "difference engine")) as client:
+            known = (await client.hello()).principal
+            assert known is not None
+            assert (known.name, known.method) == ("ada", "basic")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("call", [by_sync, by_asyncio], ids=["sync", "async"])
+def test_what_is_wrong_is_refused(guarded: Guarded, call: Any, caplog: pytest.LogCaptureFixture) -> None:
+    for headers, words in (
+        (header("ada", "wrong"), "the name or the password is wrong"),
+        (header("", ""), "the name or the password is wrong"),
+        ({"Authorization": "Basic no base64"}, "Basic: this cannot be checked now; see the server's log"),
+        ({"Authorization": "Basic"}, "must be: Bearer TOKEN, or Basic BASE64"),
+        ({"Authorization": "Digest x"}, "must be: Bearer TOKEN, or Basic BASE64"),
+    ):
+        with pytest.raises(Unauthenticated, match=words):
+            call(guarded.tcp, headers=headers)
+    assert "the way to authenticate by Basic failed" in caplog.text
+    assert call(guarded.tcp, token=TOKEN) == 11
+
+
+def test_the_server_says_which_ways_there_are(guarded: Guarded) -> None:
+    url = guarded.tcp.replace("ws://", "http://") + "/"
+    upgrade = {
+        "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", **header("ada", "wrong"),
+    }  # fmt: skip
+    with pytest.raises(OSError, match="401") as caught:
+        urlopen(Request(url, headers=upgrade))
+    response: Any = caught.value
+    with response:
+        assert response.headers["WWW-Authenticate"] == 'Bearer realm="rpcserver", Basic realm="rpcserver"'
+
+
+@pytest.mark.parametrize(
+    ("points", "sections", "words"),
+    [
+        ({}, {"basic": {}}, r"auth\.ways\.basic: no such way to authenticate is installed; there are: none"),
+        ({"basic": "Basic"}, {"basics": {}}, r"there are: basic"),
+        ({"basic": "Basic"}, {"basic": {}}, r"auth\.ways\.basic\.file: "),
+        ({"basic": "Basic"}, {"basic": {"file": "x", "fil": 1}}, r"auth\.ways\.basic\.fil: .*did you mean file\?"),
+        ({"basic": "Basic"}, {"basic": {"file": "/nowhere"}}, r"auth\.ways\.basic\.file: /nowhere: No such file"),
+        ({"basic": "BasicConfig"}, {"basic": {}}, r"not a subclass of rpcserver\.Way"),
+        ({"basic": "Nothing"}, {"basic": {}}, r"auth\.ways\.basic .*AttributeError"),
+        ({"basic": "Basic"}, {"basic": 5}, r"auth\.ways\.basic: "),
+    ],
+)
+def test_settings_that_cannot_be_used(installed: Any, points: Any, sections: Any, words: str) -> None:
+    installed(**{name: f"{__name__}:{value}" for name, value in points.items()})
+    with pytest.raises(ConfigError, match=words):
+        make_ways(sections)
+
+
+def test_one_scheme_belongs_to_one_way(passwords: Path) -> None:
+    config = BasicConfig(file=str(passwords))
+    assert list(by_scheme([Basic(config)])) == ["basic"]
+    with pytest.raises(ConfigError, match="two have the scheme BASIC: Basic and Loud"):
+        by_scheme([Basic(config), Loud(config)])
+    with pytest.raises(ConfigError, match="'a b' is no scheme"):
+        by_scheme([Spaced(config)])
+    assert BearerToken.form == "Bearer TOKEN"
