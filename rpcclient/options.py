@@ -57,14 +57,14 @@ class CallOptions:
     def context(self, seconds: float) -> CallContext:
         """What the server is told."""
         if self.key is None:
-            return _context(seconds)
+            return _context(round(seconds * 1000))
         return CallContext(ttl_ms=round(seconds * 1000), key=self.key)
 
 
 @lru_cache(maxsize=64)
-def _context(seconds: float) -> CallContext:
+def _context(ttl_ms: int) -> CallContext:
     """Most calls of a program have the same deadline, and structures are never changed."""
-    return CallContext(ttl_ms=round(seconds * 1000))
+    return CallContext(ttl_ms=ttl_ms)
 
 
 @dataclass(frozen=True, slots=True)

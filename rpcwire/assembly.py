@@ -69,23 +69,17 @@ class Assembler:
         """
         if self._broken:
             return None
-        try:
-            return self._fed(frame)
-        except StreamBroken:
-            self._broken = True
-            raise
-
-    def _fed(self, frame: Frame) -> bytes | None:
-        if frame.opcode is not Opcode.CONT:
-            self._opcode = frame.opcode
-            if (frame.opcode is Opcode.BINARY) is not self.binary:
+        opcode = frame.opcode
+        if opcode is not Opcode.CONT:
+            self._opcode = opcode
+            if (opcode is Opcode.BINARY) is not self.binary:
                 wanted = "binary" if self.binary else "text"
-                raise StreamBroken(1003, f"this subprotocol uses {wanted} frames")
+                raise self._break(1003, f"this subprotocol uses {wanted} frames")
             if frame.fin:
                 return self._whole(bytes(frame.data))
         self._fragments.append(bytes(frame.data))
         if len(self._fragments) > MAX_FRAGMENTS:
-            raise StreamBroken(1009, f"a message of more than {MAX_FRAGMENTS} fragments")
+            raise self._break(1009, f"a message of more than {MAX_FRAGMENTS} fragments")
         if not frame.fin:
             return None
         message = b"".join(self._fragments)
@@ -97,5 +91,9 @@ class Assembler:
             try:
                 message.decode()
             except UnicodeDecodeError as exc:
-                raise StreamBroken(1007, f"invalid UTF-8 at byte {exc.start}") from None
+                raise self._break(1007, f"invalid UTF-8 at byte {exc.start}") from None
         return message
+
+    def _break(self, code: int, reason: str) -> StreamBroken:
+        self._broken = True
+        return StreamBroken(code, reason)

@@ -100,8 +100,8 @@ class Connector:
             RpcError: it could not be made.
         """
         check_interpreter()
-        peer = self.live
-        if peer is not None:
+        peer = self._peer
+        if peer is not None and peer.is_open:
             return peer
         if self.memory is not None:
             check_thread()

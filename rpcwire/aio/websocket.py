@@ -207,11 +207,11 @@ class WebSocketLink(asyncio.Protocol):
             self._reason = "handshake failed"
             self.handshake_failed(self.ws.handshake_exc)
         self._write()
-        if self.ws.close_expected():
+        if self.ws.state is not OPEN and self.ws.close_expected():
             self._expect_close()
 
     def _data_frame(self, frame: Frame) -> None:
-        if self.receiver is None or not takes_data(self.ws):
+        if self.receiver is None or (self.ws.close_sent is not None and not takes_data(self.ws)):
             return
         try:
             message = self._assembler.feed(frame)

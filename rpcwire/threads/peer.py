@@ -58,6 +58,9 @@ from .pending import Pending
 _T = TypeVar("_T")
 
 
+ENDED = "the connection has ended"
+
+
 class Peer:
     """Drives a session over a link. Its methods may be called by any thread.
 
@@ -137,8 +140,10 @@ class Peer:
         self.exclusively(self._begin, method, params, ctx, pending)
 
     def _begin(self, method: str, params: bytes | None, ctx: CallContext | None, pending: Pending) -> None:
-        self._check_open()
-        pending.id = self.session.call(method, params, ctx)
+        session = self.session
+        if session.state is SessionState.CLOSED or not self.link.is_open:  # As ``is_open`` says, without a call.
+            raise NotSent(ENDED)
+        pending.id = session.call(method, params, ctx)
         self._pending[pending.id] = pending
 
     def begin_batch(
@@ -230,7 +235,7 @@ class Peer:
 
     def _check_open(self) -> None:
         if not self.is_open:
-            raise NotSent("the connection has ended")
+            raise NotSent(ENDED)
 
     def wait_for_room(self, until: float = math.inf) -> None:
         """Wait until the other side takes more.
