@@ -43,6 +43,24 @@ class CallOptions:
         if self.window is not None and not (type(self.window) is int and 0 < self.window <= MAX_CREDIT):
             raise InvalidParams(f"window: must be a number of items from 1 to {MAX_CREDIT}, and not {self.window!r}")
 
+    def override(
+        self,
+        *,
+        timeout_s: float | None = None,
+        progress: ProgressHook | None = None,
+        key: str | None = None,
+        window: int | None = None,
+        resend: bool | None = None,
+    ) -> CallOptions:
+        """These options, but for those that are given. A key is for one call, and is never taken over."""
+        return CallOptions(
+            timeout_s=self.timeout_s if timeout_s is None else timeout_s,
+            progress=progress or self.progress,
+            key=key,
+            window=window or self.window,
+            resend=self.resend if resend is None else resend,
+        )
+
     def seconds(self, method_s: float = DEFAULT_DEADLINE_S) -> float:
         """The deadline of a call whose method allows ``method_s`` seconds.
 

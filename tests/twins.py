@@ -12,7 +12,18 @@ import keyword
 import re
 import tokenize
 
-VIEWS = ("client", "database", "dynamic", "hardware", "program", "programs", "program_streams", "stub", "transaction")
+VIEWS = (
+    "client",
+    "database",
+    "dynamic",
+    "hardware",
+    "program",
+    "programs",
+    "program_calls",
+    "program_streams",
+    "stub",
+    "transaction",
+)
 """The modules of `rpcclient/aio` of which `rpcclient/sync` has a generated twin."""
 
 NAMES = {

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from rpcclient.batch import BatchBase
 from rpcwire.aio.cancelling import give_way
 from rpcwire.aio.peer import Peer, Pending
 from rpcwire.errors import NotSent, RpcError, WireError
 
+from .calling import AsyncCalls
 from .life import current_loop
-
-if TYPE_CHECKING:
-    from .client import AsyncClient
 
 
 class AsyncBatch(BatchBase):
     """Several calls in one frame; see :meth:`AsyncClient.batch`."""
 
-    def __init__(self, client: AsyncClient) -> None:
+    def __init__(self, calls: AsyncCalls) -> None:
         super().__init__()
-        self._client = client
+        self._calls = calls
 
     async def __aenter__(self) -> Self:
         return self
@@ -33,30 +31,30 @@ class AsyncBatch(BatchBase):
             await self._send()
 
     async def _send(self) -> None:
-        client = self._client
+        calls = self._calls
         try:
-            deadline = client._now() + client._options.seconds()
+            deadline = calls.now() + calls.options.seconds()
             while True:
-                peer = await client._peer(deadline)
+                peer = await calls.peer(deadline)
                 try:
-                    await self._perform(peer, deadline - client._now())
+                    await self._perform(peer, deadline - calls.now())
                     return
                 except NotSent:
-                    if not await client._may_retry(deadline):
+                    if not await calls.may_retry(deadline):
                         raise
         except RpcError:
             await give_way()
             raise
 
     async def _perform(self, peer: Peer, seconds: float) -> None:
-        client, codec = self._client, peer.session.codec
+        options, codec = self._calls.options, peer.session.codec
         calls = [(e.method.name, e.method.dump(e.params, codec), e.wants_answer) for e in self.entries]
         peer.check_open()
-        ids = peer.session.batch(calls, client._options.context(seconds))
+        ids = peer.session.batch(calls, options.context(seconds))
         waiting = []
         for entry, call_id in zip(self.entries, ids, strict=True):
             if call_id is not None:
-                pending = Pending(peer.loop.create_future(), progress=client._options.progress)
+                pending = Pending(peer.loop.create_future(), progress=options.progress)
                 peer.track(call_id, pending, seconds)
                 waiting.append((entry, call_id, pending))
         peer.flush_soon()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn, Protocol
 
 from rpcclient.methods import Method
 from rpcclient.options import CallOptions
 from rpcwire.aio.cancelling import give_way
 from rpcwire.aio.peer import Peer, Pending
 from rpcwire.aio.streams import StreamReader
+from rpcwire.elsewhere import raise_unpicklable
 from rpcwire.errors import NotSent, RpcError, WireError
+from rpcwire.events import ProgressHook
 
 from .connector import Connector
 from .exchange import perform
@@ -17,27 +19,63 @@ from .stream import AsyncStream
 
 
 class AsyncCalls:
-    """Makes calls: a connection, and what goes with each.
+    """Makes calls: a connection, and what goes with each call. It is all that a client's views know of the client.
 
     Parameters:
         connector: has the connection.
         options: what goes with each call.
     """
 
+    __slots__ = ("connector", "options")
+
     def __init__(self, connector: Connector, options: CallOptions) -> None:
-        self._connector = connector
-        self._options = options
+        self.connector = connector
+        self.options = options
 
-    def _now(self) -> float:
-        return self._connector.enter().time()
+    def __reduce__(self) -> NoReturn:
+        raise_unpicklable("AsyncClient")
 
-    async def _invoke(self, method: Method, params: Any) -> Any:
-        """Call a method and wait for its result."""
-        peer = self._connector.ready
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        return self.connector.options.target.url
+
+    def with_options(
+        self,
+        *,
+        timeout_s: float | None = None,
+        progress: ProgressHook | None = None,
+        key: str | None = None,
+        window: int | None = None,
+        resend: bool | None = None,
+    ) -> AsyncCalls:
+        """The same connection with other options; see :meth:`rpcclient.options.CallOptions.override`."""
+        options = self.options.override(timeout_s=timeout_s, progress=progress, key=key, window=window, resend=resend)
+        return AsyncCalls(self.connector, options)
+
+    def now(self) -> float:
+        """The time on the clock by which deadlines are told, in seconds.
+
+        Raises:
+            LocalProtocolError: no loop runs here, or the client belongs to another one.
+        """
+        return self.connector.enter().time()
+
+    async def invoke(self, method: Method, params: Any) -> Any:
+        """Call a method and wait for its result.
+
+        Parameters:
+            method: what is known of the method.
+            params: by name or by position.
+
+        Raises:
+            RpcError: the call failed.
+        """
+        peer = self.connector.ready
         if peer is None or method.streams:
             return await self._perform(method, params, streams=False)
         # The common case without detours: the connection is up, and everything goes in one message.
-        options = self._options
+        options = self.options
         try:
             seconds = options.seconds(method.deadline_s)
             codec = peer.session.codec
@@ -64,25 +102,36 @@ class AsyncCalls:
             raise
         return await self._perform(method, params, streams=False)
 
-    async def _notify(self, method: Method, params: Any) -> None:
-        """Send a notification."""
+    async def notify(self, method: Method, params: Any) -> None:
+        """Send a notification.
+
+        Parameters:
+            method, params: as of :meth:`invoke`.
+
+        Raises:
+            RpcError: it could not be sent.
+        """
         try:
-            deadline = self._now() + self._options.seconds()
+            deadline = self.now() + self.options.seconds()
             while True:
-                peer = await self._peer(deadline)
+                peer = await self.peer(deadline)
                 try:
                     peer.notify(method.name, method.dump(params, peer.session.codec))
                     break
                 except NotSent:
-                    if not await self._may_retry(deadline):
+                    if not await self.may_retry(deadline):
                         raise
             await peer.breathe()
         except RpcError:
             await give_way()
             raise
 
-    def _open(self, method: Method, params: Any) -> AsyncStream[Any]:
-        """A stream that calls a method when it is opened."""
+    def open(self, method: Method, params: Any) -> AsyncStream[Any]:
+        """A stream that calls a method when it is opened.
+
+        Parameters:
+            method, params: as of :meth:`invoke`.
+        """
 
         async def begin() -> StreamReader[Any]:
             reader: StreamReader[Any] = await self._perform(method, params, streams=True)
@@ -91,15 +140,15 @@ class AsyncCalls:
         return AsyncStream(begin)
 
     async def _perform(self, method: Method, params: Any, *, streams: bool) -> Any:
-        options = self._options
+        options = self.options
         try:
-            deadline = self._now() + options.seconds(method.deadline_s)
+            deadline = self.now() + options.seconds(method.deadline_s)
             while True:
-                peer = await self._peer(deadline)
+                peer = await self.peer(deadline)
                 try:
-                    return await perform(peer, method, params, options, deadline - self._now(), streams=streams)
+                    return await perform(peer, method, params, options, deadline - self.now(), streams=streams)
                 except NotSent:  # It never left, and nothing was taken of what it streams: it may be sent again.
-                    if not await self._may_retry(deadline):
+                    if not await self.may_retry(deadline):
                         raise
         except WireError as exc:
             raise method.error(exc.code, exc.message, exc.data) from None
@@ -107,14 +156,30 @@ class AsyncCalls:
             await give_way()
             raise
 
-    async def _peer(self, deadline: float) -> Peer:
-        """The connection, once it takes what is to be sent."""
-        peer = await self._connector.peer(deadline, anew=self._options.resend)
+    async def peer(self, deadline: float) -> Peer:
+        """The connection, once it takes what is to be sent.
+
+        Parameters:
+            deadline: until when to try, on the clock of :meth:`now`.
+
+        Raises:
+            RpcError: there is none.
+        """
+        peer = await self.connector.peer(deadline, anew=self.options.resend)
         if not peer.is_writable:
-            await peer.writable(max(deadline - self._now(), 0.0))
+            await peer.writable(max(deadline - self.now(), 0.0))
         return peer
 
-    async def _may_retry(self, deadline: float) -> bool:
+    async def may_retry(self, deadline: float) -> bool:
         """Whether to send again what a connection did not send. The connector has another one then."""
         await give_way()
-        return self._options.resend and self._connector.options.reconnect and self._now() < deadline
+        return self.options.resend and self.connector.options.reconnect and self.now() < deadline
+
+
+class HasCalls(Protocol):
+    """A client, as its views see it."""
+
+    @property
+    def calls(self) -> AsyncCalls:
+        """What makes its calls."""
+        ...

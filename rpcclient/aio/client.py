@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
-from rpcclient.describe import ServiceDescription, descriptions, find
+from rpcclient.describe import ServiceDescription
 from rpcclient.headers import Headers
 from rpcclient.methods import Method, method_of
 from rpcclient.models import Hello, ServiceInfo
@@ -27,7 +25,7 @@ from rpcwire.service import Service
 from .batch import AsyncBatch
 from .calling import AsyncCalls
 from .connector import Connector, MemoryDial
-from .dynamic import AsyncServiceProxy
+from .dynamic import AsyncDescriptions, AsyncServiceProxy
 from .stream import AsyncStream
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class AsyncClient(AsyncCalls):
+class AsyncClient:
     """Calls the services of a server, with asyncio. The twin of :class:`rpcclient.Client`, method for method.
 
     ::
@@ -134,8 +132,9 @@ class AsyncClient(AsyncCalls):
             ping_timeout_s=ping_timeout_s,
             reconnect=reconnect,
         )
-        super().__init__(Connector(options, memory), CallOptions(timeout_s=timeout_s))
-        self._known: dict[str, ServiceDescription] = {}
+        self._connector = Connector(options, memory)
+        self._calls = AsyncCalls(self._connector, CallOptions(timeout_s=timeout_s))
+        self._descriptions = AsyncDescriptions()
         for service in services:
             self.offer(service)
 
@@ -149,7 +148,7 @@ class AsyncClient(AsyncCalls):
             ConnectFailed, Unauthenticated, PermissionDenied: the server cannot be reached, or refuses.
         """
         # A little longer, so that the attempt itself says what is wrong.
-        await self._connector.peer(self._now() + self._connector.options.connect_timeout_s + CONNECT_GRACE_S)
+        await self._connector.peer(self._calls.now() + self._connector.options.connect_timeout_s + CONNECT_GRACE_S)
         return self
 
     async def close(self) -> None:
@@ -157,9 +156,7 @@ class AsyncClient(AsyncCalls):
         await self._connector.close()
 
     def __copy__(self) -> Self:
-        other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        return other
+        return self._with_calls(self._calls)
 
     def __reduce__(self) -> NoReturn:
         raise_unpicklable(type(self).__name__)
@@ -180,7 +177,12 @@ class AsyncClient(AsyncCalls):
     @property
     def url(self) -> str:
         """The server's address."""
-        return self._connector.options.target.url
+        return self._calls.url
+
+    @property
+    def calls(self) -> AsyncCalls:
+        """What makes its calls, and all that stubs and other views are given of it."""
+        return self._calls
 
     # --- calls --------------------------------------------------------------------------------------------------
 
@@ -191,6 +193,7 @@ class AsyncClient(AsyncCalls):
         progress: ProgressHook | None = None,
         key: str | None = None,
         window: int | None = None,
+        resend: bool | None = None,
     ) -> Self:
         """The same client and connection, with other options for the calls made through what is returned::
 
@@ -201,29 +204,19 @@ class AsyncClient(AsyncCalls):
             progress: told how far each call has come.
             key: identifies the call for deduplication.
             window: for streams, items that the server may be ahead of the reader.
+            resend: whether a call that was never sent may go over another connection (the default). One that relies on
+                what its connection has, such as an open transaction, may not.
         """
-        other = self._apart()
-        other._options = CallOptions(
-            timeout_s=self._options.timeout_s if timeout_s is None else timeout_s,
-            progress=progress or self._options.progress,
-            key=key,
-            window=window or self._options.window,
-            resend=self._options.resend,
+        return self._with_calls(
+            self._calls.with_options(timeout_s=timeout_s, progress=progress, key=key, window=window, resend=resend)
         )
-        return other
 
-    def _apart(self) -> Self:
-        """The same client without its views: one that they may hold, and that does not hold them, so that it is not
-        left to the garbage collector."""
-        other = copy.copy(self)
-        for name in ("programs", "database", "hardware"):
-            other.__dict__.pop(name, None)
-        return other
-
-    def _over_this_connection(self) -> Self:
-        """The same client, whose calls are not sent again over another connection: it may lack what they rely on."""
-        other = self._apart()
-        other._options = replace(self._options, resend=False)
+    def _with_calls(self, calls: AsyncCalls) -> Self:
+        """The same client, whose calls are made like this. What it has made of the others (its views) it makes anew."""
+        cls = type(self)
+        given = {k: v for k, v in self.__dict__.items() if not isinstance(getattr(cls, k, None), cached_property)}
+        other = object.__new__(cls)  # Making one in the usual way would make a connector, too.
+        other.__dict__.update(given, _calls=calls)
         return other
 
     @overload
@@ -248,7 +241,7 @@ class AsyncClient(AsyncCalls):
         Raises:
             RpcError: the call failed; the subclass says how (:mod:`rpcclient.errors`).
         """
-        return await self._invoke(method_of(method, returns), params)
+        return await self._calls.invoke(method_of(method, returns), params)
 
     async def notify(self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> None:
         """Send a notification: the method runs, but nothing comes back, errors neither.
@@ -256,7 +249,7 @@ class AsyncClient(AsyncCalls):
         Raises:
             RpcError: it could not be sent.
         """
-        await self._notify(method_of(method), params)
+        await self._calls.notify(method_of(method), params)
 
     @overload
     def stream(self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> AsyncStream[Any]: ...
@@ -276,7 +269,7 @@ class AsyncClient(AsyncCalls):
         Returns:
             The stream; the call is made when it is entered or its first item is asked for.
         """
-        return self._open(Method(method, items), params)
+        return self._calls.open(Method(method, items), params)
 
     def batch(self) -> AsyncBatch:
         """Several calls in one frame::
@@ -286,7 +279,7 @@ class AsyncClient(AsyncCalls):
             two = batch.call("calc.add", [3, 4])
         print(one.result(), two.result())
         """
-        return AsyncBatch(self)
+        return AsyncBatch(self._calls)
 
     # --- what there is ------------------------------------------------------------------------------------------
 
@@ -316,9 +309,7 @@ class AsyncClient(AsyncCalls):
             MethodNotFound: the server has no such service.
             RpcError: as of any call.
         """
-        if service not in self._known:
-            self._known.update(descriptions(await self.call("rpc.discover")))
-        return find(self._known, service)
+        return await self._descriptions.fetch(self._calls, service)
 
     def service(self, name: str) -> AsyncServiceProxy:
         """Any service by its name: ``await client.service("greeter").hello(name="Ada")``.
@@ -326,7 +317,7 @@ class AsyncClient(AsyncCalls):
         Parameters:
             name: as in :meth:`services`.
         """
-        return AsyncServiceProxy(self, name)
+        return AsyncServiceProxy(self._calls, self._descriptions, name)
 
     def offer(self, service: Service[Any]) -> None:
         """Offer a service to the server, which may call it over the same connection.
@@ -341,18 +332,18 @@ class AsyncClient(AsyncCalls):
         """Run programs."""
         from .programs import AsyncPrograms
 
-        return AsyncPrograms(self._apart())
+        return AsyncPrograms(self._calls)
 
     @cached_property
     def database(self) -> AsyncDatabase:
         """Query databases."""
         from .database import AsyncDatabase
 
-        return AsyncDatabase(self._apart())
+        return AsyncDatabase(self._calls)
 
     @cached_property
     def hardware(self) -> AsyncHardware:
         """Read the machine."""
         from .hardware import AsyncHardware
 
-        return AsyncHardware(self._apart())
+        return AsyncHardware(self._calls)

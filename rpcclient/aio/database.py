@@ -34,4 +34,4 @@ class AsyncDatabase(stub.AsyncDatabase):
         Raises:
             InvalidParams: there is no such isolation level.
         """
-        return AsyncDatabaseTransaction(self, database, isolation_of(isolation), readonly=readonly)
+        return AsyncDatabaseTransaction(self, self._calls, database, isolation_of(isolation), readonly=readonly)

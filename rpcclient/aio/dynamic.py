@@ -3,40 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rpcclient.describe import ServiceDescription
+from rpcclient.describe import ServiceDescription, descriptions, find
+from rpcclient.methods import method_of
 from rpcclient.proxy import DynamicMethod, bind, dress, names_of, overview
 from rpcwire.aio.cancelling import gives_way
 from rpcwire.errors import RpcError
 
+from .calling import AsyncCalls
 from .waits import at_once
 
-if TYPE_CHECKING:
-    from .client import AsyncClient
+
+class AsyncDescriptions:
+    """What is known of the methods of services, by the name of the service. It is asked for once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, ServiceDescription] = {}
+
+    def known(self, service: str) -> ServiceDescription | None:
+        """A service, where it was asked for before."""
+        return self._known.get(service)
+
+    async def fetch(self, calls: AsyncCalls, service: str) -> ServiceDescription:
+        """A service, which is asked for where that was not done before.
+
+        Parameters:
+            calls: asks.
+            service: its name.
+
+        Raises:
+            MethodNotFound: the server has no such service.
+            RpcError: as of any call.
+        """
+        if service not in self._known:
+            self._known.update(descriptions(await calls.invoke(method_of("rpc.discover"), None)))
+        return find(self._known, service)
 
 
 class AsyncServiceProxy:
     """A service by its name. Each attribute is one of its methods: ``await service.method(...)``. One that streams
     gives an :class:`~rpcclient.AsyncStream`. Signatures and documentation are there after the first call, or after
-    ``await service.describe()``."""
+    ``await service.describe()``.
 
-    def __init__(self, client: AsyncClient, name: str) -> None:
-        self._client = client
+    Parameters:
+        calls: makes the calls.
+        descriptions: what is known of services.
+        name: of the service.
+    """
+
+    def __init__(self, calls: AsyncCalls, descriptions: AsyncDescriptions, name: str) -> None:
+        self._calls = calls
+        self._descriptions = descriptions
         self._name = name
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
             raise AttributeError(name)
-        client, service = self._client, self._at_once()
+        calls, service = self._calls, self._at_once()
 
         @gives_way
         async def call(*args: Any, **kwargs: Any) -> Any:
             description = DynamicMethod.find(await self.describe(), name)
             method, params = DynamicMethod(description), bind(description, args, kwargs)
             if description.streams:
-                return await client._open(method, params).open()
-            return await client._invoke(method, params)
+                return await calls.open(method, params).open()
+            return await calls.invoke(method, params)
 
         return dress(call, service, name)
 
@@ -47,13 +79,13 @@ class AsyncServiceProxy:
             MethodNotFound: the server has no such service.
             RpcError: as of any call.
         """
-        return await self._client.describe(self._name)
+        return await self._descriptions.fetch(self._calls, self._name)
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *names_of(self._at_once())]
 
     def __repr__(self) -> str:
-        return f"<service {self._name!r} of {self._client.url}>"
+        return f"<service {self._name!r} of {self._calls.url}>"
 
     @property
     def __doc__(self) -> str:  # type: ignore[override]
@@ -64,4 +96,4 @@ class AsyncServiceProxy:
             return f"The service {self._name!r}, which cannot be described now: {exc}"
 
     def _at_once(self) -> ServiceDescription | None:
-        return at_once(self.describe, self._client._known.get(self._name))
+        return at_once(self.describe, self._descriptions.known(self._name))

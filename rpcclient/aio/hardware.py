@@ -57,7 +57,7 @@ class AsyncHardware(stub.AsyncHardware):
             inter_byte_timeout,
             exclusive,
         )
-        return await open_port(self, port, options)
+        return await open_port(self, port, options, self._calls.url)
 
     async def signal_process(self, pid: int, create_time: float, signal: str | int = "TERM") -> None:
         """Send a signal to a process, which must be the one that is meant: a number that is another's by now is left

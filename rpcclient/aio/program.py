@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable
 from types import TracebackType
-from typing import TYPE_CHECKING, AnyStr, Generic, Self, TypeVar
+from typing import AnyStr, Generic, Self
 
 from rpcclient.programs.collecting import Collected
-from rpcclient.programs.coming_back import Losses, Places, Standing, gave_up
-from rpcclient.programs.results import STDIN_BYTES, CompletedProgram, signal_name, still_runs
-from rpcclient.programs.text import Coding
+from rpcclient.programs.coming_back import Places, Standing
+from rpcclient.programs.results import CompletedProgram, signal_name, still_runs
+from rpcclient.programs.text import Coding, InputCoding
 from rpcclient.programs.words import tells_ours
 from rpcclient.stubs.programs import (
     Exit,
     ExitStatus,
-    NotController,
     ProgramInfo,
     ProgramNotFound,
-    StdinClosed,
     StreamName,
 )
-from rpcwire.errors import ConnectionLost, DeadlineExceeded, NotSent, RpcError, TransportError
+from rpcwire.errors import DeadlineExceeded, RpcError, TransportError
 
+from .calling import AsyncCalls
+from .program_calls import AsyncProgramCalls
 from .program_streams import AsyncProgramChunks, AsyncProgramInput, AsyncProgramOutput
-from .stubs import programs as stub
-from .waits import Passing, begin, now, time_limit
+from .waits import Passing, now, time_limit
 
-if TYPE_CHECKING:
-    from .client import AsyncClient
-
-_T = TypeVar("_T")
 LEAST_S = 0.001
 """The shortest time that a call may take, in seconds."""
 
@@ -63,19 +58,16 @@ class AsyncProgram(Generic[AnyStr]):
     """
 
     def __init__(
-        self, client: AsyncClient, standing: Standing, coding: Coding[AnyStr], places: Places | None = None
+        self, calls: AsyncCalls, standing: Standing, coding: Coding[AnyStr], places: Places | None = None
     ) -> None:
-        self._client: AsyncClient = client
-        self._programs: stub.AsyncPrograms = stub.AsyncPrograms(client)
+        self._calls: AsyncProgramCalls = AsyncProgramCalls(calls, standing)
         self._standing: Standing = standing
         self._coding: Coding[AnyStr] = coding
-        self._feeding: object = None
         self._from: Places = places or Places()
-        self._passing: Passing | None = None
-        self._controlled_over: object = client._connector.live
-        self.stdin: AsyncProgramInput[AnyStr] = AsyncProgramInput(self, coding, begun=places is not None)
-        self.stdout: AsyncProgramOutput[AnyStr] = AsyncProgramOutput(self, self._places("stdout"), coding)
-        self.stderr: AsyncProgramOutput[AnyStr] = AsyncProgramOutput(self, self._places("stderr"), coding)
+        self._input: InputCoding[AnyStr] = InputCoding(coding, begun=places is not None)
+        self.stdin: AsyncProgramInput[AnyStr] = AsyncProgramInput(self._calls, self._input)
+        self.stdout: AsyncProgramOutput[AnyStr] = AsyncProgramOutput(self._calls, self._places("stdout"), coding)
+        self.stderr: AsyncProgramOutput[AnyStr] = AsyncProgramOutput(self._calls, self._places("stderr"), coding)
 
     # --- what it is ---------------------------------------------------------------------------------------------
 
@@ -122,7 +114,7 @@ class AsyncProgram(Generic[AnyStr]):
         Raises:
             ProgramNotFound: it was forgotten.
         """
-        self._standing.info = await self._persist(lambda: self._steady().get(self.id))
+        self._standing.info = await self._calls.persist(lambda: self._calls.steady().get(self.id))
         return self._standing.info
 
     # --- its output ---------------------------------------------------------------------------------------------
@@ -134,7 +126,7 @@ class AsyncProgram(Generic[AnyStr]):
         Parameters:
             wait: go on to the end; otherwise end with what there is.
         """
-        return AsyncProgramChunks(self, self._places(None, wait=wait))
+        return AsyncProgramChunks(self._calls, self._places(None, wait=wait))
 
     @tells_ours
     async def communicate(
@@ -157,16 +149,11 @@ class AsyncProgram(Generic[AnyStr]):
             InvalidParams: the input is neither text nor bytes.
             ProgramNotFound: it was forgotten.
         """
-        self._client._connector.enter()
-        data = None if input is None else self.stdin._encoded(input)
-        return await self._communicate(data, timeout_s)
-
-    async def _communicate(
-        self, data: bytes | None, timeout_s: float | None, most: Mapping[StreamName, int] | None = None
-    ) -> CompletedProgram[AnyStr]:
-        collected = Collected(self._from.within, most)
+        self._calls.connector.enter()
+        data = None if input is None else self._input.encode(input)
+        collected = Collected(self._from.within, self._standing.most_bytes)
         if data is not None:
-            self._feeding = begin(self._feed, data)
+            self._calls.feed(data)
         try:
             async with self.output() as chunks, time_limit(timeout_s, chunks.aclose):
                 async for chunk in chunks:
@@ -174,11 +161,6 @@ class AsyncProgram(Generic[AnyStr]):
         except TimeoutError:
             raise still_runs(self.info, timeout_s) from None
         return collected.completed(self.argv, await self.wait(), self._coding)
-
-    async def _feed(self, data: bytes) -> None:
-        with contextlib.suppress(RpcError):  # It has read as much as it wanted; reading its output tells the rest.
-            await self._write(data)
-            await self._close_stdin()
 
     # --- its end ------------------------------------------------------------------------------------------------
 
@@ -201,19 +183,19 @@ class AsyncProgram(Generic[AnyStr]):
         known = self._standing.exit
         if known is not None:
             return known
-        self._client._connector.enter()
+        self._calls.connector.enter()
         self._pass_over()
         if timeout_s is not None and timeout_s <= 0 and (await self.refresh()).running:
             raise still_runs(self.info, timeout_s)
         if timeout_s is None or timeout_s <= 0:
-            return self._standing.saw(await self._persist(lambda: self._steady().wait(self.id)))
+            return self._standing.saw(await self._calls.persist(lambda: self._calls.steady().wait(self.id)))
         until = now() + timeout_s
 
         def ask() -> Awaitable[Exit]:
             left_s = max(until - now(), LEAST_S)
-            return self._steady(self._client.options(timeout_s=left_s)).wait(self.id)
+            return self._calls.steady(left_s).wait(self.id)
 
-        return self._standing.saw(await self._persist(ask, until))
+        return self._standing.saw(await self._calls.persist(ask, until))
 
     async def poll(self) -> int | None:
         """Ask whether it has ended.
@@ -241,7 +223,7 @@ class AsyncProgram(Generic[AnyStr]):
             InvalidParams: there is no such signal.
             ProgramNotFound: it was forgotten.
         """
-        return await self._programs.signal(self.id, signal_name(signal))
+        return await self._calls.once.signal(self.id, signal_name(signal))
 
     async def terminate(self, grace_s: float = 2.0) -> Exit:
         """End it and everything that it has started: TERM, some time, KILL.
@@ -255,7 +237,8 @@ class AsyncProgram(Generic[AnyStr]):
         Raises:
             ProgramNotFound: it was forgotten.
         """
-        return self._standing.saw(await self._persist(lambda: self._steady().kill(self.id, grace_s=grace_s)))
+        calls = self._calls
+        return self._standing.saw(await calls.persist(lambda: calls.steady().kill(self.id, grace_s=grace_s)))
 
     async def kill(self) -> Exit:
         """End it and everything that it has started at once.
@@ -274,7 +257,7 @@ class AsyncProgram(Generic[AnyStr]):
         Raises:
             ProgramNotFound: it was forgotten already.
         """
-        await self._programs.forget(self.id)
+        await self._calls.once.forget(self.id)
 
     # --- who controls it ----------------------------------------------------------------------------------------
 
@@ -289,10 +272,7 @@ class AsyncProgram(Generic[AnyStr]):
             NotController: another connection does.
             ProgramNotFound: it was forgotten.
         """
-        self._standing.info = await self._programs.control(self.id, take=take)
-        self._standing.controls = True
-        self._controlled_over = self._client._connector.live
-        return self._standing.info
+        return await self._calls.control(take=take)
 
     async def resize(self, rows: int, columns: int) -> None:
         """Give its terminal another size.
@@ -306,7 +286,7 @@ class AsyncProgram(Generic[AnyStr]):
             NotController: another connection controls it.
             ProgramNotFound: it was forgotten.
         """
-        await self._programs.resize(self.id, rows, columns)
+        await self._calls.once.resize(self.id, rows, columns)
 
     async def detach(self) -> None:
         """Read no more, and leave it alone: leaving a ``with`` block does not end it any more."""
@@ -348,7 +328,7 @@ class AsyncProgram(Generic[AnyStr]):
         """Nobody reads, and its end is waited for: let what it writes go by, so that it does not wait for a reader."""
         if self._standing.unread:
             self._standing.unread = False
-            self._passing = Passing(self._pass, AsyncProgramChunks(self, self._places(None), passes=True))
+            self._calls.passing = Passing(self._pass, AsyncProgramChunks(self._calls, self._places(None), passes=True))
 
     @staticmethod
     async def _pass(chunks: AsyncProgramChunks) -> None:
@@ -357,87 +337,3 @@ class AsyncProgram(Generic[AnyStr]):
             async with chunks:
                 async for _ in chunks:
                     pass
-
-    def _reading(self) -> None:
-        """Somebody begins to read."""
-        self._standing.unread = False
-        if self._passing is not None:
-            self._passing.end()
-            self._passing = None
-
-    async def _write(self, data: bytes) -> None:
-        try:
-            for at in range(0, len(data), STDIN_BYTES):
-                piece = data[at : at + STDIN_BYTES]
-                await self._hold()
-                await self._steady().write(self.id, piece)
-                self._standing.wrote(piece)
-        except NotController:
-            self._standing.controls = False  # Somebody has taken it: it is not taken back unasked.
-            raise
-
-    async def _close_stdin(self) -> None:
-        with contextlib.suppress(StdinClosed):
-            for _ in range(self._standing.end_of_input()):
-                await self._programs.close_stdin(self.id)
-
-    @property
-    def _reconnects(self) -> bool:
-        return self._client._connector.options.reconnect
-
-    async def _persist(self, call: Callable[[], Awaitable[_T]], until: float | None = None) -> _T:
-        """Make a call that may be made again when its answer was lost.
-
-        Parameters:
-            call: makes it.
-            until: until when to try, on the clock of :func:`now`.
-        """
-        losses = Losses()
-        while True:
-            await self._hold(until)
-            try:
-                return await call()
-            except TransportError as exc:
-                await self._come_back(exc, losses, until)
-
-    async def _come_back(self, exc: TransportError, losses: Losses, until: float | None = None) -> None:
-        """The connection was lost: have another one.
-
-        Raises:
-            TransportError: there is none, or this is not to go on.
-        """
-        losses.another(exc, reconnects=self._reconnects)
-        standing, connector = self._standing, self._client._connector
-        if connector.live is None:
-            standing.lost()
-        begun = now()
-        end = min(begun + standing.patience_s, until or begun + standing.patience_s)
-        try:
-            await connector.peer(end)
-        except NotSent as last:
-            raise gave_up(exc, end - begun, last) from exc
-        standing.away = False
-
-    async def _hold(self, until: float | None = None) -> None:
-        """Have a connection, and where this handle has control, and the connection is another one since, take it again.
-
-        Raises:
-            TransportError: there is none.
-        """
-        standing, connector = self._standing, self._client._connector
-        connector.enter()
-        if connector.live is None and self._reconnects:
-            await self._come_back(NotSent("there is no connection"), Losses(), until)
-        if not standing.takes_control or standing.exit is not None:
-            return
-        if connector.live is not self._controlled_over:
-            # Where that is lost, too, the next call is, and comes back here.
-            with contextlib.suppress(ProgramNotFound, ConnectionLost, NotSent):
-                await self._programs.control(self.id, take=True)
-            self._controlled_over = connector.live
-
-    def _steady(self, client: AsyncClient | None = None) -> stub.AsyncPrograms:
-        """For calls that are not sent again over another connection, which may not have control: :meth:`_come_back`
-        makes that."""
-        used = (client or self._client).options(window=self._standing.window)
-        return stub.AsyncPrograms(used._over_this_connection())

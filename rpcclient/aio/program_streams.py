@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, AnyStr, Generic, Self
+from typing import AnyStr, Generic, Self
 
 from rpcclient.programs.coming_back import Places
 from rpcclient.programs.pieces import Pieces
-from rpcclient.programs.text import Coding
+from rpcclient.programs.text import Coding, InputCoding
 from rpcclient.stubs.programs import OutputChunk
 from rpcwire.aio.cancelling import gives_way
 from rpcwire.errors import LocalProtocolError, TransportError
 
+from .program_calls import AsyncProgramCalls
 from .stream import AsyncStream
-
-if TYPE_CHECKING:
-    from .program import AsyncProgram
 
 
 class AsyncProgramChunks(AsyncIterator[OutputChunk]):
@@ -24,13 +22,13 @@ class AsyncProgramChunks(AsyncIterator[OutputChunk]):
     When the connection is lost, it goes on over a new one, where the last piece ended.
 
     Parameters:
-        program: whose.
+        calls: makes the calls about the program.
         places: from where.
         passes: whether it only lets the output go by.
     """
 
-    def __init__(self, program: AsyncProgram[Any], places: Places, *, passes: bool = False) -> None:
-        self._program = program
+    def __init__(self, calls: AsyncProgramCalls, places: Places, *, passes: bool = False) -> None:
+        self._calls = calls
         self._passes = passes
         self._places = places
         self._stream: AsyncStream[OutputChunk] | None = None
@@ -40,19 +38,19 @@ class AsyncProgramChunks(AsyncIterator[OutputChunk]):
         return self
 
     async def __anext__(self) -> OutputChunk:
-        program, places = self._program, self._places
+        calls, places = self._calls, self._places
         while not self._closed:
             if self._stream is None:
-                await program._hold()
+                await calls.hold()
                 if not self._passes:
-                    program._reading()
+                    calls.begin_reading()
             try:
                 if self._stream is None:
-                    self._stream = program._steady().output(program.id, **places.request)
+                    self._stream = calls.steady().output(calls.id, **places.request)
                 chunk = await anext(self._stream)
             except TransportError as exc:
                 self._stream = None
-                await program._come_back(exc, places.losses)
+                await calls.come_back(exc, places.losses)
             else:
                 places.got(chunk)
                 return chunk
@@ -81,8 +79,8 @@ class AsyncProgramOutput(AsyncIterator[AnyStr], Generic[AnyStr]):
     """One output of a program: an async iterator over its pieces as they come, as bytes or text. Where a part of it
     is no longer kept, :class:`rpcclient.programs.results.OutputLost` is raised; the next piece is what follows."""
 
-    def __init__(self, program: AsyncProgram[AnyStr], places: Places, coding: Coding[AnyStr]) -> None:
-        self._chunks = AsyncProgramChunks(program, places)
+    def __init__(self, calls: AsyncProgramCalls, places: Places, coding: Coding[AnyStr]) -> None:
+        self._chunks = AsyncProgramChunks(calls, places)
         self._pieces: Pieces[AnyStr] = Pieces(coding, begins_within=places.stream in places.within)
 
     @property
@@ -185,10 +183,9 @@ class _AsyncLines(AsyncIterator[AnyStr], Generic[AnyStr]):
 class AsyncProgramInput(Generic[AnyStr]):
     """The standard input, or the terminal, of a program: an async context manager that closes it."""
 
-    def __init__(self, program: AsyncProgram[AnyStr], coding: Coding[AnyStr], *, begun: bool = False) -> None:
-        self._program: AsyncProgram[AnyStr] = program
-        self._coding: Coding[AnyStr] = coding
-        self._begun = begun
+    def __init__(self, calls: AsyncProgramCalls, coding: InputCoding[AnyStr]) -> None:
+        self._calls = calls
+        self._coding: InputCoding[AnyStr] = coding
 
     @gives_way
     async def write(self, data: AnyStr | str | bytes) -> int:
@@ -206,7 +203,7 @@ class AsyncProgramInput(Generic[AnyStr]):
             NotController: another connection controls it.
             ConnectionLost: the connection was lost meanwhile; whether the program got the last piece is not known.
         """
-        await self._program._write(self._encoded(data))
+        await self._calls.write(self._coding.encode(data))
         return len(data)
 
     async def writelines(self, lines: Iterable[AnyStr | str | bytes]) -> None:
@@ -231,7 +228,7 @@ class AsyncProgramInput(Generic[AnyStr]):
         Raises:
             NotController: another connection controls it.
         """
-        await self._program._close_stdin()
+        await self._calls.close_stdin()
 
     async def __aenter__(self) -> Self:
         return self
@@ -240,9 +237,3 @@ class AsyncProgramInput(Generic[AnyStr]):
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-    def _encoded(self, data: AnyStr | str | bytes) -> bytes:
-        """Input as bytes; what is first may have a byte order mark."""
-        encoded = self._coding.encode(data, begun=self._begun or not data)
-        self._begun = self._begun or bool(encoded)
-        return encoded

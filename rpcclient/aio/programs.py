@@ -144,9 +144,9 @@ class AsyncPrograms(stub.AsyncPrograms):
         discards = given.get("stdout") == "discard"
         most = most_of_each(given, await super().run_output_bytes(argv))
         info = await super().start(argv, overflow="wait", **given)
-        standing = Standing(info, controls=True, ends_with_block=True, grace_s=0.0)
-        async with AsyncProgram(self._client, standing, coding) as program:
-            done = await program._communicate(data, self._client._options.timeout_s, most)
+        standing = Standing(info, controls=True, ends_with_block=True, grace_s=0.0, most_bytes=most)
+        async with AsyncProgram(self._calls, standing, coding) as program:
+            done = await program.communicate(data, self._calls.options.timeout_s)
         await program.forget()
         return replace(done, stdout_lost_bytes=0) if discards else done
 
@@ -243,7 +243,7 @@ class AsyncPrograms(stub.AsyncPrograms):
             unread=given["overflow"] == "wait" and "overflow" not in options,
             patience_s=max(COME_BACK_S, given.get("reattach_s", 0.0)),
         )
-        return AsyncProgram(self._client, standing, coding)
+        return AsyncProgram(self._calls, standing, coding)
 
     @overload
     async def attach(
@@ -330,4 +330,4 @@ class AsyncPrograms(stub.AsyncPrograms):
         info = await self.control(id, take=take) if control or take else await self.get(id)
         places = Places(offset=offset, offsets=offsets, tail_bytes=tail_bytes)
         places.fix(info)
-        return AsyncProgram(self._client, Standing(info, controls=control or take), coding, places)
+        return AsyncProgram(self._calls, Standing(info, controls=control or take), coding, places)

@@ -46,9 +46,15 @@ class AsyncRemoteSerial(TimeLimits):
     """
 
     def __init__(
-        self, hardware: AsyncHardware, session: SerialSession, stream: AsyncStream[Any], options: SerialOptions
+        self,
+        hardware: AsyncHardware,
+        session: SerialSession,
+        stream: AsyncStream[Any],
+        options: SerialOptions,
+        url: str,
     ) -> None:
         self._hardware = hardware
+        self._url = url
         self._session = session
         self._stream = stream
         self._options = options
@@ -66,7 +72,7 @@ class AsyncRemoteSerial(TimeLimits):
         self.closed = False
 
     @classmethod
-    async def open(cls, hardware: AsyncHardware, port: str, options: SerialOptions) -> Self:
+    async def open(cls, hardware: AsyncHardware, port: str, options: SerialOptions, url: str) -> Self:
         """Open a port.
 
         Raises:
@@ -79,7 +85,7 @@ class AsyncRemoteSerial(TimeLimits):
         except BaseException:
             await hardware.close_serial(session.id)
             raise
-        return cls(hardware, session, stream, options)
+        return cls(hardware, session, stream, options, url)
 
     async def _fill(self) -> None:
         try:
@@ -282,7 +288,10 @@ class AsyncRemoteSerial(TimeLimits):
         while line := await self.readline():
             yield line
 
+    def __repr__(self) -> str:
+        return f"<serial port {self.port!r} of {self._url}{' (closed)' if self.closed else ''}>"
 
-async def open_port(hardware: AsyncHardware, port: str, options: SerialOptions) -> AsyncRemoteSerial:
+
+async def open_port(hardware: AsyncHardware, port: str, options: SerialOptions, url: str) -> AsyncRemoteSerial:
     """Open a port; see :meth:`AsyncRemoteSerial.open`. The synchronous client has a function of the same name."""
-    return await AsyncRemoteSerial.open(hardware, port, options)
+    return await AsyncRemoteSerial.open(hardware, port, options, url)

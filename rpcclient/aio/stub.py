@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from rpcclient.methods import StubMethod
 
+from .calling import AsyncCalls, HasCalls
 from .stream import AsyncStream
-
-if TYPE_CHECKING:
-    from .client import AsyncClient
 
 
 class AsyncStub:
-    """A service, typed. Generated subclasses say what it has."""
+    """A service, typed. Generated subclasses say what it has.
+
+    Parameters:
+        client: an :class:`AsyncClient`, or what makes its calls.
+    """
 
     _methods: ClassVar[Mapping[str, StubMethod]]
 
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
+    def __init__(self, client: HasCalls | AsyncCalls) -> None:
+        self._calls = client if isinstance(client, AsyncCalls) else client.calls
 
     async def _call(self, name: str, arguments: Mapping[str, Any]) -> Any:
-        return await self._client._invoke(self._methods[name], arguments)
+        return await self._calls.invoke(self._methods[name], arguments)
 
     def _stream(self, name: str, arguments: Mapping[str, Any]) -> AsyncStream[Any]:
-        return self._client._open(self._methods[name], arguments)
+        return self._calls.open(self._methods[name], arguments)

@@ -24,6 +24,7 @@ from rpcwire.aio.cancelling import gives_way
 from rpcwire.errors import RpcError
 from rpcwire.values.tagged import Value
 
+from .calling import AsyncCalls
 from .stream import AsyncStream
 from .stubs.database import AsyncDatabase
 
@@ -45,10 +46,17 @@ class AsyncDatabaseTransaction(TransactionState):
     """
 
     def __init__(
-        self, database: AsyncDatabase, name: str, isolation: Isolation | None = None, *, readonly: bool = False
+        self,
+        database: AsyncDatabase,
+        calls: AsyncCalls,
+        name: str,
+        isolation: Isolation | None = None,
+        *,
+        readonly: bool = False,
     ) -> None:
         super().__init__()
         self._database = database
+        self._calls = calls
         self._name = name
         self._isolation = isolation
         self._readonly = readonly
@@ -80,7 +88,7 @@ class AsyncDatabaseTransaction(TransactionState):
             TransactionLost: it is no more.
         """
         given = self.id
-        self._database._client._connector.enter()
+        self._calls.connector.enter()
         try:
             await self._database.commit(given)
         finally:
@@ -95,7 +103,7 @@ class AsyncDatabaseTransaction(TransactionState):
             TransactionLost: it is no more.
         """
         given = self.id
-        self._database._client._connector.enter()
+        self._calls.connector.enter()
         try:
             await self._database.rollback(given)
         finally:

@@ -59,7 +59,7 @@ def run_all(client: Client, info: DatabaseInfo, data: bytes, form: str, *, write
         click.ClickException: the text has begun a transaction, and not ended it; or it cannot be run, and nothing has.
     """
     text = decoded(data, info.dialect)
-    patient = client.options(timeout_s=client._options.timeout_s or STATEMENT_TIMEOUT_S)
+    patient = client.options(timeout_s=client.calls.options.timeout_s or STATEMENT_TIMEOUT_S)
     parts = list(Script(text, _syntax(patient, info, text)).parts())
     if not parts:
         raise click.UsageError("no statement: give it as an argument, or on standard input")

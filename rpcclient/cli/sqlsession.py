@@ -62,7 +62,7 @@ class SqlSession:
 
     def __init__(self, client: Client, info: DatabaseInfo, *, write: bool) -> None:
         # What belongs to one connection must not wait for another.
-        self.client = client.options(timeout_s=client._options.timeout_s or STATEMENT_TIMEOUT_S)._over_this_connection()
+        self.client = client.options(timeout_s=client.calls.options.timeout_s or STATEMENT_TIMEOUT_S, resend=False)
         self.state = "none"
         self._info = info
         self._write = write

@@ -167,6 +167,7 @@ class Standing:
         patience_s: how long to try to make another connection when one was lost, in seconds.
         mid_line: whether the last that was written to it did not end a line.
         unread: whether it waits for its reader, unasked, and nobody has begun to read.
+        most_bytes: how much of each output to collect, from its beginning; all where ``None``.
         window: pieces of its output that the server may be ahead of a reader; the client's own number where ``None``.
         tell: told in words that the connection was lost.
         away: whether that was told, and no other was made since.
@@ -181,6 +182,7 @@ class Standing:
     patience_s: float = COME_BACK_S
     mid_line: bool = False
     unread: bool = False
+    most_bytes: Mapping[StreamName, int] | None = None
     window: int | None = None
     tell: Callable[[str], object] = field(default=logger.info)
     away: bool = False

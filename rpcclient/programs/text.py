@@ -116,6 +116,29 @@ class Coding(Generic[AnyStr]):
             raise invalid("encoding", f"{said}: to read from elsewhere, give {name}-le or {name}-be")
 
 
+class InputCoding(Generic[AnyStr]):
+    """The input of a program, all of it in one encoding.
+
+    Parameters:
+        coding: bytes, or text in that encoding.
+        begun: whether others may have written before: then no byte order mark begins it.
+    """
+
+    def __init__(self, coding: Coding[AnyStr], *, begun: bool = False) -> None:
+        self._coding: Coding[AnyStr] = coding
+        self._begun = begun
+
+    def encode(self, data: AnyStr | str | bytes) -> bytes:
+        """What comes next, as bytes; what is first may have a byte order mark.
+
+        Raises:
+            InvalidParams: as of :meth:`Coding.encode`.
+        """
+        encoded = self._coding.encode(data, begun=self._begun or not data)
+        self._begun = self._begun or bool(encoded)
+        return encoded
+
+
 class Newlines:
     r"""Makes every end of a line ``\n``, as :mod:`subprocess` does for text: ``\r\n``, as terminals have it, and
     ``\r``, by which a program writes over its line. That ends a line at once, and not only when it is known what

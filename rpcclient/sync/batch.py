@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from rpcclient.batch import BatchBase, BatchResult
 from rpcwire.errors import NotSent, RpcError, WireError
 from rpcwire.threads.peer import Peer
 from rpcwire.threads.pending import Mailbox, Pending
 
-if TYPE_CHECKING:
-    from .client import Client
+from .calling import Calls
 
 
 class Batch(BatchBase):
     """Several calls in one frame; see :meth:`Client.batch`."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, calls: Calls) -> None:
         super().__init__()
-        self._client = client
+        self._calls = calls
 
     def __enter__(self) -> Self:
         return self
@@ -32,19 +31,19 @@ class Batch(BatchBase):
             self._send()
 
     def _send(self) -> None:
-        client = self._client
-        deadline = time.monotonic() + client._options.seconds()
+        calls = self._calls
+        deadline = calls.now() + calls.options.seconds()
         while True:
-            peer = client._connector.peer(deadline, anew=client._options.resend)
+            peer = calls.peer(deadline)
             try:
                 self._perform(peer, deadline)
                 return
             except NotSent:
-                if not client._may_retry(deadline):
+                if not calls.may_retry(deadline):
                     raise
 
     def _perform(self, peer: Peer, deadline: float) -> None:
-        options, codec = self._client._options, peer.session.codec
+        options, codec = self._calls.options, peer.session.codec
         calls = [(e.method.name, e.method.dump(e.params, codec), e.wants_answer) for e in self.entries]
         mailbox = Mailbox(options.progress)
         pendings = [Pending(mailbox) if entry.wants_answer else None for entry in self.entries]

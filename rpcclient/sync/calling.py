@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, NoReturn, Protocol
 
 from rpcclient.methods import Method
 from rpcclient.options import CallOptions
+from rpcwire.elsewhere import raise_unpicklable
 from rpcwire.errors import NotSent
+from rpcwire.events import ProgressHook
 from rpcwire.threads.inbox import StreamReader
+from rpcwire.threads.peer import Peer
 
 from .connector import Connector
 from .exchange import perform
@@ -16,37 +19,80 @@ from .stream import Stream
 
 
 class Calls:
-    """Makes calls: a connection, and what goes with each.
+    """Makes calls: a connection, and what goes with each call. It is all that a client's views know of the client.
 
     Parameters:
         connector: has the connection.
         options: what goes with each call.
     """
 
-    _now = staticmethod(time.monotonic)
+    __slots__ = ("connector", "options")
+
+    now = staticmethod(time.monotonic)
+    """The time on the clock by which deadlines are told, in seconds."""
 
     def __init__(self, connector: Connector, options: CallOptions) -> None:
-        self._connector = connector
-        self._options = options
+        self.connector = connector
+        self.options = options
 
-    def _invoke(self, method: Method, params: Any) -> Any:
-        """Call a method and wait for its result."""
+    def __reduce__(self) -> NoReturn:
+        raise_unpicklable("Client")
+
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        return self.connector.options.target.url
+
+    def with_options(
+        self,
+        *,
+        timeout_s: float | None = None,
+        progress: ProgressHook | None = None,
+        key: str | None = None,
+        window: int | None = None,
+        resend: bool | None = None,
+    ) -> Calls:
+        """The same connection with other options; see :meth:`rpcclient.options.CallOptions.override`."""
+        options = self.options.override(timeout_s=timeout_s, progress=progress, key=key, window=window, resend=resend)
+        return Calls(self.connector, options)
+
+    def invoke(self, method: Method, params: Any) -> Any:
+        """Call a method and wait for its result.
+
+        Parameters:
+            method: what is known of the method.
+            params: by name or by position.
+
+        Raises:
+            RpcError: the call failed.
+        """
         return self._perform(method, params, streams=False)
 
-    def _notify(self, method: Method, params: Any) -> None:
-        """Send a notification."""
-        deadline = time.monotonic() + self._options.seconds()
+    def notify(self, method: Method, params: Any) -> None:
+        """Send a notification.
+
+        Parameters:
+            method, params: as of :meth:`invoke`.
+
+        Raises:
+            RpcError: it could not be sent.
+        """
+        deadline = time.monotonic() + self.options.seconds()
         while True:
-            peer = self._connector.peer(deadline, anew=self._options.resend)
+            peer = self.peer(deadline)
             try:
                 peer.notify(method.name, method.dump(params, peer.session.codec), deadline)
                 return
             except NotSent:
-                if not self._may_retry(deadline):
+                if not self.may_retry(deadline):
                     raise
 
-    def _open(self, method: Method, params: Any) -> Stream[Any]:
-        """A stream that calls a method when it is opened."""
+    def open(self, method: Method, params: Any) -> Stream[Any]:
+        """A stream that calls a method when it is opened.
+
+        Parameters:
+            method, params: as of :meth:`invoke`.
+        """
 
         def begin() -> StreamReader[Any]:
             reader: StreamReader[Any] = self._perform(method, params, streams=True)
@@ -55,16 +101,36 @@ class Calls:
         return Stream(begin)
 
     def _perform(self, method: Method, params: Any, *, streams: bool) -> Any:
-        options = self._options
+        options = self.options
         deadline = time.monotonic() + options.seconds(method.deadline_s)
         while True:
-            peer = self._connector.peer(deadline, anew=options.resend)
+            peer = self.peer(deadline)
             try:
                 return perform(peer, method, params, options, deadline, streams=streams)
             except NotSent:  # It never left, and nothing was taken of what it streams: it may be sent again.
-                if not self._may_retry(deadline):
+                if not self.may_retry(deadline):
                     raise
 
-    def _may_retry(self, deadline: float) -> bool:
+    def peer(self, deadline: float) -> Peer:
+        """The connection.
+
+        Parameters:
+            deadline: until when to try, on the clock of :meth:`now`.
+
+        Raises:
+            RpcError: there is none.
+        """
+        return self.connector.peer(deadline, anew=self.options.resend)
+
+    def may_retry(self, deadline: float) -> bool:
         """Whether to send again what a connection did not send. The connector has another one then."""
-        return self._options.resend and self._connector.options.reconnect and time.monotonic() < deadline
+        return self.options.resend and self.connector.options.reconnect and time.monotonic() < deadline
+
+
+class HasCalls(Protocol):
+    """A client, as its views see it."""
+
+    @property
+    def calls(self) -> Calls:
+        """What makes its calls."""
+        ...

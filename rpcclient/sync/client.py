@@ -4,15 +4,13 @@
 
 from __future__ import annotations
 
-import copy
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
-from rpcclient.describe import ServiceDescription, descriptions, find
+from rpcclient.describe import ServiceDescription
 from rpcclient.headers import Headers
 from rpcclient.methods import Method, method_of
 from rpcclient.models import Hello, ServiceInfo
@@ -28,7 +26,7 @@ from rpcwire.service import Service
 from .batch import Batch
 from .calling import Calls
 from .connector import Connector, MemoryDial
-from .dynamic import ServiceProxy
+from .dynamic import Descriptions, ServiceProxy
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class Client(Calls):
+class Client:
     """Calls the services of a server. Several threads may share one. The twin of :class:`rpcclient.AsyncClient`, method
     for method; it uses no event loop.
 
@@ -135,8 +133,9 @@ class Client(Calls):
             ping_timeout_s=ping_timeout_s,
             reconnect=reconnect,
         )
-        super().__init__(Connector(options, memory), CallOptions(timeout_s=timeout_s))
-        self._known: dict[str, ServiceDescription] = {}
+        self._connector = Connector(options, memory)
+        self._calls = Calls(self._connector, CallOptions(timeout_s=timeout_s))
+        self._descriptions = Descriptions()
         for service in services:
             self.offer(service)
 
@@ -149,7 +148,7 @@ class Client(Calls):
             ConnectFailed, Unauthenticated, PermissionDenied: the server cannot be reached, or refuses.
         """
         # A little longer, so that the attempt itself says what is wrong.
-        self._connector.peer(self._now() + self._connector.options.connect_timeout_s + CONNECT_GRACE_S)
+        self._connector.peer(self._calls.now() + self._connector.options.connect_timeout_s + CONNECT_GRACE_S)
         return self
 
     def close(self) -> None:
@@ -157,9 +156,7 @@ class Client(Calls):
         self._connector.close()
 
     def __copy__(self) -> Self:
-        other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        return other
+        return self._with_calls(self._calls)
 
     def __reduce__(self) -> NoReturn:
         raise_unpicklable(type(self).__name__)
@@ -180,7 +177,12 @@ class Client(Calls):
     @property
     def url(self) -> str:
         """The server's address."""
-        return self._connector.options.target.url
+        return self._calls.url
+
+    @property
+    def calls(self) -> Calls:
+        """What makes its calls, and all that stubs and other views are given of it."""
+        return self._calls
 
     # --- calls --------------------------------------------------------------------------------------------------
 
@@ -191,6 +193,7 @@ class Client(Calls):
         progress: ProgressHook | None = None,
         key: str | None = None,
         window: int | None = None,
+        resend: bool | None = None,
     ) -> Self:
         """The same client and connection, with other options for the calls made through what is returned::
 
@@ -201,29 +204,19 @@ class Client(Calls):
             progress: told how far each call has come.
             key: identifies the call for deduplication.
             window: for streams, items that the server may be ahead of the reader.
+            resend: whether a call that was never sent may go over another connection (the default). One that relies on
+                what its connection has, such as an open transaction, may not.
         """
-        other = self._apart()
-        other._options = CallOptions(
-            timeout_s=self._options.timeout_s if timeout_s is None else timeout_s,
-            progress=progress or self._options.progress,
-            key=key,
-            window=window or self._options.window,
-            resend=self._options.resend,
+        return self._with_calls(
+            self._calls.with_options(timeout_s=timeout_s, progress=progress, key=key, window=window, resend=resend)
         )
-        return other
 
-    def _apart(self) -> Self:
-        """The same client without its views: one that they may hold, and that does not hold them, so that it is not
-        left to the garbage collector."""
-        other = copy.copy(self)
-        for name in ("programs", "database", "hardware"):
-            other.__dict__.pop(name, None)
-        return other
-
-    def _over_this_connection(self) -> Self:
-        """The same client, whose calls are not sent again over another connection: it may lack what they rely on."""
-        other = self._apart()
-        other._options = replace(self._options, resend=False)
+    def _with_calls(self, calls: Calls) -> Self:
+        """The same client, whose calls are made like this. What it has made of the others (its views) it makes anew."""
+        cls = type(self)
+        given = {k: v for k, v in self.__dict__.items() if not isinstance(getattr(cls, k, None), cached_property)}
+        other = object.__new__(cls)  # Making one in the usual way would make a connector, too.
+        other.__dict__.update(given, _calls=calls)
         return other
 
     @overload
@@ -246,7 +239,7 @@ class Client(Calls):
         Raises:
             RpcError: the call failed; the subclass says how (:mod:`rpcclient.errors`).
         """
-        return self._invoke(method_of(method, returns), params)
+        return self._calls.invoke(method_of(method, returns), params)
 
     def notify(self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> None:
         """Send a notification: the method runs, but nothing comes back, errors neither.
@@ -254,7 +247,7 @@ class Client(Calls):
         Raises:
             RpcError: it could not be sent.
         """
-        self._notify(method_of(method), params)
+        self._calls.notify(method_of(method), params)
 
     @overload
     def stream(self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Stream[Any]: ...
@@ -274,7 +267,7 @@ class Client(Calls):
         Returns:
             The stream; the call is made when it is entered or its first item is asked for.
         """
-        return self._open(Method(method, items), params)
+        return self._calls.open(Method(method, items), params)
 
     def batch(self) -> Batch:
         """Several calls in one frame::
@@ -284,7 +277,7 @@ class Client(Calls):
             two = batch.call("calc.add", [3, 4])
         print(one.result(), two.result())
         """
-        return Batch(self)
+        return Batch(self._calls)
 
     # --- what there is ------------------------------------------------------------------------------------------
 
@@ -314,9 +307,7 @@ class Client(Calls):
             MethodNotFound: the server has no such service.
             RpcError: as of any call.
         """
-        if service not in self._known:
-            self._known.update(descriptions(self.call("rpc.discover")))
-        return find(self._known, service)
+        return self._descriptions.fetch(self._calls, service)
 
     def service(self, name: str) -> ServiceProxy:
         """Any service by its name: ``client.service("greeter").hello(name="Ada")``.
@@ -324,7 +315,7 @@ class Client(Calls):
         Parameters:
             name: as in :meth:`services`.
         """
-        return ServiceProxy(self, name)
+        return ServiceProxy(self._calls, self._descriptions, name)
 
     def offer(self, service: Service[Any]) -> None:
         """Offer a service to the server, which may call it over the same connection.
@@ -339,18 +330,18 @@ class Client(Calls):
         """Run programs."""
         from .programs import Programs
 
-        return Programs(self._apart())
+        return Programs(self._calls)
 
     @cached_property
     def database(self) -> Database:
         """Query databases."""
         from .database import Database
 
-        return Database(self._apart())
+        return Database(self._calls)
 
     @cached_property
     def hardware(self) -> Hardware:
         """Read the machine."""
         from .hardware import Hardware
 
-        return Hardware(self._apart())
+        return Hardware(self._calls)

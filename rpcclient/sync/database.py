@@ -36,4 +36,4 @@ class Database(stub.Database):
         Raises:
             InvalidParams: there is no such isolation level.
         """
-        return DatabaseTransaction(self, database, isolation_of(isolation), readonly=readonly)
+        return DatabaseTransaction(self, self._calls, database, isolation_of(isolation), readonly=readonly)

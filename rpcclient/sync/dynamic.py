@@ -5,37 +5,69 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rpcclient.describe import ServiceDescription
+from rpcclient.describe import ServiceDescription, descriptions, find
+from rpcclient.methods import method_of
 from rpcclient.proxy import DynamicMethod, bind, dress, names_of, overview
 from rpcwire.errors import RpcError
 
+from .calling import Calls
 from .waits import at_once
 
-if TYPE_CHECKING:
-    from .client import Client
+
+class Descriptions:
+    """What is known of the methods of services, by the name of the service. It is asked for once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, ServiceDescription] = {}
+
+    def known(self, service: str) -> ServiceDescription | None:
+        """A service, where it was asked for before."""
+        return self._known.get(service)
+
+    def fetch(self, calls: Calls, service: str) -> ServiceDescription:
+        """A service, which is asked for where that was not done before.
+
+        Parameters:
+            calls: asks.
+            service: its name.
+
+        Raises:
+            MethodNotFound: the server has no such service.
+            RpcError: as of any call.
+        """
+        if service not in self._known:
+            self._known.update(descriptions(calls.invoke(method_of("rpc.discover"), None)))
+        return find(self._known, service)
 
 
 class ServiceProxy:
     """A service by its name. Each attribute is one of its methods: ``service.method(...)``. One that streams
-    gives an :class:`~rpcclient.Stream`. Signatures and documentation are fetched when the first is asked for."""
+    gives an :class:`~rpcclient.Stream`. Signatures and documentation are fetched when the first is asked for.
 
-    def __init__(self, client: Client, name: str) -> None:
-        self._client = client
+    Parameters:
+        calls: makes the calls.
+        descriptions: what is known of services.
+        name: of the service.
+    """
+
+    def __init__(self, calls: Calls, descriptions: Descriptions, name: str) -> None:
+        self._calls = calls
+        self._descriptions = descriptions
         self._name = name
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
             raise AttributeError(name)
-        client, service = self._client, self._at_once()
+        calls, service = self._calls, self._at_once()
 
         def call(*args: Any, **kwargs: Any) -> Any:
             description = DynamicMethod.find(self.describe(), name)
             method, params = DynamicMethod(description), bind(description, args, kwargs)
             if description.streams:
-                return client._open(method, params).open()
-            return client._invoke(method, params)
+                return calls.open(method, params).open()
+            return calls.invoke(method, params)
 
         return dress(call, service, name)
 
@@ -46,13 +78,13 @@ class ServiceProxy:
             MethodNotFound: the server has no such service.
             RpcError: as of any call.
         """
-        return self._client.describe(self._name)
+        return self._descriptions.fetch(self._calls, self._name)
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *names_of(self._at_once())]
 
     def __repr__(self) -> str:
-        return f"<service {self._name!r} of {self._client.url}>"
+        return f"<service {self._name!r} of {self._calls.url}>"
 
     @property
     def __doc__(self) -> str:  # type: ignore[override]
@@ -63,4 +95,4 @@ class ServiceProxy:
             return f"The service {self._name!r}, which cannot be described now: {exc}"
 
     def _at_once(self) -> ServiceDescription | None:
-        return at_once(self.describe, self._client._known.get(self._name))
+        return at_once(self.describe, self._descriptions.known(self._name))

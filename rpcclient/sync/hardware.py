@@ -59,7 +59,7 @@ class Hardware(stub.Hardware):
             inter_byte_timeout,
             exclusive,
         )
-        return open_port(self, port, options)
+        return open_port(self, port, options, self._calls.url)
 
     def signal_process(self, pid: int, create_time: float, signal: str | int = "TERM") -> None:
         """Send a signal to a process, which must be the one that is meant: a number that is another's by now is left

@@ -5,34 +5,28 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, AnyStr, Generic, Self, TypeVar
+from typing import AnyStr, Generic, Self
 
 from rpcclient.programs.collecting import Collected
-from rpcclient.programs.coming_back import Losses, Places, Standing, gave_up
-from rpcclient.programs.results import STDIN_BYTES, CompletedProgram, signal_name, still_runs
-from rpcclient.programs.text import Coding
+from rpcclient.programs.coming_back import Places, Standing
+from rpcclient.programs.results import CompletedProgram, signal_name, still_runs
+from rpcclient.programs.text import Coding, InputCoding
 from rpcclient.programs.words import tells_ours
 from rpcclient.stubs.programs import (
     Exit,
     ExitStatus,
-    NotController,
     ProgramInfo,
     ProgramNotFound,
-    StdinClosed,
     StreamName,
 )
-from rpcwire.errors import ConnectionLost, DeadlineExceeded, NotSent, RpcError, TransportError
+from rpcwire.errors import DeadlineExceeded, RpcError, TransportError
 
+from .calling import Calls
+from .program_calls import ProgramCalls
 from .program_streams import ProgramChunks, ProgramInput, ProgramOutput
-from .stubs import programs as stub
-from .waits import Passing, begin, now, time_limit
+from .waits import Passing, now, time_limit
 
-if TYPE_CHECKING:
-    from .client import Client
-
-_T = TypeVar("_T")
 LEAST_S = 0.001
 """The shortest time that a call may take, in seconds."""
 
@@ -64,20 +58,15 @@ class Program(Generic[AnyStr]):
             pseudo-terminal everything is in ``stdout``.
     """
 
-    def __init__(
-        self, client: Client, standing: Standing, coding: Coding[AnyStr], places: Places | None = None
-    ) -> None:
-        self._client: Client = client
-        self._programs: stub.Programs = stub.Programs(client)
+    def __init__(self, calls: Calls, standing: Standing, coding: Coding[AnyStr], places: Places | None = None) -> None:
+        self._calls: ProgramCalls = ProgramCalls(calls, standing)
         self._standing: Standing = standing
         self._coding: Coding[AnyStr] = coding
-        self._feeding: object = None
         self._from: Places = places or Places()
-        self._passing: Passing | None = None
-        self._controlled_over: object = client._connector.live
-        self.stdin: ProgramInput[AnyStr] = ProgramInput(self, coding, begun=places is not None)
-        self.stdout: ProgramOutput[AnyStr] = ProgramOutput(self, self._places("stdout"), coding)
-        self.stderr: ProgramOutput[AnyStr] = ProgramOutput(self, self._places("stderr"), coding)
+        self._input: InputCoding[AnyStr] = InputCoding(coding, begun=places is not None)
+        self.stdin: ProgramInput[AnyStr] = ProgramInput(self._calls, self._input)
+        self.stdout: ProgramOutput[AnyStr] = ProgramOutput(self._calls, self._places("stdout"), coding)
+        self.stderr: ProgramOutput[AnyStr] = ProgramOutput(self._calls, self._places("stderr"), coding)
 
     # --- what it is ---------------------------------------------------------------------------------------------
 
@@ -124,7 +113,7 @@ class Program(Generic[AnyStr]):
         Raises:
             ProgramNotFound: it was forgotten.
         """
-        self._standing.info = self._persist(lambda: self._steady().get(self.id))
+        self._standing.info = self._calls.persist(lambda: self._calls.steady().get(self.id))
         return self._standing.info
 
     # --- its output ---------------------------------------------------------------------------------------------
@@ -136,7 +125,7 @@ class Program(Generic[AnyStr]):
         Parameters:
             wait: go on to the end; otherwise end with what there is.
         """
-        return ProgramChunks(self, self._places(None, wait=wait))
+        return ProgramChunks(self._calls, self._places(None, wait=wait))
 
     @tells_ours
     def communicate(
@@ -159,16 +148,11 @@ class Program(Generic[AnyStr]):
             InvalidParams: the input is neither text nor bytes.
             ProgramNotFound: it was forgotten.
         """
-        self._client._connector.enter()
-        data = None if input is None else self.stdin._encoded(input)
-        return self._communicate(data, timeout_s)
-
-    def _communicate(
-        self, data: bytes | None, timeout_s: float | None, most: Mapping[StreamName, int] | None = None
-    ) -> CompletedProgram[AnyStr]:
-        collected = Collected(self._from.within, most)
+        self._calls.connector.enter()
+        data = None if input is None else self._input.encode(input)
+        collected = Collected(self._from.within, self._standing.most_bytes)
         if data is not None:
-            self._feeding = begin(self._feed, data)
+            self._calls.feed(data)
         try:
             with self.output() as chunks, time_limit(timeout_s, chunks.close):
                 for chunk in chunks:
@@ -176,11 +160,6 @@ class Program(Generic[AnyStr]):
         except TimeoutError:
             raise still_runs(self.info, timeout_s) from None
         return collected.completed(self.argv, self.wait(), self._coding)
-
-    def _feed(self, data: bytes) -> None:
-        with contextlib.suppress(RpcError):  # It has read as much as it wanted; reading its output tells the rest.
-            self._write(data)
-            self._close_stdin()
 
     # --- its end ------------------------------------------------------------------------------------------------
 
@@ -203,19 +182,19 @@ class Program(Generic[AnyStr]):
         known = self._standing.exit
         if known is not None:
             return known
-        self._client._connector.enter()
+        self._calls.connector.enter()
         self._pass_over()
         if timeout_s is not None and timeout_s <= 0 and self.refresh().running:
             raise still_runs(self.info, timeout_s)
         if timeout_s is None or timeout_s <= 0:
-            return self._standing.saw(self._persist(lambda: self._steady().wait(self.id)))
+            return self._standing.saw(self._calls.persist(lambda: self._calls.steady().wait(self.id)))
         until = now() + timeout_s
 
         def ask() -> Exit:
             left_s = max(until - now(), LEAST_S)
-            return self._steady(self._client.options(timeout_s=left_s)).wait(self.id)
+            return self._calls.steady(left_s).wait(self.id)
 
-        return self._standing.saw(self._persist(ask, until))
+        return self._standing.saw(self._calls.persist(ask, until))
 
     def poll(self) -> int | None:
         """Ask whether it has ended.
@@ -243,7 +222,7 @@ class Program(Generic[AnyStr]):
             InvalidParams: there is no such signal.
             ProgramNotFound: it was forgotten.
         """
-        return self._programs.signal(self.id, signal_name(signal))
+        return self._calls.once.signal(self.id, signal_name(signal))
 
     def terminate(self, grace_s: float = 2.0) -> Exit:
         """End it and everything that it has started: TERM, some time, KILL.
@@ -257,7 +236,8 @@ class Program(Generic[AnyStr]):
         Raises:
             ProgramNotFound: it was forgotten.
         """
-        return self._standing.saw(self._persist(lambda: self._steady().kill(self.id, grace_s=grace_s)))
+        calls = self._calls
+        return self._standing.saw(calls.persist(lambda: calls.steady().kill(self.id, grace_s=grace_s)))
 
     def kill(self) -> Exit:
         """End it and everything that it has started at once.
@@ -276,7 +256,7 @@ class Program(Generic[AnyStr]):
         Raises:
             ProgramNotFound: it was forgotten already.
         """
-        self._programs.forget(self.id)
+        self._calls.once.forget(self.id)
 
     # --- who controls it ----------------------------------------------------------------------------------------
 
@@ -291,10 +271,7 @@ class Program(Generic[AnyStr]):
             NotController: another connection does.
             ProgramNotFound: it was forgotten.
         """
-        self._standing.info = self._programs.control(self.id, take=take)
-        self._standing.controls = True
-        self._controlled_over = self._client._connector.live
-        return self._standing.info
+        return self._calls.control(take=take)
 
     def resize(self, rows: int, columns: int) -> None:
         """Give its terminal another size.
@@ -308,7 +285,7 @@ class Program(Generic[AnyStr]):
             NotController: another connection controls it.
             ProgramNotFound: it was forgotten.
         """
-        self._programs.resize(self.id, rows, columns)
+        self._calls.once.resize(self.id, rows, columns)
 
     def detach(self) -> None:
         """Read no more, and leave it alone: leaving a ``with`` block does not end it any more."""
@@ -350,7 +327,7 @@ class Program(Generic[AnyStr]):
         """Nobody reads, and its end is waited for: let what it writes go by, so that it does not wait for a reader."""
         if self._standing.unread:
             self._standing.unread = False
-            self._passing = Passing(self._pass, ProgramChunks(self, self._places(None), passes=True))
+            self._calls.passing = Passing(self._pass, ProgramChunks(self._calls, self._places(None), passes=True))
 
     @staticmethod
     def _pass(chunks: ProgramChunks) -> None:
@@ -358,87 +335,3 @@ class Program(Generic[AnyStr]):
         with contextlib.suppress(RpcError), chunks:
             for _ in chunks:
                 pass
-
-    def _reading(self) -> None:
-        """Somebody begins to read."""
-        self._standing.unread = False
-        if self._passing is not None:
-            self._passing.end()
-            self._passing = None
-
-    def _write(self, data: bytes) -> None:
-        try:
-            for at in range(0, len(data), STDIN_BYTES):
-                piece = data[at : at + STDIN_BYTES]
-                self._hold()
-                self._steady().write(self.id, piece)
-                self._standing.wrote(piece)
-        except NotController:
-            self._standing.controls = False  # Somebody has taken it: it is not taken back unasked.
-            raise
-
-    def _close_stdin(self) -> None:
-        with contextlib.suppress(StdinClosed):
-            for _ in range(self._standing.end_of_input()):
-                self._programs.close_stdin(self.id)
-
-    @property
-    def _reconnects(self) -> bool:
-        return self._client._connector.options.reconnect
-
-    def _persist(self, call: Callable[[], _T], until: float | None = None) -> _T:
-        """Make a call that may be made again when its answer was lost.
-
-        Parameters:
-            call: makes it.
-            until: until when to try, on the clock of :func:`now`.
-        """
-        losses = Losses()
-        while True:
-            self._hold(until)
-            try:
-                return call()
-            except TransportError as exc:
-                self._come_back(exc, losses, until)
-
-    def _come_back(self, exc: TransportError, losses: Losses, until: float | None = None) -> None:
-        """The connection was lost: have another one.
-
-        Raises:
-            TransportError: there is none, or this is not to go on.
-        """
-        losses.another(exc, reconnects=self._reconnects)
-        standing, connector = self._standing, self._client._connector
-        if connector.live is None:
-            standing.lost()
-        begun = now()
-        end = min(begun + standing.patience_s, until or begun + standing.patience_s)
-        try:
-            connector.peer(end)
-        except NotSent as last:
-            raise gave_up(exc, end - begun, last) from exc
-        standing.away = False
-
-    def _hold(self, until: float | None = None) -> None:
-        """Have a connection, and where this handle has control, and the connection is another one since, take it again.
-
-        Raises:
-            TransportError: there is none.
-        """
-        standing, connector = self._standing, self._client._connector
-        connector.enter()
-        if connector.live is None and self._reconnects:
-            self._come_back(NotSent("there is no connection"), Losses(), until)
-        if not standing.takes_control or standing.exit is not None:
-            return
-        if connector.live is not self._controlled_over:
-            # Where that is lost, too, the next call is, and comes back here.
-            with contextlib.suppress(ProgramNotFound, ConnectionLost, NotSent):
-                self._programs.control(self.id, take=True)
-            self._controlled_over = connector.live
-
-    def _steady(self, client: Client | None = None) -> stub.Programs:
-        """For calls that are not sent again over another connection, which may not have control: :meth:`_come_back`
-        makes that."""
-        used = (client or self._client).options(window=self._standing.window)
-        return stub.Programs(used._over_this_connection())

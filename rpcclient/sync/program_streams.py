@@ -6,18 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, AnyStr, Generic, Self
+from typing import AnyStr, Generic, Self
 
 from rpcclient.programs.coming_back import Places
 from rpcclient.programs.pieces import Pieces
-from rpcclient.programs.text import Coding
+from rpcclient.programs.text import Coding, InputCoding
 from rpcclient.stubs.programs import OutputChunk
 from rpcwire.errors import LocalProtocolError, TransportError
 
+from .program_calls import ProgramCalls
 from .stream import Stream
-
-if TYPE_CHECKING:
-    from .program import Program
 
 
 class ProgramChunks(Iterator[OutputChunk]):
@@ -25,13 +23,13 @@ class ProgramChunks(Iterator[OutputChunk]):
     When the connection is lost, it goes on over a new one, where the last piece ended.
 
     Parameters:
-        program: whose.
+        calls: makes the calls about the program.
         places: from where.
         passes: whether it only lets the output go by.
     """
 
-    def __init__(self, program: Program[Any], places: Places, *, passes: bool = False) -> None:
-        self._program = program
+    def __init__(self, calls: ProgramCalls, places: Places, *, passes: bool = False) -> None:
+        self._calls = calls
         self._passes = passes
         self._places = places
         self._stream: Stream[OutputChunk] | None = None
@@ -41,19 +39,19 @@ class ProgramChunks(Iterator[OutputChunk]):
         return self
 
     def __next__(self) -> OutputChunk:
-        program, places = self._program, self._places
+        calls, places = self._calls, self._places
         while not self._closed:
             if self._stream is None:
-                program._hold()
+                calls.hold()
                 if not self._passes:
-                    program._reading()
+                    calls.begin_reading()
             try:
                 if self._stream is None:
-                    self._stream = program._steady().output(program.id, **places.request)
+                    self._stream = calls.steady().output(calls.id, **places.request)
                 chunk = next(self._stream)
             except TransportError as exc:
                 self._stream = None
-                program._come_back(exc, places.losses)
+                calls.come_back(exc, places.losses)
             else:
                 places.got(chunk)
                 return chunk
@@ -82,8 +80,8 @@ class ProgramOutput(Iterator[AnyStr], Generic[AnyStr]):
     """One output of a program: an iterator over its pieces as they come, as bytes or text. Where a part of it
     is no longer kept, :class:`rpcclient.programs.results.OutputLost` is raised; the next piece is what follows."""
 
-    def __init__(self, program: Program[AnyStr], places: Places, coding: Coding[AnyStr]) -> None:
-        self._chunks = ProgramChunks(program, places)
+    def __init__(self, calls: ProgramCalls, places: Places, coding: Coding[AnyStr]) -> None:
+        self._chunks = ProgramChunks(calls, places)
         self._pieces: Pieces[AnyStr] = Pieces(coding, begins_within=places.stream in places.within)
 
     @property
@@ -186,10 +184,9 @@ class _Lines(Iterator[AnyStr], Generic[AnyStr]):
 class ProgramInput(Generic[AnyStr]):
     """The standard input, or the terminal, of a program: a context manager that closes it."""
 
-    def __init__(self, program: Program[AnyStr], coding: Coding[AnyStr], *, begun: bool = False) -> None:
-        self._program: Program[AnyStr] = program
-        self._coding: Coding[AnyStr] = coding
-        self._begun = begun
+    def __init__(self, calls: ProgramCalls, coding: InputCoding[AnyStr]) -> None:
+        self._calls = calls
+        self._coding: InputCoding[AnyStr] = coding
 
     def write(self, data: AnyStr | str | bytes) -> int:
         """Write to it. This returns when the program, or its pipe, has taken all of it: a program that does not read
@@ -206,7 +203,7 @@ class ProgramInput(Generic[AnyStr]):
             NotController: another connection controls it.
             ConnectionLost: the connection was lost meanwhile; whether the program got the last piece is not known.
         """
-        self._program._write(self._encoded(data))
+        self._calls.write(self._coding.encode(data))
         return len(data)
 
     def writelines(self, lines: Iterable[AnyStr | str | bytes]) -> None:
@@ -231,7 +228,7 @@ class ProgramInput(Generic[AnyStr]):
         Raises:
             NotController: another connection controls it.
         """
-        self._program._close_stdin()
+        self._calls.close_stdin()
 
     def __enter__(self) -> Self:
         return self
@@ -240,9 +237,3 @@ class ProgramInput(Generic[AnyStr]):
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _encoded(self, data: AnyStr | str | bytes) -> bytes:
-        """Input as bytes; what is first may have a byte order mark."""
-        encoded = self._coding.encode(data, begun=self._begun or not data)
-        self._begun = self._begun or bool(encoded)
-        return encoded

@@ -144,9 +144,9 @@ class Programs(stub.Programs):
         discards = given.get("stdout") == "discard"
         most = most_of_each(given, super().run_output_bytes(argv))
         info = super().start(argv, overflow="wait", **given)
-        standing = Standing(info, controls=True, ends_with_block=True, grace_s=0.0)
-        with Program(self._client, standing, coding) as program:
-            done = program._communicate(data, self._client._options.timeout_s, most)
+        standing = Standing(info, controls=True, ends_with_block=True, grace_s=0.0, most_bytes=most)
+        with Program(self._calls, standing, coding) as program:
+            done = program.communicate(data, self._calls.options.timeout_s)
         program.forget()
         return replace(done, stdout_lost_bytes=0) if discards else done
 
@@ -242,7 +242,7 @@ class Programs(stub.Programs):
             unread=given["overflow"] == "wait" and "overflow" not in options,
             patience_s=max(COME_BACK_S, given.get("reattach_s", 0.0)),
         )
-        return Program(self._client, standing, coding)
+        return Program(self._calls, standing, coding)
 
     @overload
     def attach(
@@ -329,4 +329,4 @@ class Programs(stub.Programs):
         info = self.control(id, take=take) if control or take else self.get(id)
         places = Places(offset=offset, offsets=offsets, tail_bytes=tail_bytes)
         places.fix(info)
-        return Program(self._client, Standing(info, controls=control or take), coding, places)
+        return Program(self._calls, Standing(info, controls=control or take), coding, places)

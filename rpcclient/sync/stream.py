@@ -48,7 +48,10 @@ class Stream(Iterator[_T_co], Generic[_T_co]):
         return self
 
     def __next__(self) -> _T_co:
-        reader = self._reader or self.open()._reader
+        reader = self._reader
+        if reader is None:
+            self.open()
+            reader = self._reader
         if reader is None:
             raise StopIteration
         item: _T_co = reader.__next__()

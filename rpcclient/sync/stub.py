@@ -5,26 +5,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from rpcclient.methods import StubMethod
 
+from .calling import Calls, HasCalls
 from .stream import Stream
-
-if TYPE_CHECKING:
-    from .client import Client
 
 
 class SyncStub:
-    """A service, typed. Generated subclasses say what it has."""
+    """A service, typed. Generated subclasses say what it has.
+
+    Parameters:
+        client: an :class:`Client`, or what makes its calls.
+    """
 
     _methods: ClassVar[Mapping[str, StubMethod]]
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: HasCalls | Calls) -> None:
+        self._calls = client if isinstance(client, Calls) else client.calls
 
     def _call(self, name: str, arguments: Mapping[str, Any]) -> Any:
-        return self._client._invoke(self._methods[name], arguments)
+        return self._calls.invoke(self._methods[name], arguments)
 
     def _stream(self, name: str, arguments: Mapping[str, Any]) -> Stream[Any]:
-        return self._client._open(self._methods[name], arguments)
+        return self._calls.open(self._methods[name], arguments)

@@ -25,6 +25,7 @@ from rpcclient.transactions import Note, TransactionState
 from rpcwire.errors import RpcError
 from rpcwire.values.tagged import Value
 
+from .calling import Calls
 from .stream import Stream
 from .stubs.database import Database
 
@@ -46,10 +47,17 @@ class DatabaseTransaction(TransactionState):
     """
 
     def __init__(
-        self, database: Database, name: str, isolation: Isolation | None = None, *, readonly: bool = False
+        self,
+        database: Database,
+        calls: Calls,
+        name: str,
+        isolation: Isolation | None = None,
+        *,
+        readonly: bool = False,
     ) -> None:
         super().__init__()
         self._database = database
+        self._calls = calls
         self._name = name
         self._isolation = isolation
         self._readonly = readonly
@@ -79,7 +87,7 @@ class DatabaseTransaction(TransactionState):
             TransactionLost: it is no more.
         """
         given = self.id
-        self._database._client._connector.enter()
+        self._calls.connector.enter()
         try:
             self._database.commit(given)
         finally:
@@ -93,7 +101,7 @@ class DatabaseTransaction(TransactionState):
             TransactionLost: it is no more.
         """
         given = self.id
-        self._database._client._connector.enter()
+        self._calls.connector.enter()
         try:
             self._database.rollback(given)
         finally:

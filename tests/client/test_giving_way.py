@@ -43,7 +43,7 @@ ACTS: dict[str, Act] = {
     "download": download,
     "notify": lambda client: client.notify("desk.note", ["x"]),
     "batch": batch,
-    "over this connection": lambda client: client._over_this_connection().call("desk.add", [1, 2]),
+    "over this connection": lambda client: client.options(resend=False).call("desk.add", [1, 2]),
 }
 
 
@@ -243,11 +243,11 @@ def test_a_dead_connection_is_replaced_at_once(held: Client) -> None:
 
 def test_a_dead_connection_and_calls_that_are_for_it_alone(held: Client) -> None:
     with pytest.raises(NotSent):
-        held._over_this_connection().call("desk.add", [1, 2])
+        held.options(resend=False).call("desk.add", [1, 2])
     with pytest.raises(NotSent):
-        held._over_this_connection().notify("desk.add", [1, 2])
+        held.options(resend=False).notify("desk.add", [1, 2])
     assert held.call("desk.add", [1, 2]) == 3
-    assert held._over_this_connection().call("desk.add", [1, 2]) == 3
+    assert held.options(resend=False).call("desk.add", [1, 2]) == 3
 
 
 def test_the_same_asynchronously(running: Any) -> None:
@@ -258,7 +258,7 @@ def test_the_same_asynchronously(running: Any) -> None:
                 client._connector.live.link.close(1000, "")  # type: ignore[union-attr]
                 assert not client.connected
                 with pytest.raises(NotSent):
-                    await client._over_this_connection().call("desk.add", [1, 2])
+                    await client.options(resend=False).call("desk.add", [1, 2])
                 assert await client.call("desk.add", [1, 2]) == 3
 
     asyncio.run(main())

@@ -252,7 +252,7 @@ def test_what_must_not_go_elsewhere_fails_before_the_connection_is_gone(scripted
     url = scripted(play)
     if flavour == "sync":
         with Client(url, token="x", subprotocol="rpc.v1.json") as client:
-            here = client._over_this_connection()
+            here = client.options(resend=False)
             assert closing.wait(10)
 
             def send_batch() -> None:
@@ -276,7 +276,7 @@ def test_what_must_not_go_elsewhere_fails_before_the_connection_is_gone(scripted
 
     async def main() -> None:
         async with AsyncClient(url, token="x", subprotocol="rpc.v1.json") as client:
-            here = client._over_this_connection()
+            here = client.options(resend=False)
             assert await asyncio.to_thread(closing.wait, 10)
 
             async def send_batch() -> None:
@@ -311,7 +311,7 @@ def test_what_must_not_go_elsewhere_fails_with_the_connection(scripted: Any, fla
     url = scripted(play)
     if flavour == "sync":
         with Client(url, token="x", subprotocol="rpc.v1.json") as client:
-            here = client._over_this_connection()
+            here = client.options(resend=False)
             with pytest.raises(ConnectionLost):
                 here.call("desk.add", [1, 2])
             with pytest.raises(NotSent):
@@ -320,7 +320,7 @@ def test_what_must_not_go_elsewhere_fails_with_the_connection(scripted: Any, fla
 
     async def main() -> None:
         async with AsyncClient(url, token="x", subprotocol="rpc.v1.json") as client:
-            here = client._over_this_connection()
+            here = client.options(resend=False)
             with pytest.raises(ConnectionLost):
                 await here.call("desk.add", [1, 2])
             with pytest.raises(NotSent):

@@ -6,12 +6,14 @@ import asyncio
 import importlib
 import inspect
 import pkgutil
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import pytest
 
 import rpcclient.stubs
 from rpcclient.aio.stub import AsyncStub
+from rpcclient.methods import StubMethod
 from rpcclient.sync.stub import SyncStub
 
 ROOMS = {AsyncStub: "rpcclient.aio.stubs", SyncStub: "rpcclient.sync.stubs"}
@@ -25,14 +27,18 @@ class Recorder:
         self.is_async = is_async
         self.asked: list[tuple[str, str, Any]] = []
 
-    def _invoke(self, method: Any, params: Any) -> Any:
+    @property
+    def calls(self) -> Recorder:
+        return self
+
+    def invoke(self, method: Any, params: Any) -> Any:
         self.asked.append(("call", method.name, params))
         return self._later() if self.is_async else "answer"
 
     async def _later(self) -> str:
         return "answer"
 
-    def _open(self, method: Any, params: Any) -> Any:
+    def open(self, method: Any, params: Any) -> Any:
         self.asked.append(("stream", method.name, params))
         return "stream"
 
@@ -89,3 +95,29 @@ def test_twins(name: str) -> None:
         assert mine == [
             (name, kind, default, words.replace("AsyncIterable", "Iterable")) for name, kind, default, words in theirs
         ]
+
+
+def test_stubs_that_were_generated_before() -> None:
+    """One table for both classes, set afterwards: users have such modules, and need not generate them anew."""
+
+    class AsyncDesk(AsyncStub):
+        _methods: ClassVar[Mapping[str, StubMethod]]
+
+        async def add(self, a: int, b: int) -> int:
+            result: int = await self._call("add", {"a": a, "b": b})
+            return result
+
+    class Desk(SyncStub):
+        _methods: ClassVar[Mapping[str, StubMethod]]
+
+        def add(self, a: int, b: int) -> int:
+            result: int = self._call("add", {"a": a, "b": b})
+            return result
+
+    table = {"add": StubMethod("desk.add", AsyncDesk.add)}
+    AsyncDesk._methods = table
+    Desk._methods = table
+    recorder = Recorder(is_async=False)
+    assert Desk(recorder).add(1, 2) == "answer"  # type: ignore[arg-type, comparison-overlap]
+    assert asyncio.run(AsyncDesk(Recorder(is_async=True)).add(1, 2)) == "answer"  # type: ignore[arg-type, comparison-overlap]
+    assert recorder.asked == [("call", "desk.add", {"a": 1, "b": 2})]

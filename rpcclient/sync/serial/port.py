@@ -34,15 +34,17 @@ class RemoteSerial(OldNames, SerialSetup):
         hardware: the service.
         port: the port's id, file or name on the server.
         options: how it is set up.
+        url: where the server is.
 
     Raises:
         HardwareRefused, SectionUnavailable, SerialPortNotFound, SerialPortBusy, SerialPortDenied: as of
             ``open_serial``.
     """
 
-    def __init__(self, hardware: Hardware, port: str, options: SerialOptions) -> None:
+    def __init__(self, hardware: Hardware, port: str, options: SerialOptions, url: str) -> None:
         super().__init__()
         self._hardware = hardware
+        self._url = url
         self._options = options
         self._opened = False
         self._write_cancelled = False
@@ -295,9 +297,9 @@ class RemoteSerial(OldNames, SerialSetup):
         return line
 
     def __repr__(self) -> str:
-        return f"<serial port {self.port!r} of {self._hardware._client.url}{' (closed)' if self.closed else ''}>"
+        return f"<serial port {self.port!r} of {self._url}{' (closed)' if self.closed else ''}>"
 
 
-def open_port(hardware: Hardware, port: str, options: SerialOptions) -> RemoteSerial:
+def open_port(hardware: Hardware, port: str, options: SerialOptions, url: str) -> RemoteSerial:
     """Open a port; see :class:`RemoteSerial`. The asynchronous client has a function of the same name."""
-    return RemoteSerial(hardware, port, options)
+    return RemoteSerial(hardware, port, options, url)
