@@ -429,3 +429,12 @@ def test_codec_for() -> None:
     assert set(OFFERED) == set(CODECS)
     with pytest.raises(ValueError, match=r"rpc\.v2"):
         codec_for("rpc.v2")
+
+
+@json_codec
+@pytest.mark.parametrize("end", [b"", b'"', b"\\"], ids=["no end", "an end", "half an escape"])
+def test_depth_costs_no_more_than_reading(codec: Codec, end: bytes) -> None:
+    """Escaped quotes by the hundred thousand behind more brackets than are allowed. A pattern that tries them again from
+    each of them takes hours for this, and one that does not takes milliseconds."""
+    (message,) = codec.decode(b"[" * (MAX_DEPTH + 1) + b'"' + b'\\"' * 500_000 + end).messages
+    assert isinstance(message, Malformed)
