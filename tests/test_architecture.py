@@ -173,6 +173,38 @@ def test_what_an_import_brings_in(statement: str, absent: set[str]) -> None:
     assert not absent & loaded_by(statement)
 
 
+# Of each colour: what only the other one has. In memory, the blocking client reaches a server with an event loop.
+OTHER_COLOUR = {
+    "sync": ("asyncio", "rpcclient.aio", "rpcwire.aio"),
+    "aio": ("rpcclient.sync", "rpcwire.threads"),
+}
+
+
+@pytest.mark.parametrize(
+    ("colour", "statement"),
+    [
+        ("sync", "from rpcclient import Client"),
+        ("aio", "from rpcclient import AsyncClient"),
+        ("sync", "from rpcclient import Client, DatabaseTransaction, Program, Stream, RpcError, Service, method"),
+        ("aio", "from rpcclient import AsyncClient, AsyncDatabaseTransaction, AsyncProgram, AsyncStream, Context"),
+        ("sync", "import {modules}"),
+        ("aio", "import {modules}"),
+    ],
+)
+def test_a_client_loads_nothing_of_the_other_colour(colour: str, statement: str) -> None:
+    """A fresh interpreter tells: neither by the client's name, nor by any of its modules."""
+    room = PACKAGES["rpcclient"] / colour
+    modules = [
+        ".".join(("rpcclient", *path.relative_to(room.parent).with_suffix("").parts)).removesuffix(".__init__")
+        for path in sorted(room.rglob("*.py"))
+        if path.name != "memory.py"
+    ]
+    loaded = loaded_by(statement.format(modules=", ".join(modules)))
+    others = OTHER_COLOUR[colour]
+    assert not [name for name in loaded if name.startswith(tuple(f"{other}." for other in others)) or name in others]
+    assert f"rpcclient.{colour}.client" in loaded
+
+
 def test_no_package_is_called_services() -> None:
     assert not (ROOT / "services" / "__init__.py").exists()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
 from rpcclient.describe import ServiceDescription
 from rpcclient.headers import Headers
+from rpcclient.memory import MemoryDial
 from rpcclient.methods import Method, method_of
 from rpcclient.models import Hello, ServiceInfo
 from rpcclient.options import CONNECT_GRACE_S, CallOptions, ConnectOptions
@@ -24,7 +25,7 @@ from rpcwire.service import Service
 
 from .batch import AsyncBatch
 from .calling import AsyncCalls
-from .connector import Connector, MemoryDial
+from .connector import Connector
 from .dynamic import AsyncDescriptions, AsyncServiceProxy
 from .stream import AsyncStream
 

@@ -19,12 +19,12 @@ from typing import Any
 from rpcclient.backoff import Pauses, in_vain
 from rpcclient.failures import AUTHENTICATE, not_authenticated
 from rpcclient.handshake import memory_limits
+from rpcclient.memory import MemoryDial
 from rpcclient.offers import HeldOffers
 from rpcclient.options import ConnectOptions
-from rpcwire.aio.memory import MemoryLink
 from rpcwire.aio.peer import Peer
 from rpcwire.aio.remote import RemoteCaller
-from rpcwire.codec import Codec, Subprotocol, codec_for
+from rpcwire.codec import Codec, codec_for
 from rpcwire.context import Connection, Principal
 from rpcwire.dispatch import Dispatch
 from rpcwire.elsewhere import of_parent_memory
@@ -41,9 +41,6 @@ from .link import dial
 
 logger = logging.getLogger("rpcclient")
 _numbers = count(1)
-
-MemoryDial = Callable[[Subprotocol], MemoryLink]
-"""``Server.connect_memory``: connects to a server of the same process and loop."""
 
 LAST_CALLS_S = 1.0
 """How long calls that are made while the event loop ends may take before the connection ends, too, in seconds."""

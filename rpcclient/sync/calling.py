@@ -11,7 +11,6 @@ from rpcwire.elsewhere import raise_unpicklable
 from rpcwire.errors import NotSent
 from rpcwire.events import ProgressHook
 from rpcwire.threads.inbox import StreamReader
-from rpcwire.threads.peer import Peer
 
 from .connector import Connector
 from .exchange import perform
@@ -79,7 +78,7 @@ class Calls:
         """
         deadline = time.monotonic() + self.options.seconds()
         while True:
-            peer = self.peer(deadline)
+            peer = self.connector.peer(deadline, anew=self.options.resend)
             try:
                 peer.notify(method.name, method.dump(params, peer.session.codec), deadline)
                 return
@@ -104,23 +103,12 @@ class Calls:
         options = self.options
         deadline = time.monotonic() + options.seconds(method.deadline_s)
         while True:
-            peer = self.peer(deadline)
+            peer = self.connector.peer(deadline, anew=options.resend)
             try:
                 return perform(peer, method, params, options, deadline, streams=streams)
             except NotSent:  # It never left, and nothing was taken of what it streams: it may be sent again.
                 if not self.may_retry(deadline):
                     raise
-
-    def peer(self, deadline: float) -> Peer:
-        """The connection.
-
-        Parameters:
-            deadline: until when to try, on the clock of :meth:`now`.
-
-        Raises:
-            RpcError: there is none.
-        """
-        return self.connector.peer(deadline, anew=self.options.resend)
 
     def may_retry(self, deadline: float) -> bool:
         """Whether to send again what a connection did not send. The connector has another one then."""

@@ -34,15 +34,13 @@ from rpcwire.threads.waiter import Waiter
 
 from .attempt import Attempt
 from .dial import dial
-from .memory import dial_memory
 from .remote import SyncCaller
 
 if TYPE_CHECKING:
     from rpcclient.backoff import Pauses
+    from rpcclient.memory import MemoryDial
     from rpcclient.options import ConnectOptions
     from rpcwire.threads.handlers import Handlers
-
-    from .memory import MemoryDial
 
 logger = logging.getLogger("rpcclient")
 _numbers = count(1)
@@ -210,6 +208,8 @@ class Carrier:
             raise ConnectionClosed("the client was closed")
         options = self._options
         if self._memory is not None:
+            from .memory import dial_memory  # It brings asyncio, which others can do without.
+
             subprotocol = options.subprotocol or "rpc.v1.msgpack"
             memory = dial_memory(self._memory, subprotocol)
             return self._make_peer(memory, codec_for(subprotocol), memory_limits(options, memory.batch_items))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
 from rpcclient.describe import ServiceDescription
 from rpcclient.headers import Headers
+from rpcclient.memory import MemoryDial
 from rpcclient.methods import Method, method_of
 from rpcclient.models import Hello, ServiceInfo
 from rpcclient.options import CONNECT_GRACE_S, CallOptions, ConnectOptions
@@ -25,7 +26,7 @@ from rpcwire.service import Service
 
 from .batch import Batch
 from .calling import Calls
-from .connector import Connector, MemoryDial
+from .connector import Connector
 from .dynamic import Descriptions, ServiceProxy
 from .stream import Stream
 

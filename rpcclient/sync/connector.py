@@ -10,6 +10,7 @@ import warnings
 from typing import Any
 
 from rpcclient.backoff import Pauses, in_vain
+from rpcclient.memory import MemoryDial
 from rpcclient.offers import HeldOffers
 from rpcclient.options import ConnectOptions
 from rpcwire.dispatch import Dispatch
@@ -25,8 +26,6 @@ from rpcwire.threads.peer import Peer
 
 from .attempt import Attempt
 from .carrier import Carrier
-from .memory import MemoryDial as MemoryDial  # noqa: PLC0414 - found here, as in the asynchronous client
-from .memory import check_thread
 
 logger = logging.getLogger("rpcclient")
 
@@ -104,6 +103,8 @@ class Connector:
         if peer is not None and peer.is_open:
             return peer
         if self.memory is not None:
+            from .memory import check_thread  # It brings asyncio, which others can do without.
+
             check_thread()
         with self._lock:
             attempt = self._begin(anew=anew)

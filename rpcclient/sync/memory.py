@@ -7,14 +7,12 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 
+from rpcclient.memory import MemoryDial
 from rpcwire.aio.memory import MemoryLink
 from rpcwire.codec import Subprotocol
 from rpcwire.errors import ConnectFailed, LocalProtocolError
 from rpcwire.threads.interrupts import Flag
 from rpcwire.threads.link import FrameReceiver
-
-MemoryDial = Callable[[Subprotocol], MemoryLink]
-"""``Server.connect_memory``: connects to a server of the same process."""
 
 
 def check_thread() -> None:
