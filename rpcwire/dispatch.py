@@ -238,7 +238,7 @@ class Dispatch:
 
     # --- the way out --------------------------------------------------------------------------------------------
 
-    def encoded(self, offer: Offer, result: Any, codec: Codec) -> bytes:
+    def encode_result(self, offer: Offer, result: Any, codec: Codec) -> bytes:
         """A handler's result as it is sent.
 
         Raises:
@@ -272,7 +272,7 @@ class Dispatch:
 
     # --- what came of it ----------------------------------------------------------------------------------------
 
-    def ended(
+    def report_end(
         self, connection: Connection, message: Incoming, error: RpcError | None = None, sent_bytes: int = 0
     ) -> None:
         """A call has its answer, or the handler of a notification has ended: tell the observers.
@@ -289,31 +289,33 @@ class Dispatch:
             received_bytes = 0 if params is None else len(memoryview(params))
             self._tell(subject, connection, message, error, received_bytes=received_bytes, sent_bytes=sent_bytes)
 
-    def stream_ended(
+    def report_stream_end(
         self, connection: Connection, call: IncomingCall, stream: OutgoingStream, error: RpcError | None
     ) -> None:
         """The stream that answered a call has ended: tell the observers.
 
         Parameters:
-            connection, call: as of :meth:`ended`.
+            connection, call: as of :meth:`report_end`.
             stream: what was sent.
             error: why it did not come to its own end, if it did not.
         """
         if call.arrived_s is not None:
             self._tell("stream", connection, call, error, items=stream.items, sent_bytes=stream.bytes)
 
-    def upload_ended(self, connection: Connection, call: Incoming, upload: Upload) -> None:
+    def report_upload_end(self, connection: Connection, call: Incoming, upload: Upload) -> None:
         """Nobody reads this stream of a call's parameters any more: tell the observers."""
         if call.arrived_s is not None:
             self._tell("upload", connection, call, None, items=upload.items, received_bytes=upload.bytes)
 
-    def refused(self, connection: Connection, call: IncomingCall, error: RpcError) -> None:
+    def report_refusal(self, connection: Connection, call: IncomingCall, error: RpcError) -> None:
         """The session has refused a call before anybody looked at its method: tell the observers."""
         if self._observers:
             call.arrived_s = time.monotonic()
-            self.ended(connection, call, error)
+            self.report_end(connection, call, error)
 
-    def notification_refused(self, connection: Connection, message: NotificationReceived, error: RpcError) -> None:
+    def report_refused_notification(
+        self, connection: Connection, message: NotificationReceived, error: RpcError
+    ) -> None:
         """Log a notification that did not run, since nobody waits for an answer, and tell the observers."""
         self._logger.log(
             logging.WARNING if isinstance(error, Busy) else logging.INFO,
@@ -323,15 +325,15 @@ class Dispatch:
             error.type,
             printable(error.message),
         )
-        self.ended(connection, message, error)
+        self.report_end(connection, message, error)
 
-    def notification_failed(
+    def report_failed_notification(
         self, connection: Connection, message: NotificationReceived, offer: Offer, error: RpcError
     ) -> None:
         """Log that the handler of a notification has failed, and tell the observers."""
         why = "cancelled: " if isinstance(error, Cancelled) else ""
         offer.logger.info("notification %s: %s%s", offer.name, why, error.message)
-        self.ended(connection, message, error)
+        self.report_end(connection, message, error)
 
     def _tell(
         self,
@@ -370,16 +372,16 @@ class Dispatch:
                 self._logger.exception("the observer %r failed", observer)
 
 
-def cancelled(call: IncomingCall) -> Cancelled:
+def cancel_error(call: IncomingCall) -> Cancelled:
     """Why a handler ends whose caller wants no more."""
     return Cancelled(f"{call.method} was cancelled", executed="yes")
 
 
-def late(offer: Offer) -> DeadlineExceeded:
+def late_error(offer: Offer) -> DeadlineExceeded:
     """Why a handler ends whose time is over."""
     return DeadlineExceeded(f"{offer.name} did not end in time", executed="yes")
 
 
-def suspended(offer: Offer) -> InternalError:
+def suspension_error(offer: Offer) -> InternalError:
     """What to answer where a coroutine function that awaits nothing has suspended."""
     return InternalError(f"{offer.name} suspended although it awaits nothing", executed="yes")

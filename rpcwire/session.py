@@ -1,8 +1,8 @@
 """The protocol, without I/O: frames in, events out; calls in, frames out. Both ends use this same class.
 
-A session pairs answers with calls, gathers batches, keeps count of credit, and says what the other side did
-(:mod:`rpcwire.events`). It knows neither sockets nor event loops nor clocks: a driver feeds it what arrived
-(:meth:`Session.receive`) and sends what it has to say (:meth:`Session.frames`).
+A session pairs answers with calls, collects the answers of batches, counts the credit of streams, and reports what the
+other side does (:mod:`rpcwire.events`). It uses no socket, no event loop and no clock: a driver passes it each frame
+that arrives (:meth:`Session.receive`), and sends the frames that it has ready (:meth:`Session.frames`).
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ from .streamtable import StreamTable
 CONTROL = frozenset({
     "rpc.cancel", "rpc.progress", "rpc.stream.item", "rpc.stream.end", "rpc.stream.credit", "rpc.stream.cancel",
 })  # fmt: skip
-"""The reserved methods that the session itself answers for."""
+"""The reserved methods, which the session handles itself."""
 
 
-_Taker = Callable[[Any, list[Event]], ProtocolError | InvalidParams | None]
-"""Takes in a reserved notification; returns what is wrong with it."""
+_ControlHandler = Callable[[Any, list[Event]], ProtocolError | InvalidParams | None]
+"""Handles a reserved notification; returns an error if it breaks a rule."""
 
 
 class Session:
@@ -75,9 +75,9 @@ class Session:
 
     Parameters:
         codec: the form of the wire.
-        limits: what is accepted from the other side, and the largest message sent to it.
-        stream_prefix: begins the ids of the streams that this side produces.
-        state: READY where the connection itself proves who is there.
+        limits: what this side accepts from the other side, and the size of the largest message that it sends.
+        stream_prefix: the beginning of the ids of the streams that this side produces.
+        state: READY if the connection itself proves who the other side is.
     """
 
     def __init__(
@@ -99,33 +99,33 @@ class Session:
         self._coalesce_bytes = min(COALESCE_BYTES, self.limits.message_bytes - JOINING_BYTES)
         self.streams = StreamTable(codec, self.limits, stream_prefix, self._outbox)
 
-    # --- what the driver asks -----------------------------------------------------------------------------------
+    # --- questions of the driver --------------------------------------------------------------------------------
 
     @property
     def calls_running(self) -> int:
-        """Calls of the other side that have no answer yet."""
+        """The number of the other side's calls that have no answer yet."""
         return len(self._incoming)
 
     @property
     def has_output(self) -> bool:
-        """Whether :meth:`frames` has anything to give."""
+        """Whether :meth:`frames` would return a frame."""
         return bool(self._outbox or self.streams.has_output)
 
     @property
     def messages_waiting(self) -> int:
-        """Messages that :meth:`frames` would give, items of streams not counted."""
+        """The number of messages that :meth:`frames` would return, without items of streams."""
         return len(self._outbox)
 
     def move(self, step: SessionStep) -> None:
         """Go through one step of the life of a session (:mod:`rpcwire.states`).
 
         Raises:
-            LocalProtocolError: the table does not allow it now.
+            LocalProtocolError: the table does not allow this step in the present state.
         """
         self.state = next_session(self.state, step)
 
     def frames(self) -> list[bytes]:
-        """Everything there is to send, oldest first, as whole frames. Afterwards it counts as sent."""
+        """Return everything that waits to be sent as whole frames, oldest first. Afterwards it counts as sent."""
         frames = self._coalesced()
         return [self.codec.wrap(frame) for frame in frames] if self.codec.wraps else frames
 
@@ -142,23 +142,23 @@ class Session:
             if size and size + len(message) > self._coalesce_bytes:
                 frames.append(self.codec.join(messages[start:index]))
                 start, size = index, 0
-            size += len(message) + 1  # What separates them.
+            size += len(message) + 1  # The separator.
         if start < len(messages):
             frames.append(self.codec.join(messages[start:]))
         return frames
 
-    def lost(self) -> tuple[list[int], list[int]]:
-        """The connection is gone.
+    def close(self) -> tuple[list[int], list[int]]:
+        """Close the session, because its connection has ended.
 
         Returns:
-            The ids of our calls that never left, and of those that did but have no answer.
+            The ids of our calls that were never sent, and of those that were sent but have no answer.
         """
         self.move(SessionStep.CLOSE)
         unsent = [call for call in self._unsent if call in self._outgoing]
         sent = sorted(self._outgoing.difference(unsent))
         self.streams.clear()
-        for held in (self._outgoing, self._incoming, self._outbox):
-            held.clear()
+        for collection in (self._outgoing, self._incoming, self._outbox):
+            collection.clear()
         return unsent, sent
 
     # --- our calls ----------------------------------------------------------------------------------------------
@@ -167,17 +167,17 @@ class Session:
         """Call a method of the other side.
 
         Parameters:
-            method: its full name.
-            params: encoded by this session's codec.
-            ctx: what goes with it; not sent in the plain form, which has no place for it.
+            method: the method's full name.
+            params: the parameters, encoded by this session's codec.
+            ctx: the context of the call; the plain form has no place for it, and does not send it.
 
         Returns:
             The call's id, which comes back in its events.
 
         Raises:
             LocalProtocolError: the session is closed.
-            TooLarge: the message is beyond the limit; nothing was sent.
-            InvalidRequest: the method's name, or what goes with it, is no Unicode; nothing was sent.
+            TooLarge: the message is larger than the limit; nothing was sent.
+            InvalidRequest: the method's name or a text in ``ctx`` is not valid Unicode; nothing was sent.
         """
         data, call_id = self._request(method, params, ctx)
         self._outbox.append(data)
@@ -186,25 +186,25 @@ class Session:
         return call_id
 
     def batch(self, calls: list[tuple[str, bytes | None, bool]], ctx: CallContext | None = None) -> list[int | None]:
-        """Send several calls and notifications as one frame: in the plain form as a JSON-RPC batch (section 6), or as
-        several where there are more than the other side takes in one.
+        """Send several calls and notifications as one frame. The plain form makes a JSON-RPC batch of them (section 6),
+        or several batches if there are more entries than the other side accepts in one.
 
         Parameters:
-            calls: method, parameters, and whether it is a call (else a notification).
-            ctx: goes with each call.
+            calls: for each entry the method, the parameters, and whether it is a call (otherwise a notification).
+            ctx: the context of each call.
 
         Returns:
-            For each entry the call's id, or ``None`` for a notification.
+            For each entry the id of the call, or ``None`` for a notification.
 
         Raises:
-            LocalProtocolError: the session is closed, or there is nothing to send.
-            TooLarge: a message, or the batch as a whole, is beyond the limit; nothing was sent.
-            InvalidParams: the batch as a whole nests too deeply; nothing was sent.
-            InvalidRequest: the name of a method, or what goes with it, is no Unicode; nothing was sent.
+            LocalProtocolError: the session is closed, or ``calls`` is empty.
+            TooLarge: a message or the whole batch is larger than the limit; nothing was sent.
+            InvalidParams: the whole batch nests too deeply; nothing was sent.
+            InvalidRequest: the name of a method or a text in ``ctx`` is not valid Unicode; nothing was sent.
         """
         if not calls:
             raise LocalProtocolError("an empty batch: add at least one call")
-        encoded: list[bytes] = []
+        messages: list[bytes] = []
         ids: list[int | None] = []
         for method, params, wants_answer in calls:
             if wants_answer:
@@ -213,11 +213,11 @@ class Session:
             else:
                 data = self._notification(method, params)
                 ids.append(None)
-            encoded.append(data)
+            messages.append(data)
         if self.codec.batches:
             most = self.limits.batch_items
-            encoded = [self._batch_frame(encoded[start : start + most]) for start in range(0, len(encoded), most)]
-        self._outbox += encoded
+            messages = [self._batch_frame(messages[start : start + most]) for start in range(0, len(messages), most)]
+        self._outbox += messages
         calls_made = [call_id for call_id in ids if call_id is not None]
         self._outgoing.update(calls_made)
         self._unsent += calls_made
@@ -241,7 +241,7 @@ class Session:
             UNSET if params is None else Raw(params),
             UNSET if ctx is None or self.codec.batches else ctx,
         )
-        data = self._encoded(message)
+        data = self._encode(message)
         self._last_id = call_id
         return data, call_id
 
@@ -250,43 +250,43 @@ class Session:
 
         Raises:
             LocalProtocolError: the session is closed.
-            TooLarge: the message is beyond the limit; nothing was sent.
-            InvalidRequest: the method's name is no Unicode; nothing was sent.
+            TooLarge: the message is larger than the limit; nothing was sent.
+            InvalidRequest: the method's name is not valid Unicode; nothing was sent.
         """
         self._outbox.append(self._notification(method, params))
 
     def _notification(self, method: str, params: bytes | None) -> bytes:
         if self.state is SessionState.CLOSED:
             raise LocalProtocolError("the session is closed")
-        return self._encoded(Notification(method, UNSET if params is None else Raw(params)))
+        return self._encode(Notification(method, UNSET if params is None else Raw(params)))
 
-    def _encoded(self, message: Request | Notification) -> bytes:
+    def _encode(self, message: Request | Notification) -> bytes:
         try:
             data = self.codec.encode(message)
         except UNSENDABLE as exc:
             place = "ctx" if is_unicode(message.method) else "method"
-            wrong = [{"loc": [place], "msg": str(exc), "type": "unsendable"}]
-            raise InvalidRequest(f"{place}: cannot be sent: {exc}", errors=wrong) from None
+            details = [{"loc": [place], "msg": str(exc), "type": "unsendable"}]
+            raise InvalidRequest(f"{place}: cannot be sent: {exc}", errors=details) from None
         limit = self.limits.message_bytes
         return data if len(data) <= limit else check_size(data, limit)
 
     def cancel(self, call_id: int) -> None:
-        """Ask the other side to end a call of ours. Its answer still comes."""
+        """Ask the other side to end a call of ours. It still answers the call."""
         if call_id in self._outgoing:
             self._control("rpc.cancel", CancelParams(call_id))
 
     def forget(self, call_id: int) -> None:
-        """Nobody waits for this call any more: its answer will be dropped."""
+        """Drop the answer of a call of ours when it arrives, since nobody waits for it any more."""
         self._outgoing.discard(call_id)
 
     # --- answers to the other side ------------------------------------------------------------------------------
 
     def reply(self, call: IncomingCall, result: bytes) -> RpcError | None:
-        """Answer a call with its encoded result. An answer beyond the size limit, or one with which its batch goes
-        beyond it, becomes a TooLarge error.
+        """Answer a call with its encoded result. If the answer, or its batch with it, is larger than the limit, the
+        call gets a TooLarge error instead.
 
         Returns:
-            The error that the call was answered with instead, if it was.
+            The error that was sent instead of the result, or ``None``.
         """
         data = self.codec.encode(Success(call.id, Raw(result)))
         if call.batch is not None:
@@ -311,7 +311,7 @@ class Session:
         """Answer a call with a new stream.
 
         Returns:
-            The stream; ``None`` where too many are open, and the call was answered with Busy.
+            The stream; ``None`` if too many streams are open: then the call was answered with Busy.
         """
         if self.streams.full:
             self.reply_error(call, self.streams.too_many())
@@ -322,15 +322,17 @@ class Session:
         return stream
 
     def reply_error(self, call: IncomingCall, error: RpcError) -> None:
-        """Answer a call with an error. One whose data cannot be sent, or is too large, goes without its details."""
+        """Answer a call with an error. Its details are left out if they cannot be sent or are too large."""
         self._answer(call, self._failure(call.id, error, call.batch))
 
     def _failure(self, call_id: MessageId, error: RpcError, batch: Batch | None) -> bytes:
         limit = self.limits.message_bytes - (0 if batch is None else batch.size + len(b"[]"))
-        return encode_error(error, lambda told: self.codec.encode(Failure(call_id, told)), self.codec, limit)
+        return encode_error(
+            error, lambda wire_error: self.codec.encode(Failure(call_id, wire_error)), self.codec, limit
+        )
 
     def progress(self, call: IncomingCall, done: float, total: float | None, message: str | None) -> None:
-        """Tell the caller how far its call has come. A text with which the message goes beyond the limit stays out."""
+        """Tell the caller how far its call has come. The text is left out if it makes the message too large."""
         if call.id in self._incoming:
             data = self.codec.encode(Notification("rpc.progress", ProgressParams(call.id, done, total, message)))
             if len(data) > self.limits.message_bytes:
@@ -340,7 +342,7 @@ class Session:
     def _answer(self, call: IncomingCall, data: bytes) -> None:
         if self._incoming.pop(call.id, None) is None:
             if self.state is SessionState.CLOSED:
-                return  # The connection went before the answer was there.
+                return  # The connection ended before the handler did.
             raise LocalProtocolError(f"the call {call.id!r} has its answer already")
         self._emit(data, call.batch)
 
@@ -361,48 +363,48 @@ class Session:
     def _control(self, method: str, params: msgspec.Struct) -> None:
         self._outbox.append(self.codec.encode(Notification(method, params)))
 
-    # --- what arrives -------------------------------------------------------------------------------------------
+    # --- messages of the other side -----------------------------------------------------------------------------
 
     def receive(self, frame: bytes) -> Iterator[Event]:
-        """Take in one frame. Deal with each event before asking for the next: a frame may hold a call and the items of
+        """Read one frame. Handle each event before you ask for the next: a frame may contain a call and the items of
         a stream that the call names.
 
         Yields:
-            What the other side did, in order. Whatever was malformed is answered as the protocol says, and
-            reported as a :class:`~rpcwire.events.Violation`; this method raises nothing.
+            What the other side did, in order. This method answers malformed messages as the protocol says, and reports
+            each as a :class:`~rpcwire.events.Violation`; it raises nothing.
         """
         events: list[Event] = []
-        decoded = self._unwrapped(frame) if self.codec.wraps else self.codec.decode(frame)
+        content = self._unwrap(frame) if self.codec.wraps else self.codec.decode(frame)
         batch = None
-        if decoded.batch:
+        if content.batch:
             batch = Batch(0, [])
-            batch.waiting = 1 + sum(self._is_answered(message) for message in decoded.messages)
-        for message in decoded.messages:
+            batch.waiting = 1 + sum(self._gets_answer(message) for message in content.messages)
+        for message in content.messages:
             if self.state is SessionState.CLOSED:
                 return
             if type(message) is Envelope:
-                self._take(message, batch, events)
+                self._on_message(message, batch, events)
             else:
                 assert isinstance(message, Malformed)
                 if message.is_answer:
-                    self._give_up(message, events)
+                    self._on_unreadable_answer(message, events)
                 else:
                     self._refuse(message.id, message.error, batch, events)
             yield from events
             events.clear()
         if batch is not None:
-            # The place kept during the loop: a batch whose calls are all answered at once still goes as one.
+            # The 1 added above: without it, a batch whose calls are all answered at once would go as several.
             batch.waiting -= 1
             if batch.waiting == 0 and batch.replies:
                 self._send_batch(batch)
 
-    def _unwrapped(self, frame: bytes) -> Decoded:
+    def _unwrap(self, frame: bytes) -> Decoded:
         try:
             return self.codec.decode(self.codec.unwrap(frame, self.limits.unwrapped_bytes))
         except (ProtocolError, TooLarge) as exc:
             return Decoded((Malformed(exc),))
 
-    def _is_answered(self, message: Envelope | Malformed) -> bool:
+    def _gets_answer(self, message: Envelope | Malformed) -> bool:
         if isinstance(message, Malformed):
             return not message.is_answer
         if message.method is not UNSET:
@@ -422,18 +424,18 @@ class Session:
         self._emit(self._failure(message_id, error, batch), batch)
         events.append(Violation(error, call))
 
-    def _give_up(self, message: Malformed, events: list[Event]) -> None:
-        """An answer cannot be read: whoever waits for it is told so, and does not wait until the deadline."""
+    def _on_unreadable_answer(self, message: Malformed, events: list[Event]) -> None:
+        """Fail the call whose answer cannot be read, so that its caller does not wait until the deadline."""
         call_id, text = message.id, f"the other side's answer cannot be read: {message.error.message}"
         if isinstance(call_id, int) and call_id in self._outgoing:
             self._outgoing.discard(call_id)
             events.append(ErrorReceived(call_id, InternalError.code, text, {"executed": "yes"}))
         events.append(Violation(RemoteProtocolError(text)))
 
-    def _take(self, message: Envelope, batch: Batch | None, events: list[Event]) -> None:
+    def _on_message(self, message: Envelope, batch: Batch | None, events: list[Event]) -> None:
         method = message.method
         if method is UNSET:
-            self._take_answer(message, batch, events)
+            self._on_answer(message, batch, events)
             return
         params = message.params
         if params is UNSET:
@@ -442,11 +444,11 @@ class Session:
             body = params
         else:
             text = "params: neither an array nor an object (JSON-RPC 2.0, section 4.2)"
-            wrong = InvalidRequest(text, errors=[{"loc": ["params"], "msg": "must be an array or an object"}])
-            self._refuse(None if message.id is UNSET else message.id, wrong, batch, events)
+            error = InvalidRequest(text, errors=[{"loc": ["params"], "msg": "must be an array or an object"}])
+            self._refuse(None if message.id is UNSET else message.id, error, batch, events)
             return
         if method in CONTROL:
-            self._take_control(message, body, batch, events)
+            self._on_control(message, body, batch, events)
         elif message.id is UNSET:
             events.append(NotificationReceived(method, body))
         else:
@@ -459,7 +461,7 @@ class Session:
                 self._refuse(call.id, refusal, batch, events, call)
 
     def _refusal(self, call: IncomingCall) -> RpcError | None:
-        """Why a call is refused before anybody looks at its method."""
+        """Say why this call must be refused whatever its method is; ``None`` if it need not be."""
         if call.id != call.id:
             return InvalidRequest("id: NaN is no id", errors=[{"loc": ["id"], "msg": "must not be NaN"}])
         if call.id in self._incoming:
@@ -473,12 +475,12 @@ class Session:
             return Unavailable("the server is stopping: call again on a new connection")
         return None
 
-    def _take_answer(self, message: Envelope, batch: Batch | None, events: list[Event]) -> None:
+    def _on_answer(self, message: Envelope, batch: Batch | None, events: list[Event]) -> None:
         has_result, has_error = message.result is not UNSET, message.error is not UNSET
         if not has_result and not has_error:
             text = "not a JSON-RPC 2.0 message: it has neither method nor result nor error"
-            wrong = InvalidRequest(text, errors=[{"loc": ["method"], "msg": "missing"}])
-            self._refuse(None if message.id is UNSET else message.id, wrong, batch, events)
+            refusal = InvalidRequest(text, errors=[{"loc": ["method"], "msg": "missing"}])
+            self._refuse(None if message.id is UNSET else message.id, refusal, batch, events)
             return
         call_id = message.id
         if isinstance(call_id, int) and call_id in self._outgoing:
@@ -486,17 +488,17 @@ class Session:
             if message.result is not UNSET and not has_error:
                 events.append(ResultReceived(call_id, message.result))
                 return
-            # Whatever is wrong with the answer, the call is over: its caller must not wait for ever.
+            # The call is over even if its answer is malformed: its caller must not wait for ever.
             error = self._error_of(message)
             events.append(ErrorReceived(call_id, error.code, error.message, error.data))
             return
-        # Answers are never answered (that would go on for ever): only reported. One for a call that nobody waits for
-        # any more is no violation.
+        # A wrong answer is only reported: to answer it could go on for ever. An answer to a call that nobody waits for
+        # any more breaks no rule.
         if not isinstance(call_id, int) or isinstance(call_id, bool) or not 0 < call_id <= self._last_id:
-            events.append(Violation(RemoteProtocolError(self._stray_answer(message))))
+            events.append(Violation(RemoteProtocolError(self._describe_stray_answer(message))))
 
     def _error_of(self, message: Envelope) -> ErrorObject:
-        """The error object of an answer to a call of ours."""
+        """Read the error object of an answer to a call of ours."""
         assert message.error is not UNSET
         if message.result is not UNSET:
             return ErrorObject(-32603, "the other side's answer is malformed: it has both result and error")
@@ -505,7 +507,7 @@ class Session:
         except UNREADABLE as exc:
             return ErrorObject(-32603, f"the other side's error object is malformed: {exc}")
 
-    def _stray_answer(self, message: Envelope) -> str:
+    def _describe_stray_answer(self, message: Envelope) -> str:
         if message.error is not UNSET and message.id in (None, UNSET):
             try:
                 error = self.codec.read(message.error, ErrorObject)
@@ -516,24 +518,24 @@ class Session:
 
     # --- reserved notifications ---------------------------------------------------------------------------------
 
-    def _take_control(self, message: Envelope, body: Raw | None, batch: Batch | None, events: list[Event]) -> None:
+    def _on_control(self, message: Envelope, body: Raw | None, batch: Batch | None, events: list[Event]) -> None:
         assert message.method is not UNSET
-        kind, taker = self._controls[message.method]
-        wrong: ProtocolError | InvalidParams | None = None
+        kind, handler = self._controls[message.method]
+        error: ProtocolError | InvalidParams | None = None
         try:
             params = self.codec.read(Raw(b"") if body is None else body, kind)
         except UNREADABLE as exc:
-            wrong = InvalidParams(f"{message.method}: {str(exc).replace('`', '')}")
+            error = InvalidParams(f"{message.method}: {str(exc).replace('`', '')}")
         else:
-            wrong = taker(self)(params, events)
+            error = handler(self)(params, events)
         if message.id is not UNSET:
-            # Reserved notifications may also be sent as calls, for callers that want to know they arrived.
-            if wrong is None:
+            # A caller may send a reserved notification as a call, to learn that it has arrived.
+            if error is None:
                 self._emit(self.codec.encode(Success(message.id, self._null)), batch)
             else:
-                self._refuse(message.id, wrong, batch, events)
-        elif wrong is not None:
-            events.append(Violation(wrong))
+                self._refuse(message.id, error, batch, events)
+        elif error is not None:
+            events.append(Violation(error))
 
     @property
     def _null(self) -> Raw:
@@ -541,14 +543,14 @@ class Session:
 
     def _on_cancel(self, params: CancelParams, events: list[Event]) -> None:
         call = self._incoming.get(params.id)
-        if call is not None:  # Otherwise the answer and the cancellation have crossed.
+        if call is not None:  # Otherwise the answer was sent before the cancellation arrived.
             events.append(CancelReceived(call))
 
     def _on_progress(self, params: ProgressParams, events: list[Event]) -> None:
         if isinstance(params.id, int) and params.id in self._outgoing:
             events.append(ProgressReceived(params.id, params.done, params.total, params.message))
 
-    _controls: Mapping[str, tuple[type[msgspec.Struct], Callable[[Session], _Taker]]] = {
+    _controls: Mapping[str, tuple[type[msgspec.Struct], Callable[[Session], _ControlHandler]]] = {
         "rpc.cancel": (CancelParams, attrgetter("_on_cancel")),
         "rpc.progress": (ProgressParams, attrgetter("_on_progress")),
         "rpc.stream.item": (ItemParams, attrgetter("streams.on_items")),

@@ -40,7 +40,7 @@ class OutgoingStream:
         return self.state is StreamState.CANCELLED
 
     @property
-    def unnamed(self) -> bool:
+    def waits_for_batch(self) -> bool:
         """Whether the answer that names it has not left yet, because it waits for the rest of its batch."""
         return self.batch is not None and self.batch.waiting > 0
 
@@ -100,12 +100,12 @@ class IncomingStream:
         self._allowed += extra
         return extra
 
-    def arrived(self, items: int) -> bool:
+    def count_items(self, items: int) -> bool:
         """Items have come; ``False`` where they are more than were granted."""
         self._allowed -= items
         return self._allowed >= 0
 
-    def consumed(self, items: int) -> int:
+    def consume(self, items: int) -> int:
         """The reader has taken items out; returns how many to grant now, 0 for none yet."""
         absorbed = min(items, self._surplus)
         self._surplus -= absorbed
@@ -125,11 +125,11 @@ class IncomingStream:
         self.state = next_stream(self.state, StreamStep.END)
 
 
-def interrupted() -> Cancelled:
+def interruption_error() -> Cancelled:
     """How a stream has ended that was stopped from this side."""
     return Cancelled("the connection ended, or this side stops", executed="yes")
 
 
-def unread() -> Cancelled:
+def unread_error() -> Cancelled:
     """How a stream has ended whose reader wanted no more of it."""
     return Cancelled("the reader of the stream wanted no more", executed="yes")

@@ -70,7 +70,7 @@ class StreamTable:
         self._send(self._codec.encode(Notification(method, params)), stream)
 
     def _send(self, data: bytes, stream: OutgoingStream | None) -> None:
-        if stream is not None and stream.batch is not None and stream.unnamed:
+        if stream is not None and stream.batch is not None and stream.waits_for_batch:
             stream.batch.after.append(data)
         else:
             self._outbox.append(data)
@@ -163,9 +163,9 @@ class StreamTable:
             self._control("rpc.stream.credit", CreditParams(stream_id, grant))
         return stream
 
-    def consumed(self, stream: IncomingStream, items: int = 1) -> None:
+    def consume(self, stream: IncomingStream, items: int = 1) -> None:
         """The reader has taken items out: grant as many anew, by halves of the window."""
-        if grant := stream.consumed(items):
+        if grant := stream.consume(items):
             self._control("rpc.stream.credit", CreditParams(stream.id, grant))
 
     def cancel(self, stream_id: str) -> None:
@@ -185,7 +185,7 @@ class StreamTable:
             return RemoteProtocolError(f"items for {params.stream[:32]!r}, a stream that is not open")
         if stream.cancelled:
             return None
-        if stream.arrived(len(params.items)):
+        if stream.count_items(len(params.items)):
             events.append(ItemsReceived(params.stream, params.items))
             return None
         error = RemoteProtocolError(f"the stream {params.stream!r} sent more items than its reader had granted")
@@ -209,7 +209,7 @@ class StreamTable:
             return InvalidParams("rpc.stream.credit: n: must be at least 1")
         stream = self._produced.get(params.stream)
         # Otherwise the end and the credit have crossed; or somebody has guessed a name that was not told yet.
-        if stream is not None and not stream.unnamed:
+        if stream is not None and not stream.waits_for_batch:
             stream.grant(params.n)
             events.append(CreditReceived(params.stream))
         return None

@@ -167,7 +167,7 @@ class AsyncCalls:
         """
         peer = await self.connector.peer(deadline, anew=self.options.resend)
         if not peer.is_writable:
-            await peer.writable(max(deadline - self.now(), 0.0))
+            await peer.wait_writable(max(deadline - self.now(), 0.0))
         return peer
 
     async def may_retry(self, deadline: float) -> bool:

@@ -297,8 +297,8 @@ class Connector:
     def _ended(self, peer: Peer, reason: str) -> None:
         """This connection is not the client's any more."""
         self._peer = None
-        self.pauses.lost(useful=peer.heard)
-        if not peer.heard:
+        self.pauses.lost(useful=peer.has_received)
+        if not peer.has_received:
             self._failure = ConnectFailed(f"{self.options.target.url}: the last connection ended: {reason}")
 
     # --- the end ------------------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def _upload(peer: Peer, method: Method, name: str, source: Any, stream: Any, cod
         _iterate(source),
         stream,
         lambda item: method.dump_item(name, item, codec),
-        failed=lambda exc: to_rpc_error(exc, method=method.name, logger=logger),
+        to_error=lambda exc: to_rpc_error(exc, method=method.name, logger=logger),
     )
 
 

@@ -198,8 +198,8 @@ class Connector:
     def _over(self, peer: Peer, reason: str) -> None:
         """This connection is not the client's any more. The lock is held."""
         self._peer = None
-        self.pauses.lost(useful=peer.heard)
-        if not peer.heard:
+        self.pauses.lost(useful=peer.has_received)
+        if not peer.has_received:
             self.failure = ConnectFailed(f"{self.options.target.url}: the last connection ended: {reason}")
 
     @property

@@ -43,7 +43,7 @@ def perform(peer: Peer, method: Method, params: Any, options: CallOptions, deadl
         sources = _open_uploads(peer, method, params)
         params = {**params, **{name: StreamReference(stream.id) for name, (_, stream) in sources.items()}}
     window = options.window or method.window
-    pending = Pending(Mailbox(options.progress), streams=streams, window=window, latest=method.latest)
+    pending = Pending(Mailbox(options.progress), is_stream=streams, window=window, latest=method.latest)
     try:
         body = method.dump(params, codec)
         ctx = options.context(max(deadline - time.monotonic(), 0.001))
@@ -90,6 +90,6 @@ def _start_uploads(
             source,
             stream,
             lambda item, name=name: method.dump_item(name, item, codec),  # type: ignore[misc]
-            failed=lambda exc: to_rpc_error(exc, method=method.name, logger=logger),
+            to_error=lambda exc: to_rpc_error(exc, method=method.name, logger=logger),
         )
         peer.exclusively(peer.add_upload, pending, outbox)

@@ -15,14 +15,14 @@ class Deadlines(Generic[_KeyT]):
 
     Parameters:
         loop: whose clock and timers to use.
-        expired: called on the loop.
+        on_deadline: called on the loop.
     """
 
-    __slots__ = ("_at", "_expired", "_loop", "_next", "_timer")
+    __slots__ = ("_at", "_loop", "_next", "_on_deadline", "_timer")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, expired: Callable[[_KeyT], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_deadline: Callable[[_KeyT], None]) -> None:
         self._loop = loop
-        self._expired = expired
+        self._on_deadline = on_deadline
         self._at: dict[_KeyT, float] = {}
         self._next = float("inf")
         self._timer: asyncio.TimerHandle | None = None
@@ -63,4 +63,4 @@ class Deadlines(Generic[_KeyT]):
         if self._at:
             self._arm(min(self._at.values()))
         for key in due:
-            self._expired(key)
+            self._on_deadline(key)

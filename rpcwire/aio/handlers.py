@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from rpcwire.context import Connection, Context, time_left_s
-from rpcwire.dispatch import Dispatch, Upload, cancelled, late, suspended
+from rpcwire.dispatch import Dispatch, Upload, cancel_error, late_error, suspension_error
 from rpcwire.errors import Cancelled, DeadlineExceeded, RpcError
 from rpcwire.events import IncomingCall, NotificationReceived
 from rpcwire.logs import printable
@@ -69,8 +69,8 @@ class Host(Protocol):
         *,
         policy: SlowPolicy = ...,
         buffer_items: int = ...,
-        failed: Callable[[BaseException], RpcError],
-        ended: Callable[[RpcError | None], None] | None = ...,
+        to_error: Callable[[BaseException], RpcError],
+        on_end: Callable[[RpcError | None], None] | None = ...,
     ) -> asyncio.Task[None]:
         """Send all items of ``source`` over a stream of ours, in a task of its own."""
         ...
@@ -126,7 +126,7 @@ class Handlers:
         self._dispatch = dispatch
         self._executor = executor
         self._running: dict[int, Running] = {}
-        self._deadlines: Deadlines[int] = Deadlines(peer.loop, self._expired)
+        self._deadlines: Deadlines[int] = Deadlines(peer.loop, self._on_deadline)
         self._streams: set[asyncio.Task[None]] = set()
         self._idle: asyncio.Future[None] | None = None
         self._given_up: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
@@ -177,7 +177,7 @@ class Handlers:
             self._fail(call, offer, exc)
         else:
             coroutine.close()
-            self._fail(call, offer, suspended(offer))
+            self._fail(call, offer, suspension_error(offer))
         self._peer.flush_soon()
 
     def _launch(self, call: IncomingCall, offer: Offer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -249,17 +249,17 @@ class Handlers:
             return
         peer, dispatch = self._peer, self._dispatch
         try:
-            body = dispatch.encoded(offer, result, peer.session.codec)
+            body = dispatch.encode_result(offer, result, peer.session.codec)
         except RpcError as exc:
             self._reply_error(call, exc)
             return
         error = peer.session.reply(call, body)
         if call.arrived_s is not None:
-            dispatch.ended(peer.connection, call, error, 0 if error is not None else len(body))
+            dispatch.report_end(peer.connection, call, error, 0 if error is not None else len(body))
 
     def _reply_error(self, call: IncomingCall, error: RpcError) -> None:
         self._peer.session.reply_error(call, error)
-        self._dispatch.ended(self._peer.connection, call, error)
+        self._dispatch.report_end(self._peer.connection, call, error)
 
     def _answer_stream(
         self, call: IncomingCall, offer: Offer, source: AsyncIterator[Any], running: Running | None
@@ -269,7 +269,7 @@ class Handlers:
         assert item is not None
         stream = peer.session.reply_stream(call)
         peer.flush_soon()
-        dispatch.ended(peer.connection, call, peer.session.streams.too_many() if stream is None else None)
+        dispatch.report_end(peer.connection, call, peer.session.streams.too_many() if stream is None else None)
         if stream is None:
             task = peer.loop.create_task(_close(source))
         else:
@@ -280,8 +280,8 @@ class Handlers:
                 dispatch.item_encoder(offer, shared_items(item) if options.shared_items else item, peer.session.codec),
                 policy=options.slow_policy,
                 buffer_items=options.buffer_items,
-                failed=lambda exc: dispatch.error(offer, exc),
-                ended=lambda error: dispatch.stream_ended(peer.connection, call, stream, error),
+                to_error=lambda exc: dispatch.error(offer, exc),
+                on_end=lambda error: dispatch.report_stream_end(peer.connection, call, stream, error),
             )
         self._streams.add(task)
         needed = None if running is None else running.needed
@@ -312,7 +312,7 @@ class Handlers:
         """Nobody reads these streams any more."""
         for upload, inbox in inboxes:
             inbox.drop()
-            self._dispatch.upload_ended(self._peer.connection, message, upload)
+            self._dispatch.report_upload_end(self._peer.connection, message, upload)
 
     # --- what a handler gets ------------------------------------------------------------------------------------
 
@@ -346,7 +346,7 @@ class Handlers:
 
     # --- notifications ------------------------------------------------------------------------------------------
 
-    def notified(self, event: NotificationReceived) -> None:
+    def start_notification(self, event: NotificationReceived) -> None:
         """Run the handler of a notification. Whatever goes wrong is only logged: nobody waits for an answer."""
         peer, dispatch = self._peer, self._dispatch
         session = peer.session
@@ -355,7 +355,7 @@ class Handlers:
                 peer.connection, event, session.codec, running=len(self), most=session.limits.calls_in_flight
             )
         except RpcError as exc:
-            dispatch.notification_refused(peer.connection, event, exc)
+            dispatch.report_refused_notification(peer.connection, event, exc)
             return
         running = Running(event, offer, dispatch.offers.needed())
         deadline = peer.loop.time() + time_left_s(None, offer.spec.options.deadline_s)
@@ -363,9 +363,9 @@ class Handlers:
             running.ctx = kwargs[offer.contract.context_name] = self._context(None, offer, deadline)
         self._running[id(event)] = running
         self._deadlines.set(id(event), deadline)
-        self._spawn(running, self._run_notified(running, event, args, kwargs))
+        self._spawn(running, self._run_notification(running, event, args, kwargs))
 
-    async def _run_notified(
+    async def _run_notification(
         self, running: Running, event: NotificationReceived, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         offer, dispatch, connection = running.offer, self._dispatch, self._peer.connection
@@ -373,12 +373,12 @@ class Handlers:
             await self._result(offer, args, kwargs)
             if running.reason is not None and isinstance(running.reason, DeadlineExceeded):
                 raise running.reason
-            dispatch.ended(connection, event)
+            dispatch.report_end(connection, event)
         except asyncio.CancelledError:
             reason = running.reason or Cancelled(f"{offer.name} was cancelled", executed="yes")
-            dispatch.notification_failed(connection, event, offer, reason)
+            dispatch.report_failed_notification(connection, event, offer, reason)
         except (Exception, SystemExit) as exc:
-            dispatch.notification_failed(connection, event, offer, dispatch.error(offer, running.reason or exc))
+            dispatch.report_failed_notification(connection, event, offer, dispatch.error(offer, running.reason or exc))
         finally:
             self._ended(running)
 
@@ -388,12 +388,12 @@ class Handlers:
         """The caller wants the call to end. It is answered once its handler has."""
         running = self._running.get(id(call))
         if running is not None:
-            running.stop(cancelled(call))
+            running.stop(cancel_error(call))
 
-    def _expired(self, key: int) -> None:
+    def _on_deadline(self, key: int) -> None:
         running = self._running.get(key)
         if running is not None:
-            running.stop(late(running.offer))
+            running.stop(late_error(running.offer))
 
     def connection_lost(self) -> None:
         """Stop everything: there is nobody left to answer."""
@@ -417,11 +417,13 @@ class Handlers:
             cancel_begun(task)
         tasks = {r.task for r in self._running.values() if r.task is not None} | self._streams
         if waiting := tasks - set(self._given_up):
-            _, late = await asyncio.wait(waiting, timeout=patience_s)
-            if late:
-                self._given_up.update(late)
+            _, late_tasks = await asyncio.wait(waiting, timeout=patience_s)
+            if late_tasks:
+                self._given_up.update(late_tasks)
                 names = sorted({running.offer.name for running in self._running.values()})
-                self._peer.logger.error("%d handlers do not end although cancelled: %s", len(late), ", ".join(names))
+                self._peer.logger.error(
+                    "%d handlers do not end although cancelled: %s", len(late_tasks), ", ".join(names)
+                )
 
     def _check_idle(self) -> None:
         if self._idle is not None and not self._idle.done() and not self._running and not self._streams:

@@ -1,4 +1,4 @@
-"""One side of a connection, driven by asyncio: calls go out, handlers run, streams flow."""
+"""Drives one side of a connection with asyncio: sends calls, starts handlers, carries streams."""
 
 from __future__ import annotations
 
@@ -45,42 +45,43 @@ from rpcwire.pool import current_place, waiting
 from rpcwire.service import SlowPolicy
 from rpcwire.session import Session
 from rpcwire.states import SessionState, SessionStep
-from rpcwire.streams import IncomingStream, OutgoingStream, interrupted, unread
+from rpcwire.streams import IncomingStream, OutgoingStream, interruption_error, unread_error
 
 from .cancelling import cancel_begun, give_way
 from .deadlines import Deadlines
 from .handlers import CANCEL_TIMEOUT_S, Handlers
 from .link import Link
-from .streams import Inbox, Outbox, lost, pump
+from .streams import Inbox, Outbox, lost_error, pump
 
 FLUSH_EVERY = 16
-"""Calls of one frame after which their answers leave, so that the caller works on those while this side works on the
-rest. Without it the two sides would take turns."""
+"""The number of calls of one frame after which their answers are sent. So the caller works on these answers while this
+side works on the other calls; otherwise the two sides would take turns."""
 
 ENDED = "the connection has ended"
 
 
 class Pending(msgspec.Struct, eq=False):
-    """A call of ours under way. One is made for each call, and a structure is made in a third of a dataclass's time.
+    """A call of ours that has no outcome yet. Each call makes one, and to make a structure takes a third of the time
+    of a dataclass.
 
     Attributes:
-        future: gets the encoded result, or for a stream its :class:`Inbox`.
-        streams: whether the answer is a stream.
-        window: items to let that stream's producer send ahead; ``None`` for the session's own.
-        latest: of that stream, only the newest item is wanted.
-        progress: told how far the call has come.
-        uploads: the tasks that send the call's own streams.
-        abandoned: nobody waits any more.
-        context: the context variables of whoever called, for ``progress``: what arrives is handled in the connection's.
+        future: gets the encoded result, or the :class:`Inbox` of a stream.
+        is_stream: whether the answer is a stream.
+        window: the number of items that the producer of that stream may send ahead; ``None`` for the session's own.
+        latest: whether the reader wants only the newest item of that stream.
+        progress: called when the other side reports how far the call has come.
+        uploads: the tasks that send the streams among the call's parameters.
+        is_abandoned: whether nobody waits for the call any more.
+        context: the context variables of the caller, in which ``progress`` runs.
     """
 
     future: asyncio.Future[Any]
-    streams: bool = False
+    is_stream: bool = False
     window: int | None = None
     progress: ProgressHook | None = None
     latest: bool = False
     uploads: tuple[asyncio.Task[None], ...] = ()
-    abandoned: bool = False
+    is_abandoned: bool = False
     context: Context | None = None
 
 
@@ -90,14 +91,14 @@ class Peer:
     Parameters:
         session: the protocol.
         link: the way to the other side.
-        dispatch: decides on each incoming call.
+        dispatch: finds the method of each incoming call, and decides whether it may run.
         connection: the connection as handlers see it.
         executor: runs handlers that are plain functions.
-        logger: gets one line for each broken rule.
+        logger: gets a line for each rule that the other side breaks.
 
     Attributes:
-        heard: whether anything has arrived.
-        is_writable: whether the connection takes more.
+        has_received: whether a frame has arrived.
+        is_writable: whether the connection accepts more output.
     """
 
     def __init__(
@@ -118,9 +119,9 @@ class Peer:
         self.handlers = Handlers(self, dispatch, executor)
         self._dispatch = dispatch
         self.closed: asyncio.Future[str] = self.loop.create_future()
-        self.heard = False
+        self.has_received = False
         self._pending: dict[int, Pending] = {}
-        self._deadlines: Deadlines[int] = Deadlines(self.loop, self._expired)
+        self._deadlines: Deadlines[int] = Deadlines(self.loop, self._on_deadline)
         self._inboxes: dict[str, Inbox] = {}
         self._outboxes: dict[str, Outbox] = {}
         self._flushing = False
@@ -132,13 +133,13 @@ class Peer:
     # --- sending ------------------------------------------------------------------------------------------------
 
     def flush_soon(self) -> None:
-        """Send what the session has to say before the loop's next turn: everything of this turn in one frame."""
+        """Send the session's output before the loop's next turn: everything of this turn goes in one frame."""
         if not self._flushing and not self._receiving:
             self._flushing = True
             self.loop.call_soon(self._flush)
 
     def flush(self) -> None:
-        """Send what the session has to say at once: nothing else will be said in this turn."""
+        """Send the session's output at once, because this turn adds nothing to it."""
         if not self._receiving:
             self._flush()
 
@@ -147,14 +148,14 @@ class Peer:
         if self.session.has_output:
             self.link.send(self.session.frames())
 
-    async def writable(self, timeout_s: float | None = None) -> None:
-        """Wait until the connection takes more.
+    async def wait_writable(self, timeout_s: float | None = None) -> None:
+        """Wait until the connection accepts more output.
 
         Parameters:
-            timeout_s: how long at most, in seconds; without end where not given.
+            timeout_s: the longest wait, in seconds; ``None`` for no limit.
 
         Raises:
-            DeadlineExceeded: it did not.
+            DeadlineExceeded: the connection accepted no output in this time.
         """
         if self.is_writable:
             return
@@ -165,7 +166,7 @@ class Peer:
             raise DeadlineExceeded("the other side takes nothing", executed="no") from None
 
     async def breathe(self) -> None:
-        """Let others run where much waits to be sent: it leaves only then."""
+        """Let other tasks run if many messages wait, because only then does the loop send them."""
         if self.session.messages_waiting >= FLUSH_EVERY:
             await give_way()
 
@@ -183,17 +184,17 @@ class Peer:
         """Start a call.
 
         Parameters:
-            method: the full name.
-            params: encoded.
-            ctx: goes with the call.
-            timeout_s: when to give it up, in seconds.
-            pending: what will hold its outcome.
+            method: the method's full name.
+            params: the encoded parameters.
+            ctx: the context of the call.
+            timeout_s: how long to wait for the answer, in seconds.
+            pending: gets the outcome.
 
         Returns:
             The call's id.
 
         Raises:
-            RpcError: it could not be sent.
+            RpcError: the call could not be sent.
         """
         session = self.session
         if session.state is SessionState.CLOSED or not self.link.is_open:  # As ``is_open`` says, without a call.
@@ -203,7 +204,7 @@ class Peer:
         return call_id
 
     def track(self, call_id: int, pending: Pending, timeout_s: float | None) -> None:
-        """Take note of a call that the session has queued, and have it sent."""
+        """Record a call that the session has queued, and send it soon."""
         self._pending[call_id] = pending
         if pending.progress is not None:
             pending.context = copy_context()
@@ -214,7 +215,7 @@ class Peer:
 
     @property
     def is_open(self) -> bool:
-        """Whether calls still go out: not once either side has begun to close."""
+        """Whether calls can still be sent. They cannot when either side has begun to close."""
         return self.link.is_open and self.session.state is not SessionState.CLOSED
 
     @property
@@ -223,16 +224,16 @@ class Peer:
         return bool(self._pending)
 
     def check_open(self) -> None:
-        """Raise where the connection has ended.
+        """Raise an error if the connection has ended.
 
         Raises:
-            NotSent: it has.
+            NotSent: the connection has ended.
         """
         if not self.is_open:
             raise NotSent(ENDED)
 
     async def outcome(self, call_id: int, pending: Pending) -> Any:
-        """Wait for a call's result. Cancelling the waiting task cancels the call over there.
+        """Wait for a call's result. Cancelling the waiting task cancels the call on the other side.
 
         Raises:
             RpcError: the call failed.
@@ -245,17 +246,17 @@ class Peer:
         except asyncio.CancelledError:
             self.abandon(call_id)
             if (future := pending.future).done() and not future.cancelled() and future.exception() is None:
-                # Its answer came in the same turn. A stream that nobody knows of would stay open.
+                # The answer came in the same turn. If it is a stream, nobody would ever close it.
                 answer = future.result()
                 if isinstance(answer, Inbox):
                     answer.drop()
             raise
 
     def abandon(self, call_id: int) -> None:
-        """Nobody waits for this call any more: cancel it over there, and drop its answer when it comes."""
+        """Cancel a call on the other side because nobody waits for it any more, and drop its answer when it comes."""
         pending = self._pending.get(call_id)
         if pending is not None:
-            pending.abandoned = True
+            pending.is_abandoned = True
             self._deadlines.clear(call_id)
             self._end_uploads(pending)
             self.session.cancel(call_id)
@@ -265,13 +266,13 @@ class Peer:
         """Send a notification.
 
         Raises:
-            RpcError: it could not be sent.
+            RpcError: the notification could not be sent.
         """
         self.check_open()
         self.session.notify(method, params)
         self.flush_soon()
 
-    def _expired(self, call_id: int) -> None:
+    def _on_deadline(self, call_id: int) -> None:
         pending = self._pending.get(call_id)
         if pending is not None and not pending.future.done():
             self.abandon(call_id)
@@ -291,18 +292,19 @@ class Peer:
         *,
         policy: SlowPolicy = SlowPolicy.BLOCK,
         buffer_items: int = 1024,
-        failed: Callable[[BaseException], RpcError],
-        ended: Callable[[RpcError | None], None] | None = None,
+        to_error: Callable[[BaseException], RpcError],
+        on_end: Callable[[RpcError | None], None] | None = None,
     ) -> asyncio.Task[None]:
-        """Send all items of ``source`` over a stream of ours, in a task of its own.
+        """Send all items of ``source`` over a stream of ours, in a separate task.
 
         Parameters:
-            source: an async iterator.
-            stream: opened by the session.
+            source: the items.
+            stream: the stream, which the session has opened.
             dump: encodes an item.
-            policy, buffer_items: for a reader that is slow.
-            failed: what to say over there when the source raises.
-            ended: called at the end, with the reason where it was not the source's own end.
+            policy: what to do when the reader is slow.
+            buffer_items: the number of items that may wait for a slow reader.
+            to_error: turns an exception of the source into the error that the reader gets.
+            on_end: called at the end, with the error if the stream ended before its source.
         """
         outbox = Outbox(self, stream, policy, buffer_items)
         self._outboxes[stream.id] = outbox
@@ -314,19 +316,19 @@ class Peer:
                 await pump(source, outbox, dump)
             except asyncio.CancelledError:
                 if not stream.cancelled:
-                    interruption = interrupted()
+                    interruption = interruption_error()
                     raise
             except (Exception, SystemExit) as exc:  # As in a handler: sys.exit() must not end the program.
-                error = failed(exc)
+                error = to_error(exc)
             finally:
                 self._outboxes.pop(stream.id, None)
                 if stream.cancelled:
-                    interruption = unread()
+                    interruption = unread_error()
                 if self.session.state is not SessionState.CLOSED:
                     self.session.streams.end(stream, error)
                     self.flush_soon()
-                if ended is not None:
-                    ended(error or interruption)
+                if on_end is not None:
+                    on_end(error or interruption)
 
         task = self.loop.create_task(run())
         outbox.task = task
@@ -336,28 +338,28 @@ class Peer:
         """Begin to read a stream that the other side has named.
 
         Raises:
-            RpcError: it cannot be read.
+            RpcError: the stream cannot be read.
         """
         inbox = Inbox(self, self.session.streams.accept(stream_id, window), latest=latest)
         self._inboxes[stream_id] = inbox
         self.flush_soon()
         return inbox
 
-    def stream_consumed(self, stream: IncomingStream) -> None:
-        """The reader took an item out."""
-        self.session.streams.consumed(stream)
+    def note_consumed(self, stream: IncomingStream) -> None:
+        """Note that the reader has consumed an item."""
+        self.session.streams.consume(stream)
         if self.session.has_output:
             self.flush_soon()
 
-    def stream_dropped(self, stream: IncomingStream) -> None:
-        """The reader wants no more."""
+    def cancel_stream(self, stream: IncomingStream) -> None:
+        """Tell the producer of a stream that the reader wants no more items."""
         self._inboxes.pop(stream.id, None)
         if self.session.state is not SessionState.CLOSED:
             self.session.streams.cancel(stream.id)
             self.flush_soon()
 
     def send_item(self, stream: OutgoingStream, item: bytes) -> None:
-        """Send an item, for which there is credit."""
+        """Send an item. The stream must have credit for it."""
         if self.session.state is not SessionState.CLOSED:
             self.session.streams.send(stream, item)
             self.flush_soon()
@@ -365,16 +367,16 @@ class Peer:
     # --- what arrives -------------------------------------------------------------------------------------------
 
     def frame_received(self, frame: bytes) -> None:
-        """One whole frame has come."""
-        self.heard = True
+        """Handle one whole frame."""
+        self.has_received = True
         self._receiving = True
-        started = 0
+        calls = 0
         try:
             for event in self.session.receive(frame):
                 if type(event) is IncomingCall:
                     self.handlers.start(event)
-                    started += 1
-                    if started % FLUSH_EVERY == 0:
+                    calls += 1
+                    if calls % FLUSH_EVERY == 0:
                         self._flush()
                 elif type(event) is ResultReceived:
                     self._on_result(event)
@@ -393,25 +395,25 @@ class Peer:
                     inbox.put(event.items)
             case StreamEnded():
                 if (inbox := self._inboxes.pop(event.stream, None)) is not None:
-                    told = event.error
-                    inbox.end(None if told is None else from_wire(told.code, told.message, told.data))
+                    error = event.error
+                    inbox.end(None if error is None else from_wire(error.code, error.message, error.data))
             case CreditReceived():
                 if (outbox := self._outboxes.get(event.stream)) is not None:
-                    outbox.granted()
+                    outbox.on_credit()
             case StreamCancelled():
                 if (outbox := self._outboxes.get(event.stream)) is not None:
-                    outbox.granted()
+                    outbox.on_credit()
                     if outbox.task is not None:
                         cancel_begun(outbox.task)
             case CancelReceived():
                 self.handlers.cancel(event.call)
             case NotificationReceived():
-                self.handlers.notified(event)
+                self.handlers.start_notification(event)
             case ProgressReceived():
                 self._on_progress(event)
             case Violation():
                 if event.call is not None:
-                    self._dispatch.refused(self.connection, event.call, event.error)
+                    self._dispatch.report_refusal(self.connection, event.call, event.error)
                 self.logger.warning(
                     "%s: %s: %s", self.connection.remote, event.error.type, printable(event.error.message)
                 )
@@ -420,7 +422,7 @@ class Peer:
         pending = self._settle(event.id)
         if pending is None:
             return
-        if not pending.streams:
+        if not pending.is_stream:
             if pending.uploads:
                 self._end_uploads(pending)
             if not pending.future.done():
@@ -457,7 +459,7 @@ class Peer:
 
     def _on_progress(self, event: ProgressReceived) -> None:
         pending = self._pending.get(event.id)
-        if pending is not None and pending.progress is not None and not pending.abandoned:
+        if pending is not None and pending.progress is not None and not pending.is_abandoned:
             assert pending.context is not None
             try:
                 pending.context.run(pending.progress, event.done, event.total, event.message)
@@ -467,32 +469,32 @@ class Peer:
     # --- the end ------------------------------------------------------------------------------------------------
 
     def writing_paused(self) -> None:
-        """The other side does not take what was sent."""
+        """Note that the connection accepts no more output for now."""
         self.is_writable = False
         self._writable.clear()
 
     def writing_resumed(self) -> None:
-        """It does again."""
+        """Note that the connection accepts output again."""
         self.is_writable = True
         self._writable.set()
 
     def link_lost(self, reason: str) -> None:
-        """The connection has ended."""
-        unsent, _ = self.session.lost()
+        """End everything, because the connection has ended."""
+        unsent, _ = self.session.close()
         self._deadlines.stop()
         pending, self._pending = self._pending, {}
-        never_left = set(unsent)
+        never_sent = set(unsent)
         for call_id, call in pending.items():
             self._end_uploads(call)
-            if call_id in never_left:
+            if call_id in never_sent:
                 self._fail(call, NotSent("the connection ended before the call was sent"))
             else:
                 self._fail(call, ConnectionLost(f"the connection ended before the answer came ({reason})"))
-            if call.abandoned and call.future.done() and not call.future.cancelled():
-                call.future.exception()  # Nobody will: without this asyncio would log it as never retrieved.
+            if call.is_abandoned and call.future.done() and not call.future.cancelled():
+                call.future.exception()  # Otherwise asyncio would log that nobody has retrieved it.
         inboxes, self._inboxes = self._inboxes, {}
         for inbox in inboxes.values():
-            inbox.end(lost())
+            inbox.end(lost_error())
         for outbox in list(self._outboxes.values()):
             if outbox.task is not None:
                 cancel_begun(outbox.task)
@@ -504,11 +506,11 @@ class Peer:
             self.closed.set_result(reason)
 
     async def drain(self, grace_s: float, patience_s: float = CANCEL_TIMEOUT_S) -> None:
-        """Refuse new calls, and give those that run some time to end; what remains is cancelled.
+        """Refuse new calls, let running calls end, and cancel those that take too long.
 
         Parameters:
-            grace_s: how much time, in seconds.
-            patience_s: how long those that are cancelled may take, in seconds.
+            grace_s: how long running calls may take to end, in seconds.
+            patience_s: how long cancelled calls may take to end, in seconds.
         """
         if self.session.state is SessionState.CLOSED:
             return
@@ -517,6 +519,6 @@ class Peer:
         self._flush()
 
     async def wait_closed(self) -> None:
-        """Wait until the connection has ended and every handler of it, too."""
+        """Wait until the connection and all its handlers have ended."""
         await asyncio.shield(self.closed)
         await self.handlers.finish(0.0)

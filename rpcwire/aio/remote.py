@@ -64,7 +64,7 @@ class RemoteCaller:
                 raise DeadlineExceeded("timeout_s: no time is left for this call", executed="no")
             seconds = min(seconds, LONGEST_S)
             peer = self._bound()
-            await peer.writable(seconds)
+            await peer.wait_writable(seconds)
             codec = peer.session.codec
             pending = Pending(peer.loop.create_future())
             call_id = peer.begin(
@@ -88,7 +88,7 @@ class RemoteCaller:
     async def _notify(self, method: str, params: Mapping[str, Any] | None) -> None:
         try:
             peer = self._bound()
-            await peer.writable(DEFAULT_DEADLINE_S)
+            await peer.wait_writable(DEFAULT_DEADLINE_S)
             peer.notify(method, None if params is None else dump_plain(params, peer.session.codec))
             await peer.breathe()
         except RpcError:

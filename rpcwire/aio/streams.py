@@ -29,11 +29,11 @@ _YIELD_EVERY = 64
 class StreamHost(Protocol):
     """What streams need of their peer."""
 
-    def stream_consumed(self, stream: IncomingStream) -> None:
+    def note_consumed(self, stream: IncomingStream) -> None:
         """The reader took an item out."""
         ...
 
-    def stream_dropped(self, stream: IncomingStream) -> None:
+    def cancel_stream(self, stream: IncomingStream) -> None:
         """The reader wants no more."""
         ...
 
@@ -41,7 +41,7 @@ class StreamHost(Protocol):
         """Send an item, for which there is credit."""
         ...
 
-    async def writable(self) -> None:
+    async def wait_writable(self) -> None:
         """Wait until the connection takes more."""
         ...
 
@@ -73,7 +73,7 @@ class Inbox:
         if self.latest:
             while len(self.items) > 1:
                 self.items.popleft()
-                self.host.stream_consumed(self.stream)
+                self.host.note_consumed(self.stream)
         self._wake()
 
     def end(self, error: RpcError | None) -> None:
@@ -89,7 +89,7 @@ class Inbox:
         self.items.clear()
         if not self.ended:
             self.end(None)
-            self.host.stream_dropped(self.stream)
+            self.host.cancel_stream(self.stream)
 
     async def get(self) -> Raw:
         """The next item.
@@ -114,7 +114,7 @@ class Inbox:
                 self._waiter = None
         item = self.items.popleft()
         if not self.ended:
-            self.host.stream_consumed(self.stream)
+            self.host.note_consumed(self.stream)
         return item
 
     def _wake(self) -> None:
@@ -201,7 +201,7 @@ class Outbox:
         self._credit: asyncio.Event = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 
-    def granted(self) -> None:
+    def on_credit(self) -> None:
         """The reader has granted credit, or cancelled."""
         self._send_kept()
         self._credit.set()
@@ -216,7 +216,7 @@ class Outbox:
         if self.policy is SlowPolicy.BLOCK:
             while self.stream.credit <= 0 and not self.stream.cancelled:
                 await self._wait()
-            await self.host.writable()
+            await self.host.wait_writable()
             if not self.stream.cancelled:
                 self.host.send_item(self.stream, item)
             return
@@ -269,6 +269,6 @@ async def pump(source: AsyncIterator[Any], outbox: Outbox, dump: Callable[[Any],
             await close()
 
 
-def lost() -> ConnectionLost:
+def lost_error() -> ConnectionLost:
     """What a reader gets when the connection breaks."""
     return ConnectionLost("the connection broke while the stream was being read", executed="yes")

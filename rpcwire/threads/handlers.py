@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, get_origin
 
 from rpcwire.context import Connection, Context, time_left_s
-from rpcwire.dispatch import Dispatch, Upload, cancelled, late, suspended
+from rpcwire.dispatch import Dispatch, Upload, cancel_error, late_error, suspension_error
 from rpcwire.errors import Cancelled, RpcError, Unavailable
 from rpcwire.events import IncomingCall, NotificationReceived
 from rpcwire.pool import take_place
@@ -19,7 +19,7 @@ from rpcwire.registry import Mode, Offer, mode_of
 from rpcwire.service import Service, SlowPolicy
 from rpcwire.session import Session
 from rpcwire.states import SessionState
-from rpcwire.streams import OutgoingStream, interrupted
+from rpcwire.streams import OutgoingStream, interruption_error
 
 from .inbox import Inbox, StreamReader
 from .workers import Workers
@@ -54,8 +54,8 @@ class Host(Protocol):
         *,
         policy: SlowPolicy = ...,
         buffer_items: int = ...,
-        failed: Callable[[BaseException], RpcError],
-        ended: Callable[[RpcError | None], None] | None = ...,
+        to_error: Callable[[BaseException], RpcError],
+        on_end: Callable[[RpcError | None], None] | None = ...,
     ) -> object:
         """Send all items of ``source`` over a stream of ours, from a thread of its own."""
         ...
@@ -153,9 +153,9 @@ class Handlers:
 
     def refused(self, peer: Host, call: IncomingCall, error: RpcError) -> None:
         """The session has refused a call."""
-        self._dispatch.refused(peer.connection, call, error)
+        self._dispatch.report_refusal(peer.connection, call, error)
 
-    def notified(self, peer: Host, event: NotificationReceived) -> None:
+    def start_notification(self, peer: Host, event: NotificationReceived) -> None:
         """Have the handler of a notification run. Whatever goes wrong is only logged: nobody waits for an answer."""
         dispatch, session = self._dispatch, peer.session
         try:
@@ -163,7 +163,7 @@ class Handlers:
                 peer.connection, event, session.codec, running=len(self._running), most=session.limits.calls_in_flight
             )
         except RpcError as exc:
-            dispatch.notification_refused(peer.connection, event, exc)
+            dispatch.report_refused_notification(peer.connection, event, exc)
             return
         running = Running(peer, offer, event, self._context(peer, offer, None), dispatch.offers.needed())
         self._submit(running, args, kwargs)
@@ -172,7 +172,7 @@ class Handlers:
         """The caller wants the call to end. It is answered once its handler has."""
         running = self._running.get(id(call))
         if running is not None:
-            running.stop(cancelled(call))
+            running.stop(cancel_error(call))
 
     def connection_lost(self, peer: Host) -> None:
         """Stop everything that came over this connection: there is nobody left to answer."""
@@ -204,7 +204,7 @@ class Handlers:
         with self._lock:
             if self._closed:
                 closing = Unavailable("the client is closing")  # And so is the connection: nobody is answered.
-                self._dispatch.ended(running.peer.connection, running.message, closing)
+                self._dispatch.report_end(running.peer.connection, running.message, closing)
                 return
             if self._workers is None:
                 self._workers = Workers(name="rpcclient-handler")
@@ -242,15 +242,15 @@ class Handlers:
         if offer.mode is Mode.INLINE:
             result = _finished(result, offer)
         if time.monotonic() >= running.ctx.deadline:
-            raise late(offer)
+            raise late_error(offer)
         if isinstance(message, NotificationReceived):
-            dispatch.ended(peer.connection, message)
+            dispatch.report_end(peer.connection, message)
         elif offer.contract.item is not None:
             self._answer_stream(running, message, result)
         else:
-            body = dispatch.encoded(offer, result, peer.session.codec)
+            body = dispatch.encode_result(offer, result, peer.session.codec)
             error = peer.answer(peer.session.reply, message, body)
-            dispatch.ended(peer.connection, message, error, 0 if error is not None else len(body))
+            dispatch.report_end(peer.connection, message, error, 0 if error is not None else len(body))
 
     def _answer_stream(self, running: Running, call: IncomingCall, source: Iterable[Any]) -> None:
         offer, peer, dispatch = running.offer, running.peer, self._dispatch
@@ -259,17 +259,19 @@ class Handlers:
         stream = peer.answer(peer.session.reply_stream, call)
         if stream is None:
             gone = peer.session.state is SessionState.CLOSED
-            dispatch.ended(peer.connection, call, interrupted() if gone else peer.session.streams.too_many())
+            dispatch.report_end(
+                peer.connection, call, interruption_error() if gone else peer.session.streams.too_many()
+            )
             close: Callable[[], None] | None = getattr(source, "close", None)
             if close is not None:
                 close()
             return
-        dispatch.ended(peer.connection, call)
+        dispatch.report_end(peer.connection, call)
         # What goes up is read while the answer goes down: it is wanted until that has ended.
         inboxes, running.inboxes = running.inboxes, []
 
         def ended(error: RpcError | None) -> None:
-            dispatch.stream_ended(peer.connection, call, stream, error)
+            dispatch.report_stream_end(peer.connection, call, stream, error)
             self._drop(running, inboxes)
             running.needed = None
 
@@ -279,26 +281,26 @@ class Handlers:
             dispatch.item_encoder(offer, item, peer.session.codec),
             policy=offer.spec.options.slow_policy,
             buffer_items=offer.spec.options.buffer_items,
-            failed=lambda exc: dispatch.error(offer, exc),
-            ended=ended,
+            to_error=lambda exc: dispatch.error(offer, exc),
+            on_end=ended,
         )
 
     def _refuse(self, running: Running, error: RpcError) -> None:
         message, peer = running.message, running.peer
         if isinstance(message, NotificationReceived):
-            self._dispatch.notification_failed(peer.connection, message, running.offer, error)
+            self._dispatch.report_failed_notification(peer.connection, message, running.offer, error)
         else:
             self._reply_error(peer, message, error)
 
     def _reply_error(self, peer: Host, call: IncomingCall, error: RpcError) -> None:
         peer.answer(peer.session.reply_error, call, error)
-        self._dispatch.ended(peer.connection, call, error)
+        self._dispatch.report_end(peer.connection, call, error)
 
     def _drop(self, running: Running, inboxes: Iterable[tuple[Upload, Inbox]]) -> None:
         """Nobody reads these streams any more."""
         for upload, inbox in inboxes:
             inbox.drop()
-            self._dispatch.upload_ended(running.peer.connection, running.message, upload)
+            self._dispatch.report_upload_end(running.peer.connection, running.message, upload)
 
     # --- the end ------------------------------------------------------------------------------------------------
 
@@ -338,4 +340,4 @@ def _finished(coroutine: Generator[Any, Any, Any], offer: Offer) -> Any:
     except StopIteration as done:
         return done.value
     coroutine.close()
-    raise suspended(offer)
+    raise suspension_error(offer)

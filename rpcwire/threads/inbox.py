@@ -26,11 +26,11 @@ _T_co = TypeVar("_T_co", covariant=True)
 class InboxHost(Protocol):
     """What an inbox needs of its peer."""
 
-    def stream_consumed(self, stream: IncomingStream, items: int) -> None:
+    def note_consumed(self, stream: IncomingStream, items: int) -> None:
         """The reader took items out."""
         ...
 
-    def stream_dropped(self, stream: IncomingStream) -> None:
+    def cancel_stream(self, stream: IncomingStream) -> None:
         """The reader wants no more."""
         ...
 
@@ -99,7 +99,7 @@ class Inbox:
         self.end(None)
         self._items.clear()
         if not had_ended:
-            self.host.stream_dropped(self.stream)
+            self.host.cancel_stream(self.stream)
 
     def forked(self) -> None:
         """This is a child: the stream goes on in its parent."""
@@ -123,7 +123,7 @@ class Inbox:
                 bell = self._changed.hang()
             acquire(bell, math.inf)
         if taken and not self.ended:
-            self.host.stream_consumed(self.stream, taken)
+            self.host.note_consumed(self.stream, taken)
         return item
 
     def _take(self) -> tuple[Raw, int]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from rpcwire.errors import RpcError, SlowConsumer
 from rpcwire.service import SlowPolicy
-from rpcwire.streams import OutgoingStream, interrupted, unread
+from rpcwire.streams import OutgoingStream, interruption_error, unread_error
 
 from .interrupts import Bells, acquire
 
@@ -67,7 +67,7 @@ class Outbox:
         """Whether nobody wants what is sent."""
         return self._over or self.stream.cancelled
 
-    def granted(self) -> None:
+    def on_credit(self) -> None:
         """The reader has granted credit, or cancelled. The connection's lock is held."""
         self._send_kept()
         with self._changed.lock:
@@ -158,7 +158,7 @@ def pump(
         error = failed(exc)
     finally:
         if outbox.over:
-            interruption = unread() if outbox.stream.cancelled else interrupted()
+            interruption = unread_error() if outbox.stream.cancelled else interruption_error()
         host.end_stream(outbox, error)
         if ended is not None:
             ended(error or interruption)

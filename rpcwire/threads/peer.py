@@ -74,7 +74,7 @@ class Peer:
 
     Attributes:
         closed: set once the connection has ended.
-        heard: whether anything has arrived.
+        has_received: whether anything has arrived.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Peer:
         self.connection = connection
         self.logger = logger
         self.closed = Flag()
-        self.heard = False
+        self.has_received = False
         self._handlers = handlers
         self._lost = lost
         self._lock = link.lock
@@ -201,7 +201,7 @@ class Peer:
             pending.value.drop()
 
     def _abandon(self, pending: Pending) -> None:
-        if not pending.abandoned and pending.id in self._pending:
+        if not pending.is_abandoned and pending.id in self._pending:
             self.session.cancel(pending.id)
         pending.abandon()
 
@@ -269,8 +269,8 @@ class Peer:
         *,
         policy: SlowPolicy = SlowPolicy.BLOCK,
         buffer_items: int = 1024,
-        failed: Callable[[BaseException], RpcError],
-        ended: Callable[[RpcError | None], None] | None = None,
+        to_error: Callable[[BaseException], RpcError],
+        on_end: Callable[[RpcError | None], None] | None = None,
     ) -> Outbox:
         """Send all items of ``source`` over a stream of ours, from a thread of its own.
 
@@ -279,8 +279,8 @@ class Peer:
             stream: opened by the session.
             dump: encodes an item.
             policy, buffer_items: for a reader that is slow.
-            failed: what to say over there when the source raises.
-            ended: called at the end, in that thread, with the reason where it was not the source's own end.
+            to_error: what to say over there when the source raises.
+            on_end: called at the end, in that thread, with the reason where it was not the source's own end.
         """
         outbox = Outbox(self, stream, policy, buffer_items)
         with self._lock:
@@ -290,7 +290,7 @@ class Peer:
         # The source sees the context variables of whoever gave it.
         variables = copy_context()
         variables.run(leave_place)  # The handler goes on, if it is one.
-        work = partial(pump, self, outbox, source, dump, failed, ended)
+        work = partial(pump, self, outbox, source, dump, to_error, on_end)
         thread = threading.Thread(target=variables.run, args=(work,), name=f"rpcclient-{stream.id}", daemon=True)
         outbox.thread = thread
         thread.start()
@@ -321,11 +321,11 @@ class Peer:
         inbox = self._inboxes[stream_id] = Inbox(self, stream, latest=latest)
         return inbox
 
-    def stream_consumed(self, stream: IncomingStream, items: int) -> None:
+    def note_consumed(self, stream: IncomingStream, items: int) -> None:
         """The reader took items out."""
-        self.answer(self.session.streams.consumed, stream, items)
+        self.answer(self.session.streams.consume, stream, items)
 
-    def stream_dropped(self, stream: IncomingStream) -> None:
+    def cancel_stream(self, stream: IncomingStream) -> None:
         """The reader wants no more."""
         self._inboxes.pop(stream.id, None)
         self.answer(self.session.streams.cancel, stream.id)
@@ -360,7 +360,7 @@ class Peer:
 
     def frame_received(self, frame: bytes) -> None:
         """One whole frame has come."""
-        self.heard = True
+        self.has_received = True
         later: list[Event] = []
         with self._lock:
             for event in self.session.receive(frame):
@@ -389,16 +389,16 @@ class Peer:
                     pending.settle(None, WireError(event.code, event.message, event.data))
             case ItemsReceived():
                 if (inbox := self._inboxes.get(event.stream)) is not None and (dropped := inbox.put(event.items)):
-                    self.session.streams.consumed(inbox.stream, dropped)
+                    self.session.streams.consume(inbox.stream, dropped)
             case StreamEnded():
                 if (inbox := self._inboxes.pop(event.stream, None)) is not None:
-                    told = event.error
-                    inbox.end(None if told is None else from_wire(told.code, told.message, told.data))
+                    error = event.error
+                    inbox.end(None if error is None else from_wire(error.code, error.message, error.data))
             case CreditReceived() | StreamCancelled():
                 if (outbox := self._outboxes.get(event.stream)) is not None:
-                    outbox.granted()
+                    outbox.on_credit()
             case ProgressReceived():
-                if (pending := self._pending.get(event.id)) is not None and not pending.abandoned:
+                if (pending := self._pending.get(event.id)) is not None and not pending.is_abandoned:
                     pending.mailbox.report(event.done, event.total, event.message)
             case _:
                 return False
@@ -408,7 +408,7 @@ class Peer:
         pending = self._pending.pop(event.id, None)
         if pending is None:
             return
-        if not pending.streams:
+        if not pending.is_stream:
             self.stop_uploads(pending)
             pending.settle(event.result, None)
             return
@@ -423,7 +423,7 @@ class Peer:
             pending.settle(None, exc)
         else:
             inbox.keep(pending.uploads)
-            if pending.abandoned:
+            if pending.is_abandoned:
                 self.drop_later(inbox)
             pending.settle(inbox, None)
 
@@ -432,7 +432,7 @@ class Peer:
             case IncomingCall():
                 self._handlers.start(self, event)
             case NotificationReceived():
-                self._handlers.notified(self, event)
+                self._handlers.start_notification(self, event)
             case CancelReceived():
                 self._handlers.cancel(event.call)
             case Violation():
@@ -448,13 +448,13 @@ class Peer:
         """The connection has ended."""
         self._lost(self, reason)
         with self._lock:
-            never_left = set(self.session.lost()[0])
+            never_sent = set(self.session.close()[0])
             pending, self._pending = self._pending, {}
             inboxes, self._inboxes = self._inboxes, {}
             outboxes = list(self._outboxes.values())
         for call_id, call in pending.items():
             self.stop_uploads(call)
-            if call_id in never_left:
+            if call_id in never_sent:
                 call.settle(None, NotSent("the connection ended before the call was sent"))
             else:
                 call.settle(None, ConnectionLost(f"the connection ended before the answer came ({reason})"))
@@ -472,7 +472,7 @@ class Peer:
         self._lock = self.link.lock
         self.closed = Flag()
         self.closed.set()
-        self.session.lost()
+        self.session.close()
         self.connection.leave()
         pending, self._pending = self._pending, {}
         inboxes, self._inboxes = self._inboxes, {}

@@ -77,7 +77,7 @@ class Pending:
 
     Parameters:
         mailbox: of the thread that waits; several calls may share it.
-        streams: whether the answer is a stream.
+        is_stream: whether the answer is a stream.
         window: items to let that stream's producer send ahead; ``None`` for the session's own.
         latest: of that stream, only the newest item is wanted.
 
@@ -85,28 +85,28 @@ class Pending:
         id: the call's id; 0 until it is queued.
         value: the encoded result, or for a stream its inbox, once ``done`` is set and ``error`` is not.
         uploads: what sends the call's own streams.
-        abandoned: nobody waits any more.
+        is_abandoned: nobody waits any more.
     """
 
-    __slots__ = ("abandoned", "done", "error", "id", "latest", "mailbox", "streams", "uploads", "value", "window")
+    __slots__ = ("done", "error", "id", "is_abandoned", "is_stream", "latest", "mailbox", "uploads", "value", "window")
 
     def __init__(
-        self, mailbox: Mailbox, *, streams: bool = False, window: int | None = None, latest: bool = False
+        self, mailbox: Mailbox, *, is_stream: bool = False, window: int | None = None, latest: bool = False
     ) -> None:
         self.id = 0
         self.mailbox = mailbox
-        self.streams = streams
+        self.is_stream = is_stream
         self.window = window
         self.latest = latest
         self.value: Any = None
         self.error: BaseException | None = None
         self.done = False
-        self.abandoned = False
+        self.is_abandoned = False
         self.uploads: tuple[Outbox, ...] = ()
 
     def abandon(self) -> None:
         """Nobody waits any more; whatever waited may become garbage."""
-        self.abandoned = True
+        self.is_abandoned = True
         self.mailbox = Mailbox()
 
     def settle(self, value: Any, error: BaseException | None) -> None:

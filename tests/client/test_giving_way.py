@@ -176,7 +176,7 @@ def test_notifications_in_a_loop_leave(running: Any) -> None:
             for _ in range(TRIES):
                 await client.notify("desk.add", [1, 2])
                 assert client._connector.live.session.messages_waiting < 64  # type: ignore[union-attr]
-                if client._connector.live.heard:  # type: ignore[union-attr]
+                if client._connector.live.has_received:  # type: ignore[union-attr]
                     break
 
     asyncio.run(main())

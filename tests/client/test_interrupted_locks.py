@@ -22,10 +22,10 @@ from rpcwire.threads.outbox import Outbox
 class Host:
     """What inboxes and outboxes need of a connection, which is not there."""
 
-    def stream_consumed(self, stream: IncomingStream, items: int) -> None:
+    def note_consumed(self, stream: IncomingStream, items: int) -> None:
         """Items were read."""
 
-    def stream_dropped(self, stream: IncomingStream) -> None:
+    def cancel_stream(self, stream: IncomingStream) -> None:
         """No more is wanted."""
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, field_validator
 from rpcserver import Context, Outcome, Service, method
 from rpcwire.codec import Codec, Subprotocol, codec_for
 from rpcwire.context import Connection, Principal
-from rpcwire.dispatch import Dispatch, cancelled, late, suspended
+from rpcwire.dispatch import Dispatch, cancel_error, late_error, suspension_error
 from rpcwire.errors import (
     Busy,
     Cancelled,
@@ -149,10 +149,10 @@ def test_what_is_refused_was_not_executed(
     with pytest.raises(kind, match=text) as caught:
         dispatch.admit(connection, message, codec)
     assert caught.value.executed == "no"
-    dispatch.ended(connection, message, caught.value)
+    dispatch.report_end(connection, message, caught.value)
     with pytest.raises(kind, match=text) as noted:
         dispatch.admit_notification(connection, notification, codec, running=0, most=1)
-    dispatch.notification_refused(connection, notification, noted.value)
+    dispatch.report_refused_notification(connection, notification, noted.value)
     assert [(o.subject, o.id, o.error, o.executed) for o in outcomes] == [
         ("call", 7, caught.value, "no"),
         ("notification", None, noted.value, "no"),
@@ -198,7 +198,7 @@ def test_a_notification_that_is_dropped_says_so(
     dispatch.admit_notification(connection, message, codec, running=2, most=3)
     with pytest.raises(Busy, match=r"desk\.add was dropped") as caught:
         dispatch.admit_notification(connection, message, codec, running=3, most=3)
-    dispatch.notification_refused(connection, message, caught.value)
+    dispatch.report_refused_notification(connection, message, caught.value)
     assert caplog.records[-1].levelname == "WARNING"
     for name, params in (("desk.count", [1]), ("desk.total", [{"stream": "c1"}])):
         with pytest.raises(InvalidRequest, match=f"{name} streams, so it must be called"):
@@ -211,8 +211,8 @@ def test_what_is_told(registry: Registry, connection: Connection, codec: Codec) 
     ctx = CallContext(key="k", traceparent="00-1-2-01")
     message = call(codec, "desk.add", [1, 2], ctx)
     offer, _, _ = dispatch.admit(connection, message, codec)
-    body = dispatch.encoded(offer, 3, codec)
-    dispatch.ended(connection, message, None, len(body))
+    body = dispatch.encode_result(offer, 3, codec)
+    dispatch.report_end(connection, message, None, len(body))
     (told,) = outcomes
     assert (told.subject, told.method, told.kind, told.id, told.error) == ("call", "desk.add", "read", 7, None)
     assert (told.connection, told.principal, told.ctx) == (connection, Principal("ada", "memory"), ctx)
@@ -230,7 +230,7 @@ def test_nothing_is_noted_where_nobody_observes(registry: Registry, connection: 
     dispatch.observe(outcomes.append)
     dispatch.admit(connection, late_one, codec)
     for message in (early, late_one):
-        dispatch.ended(connection, message)
+        dispatch.report_end(connection, message)
     assert len(outcomes) == 1, "a call that arrived before its observer is not told: nobody knows since when it runs"
 
 
@@ -250,7 +250,7 @@ def test_an_observer_that_fails_changes_nothing(
     dispatch = Dispatch(registry, observers=[failing, outcomes.append], logger=logger)
     message = call(codec, "desk.add", [1, 2])
     dispatch.admit(connection, message, codec)
-    dispatch.ended(connection, message)
+    dispatch.report_end(connection, message)
     assert len(outcomes) == 1, "those that follow are told nevertheless"
     assert "failing" in caplog.text
     assert "the observer's own" in caplog.text
@@ -264,7 +264,7 @@ def test_ctrl_c_in_an_observer_is_not_swallowed(registry: Registry, connection: 
     message = call(codec, "desk.add", [1, 2])
     dispatch.admit(connection, message, codec)
     with pytest.raises(KeyboardInterrupt):
-        dispatch.ended(connection, message)
+        dispatch.report_end(connection, message)
 
 
 async def _asynchronous(_: Outcome) -> None:
@@ -291,7 +291,7 @@ def test_an_upload_counts_what_the_handler_reads(registry: Registry, connection:
     (upload,) = dispatch.uploads(offer, kwargs, codec)
     assert (upload.name, upload.stream) == ("items", "c1")
     assert [upload.load(encoded(codec, n)) for n in (1, 2, 3)] == [1, 2, 3]
-    dispatch.upload_ended(connection, message, upload)
+    dispatch.report_upload_end(connection, message, upload)
     assert [(o.subject, o.items, o.received_bytes, o.sent_bytes) for o in outcomes] == [("upload", 3, 3, 0)]
 
 
@@ -310,7 +310,7 @@ def test_a_stream_counts_what_was_sent(registry: Registry, connection: Connectio
     for value in (1, 22, 100):
         ours.streams.send(stream, encode(value))
     ours.streams.end(stream)
-    dispatch.stream_ended(connection, message, stream, None)
+    dispatch.report_stream_end(connection, message, stream, None)
     (told,) = outcomes
     assert (told.subject, told.id, told.items) == ("stream", message.id, 3)
     assert told.sent_bytes == sum(len(memoryview(encoded(codec, value))) for value in (1, 22, 100))
@@ -335,7 +335,7 @@ def test_the_session_says_which_call_it_refuses(
     assert isinstance(violation, Violation)
     assert violation.call is not None
     assert isinstance(violation.error, RpcError)
-    dispatch.refused(connection, violation.call, violation.error)
+    dispatch.report_refusal(connection, violation.call, violation.error)
     expected = {"busy": Busy, "draining": Unavailable, "the same id": InvalidRequest}[reason]
     (told,) = outcomes
     assert (type(told.error), told.executed, told.method) == (expected, "no", "desk.add")
@@ -353,9 +353,9 @@ def test_why_handlers_are_stopped(registry: Registry, codec: Codec) -> None:
     offer = registry.get("desk.add")
     assert offer is not None
     reasons = {
-        Cancelled: cancelled(call(codec, "desk.add")),
-        DeadlineExceeded: late(offer),
-        InternalError: suspended(offer),
+        Cancelled: cancel_error(call(codec, "desk.add")),
+        DeadlineExceeded: late_error(offer),
+        InternalError: suspension_error(offer),
     }
     for kind, reason in reasons.items():
         assert type(reason) is kind

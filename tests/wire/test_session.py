@@ -124,7 +124,7 @@ def test_a_call_is_answered_once(codec: Codec) -> None:
     for again in (lambda: server.reply(call, body(codec, 1)), lambda: server.reply_error(call, InternalError())):
         with pytest.raises(LocalProtocolError, match="already"):
             again()
-    server.lost()
+    server.close()
     server.reply(call, body(codec, 1))  # The connection went: there is nobody to tell.
 
 
@@ -390,7 +390,7 @@ def test_a_batch_beyond_the_limit_leaves_nothing_behind(codec: Codec) -> None:
         with pytest.raises(TooLarge, match="1024"):
             client.batch([("a", small, True)] * 3)
     assert not client.has_output
-    assert client.lost() == ([], [])
+    assert client.close() == ([], [])
 
 
 def test_the_answers_of_a_batch_are_bounded_together() -> None:
@@ -496,9 +496,9 @@ def test_no_item_without_credit(codec: Codec) -> None:
     with pytest.raises(LocalProtocolError, match="granted no more"):
         producer.streams.send(outgoing, body(codec, 0))
     assert len(pass_on(producer, reader)) == 1
-    reader.streams.consumed(incoming, INITIAL_CREDIT // 2 - 1)
+    reader.streams.consume(incoming, INITIAL_CREDIT // 2 - 1)
     assert not reader.has_output, "credit comes by halves of the window"
-    reader.streams.consumed(incoming)
+    reader.streams.consume(incoming)
     (credit,) = pass_on(reader, producer)
     assert isinstance(credit, CreditReceived)
     assert outgoing.credit == INITIAL_CREDIT // 2
@@ -514,7 +514,7 @@ def test_windows(codec: Codec, window: int) -> None:
             unread += 1
         assert unread <= max(window, INITIAL_CREDIT)
         pass_on(producer, reader)
-        reader.streams.consumed(incoming)
+        reader.streams.consume(incoming)
         unread -= 1
         pass_on(reader, producer)
     assert unread <= window, "what all streams begin with is not granted anew"
@@ -642,11 +642,11 @@ def test_what_was_lost(codec: Codec) -> None:
     session.forget(gone)
     session.streams.open()
     list(session.receive(say(codec, id=1, method="x")))
-    assert session.lost() == ([unsent], [sent])
+    assert session.close() == ([unsent], [sent])
     assert session.state is SessionState.CLOSED
     assert not session.has_output
     assert (len(session.streams), session.calls_running) == (0, 0)
-    assert session.lost() == ([], [])
+    assert session.close() == ([], [])
     for late in (lambda: session.call("a"), lambda: session.notify("a"), lambda: session.batch([("a", None, True)])):
         with pytest.raises(LocalProtocolError, match="closed"):
             late()
@@ -660,6 +660,6 @@ def test_a_session_closed_in_the_middle_of_a_frame_takes_no_more() -> None:
     seen = 0
     for _ in session.receive(frame):
         seen += 1
-        session.lost()
+        session.close()
     assert seen == 1
     assert session.calls_running == 0

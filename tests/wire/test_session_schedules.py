@@ -53,7 +53,7 @@ class Reading:
 
     stream: IncomingStream
     arrived: int = 0
-    consumed: int = 0
+    consume: int = 0
     ended: bool = False
     cancelled: bool = False
 
@@ -167,13 +167,13 @@ class Schedules(RuleBasedStateMachine):
     @rule(side=SIDES, pick=NUMBERS, count=st.integers(1, 70))
     def consume(self, side: int, pick: int, count: int) -> None:
         me = self.sides[side]
-        waiting = [r for r in me.reading.values() if r.consumed < r.arrived and not r.cancelled]
+        waiting = [r for r in me.reading.values() if r.consume < r.arrived and not r.cancelled]
         if waiting:
             chosen = waiting[pick % len(waiting)]
-            taken = min(count, chosen.arrived - chosen.consumed)
-            chosen.consumed += taken
+            taken = min(count, chosen.arrived - chosen.consume)
+            chosen.consume += taken
             if not chosen.ended:
-                me.session.streams.consumed(chosen.stream, taken)
+                me.session.streams.consume(chosen.stream, taken)
 
     @rule(side=SIDES, pick=NUMBERS)
     def cancel_stream(self, side: int, pick: int) -> None:
@@ -272,7 +272,7 @@ class Schedules(RuleBasedStateMachine):
             for producing in side.producing.values():
                 assert producing.stream.credit >= 0
             for reading in side.reading.values():
-                assert reading.arrived - reading.consumed <= max(reading.stream.window, INITIAL_CREDIT)
+                assert reading.arrived - reading.consume <= max(reading.stream.window, INITIAL_CREDIT)
             assert side.session._outgoing == set(side.outgoing)
 
     def teardown(self) -> None:
