@@ -6,14 +6,16 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypedDict, cast, get_args
 from urllib.parse import quote, urlsplit
 
 from rpcwire import locations
 from rpcwire.errors import ConnectFailed
+from rpcwire.transports import UnusableTransport, schemes, transport_for
 
 from .addresses import LOCALHOST, Host, host_of
 from .headers import AUTHORIZATION, Headers, checked_headers, headers_of
@@ -45,6 +47,7 @@ class Target:
         headers: further headers of the handshake.
         proxy: what to connect through, if anything.
         server_hostname: the name that the server's certificate must show.
+        connect: makes the socket, where a plugin does; takes the time for that in seconds.
     """
 
     url: str
@@ -58,6 +61,7 @@ class Target:
     headers: Headers = field(default_factory=dict)
     proxy: Proxy | None = None
     server_hostname: str = LOCALHOST
+    connect: Callable[[float], socket.socket] | None = None
 
     @property
     def token_by_header(self) -> str | None:
@@ -72,7 +76,7 @@ class Target:
     @property
     def websocket_uri(self) -> str:
         """What the WebSocket handshake names."""
-        if self.unix_path is not None:
+        if self.unix_path is not None or self.connect is not None:
             return f"ws://{LOCALHOST}{self.path}"
         host = f"[{self.host.name}]" if ":" in self.host.name else self.host.name
         return f"{'wss' if self.tls else 'ws'}://{host}:{self.port}{self.path}"
@@ -131,6 +135,7 @@ def find_target(
     Parameters:
         url: ``ws://host:port``, ``wss://host:port`` or ``unix:///path``; else ``RPC_URL``; else the local server: its
             Unix socket where there is one, 127.0.0.1:8765 otherwise. A path after the port is where the WebSocket is.
+            Plugins bring URLs of other schemes (:mod:`rpcwire.transports`).
         token: else that of ``token_file``, ``RPC_TOKEN``, ``RPC_TOKEN_FILE``; for this machine's own addresses at
             last the local server's token file.
         token_file: a file whose first line is the token.
@@ -172,8 +177,13 @@ def find_target(
         headers = checked_headers(own_headers, token_in_header=given is not None and by == "header")
         here = Host(LOCALHOST, LOCALHOST)
         return Target(chosen, here, 0, path, None, _checked(given), token_by=by, headers=headers)
+    if parts.scheme not in _PORTS and (connect := _connect_by(parts.scheme, chosen)) is not None:
+        headers = checked_headers(own_headers, token_in_header=given is not None and by == "header")
+        here = Host(LOCALHOST, LOCALHOST)
+        return Target(chosen, here, 0, None, None, _checked(given), token_by=by, headers=headers, connect=connect)
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise _wrong(f"url: {chosen!r}: write ws://host:port, wss://host:port or unix:///path")
+        others = "".join(f", or {scheme}://…" for scheme in schemes())
+        raise _wrong(f"url: {chosen!r}: write ws://host:port, wss://host:port or unix:///path{others}")
     if parts.query or parts.fragment:
         raise _wrong(f"url: {chosen!r}: leave out what follows the path")
     secure = parts.scheme == "wss"
@@ -199,6 +209,15 @@ def find_target(
         proxy=through,
         server_hostname=server_hostname or host.name,
     )
+
+
+def _connect_by(scheme: str, url: str) -> Callable[[float], socket.socket] | None:
+    """What connects to the URL of a plugin's scheme; ``None`` where no plugin has it."""
+    try:
+        transport = transport_for(scheme)
+    except UnusableTransport as exc:
+        raise _wrong(f"url: {exc}") from exc
+    return None if transport is None else partial(transport.connect, url)
 
 
 def _has_authorization(headers: Headers) -> bool:

@@ -65,6 +65,9 @@ class ListenConfig(_Section):
     unix: str = Field(
         default="", description='Path of the Unix socket; "" for the user\'s default place, "none" for no Unix socket.'
     )
+    also: tuple[str, ...] = Field(
+        default=(), description="Further addresses, by the URLs of transports that plugins bring."
+    )
     allowed_hosts: tuple[str, ...] = Field(
         default=(),
         description="Names that clients may say in the Host header, besides the bound address and localhost.",

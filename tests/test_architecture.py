@@ -35,6 +35,7 @@ IO_ROOMS = {
     "rpcwire/threads": IO,
     "rpcwire/assembly.py": frozenset({"websockets.frames"}),
     "rpcwire/gauge.py": frozenset({"socket"}),  # It asks the kernel about sockets that it is given, and opens none.
+    "rpcwire/transports.py": frozenset({"socket"}),  # It names the type of what plugins make.
     "rpcwire/forking.py": frozenset({"socket", "threading"}),  # Both drivers' sockets and locks, in children.
     "rpcwire/pool.py": frozenset({"threading", "concurrent"}),  # The threads of plain handlers, on either side.
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Any, cast
@@ -23,7 +24,7 @@ from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.codec import Codec, codec_for
 from rpcwire.limits import SessionLimits
 
-from .reach import reach, reach_unix
+from .reach import reach, reach_by, reach_unix
 from .through import connect_through
 
 logger = logging.getLogger("rpcclient")
@@ -111,6 +112,10 @@ async def dial(options: ConnectOptions, make_peer: PeerFactory) -> Peer:
             if target.unix_path is not None:
                 sock = await reach_unix(target.unix_path)
                 await loop.create_unix_connection(lambda: link, sock=sock)
+            elif target.connect is not None:
+                sock = await reach_by(target.connect, options.connect_timeout_s)
+                create = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
+                await create(lambda: link, sock=sock)
             else:
                 await _open(link, options, trail)
             return await link.opened

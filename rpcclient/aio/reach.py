@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections import deque
+from collections.abc import Callable
 
 from rpcclient.eyeballs import ATTEMPT_DELAY_S, Address, Found, NoAddressAnswers, Trail, look_up
 from rpcwire.forking import keep_from_children
@@ -67,6 +68,28 @@ async def reach_unix(path: str) -> socket.socket:
     return sock
 
 
+async def reach_by(connect: Callable[[float], socket.socket], timeout_s: float) -> socket.socket:
+    """Connect by a plugin's transport, in a thread.
+
+    Parameters:
+        connect: makes the socket; takes the time for that in seconds.
+        timeout_s: that time.
+
+    Raises:
+        OSError: nobody answers.
+        ValueError: its URL is malformed.
+    """
+    making = asyncio.get_running_loop().run_in_executor(None, connect, timeout_s)
+    try:
+        sock = await asyncio.shield(making)
+    except asyncio.CancelledError:
+        making.add_done_callback(_close)
+        raise
+    keep_from_children(sock)
+    sock.setblocking(False)
+    return sock
+
+
 async def addresses(host: str, port: int, trail: Trail) -> list[Address]:
     """The addresses of a host, in the order in which to try them.
 
@@ -109,7 +132,7 @@ async def _connected(address: Address) -> socket.socket:
     return sock
 
 
-def _close(task: asyncio.Task[socket.socket]) -> None:
-    """Another address was faster."""
+def _close(task: asyncio.Future[socket.socket]) -> None:
+    """Another address was faster, or nobody waits any more."""
     if not task.cancelled() and task.exception() is None:
         task.result().close()

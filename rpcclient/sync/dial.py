@@ -106,6 +106,11 @@ class _Attempt:
         if target.unix_path is not None:
             self._connect_unix(target.unix_path)
             self._waiter.watch(self._sock)
+        elif target.connect is not None:
+            self._sock = target.connect(self._check())
+            keep_from_children(self._sock)
+            self._sock.setblocking(False)
+            self._waiter.watch(self._sock)
         elif target.proxy is not None:
             self._connect_through(target.proxy)
         else:

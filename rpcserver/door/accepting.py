@@ -33,10 +33,12 @@ class Listener:
         tls: for connections that are to be encrypted.
         accepted: called with each new socket and its address, in the event loop.
         exhausted: called where the system has no room for one more connection.
+        url: where a plugin's transport listens.
 
     Attributes:
         sock: the socket.
         tls: as above.
+        url: as above.
     """
 
     def __init__(
@@ -45,9 +47,11 @@ class Listener:
         tls: ssl.SSLContext | None,
         accepted: Callable[[socket.socket, Any], None],
         exhausted: Callable[[], None],
+        url: str = "",
     ) -> None:
         self.sock = sock
         self.tls = tls
+        self.url = url
         self._accepted, self._exhausted = accepted, exhausted
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None

@@ -60,15 +60,17 @@ class Door:
         if (path := config.unix_path) is not None:
             self._accept_from(listeners.bind_unix(path))
             self._unix_path = path
+        for url in config.listen.also:
+            self._accept_from(listeners.bind_by_plugin(url), url=url)
         if not self.listeners:
             raise ConfigError("listen: neither TCP nor a Unix socket is on: set listen.tcp or listen.unix")
 
-    def _accept_from(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+    def _accept_from(self, sock: socket.socket, tls: ssl.SSLContext | None = None, url: str = "") -> None:
         def accepted(accepted_sock: socket.socket, peer: Any) -> None:
             ServerLink(self.entrance, self._link_limits, accepted_sock, peer).begin(accepted_sock, tls)
 
         make_room = partial(self.entrance.waiting.make_room, GIVE_WAY_TOGETHER)
-        self.listeners.append(Listener(sock, tls, accepted, make_room))
+        self.listeners.append(Listener(sock, tls, accepted, make_room, url))
 
     def close(self) -> None:
         """Stop listening, and send away whoever was not let in yet."""
@@ -89,7 +91,9 @@ class Door:
         found = []
         for listener in self.listeners:
             address = listener.sock.getsockname()
-            if listener.sock.family == socket.AF_UNIX:
+            if listener.url:
+                found.append(listener.url)
+            elif listener.sock.family == socket.AF_UNIX:
                 found.append(f"unix://{address}")
             else:
                 scheme = "ws" if listener.tls is None else "wss"

@@ -77,6 +77,14 @@ class Proxies:
         """The user at the other end of a Unix socket as a source."""
         return Source(f"unix:uid={uid}", is_proxy=self._trusts_unix)
 
+    def other_source(self, peer: object) -> Source:
+        """What is at the other end of a plugin's transport as a source.
+
+        Parameters:
+            peer: its address, as accept(2) tells it.
+        """
+        return Source(str(peer[0] if isinstance(peer, tuple) and peer else peer))
+
     def _is_trusted(self, address: str) -> bool:
         if not self._networks:
             return False

@@ -71,12 +71,16 @@ class ServerLink(WebSocketLink):
         self.entrance = entrance
         self.principal: Principal | None = None
         self.is_unix = sock.family == socket.AF_UNIX
+        self._listener = UNIX if self.is_unix else "tcp"
         if self.is_unix:
             uid = peer_uid(sock)
             self.source = entrance.proxies.unix_source(uid)
             self.principal = entrance.authentication.by_unix_socket(uid)
-        else:
+        elif sock.family in (socket.AF_INET, socket.AF_INET6):
             self.source = entrance.proxies.source(str(peer[0]), peer[1])
+        else:
+            self.source = entrance.proxies.other_source(peer)
+            self._listener = ""
         self._opening: asyncio.Task[None] | None = None
         self._handed_over = False
         self._dropped = False
@@ -114,7 +118,7 @@ class ServerLink(WebSocketLink):
     async def _open_transport(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
         config = self.entrance.config
         try:
-            if (UNIX if self.is_unix else "tcp") in config.listen.proxy_protocol:
+            if self._listener in config.listen.proxy_protocol:
                 await self._read_proxy_header(sock)
             timeout_s = config.auth.timeout_s if tls is not None else None
             self._handed_over = True

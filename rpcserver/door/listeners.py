@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rpcserver.config import UNIX, ConfigError, ListenConfig
+from rpcwire.transports import UnusableTransport, schemes, transport_for
 
 from .hosts import LOCALHOST, canonical, is_loopback
 
@@ -128,6 +129,27 @@ def bind_unix(path: Path) -> socket.socket:
     except OSError as exc:
         raise ConfigError(f"listen.unix: {path}: {exc.strerror or exc}: name another with --unix") from exc
     return sock
+
+
+def bind_by_plugin(url: str) -> socket.socket:
+    """A bound socket of a plugin's transport.
+
+    Parameters:
+        url: where; its scheme names the transport.
+
+    Raises:
+        ConfigError: there is no such transport, or it cannot listen there.
+    """
+    scheme = url.partition(":")[0]
+    try:
+        transport = transport_for(scheme)
+        if transport is not None:
+            return transport.listen(url)
+    except (OSError, ValueError, UnusableTransport) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc
+        raise ConfigError(f"listen.also: {url}: {reason}") from exc
+    there = ", ".join(schemes()) or "none"
+    raise ConfigError(f"listen.also: {url}: no transport {scheme!r} is installed; there are: {there}")
 
 
 def _check_folder(folder: Path) -> None:

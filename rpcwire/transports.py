@@ -1,0 +1,70 @@
+"""Ways for bytes between the two sides besides TCP and Unix sockets. Each is a plugin: a class in the group
+``rpcwire.transports``, whose entry point is named like the scheme of its URLs. Both sides find it there, and neither
+names one; the client connects by it, and the server listens where its settings have such a URL."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+
+GROUP = "rpcwire.transports"
+
+
+class Transport:
+    """Makes stream sockets for the URLs of one scheme. What they carry must be out of others' sight and reach: there is
+    no TLS over it. What travels is HTTP and WebSocket, as over TCP; its peer is told by the kernel where it is a Unix
+    socket, and needs the token otherwise."""
+
+    def connect(self, url: str, timeout_s: float) -> socket.socket:
+        """A socket that is connected to a server. It is called in a thread, and may block.
+
+        Parameters:
+            url: where to.
+            timeout_s: how long that may take, in seconds.
+
+        Raises:
+            OSError: nobody answers.
+            ValueError: the URL is malformed; the message says what to write.
+        """
+        raise NotImplementedError
+
+    def listen(self, url: str) -> socket.socket:
+        """A bound socket, from which connections can be accepted. What a dead server left behind there is replaced.
+
+        Parameters:
+            url: where.
+
+        Raises:
+            OSError: the address cannot be used.
+            ValueError: the URL is malformed; the message says what to write.
+        """
+        raise NotImplementedError
+
+
+class UnusableTransport(Exception):
+    """What is installed under the name of a scheme is no transport; the message says why."""
+
+
+def schemes() -> list[str]:
+    """Those of the transports that are installed."""
+    return sorted({point.name for point in entry_points(group=GROUP)})
+
+
+def transport_for(scheme: str) -> Transport | None:
+    """The transport for the URLs of a scheme; ``None`` where none is installed.
+
+    Raises:
+        UnusableTransport: it cannot be imported or made.
+    """
+    for point in entry_points(group=GROUP, name=scheme):
+        try:
+            made = point.load()()
+        except Exception as exc:
+            raise UnusableTransport(f"{scheme}: {point.value}: {type(exc).__name__}: {exc}") from exc
+        if not isinstance(made, Transport):
+            raise UnusableTransport(f"{scheme}: {point.value}: not a subclass of rpcwire.transports.Transport")
+        return made
+    return None
