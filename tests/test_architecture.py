@@ -263,6 +263,7 @@ def test_the_search_for_circles_finds_them() -> None:
     ("package", "module", "imported"),
     [
         ("rpcwire", "rpcwire.aio.handlers", "rpcwire.dispatch"),
+        ("rpcclient", "rpcclient.aio.calling", "rpcclient.aio.connector"),
         ("rpcservices", "rpcservices.programs.models", "rpcservices.programs.terms"),
         ("rpcserver", "rpcserver.door.link", "rpcserver.door.entrance"),
     ],
@@ -382,6 +383,61 @@ def test_each_room_of_the_server_imports_only_what_it_may() -> None:
                 wrong.append(f"{place}:{line} imports {target}")
     assert not wrong
     assert not unused
+
+
+# What each folder of the client, and the modules beside the folders ("*"), may import of the client: a folder, one
+# module, or any module beside the folders ("*"). "" is the package itself.
+ROOMS_OF_CLIENT: dict[str, frozenset[str]] = {
+    "": frozenset(
+        {f"{colour}/{name}" for colour in ("aio", "sync") for name in ("client", "program", "stream", "transaction")}
+        | {"programs/results"}
+    ),
+    "__main__": frozenset({"cli/main"}),
+    "*": frozenset({"stubs"}),
+    "stubs": frozenset(),
+    "programs": frozenset({"backoff", "stubs"}),
+    "aio": frozenset({"*", "aio/stubs", "programs", "stubs"}),
+    "aio/stubs": frozenset({"aio/stream", "aio/stub", "methods", "stubs"}),
+    "sync": frozenset({"*", "programs", "stubs", "sync/serial", "sync/stubs"}),
+    "sync/stubs": frozenset({"methods", "stubs", "sync/stream", "sync/stub"}),
+    "sync/serial": frozenset({"serial_settings", "stubs", "sync/stream", "sync/stubs"}),
+    "dbapi": frozenset({"aio/client", "aio/life", "aio/stream", "stubs", "sync/client", "sync/stream", "targets"}),
+    "dialects": frozenset({"dbapi", "headers", "stubs", "targets"}),
+    "pyserial": frozenset({"headers", "serial_settings", "sync/client", "sync/serial", "targets"}),
+    "cli": frozenset({"", "backoff", "describe", "errors", "headers", "programs/results", "stubs", "targets"}),
+}
+
+
+def test_each_room_of_the_client_imports_only_what_it_may() -> None:
+    """So neither colour knows the other, models know no client, and the command uses what everybody may."""
+    home = PACKAGES["rpcclient"]
+    unused = {(room, target) for room, targets in ROOMS_OF_CLIENT.items() for target in targets}
+    wrong = []
+    for module, imported in import_graph("rpcclient").items():
+        folder, place = place_of(module, home)
+        room = folder or (place if place in ROOMS_OF_CLIENT else "*")
+        for name, line in imported.items():
+            target_folder, target = place_of(name, home)
+            if target_folder == folder and (folder or room == "*"):
+                continue
+            names = {target, target_folder or "*"} if target else {""}
+            if names & ROOMS_OF_CLIENT[room]:
+                unused -= {(room, each) for each in names}
+            else:
+                wrong.append(f"{place}:{line} imports {target}")
+    assert not wrong
+    assert not unused
+
+
+def test_only_a_client_makes_itself_of_its_parts() -> None:
+    """Its views are given what makes their calls (`calling`), and know neither the client nor its connector."""
+    for colour in ("aio", "sync"):
+        who: dict[str, set[str]] = {"client": set(), "connector": set()}
+        for module, imported in import_graph("rpcclient").items():
+            for part, importers in who.items():
+                if f"rpcclient.{colour}.{part}" in imported and module.startswith(f"rpcclient.{colour}."):
+                    importers.add(module.rpartition(".")[2])
+        assert who == {"client": set(), "connector": {"calling", "client"}}
 
 
 def place_of(module: str, home: Path) -> tuple[str, str]:
