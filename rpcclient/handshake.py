@@ -26,6 +26,9 @@ def begin(target: Target, message_bytes: int, only: Subprotocol | None) -> tuple
         target: where to.
         message_bytes: the largest message to accept, which the server is told.
         only: offer this subprotocol alone; ours in order of preference where not given.
+
+    Raises:
+        ConnectFailed: the headers that are made for each connection cannot be made or sent.
     """
     offered = OFFERED if only is None else (only,)
     ws = ClientProtocol(
@@ -37,7 +40,8 @@ def begin(target: Target, message_bytes: int, only: Subprotocol | None) -> tuple
     request = ws.connect()
     request.headers["User-Agent"] = _user_agent()
     request.headers[MESSAGE_BYTES_HEADER] = str(message_bytes)
-    for name, value in target.headers.items():
+    further = target.headers() if callable(target.headers) else target.headers
+    for name, value in further.items():
         request.headers[name] = value
     if target.token_by_header is not None:
         request.headers["Authorization"] = f"Bearer {target.token_by_header}"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from rpcwire.errors import ConnectFailed
 from rpcwire.limits import MESSAGE_BYTES_HEADER
 
 Headers = Mapping[str, str]
+HeadersChoice = Headers | Callable[[], Headers]
+"""Headers, or what makes them anew for each connection: signatures with a time, or tokens that expire."""
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
@@ -47,6 +50,29 @@ def checked_headers(headers: Headers, *, token_in_header: bool) -> dict[str, str
             raise _wrong(f"{name}: its value must be one line of printable ASCII")
         found[name] = value.strip(" \t")
     return found
+
+
+def chosen_headers(choice: HeadersChoice, *, token_in_header: bool) -> HeadersChoice:
+    """As :func:`checked_headers`; what is made for each connection, is checked then.
+
+    Parameters:
+        choice: the headers, or what makes them.
+        token_in_header: whether the token goes into Authorization.
+
+    Raises:
+        ConnectFailed: as there.
+    """
+    if callable(choice):
+        return partial(_made_headers, choice, token_in_header=token_in_header)
+    return checked_headers(choice, token_in_header=token_in_header)
+
+
+def _made_headers(make: Callable[[], Headers], *, token_in_header: bool) -> Headers:
+    try:
+        made = make()
+    except Exception as exc:
+        raise _wrong(f"what makes them failed: {type(exc).__name__}: {exc}") from exc
+    return checked_headers(made, token_in_header=token_in_header)
 
 
 def headers_of(text: str) -> dict[str, str]:

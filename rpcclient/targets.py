@@ -18,7 +18,7 @@ from rpcwire.errors import ConnectFailed
 from rpcwire.transports import UnusableTransport, schemes, transport_for
 
 from .addresses import LOCALHOST, Host, host_of
-from .headers import AUTHORIZATION, Headers, checked_headers, headers_of
+from .headers import AUTHORIZATION, HeadersChoice, chosen_headers, headers_of
 from .proxies import Proxy, ProxyChoice, proxy_of
 from .trust import PathText, Trust, trust_of
 
@@ -44,7 +44,7 @@ class Target:
         token: proves who is calling; ``None`` where a Unix socket does.
         path: where the WebSocket is: behind a reverse proxy the server may have a prefix.
         token_by: whether the token goes with the handshake, or with a call after it.
-        headers: further headers of the handshake.
+        headers: further headers of the handshake, or what makes them for each.
         proxy: what to connect through, if anything.
         server_hostname: the name that the server's certificate must show.
         connect: makes the socket, where a plugin does; takes the time for that in seconds.
@@ -58,7 +58,7 @@ class Target:
     token: str | None
     path: str = "/"
     token_by: TokenBy = "header"  # noqa: S105 - a way, no token
-    headers: Headers = field(default_factory=dict)
+    headers: HeadersChoice = field(default_factory=dict)
     proxy: Proxy | None = None
     server_hostname: str = LOCALHOST
     connect: Callable[[float], socket.socket] | None = None
@@ -100,7 +100,7 @@ class Access(TypedDict, total=False):
     key_password: str | None
     ssl_context: ssl.SSLContext | None
     server_hostname: str | None
-    headers: Headers | None
+    headers: HeadersChoice | None
     proxy: ProxyChoice
     ping_interval_s: float
     ping_timeout_s: float
@@ -126,7 +126,7 @@ def find_target(
     key_password: str | None = None,
     ssl_context: ssl.SSLContext | None = None,
     server_hostname: str | None = None,
-    headers: Headers | None = None,
+    headers: HeadersChoice | None = None,
     proxy: ProxyChoice = True,
     environ: Mapping[str, str] = os.environ,
 ) -> Target:
@@ -148,7 +148,8 @@ def find_target(
         key_password: opens the private key; else ``RPC_KEY_PASSWORD``.
         ssl_context: complete settings for TLS, in place of the four above.
         server_hostname: the name that the server's certificate must show; the URL's where not given.
-        headers: values by name, sent with the handshake; else ``RPC_HEADERS``, with one ``Name: value`` in a line.
+        headers: values by name, sent with the handshake, or a function that makes them for each connection; else
+            ``RPC_HEADERS``, with one ``Name: value`` in a line.
         proxy: a proxy's URL; ``None`` for none; ``True`` for ``RPC_PROXY``, else, for other machines, what the
             environment has for all programs (``HTTPS_PROXY`` and so on). A Unix socket is never reached through one.
         environ: the environment.
@@ -174,13 +175,13 @@ def find_target(
                 raise _wrong(f"{name}: it is for TLS, and this is without: write wss:// in the URL")
     if parts.scheme == "unix":
         path = (parts.netloc + parts.path) or str(locations.socket_file())
-        headers = checked_headers(own_headers, token_in_header=given is not None and by == "header")
+        further = chosen_headers(own_headers, token_in_header=given is not None and by == "header")
         here = Host(LOCALHOST, LOCALHOST)
-        return Target(chosen, here, 0, path, None, _checked(given), token_by=by, headers=headers)
+        return Target(chosen, here, 0, path, None, _checked(given), token_by=by, headers=further)
     if parts.scheme not in _PORTS and (connect := _connect_by(parts.scheme, chosen)) is not None:
-        headers = checked_headers(own_headers, token_in_header=given is not None and by == "header")
+        further = chosen_headers(own_headers, token_in_header=given is not None and by == "header")
         here = Host(LOCALHOST, LOCALHOST)
-        return Target(chosen, here, 0, None, None, _checked(given), token_by=by, headers=headers, connect=connect)
+        return Target(chosen, here, 0, None, None, _checked(given), token_by=by, headers=further, connect=connect)
     if parts.scheme not in _PORTS or not parts.hostname:
         others = "".join(f", or {scheme}://…" for scheme in schemes())
         raise _wrong(f"url: {chosen!r}: write ws://host:port, wss://host:port or unix:///path{others}")
@@ -205,7 +206,7 @@ def find_target(
         token=_checked(given),
         path=quote(parts.path or "/", safe=_IN_PATHS),
         token_by=by,
-        headers=checked_headers(own_headers, token_in_header=given is not None and by == "header"),
+        headers=chosen_headers(own_headers, token_in_header=given is not None and by == "header"),
         proxy=through,
         server_hostname=server_hostname or host.name,
     )
@@ -220,8 +221,9 @@ def _connect_by(scheme: str, url: str) -> Callable[[float], socket.socket] | Non
     return None if transport is None else partial(transport.connect, url)
 
 
-def _has_authorization(headers: Headers) -> bool:
-    return any(str(name).lower() == AUTHORIZATION for name in headers)
+def _has_authorization(headers: HeadersChoice) -> bool:
+    """Whether who is calling may be said by a header. Of one that is made later it is not known."""
+    return callable(headers) or any(str(name).lower() == AUTHORIZATION for name in headers)
 
 
 def _token_by(text: str) -> TokenBy:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
 from rpcclient.describe import ServiceDescription
-from rpcclient.headers import Headers
+from rpcclient.headers import HeadersChoice
 from rpcclient.memory import MemoryDial
 from rpcclient.methods import Method, method_of
 from rpcclient.models import Hello, ServiceInfo
@@ -63,6 +63,8 @@ class AsyncClient:
         ssl_context: complete settings for TLS, in place of these four.
         server_hostname: the name that the server's certificate must show, where that is not the URL's.
         headers: further headers of the handshake, values by name; else ``RPC_HEADERS``, one ``Name: value`` in a line.
+            A function is called for each connection, and gives those for it: a signature with a time, say. It must be
+            quick.
         proxy: the URL of a proxy (``http``, ``https``, ``socks5h``, ``socks5``, ``socks4a``, ``socks4``); ``None`` for
             none; ``True`` for ``RPC_PROXY``, else, for other machines, that of all programs (``HTTPS_PROXY``,
             ``ALL_PROXY``, ``NO_PROXY``). A Unix socket is never reached through one.
@@ -97,7 +99,7 @@ class AsyncClient:
         key_password: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
         server_hostname: str | None = None,
-        headers: Headers | None = None,
+        headers: HeadersChoice | None = None,
         proxy: ProxyChoice = True,
         timeout_s: float | None = None,
         connect_timeout_s: float = 10.0,

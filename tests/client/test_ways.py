@@ -7,6 +7,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import itertools
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from pydantic import Field
 
 from rpcclient import AsyncClient, Client
-from rpcclient.errors import Unauthenticated
+from rpcclient.errors import ConnectFailed, Unauthenticated
 from rpcserver import Principal, ServiceConfig, ServiceConfigError, Way
 from rpcserver.config import ConfigError
 from rpcserver.security import ways as ways_module
@@ -174,3 +175,84 @@ def test_one_scheme_belongs_to_one_way(passwords: Path) -> None:
     with pytest.raises(ConfigError, match="'a b' is no scheme"):
         by_scheme([Spaced(config)])
     assert BearerToken.form == "Bearer TOKEN"
+
+
+class SignedConfig(ServiceConfig):
+    """Who may come in by a signature."""
+
+    secret: str = Field(description="What both sides know.")
+
+
+class Signed(Way[SignedConfig]):
+    """A number, never used before, and its HMAC."""
+
+    scheme = "Signed"
+    form = "Signed NUMBER:HMAC"
+    config_model = SignedConfig
+
+    def __init__(self, config: SignedConfig) -> None:
+        super().__init__(config)
+        self.last = 0
+
+    def principal(self, credentials: str) -> Principal | None:
+        number, _, given = credentials.partition(":")
+        expected = hmac.new(self.config.secret.encode(), number.encode(), "sha256").hexdigest()
+        if not hmac.compare_digest(given, expected) or int(number) <= self.last:
+            return None
+        self.last = int(number)
+        return Principal("signer", "signed")
+
+
+def signatures(secret: str) -> Callable[[], dict[str, str]]:
+    numbers = itertools.count(1)
+
+    def sign() -> dict[str, str]:
+        number = str(next(numbers))
+        return {"Authorization": f"Signed {number}:{hmac.new(secret.encode(), number.encode(), 'sha256').hexdigest()}"}
+
+    return sign
+
+
+@pytest.fixture
+def signed(tmp_path: Path, installed: Any) -> Iterator[Guarded]:
+    installed(signed=f"{__name__}:Signed")
+    running = Guarded(tmp_path, auth={"ways": {"signed": {"secret": "shared"}}})
+    yield running
+    running.stop()
+
+
+def lose_connections(running: Running) -> None:
+    for peer in list(running.server.connections.values()):
+        running.loop.call_soon_threadsafe(peer.link.abort)
+
+
+def test_each_connection_has_headers_of_its_own(signed: Guarded, until: Any) -> None:
+    """A connection that is made anew is signed anew: the server takes no number twice."""
+    with Client(signed.tcp, headers=signatures("shared")) as client:
+        assert client.call("desk.add", [1]) == 11
+        lose_connections(signed)
+        until(lambda: not client.connected)
+        assert client.call("desk.add", [2]) == 12
+
+
+def test_each_asynchronous_connection_has_headers_of_its_own(signed: Guarded, until: Any) -> None:
+    async def main() -> None:
+        async with AsyncClient(signed.tcp, headers=signatures("shared")) as client:
+            assert await client.call("desk.add", [1]) == 11
+            lose_connections(signed)
+            await asyncio.to_thread(until, lambda: not client.connected)
+            assert await client.call("desk.add", [2]) == 12
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("call", [by_sync, by_asyncio], ids=["sync", "async"])
+def test_headers_that_cannot_be_made(signed: Guarded, call: Any) -> None:
+    with pytest.raises(ConnectFailed, match="headers: what makes them failed: ZeroDivisionError"):
+        call(signed.tcp, headers=lambda: {"X": str(1 // 0)})
+    with pytest.raises(ConnectFailed, match="headers: Host: the client sets it itself"):
+        call(signed.tcp, headers=lambda: {"Host": "elsewhere.example"})
+    with pytest.raises(ConnectFailed, match="Authorization: the token goes there"):
+        call(signed.tcp, token=TOKEN, headers=signatures("shared"))
+    with pytest.raises(Unauthenticated):
+        call(signed.tcp, headers=signatures("other"))
