@@ -18,10 +18,13 @@ import pytest
 from rpcclient import Client, dbapi
 from rpcserver import Context, Service, method
 from rpcserver.config import ServerConfig
+from rpcserver.plugins import finding
 from rpcserver.plugins.finding import create_services
+from rpcserver.security import ways
 from rpcserver.server import Server
 from rpcservices.database import Database
 from rpcservices.programs import Programs
+from rpcwire import codec, transports
 from rpcwire.outcomes import Outcome
 from tests.test_architecture import OURS, ROOMS_OF_CLIENT, ROOMS_OF_SERVER, ROOMS_OF_SERVICES
 
@@ -112,6 +115,23 @@ def imports_told(heading: str) -> dict[str, frozenset[str]]:
 )
 def test_the_rooms_import_what_is_told(heading: str, rooms: Mapping[str, frozenset[str]]) -> None:
     assert imports_told(heading) == rooms
+
+
+# --- changes ----------------------------------------------------------------------------------------------------
+
+
+def test_where_changes_go() -> None:
+    """The groups of entry points are those that the product looks in, and the classes are there."""
+    told = {name for row in table("## Where a change goes") for name in NAMED.findall(row[2])}
+    groups = {finding.GROUP, ways.GROUP, transports.GROUP}
+    assert {name.strip('"') for name in told if name.startswith('"')} == groups
+    bases = {
+        name for row in table("## Where a change goes") for name in NAMED.findall(row[1]) if name.startswith("rpc")
+    }
+    assert {find(name) for name in bases if "/" not in name} == {
+        Service, ways.Way, transports.Transport, codec.Codec,
+    }  # fmt: skip
+    assert len(table("## Where a change goes")) == 5
 
 
 # --- the trips --------------------------------------------------------------------------------------------------
