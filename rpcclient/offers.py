@@ -39,6 +39,6 @@ class HeldOffers:
         offerer = self._offerer()
         return None if offerer is None else offerer.registry.like(name)
 
-    def needed(self) -> object:
+    def owner(self) -> object:
         """What must not become garbage while a handler runs: the client."""
         return self._offerer()

@@ -1,8 +1,8 @@
-"""The way of a call on the side that answers it, without I/O: find the method, ask the gate, validate the parameters,
-build the context, turn what the handler did into an answer, and tell observers what came of it.
+"""The way of a call on the side that answers it, without I/O: finds the method, asks the gate, validates the
+parameters, builds the context, turns the result or the exception into an answer, and tells observers the outcome.
 
-Both drivers (:mod:`rpcwire.aio.handlers`, :mod:`rpcwire.threads.handlers`) go this way. What they add is how a handler
-is run, waited for and stopped.
+Both drivers (:mod:`rpcwire.aio.handlers`, :mod:`rpcwire.threads.handlers`) use it. They add how to run a handler, how
+to wait for it, and how to stop it.
 """
 
 from __future__ import annotations
@@ -32,18 +32,19 @@ from .streams import OutgoingStream
 from .values.unsendable import Unsendable
 
 Gate = Callable[[Connection, str, Offer | None], RpcError | None]
-"""Decides on each call by its connection, the name called, and the method of that name if there is one, before
-anything else of it is looked at. ``None`` lets it through."""
+"""Decides whether a call may run, by its connection, the name called, and the method of that name (``None`` if there is
+none). It is asked before the parameters are read. It returns the error of a refusal, or ``None`` to let the call
+run."""
 
 Incoming: TypeAlias = IncomingCall | NotificationReceived
-"""What runs a handler."""
+"""A message that makes a handler run."""
 
-Admitted: TypeAlias = tuple[Offer, tuple[Any, ...], dict[str, Any]]
+Admission: TypeAlias = tuple[Offer, tuple[Any, ...], dict[str, Any]]
 """A method, and the arguments to call it with, by position and by name."""
 
 
 def open_gate(_connection: Connection, _method: str, _offer: Offer | None) -> RpcError | None:
-    """The gate that lets everything through."""
+    """Let every call run."""
     return None
 
 
@@ -54,7 +55,7 @@ class Encoder(Protocol):
         """Encode an item.
 
         Raises:
-            ValueError: it is not of the declared type.
+            ValueError: the item is not of the declared type.
         """
         ...
 
@@ -65,12 +66,12 @@ class Upload:
     Parameters:
         name: the parameter's name.
         stream: the stream's id.
-        item: reads an item.
+        item: the type of its items.
         codec: the form of the wire.
 
     Attributes:
-        items: how many items the handler has read.
-        bytes: their size.
+        items: the number of items that the handler has read.
+        bytes: the size of these items.
     """
 
     __slots__ = ("_codec", "_item", "bytes", "items", "name", "stream")
@@ -87,7 +88,7 @@ class Upload:
         """Decode an item that the handler reads.
 
         Raises:
-            InvalidParams: it is not of the declared type.
+            InvalidParams: the item is not of the declared type.
         """
         self.items += 1
         self.bytes += len(memoryview(raw))
@@ -95,19 +96,19 @@ class Upload:
 
 
 class Dispatch:
-    """The way of every call that one side answers, over all its connections.
+    """Decides on every call that one side answers, over all its connections.
 
     Parameters:
         offers: the methods that this side offers.
-        gate: decides on each call.
-        observers: are told what came of each call.
-        logger: gets what is refused, and what fails without being a handler.
+        gate: decides whether a call may run.
+        observers: called with the outcome of each call.
+        logger: gets refused notifications, and failures of observers, gates and validators.
 
     Raises:
-        TypeError: an observer is no plain function.
+        TypeError: an observer is not a plain function.
 
     Attributes:
-        offers: as given.
+        offers: the methods that this side offers.
     """
 
     def __init__(
@@ -122,26 +123,26 @@ class Dispatch:
             self.observe(observer)
 
     def observe(self, observer: Observer) -> None:
-        """Tell one more observer what comes of calls, beginning with those that arrive from now on.
+        """Call one more observer with the outcome of each call that arrives from now on.
 
         Parameters:
-            observer: called with the :class:`~rpcwire.outcomes.Outcome` of each.
+            observer: takes an :class:`~rpcwire.outcomes.Outcome`.
 
         Raises:
-            TypeError: it is no plain function.
+            TypeError: the observer is not a plain function.
         """
-        runs = inspect.iscoroutinefunction
-        if not callable(observer) or runs(observer) or runs(type(observer).__call__):
+        is_async = inspect.iscoroutinefunction
+        if not callable(observer) or is_async(observer) or is_async(type(observer).__call__):
             raise TypeError(f"observers: {observer!r}: must be a plain function that takes an Outcome, not a coroutine")
         self._observers.append(observer)
 
     # --- the way in ---------------------------------------------------------------------------------------------
 
-    def admit(self, connection: Connection, message: Incoming, codec: Codec) -> Admitted:
+    def admit(self, connection: Connection, message: Incoming, codec: Codec) -> Admission:
         """Find the method, ask the gate, and validate the parameters.
 
         Parameters:
-            connection: where the message came from.
+            connection: the connection of the message.
             message: a call or a notification.
             codec: the form of the wire.
 
@@ -149,7 +150,7 @@ class Dispatch:
             The method and its arguments.
 
         Raises:
-            RpcError: the call is refused; nothing was executed.
+            RpcError: the call is refused; its handler has not run.
         """
         if self._observers:
             message.arrived_s = time.monotonic()
@@ -160,11 +161,11 @@ class Dispatch:
             if refusal is not None:
                 raise refusal
             if offer is None:
-                raise self._unknown(method)
+                raise self._unknown_method(method)
             args, kwargs = offer.contract.load_params(message.params, codec)
         except RpcError:
             raise
-        except Exception as exc:  # A validator of the service's own failed, or the gate did.
+        except Exception as exc:  # A validator of the service failed, or the gate did.
             error = to_rpc_error(exc, method=method, logger=self._logger)
             error.executed = "no"
             raise error from None
@@ -172,16 +173,16 @@ class Dispatch:
 
     def admit_notification(
         self, connection: Connection, message: NotificationReceived, codec: Codec, *, running: int, most: int
-    ) -> Admitted:
-        """The same for a notification.
+    ) -> Admission:
+        """Do the same as :meth:`admit` for a notification.
 
         Parameters:
-            connection, message, codec: as of :meth:`admit`.
-            running: how many handlers run on the connection.
-            most: how many may.
+            connection, message, codec: see :meth:`admit`.
+            running: the number of handlers that run on the connection.
+            most: the largest number that may run.
 
         Raises:
-            RpcError: the notification is refused; nothing was executed.
+            RpcError: the notification is refused; its handler has not run.
         """
         offer, args, kwargs = self.admit(connection, message, codec)
         if offer.contract.stream_parameters or offer.contract.item is not None:
@@ -190,7 +191,7 @@ class Dispatch:
             raise Busy(f"{offer.name} was dropped: too many handlers run")
         return offer, args, kwargs
 
-    def _unknown(self, method: str) -> MethodNotFound:
+    def _unknown_method(self, method: str) -> MethodNotFound:
         name = method[:METHOD_CHARACTERS]
         text = f"there is no method {name!r}"
         if near := self.offers.like(name):
@@ -203,20 +204,20 @@ class Dispatch:
         self,
         offer: Offer,
         connection: Connection,
-        told: CallContext | None,
+        call_context: CallContext | None,
         deadline: float,
         report: Callable[[float, float | None, str | None], None],
         kind: type[Context] = Context,
     ) -> Context:
-        """The context that a handler gets.
+        """Make the context that a handler gets.
 
         Parameters:
-            offer: its method.
-            connection: where the call came from.
-            told: what came with the call; ``None`` for a notification.
+            offer: the handler's method.
+            connection: the connection of the call.
+            call_context: the context that the caller has sent; ``None`` if there is none.
             deadline: when the call must be answered, on the clock of :func:`time.monotonic`.
             report: tells the caller how far the call has come.
-            kind: the driver's own class of contexts.
+            kind: the class to make; each driver has one.
         """
         return kind(
             method=offer.name,
@@ -224,12 +225,14 @@ class Dispatch:
             logger=offer.logger,
             deadline=deadline,
             report=report,
-            key=None if told is None or told.key is UNSET else told.key,
-            traceparent=None if told is None or told.traceparent is UNSET else told.traceparent,
+            key=None if call_context is None or call_context.key is UNSET else call_context.key,
+            traceparent=(
+                None if call_context is None or call_context.traceparent is UNSET else call_context.traceparent
+            ),
         )
 
     def uploads(self, offer: Offer, kwargs: dict[str, Any], codec: Codec) -> list[Upload]:
-        """The streams among a call's parameters, which the driver replaces with what reads them."""
+        """List the streams among a call's parameters. The driver replaces each with a reader."""
         return [
             Upload(name, reference.stream, item, codec)
             for name, item in offer.contract.stream_parameters.items()
@@ -239,10 +242,10 @@ class Dispatch:
     # --- the way out --------------------------------------------------------------------------------------------
 
     def encode_result(self, offer: Offer, result: Any, codec: Codec) -> bytes:
-        """A handler's result as it is sent.
+        """Encode the result of a handler.
 
         Raises:
-            InternalError: it cannot be sent, or is not of the declared type.
+            InternalError: the result cannot be sent, or is not of the declared type.
         """
         try:
             return offer.contract.dump_result(result, codec)
@@ -250,11 +253,11 @@ class Dispatch:
             raise unsendable_answer(exc, method=offer.name, logger=offer.logger) from None
 
     def item_encoder(self, offer: Offer, encoder: Encoder, codec: Codec) -> Callable[[Any], bytes]:
-        """What encodes the items of the stream that a method answers with.
+        """Make a function that encodes the items of the stream with which a method answers.
 
         Parameters:
             offer: the method.
-            encoder: of its items.
+            encoder: encodes items of the method's type.
             codec: the form of the wire.
         """
 
@@ -267,48 +270,51 @@ class Dispatch:
         return dump
 
     def error(self, offer: Offer, exc: BaseException) -> RpcError:
-        """What to answer when a handler, or the stream it has returned, has raised ``exc``."""
+        """Make the error to answer with when a handler, or the stream that it returned, has raised ``exc``."""
         return to_rpc_error(exc, method=offer.name, logger=offer.logger)
 
-    # --- what came of it ----------------------------------------------------------------------------------------
+    # --- outcomes ----------------------------------------------------------------------------------------
 
     def report_end(
         self, connection: Connection, message: Incoming, error: RpcError | None = None, sent_bytes: int = 0
     ) -> None:
-        """A call has its answer, or the handler of a notification has ended: tell the observers.
+        """Tell the observers that a call has its answer, or that the handler of a notification has ended.
 
         Parameters:
-            connection: where it came from.
+            connection: the connection of the message.
             message: the call or the notification.
-            error: why it failed, if it did.
-            sent_bytes: size of the encoded result.
+            error: the error of a failure; ``None`` for a success.
+            sent_bytes: the size of the encoded result.
         """
         if message.arrived_s is not None:
             subject: Subject = "call" if isinstance(message, IncomingCall) else "notification"
             params = message.params
             received_bytes = 0 if params is None else len(memoryview(params))
-            self._tell(subject, connection, message, error, received_bytes=received_bytes, sent_bytes=sent_bytes)
+            self._notify_observers(
+                subject, connection, message, error, received_bytes=received_bytes, sent_bytes=sent_bytes
+            )
 
     def report_stream_end(
         self, connection: Connection, call: IncomingCall, stream: OutgoingStream, error: RpcError | None
     ) -> None:
-        """The stream that answered a call has ended: tell the observers.
+        """Tell the observers that the stream that answered a call has ended.
 
         Parameters:
-            connection, call: as of :meth:`report_end`.
-            stream: what was sent.
-            error: why it did not come to its own end, if it did not.
+            connection: the connection of the call.
+            call: the call.
+            stream: the stream.
+            error: the error, if the stream ended before its source.
         """
         if call.arrived_s is not None:
-            self._tell("stream", connection, call, error, items=stream.items, sent_bytes=stream.bytes)
+            self._notify_observers("stream", connection, call, error, items=stream.items, sent_bytes=stream.bytes)
 
     def report_upload_end(self, connection: Connection, call: Incoming, upload: Upload) -> None:
-        """Nobody reads this stream of a call's parameters any more: tell the observers."""
+        """Tell the observers that nobody reads this stream of a call's parameters any more."""
         if call.arrived_s is not None:
-            self._tell("upload", connection, call, None, items=upload.items, received_bytes=upload.bytes)
+            self._notify_observers("upload", connection, call, None, items=upload.items, received_bytes=upload.bytes)
 
     def report_refusal(self, connection: Connection, call: IncomingCall, error: RpcError) -> None:
-        """The session has refused a call before anybody looked at its method: tell the observers."""
+        """Tell the observers that the session has refused a call before its method was looked up."""
         if self._observers:
             call.arrived_s = time.monotonic()
             self.report_end(connection, call, error)
@@ -316,7 +322,7 @@ class Dispatch:
     def report_refused_notification(
         self, connection: Connection, message: NotificationReceived, error: RpcError
     ) -> None:
-        """Log a notification that did not run, since nobody waits for an answer, and tell the observers."""
+        """Log a notification that was refused, because nobody waits for an answer, and tell the observers."""
         self._logger.log(
             logging.WARNING if isinstance(error, Busy) else logging.INFO,
             "%s: notification '%s': %s: %s",
@@ -331,11 +337,11 @@ class Dispatch:
         self, connection: Connection, message: NotificationReceived, offer: Offer, error: RpcError
     ) -> None:
         """Log that the handler of a notification has failed, and tell the observers."""
-        why = "cancelled: " if isinstance(error, Cancelled) else ""
-        offer.logger.info("notification %s: %s%s", offer.name, why, error.message)
+        prefix = "cancelled: " if isinstance(error, Cancelled) else ""
+        offer.logger.info("notification %s: %s%s", offer.name, prefix, error.message)
         self.report_end(connection, message, error)
 
-    def _tell(
+    def _notify_observers(
         self,
         subject: Subject,
         connection: Connection,
@@ -368,20 +374,20 @@ class Dispatch:
                 observer(outcome)
             except KeyboardInterrupt:
                 raise
-            except BaseException:  # Not even sys.exit() in an observer may end a call.
+            except BaseException:  # Even sys.exit() in an observer must not end the call.
                 self._logger.exception("the observer %r failed", observer)
 
 
 def cancel_error(call: IncomingCall) -> Cancelled:
-    """Why a handler ends whose caller wants no more."""
+    """Make the error of a handler that ends because its caller has cancelled."""
     return Cancelled(f"{call.method} was cancelled", executed="yes")
 
 
 def late_error(offer: Offer) -> DeadlineExceeded:
-    """Why a handler ends whose time is over."""
+    """Make the error of a handler that ends because its time is over."""
     return DeadlineExceeded(f"{offer.name} did not end in time", executed="yes")
 
 
 def suspension_error(offer: Offer) -> InternalError:
-    """What to answer where a coroutine function that awaits nothing has suspended."""
+    """Make the error of a coroutine function that has suspended although its code awaits nothing."""
     return InternalError(f"{offer.name} suspended although it awaits nothing", executed="yes")

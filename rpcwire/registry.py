@@ -79,7 +79,7 @@ class Offers(Protocol):
         """The full name of the method that is most like a name, if one is."""
         ...
 
-    def needed(self) -> object:
+    def owner(self) -> object:
         """What must not become garbage while a handler runs."""
         ...
 
@@ -139,7 +139,7 @@ class Registry:
         near = difflib.get_close_matches(name, self._offers, 1)
         return near[0] if near else next((each for each in self._offers if each.rpartition(".")[2] == name), None)
 
-    def needed(self) -> object:
+    def owner(self) -> object:
         """What must not become garbage while a handler runs: nothing but this."""
         return self
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 class Attempt:
     """What comes of an attempt. It is set once. A :class:`concurrent.futures.Future` would have a lock that an
-    interruption may leave locked (see :class:`~.interrupts.Bells`)."""
+    interruption may leave locked (see :class:`~.interrupts.Waiters`)."""
 
     __slots__ = ("_failure", "_over", "_peer")
 

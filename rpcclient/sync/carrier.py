@@ -260,7 +260,7 @@ class Carrier:
         server = Principal("server", "connected")
         connection = Connection(f"server-{next(_numbers)}", options.target.url, caller, server, logger=logger)
         session = Session(codec, limits=limits, stream_prefix="c")
-        peer = Peer(session, link, self._handlers, connection, lost=self._lost, logger=logger)
+        peer = Peer(session, link, self._handlers, connection, on_loss=self._lost, logger=logger)
         caller.bind(peer)
         return peer
 

@@ -29,7 +29,7 @@ class SyncCaller:
         """Say over which connection to call."""
         self._peer = peer
 
-    def _bound(self) -> Peer:
+    def _require_peer(self) -> Peer:
         if self._peer is None:
             raise NotSent("the connection is not there yet")
         return self._peer
@@ -40,10 +40,10 @@ class SyncCaller:
         """Call a method of the server; see :class:`rpcwire.context.Caller`."""
         options = CallOptions(timeout_s=timeout_s)
         deadline = time.monotonic() + options.seconds()
-        return perform(self._bound(), Method(method), params, options, deadline, streams=False)
+        return perform(self._require_peer(), Method(method), params, options, deadline, streams=False)
 
     async def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send a notification; see :class:`rpcwire.context.Caller`."""
-        peer = self._bound()
+        peer = self._require_peer()
         body = Method(method).dump(params, peer.session.codec)
         peer.notify(method, body, time.monotonic() + CallOptions().seconds())

@@ -1,4 +1,4 @@
-"""Cancelling tasks so that they always get to answer, and letting others run."""
+"""Cancels tasks so that each can still answer its call, and lets other tasks run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ _T = TypeVar("_T")
 
 
 def cancel_begun(task: asyncio.Task[Any]) -> None:
-    """Cancel a task, but not before its first step: a coroutine that never began runs no ``finally`` either, so that
-    its call would stay without an answer. The first step is in the loop's queue already, and this goes behind it."""
+    """Cancel a task, but not before its first step. A coroutine that was never begun does not run its ``finally``
+    either, and its call would get no answer. The first step is in the loop's queue already; this adds the cancellation
+    behind it."""
     coroutine = task.get_coro()
     if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
         task.get_loop().call_soon(task.cancel)
@@ -23,9 +24,9 @@ def cancel_begun(task: asyncio.Task[Any]) -> None:
 
 
 async def give_way() -> None:
-    """Let everything else run once. What fails without waiting does this first: its caller may try again in a loop, and
-    then nothing else would ever run, neither the connection nor the loop's other tasks. Where no loop runs, nobody else
-    waits."""
+    """Let all other tasks run once. A function that fails without waiting must call this first: its caller may try
+    again in a loop, and then neither the connection nor any other task would ever run. Without a running loop there is
+    nothing to do."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -34,7 +35,7 @@ async def give_way() -> None:
 
 
 def gives_way(act: Callable[_P, Coroutine[Any, Any, _T]]) -> Callable[_P, Coroutine[Any, Any, _T]]:
-    """A coroutine function that lets everything else run before it fails; see :func:`give_way`."""
+    """Make a coroutine function let all other tasks run before it fails; see :func:`give_way`."""
 
     @functools.wraps(act)
     async def acts(*args: _P.args, **kwargs: _P.kwargs) -> _T:

@@ -1,5 +1,5 @@
-"""Many deadlines with one timer. Calls come and go by the ten thousand a second and hardly ever reach their deadline,
-so that setting and clearing one must cost next to nothing."""
+"""Keeps many deadlines with one timer. There are ten thousands of calls a second, and hardly any reaches its deadline.
+So it must cost next to nothing to set a deadline and to clear it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _KeyT = TypeVar("_KeyT", bound=Hashable)
 
 
 class Deadlines(Generic[_KeyT]):
-    """Calls ``expired(key)`` once the time set for a key has come.
+    """Calls ``on_deadline(key)`` when the deadline of a key has come.
 
     Parameters:
-        loop: whose clock and timers to use.
-        on_deadline: called on the loop.
+        loop: the event loop whose clock and timers are used.
+        on_deadline: called with the key, in the loop.
     """
 
     __slots__ = ("_at", "_loop", "_next", "_on_deadline", "_timer")
@@ -37,11 +37,11 @@ class Deadlines(Generic[_KeyT]):
             self._arm(when)
 
     def clear(self, key: _KeyT) -> None:
-        """Forget the deadline of ``key``. The timer is left as it is: it fires early at worst, and finds nothing."""
+        """Forget the deadline of ``key``. The timer stays as it is: at worst it fires and has nothing to do."""
         self._at.pop(key, None)
 
     def stop(self) -> None:
-        """Forget everything."""
+        """Forget all deadlines."""
         self._at.clear()
         self._next = float("inf")
         if self._timer is not None:

@@ -1,5 +1,5 @@
-"""Runs the handlers of incoming calls in the event loop and in threads, and stops those that are not wanted any more.
-Which method it is, whether it may run, and what its end means, :mod:`rpcwire.dispatch` decides."""
+"""Runs the handlers of incoming calls, in the event loop and in threads, and stops those that nobody waits for any
+more. :mod:`rpcwire.dispatch` finds the method, decides whether it may run, and turns its end into an answer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from .shared import shared_items
 from .streams import Inbox, StreamReader
 
 CANCEL_TIMEOUT_S = 5.0
-"""How long a cancelled handler may take to end when the connection or the server does."""
+"""How long a cancelled handler may take to end when the connection or the server ends, in seconds."""
 
 _EAGER = sys.version_info >= (3, 12)
 
@@ -44,8 +44,8 @@ class Host(Protocol):
     Attributes:
         session: the protocol.
         connection: the connection as handlers see it.
-        loop: in which they run.
-        logger: gets what is refused.
+        loop: the event loop in which they run.
+        logger: gets a line for each call that is refused.
     """
 
     session: Session
@@ -54,11 +54,11 @@ class Host(Protocol):
     logger: logging.Logger
 
     def flush(self) -> None:
-        """Send what the session has to say at once: nothing else will be said in this turn."""
+        """Send the session's output at once, because this turn adds nothing to it."""
         ...
 
     def flush_soon(self) -> None:
-        """Send what the session has to say before the loop's next turn."""
+        """Send the session's output before the loop's next turn."""
         ...
 
     def produce(
@@ -72,7 +72,7 @@ class Host(Protocol):
         to_error: Callable[[BaseException], RpcError],
         on_end: Callable[[RpcError | None], None] | None = ...,
     ) -> asyncio.Task[None]:
-        """Send all items of ``source`` over a stream of ours, in a task of its own."""
+        """Send all items of ``source`` over a stream of ours, in a separate task."""
         ...
 
     def read_stream(self, stream_id: str) -> Inbox:
@@ -82,28 +82,28 @@ class Host(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Running:
-    """A handler that did not end at once.
+    """A handler that has not ended.
 
     Attributes:
-        message: the call that it answers, or the notification.
-        offer: which method it is.
-        needed: what must not become garbage meanwhile.
-        task: in which it runs.
-        ctx: its context, where it asked for one.
-        inboxes: what reads the streams among its parameters.
-        reason: why it was told to stop, if it was.
+        message: the call or the notification that it handles.
+        offer: its method.
+        owner: an object that must not become garbage while the handler runs.
+        task: the task in which it runs.
+        ctx: its context, if it has a parameter for one.
+        inboxes: the readers of the streams among its parameters.
+        reason: the error with which it was told to stop; ``None`` if it was not.
     """
 
     message: IncomingCall | NotificationReceived
     offer: Offer
-    needed: object
+    owner: object
     task: asyncio.Task[Any] | None = None
     ctx: Context | None = None
     inboxes: list[tuple[Upload, Inbox]] = field(default_factory=list)
     reason: RpcError | None = None
 
     def stop(self, reason: RpcError) -> None:
-        """Tell the handler to end, for this reason."""
+        """Tell the handler to end, and why."""
         if self.reason is None:
             self.reason = reason
             if self.ctx is not None:
@@ -117,8 +117,8 @@ class Handlers:
 
     Parameters:
         peer: the connection.
-        dispatch: decides on each call.
-        executor: runs plain functions.
+        dispatch: finds the method of each call, and decides whether it may run.
+        executor: runs handlers that are plain functions.
     """
 
     def __init__(self, peer: Host, dispatch: Dispatch, executor: Executor | None) -> None:
@@ -137,19 +137,19 @@ class Handlers:
     # --- a call -------------------------------------------------------------------------------------------------
 
     def start(self, call: IncomingCall) -> None:
-        """Run the handler of a call, and see to its answer."""
+        """Run the handler of a call, and answer the call."""
         peer = self._peer
         try:
             offer, args, kwargs = self._dispatch.admit(peer.connection, call, peer.session.codec)
         except RpcError as exc:
-            self._refused(call, exc)
+            self._refuse(call, exc)
             return
         if offer.mode is Mode.INLINE and not offer.contract.stream_parameters:
             self._run_inline(call, offer, args, kwargs)
         else:
             self._launch(call, offer, args, kwargs)
 
-    def _refused(self, call: IncomingCall, error: RpcError) -> None:
+    def _refuse(self, call: IncomingCall, error: RpcError) -> None:
         self._peer.logger.info(
             "%s: %s refused: %s: %s",
             self._peer.connection.remote,
@@ -161,13 +161,13 @@ class Handlers:
         self._peer.flush_soon()
 
     def _run_inline(self, call: IncomingCall, offer: Offer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Run a coroutine that awaits nothing to its end, here and now."""
+        """Run a coroutine that awaits nothing, from its beginning to its end."""
         if offer.contract.context_name is not None:
             deadline = self._peer.loop.time() + time_left_s(call.ctx, offer.spec.options.deadline_s)
             kwargs[offer.contract.context_name] = self._context(call, offer, deadline)
         coroutine: Generator[Any, Any, Any] = offer.call(*args, **kwargs)
         try:
-            # What it sets is its own: this is not to be seen by the calls that follow on this connection.
+            # It runs in a copy of the context: later calls on this connection must not see the variables that it sets.
             contextvars.copy_context().run(coroutine.send, None)
         except StopIteration as done:
             self._answer(call, offer, done.value)
@@ -181,11 +181,11 @@ class Handlers:
         self._peer.flush_soon()
 
     def _launch(self, call: IncomingCall, offer: Offer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        running = Running(call, offer, self._dispatch.offers.needed())
+        running = Running(call, offer, self._dispatch.offers.owner())
         try:
             self._attach_streams(running, kwargs)
         except RpcError as exc:
-            self._refused(call, exc)
+            self._refuse(call, exc)
             return
         deadline = self._peer.loop.time() + time_left_s(call.ctx, offer.spec.options.deadline_s)
         if offer.contract.context_name is not None:
@@ -211,15 +211,15 @@ class Handlers:
             self._answer(call, offer, result, running)
         except asyncio.CancelledError as exc:
             if running.reason is None:
-                self._fail(call, offer, exc)  # Not by us: something in the handler was cancelled.
+                self._fail(call, offer, exc)  # This side did not cancel it: something in the handler did.
             else:
                 self._reply_error(call, running.reason)
         except (Exception, SystemExit) as exc:  # A handler that calls sys.exit() must not end the server.
             self._fail(call, offer, running.reason or exc)
         finally:
-            self._ended(running)
+            self._forget(running)
         if self._running:
-            self._peer.flush_soon()  # Others may answer in the same turn.
+            self._peer.flush_soon()  # Other handlers may answer in the same turn.
         else:
             self._peer.flush()
 
@@ -228,15 +228,15 @@ class Handlers:
             case Mode.STREAM:
                 return offer.call(*args, **kwargs)
             case Mode.THREAD_STREAM:
-                return _in_threads(offer.call(*args, **kwargs), self._executor, contextvars.copy_context())
+                return _iterate_in_threads(offer.call(*args, **kwargs), self._executor, contextvars.copy_context())
             case Mode.THREAD:
                 context = contextvars.copy_context()
                 future = self._peer.loop.run_in_executor(
-                    self._executor, lambda: context.run(_called, offer.call, args, kwargs)
+                    self._executor, lambda: context.run(_call_in_thread, offer.call, args, kwargs)
                 )
-                result = await _to_its_end(future)
+                result = await _wait_for_thread(future)
                 if offer.contract.item is not None and isinstance(result, Iterable):
-                    return _in_threads(iter(result), self._executor, context)
+                    return _iterate_in_threads(iter(result), self._executor, context)
                 return result
             case _:
                 return await offer.call(*args, **kwargs)
@@ -284,14 +284,14 @@ class Handlers:
                 on_end=lambda error: dispatch.report_stream_end(peer.connection, call, stream, error),
             )
         self._streams.add(task)
-        needed = None if running is None else running.needed
-        task.add_done_callback(lambda task, _=needed: self._stream_ended(task))  # type: ignore[misc]
+        owner = None if running is None else running.owner
+        task.add_done_callback(lambda task, _=owner: self._forget_stream(task))  # type: ignore[misc]
         if running is not None and running.inboxes:
-            # What goes up is read while the answer goes down: it is wanted until that has ended.
+            # The handler may read the caller's streams while it sends its own: they stay open until that has ended.
             inboxes, running.inboxes = running.inboxes, []
-            task.add_done_callback(lambda _: self._drop(call, inboxes))
+            task.add_done_callback(lambda _: self._drop_inboxes(call, inboxes))
 
-    def _stream_ended(self, task: asyncio.Task[None]) -> None:
+    def _forget_stream(self, task: asyncio.Task[None]) -> None:
         self._streams.discard(task)
         if not task.cancelled() and (exc := task.exception()) is not None:
             self._peer.logger.error("a stream's cleanup failed", exc_info=exc)
@@ -300,21 +300,21 @@ class Handlers:
     def _fail(self, call: IncomingCall, offer: Offer, exc: BaseException) -> None:
         self._reply_error(call, self._dispatch.error(offer, exc))
 
-    def _ended(self, running: Running) -> None:
+    def _forget(self, running: Running) -> None:
         key = id(running.message)
         self._running.pop(key, None)
         self._deadlines.clear(key)
         if running.inboxes:
-            self._drop(running.message, running.inboxes)
+            self._drop_inboxes(running.message, running.inboxes)
         self._check_idle()
 
-    def _drop(self, message: IncomingCall | NotificationReceived, inboxes: list[tuple[Upload, Inbox]]) -> None:
-        """Nobody reads these streams any more."""
+    def _drop_inboxes(self, message: IncomingCall | NotificationReceived, inboxes: list[tuple[Upload, Inbox]]) -> None:
+        """Stop reading these streams, and tell the observers."""
         for upload, inbox in inboxes:
             inbox.drop()
             self._dispatch.report_upload_end(self._peer.connection, message, upload)
 
-    # --- what a handler gets ------------------------------------------------------------------------------------
+    # --- arguments of a handler ------------------------------------------------------------------------------------
 
     def _context(self, call: IncomingCall | None, offer: Offer, deadline: float) -> Context:
         loop, session = self._peer.loop, self._peer.session
@@ -334,11 +334,11 @@ class Handlers:
                 session.progress(call, done, total, message)
                 self._peer.flush_soon()
 
-        told = None if call is None else call.ctx
-        return self._dispatch.context(offer, self._peer.connection, told, deadline, report)
+        call_context = None if call is None else call.ctx
+        return self._dispatch.context(offer, self._peer.connection, call_context, deadline, report)
 
     def _attach_streams(self, running: Running, kwargs: dict[str, Any]) -> None:
-        """Put readers where the parameters hold references to streams."""
+        """Replace the references to streams among the arguments with readers."""
         for upload in self._dispatch.uploads(running.offer, kwargs, self._peer.session.codec):
             inbox = self._peer.read_stream(upload.stream)
             running.inboxes.append((upload, inbox))
@@ -347,7 +347,7 @@ class Handlers:
     # --- notifications ------------------------------------------------------------------------------------------
 
     def start_notification(self, event: NotificationReceived) -> None:
-        """Run the handler of a notification. Whatever goes wrong is only logged: nobody waits for an answer."""
+        """Run the handler of a notification. Errors are only logged, because nobody waits for an answer."""
         peer, dispatch = self._peer, self._dispatch
         session = peer.session
         try:
@@ -357,7 +357,7 @@ class Handlers:
         except RpcError as exc:
             dispatch.report_refused_notification(peer.connection, event, exc)
             return
-        running = Running(event, offer, dispatch.offers.needed())
+        running = Running(event, offer, dispatch.offers.owner())
         deadline = peer.loop.time() + time_left_s(None, offer.spec.options.deadline_s)
         if offer.contract.context_name is not None:
             running.ctx = kwargs[offer.contract.context_name] = self._context(None, offer, deadline)
@@ -380,12 +380,12 @@ class Handlers:
         except (Exception, SystemExit) as exc:
             dispatch.report_failed_notification(connection, event, offer, dispatch.error(offer, running.reason or exc))
         finally:
-            self._ended(running)
+            self._forget(running)
 
     # --- the end ------------------------------------------------------------------------------------------------
 
     def cancel(self, call: IncomingCall) -> None:
-        """The caller wants the call to end. It is answered once its handler has."""
+        """Cancel a call because its caller wants that. It is answered when its handler has ended."""
         running = self._running.get(id(call))
         if running is not None:
             running.stop(cancel_error(call))
@@ -396,7 +396,7 @@ class Handlers:
             running.stop(late_error(running.offer))
 
     def connection_lost(self) -> None:
-        """Stop everything: there is nobody left to answer."""
+        """Stop all handlers, because nobody is left to answer."""
         for running in list(self._running.values()):
             running.stop(Cancelled("the connection ended", executed="yes"))
 
@@ -404,8 +404,9 @@ class Handlers:
         """Wait for all handlers to end, and cancel those that take longer.
 
         Parameters:
-            grace_s: how long to wait before that, in seconds.
-            patience_s: how long to wait after it, in seconds. Those that have not ended then are not waited for again.
+            grace_s: how long to wait before cancelling, in seconds.
+            patience_s: how long to wait after cancelling, in seconds. Later calls of this method do not wait again for
+                handlers that have not ended then.
         """
         if (self._running or self._streams) and grace_s > 0:
             self._idle = self._peer.loop.create_future()
@@ -430,8 +431,9 @@ class Handlers:
             self._idle.set_result(None)
 
 
-def _called(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call a plain function in a thread. A future cannot carry a StopIteration: its waiter would wait for ever."""
+def _call_in_thread(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a plain function in a thread. A StopIteration becomes another error, because a future cannot carry it: who
+    waits for the future would wait for ever."""
     take_place()
     try:
         return function(*args, **kwargs)
@@ -439,15 +441,15 @@ def _called(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
         raise RuntimeError("the handler raised StopIteration") from exc
 
 
-async def _to_its_end(future: asyncio.Future[Any]) -> Any:
-    """Wait for a thread. It cannot be stopped, so a cancelled call is answered only when the thread has ended."""
-    cancelled = False
+async def _wait_for_thread(future: asyncio.Future[Any]) -> Any:
+    """Wait for a thread. A thread cannot be stopped, so a cancelled call is answered only when the thread has ended."""
+    was_cancelled = False
     while not future.done():
         try:
             await asyncio.wait([future])
         except asyncio.CancelledError:
-            cancelled = True
-    if cancelled:
+            was_cancelled = True
+    if was_cancelled:
         future.exception()
         raise asyncio.CancelledError
     return future.result()
@@ -457,18 +459,18 @@ _END = object()
 
 
 def _next_item(source: Iterator[Any]) -> Any:
-    """The next item of a plain iterator, made in a thread."""
+    """Take the next item of a plain iterator. This runs in a thread."""
     take_place()
     return next(source, _END)
 
 
-async def _in_threads(
+async def _iterate_in_threads(
     source: Iterator[Any], executor: Executor | None, context: contextvars.Context
 ) -> AsyncIterator[Any]:
-    """The items of a plain iterator, each made in a thread, with the context variables of its handler."""
+    """Yield the items of a plain iterator. Each is made in a thread, with the context variables of the handler."""
     loop, take = asyncio.get_running_loop(), partial(_next_item, source)
     try:
-        while (item := await _to_its_end(loop.run_in_executor(executor, context.run, take))) is not _END:
+        while (item := await _wait_for_thread(loop.run_in_executor(executor, context.run, take))) is not _END:
             yield item
     finally:
         close = getattr(source, "close", None)

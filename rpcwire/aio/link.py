@@ -1,4 +1,4 @@
-"""What a :class:`~rpcwire.aio.peer.Peer` needs of the transport below it, and what it offers in return."""
+"""The interface between a :class:`~rpcwire.aio.peer.Peer` and the transport below it."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from typing import Protocol
 
 
 class Link(Protocol):
-    """A way for whole frames to the other side. It calls the methods of :class:`FrameReceiver` back."""
+    """Carries whole frames to the other side and back. It reports to a :class:`FrameReceiver`."""
 
     @property
     def is_open(self) -> bool:
-        """Whether frames still go out: not once either side has begun to close."""
+        """Whether frames can still be sent. They cannot when either side has begun to close."""
         ...
 
     def send(self, frames: Sequence[bytes]) -> None:
-        """Send frames in order, without waiting. Does nothing once closed."""
+        """Send frames in order, without waiting. Does nothing when the link is closed."""
         ...
 
     def close(self, code: int, reason: str, *, patient: bool = True) -> None:
-        """Close in an orderly way; what was sent before still goes out.
+        """Close in an orderly way: frames sent before still arrive.
 
         Parameters:
             code: the WebSocket close code (RFC 6455, section 7.4).
-            reason: for a person, at most 123 bytes.
-            patient: wait while the other side takes what was sent before; else some seconds only.
+            reason: a text for a person, at most 123 bytes.
+            patient: whether to wait as long as the other side keeps reading what was sent before; otherwise wait some
+                seconds only.
         """
         ...
 
@@ -34,20 +35,20 @@ class Link(Protocol):
 
 
 class FrameReceiver(Protocol):
-    """What a link reports."""
+    """The object to which a link reports."""
 
     def frame_received(self, frame: bytes) -> None:
-        """One whole frame has come."""
+        """Handle one whole frame."""
         ...
 
     def writing_paused(self) -> None:
-        """The other side does not take what was sent: hold back."""
+        """Send less: the link accepts no more output for now."""
         ...
 
     def writing_resumed(self) -> None:
-        """It does again."""
+        """Send again: the link accepts output again."""
         ...
 
     def link_lost(self, reason: str) -> None:
-        """The connection has ended, for whatever reason. Called once."""
+        """End everything: the connection has ended, for whatever reason. Called once."""
         ...

@@ -1,5 +1,5 @@
-"""Two peers of one process, connected without a socket: for tests, of plugins too, and for a server in the same
-program. Frames are encoded and decoded as on a real connection."""
+"""Connects two peers of one process without a socket: for tests, and for a server in the same program as its client.
+Frames are encoded and decoded as on a real connection."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class MemoryLink:
     """One end of a connection in memory. Both ends belong to the same event loop.
 
     Parameters:
-        batch_items: entries of a JSON-RPC batch that the other end takes.
+        batch_items: the number of entries that the other end accepts in one JSON-RPC batch.
 
     Attributes:
         loop: that loop.
-        batch_items: as given; there is no handshake in which to say it.
+        batch_items: the parameter. A connection in memory has no handshake that could carry it.
     """
 
     def __init__(self, batch_items: int = BATCH_ITEMS) -> None:
@@ -31,10 +31,10 @@ class MemoryLink:
 
     @staticmethod
     def pair(batch_items: int = BATCH_ITEMS) -> tuple[MemoryLink, MemoryLink]:
-        """Two ends, connected.
+        """Make two ends that are connected.
 
         Parameters:
-            batch_items: entries of a JSON-RPC batch that the first end takes.
+            batch_items: the number of entries that the first end accepts in one JSON-RPC batch.
         """
         one, two = MemoryLink(), MemoryLink(batch_items)
         one._other, two._other = two, one
@@ -42,25 +42,25 @@ class MemoryLink:
 
     @property
     def is_open(self) -> bool:
-        """Whether frames still go out."""
+        """Whether frames can still be sent."""
         return not self._closed
 
     def attach(self, receiver: FrameReceiver) -> None:
-        """Give the frames of this end to ``receiver``. Must be done before the other end sends."""
+        """Hand frames for this end to ``receiver``. Call it before the other end sends."""
         self._receiver = receiver
 
     def send(self, frames: Sequence[bytes]) -> None:
         """Send frames in order; they arrive in the loop's next turn."""
         if not self._closed and self._other is not None:
             for frame in frames:
-                self.loop.call_soon(self._other._arrived, frame)
+                self.loop.call_soon(self._other._deliver, frame)
 
-    def _arrived(self, frame: bytes) -> None:
+    def _deliver(self, frame: bytes) -> None:
         if not self._closed and self._receiver is not None:
             self._receiver.frame_received(frame)
 
     def close(self, code: int, reason: str, *, patient: bool = True) -> None:  # noqa: ARG002 - memory takes all at once
-        """Close both ends, after what was sent before has arrived."""
+        """Close both ends when all frames sent before have arrived."""
         self.loop.call_soon(self._end, f"{code} {reason}".strip())
 
     def abort(self) -> None:

@@ -1,4 +1,4 @@
-"""The other side of a connection as something to call, for handlers and for clients that need no types."""
+"""Calls methods of the other side by name and without types, for handlers and for simple clients."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _T = TypeVar("_T")
 
 
 class RemoteCaller:
-    """Calls what the other side offers. It is bound to its peer once that exists."""
+    """Calls methods that the other side offers. It exists before its peer does, and gets it by :meth:`bind`."""
 
     __slots__ = ("_peer",)
 
@@ -29,10 +29,10 @@ class RemoteCaller:
         self._peer: Peer | None = None
 
     def bind(self, peer: Peer) -> None:
-        """Say over which connection to call."""
+        """Call over this peer from now on."""
         self._peer = peer
 
-    def _bound(self) -> Peer:
+    def _require_peer(self) -> Peer:
         if self._peer is None:
             raise NotSent("the connection is not there yet")
         return self._peer
@@ -41,11 +41,11 @@ class RemoteCaller:
         self, method: str, params: Mapping[str, Any] | None = None, *, timeout_s: float | None = None
     ) -> Any:
         """Call a method that the other side offers; see :class:`rpcwire.context.Caller`."""
-        return await self._where_it_lives(self._call(method, params, timeout_s))
+        return await self._run_in_loop(self._call(method, params, timeout_s))
 
-    async def _where_it_lives(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Run in the connection's loop, wherever this is awaited: a handler that is a plain function has a thread of
-        its own, in which it may write ``asyncio.run(ctx.caller.call(...))``."""
+    async def _run_in_loop(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Run a coroutine in the connection's loop, whichever loop awaits it: a handler that is a plain function runs
+        in a thread, in which it may write ``asyncio.run(ctx.caller.call(...))``."""
         peer = self._peer
         here = _running_loop()
         if peer is None or here is peer.loop:
@@ -63,7 +63,7 @@ class RemoteCaller:
             if not seconds > 0:
                 raise DeadlineExceeded("timeout_s: no time is left for this call", executed="no")
             seconds = min(seconds, LONGEST_S)
-            peer = self._bound()
+            peer = self._require_peer()
             await peer.wait_writable(seconds)
             codec = peer.session.codec
             pending = Pending(peer.loop.create_future())
@@ -83,11 +83,11 @@ class RemoteCaller:
 
     async def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send a notification; see :class:`rpcwire.context.Caller`."""
-        await self._where_it_lives(self._notify(method, params))
+        await self._run_in_loop(self._notify(method, params))
 
     async def _notify(self, method: str, params: Mapping[str, Any] | None) -> None:
         try:
-            peer = self._bound()
+            peer = self._require_peer()
             await peer.wait_writable(DEFAULT_DEADLINE_S)
             peer.notify(method, None if params is None else dump_plain(params, peer.session.codec))
             await peer.breathe()

@@ -1,4 +1,4 @@
-"""Encodes an item once that goes to many streams."""
+"""Encodes an item that goes to many streams only once."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rpcwire.codec import Codec
 from rpcwire.limits import ITEM_LEVELS
 from rpcwire.values.wiretypes import WireType
 
-_KEPT = 16
-"""Items whose encoding is kept: as many as there may be kinds of streams that are served in turn."""
+_MOST_ENTRIES = 16
+"""The number of encoded items to keep: as many as there may be kinds of streams that are served in turn."""
 
 
 class SharedItems:
@@ -23,20 +23,20 @@ class SharedItems:
 
     def __init__(self, kind: WireType) -> None:
         self._kind = kind
-        self._kept: deque[tuple[Any, bool, bytes]] = deque(maxlen=_KEPT)
+        self._entries: deque[tuple[Any, bool, bytes]] = deque(maxlen=_MOST_ENTRIES)
 
     def dump(self, value: Any, codec: Codec, around: int = ITEM_LEVELS) -> bytes:
-        """Encode an item, or give what it was encoded to.
+        """Encode an item, or return its encoding from the last time.
 
         Raises:
-            ValueError: it is not of the declared type.
+            ValueError: the item is not of the declared type.
         """
-        for kept, packed, data in self._kept:
-            # The item is kept alive, so that no other can have its identity.
-            if kept is value and packed is codec.packed:
+        for item, packed, data in self._entries:
+            # The entry keeps its item alive, so no other object can have the same identity.
+            if item is value and packed is codec.packed:
                 return data
         data = self._kind.dump(value, codec, around)
-        self._kept.append((value, codec.packed, data))
+        self._entries.append((value, codec.packed, data))
         return data
 
 
@@ -44,8 +44,8 @@ _BY_KIND: WeakKeyDictionary[WireType, SharedItems] = WeakKeyDictionary()
 
 
 def shared_items(kind: WireType) -> SharedItems:
-    """The one encoder of a method's items."""
-    found = _BY_KIND.get(kind)
-    if found is None:
-        found = _BY_KIND[kind] = SharedItems(kind)
-    return found
+    """Return the one encoder of the items of a method."""
+    encoder = _BY_KIND.get(kind)
+    if encoder is None:
+        encoder = _BY_KIND[kind] = SharedItems(kind)
+    return encoder

@@ -1,4 +1,4 @@
-"""Streams with asyncio: a reader that is an async iterator, and pumps that send an iterator's items by credit."""
+"""Both ends of a stream with asyncio: a reader that is an async iterator, and a pump that sends the items of one."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ from .cancelling import cancel_begun
 _T_co = TypeVar("_T_co", covariant=True)
 
 _YIELD_EVERY = 64
-"""Items after which a producer that never waits lets the others run."""
+"""The number of items after which a producer that never waits lets other tasks run."""
 
 
 class StreamHost(Protocol):
     """What streams need of their peer."""
 
     def note_consumed(self, stream: IncomingStream) -> None:
-        """The reader took an item out."""
+        """Note that the reader has consumed an item."""
         ...
 
     def cancel_stream(self, stream: IncomingStream) -> None:
-        """The reader wants no more."""
+        """Tell the producer that the reader wants no more items."""
         ...
 
     def send_item(self, stream: OutgoingStream, item: bytes) -> None:
-        """Send an item, for which there is credit."""
+        """Send an item. The stream must have credit for it."""
         ...
 
     async def wait_writable(self) -> None:
-        """Wait until the connection takes more."""
+        """Wait until the connection accepts more output."""
         ...
 
 
 class Inbox:
-    """What has arrived of a stream and was not read yet. The peer holds it; the reader only refers to it.
+    """Keeps the items of a stream that have arrived and were not read yet. The peer owns it; the reader refers to it.
 
     Parameters:
         host: the peer.
-        stream: the session's side of it.
-        latest: keep only the newest item.
+        stream: the stream, as the session sees it.
+        latest: whether to keep only the newest item.
     """
 
     __slots__ = ("_waiter", "ended", "error", "host", "items", "latest", "stream", "uploads")
@@ -65,10 +65,10 @@ class Inbox:
         self.ended = False
         self.error: RpcError | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self.uploads: tuple[asyncio.Task[None], ...] = ()  # What the call sends while this is its answer.
+        self.uploads: tuple[asyncio.Task[None], ...] = ()  # They send the streams among the call's parameters.
 
     def put(self, items: Iterable[Raw]) -> None:
-        """Items have arrived."""
+        """Add items that have arrived."""
         self.items.extend(items)
         if self.latest:
             while len(self.items) > 1:
@@ -77,7 +77,7 @@ class Inbox:
         self._wake()
 
     def end(self, error: RpcError | None) -> None:
-        """The end has arrived, or the connection is gone."""
+        """Note that no more items will come, and with which error."""
         if not self.ended:
             self.ended, self.error = True, error
             for task in self.uploads:
@@ -85,18 +85,18 @@ class Inbox:
             self._wake()
 
     def drop(self) -> None:
-        """The reader wants no more."""
+        """Throw the items away, and tell the producer that the reader wants no more."""
         self.items.clear()
         if not self.ended:
             self.end(None)
             self.host.cancel_stream(self.stream)
 
     async def get(self) -> Raw:
-        """The next item.
+        """Wait for the next item.
 
         Raises:
-            StopAsyncIteration: the stream is over.
-            RpcError: it ended with this error.
+            StopAsyncIteration: the stream has ended.
+            RpcError: the stream has ended with this error.
         """
         while not self.items:
             if self.ended:
@@ -123,24 +123,24 @@ class Inbox:
 
 
 class StreamReader(AsyncIterator[_T_co], Generic[_T_co]):
-    """The items of a stream, as an async iterator and context manager.
+    """Reads the items of a stream. It is an async iterator and a context manager.
 
-    Leaving the context, :meth:`aclose`, or dropping the last reference ends the stream on the other side, too.
+    To leave the context, to call :meth:`aclose`, or to drop the last reference ends the stream on the other side, too.
 
     Parameters:
-        inbox: what arrives.
+        inbox: keeps the items that arrive.
         load: decodes an item.
-        typed: gives the error that ends the stream the class that the method declares.
+        to_declared: turns the error that ends the stream into one of the class that the method declares.
     """
 
-    __slots__ = ("__weakref__", "_finalizer", "_inbox", "_load", "_typed")
+    __slots__ = ("__weakref__", "_finalizer", "_inbox", "_load", "_to_declared")
 
     def __init__(
-        self, inbox: Inbox, load: Callable[[Raw], _T_co], typed: Callable[[RpcError], RpcError] | None = None
+        self, inbox: Inbox, load: Callable[[Raw], _T_co], to_declared: Callable[[RpcError], RpcError] | None = None
     ) -> None:
         self._inbox = inbox
         self._load = load
-        self._typed = typed
+        self._to_declared = to_declared
         loop = asyncio.get_running_loop()
         self._finalizer = weakref.finalize(self, _drop_later, loop, inbox, home())
         self._finalizer.atexit = False
@@ -152,9 +152,9 @@ class StreamReader(AsyncIterator[_T_co], Generic[_T_co]):
         try:
             raw = await self._inbox.get()
         except RpcError as exc:
-            if self._typed is None:
+            if self._to_declared is None:
                 raise
-            raise self._typed(exc) from None
+            raise self._to_declared(exc) from None
         try:
             return self._load(raw)
         except RpcError:
@@ -162,7 +162,7 @@ class StreamReader(AsyncIterator[_T_co], Generic[_T_co]):
             raise
 
     async def aclose(self) -> None:
-        """Want no more: the producer is told, and its work ends."""
+        """Stop reading: the producer is told, and ends its work."""
         self._inbox.drop()
 
     async def __aenter__(self) -> Self:
@@ -174,44 +174,44 @@ class StreamReader(AsyncIterator[_T_co], Generic[_T_co]):
         await self.aclose()
 
 
-def _drop_later(loop: asyncio.AbstractEventLoop, inbox: Inbox, made_in: Home) -> None:
-    if not inbox.ended and made_in is home():
+def _drop_later(loop: asyncio.AbstractEventLoop, inbox: Inbox, birthplace: Home) -> None:
+    if not inbox.ended and birthplace is home():
         with contextlib.suppress(RuntimeError):  # The loop is closed, and the connection with it.
             loop.call_soon_threadsafe(inbox.drop)
 
 
 class Outbox:
-    """The sending end of one stream.
+    """Sends the items of one stream.
 
     Parameters:
         host: the peer.
-        stream: the session's side of it.
-        policy: what to do with an item for which there is no credit.
-        buffer_items: how many to keep back (``drop_oldest``, ``close``).
+        stream: the stream, as the session sees it.
+        policy: what to do with an item when the stream has no credit.
+        buffer_items: the number of items that may wait for credit (``drop_oldest``, ``close``).
     """
 
-    __slots__ = ("_credit", "_kept", "host", "policy", "room", "stream", "task")
+    __slots__ = ("_credit", "_waiting", "host", "policy", "room", "stream", "task")
 
     def __init__(self, host: StreamHost, stream: OutgoingStream, policy: SlowPolicy, buffer_items: int) -> None:
         self.host = host
         self.stream = stream
         self.policy = policy
         self.room = 1 if policy is SlowPolicy.LATEST else max(buffer_items, 1)
-        self._kept: deque[bytes] = deque()
+        self._waiting: deque[bytes] = deque()
         self._credit: asyncio.Event = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 
     def on_credit(self) -> None:
-        """The reader has granted credit, or cancelled."""
-        self._send_kept()
+        """Go on: the reader has granted credit, or wants no more items."""
+        self._send_waiting()
         self._credit.set()
 
     async def put(self, item: bytes) -> None:
-        """Send an item, by the stream's policy.
+        """Send an item as the stream's policy says.
 
         Raises:
             SlowConsumer: the policy is ``close``, and the reader is too far behind.
-            TooLarge: the item is beyond the size limit.
+            TooLarge: the item is larger than the limit.
         """
         if self.policy is SlowPolicy.BLOCK:
             while self.stream.credit <= 0 and not self.stream.cancelled:
@@ -220,33 +220,33 @@ class Outbox:
             if not self.stream.cancelled:
                 self.host.send_item(self.stream, item)
             return
-        if len(self._kept) >= self.room:
+        if len(self._waiting) >= self.room:
             if self.policy is SlowPolicy.CLOSE:
                 raise SlowConsumer(f"the reader is {self.room} items behind: read faster, or ask for less")
-            self._kept.popleft()
-        self._kept.append(item)
-        self._send_kept()
+            self._waiting.popleft()
+        self._waiting.append(item)
+        self._send_waiting()
 
     async def finish(self) -> None:
-        """Wait until the reader has taken what was kept back for it."""
-        while self._kept and not self.stream.cancelled:
+        """Wait until all items that wait for credit are sent."""
+        while self._waiting and not self.stream.cancelled:
             await self._wait()
 
     async def _wait(self) -> None:
         self._credit.clear()
         await self._credit.wait()
 
-    def _send_kept(self) -> None:
-        while self._kept and self.stream.credit > 0 and not self.stream.cancelled:
-            self.host.send_item(self.stream, self._kept.popleft())
+    def _send_waiting(self) -> None:
+        while self._waiting and self.stream.credit > 0 and not self.stream.cancelled:
+            self.host.send_item(self.stream, self._waiting.popleft())
 
 
 async def pump(source: AsyncIterator[Any], outbox: Outbox, dump: Callable[[Any], bytes]) -> None:
-    """Send all items of ``source``, and close it whatever happens.
+    """Send all items of ``source``. Close it in any case.
 
     Parameters:
-        source: an async iterator; its ``aclose`` is called at the end where it has one.
-        outbox: where the items go.
+        source: an async iterator; if it has a method ``aclose``, that is called at the end.
+        outbox: sends the items.
         dump: encodes an item.
 
     Raises:
@@ -270,5 +270,5 @@ async def pump(source: AsyncIterator[Any], outbox: Outbox, dump: Callable[[Any],
 
 
 def lost_error() -> ConnectionLost:
-    """What a reader gets when the connection breaks."""
+    """Make the error that a reader gets when the connection breaks."""
     return ConnectionLost("the connection broke while the stream was being read", executed="yes")

@@ -1,5 +1,5 @@
-"""Runs what the other side calls, each call in a thread of a pool, and stops what is not wanted any more. Which method
-it is, whether it may run, and what its end means, :mod:`rpcwire.dispatch` decides."""
+"""Runs the handlers of incoming calls in threads, and stops those that nobody waits for any more.
+:mod:`rpcwire.dispatch` finds the method, decides whether it may run, and turns its end into an answer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 
 
 class Host(Protocol):
-    """What handlers need of the peer where a call came from.
+    """What handlers need of the peer whose call they run.
 
     Attributes:
         session: the protocol.
@@ -39,11 +39,11 @@ class Host(Protocol):
     connection: Connection
 
     def exclusively(self, act: Callable[..., _T], *args: Any) -> _T:
-        """Run ``act`` under the connection's lock, and send what comes of it."""
+        """Run ``act`` under the connection's lock, and send the session's output."""
         ...
 
     def answer(self, act: Callable[..., _T], *args: Any) -> _T | None:
-        """Do something for the other side that is pointless once the connection has ended."""
+        """Run ``act`` under the connection's lock, unless the connection has ended: then ``act`` has no use."""
         ...
 
     def produce(
@@ -57,7 +57,7 @@ class Host(Protocol):
         to_error: Callable[[BaseException], RpcError],
         on_end: Callable[[RpcError | None], None] | None = ...,
     ) -> object:
-        """Send all items of ``source`` over a stream of ours, from a thread of its own."""
+        """Send all items of ``source`` over a stream of ours, in a separate thread."""
         ...
 
     def read_stream(self, stream_id: str) -> Inbox:
@@ -69,7 +69,7 @@ def check_offer(service: Service[Any]) -> None:
     """Make sure that threads can run a service.
 
     Raises:
-        TypeError: a method needs an event loop.
+        TypeError: a method of the service needs an event loop.
     """
     for spec in service.methods():
         mode = mode_of(spec.function)
@@ -98,35 +98,36 @@ class Running:
     """A handler, from the arrival of its call until its answer.
 
     Attributes:
-        peer: where the call came from.
-        offer: which method it is.
-        message: the call that it answers, or the notification.
+        peer: the peer of the call's connection.
+        offer: its method.
+        message: the call or the notification that it handles.
         ctx: its context.
-        needed: what must not become garbage meanwhile.
-        inboxes: what reads the streams among its parameters.
-        reason: why it was told to stop, if it was.
+        owner: an object that must not become garbage while the handler runs.
+        inboxes: the readers of the streams among its parameters.
+        reason: the error with which it was told to stop; ``None`` if it was not.
     """
 
     peer: Host
     offer: Offer
     message: IncomingCall | NotificationReceived
     ctx: Context
-    needed: object
+    owner: object
     inboxes: list[tuple[Upload, Inbox]] = field(default_factory=list)
     reason: RpcError | None = None
 
     def stop(self, reason: RpcError) -> None:
-        """Tell the handler to end, for this reason."""
+        """Tell the handler to end, and why."""
         if self.reason is None:
             self.reason = reason
             self.ctx.cancel()
 
 
 class Handlers:
-    """The handlers of a client, over all its connections. They see the context variables of whoever made the client.
+    """The handlers of a client, over all its connections. They see the context variables of the code that made the
+    client.
 
     Parameters:
-        dispatch: decides on each call.
+        dispatch: finds the method of each call, and decides whether it may run.
     """
 
     def __init__(self, dispatch: Dispatch) -> None:
@@ -140,23 +141,24 @@ class Handlers:
     # --- in the reader's thread ---------------------------------------------------------------------------------
 
     def start(self, peer: Host, call: IncomingCall) -> None:
-        """Have the handler of a call run, and see to its answer."""
+        """Have a thread run the handler of a call and answer the call."""
         dispatch = self._dispatch
         try:
             offer, args, kwargs = dispatch.admit(peer.connection, call, peer.session.codec)
-            running = Running(peer, offer, call, self._context(peer, offer, call), dispatch.offers.needed())
+            running = Running(peer, offer, call, self._context(peer, offer, call), dispatch.offers.owner())
             self._attach_streams(running, kwargs)
         except RpcError as exc:
             self._reply_error(peer, call, exc)
             return
         self._submit(running, args, kwargs)
 
-    def refused(self, peer: Host, call: IncomingCall, error: RpcError) -> None:
-        """The session has refused a call."""
+    def report_refusal(self, peer: Host, call: IncomingCall, error: RpcError) -> None:
+        """Tell the observers that the session has refused a call."""
         self._dispatch.report_refusal(peer.connection, call, error)
 
     def start_notification(self, peer: Host, event: NotificationReceived) -> None:
-        """Have the handler of a notification run. Whatever goes wrong is only logged: nobody waits for an answer."""
+        """Have a thread run the handler of a notification. Errors are only logged, because nobody waits for an
+        answer."""
         dispatch, session = self._dispatch, peer.session
         try:
             offer, args, kwargs = dispatch.admit_notification(
@@ -165,17 +167,17 @@ class Handlers:
         except RpcError as exc:
             dispatch.report_refused_notification(peer.connection, event, exc)
             return
-        running = Running(peer, offer, event, self._context(peer, offer, None), dispatch.offers.needed())
+        running = Running(peer, offer, event, self._context(peer, offer, None), dispatch.offers.owner())
         self._submit(running, args, kwargs)
 
     def cancel(self, call: IncomingCall) -> None:
-        """The caller wants the call to end. It is answered once its handler has."""
+        """Cancel a call because its caller wants that. It is answered when its handler has ended."""
         running = self._running.get(id(call))
         if running is not None:
             running.stop(cancel_error(call))
 
     def connection_lost(self, peer: Host) -> None:
-        """Stop everything that came over this connection: there is nobody left to answer."""
+        """Stop all handlers of this connection, because nobody is left to answer."""
         for running in list(self._running.values()):
             if running.peer is peer:
                 running.stop(Cancelled("the connection ended", executed="yes"))
@@ -185,12 +187,12 @@ class Handlers:
             if call is not None:
                 peer.answer(peer.session.progress, call, done, total, message)
 
-        told = None if call is None else call.ctx
-        deadline = time.monotonic() + time_left_s(told, offer.spec.options.deadline_s)
-        return self._dispatch.context(offer, peer.connection, told, deadline, report, HandlerContext)
+        call_context = None if call is None else call.ctx
+        deadline = time.monotonic() + time_left_s(call_context, offer.spec.options.deadline_s)
+        return self._dispatch.context(offer, peer.connection, call_context, deadline, report, HandlerContext)
 
     def _attach_streams(self, running: Running, kwargs: dict[str, Any]) -> None:
-        """Put readers where the parameters hold references to streams. At once: their items may already follow."""
+        """Replace the references to streams among the arguments with readers, at once: the items may follow already."""
         peer = running.peer
         for upload in self._dispatch.uploads(running.offer, kwargs, peer.session.codec):
             inbox = peer.exclusively(peer.read_stream, upload.stream)
@@ -203,25 +205,27 @@ class Handlers:
         key = id(running.message)
         with self._lock:
             if self._closed:
-                closing = Unavailable("the client is closing")  # And so is the connection: nobody is answered.
-                self._dispatch.report_end(running.peer.connection, running.message, closing)
+                # The connection is closing as well, so there is nobody to answer.
+                refusal = Unavailable("the client is closing")
+                self._dispatch.report_end(running.peer.connection, running.message, refusal)
                 return
             if self._workers is None:
                 self._workers = Workers(name="rpcclient-handler")
             self._running[key] = running
             variables, workers = self._variables.copy(), self._workers
-        # Without the lock: what is refused at once is answered.
+        # This runs without the lock: if there is no thread, the call is answered at once.
         workers.give(
-            lambda: variables.run(self._run, key, running, args, kwargs), lambda exc: self._not_run(key, running, exc)
+            lambda: variables.run(self._run, key, running, args, kwargs),
+            lambda exc: self._answer_unrun(key, running, exc),
         )
 
-    def _not_run(self, key: int, running: Running, exc: BaseException) -> None:
-        """There was no thread for a handler, and never will be."""
+    def _answer_unrun(self, key: int, running: Running, exc: BaseException) -> None:
+        """Answer a call that will never get a thread."""
         self._running.pop(key, None)
         self._refuse(running, self._dispatch.error(running.offer, exc))
-        self._drop(running, running.inboxes)
+        self._drop_inboxes(running, running.inboxes)
 
-    # --- in a thread of its own ---------------------------------------------------------------------------------
+    # --- in the handler's thread ---------------------------------------------------------------------------------
 
     def _run(self, key: int, running: Running, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         take_place()
@@ -232,15 +236,15 @@ class Handlers:
             self._refuse(running, running.reason or error)
         finally:
             self._running.pop(key, None)
-            self._drop(running, running.inboxes)
+            self._drop_inboxes(running, running.inboxes)
 
     def _call(self, running: Running, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         offer, message, peer, dispatch = running.offer, running.message, running.peer, self._dispatch
         if running.reason is not None:
-            raise running.reason  # It was cancelled before a thread was free.
+            raise running.reason  # The call was cancelled before a thread was free.
         result = offer.call(*args, **kwargs)
         if offer.mode is Mode.INLINE:
-            result = _finished(result, offer)
+            result = _run_to_end(result, offer)
         if time.monotonic() >= running.ctx.deadline:
             raise late_error(offer)
         if isinstance(message, NotificationReceived):
@@ -258,22 +262,22 @@ class Handlers:
         assert item is not None
         stream = peer.answer(peer.session.reply_stream, call)
         if stream is None:
-            gone = peer.session.state is SessionState.CLOSED
+            is_closed = peer.session.state is SessionState.CLOSED
             dispatch.report_end(
-                peer.connection, call, interruption_error() if gone else peer.session.streams.too_many()
+                peer.connection, call, interruption_error() if is_closed else peer.session.streams.too_many()
             )
             close: Callable[[], None] | None = getattr(source, "close", None)
             if close is not None:
                 close()
             return
         dispatch.report_end(peer.connection, call)
-        # What goes up is read while the answer goes down: it is wanted until that has ended.
+        # The handler may read the caller's streams while it sends its own: they stay open until that has ended.
         inboxes, running.inboxes = running.inboxes, []
 
-        def ended(error: RpcError | None) -> None:
+        def on_end(error: RpcError | None) -> None:
             dispatch.report_stream_end(peer.connection, call, stream, error)
-            self._drop(running, inboxes)
-            running.needed = None
+            self._drop_inboxes(running, inboxes)
+            running.owner = None
 
         peer.produce(
             source,
@@ -282,7 +286,7 @@ class Handlers:
             policy=offer.spec.options.slow_policy,
             buffer_items=offer.spec.options.buffer_items,
             to_error=lambda exc: dispatch.error(offer, exc),
-            on_end=ended,
+            on_end=on_end,
         )
 
     def _refuse(self, running: Running, error: RpcError) -> None:
@@ -296,8 +300,8 @@ class Handlers:
         peer.answer(peer.session.reply_error, call, error)
         self._dispatch.report_end(peer.connection, call, error)
 
-    def _drop(self, running: Running, inboxes: Iterable[tuple[Upload, Inbox]]) -> None:
-        """Nobody reads these streams any more."""
+    def _drop_inboxes(self, running: Running, inboxes: Iterable[tuple[Upload, Inbox]]) -> None:
+        """Stop reading these streams, and tell the observers."""
         for upload, inbox in inboxes:
             inbox.drop()
             self._dispatch.report_upload_end(running.peer.connection, running.message, upload)
@@ -305,24 +309,24 @@ class Handlers:
     # --- the end ------------------------------------------------------------------------------------------------
 
     def forked(self) -> None:
-        """This is a child: what runs is its parent's, but for the handler that forked."""
+        """Forget all handlers after a fork: they run in the parent, except the handler that has forked."""
         running, self._running = self._running, {}
         self._lock = threading.Lock()
         self._workers = None
-        for one in running.values():
-            one.stop(Cancelled("the process was forked: the call is the parent's", executed="yes"))
+        for handler in running.values():
+            handler.stop(Cancelled("the process was forked: the call is the parent's", executed="yes"))
 
     def leave(self) -> None:
-        """End the threads, none of which has anything to do. Takes no lock: garbage is collected at any moment."""
+        """End the idle threads. Takes no lock, because the garbage collector may call it at any moment."""
         workers = self._workers
         if workers is not None:
             workers.leave()
 
     def close(self, until: float) -> None:
-        """Stop all handlers, and wait for them; those that do not look at ``ctx.cancelled`` are left to themselves.
+        """Stop all handlers and wait for them, but not for those that ignore ``ctx.cancelled``.
 
         Parameters:
-            until: how long to wait, on the clock of :func:`time.monotonic`.
+            until: the end of the wait, on the clock of :func:`time.monotonic`.
         """
         with self._lock:
             workers, self._workers, self._closed = self._workers, None, True
@@ -330,11 +334,11 @@ class Handlers:
             running.stop(Cancelled("the client is closing", executed="yes"))
         if workers is not None:
             workers.close(until)
-        self._running.clear()  # Some may never have begun.
+        self._running.clear()  # Some handlers may never have begun.
 
 
-def _finished(coroutine: Generator[Any, Any, Any], offer: Offer) -> Any:
-    """The result of a coroutine that awaits nothing."""
+def _run_to_end(coroutine: Generator[Any, Any, Any], offer: Offer) -> Any:
+    """Run a coroutine that awaits nothing, and return its result."""
     try:
         coroutine.send(None)
     except StopIteration as done:

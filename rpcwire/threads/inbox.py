@@ -15,7 +15,7 @@ from rpcwire.elsewhere import of_parent
 from rpcwire.errors import RpcError
 from rpcwire.streams import IncomingStream
 
-from .interrupts import Bells, acquire, check_interpreter
+from .interrupts import Waiters, acquire, check_interpreter
 
 if TYPE_CHECKING:
     from .outbox import Outbox
@@ -27,33 +27,34 @@ class InboxHost(Protocol):
     """What an inbox needs of its peer."""
 
     def note_consumed(self, stream: IncomingStream, items: int) -> None:
-        """The reader took items out."""
+        """Note that the reader has consumed items."""
         ...
 
     def cancel_stream(self, stream: IncomingStream) -> None:
-        """The reader wants no more."""
+        """Tell the producer that the reader wants no more items."""
         ...
 
     def drop_later(self, inbox: Inbox) -> None:
-        """Drop an inbox whose reader was garbage. Takes no lock: garbage is collected at any moment."""
+        """Drop an inbox whose reader has become garbage. Takes no lock, because the garbage collector may call it at
+        any moment."""
         ...
 
 
 class Inbox:
-    """What has arrived of a stream and was not read yet. The peer holds it; the reader only refers to it.
+    """Keeps the items of a stream that have arrived and were not read yet. The peer owns it; the reader refers to it.
 
     Parameters:
         host: the peer.
-        stream: the session's side of it.
-        latest: keep only the newest item.
+        stream: the stream, as the session sees it.
+        latest: whether to keep only the newest item.
 
     Attributes:
         host: the peer.
-        stream: the session's side of it.
-        ended: whether nothing more will come.
+        stream: the stream, as the session sees it.
+        ended: whether no more items will come.
     """
 
-    __slots__ = ("_changed", "_error", "_items", "_latest", "_taken", "_uploads", "ended", "host", "stream")
+    __slots__ = ("_consumed", "_error", "_items", "_latest", "_uploads", "_waiters", "ended", "host", "stream")
 
     def __init__(self, host: InboxHost, stream: IncomingStream, *, latest: bool = False) -> None:
         self.host = host
@@ -62,39 +63,39 @@ class Inbox:
         self.ended = False
         self._items: deque[Raw] = deque()
         self._error: RpcError | None = None
-        self._taken = 0
+        self._consumed = 0
         self._uploads: tuple[Outbox, ...] = ()
-        self._changed = Bells()
+        self._waiters = Waiters()
 
     def put(self, items: Iterable[Raw]) -> int:
-        """Items have arrived; returns how many nobody will read, because newer ones have taken their place."""
-        dropped = 0
-        with self._changed.lock:
+        """Add items that have arrived. Return how many nobody will read, because newer items have replaced them."""
+        replaced = 0
+        with self._waiters.lock:
             self._items.extend(items)
             while self._latest and len(self._items) > 1:
                 self._items.popleft()
-                dropped += 1
-            self._changed.ring()
-        return dropped
+                replaced += 1
+            self._waiters.wake_all()
+        return replaced
 
     def end(self, error: RpcError | None) -> None:
-        """The end has arrived, or the connection is gone."""
-        with self._changed.lock:
+        """Note that no more items will come, and with which error."""
+        with self._waiters.lock:
             if not self.ended:
                 self.ended, self._error = True, error
-                self._changed.ring()
+                self._waiters.wake_all()
         for outbox in self._uploads:
             outbox.stop()
 
-    def keep(self, uploads: tuple[Outbox, ...]) -> None:
-        """What the call sends while this is its answer: it ends with it."""
+    def own_uploads(self, uploads: tuple[Outbox, ...]) -> None:
+        """Stop these outboxes of the call when the stream ends. They send the streams among its parameters."""
         self._uploads = uploads
         if self.ended:
             for outbox in uploads:
                 outbox.stop()
 
     def drop(self) -> None:
-        """The reader wants no more."""
+        """Throw the items away, and tell the producer that the reader wants no more."""
         had_ended = self.ended
         self.end(None)
         self._items.clear()
@@ -102,28 +103,28 @@ class Inbox:
             self.host.cancel_stream(self.stream)
 
     def forked(self) -> None:
-        """This is a child: the stream goes on in its parent."""
-        self._changed = Bells()
+        """End the stream after a fork: it goes on in the parent."""
+        self._waiters = Waiters()
         self._items.clear()
         self.end(of_parent("the stream"))
 
     def get(self) -> Raw:
-        """The next item. Several threads may share a stream: each item goes to one of them.
+        """Wait for the next item. Several threads may share a stream: each item goes to one of them.
 
         Raises:
-            StopIteration: the stream is over.
-            RpcError: it ended with this error.
+            StopIteration: the stream has ended.
+            RpcError: the stream has ended with this error.
         """
         while True:
-            with self._changed.lock:
+            with self._waiters.lock:
                 if self._items or self.ended:
-                    item, taken = self._take()
+                    item, consumed = self._take()
                     break
                 check_interpreter()
-                bell = self._changed.hang()
-            acquire(bell, math.inf)
-        if taken and not self.ended:
-            self.host.note_consumed(self.stream, taken)
+                waiter = self._waiters.add()
+            acquire(waiter, math.inf)
+        if consumed and not self.ended:
+            self.host.note_consumed(self.stream, consumed)
         return item
 
     def _take(self) -> tuple[Raw, int]:
@@ -131,32 +132,32 @@ class Inbox:
             error, self._error = self._error, None
             raise StopIteration if error is None else error
         item = self._items.popleft()
-        self._taken += 1
-        # Credit is granted by halves of the window; to say so less often saves the connection's lock.
-        taken = self._taken if self._taken * 2 >= self.stream.window or not self._items else 0
-        self._taken -= taken
-        return item, taken
+        self._consumed += 1
+        # The session grants credit by halves of the window. To report more often would only cost the connection's lock.
+        consumed = self._consumed if self._consumed * 2 >= self.stream.window or not self._items else 0
+        self._consumed -= consumed
+        return item, consumed
 
 
 class StreamReader(Iterator[_T_co], Generic[_T_co]):
-    """The items of a stream, as an iterator and context manager.
+    """Reads the items of a stream. It is an iterator and a context manager.
 
-    Leaving the context, :meth:`close`, or dropping the last reference ends the stream on the other side, too.
+    To leave the context, to call :meth:`close`, or to drop the last reference ends the stream on the other side, too.
 
     Parameters:
-        inbox: what arrives.
+        inbox: keeps the items that arrive.
         load: decodes an item.
-        typed: gives the error that ends the stream the class that the method declares.
+        to_declared: turns the error that ends the stream into one of the class that the method declares.
     """
 
-    __slots__ = ("__weakref__", "_finalizer", "_inbox", "_load", "_typed")
+    __slots__ = ("__weakref__", "_finalizer", "_inbox", "_load", "_to_declared")
 
     def __init__(
-        self, inbox: Inbox, load: Callable[[Raw], _T_co], typed: Callable[[RpcError], RpcError] | None = None
+        self, inbox: Inbox, load: Callable[[Raw], _T_co], to_declared: Callable[[RpcError], RpcError] | None = None
     ) -> None:
         self._inbox = inbox
         self._load = load
-        self._typed = typed
+        self._to_declared = to_declared
         self._finalizer = weakref.finalize(self, _drop_later, inbox)
         self._finalizer.atexit = False
 
@@ -167,9 +168,9 @@ class StreamReader(Iterator[_T_co], Generic[_T_co]):
         try:
             raw = self._inbox.get()
         except RpcError as exc:
-            if self._typed is None:
+            if self._to_declared is None:
                 raise
-            raise self._typed(exc) from None
+            raise self._to_declared(exc) from None
         try:
             return self._load(raw)
         except RpcError:
@@ -177,7 +178,7 @@ class StreamReader(Iterator[_T_co], Generic[_T_co]):
             raise
 
     def close(self) -> None:
-        """Want no more: the producer is told, and its work ends."""
+        """Stop reading: the producer is told, and ends its work."""
         self._inbox.drop()
 
     def __enter__(self) -> Self:

@@ -1,6 +1,6 @@
-"""Waiting that Ctrl-C ends. A signal that comes just as a thread begins to wait for a lock is noted by the interpreter,
-and does not wake the thread: the handler runs once it wakes for another reason. So nobody waits long at a time. A
-service's method that waits here takes no place among those at work."""
+"""Ways to wait that Ctrl-C ends. If a signal arrives just when a thread begins to wait for a lock, the interpreter
+notes it but does not wake the thread: the signal's handler runs only when the thread wakes for another reason. So no
+thread waits long at a time here. While a service's method waits here, it takes no place in the pool."""
 
 from __future__ import annotations
 
@@ -13,101 +13,103 @@ from rpcwire.errors import ConnectionClosed
 from rpcwire.pool import waiting
 
 INTERRUPT_S = 1.0
-"""How long to wait at a time, in seconds."""
+"""The longest single wait, in seconds."""
 
 
 def acquire(lock: threading.Lock, timeout_s: float) -> bool:
     """Acquire a lock.
 
     Parameters:
-        lock: which.
-        timeout_s: how long to wait at most, in seconds; may be infinite.
+        lock: the lock.
+        timeout_s: the longest wait, in seconds; may be infinite.
 
     Returns:
-        Whether it was acquired.
+        Whether the lock was acquired.
     """
     with waiting():
         if lock.acquire(timeout=min(max(timeout_s, 0.0), INTERRUPT_S)):
             return True
         until = time.monotonic() + timeout_s - INTERRUPT_S
-        while (left := until - time.monotonic()) > 0:
-            if lock.acquire(timeout=min(left, INTERRUPT_S)):
+        while (rest_s := until - time.monotonic()) > 0:
+            if lock.acquire(timeout=min(rest_s, INTERRUPT_S)):
                 return True
         return False
 
 
-class Bells:
-    """Wakes threads that wait for a change of something. It takes the place of :class:`threading.Condition` and
-    :class:`threading.Event` where the main thread waits: an interruption may come within their Python code, and leave
+class Waiters:
+    """The threads that wait for something to change. Use it in place of :class:`threading.Condition` and
+    :class:`threading.Event` if the main thread waits: an interruption may come within their Python code, and leave
     their lock locked for ever.
 
     Attributes:
-        lock: guards what changes.
+        lock: guards the state that changes.
     """
 
-    __slots__ = ("_hung", "lock")
+    __slots__ = ("_locks", "lock")
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self._hung: deque[threading.Lock] = deque()
+        self._locks: deque[threading.Lock] = deque()
 
-    def hang(self) -> threading.Lock:
-        """What to :func:`acquire` after giving the lock back: it is had at the next change. The lock must be held."""
-        bell = threading.Lock()
-        bell.acquire()
-        self._hung.append(bell)
-        return bell
+    def add(self) -> threading.Lock:
+        """Add a thread that waits. The lock must be held. When the thread has released it, it calls :func:`acquire` for
+        the lock that this returns, and gets that lock at the next change."""
+        waiter = threading.Lock()
+        waiter.acquire()
+        self._locks.append(waiter)
+        return waiter
 
-    def ring(self) -> None:
-        """Wake all who wait. The lock must be held."""
-        while self._hung:
-            self._hung.popleft().release()
+    def wake_all(self) -> None:
+        """Wake all threads that wait. The lock must be held."""
+        while self._locks:
+            self._locks.popleft().release()
 
 
 class Flag:
-    """As :class:`threading.Event`; see :class:`Bells`."""
+    """Does what :class:`threading.Event` does; see :class:`Waiters`."""
 
-    __slots__ = ("_bells", "_set")
+    __slots__ = ("_set", "_waiters")
 
     def __init__(self, *, up: bool = False) -> None:
         self._set = up
-        self._bells = Bells()
+        self._waiters = Waiters()
 
     def is_set(self) -> bool:
-        """Whether it is up."""
+        """Tell whether the flag is set."""
         return self._set
 
     def set(self) -> None:
-        """Raise it."""
-        with self._bells.lock:
+        """Set the flag, and wake all threads that wait for it."""
+        with self._waiters.lock:
             self._set = True
-            self._bells.ring()
+            self._waiters.wake_all()
 
     def clear(self) -> None:
-        """Lower it."""
+        """Clear the flag."""
         self._set = False
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until it is up.
+        """Wait until the flag is set.
 
         Parameters:
-            timeout_s: how long at most, in seconds; may be infinite.
+            timeout_s: the longest wait, in seconds; may be infinite.
 
         Returns:
-            Whether it has been raised.
+            Whether the flag was set in this time.
         """
-        with self._bells.lock:
+        with self._waiters.lock:
             if self._set:
                 return True
-            bell = self._bells.hang()
-        return acquire(bell, timeout_s) or self._set
+            waiter = self._waiters.add()
+        return acquire(waiter, timeout_s) or self._set
 
 
 def check_interpreter() -> None:
-    """Refuse to wait where the interpreter is ending, as in ``__del__`` of what is left: its other threads stand still.
+    """Raise an error if the interpreter is ending, as when ``__del__`` runs late: its other threads stand still, so a
+    wait for them would never end.
 
     Raises:
-        ConnectionClosed: it is.
+        ConnectionClosed: the interpreter is ending.
     """
     if sys.is_finalizing():
         raise ConnectionClosed("the interpreter is ending, and the threads of the client have ended")

@@ -12,7 +12,7 @@ from rpcwire.errors import RpcError, SlowConsumer
 from rpcwire.service import SlowPolicy
 from rpcwire.streams import OutgoingStream, interruption_error, unread_error
 
-from .interrupts import Bells, acquire
+from .interrupts import Waiters, acquire
 
 _T = TypeVar("_T")
 
@@ -21,36 +21,36 @@ class OutboxHost(Protocol):
     """What an outbox needs of its peer."""
 
     def exclusively(self, act: Callable[..., _T], *args: Any) -> _T:
-        """Run ``act`` under the connection's lock, and send what comes of it."""
+        """Run ``act`` under the connection's lock, and send the session's output."""
         ...
 
     def send_item(self, stream: OutgoingStream, item: bytes) -> None:
-        """Send an item, for which there is credit. The lock must be held."""
+        """Send an item. The stream must have credit for it, and the lock must be held."""
         ...
 
     def end_stream(self, outbox: Outbox, error: RpcError | None) -> None:
-        """Nothing more will be sent."""
+        """Send the end of a stream."""
         ...
 
     def wait_for_room(self) -> None:
-        """Wait until the connection takes more."""
+        """Wait until the connection accepts more output."""
         ...
 
 
 class Outbox:
-    """One stream to the other side.
+    """Sends the items of one stream.
 
     Parameters:
         host: the peer.
-        stream: the session's side of it.
-        policy: what to do with an item for which there is no credit.
-        buffer_items: how many to keep back (``drop_oldest``, ``close``).
+        stream: the stream, as the session sees it.
+        policy: what to do with an item when the stream has no credit.
+        buffer_items: the number of items that may wait for credit (``drop_oldest``, ``close``).
 
     Attributes:
-        thread: feeds it.
+        thread: the thread that feeds it.
     """
 
-    __slots__ = ("_changed", "_host", "_kept", "_over", "_policy", "_room", "stream", "thread")
+    __slots__ = ("_host", "_is_over", "_items", "_policy", "_room", "_waiters", "stream", "thread")
 
     def __init__(self, host: OutboxHost, stream: OutgoingStream, policy: SlowPolicy, buffer_items: int) -> None:
         self.stream = stream
@@ -58,70 +58,70 @@ class Outbox:
         self._host = host
         self._policy = policy
         self._room = 1 if policy is SlowPolicy.LATEST else max(buffer_items, 1)
-        self._kept: deque[bytes] = deque()  # Guarded by the connection's lock.
-        self._over = False
-        self._changed = Bells()
+        self._items: deque[bytes] = deque()  # Guarded by the connection's lock.
+        self._is_over = False
+        self._waiters = Waiters()
 
     @property
-    def over(self) -> bool:
-        """Whether nobody wants what is sent."""
-        return self._over or self.stream.cancelled
+    def is_over(self) -> bool:
+        """Whether nobody wants more items."""
+        return self._is_over or self.stream.cancelled
 
     def on_credit(self) -> None:
-        """The reader has granted credit, or cancelled. The connection's lock is held."""
-        self._send_kept()
-        with self._changed.lock:
-            self._changed.ring()
+        """Go on: the reader has granted credit, or wants no more items. The connection's lock must be held."""
+        self._send_waiting()
+        with self._waiters.lock:
+            self._waiters.wake_all()
 
     def stop(self) -> None:
-        """Nobody wants more. The thread ends as soon as its source gives the next item."""
-        with self._changed.lock:
-            self._over = True
-            self._changed.ring()
+        """Send no more items. The thread ends when its source yields the next item."""
+        with self._waiters.lock:
+            self._is_over = True
+            self._waiters.wake_all()
 
     def forked(self) -> None:
-        """This is a child: the stream goes on in its parent."""
-        self._changed = Bells()
+        """Stop after a fork: the stream goes on in the parent."""
+        self._waiters = Waiters()
         self.stop()
 
     def put(self, item: bytes) -> None:
-        """Send an item, by the stream's policy.
+        """Send an item as the stream's policy says.
 
         Raises:
             SlowConsumer: the policy is ``close``, and the reader is too far behind.
-            TooLarge: the item is beyond the size limit.
+            TooLarge: the item is larger than the limit.
         """
         self._host.wait_for_room()
         if self._policy is not SlowPolicy.BLOCK:
             self._host.exclusively(self._keep, item)
             return
         self._wait(lambda: self.stream.credit > 0)
-        if not self.over:
+        if not self.is_over:
             self._host.exclusively(self._host.send_item, self.stream, item)
 
     def finish(self) -> None:
-        """Wait until the reader has taken what was kept back for it."""
-        self._wait(lambda: not self._kept)
+        """Wait until all items that wait for credit are sent."""
+        self._wait(lambda: not self._items)
 
     def _wait(self, ready: Callable[[], bool]) -> None:
         while True:
-            with self._changed.lock:
-                if ready() or self.over:
+            with self._waiters.lock:
+                if ready() or self.is_over:
                     return
-                bell = self._changed.hang()
-            acquire(bell, math.inf)
+                waiter = self._waiters.add()
+            acquire(waiter, math.inf)
 
     def _keep(self, item: bytes) -> None:
-        if len(self._kept) >= self._room:
+        if len(self._items) >= self._room:
             if self._policy is SlowPolicy.CLOSE:
                 raise SlowConsumer(f"the reader is {self._room} items behind: read faster, or ask for less")
-            self._kept.popleft()
-        self._kept.append(item)
-        self._send_kept()
+            self._items.popleft()
+        self._items.append(item)
+        self._send_waiting()
 
-    def _send_kept(self) -> None:
-        while self._kept and self.stream.credit > 0 and not self.over:
-            self._host.send_item(self.stream, self._kept.popleft())
+    def _send_waiting(self) -> None:
+        while self._items and self.stream.credit > 0 and not self.is_over:
+            self._host.send_item(self.stream, self._items.popleft())
 
 
 def pump(
@@ -129,25 +129,25 @@ def pump(
     outbox: Outbox,
     source: Iterable[Any],
     dump: Callable[[Any], bytes],
-    failed: Callable[[BaseException], RpcError],
-    ended: Callable[[RpcError | None], None] | None = None,
+    to_error: Callable[[BaseException], RpcError],
+    on_end: Callable[[RpcError | None], None] | None = None,
 ) -> None:
-    """Send all items of a source, then the end. A generator is closed whatever happens.
+    """Send all items of a source, then the end. Close a generator in any case.
 
     Parameters:
         host: the peer.
-        outbox: where the items go.
-        source: gives them.
+        outbox: sends the items.
+        source: the items.
         dump: encodes an item.
-        failed: what to say over there when the source raises.
-        ended: called at the end, with the reason where it was not the source's own end.
+        to_error: turns an exception of the source into the error that the reader gets.
+        on_end: called at the end, with the error if the stream ended before its source.
     """
     error: RpcError | None = None
     interruption: RpcError | None = None
     try:
         try:
             for item in source:
-                if outbox.over:
+                if outbox.is_over:
                     break
                 outbox.put(dump(item))
             outbox.finish()
@@ -155,10 +155,10 @@ def pump(
             if isinstance(source, Generator):
                 source.close()
     except BaseException as exc:
-        error = failed(exc)
+        error = to_error(exc)
     finally:
-        if outbox.over:
+        if outbox.is_over:
             interruption = unread_error() if outbox.stream.cancelled else interruption_error()
         host.end_stream(outbox, error)
-        if ended is not None:
-            ended(error or interruption)
+        if on_end is not None:
+            on_end(error or interruption)

@@ -1,4 +1,5 @@
-"""One side of a connection without an event loop: calls go out from any thread, the reader brings what arrives."""
+"""Drives one side of a connection with threads: any thread may call, and the link's thread handles the frames that
+arrive."""
 
 from __future__ import annotations
 
@@ -67,14 +68,14 @@ class Peer:
     Parameters:
         session: the protocol.
         link: the way to the other side.
-        handlers: run what the other side calls.
+        handlers: run the calls of the other side.
         connection: the connection as handlers see it.
-        lost: told when the connection has ended, before anybody who waits is.
-        logger: gets one line for each broken rule.
+        on_loss: called when the connection has ended, before any call that waits gets its error.
+        logger: gets a line for each rule that the other side breaks.
 
     Attributes:
-        closed: set once the connection has ended.
-        has_received: whether anything has arrived.
+        closed: set when the connection has ended.
+        has_received: whether a frame has arrived.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Peer:
         handlers: Handlers,
         connection: Connection,
         *,
-        lost: Callable[[Peer, str], None],
+        on_loss: Callable[[Peer, str], None],
         logger: logging.Logger,
     ) -> None:
         self.session = session
@@ -94,7 +95,7 @@ class Peer:
         self.closed = Flag()
         self.has_received = False
         self._handlers = handlers
-        self._lost = lost
+        self._on_loss = on_loss
         self._lock = link.lock
         self._pending: dict[int, Pending] = {}
         self._inboxes: dict[str, Inbox] = {}
@@ -102,10 +103,10 @@ class Peer:
         self._later: deque[Callable[[], object]] = deque()
 
     def exclusively(self, act: Callable[..., _T], *args: Any) -> _T:
-        """Run ``act`` under the connection's lock, and send what comes of it.
+        """Run ``act`` under the connection's lock, and send the session's output.
 
-        An interruption in the middle (Ctrl-C comes at any moment) would leave the session, or half a frame, in an
-        unknown state: then the connection is dropped. One that comes when all is handed over harms nothing.
+        An interruption may come at any moment (Ctrl-C). If it comes in the middle, the state of the session is unknown
+        and a frame may be sent by half, so the connection is dropped. After the output is handed over it does no harm.
         """
         with self._lock:
             self.link.whole = False
@@ -127,21 +128,21 @@ class Peer:
         """Start a call.
 
         Parameters:
-            method: the full name.
-            params: encoded.
-            ctx: goes with the call.
-            pending: will hold its outcome.
-            until: how long to wait where the other side takes nothing, on the clock of :func:`time.monotonic`.
+            method: the method's full name.
+            params: the encoded parameters.
+            ctx: the context of the call.
+            pending: gets the outcome.
+            until: the end of the wait if the other side accepts no output, on the clock of :func:`time.monotonic`.
 
         Raises:
-            RpcError: it could not be sent.
+            RpcError: the call could not be sent.
         """
         self.wait_for_room(until)
         self.exclusively(self._begin, method, params, ctx, pending)
 
     def _begin(self, method: str, params: bytes | None, ctx: CallContext | None, pending: Pending) -> None:
         session = self.session
-        if session.state is SessionState.CLOSED or not self.link.is_open:  # As ``is_open`` says, without a call.
+        if session.state is SessionState.CLOSED or not self.link.is_open:  # The same as ``is_open``, without a call.
             raise NotSent(ENDED)
         pending.id = session.call(method, params, ctx)
         self._pending[pending.id] = pending
@@ -156,13 +157,13 @@ class Peer:
         """Start several calls in one frame.
 
         Parameters:
-            calls: as of :meth:`rpcwire.session.Session.batch`.
-            ctx: goes with each call.
-            pendings: for each entry what will hold its outcome; ``None`` for a notification.
-            until: as of :meth:`begin`.
+            calls: see :meth:`rpcwire.session.Session.batch`.
+            ctx: the context of each call.
+            pendings: for each entry the object that gets its outcome; ``None`` for a notification.
+            until: see :meth:`begin`.
 
         Raises:
-            RpcError: they could not be sent.
+            RpcError: the calls could not be sent.
         """
         self.wait_for_room(until)
         self.exclusively(self._begin_batch, calls, ctx, pendings)
@@ -181,7 +182,7 @@ class Peer:
 
         Parameters:
             pending: the call.
-            until: its deadline, on the clock of :func:`time.monotonic`.
+            until: the call's deadline, on the clock of :func:`time.monotonic`.
 
         Raises:
             RpcError: the call failed.
@@ -194,7 +195,7 @@ class Peer:
         return pending.value
 
     def abandon(self, pending: Pending) -> None:
-        """Nobody waits for this call any more: cancel it over there, and drop its answer when it comes."""
+        """Cancel a call on the other side because nobody waits for it any more, and drop its answer when it comes."""
         self.exclusively(self._abandon, pending)
         self.stop_uploads(pending)
         if pending.done and isinstance(pending.value, Inbox):
@@ -209,12 +210,12 @@ class Peer:
         """Send a notification.
 
         Parameters:
-            method: the full name.
-            params: encoded.
-            until: as of :meth:`begin`.
+            method: the method's full name.
+            params: the encoded parameters.
+            until: see :meth:`begin`.
 
         Raises:
-            RpcError: it could not be sent.
+            RpcError: the notification could not be sent.
         """
         self.wait_for_room(until)
         self.exclusively(self._notify, method, params)
@@ -225,7 +226,7 @@ class Peer:
 
     @property
     def is_open(self) -> bool:
-        """Whether calls still go out: not once either side has begun to close."""
+        """Whether calls can still be sent. They cannot when either side has begun to close."""
         return self.link.is_open and self.session.state is not SessionState.CLOSED
 
     @property
@@ -238,13 +239,13 @@ class Peer:
             raise NotSent(ENDED)
 
     def wait_for_room(self, until: float = math.inf) -> None:
-        """Wait until the other side takes more.
+        """Wait until the connection accepts more output.
 
         Parameters:
-            until: how long, on the clock of :func:`time.monotonic`.
+            until: the end of the wait, on the clock of :func:`time.monotonic`.
 
         Raises:
-            DeadlineExceeded: it did not.
+            DeadlineExceeded: the connection accepted no output in this time.
         """
         room = self.link.room
         if not room.is_set() and not room.wait(until - time.monotonic()):
@@ -253,7 +254,7 @@ class Peer:
     # --- answers to the other side ------------------------------------------------------------------------------
 
     def answer(self, act: Callable[..., _T], *args: Any) -> _T | None:
-        """Do something for the other side that is pointless once the connection has ended."""
+        """Run ``act`` under the connection's lock, unless the connection has ended: then ``act`` has no use."""
         return self.exclusively(partial(self._if_open, act), *args)
 
     def _if_open(self, act: Callable[..., _T], *args: Any) -> _T | None:
@@ -272,24 +273,25 @@ class Peer:
         to_error: Callable[[BaseException], RpcError],
         on_end: Callable[[RpcError | None], None] | None = None,
     ) -> Outbox:
-        """Send all items of ``source`` over a stream of ours, from a thread of its own.
+        """Send all items of ``source`` over a stream of ours, in a separate thread.
 
         Parameters:
-            source: gives the items.
-            stream: opened by the session.
+            source: the items.
+            stream: the stream, which the session has opened.
             dump: encodes an item.
-            policy, buffer_items: for a reader that is slow.
-            to_error: what to say over there when the source raises.
-            on_end: called at the end, in that thread, with the reason where it was not the source's own end.
+            policy: what to do when the reader is slow.
+            buffer_items: the number of items that may wait for a slow reader.
+            to_error: turns an exception of the source into the error that the reader gets.
+            on_end: called at the end, in that thread, with the error if the stream ended before its source.
         """
         outbox = Outbox(self, stream, policy, buffer_items)
         with self._lock:
             self._outboxes[stream.id] = outbox
         if self.session.state is SessionState.CLOSED:
             outbox.stop()
-        # The source sees the context variables of whoever gave it.
+        # The source sees the context variables of the code that called this.
         variables = copy_context()
-        variables.run(leave_place)  # The handler goes on, if it is one.
+        variables.run(leave_place)  # If a handler called this, it goes on and keeps its place.
         work = partial(pump, self, outbox, source, dump, to_error, on_end)
         thread = threading.Thread(target=variables.run, args=(work,), name=f"rpcclient-{stream.id}", daemon=True)
         outbox.thread = thread
@@ -297,12 +299,12 @@ class Peer:
         return outbox
 
     def send_item(self, stream: OutgoingStream, item: bytes) -> None:
-        """Send an item, for which there is credit. The lock must be held."""
+        """Send an item. The stream must have credit for it, and the lock must be held."""
         if self.session.state is not SessionState.CLOSED and not stream.cancelled:
             self.session.streams.send(stream, item)
 
     def end_stream(self, outbox: Outbox, error: RpcError | None) -> None:
-        """Nothing more will be sent."""
+        """Send the end of a stream."""
         self._outboxes.pop(outbox.stream.id, None)
         self.answer(self.session.streams.end, outbox.stream, error)
 
@@ -315,18 +317,18 @@ class Peer:
         """Begin to read a stream that the other side has named. The lock must be held.
 
         Raises:
-            RpcError: it cannot be read.
+            RpcError: the stream cannot be read.
         """
         stream = self.session.streams.accept(stream_id, window)
         inbox = self._inboxes[stream_id] = Inbox(self, stream, latest=latest)
         return inbox
 
     def note_consumed(self, stream: IncomingStream, items: int) -> None:
-        """The reader took items out."""
+        """Note that the reader has consumed items."""
         self.answer(self.session.streams.consume, stream, items)
 
     def cancel_stream(self, stream: IncomingStream) -> None:
-        """The reader wants no more."""
+        """Tell the producer of a stream that the reader wants no more items."""
         self._inboxes.pop(stream.id, None)
         self.answer(self.session.streams.cancel, stream.id)
 
@@ -335,31 +337,31 @@ class Peer:
         self.later(inbox.drop)
 
     def later(self, act: Callable[[], object]) -> None:
-        """Have the link's thread do something. Takes no lock: garbage is collected at any moment.
+        """Have the link's thread run ``act``. Takes no lock, because the garbage collector may call it at any moment.
 
         Parameters:
-            act: does it; what it raises is of no interest once the connection has ended.
+            act: the function. An RpcError that it raises is ignored: the connection has ended then.
         """
         self._later.append(act)
         self.link.wake()
 
     def add_upload(self, pending: Pending, outbox: Outbox) -> None:
-        """Note what sends one of the call's own streams. The lock must be held."""
+        """Add the outbox of a stream among a call's parameters. The lock must be held."""
         pending.uploads = (*pending.uploads, outbox)
         if isinstance(pending.value, Inbox):
-            pending.value.keep(pending.uploads)
-        elif pending.done:  # The answer was faster.
+            pending.value.own_uploads(pending.uploads)
+        elif pending.done:  # The answer has come already.
             outbox.stop()
 
     def stop_uploads(self, pending: Pending) -> None:
-        """The call needs its own streams no more."""
+        """Stop the streams among a call's parameters, because the call has ended."""
         for outbox in pending.uploads:
             outbox.stop()
 
     # --- what arrives -------------------------------------------------------------------------------------------
 
     def frame_received(self, frame: bytes) -> None:
-        """One whole frame has come."""
+        """Handle one whole frame."""
         self.has_received = True
         later: list[Event] = []
         with self._lock:
@@ -371,25 +373,25 @@ class Peer:
             if self.session.has_output:
                 self.link.send(self.session.frames())
         for event in later:
-            self._outside(event)
+            self._on_event_unlocked(event)
 
     def woken(self) -> None:
-        """The link's thread was woken: something may have become garbage."""
+        """Run the functions that were given to :meth:`later`."""
         while self._later:
             act = self._later.popleft()
             with contextlib.suppress(RpcError):
                 act()
 
     def _on_event(self, event: Event) -> bool:
-        """What concerns the session only; ``False`` for what must happen outside the lock."""
+        """Handle an event that needs only the session. Return ``False`` if it must be handled without the lock."""
         match event:
             case ErrorReceived():
                 if (pending := self._pending.pop(event.id, None)) is not None:
                     self.stop_uploads(pending)
                     pending.settle(None, WireError(event.code, event.message, event.data))
             case ItemsReceived():
-                if (inbox := self._inboxes.get(event.stream)) is not None and (dropped := inbox.put(event.items)):
-                    self.session.streams.consume(inbox.stream, dropped)
+                if (inbox := self._inboxes.get(event.stream)) is not None and (replaced := inbox.put(event.items)):
+                    self.session.streams.consume(inbox.stream, replaced)
             case StreamEnded():
                 if (inbox := self._inboxes.pop(event.stream, None)) is not None:
                     error = event.error
@@ -422,12 +424,12 @@ class Peer:
             self.stop_uploads(pending)
             pending.settle(None, exc)
         else:
-            inbox.keep(pending.uploads)
+            inbox.own_uploads(pending.uploads)
             if pending.is_abandoned:
                 self.drop_later(inbox)
             pending.settle(inbox, None)
 
-    def _outside(self, event: Event) -> None:
+    def _on_event_unlocked(self, event: Event) -> None:
         match event:
             case IncomingCall():
                 self._handlers.start(self, event)
@@ -437,7 +439,7 @@ class Peer:
                 self._handlers.cancel(event.call)
             case Violation():
                 if event.call is not None:
-                    self._handlers.refused(self, event.call, event.error)
+                    self._handlers.report_refusal(self, event.call, event.error)
                 self.logger.warning(
                     "%s: %s: %s", self.connection.remote, event.error.type, printable(event.error.message)
                 )
@@ -445,8 +447,8 @@ class Peer:
     # --- the end ------------------------------------------------------------------------------------------------
 
     def link_lost(self, reason: str) -> None:
-        """The connection has ended."""
-        self._lost(self, reason)
+        """End everything, because the connection has ended."""
+        self._on_loss(self, reason)
         with self._lock:
             never_sent = set(self.session.close()[0])
             pending, self._pending = self._pending, {}
@@ -467,7 +469,7 @@ class Peer:
         self.closed.set()
 
     def forked(self) -> None:
-        """This is a child, and the connection its parent's, with all that is under way on it."""
+        """End everything after a fork: the connection and its calls belong to the parent."""
         self.link.forked()
         self._lock = self.link.lock
         self.closed = Flag()
@@ -488,18 +490,18 @@ class Peer:
         """Wait until the connection has ended.
 
         Parameters:
-            until: how long, on the clock of :func:`time.monotonic`.
+            until: the end of the wait, on the clock of :func:`time.monotonic`.
         """
         self.closed.wait(until - time.monotonic())
 
     def join_uploads(self, until: float) -> None:
-        """Wait until the threads that feed streams have ended, those excepted whose source does not let go.
+        """Wait until the threads that feed streams have ended.
 
         Parameters:
-            until: how long, on the clock of :func:`time.monotonic`.
+            until: the end of the wait for threads whose source yields nothing, on the clock of :func:`time.monotonic`.
         """
         for outbox in list(self._outboxes.values()):
             thread = outbox.thread
-            # One whose start was interrupted has no identity, and nothing to wait for.
+            # A thread whose start was interrupted has no identity, and there is nothing to wait for.
             if thread is not None and thread.ident is not None and thread is not threading.current_thread():
                 thread.join(max(until - time.monotonic(), 0.0))

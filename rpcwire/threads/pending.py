@@ -1,4 +1,4 @@
-"""A call under way, and how a thread waits for it."""
+"""A call of ours that has no answer yet, and how a thread waits for it."""
 
 from __future__ import annotations
 
@@ -19,50 +19,50 @@ logger = logging.getLogger("rpcclient")
 
 
 class Mailbox:
-    """Wakes one thread, and keeps what it is to be told meanwhile. A plain lock wakes with the least delay; whoever
-    wakes looks himself at what has happened.
+    """Wakes one thread, and keeps reports of progress until that thread reads them. It uses a plain lock, because that
+    wakes a thread with the least delay. The thread finds out itself what has happened.
 
     Parameters:
-        progress: told how far the calls have come, in the thread that waits.
+        progress: called with each report, in the thread that waits.
     """
 
-    __slots__ = ("_bell", "_progress", "_reports")
+    __slots__ = ("_lock", "_progress", "_reports")
 
     def __init__(self, progress: ProgressHook | None = None) -> None:
         self._progress = progress
         self._reports: deque[tuple[float, float | None, str | None]] | None = None if progress is None else deque()
-        self._bell = threading.Lock()
-        self._bell.acquire()
+        self._lock = threading.Lock()
+        self._lock.acquire()
 
-    def ring(self) -> None:
-        """Wake the thread that waits, or the next that will."""
+    def wake(self) -> None:
+        """Wake the thread that waits. If none waits, the next wait ends at once."""
         try:
-            self._bell.release()
+            self._lock.release()
         except RuntimeError:
-            pass  # It rings already.
+            pass  # It was woken already.
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until it rings, and pass on the progress that has come.
+        """Wait until another thread calls :meth:`wake`, and pass on the reports that have come.
 
         Parameters:
-            timeout_s: how long at most, in seconds.
+            timeout_s: the longest wait, in seconds.
 
         Returns:
-            Whether it rang.
+            Whether :meth:`wake` was called.
         """
-        rang = acquire(self._bell, timeout_s)
+        is_woken = acquire(self._lock, timeout_s)
         if self._reports:
             self.pass_on()
-        return rang
+        return is_woken
 
     def report(self, done: float, total: float | None, message: str | None) -> None:
-        """Take note of a call's progress."""
+        """Keep a report of a call's progress, and wake the thread."""
         if self._reports is not None:
             self._reports.append((done, total, message))
-            self.ring()
+            self.wake()
 
     def pass_on(self) -> None:
-        """Tell the hook what has come for it."""
+        """Call the hook with the reports that have come."""
         while self._reports:
             report = self._reports.popleft()
             assert self._progress is not None
@@ -73,19 +73,19 @@ class Mailbox:
 
 
 class Pending:
-    """A call of ours. Its answer is set by the reader; one thread waits for it.
+    """A call of ours. The connection's thread sets its answer; one thread waits for it.
 
     Parameters:
-        mailbox: of the thread that waits; several calls may share it.
+        mailbox: wakes the thread that waits; several calls may share it.
         is_stream: whether the answer is a stream.
-        window: items to let that stream's producer send ahead; ``None`` for the session's own.
-        latest: of that stream, only the newest item is wanted.
+        window: the number of items that the producer of that stream may send ahead; ``None`` for the session's own.
+        latest: whether the reader wants only the newest item of that stream.
 
     Attributes:
         id: the call's id; 0 until it is queued.
-        value: the encoded result, or for a stream its inbox, once ``done`` is set and ``error`` is not.
-        uploads: what sends the call's own streams.
-        is_abandoned: nobody waits any more.
+        value: the encoded result, or the inbox of a stream; set if ``done`` is true and ``error`` is ``None``.
+        uploads: the outboxes of the streams among the call's parameters.
+        is_abandoned: whether nobody waits for the call any more.
     """
 
     __slots__ = ("done", "error", "id", "is_abandoned", "is_stream", "latest", "mailbox", "uploads", "value", "window")
@@ -105,25 +105,25 @@ class Pending:
         self.uploads: tuple[Outbox, ...] = ()
 
     def abandon(self) -> None:
-        """Nobody waits any more; whatever waited may become garbage."""
+        """Note that nobody waits any more, and let the mailbox become garbage."""
         self.is_abandoned = True
         self.mailbox = Mailbox()
 
     def settle(self, value: Any, error: BaseException | None) -> None:
-        """Set the outcome, if there is none."""
+        """Set the outcome, unless there is one."""
         if not self.done:
             self.value, self.error = value, error
             self.done = True
-            self.mailbox.ring()
+            self.mailbox.wake()
 
     def wait(self, until: float) -> bool:
         """Wait for the outcome. An interruption ends the wait at once.
 
         Parameters:
-            until: how long, on the clock of :func:`time.monotonic`.
+            until: the end of the wait, on the clock of :func:`time.monotonic`.
 
         Returns:
-            Whether it is there.
+            Whether there is an outcome.
         """
         while not self.done and self.mailbox.wait(until - time.monotonic()):
             pass

@@ -142,7 +142,7 @@ class Desk(Service):
     @method()
     async def ask_items(self, method: str, ctx: Context) -> list[Any]:
         """Call a method of the caller that answers with a stream."""
-        peer = ctx.caller._bound()  # type: ignore[attr-defined]
+        peer = ctx.caller._require_peer()  # type: ignore[attr-defined]
         pending = Pending(peer.loop.create_future(), is_stream=True)
         inbox = await peer.outcome(peer.begin(method, None, timeout_s=LIMIT_S, pending=pending), pending)
         return [item async for item in StreamReader(inbox, lambda raw: load_plain(raw, peer.session.codec))]

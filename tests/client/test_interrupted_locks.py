@@ -89,8 +89,8 @@ def test_no_lock_stays_locked(name: str) -> None:
         made = make()
         went_on = interrupted(lambda: act(made), call)  # noqa: B023 - it is called at once
         flag = made._over if isinstance(made, Attempt) else made
-        bells = flag._bells if isinstance(flag, Flag) else made._changed
-        assert not bells.lock.locked(), f"interrupted at call {call}"
+        waiters = flag._waiters if isinstance(flag, Flag) else made._waiters
+        assert not waiters.lock.locked(), f"interrupted at call {call}"
         if not went_on:
             break
         call += 1

@@ -368,7 +368,7 @@ def test_the_caller_of_a_handler(running: Any) -> None:
     from rpcclient.sync.remote import SyncCaller
 
     with pytest.raises(Exception, match="not there yet"):
-        SyncCaller()._bound()
+        SyncCaller()._require_peer()
 
 
 def test_what_comes_of_calls_in_threads_is_told(

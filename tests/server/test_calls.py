@@ -601,7 +601,7 @@ def test_policies_for_slow_readers(tools: Any, name: str, expected: list[int] | 
                 if len(got) == 16 and expected is not None:
                     (peer,) = server.connections.values()
                     (outbox,) = peer._outboxes.values()
-                    await tools.until(lambda outbox=outbox: outbox._kept and int(outbox._kept[-1]) == 199)
+                    await tools.until(lambda outbox=outbox: outbox._waiting and int(outbox._waiting[-1]) == 199)
                     await connection.send(tools.request("rpc.stream.credit", {"stream": "s1", "n": 100}, None))
             elif message.get("method") == "rpc.stream.end":
                 error = message["params"].get("error")

@@ -25,6 +25,6 @@ def test_once_for_each_form() -> None:
     assert shared.dump(item, JsonLines()) == b'{"name":"a"}'
     for number in range(100):
         assert kind.load(shared.dump(Item(name=str(number)), MessagePack()), MessagePack()).name == str(number)
-    assert len(shared._kept) <= 16
+    assert len(shared._entries) <= 16
     with pytest.raises(ValueError, match="name"):
         shared.dump({"nothing": 1}, MessagePack())
