@@ -59,33 +59,36 @@ def _check_proxies(texts: tuple[str, ...]) -> tuple[str, ...]:
 class ListenConfig(_Section):
     """Where the server listens."""
 
-    host: str = Field(default="127.0.0.1", description="Address to bind. One that others can reach needs [tls].")
-    port: int = Field(default=8765, ge=0, le=65535, description="TCP port; 0 takes a free one.")
-    tcp: bool = Field(default=True, description="Whether to listen on TCP at all.")
+    host: str = Field(
+        default="127.0.0.1", description="Address to listen on. An address that other machines can reach needs [tls]."
+    )
+    port: int = Field(default=8765, ge=0, le=65535, description="TCP port; 0 chooses a free one.")
+    tcp: bool = Field(default=True, description="Whether to listen on TCP.")
     unix: str = Field(
         default="", description='Path of the Unix socket; "" for the user\'s default place, "none" for no Unix socket.'
     )
     also: tuple[str, ...] = Field(
-        default=(), description="Further addresses, by the URLs of transports that plugins bring."
+        default=(), description="Further addresses to listen on: URLs of transports that plugins add."
     )
     allowed_hosts: tuple[str, ...] = Field(
         default=(),
-        description="Names that clients may say in the Host header, besides the bound address and localhost.",
+        description="Names that clients may write into the Host header, besides `host` and localhost.",
     )
     allowed_origins: tuple[str, ...] = Field(
-        default=(), description='Web pages that may connect, by origin ("https://console.example"), besides our own.'
+        default=(),
+        description='Origins of web pages that may connect ("https://console.example"), besides the server\'s own.',
     )
     path_prefix: Annotated[str, AfterValidator(_check_prefix)] = Field(
         default="", description='Path under which a reverse proxy passes requests on, such as "/rpc"; "" for none.'
     )
     trusted_proxies: Annotated[tuple[str, ...], AfterValidator(_check_proxies)] = Field(
         default=(),
-        description="Proxies whose word on the client's address counts: addresses, networks, "
+        description="Proxies whom the server believes when they name the client's address: addresses, networks, "
         'or "unix" for whoever connects to the Unix socket.',
     )
     forwarding_header: ForwardingHeader = Field(
         default="X-Forwarded-For",
-        description='The header in which they say it: "X-Forwarded-For", or "Forwarded" of RFC 7239.',
+        description='The header in which they name it: "X-Forwarded-For", or "Forwarded" (RFC 7239).',
     )
     proxy_protocol: tuple[Literal["tcp", "unix"], ...] = Field(
         default=(),
@@ -94,7 +97,7 @@ class ListenConfig(_Section):
     unix_peer_credentials: bool = Field(
         default=True,
         description="Whether the user who runs the server needs no token on the Unix socket. "
-        "Off where a reverse proxy of that user connects to it: everybody behind it would be that user.",
+        "Set it to false if a reverse proxy of that user connects to it: everybody behind it would be that user.",
     )
 
 
@@ -108,7 +111,7 @@ class TlsConfig(_Section):
     )
     client_certificates: Literal["required", "optional"] = Field(
         default="required",
-        description='Whether TLS refuses clients without a certificate, "required", or only those with a wrong one.',
+        description='"required": TLS refuses clients without a certificate; "optional": only those with a wrong one.',
     )
 
 
@@ -117,42 +120,42 @@ class AuthConfig(_Section):
 
     token_file: str = Field(
         default="",
-        description="File with the token, one line; generated, with mode 0600, where it is missing. "
+        description="File with the token, one line; the server makes it, with mode 0600, if it is missing. "
         '"" for the user\'s default place.',
     )
     timeout_s: float = Field(
-        default=10.0, gt=0, description="Time to authenticate after connecting, or after standing in line, in seconds."
+        default=10.0, gt=0, description="Time to authenticate after connecting, or after waiting in line, in seconds."
     )
-    attempts: int = Field(default=5, ge=1, description="Wrong tokens on one connection before it is closed.")
+    attempts: int = Field(default=5, ge=1, description="Wrong tokens after which a connection is closed.")
     arriving_connections: int = Field(
         default=512,
         ge=1,
-        description="Connections whose request is not there yet, in all; above it the oldest of them gives way.",
+        description="Connections whose request has not arrived yet, in all; beyond it the oldest is closed.",
     )
     arriving_per_address: int = Field(
         default=128,
         ge=1,
-        description="Connections whose request is not there yet, per address; above it the oldest of them gives way.",
+        description="Connections whose request has not arrived yet, per address; beyond it the oldest is closed.",
     )
     unauthenticated_connections: int = Field(
-        default=64, ge=1, description="Connections without a token that are served, in all."
+        default=64, ge=1, description="Connections without a token that are served at once, in all."
     )
     unauthenticated_per_address: int = Field(
-        default=8, ge=1, description="Connections without a token that are served, per address."
+        default=8, ge=1, description="Connections without a token that are served at once, per address."
     )
     line_connections: int = Field(
         default=512,
         ge=0,
-        description="Connections without a token that stand in line to be served, in all; a valid token gets past it.",
+        description="Connections without a token that wait in line, in all; a valid token passes the line.",
     )
     line_per_address: int = Field(
-        default=128, ge=0, description="Connections without a token that stand in line to be served, per address."
+        default=128, ge=0, description="Connections without a token that wait in line, per address."
     )
     unauthenticated_message_bytes: int = Field(
         default=65536, ge=1024, description="Largest message before authentication, in bytes."
     )
     ways: Mapping[str, Any] = Field(
-        default={}, description="One table for each further way to authenticate that is installed and to be on."
+        default={}, description="Further ways to authenticate, which plugins add: the table of a way turns it on."
     )
 
 
@@ -167,17 +170,20 @@ class LimitsConfig(_Section):
     calls_in_flight: int = Field(default=1024, ge=1, description="Calls of one connection that run at the same time.")
     streams: int = Field(default=256, ge=1, description="Streams open on one connection, in each direction.")
     stream_window: int = Field(
-        default=64, ge=1, description="Items that an uploading client may be ahead of its reader."
+        default=64, ge=1, description="Items that a client may send ahead of the method that reads its stream."
     )
     outgoing_bytes: int = Field(
         default=64 * _MIB,
         ge=65536,
-        description="Output waiting for a client that does not read, above which it is dropped; no message is larger.",
+        description="Output that may wait for a client that does not read; beyond it the client is dropped. "
+        "No message is larger.",
     )
     stall_s: float = Field(
-        default=10.0, gt=0, description="Time a client may take next to nothing of much output, in seconds."
+        default=10.0, gt=0, description="How long a client may take next to nothing of much output, in seconds."
     )
-    threads: int = Field(default=32, ge=1, description="Methods that are plain functions and at work at once.")
+    threads: int = Field(
+        default=32, ge=1, description="Methods written as plain functions that may run at the same time."
+    )
 
 
 class KeepaliveConfig(_Section):
@@ -187,21 +193,25 @@ class KeepaliveConfig(_Section):
         default=20.0, ge=0, description="Silence of a client before a ping, in seconds; 0 for none."
     )
     ping_timeout_s: float = Field(
-        default=20.0, gt=0, description="Time in which its pong comes, or output that waits is taken, in seconds."
+        default=20.0,
+        gt=0,
+        description="Time in which the client must answer the ping, or take output that waits, in seconds.",
     )
 
 
 class LogConfig(_Section):
     """What the operator reads, on standard error."""
 
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="The least that is logged.")
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="The least severe level that is logged."
+    )
 
 
 class PluginsConfig(_Section):
     """Which services are offered."""
 
     enabled: tuple[str, ...] = Field(
-        default=(), description="Names of installed services to offer; none named: all of them."
+        default=(), description="Names of installed services to offer; all of them if none is named."
     )
     disabled: tuple[str, ...] = Field(default=(), description="Names of installed services not to offer.")
     files: tuple[str, ...] = Field(default=(), description="Python files with services of your own.")
@@ -213,7 +223,8 @@ class ServerConfig(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="RPCSERVER_", env_nested_delimiter="__")
 
     state_dir: str = Field(
-        default="", description='Folder for what survives restarts; "" for the user\'s default place.'
+        default="",
+        description='Folder for what survives restarts, of this server alone; "" for the user\'s default place.',
     )
     grace_s: float = Field(
         default=10.0, ge=0, description="Time for running calls to end when the server stops, in seconds."

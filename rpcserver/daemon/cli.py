@@ -34,18 +34,28 @@ THREAD_TIMEOUT_S = 1.0
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="remote-services")
 def main() -> None:
-    """Offer this computer's services to clients on others."""
+    """Offer the services of this computer to clients on other computers."""
 
 
 @main.command()
-@click.option("--host", help="Address to bind; 127.0.0.1 by default.")
-@click.option("--port", type=click.IntRange(0, 65535), help="TCP port; 8765 by default, 0 for a free one.")
-@click.option("--unix", metavar="PATH", help='Unix socket; "none" for no Unix socket.')
-@click.option("--config", "config_file", type=click.Path(path_type=Path), envvar="RPCSERVER_CONFIG", help="TOML file.")
-@click.option("--token-file", type=click.Path(path_type=Path), help="File with the token; generated if missing.")
-@click.option("--plugin", "plugins", multiple=True, metavar="FILE", help="Python file with a service; repeatable.")
+@click.option("--host", help="Address to listen on; 127.0.0.1 by default.")
+@click.option("--port", type=click.IntRange(0, 65535), help="TCP port; 8765 by default, 0 chooses a free one.")
+@click.option("--unix", metavar="PATH", help='Path of the Unix socket; "none" for no Unix socket.')
 @click.option(
-    "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), help="The least that is logged; INFO."
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    envvar="RPCSERVER_CONFIG",
+    help="Configuration file (TOML); else the one that RPCSERVER_CONFIG names.",
+)
+@click.option("--token-file", type=click.Path(path_type=Path), help="File with the token; made if it is missing.")
+@click.option(
+    "--plugin", "plugins", multiple=True, metavar="FILE", help="Python file with a service; may be given several times."
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]),
+    help="Least severe level to log; INFO by default.",
 )
 def serve(
     host: str | None,
@@ -56,7 +66,7 @@ def serve(
     plugins: tuple[str, ...],
     log_level: str | None,
 ) -> None:
-    """Run the server until SIGTERM or SIGINT."""
+    """Run the server until SIGTERM or SIGINT stops it."""
     listen = {"host": host, "port": port, "unix": unix}
     overrides: dict[str, Any] = {
         "listen": {key: value for key, value in listen.items() if value is not None},
@@ -104,7 +114,7 @@ def _leave_stuck_threads(server: Server, status: int) -> None:
     """Exit although handlers that are plain functions do not end: Python itself would wait for their threads."""
     stuck = server.join_threads(THREAD_TIMEOUT_S)
     if stuck:
-        logger.error("leaving %d handlers behind that do not end", stuck)
+        logger.error("exiting although %d handlers do not end", stuck)
         logging.shutdown()
         os._exit(status)
 
@@ -168,10 +178,12 @@ def plugins() -> None:
 
 @main.command()
 @click.argument("service")
-@click.option("--output", type=click.Path(path_type=Path), help="Where to write it; standard output by default.")
-@click.option("--plugin", "files", multiple=True, metavar="FILE", help="Python file with a service; repeatable.")
+@click.option("--output", type=click.Path(path_type=Path), help="File to write to; standard output by default.")
+@click.option(
+    "--plugin", "files", multiple=True, metavar="FILE", help="Python file with a service; may be given several times."
+)
 def stubs(service: str, output: Path | None, files: tuple[str, ...]) -> None:
-    """Generate a typed client stub for the installed SERVICE."""
+    """Write a typed client stub for SERVICE, which is installed or in a FILE."""
     from rpcserver.plugins.stubgen import StubError, generate
 
     try:
@@ -181,7 +193,7 @@ def stubs(service: str, output: Path | None, files: tuple[str, ...]) -> None:
         classes = {cls.name: cls for cls in find_services(config)}
         if service not in classes:
             there = ", ".join(sorted({*known, *classes}))
-            raise ConfigError(f"no service {service!r} is installed; there are: {there}")
+            raise ConfigError(f"no service {service!r} is installed: name one of {there}, or its file with --plugin")
         text = generate(classes[service])
     except (ConfigError, StubError, TypeError) as exc:
         click.echo(f"rpcserver: {exc}", err=True)
@@ -193,9 +205,11 @@ def stubs(service: str, output: Path | None, files: tuple[str, ...]) -> None:
 
 
 @main.command(short_help="Print a configuration file with every key.")
-@click.option("--plugin", "files", multiple=True, metavar="FILE", help="Python file with a service; repeatable.")
+@click.option(
+    "--plugin", "files", multiple=True, metavar="FILE", help="Python file with a service; may be given several times."
+)
 def config(files: tuple[str, ...]) -> None:
-    """Print a configuration file with every key, its default and what it means."""
+    """Print a configuration file with every key, its default and its meaning."""
     from rpcserver.plugins.settings_file import render
 
     try:

@@ -41,7 +41,7 @@ class DatabaseConfig(ServiceConfig):
 
     url: SecretStr = Field(
         default=SecretStr(""),
-        description="SQLAlchemy's URL, such as `postgresql://app@db.example/shop`; empty for an SQLite file of the "
+        description="URL of SQLAlchemy, such as `postgresql://app@db.example/shop`; empty for an SQLite file with the "
         "database's name in the service's state folder",
     )
     password_file: Path | None = Field(
@@ -49,19 +49,19 @@ class DatabaseConfig(ServiceConfig):
     )
     password_env: str | None = Field(default=None, description="the environment variable that holds the password")
     attached: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,62}$")], Path] = Field(
-        default={}, description="SQLite: other files, by the names of the schemas that their tables are seen in"
+        default={}, description="SQLite: further files; the key is the schema in which the tables of a file appear"
     )
     readonly: bool = Field(default=False, description="refuse every change; the database itself enforces it")
-    isolation: Isolation | None = Field(default=None, description="isolation of transactions that ask for none")
+    isolation: Isolation | None = Field(default=None, description="isolation of transactions that name none")
     allow_privileged_role: bool = Field(
         default=False,
-        description="accept a role that may read files or run programs on the database's machine, or is superuser, or "
-        "may become such a role",
+        description="accept a database user who may read files or run programs on the database's machine, or is "
+        "superuser, or may become such a user",
     )
     allow_unguarded_reads: bool = Field(
         default=False,
         description="for dialects other than SQLite, PostgreSQL (psycopg) and MariaDB/MySQL (asyncmy): accept that "
-        "nothing but the role's own rights keeps `query` from writing",
+        "only the rights of the database user keep `query` from writing",
     )
     pool_size: int = Field(
         default=20, ge=1, le=1000, description="connections for statements that may write, transactions and sessions"
@@ -70,18 +70,24 @@ class DatabaseConfig(ServiceConfig):
     connection_max_age_s: float = Field(
         default=300.0,
         gt=0,
-        description="older than this, an idle connection is closed and not used again, so that what is changed for new "
-        "connections (ALTER ROLE … SET, SET GLOBAL, SET DEFAULT ROLE) holds after this time",
+        description="age at which an idle connection is closed, so that settings for new connections (ALTER ROLE … "
+        "SET, SET GLOBAL, SET DEFAULT ROLE) apply to all after this time",
     )
     pool_timeout_s: float = Field(default=10.0, gt=0, description="how long a statement waits for a connection")
     connect_timeout_s: float = Field(default=10.0, gt=0, description="how long connecting may take")
     busy_timeout_s: float = Field(default=5.0, ge=0, description="how long a statement waits for a lock (SQLite)")
     statement_timeout_s: float = Field(default=600.0, gt=0, description="how long one statement may work")
-    transaction_idle_s: float = Field(default=30.0, gt=0, description="unused so long, a transaction is rolled back")
-    transaction_total_s: float = Field(default=600.0, gt=0, description="open so long, a transaction is rolled back")
-    session_idle_s: float = Field(default=600.0, gt=0, description="unused so long, a session is closed")
+    transaction_idle_s: float = Field(
+        default=30.0, gt=0, description="how long a transaction may be unused before it is rolled back"
+    )
+    transaction_total_s: float = Field(
+        default=600.0, gt=0, description="how long a transaction may be open before it is rolled back"
+    )
+    session_idle_s: float = Field(
+        default=600.0, gt=0, description="how long a session may be unused before it is closed"
+    )
     stream_idle_s: float = Field(
-        default=60.0, gt=0, description="unread so long, a stream is ended, and its connection free again"
+        default=60.0, gt=0, description="how long a stream may be unread before it ends and frees its connection"
     )
     transactions_per_connection: int = Field(
         default=32, ge=1, description="open transactions and sessions of one client"
@@ -124,8 +130,8 @@ class DatabaseServiceConfig(ServiceConfig):
     )
     secrets_dir: Path | None = Field(
         default=None,
-        description="a folder of passwords, each in a file of its database's name that only the server's user may "
-        "read; systemd's $CREDENTIALS_DIRECTORY where not given",
+        description="a folder of passwords, each in a file with its database's name that only the server's user may "
+        "read; else systemd's $CREDENTIALS_DIRECTORY",
     )
 
 

@@ -24,17 +24,17 @@ class HardwareConfig(ServiceConfig):
         default=10_000, ge=1, description="The most network connections that one answer lists."
     )
     reveal_command_lines: bool = Field(
-        default=False, description="Show command lines as they are, with passwords and tokens that stand in them."
+        default=False, description="Show command lines unchanged, including any passwords and tokens in them."
     )
     device_events: int = Field(
-        default=1000, ge=1, description="How many device events one reader may be behind before it gets a new list."
+        default=1000, ge=1, description="How many device events a reader may be behind before it gets a new list."
     )
     device_events_bytes: int = Field(
         default=8 * 1024 * 1024, ge=1024, description="The buffer for the system's device events, in bytes."
     )
     serial_paths: tuple[str, ...] = Field(
         default=(),
-        description="Files that may be opened as serial ports besides those of the inventory; * stands for anything.",
+        description="Files that clients may open as serial ports, besides those of the inventory; * is any text.",
     )
     serial_buffer_bytes: int = Field(
         default=1024 * 1024, ge=1, description="Input of one serial port that is kept for a slow reader, in bytes."
@@ -42,25 +42,26 @@ class HardwareConfig(ServiceConfig):
     serial_ports: int = Field(default=64, ge=1, description="The most serial ports that may be open at once.")
     smartctl: str = Field(default="smartctl", description="The program that reads SMART data: a name or a path.")
     metrics_page: bool = Field(
-        default=False, description="Show the metrics to Prometheus at /metrics, to whoever has the server's token."
+        default=False,
+        description="Show the metrics for Prometheus at /metrics, to everybody who has the server's token.",
     )
     history: bool = Field(
-        default=True, description="Keep the last day of all metrics in memory; of those that count, their rates."
+        default=True, description="Keep the last day of all metrics in memory; of counters, the rates."
     )
-    history_interval_s: float = Field(
-        default=10.0, gt=0, description="Time between two samples that are kept, in seconds."
-    )
+    history_interval_s: float = Field(default=10.0, gt=0, description="Time between two kept samples, in seconds.")
     history_fine_s: float = Field(default=3600.0, gt=0, description="How long every sample is kept, in seconds.")
     history_coarse_step_s: float = Field(
-        default=300.0, gt=0, description="Beyond that, one point is kept for so many seconds."
+        default=300.0,
+        gt=0,
+        description="After that time, one point is kept for each interval of this length, in seconds.",
     )
     history_coarse_s: float = Field(default=86_400.0, gt=0, description="How long those points are kept, in seconds.")
     history_metrics: int = Field(default=1000, ge=1, description="The most metrics that are kept (about 10 kB each).")
     unlisted: Literal["owner", "nobody"] = Field(
         default="owner",
         description="Who may see and control processes, open serial ports and ask disks without being in a role: the "
-        "server's own user, or nobody. Everything else anybody may read.",
+        "owner, or nobody. Everything else may be read by everybody.",
     )
     roles: Annotated[Mapping[str, HardwareRole], AfterValidator(each_in_one)] = Field(
-        default={}, description="Who may do that: a table for each role."
+        default={}, description="Who may do these things: a table for each role."
     )

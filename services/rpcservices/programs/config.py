@@ -39,30 +39,33 @@ class ProgramsConfig(ServiceConfig):
     output_bytes: int = Field(
         default=4 * _MIB,
         ge=1024,
-        description="The most output that run returns, per stream, in bytes; in any case no more than fits into a "
-        "message (limits.message_bytes).",
+        description="The most output that `run` returns, per stream, in bytes; never more than fits into a message "
+        "(limits.message_bytes).",
     )
     retain_bytes: int = Field(
         default=16 * _MIB, ge=1024, description="Output kept of a started program, per stream, in bytes."
     )
     max_retain_bytes: int = Field(
-        default=1024 * _MIB, ge=1024, description="The most that a caller may ask to be kept, per stream, in bytes."
+        default=1024 * _MIB,
+        ge=1024,
+        description="The most output that a caller may ask the server to keep, per stream, in bytes.",
     )
     memory_bytes: int = Field(
         default=_MIB,
         ge=4096,
-        description="How much of that is kept in memory in any case, per stream, in bytes; the rest is in files.",
+        description="How much of that is always kept in memory, per stream, in bytes; the rest is in files.",
     )
     spare_memory_bytes: int = Field(
         default=64 * _MIB,
         ge=0,
-        description="How much more all streams together keep in memory before they use files, in bytes.",
+        description="How much more all streams together may keep in memory before they use files, in bytes.",
     )
     retain_s: Seconds = Field(
         default=600.0, description="How long an ended program and its output are kept, in seconds."
     )
     max_retain_s: Seconds = Field(
-        default=7 * 86400.0, description="The longest that a caller may ask them to be kept, in seconds."
+        default=7 * 86400.0,
+        description="The longest time for which a caller may ask the server to keep them, in seconds.",
     )
     max_programs: int = Field(default=256, ge=1, description="Programs that may run at the same time.")
     grace_s: Seconds = Field(
@@ -71,20 +74,20 @@ class ProgramsConfig(ServiceConfig):
     environment: Annotated[tuple[str, ...], AfterValidator(_not_ours)] = Field(
         default=("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR"),
         description="Variables of the server's own environment that programs get. USER and LOGNAME name the user as "
-        "whom they run; these, HOME and SHELL are also set where the server has none.",
+        "whom they run. These two, HOME and SHELL are set even if the server has none.",
     )
     cgroups: bool = Field(
         default=True,
-        description="Whether started programs get control groups of their own (cgroups(7)) where that is permitted.",
+        description="Whether each program gets a control group of its own (cgroups(7)), if the server may make one.",
     )
     processors: Annotated[tuple[int, ...], AfterValidator(_there)] = Field(
         default=(),
-        description="Numbers of the processors that programs may use; all that the server may use where none is named. "
-        "With the server on others, no program takes the processor from its answers.",
+        description="Numbers of the processors that programs may use; if none is named, all that the server may use. "
+        "If the server runs on other processors, programs cannot slow its answers down.",
     )
     unlisted: Literal["owner", "nobody"] = Field(
         default="owner",
-        description="Who may run anything, as themselves, without being in a role: the server's own user, or nobody.",
+        description="Who may run any program, as the server's user, without being in a role: the owner, or nobody.",
     )
     roles: Annotated[Mapping[str, RoleRule], AfterValidator(each_in_one)] = Field(
         default={}, description="Who may run what: a table for each role."
