@@ -126,16 +126,15 @@ class Session:
 
     def frames(self) -> list[bytes]:
         """Return everything that waits to be sent as whole frames, oldest first. Afterwards it counts as sent."""
-        frames = self._coalesced()
-        return [self.codec.wrap(frame) for frame in frames] if self.codec.wraps else frames
-
-    def _coalesced(self) -> list[bytes]:
         self.streams.flush()
         messages = self._outbox.copy()
         self._outbox.clear()
         self._unsent.clear()
-        if len(messages) == 1 or not self.codec.coalesces:
-            return messages
+        codec = self.codec
+        frames = messages if len(messages) == 1 or not codec.coalesces else self._join(messages)
+        return [codec.wrap(frame) for frame in frames] if codec.wraps else frames
+
+    def _join(self, messages: list[bytes]) -> list[bytes]:
         frames: list[bytes] = []
         start = size = 0
         for index, message in enumerate(messages):
