@@ -18,7 +18,7 @@ DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / 
 # Modules that the guides name in their text, such as `rpcclient.stubs.programs.ProgramNotFound`.
 NAMED = re.compile(r"`((?:rpcclient|rpcserver|rpcwire|rpcservices)(?:\.\w+)+)`")
 # In the same form the guides name groups of entry points, which no interpreter can import.
-GROUPS = frozenset({"rpcserver.services"})
+GROUPS = frozenset({"rpcserver.services", "rpcserver.ways", "rpcwire.transports"})
 
 
 def statements(source: str) -> set[str]:
