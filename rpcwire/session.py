@@ -288,6 +288,9 @@ class Session:
             The error that was sent instead of the result, or ``None``.
         """
         data = self.codec.encode(Success(call.id, Raw(result)))
+        if call.batch is None and len(data) <= self.limits.message_bytes:
+            self._answer(call, data)
+            return None
         if call.batch is not None:
             try:
                 self.codec.check(result, 2, names=False)
@@ -343,7 +346,10 @@ class Session:
             if self.state is SessionState.CLOSED:
                 return  # The connection ended before the handler did.
             raise LocalProtocolError(f"the call {call.id!r} has its answer already")
-        self._emit(data, call.batch)
+        if call.batch is None:
+            self._outbox.append(data)
+        else:
+            self._emit(data, call.batch)
 
     def _emit(self, data: bytes, batch: Batch | None) -> None:
         if batch is None:

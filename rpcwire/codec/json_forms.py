@@ -147,7 +147,7 @@ class _JsonBase(Codec):
         return msgspec.json.decode(raw, type=kind)
 
     def structured(self, raw: Raw) -> bool:
-        return bytes(raw)[:1] in (b"{", b"[")
+        return memoryview(raw)[0] in b"{["  # A body may be large: it is not copied for this.
 
     def check(self, body: bytes, around: int, *, names: bool = True) -> None:
         _check_depth(body, around)

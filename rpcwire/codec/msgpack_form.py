@@ -90,5 +90,5 @@ class MessagePack(Codec):
         return msgspec.msgpack.decode(raw, type=kind)
 
     def structured(self, raw: Raw) -> bool:
-        first = bytes(raw)[0]
+        first = memoryview(raw)[0]  # A body may be large: it is not copied for this.
         return 0x80 <= first <= 0x9F or first in (0xDC, 0xDD, 0xDE, 0xDF)
