@@ -8,6 +8,7 @@ that arrives (:meth:`Session.receive`), and sends the frames that it has ready (
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -70,6 +71,14 @@ _ControlHandler = Callable[[Any, list[Event]], ProtocolError | InvalidParams | N
 """Handles a reserved notification; returns an error if it breaks a rule."""
 
 
+def _unwrapped(codec: Codec, limit: int, frame: bytes) -> Decoded:
+    """Read a frame that its codec has wrapped."""
+    try:
+        return codec.decode(codec.unwrap(frame, limit))
+    except (ProtocolError, TooLarge) as exc:
+        return Decoded((Malformed(exc),))
+
+
 class Session:
     """One side of a connection.
 
@@ -90,6 +99,8 @@ class Session:
     ) -> None:
         self.codec = codec
         self.limits = limits or SessionLimits()
+        self._wrap = codec.wrap if codec.wraps else None
+        self._decode = partial(_unwrapped, codec, self.limits.unwrapped_bytes) if codec.wraps else codec.decode
         self.state = state
         self._last_id = 0
         self._outbox: list[bytes] = []
@@ -130,9 +141,8 @@ class Session:
         messages = self._outbox.copy()
         self._outbox.clear()
         self._unsent.clear()
-        codec = self.codec
-        frames = messages if len(messages) == 1 or not codec.coalesces else self._join(messages)
-        return [codec.wrap(frame) for frame in frames] if codec.wraps else frames
+        frames = messages if len(messages) == 1 or not self.codec.coalesces else self._join(messages)
+        return frames if self._wrap is None else [self._wrap(frame) for frame in frames]
 
     def _join(self, messages: list[bytes]) -> list[bytes]:
         frames: list[bytes] = []
@@ -379,7 +389,7 @@ class Session:
             each as a :class:`~rpcwire.events.Violation`; it raises nothing.
         """
         events: list[Event] = []
-        content = self._unwrap(frame) if self.codec.wraps else self.codec.decode(frame)
+        content = self._decode(frame)
         batch = None
         if content.batch:
             batch = Batch(0, [])
@@ -402,12 +412,6 @@ class Session:
             batch.waiting -= 1
             if batch.waiting == 0 and batch.replies:
                 self._send_batch(batch)
-
-    def _unwrap(self, frame: bytes) -> Decoded:
-        try:
-            return self.codec.decode(self.codec.unwrap(frame, self.limits.unwrapped_bytes))
-        except (ProtocolError, TooLarge) as exc:
-            return Decoded((Malformed(exc),))
 
     def _gets_answer(self, message: Envelope | Malformed) -> bool:
         if isinstance(message, Malformed):
