@@ -9,11 +9,11 @@ import sys
 import time
 import warnings
 import weakref
-from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, Callable
 from contextvars import copy_context
 from functools import partial
 from itertools import count
+from threading import get_ident
 from typing import Any
 
 from rpcclient.backoff import Pauses, in_vain
@@ -68,6 +68,7 @@ class Connector:
         self._closed = False
         self._entering = ForkLock()
         self._life: Life | None = None
+        self._thread_id = 0  # Of the thread in which the loop was last seen.
         self._begin_anew()
         tell_in_children(self)
 
@@ -99,6 +100,7 @@ class Connector:
                     life.check_place("the client")
                     self._leave()
                 self._life = Life(loop)
+        self._thread_id = get_ident()
         return loop
 
     def _leave(self) -> None:
@@ -128,10 +130,10 @@ class Connector:
         """The connection, where a call can go out over it at once, unless it has just ended. It takes more, and its
         loop is the one that runs."""
         peer = self._peer
-        try:
-            return peer if peer is not None and peer.is_writable and peer.loop is get_running_loop() else None
-        except RuntimeError:  # No loop runs.
-            return None
+        # A thread runs one loop at a time. To ask asyncio which one would cost each call a system call.
+        if peer is not None and peer.is_writable and self._thread_id == get_ident() and peer.loop.is_running():
+            return peer
+        return None
 
     @property
     def connected(self) -> bool:
