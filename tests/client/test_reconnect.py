@@ -13,6 +13,8 @@ import pytest
 
 from rpcclient import AsyncClient, Client, Service, method
 from rpcclient.errors import ConnectFailed, ConnectionClosed, ConnectionLost, NotSent, RpcError, Unauthenticated
+from rpcclient.options import ConnectOptions
+from rpcwire.limits import LinkLimits
 
 
 def test_a_lost_answer_and_a_call_that_waits_for_the_server(process: Any) -> None:
@@ -236,10 +238,14 @@ def test_a_call_while_the_server_closes_is_sent_to_the_next(scripted: Any, flavo
 
 
 @pytest.mark.parametrize("flavour", ["sync", "async"])
-def test_what_must_not_go_elsewhere_fails_before_the_connection_is_gone(scripted: Any, flavour: str) -> None:
+def test_what_must_not_go_elsewhere_fails_before_the_connection_is_gone(
+    scripted: Any, flavour: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A call that must not be sent over another connection raises as soon as this one closes: both clients, and for
     calls, notifications, streams and batches alike. Nothing was executed."""
     closing, tried = threading.Event(), threading.Event()
+    # The client itself does not end the connection meanwhile.
+    monkeypatch.setattr(ConnectOptions, "link_limits", property(lambda _: LinkLimits(close_timeout_s=300)))
 
     def play(connection: Any) -> None:
         connection.handshake()
@@ -247,7 +253,7 @@ def test_what_must_not_go_elsewhere_fails_before_the_connection_is_gone(scripted
         connection.flush()
         assert connection.wait_closed() is not None
         closing.set()
-        assert tried.wait(60), "the client waits until the connection is gone"
+        assert tried.wait(30), "the client waits until the connection is gone"
 
     url = scripted(play)
     if flavour == "sync":
