@@ -103,7 +103,7 @@ def tls_reason(exc: ssl.SSLError) -> str:
         return f"certificate verify failed: {exc.verify_message}"
     reason: str = exc.reason or ""
     if reason in _SPEAKS_NO_TLS:
-        return f"{_words(reason)}: the other side does not seem to speak TLS there"
+        return f"{_words(reason)}: the other side does not seem to use TLS on this port"
     if reason == _WANTS_CERTIFICATE:
         return f"{_words(reason)}: give cert_file, and key_file where that does not hold the key"
     return _words(reason) or exc.strerror or str(exc)

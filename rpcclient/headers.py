@@ -38,14 +38,16 @@ def checked_headers(headers: Headers, *, token_in_header: bool) -> dict[str, str
     found: dict[str, str] = {}
     for name, value in headers.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise _wrong(f"{name!r} is no name of a header")
+            raise _wrong(f"{name!r} is not a name of a header")
         lower = name.lower()
         if lower in _OWN or lower.startswith(_OWN_BEGINNING):
             raise _wrong(f"{name}: the client sets it itself: leave it out")
         if lower == "proxy-authorization":
             raise _wrong(f"{name}: it would go to the server: write proxy='http://NAME:PASSWORD@HOST:PORT'")
         if lower == AUTHORIZATION and token_in_header:
-            raise _wrong(f"{name}: the token goes there: send that with token_by='call', or leave this out")
+            raise _wrong(
+                f"{name}: the token goes into it: send the token with token_by='call', or leave this header out"
+            )
         if not isinstance(value, str) or not _VALUE.fullmatch(value):
             raise _wrong(f"{name}: its value must be one line of printable ASCII")
         found[name] = value.strip(" \t")
@@ -71,7 +73,7 @@ def _made_headers(make: Callable[[], Headers], *, token_in_header: bool) -> Head
     try:
         made = make()
     except Exception as exc:
-        raise _wrong(f"what makes them failed: {type(exc).__name__}: {exc}") from exc
+        raise _wrong(f"the function that makes them failed: {type(exc).__name__}: {exc}") from exc
     return checked_headers(made, token_in_header=token_in_header)
 
 
@@ -85,7 +87,7 @@ def headers_of(text: str) -> dict[str, str]:
     for line in filter(None, map(str.strip, text.splitlines())):
         name, colon, value = line.partition(":")
         if not colon:
-            raise _wrong("write Name: value, one in a line")
+            raise _wrong("write one `Name: value` per line")
         found[name.strip()] = value.strip()
     return found
 

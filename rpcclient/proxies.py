@@ -111,14 +111,16 @@ def _parsed(url: str, name: str, trust: Trust) -> Proxy:
         known = "http://HOST:PORT, https://HOST:PORT, socks5h://HOST:PORT, socks5:, socks4a: or socks4:"
         raise _wrong(f"{name}: {exc.msg}: write {known}") from exc
     except ValueError as exc:
-        raise _wrong(f"{name}: no URL: its host or its port is malformed") from exc
+        raise _wrong(f"{name}: this is not a URL: its host or its port is malformed") from exc
     port = found.port
     if found.scheme.startswith("socks"):
         port = said_port or SOCKS_PORT
         if max(len((found.username or "").encode()), len((found.password or "").encode())) > 255:
-            raise _wrong(f"{name}: SOCKS takes no more than 255 bytes of a name or password")
+            raise _wrong(f"{name}: SOCKS allows at most 255 bytes in a name or a password")
     if any(ord(sign) < 32 for sign in f"{found.username}{found.password}") or ":" in (found.username or ""):
-        raise _wrong(f"{name}: the user's name holds a colon, or it or the password what cannot be sent")
+        raise _wrong(
+            f"{name}: the user's name has a colon, or the name or the password has characters that cannot be sent"
+        )
     tls = trust.settings_of_proxy() if found.scheme == "https" else None
     return Proxy(found.scheme, host, port, found.username, found.password, tls)
 

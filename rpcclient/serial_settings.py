@@ -33,7 +33,7 @@ def limit_s(name: str, value: float | None) -> float | None:
         ValueError: it is negative, or no number.
     """
     if value is not None and (not isinstance(value, (int, float)) or not value >= 0):
-        raise ValueError(f"{name}: {value!r} is no time limit: give seconds, 0 for not at all, or None for no limit")
+        raise ValueError(f"{name}: {value!r} is not a time limit: give seconds, 0 for no waiting, or None for no limit")
     return value
 
 

@@ -172,7 +172,7 @@ def find_target(
         for_tls = {"cert_file": cert_file, "key_file": key_file, "ssl_context": ssl_context}
         for name, value in {**for_tls, "server_hostname": server_hostname}.items():
             if value is not None:
-                raise _wrong(f"{name}: it is for TLS, and this is without: write wss:// in the URL")
+                raise _wrong(f"{name}: it is for TLS, which this URL does not use: write wss://")
     if parts.scheme == "unix":
         path = (parts.netloc + parts.path) or str(locations.socket_file())
         further = chosen_headers(own_headers, token_in_header=given is not None and by == "header")
@@ -269,5 +269,7 @@ def _read_token(path: Path) -> str:
 
 def _checked(token: str | None) -> str | None:
     if token is not None and not _TOKEN.fullmatch(token):
-        raise _wrong("token: empty, or with characters that no token has")
+        raise _wrong(
+            "token: it is empty, or has characters that no token has: give it as it stands in the server's token file"
+        )
     return token

@@ -67,7 +67,7 @@ class Trust:
     def _check_alone(self) -> None:
         for name in ("ca_file", "cert_file", "key_file", "key_password"):
             if getattr(self, name) is not None:
-                raise _wrong(f"{name}: ssl_context says all there is to say about TLS: load it into that")
+                raise _wrong(f"{name}: ssl_context replaces it: load the file into ssl_context")
 
     def _load_certificate(self, context: ssl.SSLContext, cert_file: PathText) -> None:
         key_file = cert_file if self.key_file is None else self.key_file

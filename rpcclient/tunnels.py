@@ -129,7 +129,7 @@ def _check_status(status: int, phrase: str) -> None:
     if 200 <= status < 300:
         return
     if status == 407:
-        raise ProxyRefused("it wants to know who you are: write http://NAME:PASSWORD@HOST:PORT (HTTP 407)")
+        raise ProxyRefused("it asks for a name and a password: write http://NAME:PASSWORD@HOST:PORT (HTTP 407)")
     reason = printable(phrase.strip(), 100)
     raise ProxyRefused(f"{reason or 'it refuses'} (HTTP {status})", retryable=may_pass(status))
 
@@ -177,7 +177,7 @@ def _socks5(proxy: Proxy, host: str, port: int) -> Tunnel:
             raise ProxyRefused("it does not speak SOCKS5")
         method = SOCKS5AuthReply.loads(chosen).method
         if method not in methods:
-            wanted = "it refuses this name and password" if known else "it wants to know who you are"
+            wanted = "it refuses this name and password" if known else "it asks for a name and a password"
             raise ProxyRefused(f"{wanted}: write {proxy.scheme}://NAME:PASSWORD@HOST:PORT")
         if method is SOCKS5AuthMethod.USERNAME_PASSWORD:
             request = SOCKS5UsernamePasswordRequest((proxy.username or "").encode(), (proxy.password or "").encode())
@@ -235,10 +235,10 @@ def _socks4(proxy: Proxy, host: str, port: int) -> Tunnel:
 
 def _check_name(host: str) -> None:
     if len(host) > 255:
-        raise ProxyRefused("SOCKS takes no more than 255 bytes of a name")
+        raise ProxyRefused("SOCKS allows at most 255 bytes in a name")
 
 
 def _check_over(rest: bytes | bytearray) -> None:
     """The server says nothing before it was asked: what came already is of the proxy's own."""
     if rest:
-        raise ProxyRefused("it sends more than its answer")
+        raise ProxyRefused("it sends data behind its answer")

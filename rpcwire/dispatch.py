@@ -188,7 +188,7 @@ class Dispatch:
         if offer.contract.stream_parameters or offer.contract.item is not None:
             raise InvalidRequest(f"{offer.name} streams, so it must be called, not notified")
         if running >= most:
-            raise Busy(f"{offer.name} was dropped: too many handlers run")
+            raise Busy(f"{offer.name} was dropped: too many handlers run: send fewer at once")
         return offer, args, kwargs
 
     def _unknown_method(self, method: str) -> MethodNotFound:

@@ -32,7 +32,9 @@ def raise_unpicklable(kind: str) -> NoReturn:
     Raises:
         TypeError: always.
     """
-    raise TypeError(f"cannot pickle a {kind}, or what holds one: its connection stays in this process; make one there")
+    raise TypeError(
+        f"cannot pickle a {kind}, or an object that has one: its connection stays here; make one in the other process"
+    )
 
 
 def of_parent_memory(subprotocol: Subprotocol) -> NoReturn:  # noqa: ARG001 - in the place of a server's method

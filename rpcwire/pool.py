@@ -233,7 +233,7 @@ class Pool(Executor):
         for future in futures:
             if future.set_running_or_notify_cancel():
                 text = f"all {self._most} threads for handlers wait for answers of calls of their own"
-                future.set_exception(Busy(f"{text}: calls go back and forth too deep, or too many at once"))
+                future.set_exception(Busy(f"{text}: calls go back and forth too deeply, or too many come at once"))
 
     def _serve(self) -> None:
         while (work := self._next()) is not None:

@@ -237,7 +237,7 @@ class Session:
         try:
             self.codec.check(frame, 0, names=False)
         except ValueError as exc:
-            raise InvalidParams(f"a batch is one array more around its calls: {exc}") from None
+            raise InvalidParams(f"the array of a batch adds a level around its calls: {exc}") from None
         return check_size(frame, self.limits.message_bytes)
 
     def _request(self, method: str, params: bytes | None, ctx: CallContext | None) -> tuple[bytes, int]:

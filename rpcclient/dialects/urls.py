@@ -44,18 +44,18 @@ def connect_arguments(url: URL) -> dict[str, Any]:
     tls = _flag(query, "tls")
     if unix := _text(query, "unix"):
         if url.host or tls:
-            raise ArgumentError("unix: a Unix socket takes the place of a host, and of tls")
+            raise ArgumentError("unix: leave out the host, and tls: a Unix socket has neither")
         arguments["url"] = f"unix://{unix}"
     elif url.host:
         host = f"[{url.host}]" if ":" in url.host else url.host
         path = _text(query, "path") or ""
         if path and not path.startswith("/"):
-            raise ArgumentError(f"path: {path!r} does not begin with a slash")
+            raise ArgumentError(f"path: {path!r} does not begin with a slash: write one in front")
         arguments["url"] = f"{'wss' if tls else 'ws'}://{host}:{url.port or DEFAULT_PORT}{path}"
     for name in ACCESS_TEXTS:
         if (value := _text(query, name)) is not None:
             if name in TLS_TEXTS and url.host and not tls:
-                raise ArgumentError(f"{name}: it is for TLS, and this is without: give tls=true, too")
+                raise ArgumentError(f"{name}: it is for TLS, which this URL does not use: give tls=true, too")
             arguments[name] = value
     if lines := query.pop("header", ()):
         try:
@@ -67,7 +67,7 @@ def connect_arguments(url: URL) -> dict[str, Any]:
             try:
                 arguments[name] = float(seconds)
             except ValueError:
-                raise ArgumentError(f"{name}: {seconds!r} is no number of seconds") from None
+                raise ArgumentError(f"{name}: {seconds!r} is not a number of seconds") from None
     if _flag(query, "readonly"):
         arguments["readonly"] = True
     if query:

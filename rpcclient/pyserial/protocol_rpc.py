@@ -56,7 +56,7 @@ def _seconds(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{name}: {text!r} is no number of seconds") from None
+        raise ValueError(f"{name}: {text!r} is not a number of seconds") from None
 
 
 class Serial(SerialBase):

@@ -25,7 +25,9 @@ def check_thread() -> None:
         asyncio.get_running_loop()
     except RuntimeError:
         return
-    raise LocalProtocolError("memory: an event loop runs in this thread, and would stand still: use AsyncClient here")
+    raise LocalProtocolError(
+        "memory: an event loop runs in this thread, and Client would block it: use AsyncClient here"
+    )
 
 
 def dial_memory(memory: MemoryDial, subprotocol: Subprotocol) -> SyncMemoryLink:

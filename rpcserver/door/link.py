@@ -127,7 +127,14 @@ class ServerLink(WebSocketLink):
         except ProxyHeaderError as exc:
             logger.warning("%s refused: %s", self.remote, exc)
             if tls is None:
-                _send_last(sock, _refusal(Refusal(400, f"this port is for proxies of connections: {exc}")).serialize())
+                _send_last(
+                    sock,
+                    _refusal(
+                        Refusal(
+                            400, f"a connection to this port must begin with the PROXY header of a trusted proxy: {exc}"
+                        )
+                    ).serialize(),
+                )
         except OSError as exc:
             logger.info("%s gone before it spoke HTTP: %s", self.remote, exc)
 
@@ -225,7 +232,7 @@ class ServerLink(WebSocketLink):
             super().data_received(data)
             return
         if self._head_end.read == 0 and data.startswith((SIGNATURE, b"PROXY ")):
-            self._refuse(Refusal(400, "a PROXY header is taken where listen.proxy_protocol names the listener"))
+            self._refuse(Refusal(400, "this listener takes no PROXY header: add it to listen.proxy_protocol"))
             return
         end = self._head_end.find(data)
         if end:

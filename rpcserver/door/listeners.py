@@ -61,8 +61,8 @@ def check_exposure(host: str, endpoint: Endpoint, *, has_tls: bool) -> None:
     """
     if not is_loopback(endpoint.address[0]) and not has_tls:
         raise ConfigError(
-            f"listen.host: {host} can be reached from other machines, and the token would cross the network in the "
-            "clear: set tls.certificate_file and tls.key_file, or bind 127.0.0.1 and come in by SSH or a TLS proxy"
+            f"listen.host: {host} can be reached from other machines, and the token would cross the network "
+            "unencrypted: set tls.certificate_file and tls.key_file, or listen on 127.0.0.1 and use SSH or a TLS proxy"
         )
 
 
@@ -74,7 +74,7 @@ def check_proxies(config: ListenConfig) -> None:
     """
     if UNIX in config.trusted_proxies and config.unix_peer_credentials:
         raise ConfigError(
-            "listen.trusted_proxies: everybody behind a proxy that comes by the Unix socket would be the user who runs "
+            "listen.trusted_proxies: everybody behind a proxy that uses the Unix socket would be the user who runs "
             "the server: set listen.unix_peer_credentials = false"
         )
     for listener in config.proxy_protocol:

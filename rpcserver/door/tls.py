@@ -22,10 +22,12 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext | None:
     """
     if not config.certificate_file and not config.key_file:
         if config.client_ca_file:
-            raise ConfigError("tls.client_ca_file: clients show certificates in TLS only: name certificate_file, too")
+            raise ConfigError(
+                "tls.client_ca_file: clients show certificates only over TLS: set tls.certificate_file, too"
+            )
         return None
     if not config.certificate_file or not config.key_file:
-        raise ConfigError("tls: certificate_file and key_file go together: name both")
+        raise ConfigError("tls: set both certificate_file and key_file, or neither")
     context = TellingContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:

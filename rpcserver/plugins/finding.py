@@ -30,7 +30,9 @@ def installed() -> dict[str, EntryPoint]:
     for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
         other = found.get(point.name)
         if other is not None and other.value != point.value:
-            raise ConfigError(f"two installed plugins are called {point.name!r}: {other.value} and {point.value}")
+            raise ConfigError(
+                f"two installed plugins are called {point.name!r}: {other.value} and {point.value}: uninstall one"
+            )
         found[point.name] = point
     return found
 
@@ -69,7 +71,7 @@ def services_in(path: Path) -> list[type[Service[Any]]]:
         ConfigError: the file cannot be read or run, or defines none.
     """
     if not path.is_file():
-        raise ConfigError(f"plugins.files: {path}: no such file")
+        raise ConfigError(f"plugins.files: {path}: no such file: give the path of a Python file")
     where = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]  # Two folders may hold files of one name.
     name = f"rpcserver_plugin_{path.stem}_{where}"
     spec = importlib.util.spec_from_file_location(name, path)

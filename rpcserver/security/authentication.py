@@ -116,7 +116,7 @@ class Authentication:
             wrong = self._wrong_tokens.get(connection, 0) + 1
             self._wrong_tokens[connection] = wrong
             logger.warning("%s %s: wrong token (%d)", connection.id, connection.remote, wrong)
-            raise Unauthenticated("token: wrong; the server's token is in its token file")
+            raise Unauthenticated("token: wrong: give the one in the server's token file")
         return principal
 
     def may_try_again(self, connection: Connection) -> bool:

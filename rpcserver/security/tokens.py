@@ -43,7 +43,7 @@ def load_token(path: Path) -> str:
     except FileNotFoundError:
         pass
     except OSError as exc:
-        raise ConfigError(f"{path}: the token cannot be read: {exc.strerror}") from exc
+        raise ConfigError(f"{path}: the token cannot be read: {exc.strerror}; name another with --token-file") from exc
     token = secrets.token_urlsafe(32)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -64,7 +64,7 @@ def map_key(key: Any) -> Any:
 
 def _checked(plain: dict[Any, Any], value: Mapping[Any, Any]) -> dict[Any, Any]:
     if len(plain) != len(value):
-        raise ValueError("two keys of a mapping are one name in MessagePack")
+        raise ValueError("two keys of a mapping have the same name in MessagePack")
     return plain
 
 

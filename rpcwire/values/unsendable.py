@@ -21,7 +21,7 @@ _Place = tuple[str | int, ...]
 _GROUPS = (list, tuple, set, frozenset, deque)
 _SHOWN = 4
 """How much of a long way is told."""
-_NO_UNICODE = "with lone surrogates cannot be sent: it is no Unicode"
+_NO_UNICODE = "with lone surrogates cannot be sent: it is not valid Unicode"
 _DEEPEST = 2 * MAX_DEPTH
 """Nothing that is looked through nests more deeply: no form of the wire has room for it."""
 
@@ -96,7 +96,7 @@ def _leaves(value: Any) -> Iterator[tuple[_Place, Any]]:
         if parts is None:
             return
         if any(id(part) == around for _, around, _ in way):
-            raise Unsendable(list(loc[:_SHOWN]), "what contains itself cannot be sent")
+            raise Unsendable(list(loc[:_SHOWN]), "a value that contains itself cannot be sent")
         if len(way) == _DEEPEST:
             raise Unsendable(list(loc[:_SHOWN]), TOO_DEEP)
         way.append((loc, id(part), parts))
@@ -168,7 +168,9 @@ def _name_reason(value: Mapping[Any, Any], binary: bool) -> str | None:
             return f"the key {key!r:.60} {reason}"
         if text in seen:
             form = "MessagePack" if binary else "JSON"
-            return f"the keys {seen[text]!r:.60} and {key!r:.60} are one name in {form}: use keys that differ there"
+            return (
+                f"the keys {seen[text]!r:.60} and {key!r:.60} have the same name in {form}: use keys that differ there"
+            )
         seen[text] = key
     return None
 

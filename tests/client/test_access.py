@@ -246,15 +246,15 @@ def test_headers_of_the_users_own(call: Any, scripted: Any, monkeypatch: pytest.
         ({"sec-websocket-protocol": "x"}, "sec-websocket-protocol: the client sets it itself"),
         ({"User-Agent": "x"}, "User-Agent: the client sets it itself"),
         ({"Transfer-Encoding": "chunked"}, "Transfer-Encoding"),
-        ({"AUTHORIZATION": "Basic x"}, "AUTHORIZATION: the token goes there: send that with token_by='call'"),
+        ({"AUTHORIZATION": "Basic x"}, "AUTHORIZATION: the token goes into it: send the token with token_by='call'"),
         ({"Proxy-Authorization": "Basic x"}, "it would go to the server: write proxy="),
         ({"X-A": "one\r\nX-B: two"}, "X-A: its value must be one line"),
         ({"X-A": "one\nX-B: two"}, "X-A: its value must be one line"),
         ({"X-A": "é"}, "X-A: its value must be one line of printable ASCII"),
         ({"X-A": 5}, "X-A: its value"),
-        ({"X A": "x"}, "'X A' is no name of a header"),
-        ({"X-A\r\nX-B": "x"}, "is no name of a header"),
-        ({"": "x"}, "'' is no name of a header"),
+        ({"X A": "x"}, "'X A' is not a name of a header"),
+        ({"X-A\r\nX-B": "x"}, "is not a name of a header"),
+        ({"": "x"}, "'' is not a name of a header"),
         ([("X-A", "x")], "give a mapping"),
     ],
 )
@@ -267,7 +267,7 @@ def test_headers_that_are_refused(headers: Any, said: str) -> None:
 
 
 def test_headers_of_the_environment_that_are_none() -> None:
-    with pytest.raises(ConnectFailed, match="headers: write Name: value"):
+    with pytest.raises(ConnectFailed, match="headers: write one `Name: value` per line"):
         find_target("ws://example.org", environ={"RPC_HEADERS": "no colon"})
 
 
@@ -376,7 +376,7 @@ def test_certificates_that_do_not_do(papers: Papers, tmp_path: Path) -> None:
         ),
         ({"cert_file": papers.other, "key_file": papers.key_file}, "key values mismatch"),
         ({"cert_file": "a\0b"}, "cert_file: "),
-        ({"ssl_context": ssl.create_default_context(), "ca_file": papers.ca_file}, "ca_file: ssl_context says all"),
+        ({"ssl_context": ssl.create_default_context(), "ca_file": papers.ca_file}, "ca_file: ssl_context replaces it"),
     ]
     for options, said in cases:
         with pytest.raises(ConnectFailed, match=said) as caught:

@@ -383,7 +383,10 @@ def test_processes_that_are_not_forked(running: Any, token: str) -> None:
         for held in (client, client.options(timeout_s=1), client.programs, client.service("desk"), asynchronous):
             kind = "AsyncClient" if held is asynchronous else "Client"
             for take in (pickle.dumps, copy.deepcopy):
-                with pytest.raises(TypeError, match=f"cannot pickle a {kind}, or what holds one: .* make one there"):
+                with pytest.raises(
+                    TypeError,
+                    match=f"cannot pickle a {kind}, or an object that has one: .* make one in the other process",
+                ):
                     take(held)
         assert copy.copy(client).call("desk.add", [1, 2]) == 3
         with pytest.raises(InvalidParams) as failed:

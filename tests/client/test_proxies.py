@@ -189,7 +189,7 @@ def test_a_wrong_password(call: Any, proxies: Any, running: Any) -> None:
     for url, said in [
         (f"http://127.0.0.1:{http.port}", "HTTP 407"),
         (f"http://ada:secret@127.0.0.1:{http.port}", "HTTP 40[17]"),
-        (f"socks5h://127.0.0.1:{socks.port}", "it wants to know who you are"),
+        (f"socks5h://127.0.0.1:{socks.port}", "it asks for a name and a password"),
         (f"socks5h://ada:secret@127.0.0.1:{socks.port}", "its name or password is wrong"),
     ]:
         error = refusal(call, running.tcp, url)
@@ -407,9 +407,9 @@ def test_what_is_said_to_proxies() -> None:
         ("http", [b"HTTP/1.1 502 Bad Gateway\r\nVi"], "Bad Gateway .HTTP 502", True),
         ("http", [b"HTTP/1.1 502 Bad Gateway\r\n" + b"a: b\r\n" * 1000], "Bad Gateway .HTTP 502", True),
         ("http", [b"HTTP/1.1 103 X\r\n\r", b"\nHTTP/1.1 504 Time-out\r\n\r\n"], "Time-out .HTTP 504", True),
-        ("http", [b"HTTP/1.1 407\r\n\r\n"], "it wants to know who you are", False),
+        ("http", [b"HTTP/1.1 407\r\n\r\n"], "it asks for a name and a password", False),
         ("http", [b"220 mail.example\r\n"], "it does not speak HTTP", False),
-        ("socks5h", [b"\x05\xff"], "it wants to know who you are", False),
+        ("socks5h", [b"\x05\xff"], "it asks for a name and a password", False),
         ("socks5h", [b"\x05\x00", b"\x05\x02"], "it does not allow that", False),
         ("socks5h", [b"\x05\x00", b"\x05\x05"], "the server refuses the connection", True),
         ("socks5h", [b"\x05\x00", b"\x05\x77"], "it refuses .119", False),
@@ -426,7 +426,7 @@ def test_what_proxies_refuse(scheme: str, answers: list[bytes], said: str | None
     if said is None:
         tunnel = tunnel_through(Proxy(scheme, host_of("proxy.example"), 1), "desk.example", 8765)
         next(tunnel)
-        with pytest.raises(ProxyRefused, match="more than its answer"):
+        with pytest.raises(ProxyRefused, match="it sends data behind its answer"):
             tunnel.send(b"".join(answers))
         return
     with pytest.raises(ProxyRefused, match=said) as caught:

@@ -584,8 +584,8 @@ def test_where_pings_are_set(ask: Callable[[str], str], scripted: Any, monkeypat
 
 
 def test_pings_that_are_none_in_a_url() -> None:
-    with pytest.raises(ArgumentError, match="ping_timeout_s: 'soon' is no number of seconds"):
+    with pytest.raises(ArgumentError, match="ping_timeout_s: 'soon' is not a number of seconds"):
         connect_arguments(make_url("sqlite+rpc://localhost/main?ping_timeout_s=soon"))
-    for wrong, said in (("soon", "is no number of seconds"), ("0", "must be a number of seconds above 0")):
+    for wrong, said in (("soon", "is not a number of seconds"), ("0", "must be a number of seconds above 0")):
         with pytest.raises(SerialException, match=f"ping_timeout_s: .*{said}"):
             client_of(f"rpc://localhost/dev/ttyX?ping_timeout_s={wrong}")

@@ -171,7 +171,7 @@ def test_the_reason_is_told(attempt: Any, authority: trustme.CA, tmp_path: Path)
     with tls_server(ancient) as url:
         assert re.search("TLS: .*(protocol|version)", str(attempt(url, token="x", ca_file=ca_file)))
     with tls_server(None, b"HTTP/1.1 400 Bad Request\r\n\r\n") as url:
-        assert "the other side does not seem to speak TLS" in str(attempt(url, token="x", ca_file=ca_file))
+        assert "the other side does not seem to use TLS" in str(attempt(url, token="x", ca_file=ca_file))
     with tls_server(None) as url:
         error = attempt(url, token="x", ca_file=ca_file)
         assert "the connection broke during the handshake" in str(error)

@@ -248,11 +248,11 @@ def test_each_asynchronous_connection_has_headers_of_its_own(signed: Guarded, un
 
 @pytest.mark.parametrize("call", [by_sync, by_asyncio], ids=["sync", "async"])
 def test_headers_that_cannot_be_made(signed: Guarded, call: Any) -> None:
-    with pytest.raises(ConnectFailed, match="headers: what makes them failed: ZeroDivisionError"):
+    with pytest.raises(ConnectFailed, match="headers: the function that makes them failed: ZeroDivisionError"):
         call(signed.tcp, headers=lambda: {"X": str(1 // 0)})
     with pytest.raises(ConnectFailed, match="headers: Host: the client sets it itself"):
         call(signed.tcp, headers=lambda: {"Host": "elsewhere.example"})
-    with pytest.raises(ConnectFailed, match="Authorization: the token goes there"):
+    with pytest.raises(ConnectFailed, match="Authorization: the token goes into it"):
         call(signed.tcp, token=TOKEN, headers=signatures("shared"))
     with pytest.raises(Unauthenticated):
         call(signed.tcp, headers=signatures("other"))

@@ -56,7 +56,7 @@ def test_ways_to_the_server(shell: Any) -> None:
         assert len(proxy.seen) == 2
     for words, said in [
         (("--header", "Host: x"), b"headers: Host: the client sets it itself"),
-        (("--header", "none"), b"headers: write Name: value"),
+        (("--header", "none"), b"headers: write one `Name: value` per line"),
         (("--proxy", "ftp://x"), b"proxy: scheme ftp"),
         (("--cert-file", "/c"), b"cert_file: it is for TLS"),
         (("--server-hostname", "x"), b"server_hostname: it is for TLS"),

@@ -81,7 +81,7 @@ def test_urls(url, found):
         ("sqlite+rpc://h/x?ca_file=/ca", "ca_file: .* give tls=true"),
         ("sqlite+rpc://h/x?cert_file=/c", "cert_file: .* give tls=true"),
         ("sqlite+rpc://h/x?path=rpc", "path: 'rpc' does not begin with a slash"),
-        ("sqlite+rpc://h/x?header=X-A", "headers: write Name: value"),
+        ("sqlite+rpc://h/x?header=X-A", "headers: write one `Name: value` per line"),
         ("sqlite+rpc://h/x?key_password=secret", "unknown in the URL's query: key_password"),
         ("sqlite+rpc://h/x?unix=/s", "unix"),
         ("sqlite+rpc:///x?timeout_s=soon", "timeout_s"),

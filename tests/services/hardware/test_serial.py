@@ -273,7 +273,7 @@ def test_times_that_are_none(served: tuple[str, Path], serve: Serve, line: Line,
     url, token_file = served
     with Client(url, token_file=token_file) as client:
         for bad in (-1, -0.5, float("nan"), "soon"):
-            with pytest.raises(ValueError, match=f"{name}: .* is no time limit"):
+            with pytest.raises(ValueError, match=f"{name}: .* is not a time limit"):
                 client.hardware.serial(line.port, **{name: bad})
         with client.hardware.serial(line.port) as port:
             with pytest.raises(ValueError, match=name):
