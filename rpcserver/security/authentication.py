@@ -32,7 +32,6 @@ class Authentication:
         ConfigError: two ways have one scheme.
 
     Attributes:
-        tokens: as above.
         owner_uid: as above.
     """
 
@@ -45,12 +44,21 @@ class Authentication:
         unix_peer_credentials: bool,
         ways: Iterable[Way[Any]] = (),
     ) -> None:
-        self.tokens = tokens
-        self._ways = by_scheme([BearerToken(tokens), *ways])
+        self._bearer = BearerToken(tokens)
+        self._ways = by_scheme([self._bearer, *ways])
         self.owner_uid = owner_uid
         self._attempts = attempts
         self._unix_peer_credentials = unix_peer_credentials
         self._wrong_tokens: dict[Connection, int] = {}
+
+    @property
+    def tokens(self) -> TokenStore:
+        """The tokens that open the server, whether a request or a call gives one."""
+        return self._bearer.tokens
+
+    @tokens.setter
+    def tokens(self, tokens: TokenStore) -> None:
+        self._bearer.tokens = tokens
 
     def by_unix_socket(self, uid: int | None) -> Principal | None:
         """Who is at the other end of a Unix socket; ``None`` where a token must say so.

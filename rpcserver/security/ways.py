@@ -62,6 +62,9 @@ class BearerToken(Way):
 
     Parameters:
         tokens: the tokens that open the server.
+
+    Attributes:
+        tokens: as above.
     """
 
     scheme = "Bearer"
@@ -70,10 +73,10 @@ class BearerToken(Way):
 
     def __init__(self, tokens: TokenStore) -> None:
         super().__init__(ServiceConfig())
-        self._tokens = tokens
+        self.tokens = tokens
 
     def principal(self, credentials: str) -> Principal | None:
-        return self._tokens.principal(credentials)
+        return self.tokens.principal(credentials)
 
 
 def make_ways(sections: Mapping[str, Any]) -> list[Way[Any]]:
