@@ -101,7 +101,7 @@ class LentLink:
         elif self.readonly:
             return "query and stream only read: use execute"
         if error.driver_code == "SQLITE_AUTH":
-            return "other files, extensions and settings of the connection are for the server's configuration to say"
+            return "only the server's configuration may set other files, extensions and settings of the connection"
         return None
 
     def state(self) -> TxState:

@@ -322,7 +322,7 @@ def test_a_directory_that_is_swapped_at_the_last_moment(place: Place) -> None:
     (place.work / "inner").rmdir()
     (place.work / "inner").symlink_to(place.outside)
     launch = Launch((PWD,), str(place.work / "inner"), {}, cwd_exact=True)
-    with pytest.raises(LaunchError, match="somewhere else") as caught:
+    with pytest.raises(LaunchError, match="leads to another folder") as caught:
         spawn(launch, launcher)
     launcher.stop()
     assert caught.value.field == "cwd"

@@ -63,7 +63,7 @@ def _options(rule: ProgramRule, words: list[_Word]) -> tuple[list[str], list[_Wo
         name, equals, value = word.text.partition("=")
         value_rule = rule.options.get(name)
         if value_rule is None:
-            raise Refusal("options", word.place, f"{_shown(name)} is no option that is allowed")
+            raise Refusal("options", word.place, f"{_shown(name)} is not an allowed option")
         where = f"options.{name}"
         if value_rule.kind == "flag":
             if equals:
@@ -115,11 +115,11 @@ def check_value(rule: ArgumentRule, value: str, where: str, place: int) -> str:
     if len(value) > rule.max_chars:
         raise Refusal(where, place, f"it is longer than {rule.max_chars} characters")
     if not value.isprintable():
-        raise Refusal(where, place, "it holds characters that cannot be printed")
+        raise Refusal(where, place, "it has characters that cannot be printed")
     match rule.kind:
         case "choice":
             if value not in rule.choices:
-                raise Refusal(where, place, f"it is none of {', '.join(rule.choices)}")
+                raise Refusal(where, place, f"it is not one of {', '.join(rule.choices)}")
         case "integer":
             _check_integer(rule, value, where, place)
         case "path":
@@ -134,7 +134,7 @@ def check_value(rule: ArgumentRule, value: str, where: str, place: int) -> str:
 
 def _check_integer(rule: ArgumentRule, value: str, where: str, place: int) -> None:
     if not re.fullmatch(r"[0-9]{1,18}", value):  # Not isdecimal(), which accepts the digits of all scripts.
-        raise Refusal(where, place, "it is no whole number in digits")
+        raise Refusal(where, place, "it is not a whole number in digits")
     number = int(value)
     if rule.minimum is not None and number < rule.minimum:
         raise Refusal(where, place, f"it is less than {rule.minimum}")
@@ -145,7 +145,7 @@ def _check_integer(rule: ArgumentRule, value: str, where: str, place: int) -> No
 def _check_path(rule: ArgumentRule, value: str, where: str, place: int) -> str:
     assert rule.under is not None
     if not value.startswith("/"):
-        raise Refusal(where, place, "it is no absolute path")
+        raise Refusal(where, place, "it is not an absolute path")
     real_path = resolve(value)
     if real_path is None or not is_under(real_path, os.path.realpath(rule.under)):
         raise Refusal(where, place, f"it leads out of {rule.under}")

@@ -157,7 +157,7 @@ class Policy:
         if user_name not in role.users and name == f"{PREFIX}.unlisted":
             raise _refusal("user", name, f"only a role with users = [{user_name[:40]!r}] may run programs as they do")
         if user_name not in role.users:
-            raise _refusal("user", f"{name}.users", f"{user_name[:40]!r} is not among them")
+            raise _refusal("user", f"{name}.users", f"the role does not list {user_name[:40]!r}")
         if user is None:
             raise ProgramNotStarted(f"user: there is no user {user_name[:40]!r} on this machine", field="user")
         if self._owner_uid != 0:
@@ -173,7 +173,7 @@ class Policy:
             home = self._home if user is None else user.pw_dir
             return home if user is None or os.path.isdir(home) else "/", False  # As login(1) does.
         if not path.startswith("/") or "\0" in path:
-            raise ProgramNotStarted(f"cwd: {path[:80]!r} is no absolute path", field="cwd")
+            raise ProgramNotStarted(f"cwd: {path[:80]!r} is not an absolute path", field="cwd")
         if leads_through_process(path):
             # CVE-2024-21626: a path to a directory through an open descriptor of a process.
             raise _refusal("cwd", f"{PREFIX}.cwd.proc", "it leads through another process")
@@ -181,7 +181,7 @@ class Policy:
             return path, False
         real_path = resolve(path)
         if real_path is None or not any(is_under(real_path, os.path.realpath(folder)) for folder in role.cwd):
-            raise _refusal("cwd", f"{name}.cwd", "it is not in or below one of them")
+            raise _refusal("cwd", f"{name}.cwd", "it is not in or below a folder of the role")
         return real_path, True
 
 
@@ -204,7 +204,9 @@ def _check_program(name: str, role: RoleRule, argv: list[str]) -> tuple[list[str
         else:
             return [argv[0], *arguments], _check_file(where, rule)
     if closest is None:
-        raise _refusal("argv", f"{name}.programs", f"{argv[0][:80]!r} is not among them by exactly this path")
+        raise _refusal(
+            "argv", f"{name}.programs", f"{argv[0][:80]!r} is not listed: the role names programs by exact paths"
+        )
     where, nearest = closest
     raise _refusal(f"argv[{nearest.place}]", f"{where}.{nearest.rule}", nearest.text)
 
@@ -229,7 +231,7 @@ def _check_file(where: str, rule: ProgramRule) -> str:
 def _check_env(name: str, role: RoleRule, env: Mapping[str, str]) -> None:
     for variable, value in env.items():
         if not variable or "=" in variable or "\0" in variable + value:
-            text = f"env: {variable[:40]!r}: no name of a variable, or a null character in it"
+            text = f"env: {variable[:40]!r}: it is not a name of a variable, or its value has a null character"
             raise ProgramNotStarted(text, field="env")
         if role.may_run == "anything" and not role.env:
             continue
@@ -237,7 +239,7 @@ def _check_env(name: str, role: RoleRule, env: Mapping[str, str]) -> None:
             continue
         by_prefix = any(rule.endswith("*") and variable.startswith(rule[:-1]) for rule in role.env)
         if not by_prefix or _POWERFUL.fullmatch(variable):
-            raise _refusal(f"env.{variable[:40]}", f"{name}.env", "it is not among them")
+            raise _refusal(f"env.{variable[:40]}", f"{name}.env", "the role does not list this variable")
 
 
 def _check_limits(name: str, role: RoleRule, requested_limits: Limits | None) -> LimitSet:

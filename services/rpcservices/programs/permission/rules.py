@@ -28,7 +28,7 @@ def _expression(pattern: str) -> str:
     try:
         re.compile(pattern)
     except re.error as exc:
-        raise ValueError(f"no regular expression: {exc}") from exc
+        raise ValueError(f"this is not a regular expression: {exc}") from exc
     return pattern
 
 
@@ -75,7 +75,7 @@ class ProgramRule(ServiceConfig):
     def _sound(self) -> ProgramRule:
         for name in self.options:
             if not re.fullmatch(r"-[A-Za-z0-9]|--[A-Za-z0-9][A-Za-z0-9-]*", name):
-                raise ValueError(f"options: {name!r} is no option; write -x or --long-name")
+                raise ValueError(f"options: {name!r} is not an option: write -x or --long-name")
         for place, rule in enumerate(self.arguments):
             if rule.kind == "flag":
                 raise ValueError("arguments: a flag is an option")

@@ -331,5 +331,5 @@ def _launch_error(field: str, number: int, launch: Launch) -> LaunchError:
     what = {"cwd": launch.cwd, "argv": launch.executable or launch.argv[0]}.get(field, "")
     reason = os.strerror(number)
     if field == "cwd" and launch.cwd_exact and number == errno.ENOTDIR:
-        reason = "it leads somewhere else"
+        reason = "the path leads to another folder now"
     return LaunchError(field, number, f"{field}: {what}: {reason}" if what else f"{field}: {reason}")

@@ -52,7 +52,7 @@ def to_mysql(value: Any) -> Any:
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, Decimal | float) and not math.isfinite(value):
-        raise ValueError(f"MariaDB and MySQL have no {value}")
+        raise ValueError(f"MariaDB and MySQL cannot hold {value}")
     if isinstance(value, str):
         value.encode()  # A lone surrogate is not text: this raises.
     if value is None or isinstance(value, _SENT):
