@@ -171,7 +171,7 @@ class SocketLink:
         return self._ws.state is OPEN and not self._over
 
     def send(self, frames: Sequence[bytes]) -> None:
-        if self.is_open:
+        if self._ws.state is OPEN and not self._over:
             for frame in frames:
                 self._send_frame(frame)
             self._write()
