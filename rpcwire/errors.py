@@ -88,9 +88,8 @@ class RpcError(Exception):
         self.remote_type = remote_type
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """How to pickle it, such as for the answer of a process pool: as it is, without its constructor, since those of
-        the subclasses differ."""
-        return _restored, (type(self), self.args, self.__dict__.copy())
+        """Pickle the error by its attributes, as a process pool does for its answer."""
+        return _restore, (type(self), self.args, self.__dict__.copy())
 
     @property
     def type(self) -> str:
@@ -113,7 +112,8 @@ class RpcError(Exception):
         return {"code": self.code, "message": self.message, "data": data}
 
 
-def _restored(cls: type[RpcError], args: tuple[Any, ...], state: dict[str, Any]) -> RpcError:
+def _restore(cls: type[RpcError], args: tuple[Any, ...], state: dict[str, Any]) -> RpcError:
+    """Make an error from its attributes. The constructor is not called, because those of subclasses differ."""
     error = cls.__new__(cls, *args)
     error.__dict__.update(state)
     return error

@@ -124,10 +124,7 @@ async def collect(
     rowcount = cursor.rowcount
     result_rows = Rows(chunks, count)
     result_rows.describe(cursor.columns)
-    # Made without the checks of its constructor: the server checks every answer when it sends it, and checking twice
-    # would take as long as much of the rest.
-    result: Result = object.__new__(Result)
-    result.__dict__.update(
+    result = _unchecked_result(
         columns=cursor.columns,
         rows=result_rows,
         rowcount=count if cursor.gives_rows and not truncated and rowcount < 0 else rowcount,
@@ -138,6 +135,19 @@ async def collect(
         notices=list(cursor.notices),
     )
     return result, cursor.changed
+
+
+def _unchecked_result(**attributes: Any) -> Result:
+    """Make a result without pydantic's checks: the server checks every answer when it sends it. To make one takes 1 µs
+    in this way, and at least 4 µs with the constructor. Models have ``model_construct`` for this, but dataclasses have
+    no such method. So this makes an empty object, and sets its attributes.
+
+    Parameters:
+        attributes: all attributes of the result. The rows must be described (:meth:`Rows.describe`).
+    """
+    result: Result = object.__new__(Result)
+    result.__dict__.update(attributes)
+    return result
 
 
 def has_changed(sql: str, dialect: str, result: Result, changed: int) -> bool:
