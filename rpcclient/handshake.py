@@ -11,7 +11,7 @@ from websockets.typing import Subprotocol as WebSocketSubprotocol
 from websockets.uri import parse_uri
 
 from rpcwire.codec import OFFERED, Subprotocol
-from rpcwire.forking import uncut
+from rpcwire.forking import hold_forks
 from rpcwire.limits import BATCH_ITEMS, BATCH_ITEMS_HEADER, MESSAGE_BYTES_HEADER, SessionLimits
 from rpcwire.logs import QUIET
 
@@ -50,7 +50,7 @@ def begin(target: Target, message_bytes: int, only: Subprotocol | None) -> tuple
 
 @cache
 def _user_agent() -> str:
-    with uncut():  # It imports what reads the metadata of packages.
+    with hold_forks():  # It imports what reads the metadata of packages.
         return f"rpcclient/{version('remote-services')}"
 
 

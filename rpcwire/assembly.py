@@ -1,4 +1,4 @@
-"""WebSocket frames to messages (RFC 6455, section 5.4), within limits. The framing itself is websockets' work."""
+"""Joins the frames of a WebSocket to messages (RFC 6455, section 5.4), within limits. websockets reads the frames."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Protocol
 from websockets.frames import Close, Frame, Opcode
 
 MAX_FRAGMENTS = 1024
-"""Fragments of one message. Many tiny ones cost more than their bytes."""
+"""The most fragments of one message: many tiny fragments cost more than their bytes."""
 
 
 class Closing(Protocol):
-    """What websockets knows of the end of a connection.
+    """The part of websockets' state that tells how a connection ends.
 
     Attributes:
         close_sent: the close frame of this side.
-        close_rcvd_then_sent: whether it answers the other side's.
+        close_rcvd_then_sent: whether that frame answers one of the other side.
     """
 
     close_sent: Close | None
@@ -23,17 +23,17 @@ class Closing(Protocol):
 
 
 def takes_data(ws: Closing) -> bool:
-    """Whether frames with data are still wanted: not once this side has begun to close. Where the other side has, what
-    it sent before its close frame is wanted, even if both came together."""
+    """Return whether to read frames with data. This side does not when it has begun to close. If the other side has,
+    this side reads what came before the close frame, even if both came together."""
     return ws.close_sent is None or bool(ws.close_rcvd_then_sent)
 
 
 class StreamBroken(Exception):
-    """The WebSocket stream itself is wrong: it must be closed.
+    """The other side has broken a rule of WebSockets: the connection must be closed.
 
     Attributes:
         code: the close code (RFC 6455, section 7.4.1).
-        reason: for a person.
+        reason: a text for a person.
     """
 
     def __init__(self, code: int, reason: str) -> None:
@@ -43,38 +43,37 @@ class StreamBroken(Exception):
 
 
 class Assembler:
-    """Puts the fragments of messages together.
+    """Joins the fragments of messages.
 
     Parameters:
-        binary: whether messages must come in binary frames; in text frames otherwise.
+        binary: whether messages must come in binary frames; otherwise in text frames.
     """
 
-    __slots__ = ("_broken", "_fragments", "_opcode", "binary")
+    __slots__ = ("_fragments", "_is_broken", "_opcode", "binary")
 
     def __init__(self, *, binary: bool) -> None:
         self.binary = binary
         self._fragments: list[bytes] = []
         self._opcode = Opcode.CONT
-        self._broken = False
+        self._is_broken = False
 
     def feed(self, frame: Frame) -> bytes | None:
-        """Take in a data frame.
+        """Read a data frame.
 
         Returns:
-            The whole message where this frame ends one; ``None`` otherwise, and for whatever follows a frame that broke
-            the stream.
+            The whole message if this frame ends one; otherwise ``None``. After an error always ``None``.
 
         Raises:
-            StreamBroken: the wrong kind of frame, invalid UTF-8 in text, too many fragments.
+            StreamBroken: the frame has the wrong kind, a text is not valid UTF-8, or a message has too many fragments.
         """
-        if self._broken:
+        if self._is_broken:
             return None
         opcode = frame.opcode
         if opcode is not Opcode.CONT:
             self._opcode = opcode
             if (opcode is Opcode.BINARY) is not self.binary:
-                wanted = "binary" if self.binary else "text"
-                raise self._break(1003, f"this subprotocol uses {wanted} frames")
+                kind = "binary" if self.binary else "text"
+                raise self._break(1003, f"this subprotocol uses {kind} frames")
             if frame.fin:
                 return self._whole(bytes(frame.data))
         self._fragments.append(bytes(frame.data))
@@ -95,5 +94,5 @@ class Assembler:
         return message
 
     def _break(self, code: int, reason: str) -> StreamBroken:
-        self._broken = True
+        self._is_broken = True
         return StreamBroken(code, reason)

@@ -1,5 +1,5 @@
-"""The one place where an exception becomes an error on the wire. Nothing of an undeclared exception gets out but an
-incident number, which the log shows beside the traceback."""
+"""The one place where an exception becomes an error on the wire. The caller gets nothing of an undeclared exception
+except an incident number, which the log shows beside the traceback."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from .errors import InternalError, RpcError, TransportError
 
 
 def to_rpc_error(exc: BaseException, *, method: str, logger: logging.Logger) -> RpcError:
-    """What to answer when a handler has raised ``exc``.
+    """Make the error to answer with when a handler has raised ``exc``.
 
     Parameters:
-        exc: what the handler raised.
+        exc: the exception of the handler.
         method: the method's full name, for the log.
-        logger: gets the traceback of what the handler does not declare.
+        logger: gets the traceback of an undeclared exception.
 
     Returns:
-        ``exc`` itself where it may be sent; else an :class:`InternalError` with an incident number.
+        ``exc`` itself if it may be sent; otherwise an :class:`InternalError` with an incident number.
     """
     if isinstance(exc, RpcError) and not isinstance(exc, TransportError):
         return exc
@@ -34,10 +34,10 @@ def to_rpc_error(exc: BaseException, *, method: str, logger: logging.Logger) -> 
 
 
 def unsendable_answer(exc: Exception, *, method: str, logger: logging.Logger) -> InternalError:
-    """What to answer where a handler has returned, or streams, what cannot be sent. Call it while handling ``exc``.
+    """Make the error to answer with when a result or an item cannot be sent. Call it while handling ``exc``.
 
     Parameters:
-        exc: what the encoder raised.
+        exc: the exception of the encoder.
         method: the method's full name.
         logger: gets the traceback.
     """

@@ -1,6 +1,6 @@
-"""What a handler may know and do besides its parameters: who calls, how long there is, and the caller's own services.
+"""What a handler gets besides its parameters: the caller, the deadline, and a way to call the caller's own services.
 
-A handler that declares a parameter of type :class:`Context` gets it; the parameter is not on the wire.
+A handler that declares a parameter of type :class:`Context` gets one; the parameter is not on the wire.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PROGRESS_CHARACTERS = 1000
 """The longest message of a report of progress."""
 
 OWNER = "owner"
-"""The name of the server's own user, whether they come with the token or by the Unix socket."""
+"""The name of the user who runs the server, whether they authenticate by the token or by the Unix socket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,9 @@ class Principal:
 
     Attributes:
         name: a stable name, such as :data:`OWNER` or the name of a token.
-        method: how it was established: ``token``, ``peer`` (credentials of a Unix socket) or ``memory``.
-        uid: the user id of the other process, where the kernel says so.
+        method: how they have authenticated: ``token``, ``peer`` (credentials of a Unix socket), ``memory``, or the name
+            that a plugin gives.
+        uid: the user id of the other process, if the kernel tells it.
     """
 
     name: str
@@ -43,7 +44,7 @@ class Principal:
 
 
 class Caller(Protocol):
-    """The other side of the connection, as something to call: clients may offer services, too."""
+    """Calls methods of the other side: clients may offer services, too."""
 
     async def call(
         self, method: str, params: Mapping[str, Any] | None = None, *, timeout_s: float | None = None
@@ -51,34 +52,34 @@ class Caller(Protocol):
         """Call a method that the other side offers.
 
         Parameters:
-            method: its full name.
-            params: by name.
-            timeout_s: deadline in seconds; 60 where not given.
+            method: the method's full name.
+            params: the parameters by name.
+            timeout_s: the deadline in seconds; ``None`` for 60.
 
         Returns:
             The result as plain data.
 
         Raises:
-            RpcError: as of any call.
+            RpcError: the call failed.
         """
         ...
 
     async def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
-        """Send a notification: nothing comes back, errors neither."""
+        """Send a notification. Nothing comes back, not even an error."""
         ...
 
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """One connection, as services see it: an identity to bind state to, and the moment when it ends.
+    """One connection, as services see it: they can bind state to it, and learn when it ends.
 
     Attributes:
-        id: unique in this process.
-        remote: where it comes from, for a person (``127.0.0.1:41234``, ``203.0.113.7 via 127.0.0.1:41234`` where a
-            proxy that is trusted says so, ``unix:uid=1000``, ``memory``).
-        principal: who is there; ``None`` until authenticated.
-        caller: the other side, as something to call.
-        logger: this side's own.
+        id: its id, unique in this process.
+        remote: the address of the other side, for a person (``127.0.0.1:41234``; ``203.0.113.7 via 127.0.0.1:41234``
+            if a trusted proxy says so; ``unix:uid=1000``; ``memory``).
+        principal: who is on the other side; ``None`` until they have authenticated.
+        caller: calls methods of the other side.
+        logger: the logger of this side.
     """
 
     id: str
@@ -86,27 +87,27 @@ class Connection:
     caller: Caller
     principal: Principal | None = None
     logger: logging.Logger = field(kw_only=True)
-    _closing: dict[int, Callable[[], None]] = field(default_factory=dict)
+    _callbacks: dict[int, Callable[[], None]] = field(default_factory=dict)
     _closed: bool = False
     _next: int = 0
 
     def on_close(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Have ``callback`` called once the connection has ended, in the thread that drives the connection: that of the
-        event loop, or in ``Client`` the one that reads. Where it has ended already, it is called here and now.
-        It sees the context variables of whoever asks for it.
+        """Call ``callback`` when the connection has ended, in the thread that drives the connection: the event loop's,
+        or in ``Client`` the thread that reads. If the connection has ended already, call it at once. It sees the
+        context variables of the code that called this method.
 
         Returns:
-            A function that takes this back.
+            A function that removes the callback.
         """
         if self._closed:
             callback()
             return lambda: None
         self._next += 1
         key = self._next
-        self._closing[key] = partial(copy_context().run, callback)
+        self._callbacks[key] = partial(copy_context().run, callback)
 
         def forget() -> None:
-            self._closing.pop(key, None)
+            self._callbacks.pop(key, None)
 
         return forget
 
@@ -116,35 +117,35 @@ class Connection:
         return self._closed
 
     def leave(self) -> None:
-        """Mark the connection as ended and tell nobody: in a child of the process, where it goes on. For the
-        transport's use."""
+        """Mark the connection as ended, without calling the callbacks: this is a child, and the connection goes on in
+        its parent. Only transports use this."""
         self._closed = True
-        self._closing.clear()
+        self._callbacks.clear()
 
     def close(self) -> None:
-        """Mark the connection as ended and tell whoever asked, the latest first. For the transport's use."""
+        """Mark the connection as ended, and call the callbacks, the latest first. Only transports use this."""
         self._closed = True
-        while self._closing:
-            _, callback = self._closing.popitem()
+        while self._callbacks:
+            _, callback = self._callbacks.popitem()
             try:
                 callback()
             except Exception:
                 self.logger.exception("a callback for the end of connection %s failed", self.id)
 
 
-def time_left_s(told: CallContext | None, method_s: float) -> float:
-    """How long a handler may take, in seconds.
+def time_left_s(call_context: CallContext | None, method_s: float) -> float:
+    """Compute how long a handler may take, in seconds.
 
     Parameters:
-        told: what came with the call; ``None`` for a notification.
-        method_s: what the method allows where the caller does not say, in seconds.
+        call_context: the context that the caller has sent; ``None`` if there is none.
+        method_s: the time that the method allows if the caller says nothing, in seconds.
 
     Returns:
-        What the caller said, between 0 and :data:`~rpcwire.limits.LONGEST_S`. One that is not a number says nothing.
+        The time that the caller allows, between 0 and :data:`~rpcwire.limits.LONGEST_S`. NaN says nothing.
     """
-    if told is None or told.ttl_ms is UNSET or told.ttl_ms != told.ttl_ms:
+    if call_context is None or call_context.ttl_ms is UNSET or call_context.ttl_ms != call_context.ttl_ms:
         return min(method_s, LONGEST_S)
-    return min(max(told.ttl_ms, 0), LONGEST_S * 1000) / 1000
+    return min(max(call_context.ttl_ms, 0), LONGEST_S * 1000) / 1000
 
 
 class Context:
@@ -152,11 +153,11 @@ class Context:
 
     Attributes:
         method: the full name of the method.
-        connection: the connection it came over.
+        connection: the connection of the call.
         logger: a logger named after the service.
         deadline: when the call must be answered, on the clock of :func:`time.monotonic`.
-        key: the caller's key for this call, if it sent one.
-        traceparent: the caller's W3C trace context, if it sent one.
+        key: the caller's key for this call; ``None`` without one.
+        traceparent: the caller's W3C trace context; ``None`` without one.
     """
 
     __slots__ = ("_cancelled", "_report", "connection", "deadline", "key", "logger", "method", "traceparent")
@@ -183,41 +184,42 @@ class Context:
 
     @property
     def principal(self) -> Principal:
-        """Who calls."""
+        """The caller's identity."""
         principal = self.connection.principal
         assert principal is not None, "a handler runs only after authentication"
         return principal
 
     @property
     def caller(self) -> Caller:
-        """The calling side, as something to call."""
+        """Calls methods of the caller's side."""
         return self.connection.caller
 
     def remaining_s(self) -> float:
-        """Seconds left until the deadline; never below 0."""
+        """Return the seconds until the deadline; never below 0."""
         return max(0.0, self.deadline - time.monotonic())
 
     @property
     def cancelled(self) -> bool:
-        """Whether the caller has cancelled or the deadline has passed. Handlers that are plain functions run in a
-        thread, which nothing can stop from outside: the long ones look here now and then, and return."""
+        """Whether the caller has cancelled or the deadline has passed. A handler that is a plain function runs in a
+        thread, and nothing can stop a thread from outside. So a long one must check this from time to time, and
+        return."""
         return self._cancelled
 
     def cancel(self) -> None:
-        """Set :attr:`cancelled`. For the dispatcher's use."""
+        """Set :attr:`cancelled`. Only the dispatcher uses this."""
         self._cancelled = True
 
     def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
         """Tell the caller how far the call has come (``rpc.progress``). Safe to call from any thread.
 
         Parameters:
-            done: units of work done so far.
-            total: units in all, if known.
-            message: what is going on, for a person; what is longer than :data:`PROGRESS_CHARACTERS` is cut.
+            done: the units of work done so far.
+            total: the units of work in all; ``None`` if unknown.
+            message: a text for a person; it is cut after :data:`PROGRESS_CHARACTERS` characters.
 
         Raises:
-            TypeError: a number, or the message, is none.
-            ValueError: a number is not finite, or the message no Unicode: there is no way to send it.
+            TypeError: ``done`` or ``total`` is not a number, or ``message`` is not text.
+            ValueError: a number is not finite, or the message is not valid Unicode.
         """
         if message is not None:
             if not isinstance(message, str):
@@ -229,7 +231,7 @@ class Context:
 
 
 def _number(name: str, value: float) -> float:
-    """A number as it can be sent in every form."""
+    """Turn a number into one that every form of the wire can carry."""
     try:
         number = value if type(value) is int and abs(value) < 2**63 else float(value)
     except (TypeError, ValueError, OverflowError):

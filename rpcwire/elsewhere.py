@@ -1,4 +1,4 @@
-"""What belongs to another process, of which this one is a fork."""
+"""Errors for using an object that belongs to the process that this one was forked from."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from rpcwire.codec import Subprotocol
 from rpcwire.errors import ConnectFailed, ConnectionClosed, ConnectionLost
 
 
-def of_parent(what: str, remedy: str = "open it anew here") -> ConnectionClosed:
-    """The error for using something over a connection of the parent.
+def parent_error(what: str, remedy: str = "open it anew here") -> ConnectionClosed:
+    """Make the error for using a connection of the parent.
 
     Parameters:
-        what: what is used.
+        what: the object that was used, for a person.
         remedy: what to do instead.
     """
     return ConnectionClosed(f"{what} belongs to the process that this one was forked from: {remedy}")
 
 
-def answered_there() -> ConnectionLost:
-    """The error of a call that was under way when the process forked, in the child."""
+def parent_call_error() -> ConnectionLost:
+    """Make the error, in the child, of a call that had no answer yet when the process forked."""
     return ConnectionLost("the process was forked while the call was under way: its answer goes to the parent")
 
 
 def raise_unpicklable(kind: str) -> NoReturn:
-    """Refuse to take something to another process by pickle, with what holds it.
+    """Refuse to pickle an object, because its connection cannot go to another process.
 
     Parameters:
-        kind: the name of its class.
+        kind: the name of the object's class.
 
     Raises:
         TypeError: always.
@@ -37,8 +37,8 @@ def raise_unpicklable(kind: str) -> NoReturn:
     )
 
 
-def of_parent_memory(subprotocol: Subprotocol) -> NoReturn:  # noqa: ARG001 - in the place of a server's method
-    """What connects in a child to a server in memory, whose loop does not run there.
+def refuse_parent_memory(subprotocol: Subprotocol) -> NoReturn:  # noqa: ARG001 - in the place of a server's method
+    """Refuse to connect, in a child, to a server in memory: its loop does not run there.
 
     Raises:
         ConnectFailed: always.

@@ -1,33 +1,33 @@
-"""Every error that may cross the wire or leave the client: one table of codes, one tree of exceptions.
+"""Every error that may cross the wire or that a client raises: one table of codes, and one tree of exceptions.
 
 The tree (codes of JSON-RPC 2.0, section 5.1, and of its range for implementations)::
 
     RpcError
-    ├── ProtocolError                    the rules of the wire were broken
+    ├── ProtocolError                    a rule of the protocol was broken
     │   ├── LocalProtocolError           by this side: a bug in the calling code
     │   ├── RemoteProtocolError          by the other side
     │   ├── ParseError          -32700   the frame is not valid JSON or MessagePack
-    │   └── InvalidRequest      -32600   it is, but not a JSON-RPC 2.0 message
+    │   └── InvalidRequest      -32600   the frame is not a JSON-RPC 2.0 message
     ├── MethodNotFound          -32601
     ├── InvalidParams           -32602   ``errors`` names each field
     ├── InternalError           -32603   the handler failed in a way it does not declare
-    ├── Unauthenticated         -32001   no, or wrong, credentials
-    ├── PermissionDenied        -32002   known, but not allowed
+    ├── Unauthenticated         -32001   the credentials are missing or wrong
+    ├── PermissionDenied        -32002   the caller is known, but not allowed
     ├── Busy                    -32003   a limit was reached before the call began
     ├── DeadlineExceeded        -32004   the call's time was over
-    ├── TooLarge                -32005   a message beyond the limit
+    ├── TooLarge                -32005   a message is larger than the limit
     ├── Unavailable             -32006   the server is stopping, or the service is not running
     ├── SlowConsumer            -32007   the stream's reader fell behind, and its policy is to close
     ├── Cancelled               -32800   the caller cancelled, and the work has stopped
     ├── ServiceError            -32000   the root of what services declare themselves
     └── TransportError                   never on the wire: raised by the client
         ├── ConnectFailed                no connection could be made; nothing was executed
-        ├── NotSent                      the call never left this side; nothing was executed
-        ├── ConnectionLost               the call left, its answer did not come; outcome unknown
+        ├── NotSent                      the call was never sent; nothing was executed
+        ├── ConnectionLost               the call was sent, its answer did not come; outcome unknown
         └── ConnectionClosed             this side has closed the connection
 
-``data`` on the wire is an object: ``type`` (the class name), ``executed``, ``retryable``, and where they apply
-``retry_after_ms``, ``errors`` and ``details``. It never holds a traceback, a path of the server, or a secret.
+``data`` on the wire is an object with ``type`` (the class name), ``executed`` and ``retryable``, and if they apply with
+``retry_after_ms``, ``errors`` and ``details``. It never contains a traceback, a path of the server, or a secret.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from .forms import without_forms
 
 Executed = Literal["no", "yes", "unknown"]
-"""Whether the handler of a failed call ran: certainly not, certainly (at least begun), or not known."""
+"""Whether the handler of a failed call has run: no, yes (it has begun at least), or unknown."""
 
 
 class RpcError(Exception):
-    """The root of the tree: catch it to catch everything this project raises on a call.
+    """The root of the tree. Catch it to catch every error that a call can raise.
 
     Parameters:
         message: one sentence for a person, naming the field and the remedy where there is one.
-        executed: whether the handler ran; the class's own default where not given.
+        executed: whether the handler has run; ``None`` for the default of the class.
         retryable: whether the same call may succeed later without a change.
-        retry_after_ms: how long to wait before that, in milliseconds.
+        retry_after_ms: how long to wait before the next try, in milliseconds.
         errors: for invalid input, one entry per field: ``{"loc": [...], "msg": ..., "type": ...}``.
         details: the values of the fields that a :class:`ServiceError` declares.
-        code: the code on the wire, where the class has none of its own.
-        remote_type: the ``type`` received, where no class of that name is known here.
+        code: the code on the wire, if the class does not define it.
+        remote_type: the ``type`` that was received, if no class has this name here.
     """
 
     code: int = -32603
@@ -93,15 +93,15 @@ class RpcError(Exception):
 
     @property
     def type(self) -> str:
-        """The name that stands for this error on the wire."""
+        """The name of this error on the wire."""
         return self.remote_type or type(self).__name__
 
     def wire_details(self) -> dict[str, Any]:
-        """The ``details`` member for the wire: plain values only."""
+        """Return the ``details`` for the wire, as plain values."""
         return self.details
 
     def to_wire(self) -> dict[str, Any]:
-        """The JSON-RPC error object (JSON-RPC 2.0, section 5.1) as plain values."""
+        """Return the error object (JSON-RPC 2.0, section 5.1) as plain values."""
         data: dict[str, Any] = {"type": self.type, "executed": self.executed, "retryable": self.retryable}
         if self.retry_after_ms is not None:
             data["retry_after_ms"] = self.retry_after_ms
@@ -250,7 +250,7 @@ class ConnectionClosed(TransportError):
 
 
 class ServiceError(RpcError):
-    """The root of the errors that a service declares. Annotated attributes are its details, typed on both sides::
+    """The root of the errors that a service declares. The annotated attributes are its details, typed on both sides::
 
         class ProgramNotFound(ServiceError):
             "No program has this id."
@@ -258,10 +258,10 @@ class ServiceError(RpcError):
 
         raise ProgramNotFound("no program has the id p7", id="p7")
 
-    The client raises the very class that its stub names, with the same attributes.
+    The client raises the class that its stub names, with the same attributes.
 
     Raises:
-        TypeError: a detail that the class does not declare, or a declared one without a default that is missing.
+        TypeError: a detail is not declared, or a declared one without a default is missing.
     """
 
     code = -32000
@@ -279,25 +279,25 @@ class ServiceError(RpcError):
     ) -> None:
         super().__init__(message, executed=executed, retryable=retryable, retry_after_ms=retry_after_ms)
         try:
-            checked = self.details_model()(**details)
+            values = self.details_model()(**details)
         except ValidationError as exc:
             problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors(include_url=False))
             raise TypeError(f"{type(self).__name__}: {problems}") from exc
-        for name in type(checked).model_fields:
-            setattr(self, name, getattr(checked, name))
+        for name in type(values).model_fields:
+            setattr(self, name, getattr(values, name))
         self.details = details
 
     @classmethod
     def details_model(cls) -> type[BaseModel]:
-        """A pydantic model of the declared details, made once per class."""
+        """Return a pydantic model of the declared details. It is made once for each class."""
         model = cls.__dict__.get("_details_model")
         if model is None:
-            own = get_type_hints(cls, include_extras=True)
-            known = {name for base in ServiceError.__mro__ for name in inspect.get_annotations(base)}
+            hints = get_type_hints(cls, include_extras=True)
+            reserved = {name for base in ServiceError.__mro__ for name in inspect.get_annotations(base)}
             fields: dict[str, Any] = {
                 name: (hint, getattr(cls, name, ...))
-                for name, hint in own.items()
-                if name not in known and not name.startswith("_") and get_origin(hint) is not ClassVar
+                for name, hint in hints.items()
+                if name not in reserved and not name.startswith("_") and get_origin(hint) is not ClassVar
             }
             config = ConfigDict(extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
             model = create_model(f"{cls.__name__}Details", __config__=config, **fields)
@@ -305,7 +305,8 @@ class ServiceError(RpcError):
         return model
 
     def wire_details(self) -> dict[str, Any]:
-        """The declared details as plain values; of an error that came from elsewhere, those that came."""
+        """Return the declared details as plain values; for an error without a class here, the details that were
+        received."""
         if type(self) is ServiceError:
             return self.details
         return self.details_model()(**self.details).model_dump(mode="json")
@@ -316,40 +317,40 @@ _EVERY: tuple[type[RpcError], ...] = (
     Busy, DeadlineExceeded, TooLarge, Unavailable, SlowConsumer, Cancelled,
 )  # fmt: skip
 BY_CODE: Mapping[int, type[RpcError]] = {cls.code: cls for cls in _EVERY}
-"""The table: each code that the protocol itself uses, and its class."""
+"""The table of codes: each code that the protocol uses, and its class."""
 
 
 def from_wire(
     code: int, message: str, data: object = None, known: Mapping[str, type[ServiceError]] | None = None
 ) -> RpcError:
-    """The exception that a received error object stands for.
+    """Make the exception for a received error object.
 
     Parameters:
         code, message, data: the members of the error object (JSON-RPC 2.0, section 5.1).
         known: the errors that the method declares, by class name.
 
     Returns:
-        An instance of the declared class; else of the class that has this code; else a :class:`ServiceError`
-        (code -32000) or an :class:`RpcError` that keeps code, message and type.
+        An instance of the declared class, or of the class with this code. If there is neither, a :class:`ServiceError`
+        (code -32000) or an :class:`RpcError` with this code, message and type.
     """
-    given: Mapping[str, Any] = data if isinstance(data, dict) else {}
-    name = given.get("type") if isinstance(given.get("type"), str) else None
-    executed = given.get("executed")
-    retry_after = given.get("retry_after_ms")
-    details = given.get("details")
+    fields: Mapping[str, Any] = data if isinstance(data, dict) else {}
+    name = fields.get("type") if isinstance(fields.get("type"), str) else None
+    executed = fields.get("executed")
+    retry_after = fields.get("retry_after_ms")
+    details = fields.get("details")
     common: dict[str, Any] = {
         "executed": executed if executed in ("no", "yes", "unknown") else None,
-        "retryable": given["retryable"] if isinstance(given.get("retryable"), bool) else None,
+        "retryable": fields["retryable"] if isinstance(fields.get("retryable"), bool) else None,
         "retry_after_ms": retry_after if isinstance(retry_after, int) else None,
     }
-    declared = known.get(name) if known and name else None
-    if declared is not None:
+    declared_class = known.get(name) if known and name else None
+    if declared_class is not None:
         try:
-            return declared(message, **common, **(details if isinstance(details, dict) else {}))
+            return declared_class(message, **common, **(details if isinstance(details, dict) else {}))
         except TypeError:
-            # The other side's version of this error has other details: keep what it said, untyped.
+            # The other side has another version of this error, with other details: keep them untyped.
             pass
-    errors = given.get("errors")
+    errors = fields.get("errors")
     common["errors"] = [e for e in errors if isinstance(e, dict)] if isinstance(errors, list) else ()
     common["details"] = details if isinstance(details, dict) else None
     cls = BY_CODE.get(code)
@@ -363,11 +364,11 @@ def from_wire(
 
 
 class WireError(Exception):
-    """An error object as it came, before the method's contract has told which class it stands for. It stays between
-    those who receive answers and those who know the contract.
+    """A received error object whose class is not known yet. Peers raise it, and the code that knows the method's
+    contract turns it into an :class:`RpcError`.
 
     Parameters:
-        code, message, data: as of :func:`from_wire`.
+        code, message, data: see :func:`from_wire`.
     """
 
     def __init__(self, code: int, message: str, data: object) -> None:
@@ -378,28 +379,28 @@ class WireError(Exception):
 
 
 FIELD_ERRORS = 32
-"""Field errors that one answer names; more only make it larger than the question."""
+"""The most field errors in one answer: more would only make it larger than the call."""
 
 
 def field_errors(exc: ValidationError, prefix: Sequence[str | int] = ()) -> list[dict[str, Any]]:
-    """What pydantic found, as plain entries: where, what and which rule; at most :data:`FIELD_ERRORS`, and one that
-    counts the rest. The input itself is not repeated, since it may be a secret."""
+    """Turn pydantic's errors into plain entries: place, text and rule. There are at most :data:`FIELD_ERRORS`, and one
+    more that counts the rest. The entries do not repeat the input, since it may be a secret."""
     count = exc.error_count()
-    if count > 100 * FIELD_ERRORS:  # To list them would take far more memory than the input has.
+    if count > 100 * FIELD_ERRORS:  # A list of them would take far more memory than the input.
         return [{"loc": [*prefix], "msg": f"{count} values are wrong", "type": "too_many_errors"}]
-    found = without_forms([
+    entries = without_forms([
         {"loc": [*prefix, *error["loc"]], "msg": error["msg"], "type": error["type"]}
         for error in exc.errors(include_url=False, include_context=False, include_input=False)
     ])  # fmt: skip
-    count = len(found)
+    count = len(entries)
     if count > FIELD_ERRORS:
         text = f"and {count - FIELD_ERRORS} more values are wrong"
-        found[FIELD_ERRORS:] = [{"loc": [*prefix], "msg": text, "type": "too_many_errors"}]
-    return found
+        entries[FIELD_ERRORS:] = [{"loc": [*prefix], "msg": text, "type": "too_many_errors"}]
+    return entries
 
 
 def describe_fields(errors: Sequence[Mapping[str, Any]], limit: int = 3) -> str:
-    """One line for a person out of the first few field errors."""
-    shown = [f"{'.'.join(str(p) for p in e['loc']) or 'params'}: {e['msg']}" for e in errors[:limit]]
+    """Describe the first few field errors in one line."""
+    texts = [f"{'.'.join(str(p) for p in e['loc']) or 'params'}: {e['msg']}" for e in errors[:limit]]
     more = len(errors) - limit
-    return "; ".join(shown) + (f"; and {more} more" if more > 0 else "")
+    return "; ".join(texts) + (f"; and {more} more" if more > 0 else "")

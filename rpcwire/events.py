@@ -1,4 +1,5 @@
-"""What a :class:`~rpcwire.session.Session` reports: one structure for each thing that the other side may do."""
+"""The events that a :class:`~rpcwire.session.Session` reports: one structure for each thing that the other side can
+do."""
 
 from __future__ import annotations
 
@@ -18,10 +19,11 @@ class IncomingCall(msgspec.Struct, gc=False, eq=False, weakref=False):
     Attributes:
         id: its id on the wire.
         method: the method's full name.
-        params: the parameters, still encoded; ``None`` where there are none.
-        ctx: what came with it; ``None`` where nothing did.
-        batch: the batch it came in, if any. For the session's use.
-        arrived_s: when it came, on the clock of :func:`time.monotonic`, where it is observed. For the dispatcher's use.
+        params: the encoded parameters; ``None`` if there are none.
+        ctx: the context that the caller has sent; ``None`` if there is none.
+        batch: the JSON-RPC batch of the call; ``None`` if it came alone. Only the session uses it.
+        arrived_s: the time of arrival, on the clock of :func:`time.monotonic`; ``None`` if no observer needs it. Only
+            the dispatcher uses it.
     """
 
     id: MessageId
@@ -33,8 +35,14 @@ class IncomingCall(msgspec.Struct, gc=False, eq=False, weakref=False):
 
 
 class Batch(msgspec.Struct, gc=False, eq=False):
-    """A JSON-RPC batch under way (section 6): answers gathered so far, their size, how many are to come, and what must
-    not arrive before them: the items of streams that they name."""
+    """A JSON-RPC batch that is not answered yet (section 6).
+
+    Attributes:
+        waiting: the number of answers that are missing.
+        replies: the answers so far.
+        size: the size of these answers.
+        after: messages to send after the answers: items of streams that the answers name.
+    """
 
     waiting: int
     replies: list[bytes]
@@ -43,7 +51,7 @@ class Batch(msgspec.Struct, gc=False, eq=False):
 
 
 class NotificationReceived(msgspec.Struct, gc=False):
-    """A notification: it is never answered. ``arrived_s``: as of :class:`IncomingCall`."""
+    """A notification, which is never answered. ``arrived_s``: see :class:`IncomingCall`."""
 
     method: str
     params: Raw | None
@@ -51,14 +59,14 @@ class NotificationReceived(msgspec.Struct, gc=False):
 
 
 class ResultReceived(msgspec.Struct, gc=False):
-    """A call of ours has its result."""
+    """The result of a call of ours."""
 
     id: int
     result: Raw
 
 
 class ErrorReceived(msgspec.Struct, gc=False):
-    """A call of ours has failed over there. ``code``, ``message``, ``data``: as in section 5.1."""
+    """The error of a call of ours. ``code``, ``message``, ``data``: see section 5.1."""
 
     id: int
     code: int
@@ -73,7 +81,7 @@ class CancelReceived(msgspec.Struct, gc=False):
 
 
 ProgressHook = Callable[[float, float | None, str | None], None]
-"""Called with done, total and message, as a call of ours reports its progress."""
+"""Called with done, total and message when the other side reports how far a call of ours has come."""
 
 
 class ProgressReceived(msgspec.Struct, gc=False):
@@ -93,27 +101,27 @@ class ItemsReceived(msgspec.Struct, gc=False):
 
 
 class StreamEnded(msgspec.Struct, gc=False):
-    """A stream that we read is over; ``error`` says why (section 5.1), if not by its natural end."""
+    """A stream that we read has ended. ``error`` says why (section 5.1) if it ended before its source."""
 
     stream: str
     error: ErrorObject | None
 
 
 class CreditReceived(msgspec.Struct, gc=False):
-    """A stream that we produce may go on."""
+    """The reader of a stream that we produce has granted credit."""
 
     stream: str
 
 
 class StreamCancelled(msgspec.Struct, gc=False):
-    """The reader of a stream that we produce wants no more. It must still be ended."""
+    """The reader of a stream that we produce wants no more items. We must still end the stream."""
 
     stream: str
 
 
 class Violation(msgspec.Struct, gc=False):
-    """The other side broke a rule, or went beyond a limit. It was answered where the protocol allows; this is for the
-    log. ``call`` is what was refused, where it was a call."""
+    """The other side has broken a rule or exceeded a limit. The session has answered if the protocol allows it; this is
+    for the log. ``call`` is the call that was refused, if it was a call."""
 
     error: ProtocolError | RpcError
     call: IncomingCall | None = None

@@ -1,7 +1,7 @@
-"""What becomes of connections when the process forks. They stay the parent's: in the child their sockets are taken out
-of reach at once, before any other code of it runs, whatever threads and event loops of the parent were doing with them.
-So nothing that the child does, or leaves undone, can be seen on them; and they end when the parent ends them, as the
-child keeps none of them open."""
+"""Keeps connections in the parent when the process forks. In the child, this closes their sockets at once, before any
+other code runs and whatever the parent's threads and event loops were doing with them. So nothing that the child does
+can be seen on a connection. And a connection ends when the parent ends it, because the child holds no copy of its
+socket."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from typing import Protocol
 logger = logging.getLogger("rpcwire")
 
 
-class Forked(Protocol):
-    """Something that is told when it finds itself in a child."""
+class ForkListener(Protocol):
+    """An object that is told, in a child, that the process has forked."""
 
-    def forked(self) -> None:
-        """This is another process now. No other thread runs; locks may be held by threads that do not exist here."""
+    def on_fork(self) -> None:
+        """Get ready for the child. No other thread runs; locks may be held by threads that do not exist here."""
         ...
 
 
 class Home:
-    """Stands for this process: what remembers it can tell later that it was made in another one."""
+    """Stands for this process. An object that stores it can tell later that it was made in another process."""
 
 
 class Descriptor:
-    """A socket that somebody else holds, such as the transport of an event loop, by its number.
+    """The number of a socket that another object owns, such as the transport of an event loop.
 
     Parameters:
         number: the number.
@@ -44,65 +44,65 @@ class Descriptor:
         self._inode = _inode(number)
 
     def fileno(self) -> int:
-        """The number; -1 where it stands for another socket by now, or for none."""
+        """Return the number; -1 if it belongs to another socket by now, or to none."""
         return self._number if self._inode is not None and _inode(self._number) == self._inode else -1
 
 
 def _inode(number: int) -> int | None:
-    """What identifies an open socket, whatever its number."""
+    """Return the inode of an open socket, which identifies it; ``None`` if the number belongs to no socket."""
     try:
-        found = os.fstat(number)
+        status = os.fstat(number)
     except OSError:
         return None
-    return found.st_ino if stat.S_ISSOCK(found.st_mode) else None
+    return status.st_ino if stat.S_ISSOCK(status.st_mode) else None
 
 
 _home = Home()
 _forks = threading.RLock()
 _sockets: weakref.WeakSet[socket.socket | Descriptor] = weakref.WeakSet()
-_told: weakref.WeakSet[Forked] = weakref.WeakSet()
-_left_alone: list[object] = []
+_listeners: weakref.WeakSet[ForkListener] = weakref.WeakSet()
+_kept_alive: list[object] = []
 
 
 def home() -> Home:
-    """This process: in a child another object than in its parent."""
+    """Return the object that stands for this process; a child has another one than its parent."""
     return _home
 
 
-def keep_from_children(held: socket.socket | Descriptor) -> None:
-    """Take a socket out of reach in every child. It has to be called before anything is sent over it.
+def keep_from_children(sock: socket.socket | Descriptor) -> None:
+    """Close a socket in every child. Call this before anything is sent over the socket.
 
     Parameters:
-        held: the socket. Only a weak reference is kept.
+        sock: the socket. Only a weak reference is kept.
     """
-    _sockets.add(held)
+    _sockets.add(sock)
 
 
-def tell_in_children(one: Forked) -> None:
-    """Tell something that it is in a child.
+def tell_in_children(listener: ForkListener) -> None:
+    """Tell an object in every child that the process has forked.
 
     Parameters:
-        one: what to tell, after all sockets are out of reach. Only a weak reference is kept.
+        listener: the object. It is told when all sockets are closed. Only a weak reference is kept.
     """
-    _told.add(one)
+    _listeners.add(listener)
 
 
-def leave_alone(*things: object) -> None:
-    """Keep what is the parent's from becoming garbage in this child. The ends of tasks, transports and loops would
-    reach for what the two processes share, such as what the parent's loop waits on.
+def keep_alive(*objects: object) -> None:
+    """Keep objects of the parent from becoming garbage in this child. When tasks, transports and loops are deleted,
+    they change what the two processes share, such as the descriptor on which the parent's loop waits.
 
     Parameters:
-        things: which.
+        objects: the objects.
     """
-    _left_alone.extend(things)
+    _kept_alive.extend(objects)
 
 
-def take_away(numbers: list[int]) -> None:
-    """Put a socket whose other end is closed in the place of each of these: their connections lose one holder without a
-    word, and whoever uses the numbers still, or closes them, meets no stranger.
+def replace_sockets(numbers: list[int]) -> None:
+    """Put a socket whose other end is closed in the place of each open socket. The connections lose one owner and
+    nothing is sent over them. Code that still uses or closes a number cannot reach a socket of other code.
 
     Parameters:
-        numbers: of sockets that are open.
+        numbers: the numbers of open sockets.
     """
     if not numbers:
         return
@@ -116,10 +116,10 @@ def take_away(numbers: list[int]) -> None:
 
 
 def _dead_end(spare: int) -> int:
-    """A descriptor that leads nowhere.
+    """Open a descriptor that leads nowhere.
 
     Parameters:
-        spare: a number to use where no other is left.
+        spare: a number to use if no other is free.
     """
     try:
         one, other = socket.socketpair()
@@ -141,25 +141,26 @@ def _in_parent() -> None:
 def _in_child() -> None:
     global _home, _forks
     _home, _forks = Home(), threading.RLock()
-    take_away([number for one in list(_sockets) if (number := one.fileno()) >= 0])
+    replace_sockets([number for sock in list(_sockets) if (number := sock.fileno()) >= 0])
     _sockets.clear()
-    for one in list(_told):
+    for listener in list(_listeners):
         try:
-            one.forked()
+            listener.on_fork()
         except Exception:
-            logger.exception("%r could not be made ready for the child", one)
+            logger.exception("%r could not be made ready for the child", listener)
 
 
 @contextlib.contextmanager
-def uncut() -> Iterator[None]:
-    """Do something that no fork cuts in half, such as an import: a child would wait for ever for a lock of the
-    interpreter that a thread of its parent holds. Forks wait meanwhile, so it must be short."""
+def hold_forks() -> Iterator[None]:
+    """Make forks wait while the code in this context runs, such as an import. If a process forked in the middle of an
+    import, the child would wait for ever for a lock of the interpreter that a thread of the parent holds. The code must
+    be short."""
     with _forks:
         yield
 
 
 class ForkLock:
-    """A lock that is free in a child, whoever held it in the parent."""
+    """A lock that is free in a child, even if a thread of the parent held it."""
 
     __slots__ = ("_home", "_lock")
 

@@ -1,5 +1,5 @@
-"""Errors of parameters that may have one of several forms, such as a dictionary or a list of values, as one reader of
-them wants to see them: pydantic tells what is wrong with each form, and names it in words of its own."""
+"""Makes errors readable for parameters that may have one of several forms, such as a dictionary or a list of values.
+pydantic reports the errors of each form separately, and names each form by its internal name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 _VALUE = "function-after[load(), any]"
-"""What pydantic calls a :data:`~rpcwire.values.tagged.Value`."""
+"""pydantic's internal name of a :data:`~rpcwire.values.tagged.Value`."""
 
 _FORMS = {
     f"list[{_VALUE}]": "a list",
@@ -23,28 +23,28 @@ def _is_form(part: Any) -> bool:
 
 
 def without_forms(errors: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same errors without the names of forms in their places.
+    """Return the errors without the names of forms in their places.
 
-    Where a value has none of the forms, that is one error; where it has one, what is wrong within the others is left
-    out.
+    If a value has none of the forms, that becomes one error. If it has one of them, the errors of the other forms are
+    left out.
 
     Parameters:
         errors: field errors, each with ``loc``, ``msg`` and ``type``.
     """
-    found: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for error in errors:
         at = next((place for place, part in enumerate(error["loc"]) if _is_form(part)), None)
         if at is None:
-            found.append(error)
+            entries.append(error)
         else:
             groups.setdefault(tuple(error["loc"][:at]), []).append(error)
     for prefix, group in groups.items():
-        found += _told(list(prefix), group)
-    return found
+        entries += _merge(list(prefix), group)
+    return entries
 
 
-def _told(prefix: list[Any], group: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _merge(prefix: list[Any], group: list[dict[str, Any]]) -> list[dict[str, Any]]:
     at = len(prefix)
     within = [error for error in group if error["type"] not in _SHAPES]
     if within:

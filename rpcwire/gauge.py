@@ -1,5 +1,5 @@
-"""How much of a socket's output the other side has taken, as far as the system tells: what has left this program may
-still wait in the kernel for minutes on a slow way."""
+"""Measures how much of a socket's output the other side has received, as far as the system tells. Output that has left
+this program may wait in the kernel for minutes if the network is slow."""
 
 from __future__ import annotations
 
@@ -15,51 +15,58 @@ _ACKED_AT = 120
 
 
 class Gauge:
-    """Measures one socket. What the system does not tell is counted as taken once it was handed over.
+    """Measures one socket. If the system tells nothing, bytes count as received when they are handed to it.
 
     Parameters:
-        sock: the socket, or what an event loop shows of it; ``None`` where there is none.
+        sock: the socket, or the object that an event loop gives for it; ``None`` if there is none.
     """
 
     def __init__(self, sock: Any) -> None:
         self._sock: Any = sock if _LINUX else None
         self._is_tcp = sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6)
-        self._taken = 0
+        self._received_bytes = 0
 
-    def taken(self, written: int, waiting: int) -> int:
-        """Bytes that the other side has taken since the connection began; what counts is how they grow.
+    def count_received(self, written: int, waiting: int) -> int:
+        """Count the bytes that the other side has received since the connection began. Only the growth of this number
+        counts.
 
         Parameters:
-            written: bytes that were written so far.
-            waiting: bytes of those that were not handed to the system yet.
+            written: the number of bytes written so far.
+            waiting: how many of these were not handed to the system yet.
         """
         if self._sock is not None:
             try:
-                self._taken = self._acknowledged() if self._is_tcp else written - waiting - self._unsent()
-            except (OSError, ValueError):  # It is closed.
+                self._received_bytes = (
+                    self._count_acknowledged() if self._is_tcp else written - waiting - self._count_unsent()
+                )
+            except (OSError, ValueError):  # The socket is closed.
                 pass
-            return self._taken
+            return self._received_bytes
         return written - waiting
 
-    def queued(self, waiting: int) -> int:
-        """Bytes that the other side has not taken yet.
+    def count_waiting(self, waiting: int) -> int:
+        """Count the bytes that the other side has not received yet.
 
         Parameters:
-            waiting: those that were not handed to the system yet.
+            waiting: how many of them were not handed to the system yet.
         """
         if self._sock is not None:
             try:
-                return waiting + self._unsent()
+                return waiting + self._count_unsent()
             except (OSError, ValueError):
                 pass
         return waiting
 
-    def _acknowledged(self) -> int:
+    def _count_acknowledged(self) -> int:
         info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKED_AT + _ACKED.size)
-        return int(_ACKED.unpack_from(info, _ACKED_AT)[0]) if len(info) >= _ACKED_AT + _ACKED.size else self._taken
+        return (
+            int(_ACKED.unpack_from(info, _ACKED_AT)[0])
+            if len(info) >= _ACKED_AT + _ACKED.size
+            else self._received_bytes
+        )
 
-    def _unsent(self) -> int:
-        """What the kernel holds (SIOCOUTQ of tcp(7) and unix(7), which has the number of TIOCOUTQ)."""
+    def _count_unsent(self) -> int:
+        """Count the bytes in the kernel's buffer (SIOCOUTQ of tcp(7) and unix(7), which has the number of TIOCOUTQ)."""
         import fcntl
         import termios
 

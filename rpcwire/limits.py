@@ -1,4 +1,4 @@
-"""The finite defaults that bound what one connection may ask for, and how long one side waits for the other."""
+"""The defaults of all limits: for what one connection may ask, and how long one side waits for the other."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MAX_DEPTH = 64
-"""Nesting of arrays and objects in one message, counted from the message itself."""
+"""The deepest nesting of arrays and objects in one message, counted from the message itself."""
 
 BODY_LEVELS, ITEM_LEVELS = 1, 3
-"""Levels of a message around its parameters or result, and around an item of a stream."""
+"""The levels of a message around its parameters or result, and around an item of a stream."""
 
 MAX_DIGITS = 4300
-"""Digits of an integer: what Python converts unless it is told otherwise (sys.set_int_max_str_digits)."""
+"""The most digits of an integer: Python's own default (sys.set_int_max_str_digits)."""
 
 TOO_DEEP = f"arrays and objects nest deeper than {MAX_DEPTH}"
 TOO_LONG = f"an integer of more than {MAX_DIGITS} digits"
 
 INITIAL_CREDIT = 16
-"""Items that the producer of a new stream may send before its reader has granted any."""
+"""The number of items that the producer of a new stream may send before its reader grants more."""
 
 DEFAULT_DEADLINE_S = 60.0
-"""How long a call may take where neither the caller nor the method says otherwise."""
+"""How long a call may take if neither the caller nor the method says otherwise, in seconds."""
 
 LONGEST_S = 30 * 86400.0
-"""The longest deadline. Whoever asks for more, or for none at all, gets this: timers fail on times without end."""
+"""The longest deadline, in seconds. A longer or infinite one becomes this, because timers fail on infinite times."""
 
 GRACE_S = 0.1
-"""How much later than the other side this side gives a call up, so that the other's own word comes first."""
+"""How much later than the other side this side gives a call up, so that the other side's answer comes first."""
 
 CLOSE_TIMEOUT_S = 5.0
 """How long the other side may take to answer a close frame."""
@@ -36,43 +36,44 @@ MESSAGE_BYTES = 16 * 1024 * 1024
 """The largest message."""
 
 COALESCE_BYTES = 64 * 1024
-"""Messages that are ready together leave in one frame up to this size."""
+"""The largest frame into which messages are joined that are ready together."""
 
 JOINING_BYTES = 16
-"""What a frame with several messages may have besides those, in bytes."""
+"""The most bytes that a frame with several messages has besides these."""
 
 FRAME_MESSAGES = 4096
-"""Messages accepted in one frame of our own subprotocols: more than ever fit into :data:`COALESCE_BYTES`. Without it a
-frame of many tiny wrong messages would be answered with hundreds of times its size."""
+"""The most messages in one frame of our own subprotocols: more than fit into :data:`COALESCE_BYTES`. Without this
+limit, the answer to a frame of many tiny wrong messages would be hundreds of times larger than the frame."""
 
 
 MESSAGE_BYTES_HEADER = "RPC-Message-Bytes"
-"""The header of the handshake by which each side names the largest message that it takes, in bytes."""
+"""The header of the handshake in which each side names the largest message that it accepts, in bytes."""
 
 LEAST_MESSAGE_BYTES = 16 * 1024
-"""What every client takes, in bytes, so that errors always find room."""
+"""The size of a message that every client accepts, in bytes, so that every error fits."""
 
 BATCH_ITEMS = 50
-"""Entries in one JSON-RPC batch."""
+"""The most entries of one JSON-RPC batch."""
 
 BATCH_ITEMS_HEADER = "RPC-Batch-Items"
-"""The header of the handshake by which a server says how many entries of a JSON-RPC batch it takes."""
+"""The header of the handshake in which a server says how many entries of a JSON-RPC batch it accepts."""
 
 ANSWER_HEADER = "RPC-Server"
-"""The header of a server's plain answers over HTTP, so that a client knows them from those of a proxy in between."""
+"""The header of a server's plain answers over HTTP. It tells a client that the answer is not from a proxy in
+between."""
 
 
-def told_limit(values: Sequence[str]) -> int | None:
-    """The largest message that the other side takes, as it says in the handshake.
+def parse_message_bytes(values: Sequence[str]) -> int | None:
+    """Read from the handshake the size of the largest message that the other side accepts.
 
     Parameters:
-        values: of :data:`MESSAGE_BYTES_HEADER`.
+        values: the values of :data:`MESSAGE_BYTES_HEADER`.
 
     Returns:
-        Bytes; ``None`` where it says nothing, as older peers do.
+        The size in bytes; ``None`` if the header is missing, as with older peers.
 
     Raises:
-        ValueError: what it says is no number of bytes, or fewer than :data:`LEAST_MESSAGE_BYTES`.
+        ValueError: the header is not a number of bytes, or the number is below :data:`LEAST_MESSAGE_BYTES`.
     """
     if not values:
         return None
@@ -84,16 +85,16 @@ def told_limit(values: Sequence[str]) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """What one side accepts from the other.
+    """The limits of a session.
 
     Attributes:
-        message_bytes: the largest message to send, in bytes. What is accepted, the WebSocket layer bounds.
-        unwrapped_bytes: the largest frame to accept, in bytes, where the form of the wire wraps frames: the WebSocket
-            layer sees only how large it is wrapped.
-        batch_items: entries in one JSON-RPC batch to send. What is accepted, the codec bounds.
-        calls_in_flight: calls accepted and not yet answered.
-        streams: open streams in each direction.
-        stream_window: items that a reader lets its producer send ahead.
+        message_bytes: the largest message to send, in bytes. The WebSocket layer limits what is accepted.
+        unwrapped_bytes: the largest frame to accept after unwrapping, in bytes, if the form of the wire wraps frames:
+            the WebSocket layer sees only the wrapped size.
+        batch_items: the most entries of a JSON-RPC batch to send. The codec limits what is accepted.
+        calls_in_flight: the most calls that are accepted and not answered yet.
+        streams: the most open streams in each direction.
+        stream_window: the number of items that a reader lets its producer send ahead.
     """
 
     message_bytes: int = MESSAGE_BYTES
@@ -106,15 +107,16 @@ class SessionLimits:
 
 @dataclass(frozen=True, slots=True)
 class LinkLimits:
-    """How a link guards itself.
+    """The limits of a link.
 
     Attributes:
-        ping_interval_s: silence after which a ping is sent, in seconds; 0 for never.
-        ping_timeout_s: how long its pong may take, in seconds.
-        high_water_bytes: output waiting for the other side above which this side holds back.
-        outgoing_bytes: output waiting above which the connection is given up.
-        stall_s: how long the other side may take next to nothing of what waits for it, in seconds.
-        close_timeout_s: how long it may take to answer a close frame, once it has taken what was sent before that.
+        ping_interval_s: the silence after which a ping is sent, in seconds; 0 for never.
+        ping_timeout_s: how long the pong may take, in seconds.
+        high_water_bytes: if more output waits, this side sends nothing more until the other side has read.
+        outgoing_bytes: if more output waits, the connection is given up.
+        stall_s: how long the other side may receive next to nothing of the output that waits, in seconds.
+        close_timeout_s: how long the other side may take to answer a close frame after it has received all output
+            before it, in seconds.
     """
 
     ping_interval_s: float = 20.0

@@ -1,9 +1,9 @@
-"""Whether the other side of a connection is still there. Nothing here has a clock or a socket of its own: it is told
-the time, in seconds on one clock, and how many bytes of this side's output the other side has taken.
+"""Decides whether the other side of a connection is still there. Nothing here reads a clock or a socket: the caller
+gives the time, in seconds on one clock, and the number of bytes of this side's output that the other side has received.
 
-A sign of life is anything that comes in, and output that is taken: on a slow way a ping queues behind data, and so does
-its answer. So that a side which only sends hears something, too, one which only receives says something now and then
-(:class:`Heartbeat`).
+There are two signs of life: bytes that arrive, and output that the other side receives. On a slow network a ping waits
+behind data, and so does its answer. A side that only receives sends a pong from time to time, so that a side that only
+sends gets a sign of life, too (:class:`Heartbeat`).
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from enum import Enum
 from .limits import LinkLimits
 
 LEAST_BYTES = 4096
-"""What must be taken of much output within the time for that, so that it counts as taken."""
+"""The number of bytes that the other side must receive within the time limit; fewer count as nothing."""
 HEARTBEAT_BYTES = 4096
 HEARTBEAT_S = 0.25
 PLAIN_HEARTBEAT_S = 5.0
-"""As :data:`HEARTBEAT_S`, where the other side need not be one of ours: it may be a test that counts frames."""
+"""The same as :data:`HEARTBEAT_S`, if the other side may be another program, such as a test that counts frames."""
 DELIVERY_S = 60.0
-"""How long output that was taken may be on its way to the other side of a connection that closes, in seconds."""
+"""The longest time that output may be on its way to the other side while a connection closes, in seconds."""
 _STEPS = 8
 _LATE_S = 1.0
 _EXCUSE_S = 0.1
 
 
 class Look(Enum):
-    """What is to be done about a silence."""
+    """What to do about a silence."""
 
     WAIT = "wait"
     PING = "ping"
@@ -35,73 +35,81 @@ class Look(Enum):
 
 
 class Keepalive:
-    """When to ping a silent connection, and when to give it up: where a ping has stayed without any answer for
-    ``ping_timeout_s``, and nothing of what waited before it was taken for as long.
+    """Decides when to ping a silent connection, and when to give it up. It gives up if nothing has arrived for
+    ``ping_timeout_s`` after a ping, and the other side has received nothing of the output before the ping for as long.
 
     Parameters:
-        limits: how long a silence may last, and a pong take.
-        now: when the connection began.
+        limits: how long a silence may last, and how long a pong may take.
+        now: the time at which the connection began.
 
     Attributes:
-        heard_at: when something has come last, whatever it was.
-        look_at: when to look; infinite where pings are off.
+        heard_at: the time of the last input, of whatever kind.
+        look_at: when to call :meth:`look`; infinite if pings are off.
     """
 
-    __slots__ = ("_excused", "_interval_s", "_pinged_at", "_queued", "_sign_at", "_taken", "_timeout_s", "heard_at",
-                 "look_at")  # fmt: skip
+    __slots__ = (
+        "_has_slept",
+        "_interval_s",
+        "_pinged_at",
+        "_received",
+        "_sign_at",
+        "_timeout_s",
+        "_waiting",
+        "heard_at",
+        "look_at",
+    )  # fmt: skip
 
     def __init__(self, limits: LinkLimits, now: float) -> None:
         self._interval_s = limits.ping_interval_s if limits.ping_interval_s > 0 else math.inf
         self._timeout_s = limits.ping_timeout_s
         self._pinged_at: float | None = None
         self._sign_at = now
-        self._taken = self._queued = 0
-        self._excused = False
+        self._received = self._waiting = 0
+        self._has_slept = False
         self.heard_at = now
         self.look_at = now + self._interval_s
 
-    def look(self, now: float, taken: int, queued: int) -> Look:
-        """What to do now; sets when to look next.
+    def look(self, now: float, received: int, waiting: int) -> Look:
+        """Decide what to do now, and set :attr:`look_at`.
 
         Parameters:
             now: the time.
-            taken: bytes that the other side has taken so far.
-            queued: bytes that wait to be taken.
+            received: the number of bytes that the other side has received so far.
+            waiting: the number of bytes that it has not received yet.
         """
-        if self._pinged_at is None or self.heard_at >= self._pinged_at:  # Before a ping, nothing came for long.
+        if self._pinged_at is None or self.heard_at >= self._pinged_at:  # There was no ping since the last input.
             self._pinged_at = None
-            self._excused = False
+            self._has_slept = False
             if now < self.heard_at + self._interval_s:
                 self.look_at = self.heard_at + self._interval_s
                 return Look.WAIT
             self._pinged_at = self._sign_at = now
-            self._note(now, taken, queued)
+            self._note(now, received, waiting)
             return Look.PING
-        if taken > self._taken and self._queued > 0:  # More than the ping itself, which any kernel takes.
+        if received > self._received and self._waiting > 0:  # Not only the ping itself, which any kernel accepts.
             self._sign_at = now
         late = now > self.look_at + _LATE_S
-        self._note(now, taken, queued)
+        self._note(now, received, waiting)
         if now < self._sign_at + self._timeout_s:
             return Look.WAIT
-        if late and not self._excused:  # This side has slept, and what has come was not read yet.
-            self._excused = True
+        if late and not self._has_slept:  # This computer has slept, and its input was not read yet.
+            self._has_slept = True
             self.look_at = now + _EXCUSE_S
             return Look.WAIT
         return Look.DEAD
 
-    def _note(self, now: float, taken: int, queued: int) -> None:
-        self._taken, self._queued = taken, queued
+    def _note(self, now: float, received: int, waiting: int) -> None:
+        self._received, self._waiting = received, waiting
         self.look_at = self._sign_at + self._timeout_s
-        if queued:
+        if waiting:
             self.look_at = min(self.look_at, now + self._timeout_s / _STEPS)
 
 
 class Heartbeat:
-    """When to say something because much has come in and nothing was said (an unsolicited pong, RFC 6455, section
-    5.5.3).
+    """Decides when to send an unsolicited pong (RFC 6455, section 5.5.3): after much input and no output.
 
     Parameters:
-        every_s: how often, in seconds.
+        every_s: the time between two pongs, in seconds.
     """
 
     __slots__ = ("_bytes", "_every_s", "_since")
@@ -111,105 +119,105 @@ class Heartbeat:
         self._bytes = 0
         self._since = 0.0
 
-    def heard(self, now: float, size: int) -> bool:
-        """So many bytes have come in; returns whether to say something."""
+    def note_input(self, now: float, size: int) -> bool:
+        """Count input, and return whether to send a pong."""
         if not self._bytes:
             self._since = now
         self._bytes += size
-        # Control frames are never so many: two sides do not go on answering each other's.
+        # Control frames are never so many, so two sides do not go on answering each other's pongs.
         return self._bytes >= HEARTBEAT_BYTES and now - self._since >= self._every_s
 
-    def said(self) -> None:
-        """Something was said."""
+    def note_output(self) -> None:
+        """Note that this side has sent something."""
         self._bytes = 0
 
 
 def heartbeat_s(*, plain: bool) -> float:
-    """How often to say something while only the other side sends.
+    """Return the time between two pongs while only the other side sends, in seconds.
 
     Parameters:
-        plain: whether the form of the wire is one that others speak, too.
+        plain: whether other programs speak this form of the wire, too.
     """
     return PLAIN_HEARTBEAT_S if plain else HEARTBEAT_S
 
 
 class Stall:
-    """Whether much output is taken.
+    """Decides whether the other side has stopped reading.
 
     Parameters:
-        within_s: how long the other side may take next to nothing, in seconds.
+        within_s: how long the other side may receive next to nothing, in seconds.
 
     Attributes:
-        look_at: when to look; infinite while no output waits.
+        look_at: when to call :meth:`look`; infinite while no output waits.
     """
 
-    __slots__ = ("_taken", "_within_s", "look_at")
+    __slots__ = ("_received", "_within_s", "look_at")
 
     def __init__(self, within_s: float) -> None:
         self._within_s = within_s
-        self._taken = 0
+        self._received = 0
         self.look_at = math.inf
 
-    def begin(self, now: float, taken: int) -> None:
-        """Output waits from now on."""
-        self._taken = taken
+    def begin(self, now: float, received: int) -> None:
+        """Note that output waits from now on."""
+        self._received = received
         self.look_at = now + self._within_s
 
     def end(self) -> None:
-        """None waits any more."""
+        """Note that no output waits any more."""
         self.look_at = math.inf
 
-    def look(self, now: float, taken: int, heard_at: float = -math.inf) -> bool:
-        """Whether it stalls; if not, when to look next is set.
+    def look(self, now: float, received: int, heard_at: float = -math.inf) -> bool:
+        """Return whether the other side has stopped reading; if it has not, set :attr:`look_at`.
 
         Parameters:
             now: the time.
-            taken: bytes that were taken so far.
-            heard_at: when something has come last, where that will do: a server takes nothing of a client's output
-                while the client takes its own slowly.
+            received: the number of bytes that the other side has received so far.
+            heard_at: the time of the last input, if input counts as a sign of life: a server reads nothing from a
+                client while the client reads slowly.
         """
-        if taken - self._taken < LEAST_BYTES and heard_at < now - self._within_s:
+        if received - self._received < LEAST_BYTES and heard_at < now - self._within_s:
             return True
-        self.begin(now, taken)
+        self.begin(now, received)
         return False
 
 
 class Farewell:
-    """How long to wait for the other side's part of the end of a connection: while it takes what waits before that, and
-    then some seconds.
+    """Decides how long to wait until the other side closes a connection, too: as long as it receives the output that
+    waits, and then some seconds.
 
     Parameters:
         now: the time.
-        taken: bytes that it has taken so far.
-        queued: bytes that wait to be taken.
-        timeout_s: how many seconds.
-        patient: whether what waits is to arrive; else the seconds are counted at once.
+        received: the number of bytes that the other side has received so far.
+        waiting: the number of bytes that it has not received yet.
+        timeout_s: the number of seconds.
+        patient: whether to wait for the output that waits; otherwise only the seconds count.
 
     Attributes:
-        look_at: when to look.
+        look_at: when to call :meth:`look`.
     """
 
-    __slots__ = ("_moved_at", "_patient", "_taken", "_timeout_s", "look_at")
+    __slots__ = ("_moved_at", "_patient", "_received", "_timeout_s", "look_at")
 
-    def __init__(self, now: float, taken: int, queued: int, timeout_s: float, *, patient: bool) -> None:
+    def __init__(self, now: float, received: int, waiting: int, timeout_s: float, *, patient: bool) -> None:
         self._timeout_s = timeout_s
-        self._taken = taken
+        self._received = received
         self._moved_at = now
-        self._patient = patient and queued > 0
+        self._patient = patient and waiting > 0
         self.look_at = now + timeout_s
 
-    def look(self, now: float, taken: int, heard_at: float) -> bool:
-        """Whether to wait no longer; if not, when to look next is set.
+    def look(self, now: float, received: int, heard_at: float) -> bool:
+        """Return whether to stop waiting; if not, set :attr:`look_at`.
 
         Parameters:
-            now, taken: as above.
-            heard_at: when something has come from the other side last.
+            now, received: as above.
+            heard_at: the time of the last input.
         """
-        moved = taken - self._taken >= LEAST_BYTES
+        has_progress = received - self._received >= LEAST_BYTES
         delivers = heard_at > now - self._timeout_s and now < self._moved_at + DELIVERY_S
-        if not self._patient or not (moved or delivers):
+        if not self._patient or not (has_progress or delivers):
             return True
-        if moved:
-            self._taken, self._moved_at = taken, now
+        if has_progress:
+            self._received, self._moved_at = received, now
         self.look_at = now + self._timeout_s
         return False

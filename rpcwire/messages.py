@@ -1,6 +1,6 @@
-"""The messages of the wire: JSON-RPC 2.0 envelopes and the reserved notifications, as msgspec structures.
+"""The messages on the wire: JSON-RPC 2.0 envelopes and the reserved notifications, as msgspec structures.
 
-Bodies (``params``, ``result``, stream items) stay encoded (:class:`msgspec.Raw`) until a contract reads them.
+Bodies (``params``, ``result``, items of streams) stay encoded (:class:`msgspec.Raw`) until a contract reads them.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ MessageId: TypeAlias = int | str | float | None
 
 
 class CallContext(msgspec.Struct, gc=False, omit_defaults=True):
-    """``ctx``: what goes with a call besides its parameters.
+    """``ctx``: what a caller sends with a call besides its parameters.
 
     Attributes:
-        ttl_ms: time left for the call, in milliseconds, from the moment it is received.
+        ttl_ms: the time left for the call when it arrives, in milliseconds.
         key: identifies the call for deduplication.
         attempt: 1 for the first try.
         traceparent, tracestate: W3C Trace Context.
@@ -32,7 +32,7 @@ class CallContext(msgspec.Struct, gc=False, omit_defaults=True):
 
 
 class Envelope(msgspec.Struct, gc=False):
-    """Any received message: which members it has decides what it is (sections 4 and 5)."""
+    """A received message. Its members decide whether it is a call, a notification or an answer (sections 4 and 5)."""
 
     jsonrpc: Literal["2.0"]
     id: MessageId | UnsetType = UNSET
@@ -75,7 +75,7 @@ class ErrorObject(msgspec.Struct, gc=False, omit_defaults=True):
 
 
 class Failure(msgspec.Struct, gc=False, tag_field="jsonrpc", tag="2.0"):
-    """An answer to send that says why there is no result (section 5)."""
+    """An answer to send that has an error in place of a result (section 5)."""
 
     id: MessageId
     error: dict[str, object]
@@ -118,6 +118,7 @@ class CreditParams(msgspec.Struct, gc=False):
 
 
 class StreamParams(msgspec.Struct, gc=False):
-    """``rpc.stream.cancel``: the reader wants no more. Also the shape of a result or parameter that is a stream."""
+    """``rpc.stream.cancel``: the reader wants no more items. A result or parameter that is a stream has this form,
+    too."""
 
     stream: str

@@ -1,4 +1,4 @@
-"""What came of a call: what :mod:`rpcwire.dispatch` tells those who observe calls."""
+"""The outcome of a call, which :mod:`rpcwire.dispatch` passes to observers."""
 
 from __future__ import annotations
 
@@ -11,35 +11,36 @@ from .errors import Executed, RpcError
 from .messages import CallContext, MessageId
 
 METHOD_CHARACTERS = 100
-"""Characters of a method's name that are told: who asks for an unknown method may write anything."""
+"""The most characters of a method's name in an outcome: the caller of an unknown method may write anything."""
 
 Subject = Literal["call", "notification", "stream", "upload"]
-"""What has ended: a call, a notification, the stream that answered a call, or a stream among a call's parameters."""
+"""The thing that has ended: a call, a notification, the stream that answered a call, or a stream among its
+parameters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of a call, a notification, or one of a call's streams.
+    """The outcome of a call, a notification, or one of a call's streams.
 
-    A call that is answered with a stream has an outcome of its own when the stream begins, and its stream another one
-    when that ends. Parameters, results and items are not told, since they may be secrets; an error's message may
+    A call that is answered with a stream has an outcome when the stream begins, and its stream has another when it
+    ends. An outcome does not contain parameters, results or items, since they may be secrets; an error's message may
     repeat a part of them.
 
     Attributes:
         subject: see :data:`Subject`.
-        method: the name that the caller wrote, its first :data:`METHOD_CHARACTERS` characters. Where there is no such
-            method (``kind`` is ``None``), it may hold anything.
-        kind: what the method declares: ``read``, ``idempotent`` or ``once``; ``None`` where there is no such method.
-        id: the call's id on the wire, by which its streams can be matched with it; ``None`` for a notification.
-        connection: where it came from.
-        principal: who called; ``None`` where nobody has authenticated on the connection.
-        ctx: what the caller sent with the call: its key, and its trace context; ``None`` where nothing came.
-        error: why it failed; ``None`` where it did not. A stream whose reader wanted no more has ended with
-            :class:`~rpcwire.errors.Cancelled`.
-        duration_s: from the arrival of the call (of a stream as well) to this end, in seconds.
-        items: how many items of a stream were sent, or of an upload the handler has read; 0 for a call.
-        received_bytes: size of the encoded parameters, or of the items that the handler has read.
-        sent_bytes: size of the encoded result, or of the items that were sent.
+        method: the first :data:`METHOD_CHARACTERS` characters of the name that the caller wrote. If there is no such
+            method (``kind`` is ``None``), it may be any text.
+        kind: the kind of the method: ``read``, ``idempotent`` or ``once``; ``None`` if there is no such method.
+        id: the call's id on the wire, which its streams share with it; ``None`` for a notification.
+        connection: the connection of the call.
+        principal: the caller; ``None`` if nobody has authenticated on the connection.
+        ctx: the context that the caller has sent: its key, and its trace context; ``None`` if there is none.
+        error: the error of a failure; ``None`` for a success. The error of a stream whose reader wanted no more items
+            is :class:`~rpcwire.errors.Cancelled`.
+        duration_s: the time from the arrival of the call (for its streams, too) to this end, in seconds.
+        items: the number of items sent, or for an upload the number of items that the handler has read; 0 for a call.
+        received_bytes: the size of the encoded parameters, or of the items that the handler has read.
+        sent_bytes: the size of the encoded result, or of the items sent.
     """
 
     subject: Subject
@@ -62,5 +63,6 @@ class Outcome:
 
 
 Observer: TypeAlias = Callable[[Outcome], None]
-"""Is told what came of each call. It is a plain function and must be quick, for calls wait meanwhile: it is called by
-the thread that drives the connection, or the one that ran the handler. What it raises is logged and changes nothing."""
+"""Called with the outcome of each call. It is a plain function and must be quick, because calls wait for it: it runs in
+the thread that drives the connection, or in the thread of the handler. An exception that it raises is logged and
+changes nothing."""

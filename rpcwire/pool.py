@@ -1,5 +1,5 @@
-"""Threads for handlers that are plain functions. A handler that waits for the answer of a call of its own takes no
-place: what that call brings back finds a thread, however often the two sides call each other in turn."""
+"""Threads for handlers that are plain functions. While a handler waits for the answer of its own call, it takes no
+place. So there is a thread for calls that come back, however often the two sides call each other in turn."""
 
 from __future__ import annotations
 
@@ -18,48 +18,48 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 PLACES = 32
-"""Handlers that are at work at the same time, where nobody says otherwise."""
+"""The default for the number of handlers that work at the same time."""
 WAITING = 256
-"""Handlers that may wait for answers of calls of their own, besides those that are at work."""
+"""The number of handlers that may wait for answers of their own calls, besides those that work."""
 IDLE_S = 10.0
-"""How long a thread waits for something to do before it ends, in seconds."""
+"""How long a thread waits for work before it ends, in seconds."""
 
 
 class Place:
-    """What a handler takes while it runs, and gives back while it waits.
+    """A handler takes a place while it works, and gives it back while it waits.
 
     Parameters:
-        pool: whose place it is.
+        pool: the pool of the place.
     """
 
-    __slots__ = ("over", "pool", "waits")
+    __slots__ = ("is_over", "pool", "waits")
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.waits = 0
-        self.over = False
+        self.is_over = False
 
 
 _here = threading.local()
-_taken: ContextVar[Place | None] = ContextVar("_taken", default=None)
+_place: ContextVar[Place | None] = ContextVar("_place", default=None)
 
-current_place: Callable[[], Place | None] = _taken.get
-"""The place of the handler for which what runs here counts, if there is one."""
+current_place: Callable[[], Place | None] = _place.get
+"""Return the place of the handler to which the code that runs here belongs; ``None`` if it belongs to none."""
 
 
 def take_place() -> None:
-    """Have what runs in this context count for the handler whose thread this is. Calls that others make for it with its
-    context, such as an event loop by :func:`asyncio.run_coroutine_threadsafe`, are known as its own then."""
-    _taken.set(getattr(_here, "place", None))
+    """Make the code that runs in this context belong to the handler of this thread. It still does when other threads
+    run it with this context, such as an event loop by :func:`asyncio.run_coroutine_threadsafe`."""
+    _place.set(getattr(_here, "place", None))
 
 
 def leave_place() -> None:
-    """Have what runs in this context count for no handler."""
-    _taken.set(None)
+    """Make the code that runs in this context belong to no handler."""
+    _place.set(None)
 
 
 @contextmanager
-def _given_back(place: Place) -> Iterator[None]:
+def _give_back(place: Place) -> Iterator[None]:
     place.pool.begin_wait(place)
     try:
         yield
@@ -67,7 +67,7 @@ def _given_back(place: Place) -> Iterator[None]:
         place.pool.end_wait(place)
 
 
-class _Nothing:
+class _NoWait:
     def __enter__(self) -> None:
         pass
 
@@ -75,23 +75,23 @@ class _Nothing:
         pass
 
 
-_NOTHING = _Nothing()
+_NO_WAIT = _NoWait()
 
 
 def waiting() -> Any:
-    """A context in which the handler that runs here, if any, waits for the other side."""
-    place = _taken.get()
-    return _NOTHING if place is None or place.pool.is_parents else _given_back(place)
+    """Return a context in which the handler that runs here waits for the other side, if a handler runs here."""
+    place = _place.get()
+    return _NO_WAIT if place is None or place.pool.is_parents else _give_back(place)
 
 
 class Pool(Executor):
     """Runs functions in threads.
 
     Parameters:
-        places: how many are at work at the same time; those that come later wait for a place.
-        name: what its threads are called, before their numbers.
-        most: the most threads, those included that wait for answers. Where all of them do, so that nothing would ever
-            give a place back, what comes is refused.
+        places: the number of functions that work at the same time; others wait for a place.
+        name: the name of its threads, before their numbers.
+        most: the most threads, with those that wait for answers. If all threads wait for answers, further functions are
+            refused, because no place would ever be free.
     """
 
     def __init__(self, places: int = PLACES, name: str = "rpc-handler", *, most: int | None = None) -> None:
@@ -102,14 +102,14 @@ class Pool(Executor):
 
     def _begin_anew(self) -> None:
         self._home = home()
-        # Garbage that is collected in the middle of anything may close the pool.
-        self._changed = threading.Condition(threading.RLock())
+        # The lock is reentrant: the garbage collector may close the pool at any moment.
+        self._condition = threading.Condition(threading.RLock())
         self._queue: deque[Callable[[], None]] = deque()
-        self._failing: dict[int, Future[Any]] = {}
+        self._futures: dict[int, Future[Any]] = {}
         self._ready: deque[Callable[[], None]] = deque()
         self._threads: set[threading.Thread] = set()
-        self._available = 0  # Threads that wait for something to do, or have just been started.
-        self._working = 0
+        self._available = 0  # Threads that wait for work, or have just been started.
+        self._places_in_use = 0
         self._number = 0
         self._closed = False
 
@@ -117,12 +117,12 @@ class Pool(Executor):
         """Run a function as soon as there is a place.
 
         Returns:
-            Its result. :class:`Busy` is set where there is no hope of a place.
+            The future of its result. It gets :class:`Busy` if there will be no place.
 
         Raises:
             RuntimeError: the pool is closed.
         """
-        if self.is_parents:  # Threads do not come along to a child, and the lock may be held by one of them.
+        if self.is_parents:  # A child has no threads of its parent, and one of those may hold the lock.
             self._begin_anew()
         future: Future[_T] = Future()
 
@@ -136,30 +136,30 @@ class Pool(Executor):
             else:
                 future.set_result(result)
 
-        with self._changed:
+        with self._condition:
             if self._closed:
                 raise RuntimeError("the threads for handlers have ended")
             self._queue.append(work)
-            self._failing[id(work)] = future
+            self._futures[id(work)] = future
             hopeless = self._assign()
         self._refuse(hopeless)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take nothing more.
+        """Accept no more functions.
 
         Parameters:
-            wait: return when all threads have ended.
-            cancel_futures: forget what has not begun.
+            wait: whether to wait until all threads have ended.
+            cancel_futures: whether to cancel functions that have not begun.
         """
         if self.is_parents:
             self._begin_anew()
-        with self._changed:
+        with self._condition:
             self._closed = True
-            forgotten = self._take_queue() if cancel_futures else []
-            self._changed.notify_all()
+            unstarted = self._take_queue() if cancel_futures else []
+            self._condition.notify_all()
             threads = list(self._threads)
-        for future in forgotten:
+        for future in unstarted:
             future.cancel()
         if wait:
             for thread in threads:
@@ -167,52 +167,53 @@ class Pool(Executor):
                     thread.join()
 
     def threads(self) -> list[threading.Thread]:
-        """Those that there are."""
-        with self._changed:
+        """List the threads."""
+        with self._condition:
             return list(self._threads)
 
     @property
     def is_parents(self) -> bool:
-        """Whether this process is a child of the one that has the threads."""
+        """Whether this process is a child, and the threads belong to its parent."""
         return self._home is not home()
 
     # --- waiting ------------------------------------------------------------------------------------------------
 
     def begin_wait(self, place: Place) -> None:
-        """The handler of a place waits for the other side. It may do so several times at once."""
-        with self._changed:
+        """Note that the handler of a place waits for the other side. It may wait for several answers at once."""
+        with self._condition:
             place.waits += 1
-            if place.waits > 1 or place.over:
+            if place.waits > 1 or place.is_over:
                 return
-            self._working -= 1
+            self._places_in_use -= 1
             hopeless = self._assign()
         self._refuse(hopeless)
 
     def end_wait(self, place: Place) -> None:
-        """It goes on. For that it needs no place: others may be at work in its own."""
-        with self._changed:
+        """Note that the handler of a place goes on. It waits for no place, although another handler may have taken its
+        own."""
+        with self._condition:
             place.waits -= 1
-            if place.waits == 0 and not place.over:
-                self._working += 1
+            if place.waits == 0 and not place.is_over:
+                self._places_in_use += 1
 
-    # --- with the lock ------------------------------------------------------------------------------------------
+    # --- the lock is held ------------------------------------------------------------------------------------------
 
     def _assign(self) -> list[Future[Any]]:
-        """Give what waits its place, as far as there are any; returns what will never get one."""
-        while self._queue and self._working < self._places:
+        """Give free places to functions that wait. Return the futures of functions that will never get one."""
+        while self._queue and self._places_in_use < self._places:
             if len(self._ready) >= self._available and not self._start_thread():
                 break
-            self._changed.notify()
-            self._working += 1
+            self._condition.notify()
+            self._places_in_use += 1
             work = self._queue.popleft()
-            self._failing.pop(id(work), None)
+            self._futures.pop(id(work), None)
             self._ready.append(work)
-        return self._take_queue() if self._queue and self._working == 0 else []
+        return self._take_queue() if self._queue and self._places_in_use == 0 else []
 
     def _take_queue(self) -> list[Future[Any]]:
-        taken = [self._failing.pop(id(work)) for work in self._queue]
+        futures = [self._futures.pop(id(work)) for work in self._queue]
         self._queue.clear()
-        return taken
+        return futures
 
     def _start_thread(self) -> bool:
         if len(self._threads) >= self._most:
@@ -221,13 +222,14 @@ class Pool(Executor):
         thread = threading.Thread(target=self._serve, name=f"{self._name}_{self._number}", daemon=True)
         try:
             thread.start()
-        except RuntimeError:  # The system has no more: that is a bound like ours.
+        except RuntimeError:  # The system has no more threads.
             return False
         self._threads.add(thread)
         self._available += 1
         return True
 
-    # --- without it ---------------------------------------------------------------------------------------------
+    # --- the lock is not held
+    # ---------------------------------------------------------------------------------------------
 
     def _refuse(self, futures: list[Future[Any]]) -> None:
         for future in futures:
@@ -238,13 +240,13 @@ class Pool(Executor):
     def _serve(self) -> None:
         while (work := self._next()) is not None:
             self._run(work)
-            del work  # Nothing of it is kept while the next is waited for.
+            del work  # Keep nothing of it while waiting for the next one.
             if self.is_parents:
                 return  # The handler has forked, and this is the child.
 
     def _next(self) -> Callable[[], None] | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._ready or self._closed, IDLE_S)
+        with self._condition:
+            self._condition.wait_for(lambda: self._ready or self._closed, IDLE_S)
             self._available -= 1
             if self._ready:
                 return self._ready.popleft()
@@ -258,13 +260,13 @@ class Pool(Executor):
         finally:
             _here.place = None
             if not self.is_parents:
-                self._ended(place)
+                self._free(place)
 
-    def _ended(self, place: Place) -> None:
-        with self._changed:
-            place.over = True
+    def _free(self, place: Place) -> None:
+        with self._condition:
+            place.is_over = True
             if place.waits == 0:
-                self._working -= 1
+                self._places_in_use -= 1
             self._available += 1
             hopeless = self._assign()
         self._refuse(hopeless)

@@ -1,4 +1,4 @@
-"""What can be sent: the size of a message, and the least of an error that always goes."""
+"""Checks that messages can be sent: their size, and errors whose details cannot be sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .codec import Codec, Malformed
 from .errors import RpcError, TooLarge
 
 UNSENDABLE = (TypeError, ValueError, OverflowError, BufferError, RecursionError, msgspec.MsgspecError)
-"""What encoding raises for data that the wire has no place for."""
+"""The exceptions that encoders raise for data that cannot be sent."""
 
 
 _INTERRUPTION = re.compile(
@@ -23,11 +23,12 @@ _INTERRUPTION = re.compile(
 
 
 def raise_interruption(failure: Exception) -> None:
-    """Raise what has interrupted encoding, if it was that. Handlers of signals run in the middle of it, too, and what
-    they raise, pydantic gives as an error of the value: with its cause at most, and without one with its name only.
+    """Raise the interruption that has ended an encoding, if there was one. A handler of a signal may run in the middle
+    of an encoding. pydantic reports an exception of it as an error of the value, with the exception as its cause or
+    only its name in the text.
 
     Parameters:
-        failure: what the encoder said.
+        failure: the exception of the encoder.
 
     Raises:
         BaseException: the interruption.
@@ -43,21 +44,20 @@ def raise_interruption(failure: Exception) -> None:
 
 
 def without_details(error: RpcError) -> dict[str, Any]:
-    """The least of an error that can always be sent."""
+    """Make an error object without details, which can always be sent."""
     data = {"type": error.type, "executed": error.executed, "retryable": error.retryable}
     message = error.message[:1000].encode(errors="backslashreplace").decode()
     return {"code": error.code, "message": message, "data": data}
 
 
 def encode_error(error: RpcError, encode: Callable[[dict[str, Any]], bytes], codec: Codec, limit: int) -> bytes:
-    """A message with an error. One whose data cannot be sent, would not be read, or is too large, goes without its
-    details.
+    """Encode a message with an error. Leave out the details if they cannot be sent or read, or are too large.
 
     Parameters:
         error: the error.
-        encode: makes the message out of the error object.
+        encode: makes the message from the error object.
         codec: the form of the wire.
-        limit: bytes that the message may have.
+        limit: the most bytes of the message.
     """
     try:
         data = encode(error.to_wire())
@@ -69,7 +69,7 @@ def encode_error(error: RpcError, encode: Callable[[dict[str, Any]], bytes], cod
 
 
 def check_size(data: bytes, limit: int) -> bytes:
-    """A message that may be sent.
+    """Return ``data`` if it may be sent.
 
     Raises:
         TooLarge: it has more than ``limit`` bytes.

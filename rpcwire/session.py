@@ -325,8 +325,8 @@ class Session:
         Returns:
             The stream; ``None`` if too many streams are open: then the call was answered with Busy.
         """
-        if self.streams.full:
-            self.reply_error(call, self.streams.too_many())
+        if self.streams.is_full:
+            self.reply_error(call, self.streams.too_many_error())
             return None
         stream = self.streams.open()
         stream.batch = call.batch

@@ -1,4 +1,4 @@
-"""The life of a session and of a stream, each as one table. Nothing else decides what may follow what.
+"""The states of a session and of a stream, each as one table. Nothing else decides which state may follow which.
 
 A session::
 
@@ -6,7 +6,7 @@ A session::
        │                         │                 │
        └──────────close──────────┴──────close──────┴──▶ CLOSED
 
-While OPENING only ``rpc.`` methods are answered; while DRAINING running calls end and new ones are refused.
+A session that is OPENING answers only ``rpc.`` methods. One that is DRAINING lets calls end, and refuses new ones.
 
 A stream, on either side::
 
@@ -26,7 +26,7 @@ from .errors import LocalProtocolError
 
 
 class SessionState(Enum):
-    """Where a session is in its life."""
+    """The state of a session."""
 
     OPENING = "opening"
     READY = "ready"
@@ -35,7 +35,7 @@ class SessionState(Enum):
 
 
 class SessionStep(Enum):
-    """What moves a session on."""
+    """A step from one state of a session to another."""
 
     AUTHENTICATED = "authenticated"
     DRAIN = "drain"
@@ -43,7 +43,7 @@ class SessionStep(Enum):
 
 
 class StreamState(Enum):
-    """Where a stream is in its life."""
+    """The state of a stream."""
 
     OPEN = "open"
     CANCELLED = "cancelled"
@@ -51,7 +51,7 @@ class StreamState(Enum):
 
 
 class StreamStep(Enum):
-    """What moves a stream on."""
+    """A step from one state of a stream to another."""
 
     CANCEL = "cancel"
     END = "end"
@@ -78,10 +78,10 @@ STREAM: Mapping[tuple[StreamState, StreamStep], StreamState] = {
 
 
 def next_session(state: SessionState, step: SessionStep) -> SessionState:
-    """The state after ``step``.
+    """Return the state after ``step``.
 
     Raises:
-        LocalProtocolError: the table has no such step from ``state``.
+        LocalProtocolError: the table does not allow this step in ``state``.
     """
     try:
         return SESSION[state, step]
@@ -90,10 +90,10 @@ def next_session(state: SessionState, step: SessionStep) -> SessionState:
 
 
 def next_stream(state: StreamState, step: StreamStep) -> StreamState:
-    """The state after ``step``.
+    """Return the state after ``step``.
 
     Raises:
-        LocalProtocolError: the table has no such step from ``state``.
+        LocalProtocolError: the table does not allow this step in ``state``.
     """
     try:
         return STREAM[state, step]

@@ -1,4 +1,4 @@
-"""The two ends of a stream, as the session sees them: how much credit there is, and where in its life the stream is."""
+"""The two ends of a stream, as the session sees them: each counts its credit, and knows the state of the stream."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class OutgoingStream:
 
     Attributes:
         id: its name on the wire.
-        credit: items that may be sent now.
-        pending: encoded items not yet put into a message, and ``pending_bytes`` their size.
-        items: how many items were sent, and ``bytes`` their size.
-        state: where it is in its life.
-        batch: the JSON-RPC batch whose answer names it; ``None`` where that is not waited for.
+        credit: the number of items that may be sent now.
+        pending: the encoded items that are not in a message yet, and ``pending_bytes`` their size.
+        items: the number of items that were sent, and ``bytes`` their size.
+        state: its state.
+        batch: the JSON-RPC batch whose answer names the stream; ``None`` if no batch does.
     """
 
     __slots__ = ("batch", "bytes", "credit", "id", "items", "pending", "pending_bytes", "state")
@@ -36,19 +36,19 @@ class OutgoingStream:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the reader wants no more."""
+        """Whether the reader wants no more items."""
         return self.state is StreamState.CANCELLED
 
     @property
     def waits_for_batch(self) -> bool:
-        """Whether the answer that names it has not left yet, because it waits for the rest of its batch."""
+        """Whether the answer that names the stream still waits for the other answers of its batch."""
         return self.batch is not None and self.batch.waiting > 0
 
     def take_credit(self) -> None:
-        """Use up one item's credit.
+        """Take the credit for one item.
 
         Raises:
-            LocalProtocolError: there is none, or the stream is not open.
+            LocalProtocolError: there is no credit, or the stream is not open.
         """
         if self.state is not StreamState.OPEN:
             raise LocalProtocolError(f"the stream {self.id} has {self.state.value}")
@@ -57,15 +57,15 @@ class OutgoingStream:
         self.credit -= 1
 
     def grant(self, items: int) -> None:
-        """The reader allows more items."""
+        """Add credit that the reader has granted."""
         self.credit = min(self.credit + items, MAX_CREDIT)
 
     def cancel(self) -> None:
-        """The reader wants no more."""
+        """Note that the reader wants no more items."""
         self.state = next_stream(self.state, StreamStep.CANCEL)
 
     def end(self) -> None:
-        """The end has been sent."""
+        """Note that the end was sent."""
         self.state = next_stream(self.state, StreamStep.END)
 
 
@@ -74,62 +74,62 @@ class IncomingStream:
 
     Attributes:
         id: its name on the wire.
-        window: items that the producer may be ahead of the reader.
-        state: where it is in its life.
+        window: the number of items that the producer may be ahead of the reader.
+        state: its state.
     """
 
-    __slots__ = ("_allowed", "_surplus", "_taken", "id", "state", "window")
+    __slots__ = ("_consumed", "_credit", "_surplus", "id", "state", "window")
 
     def __init__(self, stream_id: str, window: int) -> None:
         self.id = stream_id
         self.window = max(window, 1)
         self.state = StreamState.OPEN
-        self._allowed = INITIAL_CREDIT
-        self._taken = 0
-        # A window below the initial credit is reached by not granting anew what was given at first.
+        self._credit = INITIAL_CREDIT
+        self._consumed = 0
+        # For a window below the initial credit, this part of the initial credit is never granted again.
         self._surplus = max(INITIAL_CREDIT - self.window, 0)
 
     @property
     def cancelled(self) -> bool:
-        """Whether this side wants no more."""
+        """Whether this side wants no more items."""
         return self.state is StreamState.CANCELLED
 
     def first_grant(self) -> int:
-        """Credit to add at once to what every stream begins with."""
+        """Return the credit to grant at once, besides the credit with which every stream begins."""
         extra = max(self.window - INITIAL_CREDIT, 0)
-        self._allowed += extra
+        self._credit += extra
         return extra
 
     def count_items(self, items: int) -> bool:
-        """Items have come; ``False`` where they are more than were granted."""
-        self._allowed -= items
-        return self._allowed >= 0
+        """Count items that have arrived. Return ``False`` if they are more than this side has granted."""
+        self._credit -= items
+        return self._credit >= 0
 
     def consume(self, items: int) -> int:
-        """The reader has taken items out; returns how many to grant now, 0 for none yet."""
-        absorbed = min(items, self._surplus)
-        self._surplus -= absorbed
-        self._taken += items - absorbed
-        if self.state is not StreamState.OPEN or self._taken * 2 < self.window:
+        """Count items that the reader has consumed. Return how many to grant now; 0 for none yet."""
+        surplus = min(items, self._surplus)
+        self._surplus -= surplus
+        self._consumed += items - surplus
+        if self.state is not StreamState.OPEN or self._consumed * 2 < self.window:
             return 0
-        grant, self._taken = self._taken, 0
-        self._allowed += grant
+        grant, self._consumed = self._consumed, 0
+        self._credit += grant
         return grant
 
     def cancel(self) -> None:
-        """This side wants no more."""
+        """Note that this side wants no more items."""
         self.state = next_stream(self.state, StreamStep.CANCEL)
 
     def end(self) -> None:
-        """The end has come."""
+        """Note that the end has arrived."""
         self.state = next_stream(self.state, StreamStep.END)
 
 
 def interruption_error() -> Cancelled:
-    """How a stream has ended that was stopped from this side."""
+    """Make the error of a stream that ended because this side stops or the connection ended."""
     return Cancelled("the connection ended, or this side stops", executed="yes")
 
 
 def unread_error() -> Cancelled:
-    """How a stream has ended whose reader wanted no more of it."""
+    """Make the error of a stream that ended because its reader wanted no more items."""
     return Cancelled("the reader of the stream wanted no more", executed="yes")

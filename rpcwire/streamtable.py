@@ -1,4 +1,4 @@
-"""All streams of one session: which are open, what they have to say, and what arrives for them."""
+"""All streams of one session: the open ones, their output, and the messages that arrive for them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class StreamTable:
 
     Parameters:
         codec: the form of the wire.
-        limits: how many streams, and how large their items may be.
-        prefix: begins the ids of the streams that this side produces.
-        outbox: where messages to send are put.
+        limits: the most streams, and the size of the largest item.
+        prefix: the beginning of the ids of the streams that this side produces.
+        outbox: gets the messages to send.
     """
 
     def __init__(self, codec: Codec, limits: SessionLimits, prefix: str, outbox: list[bytes]) -> None:
@@ -30,16 +30,16 @@ class StreamTable:
         self._prefix = prefix
         self._outbox = outbox
         self._last = 0
-        self._produced: dict[str, OutgoingStream] = {}
-        self._read: dict[str, IncomingStream] = {}
+        self._outgoing: dict[str, OutgoingStream] = {}
+        self._incoming: dict[str, IncomingStream] = {}
         self._with_items: dict[str, OutgoingStream] = {}
         around = len(codec.encode(Notification("rpc.stream.item", ItemParams(f"{prefix}{2**64}", []))))
         self._item_bytes = limits.message_bytes - around - JOINING_BYTES
         self._coalesce_bytes = min(COALESCE_BYTES, self._item_bytes)
 
     def __len__(self) -> int:
-        """Streams in either direction that have not ended."""
-        return len(self._produced) + len(self._read)
+        """Return the number of streams that have not ended, in both directions."""
+        return len(self._outgoing) + len(self._incoming)
 
     @property
     def has_output(self) -> bool:
@@ -47,12 +47,12 @@ class StreamTable:
         return bool(self._with_items)
 
     @property
-    def full(self) -> bool:
-        """Whether this side may produce no further stream now."""
-        return len(self._produced) >= self._limits.streams
+    def is_full(self) -> bool:
+        """Whether this side may open no further stream now."""
+        return len(self._outgoing) >= self._limits.streams
 
-    def too_many(self) -> Busy:
-        """Why no further stream can be opened where the table is full."""
+    def too_many_error(self) -> Busy:
+        """Make the error for opening a stream while the table is full."""
         return Busy(f"{self._limits.streams} streams are open on this connection: close some")
 
     def flush(self) -> None:
@@ -62,9 +62,9 @@ class StreamTable:
         self._with_items.clear()
 
     def clear(self) -> None:
-        """The connection is gone."""
-        for held in (self._produced, self._read, self._with_items):
-            held.clear()
+        """Forget all streams, because the connection has ended."""
+        for collection in (self._outgoing, self._incoming, self._with_items):
+            collection.clear()
 
     def _control(self, method: str, params: msgspec.Struct, stream: OutgoingStream | None = None) -> None:
         self._send(self._codec.encode(Notification(method, params)), stream)
@@ -78,36 +78,36 @@ class StreamTable:
     # --- streams that we produce --------------------------------------------------------------------------------
 
     def open(self) -> OutgoingStream:
-        """A new stream from this side. Its id must reach the reader in a result or a parameter.
+        """Open a new stream from this side. Its id must reach the reader in a result or a parameter.
 
         Raises:
-            Busy: too many are open.
+            Busy: too many streams are open.
         """
-        if self.full:
-            raise self.too_many()
+        if self.is_full:
+            raise self.too_many_error()
         self._last += 1
         stream = OutgoingStream(f"{self._prefix}{self._last}")
-        self._produced[stream.id] = stream
+        self._outgoing[stream.id] = stream
         return stream
 
     def withdraw(self, stream: OutgoingStream) -> None:
-        """Forget a new stream whose id has not left this side."""
-        self._produced.pop(stream.id, None)
+        """Forget a new stream whose id was never sent."""
+        self._outgoing.pop(stream.id, None)
 
     def send(self, stream: OutgoingStream, item: bytes) -> None:
         """Send one encoded item.
 
         Raises:
             LocalProtocolError: the reader has granted no credit, or the stream is not open.
-            TooLarge: the item is beyond the size limit.
+            TooLarge: the item is larger than the limit.
         """
         if len(item) > self._item_bytes:
             raise TooLarge(
                 f"an item of a stream has {len(item)} bytes, and {self._item_bytes} are allowed: send less at once",
-                executed="yes",  # Whoever reads it has called, or was called.
+                executed="yes",  # The reader is either the caller or a handler that runs.
             )
         stream.take_credit()
-        size = len(item) + 1  # What separates them.
+        size = len(item) + 1  # The separator.
         if stream.pending_bytes + size > self._coalesce_bytes and stream.pending:
             self._flush_items(stream)
         stream.pending.append(item)
@@ -115,8 +115,8 @@ class StreamTable:
         self._with_items[stream.id] = stream
 
     def end(self, stream: OutgoingStream, error: RpcError | None = None) -> None:
-        """End a stream, with an error or without. Items already sent arrive first."""
-        if self._produced.pop(stream.id, None) is None:
+        """End a stream, with an error or without. Items sent before arrive first."""
+        if self._outgoing.pop(stream.id, None) is None:
             return
         self._flush_items(stream)
         self._with_items.pop(stream.id, None)
@@ -126,7 +126,9 @@ class StreamTable:
             return
         data = encode_error(
             error,
-            lambda told: self._codec.encode(Notification("rpc.stream.end", EndParams(stream.id, ErrorObject(**told)))),
+            lambda fields: self._codec.encode(
+                Notification("rpc.stream.end", EndParams(stream.id, ErrorObject(**fields)))
+            ),
             self._codec,
             self._limits.message_bytes,
         )
@@ -136,7 +138,7 @@ class StreamTable:
         if stream.pending:
             self._control("rpc.stream.item", ItemParams(stream.id, [Raw(item) for item in stream.pending]), stream)
             stream.items += len(stream.pending)
-            stream.bytes += stream.pending_bytes - len(stream.pending)  # Without what separates them.
+            stream.bytes += stream.pending_bytes - len(stream.pending)  # Without the separators.
             stream.pending.clear()
             stream.pending_bytes = 0
 
@@ -147,40 +149,42 @@ class StreamTable:
 
         Parameters:
             stream_id: its id.
-            window: items to let it send ahead.
+            window: the number of items that the producer may send ahead.
 
         Raises:
-            Busy: too many are open.
-            RemoteProtocolError: the id is in use.
+            Busy: too many streams are open.
+            RemoteProtocolError: the id belongs to an open stream.
         """
-        if len(self._read) >= self._limits.streams:
-            raise self.too_many()
-        if stream_id in self._read:
+        if len(self._incoming) >= self._limits.streams:
+            raise self.too_many_error()
+        if stream_id in self._incoming:
             raise RemoteProtocolError(f"the stream {stream_id!r} is open already")
         stream = IncomingStream(stream_id, window or self._limits.stream_window)
-        self._read[stream_id] = stream
+        self._incoming[stream_id] = stream
         if grant := stream.first_grant():
             self._control("rpc.stream.credit", CreditParams(stream_id, grant))
         return stream
 
     def consume(self, stream: IncomingStream, items: int = 1) -> None:
-        """The reader has taken items out: grant as many anew, by halves of the window."""
+        """Note that the reader has consumed items. Grant new credit when it has consumed half a window."""
         if grant := stream.consume(items):
             self._control("rpc.stream.credit", CreditParams(stream.id, grant))
 
     def cancel(self, stream_id: str) -> None:
-        """The reader wants no more. Items still on their way are dropped; the end still comes."""
-        stream = self._read.get(stream_id)
+        """Tell the producer that the reader wants no more items. Items on their way are dropped; the end still
+        comes."""
+        stream = self._incoming.get(stream_id)
         if stream is not None and not stream.cancelled:
             stream.cancel()
             self._control("rpc.stream.cancel", StreamParams(stream_id))
 
-    # --- what arrives ---------------------------------------------------------------------------------------------
+    # --- messages of the other side
+    # ---------------------------------------------------------------------------------------------
 
     def on_items(self, params: ItemParams, events: list[Event]) -> RemoteProtocolError | None:
-        stream = self._read.get(params.stream)
+        stream = self._incoming.get(params.stream)
         if stream is None:
-            # Nobody here reads it, or a handler has not asked for it: tell its producer.
+            # Nobody reads this stream here, or the handler has no parameter for it: tell its producer.
             self._control("rpc.stream.cancel", StreamParams(params.stream))
             return RemoteProtocolError(f"items for {params.stream[:32]!r}, a stream that is not open")
         if stream.cancelled:
@@ -195,27 +199,28 @@ class StreamTable:
         return error
 
     def on_end(self, params: EndParams, events: list[Event]) -> RemoteProtocolError | None:
-        stream = self._read.pop(params.stream, None)
+        stream = self._incoming.pop(params.stream, None)
         if stream is None:
             return RemoteProtocolError(f"the end of {params.stream[:32]!r}, a stream that is not open")
-        cancelled = stream.cancelled
+        was_cancelled = stream.cancelled
         stream.end()
-        if not cancelled:
+        if not was_cancelled:
             events.append(StreamEnded(params.stream, params.error))
         return None
 
     def on_credit(self, params: CreditParams, events: list[Event]) -> InvalidParams | None:
         if params.n <= 0:
             return InvalidParams("rpc.stream.credit: n: must be at least 1")
-        stream = self._produced.get(params.stream)
-        # Otherwise the end and the credit have crossed; or somebody has guessed a name that was not told yet.
+        stream = self._outgoing.get(params.stream)
+        # Otherwise the end was sent before the credit arrived, or the other side has guessed an id that was not sent
+        # yet.
         if stream is not None and not stream.waits_for_batch:
             stream.grant(params.n)
             events.append(CreditReceived(params.stream))
         return None
 
     def on_cancel(self, params: StreamParams, events: list[Event]) -> None:
-        stream = self._produced.get(params.stream)
+        stream = self._outgoing.get(params.stream)
         if stream is not None and not stream.cancelled:
             stream.cancel()
             self._with_items.pop(params.stream, None)

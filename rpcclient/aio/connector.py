@@ -27,9 +27,9 @@ from rpcwire.aio.remote import RemoteCaller
 from rpcwire.codec import Codec, codec_for
 from rpcwire.context import Connection, Principal
 from rpcwire.dispatch import Dispatch
-from rpcwire.elsewhere import of_parent_memory
+from rpcwire.elsewhere import refuse_parent_memory
 from rpcwire.errors import ConnectFailed, ConnectionClosed, NotSent, RpcError
-from rpcwire.forking import ForkLock, leave_alone, tell_in_children
+from rpcwire.forking import ForkLock, keep_alive, tell_in_children
 from rpcwire.limits import CLOSE_TIMEOUT_S, SessionLimits
 from rpcwire.pool import Pool, waiting
 from rpcwire.registry import Registry
@@ -111,13 +111,13 @@ class Connector:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._begin_anew()
 
-    def forked(self) -> None:
+    def on_fork(self) -> None:
         """This is a child: the connection and all that goes on over it is its parent's. The next call makes one."""
-        leave_alone(self._life, self._peer, self._leaving, self._connecting, self._returning, self._watch, self._pool)
+        keep_alive(self._life, self._peer, self._leaving, self._connecting, self._returning, self._watch, self._pool)
         self._life = None
         self._begin_anew()
         if self.memory is not None:
-            self.memory = of_parent_memory
+            self.memory = refuse_parent_memory
 
     @property
     def live(self) -> Peer | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 
-from rpcwire.elsewhere import of_parent
+from rpcwire.elsewhere import parent_error
 from rpcwire.errors import ConnectionClosed, LocalProtocolError
 from rpcwire.forking import home
 
@@ -59,7 +59,7 @@ class Life:
             ConnectionClosed: it is over.
         """
         if self._home is not home():
-            raise of_parent(what, remedy)
+            raise parent_error(what, remedy)
         if self.loop.is_closed():
             raise ConnectionClosed(f"{what} belongs to an event loop that has ended: {remedy}")
 

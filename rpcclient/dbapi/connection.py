@@ -9,7 +9,7 @@ from typing import Any, Self
 from rpcclient.stubs.database import Page
 from rpcclient.sync.client import Client
 from rpcclient.sync.stream import Stream
-from rpcwire.elsewhere import of_parent
+from rpcwire.elsewhere import parent_error
 from rpcwire.errors import RpcError
 from rpcwire.forking import home
 
@@ -66,7 +66,7 @@ class SyncPort:
     def check_life(self) -> None:
         with errors.translated():
             if self._home is not home():
-                raise of_parent("the connection", "connect anew here")
+                raise parent_error("the connection", "connect anew here")
 
     def check_place(self) -> None:
         """Threads may share it."""

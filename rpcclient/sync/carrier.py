@@ -123,11 +123,11 @@ class Carrier:
         if peer is not None:
             peer.link.leave()
 
-    def forked(self) -> None:
+    def on_fork(self) -> None:
         """This is a child, which has neither the thread nor the connection."""
-        self.waiter.stopped = True
+        self.waiter.is_stopped = True
         if self._peer is not None:
-            self._peer.forked()
+            self._peer.on_fork()
 
     # --- the thread ---------------------------------------------------------------------------------------------
 
@@ -159,7 +159,7 @@ class Carrier:
         connector = self._connector()
         if connector is not None:
             connector.returned()
-        return not self.waiter.stopped
+        return not self.waiter.is_stopped
 
     def _make(self, attempt: Attempt) -> Peer | None:
         """Connect, and publish the result."""
@@ -204,7 +204,7 @@ class Carrier:
             connector.failure = exc
 
     def _connect_once(self) -> Peer:
-        if self.waiter.stopped:
+        if self.waiter.is_stopped:
             raise ConnectionClosed("the client was closed")
         options = self._options
         if self._memory is not None:
@@ -237,8 +237,8 @@ class Carrier:
         try:
             body = Method(AUTHENTICATE).dump({"token": token}, peer.session.codec)
             peer.begin(AUTHENTICATE, body, CallContext(ttl_ms=round(seconds * 1000)), pending, deadline)
-            link.run_while(lambda: not pending.done and not waiter.stopped, peer, deadline)
-            if waiter.stopped:
+            link.run_while(lambda: not pending.done and not waiter.is_stopped, peer, deadline)
+            if waiter.is_stopped:
                 raise ConnectionClosed("the client was closed")
             if not pending.done and link.is_open:
                 raise DeadlineExceeded("the answer did not come in time")

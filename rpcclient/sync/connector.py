@@ -14,7 +14,7 @@ from rpcclient.memory import MemoryDial
 from rpcclient.offers import HeldOffers
 from rpcclient.options import ConnectOptions
 from rpcwire.dispatch import Dispatch
-from rpcwire.elsewhere import of_parent_memory
+from rpcwire.elsewhere import refuse_parent_memory
 from rpcwire.errors import ConnectFailed, ConnectionClosed, NotSent, RpcError
 from rpcwire.forking import tell_in_children
 from rpcwire.limits import CLOSE_TIMEOUT_S
@@ -269,17 +269,17 @@ class Connector:
 
     # --- other processes ----------------------------------------------------------------------------------------
 
-    def forked(self) -> None:
+    def on_fork(self) -> None:
         """This is a child: the connection and all that goes on over it is its parent's. The next call makes one."""
         carriers = self._carriers
         self._peer, self._leaving, self.was_connected, self._returning = None, set(), False, False
         self.pauses, self.failure = Pauses(), None
         self._lock, self._attempt, self._carriers = threading.Lock(), None, []
         if self.memory is not None:
-            self.memory = of_parent_memory
-        self.handlers.forked()
+            self.memory = refuse_parent_memory
+        self.handlers.on_fork()
         for carrier in carriers:
-            carrier.forked()
+            carrier.on_fork()
 
 
 def _join(thread: threading.Thread, until: float, peer: Peer | None) -> None:

@@ -182,7 +182,7 @@ class _Attempt:
             TimeoutError: none.
             ConnectionClosed: the waiter was stopped.
         """
-        if self._waiter.stopped:
+        if self._waiter.is_stopped:
             raise ConnectionClosed("the client was closed")
         left = self._deadline - time.monotonic()
         if left <= 0:

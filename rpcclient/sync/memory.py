@@ -86,7 +86,7 @@ class SyncMemoryLink:
         self._on_loop(self._end.abort)
         self.link_lost("aborted")
 
-    def forked(self) -> None:
+    def on_fork(self) -> None:
         self._elsewhere = True
         self.lock = threading.Lock()
         self.room, self._ended = Flag(up=True), Flag()

@@ -21,7 +21,7 @@ from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.codec import OFFERED
 from rpcwire.context import Principal
 from rpcwire.errors import Unauthenticated
-from rpcwire.limits import ANSWER_HEADER, BATCH_ITEMS_HEADER, MESSAGE_BYTES_HEADER, LinkLimits, told_limit
+from rpcwire.limits import ANSWER_HEADER, BATCH_ITEMS_HEADER, MESSAGE_BYTES_HEADER, LinkLimits, parse_message_bytes
 from rpcwire.logs import QUIET
 
 from .admission import Refusal, check_host, check_origin, peer_uid
@@ -228,7 +228,7 @@ class ServerLink(WebSocketLink):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come. Until the request is answered, nothing behind it is looked at."""
-        if self.receiver is not None or self._finished:
+        if self.receiver is not None or self._ignores_input:
             super().data_received(data)
             return
         if self._head_end.read == 0 and data.startswith((SIGNATURE, b"PROXY ")):
@@ -237,9 +237,9 @@ class ServerLink(WebSocketLink):
         end = self._head_end.find(data)
         if end:
             super().data_received(data[:end])
-        if self._head_end.read > REQUEST_BYTES and not self._head_end.found and not self._finished:
+        if self._head_end.read > REQUEST_BYTES and not self._head_end.found and not self._ignores_input:
             self._refuse(Refusal(431, f"the request has more than {REQUEST_BYTES} bytes"))
-        if end < len(data) and not self._finished:
+        if end < len(data) and not self._ignores_input:
             self._kept += data[end:]
             self._feed_kept()
 
@@ -326,7 +326,7 @@ class ServerLink(WebSocketLink):
                 return respond(400, text, Sec_WebSocket_Version=VERSION)
             return upgrade_required(text, Sec_WebSocket_Version=VERSION)
         try:
-            self.takes_bytes = told_limit(request.headers.get_all(MESSAGE_BYTES_HEADER))
+            self.takes_bytes = parse_message_bytes(request.headers.get_all(MESSAGE_BYTES_HEADER))
         except ValueError as wrong:
             return self._refused(Refusal(400, str(wrong)))
         response = self.handshaker.accept(request)
@@ -382,10 +382,12 @@ class ServerLink(WebSocketLink):
 
     def eof_received(self) -> bool:
         """The other side will send no more; it may wait for an answer all the same."""
-        if self._awaited is not None and not self._finished:
+        if self._awaited is not None and not self._ignores_input:
             return False  # A WebSocket that only one side can write to is none.
         super().eof_received()
-        return self._finished and not self._replied and self.transport is not None and self.transport.can_write_eof()
+        return (
+            self._ignores_input and not self._replied and self.transport is not None and self.transport.can_write_eof()
+        )
 
     def handshake_failed(self, exc: Exception) -> None:
         """What came is no HTTP request."""

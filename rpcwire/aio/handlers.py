@@ -269,7 +269,7 @@ class Handlers:
         assert item is not None
         stream = peer.session.reply_stream(call)
         peer.flush_soon()
-        dispatch.report_end(peer.connection, call, peer.session.streams.too_many() if stream is None else None)
+        dispatch.report_end(peer.connection, call, peer.session.streams.too_many_error() if stream is None else None)
         if stream is None:
             task = peer.loop.create_task(_close(source))
         else:

@@ -1,5 +1,5 @@
-"""A WebSocket connection as an :class:`asyncio.Protocol`: websockets' Sans-I/O layer below, a peer above. Server and
-client differ in the handshake only, which their subclasses do."""
+"""Links a WebSocket connection to a peer. It is an :class:`asyncio.Protocol`, and uses the Sans-I/O layer of
+websockets. Server and client differ only in the handshake, for which each has a subclass."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from .link import FrameReceiver
 
 
 class WebSocketLink(asyncio.Protocol):
-    """The common part of both ends.
+    """The part of a link that both ends have in common.
 
     Parameters:
-        ws: websockets' state of this connection.
-        limits: how the link guards itself.
-        holds_reading: whether to read nothing while the other side takes nothing, so that it cannot ask for more
-            than it takes. One side at most may do so, or both would wait for ever.
+        ws: the state of the WebSocket.
+        limits: the limits of the link.
+        holds_reading: whether to read nothing while the other side reads nothing, so that it cannot ask for more than
+            it reads. At most one side may do so, otherwise both would wait for ever.
     """
 
     def __init__(self, ws: Protocol, limits: LinkLimits, *, holds_reading: bool) -> None:
@@ -41,8 +41,8 @@ class WebSocketLink(asyncio.Protocol):
         self._holds_reading = holds_reading
         self._assembler = Assembler(binary=False)
         self._binary = False
-        self._lost = False
-        self._finished = False
+        self._is_lost = False
+        self._ignores_input = False
         self._reason = ""
         self._keepalive = Keepalive(limits, self.loop.time())
         self._heartbeat = Heartbeat(PLAIN_HEARTBEAT_S)
@@ -52,10 +52,10 @@ class WebSocketLink(asyncio.Protocol):
         self._gauge = Gauge(None)
         self._written = 0
 
-    # --- asyncio's side -----------------------------------------------------------------------------------------
+    # --- called by asyncio -----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is connected."""
+        """Prepare the socket, which is connected now."""
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=self.limits.high_water_bytes)
         sock = transport.get_extra_info("socket")
@@ -64,33 +64,33 @@ class WebSocketLink(asyncio.Protocol):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have come."""
+        """Read bytes that have arrived."""
         now = self._keepalive.heard_at = self.loop.time()
-        if not self._finished:
+        if not self._ignores_input:
             self.ws.receive_data(data)
             self._after_receiving()
-            if self._heartbeat.heard(now, len(data)) and self.receiver is not None and self.ws.state is OPEN:
+            if self._heartbeat.note_input(now, len(data)) and self.receiver is not None and self.ws.state is OPEN:
                 self.ws.send_pong(b"")
                 self._write()
 
     def eof_received(self) -> bool:
-        """The other side will send no more."""
-        if not self._finished:
+        """Note that the other side sends no more."""
+        if not self._ignores_input:
             self.ws.receive_eof()
             self._after_receiving()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is closed."""
+        """End everything, because the socket is closed."""
         for timer in self._timers.values():
             timer.cancel()
-        if self._lost:
+        if self._is_lost:
             return
-        self._lost = True
+        self._is_lost = True
         if not self._reason:
-            received = self.ws.close_rcvd or self.ws.close_sent
-            if received is not None:
-                self._reason = f"{int(received.code)} {received.reason}".strip()
+            close = self.ws.close_rcvd or self.ws.close_sent
+            if close is not None:
+                self._reason = f"{int(close.code)} {close.reason}".strip()
             else:
                 self._reason = f"connection lost: {exc}" if exc is not None else "connection lost"
         if self.receiver is not None:
@@ -98,33 +98,33 @@ class WebSocketLink(asyncio.Protocol):
         self.ended()
 
     def pause_writing(self) -> None:
-        """More output waits than the other side takes."""
+        """Note that more output waits than the other side reads."""
         assert self.transport is not None
         if self._holds_reading:
             self.transport.pause_reading()
-        if self._stalled not in self._timers:
-            self._stall.begin(self.loop.time(), self._taken())
-            self._look_at(self._stall.look_at, self._stalled)
+        if self._check_stall not in self._timers:
+            self._stall.begin(self.loop.time(), self._count_received())
+            self._look_at(self._stall.look_at, self._check_stall)
         if self.receiver is not None:
             self.receiver.writing_paused()
 
     def resume_writing(self) -> None:
-        """The output has drained."""
+        """Note that the output was sent."""
         self._stall.end()
-        if (timer := self._timers.pop(self._stalled, None)) is not None:
+        if (timer := self._timers.pop(self._check_stall, None)) is not None:
             timer.cancel()
         if self.transport is not None and self._holds_reading and not self.transport.is_closing():
             self.transport.resume_reading()
         if self.receiver is not None:
             self.receiver.writing_resumed()
 
-    # --- the peer's side ----------------------------------------------------------------------------------------
+    # --- called by the peer ----------------------------------------------------------------------------------------
 
     def attach(self, receiver: FrameReceiver, codec: Codec) -> None:
-        """The handshake is over: from now on frames go to ``receiver``.
+        """Hand frames to ``receiver`` from now on, because the handshake is over.
 
         Parameters:
-            receiver: gets them.
+            receiver: gets the frames.
             codec: the form of the wire.
         """
         self.receiver = receiver
@@ -137,7 +137,7 @@ class WebSocketLink(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether frames still go out: not once either side has begun to close."""
+        """Whether frames can still be sent. They cannot when either side has begun to close."""
         return self.ws.state is OPEN
 
     def send(self, frames: Sequence[bytes]) -> None:
@@ -165,12 +165,12 @@ class WebSocketLink(asyncio.Protocol):
         if not self.loop.is_closed():
             self.transport.abort()
         elif (sock := self.transport.get_extra_info("socket")) is not None:
-            # The transport can do nothing any more without its loop. Those of uvloop have ended with it.
+            # Without its loop the transport can do nothing. Transports of uvloop have ended with the loop.
             with contextlib.suppress(OSError, TypeError):
                 sock.shutdown(socket.SHUT_RDWR)
 
     def fail(self, code: int, reason: str) -> None:
-        """The stream is broken: close it with this code, and read nothing more."""
+        """Close the WebSocket with this code, and read nothing more, because the other side has broken a rule."""
         if self.ws.state is OPEN:
             self._reason = f"{code} {reason}"
             self.ws.fail(code, reason[:120])
@@ -180,19 +180,19 @@ class WebSocketLink(asyncio.Protocol):
     # --- for the subclasses -------------------------------------------------------------------------------------
 
     def finish_reading(self) -> None:
-        """This is to be no WebSocket: what still comes is of no interest."""
-        self._finished = True
+        """Ignore all further input, because the request asks for no WebSocket."""
+        self._ignores_input = True
 
     def handshake(self, event: Event) -> None:
-        """The other side's part of the handshake has come. Overridden by each end."""
+        """Handle the other side's part of the handshake. Each end overrides this."""
         raise NotImplementedError
 
     def handshake_failed(self, exc: Exception) -> None:
-        """What came is no handshake. Overridden by each end."""
+        """Handle input that is not a handshake. Each end overrides this."""
         raise NotImplementedError
 
     def ended(self) -> None:
-        """The connection is gone. Overridden where an end has something to free."""
+        """Free what belongs to the connection, which has ended. An end overrides this if it has something to free."""
 
     def _after_receiving(self) -> None:
         for event in self.ws.events_received():
@@ -201,7 +201,7 @@ class WebSocketLink(asyncio.Protocol):
                     self._data_frame(event)
             else:
                 self.handshake(event)
-                if self._finished:
+                if self._ignores_input:
                     return
         if self.receiver is None and self.ws.handshake_exc is not None and not self._reason:
             self._reason = "handshake failed"
@@ -228,7 +228,7 @@ class WebSocketLink(asyncio.Protocol):
         chunks = self.ws.data_to_send()
         if not chunks or transport.is_closing():
             return
-        self._heartbeat.said()
+        self._heartbeat.note_output()
         if len(chunks) == 1 and chunks[0]:
             self._written += len(chunks[0])
             transport.write(chunks[0])
@@ -237,7 +237,7 @@ class WebSocketLink(asyncio.Protocol):
             if data:
                 self._written += len(data)
                 transport.write(data)
-            if not chunks[-1]:  # websockets says end-of-file by an empty chunk.
+            if not chunks[-1]:  # An empty chunk of websockets means the end of the output.
                 self._end_of_output(transport)
         if transport.get_write_buffer_size() > self.limits.outgoing_bytes:
             self._reason = f"the other side does not read: {transport.get_write_buffer_size()} bytes wait"
@@ -245,7 +245,7 @@ class WebSocketLink(asyncio.Protocol):
 
     def _end_of_output(self, transport: asyncio.Transport) -> None:
         if not transport.can_write_eof():
-            transport.close()  # TLS has no half-closed connections: it says good-bye, and that is the end.
+            transport.close()  # TLS has no half-closed connections, so this ends the whole connection.
             return
         transport.write_eof()
         self._expect_close()
@@ -259,38 +259,38 @@ class WebSocketLink(asyncio.Protocol):
 
         self._timers[look] = self.loop.call_at(when, due)
 
-    def _taken(self) -> int:
+    def _count_received(self) -> int:
         assert self.transport is not None
-        return self._gauge.taken(self._written, self.transport.get_write_buffer_size())
+        return self._gauge.count_received(self._written, self.transport.get_write_buffer_size())
 
-    def _queued(self) -> int:
+    def _count_waiting(self) -> int:
         assert self.transport is not None
-        return self._gauge.queued(self.transport.get_write_buffer_size())
+        return self._gauge.count_waiting(self.transport.get_write_buffer_size())
 
     def _expect_close(self, *, patient: bool = True) -> None:
         if self._farewell is None and self.transport is not None:
             now, timeout_s = self.loop.time(), self.limits.close_timeout_s
-            self._farewell = Farewell(now, self._taken(), self._queued(), timeout_s, patient=patient)
-            self._look_at(self._farewell.look_at, self._not_closed)
+            self._farewell = Farewell(now, self._count_received(), self._count_waiting(), timeout_s, patient=patient)
+            self._look_at(self._farewell.look_at, self._check_close)
 
-    def _not_closed(self) -> None:
+    def _check_close(self) -> None:
         assert self._farewell is not None
-        if self._farewell.look(self.loop.time(), self._taken(), self._keepalive.heard_at):
+        if self._farewell.look(self.loop.time(), self._count_received(), self._keepalive.heard_at):
             self.abort()
         else:
-            self._look_at(self._farewell.look_at, self._not_closed)
+            self._look_at(self._farewell.look_at, self._check_close)
 
-    def _stalled(self) -> None:
+    def _check_stall(self) -> None:
         heard_at = -math.inf if self._holds_reading else self._keepalive.heard_at
-        if not self._stall.look(self.loop.time(), self._taken(), heard_at):
-            self._look_at(self._stall.look_at, self._stalled)
+        if not self._stall.look(self.loop.time(), self._count_received(), heard_at):
+            self._look_at(self._stall.look_at, self._check_stall)
             return
         self._reason = f"the other side took next to nothing for {self.limits.stall_s:g} s"
         self.abort()
 
     def _check_alive(self) -> None:
-        """Ping after a silence; give up when the pong stays out and nothing moves."""
-        match self._keepalive.look(self.loop.time(), self._taken(), self._queued()):
+        """Ping after a silence, or give the connection up if the other side shows no sign of life."""
+        match self._keepalive.look(self.loop.time(), self._count_received(), self._count_waiting()):
             case Look.DEAD:
                 self.fail(1011, f"no answer to a ping within {self.limits.ping_timeout_s:g} s")
                 self.abort()

@@ -264,7 +264,7 @@ class Handlers:
         if stream is None:
             is_closed = peer.session.state is SessionState.CLOSED
             dispatch.report_end(
-                peer.connection, call, interruption_error() if is_closed else peer.session.streams.too_many()
+                peer.connection, call, interruption_error() if is_closed else peer.session.streams.too_many_error()
             )
             close: Callable[[], None] | None = getattr(source, "close", None)
             if close is not None:
@@ -308,7 +308,7 @@ class Handlers:
 
     # --- the end ------------------------------------------------------------------------------------------------
 
-    def forked(self) -> None:
+    def on_fork(self) -> None:
         """Forget all handlers after a fork: they run in the parent, except the handler that has forked."""
         running, self._running = self._running, {}
         self._lock = threading.Lock()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 from msgspec import Raw
 
-from rpcwire.elsewhere import of_parent
+from rpcwire.elsewhere import parent_error
 from rpcwire.errors import RpcError
 from rpcwire.streams import IncomingStream
 
@@ -102,11 +102,11 @@ class Inbox:
         if not had_ended:
             self.host.cancel_stream(self.stream)
 
-    def forked(self) -> None:
+    def on_fork(self) -> None:
         """End the stream after a fork: it goes on in the parent."""
         self._waiters = Waiters()
         self._items.clear()
-        self.end(of_parent("the stream"))
+        self.end(parent_error("the stream"))
 
     def get(self) -> Raw:
         """Wait for the next item. Several threads may share a stream: each item goes to one of them.

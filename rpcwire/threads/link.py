@@ -1,4 +1,5 @@
-"""The client's end of a WebSocket without an event loop: one thread reads, and writes what a caller could not."""
+"""The client's end of a WebSocket without an event loop. One thread reads, and writes output that a caller could
+not."""
 
 from __future__ import annotations
 
@@ -40,9 +41,9 @@ class Opened:
     Attributes:
         sock: its socket, which does not block.
         ws: its state.
-        tls: what is between the two, if anything.
+        tls: the TLS layer between the two; ``None`` without TLS.
         response: the server's part of the handshake.
-        events: what came together with that.
+        events: the events that arrived together with the handshake.
     """
 
     sock: socket.socket
@@ -53,29 +54,29 @@ class Opened:
 
 
 class FrameReceiver(Protocol):
-    """What a link reports. Never called while its lock is held."""
+    """The object to which a link reports. The link never calls it while holding its lock."""
 
     def frame_received(self, frame: bytes) -> None:
-        """One whole frame has come."""
+        """Handle one whole frame."""
         ...
 
     def woken(self) -> None:
-        """The link's thread has been waiting, and may have been woken."""
+        """Run what other threads have left for the link's thread. Called after each wait."""
         ...
 
     def link_lost(self, reason: str) -> None:
-        """The connection has ended, for whatever reason. Called once."""
+        """End everything: the connection has ended, for whatever reason. Called once."""
         ...
 
 
 class Link(Protocol):
-    """A way for whole frames to the other side.
+    """Carries whole frames to the other side and back.
 
     Attributes:
-        lock: guards the link, and all that belongs to its connection.
-        room: whether the other side takes what is sent; cleared while too much of it waits.
-        whole: set once :meth:`send` has taken over all that it was given, also where an interruption comes after that.
-            Whoever sends clears it before.
+        lock: guards the link, and everything that belongs to its connection.
+        room: set while the link accepts output; cleared while too much output waits.
+        whole: whether :meth:`send` has accepted all frames, even if an interruption came after that. The caller clears
+            it before.
     """
 
     lock: threading.Lock
@@ -84,7 +85,7 @@ class Link(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether frames still go out."""
+        """Whether frames can still be sent."""
         ...
 
     def send(self, frames: Sequence[bytes]) -> None:
@@ -93,34 +94,36 @@ class Link(Protocol):
 
     @property
     def closes_by(self) -> float:
-        """Until when the end of a link that closes is waited for, on the clock of :func:`time.monotonic`. It is later
-        when the other side goes on taking what was sent before."""
+        """The time until which the link waits for the other side to close, too, on the clock of :func:`time.monotonic`.
+        It moves on while the other side reads output that was sent before."""
         ...
 
     def close(self, code: int, reason: str, *, patient: bool = True) -> None:
-        """Close in an orderly way (RFC 6455, section 7.4); what was sent before still goes out.
+        """Close in an orderly way (RFC 6455, section 7.4): frames sent before still arrive.
 
         Parameters:
             code: the WebSocket close code.
-            reason: for a person, at most 123 bytes.
-            patient: wait while the other side takes what was sent before; else some seconds only.
+            reason: a text for a person, at most 123 bytes.
+            patient: whether to wait as long as the other side keeps reading what was sent before; otherwise wait some
+                seconds only.
         """
         ...
 
     def leave(self) -> None:
-        """Close in an orderly way, soon. Takes no lock: garbage is collected at any moment."""
+        """Have the link's thread close in an orderly way. Takes no lock, because the garbage collector may call it at
+        any moment."""
         ...
 
     def abort(self) -> None:
         """Drop the connection at once. Takes no lock."""
         ...
 
-    def forked(self) -> None:
-        """This is a child, and the connection its parent's: have nothing to do with it any more."""
+    def on_fork(self) -> None:
+        """Give the connection up after a fork: it belongs to the parent."""
         ...
 
     def wake(self) -> None:
-        """Have the receiver's ``woken`` called. Takes no lock."""
+        """Have the link's thread call the receiver's ``woken``. Takes no lock."""
         ...
 
     def run(self, receiver: FrameReceiver) -> None:
@@ -133,10 +136,10 @@ class SocketLink:
 
     Parameters:
         opened: the WebSocket.
-        waiter: what its thread waits with.
-        limits: how it guards itself.
-        binary: whether messages go in binary frames; text otherwise.
-        plain: whether the form of the wire is one that others speak, too.
+        waiter: waits for the socket.
+        limits: the limits of the link.
+        binary: whether to send messages in binary frames; otherwise in text frames.
+        plain: whether other programs speak this form of the wire, too.
     """
 
     def __init__(
@@ -160,15 +163,15 @@ class SocketLink:
         self._heartbeat = Heartbeat(heartbeat_s(plain=plain))
         self._stall = Stall(limits.stall_s)
         self._farewell: Farewell | None = None
-        self._leaving = False
-        self._over = False
+        self._must_close = False
+        self._is_over = False
         self._reason = ""
 
-    # --- for any thread -----------------------------------------------------------------------------------------
+    # --- called by any thread -----------------------------------------------------------------------------------------
 
     @property
     def is_open(self) -> bool:
-        return self._ws.state is OPEN and not self._over
+        return self._ws.state is OPEN and not self._is_over
 
     def send(self, frames: Sequence[bytes]) -> None:
         if self._ws.state is OPEN and not self._over:
@@ -191,16 +194,16 @@ class SocketLink:
         self._waiter.wake()
 
     def leave(self) -> None:
-        self._leaving = True
+        self._must_close = True
         self._waiter.wake()
 
-    def forked(self) -> None:
-        self._over = True
+    def on_fork(self) -> None:
+        self._is_over = True
         self.lock = threading.Lock()
         self.room = Flag(up=True)
 
     def abort(self) -> None:
-        self._over = True
+        self._is_over = True
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
         self._waiter.wake()
@@ -209,15 +212,15 @@ class SocketLink:
         self._waiter.wake()
 
     def _write(self) -> None:
-        """Hand to the socket what the WebSocket has to say; what it does not take now, the thread sends later."""
+        """Write the WebSocket's output to the socket. The thread sends later what the socket does not accept now."""
         chunks = self._ws.data_to_send()
         if not chunks:
             return
-        self._heartbeat.said()
+        self._heartbeat.note_output()
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if self._tls is not None:
             data = self._tls.encrypt(data)
-        if not chunks[-1]:  # websockets says end-of-file by an empty chunk.
+        if not chunks[-1]:  # An empty chunk of websockets means the end of the output.
             self._expect_close()
             if self._tls is not None:
                 data += self._tls.end()
@@ -228,29 +231,29 @@ class SocketLink:
             self._push_or_keep(data)
 
     def _push_or_keep(self, data: bytes) -> None:
-        """Send what the socket takes, and keep the rest. Ctrl-C often comes here: the other side has the message, and
-        does what makes somebody interrupt, while this thread waits for its turn to go on. So what an interruption
-        leaves is whole, too."""
-        pushed: list[int] = []
+        """Send what the socket accepts, and keep the rest. Ctrl-C often comes here: the other side has the message and
+        works on it while this thread waits for its turn to go on. So the output is whole even after an
+        interruption."""
+        sizes: list[int] = []
         try:
-            # One step of the interpreter: no interruption comes between sending and knowing how much was sent.
-            pushed.extend(map(self._sock.send, (data,)))
+            # This is one step of the interpreter: no interruption can come between sending and storing the size.
+            sizes.extend(map(self._sock.send, (data,)))
         except (BlockingIOError, InterruptedError):
             pass
         except OSError as exc:
             self._fail(f"connection lost: {exc.strerror or exc}")
-            pushed.append(len(data))
+            sizes.append(len(data))
         finally:
-            if (sent := sum(pushed)) < len(data):
-                self._keep(memoryview(data)[sent:])
+            if (sent_bytes := sum(sizes)) < len(data):
+                self._keep(memoryview(data)[sent_bytes:])
             self.whole = True
 
     def _keep(self, data: bytes | memoryview) -> None:
-        """Leave this to the thread."""
+        """Leave output to the thread."""
         begins = not self._output
         self._output += data
         if begins:
-            self._stall.begin(time.monotonic(), self._taken())
+            self._stall.begin(time.monotonic(), self._count_received())
             self._waiter.wake()
         if len(self._output) > self._limits.high_water_bytes:
             self.room.clear()
@@ -267,12 +270,13 @@ class SocketLink:
             return len(data)
 
     def _fail(self, reason: str) -> None:
-        """Give the connection up; its thread will notice."""
+        """Give the connection up. The thread notices it."""
         self._reason = self._reason or reason
-        self._over = True
+        self._is_over = True
         self._waiter.wake()
 
-    # --- its thread ---------------------------------------------------------------------------------------------
+    # --- in the link's thread
+    # ---------------------------------------------------------------------------------------------
 
     def run(self, receiver: FrameReceiver) -> None:
         try:
@@ -281,33 +285,33 @@ class SocketLink:
             logger.exception("the connection failed")
             self._reason = self._reason or f"{type(exc).__name__} while receiving"
         finally:
-            self._over = True
+            self._is_over = True
             self._waiter.watch(None)
             with self.lock:
                 self._sock.close()
             self.room.set()
             receiver.link_lost(self._reason or self._last_words())
 
-    def run_while(self, wanted: Callable[[], bool], receiver: FrameReceiver, until: float) -> None:
-        """Receive while something is still wanted. :meth:`run` goes on after that, or sees to the connection's end.
+    def run_while(self, is_wanted: Callable[[], bool], receiver: FrameReceiver, until: float) -> None:
+        """Receive while ``is_wanted`` returns true. :meth:`run` goes on after that, or ends the connection.
 
         Parameters:
-            wanted: whether it is.
-            receiver: gets what comes.
-            until: how long, on the clock of :func:`time.monotonic`.
+            is_wanted: whether to go on.
+            receiver: gets the frames.
+            until: the end of the wait, on the clock of :func:`time.monotonic`.
         """
         with self.lock:
-            self._answer()  # To what came together with the handshake.
+            self._answer()  # The answer to events that arrived together with the handshake.
         early, self._early = self._early, ()
         self._handle(early, receiver)
-        while not self._over and wanted() and (left := until - time.monotonic()) > 0:
-            self._step(receiver, left)
+        while not self._is_over and is_wanted() and (rest_s := until - time.monotonic()) > 0:
+            self._step(receiver, rest_s)
 
-    def _step(self, receiver: FrameReceiver, left: float) -> None:
-        if self._leaving and self._ws.state is OPEN:
+    def _step(self, receiver: FrameReceiver, rest_s: float) -> None:
+        if self._must_close and self._ws.state is OPEN:
             self.close(1000, "", patient=False)
-        wait = min(self._tend(), left)
-        if self._over:
+        wait = min(self._tend(), rest_s)
+        if self._is_over:
             return
         ready = self._waiter.wait(READABLE | WRITABLE if self._output else READABLE, wait)
         if ready & WRITABLE:
@@ -318,10 +322,10 @@ class SocketLink:
         receiver.woken()
 
     def _drain(self) -> None:
-        pushed = self._push(self._output)
-        if not pushed:
+        size = self._push(self._output)
+        if not size:
             return
-        del self._output[:pushed]
+        del self._output[:size]
         if not self._output:
             self._stall.end()
         if len(self._output) <= self._limits.high_water_bytes // 4:
@@ -348,17 +352,17 @@ class SocketLink:
                 self._ws.receive_data(data)
             if last:
                 self._ws.receive_eof()
-                self._over = True
+                self._is_over = True
             events = self._ws.events_received()
             self._answer()
         self._handle(events, receiver)
-        if self._heartbeat.heard(now, len(data)) and self._ws.state is OPEN:
+        if self._heartbeat.note_input(now, len(data)) and self._ws.state is OPEN:
             with self.lock:
                 self._ws.send_pong(b"")
                 self._write()
 
     def _answer(self) -> None:
-        """Send what the WebSocket itself has to say: pongs, and its part of a close."""
+        """Send the WebSocket's own output: pongs, and its part of a close."""
         self._write()
         if self._ws.close_expected():
             self._expect_close()
@@ -375,31 +379,31 @@ class SocketLink:
                     receiver.frame_received(message)
 
     def _break_off(self, code: int, reason: str) -> None:
-        """The stream is broken: close it with this code, and read nothing more."""
+        """Close the WebSocket with this code, and read nothing more, because the other side has broken a rule."""
         with self.lock:
             self._reason = self._reason or f"{code} {reason}"
             self._ws.fail(code, reason[:120])
             self._write()
             self._expect_close()
 
-    def _taken(self) -> int:
-        return self._gauge.taken(self._written, len(self._output))
+    def _count_received(self) -> int:
+        return self._gauge.count_received(self._written, len(self._output))
 
-    def _queued(self) -> int:
-        return self._gauge.queued(len(self._output))
+    def _count_waiting(self) -> int:
+        return self._gauge.count_waiting(len(self._output))
 
     def _expect_close(self, *, patient: bool = True) -> None:
         if self._farewell is None:
             now, timeout_s = time.monotonic(), self._limits.close_timeout_s
-            self._farewell = Farewell(now, self._taken(), self._queued(), timeout_s, patient=patient)
+            self._farewell = Farewell(now, self._count_received(), self._count_waiting(), timeout_s, patient=patient)
 
     def _tend(self) -> float:
-        """See to whatever time demands; returns the seconds until the next look."""
+        """Check all time limits. Return the seconds until the next check."""
         now = time.monotonic()
         farewell = self._farewell
-        if now >= self.closes_by and farewell and farewell.look(now, self._taken(), self._keepalive.heard_at):
+        if now >= self.closes_by and farewell and farewell.look(now, self._count_received(), self._keepalive.heard_at):
             self._fail("the other side did not close in time")
-        if now >= self._stall.look_at and self._stall.look(now, self._taken(), self._keepalive.heard_at):
+        if now >= self._stall.look_at and self._stall.look(now, self._count_received(), self._keepalive.heard_at):
             self._fail(f"the other side took nothing for {self._limits.stall_s:g} s")
         if now >= self._keepalive.look_at:
             self._check_alive(now)
@@ -407,7 +411,7 @@ class SocketLink:
 
     def _check_alive(self, now: float) -> None:
         with self.lock:
-            look = self._keepalive.look(now, self._taken(), self._queued())
+            look = self._keepalive.look(now, self._count_received(), self._count_waiting())
             if look is Look.PING and self._ws.state is OPEN:
                 self._ws.send_ping(b"")
                 self._write()
@@ -415,5 +419,5 @@ class SocketLink:
             self._fail(f"no answer to a ping within {self._limits.ping_timeout_s:g} s")
 
     def _last_words(self) -> str:
-        said = self._ws.close_rcvd or self._ws.close_sent
-        return "connection lost" if said is None else f"{int(said.code)} {said.reason}".strip()
+        close = self._ws.close_rcvd or self._ws.close_sent
+        return "connection lost" if close is None else f"{int(close.code)} {close.reason}".strip()

@@ -79,7 +79,7 @@ class Outbox:
             self._is_over = True
             self._waiters.wake_all()
 
-    def forked(self) -> None:
+    def on_fork(self) -> None:
         """Stop after a fork: the stream goes on in the parent."""
         self._waiters = Waiters()
         self.stop()

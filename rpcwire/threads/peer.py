@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from rpcwire.codec import UNREADABLE
 from rpcwire.context import Connection
-from rpcwire.elsewhere import answered_there
+from rpcwire.elsewhere import parent_call_error
 from rpcwire.errors import (
     ConnectionLost,
     DeadlineExceeded,
@@ -468,9 +468,9 @@ class Peer:
         self.connection.close()
         self.closed.set()
 
-    def forked(self) -> None:
+    def on_fork(self) -> None:
         """End everything after a fork: the connection and its calls belong to the parent."""
-        self.link.forked()
+        self.link.on_fork()
         self._lock = self.link.lock
         self.closed = Flag()
         self.closed.set()
@@ -480,11 +480,11 @@ class Peer:
         inboxes, self._inboxes = self._inboxes, {}
         outboxes, self._outboxes = self._outboxes, {}
         for outbox in outboxes.values():
-            outbox.forked()
+            outbox.on_fork()
         for inbox in inboxes.values():
-            inbox.forked()
+            inbox.on_fork()
         for call in pending.values():
-            call.settle(None, answered_there())
+            call.settle(None, parent_call_error())
 
     def wait_closed(self, until: float) -> None:
         """Wait until the connection has ended.

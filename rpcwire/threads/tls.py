@@ -1,4 +1,5 @@
-"""TLS between bytes and bytes: the socket below stays an ordinary one, so that one way of reading and writing does."""
+"""Encrypts and decrypts bytes by TLS. The socket stays an ordinary one, so that it is read and written in one way
+only."""
 
 from __future__ import annotations
 
@@ -9,18 +10,18 @@ READ_BYTES = 256 * 1024
 
 
 class Layer(Protocol):
-    """What is between a WebSocket and its socket."""
+    """Stands between a WebSocket and its socket."""
 
     def encrypt(self, data: bytes) -> bytes:
-        """What to send for ``data``."""
+        """Encrypt ``data``, and return the bytes to send."""
         ...
 
-    def decrypt(self, received: bytes) -> tuple[bytes, bool]:
-        """What was sent to us, and whether it was the last."""
+    def decrypt(self, data: bytes) -> tuple[bytes, bool]:
+        """Decrypt input, and return whether it was the last."""
         ...
 
     def end(self) -> bytes:
-        """What to send when no more data will follow."""
+        """Return the bytes to send when no more data will follow."""
         ...
 
 
@@ -37,19 +38,19 @@ class TlsLayer:
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=hostname)
 
-    def handshake(self, received: bytes) -> tuple[bool, bytes]:
+    def handshake(self, data: bytes) -> tuple[bool, bytes]:
         """Go on with the handshake.
 
         Parameters:
-            received: what has come since; nothing at first.
+            data: the input since the last call; empty at first.
 
         Returns:
-            Whether it is done, and what to send.
+            Whether the handshake is over, and the bytes to send.
 
         Raises:
-            ssl.SSLError: the server is not who it should be, or speaks no TLS.
+            ssl.SSLError: the server's certificate is wrong, or the server does not speak TLS.
         """
-        self._incoming.write(received)
+        self._incoming.write(data)
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -57,21 +58,21 @@ class TlsLayer:
         return True, self._outgoing.read()
 
     def encrypt(self, data: bytes) -> bytes:
-        """What to send for ``data``."""
+        """Encrypt ``data``, and return the bytes to send."""
         if data:
             self._tls.write(data)
         return self._outgoing.read()
 
-    def decrypt(self, received: bytes) -> tuple[bytes, bool]:
-        """What was sent to us.
+    def decrypt(self, data: bytes) -> tuple[bytes, bool]:
+        """Decrypt input.
 
         Returns:
-            The data, and whether it was the last.
+            The data, and whether no more data will follow.
 
         Raises:
-            ssl.SSLError: the stream is broken.
+            ssl.SSLError: the input is malformed.
         """
-        self._incoming.write(received)
+        self._incoming.write(data)
         chunks: list[bytes] = []
         try:
             while chunk := self._tls.read(READ_BYTES):
@@ -83,11 +84,11 @@ class TlsLayer:
         return b"".join(chunks), True
 
     def end(self) -> bytes:
-        """What to send when no more data will follow."""
+        """Return the bytes to send when no more data will follow."""
         try:
             self._tls.unwrap()
         except ssl.SSLError:
-            pass  # The other side's part of the farewell is still to come; ours is written.
+            pass  # The other side has not said good-bye yet; our good-bye is written.
         return self._outgoing.read()
 
 
@@ -95,8 +96,8 @@ class Nested:
     """TLS with a server, within TLS with the proxy that leads to it.
 
     Parameters:
-        outer: with the proxy.
-        inner: with the server.
+        outer: TLS with the proxy.
+        inner: TLS with the server.
     """
 
     def __init__(self, outer: Layer, inner: Layer) -> None:
@@ -106,10 +107,10 @@ class Nested:
     def encrypt(self, data: bytes) -> bytes:
         return self._outer.encrypt(self._inner.encrypt(data))
 
-    def decrypt(self, received: bytes) -> tuple[bytes, bool]:
-        data, last = self._outer.decrypt(received)
-        plain, ended = self._inner.decrypt(data) if data else (b"", False)
-        return plain, last or ended
+    def decrypt(self, data: bytes) -> tuple[bytes, bool]:
+        data, last = self._outer.decrypt(data)
+        plain, is_last = self._inner.decrypt(data) if data else (b"", False)
+        return plain, last or is_last
 
     def end(self) -> bytes:
         return self._outer.encrypt(self._inner.end()) + self._outer.end()

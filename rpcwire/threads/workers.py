@@ -12,36 +12,38 @@ from rpcwire.pool import Pool
 
 
 class Workers(Pool):
-    """The threads of a client. They are daemons: a handler that does not end holds up no interpreter that does."""
+    """The threads of a client. They are daemons, so that a handler that does not end cannot keep the interpreter from
+    ending."""
 
-    def give(self, job: Callable[[], None], refused: Callable[[BaseException], None]) -> None:
-        """Have a job done.
+    def give(self, job: Callable[[], None], on_refusal: Callable[[BaseException], None]) -> None:
+        """Have a thread run a job.
 
         Parameters:
-            job: what to do. It must not raise.
-            refused: told where there is no thread for it. Not where the client is closing: nobody waits then.
+            job: a function that raises nothing.
+            on_refusal: called with the error if there is no thread for the job. It is not called while the client
+                closes: nobody waits then.
         """
 
-        def ended(future: Future[None]) -> None:
+        def on_end(future: Future[None]) -> None:
             if not future.cancelled() and (exc := future.exception()) is not None:
-                refused(exc)
+                on_refusal(exc)
 
-        with contextlib.suppress(RuntimeError):  # It is closing.
-            self.submit(job).add_done_callback(ended)
+        with contextlib.suppress(RuntimeError):  # The client is closing.
+            self.submit(job).add_done_callback(on_end)
 
     def leave(self) -> None:
-        """End all threads once they have nothing to do. It may be called at any moment, as garbage is collected."""
+        """End all threads when they have nothing to do. The garbage collector may call this at any moment."""
         self.shutdown(wait=False)
 
     def close(self, until: float) -> None:
-        """Begin no other job, and wait for the threads; those that do not end are left to themselves.
+        """Begin no more jobs, and wait for the threads. Threads that do not end in time go on.
 
         Parameters:
-            until: how long to wait, on the clock of :func:`time.monotonic`.
+            until: the end of the wait, on the clock of :func:`time.monotonic`.
         """
         threads = self.threads()
         self.shutdown(wait=False, cancel_futures=True)
         if threading.current_thread() in threads:
-            return  # A handler closes its own client: it cannot wait for itself.
+            return  # A handler that closes its client cannot wait for itself.
         for thread in threads:
             thread.join(max(until - time.monotonic(), 0.0))

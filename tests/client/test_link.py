@@ -433,7 +433,7 @@ def test_waiter() -> None:
         waiter.wake()  # More than fits: nobody blocks.
     assert waiter.wait(READABLE, 10) == 0
     waiter.stop()
-    assert waiter.stopped
+    assert waiter.is_stopped
     waiter.close()
     waiter.wake()
 

@@ -331,7 +331,7 @@ def test_a_server_that_stops_lets_answers_arrive(serve: Any, relay: Any) -> None
         sizes: list[int] = []
         thread = threading.Thread(target=lambda: sizes.append(len(client.call("desk.blob", [SIZE], returns=bytes))))
         thread.start()
-        while not any(peer.link._queued() > SIZE // 2 for peer in running.server.connections.values()):
+        while not any(peer.link._count_waiting() > SIZE // 2 for peer in running.server.connections.values()):
             threading.Event().wait(0.005)
         running.run(running.server.stop(grace_s=60, patience_s=0.5))
         thread.join(20)
@@ -488,13 +488,13 @@ def test_who_slept_looks_again_before_giving_up() -> None:
 
 def test_heartbeats() -> None:
     heartbeat = Heartbeat(0.25)
-    assert not heartbeat.heard(0.0, HEARTBEAT_BYTES * 10)
-    assert not heartbeat.heard(0.2, 1)
-    assert heartbeat.heard(0.25, 1)
-    heartbeat.said()
-    assert not heartbeat.heard(9.0, 139)  # The other side's own: the two do not go on answering each other.
-    assert not heartbeat.heard(10.0, 139)
-    assert heartbeat.heard(10.0, HEARTBEAT_BYTES)
+    assert not heartbeat.note_input(0.0, HEARTBEAT_BYTES * 10)
+    assert not heartbeat.note_input(0.2, 1)
+    assert heartbeat.note_input(0.25, 1)
+    heartbeat.note_output()
+    assert not heartbeat.note_input(9.0, 139)  # The other side's own: the two do not go on answering each other.
+    assert not heartbeat.note_input(10.0, 139)
+    assert heartbeat.note_input(10.0, HEARTBEAT_BYTES)
     assert heartbeat_s(plain=False) == HEARTBEAT_S < heartbeat_s(plain=True)
 
 
@@ -529,16 +529,16 @@ def test_a_gauge_of_a_closed_socket() -> None:
     with two:
         gauge = Gauge(one)
         one.send(b"x" * 1000)
-        assert gauge.queued(7) >= 1007
-        assert gauge.taken(1000, 0) <= 0
+        assert gauge.count_waiting(7) >= 1007
+        assert gauge.count_received(1000, 0) <= 0
         assert len(two.recv(2000)) == 1000
-        assert gauge.queued(7) == 7
-        assert gauge.taken(1000, 0) == 1000
+        assert gauge.count_waiting(7) == 7
+        assert gauge.count_received(1000, 0) == 1000
         one.close()
-        assert gauge.queued(7) == 7
-        assert gauge.taken(2000, 0) == 1000
-    assert Gauge(None).taken(10, 3) == 7
-    assert Gauge(None).queued(3) == 3
+        assert gauge.count_waiting(7) == 7
+        assert gauge.count_received(2000, 0) == 1000
+    assert Gauge(None).count_received(10, 3) == 7
+    assert Gauge(None).count_waiting(3) == 3
 
 
 @pytest.mark.parametrize("wrong", [{"ping_interval_s": -1}, {"ping_interval_s": float("nan")}, {"ping_timeout_s": 0}])

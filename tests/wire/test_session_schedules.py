@@ -228,7 +228,7 @@ class Schedules(RuleBasedStateMachine):
                     result = self.value(event.result)
                     if "stream" in result:
                         # Not by what was told of ends: that of a cancelled stream is told to nobody, and makes room.
-                        if len(you.session.streams._read) < STREAMS:
+                        if len(you.session.streams._incoming) < STREAMS:
                             stream = you.session.streams.accept(result["stream"], window)
                             you.reading[stream.id] = Reading(stream)
                     else:
@@ -254,7 +254,7 @@ class Schedules(RuleBasedStateMachine):
                 case _:
                     pytest.fail(f"{event!r}")
         for stream_id, reading in you.reading.items():
-            if reading.cancelled and stream_id not in you.session.streams._read:
+            if reading.cancelled and stream_id not in you.session.streams._incoming:
                 reading.ended = True
 
     def answered(self, side: Side, call_id: int) -> None:
@@ -267,8 +267,8 @@ class Schedules(RuleBasedStateMachine):
     def bounds_hold(self) -> None:
         for side in self.sides:
             assert side.session.calls_running == len(side.running) <= CALLS
-            assert len(side.session.streams._produced) <= STREAMS
-            assert len(side.session.streams._read) <= STREAMS
+            assert len(side.session.streams._outgoing) <= STREAMS
+            assert len(side.session.streams._incoming) <= STREAMS
             for producing in side.producing.values():
                 assert producing.stream.credit >= 0
             for reading in side.reading.values():

@@ -135,7 +135,7 @@ def test_who_is_not_counted(pool: Pool) -> None:
     late.set()
     thread.join(LIMIT_S)
     pool.shutdown()
-    assert pool._working == 0
+    assert pool._places_in_use == 0
 
 
 def test_the_end() -> None:
@@ -179,7 +179,7 @@ def test_many_at_once() -> None:
         caller.join(60)
     assert len(pool._threads) <= 64
     pool.shutdown()
-    assert (pool._working, pool._available, threads()) == (0, 0, 0)
+    assert (pool._places_in_use, pool._available, threads()) == (0, 0, 0)
 
 
 def test_a_child_has_threads_of_its_own() -> None:
@@ -191,7 +191,7 @@ from rpcwire.pool import Pool, take_place, waiting
 pool, go = Pool(2), threading.Event()
 for _ in range(3):
     pool.submit(go.wait, 20)
-with pool._changed:
+with pool._condition:
     child = os.fork()
     if child == 0:
         assert pool.submit(pow, 2, 3).result(20) == 8

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rpcclient.serial_settings import KEEP_BYTES
 from rpcclient.sync.stream import Stream
-from rpcwire.elsewhere import of_parent
+from rpcwire.elsewhere import parent_error
 from rpcwire.errors import RpcError
 from rpcwire.forking import tell_in_children
 
@@ -53,10 +53,10 @@ class SerialInput:
             self.ended = True
             self.changed.notify_all()
 
-    def forked(self) -> None:
+    def on_fork(self) -> None:
         """This is a child: the port is its parent's, and so is what comes in."""
         self._make_lock()
-        self.data, self.ended, self.error = bytearray(), True, of_parent("the serial port")
+        self.data, self.ended, self.error = bytearray(), True, parent_error("the serial port")
 
     def end(self) -> None:
         """Want no more."""

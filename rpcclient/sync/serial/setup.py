@@ -7,7 +7,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from rpcclient.serial_settings import SerialOptions, TimeLimits
-from rpcwire.elsewhere import of_parent
+from rpcwire.elsewhere import parent_error
 from rpcwire.forking import Home, home
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class SerialSetup(TimeLimits, io.RawIOBase):
         if self.closed:
             raise ValueError("I/O operation on a closed serial port")
         if self._home is not home():
-            raise of_parent("the serial port")
+            raise parent_error("the serial port")
 
     def apply_settings(self, settings: dict[str, Any]) -> None:
         """Set the port up anew.
