@@ -174,7 +174,7 @@ class SocketLink:
         return self._ws.state is OPEN and not self._is_over
 
     def send(self, frames: Sequence[bytes]) -> None:
-        if self._ws.state is OPEN and not self._over:
+        if self._ws.state is OPEN and not self._is_over:
             for frame in frames:
                 self._send_frame(frame)
             self._write()
