@@ -1,7 +1,7 @@
 """The daemon, and what a service plugin needs: ``from rpcserver import Service, method``."""
 
 from rpcserver.security.roles import Role, RoleTable, each_in_one
-from rpcserver.security.ways import Way
+from rpcserver.security.way import Way
 from rpcwire.context import Caller, Connection, Context, Principal
 from rpcwire.errors import (
     Busy,

@@ -18,7 +18,7 @@ from rpcserver.plugins.running import start_service, stop_service
 from rpcserver.security.authentication import Authentication
 from rpcserver.security.gate import gate
 from rpcserver.security.tokens import TokenStore
-from rpcserver.security.ways import Way
+from rpcserver.security.way import Way
 from rpcwire.aio.memory import MemoryLink
 from rpcwire.codec import Subprotocol
 from rpcwire.dispatch import Dispatch

@@ -13,7 +13,8 @@ from rpcwire.context import OWNER, Connection, Principal
 from rpcwire.errors import Unauthenticated
 
 from .tokens import TokenStore
-from .ways import BearerToken, Way, by_scheme
+from .way import Way
+from .ways import BearerToken, by_scheme
 
 logger = logging.getLogger("rpcserver.connection")
 

@@ -6,10 +6,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, ClassVar, Generic
+from typing import Any
 
 from pydantic import ValidationError
-from typing_extensions import TypeVar
 
 from rpcserver.config import ConfigError, name_keys
 from rpcwire.context import Principal
@@ -17,44 +16,11 @@ from rpcwire.errors import describe_fields, field_errors
 from rpcwire.service import ServiceConfig, ServiceConfigError
 
 from .tokens import TokenStore
+from .way import Way
 
 GROUP = "rpcserver.ways"
 
 _SCHEME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-
-ConfigT = TypeVar("ConfigT", bound=ServiceConfig, default=ServiceConfig)
-
-
-class Way(Generic[ConfigT]):
-    """One way to say in a request who sends it: a scheme of the header ``Authorization`` (RFC 9110, section 11).
-
-    Attributes:
-        scheme: its name, such as ``Basic``.
-        form: what the header must be, for a person: ``Basic BASE64``.
-        wrong: what to answer to wrong credentials.
-        config_model: the model of its settings.
-        config: its settings.
-    """
-
-    scheme: ClassVar[str]
-    form: ClassVar[str]
-    wrong: ClassVar[str] = "the credentials are wrong"
-    config_model: ClassVar[type[ServiceConfig]] = ServiceConfig
-
-    def __init__(self, config: ConfigT) -> None:
-        self.config = config
-
-    def principal(self, credentials: str) -> Principal | None:
-        """Who sends a request. It must be quick, for everybody waits meanwhile, and must not tell by the time it takes
-        how far credentials are right.
-
-        Parameters:
-            credentials: what follows the scheme in the header, without the spaces around it.
-
-        Returns:
-            Its name, which settings may put into roles, and how it was established; ``None`` for wrong credentials.
-        """
-        raise NotImplementedError
 
 
 class BearerToken(Way):
@@ -132,7 +98,7 @@ def by_scheme(ways: list[Way[Any]]) -> dict[str, Way[Any]]:
     found: dict[str, Way[Any]] = {}
     for way in ways:
         if not _SCHEME.fullmatch(way.scheme):
-            text = f"{way.scheme!r} is no scheme of the header Authorization"
+            text = f"{way.scheme!r} is not a scheme of the header Authorization"
             raise ConfigError(f"auth.ways: {type(way).__name__}: {text}")
         other = found.setdefault(way.scheme.lower(), way)
         if other is not way:

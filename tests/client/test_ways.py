@@ -172,7 +172,7 @@ def test_one_scheme_belongs_to_one_way(passwords: Path) -> None:
     assert list(by_scheme([Basic(config)])) == ["basic"]
     with pytest.raises(ConfigError, match="two have the scheme BASIC: Basic and Loud"):
         by_scheme([Basic(config), Loud(config)])
-    with pytest.raises(ConfigError, match="'a b' is no scheme"):
+    with pytest.raises(ConfigError, match="'a b' is not a scheme"):
         by_scheme([Spaced(config)])
     assert BearerToken.form == "Bearer TOKEN"
 

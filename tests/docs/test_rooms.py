@@ -20,7 +20,7 @@ from rpcserver import Context, Service, method
 from rpcserver.config import ServerConfig
 from rpcserver.plugins import finding
 from rpcserver.plugins.finding import create_services
-from rpcserver.security import ways
+from rpcserver.security import way, ways
 from rpcserver.server import Server
 from rpcservices.database import Database
 from rpcservices.programs import Programs
@@ -129,7 +129,7 @@ def test_where_changes_go() -> None:
         name for row in table("## Where a change goes") for name in NAMED.findall(row[1]) if name.startswith("rpc")
     }
     assert {find(name) for name in bases if "/" not in name} == {
-        Service, ways.Way, transports.Transport, codec.Codec,
+        Service, way.Way, transports.Transport, codec.Codec,
     }  # fmt: skip
     assert len(table("## Where a change goes")) == 5
 
