@@ -1,10 +1,10 @@
-"""``rpcserver`` and ``python -m rpcserver``: the command, where what it needs is installed."""
+"""``rpcserver`` and ``python -m rpcserver``: runs the command if its packages are installed."""
 
 import sys
 
 
 def main() -> None:
-    """Run the command; where the server's packages are missing, say in a line what to install."""
+    """Run the command. If a package of the server is missing, say in a line what to install."""
     try:
         from rpcserver.daemon.cli import main as command
     except ModuleNotFoundError as exc:

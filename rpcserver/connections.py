@@ -1,4 +1,4 @@
-"""The connections of a server: what becomes of a WebSocket, or of a link in memory, from its first call to its end."""
+"""The connections of a server, each made of a WebSocket or a link in memory, from its beginning to its end."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from rpcwire.states import SessionState, SessionStep
 logger = logging.getLogger("rpcserver.connection")
 
 MEMORY_TIMEOUT_S = 10.0
-"""How long another thread waits for the server's loop to make a connection in memory."""
+"""How long another thread waits for the server's loop to make a connection in memory, in seconds."""
 
 
 class AdmittedLink(Link, Protocol):
-    """A WebSocket that was let in, and is open.
+    """An admitted WebSocket, which is open.
 
     Attributes:
-        principal: who is there, where the handshake said so.
-        takes_bytes: the largest message that the other side takes, where it said so.
+        principal: who the client is; ``None`` if the handshake does not tell.
+        takes_bytes: the largest message that the client accepts, in bytes; ``None`` if it does not tell.
     """
 
     principal: Principal | None
@@ -44,26 +44,26 @@ class AdmittedLink(Link, Protocol):
 
     @property
     def remote(self) -> str:
-        """Where it comes from, for a person."""
+        """The address of the client, for a person."""
         ...
 
     def attach(self, receiver: FrameReceiver, codec: Codec) -> None:
-        """Give the frames to ``receiver`` from now on."""
+        """Hand frames to ``receiver`` from now on."""
         ...
 
     def authenticated(self) -> None:
-        """The other side is known now."""
+        """Give the client its full limits, because it has authenticated."""
         ...
 
 
 class Connections(Mapping[Connection, Peer]):
-    """The connections that are there, each with its peer. All methods but :meth:`connect_memory` belong to the thread
-    of the event loop.
+    """The open connections, each with its peer. All methods except :meth:`connect_memory` belong to the thread of the
+    event loop.
 
     Parameters:
-        dispatch: the way of every call.
-        authentication: tells who somebody is.
-        limits: of each connection.
+        dispatch: decides on every call.
+        authentication: finds out who a client is.
+        limits: the limits of each connection.
         executor: runs handlers that are plain functions.
         service_logger: the logger that handlers get with their connection.
     """
@@ -91,7 +91,7 @@ class Connections(Mapping[Connection, Peer]):
         self._service_logger = service_logger
         self._numbers = count(1)
         self._peers: dict[Connection, Peer] = {}
-        self._admitted: dict[Connection, AdmittedLink] = {}
+        self._links: dict[Connection, AdmittedLink] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
 
@@ -104,10 +104,10 @@ class Connections(Mapping[Connection, Peer]):
     def __len__(self) -> int:
         return len(self._peers)
 
-    # --- their beginning ----------------------------------------------------------------------------------------
+    # --- the beginning ----------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Note the running event loop: the connections live in it."""
+        """Note the running event loop, to which the connections belong."""
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
 
     def adopt(self, link: AdmittedLink, subprotocol: str | None) -> None:
@@ -115,20 +115,20 @@ class Connections(Mapping[Connection, Peer]):
 
         Parameters:
             link: the WebSocket.
-            subprotocol: the form of the wire that both sides agreed upon, if they did.
+            subprotocol: the subprotocol of the handshake; ``None`` for none.
         """
         limits = self._session_limits
         if link.takes_bytes is not None and link.takes_bytes < limits.message_bytes:
             limits = replace(limits, message_bytes=link.takes_bytes)
         connection, peer = self._connect(link, subprotocol, link.remote, limits)
-        self._admitted[connection] = link
+        self._links[connection] = link
         link.attach(peer, peer.session.codec)
         logger.info("%s %s connected, %s", connection.id, link.remote, peer.session.codec.subprotocol)
         if link.principal is not None:
-            self._authenticated(connection, link.principal)
+            self._set_principal(connection, link.principal)
 
     def connect_memory(self, subprotocol: Subprotocol) -> MemoryLink:
-        """Make a connection without a socket, from the same process, already authenticated. Any thread may ask for one
+        """Make a connection without a socket, within this process, that has authenticated. Any thread may call this
         after :meth:`start`.
 
         Returns:
@@ -141,11 +141,11 @@ class Connections(Mapping[Connection, Peer]):
                 return self.connect_memory(subprotocol)
 
             return asyncio.run_coroutine_threadsafe(on_loop(), loop).result(MEMORY_TIMEOUT_S)
-        own, other = MemoryLink.pair(self._batch_items)
-        connection, peer = self._connect(own, subprotocol, "memory", self._session_limits)
-        own.attach(peer)
-        self._authenticated(connection, self._authentication.by_memory())
-        return other
+        server_end, client_end = MemoryLink.pair(self._batch_items)
+        connection, peer = self._connect(server_end, subprotocol, "memory", self._session_limits)
+        server_end.attach(peer)
+        self._set_principal(connection, self._authentication.by_memory())
+        return client_end
 
     def _connect(
         self, link: Link, subprotocol: str | None, remote: str, limits: SessionLimits
@@ -157,52 +157,52 @@ class Connections(Mapping[Connection, Peer]):
         peer = Peer(session, link, self._dispatch, connection, executor=self._executor, logger=logger)
         caller.bind(peer)
         self._peers[connection] = peer
-        peer.closed.add_done_callback(lambda done: self._ended(connection, done.result()))
+        peer.closed.add_done_callback(lambda closed: self._forget(connection, closed.result()))
         return connection, peer
 
-    # --- who is there -------------------------------------------------------------------------------------------
+    # --- authentication -------------------------------------------------------------------------------------------
 
     def authenticate(self, connection: Connection, token: str) -> Principal:
-        """Take a token that was given by a call.
+        """Authenticate a connection by the token of a call.
 
         Raises:
-            Unauthenticated: it is wrong; after some of them the connection is closed.
+            Unauthenticated: the token is wrong. After some wrong tokens the connection is closed.
         """
         try:
             principal = self._authentication.by_call(connection, token)
         except Unauthenticated:
             if not self._authentication.may_try_again(connection):
                 peer = self._peers[connection]
-                # After this turn, so that the answer goes out first.
+                # Close after this turn, so that the answer is sent first.
                 peer.loop.call_soon(peer.link.close, 1008, "too many wrong tokens")
             raise
         if connection.principal is None:
-            self._authenticated(connection, principal)
+            self._set_principal(connection, principal)
         return principal
 
-    def _authenticated(self, connection: Connection, principal: Principal) -> None:
+    def _set_principal(self, connection: Connection, principal: Principal) -> None:
         connection.principal = principal
         self._peers[connection].session.move(SessionStep.AUTHENTICATED)
-        link = self._admitted.get(connection)
+        link = self._links.get(connection)
         if link is not None:
             link.authenticated()
         logger.info("%s is %s by %s", connection.id, principal.name, principal.method)
 
-    # --- their end ----------------------------------------------------------------------------------------------
+    # --- the end ----------------------------------------------------------------------------------------------
 
-    def _ended(self, connection: Connection, reason: str) -> None:
+    def _forget(self, connection: Connection, reason: str) -> None:
         self._peers.pop(connection, None)
-        self._admitted.pop(connection, None)
+        self._links.pop(connection, None)
         self._authentication.forget(connection)
         logger.info("%s %s disconnected: %s", connection.id, connection.remote, reason)
 
     async def close(self, reason: str, grace_s: float, patience_s: float) -> None:
-        """Give running calls some time, tell the clients, and close all connections.
+        """Let running calls end, and close all connections.
 
         Parameters:
-            reason: told to the clients.
-            grace_s: time for running calls, and for answers that are on a slow way, in seconds.
-            patience_s: time for cancelled calls to end, and for connections to close, in seconds.
+            reason: the reason that the clients get.
+            grace_s: the time for running calls, and for their answers on a slow network, in seconds.
+            patience_s: the time for cancelled calls to end, and for connections to close, in seconds.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + grace_s
@@ -212,9 +212,9 @@ class Connections(Mapping[Connection, Peer]):
             peer.link.close(1001, reason)
         waiting = [asyncio.ensure_future(peer.wait_closed()) for peer in peers]
         if waiting:
-            # What was answered may be on its way: each link waits while that is taken, and no longer.
-            _, late = await asyncio.wait(waiting, timeout=max(until - loop.time(), 0.0) + patience_s)
+            # Answers may be on their way: each link waits as long as the client reads them.
+            _, unclosed = await asyncio.wait(waiting, timeout=max(until - loop.time(), 0.0) + patience_s)
             for peer in list(self._peers.values()):
                 peer.link.abort()
-            for task in late:
+            for task in unclosed:
                 task.cancel()

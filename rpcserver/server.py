@@ -1,4 +1,4 @@
-"""The server's life: it starts, it drains, it stops."""
+"""The server's life: makes the parts, starts them, and stops them."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ logger = logging.getLogger("rpcserver")
 connections_logger = logging.getLogger("rpcserver.connection")
 
 _POOLS = count(1)
-"""Numbers the pools of threads, so that servers in one process tell theirs apart."""
+"""Numbers the pools of threads, so that each server in a process knows its own threads."""
 
 STOP_TIMEOUT_S = 5.0
-"""How long a service may take to stop before the server goes on without it."""
+"""How long a service may take to stop before the server goes on, in seconds."""
 
 
 class Server:
@@ -47,26 +47,26 @@ class Server:
 
     Parameters:
         config: the configuration.
-        services: instances of what is offered.
-        token: opens the TCP port.
-        observers: are told what came of each call, from any connection.
-        ways: what the header Authorization of a request may say besides the token.
+        services: the services to offer.
+        token: the token of the owner.
+        observers: called with the outcome of each call, over all connections.
+        ways: further ways to authenticate by the header Authorization, besides the token.
 
     Raises:
-        TypeError: two services have one name, a method cannot be offered, or an observer is no plain function.
+        TypeError: two services have one name, a method cannot be offered, or an observer is not a plain function.
         ConfigError: two ways to authenticate have one scheme.
 
     Attributes:
         config: the configuration.
-        services: what is offered, without the protocol's own methods.
-        registry: everything that is offered.
-        dispatch: the way of every call.
-        openrpc: describes everything that is offered, as an OpenRPC document.
-        authentication: tells who somebody is.
+        services: the services, without that of the protocol itself.
+        registry: all methods that the server offers.
+        dispatch: decides on every call.
+        openrpc: the OpenRPC document of all methods.
+        authentication: finds out who a client is.
         connections: the peers of all connections, by connection.
-        door: the listeners, and those who wait to be let in.
-        stopping: whether the server is about to stop.
-        version: of the server.
+        door: the listeners, and the connections that are not admitted yet.
+        is_stopping: whether the server will stop soon.
+        version: the version of the server.
     """
 
     def __init__(
@@ -80,11 +80,11 @@ class Server:
     ) -> None:
         self.config = config
         self.services = list(services)
-        self.stopping = False
+        self.is_stopping = False
         self.version = version("remote-services")
         self._threads = f"rpc-handler-{next(_POOLS)}_"
         self._executor = Pool(config.limits.threads, self._threads[:-1])
-        self._started: list[Service[Any]] = []
+        self._running_services: list[Service[Any]] = []
         self._state_lock: int | None = None
         self.registry = Registry(logger)
         self.dispatch = Dispatch(self.registry, gate, observers, logger=connections_logger)
@@ -104,23 +104,24 @@ class Server:
         self.openrpc = document(self.registry, title="rpcserver", version=self.version)
         pages = Pages(
             lambda: {s.name: s for s in self.services},
-            lambda: self.stopping,
+            lambda: self.is_stopping,
             pages_of(self.services),
             self.authentication,
             config.listen.path_prefix,
         )
-        self.door = Door(Entrance(config, self.authentication, pages, lambda: self.stopping, self.connections.adopt))
+        self.door = Door(Entrance(config, self.authentication, pages, lambda: self.is_stopping, self.connections.adopt))
 
     async def start(self, *, listen: bool = True) -> None:
-        """Take the state folder, start the services, then listen.
+        """Lock the state folder, start the services, then listen.
 
         Parameters:
-            listen: open the sockets of the configuration; without, only :meth:`connect_memory` reaches the server.
+            listen: whether to listen on the addresses in the configuration; if not, only :meth:`connect_memory` reaches
+                the server.
 
         Raises:
             ConfigError: another server uses the state folder, or an address cannot be used; the message says why and
                 what to do.
-            Exception: whatever a service raises that cannot start; those already started are stopped.
+            Exception: a service cannot start, and raises this. The services that have started are stopped.
         """
         self.connections.start()
         try:
@@ -129,7 +130,7 @@ class Server:
                 await start_service(
                     service, self.config.state_path, self.config.limits.message_bytes, self.dispatch.observe
                 )
-                self._started.append(service)
+                self._running_services.append(service)
             if listen:
                 self.door.open()
         except BaseException:
@@ -138,12 +139,12 @@ class Server:
 
     @property
     def addresses(self) -> list[str]:
-        """Where the server listens, as URLs that clients take."""
+        """The addresses of the server, as URLs for clients."""
         return self.door.addresses
 
     def connect_memory(self, subprotocol: Subprotocol = "rpc.v1.msgpack") -> MemoryLink:
-        """A connection without a socket, from the same process, already authenticated. Any thread may ask for one once
-        the server has started.
+        """Make a connection without a socket, within this process, that has authenticated. Any thread may call this
+        when the server has started.
 
         Returns:
             The client's end, which belongs to the server's loop.
@@ -151,33 +152,33 @@ class Server:
         return self.connections.connect_memory(subprotocol)
 
     async def stop(self, grace_s: float | None = None, patience_s: float = STOP_TIMEOUT_S) -> None:
-        """Stop listening, give running calls some time, tell the clients, stop the services.
+        """Stop listening, let running calls end, close the connections, and stop the services.
 
         Parameters:
-            grace_s: time for running calls, and for answers that are on a slow way, in seconds; the configuration's
-                where not given.
-            patience_s: time for each thing that was told to end: cancelled calls, connections, services.
+            grace_s: the time for running calls, and for their answers on a slow network, in seconds; ``None`` for the
+                time in the configuration.
+            patience_s: the time for cancelled calls, for connections and for each service to end, in seconds.
         """
-        self.stopping = True
+        self.is_stopping = True
         self.door.close()
         grace_s = self.config.grace_s if grace_s is None else grace_s
         await self.connections.close("the server is stopping", grace_s, patience_s)
-        for service in reversed(self._started):
+        for service in reversed(self._running_services):
             await stop_service(service, patience_s)
-        self._started.clear()
+        self._running_services.clear()
         self._executor.shutdown(wait=False, cancel_futures=True)
         if self._state_lock is not None:
             os.close(self._state_lock)
             self._state_lock = None
 
     def join_threads(self, timeout_s: float) -> int:
-        """Wait for the threads of handlers that are plain functions, once the server has stopped.
+        """Wait for the threads of handlers that are plain functions, after the server has stopped.
 
         Parameters:
-            timeout_s: for each of them.
+            timeout_s: the longest wait for each thread, in seconds.
 
         Returns:
-            How many go on nevertheless: nothing can stop a thread from outside.
+            The number of threads that still run: nothing can stop a thread from outside.
         """
         threads = [thread for thread in threading.enumerate() if thread.name.startswith(self._threads)]
         for thread in threads:

@@ -1,4 +1,4 @@
-"""The state folder belongs to one server at a time."""
+"""Locks the state folder, which belongs to one server at a time."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 from .config import ConfigError
 
 LOCK = "lock"
-"""The file in the state folder that the server holds a lock on; it is empty, and stays."""
+"""The file in the state folder that the server locks. It is empty, and is never removed."""
 
 
 def lock_state(folder: Path) -> int:
-    """Take the state folder for this server; made, with mode 0700, where it is missing. The kernel lets go of it when
-    the server ends, however it does (flock(2)).
+    """Lock the state folder for this server. Make it, with mode 0700, if it is missing. The kernel unlocks it when the
+    server ends, however it ends (flock(2)).
 
     Parameters:
         folder: the state folder.
 
     Returns:
-        A descriptor: closing it lets go of the folder.
+        A descriptor; to close it unlocks the folder.
 
     Raises:
-        ConfigError: another server has it, or it cannot be used.
+        ConfigError: another server has locked it, or it cannot be used.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -71,11 +71,11 @@ class System(Service):
     """The protocol's own methods.
 
     Parameters:
-        registry: what the server offers.
-        connections: those of the server.
+        registry: all methods that the server offers.
+        connections: the connections of the server.
         config: the server's configuration.
-        version: of the server.
-        openrpc: gives the OpenRPC document of all that is offered.
+        version: the version of the server.
+        openrpc: returns the OpenRPC document of all methods.
     """
 
     name = "rpc"

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from rpcserver.config import ConfigError, PluginsConfig, ServerConfig, load_config
-from rpcserver.plugins.finding import create_services, find_services, installed
+from rpcserver.plugins.finding import create_services, find_installed, find_services
 from rpcserver.security.tokens import load_token
 from rpcserver.security.ways import make_ways
 from rpcserver.server import Server
@@ -25,10 +25,10 @@ from .logs import set_up
 logger = logging.getLogger("rpcserver")
 
 HASTE_S = 1.0
-"""Patience with what does not end, once the server was told a second time to stop, in seconds."""
+"""How long calls and services may take to end after a second signal, in seconds."""
 
 THREAD_TIMEOUT_S = 1.0
-"""How long a handler's thread may go on after the server has stopped."""
+"""How long a handler's thread may go on after the server has stopped, in seconds."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -106,15 +106,15 @@ def run(config: ServerConfig) -> int:
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         status = runner.run(_serve(server))
-        _leave_stuck_threads(server, status)  # Before the loop is closed: that would wait for them, too.
+        _leave_stuck_threads(server, status)  # Closing the loop would wait for them, too.
     return status
 
 
 def _leave_stuck_threads(server: Server, status: int) -> None:
-    """Exit although handlers that are plain functions do not end: Python itself would wait for their threads."""
-    stuck = server.join_threads(THREAD_TIMEOUT_S)
-    if stuck:
-        logger.error("exiting although %d handlers do not end", stuck)
+    """Exit even if handlers that are plain functions do not end: Python itself would wait for their threads."""
+    count = server.join_threads(THREAD_TIMEOUT_S)
+    if count:
+        logger.error("exiting although %d handlers do not end", count)
         logging.shutdown()
         os._exit(status)
 
@@ -122,46 +122,46 @@ def _leave_stuck_threads(server: Server, status: int) -> None:
 async def _serve(server: Server) -> int:
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[str] = loop.create_future()
-    asked_again = asyncio.Event()
+    second_signal = asyncio.Event()
 
     def on_signal(name: str) -> None:
         if stop.done():
-            asked_again.set()
+            second_signal.set()
         else:
             stop.set_result(name)
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, on_signal, signum.name)
-    starting = asyncio.ensure_future(server.start())
-    first: list[asyncio.Future[Any]] = [starting, stop]
+    start = asyncio.ensure_future(server.start())
+    first: list[asyncio.Future[Any]] = [start, stop]
     await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-    if not starting.done():
+    if not start.done():
         logger.info("%s before the server had started", stop.result())
-        starting.cancel()
-        await asyncio.wait([starting])
+        start.cancel()
+        await asyncio.wait([start])
         return 0
     try:
-        await starting
+        await start
     except ConfigError:
         raise
     except Exception as exc:
         logger.critical("the server cannot start: %s: %s", type(exc).__name__, exc, exc_info=exc)
         return 1
-    # All that is loaded now stays: the garbage collector need not look at it whenever a large result makes it run.
+    # All objects that exist now stay. So the garbage collector need not look at them when it runs for a large result.
     gc.collect()
     gc.freeze()
     for address in server.addresses:
         click.echo(f"rpcserver: listening on {address}")
     name = await stop
     logger.info("%s: stopping; running calls have %g s", name, server.config.grace_s)
-    stopping = asyncio.ensure_future(server.stop())
-    again = asyncio.ensure_future(asked_again.wait())
-    await asyncio.wait([stopping, again], return_when=asyncio.FIRST_COMPLETED)
-    if not stopping.done():
+    shutdown = asyncio.ensure_future(server.stop())
+    again = asyncio.ensure_future(second_signal.wait())
+    await asyncio.wait([shutdown, again], return_when=asyncio.FIRST_COMPLETED)
+    if not shutdown.done():
         logger.warning("asked again: stopping at once")
-        stopping.cancel()
+        shutdown.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await stopping
+            await shutdown
         await server.stop(grace_s=0, patience_s=HASTE_S)
     again.cancel()
     logger.info("stopped")
@@ -171,7 +171,7 @@ async def _serve(server: Server) -> int:
 @main.command()
 def plugins() -> None:
     """List the installed service plugins."""
-    for name, point in installed().items():
+    for name, point in find_installed().items():
         where = point.dist.name if point.dist is not None else "?"
         click.echo(f"{name}\t{point.value}\t{where}")
 
@@ -187,13 +187,13 @@ def stubs(service: str, output: Path | None, files: tuple[str, ...]) -> None:
     from rpcserver.plugins.stubgen import StubError, generate
 
     try:
-        known = installed()
-        enabled = (service,) if service in known else ()
-        config = PluginsConfig(enabled=enabled, disabled=() if enabled else tuple(known), files=files)
+        points = find_installed()
+        enabled = (service,) if service in points else ()
+        config = PluginsConfig(enabled=enabled, disabled=() if enabled else tuple(points), files=files)
         classes = {cls.name: cls for cls in find_services(config)}
         if service not in classes:
-            there = ", ".join(sorted({*known, *classes}))
-            raise ConfigError(f"no service {service!r} is installed: name one of {there}, or its file with --plugin")
+            names = ", ".join(sorted({*points, *classes}))
+            raise ConfigError(f"no service {service!r} is installed: name one of {names}, or its file with --plugin")
         text = generate(classes[service])
     except (ConfigError, StubError, TypeError) as exc:
         click.echo(f"rpcserver: {exc}", err=True)

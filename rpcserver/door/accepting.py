@@ -1,4 +1,4 @@
-"""Takes connections from a socket that listens, and counts each from its first moment: also while TLS is on its way."""
+"""Accepts connections from a listening socket, and counts each from its first moment: during the TLS handshake, too."""
 
 from __future__ import annotations
 
@@ -13,55 +13,55 @@ from typing import Any
 logger = logging.getLogger("rpcserver")
 
 BACKLOG = 512
-"""Connections that the kernel keeps until they are accepted."""
+"""The most connections that the kernel keeps until they are accepted."""
 
 ACCEPTED_AT_ONCE = 64
-"""Connections accepted in one turn of the event loop, so that those which are in have their turns, too."""
+"""The most connections accepted in one turn of the event loop, so that open connections get their turns, too."""
 
 PAUSE_S = 0.1
-"""How long nothing is accepted after the system had no room for one more connection."""
+"""How long to accept nothing after the system had no room for one more connection, in seconds."""
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Listener:
-    """Accepts connections. asyncio's own servers tell of a connection once TLS has been agreed upon, which a stranger
-    can put off; so this one accepts by itself.
+    """Accepts connections. asyncio's own servers report a connection only after the TLS handshake, which a stranger can
+    delay for long. So this class accepts connections itself.
 
     Parameters:
         sock: a bound socket; it belongs to the listener.
-        tls: for connections that are to be encrypted.
-        accepted: called with each new socket and its address, in the event loop.
-        exhausted: called where the system has no room for one more connection.
-        url: where a plugin's transport listens.
+        tls: the settings of TLS; ``None`` for connections without TLS.
+        on_accept: called with each new socket and its address, in the event loop.
+        on_exhaustion: called when the system has no room for one more connection.
+        url: the address, if a plugin's transport listens.
 
     Attributes:
         sock: the socket.
-        tls: as above.
-        url: as above.
+        tls: the settings of TLS.
+        url: the address of a plugin's transport.
     """
 
     def __init__(
         self,
         sock: socket.socket,
         tls: ssl.SSLContext | None,
-        accepted: Callable[[socket.socket, Any], None],
-        exhausted: Callable[[], None],
+        on_accept: Callable[[socket.socket, Any], None],
+        on_exhaustion: Callable[[], None],
         url: str = "",
     ) -> None:
         self.sock = sock
         self.tls = tls
         self.url = url
-        self._accepted, self._exhausted = accepted, exhausted
+        self._on_accept, self._on_exhaustion = on_accept, on_exhaustion
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
-        self._told = False
+        self._has_logged = False
         sock.setblocking(False)
         sock.listen(BACKLOG)
         self._loop.add_reader(sock, self._accept)
 
     def close(self) -> None:
-        """Accept nothing more."""
+        """Stop listening."""
         if self._pause is not None:
             self._pause.cancel()
         elif self.sock.fileno() >= 0:
@@ -73,23 +73,23 @@ class Listener:
             try:
                 sock, address = self.sock.accept()
             except (BlockingIOError, InterruptedError):
-                self._told = False
+                self._has_logged = False
                 return
             except OSError as exc:
                 if exc.errno in _EXHAUSTED:
                     self._wait(exc)
                     return
-                continue  # An error of the connection that was to come, says accept(2): the next may be well.
+                continue  # By accept(2) this is an error of the new connection: the next one may be good.
             sock.setblocking(False)
-            self._accepted(sock, address)
+            self._on_accept(sock, address)
 
     def _wait(self, exc: OSError) -> None:
-        if not self._told:
-            self._told = True
+        if not self._has_logged:
+            self._has_logged = True
             logger.error("connections cannot be accepted: %s: raise the limit of open files (ulimit -n)", exc.strerror)
         self._loop.remove_reader(self.sock)
         self._pause = self._loop.call_later(PAUSE_S, self._resume)
-        self._exhausted()
+        self._on_exhaustion()
 
     def _resume(self) -> None:
         self._pause = None

@@ -1,4 +1,4 @@
-"""Whom the door opens for, before any call: the checks of the HTTP request and of the socket, as pure functions."""
+"""The checks of the HTTP request and of the socket before any call, as pure functions."""
 
 from __future__ import annotations
 
@@ -14,56 +14,57 @@ from .hosts import Authority, is_this_machine, read_origin, with_port
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is refused: an HTTP status, and a sentence with the remedy."""
+    """The answer to a request that is refused: an HTTP status, and a sentence with the remedy."""
 
     status: int
     text: str
 
 
-def check_host(authority: Authority, allowed: Collection[str]) -> Refusal | None:
-    """Refuse a request that was meant for another host: that is how DNS rebinding looks.
+def check_host(authority: Authority, allowed_hosts: Collection[str]) -> Refusal | None:
+    """Refuse a request for another host, since it may be an attack by DNS rebinding.
 
     Parameters:
-        authority: whom the request names.
-        allowed: names in their one form, besides those of this machine itself.
+        authority: the host and port that the request names.
+        allowed_hosts: further names of this server, in their one form, besides those of this machine.
     """
-    if authority.host in allowed or is_this_machine(authority.host):
+    if authority.host in allowed_hosts or is_this_machine(authority.host):
         return None
     text = f"this server does not go by the name {authority.host[:100]!r}: add it to listen.allowed_hosts"
     return Refusal(421, text)
 
 
-def check_origin(headers: Headers, authority: Authority, allowed: Collection[str]) -> Refusal | None:
-    """Refuse web pages of others: a browser names the page's origin (RFC 6455, section 10.2), other clients none.
+def check_origin(headers: Headers, authority: Authority, allowed_origins: Collection[str]) -> Refusal | None:
+    """Refuse web pages of other origins: a browser names the page's origin (RFC 6455, section 10.2), other clients do
+    not.
 
     Parameters:
-        headers: of the request.
-        authority: whom the request names; checked before.
-        allowed: other origins, as :func:`canonical_origin` writes them.
+        headers: the headers of the request.
+        authority: the host and port that the request names; :func:`check_host` has checked it.
+        allowed_origins: other origins, as :func:`canonical_origin` writes them.
     """
     values = headers.get_all("Origin")
     if not values:
         return None
     if len(values) == 1:
-        own = {f"{scheme}://{_written(with_port(authority, scheme))}" for scheme in ("http", "https")}
-        if canonical_origin(values[0]) in own | set(allowed):
+        own_origins = {f"{scheme}://{_write(with_port(authority, scheme))}" for scheme in ("http", "https")}
+        if canonical_origin(values[0]) in own_origins | set(allowed_origins):
             return None
     return Refusal(403, "this origin may not connect: add it to listen.allowed_origins")
 
 
 def canonical_origin(text: str) -> str:
-    """An origin in its one form, its port written out; those of other schemes than the web's in lower case."""
+    """Write an origin in its one form: with its port, or in lower case if its scheme is not of the web."""
     origin = read_origin(text)
-    return text.lower() if origin is None else f"{origin[0]}://{_written(origin[1])}"
+    return text.lower() if origin is None else f"{origin[0]}://{_write(origin[1])}"
 
 
-def _written(authority: Authority) -> str:
+def _write(authority: Authority) -> str:
     host = f"[{authority.host}]" if ":" in authority.host else authority.host
     return f"{host}:{authority.port}"
 
 
 def peer_uid(sock: socket.socket) -> int | None:
-    """The user id of the process at the other end of a Unix socket, from the kernel; ``None`` where it does not say."""
+    """Ask the kernel for the user id of the process at the other end of a Unix socket; ``None`` if it does not tell."""
     if not hasattr(socket, "SO_PEERCRED"):
         return None
     pid_uid_gid = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))

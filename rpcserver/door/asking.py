@@ -1,4 +1,4 @@
-"""What an HTTP request asks for, and of whom: its target and its Host header read together."""
+"""Reads an HTTP request: its target and its Host header together."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _ORIGIN_FORM = re.compile(r"(?P<path>/[^?#]*)(?:\?[^#]*)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request.
+class HttpRequest:
+    """An HTTP request.
 
     Attributes:
-        method: such as ``GET``.
-        path: of the target, without its query.
-        authority: the host that was meant.
-        headers: of the request.
+        method: its method, such as ``GET``.
+        path: the path of its target, without the query.
+        authority: the host and port that it names.
+        headers: its headers.
     """
 
     method: str
@@ -33,26 +33,26 @@ class Asked:
 
     @property
     def is_head(self) -> bool:
-        """Whether the answer is to have no body (RFC 9110, section 9.3.2)."""
+        """Whether the answer must have no body (RFC 9110, section 9.3.2)."""
         return self.method == "HEAD"
 
     @property
     def wants_websocket(self) -> bool:
-        """Whether a WebSocket is asked for. Other protocols to upgrade to are offers that need no answer (RFC 9110,
-        section 7.8): Java's client and ``curl --http2`` make them with any request."""
+        """Whether the request asks for a WebSocket. A request to upgrade to another protocol is an offer that needs no
+        answer (RFC 9110, section 7.8): Java's client and ``curl --http2`` add one to every request."""
         offers = ",".join(self.headers.get_all("Upgrade")).split(",")
         return any(offer.strip().lower() == "websocket" for offer in offers)
 
 
-def read_request(request: Request, path_prefix: str = "") -> Asked | Refusal:
-    """Read a request's target (RFC 9112, section 3.2) and its Host header; where the target names a host, that counts.
+def read_request(request: Request, path_prefix: str = "") -> HttpRequest | Refusal:
+    """Read a request's target (RFC 9112, section 3.2) and its Host header. A host in the target goes before the header.
 
     Parameters:
-        request: as it came.
-        path_prefix: what proxies put before the paths of the server; left out of what is read, where it is there.
+        request: the request as it came.
+        path_prefix: the prefix that proxies put before the paths of the server; it is removed from the path.
 
     Returns:
-        What is asked for, or why that cannot be told.
+        The request, or the refusal if it is malformed.
     """
     hosts = request.headers.get_all("Host")
     if len(hosts) != 1:
@@ -62,17 +62,19 @@ def read_request(request: Request, path_prefix: str = "") -> Asked | Refusal:
         return Refusal(400, "the Host header is malformed (RFC 9110, section 7.2)")
     plain = _ORIGIN_FORM.fullmatch(request.path)
     if plain is not None:
-        return Asked(request.method, _without(path_prefix, plain["path"]), authority, request.headers)
+        return HttpRequest(request.method, _without(path_prefix, plain["path"]), authority, request.headers)
     absolute = _ABSOLUTE.fullmatch(request.path)
-    named = read_authority(absolute["authority"]) if absolute is not None else None
-    if absolute is None or named is None:
+    target_authority = read_authority(absolute["authority"]) if absolute is not None else None
+    if absolute is None or target_authority is None:
         if request.method not in ("GET", "HEAD"):
-            # CONNECT and OPTIONS have targets of their own; their methods are refused by name.
-            return Asked(request.method, "", authority, request.headers)
+            # CONNECT and OPTIONS have other targets; the caller refuses these methods.
+            return HttpRequest(request.method, "", authority, request.headers)
         return Refusal(400, "the target of the request is malformed: write a path, or http://host/path (RFC 9112)")
-    return Asked(request.method, _without(path_prefix, absolute["path"] or "/"), named, request.headers)
+    return HttpRequest(
+        request.method, _without(path_prefix, absolute["path"] or "/"), target_authority, request.headers
+    )
 
 
 def _without(prefix: str, path: str) -> str:
-    """A path as the server knows it."""
+    """Remove the prefix from a path."""
     return path.removeprefix(prefix) or "/" if path == prefix or path.startswith(f"{prefix}/") else path

@@ -1,4 +1,4 @@
-"""The door: listens where the configuration says so, and gives each accepted socket a link."""
+"""The door: listens on the addresses in the configuration, and makes a link for each accepted socket."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Door:
     """The listeners of a server.
 
     Parameters:
-        entrance: decides whom to let in.
+        entrance: decides which connections to admit.
 
     Attributes:
-        entrance: as above.
-        listeners: one for each address that is listened on.
+        entrance: the entrance.
+        listeners: one for each address.
     """
 
     def __init__(self, entrance: Entrance) -> None:
@@ -45,7 +45,7 @@ class Door:
         )
 
     def open(self) -> None:
-        """Listen.
+        """Listen on all addresses.
 
         Raises:
             ConfigError: an address cannot be used; the message says why and what to do.
@@ -66,38 +66,38 @@ class Door:
             raise ConfigError("listen: neither TCP nor a Unix socket is on: set listen.tcp or listen.unix")
 
     def _accept_from(self, sock: socket.socket, tls: ssl.SSLContext | None = None, url: str = "") -> None:
-        def accepted(accepted_sock: socket.socket, peer: Any) -> None:
+        def on_accept(accepted_sock: socket.socket, peer: Any) -> None:
             ServerLink(self.entrance, self._link_limits, accepted_sock, peer).begin(accepted_sock, tls)
 
         make_room = partial(self.entrance.waiting.make_room, GIVE_WAY_TOGETHER)
-        self.listeners.append(Listener(sock, tls, accepted, make_room, url))
+        self.listeners.append(Listener(sock, tls, on_accept, make_room, url))
 
     def close(self) -> None:
-        """Stop listening, and send away whoever was not let in yet."""
+        """Stop listening, and dismiss the connections that are not admitted yet."""
         for listener in self.listeners:
             listener.close()
         self.listeners.clear()
         if self._unix_path is not None:
             self._unix_path.unlink(missing_ok=True)
             self._unix_path = None
-        let_in: AbstractSet[object] = self.entrance.links
+        admitted: AbstractSet[object] = self.entrance.links
         for arrival in self.entrance.waiting:
-            if arrival not in let_in:
+            if arrival not in admitted:
                 arrival.dismiss(STOPPING)
 
     @property
     def addresses(self) -> list[str]:
-        """Where the server listens, as URLs that clients take."""
-        found = []
+        """The addresses of the server, as URLs for clients."""
+        urls = []
         for listener in self.listeners:
             address = listener.sock.getsockname()
             if listener.url:
-                found.append(listener.url)
+                urls.append(listener.url)
             elif listener.sock.family == socket.AF_UNIX:
-                found.append(f"unix://{address}")
+                urls.append(f"unix://{address}")
             else:
                 scheme = "ws" if listener.tls is None else "wss"
                 host, port = address[:2]
                 path = f"{self._config.listen.path_prefix}/" if self._config.listen.path_prefix else ""
-                found.append(f"{scheme}://[{host}]:{port}{path}" if ":" in host else f"{scheme}://{host}:{port}{path}")
-        return found
+                urls.append(f"{scheme}://[{host}]:{port}{path}" if ":" in host else f"{scheme}://{host}:{port}{path}")
+        return urls

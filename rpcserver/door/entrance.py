@@ -1,4 +1,4 @@
-"""What all links of a server share: the rules by which they are let in, and the count of those that were."""
+"""The entrance, which all links of a server share: it applies the rules of admission, and counts the admitted links."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ STOPPING = Refusal(503, "the server is stopping")
 
 
 class Entrance:
-    """Counts the links that were let in, and holds what decides on the next one.
+    """Counts the admitted links, and has what a link needs to decide on its own admission.
 
     Parameters:
         config: the server's configuration.
-        authentication: tells who somebody is.
+        authentication: finds out who a client is.
         pages: answers plain HTTP.
-        stopping: whether the server is about to stop.
-        adopt: makes a connection of a link that was let in, with the subprotocol agreed upon.
+        is_stopping: tells whether the server will stop soon.
+        adopt: makes a connection of an admitted link and its subprotocol.
 
     Attributes:
-        config: as above.
-        authentication: as above.
-        pages: as above.
+        config: the server's configuration.
+        authentication: finds out who a client is.
+        pages: answers plain HTTP.
         waiting: the connections that have not authenticated.
-        proxies: whose word on addresses counts.
+        proxies: the trusted proxies.
         allowed_hosts: the names of the server, in their one form.
         allowed_origins: the origins of web pages that may connect, in their one form.
-        links: the WebSockets that were let in, until their sockets are closed.
+        links: the admitted WebSockets, until their sockets are closed.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Entrance:
         config: ServerConfig,
         authentication: Authentication,
         pages: Pages,
-        stopping: Callable[[], bool],
+        is_stopping: Callable[[], bool],
         adopt: Callable[[AdmittedLink, str | None], None],
     ) -> None:
         self.config = config
@@ -57,41 +57,41 @@ class Entrance:
         self.allowed_hosts = frozenset(canonical(host) for host in (config.listen.host, *config.listen.allowed_hosts))
         self.allowed_origins = frozenset(canonical_origin(origin) for origin in config.listen.allowed_origins)
         self.links: set[AdmittedLink] = set()
-        self._stopping = stopping
+        self._is_stopping = is_stopping
         self._adopt = adopt
-        self._warned_of_proxy = False
+        self._has_warned_of_proxy = False
 
-    def full(self) -> Refusal | None:
-        """Why no further connection can be taken, if so."""
-        if self._stopping():
+    def refuse_if_full(self) -> Refusal | None:
+        """Return a refusal if the server admits no further connection; otherwise ``None``."""
+        if self._is_stopping():
             return STOPPING
         if len(self.links) >= self.config.limits.connections:
             return Refusal(503, "too many connections: try again later, or raise limits.connections")
         return None
 
     def admit(self, link: AdmittedLink, subprotocol: str | None) -> None:
-        """Let a WebSocket in.
+        """Admit a WebSocket.
 
         Parameters:
             link: the WebSocket, which is open.
-            subprotocol: the form of the wire that both sides agreed upon, if they did.
+            subprotocol: the subprotocol of the handshake; ``None`` for none.
         """
         self.links.add(link)
         self._adopt(link, subprotocol)
 
     def forget(self, link: AdmittedLink) -> None:
-        """The socket of a link is closed."""
+        """Forget a link, because its socket is closed."""
         self.links.discard(link)
 
     def warn_of_proxy(self, remote: str, headers: str) -> None:
-        """Tell the log, once, that a proxy has come by the Unix socket, where the user at the other end counts.
+        """Log once that a proxy uses the Unix socket, on which the user at the other end needs no token.
 
         Parameters:
-            remote: where the proxy comes from.
-            headers: the names of the headers by which it is known.
+            remote: the address of the proxy.
+            headers: the names of the headers that show the proxy.
         """
-        if not self._warned_of_proxy:
-            self._warned_of_proxy = True
+        if not self._has_warned_of_proxy:
+            self._has_warned_of_proxy = True
             logger.warning(
                 "%s is a reverse proxy (it sends %s): whoever comes through it needs a token. Set "
                 "listen.unix_peer_credentials = false, since a request without these headers would pass for your own",

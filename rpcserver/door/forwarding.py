@@ -1,4 +1,4 @@
-"""Where connections come from: the address at the other end of the socket, or what trusted proxies say of it."""
+"""Finds the address of a client: the one at the other end of the socket, or the one that trusted proxies name."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from .admission import Refusal
 from .hosts import canonical
 
 HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
-"""What reverse proxies add to requests, and clients do not."""
+"""The headers that reverse proxies add to requests, and clients do not."""
 
 _WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _PART = re.compile(rf'[ \t]*(?:({_WORD})=(?:({_WORD})|"((?:[^"\\]|\\.)*)"))?[ \t]*([;,]|\Z)')
-"""A parameter, if any, and what ends it: ``;`` another one of the element, ``,`` another element."""
+"""A parameter, if any, and its end: ``;`` before another parameter of the element, ``,`` before another element."""
 _NODE = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<v4>[0-9.]+))(?::(?P<port>[0-9]{1,5}|_[A-Za-z0-9._-]+))?")
-_HIDDEN = re.compile(r"(?P<name>unknown|_[A-Z0-9._-]+)(?::(?:[0-9]{1,5}|_[A-Z0-9._-]+))?", re.IGNORECASE)
-"""A node that does not tell its address (RFC 7239, section 6.2 and 6.3), though it may tell a port."""
+_NO_ADDRESS = re.compile(r"(?P<name>unknown|_[A-Z0-9._-]+)(?::(?:[0-9]{1,5}|_[A-Z0-9._-]+))?", re.IGNORECASE)
+"""A node without an address (RFC 7239, sections 6.2 and 6.3); it may have a port."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a connection comes from.
+    """The origin of a connection.
 
     Attributes:
-        address: without the port, in its one form; or what stands for it.
-        port: where it is known.
-        is_proxy: whether it is a proxy whose word counts.
-        via: the proxy that told, for a person.
+        address: the address without the port, in its one form; or a word that stands for it.
+        port: the port; ``None`` if it is not known.
+        is_proxy: whether this is a trusted proxy.
+        via: the proxy that has named the address, for a person; empty for none.
     """
 
     address: str
@@ -43,24 +43,24 @@ class Source:
 
     @property
     def counted_address(self) -> str | None:
-        """What limits per address go by; ``None`` for a proxy, behind which many may be."""
+        """The address to which limits per address apply; ``None`` for a proxy, which may have many clients."""
         return None if self.is_proxy else self.address
 
     def __str__(self) -> str:
-        bracketed = f"[{self.address}]" if ":" in self.address else self.address
-        where = self.address if self.port is None else f"{bracketed}:{self.port}"
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        where = self.address if self.port is None else f"{host}:{self.port}"
         return f"{where} via {self.via}" if self.via else where
 
 
 class MalformedHeader(ValueError):
-    """What a proxy says cannot be read."""
+    """The header of a proxy cannot be read."""
 
 
 class Proxies:
-    """Knows which proxies are trusted, and what they say.
+    """Knows the trusted proxies, and reads their headers.
 
     Parameters:
-        config: names them.
+        config: names the proxies.
     """
 
     def __init__(self, config: ListenConfig) -> None:
@@ -69,19 +69,19 @@ class Proxies:
         self._header: ForwardingHeader = config.forwarding_header
 
     def source(self, address: str, port: int | None = None, via: str = "") -> Source:
-        """An address of the network as a source."""
-        known = canonical(address)
-        return Source(known, port, self._is_trusted(known), via)
+        """Make the source of a network address."""
+        one_form = canonical(address)
+        return Source(one_form, port, self._is_trusted(one_form), via)
 
     def unix_source(self, uid: int | None) -> Source:
-        """The user at the other end of a Unix socket as a source."""
+        """Make the source of the user at the other end of a Unix socket."""
         return Source(f"unix:uid={uid}", is_proxy=self._trusts_unix)
 
     def other_source(self, peer: object) -> Source:
-        """What is at the other end of a plugin's transport as a source.
+        """Make the source of the other end of a plugin's transport.
 
         Parameters:
-            peer: its address, as accept(2) tells it.
+            peer: its address, as accept(2) gives it.
         """
         return Source(str(peer[0] if isinstance(peer, tuple) and peer else peer))
 
@@ -89,26 +89,27 @@ class Proxies:
         if not self._networks:
             return False
         try:
-            parsed = ipaddress.ip_address(address)
+            ip = ipaddress.ip_address(address)
         except ValueError:
             return False
-        return any(parsed in network for network in self._networks)
+        return any(ip in network for network in self._networks)
 
     def client(self, source: Source, headers: Headers) -> Source | Refusal:
-        """Who asks: the source itself, or where that is a trusted proxy, whom its header names.
+        """Find the client: the source itself, or if that is a trusted proxy, the client that its header names.
 
-        A header has one entry for each proxy on the way, and the last is by the one that is connected. What came before
-        the first that is not trusted could have been written by anybody.
+        Each proxy on the way adds an entry to the header, and the proxy at the other end of the connection has added
+        the last. So this reads the entries from the last one. It stops at the first address that is not a trusted
+        proxy, because anybody may have written the entries before it.
 
         Parameters:
             source: the other end of the connection.
-            headers: of the request.
+            headers: the headers of the request.
         """
         values = headers.get_all(self._header)
         if not source.is_proxy or not values:
             return source
         try:
-            nodes = list(_forwarded(values) if self._header == "Forwarded" else _forwarded_for(values))
+            nodes = list(_read_forwarded(values) if self._header == "Forwarded" else _read_forwarded_for(values))
             if not nodes:
                 raise MalformedHeader("it names no address")
             client = source
@@ -121,9 +122,10 @@ class Proxies:
             return Refusal(400, f"{self._header}: {exc}")
 
     def _read_node(self, text: str, via: str) -> Source:
-        """One entry: an address, with or without a port; bare IPv6 addresses are common, though not in RFC 7239."""
-        if hidden := _HIDDEN.fullmatch(text):
-            return Source(hidden["name"].lower(), via=via)
+        """Read one entry: an address, with or without a port. IPv6 addresses without brackets are common, though RFC
+        7239 does not allow them."""
+        if match_without_address := _NO_ADDRESS.fullmatch(text):
+            return Source(match_without_address["name"].lower(), via=via)
         match = _NODE.fullmatch(text)
         address = (match["v6"] or match["v4"]) if match is not None else text
         port = match["port"] if match is not None else None
@@ -134,15 +136,15 @@ class Proxies:
         return self.source(address, int(port) if port and port.isdigit() else None, via)
 
 
-def _forwarded_for(values: Iterable[str]) -> Iterator[str]:
+def _read_forwarded_for(values: Iterable[str]) -> Iterator[str]:
     for value in values:
         yield from (entry.strip() for entry in value.split(",") if entry.strip())
 
 
-def _forwarded(values: Sequence[str]) -> Iterator[str]:
-    """Each element's ``for`` (RFC 7239, section 4); ``unknown`` where it has none."""
+def _read_forwarded(values: Sequence[str]) -> Iterator[str]:
+    """Yield the ``for`` of each element (RFC 7239, section 4); ``unknown`` for an element without one."""
     for value in values:
-        named: dict[str, str] = {}
+        parameters: dict[str, str] = {}
         at, end = 0, ""
         while at < len(value) or end:
             match = _PART.match(value, at)
@@ -151,9 +153,9 @@ def _forwarded(values: Sequence[str]) -> Iterator[str]:
             at, end = match.end(), match[4]
             if match[1]:
                 name = match[1].lower()
-                if name in named:
+                if name in parameters:
                     raise MalformedHeader(f"{name} stands twice in one element")
-                named[name] = re.sub(r"\\(.)", r"\1", match[3]) if match[2] is None else match[2]
-            if end != ";" and named:
-                yield named.get("for", "unknown")
-                named = {}
+                parameters[name] = re.sub(r"\\(.)", r"\1", match[3]) if match[2] is None else match[2]
+            if end != ";" and parameters:
+                yield parameters.get("for", "unknown")
+                parameters = {}

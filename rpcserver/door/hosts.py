@@ -1,4 +1,4 @@
-"""Names of machines as requests and settings spell them: one form for each, and which of them are this machine."""
+"""Names of machines, as requests and settings write them: gives each its one form, and tells which are this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _AUTHORITY = re.compile(
     r"(?::(?P<port>[0-9]{0,5}))?"
 )
 _NUMBERS = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+)){0,3}", re.ASCII)
-"""How inet_aton(3) lets one write an IPv4 address: 127.0.0.1, 127.1, 0x7f000001."""
+"""The ways in which inet_aton(3) allows to write an IPv4 address: 127.0.0.1, 127.1, 0x7f000001."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class Authority:
     """A host and a port (RFC 3986, section 3.2).
 
     Attributes:
-        host: in its one form; see :func:`canonical`.
-        port: ``None`` where it was left out.
+        host: the host in its one form; see :func:`canonical`.
+        port: the port; ``None`` if it is missing.
     """
 
     host: str
@@ -35,7 +35,7 @@ def read_authority(text: str) -> Authority | None:
     """Read ``host:port``; ``None`` if malformed.
 
     Parameters:
-        text: as in a Host header (RFC 9110, section 7.2). An IPv6 address stands in brackets, and may have a zone.
+        text: the value of a Host header (RFC 9110, section 7.2). An IPv6 address has brackets, and may have a zone.
     """
     match = _AUTHORITY.fullmatch(text)
     if match is None or int(match["port"] or 0) > 65535:
@@ -48,11 +48,11 @@ def read_authority(text: str) -> Authority | None:
     return Authority(canonical(match["v6"] or match["name"]), int(match["port"]) if match["port"] else None)
 
 
-@lru_cache(256)  # The same few come with every connection.
+@lru_cache(256)  # Every connection brings the same few names.
 def canonical(host: str) -> str:
-    """The one form of a name or an address: in lower case, without brackets, a zone, or the dot that ends a name. IPv6
-    addresses are as short as can be (RFC 5952), IPv4 addresses have four numbers, also within IPv6, and names in other
-    scripts are in ASCII."""
+    """Return the one form of a name or an address: in lower case, without brackets, zone, and the dot at the end of a
+    name. IPv6 addresses are in their short form (RFC 5952), IPv4 addresses have four numbers, within IPv6 too, and
+    names in other scripts are in ASCII."""
     bare = host.strip("[]").partition("%")[0].lower()
     if not bare.endswith(".."):
         bare = bare.removesuffix(".")
@@ -68,9 +68,10 @@ def canonical(host: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or an address leads to this machine and can be reached from nowhere else, however it is spelled.
+    """Return whether a name or an address belongs to this machine and cannot be reached from elsewhere, in any
+    spelling.
 
-    Names other than ``localhost`` and those below it (RFC 6761, section 6.3) are not looked up: they do not count.
+    This does not look names up: of names, only ``localhost`` and those below it count (RFC 6761, section 6.3).
     """
     bare = canonical(host)
     if bare == LOCALHOST or bare.endswith(f".{LOCALHOST}"):
@@ -83,7 +84,7 @@ def is_loopback(host: str) -> bool:
 
 @lru_cache(256)
 def is_this_machine(host: str) -> bool:
-    """Whether who connects to this host reaches their own machine: loopback, or no address in particular (0.0.0.0)."""
+    """Return whether a client that connects to this host reaches its own machine: loopback, or 0.0.0.0 and ``::``."""
     try:
         return ipaddress.ip_address(canonical(host)).is_unspecified or is_loopback(host)
     except ValueError:
@@ -91,7 +92,7 @@ def is_this_machine(host: str) -> bool:
 
 
 def read_origin(text: str) -> tuple[str, Authority] | None:
-    """An origin as browsers send it (RFC 6454, section 7), its port filled in; ``None`` where it is none of the web.
+    """Read an origin as browsers send it (RFC 6454, section 7), and add its port; ``None`` if it is not one of the web.
 
     Returns:
         The scheme, ``http`` or ``https``, and the authority.
@@ -108,5 +109,5 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def with_port(authority: Authority, scheme: str) -> Authority:
-    """The same with the scheme's own port where it was left out."""
+    """Add the scheme's own port if the port is missing."""
     return authority if authority.port is not None else Authority(authority.host, _DEFAULT_PORTS[scheme])

@@ -1,4 +1,4 @@
-"""What the port answers to plain HTTP: a few GET and HEAD requests, and proper errors for all else."""
+"""The answers of the port to plain HTTP: to a few GET and HEAD requests, and errors for everything else."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ REQUEST_BYTES = 32 * 1024
 
 
 class HeadEnd:
-    """Finds where a request's headers end (RFC 9112, section 2.1), in whatever pieces it comes.
+    """Finds the end of a request's headers (RFC 9112, section 2.1) in any number of pieces.
 
     Attributes:
-        read: bytes of the request so far.
-        found: whether its end was found; what comes afterwards is no part of it.
+        size: the number of bytes of the request so far.
+        is_complete: whether the end has come; input after it does not belong to the request.
     """
 
     def __init__(self) -> None:
-        self.read = 0
-        self.found = False
+        self.size = 0
+        self.is_complete = False
         self._last = b""
 
     def find(self, data: bytes) -> int:
-        """How many bytes of ``data`` still belong to the request."""
-        if self.found:
+        """Return how many bytes of ``data`` belong to the request."""
+        if self.is_complete:
             return 0
         window = self._last + data
         at = window.find(b"\r\n\r\n")
-        self.found = at >= 0
-        end = at + 4 - len(self._last) if self.found else len(data)
+        self.is_complete = at >= 0
+        end = at + 4 - len(self._last) if self.is_complete else len(data)
         self._last = window[-3:]
-        self.read += end
+        self.size += end
         return end
 
 
 def respond(
     status: int, text: str, *, content_type: str = "text/plain; charset=utf-8", head: bool = False, **headers: str
 ) -> Response:
-    """A whole HTTP response, after which the connection closes.
+    """Make a whole HTTP response, after which the connection closes.
 
     Parameters:
         status: the status code.
         text: the body.
-        content_type: of the body.
-        head: leave the body out, as HEAD wants it (RFC 9110, section 9.3.2).
-        headers: further ones; an underscore stands for a hyphen.
+        content_type: the type of the body.
+        head: whether to leave the body out, for HEAD (RFC 9110, section 9.3.2).
+        headers: further headers; an underscore stands for a hyphen.
     """
     body = text.encode()
     fields = Headers(
@@ -74,12 +74,12 @@ def respond(
 
 
 def respond_json(status: int, content: Mapping[str, Any], *, head: bool = False) -> Response:
-    """As :func:`respond`, with a JSON body."""
+    """Make a response as :func:`respond` does, with a JSON body."""
     return respond(status, json.dumps(content) + "\n", content_type="application/json", head=head)
 
 
-def upgrade_required(text: str, *, head: bool = False, **headers: str) -> Response:
-    """The answer 426: it names the protocol to ask for (RFC 9110, section 15.5.22)."""
+def require_upgrade(text: str, *, head: bool = False, **headers: str) -> Response:
+    """Make the answer 426, which names the protocol to ask for (RFC 9110, section 15.5.22)."""
     response = respond(426, text, head=head, Upgrade="websocket", **headers)
     del response.headers["Connection"]
     response.headers["Connection"] = "close, Upgrade"
@@ -87,7 +87,7 @@ def upgrade_required(text: str, *, head: bool = False, **headers: str) -> Respon
 
 
 def refuse_malformed(exc: Exception) -> Response:
-    """The answer to what is no HTTP request that this server can read."""
+    """Make the answer to input that is not a readable HTTP request."""
     cause = exc.__cause__ or exc
     if isinstance(cause, NotImplementedError) or "request body" in str(cause):
         return respond(413, "this port takes no request bodies: send GET, HEAD or a WebSocket handshake\n")

@@ -28,9 +28,9 @@ from .admission import Refusal, check_host, check_origin, peer_uid
 from .asking import read_request
 from .entrance import Entrance
 from .forwarding import HEADERS
-from .http import REQUEST_BYTES, HeadEnd, refuse_malformed, respond, upgrade_required
+from .http import REQUEST_BYTES, HeadEnd, refuse_malformed, require_upgrade, respond
 from .proxy_header import SIGNATURE, ProxyHeaderError, read_proxy_header
-from .tls import told_through
+from .tls import send_alerts_through
 from .waiting import RETRY_AFTER_S
 
 logger = logging.getLogger("rpcserver.connection")
@@ -39,12 +39,13 @@ VERSION = "13"
 """The one version of the WebSocket protocol (RFC 6455, section 4.1)."""
 
 
-def select_subprotocol(_: ServerProtocol, offered: Sequence[WebSocketSubprotocol]) -> WebSocketSubprotocol | None:
-    """Ours before plain JSON-RPC; none offered means plain JSON-RPC; others only is an error that names ours."""
+def select_subprotocol(_: ServerProtocol, offers: Sequence[WebSocketSubprotocol]) -> WebSocketSubprotocol | None:
+    """Choose our own subprotocols before plain JSON-RPC. A client that offers none gets plain JSON-RPC; one that offers
+    only others gets an error that names ours."""
     for name in OFFERED:
-        if name in offered:
+        if name in offers:
             return cast("WebSocketSubprotocol", name)
-    if offered:
+    if offers:
         raise NegotiationError(f"no common subprotocol; offer none, or one of {', '.join(OFFERED)}")
     return None
 
@@ -53,10 +54,10 @@ class ServerLink(WebSocketLink):
     """One accepted socket.
 
     Parameters:
-        entrance: decides whether it is let in.
-        limits: how the link guards itself.
+        entrance: decides whether to admit it.
+        limits: the limits of the link.
         sock: the socket, from which nothing was read.
-        peer: the address at its other end, as accept(2) tells it.
+        peer: the address at its other end, as accept(2) gives it.
     """
 
     def __init__(self, entrance: Entrance, limits: LinkLimits, sock: socket.socket, peer: Any) -> None:
@@ -81,39 +82,39 @@ class ServerLink(WebSocketLink):
         else:
             self.source = entrance.proxies.other_source(peer)
             self._listener = ""
-        self._opening: asyncio.Task[None] | None = None
-        self._handed_over = False
-        self._dropped = False
+        self._opening_task: asyncio.Task[None] | None = None
+        self._has_transport = False
+        self._is_aborted = False
         self._head_end = HeadEnd()
-        self._awaited: Callable[[], None] | None = None
-        self._kept = b""
-        self._replied = False
+        self._answer_later: Callable[[], None] | None = None
+        self._rest = b""
+        self._has_replied = False
         self.takes_bytes: int | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def remote(self) -> str:
-        """Where it comes from, for a person."""
+        """The address of the client, for a person."""
         return str(self.source)
 
     @property
     def address(self) -> str | None:
-        """What limits per address go by."""
+        """The address to which limits per address apply."""
         return self.source.counted_address
 
-    # --- its beginning ------------------------------------------------------------------------------------------
+    # --- the beginning ------------------------------------------------------------------------------------------
 
     def begin(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
-        """Count the connection, and bring it to where HTTP can be spoken.
+        """Count the connection, and prepare it for HTTP.
 
         Parameters:
             sock: the socket.
-            tls: where the connection is to be encrypted.
+            tls: the settings of TLS; ``None`` for a connection without TLS.
         """
         self.entrance.waiting.arrive(self)
         self._restart_timer()
-        self._opening = self.loop.create_task(self._open_transport(sock, tls))
-        self._opening.add_done_callback(lambda _: self._opened(sock))
+        self._opening_task = self.loop.create_task(self._open_transport(sock, tls))
+        self._opening_task.add_done_callback(lambda _: self._on_opened(sock))
 
     async def _open_transport(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
         config = self.entrance.config
@@ -121,8 +122,8 @@ class ServerLink(WebSocketLink):
             if self._listener in config.listen.proxy_protocol:
                 await self._read_proxy_header(sock)
             timeout_s = config.auth.timeout_s if tls is not None else None
-            self._handed_over = True
-            with told_through(sock):
+            self._has_transport = True
+            with send_alerts_through(sock):
                 await self.loop.connect_accepted_socket(lambda: self, sock, ssl=tls, ssl_handshake_timeout=timeout_s)
         except ProxyHeaderError as exc:
             logger.warning("%s refused: %s", self.remote, exc)
@@ -148,20 +149,20 @@ class ServerLink(WebSocketLink):
             self.entrance.waiting.leave(self)
             self.entrance.waiting.arrive(self)
 
-    def _opened(self, sock: socket.socket) -> None:
-        self._opening = None
-        if not self._handed_over:
-            sock.close()  # From then on it is the transport's.
+    def _on_opened(self, sock: socket.socket) -> None:
+        self._opening_task = None
+        if not self._has_transport:
+            sock.close()  # Otherwise the transport closes it.
         if self.transport is None:
             self.ended()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection is ready for HTTP: admit it for a while, or refuse it at once."""
+        """Wait for a request, or refuse the connection at once: it is ready for HTTP now."""
         super().connection_made(transport)
-        if self._dropped:
+        if self._is_aborted:
             self.abort()
             return
-        refusal = self.entrance.full()
+        refusal = self.entrance.refuse_if_full()
         if refusal is not None:
             self._refuse(refusal)
 
@@ -186,40 +187,40 @@ class ServerLink(WebSocketLink):
 
     def abort(self) -> None:
         """Drop the connection at once."""
-        self._dropped = True
-        if self.transport is None and self._opening is not None:
-            self._opening.cancel()
+        self._is_aborted = True
+        if self.transport is None and self._opening_task is not None:
+            self._opening_task.cancel()
         super().abort()
 
-    # --- what the waiting room wants ----------------------------------------------------------------------------
+    # --- called by the waiting room ----------------------------------------------------------------------------
 
     def dismiss(self, refusal: Refusal) -> None:
-        """Go, although nothing was asked yet, and with a word where there is still one to say."""
+        """Close before the request was answered, with a refusal if no answer was sent yet."""
         transport = self.transport
-        if transport is None or transport.is_closing() or self._replied:
+        if transport is None or transport.is_closing() or self._has_replied:
             self.abort()
             return
         logger.warning("%s refused: %s", self.remote, refusal.text)
-        self._replied = True
+        self._has_replied = True
         self._reason = f"HTTP {refusal.status}"
         self.finish_reading()
         transport.write(_refusal(refusal).serialize())
         if transport.can_write_eof():
             transport.close()
         else:
-            transport.abort()  # The other side may put TLS's good-bye off, and be counted nowhere meanwhile.
+            transport.abort()  # With TLS the other side could delay the end, and would be counted nowhere.
 
     def proceed(self) -> None:
-        """There is a place: do what was asked for."""
-        answer, self._awaited = self._awaited, None
+        """Answer the request, because there is a place."""
+        answer, self._answer_later = self._answer_later, None
         if answer is None:
             return
         self._restart_timer()
         answer()
-        self._feed_kept()
+        self._feed_rest()
 
     def authenticated(self) -> None:
-        """The other side is known now: it gets the full limits, and all the time it wants."""
+        """Give the client its full limits and as much time as it needs, because it has authenticated."""
         self.ws.max_message_size = self.entrance.config.limits.message_bytes
         self.entrance.waiting.leave(self)
         self._stop_timer()
@@ -227,122 +228,124 @@ class ServerLink(WebSocketLink):
     # --- the bytes of the request -------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have come. Until the request is answered, nothing behind it is looked at."""
+        """Read input. Until the request is answered, the input behind it waits."""
         if self.receiver is not None or self._ignores_input:
             super().data_received(data)
             return
-        if self._head_end.read == 0 and data.startswith((SIGNATURE, b"PROXY ")):
+        if self._head_end.size == 0 and data.startswith((SIGNATURE, b"PROXY ")):
             self._refuse(Refusal(400, "this listener takes no PROXY header: add it to listen.proxy_protocol"))
             return
         end = self._head_end.find(data)
         if end:
             super().data_received(data[:end])
-        if self._head_end.read > REQUEST_BYTES and not self._head_end.found and not self._ignores_input:
+        if self._head_end.size > REQUEST_BYTES and not self._head_end.is_complete and not self._ignores_input:
             self._refuse(Refusal(431, f"the request has more than {REQUEST_BYTES} bytes"))
         if end < len(data) and not self._ignores_input:
-            self._kept += data[end:]
-            self._feed_kept()
+            self._rest += data[end:]
+            self._feed_rest()
 
-    def _feed_kept(self) -> None:
-        """What came behind the request is the WebSocket's, once there is one."""
+    def _feed_rest(self) -> None:
+        """Read the input behind the request, if there is a WebSocket now."""
         if self.receiver is not None:
-            data, self._kept = self._kept, b""
+            data, self._rest = self._rest, b""
             if data:
                 super().data_received(data)
-        elif len(self._kept) > self.entrance.config.auth.unauthenticated_message_bytes:
-            self._kept = b""
+        elif len(self._rest) > self.entrance.config.auth.unauthenticated_message_bytes:
+            self._rest = b""
             self._refuse(Refusal(400, "too much was sent before the answer to the handshake (RFC 6455, section 4.1)"))
 
     # --- the handshake ------------------------------------------------------------------------------------------
 
     def handshake(self, event: Event) -> None:
-        """An HTTP request has come."""
+        """Answer an HTTP request, or admit it."""
         response = self._admit(cast("Request", event))
         if response is not None:
             self.reply(response)
 
     def _admit(self, request: Request) -> Response | None:
-        """Let a request in, or say what to answer; ``None`` where the answer was sent or is being made."""
+        """Admit a request, or return the answer; ``None`` if the answer was sent or will be."""
         entrance = self.entrance
         client = entrance.proxies.client(self.source, request.headers)
         if isinstance(client, Refusal):
-            return self._refused(client, head=request.method == "HEAD")
+            return self._log_refusal(client, head=request.method == "HEAD")
         self.source = client
         self._doubt_proxies(request)
-        asked = read_request(request, entrance.config.listen.path_prefix)
-        if isinstance(asked, Refusal):
-            return self._refused(asked, head=request.method == "HEAD")
-        refusal = check_host(asked.authority, entrance.allowed_hosts) or check_origin(
-            asked.headers, asked.authority, entrance.allowed_origins
+        http_request = read_request(request, entrance.config.listen.path_prefix)
+        if isinstance(http_request, Refusal):
+            return self._log_refusal(http_request, head=request.method == "HEAD")
+        refusal = check_host(http_request.authority, entrance.allowed_hosts) or check_origin(
+            http_request.headers, http_request.authority, entrance.allowed_origins
         )
         if refusal is not None:
-            return self._refused(refusal, head=asked.is_head)
-        if asked.method not in ("GET", "HEAD"):
-            return respond(405, f"{asked.method[:20]} is not for this port: use GET or HEAD\n", Allow="GET, HEAD")
-        if not asked.wants_websocket:
+            return self._log_refusal(refusal, head=http_request.is_head)
+        if http_request.method not in ("GET", "HEAD"):
+            return respond(
+                405, f"{http_request.method[:20]} is not for this port: use GET or HEAD\n", Allow="GET, HEAD"
+            )
+        if not http_request.wants_websocket:
             self.finish_reading()
-            known = self.principal is not None or entrance.pages.is_known(asked.headers)
-            return self._proceed_when(lambda: entrance.pages.answer(self, asked), known=known)
-        if asked.path != "/":
+            is_known = self.principal is not None or entrance.pages.is_known(http_request.headers)
+            return self._proceed_when(lambda: entrance.pages.answer(self, http_request), is_known=is_known)
+        if http_request.path != "/":
             where = f"{entrance.config.listen.path_prefix}/"
-            return respond(404, f"the WebSocket is at {where}\n", head=asked.is_head)
+            return respond(404, f"the WebSocket is at {where}\n", head=http_request.is_head)
         return self._open(request)
 
     def _doubt_proxies(self, request: Request) -> None:
-        """A request that comes by a proxy is not the proxy's user's."""
-        found = ", ".join(name for name in HEADERS if name in request.headers)
-        if found and self.principal is not None:
+        """Forget who the user of the Unix socket is if the request came through a proxy: it is not the proxy's own."""
+        proxy_headers = ", ".join(name for name in HEADERS if name in request.headers)
+        if proxy_headers and self.principal is not None:
             self.principal = None
-            self.entrance.warn_of_proxy(self.remote, found)
+            self.entrance.warn_of_proxy(self.remote, proxy_headers)
 
-    def _proceed_when(self, answer: Callable[[], None], *, known: bool) -> Response | None:
-        """Answer a request at once where its sender is known, once there is a place for a stranger where not."""
-        if known:
+    def _proceed_when(self, answer: Callable[[], None], *, is_known: bool) -> Response | None:
+        """Answer a request at once if its sender has authenticated; otherwise when there is a place."""
+        if is_known:
             self.entrance.waiting.leave(self)
-            self._stop_timer()  # It may take the answer as slowly as it likes, as long as it takes it.
+            self._stop_timer()  # It may read the answer slowly: the stall limit bounds that.
             answer()
             return None
-        self._awaited = answer
+        self._answer_later = answer
         refusal = self.entrance.waiting.ask(self)
         if refusal is None:
-            if self._awaited is not None:
-                self._restart_timer()  # In line, it has as much time again.
+            if self._answer_later is not None:
+                self._restart_timer()  # In line it has the same time again.
             return None
-        self._awaited = None
-        return self._refused(refusal)
+        self._answer_later = None
+        return self._log_refusal(refusal)
 
     def _open(self, request: Request) -> Response | None:
         try:
             self.principal = self.entrance.authentication.by_request(request.headers) or self.principal
-        except Unauthenticated as wrong:
-            logger.warning("%s refused: %s", self.remote, wrong.message)
-            return respond(401, f"{wrong.message}\n", WWW_Authenticate=self.entrance.authentication.challenges)
+        except Unauthenticated as exc:
+            logger.warning("%s refused: %s", self.remote, exc.message)
+            return respond(401, f"{exc.message}\n", WWW_Authenticate=self.entrance.authentication.challenges)
         versions = request.headers.get_all("Sec-WebSocket-Version")
         if versions != [VERSION]:
-            named = ", ".join(versions)[:20]
-            logger.warning("%s refused: WebSocket version %s", self.remote, named or "not given")
+            version = ", ".join(versions)[:20]
+            logger.warning("%s refused: WebSocket version %s", self.remote, version or "not given")
             text = f"the version of the WebSocket protocol must be {VERSION}: Sec-WebSocket-Version: {VERSION}\n"
             if not versions:
                 return respond(400, text, Sec_WebSocket_Version=VERSION)
-            return upgrade_required(text, Sec_WebSocket_Version=VERSION)
+            return require_upgrade(text, Sec_WebSocket_Version=VERSION)
         try:
             self.takes_bytes = parse_message_bytes(request.headers.get_all(MESSAGE_BYTES_HEADER))
-        except ValueError as wrong:
-            return self._refused(Refusal(400, str(wrong)))
+        except ValueError as exc:
+            return self._log_refusal(Refusal(400, str(exc)))
         response = self.handshaker.accept(request)
         if response.status_code != 101:
-            exc = self.ws.handshake_exc
-            logger.warning("%s refused: %s", self.remote, exc)
+            failure = self.ws.handshake_exc
+            logger.warning("%s refused: %s", self.remote, failure)
             self._reason = "handshake refused"
             response.headers[ANSWER_HEADER] = "rpcserver"
-            return response if isinstance(exc, InvalidHandshake) else respond(400, "not a WebSocket handshake\n")
+            return response if isinstance(failure, InvalidHandshake) else respond(400, "not a WebSocket handshake\n")
         limits = self.entrance.config.limits
         response.headers[MESSAGE_BYTES_HEADER] = str(limits.message_bytes)
         response.headers[BATCH_ITEMS_HEADER] = str(limits.batch_items)
-        return self._proceed_when(lambda: self._accept(response), known=self.principal is not None)
+        return self._proceed_when(lambda: self._accept(response), is_known=self.principal is not None)
 
     def _accept(self, response: Response) -> None:
-        refusal = self.entrance.full()
+        refusal = self.entrance.refuse_if_full()
         if refusal is not None:
             self._refuse(refusal)
             return
@@ -351,10 +354,10 @@ class ServerLink(WebSocketLink):
         self.entrance.admit(self, self.ws.subprotocol)
 
     def _refuse(self, refusal: Refusal) -> None:
-        self.reply(self._refused(refusal))
+        self.reply(self._log_refusal(refusal))
 
-    def _refused(self, refusal: Refusal, *, head: bool = False) -> Response:
-        """The answer to what is refused, which the log tells, too."""
+    def _log_refusal(self, refusal: Refusal, *, head: bool = False) -> Response:
+        """Log a refusal, and make its answer."""
         logger.warning("%s refused: %s", self.remote, refusal.text)
         return _refusal(refusal, head=head)
 
@@ -364,57 +367,60 @@ class ServerLink(WebSocketLink):
 
     def _reply(self, data: bytes, reason: str) -> None:
         transport = self.transport
-        if self.ws.state is not CONNECTING or self._replied or transport is None or transport.is_closing():
+        if self.ws.state is not CONNECTING or self._has_replied or transport is None or transport.is_closing():
             return
-        if self._awaited is not None:  # It stands in line, and has no more business there.
-            self._awaited = None
+        if self._answer_later is not None:  # It stands in line, and needs no place any more.
+            self._answer_later = None
             self.entrance.waiting.leave(self)
             self.entrance.waiting.arrive(self)
         self._reason = self._reason or reason
-        self._replied = True
+        self._has_replied = True
         self.finish_reading()
         transport.write(data)
         if transport.can_write_eof():
-            transport.write_eof()  # Rather than close: what the client is still sending would cost it the answer.
+            transport.write_eof()  # Not close: if the client is still sending, it would never get the answer.
             self._expect_close()
         else:
             transport.close()
 
     def eof_received(self) -> bool:
-        """The other side will send no more; it may wait for an answer all the same."""
-        if self._awaited is not None and not self._ignores_input:
-            return False  # A WebSocket that only one side can write to is none.
+        """Note that the client sends no more. It may still wait for an answer."""
+        if self._answer_later is not None and not self._ignores_input:
+            return False  # A WebSocket needs two sides that can write.
         super().eof_received()
         return (
-            self._ignores_input and not self._replied and self.transport is not None and self.transport.can_write_eof()
+            self._ignores_input
+            and not self._has_replied
+            and self.transport is not None
+            and self.transport.can_write_eof()
         )
 
     def handshake_failed(self, exc: Exception) -> None:
-        """What came is no HTTP request."""
-        if not self._head_end.read:
-            return  # Nothing came: that is how load balancers look whether somebody is there.
+        """Answer input that is not an HTTP request."""
+        if not self._head_end.size:
+            return  # Nothing came: load balancers check in this way whether the server runs.
         chunks = [chunk for chunk in self.ws.data_to_send() if chunk]
         logger.warning("%s refused: %s", self.remote, exc.__cause__ or exc)
         self._reply(b"".join(chunks) or refuse_malformed(exc).serialize(), "handshake failed")
 
     def ended(self) -> None:
-        """The socket is closed."""
+        """Leave the waiting room and the entrance, because the socket is closed."""
         self._stop_timer()
-        self._awaited = None
+        self._answer_later = None
         self.entrance.waiting.leave(self)
         self.entrance.forget(self)
 
 
 def _send_last(sock: socket.socket, data: bytes) -> None:
-    """Send a few bytes before a socket is closed, as far as that goes without waiting."""
+    """Send a few bytes before a socket is closed, without waiting."""
     with contextlib.suppress(OSError):
         sock.send(data)
         sock.shutdown(socket.SHUT_WR)
-        sock.recv(65536)  # What is left unread would cost the other side the answer.
+        sock.recv(65536)  # If input stayed unread, the other side would never get the answer.
 
 
 def _refusal(refusal: Refusal, *, head: bool = False) -> Response:
-    """A refusal as a response; one that passes says when to try again."""
+    """Make the response of a refusal. If it is temporary, the response says when to try again."""
     if refusal.status in (429, 503):
         return respond(refusal.status, refusal.text + "\n", head=head, Retry_After=str(RETRY_AFTER_S))
     return respond(refusal.status, refusal.text + "\n", head=head)

@@ -21,8 +21,8 @@ class Endpoint:
     """An address to bind.
 
     Attributes:
-        family: of the address.
-        address: as :meth:`socket.socket.bind` takes it.
+        family: the family of the address.
+        address: the address, for :meth:`socket.socket.bind`.
     """
 
     family: socket.AddressFamily
@@ -33,28 +33,28 @@ def resolve(host: str, port: int) -> Endpoint:
     """Look an address up.
 
     Raises:
-        ConfigError: it does not exist.
+        ConfigError: the address does not exist.
     """
     bare = canonical(host)
     if bare.endswith(f".{LOCALHOST}"):
         bare = LOCALHOST
     zone = host.strip("[]").partition("%")[2]
     try:
-        # The loopback address is one; addresses of a link need their zone.
-        looked_up = f"{bare}%{zone}" if zone and not is_loopback(bare) else bare
-        family, _, _, _, address = socket.getaddrinfo(looked_up, port, type=socket.SOCK_STREAM)[0]
+        # Link-local addresses need their zone; the loopback address must have none.
+        name = f"{bare}%{zone}" if zone and not is_loopback(bare) else bare
+        family, _, _, _, address = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)[0]
     except OSError as exc:
         raise ConfigError(f"listen.host: {host}: {exc.strerror or exc}") from exc
     return Endpoint(family, address)
 
 
 def check_exposure(host: str, endpoint: Endpoint, *, has_tls: bool) -> None:
-    """Refuse to speak in the clear where others can listen.
+    """Refuse to use an address without TLS that other machines can reach.
 
     Parameters:
-        host: as configured.
-        endpoint: what it stands for; that decides, not how it is spelled.
-        has_tls: whether connections will be encrypted.
+        host: the address in the configuration, for the message.
+        endpoint: the address that was looked up, which decides.
+        has_tls: whether connections are encrypted.
 
     Raises:
         ConfigError: the address is not a loopback address, and there is no TLS.
@@ -67,10 +67,10 @@ def check_exposure(host: str, endpoint: Endpoint, *, has_tls: bool) -> None:
 
 
 def check_proxies(config: ListenConfig) -> None:
-    """Refuse settings for proxies that let nobody in, or everybody.
+    """Refuse settings of proxies that admit nobody, or everybody.
 
     Raises:
-        ConfigError: they contradict each other.
+        ConfigError: the settings contradict each other.
     """
     if UNIX in config.trusted_proxies and config.unix_peer_credentials:
         raise ConfigError(
@@ -78,8 +78,8 @@ def check_proxies(config: ListenConfig) -> None:
             "the server: set listen.unix_peer_credentials = false"
         )
     for listener in config.proxy_protocol:
-        trusted = UNIX in config.trusted_proxies
-        if not (trusted if listener == UNIX else set(config.trusted_proxies) - {UNIX}):
+        trusts_unix = UNIX in config.trusted_proxies
+        if not (trusts_unix if listener == UNIX else set(config.trusted_proxies) - {UNIX}):
             example = UNIX if listener == UNIX else "127.0.0.1"
             raise ConfigError(
                 f"listen.proxy_protocol: nobody may send a PROXY header to {listener}: "
@@ -88,10 +88,10 @@ def check_proxies(config: ListenConfig) -> None:
 
 
 def bind_tcp(endpoint: Endpoint) -> socket.socket:
-    """A bound TCP socket.
+    """Bind a TCP socket.
 
     Raises:
-        ConfigError: the address is in use, or not this machine's.
+        ConfigError: the address is in use, or does not belong to this machine.
     """
     sock = socket.socket(endpoint.family, socket.SOCK_STREAM)
     try:
@@ -108,7 +108,7 @@ def bind_tcp(endpoint: Endpoint) -> socket.socket:
 
 
 def bind_unix(path: Path) -> socket.socket:
-    """A bound Unix socket that only its owner can connect to. What a dead server left behind is replaced.
+    """Bind a Unix socket to which only its owner can connect. A socket that a dead server has left is replaced.
 
     Raises:
         ConfigError: the path cannot be used, or another server listens there.
@@ -132,13 +132,13 @@ def bind_unix(path: Path) -> socket.socket:
 
 
 def bind_by_plugin(url: str) -> socket.socket:
-    """A bound socket of a plugin's transport.
+    """Bind a socket of a plugin's transport.
 
     Parameters:
-        url: where; its scheme names the transport.
+        url: the address; its scheme names the transport.
 
     Raises:
-        ConfigError: there is no such transport, or it cannot listen there.
+        ConfigError: there is no such transport, or it cannot listen on this address.
     """
     scheme = url.partition(":")[0]
     try:
@@ -148,8 +148,8 @@ def bind_by_plugin(url: str) -> socket.socket:
     except (OSError, ValueError, UnusableTransport) as exc:
         reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc
         raise ConfigError(f"listen.also: {url}: {reason}") from exc
-    there = ", ".join(schemes()) or "none"
-    raise ConfigError(f"listen.also: {url}: no transport {scheme!r} is installed; there are: {there}")
+    names = ", ".join(schemes()) or "none"
+    raise ConfigError(f"listen.also: {url}: no transport {scheme!r} is installed; there are: {names}")
 
 
 def _check_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The pages behind plain HTTP GET: ``/healthz``, ``/readyz``, and what services show."""
+"""The pages for plain HTTP GET: ``/healthz``, ``/readyz``, and those of services."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from rpcserver.security.authentication import Authentication
 from rpcwire.errors import Unauthenticated
 from rpcwire.service import Health, Page, Service
 
-from .asking import Asked
-from .http import respond, respond_json, upgrade_required
+from .asking import HttpRequest
+from .http import require_upgrade, respond, respond_json
 
 logger = logging.getLogger("rpcserver.door.pages")
 
 HEALTH_TIMEOUT_S = 5.0
-"""How long one service may take to say how it is."""
+"""How long one service may take to report its health, in seconds."""
 
 
 class Replier(Protocol):
-    """Who asked."""
+    """Sends the answer to the client that has asked."""
 
     def reply(self, response: Response) -> None:
         """Send the answer and close."""
@@ -36,54 +36,54 @@ class Pages:
     """Answers GET and HEAD requests.
 
     Parameters:
-        services: those that ``/readyz`` asks, by name.
-        stopping: whether the server is about to stop.
-        shown: the pages of services, by path.
-        authentication: tells who sends a request.
-        path_prefix: what proxies put before the paths of the server.
+        services: returns the services whose health ``/readyz`` reports, by name.
+        is_stopping: tells whether the server will stop soon.
+        pages: the pages of services, by path.
+        authentication: finds out who a client is.
+        path_prefix: the prefix that proxies put before the paths of the server.
     """
 
     def __init__(
         self,
         services: Callable[[], Mapping[str, Service[Any]]],
-        stopping: Callable[[], bool],
-        shown: Mapping[str, Page],
+        is_stopping: Callable[[], bool],
+        pages: Mapping[str, Page],
         authentication: Authentication,
         path_prefix: str = "",
     ) -> None:
         self._services = services
-        self._stopping = stopping
-        self._shown = shown
+        self._is_stopping = is_stopping
+        self._service_pages = pages
         self._authentication = authentication
         self._path_prefix = path_prefix
         self._pages: Mapping[str, Callable[[bool], Awaitable[Response]]] = {
             "/healthz": self._healthz,
             "/readyz": self._readyz,
-            **{path: partial(self._show, path) for path in shown},
+            **{path: partial(self._show, path) for path in pages},
         }
         self._tasks: set[asyncio.Task[None]] = set()
 
     def is_known(self, headers: Headers) -> bool:
-        """Whether a request says who sends it, rightly."""
+        """Return whether a request has valid credentials."""
         try:
             return self._authentication.by_request(headers) is not None
         except Unauthenticated:
             return False
 
-    def answer(self, replier: Replier, asked: Asked) -> None:
-        """Answer a request that is no WebSocket handshake, now or a little later."""
-        head, path = asked.is_head, asked.path
+    def answer(self, replier: Replier, request: HttpRequest) -> None:
+        """Answer a request that is not a WebSocket handshake, now or a little later."""
+        head, path = request.is_head, request.path
         page = self._pages.get(path)
         if page is None:
             if path == "/":
                 text = "here is a WebSocket for JSON-RPC 2.0: connect with a WebSocket client\n"
-                replier.reply(upgrade_required(text, head=head))
+                replier.reply(require_upgrade(text, head=head))
             else:
                 replier.reply(
                     respond(404, f"there is {' and '.join(self._path_prefix + p for p in self._pages)}\n", head=head)
                 )
             return
-        if path in self._shown and self._shown[path].needs_token and not self.is_known(asked.headers):
+        if path in self._service_pages and self._service_pages[path].needs_token and not self.is_known(request.headers):
             text = f"this page needs the server's token: Authorization: {self._authentication.forms}\n"
             replier.reply(respond(401, text, head=head, WWW_Authenticate=self._authentication.challenges))
             return
@@ -95,7 +95,7 @@ class Pages:
         replier.reply(await page(head))
 
     async def _show(self, path: str, head: bool) -> Response:
-        page = self._shown[path]
+        page = self._service_pages[path]
         try:
             text = await page.render()
         except Exception:
@@ -109,7 +109,7 @@ class Pages:
     async def _readyz(self, head: bool) -> Response:
         services = self._services()
         states = await asyncio.gather(*(_health(service) for service in services.values()))
-        ready = not self._stopping() and all(state.ok for state in states)
+        ready = not self._is_stopping() and all(state.ok for state in states)
         content = {
             "ready": ready,
             "services": {
@@ -130,17 +130,17 @@ async def _health(service: Service[Any]) -> Health:
 
 
 def pages_of(services: Iterable[Service[Any]]) -> dict[str, Page]:
-    """The pages that services show.
+    """Collect the pages of services by path.
 
     Raises:
-        TypeError: a path is malformed, or two pages have one.
+        TypeError: a path is malformed, or two pages have the same path.
     """
-    found: dict[str, Page] = {}
+    pages: dict[str, Page] = {}
     for service in services:
         for path, page in service.http_pages().items():
             if not path.startswith("/") or path == "/" or "?" in path:
                 raise TypeError(f"{service.name}: a page cannot be at {path!r}: write a path such as /metrics")
-            if path in found or path in ("/healthz", "/readyz"):
+            if path in pages or path in ("/healthz", "/readyz"):
                 raise TypeError(f"{service.name}: there is a page at {path} already")
-            found[path] = page
-    return found
+            pages[path] = page
+    return pages

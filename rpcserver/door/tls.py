@@ -1,4 +1,4 @@
-"""TLS on the server's side, as configured; and who is refused by it is told why."""
+"""TLS on the server's side, by the configuration. A client whose handshake fails learns why."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _SOCKET: ContextVar[socket.socket | None] = ContextVar("_SOCKET", default=None)
 
 
 def tls_context(config: TlsConfig) -> ssl.SSLContext | None:
-    """TLS as configured; ``None`` where it is not.
+    """Make the settings of TLS; ``None`` if TLS is not configured.
 
     Raises:
-        ConfigError: one file is missing or cannot be used.
+        ConfigError: a file is missing or cannot be used.
     """
     if not config.certificate_file and not config.key_file:
         if config.client_ca_file:
@@ -28,7 +28,7 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext | None:
         return None
     if not config.certificate_file or not config.key_file:
         raise ConfigError("tls: set both certificate_file and key_file, or neither")
-    context = TellingContext(ssl.PROTOCOL_TLS_SERVER)
+    context = AlertingContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         context.load_cert_chain(config.certificate_file, config.key_file)
@@ -39,17 +39,17 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext | None:
             context.load_verify_locations(config.client_ca_file)
         except (OSError, ssl.SSLError) as exc:
             raise ConfigError(f"tls.client_ca_file: {config.client_ca_file}: {exc}") from exc
-        required = config.client_certificates == "required"
-        context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+        is_required = config.client_certificates == "required"
+        context.verify_mode = ssl.CERT_REQUIRED if is_required else ssl.CERT_OPTIONAL
     return context
 
 
 @contextlib.contextmanager
-def told_through(sock: socket.socket) -> Iterator[None]:
-    """Have connections that are opened meanwhile, by a :class:`TellingContext`, tell their alerts through a socket.
+def send_alerts_through(sock: socket.socket) -> Iterator[None]:
+    """Make connections that an :class:`AlertingContext` opens in this context send their alerts through a socket.
 
     Parameters:
-        sock: of the connection; it stays its transport's.
+        sock: the socket of the connection; it still belongs to the transport.
     """
     token = _SOCKET.set(sock)
     try:
@@ -58,33 +58,33 @@ def told_through(sock: socket.socket) -> Iterator[None]:
         _SOCKET.reset(token)
 
 
-class _TellingObject(ssl.SSLObject):
-    """Sends the alert with which a handshake fails (RFC 8446, section 6.2). asyncio and uvloop both close the
-    connection before, so that the other side would only see it end, for whatever reason."""
+class _AlertingObject(ssl.SSLObject):
+    """Sends the alert when a handshake fails (RFC 8446, section 6.2). asyncio and uvloop close the connection before it
+    is sent, so that the other side would not learn the reason."""
 
-    _telling: tuple[ssl.MemoryBIO, socket.socket | None]
+    _alerts: tuple[ssl.MemoryBIO, socket.socket | None]
 
     def do_handshake(self) -> None:
-        """As usual, but for the alert."""
+        """Do the handshake, and send the alert if it fails."""
         try:
             super().do_handshake()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except ssl.SSLError:
-            outgoing, sock = self._telling
+            outgoing, sock = self._alerts
             if sock is not None:
                 with contextlib.suppress(OSError):
                     sock.send(outgoing.read())
             raise
 
 
-class TellingContext(ssl.SSLContext):
-    """Makes connections that tell why a handshake failed; see :func:`told_through`."""
+class AlertingContext(ssl.SSLContext):
+    """Makes connections that send an alert when a handshake fails; see :func:`send_alerts_through`."""
 
-    sslobject_class = _TellingObject
+    sslobject_class = _AlertingObject
 
     def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *arguments: Any, **options: Any) -> Any:
-        """As usual, and note where alerts go."""
-        made: Any = super().wrap_bio(incoming, outgoing, *arguments, **options)
-        made._telling = (outgoing, _SOCKET.get())  # noqa: SLF001 - a class of this module
-        return made
+        """Make a connection, and note the socket for its alert."""
+        connection: Any = super().wrap_bio(incoming, outgoing, *arguments, **options)
+        connection._alerts = (outgoing, _SOCKET.get())  # noqa: SLF001 - a class of this module
+        return connection

@@ -1,5 +1,5 @@
-"""Connections that are nobody's yet: how many there may be, so that nobody can fill the server up without being
-anybody, and whoever shows a valid token gets in all the same."""
+"""Limits the connections that have not authenticated. So strangers cannot fill the server, and a client with a valid
+token is always admitted."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rpcserver.config import AuthConfig
 from .admission import Refusal
 
 RETRY_AFTER_S = 2
-"""When a client that was sent away may try again, in seconds."""
+"""After how many seconds a client that was dismissed may try again."""
 
 GIVE_WAY_TOGETHER = 16
-"""Connections that give way where the system has no room for more."""
+"""The number of connections that are dismissed together when the system has no room for more."""
 
 _CROWDED = "too many connections from your address wait to authenticate: try again later"
 _FULL = "too many connections wait to authenticate: try again in some seconds"
@@ -24,7 +24,7 @@ class Arrival(Protocol):
     """A connection that waits.
 
     Attributes:
-        address: where it comes from, without the port; ``None`` where limits per address do not apply to it.
+        address: the address of the client, without the port; ``None`` if no limit per address applies.
     """
 
     @property
@@ -33,16 +33,16 @@ class Arrival(Protocol):
         ...
 
     def proceed(self) -> None:
-        """There is a place: answer the request."""
+        """Answer the request, because there is a place."""
         ...
 
     def dismiss(self, refusal: Refusal) -> None:
-        """Others need the room: say why, and close."""
+        """Answer with the refusal and close, because others need the room."""
         ...
 
 
 class _Group:
-    """Connections in the order of their coming, counted in all and per address."""
+    """Connections in the order of their arrival, with their number in all and per address."""
 
     def __init__(self, most: int, most_per_address: int) -> None:
         self._most, self._most_per_address = most, most_per_address
@@ -56,7 +56,7 @@ class _Group:
         return address is not None and len(self._by_address.get(address, ())) >= self._most_per_address
 
     def oldest(self, address: str | None = None) -> Arrival | None:
-        """Who came first, of those of an address where one is given."""
+        """Return the first connection, or the first one from an address."""
         return next(iter(self._address_of if address is None else self._by_address.get(address, ())), None)
 
     def add(self, arrival: Arrival) -> None:
@@ -67,7 +67,7 @@ class _Group:
         """Forget a connection.
 
         Returns:
-            Whether it was here.
+            Whether it was in this group.
         """
         if arrival not in self._address_of:
             return False
@@ -90,13 +90,13 @@ class _Group:
 class WaitingRoom:
     """Counts the connections that have shown no valid token yet.
 
-    Whoever comes is *arriving* until its whole request is there. Of those there is a bounded number, and the oldest
-    gives way: it had the most time to say what it wants. A request with a valid token ends the wait there and then.
-    One without takes one of the few *places*, in which it may authenticate by a call, or stands *in line* for one: a
-    program that opens many connections at once is no attack.
+    A connection is *arriving* until its whole request is there. The number of those is limited, and the oldest is
+    dismissed first: it had the most time to send its request. A request with a valid token ends the wait at once. A
+    request without a token takes one of the few *places*, in which it may authenticate by a call, or stands *in line*
+    for one: a program that opens many connections at once is no attack.
 
     Parameters:
-        config: how many there may be of each.
+        config: the limits of each group.
     """
 
     def __init__(self, config: AuthConfig) -> None:
@@ -105,7 +105,7 @@ class WaitingRoom:
         self._inside = _Group(config.unauthenticated_connections, config.unauthenticated_per_address)
 
     def arrive(self, arrival: Arrival) -> None:
-        """A connection was accepted, and has said nothing yet."""
+        """Add a connection that was accepted and has sent nothing yet."""
         address = arrival.address
         if self._arriving.is_crowded(address):
             self._dismiss(self._arriving.oldest(address), Refusal(429, _CROWDED))
@@ -114,7 +114,7 @@ class WaitingRoom:
         self._arriving.add(arrival)
 
     def make_room(self, count: int = 1) -> None:
-        """Have the oldest of those give way that have not said what they want."""
+        """Dismiss the oldest connections whose request is not there yet."""
         for _ in range(count):
             self._dismiss(self._arriving.oldest(), Refusal(503, _FULL))
 
@@ -124,8 +124,8 @@ class WaitingRoom:
             arrival.dismiss(refusal)
 
     def ask(self, arrival: Arrival) -> Refusal | None:
-        """Have a connection without a token proceed, now or once there is a place, or say why not. One that is refused
-        stays among the arriving until it is gone."""
+        """Let a connection without a token proceed, now or when there is a place; or return why it cannot. A connection
+        that is refused counts as arriving until it has ended."""
         has_place = self._has_place(arrival)
         if not has_place:
             if self._line.is_crowded(arrival.address):
@@ -143,7 +143,7 @@ class WaitingRoom:
         return arrival in self._line
 
     def leave(self, arrival: Arrival) -> None:
-        """A connection waits no more: it has authenticated, or is gone."""
+        """Remove a connection that waits no more: it has authenticated, or has ended."""
         if not self._arriving.remove(arrival) and not self._line.remove(arrival) and self._inside.remove(arrival):
             self._call_in()
 
@@ -159,17 +159,17 @@ class WaitingRoom:
 
     @property
     def arriving(self) -> int:
-        """Connections whose request is not there yet, or was refused."""
+        """The number of connections whose request is not there yet, or was refused."""
         return len(self._arriving)
 
     @property
     def in_line(self) -> int:
-        """Connections without a token that wait for a place."""
+        """The number of connections without a token that wait for a place."""
         return len(self._line)
 
     @property
     def inside(self) -> int:
-        """Connections without a token that have a place."""
+        """The number of connections without a token that have a place."""
         return len(self._inside)
 
     def __len__(self) -> int:

@@ -1,5 +1,5 @@
-"""Finds service plugins: by entry point (group ``rpcserver.services``) and in single files. The built-in services
-come in by the same door."""
+"""Finds service plugins: by entry points (group ``rpcserver.services``) and in single files. The built-in services are
+found in the same way."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from rpcwire.service import Service
 GROUP = "rpcserver.services"
 
 
-def installed() -> dict[str, EntryPoint]:
-    """The installed plugins by the name of their entry point, in alphabetical order.
+def find_installed() -> dict[str, EntryPoint]:
+    """Find the installed plugins, by the names of their entry points in alphabetical order.
 
     Raises:
-        ConfigError: two distributions use one name.
+        ConfigError: two distributions use the same name.
     """
-    found: dict[str, EntryPoint] = {}
+    points: dict[str, EntryPoint] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
-        other = found.get(point.name)
+        other = points.get(point.name)
         if other is not None and other.value != point.value:
             raise ConfigError(
                 f"two installed plugins are called {point.name!r}: {other.value} and {point.value}: uninstall one"
             )
-        found[point.name] = point
-    return found
+        points[point.name] = point
+    return points
 
 
 def find_services(config: PluginsConfig) -> list[type[Service[Any]]]:
-    """The service classes that the configuration asks for.
+    """Find the service classes that the configuration names.
 
     Raises:
-        ConfigError: one is missing, or cannot be imported.
+        ConfigError: a service is missing, or cannot be imported.
     """
-    points = installed()
+    points = find_installed()
     for name in (*config.enabled, *config.disabled):
         if name not in points:
             raise ConfigError(f"plugins: no service {name!r} is installed; there are: {', '.join(points) or 'none'}")
-    wanted = [name for name in (config.enabled or points) if name not in config.disabled]
-    classes = [_load(points[name]) for name in wanted]
+    names = [name for name in (config.enabled or points) if name not in config.disabled]
+    classes = [_load(points[name]) for name in names]
     for file in config.files:
         classes += services_in(Path(file))
     return classes
@@ -56,56 +56,56 @@ def find_services(config: PluginsConfig) -> list[type[Service[Any]]]:
 
 def _load(point: EntryPoint) -> type[Service[Any]]:
     try:
-        loaded = point.load()
+        cls = point.load()
     except Exception as exc:
         raise ConfigError(f"plugin {point.name!r} ({point.value}): {type(exc).__name__}: {exc}") from exc
-    if not (isinstance(loaded, type) and issubclass(loaded, Service)):
+    if not (isinstance(cls, type) and issubclass(cls, Service)):
         raise ConfigError(f"plugin {point.name!r} ({point.value}): not a subclass of rpcserver.Service")
-    return loaded
+    return cls
 
 
 def services_in(path: Path) -> list[type[Service[Any]]]:
-    """The service classes that a file defines, without those that only serve others there as a base.
+    """Find the service classes that a file defines, without those that are only bases of others there.
 
     Raises:
-        ConfigError: the file cannot be read or run, or defines none.
+        ConfigError: the file cannot be read or run, or defines no service class.
     """
     if not path.is_file():
         raise ConfigError(f"plugins.files: {path}: no such file: give the path of a Python file")
-    where = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]  # Two folders may hold files of one name.
+    where = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]  # Two folders may have files of the same name.
     name = f"rpcserver_plugin_{path.stem}_{where}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"plugins.files: {path}: not a Python file; its name must end in .py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # Before it runs: postponed annotations are looked up there.
+    sys.modules[name] = module  # Needed before it runs: postponed annotations are looked up there.
     try:
         spec.loader.exec_module(module)
     except Exception as exc:
         del sys.modules[name]
         raise ConfigError(f"plugins.files: {path}: {type(exc).__name__}: {exc}") from exc
-    found = [
+    classes = [
         value
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Service) and value.__module__ == name
     ]
-    if not found:
+    if not classes:
         raise ConfigError(f"plugins.files: {path}: defines no subclass of rpcserver.Service")
-    bases = {base for cls in found for base in cls.__mro__[1:]}
-    return [cls for cls in found if cls not in bases]
+    bases = {base for cls in classes for base in cls.__mro__[1:]}
+    return [cls for cls in classes if cls not in bases]
 
 
 def create_services(classes: Iterable[type[Service[Any]]], sections: Mapping[str, Any]) -> list[Service[Any]]:
-    """Instances, each with its section of the configuration.
+    """Make the services, each with its section of the configuration.
 
     Parameters:
         classes: the service classes.
         sections: the tables below ``[services]``.
 
     Raises:
-        ConfigError: a section is not what its service expects, or belongs to none.
+        ConfigError: a section does not fit its service, or belongs to no service.
     """
-    made: list[Service[Any]] = []
+    services: list[Service[Any]] = []
     for cls in classes:
         section = sections.get(cls.name, {})
         try:
@@ -115,11 +115,11 @@ def create_services(classes: Iterable[type[Service[Any]]], sections: Mapping[str
             name_keys(errors, cls.config_model, 2)
             raise ConfigError(describe_fields(errors, 5)) from exc
         try:
-            made.append(cls(config))
+            services.append(cls(config))
         except Exception as exc:
             raise ConfigError(f"services.{cls.name}: cannot be made: {type(exc).__name__}: {exc}") from exc
-    unknown = sorted(set(sections) - {service.name for service in made})
+    unknown = sorted(set(sections) - {service.name for service in services})
     if unknown:
-        offered = ", ".join(service.name for service in made)
-        raise ConfigError(f"services.{unknown[0]}: no such service is loaded; there are: {offered}")
-    return made
+        names = ", ".join(service.name for service in services)
+        raise ConfigError(f"services.{unknown[0]}: no such service is loaded; there are: {names}")
+    return services

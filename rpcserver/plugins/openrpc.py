@@ -1,4 +1,4 @@
-"""The OpenRPC 1.4.1 document of a registry: what ``rpc.discover`` answers."""
+"""Makes the OpenRPC 1.4.1 document of a registry, with which ``rpc.discover`` answers."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ _STREAM = {
 
 
 def document(registry: Registry, *, title: str, version: str) -> dict[str, Any]:
-    """Describe everything that a registry offers.
+    """Describe all methods of a registry.
 
     Parameters:
         registry: the methods.
-        title, version: of the server.
+        title: the name of the server.
+        version: the version of the server.
 
     Returns:
         The OpenRPC document as plain data. Extensions begin with ``x-``: ``x-permission``, ``x-kind``,
@@ -40,21 +41,21 @@ def document(registry: Registry, *, title: str, version: str) -> dict[str, Any]:
         streamed result's items, or of a parameter's), and ``x-keyword-only`` of a parameter that is given by name only.
     """
     offers = sorted(registry.offers.values(), key=lambda offer: offer.name)
-    wanted: list[tuple[str, JsonSchemaMode, CoreSchema]] = []
+    inputs: list[tuple[str, JsonSchemaMode, CoreSchema]] = []
     for offer in offers:
         for key, mode, kind in _types(offer):
-            wanted.append((key, mode, kind.adapter.core_schema))
-    raised = list(dict.fromkeys(error for offer in offers for error in offer.spec.options.errors))
-    wanted.extend(
+            inputs.append((key, mode, kind.adapter.core_schema))
+    error_types = list(dict.fromkeys(error for offer in offers for error in offer.spec.options.errors))
+    inputs.extend(
         (f"!{number}", "serialization", error.details_model().__pydantic_core_schema__)
-        for number, error in enumerate(raised)
+        for number, error in enumerate(error_types)
     )
     generator = WireJsonSchema(by_alias=True, ref_template=_REF_TEMPLATE)
-    found, definitions = generator.generate_definitions(
-        [(cast("Any", key), mode, schema) for key, mode, schema in wanted]
+    results, definitions = generator.generate_definitions(
+        [(cast("Any", key), mode, schema) for key, mode, schema in inputs]
     )
-    schemas = {key: value for (key, _), value in found.items()}
-    errors = {error: _take(schemas[f"!{number}"], definitions) for number, error in enumerate(raised)}
+    schemas = {key: value for (key, _), value in results.items()}
+    errors = {error: _take(schemas[f"!{number}"], definitions) for number, error in enumerate(error_types)}
     for schema in (*schemas.values(), *definitions.values(), *errors.values()):
         complete_arrays(schema)
     unique_titles(definitions)
@@ -105,19 +106,19 @@ def _method(
 
 
 def _param(parameter: Parameter, schema: Any) -> dict[str, Any]:
-    described: dict[str, Any] = {"name": parameter.name, "required": parameter.required}
+    content: dict[str, Any] = {"name": parameter.name, "required": parameter.required}
     if not parameter.positional:
-        described["x-keyword-only"] = True
+        content["x-keyword-only"] = True
     if parameter.item is not None:
-        return {**described, "schema": _STREAM, "x-stream": schema}
+        return {**content, "schema": _STREAM, "x-stream": schema}
     if not parameter.required:
         default = parameter.kind.plain(parameter.default)
         schema = {**schema, "default": default} if "$ref" not in schema else {"allOf": [schema], "default": default}
-    return {**described, "schema": schema}
+    return {**content, "schema": schema}
 
 
 def _take(schema: Any, definitions: dict[Any, Any]) -> Any:
-    """A schema itself, where all there is refers to it."""
+    """Return a schema itself if there is only a reference to it."""
     return definitions.pop(schema["$ref"].rpartition("/")[2]) if "$ref" in schema else schema
 
 

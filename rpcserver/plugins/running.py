@@ -21,14 +21,14 @@ async def start_service(
     """Give a service its folder and its logger, and start it.
 
     Parameters:
-        service: an instance.
+        service: the service.
         state_path: the server's state folder; the service gets a folder in it.
         message_bytes: the largest message that the server sends, in bytes.
-        observe: has a function told what comes of every call.
+        observe: adds an observer of all calls.
 
     Raises:
         ConfigError: the service cannot work with its settings.
-        Exception: whatever else it raises.
+        Exception: the service cannot start, and raises this.
     """
     folder = state_path / "services" / service.name
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -41,10 +41,10 @@ async def start_service(
 
 
 async def stop_service(service: Service[Any], timeout_s: float) -> None:
-    """Stop a service; the log tells where it fails.
+    """Stop a service. Log an error if that fails.
 
     Parameters:
-        service: one that was started.
+        service: a service that has started.
         timeout_s: how long it may take, in seconds.
     """
     try:

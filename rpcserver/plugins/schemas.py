@@ -1,4 +1,4 @@
-"""JSON Schema as the JSON forms of the wire have it, such that tools of OpenRPC can read it."""
+"""Makes JSON Schema for the JSON forms of the wire, in a form that OpenRPC's tools can read."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ _MAPS = ("properties", "patternProperties", "dependentSchemas", "$defs", "defini
 
 
 class WireJsonSchema(GenerateJsonSchema):
-    """Schemas of what travels: bytes are in base64, and only types have titles, since a title is the name of a type in
-    what is generated from the document: two fields of one name would become one type."""
+    """Makes schemas of values on the wire. Bytes are in base64. Only types have titles, because generators take a title
+    for the name of a type: two fields of the same name would become one type."""
 
     def bytes_schema(self, schema: core_schema.BytesSchema) -> JsonSchemaValue:  # noqa: ARG002 - an override
         """Base64 with the URL-safe alphabet (RFC 4648, section 5)."""
-        found: JsonSchemaValue = {"type": "string", "contentEncoding": "base64url"}
-        return found
+        result: JsonSchemaValue = {"type": "string", "contentEncoding": "base64url"}
+        return result
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - an override
-        """Fields have names, and need no titles."""
+        """Return ``False``: fields have names, and need no titles."""
         return False
 
 
 def complete_arrays(schema: Any) -> None:
-    """Have each array say what its items are, within a schema, however deep.
+    """Add ``items`` to each array within a schema, at any depth.
 
-    OpenRPC refers to JSON Schema's draft 7, in which ``items`` is the one word for what an array holds; its tools fail
-    without. A tuple, whose parts are ``prefixItems`` since 2020, gets ``items`` that takes each of them, which is true
-    in both drafts.
+    OpenRPC refers to JSON Schema's draft 7, in which only ``items`` describes the items of an array, and its tools fail
+    without it. The draft of 2020 describes the parts of a tuple by ``prefixItems``. This adds ``items`` that allows
+    each of these parts, which is true in both drafts.
 
     Parameters:
         schema: changed in place.
     """
     if not isinstance(schema, dict):
-        return  # true and false are schemas, too.
+        return  # True and False are schemas, too.
     for part in _parts(schema):
         complete_arrays(part)
     kind = schema.get("type")
@@ -53,7 +53,7 @@ def complete_arrays(schema: Any) -> None:
 
 
 def unique_titles(definitions: Mapping[Any, Any]) -> None:
-    """Where types of several modules have one name, call each by its key.
+    """Give types of several modules that have the same name their keys as titles.
 
     Parameters:
         definitions: schemas by key; changed in place.

@@ -1,5 +1,5 @@
-"""Who somebody is: by what a request says (:mod:`~rpcserver.security.ways`), by the token in a call, by the user at the
-other end of a Unix socket, or as a connection from the server's own process."""
+"""Finds out who a client is: by the header of its request (:mod:`~rpcserver.security.ways`), by the token in a call, or
+by the user at the other end of a Unix socket. A client in the server's own process needs no proof."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ logger = logging.getLogger("rpcserver.connection")
 
 
 class Authentication:
-    """Tells who somebody is, and counts the wrong tokens of each connection.
+    """Finds out who a client is, and counts the wrong tokens of each connection.
 
     Parameters:
         tokens: the tokens that open the server.
         owner_uid: the user who runs the server.
-        attempts: how many wrong tokens a connection may give.
+        attempts: the number of wrong tokens after which a connection is closed.
         unix_peer_credentials: whether the owner needs no token on a Unix socket.
-        ways: what requests may say besides the token.
+        ways: further ways to authenticate by a request, besides the token.
 
     Raises:
-        ConfigError: two ways have one scheme.
+        ConfigError: two ways have the same scheme.
 
     Attributes:
-        owner_uid: as above.
+        owner_uid: the user who runs the server.
     """
 
     def __init__(
@@ -62,27 +62,27 @@ class Authentication:
         self._bearer.tokens = tokens
 
     def by_unix_socket(self, uid: int | None) -> Principal | None:
-        """Who is at the other end of a Unix socket; ``None`` where a token must say so.
+        """Find out who is at the other end of a Unix socket; ``None`` if they need a token.
 
         Parameters:
-            uid: the user of the process there, where the kernel tells.
+            uid: the user of the other process; ``None`` if the kernel does not tell.
         """
         if self._unix_peer_credentials and uid is not None and uid == self.owner_uid:
             return Principal(OWNER, "peer", uid)
         return None
 
     def by_memory(self) -> Principal:
-        """Who connects from the server's own process."""
+        """Return the principal of a client in the server's own process."""
         return Principal("memory", "memory", self.owner_uid)
 
     def by_request(self, headers: Headers) -> Principal | None:
-        """Who sends an HTTP request; ``None`` where the request does not say.
+        """Find out who sends an HTTP request; ``None`` if the request does not tell.
 
         Parameters:
-            headers: of the request.
+            headers: the headers of the request.
 
         Raises:
-            Unauthenticated: the header Authorization is malformed, or what it holds is wrong.
+            Unauthenticated: the header Authorization is malformed, or its credentials are wrong.
         """
         values = headers.get_all("Authorization")
         if not values:
@@ -102,36 +102,36 @@ class Authentication:
 
     @property
     def forms(self) -> str:
-        """What the header Authorization may be, for a person."""
+        """The allowed forms of the header Authorization, for a person."""
         return ", or ".join(way.form for way in self._ways.values())
 
     @property
     def challenges(self) -> str:
-        """What ``WWW-Authenticate`` says (RFC 9110, section 11.6.1)."""
+        """The value of ``WWW-Authenticate`` (RFC 9110, section 11.6.1)."""
         return ", ".join(f'{way.scheme} realm="rpcserver"' for way in self._ways.values())
 
     def by_call(self, connection: Connection, token: str) -> Principal:
-        """Who gives a token by a call.
+        """Find out who sends a token by a call.
 
         Parameters:
-            connection: the connection on which the call came; its wrong tokens are counted.
-            token: what was given.
+            connection: the connection of the call, whose wrong tokens are counted.
+            token: the token.
 
         Raises:
             Unauthenticated: the token is wrong.
         """
         principal = self.tokens.principal(token)
         if principal is None:
-            wrong = self._wrong_tokens.get(connection, 0) + 1
-            self._wrong_tokens[connection] = wrong
-            logger.warning("%s %s: wrong token (%d)", connection.id, connection.remote, wrong)
+            count = self._wrong_tokens.get(connection, 0) + 1
+            self._wrong_tokens[connection] = count
+            logger.warning("%s %s: wrong token (%d)", connection.id, connection.remote, count)
             raise Unauthenticated("token: wrong: give the one in the server's token file")
         return principal
 
     def may_try_again(self, connection: Connection) -> bool:
-        """Whether a connection may give another token after a wrong one."""
+        """Return whether a connection may send another token after a wrong one."""
         return self._wrong_tokens.get(connection, 0) < self._attempts
 
     def forget(self, connection: Connection) -> None:
-        """A connection has ended: its wrong tokens count no more."""
+        """Forget the wrong tokens of a connection, because it has ended."""
         self._wrong_tokens.pop(connection, None)

@@ -1,4 +1,4 @@
-"""The gate before every call and notification: who may call what."""
+"""The gate before every call and notification: decides who may call which method."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from rpcwire.errors import RpcError, Unauthenticated
 from rpcwire.registry import Offer
 
 ANYBODY = frozenset({"rpc.hello", "rpc.authenticate", "rpc.ping"})
-"""What may be called before authentication."""
+"""The methods that may be called before authentication."""
 
 
 def gate(connection: Connection, method: str, _: Offer | None) -> RpcError | None:
-    """Refuse whoever has not authenticated, but for the methods in :data:`ANYBODY`.
+    """Refuse callers who have not authenticated, except for the methods in :data:`ANYBODY`.
 
     Parameters:
-        connection: the connection on which the call came.
+        connection: the connection of the call.
         method: the name that is called.
 
     Returns:
-        The error to answer with; ``None`` lets the call through.
+        The error to answer with; ``None`` if the call may run.
     """
     if connection.principal is not None:
         return None

@@ -1,5 +1,5 @@
-"""Roles: what a service's configuration allows to whom. A service declares what its own roles say, and asks a table of
-them who is in which."""
+"""Roles: a service's configuration gives rights to callers by roles. A service declares the rights of its own roles,
+and asks a table for the role of a caller."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pydantic import Field
 from rpcwire.context import OWNER, Principal
 from rpcwire.service import ServiceConfig
 
-_MOST_KNOWN = 1000
+_MOST_CALLERS = 1000
 
 
 class Role(ServiceConfig):
-    """The root of roles: who is in it. What they may do is up to the service."""
+    """The root of roles: names its members. The service declares what they may do."""
 
     principals: tuple[str, ...] = Field(
         default=(), description='Who is in it, by the names that rpc.hello tells; "*" for everybody.'
@@ -26,28 +26,28 @@ RoleT = TypeVar("RoleT", bound=Role)
 
 
 def each_in_one(roles: Mapping[str, RoleT]) -> Mapping[str, RoleT]:
-    """Roles of a configuration in which nobody is in two: the second would never count.
+    """Make sure that nobody is in two roles, since the second would never count. Return the roles.
 
     Raises:
-        ValueError: somebody is.
+        ValueError: somebody is in two roles.
     """
-    found: dict[str, str] = {}
+    role_of: dict[str, str] = {}
     for name, role in roles.items():
         for principal in set(role.principals):
-            if principal in found:
+            if principal in role_of:
                 raise ValueError(
-                    f"{principal!r} is in {found[principal]} and in {name}: name everybody in one role only"
+                    f"{principal!r} is in {role_of[principal]} and in {name}: name everybody in one role only"
                 )
-            found[principal] = name
+            role_of[principal] = name
     return roles
 
 
 def is_owner(principal: Principal, owner_uid: int) -> bool:
-    """Whether a caller is the local owner: the server's own user, or whoever has its token.
+    """Return whether a caller is the owner: the user who runs the server, or somebody who has its token.
 
     Parameters:
         principal: the caller.
-        owner_uid: the server's own user.
+        owner_uid: the user who runs the server.
     """
     return principal.uid == owner_uid or (principal.name == OWNER and principal.method == "token")
 
@@ -58,8 +58,8 @@ class RoleTable(Generic[RoleT]):
     Parameters:
         prefix: that place, such as ``services.programs``; the names of roles begin with it.
         roles: the roles by name.
-        owner: what the local owner may do without being in one; ``None`` for nothing.
-        owner_uid: the server's own user.
+        owner: the role of the owner if no other role names them; ``None`` for none.
+        owner_uid: the user who runs the server.
     """
 
     def __init__(self, prefix: str, roles: Mapping[str, RoleT], owner: RoleT | None, owner_uid: int) -> None:
@@ -67,21 +67,21 @@ class RoleTable(Generic[RoleT]):
         self._roles = roles
         self._owner = owner
         self._owner_uid = owner_uid
-        self._known: dict[Principal, tuple[str, RoleT] | None] = {}
+        self._role_of: dict[Principal, tuple[str, RoleT] | None] = {}
 
     def role(self, principal: Principal) -> tuple[str, RoleT] | None:
-        """The role of a caller, and its name in the configuration; ``None`` where there is none. One that names the
-        caller goes before one for everybody."""
-        if principal not in self._known:
-            if len(self._known) > _MOST_KNOWN:
-                self._known.clear()
-            self._known[principal] = self._find(principal)
-        return self._known[principal]
+        """Find the role of a caller, and its name in the configuration; ``None`` if there is none. A role that names
+        the caller goes before a role for everybody."""
+        if principal not in self._role_of:
+            if len(self._role_of) > _MOST_CALLERS:
+                self._role_of.clear()
+            self._role_of[principal] = self._find(principal)
+        return self._role_of[principal]
 
     def _find(self, principal: Principal) -> tuple[str, RoleT] | None:
-        for wanted in (principal.name, "*"):
+        for member in (principal.name, "*"):
             for name, role in self._roles.items():
-                if wanted in role.principals:
+                if member in role.principals:
                     return f"{self._prefix}.roles.{name}", role
         if self._owner is not None and is_owner(principal, self._owner_uid):
             return f"{self._prefix}.unlisted", self._owner

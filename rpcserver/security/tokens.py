@@ -1,4 +1,4 @@
-"""The token that opens the TCP port: made, kept in a file of mode 0600, and compared without leaking time."""
+"""The token of the owner. It is generated, stored in a file of mode 0600, and compared in constant time."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MIN_TOKEN_CHARS = 16
 
 
 class TokenStore:
-    """Knows tokens by their SHA-256 only.
+    """Stores only the SHA-256 of tokens.
 
     Parameters:
-        token: the token that clients must give.
-        name: the principal it stands for.
+        token: the token that clients must send.
+        name: the name of its principal.
     """
 
     def __init__(self, token: str, name: str = OWNER) -> None:
@@ -27,13 +27,13 @@ class TokenStore:
         self._principal = Principal(name, "token")
 
     def principal(self, token: str) -> Principal | None:
-        """Whom a token stands for; ``None`` where it is wrong."""
+        """Return the principal of a token; ``None`` if the token is wrong."""
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         return self._principal if hmac.compare_digest(digest, self._digest) else None
 
 
 def load_token(path: Path) -> str:
-    """The token in a file; generated there where the file is missing.
+    """Read the token in a file. If the file is missing, generate a token and make the file.
 
     Raises:
         ConfigError: the file cannot be read or made, others may read it, or its token is too short.
@@ -49,7 +49,7 @@ def load_token(path: Path) -> str:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return _read(path)  # Another server was faster.
+        return _read(path)  # Another server has made the file just now.
     except OSError as exc:
         raise ConfigError(
             f"{path}: the token cannot be written: {exc.strerror}; name another with --token-file"

@@ -14,14 +14,14 @@ ConfigT = TypeVar("ConfigT", bound=ServiceConfig, default=ServiceConfig)
 
 
 class Way(Generic[ConfigT]):
-    """One way to say in a request who sends it: a scheme of the header ``Authorization`` (RFC 9110, section 11).
+    """One way to authenticate by a request: a scheme of the header ``Authorization`` (RFC 9110, section 11).
 
     Attributes:
-        scheme: its name, such as ``Basic``.
-        form: what the header must be, for a person: ``Basic BASE64``.
-        wrong: what to answer to wrong credentials.
-        config_model: the model of its settings.
-        config: its settings.
+        scheme: the name of the scheme, such as ``Basic``.
+        form: the form of the header, for a person: ``Basic BASE64``.
+        wrong: the text of the answer to wrong credentials.
+        config_model: the model of the settings.
+        config: the settings.
     """
 
     scheme: ClassVar[str]
@@ -33,13 +33,13 @@ class Way(Generic[ConfigT]):
         self.config = config
 
     def principal(self, credentials: str) -> Principal | None:
-        """Who sends a request. It must be quick, for everybody waits meanwhile, and must not tell by the time it takes
-        how far credentials are right.
+        """Find out who sends a request. It must be quick, because the whole server waits for it. The time that it takes
+        must not show how much of the credentials is right.
 
         Parameters:
-            credentials: what follows the scheme in the header, without the spaces around it.
+            credentials: the text after the scheme in the header, without the spaces around it.
 
         Returns:
-            Its name, which settings may put into roles, and how it was established; ``None`` for wrong credentials.
+            The sender's name, which settings may put into roles, and the way; ``None`` for wrong credentials.
         """
         raise NotImplementedError

@@ -1,5 +1,5 @@
-"""Ways to authenticate by the header ``Authorization`` of a request. The token is one of them and always on; further
-ones are plugins: classes in the group ``rpcserver.ways``, each on where ``[auth.ways.NAME]`` is in the settings."""
+"""Ways to authenticate by the header ``Authorization`` of a request. The token is one of them and always on. Plugins
+add further ones: classes in the group ``rpcserver.ways``. Each is on if ``[auth.ways.NAME]`` is in the settings."""
 
 from __future__ import annotations
 
@@ -46,32 +46,32 @@ class BearerToken(Way):
 
 
 def make_ways(sections: Mapping[str, Any]) -> list[Way[Any]]:
-    """The ways that the configuration asks for.
+    """Make the ways that the configuration names.
 
     Parameters:
         sections: the tables below ``[auth.ways]``, by the names of entry points.
 
     Raises:
-        ConfigError: one is not installed, cannot be imported, or cannot work with its settings.
+        ConfigError: a way is not installed, cannot be imported, or cannot work with its settings.
     """
-    installed = {point.name: point for point in entry_points(group=GROUP)}
-    made: list[Way[Any]] = []
+    points = {point.name: point for point in entry_points(group=GROUP)}
+    ways: list[Way[Any]] = []
     for name, section in sections.items():
-        if name not in installed:
-            there = ", ".join(sorted(installed)) or "none"
-            raise ConfigError(f"auth.ways.{name}: no such way to authenticate is installed; there are: {there}")
-        made.append(_make(_load(installed[name]), name, section))
-    return made
+        if name not in points:
+            names = ", ".join(sorted(points)) or "none"
+            raise ConfigError(f"auth.ways.{name}: no such way to authenticate is installed; there are: {names}")
+        ways.append(_make(_load(points[name]), name, section))
+    return ways
 
 
 def _load(point: EntryPoint) -> type[Way[Any]]:
     try:
-        loaded = point.load()
+        cls = point.load()
     except Exception as exc:
         raise ConfigError(f"auth.ways.{point.name} ({point.value}): {type(exc).__name__}: {exc}") from exc
-    if not (isinstance(loaded, type) and issubclass(loaded, Way)):
+    if not (isinstance(cls, type) and issubclass(cls, Way)):
         raise ConfigError(f"auth.ways.{point.name} ({point.value}): not a subclass of rpcserver.Way")
-    return loaded
+    return cls
 
 
 def _make(cls: type[Way[Any]], name: str, section: Any) -> Way[Any]:
@@ -90,18 +90,18 @@ def _make(cls: type[Way[Any]], name: str, section: Any) -> Way[Any]:
 
 
 def by_scheme(ways: list[Way[Any]]) -> dict[str, Way[Any]]:
-    """Ways by their schemes in small letters, in which they are compared.
+    """Index ways by their schemes in lower case.
 
     Raises:
-        ConfigError: two have one scheme, or a scheme is none.
+        ConfigError: two ways have the same scheme, or a scheme is malformed.
     """
-    found: dict[str, Way[Any]] = {}
+    index: dict[str, Way[Any]] = {}
     for way in ways:
         if not _SCHEME.fullmatch(way.scheme):
             text = f"{way.scheme!r} is not a scheme of the header Authorization"
             raise ConfigError(f"auth.ways: {type(way).__name__}: {text}")
-        other = found.setdefault(way.scheme.lower(), way)
+        other = index.setdefault(way.scheme.lower(), way)
         if other is not way:
             names = f"{type(other).__name__} and {type(way).__name__}"
             raise ConfigError(f"auth.ways: two have the scheme {way.scheme}: {names}")
-    return found
+    return index

@@ -801,7 +801,7 @@ def test_stopping_gives_running_calls_their_time(tools: Any) -> None:
             await connection.send(tools.request("calc.wait"))
             await tools.until(lambda: calc.log)
             stopping = asyncio.ensure_future(server.stop(grace_s=5))
-            await tools.until(lambda: server.stopping)
+            await tools.until(lambda: server.is_stopping)
             error = (await tools.call(connection, "calc.add", [1, 2], 2))["error"]
             assert (error["code"], error["data"]["executed"], error["data"]["retryable"]) == (-32006, "no", True)
             calc.release.set()

@@ -19,7 +19,7 @@ from websockets.exceptions import InvalidStatus
 from rpcserver.config import ConfigError, ListenConfig, load_config
 from rpcserver.door.admission import Refusal
 from rpcserver.door.forwarding import Proxies, Source
-from rpcserver.door.proxy_header import SIGNATURE, Proxied, ProxyHeaderError, parse_binary, parse_line
+from rpcserver.door.proxy_header import SIGNATURE, ProxyClient, ProxyHeaderError, parse_binary, parse_line
 
 XFF, FORWARDED = "X-Forwarded-For", "Forwarded"
 TRUSTED = ("127.0.0.1", "10.0.0.0/8", "2001:db8:aaaa::/48")
@@ -219,11 +219,11 @@ def binary(source: str, port: int, *, kind: int = 0x21, extra: bytes = b"") -> b
 
 
 LINES = {
-    b"PROXY TCP4 203.0.113.7 127.0.0.1 4711 80\r\n": Proxied("203.0.113.7", 4711),
-    b"PROXY TCP6 2001:DB8:0::7 ::1 4711 80\r\n": Proxied("2001:db8::7", 4711),
+    b"PROXY TCP4 203.0.113.7 127.0.0.1 4711 80\r\n": ProxyClient("203.0.113.7", 4711),
+    b"PROXY TCP6 2001:DB8:0::7 ::1 4711 80\r\n": ProxyClient("2001:db8::7", 4711),
     b"PROXY TCP6 ffff:f...f:ffff ffff:f...f:ffff 65535 65535\r\n": None,
-    b"PROXY UNKNOWN\r\n": Proxied(),
-    b"PROXY UNKNOWN ffff::1 ffff::2 65535 65535\r\n": Proxied(),
+    b"PROXY UNKNOWN\r\n": ProxyClient(),
+    b"PROXY UNKNOWN ffff::1 ffff::2 65535 65535\r\n": ProxyClient(),
     b"PROXY TCP4 203.0.113.7 127.0.0.1 4711\r\n": None,
     b"PROXY TCP4 2001:db8::7 ::1 4711 80\r\n": None,
     b"PROXY TCP6 203.0.113.7 127.0.0.1 4711 80\r\n": None,
@@ -238,7 +238,7 @@ LINES = {
 
 
 @pytest.mark.parametrize(("line", "expected"), LINES.items())
-def test_headers_of_version_1(line: bytes, expected: Proxied | None) -> None:
+def test_headers_of_version_1(line: bytes, expected: ProxyClient | None) -> None:
     if expected is None:
         with pytest.raises(ProxyHeaderError, match="malformed"):
             parse_line(line)
@@ -247,13 +247,16 @@ def test_headers_of_version_1(line: bytes, expected: Proxied | None) -> None:
 
 
 def test_headers_of_version_2() -> None:
-    assert parse_binary(0x21, 0x11, binary("203.0.113.7", 4711)[16:]) == Proxied("203.0.113.7", 4711)
-    assert parse_binary(0x21, 0x21, binary("2001:db8::7", 4711, extra=b"\x04\x00\x01x")[16:]) == Proxied(
+    assert parse_binary(0x21, 0x11, binary("203.0.113.7", 4711)[16:]) == ProxyClient("203.0.113.7", 4711)
+    assert parse_binary(0x21, 0x21, binary("2001:db8::7", 4711, extra=b"\x04\x00\x01x")[16:]) == ProxyClient(
         "2001:db8::7", 4711
     )
-    assert parse_binary(0x21, 0x31, b"/run/x".ljust(216, b"\0")) == Proxied("unix")
+    assert parse_binary(0x21, 0x31, b"/run/x".ljust(216, b"\0")) == ProxyClient("unix")
     assert (
-        parse_binary(0x20, 0x00, b"") == parse_binary(0x20, 0x11, b"x") == parse_binary(0x21, 0x00, b"xyz") == Proxied()
+        parse_binary(0x20, 0x00, b"")
+        == parse_binary(0x20, 0x11, b"x")
+        == parse_binary(0x21, 0x00, b"xyz")
+        == ProxyClient()
     )
     for kind, family, data, word in (
         (0x11, 0x11, b"", "version"), (0x22, 0x11, b"", "command"), (0x21, 0x12, b"x" * 12, "stream"),

@@ -455,10 +455,10 @@ def test_readyz_tells_what_is_not_ready(tools: Any, monkeypatch: pytest.MonkeyPa
                 assert not service["ok"]
                 assert reason in service["reason"]
             sick.state = Health()
-            server.stopping = True
+            server.is_stopping = True
             status, _, got = await tools.http(server, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert status == 503
-            server.stopping = False
+            server.is_stopping = False
 
     tools.run(main())
 
@@ -666,7 +666,7 @@ def test_a_stopping_server_takes_no_handshake(tools: Any) -> None:
         async with tools.serve() as server:
             raw = await tools.raw(server)
             await tools.until(lambda: len(server.door.entrance.waiting) == 1)
-            server.stopping = True
+            server.is_stopping = True
             await raw.send(tools.upgrade(server))
             assert (await raw.rest()).startswith(b"HTTP/1.1 503")
             await raw.close()
@@ -674,6 +674,6 @@ def test_a_stopping_server_takes_no_handshake(tools: Any) -> None:
                 async with tools.connect(server):
                     pass
             assert caught.value.response.status_code == 503
-            server.stopping = False
+            server.is_stopping = False
 
     tools.run(main())

@@ -17,7 +17,7 @@ from rpcserver import Service, ServiceConfig, method
 from rpcserver.config import ConfigError, PluginsConfig, load_config
 from rpcserver.daemon.logs import LineFormatter, set_up
 from rpcserver.plugins import finding as plugins_module
-from rpcserver.plugins.finding import create_services, find_services, installed, services_in
+from rpcserver.plugins.finding import create_services, find_installed, find_services, services_in
 from rpcserver.security.tokens import TokenStore, load_token
 from rpcserver.server import Server
 
@@ -121,9 +121,9 @@ def points(monkeypatch: pytest.MonkeyPatch, *found: tuple[str, str]) -> None:
 
 
 def test_entry_points(monkeypatch: pytest.MonkeyPatch, plugin: Path) -> None:
-    assert {"programs", "database", "hardware"} <= set(installed())
+    assert {"programs", "database", "hardware"} <= set(find_installed())
     points(monkeypatch, ("b", "rpcserver.system:System"), ("a", "rpcserver.system:System"))
-    assert list(installed()) == ["a", "b"]
+    assert list(find_installed()) == ["a", "b"]
     assert len(find_services(PluginsConfig())) == 2
     assert len(find_services(PluginsConfig(enabled=("a",)))) == 1
     assert len(find_services(PluginsConfig(disabled=("a",)))) == 1

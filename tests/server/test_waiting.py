@@ -92,7 +92,7 @@ def test_where_a_request_ends() -> None:
     for size in range(1, len(data)):
         end = HeadEnd()
         found = sum(end.find(data[at : at + size]) for at in range(0, len(data), size))
-        assert (found, end.read, end.found) == (24, 24, True), size
+        assert (found, end.size, end.is_complete) == (24, 24, True), size
 
 
 # --- handshakes without a token ------------------------------------------------------------------------------------------
