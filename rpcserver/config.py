@@ -259,12 +259,12 @@ class ServerConfig(BaseSettings):
 
 
 def name_keys(errors: Sequence[dict[str, Any]], model: type[BaseModel], depth: int = 0) -> None:
-    """Say of each key that does not exist which ones do.
+    """Add the names of the existing keys to the errors for keys that do not exist.
 
     Parameters:
-        errors: what is wrong, whose messages are changed.
-        model: that of the whole.
-        depth: how many parts of each place lead to it.
+        errors: the field errors, whose messages are changed.
+        model: the model of the whole.
+        depth: the number of parts of each place that lead to the model.
     """
     for error in errors:
         if error["type"] != "extra_forbidden":
@@ -277,7 +277,7 @@ def name_keys(errors: Sequence[dict[str, Any]], model: type[BaseModel], depth: i
 
 
 def _fields_at(annotation: Any, place: Sequence[str | int]) -> Sequence[str]:
-    """The keys of the table at a place below something of this type; none where the place is not in it."""
+    """Return the keys of the table at a place below a value of this type; none if there is no such place."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         if not place:
             return list(annotation.model_fields)
@@ -286,7 +286,7 @@ def _fields_at(annotation: Any, place: Sequence[str | int]) -> Sequence[str]:
     arguments = get_args(annotation)
     if arguments and place and arguments[0] is str:  # A mapping of names to tables.
         return _fields_at(arguments[1], place[1:])
-    return next((found for each in arguments if (found := _fields_at(each, place))), [])
+    return next((fields for each in arguments if (fields := _fields_at(each, place))), [])
 
 
 class ConfigError(Exception):
@@ -297,8 +297,8 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
     """Read the configuration.
 
     Parameters:
-        file: a TOML file; the defaults alone where there is none.
-        overrides: what the command line says, nested as the file is.
+        file: a TOML file; ``None`` for the defaults only.
+        overrides: the settings of the command line, nested as in the file.
 
     Raises:
         ConfigError: the file cannot be read, or a value is not allowed.

@@ -1,6 +1,6 @@
-"""Contracts: what a typed Python signature says about the bodies on the wire. A :class:`Contract` holds what reads and
-writes (:mod:`rpcwire.values.wiretypes`) a method's parameters, by position and by name, its result, and the items of
-its streams. Both ends build it from the same annotations.
+"""Contracts: a typed Python signature decides how the bodies of a method are read and written. A :class:`Contract`
+reads and writes (by :mod:`rpcwire.values.wiretypes`) a method's parameters, by position and by name, its result, and
+the items of its streams. Both sides build it from the same annotations.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _STREAMS = (AsyncIterator, AsyncIterable, AsyncGenerator, Iterator, Iterable, Ge
 
 
 def stream_item(annotation: Any) -> Any | None:
-    """``T`` of ``AsyncIterator[T]`` and its kin; ``None`` where the annotation is no stream."""
+    """Return ``T`` of ``AsyncIterator[T]`` and similar types; ``None`` if the annotation is not a stream."""
     if get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
     origin = get_origin(annotation)
@@ -55,11 +55,11 @@ class Parameter:
 
     Attributes:
         name: its name on the wire and in Python.
-        annotation: its type; of a stream, ``AsyncIterator[T]``.
-        kind: reads and writes what stands in ``params``: its value, or of a stream the reference to it.
-        item: reads and writes the items, where the parameter is a stream; ``None`` otherwise.
+        annotation: its type; for a stream, ``AsyncIterator[T]``.
+        kind: reads and writes its value in ``params``; for a stream, the reference to it.
+        item: reads and writes the items of a stream; ``None`` if the parameter is not a stream.
         positional: whether it may be given by position.
-        default: the default, or ``inspect.Parameter.empty`` where the parameter is required.
+        default: the default; ``inspect.Parameter.empty`` if the parameter is required.
     """
 
     name: str
@@ -71,27 +71,27 @@ class Parameter:
 
     @property
     def required(self) -> bool:
-        """Whether it has no default."""
+        """Whether the parameter has no default."""
         return self.default is inspect.Parameter.empty
 
 
 class Contract:
-    """What a method takes and gives.
+    """The types of a method's parameters and result.
 
     Parameters:
         function: a function whose parameters and result are annotated; ``self`` is left out.
-        injected: a type whose parameters are not on the wire (the context object of a handler).
+        injected: the type of a parameter that is not on the wire (the context of a handler).
 
     Raises:
         TypeError: an annotation is missing or cannot be sent; the message names it.
 
     Attributes:
-        parameters: those on the wire, in order.
-        context_name: the name of the injected parameter, if there is one.
+        parameters: the parameters on the wire, in order.
+        context_name: the name of the injected parameter; ``None`` if there is none.
         returns: the annotation of the result.
-        result: reads and writes the result; ``None`` where the method answers with a stream.
-        item: reads and writes the items of that stream; ``None`` where it answers with a value.
-        stream_parameters: for each parameter that is a stream, what reads and writes its items.
+        result: reads and writes the result; ``None`` if the method answers with a stream.
+        item: reads and writes the items of that stream; ``None`` if the method answers with a value.
+        stream_parameters: the parameters that are streams, and the types that read and write their items.
     """
 
     def __init__(self, function: Callable[..., Any], *, injected: type | None = None) -> None:
@@ -137,16 +137,16 @@ class Contract:
         self._by_keyword = self.context_name is not None or bool(self.stream_parameters)
 
     def load_params(self, raw: Raw | bytes | None, codec: Codec) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Positional and keyword arguments out of ``params``, an array or an object. A stream's argument is a
-        :class:`StreamReference`. Where an injected parameter or a stream is among them, all come by keyword.
+        """Read positional and keyword arguments from ``params``, an array or an object. A stream's argument is a
+        :class:`StreamReference`. If an injected parameter or a stream is among them, all are keyword arguments.
 
         Raises:
-            InvalidParams: they do not fit; ``errors`` names each field.
+            InvalidParams: the parameters do not fit; ``errors`` names each field.
         """
         try:
             args, kwargs = self._params.load(b"{}" if raw is None else raw, codec)
         except ValidationError as exc:
-            errors = self._named(field_errors(exc))
+            errors = self._name_parameters(field_errors(exc))
             raise InvalidParams(f"invalid parameters: {describe_fields(errors)}", errors=errors) from None
         except ValueError as exc:
             raise InvalidParams(f"invalid parameters: {exc}") from None
@@ -156,10 +156,10 @@ class Contract:
         return args, kwargs
 
     def dump_params(self, arguments: Mapping[str, Any], codec: Codec) -> bytes:
-        """``params`` by name. Give a :class:`StreamReference` for a stream.
+        """Write ``params`` by name. The argument for a stream is a :class:`StreamReference`.
 
         Raises:
-            InvalidParams: they do not fit; ``errors`` names each field.
+            InvalidParams: the arguments do not fit; ``errors`` names each field.
         """
         try:
             return self._params.dump(arguments, codec)
@@ -173,10 +173,10 @@ class Contract:
             raise InvalidParams(f"invalid parameters: {exc}") from None
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments of a call by name, as Python itself would bind them; those not given stay out.
+        """Return the arguments of a call by name, as Python would bind them, without those that are missing.
 
         Raises:
-            TypeError: as of a call that does not fit the signature.
+            TypeError: the arguments do not fit the signature.
         """
         return dict(self.signature.bind(*args, **kwargs).arguments)
 
@@ -198,16 +198,16 @@ class Contract:
         )
 
     def dump_result(self, value: Any, codec: Codec) -> bytes:
-        """The result, encoded.
+        """Encode the result.
 
         Raises:
-            ValueError: it is not of the annotated type.
+            ValueError: the result is not of the annotated type.
         """
         assert self.result is not None
         return self.result.dump(value, codec)
 
-    def _named(self, errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Field errors whose first place is a name, also where the parameters came by position."""
+    def _name_parameters(self, errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Replace positions of parameters with their names in field errors."""
         for error in errors:
             if error["loc"] and isinstance(error["loc"][0], int) and error["loc"][0] < len(self.parameters):
                 error["loc"][0] = self.parameters[error["loc"][0]].name
@@ -218,7 +218,7 @@ class Contract:
 
 @pydantic_dataclass(frozen=True, slots=True)
 class StreamReference:
-    """What stands in ``params`` or ``result`` for a stream: ``{"stream": "s7"}``."""
+    """Stands for a stream in ``params`` or ``result``: ``{"stream": "s7"}``."""
 
     stream: str
 
@@ -253,7 +253,7 @@ class _ParamsType(WireType):
         try:
             return self._dump(value, codec, around)
         except UNSENDABLE as exc:
-            raise_interruption(exc)  # As in WireType.dump: validate into shape, or say what is wrong.
+            raise_interruption(exc)  # As in WireType.dump: convert the value by validation, or find the error.
         _, arguments = self._validator.validate_python(value)
         try:
             return self._dump({name: arguments[name] for name in value}, codec, around)
@@ -263,7 +263,7 @@ class _ParamsType(WireType):
 
 
 def _as_typed_dict(schema: Any) -> CoreSchema:
-    """The schema of arguments, as that of the dictionary that carries them by name."""
+    """Turn the schema of arguments into that of a dictionary of them by name."""
     if schema["type"] == "definitions":
         return core_schema.definitions_schema(_as_typed_dict(schema["schema"]), schema["definitions"])
     fields = {p["name"]: core_schema.typed_dict_field(p["schema"], required=False) for p in schema["arguments_schema"]}

@@ -1,4 +1,4 @@
-"""Signatures and documentation as people want to read them."""
+"""Makes signatures and docstrings readable for people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SENTENCE_END = re.compile(r"[.!?]['\")]*(?=\s+[^\sa-z]|\Z)")
 
 
 class Words(str):
-    """A type in words, which a signature shows without quotes."""
+    """The text of a type, which a signature shows without quotes."""
 
     __slots__ = ()
 
@@ -20,7 +20,7 @@ class Words(str):
 
 
 def type_words(annotation: Any) -> Words:
-    """A type as one would write it in a signature: without modules, and without what only validators want to know."""
+    """Write a type as in a signature: without modules, and without annotations that only validators need."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return type_words(parts[0])
@@ -41,7 +41,7 @@ def type_words(annotation: Any) -> Words:
 
 
 def readable(signature: inspect.Signature) -> inspect.Signature:
-    """The same signature, which prints its types in words."""
+    """Return the signature with its types as text."""
     empty = inspect.Signature.empty
 
     def words(annotation: Any) -> Any:
@@ -54,7 +54,7 @@ def readable(signature: inspect.Signature) -> inspect.Signature:
 
 
 def summary_of(doc: str) -> tuple[str, str]:
-    """The first sentence of a docstring in one line, and what follows it."""
+    """Split a docstring into its first sentence, in one line, and the rest."""
     paragraph, gap, rest = doc.strip().partition("\n\n")
     line = " ".join(paragraph.split())
     end = _SENTENCE_END.search(line)

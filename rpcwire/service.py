@@ -40,11 +40,12 @@ class ServiceConfig(BaseModel):
 
 
 class ServiceConfigError(ValueError):
-    """A service's configuration cannot be used, as its start has shown; the message names the key and the remedy."""
+    """A service cannot start with its configuration; the message names the key and the remedy."""
 
 
 MethodKind = Literal["read", "idempotent", "once"]
-"""``read`` changes nothing; ``idempotent`` may run twice with the same effect as once; ``once`` must not."""
+"""A ``read`` method changes nothing. An ``idempotent`` one has the same effect if it runs twice. A ``once`` one must
+not run twice."""
 
 
 class SlowPolicy(Enum):
@@ -58,20 +59,21 @@ class SlowPolicy(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MethodOptions:
-    """What :func:`method` was told.
+    """The options of :func:`method`.
 
     Attributes:
-        name: the method's name on the wire; the function's where not given. For names that a service class cannot
-            have, such as ``start`` and ``stop``, or had better not, such as ``list``.
-        permission: what a caller needs; ``service.method`` where not given.
+        name: the method's name on the wire; ``None`` for the function's name. It is for names that a service class
+            cannot use, such as ``start`` and ``stop``, or should not use, such as ``list``.
+        permission: the permission that a caller needs; ``None`` for ``service.method``.
         kind: see :data:`MethodKind`.
-        deadline_s: how long a call may take where the caller does not say, in seconds.
+        deadline_s: how long a call may take if the caller says nothing, in seconds.
         errors: the errors that the method declares, besides those of the protocol.
-        slow_policy: for a method that answers with a stream.
-        buffer_items: items that a stream keeps back for a slow reader (``drop_oldest``, ``close``).
-        shared_items: one item may go to many streams, and never changes: it is encoded once for all of them.
-        window: for a method that answers with a stream of large items: how many of them a generated client lets the
-            server be ahead, where the caller does not say; the client's own window where not given.
+        slow_policy: for a method that answers with a stream: what to do when the reader is slow.
+        buffer_items: the number of items that may wait for a slow reader (``drop_oldest``, ``close``).
+        shared_items: whether one item may go to many streams and never changes: then it is encoded once for all of
+            them.
+        window: for a method that answers with a stream of large items: the number of items that the server may be ahead
+            of a generated client, if the caller says nothing; ``None`` for the client's own window.
     """
 
     name: str | None = None
@@ -122,19 +124,18 @@ def method(
 
 
 def _observe_nothing(_: Observer) -> None:
-    """Outside a server there are no calls."""
+    """Do nothing, because there are no calls outside a server."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceRuntime:
-    """What the server gives to a service before it starts.
+    """The things that a service gets from the server before it starts.
 
     Attributes:
-        state_dir: a folder of its own, mode 0700, that survives restarts.
-        logger: a logger of its own.
+        state_dir: the service's own folder, with mode 0700, which survives restarts.
+        logger: the service's own logger.
         message_bytes: the largest message that the server sends, in bytes: an answer must fit into it.
-        observe: has a function told what comes of every call, also of those to other services
-            (:class:`~rpcwire.outcomes.Outcome`).
+        observe: adds an observer of all calls, to other services, too (:class:`~rpcwire.outcomes.Outcome`).
     """
 
     state_dir: Path
@@ -145,7 +146,7 @@ class ServiceRuntime:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether a service can do its work, and a word on why not."""
+    """Whether a service can work, and the reason if it cannot."""
 
     ok: bool = True
     reason: str = ""
@@ -153,12 +154,12 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What the server's port answers to a plain HTTP GET.
+    """A page with which the server's port answers a plain HTTP GET.
 
     Attributes:
-        render: makes the text anew for each request.
-        content_type: of the text.
-        needs_token: whether the server's token must come with the request (``Authorization: Bearer``).
+        render: makes the text for each request.
+        content_type: the type of the text.
+        needs_token: whether the request must have the server's token (``Authorization: Bearer``).
     """
 
     render: Callable[[], Awaitable[str]]
@@ -170,12 +171,12 @@ _ConfigT = DefaultTypeVar("_ConfigT", bound=ServiceConfig, default=ServiceConfig
 
 
 class Service(Generic[_ConfigT]):
-    """The root of all services. A class attribute ``name`` overrides the name on the wire (the class's, in snake
-    case). ``class Greeter(Service[GreeterConfig])`` declares the model of its configuration section.
+    """The root of all services. The name on the wire is the name of the class in snake case, unless the class has an
+    attribute ``name``. ``class Greeter(Service[GreeterConfig])`` declares the model of its configuration section.
 
     Attributes:
         config: the service's configuration, validated.
-        runtime: what the server gives it; there once :meth:`start` is called.
+        runtime: the things that it gets from the server, before :meth:`start` is called.
     """
 
     name: ClassVar[str]
@@ -200,35 +201,36 @@ class Service(Generic[_ConfigT]):
         """Called once, before the first call. An exception stops the server from starting.
 
         Raises:
-            ServiceConfigError: the configuration cannot be used; whoever starts the server reads it as one line.
+            ServiceConfigError: the service cannot start with its configuration; the operator reads the message.
         """
 
     async def stop(self) -> None:
-        """Called once, after the last call. It must end what the service has begun: tasks, processes, connections."""
+        """Called once, after the last call. It must end all tasks, processes and connections of the service."""
 
     async def health(self) -> Health:
-        """Whether the service can work now; ``/readyz`` reports it."""
+        """Return whether the service can work now; ``/readyz`` reports it."""
         return Health()
 
     def http_pages(self) -> Mapping[str, Page]:
-        """What the service shows to plain HTTP GET, by path, such as ``/metrics``. Asked once, before the start."""
+        """Return the pages of the service for plain HTTP GET, by path, such as ``/metrics``. Called once, before the
+        start."""
         return {}
 
     @classmethod
     def methods(cls) -> Iterator[MethodSpec]:
-        """The methods that the class offers, in the order of their declaration.
+        """Yield the methods that the class offers, in the order of their declaration.
 
         Raises:
             TypeError: an annotation is missing or cannot be sent, or a name is not allowed.
         """
-        found: dict[str, Callable[..., Any]] = {}
+        functions: dict[str, Callable[..., Any]] = {}
         for base in reversed(cls.__mro__):
             for name, value in vars(base).items():
                 if hasattr(getattr(value, "__func__", value), _MARK):
-                    found[name] = value
+                    functions[name] = value
                 else:
-                    found.pop(name, None)  # Overridden without @method: no longer offered.
-        for name, function in found.items():
+                    functions.pop(name, None)  # It overrides a method without @method, so it is not offered.
+        for name, function in functions.items():
             yield MethodSpec(cls, name, function, getattr(getattr(function, "__func__", function), _MARK))
 
 
@@ -258,17 +260,17 @@ class MethodSpec:
 
     @property
     def name(self) -> str:
-        """The method's own part of it."""
+        """The method's own part of the name on the wire."""
         return self.options.name or self.attribute
 
     @property
     def permission(self) -> str:
-        """What a caller needs to call it."""
+        """The permission that a caller needs."""
         return self.options.permission or self.full_name
 
     @cached_property
     def contract(self) -> Contract:
-        """What it takes and gives.
+        """The types of its parameters and result.
 
         Raises:
             TypeError: an annotation is missing or cannot be sent.

@@ -1,5 +1,5 @@
-"""Frames to messages and back, in the three forms of the wire. Every malformed input ends in a :class:`Malformed`
-entry or a ``ParseError``; no other exception leaves this module.
+"""Turns frames into messages and back, in the three forms of the wire. Malformed input becomes a :class:`Malformed`
+message; no exception leaves :meth:`Codec.decode`.
 
 ==================  ============  =======  ==========================================================
 subprotocol         frame         batches  several messages in one frame
@@ -27,22 +27,22 @@ from .json_forms import strict_json as strict_json
 from .msgpack_form import MessagePack as MessagePack
 
 CODECS: tuple[type[Codec], ...] = (MessagePack, JsonLines, PlainJson)
-"""Every form of the wire, in the order in which our clients offer them and servers prefer them. Both sides read this
+"""Every form of the wire, in the order in which our clients offer them and servers prefer them. Both sides use this
 table, and so do the tests that run on every form."""
 
 OFFERED: tuple[Subprotocol, ...] = tuple(codec.subprotocol for codec in CODECS)
-"""Their names, in the same order."""
+"""The names of all forms, in the same order."""
 
 
 def codec_for(subprotocol: str | None, *, batch_items: int = BATCH_ITEMS) -> Codec:
-    """The codec that a negotiated subprotocol stands for; none means plain JSON-RPC.
+    """Make the codec of a subprotocol.
 
     Parameters:
-        subprotocol: its name.
-        batch_items: entries that a JSON-RPC batch may have, where there are batches.
+        subprotocol: its name; ``None`` for plain JSON-RPC.
+        batch_items: the most entries of a JSON-RPC batch, if the form has batches.
 
     Raises:
-        ValueError: no such subprotocol.
+        ValueError: there is no such subprotocol.
     """
     name = PlainJson.subprotocol if subprotocol is None else subprotocol
     for codec in CODECS:

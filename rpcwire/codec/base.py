@@ -1,4 +1,4 @@
-"""What every form of the wire can do, and what it says of messages that cannot be read."""
+"""The base of all forms of the wire, and their errors for messages that cannot be read."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 Subprotocol = Literal["jsonrpc", "rpc.v1.json", "rpc.v1.msgpack"]
 
 UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
-"""What decoding raises for bytes that are not what they should be. msgspec says MsgspecError for most of them, but for
-text of MessagePack that is no UTF-8 Python's own error."""
+"""The exceptions that decoders raise for malformed bytes. msgspec raises MsgspecError for most of them, but Python's
+own error for text in MessagePack that is not valid UTF-8."""
 
 
 class Malformed(msgspec.Struct, gc=False):
     """A message that could not be read.
 
     Attributes:
-        error: what is wrong with it.
-        id: its id, if that much was legible.
-        is_answer: whether it was an answer to a call. Those are never answered themselves.
+        error: the reason.
+        id: its id; ``None`` if the id cannot be read either.
+        is_answer: whether it is an answer to a call; answers are never answered.
     """
 
     error: ProtocolError | TooLarge
@@ -36,7 +36,7 @@ class Malformed(msgspec.Struct, gc=False):
 
 
 class Decoded(msgspec.Struct, gc=False):
-    """What one frame holds. ``batch``: its messages came as a JSON-RPC batch and are answered as one."""
+    """The messages of one frame. ``batch``: whether they are a JSON-RPC batch, and so are answered as one."""
 
     messages: Sequence[Envelope | Malformed]
     batch: bool = False
@@ -47,14 +47,14 @@ class Codec:
 
     Attributes:
         subprotocol: its name in the WebSocket handshake.
-        binary: whether it goes in binary frames; text otherwise.
-        packed: whether parameters, results and items of streams are MessagePack in it; JSON otherwise.
-        batches: whether JSON-RPC batches exist in it.
-        coalesces: whether one frame may hold several messages.
-        wraps: whether :meth:`wrap` and :meth:`unwrap` do anything.
+        binary: whether its frames are binary; otherwise they are text.
+        packed: whether parameters, results and items of streams are MessagePack; otherwise they are JSON.
+        batches: whether it has JSON-RPC batches.
+        coalesces: whether one frame may contain several messages.
+        wraps: whether :meth:`wrap` and :meth:`unwrap` change a frame.
 
     Parameters:
-        batch_items: entries that a JSON-RPC batch may have, where there are batches.
+        batch_items: the most entries of a JSON-RPC batch, if the form has batches.
     """
 
     subprotocol: Subprotocol
@@ -68,56 +68,56 @@ class Codec:
         self.batch_items = batch_items
 
     def decode(self, frame: bytes) -> Decoded:
-        """The messages of one frame."""
+        """Decode the messages of one frame."""
         raise NotImplementedError
 
     def encode(self, message: msgspec.Struct) -> bytes:
-        """One message, encoded."""
+        """Encode one message."""
         raise NotImplementedError
 
     def join(self, messages: Sequence[bytes]) -> bytes:
-        """One frame out of messages already encoded."""
+        """Join encoded messages to one frame."""
         raise NotImplementedError
 
     def wrap(self, frame: bytes) -> bytes:
-        """A frame as it goes out, where it is not what :meth:`encode` or :meth:`join` made: compressed, say."""
+        """Change a frame of :meth:`encode` or :meth:`join` before it is sent, for example by compressing it."""
         return frame
 
     def unwrap(self, frame: bytes, limit: int) -> bytes:  # noqa: ARG002 - for those that wrap
-        """What :meth:`wrap` was given on the other side.
+        """Undo :meth:`wrap`.
 
         Parameters:
-            frame: as it came in.
-            limit: bytes that may be inside, which a compressed frame does not show.
+            frame: the frame as it arrived.
+            limit: the most bytes of the result, which the size of a compressed frame does not show.
 
         Raises:
-            ProtocolError, TooLarge: it cannot be unwrapped, or holds more.
+            ProtocolError, TooLarge: the frame cannot be unwrapped, or the result is larger than the limit.
         """
         return frame
 
     def check(self, body: bytes, around: int, *, names: bool = True) -> None:
-        """Make sure that the other side will read a body that was encoded here: by its own rules.
+        """Make sure that a body which was encoded here keeps the rules by which the other side reads it.
 
         Parameters:
             body: parameters, a result, or an item of a stream.
-            around: how many levels of arrays and objects are around it in its message.
-            names: whether a name might occur twice in one object. To find out takes as long as reading it.
+            around: the number of levels of arrays and objects around it in its message.
+            names: whether to look for names that occur twice in one object; that takes as long as decoding.
 
         Raises:
-            ValueError: it will not; the message says why.
+            ValueError: the other side would refuse the body; the message says why.
         """
         raise NotImplementedError
 
     def read(self, raw: Raw, kind: type[_StructT]) -> _StructT:
-        """The parameters of a reserved method.
+        """Decode the parameters of a reserved method.
 
         Raises:
-            msgspec.MsgspecError, RecursionError, UnicodeDecodeError: they are not of this kind (:data:`UNREADABLE`).
+            msgspec.MsgspecError, RecursionError, UnicodeDecodeError: they do not have this type (:data:`UNREADABLE`).
         """
         raise NotImplementedError
 
     def structured(self, raw: Raw) -> bool:
-        """Whether a body is an array or an object (JSON-RPC 2.0, section 4.2)."""
+        """Return whether a body is an array or an object (JSON-RPC 2.0, section 4.2)."""
         raise NotImplementedError
 
 
@@ -136,28 +136,29 @@ class Digits(str):
 
 
 def too_many(count: int) -> Malformed:
-    """What to answer to a frame with more messages than :data:`~rpcwire.limits.FRAME_MESSAGES`."""
+    """Make the message for a frame with more messages than :data:`~rpcwire.limits.FRAME_MESSAGES`."""
     text = f"a frame of {count} messages: at most {FRAME_MESSAGES} are allowed"
     return Malformed(TooLarge(text, executed="no"))
 
 
 def malformed(error: ProtocolError | TooLarge, members: Any) -> Malformed:
-    """What is otherwise wrong, with as much as is legible.
+    """Make a malformed message, with its id if that can be read.
 
     Parameters:
-        error: what is wrong.
-        members: the members of the message, or those that could be read.
+        error: the reason.
+        members: the members of the message that could be read.
     """
     if not isinstance(members, dict):
         return Malformed(error)
-    found = members.get("id")
-    if not isinstance(found, (int, str, float)) or isinstance(found, (bool, Digits)) or not is_unicode(found):
-        found = None
-    return Malformed(error, found, "method" not in members and ("result" in members or "error" in members))
+    message_id = members.get("id")
+    is_id = isinstance(message_id, (int, str, float)) and not isinstance(message_id, (bool, Digits))
+    if not is_id or not is_unicode(message_id):
+        message_id = None
+    return Malformed(error, message_id, "method" not in members and ("result" in members or "error" in members))
 
 
 def is_unicode(value: object) -> bool:
-    """Whether a value is no text, or text that can be sent, as half of a surrogate pair cannot."""
+    """Return whether a value can be sent as text: half of a surrogate pair cannot. Values that are not text pass."""
     try:
         if isinstance(value, str):
             value.encode()

@@ -23,41 +23,43 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON (RFC 8259, section 6)")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        seen: set[str] = set()
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names: set[str] = set()
         for name, _ in pairs:
-            if name in seen:
+            if name in names:
                 raise ValueError(f"the name {name[:64]!r} appears twice in one object (RFC 8259, section 4)")
-            seen.add(name)
-    return found
+            names.add(name)
+    return members
 
 
 def _bounded_int(digits: str) -> int | Digits:
-    # Only the form of the number matters here, and int() of a long one takes quadratic time and raises beyond its own
-    # limit. The contract that reads the body converts it, under pydantic's limit.
+    # Only the form of the number matters here. int() takes quadratic time for a long number, and raises beyond its own
+    # limit. The contract that reads the body converts the number, under pydantic's limit.
     return int(digits) if len(digits) < 1000 else Digits(digits)
 
 
 def _readable_int(digits: str) -> None:
-    """See that everybody reads an integer; its value is of no interest."""
+    """Make sure that every reader accepts an integer; its value does not matter."""
     if len(digits.lstrip("-")) > MAX_DIGITS:
         raise ValueError(TOO_LONG)
 
 
-_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=_bounded_int)
-_OWN = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=_readable_int)
+_STRICT = json.JSONDecoder(
+    object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant, parse_int=_bounded_int
+)
+_OWN = json.JSONDecoder(object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant, parse_int=_readable_int)
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-"""Strings. Nothing in the pattern is tried twice, and one without an end reaches to the end of the data: so the time
-grows no faster than the data, whatever they are."""
+"""Strings. The pattern tries nothing twice, and a string without an end reaches to the end of the data. So the time
+grows no faster than the data."""
 _BRACKETS = re.compile(rb"[\[{\]}]")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def _check_depth(data: bytes, around: int = 0) -> None:
-    """Raise ``ValueError`` where arrays and objects nest deeper than :data:`~rpcwire.limits.MAX_DEPTH`, together with
-    those around the data."""
+    """Raise ``ValueError`` if arrays and objects nest deeper than :data:`~rpcwire.limits.MAX_DEPTH`, with the levels
+    around the data."""
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH - around:
         return
     depth = around
@@ -68,7 +70,7 @@ def _check_depth(data: bytes, around: int = 0) -> None:
 
 
 def _check_text(value: Any) -> None:
-    """Raise ``ValueError`` where a string or a name holds half of a surrogate pair: it is no Unicode text."""
+    """Raise ``ValueError`` if a string or a name contains half of a surrogate pair: it is not valid Unicode."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -79,8 +81,8 @@ def _read(data: bytes) -> Any:
     """Read one JSON text strictly by RFC 8259.
 
     Raises:
-        ParseError: it is no JSON.
-        ValueError, RecursionError: it is, but breaks a rule.
+        ParseError: the data are not JSON.
+        ValueError, RecursionError: the data are JSON, but break a rule.
     """
     _check_depth(data)
     try:
@@ -102,7 +104,7 @@ def strict_json(data: bytes) -> Any:
     """Read one JSON text strictly by RFC 8259.
 
     Returns:
-        The value. Integers of 1,000 digits and more come as their digits.
+        The value. Integers of 1,000 or more digits are their digits as text.
 
     Raises:
         ParseError: invalid UTF-8, NaN or Infinity, a name twice in one object, half a surrogate pair, nesting beyond
@@ -114,19 +116,19 @@ def strict_json(data: bytes) -> Any:
         raise _not_json(exc) from None
 
 
-def _leniently(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object in which names may occur twice; an id that does is none."""
-    found = dict(pairs)
-    if len(found) != len(pairs) and [name for name, _ in pairs].count("id") > 1:
-        found["id"] = None
-    return found
+def _allow_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object in which names may occur twice; an id that occurs twice counts as none."""
+    members = dict(pairs)
+    if len(members) != len(pairs) and [name for name, _ in pairs].count("id") > 1:
+        members["id"] = None
+    return members
 
 
-_LENIENT = json.JSONDecoder(object_pairs_hook=_leniently, parse_int=_bounded_int)
+_LENIENT = json.JSONDecoder(object_pairs_hook=_allow_duplicates, parse_int=_bounded_int)
 
 
 def _outlines(data: bytes) -> list[Any]:
-    """What is legible of a message that is JSON but breaks a rule of ours, or of each message of a batch."""
+    """Read as much as possible of a message that breaks a rule, or of each message of a batch."""
     try:
         value = _LENIENT.decode(data.decode())
     except (ValueError, RecursionError):
@@ -160,12 +162,12 @@ class _JsonBase(Codec):
         except ParseError as exc:
             return Malformed(exc)
         except (ValueError, RecursionError) as exc:
-            return self._unread(data, exc)[0]
+            return self._describe_errors(data, exc)[0]
         return self._envelope(data, value)
 
     @staticmethod
-    def _unread(data: bytes, exc: Exception) -> list[Malformed]:
-        """What to answer to a message, or each of a batch, that breaks a rule."""
+    def _describe_errors(data: bytes, exc: Exception) -> list[Malformed]:
+        """Make the malformed messages for a message that breaks a rule, or for a batch of them."""
         error = _not_json(exc)
         return [malformed(error, members) for members in _outlines(data)] or [Malformed(error)]
 
@@ -195,16 +197,16 @@ class PlainJson(_JsonBase):
         except ParseError as exc:
             return Decoded((Malformed(exc),))
         except (ValueError, RecursionError) as exc:
-            unread = self._unread(frame, exc)
-            known = [message for message in unread if message.id is not None] or unread[:1]
-            return Decoded(known, batch=len(known) > 1)
+            messages = self._describe_errors(frame, exc)
+            answerable = [message for message in messages if message.id is not None] or messages[:1]
+            return Decoded(answerable, batch=len(answerable) > 1)
         if not isinstance(value, list):
             return Decoded((self._envelope(frame, value),))
         if not value:
             return Decoded((Malformed(InvalidRequest("an empty batch: send at least one request")),))
         if len(value) > self.batch_items:
-            found = len(value)
-            error = TooLarge(f"a batch of {found} messages: at most {self.batch_items} are allowed", executed="no")
+            count = len(value)
+            error = TooLarge(f"a batch of {count} messages: at most {self.batch_items} are allowed", executed="no")
             return Decoded((Malformed(error),))
         try:
             raws = self._raws.decode(frame)

@@ -39,29 +39,29 @@ class MessagePack(Codec):
     def decode(self, frame: bytes) -> Decoded:
         first = frame[0] if frame else 0
         several = 0x90 <= first <= 0x9F or first in (0xDC, 0xDD)
-        if several and (refused := self._refused(frame, first)) is not None:
-            return Decoded((refused,))
+        if several and (refusal := self._refuse(frame, first)) is not None:
+            return Decoded((refusal,))
         try:
             return Decoded(self._many.decode(frame) if several else (self._one.decode(frame),))
         except UNREADABLE:
-            pass  # One of the messages is wrong: find out which, and how.
+            pass  # One of the messages is wrong: decode each alone to find out which.
         if not several:
-            return Decoded((self._closer(frame),))
+            return Decoded((self._decode_alone(frame),))
         try:
             raws = self._raws.decode(frame)
         except UNREADABLE as exc:
             return Decoded((Malformed(ParseError(f"not MessagePack: {exc}")),))
-        return Decoded([self._closer(raw) for raw in raws])
+        return Decoded([self._decode_alone(raw) for raw in raws])
 
     @staticmethod
-    def _refused(frame: bytes, first: int) -> Malformed | None:
-        """Refuse an array by its announced length, before anything is made of it."""
+    def _refuse(frame: bytes, first: int) -> Malformed | None:
+        """Refuse an array by the length in its header, before it is decoded."""
         count = first & 0x0F if first <= 0x9F else int.from_bytes(frame[1 : 3 if first == 0xDC else 5], "big")
         if count > FRAME_MESSAGES:
             return too_many(count)
         return None if count else Malformed(InvalidRequest("an empty array: send at least one message"))
 
-    def _closer(self, data: bytes | Raw) -> Envelope | Malformed:
+    def _decode_alone(self, data: bytes | Raw) -> Envelope | Malformed:
         try:
             value = self._any.decode(data)
         except UNREADABLE as exc:
