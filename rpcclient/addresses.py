@@ -1,4 +1,4 @@
-"""The host of a URL: how to reach it, what to call it, and whether it is this machine."""
+"""The host of a URL: which address to connect to, which name to send, and whether it is this machine."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 _NUMBERS = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+)){0,3}", re.ASCII)
-"""How inet_aton(3) lets one write an IPv4 address: 127.0.0.1, 127.1, 0x7f000001."""
+"""The ways to write an IPv4 address that inet_aton(3) reads: 127.0.0.1, 127.1, 0x7f000001."""
 _ZONE = re.compile(r"[^\s/%]+")
 LOCALHOST = "localhost"
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Where a URL leads.
+    """The host of a URL.
 
     Attributes:
-        address: what to connect to: a name, or an address, with its zone where it has one.
-        name: what to call it there, in the Host header and the certificate: never with a zone, which means something
-            on this machine only (RFC 6874, section 4), and never with the dot that ends a name.
+        address: what to connect to: a name, or an address with its zone, if it has one.
+        name: its name in the Host header and in the certificate. It has no zone, which means something on this machine
+            only (RFC 6874, section 4), and no dot at its end.
     """
 
     address: str
@@ -29,27 +29,27 @@ class Host:
 
     @property
     def has_zone(self) -> bool:
-        """Whether the address holds on one network interface only."""
+        """Whether the address is valid on one network interface only."""
         return "%" in self.address
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it is this machine, however it is spelled: what is sent there does not leave it."""
+        """Whether the host is this machine, however it is spelled, so that nothing that is sent there leaves it."""
         if self.address == LOCALHOST:
             return True
         try:
             address = ipaddress.ip_address(self.name)
         except ValueError:
             return False  # A name, though it may look like an address: 127.example.org.
-        within = getattr(address, "ipv4_mapped", None) or address
-        return bool(within.is_loopback or within.is_unspecified)
+        address = getattr(address, "ipv4_mapped", None) or address
+        return bool(address.is_loopback or address.is_unspecified)
 
 
 def host_of(text: str) -> Host:
     """Read the host of a URL, as :func:`urllib.parse.urlsplit` gives it.
 
     Raises:
-        ValueError: it is none; the message says why.
+        ValueError: the text is no host; the message says why.
     """
     if ":" in text:
         return _ipv6(text)
@@ -62,10 +62,10 @@ def host_of(text: str) -> Host:
         try:
             dotted = socket.inet_ntoa(socket.inet_aton(name))
         except OSError:
-            return Host(ascii_text, name)  # Too large for an address. Whoever looks names up will say so.
+            return Host(ascii_text, name)  # Too large for an address. The resolver will say so.
         return Host(dotted, dotted)
     if name == LOCALHOST or name.endswith(f".{LOCALHOST}"):
-        # They are this machine by definition (RFC 6761, section 6.3), so nobody else is asked where they are.
+        # These names are this machine by definition (RFC 6761, section 6.3), so no resolver is asked.
         return Host(LOCALHOST, name)
     return Host(ascii_text, name)
 
@@ -77,7 +77,7 @@ def _ipv6(text: str) -> Host:
     name = str(address) if mapped is None else f"::ffff:{mapped}"
     if not percent:
         return Host(name, name)
-    # RFC 6874 has the percent sign itself encoded. Many write it as it stands: [fe80::1%eth0].
+    # RFC 6874 wants the percent sign to be encoded. Many people write it as it is: [fe80::1%eth0].
     zone = unquote(zone[2:]) if zone.startswith("25") else zone
     if not _ZONE.fullmatch(zone):
         raise ValueError(f"the zone of {written} is missing or malformed: write [{written}%25INTERFACE]")

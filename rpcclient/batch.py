@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 
 class BatchResult(Generic[_T]):
-    """The outcome of one call of a batch, there once the batch's context is left."""
+    """The outcome of one call of a batch. It is known once the batch's ``with`` block has ended."""
 
     def __init__(self, method: Method, params: Any, *, wants_answer: bool) -> None:
         self.method = method
@@ -40,7 +40,7 @@ class BatchResult(Generic[_T]):
 
 
 class BatchBase:
-    """Collects calls. They leave together when the context is left; if the block raises, nothing is sent."""
+    """Collects calls, and sends them together when its ``with`` block ends. If the block raises, it sends nothing."""
 
     def __init__(self) -> None:
         self.entries: list[BatchResult[Any]] = []
@@ -56,7 +56,7 @@ class BatchBase:
             method, params, returns: as of the client's ``call``.
 
         Returns:
-            What will hold its outcome.
+            What its outcome can be read from, after the ``with`` block.
         """
         entry: BatchResult[Any] = BatchResult(Method(method, returns), params, wants_answer=True)
         self.entries.append(entry)

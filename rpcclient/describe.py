@@ -1,4 +1,4 @@
-"""Services as ``rpc.discover`` describes them: signatures and documentation for methods that no stub knows."""
+"""Reads the signatures and documentation of methods from ``rpc.discover``, for services without a stub."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class MethodDescription:
     Attributes:
         name: the full name.
         doc: what it does.
-        signature: as a Python caller sees it; types as far as JSON Schema tells them.
+        signature: its parameters and result for a Python caller, with types as far as JSON Schema tells them.
         streams: whether it answers with a stream.
-        uploads: the parameters that are streams.
-        deadline_s: how long a call may take where the caller does not say, in seconds.
+        uploads: the names of the parameters that are streams.
+        deadline_s: how long a call may take if the caller sets no limit, in seconds.
         by_position: whether parameters may be given by position on the wire.
-        binary: the parameters that are bytes.
-        latest: a slow reader of its stream wants the newest item only.
+        binary: the names of the parameters that are bytes.
+        latest: whether a slow reader of its stream gets the newest item only.
         answer: the JSON Schema of its result, or of the items of its stream.
-        schemas: those that others refer to, by name.
+        schemas: the JSON Schemas that others refer to, by name.
     """
 
     name: str
@@ -56,7 +56,7 @@ class ServiceDescription:
 
 
 def descriptions(document: Mapping[str, Any]) -> dict[str, ServiceDescription]:
-    """All services of an OpenRPC document, by name."""
+    """Return all services of an OpenRPC document, by name."""
     services: dict[str, dict[str, MethodDescription]] = {}
     schemas = document.get("components", {}).get("schemas", {})
     for method in document.get("methods", ()):
@@ -66,10 +66,10 @@ def descriptions(document: Mapping[str, Any]) -> dict[str, ServiceDescription]:
 
 
 def find(known: Mapping[str, ServiceDescription], service: str) -> ServiceDescription:
-    """One service.
+    """Return one service.
 
     Raises:
-        MethodNotFound: there is none of this name; the message lists those there are.
+        MethodNotFound: there is no service of this name; the message lists the services that exist.
     """
     try:
         return known[service]
@@ -79,24 +79,24 @@ def find(known: Mapping[str, ServiceDescription], service: str) -> ServiceDescri
 
 def _method(method: Mapping[str, Any], schemas: Mapping[str, Any]) -> MethodDescription:
     kinds = inspect.Parameter
-    # A server of another make says it for all parameters at once.
+    # Another server may say for all parameters at once that they are given by name.
     by_name = method.get("paramStructure") == "by-name" and not any("x-keyword-only" in p for p in method["params"])
     parameters = [
         kinds(
             param["name"],
             kinds.KEYWORD_ONLY if param.get("x-keyword-only", by_name) else kinds.POSITIONAL_OR_KEYWORD,
             default=kinds.empty if param.get("required") else param["schema"].get("default"),
-            annotation=type_words(_streamed("Iterable", param, schemas) or _annotation(param["schema"], schemas)),
+            annotation=type_words(_stream_words("Iterable", param, schemas) or _annotation(param["schema"], schemas)),
         )
         for param in method.get("params", ())
     ]
     result = method.get("result", {})
-    returns = type_words(_streamed("Iterator", result, schemas) or _annotation(result.get("schema", {}), schemas))
+    returns = type_words(_stream_words("Iterator", result, schemas) or _annotation(result.get("schema", {}), schemas))
     doc = "\n\n".join(part for part in (method.get("summary"), method.get("description")) if part)
     return MethodDescription(
         name=method["name"],
         doc=doc,
-        signature=inspect.Signature(_ordered(parameters), return_annotation=returns),
+        signature=inspect.Signature(_order(parameters), return_annotation=returns),
         streams="x-stream" in result,
         uploads=frozenset(p["name"] for p in method.get("params", ()) if "x-stream" in p),
         deadline_s=float(method.get("x-deadline_s", DEFAULT_DEADLINE_S)),
@@ -108,27 +108,27 @@ def _method(method: Mapping[str, Any], schemas: Mapping[str, Any]) -> MethodDesc
     )
 
 
-def _streamed(kind: str, described: Mapping[str, Any], schemas: Mapping[str, Any]) -> str | None:
-    """The type of a stream, in the words of Python."""
-    if "x-stream" not in described:
+def _stream_words(kind: str, schema_holder: Mapping[str, Any], schemas: Mapping[str, Any]) -> str | None:
+    """Return the type of a stream as Python writes it; ``None`` if this is no stream."""
+    if "x-stream" not in schema_holder:
         return None
-    return f"{kind}[{type_words(_annotation(described['x-stream'], schemas))}]"
+    return f"{kind}[{type_words(_annotation(schema_holder['x-stream'], schemas))}]"
 
 
-def _ordered(parameters: Sequence[inspect.Parameter]) -> list[inspect.Parameter]:
-    """Python wants those without a default first; on the wire by name their order does not matter."""
+def _order(parameters: Sequence[inspect.Parameter]) -> list[inspect.Parameter]:
+    """Put parameters without a default first, as Python wants. By name, their order does not matter on the wire."""
     kinds = inspect.Parameter
-    seen_default = False
-    ordered = []
+    follows_default = False
+    parameters_in_order = []
     for parameter in parameters:
-        seen_default = seen_default or parameter.default is not kinds.empty
-        needs_name = seen_default and parameter.default is kinds.empty
-        ordered.append(parameter.replace(kind=kinds.KEYWORD_ONLY) if needs_name else parameter)
-    return sorted(ordered, key=lambda p: p.kind)
+        follows_default = follows_default or parameter.default is not kinds.empty
+        needs_name = follows_default and parameter.default is kinds.empty
+        parameters_in_order.append(parameter.replace(kind=kinds.KEYWORD_ONLY) if needs_name else parameter)
+    return sorted(parameters_in_order, key=lambda p: p.kind)
 
 
 def _annotation(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
-    """A Python type for a JSON Schema, for people to read."""
+    """Return a Python type for a JSON Schema, for people to read."""
     if "$ref" in schema:
         return schema["$ref"].rpartition("/")[2]
     if "anyOf" in schema:
@@ -136,8 +136,8 @@ def _annotation(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
         return " | ".join(dict.fromkeys(parts))
     kind = schema.get("type")
     if kind == "string":
-        coded = "contentEncoding" in schema
-        return bytes if coded else schema.get("format") or str
+        is_encoded = "contentEncoding" in schema
+        return bytes if is_encoded else schema.get("format") or str
     if kind == "array" and isinstance(schema.get("items"), Mapping):
         return f"list[{type_words(_annotation(schema['items'], schemas))}]"
     if isinstance(kind, str) and kind in _TYPES:

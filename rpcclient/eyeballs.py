@@ -1,10 +1,9 @@
-"""In which order the addresses of a server are tried, and what became of each: happy eyeballs (RFC 8305), for both
-clients."""
+"""Orders the addresses of a server, and notes what became of each: happy eyeballs (RFC 8305), for both clients."""
 
 from __future__ import annotations
 
-# The first that looks a name up, or speaks TLS, would import this; a child that is forked meanwhile would wait for ever
-# for a thread that it does not have.
+# Looking a name up, or TLS, imports this when it is first needed. A child that is forked during that import would wait
+# for ever for the importing thread, which it does not have. So it is imported here.
 import encodings.idna  # noqa: F401
 import ipaddress
 import os
@@ -18,7 +17,7 @@ from typing import Any
 from rpcwire.forking import keep_from_children
 
 ATTEMPT_DELAY_S = 0.25
-"""How long an address has for itself before the next is tried beside it, in seconds (RFC 8305, section 5)."""
+"""How long one address is tried alone before the next is tried beside it, in seconds (RFC 8305, section 5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +38,10 @@ class Address:
         return str(self.sockaddr[0])
 
     def socket(self) -> socket.socket:
-        """A socket for it that does not block.
+        """Make a socket for the address, which does not block.
 
         Raises:
-            OSError: this machine does not have that family, or no descriptor is left.
+            OSError: this machine does not support the address family, or no file descriptor is left.
         """
         sock = socket.socket(self.family, socket.SOCK_STREAM)
         keep_from_children(sock)
@@ -50,93 +49,92 @@ class Address:
         return sock
 
 
-Found = Sequence[Address] | OSError | UnicodeError
+LookupResult = Sequence[Address] | OSError | UnicodeError
 """The addresses of a name in the order in which to try them, or why there are none."""
 
 
-def interleaved(addresses: Iterable[Address]) -> list[Address]:
-    """The addresses with their families in turn, each once, otherwise in the order in which the system has sorted them
-    (RFC 8305, section 4)."""
+def interleave(addresses: Iterable[Address]) -> list[Address]:
+    """Return each address once, IPv6 and IPv4 in turn, and each family in the system's order (RFC 8305, section 4)."""
     families: dict[int, list[Address]] = {}
     for address in dict.fromkeys(addresses):
         families.setdefault(address.family, []).append(address)
     return [address for turn in zip_longest(*families.values()) for address in turn if address is not None]
 
 
-def look_up(host: str, port: int, tell: Callable[[Found], None]) -> None:
-    """Look a name up, without waiting: the system's resolver takes as long as it likes, and nothing can stop it.
+def look_up(host: str, port: int, on_result: Callable[[LookupResult], None]) -> None:
+    """Look a name up, without waiting for the result. The system's resolver may take long, and nothing can stop it.
 
     Parameters:
         host: a name, or an address.
         port: TCP port.
-        tell: told what was found, by a thread that nobody waits for; or at once where the host is an address.
+        on_result: called with the result, in a thread of its own; at once, in this one, if the host is an address.
     """
     try:
         ipaddress.ip_address(host)
     except ValueError:
         pass  # A name, though it may look like an address: 1.2.3.4.5.
     else:
-        tell(_found(host, port))
+        on_result(_resolve(host, port))
         return
-    threading.Thread(target=lambda: tell(_found(host, port)), name="rpcclient-lookup", daemon=True).start()
+    threading.Thread(target=lambda: on_result(_resolve(host, port)), name="rpcclient-lookup", daemon=True).start()
 
 
-def _found(host: str, port: int) -> Found:
+def _resolve(host: str, port: int) -> LookupResult:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:
         return exc
-    return interleaved(Address(family, sockaddr) for family, _, _, _, sockaddr in found)
+    return interleave(Address(family, sockaddr) for family, _, _, _, sockaddr in infos)
 
 
 @dataclass(slots=True)
 class Trail:
-    """What became of an attempt so far, for the error that tells of it.
+    """What became of an attempt to connect so far. Its error says this.
 
     Attributes:
-        place: what is being reached, where that is not the server itself.
-        looking_up: whether its name is being looked up.
-        reasons: for each address that was tried why it did not do, as far as that is known.
+        place: what is being connected to, if not the server itself: a proxy.
+        is_looking_up: whether its name is being looked up.
+        reasons: for each address that was tried, why it failed; ``None`` while that is not known.
     """
 
     place: str = ""
-    looking_up: bool = False
+    is_looking_up: bool = False
     reasons: dict[Address, str | None] = field(default_factory=dict)
 
-    def looks_up(self) -> None:
-        """A name is being looked up."""
-        self.looking_up, self.reasons = True, {}
+    def note_lookup(self) -> None:
+        """Note that the name is being looked up."""
+        self.is_looking_up, self.reasons = True, {}
 
-    def found(self) -> None:
-        """Its addresses are known."""
-        self.looking_up = False
+    def note_addresses(self) -> None:
+        """Note that the addresses are known."""
+        self.is_looking_up = False
 
-    def tries(self, address: Address) -> None:
-        """An address is tried."""
+    def note_attempt(self, address: Address) -> None:
+        """Note that an address is being tried."""
         self.reasons[address] = None
 
-    def failed(self, address: Address, exc: BaseException) -> None:
-        """An address did not do."""
+    def note_failure(self, address: Address, exc: BaseException) -> None:
+        """Note that an address failed."""
         self.reasons[address] = reason_of(exc)
 
-    def arrived(self) -> None:
-        """An address did: what became of the others is of no interest any more."""
+    def note_success(self) -> None:
+        """Note that an address answered. What became of the others does not matter any more."""
         self.reasons = {}
 
     def __str__(self) -> str:
-        """Each address with its reason, or only the reason where there is one address."""
-        if self.looking_up:
+        """Return each address with its reason; the reason alone if there is one address."""
+        if self.is_looking_up:
             return "its name could not be looked up in time"
-        told = [(address.text, reason or "no answer") for address, reason in self.reasons.items()]
-        return told[0][1] if len(told) == 1 else "; ".join(f"{address}: {reason}" for address, reason in told)
+        entries = [(address.text, reason or "no answer") for address, reason in self.reasons.items()]
+        return entries[0][1] if len(entries) == 1 else "; ".join(f"{address}: {reason}" for address, reason in entries)
 
 
 class NoAddressAnswers(OSError):
-    """Every address was tried, and none did."""
+    """Every address was tried, and none answered."""
 
 
 def reason_of(exc: BaseException) -> str:
-    """Why a socket did not connect, in the system's words. (Those of asyncio name the address once more.)"""
+    """Return why a socket did not connect, in the system's words. (asyncio's words would repeat the address.)"""
     number = getattr(exc, "errno", None)
     if isinstance(exc, socket.gaierror) or not number:
         return getattr(exc, "strerror", None) or str(exc)

@@ -1,4 +1,4 @@
-"""The errors that attempts to connect end in, in the same words for both clients."""
+"""The errors of attempts to connect, in the same words for both clients."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from .eyeballs import NoAddressAnswers, Trail, reason_of
 from .targets import Target
 from .tunnels import ProxyRefused
 
-_SPEAKS_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_MESSAGE"})
-_WANTS_CERTIFICATE = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
-_BROKEN_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+_NO_TLS_REASONS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_MESSAGE"})
+_CERTIFICATE_REQUIRED = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+_BREAKS = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 _PASSING_ALERTS = frozenset({
     "TLSV1_ALERT_INTERNAL_ERROR", "TLSV1_ALERT_USER_CANCELLED", "SSLV3_ALERT_BAD_RECORD_MAC",
     "UNEXPECTED_EOF_WHILE_READING",
 })  # fmt: skip
-"""What a proxy says that is starting or stopping (RFC 8446, section 6.2). Other alerts are about what this side has
-shown or wants, and stay."""
+"""The alerts of a proxy that is starting or stopping (RFC 8446, section 6.2). Another attempt may succeed after
+them, but not after other alerts, which are about this side's certificate or settings."""
 
 
-def failure(exc: BaseException, target: Target, seconds: float, trail: Trail) -> RpcError | None:
-    """The error of ours for what broke off an attempt to connect.
+def to_connect_error(exc: BaseException, target: Target, seconds: float, trail: Trail) -> RpcError | None:
+    """Turn the exception that ended an attempt to connect into an error of ours.
 
     Parameters:
-        exc: what did.
-        target: where to.
+        exc: the exception.
+        target: the server.
         seconds: how long the attempt was allowed to take.
-        trail: how far it came.
+        trail: what became of the attempt so far.
 
     Returns:
         The error; ``None`` where the exception is to be raised as it is.
@@ -46,43 +46,45 @@ def failure(exc: BaseException, target: Target, seconds: float, trail: Trail) ->
         return None
     where = f"{target.url}: {trail.place}: " if trail.place else f"{target.url}: "
     if isinstance(exc, TimeoutError) and exc.errno is None:
-        told = str(trail) if trail.looking_up or len(trail.reasons) > 1 else ""
-        return ConnectFailed(f"{where}no answer within {seconds:g} s" + (f" ({told})" if told else ""))
+        details = str(trail) if trail.is_looking_up or len(trail.reasons) > 1 else ""
+        return ConnectFailed(f"{where}no answer within {seconds:g} s" + (f" ({details})" if details else ""))
     if isinstance(exc, ProxyRefused):
         return ConnectFailed(f"{where}{exc}", retryable=exc.retryable)
     if isinstance(exc, ssl.SSLError):
-        passes = isinstance(exc, _BROKEN_OFF) or exc.reason in _PASSING_ALERTS
+        passes = isinstance(exc, _BREAKS) or exc.reason in _PASSING_ALERTS
         return ConnectFailed(f"{where}TLS: {tls_reason(exc)}", retryable=passes)
     if isinstance(exc, OSError):
-        said = str(exc) if isinstance(exc, NoAddressAnswers) else reason_of(exc)
-        if not said:  # asyncio says no more where the other side hangs up during TLS's handshake.
-            return broken(target, trail.place)
+        reason = str(exc) if isinstance(exc, NoAddressAnswers) else reason_of(exc)
+        if not reason:  # asyncio gives no reason when the other side hangs up during the TLS handshake.
+            return broken_error(target, trail.place)
         if trail.place:
-            return ConnectFailed(f"{where}{said}: is it running there?")
+            return ConnectFailed(f"{where}{reason}: is it running there?")
         no_port = target.port and urlsplit(target.url).port is None
-        tried = f" At port {target.port}, as the URL names none; by default it is {DEFAULT_PORT}." if no_port else ""
-        return ConnectFailed(f"{where}{said}: is rpcserver running there?{tried}")
+        port_hint = (
+            f" At port {target.port}, as the URL names none; by default it is {DEFAULT_PORT}." if no_port else ""
+        )
+        return ConnectFailed(f"{where}{reason}: is rpcserver running there?{port_hint}")
     if isinstance(exc, ValueError):  # A host or path that no socket takes.
         return ConnectFailed(f"{where}{exc}", retryable=False)
     return None
 
 
-def broken(target: Target, place: str = "") -> ConnectFailed:
-    """The other side, or what is on the way there, hung up before the WebSocket was open."""
+def broken_error(target: Target, place: str = "") -> ConnectFailed:
+    """Make the error for a connection that the other side, or a proxy, closed before the WebSocket was open."""
     return ConnectFailed(": ".join(filter(None, (target.url, place, "the connection broke during the handshake"))))
 
 
 AUTHENTICATE = "rpc.authenticate"
-"""The method that takes a token which did not come with the handshake."""
+"""The method by which a client sends its token if the handshake did not hold it."""
 
 
-def not_authenticated(exc: BaseException, target: Target, seconds: float) -> RpcError | None:
-    """The error of ours where that method did not do.
+def to_authentication_error(exc: BaseException, target: Target, seconds: float) -> RpcError | None:
+    """Turn the exception of a call of :data:`AUTHENTICATE` into an error of ours.
 
     Parameters:
-        exc: what it ended in.
+        exc: the exception.
         target: the server.
-        seconds: how long it was allowed to take.
+        seconds: how long the call was allowed to take.
 
     Returns:
         The error; ``None`` where the exception is to be raised as it is.
@@ -98,13 +100,13 @@ def not_authenticated(exc: BaseException, target: Target, seconds: float) -> Rpc
 
 
 def tls_reason(exc: ssl.SSLError) -> str:
-    """Why TLS did not come about, or ended, in OpenSSL's words."""
+    """Return why TLS failed or ended, in OpenSSL's words."""
     if isinstance(exc, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {exc.verify_message}"
     reason: str = exc.reason or ""
-    if reason in _SPEAKS_NO_TLS:
+    if reason in _NO_TLS_REASONS:
         return f"{_words(reason)}: the other side does not seem to use TLS on this port"
-    if reason == _WANTS_CERTIFICATE:
+    if reason == _CERTIFICATE_REQUIRED:
         return f"{_words(reason)}: give cert_file, and key_file where that does not hold the key"
     return _words(reason) or exc.strerror or str(exc)
 

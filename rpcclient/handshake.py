@@ -19,29 +19,29 @@ from .options import ConnectOptions
 from .targets import Target
 
 
-def begin(target: Target, message_bytes: int, only: Subprotocol | None) -> tuple[ClientProtocol, Request]:
-    """The state of a new connection, and the request that opens it.
+def begin_handshake(target: Target, message_bytes: int, only: Subprotocol | None) -> tuple[ClientProtocol, Request]:
+    """Make the state of a new connection, and the request that opens it.
 
     Parameters:
-        target: where to.
-        message_bytes: the largest message to accept, which the server is told.
-        only: offer this subprotocol alone; ours in order of preference where not given.
+        target: the server.
+        message_bytes: the largest message to accept. The request tells the server.
+        only: the only subprotocol to offer; all of ours, in order of preference, if not given.
 
     Raises:
         ConnectFailed: the headers that are made for each connection cannot be made or sent.
     """
-    offered = OFFERED if only is None else (only,)
+    names = OFFERED if only is None else (only,)
     ws = ClientProtocol(
         parse_uri(target.websocket_uri),
-        subprotocols=[WebSocketSubprotocol(name) for name in offered],
+        subprotocols=[WebSocketSubprotocol(name) for name in names],
         max_size=message_bytes,
         logger=QUIET,
     )
     request = ws.connect()
     request.headers["User-Agent"] = _user_agent()
     request.headers[MESSAGE_BYTES_HEADER] = str(message_bytes)
-    further = target.headers() if callable(target.headers) else target.headers
-    for name, value in further.items():
+    headers = target.headers() if callable(target.headers) else target.headers
+    for name, value in headers.items():
         request.headers[name] = value
     if target.token_by_header is not None:
         request.headers["Authorization"] = f"Bearer {target.token_by_header}"
@@ -50,31 +50,32 @@ def begin(target: Target, message_bytes: int, only: Subprotocol | None) -> tuple
 
 @cache
 def _user_agent() -> str:
-    with hold_forks():  # It imports what reads the metadata of packages.
+    with hold_forks():  # Reading the metadata of packages imports modules.
         return f"rpcclient/{version('remote-services')}"
 
 
 def session_limits(options: ConnectOptions, response: Response) -> SessionLimits:
-    """What both sides of a connection take.
+    """Return the limits that hold for both sides of a connection.
 
     Parameters:
-        options: what this side takes.
-        response: the server's answer to the handshake, with what that takes. What is no number is left aside.
+        options: this side's limits.
+        response: the server's answer to the handshake, whose headers hold the server's limits. A header that is no
+            number is ignored.
     """
     return SessionLimits(
-        message_bytes=min([options.message_bytes, *_told(response, MESSAGE_BYTES_HEADER)]),
+        message_bytes=min([options.message_bytes, *_numbers_of(response, MESSAGE_BYTES_HEADER)]),
         unwrapped_bytes=options.message_bytes,
-        batch_items=min([BATCH_ITEMS, *filter(None, _told(response, BATCH_ITEMS_HEADER))]),
+        batch_items=min([BATCH_ITEMS, *filter(None, _numbers_of(response, BATCH_ITEMS_HEADER))]),
         stream_window=options.window,
     )
 
 
 def memory_limits(options: ConnectOptions, batch_items: int) -> SessionLimits:
-    """What both sides of a connection in memory take, where there is no handshake.
+    """Return the limits that hold for both sides of a connection in memory, which has no handshake.
 
     Parameters:
-        options: what this side takes.
-        batch_items: entries of a JSON-RPC batch that the server takes.
+        options: this side's limits.
+        batch_items: how many entries of a JSON-RPC batch the server accepts.
     """
     return SessionLimits(
         message_bytes=options.message_bytes,
@@ -84,6 +85,6 @@ def memory_limits(options: ConnectOptions, batch_items: int) -> SessionLimits:
     )
 
 
-def _told(response: Response, header: str) -> list[int]:
-    said = response.headers.get_all(header)
-    return [int(text) for text in said if text.isascii() and text.isdigit() and len(text) < 20]
+def _numbers_of(response: Response, header: str) -> list[int]:
+    texts = response.headers.get_all(header)
+    return [int(text) for text in texts if text.isascii() and text.isdigit() and len(text) < 20]

@@ -11,7 +11,7 @@ from rpcwire.limits import MESSAGE_BYTES_HEADER
 
 Headers = Mapping[str, str]
 HeadersChoice = Headers | Callable[[], Headers]
-"""Headers, or what makes them anew for each connection: signatures with a time, or tokens that expire."""
+"""Headers, or a function that makes them for each connection, such as signatures with a time, or tokens that expire."""
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
@@ -23,19 +23,19 @@ _OWN_BEGINNING = "sec-websocket-"
 AUTHORIZATION = "authorization"
 
 
-def checked_headers(headers: Headers, *, token_in_header: bool) -> dict[str, str]:
-    """The headers, if they can be sent.
+def check_headers(headers: Headers, *, token_in_header: bool) -> dict[str, str]:
+    """Return the headers, after checking that they can be sent.
 
     Parameters:
         headers: values by name.
         token_in_header: whether the token goes into Authorization.
 
     Raises:
-        ConnectFailed: a name or a value is none (RFC 9110, section 5), or the client sets that header itself.
+        ConnectFailed: a name or a value is malformed (RFC 9110, section 5), or the client sets that header itself.
     """
     if not isinstance(headers, Mapping):
         raise _wrong("give a mapping of names to values")
-    found: dict[str, str] = {}
+    checked: dict[str, str] = {}
     for name, value in headers.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise _wrong(f"{name!r} is not a name of a header")
@@ -50,46 +50,46 @@ def checked_headers(headers: Headers, *, token_in_header: bool) -> dict[str, str
             )
         if not isinstance(value, str) or not _VALUE.fullmatch(value):
             raise _wrong(f"{name}: its value must be one line of printable ASCII")
-        found[name] = value.strip(" \t")
-    return found
+        checked[name] = value.strip(" \t")
+    return checked
 
 
-def chosen_headers(choice: HeadersChoice, *, token_in_header: bool) -> HeadersChoice:
-    """As :func:`checked_headers`; what is made for each connection, is checked then.
+def prepare_headers(choice: HeadersChoice, *, token_in_header: bool) -> HeadersChoice:
+    """Check headers now, or have them checked when a function makes them for a connection.
 
     Parameters:
-        choice: the headers, or what makes them.
+        choice: the headers, or the function that makes them.
         token_in_header: whether the token goes into Authorization.
 
     Raises:
-        ConnectFailed: as there.
+        ConnectFailed: as :func:`check_headers`.
     """
     if callable(choice):
-        return partial(_made_headers, choice, token_in_header=token_in_header)
-    return checked_headers(choice, token_in_header=token_in_header)
+        return partial(_make_headers, choice, token_in_header=token_in_header)
+    return check_headers(choice, token_in_header=token_in_header)
 
 
-def _made_headers(make: Callable[[], Headers], *, token_in_header: bool) -> Headers:
+def _make_headers(make: Callable[[], Headers], *, token_in_header: bool) -> Headers:
     try:
-        made = make()
+        headers = make()
     except Exception as exc:
         raise _wrong(f"the function that makes them failed: {type(exc).__name__}: {exc}") from exc
-    return checked_headers(made, token_in_header=token_in_header)
+    return check_headers(headers, token_in_header=token_in_header)
 
 
 def headers_of(text: str) -> dict[str, str]:
-    """Headers from lines ``Name: value``, as ``RPC_HEADERS`` and the command line have them.
+    """Read headers from lines ``Name: value``, as ``RPC_HEADERS`` and the command line give them.
 
     Raises:
-        ConnectFailed: a line is none.
+        ConnectFailed: a line has another form.
     """
-    found: dict[str, str] = {}
+    headers: dict[str, str] = {}
     for line in filter(None, map(str.strip, text.splitlines())):
         name, colon, value = line.partition(":")
         if not colon:
             raise _wrong("write one `Name: value` per line")
-        found[name.strip()] = value.strip()
-    return found
+        headers[name.strip()] = value.strip()
+    return headers
 
 
 def _wrong(text: str) -> ConnectFailed:

@@ -13,4 +13,5 @@ if TYPE_CHECKING:
     MemoryDial = Callable[[Subprotocol], MemoryLink]
     """``Server.connect_memory``: connects to a server of the same process."""
 else:
-    MemoryDial = Callable[[Subprotocol], Any]  # Its link would bring asyncio, which the blocking client can do without.
+    # Importing MemoryLink would import asyncio, which the blocking client does not need.
+    MemoryDial = Callable[[Subprotocol], Any]

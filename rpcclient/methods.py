@@ -1,4 +1,4 @@
-"""What the clients know of a method: from a generated stub, from ``rpc.discover``, or nothing but its name."""
+"""What the clients know of a method: its whole contract, from a generated stub, or its name only."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from rpcwire.values.wiretypes import WireType, load_answer
 
 @lru_cache(maxsize=1024)
 def _wire_type(annotation: Any) -> WireType:
-    """What reads values of a type; making one takes a hundred times as long as using it."""
+    """Return what reads values of a type. It is kept: making it takes a hundred times as long as using it."""
     return WireType(annotation)
 
 
 class Method:
-    """A method that is known by name only: standard values go out, plain data comes in.
+    """A method of which only the name is known. Its parameters are standard values, its result is plain data.
 
     Parameters:
         name: the full name.
-        returns: the type of the result, or of a stream's items; plain data where not given.
-        deadline_s: how long a call may take where nobody says, in seconds.
-        latest: a slow reader of its stream wants the newest item only.
+        returns: the type of the result, or of a stream's items; plain data if not given.
+        deadline_s: how long a call may take if the caller sets no limit, in seconds.
+        latest: whether a slow reader of its stream gets the newest item only.
     """
 
     streams: frozenset[str] = frozenset()
-    """Parameters that are streams."""
+    """The names of the parameters that are streams."""
     window: int | None = None
-    """Of a stream of large items: how many the server may be ahead where nobody says; else the client's own window."""
+    """How many items of its stream the server may be ahead of the reader; the client's own window where ``None``."""
 
     def __init__(
         self, name: str, returns: Any = None, deadline_s: float = DEFAULT_DEADLINE_S, *, latest: bool = False
@@ -47,39 +47,39 @@ class Method:
         self._kind = None if returns is None else _wire_type(returns)
 
     def dump(self, params: Any, codec: Codec) -> bytes | None:
-        """The parameters, encoded.
+        """Encode the parameters.
 
         Raises:
-            InvalidParams: they cannot be sent, or do not fit.
+            InvalidParams: they cannot be sent, or do not fit the method.
         """
         return None if params is None else dump_plain(params, codec)
 
     def dump_item(self, parameter: str, item: Any, codec: Codec) -> bytes:
-        """One item of a parameter that is a stream.
+        """Encode one item of a parameter that is a stream.
 
         Raises:
-            InvalidParams: it cannot be sent; ``errors`` names the parameter, and the place in the item.
+            InvalidParams: the item cannot be sent; ``errors`` names the parameter, and the place in the item.
         """
         try:
             return dump_plain(item, codec, ITEM_LEVELS)
         except InvalidParams as exc:
-            raise bad_item(parameter, exc.errors, exc) from exc
+            raise bad_item_error(parameter, exc.errors, exc) from exc
 
     def load(self, raw: Raw | bytes, codec: Codec) -> Any:
-        """The result, or an item of the stream that is the result.
+        """Decode the result, or an item of the stream that is the result.
 
         Raises:
-            RemoteProtocolError: it does not fit.
+            RemoteProtocolError: it does not have the type of the result.
         """
         kind = self._kind
         return load_plain(raw, codec) if kind is None else load_answer(kind, raw, codec)
 
     def error(self, code: int, message: str, data: object) -> RpcError:
-        """The exception that a received error stands for."""
+        """Make the exception for an error that the server has sent."""
         return from_wire(code, message, data)
 
-    def typed(self, error: RpcError) -> RpcError:
-        """The exception that an error stands for which has ended a stream."""
+    def to_declared_error(self, error: RpcError) -> RpcError:
+        """Turn an error that has ended a stream into the class that the method declares for it, if it declares one."""
         if type(error) is not ServiceError:
             return error
         wire = error.to_wire()
@@ -88,29 +88,29 @@ class Method:
 
 @lru_cache(maxsize=1024)
 def method_of(name: str, returns: Any = None) -> Method:
-    """A method by its name, made once for each name and type."""
+    """Return a method by its name. It is made once for each name and type."""
     return Method(name, returns)
 
 
-def not_iterable(parameter: str, given: object) -> InvalidParams:
-    """What to raise where a parameter that is a stream was given something else."""
+def not_iterable_error(parameter: str, value: object) -> InvalidParams:
+    """Make the error for a parameter that is a stream, but whose value is no iterable."""
     return InvalidParams(
-        f"{parameter}: a stream is sent from an iterable, not from {type(given).__name__}",
+        f"{parameter}: a stream is sent from an iterable, not from {type(value).__name__}",
         errors=[{"loc": [parameter], "msg": "must be an iterable", "type": "iterable_type"}],
     )
 
 
-def bad_item(parameter: str, errors: Sequence[Mapping[str, Any]], cause: Exception) -> InvalidParams:
-    """What to raise where an item of a parameter that is a stream cannot be sent. The call has begun by then.
+def bad_item_error(parameter: str, errors: Sequence[Mapping[str, Any]], cause: Exception) -> InvalidParams:
+    """Make the error for an item of a parameter that is a stream, but cannot be sent. The call has begun by then.
 
     Parameters:
-        parameter: its name.
+        parameter: the parameter's name.
         errors: what is wrong in the item, if that is known.
         cause: what the encoder raised.
     """
-    found = [{**error, "loc": [parameter, *error["loc"]]} for error in errors]
-    text = describe_fields(found) if found else f"{parameter}: {cause}"
-    return InvalidParams(f"an item cannot be sent: {text}", executed="yes", errors=found)
+    located = [{**error, "loc": [parameter, *error["loc"]]} for error in errors]
+    text = describe_fields(located) if located else f"{parameter}: {cause}"
+    return InvalidParams(f"an item cannot be sent: {text}", executed="yes", errors=located)
 
 
 class StubMethod(Method):
@@ -119,10 +119,10 @@ class StubMethod(Method):
     Parameters:
         name: the full name.
         function: the stub's method.
-        deadline_s: how long a call may take where nobody says, in seconds.
-        errors: what the method declares.
-        latest: a slow reader of its stream wants the newest item only.
-        window: of a stream of large items, how many the server may be ahead where nobody says.
+        deadline_s: how long a call may take if the caller sets no limit, in seconds.
+        errors: the classes of errors that the method declares.
+        latest: whether a slow reader of its stream gets the newest item only.
+        window: how many items of its stream the server may be ahead of the reader.
     """
 
     def __init__(
@@ -142,35 +142,35 @@ class StubMethod(Method):
 
     @cached_property
     def contract(self) -> Contract:
-        """What it takes and gives. Made at the first call, so that importing a stub costs little."""
+        """What the method takes and returns. It is made at the first call, so that importing a stub costs little."""
         return Contract(self._function)
 
     @property
     def streams(self) -> frozenset[str]:  # type: ignore[override]
-        """Parameters that are streams."""
+        """The names of the parameters that are streams."""
         return frozenset(self.contract.stream_parameters)
 
     def dump(self, params: Any, codec: Codec) -> bytes | None:
-        """The parameters by name, encoded; those left at their default stay out, so that the server's own holds."""
+        """Encode the parameters by name, without those that have their default: the server's own default applies."""
         contract = self.contract
-        given = {p.name: params[p.name] for p in contract.parameters if params[p.name] is not p.default}
-        return contract.dump_params(given, codec)
+        arguments = {p.name: params[p.name] for p in contract.parameters if params[p.name] is not p.default}
+        return contract.dump_params(arguments, codec)
 
     def dump_item(self, parameter: str, item: Any, codec: Codec) -> bytes:
-        """One item of a parameter that is a stream."""
+        """Encode one item of a parameter that is a stream."""
         try:
             return self.contract.stream_parameters[parameter].dump(item, codec, ITEM_LEVELS)
         except Unsendable as exc:
-            raise bad_item(parameter, [{"loc": exc.loc, "msg": exc.reason, "type": "unsendable"}], exc) from exc
+            raise bad_item_error(parameter, [{"loc": exc.loc, "msg": exc.reason, "type": "unsendable"}], exc) from exc
         except ValueError as exc:
-            raise bad_item(parameter, [], exc) from exc
+            raise bad_item_error(parameter, [], exc) from exc
 
     def load(self, raw: Raw | bytes, codec: Codec) -> Any:
-        """The result, or an item of the stream that is the result."""
+        """Decode the result, or an item of the stream that is the result."""
         kind = self.contract.item or self.contract.result
         assert kind is not None
         return load_answer(kind, raw, codec)
 
     def error(self, code: int, message: str, data: object) -> RpcError:
-        """The exception that a received error stands for: the very class that the stub names."""
+        """Make the exception for an error that the server has sent, of the class that the stub declares."""
         return from_wire(code, message, data, self._errors)

@@ -1,4 +1,4 @@
-"""What the reserved methods answer (:mod:`rpcserver.system` on the other side)."""
+"""The results of the reserved methods ``rpc.*`` (:mod:`rpcserver.system` makes them)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ class _Answer(BaseModel):
 
 
 class PrincipalInfo(_Answer):
-    """Who the server takes the caller for: a stable name, and how it was established."""
+    """Who the caller is for the server: a stable name, and the method by which the server established it."""
 
     name: str
     method: str
 
 
 class ServerLimits(_Answer):
-    """What one connection may ask for."""
+    """The limits of one connection."""
 
     message_bytes: int
     batch_items: int
@@ -26,7 +26,7 @@ class ServerLimits(_Answer):
 
 
 class Hello(_Answer):
-    """The server's name and version, the form of the wire, who is calling, the limits, and the ping interval."""
+    """The server's name and version, the form of the wire, the caller, the limits, and the ping interval."""
 
     server: str
     subprotocol: str

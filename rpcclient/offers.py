@@ -1,4 +1,4 @@
-"""What a client offers, as its connection sees it."""
+"""The methods that a client offers, for its connection."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from rpcwire.registry import Offer, Registry
 
 
 class Offerer(Protocol):
-    """Who offers.
+    """A client that offers methods.
 
     Attributes:
-        registry: what.
+        registry: the methods.
     """
 
     registry: Registry
 
 
-class HeldOffers:
-    """Looks the methods up that a client offers, and does not keep it alive: what reads from the connection holds this,
-    and a service may well hold its client. A handler that runs keeps it alive.
+class WeakOffers:
+    """Looks up the methods that a client offers, without keeping the client alive: the connection's reader holds this
+    object, and a service may hold its client. While a handler runs, it does keep the client alive.
 
     Parameters:
-        offerer: whose methods.
+        offerer: the client.
     """
 
     def __init__(self, offerer: Offerer) -> None:
         self._offerer = weakref.ref(offerer)
 
     def get(self, name: str) -> Offer | None:
-        """The method of this full name; none of them once the client is gone."""
+        """Return the method of this full name; ``None`` if there is none, or the client is gone."""
         offerer = self._offerer()
         return None if offerer is None else offerer.registry.get(name)
 
     def like(self, name: str) -> str | None:
-        """The full name of the method that is most like a name, if one is."""
+        """Return the full name of the method that is most similar to a name, if one is."""
         offerer = self._offerer()
         return None if offerer is None else offerer.registry.like(name)
 
     def owner(self) -> object:
-        """What must not become garbage while a handler runs: the client."""
+        """Return the client, which must not become garbage while a handler runs."""
         return self._offerer()

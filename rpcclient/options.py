@@ -16,7 +16,7 @@ from rpcwire.streams import MAX_CREDIT
 from .targets import Target
 
 CONNECT_GRACE_S = 1.0
-"""How much longer than the attempt to connect somebody waits for it, so that its own word comes first."""
+"""How much longer to wait for an attempt to connect than it may take, in seconds, so that its own error comes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,11 @@ class CallOptions:
     """What goes with a call.
 
     Attributes:
-        timeout_s: the deadline, in seconds from the call; ``None`` for the method's own, 60 s where it has none.
-        progress: told how far the call has come.
+        timeout_s: the deadline, in seconds from the call; ``None`` for the method's own, which is 60 s by default.
+        progress: called with the call's progress.
         key: identifies the call for deduplication.
         window: for a stream, items that the server may be ahead of the reader; ``None`` for the client's own.
-        resend: whether what was not sent may be sent over another connection.
+        resend: whether a call that was not sent may be sent over another connection.
     """
 
     timeout_s: float | None = None
@@ -52,7 +52,7 @@ class CallOptions:
         window: int | None = None,
         resend: bool | None = None,
     ) -> CallOptions:
-        """These options, but for those that are given. A key is for one call, and is never taken over."""
+        """Return these options, with those replaced that are given. A key is for one call, and is never inherited."""
         return CallOptions(
             timeout_s=self.timeout_s if timeout_s is None else timeout_s,
             progress=progress or self.progress,
@@ -62,7 +62,7 @@ class CallOptions:
         )
 
     def seconds(self, method_s: float = DEFAULT_DEADLINE_S) -> float:
-        """The deadline of a call whose method allows ``method_s`` seconds.
+        """Return how long a call may take, in seconds, whose method allows ``method_s`` seconds.
 
         Raises:
             DeadlineExceeded: no time is left.
@@ -73,7 +73,7 @@ class CallOptions:
         return min(LONGEST_S, seconds)
 
     def context(self, seconds: float) -> CallContext:
-        """What the server is told."""
+        """Return what the call tells the server besides its parameters."""
         if self.key is None:
             return _context(round(seconds * 1000))
         return CallContext(ttl_ms=round(seconds * 1000), key=self.key)
@@ -81,7 +81,7 @@ class CallOptions:
 
 @lru_cache(maxsize=64)
 def _context(ttl_ms: int) -> CallContext:
-    """Most calls of a program have the same deadline, and structures are never changed."""
+    """Make a context once for each deadline: most calls have the same one, and contexts are never changed."""
     return CallContext(ttl_ms=ttl_ms)
 
 
@@ -90,17 +90,17 @@ class ConnectOptions:
     """How a client connects.
 
     Attributes:
-        target: where to.
-        subprotocol: the only one to offer; ours in order of preference where ``None``.
+        target: the server.
+        subprotocol: the only one to offer; all of ours, in order of preference, where ``None``.
         connect_timeout_s: how long connecting may take, in seconds.
         message_bytes: the largest message to accept or send.
         window: items that the server may be ahead of the reader of a stream.
         ping_interval_s: silence after which to ping, in seconds; 0 for never.
-        ping_timeout_s: how long a ping may stay without an answer, in seconds, while nothing else moves either.
-        reconnect: whether to connect anew when the connection was lost.
+        ping_timeout_s: how long a ping may stay without an answer, in seconds, while nothing else arrives or is sent.
+        reconnect: whether to connect again when the connection was lost.
 
     Raises:
-        ValueError: a time is none.
+        ValueError: a time is negative, or no number of seconds.
     """
 
     target: Target
@@ -120,5 +120,5 @@ class ConnectOptions:
 
     @property
     def link_limits(self) -> LinkLimits:
-        """How a connection guards itself."""
+        """The limits of the connection itself."""
         return LinkLimits(ping_interval_s=self.ping_interval_s, ping_timeout_s=self.ping_timeout_s)

@@ -19,7 +19,7 @@ ProxyChoice = str | Literal[True] | None
 """A proxy's URL, ``True`` for the system's own choice, ``None`` for none."""
 
 NONE = "none"
-"""What stands for none where only text can be said."""
+"""The text that stands for no proxy."""
 SOCKS_PORT = 1080
 
 
@@ -32,7 +32,7 @@ class Proxy:
             proxy looks names up; ``socks5`` and ``socks4``, where this machine does.
         host: what to connect to.
         port: TCP port.
-        username, password: prove who is there, if the proxy wants to know.
+        username, password: what the proxy asks for, if it does.
         tls: settings for ``https``; ``None`` elsewhere.
     """
 
@@ -45,11 +45,11 @@ class Proxy:
 
     @property
     def looks_names_up(self) -> bool:
-        """Whether the proxy takes names, rather than addresses."""
+        """Whether the proxy looks names up by itself. Otherwise it must be given an address."""
         return self.scheme not in ("socks4", "socks5")
 
     def __str__(self) -> str:
-        """Its URL without the password, for messages."""
+        """Return its URL without name and password, for messages."""
         host = f"[{self.host.name}]" if ":" in self.host.name else self.host.name
         return f"{self.scheme}://{host}:{self.port}"
 
@@ -57,18 +57,18 @@ class Proxy:
 def proxy_of(
     choice: ProxyChoice, host: Host, port: int, *, secure: bool, trust: Trust, environ: Mapping[str, str]
 ) -> Proxy | None:
-    """The proxy for a server.
+    """Choose the proxy for a server.
 
     Parameters:
         choice: a URL, ``None`` for none, or ``True``: ``RPC_PROXY``, else what the system has for all programs
-            (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY`` and so on), which holds for other machines only.
-        host, port: of the server.
-        secure: whether it is reached by ``wss://``.
-        trust: for a proxy that is itself reached over TLS.
+            (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY`` and so on), which applies to other machines only.
+        host, port: the server's.
+        secure: whether the URL is ``wss://``.
+        trust: the TLS settings for a proxy that is itself reached over TLS.
         environ: the environment.
 
     Raises:
-        ConnectFailed: it is no proxy's URL. The message does not repeat it: it may hold a password.
+        ConnectFailed: the URL is no proxy's. The message does not repeat the URL, which may hold a password.
     """
     name = "proxy"
     if choice is True:
@@ -77,15 +77,15 @@ def proxy_of(
         elif host.is_loopback or host.has_zone:
             return None
         else:
-            choice, name = _of_the_system(host, port, secure=secure, environ=environ), "the system's proxy"
+            choice, name = _system_proxy_url(host, port, secure=secure, environ=environ), "the system's proxy"
     if choice is None or choice == NONE:
         return None
-    return _parsed(choice, name, trust)
+    return _parse(choice, name, trust)
 
 
-def _of_the_system(host: Host, port: int, *, secure: bool, environ: Mapping[str, str]) -> str | None:
+def _system_proxy_url(host: Host, port: int, *, secure: bool, environ: Mapping[str, str]) -> str | None:
     if sys.platform not in ("darwin", "win32") and not any(name.lower().endswith("_proxy") for name in environ):
-        return None  # Elsewhere there is only the environment. To look there takes modules that load slowly.
+        return None  # Other systems have only the environment. Reading it imports modules that load slowly.
     from urllib.request import getproxies, proxy_bypass
 
     from websockets.proxy import get_proxy
@@ -93,36 +93,36 @@ def _of_the_system(host: Host, port: int, *, secure: bool, environ: Mapping[str,
 
     if proxy_bypass(f"{host.name}:{port}"):
         return None
-    # websockets leaves ALL_PROXY out, which holds for what none of the others is about.
+    # websockets ignores ALL_PROXY, which applies where no other variable does.
     url = get_proxy(WebSocketURI(secure, host.name, port, "/", "")) or getproxies().get("all")
-    # Desktops write "socks" for what is SOCKS 5 everywhere.
+    # Desktops write "socks" for SOCKS 5.
     return url and re.sub(r"(?i)\Asocks(?=://)", "socks5h", url)
 
 
-def _parsed(url: str, name: str, trust: Trust) -> Proxy:
+def _parse(url: str, name: str, trust: Trust) -> Proxy:
     from websockets.exceptions import InvalidProxy
     from websockets.proxy import parse_proxy
 
     url = url if "://" in url else f"http://{url}"
     try:
-        found, said_port = parse_proxy(url), urlsplit(url).port
-        host = host_of(found.host)
+        parts, url_port = parse_proxy(url), urlsplit(url).port
+        host = host_of(parts.host)
     except InvalidProxy as exc:
         known = "http://HOST:PORT, https://HOST:PORT, socks5h://HOST:PORT, socks5:, socks4a: or socks4:"
         raise _wrong(f"{name}: {exc.msg}: write {known}") from exc
     except ValueError as exc:
         raise _wrong(f"{name}: this is not a URL: its host or its port is malformed") from exc
-    port = found.port
-    if found.scheme.startswith("socks"):
-        port = said_port or SOCKS_PORT
-        if max(len((found.username or "").encode()), len((found.password or "").encode())) > 255:
+    port = parts.port
+    if parts.scheme.startswith("socks"):
+        port = url_port or SOCKS_PORT
+        if max(len((parts.username or "").encode()), len((parts.password or "").encode())) > 255:
             raise _wrong(f"{name}: SOCKS allows at most 255 bytes in a name or a password")
-    if any(ord(sign) < 32 for sign in f"{found.username}{found.password}") or ":" in (found.username or ""):
+    if any(ord(sign) < 32 for sign in f"{parts.username}{parts.password}") or ":" in (parts.username or ""):
         raise _wrong(
             f"{name}: the user's name has a colon, or the name or the password has characters that cannot be sent"
         )
-    tls = trust.settings_of_proxy() if found.scheme == "https" else None
-    return Proxy(found.scheme, host, port, found.username, found.password, tls)
+    tls = trust.settings_of_proxy() if parts.scheme == "https" else None
+    return Proxy(parts.scheme, host, port, parts.username, parts.password, tls)
 
 
 def _wrong(text: str) -> ConnectFailed:

@@ -15,7 +15,7 @@ _ProxyT = TypeVar("_ProxyT")
 
 
 class DynamicMethod(Method):
-    """A method known from its description: plain data in both directions."""
+    """A method of which only the description is known. It takes and returns plain data."""
 
     def __init__(self, description: MethodDescription) -> None:
         super().__init__(description.name, None, description.deadline_s, latest=description.latest)
@@ -28,23 +28,23 @@ class DynamicMethod(Method):
 
     @staticmethod
     def find(service: ServiceDescription, name: str) -> MethodDescription:
-        """One method of a service.
+        """Return one method of a service.
 
         Raises:
-            MethodNotFound: there is none of this name; the message lists those there are.
+            MethodNotFound: there is no method of this name; the message lists the methods that exist.
         """
         try:
             return service.methods[name]
         except KeyError:
-            there = ", ".join(sorted(service.methods))
-            raise MethodNotFound(f"the service {service.name!r} has no method {name!r}; it has: {there}") from None
+            names = ", ".join(sorted(service.methods))
+            raise MethodNotFound(f"the service {service.name!r} has no method {name!r}; it has: {names}") from None
 
 
 def bind(description: MethodDescription, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a call by name.
+    """Return the arguments of a call by name.
 
     Raises:
-        InvalidParams: they do not fit the signature.
+        InvalidParams: the arguments do not fit the signature.
     """
     try:
         return dict(description.signature.bind(*args, **kwargs).arguments)
@@ -54,16 +54,16 @@ def bind(description: MethodDescription, args: Sequence[Any], kwargs: Mapping[st
 
 
 def names_of(service: ServiceDescription | None) -> list[str]:
-    """A service's methods, as far as they are known."""
+    """Return the names of a service's methods, as far as they are known."""
     return [] if service is None else list(service.methods)
 
 
 def overview(name: str, service: ServiceDescription | None) -> str:
-    """A service's methods with their signatures and documentation, for people to read.
+    """Return a service's methods with their signatures and documentation, for people to read.
 
     Parameters:
-        name: of the service.
-        service: what is known of it; ``None`` where nobody has asked yet.
+        name: the service's name.
+        service: its description; ``None`` if it has not been fetched yet.
     """
     if service is None:
         return f"The service {name!r}: 'await service.describe()' fetches what it has."

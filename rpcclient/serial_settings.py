@@ -1,4 +1,4 @@
-"""How a remote serial port is set up: pyserial's names, and the wire's."""
+"""The settings of a remote serial port, under pyserial's names and under those of the wire."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ if TYPE_CHECKING:
     from rpcclient.stubs.hardware import SerialSettings, SerialTimeout
 
 KEEP_BYTES = 1024 * 1024
-"""Input that is kept for a reader; beyond that the server is told to wait."""
+"""How much input is kept for a reader, in bytes. Beyond that the server has to wait."""
 
 WRITE_BYTES = 65_536
-"""The most that one call writes, so that no call takes long."""
+"""The most that one call writes, in bytes, so that no call takes long."""
 
 STEP_S = 0.25
-"""How long the server tries before it is asked to go on, so that a write can be cancelled."""
+"""How long one call lets the server try to write, in seconds. Between two calls a write can be cancelled."""
 
 FOREVER_S = 3600.0
-"""What "no time limit" is on the wire."""
+"""The time limit that stands for no limit on the wire, in seconds."""
 
 
-def limit_s(name: str, value: float | None) -> float | None:
-    """A time limit that makes sense, as pyserial sees it.
+def check_limit(name: str, value: float | None) -> float | None:
+    """Return a time limit, after checking it as pyserial does.
 
     Parameters:
-        name: what it is called.
-        value: in seconds; ``None`` for no limit.
+        name: the setting's name.
+        value: the limit in seconds; ``None`` for no limit.
 
     Raises:
-        ValueError: it is negative, or no number.
+        ValueError: the limit is negative, or no number.
     """
     if value is not None and (not isinstance(value, (int, float)) or not value >= 0):
         raise ValueError(f"{name}: {value!r} is not a time limit: give seconds, 0 for no waiting, or None for no limit")
@@ -38,7 +38,7 @@ def limit_s(name: str, value: float | None) -> float | None:
 
 
 class TimeLimits:
-    """The time limits of a port. Setting one raises ``ValueError`` where it is negative."""
+    """The time limits of a port. Setting one to a negative value raises ``ValueError``."""
 
     _timeout: float | None = None
     _write_timeout: float | None = None
@@ -46,35 +46,35 @@ class TimeLimits:
 
     @property
     def timeout(self) -> float | None:
-        """How long a read waits for what it asks for, in seconds; ``None`` for ever, 0 not at all."""
+        """How long a read waits for all the bytes it asks for, in seconds; ``None`` to wait for ever, 0 not to wait."""
         return self._timeout
 
     @timeout.setter
     def timeout(self, value: float | None) -> None:
-        self._timeout = limit_s("timeout", value)
+        self._timeout = check_limit("timeout", value)
 
     @property
     def write_timeout(self) -> float | None:
-        """How long a write waits for the other side to take anything, in seconds, likewise."""
+        """How long a write waits for the other side to accept bytes, in seconds; ``None`` and 0 as for a read."""
         return self._write_timeout
 
     @write_timeout.setter
     def write_timeout(self, value: float | None) -> None:
-        self._write_timeout = limit_s("write_timeout", value)
+        self._write_timeout = check_limit("write_timeout", value)
 
     @property
     def inter_byte_timeout(self) -> float | None:
-        """How long a read that has got something waits for the next byte, in seconds."""
+        """How long a read waits for the next byte after it has received one, in seconds."""
         return self._inter_byte_timeout
 
     @inter_byte_timeout.setter
     def inter_byte_timeout(self, value: float | None) -> None:
-        self._inter_byte_timeout = limit_s("inter_byte_timeout", value)
+        self._inter_byte_timeout = check_limit("inter_byte_timeout", value)
 
 
 @dataclass(frozen=True)
 class SerialOptions:
-    """What ``serial.Serial`` of pyserial takes, by its names; times in seconds, ``None`` for no limit.
+    """The parameters of pyserial's ``serial.Serial``, under its names; times in seconds, ``None`` for no limit.
 
     Raises:
         ValueError: a time is negative.
@@ -94,10 +94,10 @@ class SerialOptions:
 
     def __post_init__(self) -> None:
         for name in ("timeout", "write_timeout", "inter_byte_timeout"):
-            limit_s(name, getattr(self, name))
+            check_limit(name, getattr(self, name))
 
-    def wire(self) -> dict[str, Any]:
-        """The settings of the port itself."""
+    def port_params(self) -> dict[str, Any]:
+        """Return the settings of the port itself, without the time limits."""
         return {
             "baudrate": self.baudrate,
             "bytesize": self.bytesize,
@@ -108,27 +108,27 @@ class SerialOptions:
             "dsrdtr": self.dsrdtr,
         }
 
-    def opening(self) -> dict[str, Any]:
-        """What ``open_serial`` takes."""
-        return self.wire() | {"write_timeout_s": self.write_timeout or FOREVER_S}
+    def open_params(self) -> dict[str, Any]:
+        """Return the parameters of ``open_serial``."""
+        return self.port_params() | {"write_timeout_s": self.write_timeout or FOREVER_S}
 
     def settings(self) -> SerialSettings:
-        """What ``configure_serial`` takes."""
+        """Return the parameter of ``configure_serial``."""
         from rpcclient.stubs.hardware import SerialSettings
 
-        return SerialSettings(**self.wire())
+        return SerialSettings(**self.port_params())
 
-    def changed(self, settings: dict[str, Any]) -> SerialOptions:
-        """The same with some changes; names that are unknown are left out, as pyserial does."""
+    def with_changes(self, settings: dict[str, Any]) -> SerialOptions:
+        """Return these options with some of them changed. Unknown names are ignored, as pyserial ignores them."""
         known = {field.name for field in dataclasses.fields(self)}
         return dataclasses.replace(self, **{name: value for name, value in settings.items() if name in known})
 
 
 def to_bytes(data: Any) -> bytes:
-    """What pyserial takes to write: bytes of any kind, or a sequence of numbers.
+    """Turn what pyserial's ``write`` accepts into bytes: bytes of any kind, or a sequence of numbers.
 
     Raises:
-        TypeError: it is text, or one number.
+        TypeError: the data is text, or one number.
     """
     if isinstance(data, (str, int)):
         raise TypeError(f"a {type(data).__name__} cannot be written to a serial port: encode it to bytes")
@@ -136,32 +136,32 @@ def to_bytes(data: Any) -> bytes:
 
 
 class Patience:
-    """How long a write goes on trying.
+    """Decides how long a write goes on.
 
     Parameters:
-        timeout_s: how long nothing may be taken, in seconds; ``None`` for any time.
-        now: the present moment, on a clock that only runs forward.
+        timeout_s: for how long the other side may accept nothing, in seconds; ``None`` for any time.
+        now: the time, on a clock that only runs forward, in seconds.
     """
 
     def __init__(self, timeout_s: float | None, now: float) -> None:
         self._timeout_s = timeout_s
-        self._moved = now
+        self._last_progress = now
 
     def step_s(self, now: float) -> float:
-        """How long to let the server try now, in seconds."""
+        """Return how long the next call lets the server try, in seconds."""
         if self._timeout_s is None:
             return STEP_S
-        return min(max(self._moved + self._timeout_s - now, 0.001), STEP_S) if self._timeout_s else 0.0
+        return min(max(self._last_progress + self._timeout_s - now, 0.001), STEP_S) if self._timeout_s else 0.0
 
-    def over(self, written: int, now: float) -> bool:
-        """The server has tried, and has written so many bytes: whether that is all that may be hoped for."""
+    def is_over(self, written: int, now: float) -> bool:
+        """Note how many bytes a call has written, and return whether the write has taken too long."""
         if written:
-            self._moved = now
-        return self._timeout_s is not None and now - self._moved >= self._timeout_s
+            self._last_progress = now
+        return self._timeout_s is not None and now - self._last_progress >= self._timeout_s
 
 
-def took_nothing(port: str, timeout_s: float | None, written: int) -> SerialTimeout:
-    """The error for a write that was not taken."""
+def write_timeout_error(port: str, timeout_s: float | None, written: int) -> SerialTimeout:
+    """Make the error for a write that the other side did not accept in time."""
     from rpcclient.stubs.hardware import SerialTimeout
 
     return SerialTimeout(

@@ -1,4 +1,4 @@
-"""Where to connect, and with which token: from arguments, the environment, or the local default."""
+"""Decides which server to connect to, and with which token, from arguments, the environment, or local defaults."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rpcwire.errors import ConnectFailed
 from rpcwire.transports import UnusableTransport, schemes, transport_for
 
 from .addresses import LOCALHOST, Host, host_of
-from .headers import AUTHORIZATION, HeadersChoice, chosen_headers, headers_of
+from .headers import AUTHORIZATION, HeadersChoice, headers_of, prepare_headers
 from .proxies import Proxy, ProxyChoice, proxy_of
 from .trust import PathText, Trust, trust_of
 
@@ -28,7 +28,7 @@ TokenBy = Literal["header", "call"]
 _PORTS = {"ws": 80, "wss": 443}
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _IN_PATHS = "/%:@!$&'()*+,;=-._~"
-"""What stands in the path of a URL as it is (RFC 3986, section 3.3); everything else is percent-encoded."""
+"""The signs that stay as they are in the path of a URL (RFC 3986, section 3.3); all others are percent-encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +36,18 @@ class Target:
     """A server to connect to.
 
     Attributes:
-        url: as given, for messages.
-        host: what to connect to, and what to call it; ``localhost`` for a Unix socket.
+        url: the URL as it was given, for messages.
+        host: the address to connect to, and its name; ``localhost`` for a Unix socket.
         port: TCP port; 0 for a Unix socket.
-        unix_path: the Unix socket, if it is one.
-        tls: settings for ``wss://``; ``None`` without TLS.
+        unix_path: the path of the Unix socket; ``None`` for another target.
+        tls: the settings of TLS for ``wss://``; ``None`` without TLS.
         token: proves who is calling; ``None`` where a Unix socket does.
-        path: where the WebSocket is: behind a reverse proxy the server may have a prefix.
-        token_by: whether the token goes with the handshake, or with a call after it.
-        headers: further headers of the handshake, or what makes them for each.
-        proxy: what to connect through, if anything.
+        path: the path of the WebSocket in the URL. A reverse proxy may give the server a prefix.
+        token_by: whether the handshake holds the token, or a call after it.
+        headers: further headers of the handshake, or the function that makes them for each handshake.
+        proxy: the proxy to connect through; ``None`` for none.
         server_hostname: the name that the server's certificate must show.
-        connect: makes the socket, where a plugin does; takes the time for that in seconds.
+        connect: the function of a plugin that makes the socket, if one does. It is given the time limit in seconds.
     """
 
     url: str
@@ -65,17 +65,17 @@ class Target:
 
     @property
     def token_by_header(self) -> str | None:
-        """The token, where the handshake is to hold it."""
+        """The token, if the handshake is to hold it."""
         return self.token if self.token_by == "header" else None  # noqa: S105 - a way, no token
 
     @property
     def token_by_call(self) -> str | None:
-        """The token, where a call is to hold it."""
+        """The token, if a call is to hold it."""
         return self.token if self.token_by == "call" else None  # noqa: S105 - a way, no token
 
     @property
     def websocket_uri(self) -> str:
-        """What the WebSocket handshake names."""
+        """The URI for the WebSocket handshake."""
         if self.unix_path is not None or self.connect is not None:
             return f"ws://{LOCALHOST}{self.path}"
         host = f"[{self.host.name}]" if ":" in self.host.name else self.host.name
@@ -83,13 +83,12 @@ class Target:
 
 
 def memory_target() -> Target:
-    """What stands for a server in the same process, to which no socket leads."""
+    """Make the target for a server in the same process, to which no socket leads."""
     return Target("memory", Host(LOCALHOST, LOCALHOST), 0, None, None, None)
 
 
 class Access(TypedDict, total=False):
-    """How to reach a server, what to prove there, and when to give it up: as of :class:`rpcclient.Client`, for those
-    who only pass it on."""
+    """The parameters of :class:`rpcclient.Client` about reaching a server, for functions that only pass them on."""
 
     token: str | None
     token_file: PathText | None
@@ -107,11 +106,11 @@ class Access(TypedDict, total=False):
 
 
 ACCESS_TEXTS = ("token_file", "token_by", "ca_file", "cert_file", "key_file", "server_hostname", "proxy")
-"""What of it can be said in the query of a URL. Passwords cannot: URLs end in logs."""
+"""The texts of :class:`Access` that the query of a URL may hold. It may not hold passwords: URLs end up in logs."""
 ACCESS_SECONDS = ("ping_interval_s", "ping_timeout_s")
-"""What of it can be said there, too, as a number of seconds."""
+"""The times of :class:`Access` that the query of a URL may hold, in seconds."""
 TLS_TEXTS = frozenset({"ca_file", "cert_file", "key_file", "server_hostname"})
-"""What of that is about TLS."""
+"""Those of :data:`ACCESS_TEXTS` that are about TLS."""
 
 
 def find_target(
@@ -130,7 +129,7 @@ def find_target(
     proxy: ProxyChoice = True,
     environ: Mapping[str, str] = os.environ,
 ) -> Target:
-    """Resolve a server.
+    """Decide which server to connect to, and how.
 
     Parameters:
         url: ``ws://host:port``, ``wss://host:port`` or ``unix:///path``; else ``RPC_URL``; else the local server: its
@@ -157,63 +156,73 @@ def find_target(
     Raises:
         ConnectFailed: the URL is malformed, or a file cannot be read; the message names it.
     """
-    chosen = url or environ.get("RPC_URL") or _local_url()
+    used_url = url or environ.get("RPC_URL") or _local_url()
     try:
-        parts = urlsplit(chosen)
+        parts = urlsplit(used_url)
         port = parts.port
     except ValueError as exc:
-        raise _wrong(f"url: {chosen!r}: {exc}") from exc
+        raise _wrong(f"url: {used_url!r}: {exc}") from exc
     if parts.username or parts.password:
         raise _wrong("url: a URL must not hold a token (it ends in logs): use token=, RPC_TOKEN or RPC_TOKEN_FILE")
-    given = token or _token_of(token_file) or environ.get("RPC_TOKEN") or _token_of(environ.get("RPC_TOKEN_FILE"))
+    used_token = token or _token_of(token_file) or environ.get("RPC_TOKEN") or _token_of(environ.get("RPC_TOKEN_FILE"))
     own_headers = headers_of(environ.get("RPC_HEADERS", "")) if headers is None else headers
-    by = _token_by(token_by or environ.get("RPC_TOKEN_BY") or "header")
+    way = _token_by(token_by or environ.get("RPC_TOKEN_BY") or "header")
     if parts.scheme != "wss":
-        for_tls = {"cert_file": cert_file, "key_file": key_file, "ssl_context": ssl_context}
-        for name, value in {**for_tls, "server_hostname": server_hostname}.items():
+        tls_arguments = {"cert_file": cert_file, "key_file": key_file, "ssl_context": ssl_context}
+        for name, value in {**tls_arguments, "server_hostname": server_hostname}.items():
             if value is not None:
                 raise _wrong(f"{name}: it is for TLS, which this URL does not use: write wss://")
     if parts.scheme == "unix":
         path = (parts.netloc + parts.path) or str(locations.socket_file())
-        further = chosen_headers(own_headers, token_in_header=given is not None and by == "header")
+        used_headers = prepare_headers(own_headers, token_in_header=used_token is not None and way == "header")
         here = Host(LOCALHOST, LOCALHOST)
-        return Target(chosen, here, 0, path, None, _checked(given), token_by=by, headers=further)
-    if parts.scheme not in _PORTS and (connect := _connect_by(parts.scheme, chosen)) is not None:
-        further = chosen_headers(own_headers, token_in_header=given is not None and by == "header")
+        return Target(used_url, here, 0, path, None, _check_token(used_token), token_by=way, headers=used_headers)
+    if parts.scheme not in _PORTS and (connect := _connect_by(parts.scheme, used_url)) is not None:
+        used_headers = prepare_headers(own_headers, token_in_header=used_token is not None and way == "header")
         here = Host(LOCALHOST, LOCALHOST)
-        return Target(chosen, here, 0, None, None, _checked(given), token_by=by, headers=further, connect=connect)
+        return Target(
+            used_url,
+            here,
+            0,
+            None,
+            None,
+            _check_token(used_token),
+            token_by=way,
+            headers=used_headers,
+            connect=connect,
+        )
     if parts.scheme not in _PORTS or not parts.hostname:
         others = "".join(f", or {scheme}://…" for scheme in schemes())
-        raise _wrong(f"url: {chosen!r}: write ws://host:port, wss://host:port or unix:///path{others}")
+        raise _wrong(f"url: {used_url!r}: write ws://host:port, wss://host:port or unix:///path{others}")
     if parts.query or parts.fragment:
-        raise _wrong(f"url: {chosen!r}: leave out what follows the path")
+        raise _wrong(f"url: {used_url!r}: leave out what follows the path")
     secure = parts.scheme == "wss"
     try:
         host = host_of(parts.hostname)
     except ValueError as exc:
-        raise _wrong(f"url: {chosen!r}: {exc}") from exc
+        raise _wrong(f"url: {used_url!r}: {exc}") from exc
     port = _PORTS[parts.scheme] if port is None else port
     trust = trust_of(Trust(ca_file, cert_file, key_file, key_password, ssl_context), environ)
-    through = proxy_of(proxy, host, port, secure=secure, trust=trust, environ=environ)
-    if given is None and through is None and host.is_loopback and not _has_authorization(own_headers):
-        given = _local_token()
+    used_proxy = proxy_of(proxy, host, port, secure=secure, trust=trust, environ=environ)
+    if used_token is None and used_proxy is None and host.is_loopback and not _has_authorization(own_headers):
+        used_token = _local_token()
     return Target(
-        url=chosen,
+        url=used_url,
         host=host,
         port=port,
         unix_path=None,
         tls=trust.settings() if secure else None,
-        token=_checked(given),
+        token=_check_token(used_token),
         path=quote(parts.path or "/", safe=_IN_PATHS),
-        token_by=by,
-        headers=chosen_headers(own_headers, token_in_header=given is not None and by == "header"),
-        proxy=through,
+        token_by=way,
+        headers=prepare_headers(own_headers, token_in_header=used_token is not None and way == "header"),
+        proxy=used_proxy,
         server_hostname=server_hostname or host.name,
     )
 
 
 def _connect_by(scheme: str, url: str) -> Callable[[float], socket.socket] | None:
-    """What connects to the URL of a plugin's scheme; ``None`` where no plugin has it."""
+    """Return the function that connects to a URL of a plugin's scheme; ``None`` if no plugin has the scheme."""
     try:
         transport = transport_for(scheme)
     except UnusableTransport as exc:
@@ -222,7 +231,7 @@ def _connect_by(scheme: str, url: str) -> Callable[[float], socket.socket] | Non
 
 
 def _has_authorization(headers: HeadersChoice) -> bool:
-    """Whether who is calling may be said by a header. Of one that is made later it is not known."""
+    """Return whether a header may say who is calling. Headers that a function makes later are not known yet."""
     return callable(headers) or any(str(name).lower() == AUTHORIZATION for name in headers)
 
 
@@ -247,7 +256,7 @@ def _local_token() -> str | None:
     try:
         return _read_token(locations.token_file())
     except OSError:
-        return None  # There may be another way in; the server will say.
+        return None  # The server may accept the caller without a token, and otherwise says so.
 
 
 def _token_of(file: str | os.PathLike[str] | None) -> str | None:
@@ -267,7 +276,7 @@ def _read_token(path: Path) -> str:
         return file.readline().strip()
 
 
-def _checked(token: str | None) -> str | None:
+def _check_token(token: str | None) -> str | None:
     if token is not None and not _TOKEN.fullmatch(token):
         raise _wrong(
             "token: it is empty, or has characters that no token has: give it as it stands in the server's token file"

@@ -1,4 +1,4 @@
-"""Whom a client trusts over TLS, and how it proves itself there."""
+"""The settings of TLS: which authorities a client trusts, and which certificate it shows."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ PathText = str | os.PathLike[str]
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """What is known about TLS.
+    """The settings of TLS.
 
     Attributes:
-        ca_file: PEM file with the authorities to trust; the system's where ``None``.
+        ca_file: PEM file with the authorities to trust; the system's authorities where ``None``.
         cert_file: PEM file with the client's own certificate, followed by those of its authorities.
-        key_file: PEM file with its private key; ``cert_file`` holds that too where ``None``.
-        key_password: opens the private key, if it is encrypted.
-        context: settings that are complete, in place of all others.
+        key_file: PEM file with the private key; where ``None``, ``cert_file`` holds the key, too.
+        key_password: the password of the private key, if the key is encrypted.
+        context: complete settings, in place of all others.
     """
 
     ca_file: PathText | None = None
@@ -32,10 +32,10 @@ class Trust:
     context: ssl.SSLContext | None = None
 
     def settings(self) -> ssl.SSLContext:
-        """The settings for a connection to the server.
+        """Make the settings for a connection to the server.
 
         Raises:
-            ConnectFailed: a file cannot be read, or they do not go together; the message names what.
+            ConnectFailed: a file cannot be read, or the settings contradict each other; the message names them.
         """
         if self.context is not None:
             self._check_alone()
@@ -51,7 +51,7 @@ class Trust:
         return context
 
     def settings_of_proxy(self) -> ssl.SSLContext:
-        """The settings for a connection to a proxy: whom the system trusts does there, too.
+        """Make the settings for a connection to a proxy. They trust ``ca_file`` and the authorities of the system.
 
         Raises:
             ConnectFailed: a file cannot be read.
@@ -73,13 +73,13 @@ class Trust:
         key_file = cert_file if self.key_file is None else self.key_file
         for name, file in (("cert_file", cert_file), ("key_file", key_file)):
             try:
-                with Path(file).open("rb"):  # OpenSSL does not say which of the two it could not read.
+                with Path(file).open("rb"):  # OpenSSL does not say which of the two files it cannot read.
                     pass
             except (OSError, ValueError) as exc:
                 raise _wrong(f"{name}: {file}: {getattr(exc, 'strerror', None) or exc}") from exc
 
         def password() -> str:
-            # Without this, OpenSSL would ask on the terminal.
+            # Without this function, OpenSSL would ask for the password on the terminal.
             if self.key_password is None:
                 raise _wrong(f"key_password: the key in {key_file} is encrypted: give its password")
             return self.key_password
@@ -87,30 +87,30 @@ class Trust:
         try:
             context.load_cert_chain(os.fspath(cert_file), os.fspath(key_file), password)
         except ssl.SSLError as exc:
-            what = (exc.reason or "").replace("_", " ").lower() or "no certificate with its private key in PEM"
+            reason = (exc.reason or "").replace("_", " ").lower() or "no certificate with its private key in PEM"
             hint = " (is key_password right?)" if self.key_password is not None else ""
-            raise _wrong(f"cert_file, key_file: {cert_file}, {key_file}: {what}{hint}") from exc
+            raise _wrong(f"cert_file, key_file: {cert_file}, {key_file}: {reason}{hint}") from exc
         except (OSError, ValueError) as exc:
             raise _wrong(f"cert_file, key_file: {cert_file}, {key_file}: {exc}") from exc
 
 
-def trust_of(given: Trust, environ: Mapping[str, str]) -> Trust:
-    """What is known about TLS, from arguments and the environment. Whoever gives a certificate gives its key, too.
+def trust_of(arguments: Trust, environ: Mapping[str, str]) -> Trust:
+    """Complete the settings of TLS from the environment. A certificate and its key come from the same source.
 
     Parameters:
-        given: by arguments.
+        arguments: the settings that were passed as arguments.
         environ: the environment.
     """
-    if given.context is not None:
-        return given
-    ca_file = given.ca_file or environ.get("RPC_CA_FILE") or None
-    if given.cert_file or given.key_file:
-        return Trust(ca_file, given.cert_file, given.key_file, given.key_password)
+    if arguments.context is not None:
+        return arguments
+    ca_file = arguments.ca_file or environ.get("RPC_CA_FILE") or None
+    if arguments.cert_file or arguments.key_file:
+        return Trust(ca_file, arguments.cert_file, arguments.key_file, arguments.key_password)
     return Trust(
         ca_file,
         environ.get("RPC_CERT_FILE") or None,
         environ.get("RPC_KEY_FILE") or None,
-        given.key_password or environ.get("RPC_KEY_PASSWORD") or None,
+        arguments.key_password or environ.get("RPC_KEY_PASSWORD") or None,
     )
 
 

@@ -1,7 +1,7 @@
-"""How to ask a proxy for a way to the server, without I/O, for both clients.
+"""Asks a proxy to connect to the server, without I/O, for both clients.
 
-A tunnel is a generator: it gives what to send to the proxy, and is sent what came from there (nothing at the end of the
-stream). It ends when the way is open."""
+A tunnel is a generator: it yields the bytes to send to the proxy, and is sent the bytes that come from the proxy (none
+at the end of the stream). It returns when the proxy has connected to the server."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Tunnel = Generator[bytes, bytes, None]
 
 _IPV4_ONLY = "SOCKS4 knows IPv4 only, and the server has no such address: use socks5h"
 HUNG_UP = "it hung up"
-"""What is said of a proxy that closes the connection."""
+"""The error text for a proxy that closes the connection."""
 
 _PASSING_REPLIES = frozenset({1, 3, 4, 5, 6})
-"""Answers of a SOCKS5 proxy that may be others the next time (RFC 1928, section 6): it failed, or the server could not
-be reached."""
+"""The replies of a SOCKS5 proxy that may differ the next time (RFC 1928, section 6): the proxy failed, or could not
+reach the server."""
 _REPLIES = {
     1: "it failed",
     2: "it does not allow that",
@@ -44,11 +44,11 @@ _REPLIES = {
 
 
 class ProxyRefused(Exception):
-    """A proxy opens no way to the server.
+    """A proxy does not connect to the server.
 
     Parameters:
         text: why not, for a person.
-        retryable: whether it may do so another time.
+        retryable: whether another attempt may succeed.
     """
 
     def __init__(self, text: str, *, retryable: bool = False) -> None:
@@ -56,33 +56,33 @@ class ProxyRefused(Exception):
         self.retryable = retryable
 
 
-def chosen(found: Iterable[Address], proxy: Proxy) -> str:
-    """The address to ask a proxy for that does not look names up itself: the first of those it can take. (Only the
-    proxy could try several side by side.)
+def choose_address(addresses: Iterable[Address], proxy: Proxy) -> str:
+    """Return the first of the server's addresses that a proxy can connect to, for a proxy that does not look names up.
+    (Only the proxy could try several side by side.)
 
     Parameters:
-        found: the server's addresses.
-        proxy: which.
+        addresses: the server's addresses.
+        proxy: the proxy.
 
     Raises:
-        ProxyRefused: it can take none of them.
+        ProxyRefused: the proxy can connect to none of them.
     """
-    usable = [a for a in found if a.family == socket.AF_INET or not proxy.scheme.startswith("socks4")]
+    usable = [a for a in addresses if a.family == socket.AF_INET or not proxy.scheme.startswith("socks4")]
     if not usable:
         raise ProxyRefused(_IPV4_ONLY)
     return usable[0].text
 
 
 def tunnel_through(proxy: Proxy, host: str, port: int) -> Tunnel:
-    """The way through a proxy.
+    """Make the tunnel through a proxy.
 
     Parameters:
-        proxy: which.
-        host: the server: its address, or its name where the proxy looks names up.
+        proxy: the proxy.
+        host: the server's address, or its name if the proxy looks names up.
         port: the server's TCP port.
 
     Raises:
-        ProxyRefused: the proxy refuses, or is none; the message says so, and leaves out which proxy it is.
+        ProxyRefused: the proxy refuses, or is no proxy. The message does not name the proxy.
     """
     if not proxy.scheme.startswith("socks"):
         return _http(proxy, host, port)
@@ -94,7 +94,7 @@ def tunnel_through(proxy: Proxy, host: str, port: int) -> Tunnel:
 
 
 def _http(proxy: Proxy, host: str, port: int) -> Tunnel:
-    """RFC 9110, section 9.3.6."""
+    """Speak HTTP's CONNECT (RFC 9110, section 9.3.6)."""
     authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     headers = Headers({"Host": authority, "User-Agent": f"rpcclient/{version('remote-services')}"})
     if proxy.username is not None:
@@ -122,7 +122,7 @@ def _http(proxy: Proxy, host: str, port: int) -> Tunnel:
                 raise ProxyRefused(HUNG_UP, retryable=True) from exc
             raise ProxyRefused("it does not speak HTTP") from exc
         data = yield b""
-    _check_over(reader.buffer)
+    _check_no_rest(reader.buffer)
 
 
 def _check_status(status: int, phrase: str) -> None:
@@ -135,26 +135,26 @@ def _check_status(status: int, phrase: str) -> None:
 
 
 class _Input:
-    """What has come from the proxy and was not looked at yet."""
+    """The bytes that the proxy has sent and nobody has read yet."""
 
     def __init__(self) -> None:
         self.buffer = bytearray()
 
     def exchange(self, output: bytes, count: int) -> Generator[bytes, bytes, bytes]:
-        """Send ``output``, if any, and take ``count`` bytes."""
+        """Send ``output``, if there is any, and read ``count`` bytes."""
         while output or len(self.buffer) < count:
             data = yield output
             output = b""
             if not data:
                 raise ProxyRefused(HUNG_UP, retryable=True)
             self.buffer += data
-        taken = bytes(self.buffer[:count])
+        data = bytes(self.buffer[:count])
         del self.buffer[:count]
-        return taken
+        return data
 
 
 def _socks5(proxy: Proxy, host: str, port: int) -> Tunnel:
-    """RFC 1928, and RFC 1929 for names and passwords."""
+    """Speak SOCKS 5 (RFC 1928; RFC 1929 for names and passwords)."""
     from socksio import ProtocolError
     from socksio.socks5 import (
         SOCKS5AuthMethod,
@@ -168,40 +168,40 @@ def _socks5(proxy: Proxy, host: str, port: int) -> Tunnel:
     )
 
     _check_name(host)
-    taken = _Input()
-    known = proxy.username is not None
-    methods = [SOCKS5AuthMethod.NO_AUTH_REQUIRED, *([SOCKS5AuthMethod.USERNAME_PASSWORD] if known else [])]
+    proxy_input = _Input()
+    has_username = proxy.username is not None
+    methods = [SOCKS5AuthMethod.NO_AUTH_REQUIRED, *([SOCKS5AuthMethod.USERNAME_PASSWORD] if has_username else [])]
     try:
-        chosen = yield from taken.exchange(SOCKS5AuthMethodsRequest(methods).dumps(), 2)
-        if chosen[:1] != b"\x05":
+        answer = yield from proxy_input.exchange(SOCKS5AuthMethodsRequest(methods).dumps(), 2)
+        if answer[:1] != b"\x05":
             raise ProxyRefused("it does not speak SOCKS5")
-        method = SOCKS5AuthReply.loads(chosen).method
+        method = SOCKS5AuthReply.loads(answer).method
         if method not in methods:
-            wanted = "it refuses this name and password" if known else "it asks for a name and a password"
-            raise ProxyRefused(f"{wanted}: write {proxy.scheme}://NAME:PASSWORD@HOST:PORT")
+            reason = "it refuses this name and password" if has_username else "it asks for a name and a password"
+            raise ProxyRefused(f"{reason}: write {proxy.scheme}://NAME:PASSWORD@HOST:PORT")
         if method is SOCKS5AuthMethod.USERNAME_PASSWORD:
             request = SOCKS5UsernamePasswordRequest((proxy.username or "").encode(), (proxy.password or "").encode())
-            answer = yield from taken.exchange(request.dumps(), 2)
+            answer = yield from proxy_input.exchange(request.dumps(), 2)
             if not SOCKS5UsernamePasswordReply.loads(answer).success:
                 raise ProxyRefused("its name or password is wrong")
         command = SOCKS5CommandRequest.from_address(SOCKS5Command.CONNECT, (host, port))
-        reply = yield from taken.exchange(command.dumps(), 2)
+        reply = yield from proxy_input.exchange(command.dumps(), 2)
         if reply[1]:
             raise ProxyRefused(
                 _REPLIES.get(reply[1], f"it refuses ({reply[1]})"), retryable=reply[1] in _PASSING_REPLIES
             )
-        reply += yield from taken.exchange(b"", 3)  # Up to the first byte of its own address.
-        left = {1: 3, 3: reply[4], 4: 15}.get(reply[3])
-        if left is None:
+        reply += yield from proxy_input.exchange(b"", 3)  # Up to the first byte of the proxy's own address.
+        address_bytes = {1: 3, 3: reply[4], 4: 15}.get(reply[3])
+        if address_bytes is None:
             raise ProxyRefused("it does not speak SOCKS5")
-        SOCKS5Reply.loads(reply + (yield from taken.exchange(b"", left + 2)))
+        SOCKS5Reply.loads(reply + (yield from proxy_input.exchange(b"", address_bytes + 2)))
     except ProtocolError as exc:
         raise ProxyRefused("it does not speak SOCKS5") from exc
-    _check_over(taken.buffer)
+    _check_no_rest(proxy_input.buffer)
 
 
 def _socks4(proxy: Proxy, host: str, port: int) -> Tunnel:
-    """SOCKS 4, and 4A for names: memos of 1992, never an RFC."""
+    """Speak SOCKS 4, or 4A for names. Two memos of 1992 describe them; no RFC does."""
     from socksio import (
         ProtocolError,
         SOCKS4ARequest,
@@ -213,7 +213,7 @@ def _socks4(proxy: Proxy, host: str, port: int) -> Tunnel:
 
     _check_name(host)
     user = (proxy.username or "").encode()
-    taken = _Input()
+    proxy_input = _Input()
     try:
         if ipaddress.ip_address(host).version != 4:
             raise ProxyRefused(_IPV4_ONLY)
@@ -221,16 +221,16 @@ def _socks4(proxy: Proxy, host: str, port: int) -> Tunnel:
     except ValueError:
         request = SOCKS4ARequest.from_address(SOCKS4Command.CONNECT, (host, port), user)
     try:
-        reply = SOCKS4Reply.loads((yield from taken.exchange(request.dumps(), 8)))
+        reply = SOCKS4Reply.loads((yield from proxy_input.exchange(request.dumps(), 8)))
     except ProtocolError as exc:
         raise ProxyRefused("it does not speak SOCKS4") from exc
     if reply.reply_code is not SOCKS4ReplyCode.REQUEST_GRANTED:
-        # One code says both that it does not allow the connection, and that the server cannot be reached.
-        failed = reply.reply_code is SOCKS4ReplyCode.REQUEST_REJECTED_OR_FAILED
+        # One code means both that the proxy does not allow the connection, and that it cannot reach the server.
+        is_passing = reply.reply_code is SOCKS4ReplyCode.REQUEST_REJECTED_OR_FAILED
         raise ProxyRefused(
-            "it refuses, or cannot reach the server" if failed else "it refuses this user", retryable=failed
+            "it refuses, or cannot reach the server" if is_passing else "it refuses this user", retryable=is_passing
         )
-    _check_over(taken.buffer)
+    _check_no_rest(proxy_input.buffer)
 
 
 def _check_name(host: str) -> None:
@@ -238,7 +238,7 @@ def _check_name(host: str) -> None:
         raise ProxyRefused("SOCKS allows at most 255 bytes in a name")
 
 
-def _check_over(rest: bytes | bytearray) -> None:
-    """The server says nothing before it was asked: what came already is of the proxy's own."""
+def _check_no_rest(rest: bytes | bytearray) -> None:
+    """Refuse bytes behind the answer. The server sends nothing unasked, so that they come from the proxy itself."""
     if rest:
         raise ProxyRefused("it sends data behind its answer")

@@ -16,11 +16,11 @@ from itertools import count
 from threading import get_ident
 from typing import Any
 
-from rpcclient.backoff import Pauses, in_vain
-from rpcclient.failures import AUTHENTICATE, not_authenticated
+from rpcclient.backoff import Pauses, no_connection_error
+from rpcclient.failures import AUTHENTICATE, to_authentication_error
 from rpcclient.handshake import memory_limits
 from rpcclient.memory import MemoryDial
-from rpcclient.offers import HeldOffers
+from rpcclient.offers import WeakOffers
 from rpcclient.options import ConnectOptions
 from rpcwire.aio.peer import Peer
 from rpcwire.aio.remote import RemoteCaller
@@ -176,7 +176,7 @@ class Connector:
         with waiting():
             await asyncio.wait([task], timeout=max(wait, 0))
         if not task.done():
-            raise in_vain(self._failure) from self._failure
+            raise no_connection_error(self._failure) from self._failure
         if task.cancelled():
             raise ConnectionClosed("the client was closed")
         return task.result()
@@ -201,7 +201,7 @@ class Connector:
         error = task.exception()  # Whoever waits gets it; nobody may be waiting any more.
         if error is not None and self._stays_on:
             # Nobody else would bring this client back, whatever the reason was.
-            wait_s = self.pauses.refused_s()
+            wait_s = self.pauses.after_refusal_s()
             logger.error("%s; trying again in %.0f s, since services are offered", error, wait_s)
             held: weakref.ref[Connector] = weakref.ref(self)
             again = partial(_if_held, held, Connector._begin)
@@ -221,10 +221,10 @@ class Connector:
             return await self._connect_once()
         except RpcError as exc:
             if not again or not isinstance(exc, ConnectFailed) or not exc.retryable:
-                self.pauses.given_up()
+                self.pauses.forget_failures()
                 raise
             self._failure = exc
-            pause_s = self.pauses.failed_s(exc)
+            pause_s = self.pauses.after_failure_s(exc)
             logger.debug("%s; trying again in %.2f s", exc, pause_s)
             return pause_s
 
@@ -249,7 +249,7 @@ class Connector:
         if peer.closed.done():
             raise ConnectFailed(f"{self.options.target.url}: the connection ended at once: {peer.closed.result()}")
         self._peer, self._failure = peer, None
-        self.pauses.connected()
+        self.pauses.note_connection()
         return peer
 
     async def _authenticate(self, peer: Peer, token: str) -> None:
@@ -263,7 +263,7 @@ class Connector:
             await peer.connection.caller.call(AUTHENTICATE, {"token": token}, timeout_s=seconds)
         except BaseException as exc:
             peer.link.abort()
-            error = not_authenticated(exc, self.options.target, seconds)
+            error = to_authentication_error(exc, self.options.target, seconds)
             if error is None:
                 raise
             raise error from exc
@@ -277,7 +277,7 @@ class Connector:
         peer = Peer(
             Session(codec, limits=limits, stream_prefix="c"),
             link,
-            Dispatch(HeldOffers(self), logger=logger),
+            Dispatch(WeakOffers(self), logger=logger),
             connection,
             executor=self._pool,
             logger=logger,
@@ -299,7 +299,7 @@ class Connector:
     def _ended(self, peer: Peer, reason: str) -> None:
         """This connection is not the client's any more."""
         self._peer = None
-        self.pauses.lost(useful=peer.has_received)
+        self.pauses.note_loss(useful=peer.has_received)
         if not peer.has_received:
             self._failure = ConnectFailed(f"{self.options.target.url}: the last connection ended: {reason}")
 
@@ -421,7 +421,7 @@ async def _connect(held: weakref.ref[Connector], again: bool) -> Peer:
     """Connect; where there was a connection before, try until it is there, the server refuses for good, or nobody uses
     the client any more."""
     connector = held()
-    pause_s = 0.0 if connector is None else connector.pauses.begin_s()
+    pause_s = 0.0 if connector is None else connector.pauses.before_first_s()
     while True:
         del connector
         await asyncio.sleep(pause_s)

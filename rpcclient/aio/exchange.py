@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable
 from typing import Any
 
-from rpcclient.methods import Method, not_iterable
+from rpcclient.methods import Method, not_iterable_error
 from rpcclient.options import CallOptions
 from rpcwire.aio.peer import Peer, Pending
 from rpcwire.aio.streams import StreamReader
@@ -61,7 +61,7 @@ async def perform(
     )
     answer = await peer.outcome(call_id, pending)
     if streams:
-        return StreamReader(answer, lambda raw: method.load(raw, codec), method.typed)
+        return StreamReader(answer, lambda raw: method.load(raw, codec), method.to_declared_error)
     return method.load(answer, codec)
 
 
@@ -69,7 +69,7 @@ def _open_uploads(peer: Peer, method: Method, params: Any, opened: dict[str, tup
     """Open a stream for each parameter that is one."""
     for name in method.streams & params.keys():
         if not isinstance(params[name], (AsyncIterable, Iterable)):
-            raise not_iterable(name, params[name])
+            raise not_iterable_error(name, params[name])
         opened[name] = (params[name], peer.session.streams.open())
 
 

@@ -14,11 +14,11 @@ from websockets.http11 import Response
 from websockets.protocol import Event
 
 from rpcclient.eyeballs import Trail
-from rpcclient.failures import broken, failure
-from rpcclient.handshake import begin, session_limits
+from rpcclient.failures import broken_error, to_connect_error
+from rpcclient.handshake import begin_handshake, session_limits
 from rpcclient.interim import Interim
 from rpcclient.options import ConnectOptions
-from rpcclient.refusals import HEAD_BYTES, refused
+from rpcclient.refusals import HEAD_BYTES, to_refusal_error
 from rpcwire.aio.peer import Peer
 from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.codec import Codec, codec_for
@@ -42,7 +42,7 @@ class ClientLink(WebSocketLink):
     """
 
     def __init__(self, options: ConnectOptions, make_peer: PeerFactory) -> None:
-        ws, self._request = begin(options.target, options.message_bytes, options.subprotocol)
+        ws, self._request = begin_handshake(options.target, options.message_bytes, options.subprotocol)
         super().__init__(ws, options.link_limits, holds_reading=False)
         self._options = options
         self._make_peer: PeerFactory | None = make_peer
@@ -77,8 +77,8 @@ class ClientLink(WebSocketLink):
         self.opened.set_result(peer)
 
     def handshake_failed(self, exc: Exception) -> None:
-        """The server has refused, or is none."""
-        self._give_up(refused(exc, self._options.target, self._head))
+        """The server has to_refusal_error, or is none."""
+        self._give_up(to_refusal_error(exc, self._options.target, self._head))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""
@@ -89,7 +89,7 @@ class ClientLink(WebSocketLink):
         """The connection is gone."""
         # A server may refuse a certificate of the client's only when that believes TLS to be complete.
         by_tls = isinstance(self._broken_by, ssl.SSLError)
-        self._give_up(self._broken_by if by_tls and self._broken_by else broken(self._options.target))
+        self._give_up(self._broken_by if by_tls and self._broken_by else broken_error(self._options.target))
 
     def _give_up(self, error: Exception) -> None:
         if not self.opened.done():
@@ -123,7 +123,7 @@ async def dial(options: ConnectOptions, make_peer: PeerFactory) -> Peer:
         link.abort()
         if link.opened.done() and not link.opened.cancelled():
             link.opened.exception()
-        error = failure(exc, target, options.connect_timeout_s, trail)
+        error = to_connect_error(exc, target, options.connect_timeout_s, trail)
         if error is None:
             raise
         raise error from exc

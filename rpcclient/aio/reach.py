@@ -8,7 +8,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 
-from rpcclient.eyeballs import ATTEMPT_DELAY_S, Address, Found, NoAddressAnswers, Trail, look_up
+from rpcclient.eyeballs import ATTEMPT_DELAY_S, Address, LookupResult, NoAddressAnswers, Trail, look_up
 from rpcwire.forking import keep_from_children
 
 
@@ -30,7 +30,7 @@ async def reach(host: str, port: int, trail: Trail) -> socket.socket:
         while todo or running:
             if todo:
                 address = todo.popleft()
-                trail.tries(address)
+                trail.note_attempt(address)
                 running[asyncio.create_task(_connected(address))] = address
             done, _ = await asyncio.wait(
                 running, timeout=ATTEMPT_DELAY_S if todo else None, return_when=asyncio.FIRST_COMPLETED
@@ -38,9 +38,9 @@ async def reach(host: str, port: int, trail: Trail) -> socket.socket:
             for task in done:
                 if (exc := task.exception()) is None:
                     del running[task]
-                    trail.arrived()
+                    trail.note_success()
                     return task.result()
-                trail.failed(running.pop(task), exc)
+                trail.note_failure(running.pop(task), exc)
         raise NoAddressAnswers(str(trail))
     finally:
         for task in running:
@@ -103,20 +103,20 @@ async def addresses(host: str, port: int, trail: Trail) -> list[Address]:
         UnicodeError: it is no name.
     """
     loop = asyncio.get_running_loop()
-    answer: asyncio.Future[Found] = loop.create_future()
+    answer: asyncio.Future[LookupResult] = loop.create_future()
 
-    def settle(found: Found) -> None:
+    def settle(found: LookupResult) -> None:
         if not answer.done():  # Or nobody waits any more.
             answer.set_result(found)
 
-    def tell(found: Found) -> None:
+    def on_result(found: LookupResult) -> None:
         with contextlib.suppress(RuntimeError):  # The loop has ended.
             loop.call_soon_threadsafe(settle, found)
 
-    trail.looks_up()
-    look_up(host, port, tell)
+    trail.note_lookup()
+    look_up(host, port, on_result)
     found = await answer
-    trail.found()
+    trail.note_addresses()
     if isinstance(found, Exception):
         raise found
     return list(found)

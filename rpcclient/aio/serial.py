@@ -15,7 +15,7 @@ from rpcclient.serial_settings import (
     SerialOptions,
     TimeLimits,
     to_bytes,
-    took_nothing,
+    write_timeout_error,
 )
 from rpcclient.stubs.hardware import SerialTimeout
 from rpcwire.aio.cancelling import gives_way
@@ -79,7 +79,7 @@ class AsyncRemoteSerial(TimeLimits):
             HardwareRefused, SectionUnavailable, SerialPortNotFound, SerialPortBusy, SerialPortDenied: as of
                 ``open_serial``.
         """
-        session = await hardware.open_serial(port, **options.opening())
+        session = await hardware.open_serial(port, **options.open_params())
         try:
             stream = await hardware.read_serial(session.id).open()
         except BaseException:
@@ -200,7 +200,7 @@ class AsyncRemoteSerial(TimeLimits):
             try:
                 written = await self._hardware.write_serial(self._session.id, piece, timeout_s=limit_s)
             except SerialTimeout as exc:
-                raise took_nothing(self.port, limit_s, done + exc.written) from None
+                raise write_timeout_error(self.port, limit_s, done + exc.written) from None
             done += written
             if written < len(piece):
                 break
@@ -227,7 +227,7 @@ class AsyncRemoteSerial(TimeLimits):
             InvalidParams: the port refuses a setting. Then all of them are as before.
         """
         self._there()
-        options = self._options.changed(settings)
+        options = self._options.with_changes(settings)
         await self._hardware.configure_serial(self._session.id, options.settings())
         self._options = options
         for name in ("timeout", "write_timeout", "inter_byte_timeout"):

@@ -8,7 +8,7 @@ from typing import cast
 from rpcclient.eyeballs import Trail
 from rpcclient.proxies import Proxy
 from rpcclient.targets import Target
-from rpcclient.tunnels import HUNG_UP, ProxyRefused, Tunnel, chosen, tunnel_through
+from rpcclient.tunnels import HUNG_UP, ProxyRefused, Tunnel, choose_address, tunnel_through
 
 from .reach import addresses, reach
 
@@ -31,7 +31,7 @@ async def connect_through(proxy: Proxy, target: Target, handshake_s: float, trai
     loop = asyncio.get_running_loop()
     host = target.host.name
     if not proxy.looks_names_up:
-        host = chosen(await addresses(target.host.address, target.port, trail), proxy)
+        host = choose_address(await addresses(target.host.address, target.port, trail), proxy)
     trail.place = f"the proxy {proxy}"
     sock = await reach(proxy.host.address, proxy.port, trail)
     way = _Way(tunnel_through(proxy, host, target.port))

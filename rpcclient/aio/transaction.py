@@ -74,9 +74,9 @@ class AsyncDatabaseTransaction(TransactionState):
             DatabaseProgrammingError: it is open already.
             DatabaseError, UnknownDatabase: the database refuses, or does not exist.
         """
-        self._may_begin()
+        self._check_may_begin()
         info = await self._database.begin(self._name, isolation=self._isolation, readonly=self._readonly)
-        self._begun(info)
+        self._note_begin(info)
         return info
 
     @gives_way
@@ -92,7 +92,7 @@ class AsyncDatabaseTransaction(TransactionState):
         try:
             await self._database.commit(given)
         finally:
-            self._ended()
+            self._note_end()
 
     @gives_way
     async def rollback(self) -> None:
@@ -107,7 +107,7 @@ class AsyncDatabaseTransaction(TransactionState):
         try:
             await self._database.rollback(given)
         finally:
-            self._ended()
+            self._note_end()
 
     async def renew(self) -> TxState:
         """Keep it from being rolled back as unused, and learn its state.
@@ -127,7 +127,7 @@ class AsyncDatabaseTransaction(TransactionState):
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         if exc is None:
-            if not self._settled:
+            if not self._is_settled:
                 await self.commit()
         elif self._wants_rollback:
             try:
@@ -160,7 +160,7 @@ class AsyncDatabaseTransaction(TransactionState):
         """Read any number of rows, page by page; see :meth:`Database.stream`. Until it is read or closed, other
         statements of the transaction wait."""
         stream = self._database.stream(self._name, sql, params, transaction=self.id, page_rows=page_rows)
-        return AsyncNotedStream(stream, self._failed)
+        return AsyncNotedStream(stream, self._note_failure)
 
     async def executemany(self, sql: str, params: list[dict[str, Value]] | list[list[Value]]) -> Changed:
         """Run a statement once for each set of parameters; see :meth:`Database.executemany`."""
@@ -173,7 +173,7 @@ class AsyncDatabaseTransaction(TransactionState):
     def copy_out(self, sql: str) -> AsyncStream[bytes]:
         """PostgreSQL: run ``COPY … TO STDOUT``; see :meth:`Database.copy_out`. Until it is read or closed, other
         statements of the transaction wait."""
-        return AsyncNotedStream(self._database.copy_out(self._name, sql, transaction=self.id), self._failed)
+        return AsyncNotedStream(self._database.copy_out(self._name, sql, transaction=self.id), self._note_failure)
 
     async def batch(self, steps: list[Step], *, max_rows: int | None = None) -> list[StepResult]:
         """Run several statements in one call; see :meth:`Database.batch`."""
@@ -216,9 +216,9 @@ class AsyncDatabaseTransaction(TransactionState):
         try:
             result = await call(given)
         except BaseException as exc:
-            self._failed(exc)
+            self._note_failure(exc)
             raise
-        self._succeeded(result)
+        self._note_success(result)
         return result
 
 
@@ -228,7 +228,7 @@ class AsyncSavepoint:
 
     def __init__(self, transaction: AsyncDatabaseTransaction, name: str | None = None) -> None:
         self._transaction = transaction
-        self.name = name or transaction._next_point()
+        self.name = name or transaction._next_savepoint()
 
     async def set(self) -> None:
         """Set it.
@@ -268,7 +268,7 @@ class AsyncSavepoint:
     ) -> None:
         tx = self._transaction
         if exc is None:
-            if not tx._settled:
+            if not tx._is_settled:
                 await self.release()
         elif tx._wants_rollback:
             try:

@@ -10,7 +10,7 @@ import weakref
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
-from rpcclient.failures import AUTHENTICATE, not_authenticated
+from rpcclient.failures import AUTHENTICATE, to_authentication_error
 from rpcclient.handshake import memory_limits, session_limits
 from rpcclient.methods import Method
 from rpcwire.codec import Codec, codec_for
@@ -185,16 +185,16 @@ class Carrier:
 
     def _connect(self) -> Peer:
         """Connect; where there was a connection before, try until it is there or the server refuses for good."""
-        pause_s = self._pauses.begin_s()
+        pause_s = self._pauses.before_first_s()
         while True:
             self.waiter.pause(pause_s)
             try:
                 return self._connect_once()
             except RpcError as exc:
                 if not self._again or not isinstance(exc, ConnectFailed) or not exc.retryable:
-                    self._pauses.given_up()
+                    self._pauses.forget_failures()
                     raise
-                pause_s = self._pauses.failed_s(exc)
+                pause_s = self._pauses.after_failure_s(exc)
                 self._failed(exc)
                 logger.debug("%s; trying again in %.2f s", exc, pause_s)
 
@@ -251,7 +251,7 @@ class Carrier:
             link.run(peer)
             if isinstance(exc, WireError):
                 exc = from_wire(exc.code, exc.message, exc.data)
-            raise (not_authenticated(exc, self._options.target, seconds) or exc) from None
+            raise (to_authentication_error(exc, self._options.target, seconds) or exc) from None
 
     def _make_peer(self, link: Link, codec: Codec, limits: SessionLimits) -> Peer:
         options = self._options

@@ -9,9 +9,9 @@ import time
 import warnings
 from typing import Any
 
-from rpcclient.backoff import Pauses, in_vain
+from rpcclient.backoff import Pauses, no_connection_error
 from rpcclient.memory import MemoryDial
-from rpcclient.offers import HeldOffers
+from rpcclient.offers import WeakOffers
 from rpcclient.options import ConnectOptions
 from rpcwire.dispatch import Dispatch
 from rpcwire.elsewhere import refuse_parent_memory
@@ -52,7 +52,7 @@ class Connector:
         self.registry = Registry(logger)
         self._peer: Peer | None = None
         self._leaving: set[Peer] = set()  # What has begun to end, and another was made in place of.
-        self.handlers = Handlers(Dispatch(HeldOffers(self), logger=logger))
+        self.handlers = Handlers(Dispatch(WeakOffers(self), logger=logger))
         self.pauses = Pauses()
         self.failure: RpcError | None = None
         self.was_connected = False
@@ -111,7 +111,7 @@ class Connector:
         if isinstance(attempt, Peer):
             return attempt
         if not attempt.wait(deadline - time.monotonic()):
-            raise in_vain(self.failure) from self.failure
+            raise no_connection_error(self.failure) from self.failure
         return attempt.result()
 
     def _begin(self, *, anew: bool) -> Attempt | Peer:
@@ -166,7 +166,7 @@ class Connector:
                 self.failure = failure
                 return False
             self._peer, self.failure = peer, None
-            self.pauses.connected()
+            self.pauses.note_connection()
             self.was_connected = True
             return True
 
@@ -177,7 +177,7 @@ class Connector:
             if not self._stays_on or self._returning:
                 return None
             self._returning = True
-            wait_s = self.pauses.refused_s()
+            wait_s = self.pauses.after_refusal_s()
         logger.error("%s; trying again in %.0f s, since services are offered", self.failure, wait_s)
         return wait_s
 
@@ -198,7 +198,7 @@ class Connector:
     def _over(self, peer: Peer, reason: str) -> None:
         """This connection is not the client's any more. The lock is held."""
         self._peer = None
-        self.pauses.lost(useful=peer.has_received)
+        self.pauses.note_loss(useful=peer.has_received)
         if not peer.has_received:
             self.failure = ConnectFailed(f"{self.options.target.url}: the last connection ended: {reason}")
 

@@ -12,14 +12,14 @@ from websockets.http11 import Response
 from websockets.protocol import OPEN, Event
 
 from rpcclient.eyeballs import Trail
-from rpcclient.failures import broken, failure
-from rpcclient.handshake import begin
+from rpcclient.failures import broken_error, to_connect_error
+from rpcclient.handshake import begin_handshake
 from rpcclient.interim import Interim
 from rpcclient.options import ConnectOptions
 from rpcclient.proxies import Proxy
-from rpcclient.refusals import HEAD_BYTES, refused
+from rpcclient.refusals import HEAD_BYTES, to_refusal_error
 from rpcclient.targets import Target
-from rpcclient.tunnels import chosen, tunnel_through
+from rpcclient.tunnels import choose_address, tunnel_through
 from rpcwire.errors import ConnectionClosed
 from rpcwire.forking import keep_from_children
 from rpcwire.threads.link import RECEIVE_BYTES, Opened
@@ -50,7 +50,7 @@ def dial(options: ConnectOptions, waiter: Waiter) -> Opened:
         return attempt.open(options)
     except BaseException as exc:
         attempt.give_up()
-        error = failure(exc, target, options.connect_timeout_s, trail)
+        error = to_connect_error(exc, target, options.connect_timeout_s, trail)
         if error is None:
             raise
         raise error from exc
@@ -73,7 +73,7 @@ class _Attempt:
         assert self._sock is not None
         if target.tls is not None:
             self._secure(target.tls, target.server_hostname)
-        ws, request = begin(target, options.message_bytes, options.subprotocol)
+        ws, request = begin_handshake(target, options.message_bytes, options.subprotocol)
         ws.send_request(request)
         self._send(b"".join(ws.data_to_send()))
         events: list[Event] = []
@@ -87,9 +87,9 @@ class _Attempt:
                 ws.receive_eof()
             events = ws.events_received()
             if ws.handshake_exc is not None:
-                raise refused(ws.handshake_exc, target, head)
+                raise to_refusal_error(ws.handshake_exc, target, head)
             if last and not events:
-                raise broken(self._target)
+                raise broken_error(self._target)
         response, *early = events
         assert isinstance(response, Response)
         return Opened(self._sock, ws, self._tls, response, early)
@@ -125,7 +125,7 @@ class _Attempt:
         host = target.host.name
         if not proxy.looks_names_up:
             found = addresses(target.host.address, target.port, trail, self._waiter, self._check)
-            host = chosen(found, proxy)
+            host = choose_address(found, proxy)
         trail.place = f"the proxy {proxy}"
         tunnel = tunnel_through(proxy, host, target.port)
         self._reach(proxy.host.address, proxy.port)
@@ -158,7 +158,7 @@ class _Attempt:
             self._send(output)
             data = self._receive_some()
             if not data:
-                raise broken(self._target, self._trail.place)
+                raise broken_error(self._target, self._trail.place)
             done, output = tls.handshake(data)
         self._send(output)
         self._tls = tls if outer is None else Nested(outer, tls)

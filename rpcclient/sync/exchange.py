@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from rpcclient.methods import Method, not_iterable
+from rpcclient.methods import Method, not_iterable_error
 from rpcclient.options import CallOptions
 from rpcwire.boundary import to_rpc_error
 from rpcwire.contracts import StreamReference
@@ -52,7 +52,7 @@ def perform(peer: Peer, method: Method, params: Any, options: CallOptions, deadl
             _start_uploads(peer, method, pending, sources)
         answer = peer.outcome(pending, deadline)
         if streams:
-            return StreamReader(answer, lambda raw: method.load(raw, codec), method.typed)
+            return StreamReader(answer, lambda raw: method.load(raw, codec), method.to_declared_error)
         return method.load(answer, codec)
     except WireError as exc:
         raise method.error(exc.code, exc.message, exc.data) from None
@@ -70,7 +70,7 @@ def _open_uploads(peer: Peer, method: Method, params: Any) -> dict[str, tuple[An
     given = [(name, params[name]) for name in method.streams if name in params]
     for name, source in given:
         if not isinstance(source, Iterable):
-            raise not_iterable(name, source)
+            raise not_iterable_error(name, source)
     opened: dict[str, tuple[Any, OutgoingStream]] = {}
     try:
         for name, source in given:

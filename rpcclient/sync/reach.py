@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from rpcclient.eyeballs import ATTEMPT_DELAY_S, Address, Found, NoAddressAnswers, Trail, look_up
+from rpcclient.eyeballs import ATTEMPT_DELAY_S, Address, LookupResult, NoAddressAnswers, Trail, look_up
 from rpcwire.threads.waiter import Waiter
 
 _UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR})
@@ -43,7 +43,7 @@ def reach(host: str, port: int, trail: Trail, waiter: Waiter, check: Callable[[]
                 ended = waiter.wait_for_any(running, left)
                 for winner in _connected(ended, trail, running):
                     del running[winner]
-                    trail.arrived()
+                    trail.note_success()
                     return winner
                 if ended:
                     break  # Whatever became of it, the next address has its turn (section 5).
@@ -66,17 +66,17 @@ def addresses(host: str, port: int, trail: Trail, waiter: Waiter, check: Callabl
         OSError: the name is unknown.
         UnicodeError: it is no name.
     """
-    answers: list[Found] = []
+    answers: list[LookupResult] = []
 
-    def tell(found: Found) -> None:
+    def on_result(found: LookupResult) -> None:
         answers.append(found)
         waiter.wake()
 
-    trail.looks_up()
-    look_up(host, port, tell)
+    trail.note_lookup()
+    look_up(host, port, on_result)
     while not answers:
         waiter.wait(0, check())
-    trail.found()
+    trail.note_addresses()
     found = answers[0]
     if isinstance(found, Exception):
         raise found
@@ -84,11 +84,11 @@ def addresses(host: str, port: int, trail: Trail, waiter: Waiter, check: Callabl
 
 
 def _begin(address: Address, trail: Trail, running: dict[socket.socket, Address]) -> None:
-    trail.tries(address)
+    trail.note_attempt(address)
     try:
         sock = address.socket()
     except OSError as exc:
-        trail.failed(address, exc)
+        trail.note_failure(address, exc)
         return
     running[sock] = address
     code = sock.connect_ex(address.sockaddr)
@@ -108,5 +108,5 @@ def _connected(
 
 
 def _failed(sock: socket.socket, code: int, trail: Trail, running: dict[socket.socket, Address]) -> None:
-    trail.failed(running.pop(sock), OSError(code, os.strerror(code)))
+    trail.note_failure(running.pop(sock), OSError(code, os.strerror(code)))
     sock.close()

@@ -74,9 +74,9 @@ class DatabaseTransaction(TransactionState):
             DatabaseProgrammingError: it is open already.
             DatabaseError, UnknownDatabase: the database refuses, or does not exist.
         """
-        self._may_begin()
+        self._check_may_begin()
         info = self._database.begin(self._name, isolation=self._isolation, readonly=self._readonly)
-        self._begun(info)
+        self._note_begin(info)
         return info
 
     def commit(self) -> None:
@@ -91,7 +91,7 @@ class DatabaseTransaction(TransactionState):
         try:
             self._database.commit(given)
         finally:
-            self._ended()
+            self._note_end()
 
     def rollback(self) -> None:
         """Roll it back.
@@ -105,7 +105,7 @@ class DatabaseTransaction(TransactionState):
         try:
             self._database.rollback(given)
         finally:
-            self._ended()
+            self._note_end()
 
     def renew(self) -> TxState:
         """Keep it from being rolled back as unused, and learn its state.
@@ -125,7 +125,7 @@ class DatabaseTransaction(TransactionState):
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         if exc is None:
-            if not self._settled:
+            if not self._is_settled:
                 self.commit()
         elif self._wants_rollback:
             try:
@@ -158,7 +158,7 @@ class DatabaseTransaction(TransactionState):
         """Read any number of rows, page by page; see :meth:`Database.stream`. Until it is read or closed, other
         statements of the transaction wait."""
         stream = self._database.stream(self._name, sql, params, transaction=self.id, page_rows=page_rows)
-        return NotedStream(stream, self._failed)
+        return NotedStream(stream, self._note_failure)
 
     def executemany(self, sql: str, params: list[dict[str, Value]] | list[list[Value]]) -> Changed:
         """Run a statement once for each set of parameters; see :meth:`Database.executemany`."""
@@ -171,7 +171,7 @@ class DatabaseTransaction(TransactionState):
     def copy_out(self, sql: str) -> Stream[bytes]:
         """PostgreSQL: run ``COPY … TO STDOUT``; see :meth:`Database.copy_out`. Until it is read or closed, other
         statements of the transaction wait."""
-        return NotedStream(self._database.copy_out(self._name, sql, transaction=self.id), self._failed)
+        return NotedStream(self._database.copy_out(self._name, sql, transaction=self.id), self._note_failure)
 
     def batch(self, steps: list[Step], *, max_rows: int | None = None) -> list[StepResult]:
         """Run several statements in one call; see :meth:`Database.batch`."""
@@ -209,9 +209,9 @@ class DatabaseTransaction(TransactionState):
         try:
             result = call(given)
         except BaseException as exc:
-            self._failed(exc)
+            self._note_failure(exc)
             raise
-        self._succeeded(result)
+        self._note_success(result)
         return result
 
 
@@ -221,7 +221,7 @@ class Savepoint:
 
     def __init__(self, transaction: DatabaseTransaction, name: str | None = None) -> None:
         self._transaction = transaction
-        self.name = name or transaction._next_point()
+        self.name = name or transaction._next_savepoint()
 
     def set(self) -> None:
         """Set it.
@@ -261,7 +261,7 @@ class Savepoint:
     ) -> None:
         tx = self._transaction
         if exc is None:
-            if not tx._settled:
+            if not tx._is_settled:
                 self.release()
         elif tx._wants_rollback:
             try:

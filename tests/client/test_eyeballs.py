@@ -18,7 +18,7 @@ import uvloop
 
 from rpcclient import AsyncClient, Client
 from rpcclient.errors import ConnectFailed, ConnectionClosed
-from rpcclient.eyeballs import Address, interleaved
+from rpcclient.eyeballs import Address, interleave
 
 NAME = "both.example"
 LIMIT_S = 60.0
@@ -221,9 +221,9 @@ def test_interrupted_while_no_address_answers(program: str, until: Any) -> None:
 def test_families_take_turns() -> None:
     four = [Address(socket.AF_INET, (f"192.0.2.{n}", 1)) for n in range(4)]
     six = [Address(socket.AF_INET6, (f"2001:db8::{n}", 1, 0, 0)) for n in range(2)]
-    assert interleaved([*six, *four]) == [six[0], four[0], six[1], four[1], four[2], four[3]]
-    assert interleaved([four[0], six[0], four[0], six[0], four[1]]) == [four[0], six[0], four[1]]
-    assert interleaved([]) == []
+    assert interleave([*six, *four]) == [six[0], four[0], six[1], four[1], four[2], four[3]]
+    assert interleave([four[0], six[0], four[0], six[0], four[1]]) == [four[0], six[0], four[1]]
+    assert interleave([]) == []
 
 
 def test_a_zone_is_used_and_not_said(call: Any, start: Any, token: str, tmp_path: Path) -> None:

@@ -284,13 +284,13 @@ def test_a_server_that_ends_every_connection_at_once(scripted: Any, flavour: str
     pauses: list[int] = []
 
     def watch(client: Any) -> None:
-        begin_s = client._connector.pauses.begin_s
+        begin_s = client._connector.pauses.before_first_s
 
         def noted() -> Any:
             pauses.append(client._connector.pauses._failures)
             return begin_s()
 
-        client._connector.pauses.begin_s = noted
+        client._connector.pauses.before_first_s = noted
 
     def tries() -> Iterator[int]:
         return iter(range(50))

@@ -23,7 +23,7 @@ from rpcclient.errors import ConnectFailed, ConnectionClosed
 from rpcclient.eyeballs import Address
 from rpcclient.proxies import Proxy
 from rpcclient.targets import find_target
-from rpcclient.tunnels import ProxyRefused, chosen, tunnel_through
+from rpcclient.tunnels import ProxyRefused, choose_address, tunnel_through
 from rpcwire import locations
 from tests.client.relays import by_connect, by_socks4, relay
 
@@ -436,7 +436,7 @@ def test_what_proxies_refuse(scheme: str, answers: list[bytes], said: str | None
 
 def test_names_and_addresses_for_socks() -> None:
     four, six = Address(socket.AF_INET, ("192.0.2.1", 1)), Address(socket.AF_INET6, ("2001:db8::1", 1, 0, 0))
-    assert chosen([six, four], Proxy("socks5", host_of("p"), 1)) == "2001:db8::1"
-    assert chosen([six, four], Proxy("socks4", host_of("p"), 1)) == "192.0.2.1"
+    assert choose_address([six, four], Proxy("socks5", host_of("p"), 1)) == "2001:db8::1"
+    assert choose_address([six, four], Proxy("socks4", host_of("p"), 1)) == "192.0.2.1"
     with pytest.raises(ProxyRefused, match="255 bytes"):
         run_tunnel("socks5h", [], "x" * 256)

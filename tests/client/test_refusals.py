@@ -17,7 +17,7 @@ from websockets.exceptions import InvalidMessage
 
 from rpcclient import AsyncClient, Client, Service, backoff, method
 from rpcclient.errors import ConnectFailed, ConnectionLost, NotSent, PermissionDenied, Unauthenticated
-from rpcclient.refusals import may_pass, refused, retry_after_ms
+from rpcclient.refusals import may_pass, retry_after_ms, to_refusal_error
 from rpcclient.targets import find_target
 
 PAGE = b"<html><head><title>Oops</title></head><body>nginx</body></html>"
@@ -348,35 +348,37 @@ def test_retry_after() -> None:
 def test_pauses_honour_what_was_asked_for() -> None:
     now = [0.0]
     pauses = backoff.Pauses(lambda: now[0], lambda: 1.0)
-    assert pauses.begin_s() == 0.0
-    first = pauses.failed_s(ConnectFailed("x"))
-    assert 0 < first < pauses.failed_s(ConnectFailed("x")) <= backoff.BACKOFF_MOST_S
-    assert pauses.failed_s(ConnectFailed("x", retry_after_ms=30_000)) > 30.0
-    assert pauses.failed_s(ConnectFailed("x", retry_after_ms=10**12)) < backoff.RETRY_AFTER_MOST_S + 10
-    pauses.connected()
-    pauses.lost(useful=False)
-    assert pauses.begin_s() > 0.0
-    pauses.connected()
-    pauses.lost(useful=True)
-    assert pauses.begin_s() == 0.0
+    assert pauses.before_first_s() == 0.0
+    first = pauses.after_failure_s(ConnectFailed("x"))
+    assert 0 < first < pauses.after_failure_s(ConnectFailed("x")) <= backoff.BACKOFF_MOST_S
+    assert pauses.after_failure_s(ConnectFailed("x", retry_after_ms=30_000)) > 30.0
+    assert pauses.after_failure_s(ConnectFailed("x", retry_after_ms=10**12)) < backoff.RETRY_AFTER_MOST_S + 10
+    pauses.note_connection()
+    pauses.note_loss(useful=False)
+    assert pauses.before_first_s() > 0.0
+    pauses.note_connection()
+    pauses.note_loss(useful=True)
+    assert pauses.before_first_s() == 0.0
     for _ in range(3):
-        pauses.connected()
-        pauses.lost(useful=False)
-    assert pauses.begin_s() > first
-    pauses.connected()
+        pauses.note_connection()
+        pauses.note_loss(useful=False)
+    assert pauses.before_first_s() > first
+    pauses.note_connection()
     now[0] += backoff.CALM_S
-    pauses.lost(useful=False)
-    assert pauses.begin_s() == 0.0
+    pauses.note_loss(useful=False)
+    assert pauses.before_first_s() == 0.0
 
 
 def test_an_answer_that_lies_is_taken_by_its_head() -> None:
     target = find_target("ws://example.org")
     message = InvalidMessage("did not receive a valid HTTP response")
-    error = refused(message, target, b"HTTP/1.0 429 \r\nServer: x\r\nretry-AFTER:\t7 \r\n\r\nRetry-After: 9\r\n")
+    error = to_refusal_error(
+        message, target, b"HTTP/1.0 429 \r\nServer: x\r\nretry-AFTER:\t7 \r\n\r\nRetry-After: 9\r\n"
+    )
     assert (error.retry_after_ms, error.retryable) == (7000, True)
     assert "Too Many Requests (HTTP 429)" in error.message
-    assert "HTTP 599" in refused(message, target, b"HTTP/1.1 599 \r\n\r\n").message
-    error = refused(message, target, b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+    assert "HTTP 599" in to_refusal_error(message, target, b"HTTP/1.1 599 \r\n\r\n").message
+    error = to_refusal_error(message, target, b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
     assert isinstance(error, ConnectFailed)
     assert not error.retryable
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from rpcclient.serial_settings import KEEP_BYTES, WRITE_BYTES, Patience, SerialOptions, to_bytes, took_nothing
+from rpcclient.serial_settings import KEEP_BYTES, WRITE_BYTES, Patience, SerialOptions, to_bytes, write_timeout_error
 from rpcclient.stubs.hardware import SerialTimeout
 from rpcwire.errors import RpcError
 from rpcwire.forking import home
@@ -66,7 +66,7 @@ class RemoteSerial(OldNames, SerialSetup):
         """
         if self._opened:
             raise ValueError("the serial port is open already")
-        self._session = self._hardware.open_serial(self.port, **self._options.opening())
+        self._session = self._hardware.open_serial(self.port, **self._options.open_params())
         try:
             stream = self._hardware.read_serial(self._session.id).open()
         except BaseException:
@@ -256,8 +256,8 @@ class RemoteSerial(OldNames, SerialSetup):
             if written < len(piece):
                 if not step_s:
                     break
-                if patience.over(written, time.monotonic()):
-                    raise took_nothing(self.port, self.write_timeout, done)
+                if patience.is_over(written, time.monotonic()):
+                    raise write_timeout_error(self.port, self.write_timeout, done)
             if done < len(whole) and self._write_cancelled:
                 self._write_cancelled = False
                 break

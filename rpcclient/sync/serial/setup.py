@@ -44,7 +44,7 @@ class SerialSetup(TimeLimits, io.RawIOBase):
             InvalidParams: the port refuses a setting. Then all of them are as before.
         """
         self._there()
-        options = self._options.changed(settings)
+        options = self._options.with_changes(settings)
         self._hardware.configure_serial(self._session.id, options.settings())
         self._options = options
         for name in ("timeout", "write_timeout", "inter_byte_timeout"):
@@ -52,7 +52,7 @@ class SerialSetup(TimeLimits, io.RawIOBase):
 
     def get_settings(self) -> dict[str, Any]:
         """How the port is set up."""
-        return self._options.wire() | {
+        return self._options.port_params() | {
             "timeout": self.timeout,
             "write_timeout": self.write_timeout,
             "inter_byte_timeout": self.inter_byte_timeout,
