@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -21,6 +22,7 @@ _OWN = frozenset({
 })  # fmt: skip
 _OWN_BEGINNING = "sec-websocket-"
 AUTHORIZATION = "authorization"
+_NO_COROUTINE = "the function that makes them must be a plain function, not a coroutine"
 
 
 def check_headers(headers: Headers, *, token_in_header: bool) -> dict[str, str]:
@@ -38,7 +40,7 @@ def check_headers(headers: Headers, *, token_in_header: bool) -> dict[str, str]:
     checked: dict[str, str] = {}
     for name, value in headers.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise _wrong(f"{name!r} is not a name of a header")
+            raise _wrong(f"{_beginning(name)} is not a name of a header")
         lower = name.lower()
         if lower in _OWN or lower.startswith(_OWN_BEGINNING):
             raise _wrong(f"{name}: the client sets it itself: leave it out")
@@ -65,6 +67,8 @@ def prepare_headers(choice: HeadersChoice, *, token_in_header: bool) -> HeadersC
         ConnectFailed: as :func:`check_headers`.
     """
     if callable(choice):
+        if inspect.iscoroutinefunction(choice):
+            raise _wrong(_NO_COROUTINE)
         return partial(_make_headers, choice, token_in_header=token_in_header)
     return check_headers(choice, token_in_header=token_in_header)
 
@@ -74,7 +78,18 @@ def _make_headers(make: Callable[[], Headers], *, token_in_header: bool) -> Head
         headers = make()
     except Exception as exc:
         raise _wrong(f"the function that makes them failed: {type(exc).__name__}: {exc}") from exc
+    if inspect.iscoroutine(headers):
+        headers.close()  # Python would warn that nobody has awaited it.
+        raise _wrong(_NO_COROUTINE)
     return check_headers(headers, token_in_header=token_in_header)
+
+
+def _beginning(name: object) -> str:
+    """Quote only the beginning of a wrong name: if somebody has forgotten the colon, the rest is a secret value."""
+    if not isinstance(name, str):
+        return f"{type(name).__name__} (names are str)"
+    good = _NAME.match(name)
+    return repr((good.group() if good else "") + "…") if name else "''"
 
 
 def headers_of(text: str) -> dict[str, str]:

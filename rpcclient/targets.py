@@ -55,10 +55,10 @@ class Target:
     port: int
     unix_path: str | None
     tls: ssl.SSLContext | None
-    token: str | None
+    token: str | None = field(repr=False)
     path: str = "/"
     token_by: TokenBy = "header"  # noqa: S105 - a way, no token
-    headers: HeadersChoice = field(default_factory=dict)
+    headers: HeadersChoice = field(default_factory=dict, repr=False)
     proxy: Proxy | None = None
     server_hostname: str = LOCALHOST
     connect: Callable[[float], socket.socket] | None = None

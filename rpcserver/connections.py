@@ -22,6 +22,7 @@ from rpcwire.context import Connection, Principal
 from rpcwire.dispatch import Dispatch
 from rpcwire.errors import Unauthenticated
 from rpcwire.limits import SessionLimits
+from rpcwire.logs import printable
 from rpcwire.session import Session
 from rpcwire.states import SessionState, SessionStep
 
@@ -186,7 +187,7 @@ class Connections(Mapping[Connection, Peer]):
         link = self._links.get(connection)
         if link is not None:
             link.authenticated()
-        logger.info("%s is %s by %s", connection.id, principal.name, principal.method)
+        logger.info("%s is %s by %s", connection.id, printable(principal.name), printable(principal.method))
 
     # --- the end ----------------------------------------------------------------------------------------------
 

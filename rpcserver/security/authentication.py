@@ -14,7 +14,7 @@ from rpcwire.errors import Unauthenticated
 
 from .tokens import TokenStore
 from .way import Way
-from .ways import BearerToken, by_scheme
+from .ways import BearerToken, ask, by_scheme
 
 logger = logging.getLogger("rpcserver.connection")
 
@@ -91,11 +91,7 @@ class Authentication:
         way = self._ways.get(scheme.lower())
         if len(values) != 1 or way is None or not credentials.strip():
             raise Unauthenticated(f"the Authorization header must be: {self.forms}")
-        try:
-            principal = way.principal(credentials.strip())
-        except Exception:
-            logger.exception("the way to authenticate by %s failed", way.scheme)
-            raise Unauthenticated(f"{way.scheme}: this cannot be checked now; see the server's log") from None
+        principal = ask(way, credentials.strip())
         if principal is None:
             raise Unauthenticated(way.wrong)
         return principal

@@ -3,7 +3,10 @@ add further ones: classes in the group ``rpcserver.ways``. Each is on if ``[auth
 
 from __future__ import annotations
 
+import inspect
+import logging
 import re
+import traceback
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -12,11 +15,13 @@ from pydantic import ValidationError
 
 from rpcserver.config import ConfigError, name_keys
 from rpcwire.context import Principal
-from rpcwire.errors import describe_fields, field_errors
+from rpcwire.errors import Unauthenticated, describe_fields, field_errors
 from rpcwire.service import ServiceConfig, ServiceConfigError
 
 from .tokens import TokenStore
 from .way import Way
+
+logger = logging.getLogger("rpcserver.connection")
 
 GROUP = "rpcserver.ways"
 
@@ -93,15 +98,72 @@ def by_scheme(ways: list[Way[Any]]) -> dict[str, Way[Any]]:
     """Index ways by their schemes in lower case.
 
     Raises:
-        ConfigError: two ways have the same scheme, or a scheme is malformed.
+        ConfigError: two ways have the same scheme, or a class of ways is incomplete; the message names it.
     """
     index: dict[str, Way[Any]] = {}
     for way in ways:
-        if not _SCHEME.fullmatch(way.scheme):
-            text = f"{way.scheme!r} is not a scheme of the header Authorization"
-            raise ConfigError(f"auth.ways: {type(way).__name__}: {text}")
+        if (fault := _fault(way)) is not None:
+            raise ConfigError(f"auth.ways: {type(way).__name__}: {fault}")
         other = index.setdefault(way.scheme.lower(), way)
         if other is not way:
             names = f"{type(other).__name__} and {type(way).__name__}"
             raise ConfigError(f"auth.ways: two have the scheme {way.scheme}: {names}")
     return index
+
+
+def _fault(way: Any) -> str | None:
+    """Say what is wrong with a way's class; return ``None`` if nothing is."""
+    if not isinstance(way, Way):
+        return "not an instance of a subclass of rpcserver.Way"
+    for name in ("scheme", "form", "wrong"):
+        text = getattr(way, name, None)
+        if not isinstance(text, str) or not text.isprintable() or not text:
+            return f"{name} must be one line of text: set it in the class"
+    if not _SCHEME.fullmatch(way.scheme):
+        return f"{way.scheme!r} is not a scheme of the header Authorization"
+    if inspect.iscoroutinefunction(way.principal) or inspect.isgeneratorfunction(way.principal):
+        return "principal() must be a plain function"
+    return None
+
+
+def ask(way: Way[Any], credentials: str) -> Principal | None:
+    """Ask a way who sends a request. Nothing but a :class:`~rpcwire.context.Principal` lets anybody in, whatever the
+    way returns.
+
+    Parameters:
+        way: the way of the request's scheme.
+        credentials: what follows the scheme.
+
+    Returns:
+        As of :meth:`Way.principal`.
+
+    Raises:
+        Unauthenticated: the way failed; the log says where. The log has no message of an exception and no returned
+            value, because both may repeat the credentials.
+    """
+    try:
+        principal: Any = way.principal(credentials)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # Even sys.exit() in a way must not end the server.
+        places = "".join(traceback.format_tb(exc.__traceback__))
+        kind = type(exc).__name__
+        logger.error("the way to authenticate by %s failed: %s at\n%s", way.scheme, kind, places)  # noqa: TRY400 - without its message
+    else:
+        if principal is None or _is_whole(principal):
+            return principal  # type: ignore[no-any-return]
+        kind = type(principal).__name__
+        logger.error("the way to authenticate by %s failed: it returned %s, no Principal or None", way.scheme, kind)
+        if inspect.iscoroutine(principal):
+            principal.close()  # Python would warn that nobody has awaited it.
+    raise Unauthenticated(f"{way.scheme}: this cannot be checked now; see the server's log")
+
+
+def _is_whole(principal: Any) -> bool:
+    return (
+        isinstance(principal, Principal)
+        and isinstance(principal.name, str)
+        and bool(principal.name)
+        and isinstance(principal.method, str)
+        and (principal.uid is None or type(principal.uid) is int)
+    )

@@ -8,6 +8,9 @@ import base64
 import hashlib
 import hmac
 import itertools
+import re
+import socket
+import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -19,8 +22,9 @@ from pydantic import Field
 
 from rpcclient import AsyncClient, Client
 from rpcclient.errors import ConnectFailed, Unauthenticated
-from rpcserver import Principal, ServiceConfig, ServiceConfigError, Way
-from rpcserver.config import ConfigError
+from rpcclient.targets import find_target
+from rpcserver import Page, Principal, Service, ServiceConfig, ServiceConfigError, Way, method
+from rpcserver.config import ConfigError, ServerConfig
 from rpcserver.security import ways as ways_module
 from rpcserver.security.ways import BearerToken, by_scheme, make_ways
 from rpcserver.server import Server
@@ -256,3 +260,185 @@ def test_headers_that_cannot_be_made(signed: Guarded, call: Any) -> None:
         call(signed.tcp, token=TOKEN, headers=signatures("shared"))
     with pytest.raises(Unauthenticated):
         call(signed.tcp, headers=signatures("other"))
+
+
+ANSWERS: dict[str, Any] = {
+    "true": lambda _: True,
+    "false": lambda _: False,
+    "name": lambda credentials: credentials,
+    "fields": lambda _: ("ada", "odd"),
+    "nameless": lambda _: Principal("", "odd"),
+    "no-text": lambda _: Principal(None, "odd"),  # type: ignore[arg-type]
+    "true-uid": lambda _: Principal("ada", "odd", True),
+    "exit": lambda _: sys.exit(3),
+    "int": int,
+}
+
+
+async def later(_: str) -> Principal | None:
+    return None
+
+
+ANSWERS["coroutine"] = later
+
+
+class Odd(Way):
+    """Answers as :data:`ANSWERS` says, by what stands before a colon."""
+
+    scheme = "Odd"
+    form = "Odd ANSWER:SECRET"
+
+    def principal(self, credentials: str) -> Principal | None:
+        name, _, secret = credentials.partition(":")
+        answer: Principal | None = ANSWERS[name](secret)
+        return answer
+
+
+class Forging(Way):
+    """Lets everybody in, by a name that a client chooses."""
+
+    scheme = "Forging"
+    form = "Forging NAME"
+
+    def principal(self, credentials: str) -> Principal | None:
+        return Principal(credentials.replace("+", "\n"), "forging")
+
+
+class Showing(Service):
+    """Has a page for those who are known."""
+
+    def http_pages(self) -> dict[str, Page]:
+        return {"/secrets": Page(self.render)}
+
+    @method(kind="read")
+    async def render(self) -> str:
+        """The page."""
+        return "secret"
+
+
+class Open(Running):
+    """A server with ways of this module."""
+
+    async def _start(self) -> Server:
+        ways = [Odd(ServiceConfig()), Forging(ServiceConfig())]
+        server = Server(self.config, [self.desk, Showing()], token=TOKEN, ways=ways)
+        await server.start()
+        return server
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Iterator[Open]:
+    running = Open(tmp_path)
+    yield running
+    running.stop()
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("where", ["tcp", "unix"])
+def test_nothing_but_a_principal_lets_anybody_in(odd: Open, answer: str, where: str, caplog: Any) -> None:
+    headers = {"Authorization": f"Odd {answer}:s3cr3t"}
+    for call in (by_sync, by_asyncio):
+        with pytest.raises(Unauthenticated, match="Odd: this cannot be checked now") as caught:
+            call(getattr(odd, where), headers=headers)
+        assert "s3cr3t" not in str(caught.value)
+    assert "the way to authenticate by Odd failed" in caplog.text
+    assert "s3cr3t" not in caplog.text
+    with pytest.raises(OSError, match="401") as refused:
+        urlopen(Request(odd.tcp.replace("ws://", "http://") + "/secrets", headers=headers))
+    refused.value.close()  # type: ignore[attr-defined]
+    assert by_sync(odd.tcp, token=TOKEN) == 11, "the server goes on"
+
+
+def test_a_name_forges_no_line_of_the_log(odd: Open, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    assert by_sync(odd.tcp, headers={"Authorization": "Forging ada+forged"}) == 11
+    assert r"is ada\nforged by forging" in caplog.text
+
+
+class Bare(Way):
+    """Has no scheme."""
+
+
+class Lined(Basic):
+    form = "Basic\r\nX: y"
+
+
+class Later(Basic):
+    async def principal(self, credentials: str) -> Principal | None:  # type: ignore[override]
+        return None
+
+
+class Loudest(Way):
+    scheme = "BEARER"
+    form = "BEARER X"
+
+
+def test_a_class_of_ways_that_cannot_be_used(passwords: Path) -> None:
+    config = BasicConfig(file=str(passwords))
+    for ways, words in (
+        ([Bare(ServiceConfig())], "Bare: scheme must be one line of text: set it in the class"),
+        ([Lined(config)], "Lined: form must be one line of text"),
+        ([Later(config)], r"Later: principal\(\) must be a plain function"),
+        ([Basic], "type: not an instance of a subclass of rpcserver.Way"),
+        ([Loudest(ServiceConfig())], "two have the scheme BEARER: BearerToken and Loudest"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            Server(ServerConfig(), [], token=TOKEN, ways=ways)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Authorization: "],
+        ["Authorization:"],
+        ["Authorization: Bearer"],
+        [f"Authorization: Bearer\t{TOKEN}"],
+        [f"Authorization: Bearer {TOKEN}", f"Authorization: Bearer {TOKEN}"],
+        ["Authorization: Odd true:x", f"Authorization: Bearer {TOKEN}"],
+        [f"Authorization: Bearer {TOKEN}, Odd true:x"],
+        ["Authorization: Bearer \xe9\xff"],
+        ["Authorization: Bearer " + "x" * 7000],
+        [f"Authorization: {'x' * 7000} y"],
+        [f"Authorization: Odd {'9' * 7000}:x"],
+    ],
+)
+def test_a_header_that_cannot_be_read_lets_nobody_in(odd: Open, lines: list[str]) -> None:
+    host, _, port = odd.tcp.removeprefix("ws://").partition(":")
+    request = "\r\n".join([
+        "GET / HTTP/1.1", "Host: 127.0.0.1", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", *lines, "", "",
+    ])  # fmt: skip
+    with socket.create_connection((host, int(port)), 30) as sock:
+        sock.sendall(request.encode("latin-1"))
+        answer = sock.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 401 "), answer[:200]
+    assert TOKEN.encode() not in answer
+    assert by_sync(odd.tcp, token=TOKEN) == 11
+
+
+def test_headers_that_are_made_wrongly(odd: Open) -> None:
+    """Each tells what is wrong, and none repeats a secret."""
+
+    async def make() -> dict[str, str]:
+        return {"Authorization": "Odd true:s3cr3t"}
+
+    made: Any
+    for made, words in (
+        (make, "the function that makes them must be a plain function"),
+        (lambda: [make()][0], "the function that makes them must be a plain function"),
+        (lambda: None, "give a mapping of names to values"),
+        (lambda: [("Authorization", "s3cr3t")], "give a mapping of names to values"),
+        (lambda: {"Authorization: Odd s3cr3t": ""}, "'Authorization…' is not a name of a header"),
+        (lambda: {"Authorization": "s3cr3t\r\nX: y"}, "Authorization: its value must be one line"),
+        (lambda: {"Authorization": b"s3cr3t"}, "Authorization: its value must be one line"),
+        (lambda: {b"Authorization": "s3cr3t"}, "is not a name of a header"),
+        (lambda: {"": "s3cr3t"}, "is not a name of a header"),
+    ):
+        for call in (by_sync, by_asyncio):
+            with pytest.raises(ConnectFailed, match=re.escape(words)) as caught:
+                call(odd.tcp, headers=made)
+            assert "s3cr3t" not in str(caught.value)
+    for value in (made, {"Authorization": "Odd true:s3cr3t"}):
+        target = find_target(odd.tcp, headers=value)
+        assert "s3cr3t" not in repr(target)
+    assert TOKEN not in repr(find_target(odd.tcp, token=TOKEN))
