@@ -1,4 +1,4 @@
-"""Bodies without a contract: standard Python values out, plain data in."""
+"""Bodies without a contract: encodes standard Python values, and decodes plain data."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def dump_plain(value: Any, codec: Codec, around: int = BODY_LEVELS) -> bytes:
     Parameters:
         value: parameters, or an item of a stream.
         codec: the form of the wire.
-        around: levels of the message around it.
+        around: the levels of the message around it.
 
     Raises:
-        InvalidParams: something in it cannot be sent, or would not be read; ``errors`` names the place.
+        InvalidParams: a part cannot be sent, or the other side would refuse it; ``errors`` names the place.
     """
     try:
         if _is_flat(value):
@@ -42,9 +42,9 @@ def dump_plain(value: Any, codec: Codec, around: int = BODY_LEVELS) -> bytes:
         return body
     except UNSENDABLE as exc:
         raise_interruption(exc)
-        wrong = unsendable(value, exc, binary=codec.packed, leaf=lambda part: _dump(part, codec))
-        errors = [{"loc": wrong.loc, "msg": wrong.reason, "type": "unsendable"}]
-        raise InvalidParams(f"the parameters cannot be sent: {wrong}", errors=errors) from exc
+        error = unsendable(value, exc, binary=codec.packed, leaf=lambda part: _dump(part, codec))
+        errors = [{"loc": error.loc, "msg": error.reason, "type": "unsendable"}]
+        raise InvalidParams(f"the parameters cannot be sent: {error}", errors=errors) from exc
 
 
 def _dump(value: Any, codec: Codec) -> bytes:
@@ -55,7 +55,7 @@ def load_plain(raw: Raw | bytes, codec: Codec) -> Any:
     """Decode a body as plain data.
 
     Raises:
-        RemoteProtocolError: it is malformed.
+        RemoteProtocolError: the body is malformed.
     """
     try:
         return unpack(raw) if codec.packed else json.loads(bytes(raw))
@@ -67,7 +67,7 @@ _FLAT = frozenset({int, str, float, bool, bytes, type(None)})
 
 
 def _is_flat(value: Any) -> bool:
-    """Whether these are parameters of simple types only, as most calls have them: they need no conversion."""
+    """Return whether all parameters have simple types, as in most calls: then they need no conversion."""
     if type(value) is dict:
         return _FLAT.issuperset(map(type, value.values())) and all(type(key) is str for key in value)
     return type(value) is list and _FLAT.issuperset(map(type, value))

@@ -1,7 +1,7 @@
-"""Values that are often the same, such as the columns of a table: encoded once, decoded once, and shared.
+"""Values that are often the same, such as the columns of a table. Each is encoded once, decoded once, and shared.
 
-``Annotated[tuple[Column, ...], Repeated()]`` is in JSON what it would be without; in MessagePack it is a ``bin`` that
-holds the value's MessagePack, kept for the next time.
+``Annotated[tuple[Column, ...], Repeated()]`` changes nothing in JSON. In MessagePack the value is a ``bin`` that
+contains the value's MessagePack, and both sides cache it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from rpcwire.codec import UNREADABLE
 
 from .packing import AS_BYTES
 
-_KEPT = 512
+_CACHE_SIZE = 512
 _LIMIT_BYTES = 64 * 1024
-"""Larger ones are not kept."""
+"""Larger values are not cached."""
 
 
 class Repeated:
-    """The marker. The type's values must be hashable and immutable, since they are shared."""
+    """The marker of such a type. Its values must be hashable and immutable, because they are shared."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         inner = handler(source)
@@ -35,28 +35,29 @@ class Repeated:
         def decode(data: bytes) -> Any:
             return adapter().validate_python(msgspec.msgpack.decode(data))
 
-        encode_kept, decode_kept = lru_cache(_KEPT)(encode), lru_cache(_KEPT)(decode)
-        # To hash a value takes longer than all the rest. A value that is kept here keeps its number to itself.
-        same: dict[int, tuple[Any, bytes]] = {}
+        encode_cached, decode_cached = lru_cache(_CACHE_SIZE)(encode), lru_cache(_CACHE_SIZE)(decode)
+        # To hash a value takes longer than all the rest, so this uses its identity. An entry keeps its value alive, so
+        # no other value can have the same identity.
+        entries: dict[int, tuple[Any, bytes]] = {}
 
         def dump(value: Any, handler: core_schema.SerializerFunctionWrapHandler, info: Any) -> Any:
             if info.mode == "json":
                 return handler(value)
-            known = same.get(id(value))
-            if known is not None:
-                return known[1]
-            data = encode_kept(value)
-            if len(same) >= _KEPT:
-                same.clear()
+            entry = entries.get(id(value))
+            if entry is not None:
+                return entry[1]
+            data = encode_cached(value)
+            if len(entries) >= _CACHE_SIZE:
+                entries.clear()
             if len(data) <= _LIMIT_BYTES:
-                same[id(value)] = value, data
+                entries[id(value)] = value, data
             return data
 
         def load(data: Any, handler: core_schema.ValidatorFunctionWrapHandler) -> Any:
             if not isinstance(data, bytes):
                 return handler(data)
             try:
-                return decode_kept(data) if len(data) <= _LIMIT_BYTES else decode(data)
+                return decode_cached(data) if len(data) <= _LIMIT_BYTES else decode(data)
             except UNREADABLE as exc:
                 raise PydanticCustomError("repeated", "not MessagePack: {reason}", {"reason": str(exc)}) from exc
 

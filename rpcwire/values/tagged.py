@@ -1,7 +1,7 @@
-"""Values whose type no contract knows in advance, such as a database's: :data:`Value` carries them exactly.
+"""Values whose type is not known in advance, such as those of a database: :data:`Value` carries them exactly.
 
-What JSON (or MessagePack) can say losslessly goes as it is. Everything else is an object with one member whose name
-is the type, after a dollar sign::
+A value that JSON (or MessagePack) can express exactly is sent as it is. Any other value is an object with one member,
+whose name is a dollar sign and the type::
 
     {"$int": "9223372036854775808"}     beyond ±(2**53 - 1); in MessagePack only beyond 64 bits
     {"$float": "NaN"}                   or "Infinity", "-Infinity"; in MessagePack a plain float
@@ -11,7 +11,7 @@ is the type, after a dollar sign::
     {"$date": "2026-11-23"}  {"$time": "07:47:32"}  {"$duration": [days, seconds, microseconds]}
     {"$uuid": "12345678-1234-5678-1234-567812345678"}
     {"$tuple": [...]}  {"$set": [...]}  {"$frozenset": [...]}
-    {"$map": [[key, value], ...]}       an object with keys that are no strings, or that start with "$"
+    {"$map": [[key, value], ...]}       an object with keys that are not strings, or that begin with "$"
 """
 
 from __future__ import annotations
@@ -55,18 +55,19 @@ def _dump_mapping(value: Mapping[Any, Any], binary: bool, depth: int) -> Any:
     return {"$map": pairs}
 
 
-class _Seen:
-    """When something that nests deeply was last made plain data of: another mark each time, whichever thread it was in,
-    so that whoever compares the marks of before and after may look too often, but never too seldom."""
+class _DepthMark:
+    """Tells whether a deeply nested value was converted: ``deep`` is a new object after each one, in any thread. Code
+    that compares ``deep`` before and after a conversion may check the depth without need, but never misses a deep
+    value."""
 
     deep: object = None
 
 
-seen = _Seen()
+depth_mark = _DepthMark()
 _DEEP = 8
 
 
-_TAGGED: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
+_TAGS: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
     (Decimal, "$decimal", str),
     (dt.datetime, "$datetime", dt.datetime.isoformat),
     (dt.date, "$date", dt.date.isoformat),
@@ -74,22 +75,22 @@ _TAGGED: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
     (dt.timedelta, "$duration", lambda v: [v.days, v.seconds, v.microseconds]),
     (UUID, "$uuid", str),
 )
-_MISSING = frozenset({"NaTType", "NAType"})
-"""What pandas has in the place of a value that is missing: NULL."""
+_NULL_TYPES = frozenset({"NaTType", "NAType"})
+"""The types of pandas that stand for a missing value: NULL."""
 _GROUPS: tuple[tuple[type[Collection[Any]], str], ...] = ((tuple, "$tuple"), (frozenset, "$frozenset"), (set, "$set"))
 
 
 def to_tagged(value: Any, *, binary: bool, depth: int = 0) -> Any:
-    """A value as plain data for JSON, or with ``binary`` for MessagePack.
+    """Make plain data of a value, for JSON or with ``binary`` for MessagePack.
 
     Parameters:
         value: the value.
-        binary: as above.
-        depth: how many lists and the like of the same value are around it. Where they are many, ``seen.deep`` changes.
+        binary: whether the data are for MessagePack.
+        depth: the number of collections around this part of the value. If it is large, ``depth_mark.deep`` changes.
 
     Raises:
-        TypeError: a type that is not in this module's table.
-        ValueError: a string with lone surrogates, which is not Unicode text.
+        TypeError: the type is not in this module's table.
+        ValueError: a string has lone surrogates, so it is not valid Unicode.
     """
     kind = type(value)
     if value is None or kind is bool:
@@ -100,23 +101,23 @@ def to_tagged(value: Any, *, binary: bool, depth: int = 0) -> Any:
     if kind is float and (binary or value - value == 0.0):
         return value
     if isinstance(value, str):
-        return str.__str__(value)  # What it says, also where it is a member of an enumeration.
+        return str.__str__(value)  # The plain text, even of a member of an enumeration.
     if isinstance(value, int):
         return _dump_int(value, binary)
     if isinstance(value, float):
         return float(value) if binary or math.isfinite(value) else {"$float": _float_name(value)}
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value) if binary else {"$bytes": base64.b64encode(value).decode()}
-    if kind.__name__ in _MISSING and kind.__module__.startswith("pandas."):
+    if kind.__name__ in _NULL_TYPES and kind.__module__.startswith("pandas."):
         return None
-    for tagged, tag, text in _TAGGED:
-        if isinstance(value, tagged):
-            if kind is not tagged:
+    for cls, tag, text in _TAGS:
+        if isinstance(value, cls):
+            if kind is not cls:
                 _check_microseconds(value)
             return {tag: text(value)}
     depth += 1
     if depth > _DEEP:
-        seen.deep = object()
+        depth_mark.deep = object()
     if isinstance(value, Mapping):
         return _dump_mapping(value, binary, depth)
     if isinstance(value, list):
@@ -131,10 +132,10 @@ def to_tagged(value: Any, *, binary: bool, depth: int = 0) -> Any:
 
 
 def _check_microseconds(value: Any) -> None:
-    """Refuse a time of pandas that is finer than Python's, which it looks like.
+    """Refuse a time of pandas with nanoseconds. Its class is a subclass of Python's, which has microseconds only.
 
     Raises:
-        TypeError: it has nanoseconds.
+        TypeError: the time has nanoseconds.
     """
     if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):
         name = type(value).__name__
@@ -142,17 +143,17 @@ def _check_microseconds(value: Any) -> None:
 
 
 def _of_numpy(value: Any) -> Any:
-    """The Python value of one of numpy's scalars; ``None`` for a time that is none (NaT).
+    """Convert a scalar of numpy to Python; NaT becomes ``None``.
 
     Raises:
-        TypeError: Python has none that is equal.
+        TypeError: Python has no equal value.
     """
     name = type(value).__name__
     item, is_time = value.item(), name in ("datetime64", "timedelta64")
-    # Python's have microseconds. Of coarser units numpy would drop what does not fit into 64 bits.
+    # Times of Python have microseconds. For coarser units, numpy would lose digits beyond 64 bits.
     if is_time and isinstance(item, int) and _unit_of(value, name) in _FINE_UNITS:
-        rounded = value.astype(f"{name}[us]")
-        item = rounded.item() if rounded == value else item
+        micro = value.astype(f"{name}[us]")
+        item = micro.item() if micro == value else item
     if type(item) is type(value) or (is_time and isinstance(item, int)):
         raise TypeError(f"this value of numpy's type {name} cannot be sent: Python has none that is equal")
     return item
@@ -162,10 +163,10 @@ _FINE_UNITS = frozenset({"ns", "ps", "fs", "as"})
 
 
 def _unit_of(value: Any, name: str) -> str:
-    """The unit of a time of numpy.
+    """Return the unit of a time of numpy.
 
     Raises:
-        TypeError: nobody knows its length.
+        TypeError: the unit has no fixed length.
     """
     unit = value.dtype.str.partition("[")[2].rstrip("]").lstrip("0123456789")
     if not unit:
@@ -179,25 +180,25 @@ def _unit_of(value: Any, name: str) -> str:
 
 
 def _text(load: Callable[[str], Any]) -> Callable[[Any], Any]:
-    """Only of a string."""
+    """Make a loader that accepts only a string."""
 
-    def checked(data: Any) -> Any:
+    def load_checked(data: Any) -> Any:
         if not isinstance(data, str):
             raise TypeError("must be a string")
         return load(data)
 
-    return checked
+    return load_checked
 
 
 def _items(load: Callable[[list[Any]], Any]) -> Callable[[Any], Any]:
-    """Only of an array."""
+    """Make a loader that accepts only an array."""
 
-    def checked(data: Any) -> Any:
+    def load_checked(data: Any) -> Any:
         if not isinstance(data, (list, tuple)):
             raise TypeError("must be an array")
         return load(list(data))
 
-    return checked
+    return load_checked
 
 
 def _load_float(text: str) -> float:
@@ -236,10 +237,10 @@ _LOAD: dict[str, Callable[[Any], Any]] = {
 
 
 def from_tagged(data: Any) -> Any:
-    """The value that plain data stands for.
+    """Convert plain data to the value for which it stands.
 
     Raises:
-        ValueError: an unknown tag, or a body that its tag does not allow.
+        ValueError: a tag is unknown, or its body is not allowed.
     """
     if isinstance(data, list):
         return [from_tagged(item) for item in data]
@@ -259,11 +260,11 @@ def from_tagged(data: Any) -> Any:
 
 
 AS_TAGGED: Mapping[str, Any] = {"rpcwire": "tagged"}
-"""The metadata of a core schema whose serializer never gives one object the same name twice."""
+"""The metadata of a core schema whose serializer never writes a name twice in one object."""
 
 
 class _TaggedValue:
-    """How pydantic reads and writes a :data:`Value`."""
+    """Reads and writes a :data:`Value` for pydantic."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -291,4 +292,4 @@ class _TaggedValue:
 
 
 Value = Annotated[Any, _TaggedValue()]
-"""Any value of the types above, exact in both codecs, whatever its type turns out to be."""
+"""Any value of the types above, exact in every form of the wire."""

@@ -1,4 +1,4 @@
-"""Why a value cannot be sent, in words for whoever gave it: where in it the fault is, and what the fault is."""
+"""Finds out why a value cannot be sent: which part is wrong, and for what reason."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from .tagged import to_tagged
 
 _Place = tuple[str | int, ...]
 _GROUPS = (list, tuple, set, frozenset, deque)
-_SHOWN = 4
-"""How much of a long way is told."""
+_MOST_STEPS = 4
+"""The most steps of a place that an error names."""
 _NO_UNICODE = "with lone surrogates cannot be sent: it is not valid Unicode"
 _DEEPEST = 2 * MAX_DEPTH
-"""Nothing that is looked through nests more deeply: no form of the wire has room for it."""
+"""The deepest level to look at: no form of the wire allows more."""
 
 
 class Unsendable(ValueError):
     """A value that cannot be sent.
 
     Attributes:
-        loc: where it is, from the outermost name or place inwards.
-        reason: what is wrong with it.
+        loc: its place, from the outermost name or position inwards.
+        reason: the reason.
     """
 
     def __init__(self, loc: list[str | int], reason: str) -> None:
@@ -43,13 +43,13 @@ class Unsendable(ValueError):
 def unsendable(
     value: Any, failure: Exception, *, binary: bool, leaf: Callable[[Any], object] | None = None
 ) -> Unsendable:
-    """What is wrong with a value that has failed to be encoded.
+    """Find out why a value could not be encoded.
 
     Parameters:
         value: the value.
-        failure: what the encoder said; of several lines the first is told where nothing better is found.
-        binary: whether it was to be MessagePack; JSON otherwise.
-        leaf: encodes what a value is made of; as a :data:`~rpcwire.values.tagged.Value` where not given.
+        failure: the exception of the encoder. Its first line is the reason if no better one is found.
+        binary: whether the form is MessagePack; otherwise JSON.
+        leaf: encodes a part of a value; ``None`` to encode it as a :data:`~rpcwire.values.tagged.Value`.
     """
     encode = leaf or (lambda part: to_tagged(part, binary=True))
     if str(failure) == TOO_DEEP:
@@ -59,13 +59,13 @@ def unsendable(
             reason = _name_reason(part, binary) if isinstance(part, Mapping) else _reason(part, encode)
             if reason is not None:
                 return Unsendable(list(loc), reason)
-    except Unsendable as nesting:
-        return nesting
+    except Unsendable as exc:
+        return exc
     return Unsendable([], f"cannot be sent: {_first_line(failure)}")
 
 
 def _parts(value: Any) -> Iterator[tuple[Any, Any]] | None:
-    """What a value is made of; ``None`` where it is no more than itself."""
+    """Return the parts of a value, with their names or positions; ``None`` if it has no parts."""
     if isinstance(value, Mapping):
         return iter(value.items())
     if isinstance(value, _GROUPS):
@@ -82,12 +82,14 @@ def _step(loc: _Place, key: Any) -> _Place:
 
 
 def _leaves(value: Any) -> Iterator[tuple[_Place, Any]]:
-    """Whatever a value is made of, and where each part is. Mappings come themselves, too, before their parts.
+    """Yield all parts of a value that have no parts, with their places. Mappings are yielded, too, before their parts.
 
     Raises:
-        Unsendable: a part contains itself, or nests too deeply for a walk.
+        Unsendable: a part contains itself, or nests too deeply.
     """
-    way: list[tuple[_Place, int, Iterator[tuple[Any, Any]]]] = []  # What is around a part, with its identity.
+    path: list[
+        tuple[_Place, int, Iterator[tuple[Any, Any]]]
+    ] = []  # The collections around a part, with their identities.
 
     def enter(loc: _Place, part: Any) -> Iterator[tuple[_Place, Any]]:
         parts = _parts(part)
@@ -95,57 +97,57 @@ def _leaves(value: Any) -> Iterator[tuple[_Place, Any]]:
             yield loc, part
         if parts is None:
             return
-        if any(id(part) == around for _, around, _ in way):
-            raise Unsendable(list(loc[:_SHOWN]), "a value that contains itself cannot be sent")
-        if len(way) == _DEEPEST:
-            raise Unsendable(list(loc[:_SHOWN]), TOO_DEEP)
-        way.append((loc, id(part), parts))
+        if any(id(part) == around for _, around, _ in path):
+            raise Unsendable(list(loc[:_MOST_STEPS]), "a value that contains itself cannot be sent")
+        if len(path) == _DEEPEST:
+            raise Unsendable(list(loc[:_MOST_STEPS]), TOO_DEEP)
+        path.append((loc, id(part), parts))
 
     yield from enter((), value)
-    while way:
-        loc, _, parts = way[-1]
+    while path:
+        loc, _, parts = path[-1]
         try:
             key, item = next(parts)
         except StopIteration:
-            way.pop()
+            path.pop()
         else:
             yield from enter(_step(loc, key), item)
 
 
 def spent_generator(value: Any, failure: Exception) -> Unsendable | None:
-    """Where in a value a generator has given something, or has failed, so that what is left of it is not all of it.
+    """Find a generator in a value that was started by the encoding, so that a second try would not get all its items.
 
     Parameters:
         value: the value.
-        failure: what the encoder said.
+        failure: the exception of the encoder.
     """
     try:
         for loc, part in _leaves(value):
             if isinstance(part, GeneratorType) and getgeneratorstate(part) != GEN_CREATED:
                 return Unsendable(list(loc), f"the generator failed: {_first_line(failure)}")
-    except Unsendable as nesting:
-        return nesting
+    except Unsendable as exc:
+        return exc
     return None
 
 
 def _deepest(value: Any) -> list[str | int]:
-    """How the way begins to what nests most deeply."""
+    """Return the first steps of the place that nests most deeply."""
     level: list[tuple[_Place, Any]] = [((), value)]
-    found: _Place = ()
+    deepest: _Place = ()
     for _ in range(_DEEPEST):
         below = [(loc, key, item) for loc, outer in level for key, item in (_parts(outer) or ())]
-        level = [(_step(loc, key) if len(loc) < _SHOWN else loc, item) for loc, key, item in below if _parts(item)]
+        level = [(_step(loc, key) if len(loc) < _MOST_STEPS else loc, item) for loc, key, item in below if _parts(item)]
         if not level:
             break
-        found = level[0][0]
-    return list(found)
+        deepest = level[0][0]
+    return list(deepest)
 
 
 def name_text(key: Any, *, binary: bool) -> object:
-    """What the key of a mapping becomes on the wire, as something to compare.
+    """Return the key of a mapping as it is on the wire, to compare it with others.
 
     Raises:
-        TypeError, ValueError: nothing that can be sent.
+        TypeError, ValueError: the key cannot be sent.
     """
     if binary:
         return map_key(key)
@@ -153,8 +155,9 @@ def name_text(key: Any, *, binary: bool) -> object:
 
 
 def _name_reason(value: Mapping[Any, Any], binary: bool) -> str | None:
-    """Why the keys of a mapping cannot be sent: two of them would be one name, or one would be none."""
-    seen: dict[object, Any] = {}
+    """Find out why the keys of a mapping cannot be sent: two have the same name, or one has no name; ``None`` if they
+    can."""
+    key_of: dict[object, Any] = {}
     for key in value:
         try:
             if isinstance(key, int) and abs(key) >= 10**MAX_DIGITS:
@@ -166,12 +169,11 @@ def _name_reason(value: Mapping[Any, Any], binary: bool) -> str | None:
             raise_interruption(exc)
             reason = _NO_UNICODE if "surrogates" in str(exc) else f"cannot be sent: {_first_line(exc)}"
             return f"the key {key!r:.60} {reason}"
-        if text in seen:
+        if text in key_of:
             form = "MessagePack" if binary else "JSON"
-            return (
-                f"the keys {seen[text]!r:.60} and {key!r:.60} have the same name in {form}: use keys that differ there"
-            )
-        seen[text] = key
+            keys = f"{key_of[text]!r:.60} and {key!r:.60}"
+            return f"the keys {keys} have the same name in {form}: use keys that differ there"
+        key_of[text] = key
     return None
 
 

@@ -1,5 +1,5 @@
-"""Reads and writes values of one type in every form of the wire, so that bytes, Decimal, datetime, sets and models
-arrive as what they were.
+"""Reads and writes values of one type in every form of the wire. Bytes, Decimal, datetime, sets and models arrive with
+the type that they had.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rpcwire.limits import BODY_LEVELS, MAX_DIGITS
 from rpcwire.sending import UNSENDABLE, raise_interruption
 
 from .packing import AS_BYTES, pack, unpack
-from .tagged import AS_TAGGED, seen
+from .tagged import AS_TAGGED, depth_mark
 from .unsendable import spent_generator, unsendable
 
 WIRE_CONFIG: CoreConfig = {
@@ -32,66 +32,66 @@ WIRE_CONFIG: CoreConfig = {
     "ser_json_inf_nan": "strings",
     "ser_json_timedelta": "iso8601",
 }
-"""How JSON says what it has no words for. It holds inside every model and dataclass of a contract, too."""
+"""How JSON writes types that it does not have. It applies within every model and dataclass of a contract, too."""
 
-_CONFIGURED = frozenset({"model", "dataclass", "typed-dict"})
+_WITH_CONFIG = frozenset({"model", "dataclass", "typed-dict"})
 _OPEN = frozenset({
     "any", "is-instance", "is-subclass", "callable", "function-before", "function-after", "function-wrap",
     "function-plain", "json-or-python", "lax-or-strict", "custom-error",
 })  # fmt: skip
-"""Schemas that do not tell what their values are made of."""
+"""Schemas that do not tell the parts of their values."""
 
 _LONG = re.compile(rb"[0-9]{%d}" % (MAX_DIGITS + 1))
-"""What may be an integer that nobody reads."""
+"""Matches an integer that may be too long for every reader."""
 
 _SIMPLE: Mapping[str, type] = {"int": int, "str": str, "bool": bool, "bytes": bytes, "float": float}
-"""Types whose exact instances need no serializer in MessagePack."""
+"""Types whose values need no serializer in MessagePack, if the type is exact."""
 
 
-def _configured(schema: Any) -> Any:
-    """A copy of a core schema in which every model follows :data:`WIRE_CONFIG`, whatever it was declared with."""
+def _add_config(schema: Any) -> Any:
+    """Copy a core schema, and give every model in it :data:`WIRE_CONFIG`, whatever configuration it declares."""
     if isinstance(schema, dict):
         # The fields of a model are a dictionary, too: one of them may be called "type" or "metadata".
         kind = schema.get("type")
         node = isinstance(kind, str)
-        copy = {key: value if node and key == "metadata" else _configured(value) for key, value in schema.items()}
-        if node and kind in _CONFIGURED:
+        copy = {key: value if node and key == "metadata" else _add_config(value) for key, value in schema.items()}
+        if node and kind in _WITH_CONFIG:
             copy["config"] = {**(schema.get("config") or {}), **WIRE_CONFIG}
         return copy
     if isinstance(schema, list):
-        return [_configured(item) for item in schema]
+        return [_add_config(item) for item in schema]
     if isinstance(schema, tuple):
-        return tuple(_configured(item) for item in schema)
+        return tuple(_add_config(item) for item in schema)
     return schema
 
 
-def _kinds(schema: Any, *, written: bool = False) -> set[str]:
-    """Every ``type`` that occurs in a core schema; if it is to be ``written``, without those that become bytes."""
-    found: set[str] = set()
+def _kinds(schema: Any, *, for_writing: bool = False) -> set[str]:
+    """Collect every ``type`` that occurs in a core schema; with ``for_writing`` without those that become bytes."""
+    kinds: set[str] = set()
     if isinstance(schema, dict):
         kind = schema.get("type")
         node = isinstance(kind, str)
         if node and AS_TAGGED.items() <= (schema.get("metadata") or {}).items():
             return {"tagged"}
-        if node and written and AS_BYTES.items() <= (schema.get("metadata") or {}).items():
+        if node and for_writing and AS_BYTES.items() <= (schema.get("metadata") or {}).items():
             return {"bytes"}
         if isinstance(kind, str):
-            found.add(kind)
+            kinds.add(kind)
         for key, value in schema.items():
             if key != "metadata" or not node:
-                found |= _kinds(value, written=written)
+                kinds |= _kinds(value, for_writing=for_writing)
     elif isinstance(schema, (list, tuple)):
         for item in schema:
-            found |= _kinds(item, written=written)
-    return found
+            kinds |= _kinds(item, for_writing=for_writing)
+    return kinds
 
 
 _DISTINCT = frozenset({"str", "int", "uuid", "date", "datetime", "time", "bool"})
-"""Types whose values, where they differ, differ as names, too."""
+"""Types whose values have different names if they differ."""
 
 
 def _may_repeat(schema: Any) -> bool:
-    """Whether what is written of a type in JSON may hold one name twice in an object."""
+    """Return whether JSON that is written for a type may contain a name twice in one object."""
     if isinstance(schema, (list, tuple)):
         return any(_may_repeat(item) for item in schema)
     if not isinstance(schema, dict):
@@ -104,47 +104,47 @@ def _may_repeat(schema: Any) -> bool:
             return True
         if kind == "dict" and (schema.get("keys_schema") or {}).get("type") not in _DISTINCT:
             return True
-        if kind in _CONFIGURED and (schema.get("config") or {}).get("extra_fields_behavior") == "allow":
+        if kind in _WITH_CONFIG and (schema.get("config") or {}).get("extra_fields_behavior") == "allow":
             return True
-        written = [field for field in _fields(schema) if isinstance(field, dict)]
-        names = [field.get("serialization_alias") for field in written]
+        fields = [field for field in _fields(schema) if isinstance(field, dict)]
+        names = [field.get("serialization_alias") for field in fields]
         if any(names):
             return True
     return any(_may_repeat(value) for key, value in schema.items() if key != "metadata" or not isinstance(kind, str))
 
 
 def _fields(schema: Any) -> list[Any]:
-    """The fields of a model, a dataclass or a typed dictionary."""
-    found = schema.get("fields")
-    return list(found.values()) if isinstance(found, dict) else list(found) if isinstance(found, list) else []
+    """Return the fields of a model, a dataclass or a typed dictionary."""
+    fields = schema.get("fields")
+    return list(fields.values()) if isinstance(fields, dict) else list(fields) if isinstance(fields, list) else []
 
 
-def _references(schema: Any, defined: dict[str, set[str]]) -> set[str]:
-    """The definitions that a core schema refers to; what those refer to in turn is put into ``defined``."""
-    found: set[str] = set()
+def _references(schema: Any, definitions: dict[str, set[str]]) -> set[str]:
+    """The definitions that a core schema refers to; what those refer to in turn is put into ``definitions``."""
+    references: set[str] = set()
     if isinstance(schema, dict):
         if schema.get("type") == "definition-ref":
             return {schema["schema_ref"]}
         if schema.get("type") == "definitions":
             for definition in schema["definitions"]:
-                defined[definition["ref"]] = _references(definition, defined)
-            return _references(schema["schema"], defined)
+                definitions[definition["ref"]] = _references(definition, definitions)
+            return _references(schema["schema"], definitions)
         for value in schema.values():
-            found |= _references(value, defined)
+            references |= _references(value, definitions)
     elif isinstance(schema, (list, tuple)):
         for item in schema:
-            found |= _references(item, defined)
-    return found
+            references |= _references(item, definitions)
+    return references
 
 
 def _is_recursive(schema: Any) -> bool:
-    """Whether a type contains itself, so that its values may nest without end."""
-    defined: dict[str, set[str]] = {}
-    _references(schema, defined)
-    for _ in defined:  # As many steps as a way without a repetition can have.
-        for name, reached in defined.items():
-            defined[name] = reached.union(*(defined.get(other, set()) for other in reached))
-    return any(name in reached for name, reached in defined.items())
+    """Return whether a type contains itself, so that its values may nest without limit."""
+    definitions: dict[str, set[str]] = {}
+    _references(schema, definitions)
+    for _ in definitions:  # A path without a repetition cannot have more steps.
+        for name, targets in definitions.items():
+            definitions[name] = targets.union(*(definitions.get(other, set()) for other in targets))
+    return any(name in targets for name, targets in definitions.items())
 
 
 class WireType:
@@ -165,19 +165,19 @@ class WireType:
             raise TypeError(f"{annotation!r} cannot be sent: {exc.message}") from exc
         self._set_schema(self.adapter.core_schema)
 
-    def _set_schema(self, schema: CoreSchema, written: CoreSchema | None = None) -> None:
-        configured = _configured(schema)
-        kinds, written_kinds = _kinds(configured), _kinds(configured, written=True)
-        self._walk = bool(written_kinds & _OPEN) or "datetime" in written_kinds
-        self._bounded = not kinds & (_OPEN | {"tagged"}) and not _is_recursive(configured)
-        to_write: CoreSchema = configured if written is None else _configured(written)
+    def _set_schema(self, schema: CoreSchema, write_schema: CoreSchema | None = None) -> None:
+        to_read: CoreSchema = _add_config(schema)
+        kinds, write_kinds = _kinds(to_read), _kinds(to_read, for_writing=True)
+        self._walk = bool(write_kinds & _OPEN) or "datetime" in write_kinds
+        self._checks_depth = bool(kinds & (_OPEN | {"tagged"})) or _is_recursive(to_read)
+        to_write: CoreSchema = to_read if write_schema is None else _add_config(write_schema)
         self._repeats = _may_repeat(to_write)
-        self._deepens = bool(written_kinds & _OPEN) or _is_recursive(to_write)
-        self._counts = "int" in written_kinds
+        self._deepens = bool(write_kinds & _OPEN) or _is_recursive(to_write)
+        self._counts = "int" in write_kinds
         self._walk = self._walk or self._repeats
         self._simple = _SIMPLE.get(schema["type"]) if len(kinds) == 1 else None
-        # Models carry ready-made validators with the configuration they were declared with; ours must win.
-        self._validator = SchemaValidator(configured, WIRE_CONFIG, _use_prebuilt=False)
+        # Models have prebuilt validators with the configuration that they declare; ours must replace it.
+        self._validator = SchemaValidator(to_read, WIRE_CONFIG, _use_prebuilt=False)
         self._serializer = SchemaSerializer(to_write, WIRE_CONFIG, _use_prebuilt=False)
 
     def dump(self, value: Any, codec: Codec, around: int = BODY_LEVELS) -> bytes:
@@ -186,20 +186,20 @@ class WireType:
         Parameters:
             value: the value.
             codec: the form of the wire.
-            around: levels of the message around it.
+            around: the levels of the message around it.
 
         Raises:
-            ValueError: it is not of this type, even after the conversions that reading would do.
-            Unsendable: something in it cannot be sent, or would not be read.
+            ValueError: the value is not of this type, even after the conversions of reading.
+            Unsendable: a part of the value cannot be sent, or the other side would refuse it.
         """
         try:
             if value is not None:  # Serializers let None pass, whatever the type.
                 return self._dump(value, codec, around)
         except UNSENDABLE as exc:
             raise_interruption(exc)
-            if (spent := spent_generator(value, exc)) is not None:
-                raise spent from exc
-            # Not exactly of the type (a tuple for a list, a dict for a model): validate it into shape.
+            if (error := spent_generator(value, exc)) is not None:
+                raise error from exc
+            # The value is not exactly of the type (a tuple for a list, a dict for a model): convert it by validation.
         try:
             return self._dump(self._validator.validate_python(value), codec, around)
         except ValidationError as exc:
@@ -212,40 +212,40 @@ class WireType:
         if codec.packed:
             if type(value) is self._simple:
                 return pack(value, walk=False)
-            before = seen.deep
+            before = depth_mark.deep
             body = pack(self._serializer.to_python(value, by_alias=True, warnings="error"), walk=self._walk)
-            if self._deepens or seen.deep is not before:
+            if self._deepens or depth_mark.deep is not before:
                 codec.check(body, around)
             return body
-        before = seen.deep
+        before = depth_mark.deep
         body = self._serializer.to_json(value, by_alias=True, warnings="error")
-        if self._deepens or self._repeats or seen.deep is not before:
+        if self._deepens or self._repeats or depth_mark.deep is not before:
             codec.check(body, around, names=self._repeats)
         if self._counts and len(body) > MAX_DIGITS and _LONG.search(body):
             codec.check(body, around)
         return body
 
     def plain(self, value: Any) -> Any:
-        """A value as plain data, as JSON has it."""
+        """Make plain data of a value, as for JSON."""
         return self._serializer.to_python(value, mode="json", by_alias=True)
 
     def load(self, raw: Raw | bytes, codec: Codec) -> Any:
         """Decode and validate a body.
 
         Raises:
-            pydantic.ValidationError: it is not of this type.
-            ValueError: it is not valid MessagePack.
+            pydantic.ValidationError: the value is not of this type.
+            ValueError: the body is not valid MessagePack.
         """
         if codec.packed:
-            return self._validator.validate_python(unpack(raw, bounded=self._bounded))
+            return self._validator.validate_python(unpack(raw, checks_depth=self._checks_depth))
         return self._validator.validate_json(bytes(raw))
 
 
 def load_answer(kind: WireType, raw: Raw | bytes, codec: Codec) -> Any:
-    """A result or an item, decoded on the caller's side.
+    """Decode a result or an item on the caller's side.
 
     Raises:
-        RemoteProtocolError: it is not of this type.
+        RemoteProtocolError: the value is not of this type.
     """
     try:
         return kind.load(raw, codec)
@@ -259,10 +259,10 @@ def load_answer(kind: WireType, raw: Raw | bytes, codec: Codec) -> Any:
 
 
 def load_upload(kind: WireType, raw: Raw | bytes, codec: Codec, name: str) -> Any:
-    """An item of a stream that the caller gives as the parameter ``name``, decoded on the handler's side.
+    """Decode an item of a stream that is the parameter ``name``, on the handler's side.
 
     Raises:
-        InvalidParams: it is not of this type.
+        InvalidParams: the item is not of this type.
     """
     try:
         return kind.load(raw, codec)

@@ -260,7 +260,7 @@ def test_plain() -> None:
 def test_unpack_refuses(body: bytes) -> None:
     for bounded in (True, False):
         with pytest.raises(ValueError, match="not MessagePack"):
-            unpack(body, bounded=bounded)
+            unpack(body, checks_depth=not bounded)
 
 
 def test_unpack_bounds_the_depth() -> None:
