@@ -337,7 +337,7 @@ class Connector:
             await self._watch.aclose()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def drop(self) -> None:
+    def abort(self) -> None:
         """End the connection at once, from wherever this is called, and wait for nothing."""
         peer = self._peer
         if peer is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import AnyStr, Generic, Self
 
@@ -107,6 +107,26 @@ class AsyncProgram(Generic[AnyStr]):
         """How it ended; ``None`` while it is not known to have ended."""
         ended = self._standing.exit
         return self._standing.info.status if ended is None else ended.status
+
+    @property
+    def reconnect_timeout_s(self) -> float:
+        """How long to try to make another connection when one was lost, in seconds: 60, or ``reattach_s`` where that is
+        longer. It can be set."""
+        return self._standing.reconnect_timeout_s
+
+    @reconnect_timeout_s.setter
+    def reconnect_timeout_s(self, seconds: float) -> None:
+        self._standing.reconnect_timeout_s = seconds
+
+    @property
+    def on_connection_lost(self) -> Callable[[str], object]:
+        """Called with a sentence for people when the connection was lost and another one is tried; it writes that to
+        the log. It can be set."""
+        return self._standing.on_connection_lost
+
+    @on_connection_lost.setter
+    def on_connection_lost(self, call: Callable[[str], object]) -> None:
+        self._standing.on_connection_lost = call
 
     async def refresh(self) -> ProgramInfo:
         """Ask the server what there is to say of it now.

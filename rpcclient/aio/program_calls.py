@@ -57,7 +57,7 @@ class AsyncProgramCalls:
         Parameters:
             timeout_s: the deadline of each, in seconds; the client's own where not given.
         """
-        return AsyncPrograms(self._calls.with_options(timeout_s=timeout_s, window=self.standing.window, resend=False))
+        return AsyncPrograms(self._calls.with_options(timeout_s=timeout_s, resend=False))
 
     async def persist(self, call: Callable[[], Awaitable[_T]], until: float | None = None) -> _T:
         """Make a call that may be made again when its answer was lost.
@@ -89,7 +89,8 @@ class AsyncProgramCalls:
         if self.connector.live is None:
             self.standing.lost()
         begun = now()
-        end = min(begun + self.standing.patience_s, until or begun + self.standing.patience_s)
+        patient_until = begun + self.standing.reconnect_timeout_s
+        end = min(patient_until, until or patient_until)
         try:
             await self.connector.peer(end)
         except NotSent as last:

@@ -46,7 +46,8 @@ def command(settings: context.Settings, program_id: str, tail_bytes: int | None,
         offsets = {} if tail_bytes is None else _places(info, tail_bytes)
         tail = TAIL_BYTES if tail_bytes is None and info.terminal is not None else None
         controls = not view and info.running and (on_terminal or stdin)
-        program = await client.programs.attach(
+        window = starting.KEPT_WINDOW if on_terminal else None
+        program = await client.options(window=window).programs.attach(
             info.id, offsets=offsets, tail_bytes=tail, control=controls, take=controls and take
         )
         if on_terminal:

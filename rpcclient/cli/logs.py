@@ -30,8 +30,8 @@ def command(settings: context.Settings, program_id: str, follow: bool, lines: in
         info = client.programs.get(ids.find(client, program_id))
         offsets = {} if lines is None else _places(client, info, lines)
         program = client.programs.attach(info.id, offsets=offsets)
-        program._standing.tell = lambda text: print(f"rpcclient: {text}", file=sys.stderr, flush=True)
-        program._standing.patience_s = settings.timeout_s or program._standing.patience_s
+        program.on_connection_lost = lambda text: print(f"rpcclient: {text}", file=sys.stderr, flush=True)
+        program.reconnect_timeout_s = settings.timeout_s or program.reconnect_timeout_s
         with program.output(wait=follow) as chunks:
             for chunk in chunks:
                 if (said := missing(chunk)) is not None:

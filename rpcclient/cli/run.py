@@ -59,8 +59,8 @@ def command(
             return outcome.OK
         if tty == 1 or (tty > 1 and not no_stdin and os.isatty(STDIN)):
             terminal = starting.local_terminal(output=tty == 1)
-            starting.for_screen(options, terminal)
-            return await starting.on_terminal(await starting.start(client, argv, options), terminal, owns=True)
+            program = await starting.start_on_terminal(client, argv, options, terminal)
+            return await starting.on_terminal(program, terminal, owns=True)
         if tty:
             options["terminal"] = starting.size_of_none()
         program = await starting.start(client, argv, options)

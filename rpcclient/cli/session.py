@@ -61,7 +61,7 @@ class Session:
 
     def __init__(self, program: AsyncProgram[bytes], *, stdin: bool, owns: bool) -> None:
         self._program = program
-        program._standing.tell = say
+        program.on_connection_lost = say
         self._stdin = stdin
         self._owns = owns
         self._interrupts = 0

@@ -44,7 +44,7 @@ def command(settings: context.Settings, /, argv: tuple[str, ...], keep: bool, **
         options["on_disconnect"] = "hangup"
 
     async def run(client: AsyncClient) -> int:
-        starting.for_screen(options, terminal)
-        return await starting.on_terminal(await starting.start(client, argv, options), terminal, owns=not keep)
+        program = await starting.start_on_terminal(client, argv, options, terminal)
+        return await starting.on_terminal(program, terminal, owns=not keep)
 
     starting.perform(settings.for_program(), run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import TYPE_CHECKING
 
 from rpcclient.backoff import BACKOFF_MOST_S
@@ -81,7 +80,7 @@ class SqlSession:
         self._lost()
         print("reconnecting…", file=sys.stderr, flush=True)
         try:
-            self.client._connector.peer(time.monotonic() + RECONNECT_S)
+            self.client.connect(timeout_s=RECONNECT_S)
         except NotSent:
             raise ConnectFailed(
                 f"no connection to {self.client.url} within {RECONNECT_S:g} s: the next statement tries again"

@@ -124,13 +124,20 @@ def start_options(given: dict[str, Any], settings: context.Settings) -> StartOpt
     }
 
 
-async def start(client: AsyncClient, argv: Sequence[str], options: StartOptions) -> AsyncProgram[bytes]:
-    """Start a program that this process stays with. A lost connection is tried again for :data:`REATTACH_S`, and for no
-    longer than the program may take."""
-    program = await client.programs.start(argv, **options)
-    if options.get("retain_bytes") == TERMINAL_BYTES:
-        program._standing.window = LITTLE_WINDOW
-    program._standing.patience_s = min(REATTACH_S, options.get("timeout_s") or REATTACH_S)
+async def start(
+    client: AsyncClient, argv: Sequence[str], options: StartOptions, *, window: int | None = None
+) -> AsyncProgram[bytes]:
+    """Start a program that this process stays with. After a lost connection it tries to connect for
+    :data:`REATTACH_S`, and for no longer than the program may take.
+
+    Parameters:
+        client: where to.
+        argv: the program and its arguments.
+        options: of :meth:`Programs.start`.
+        window: how many pieces of output may be under way; the client's own number where not given.
+    """
+    program = await client.options(window=window).programs.start(argv, **options)
+    program.reconnect_timeout_s = min(REATTACH_S, options.get("timeout_s") or REATTACH_S)
     return program
 
 
@@ -169,21 +176,24 @@ def size_of_none() -> TerminalSize:
     return terminal_size(shutil.get_terminal_size())
 
 
-def for_screen(options: StartOptions, terminal: RawTerminal) -> None:
-    """Have a program started on a terminal like the one here. Of one whose output nobody asked to keep, little is."""
+async def start_on_terminal(
+    client: AsyncClient, argv: Sequence[str], options: StartOptions, terminal: RawTerminal
+) -> AsyncProgram[bytes]:
+    """Start a program on a terminal like the one here. Little of its output is kept, unless somebody asked for that.
+    Little is under way, so that the screen soon shows what the typed keys do."""
     options["terminal"] = terminal_size(terminal.size)
-    if options.get("on_disconnect") != "keep" and options.get("retain_s") is None:
-        options["retain_bytes"] = TERMINAL_BYTES
+    if options.get("on_disconnect") == "keep" or options.get("retain_s") is not None:
+        return await start(client, argv, options, window=KEPT_WINDOW)
+    options["retain_bytes"] = TERMINAL_BYTES
+    return await start(client, argv, options, window=LITTLE_WINDOW)
 
 
 async def on_terminal(program: AsyncProgram[bytes], terminal: RawTerminal, *, owns: bool, controls: bool = True) -> int:
-    """Bring a program with a pseudo-terminal together with the terminal here. Little is under way between them: what is
-    typed is for what the person sees.
+    """Connect a program with a pseudo-terminal to the terminal here.
 
     Returns:
         The exit status.
     """
-    program._standing.window = program._standing.window or KEPT_WINDOW
     session = TerminalSession(program, terminal, owns=owns, controls=controls)
     with terminal:
         status = await session.run()
@@ -192,7 +202,7 @@ async def on_terminal(program: AsyncProgram[bytes], terminal: RawTerminal, *, ow
 
 
 async def in_pipeline(program: AsyncProgram[bytes], *, stdin: bool, owns: bool) -> int:
-    """Bring a program together with standard input, output and errors here.
+    """Connect a program to standard input, output and errors here.
 
     Returns:
         The exit status.

@@ -133,10 +133,10 @@ class AsyncPort:
             with errors.translated():
                 await self.client.close()
 
-    def drop(self) -> None:
+    def abort(self) -> None:
         """End the connection at once, if it is this port's own."""
         if self._owned:
-            self.client._connector.drop()
+            self.client.abort()
 
 
 async def connect(
@@ -203,10 +203,11 @@ class AsyncConnection(ConnectionBase):
         """Close it; an open transaction is rolled back."""
         await self._session.close()
 
-    def _terminate(self) -> None:
-        """Drop it at once, where nothing can be awaited: the server ends the session of a client that goes."""
+    def terminate(self) -> None:
+        """End it at once, without waiting, where nothing can be awaited. The server rolls back the open transaction
+        when it sees the connection end."""
         self._session.abandon()
-        self._port.drop()
+        self._port.abort()
 
     async def __aenter__(self) -> Self:
         return self

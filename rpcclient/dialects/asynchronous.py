@@ -88,7 +88,7 @@ class AdaptedConnection(AsyncAdapt_terminate, AsyncAdapt_dbapi_connection):
         return (*super()._terminate_handled_exceptions(), aio.InterfaceError)
 
     def _terminate_force_close(self) -> None:
-        self._connection._terminate()
+        self._connection.terminate()
 
 
 class AdaptedModule(AsyncAdapt_dbapi_module):

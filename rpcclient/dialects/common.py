@@ -88,7 +88,7 @@ class RpcDialect:
 
     def get_driver_connection(self, connection: Any) -> Any:
         """The connection of :mod:`rpcclient.dbapi`, or of its asynchronous twin."""
-        return connection._connection if self.is_async else connection
+        return connection.driver_connection if self.is_async else connection
 
     # --- transactions -------------------------------------------------------------------------------------------
 

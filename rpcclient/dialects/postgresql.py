@@ -45,6 +45,7 @@ class PGDialect_rpc(RpcDialect, PGDialect):  # noqa: N801 - SQLAlchemy's way of 
     def __init__(self, **options: Any) -> None:
         # The module's style is that of all databases; here a question mark is an operator.
         super().__init__(**{"paramstyle": self.default_paramstyle, **options})  # type: ignore[no-untyped-call]
+        self.native_inet_types: bool | None = options.get("native_inet_types")
 
     @classmethod
     def get_async_dialect_cls(cls, url: URL) -> type[PGDialectAsync_rpc]:  # noqa: ARG003

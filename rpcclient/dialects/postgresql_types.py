@@ -116,7 +116,7 @@ class _Network:
         return lambda value: None if value is None else str(value)
 
     def result_processor(self, dialect: Any, coltype: Any) -> Processor:  # noqa: ARG002
-        if dialect._native_inet_types is False:
+        if dialect.native_inet_types is False:
             return None
         convert = self._convert
         return lambda value: None if value is None else convert(value)
@@ -132,6 +132,21 @@ class _Cidr(_Network, CIDR):
     @staticmethod
     def _convert(text: str) -> Any:
         return ipaddress.ip_network(text)
+
+
+class _Vector:
+    """Numbers that the database writes as text, with spaces between them."""
+
+    def result_processor(self, dialect: Any, coltype: Any) -> Processor:  # noqa: ARG002
+        return lambda value: None if value is None else [int(number) for number in value.split()]
+
+
+class _Int2Vector(_Vector, pg_catalog.INT2VECTOR):
+    cache_ok = True
+
+
+class _OidVector(_Vector, pg_catalog.OIDVECTOR):
+    cache_ok = True
 
 
 COLSPECS = {
@@ -154,8 +169,8 @@ COLSPECS = {
     BIT: _cast(BIT),
     INET: _Inet,
     CIDR: _Cidr,
-    pg_catalog.INT2VECTOR: type("_RpcINT2VECTOR", (pg_catalog._SpaceVector, pg_catalog.INT2VECTOR), {"cache_ok": True}),
-    pg_catalog.OIDVECTOR: type("_RpcOIDVECTOR", (pg_catalog._SpaceVector, pg_catalog.OIDVECTOR), {"cache_ok": True}),
+    pg_catalog.INT2VECTOR: _Int2Vector,
+    pg_catalog.OIDVECTOR: _OidVector,
     ranges.AbstractSingleRange: _Range,
     ranges.AbstractMultiRange: _MultiRange,
 }

@@ -164,12 +164,11 @@ class Standing:
         controls: whether the handle took control, and means to keep it.
         ends_with_block: whether leaving the ``with`` block ends it.
         grace_s: time between TERM and KILL then, in seconds.
-        patience_s: how long to try to make another connection when one was lost, in seconds.
+        reconnect_timeout_s: how long to try to make another connection when one was lost, in seconds.
         mid_line: whether the last that was written to it did not end a line.
         unread: whether it waits for its reader, unasked, and nobody has begun to read.
         most_bytes: how much of each output to collect, from its beginning; all where ``None``.
-        window: pieces of its output that the server may be ahead of a reader; the client's own number where ``None``.
-        tell: told in words that the connection was lost.
+        on_connection_lost: called with a sentence that says so when the connection was lost.
         away: whether that was told, and no other was made since.
         home: the process that the handle was made in.
     """
@@ -179,12 +178,11 @@ class Standing:
     controls: bool = False
     ends_with_block: bool = False
     grace_s: float = 2.0
-    patience_s: float = COME_BACK_S
+    reconnect_timeout_s: float = COME_BACK_S
     mid_line: bool = False
     unread: bool = False
     most_bytes: Mapping[StreamName, int] | None = None
-    window: int | None = None
-    tell: Callable[[str], object] = field(default=logger.info)
+    on_connection_lost: Callable[[str], object] = field(default=logger.info)
     away: bool = False
     home: Home = field(default_factory=home)
 
@@ -219,7 +217,7 @@ class Standing:
         """There is no connection: say so, once."""
         if not self.away:
             self.away = True
-            self.tell(f"the connection was lost; trying again for up to {self.patience_s:g} s")
+            self.on_connection_lost(f"the connection was lost; trying again for up to {self.reconnect_timeout_s:g} s")
 
     def end_of_input(self) -> int:
         """How often a terminal has to get its end-of-file character: in the middle of a line the first only ends that

@@ -144,19 +144,30 @@ class Client:
 
     # --- its life -----------------------------------------------------------------------------------------------
 
-    def connect(self) -> Self:
+    def connect(self, *, timeout_s: float | None = None) -> Self:
         """Connect now, rather than at the first call.
+
+        Parameters:
+            timeout_s: how long to try, in seconds; ``connect_timeout_s`` of the client where not given. Only a
+                connection that was lost is tried more than once.
 
         Raises:
             ConnectFailed, Unauthenticated, PermissionDenied: the server cannot be reached, or refuses.
+            NotSent: the time is over.
         """
-        # A little longer, so that the attempt itself says what is wrong.
-        self._connector.peer(self._calls.now() + self._connector.options.connect_timeout_s + CONNECT_GRACE_S)
+        # By default a little longer than one attempt takes, so that the attempt itself says what is wrong.
+        seconds = self._connector.options.connect_timeout_s + CONNECT_GRACE_S if timeout_s is None else timeout_s
+        self._connector.peer(self._calls.now() + seconds)
         return self
 
     def close(self) -> None:
         """Close the connection. Calls under way fail with ConnectionLost."""
         self._connector.close()
+
+    def abort(self) -> None:
+        """End the connection at once, and wait for nothing. Calls under way fail with ConnectionLost. Any thread may
+        call this. The client stays usable: its next call connects again."""
+        self._connector.abort()
 
     def __copy__(self) -> Self:
         return self._with_calls(self._calls)

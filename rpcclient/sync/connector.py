@@ -248,6 +248,12 @@ class Connector:
         if peer is not None:
             peer.join_uploads(until)
 
+    def abort(self) -> None:
+        """End the connection at once, from wherever this is called, and wait for nothing."""
+        peer = self._peer
+        if peer is not None:
+            peer.link.abort()
+
     def let_go(self) -> bool:
         """Close the connection soon, and make no other. Takes no lock, and waits for nothing: garbage is collected at
         any moment.

@@ -59,7 +59,7 @@ class ProgramCalls:
         Parameters:
             timeout_s: the deadline of each, in seconds; the client's own where not given.
         """
-        return Programs(self._calls.with_options(timeout_s=timeout_s, window=self.standing.window, resend=False))
+        return Programs(self._calls.with_options(timeout_s=timeout_s, resend=False))
 
     def persist(self, call: Callable[[], _T], until: float | None = None) -> _T:
         """Make a call that may be made again when its answer was lost.
@@ -91,7 +91,8 @@ class ProgramCalls:
         if self.connector.live is None:
             self.standing.lost()
         begun = now()
-        end = min(begun + self.standing.patience_s, until or begun + self.standing.patience_s)
+        patient_until = begun + self.standing.reconnect_timeout_s
+        end = min(patient_until, until or patient_until)
         try:
             self.connector.peer(end)
         except NotSent as last:

@@ -240,7 +240,7 @@ class Programs(stub.Programs):
             ends_with_block=info.on_disconnect != "keep",
             grace_s=2.0 if grace_s is None else grace_s,
             unread=given["overflow"] == "wait" and "overflow" not in options,
-            patience_s=max(COME_BACK_S, given.get("reattach_s", 0.0)),
+            reconnect_timeout_s=max(COME_BACK_S, given.get("reattach_s", 0.0)),
         )
         return Program(self._calls, standing, coding)
 

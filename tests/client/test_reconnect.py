@@ -333,3 +333,55 @@ def test_what_must_not_go_elsewhere_fails_with_the_connection(scripted: Any, fla
                 await here.call("desk.add", [1, 2])
 
     asyncio.run(main())
+
+
+def test_connecting_again_without_a_call_and_ending_the_connection_at_once(process: Any) -> None:
+    process.start()
+    with Client(process.url, token_file=process.token_file) as client:
+        results: list[BaseException] = []
+
+        def wait() -> None:
+            try:
+                client.call("desk.wait")
+            except RpcError as exc:
+                results.append(exc)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        process.expect("desk began")
+        client.abort()
+        thread.join(20)
+        assert [type(result) for result in results] == [ConnectionLost]
+        assert client.connect(timeout_s=20).connected
+        process.kill()
+        with pytest.raises((ConnectionLost, NotSent)):
+            client.options(resend=False).call("desk.wait")
+        with pytest.raises(NotSent):
+            client.connect(timeout_s=0.3)
+        process.start()
+        assert client.connect(timeout_s=20).connected
+        assert client.call("desk.add", [1, 2]) == 3
+    client.abort()
+
+
+def test_connecting_again_and_ending_the_connection_asynchronously(process: Any) -> None:
+    async def main() -> None:
+        process.start()
+        async with AsyncClient(process.url, token_file=process.token_file) as client:
+            task = asyncio.create_task(client.call("desk.wait"))
+            await asyncio.to_thread(process.expect, "desk began")
+            await asyncio.to_thread(client.abort)
+            with pytest.raises(ConnectionLost):
+                await task
+            assert (await client.connect(timeout_s=20)).connected
+            process.kill()
+            with pytest.raises((ConnectionLost, NotSent)):
+                await client.options(resend=False).call("desk.wait")
+            with pytest.raises(NotSent):
+                await client.connect(timeout_s=0.3)
+            await asyncio.to_thread(process.start)
+            assert (await client.connect(timeout_s=20)).connected
+            assert await client.call("desk.add", [1, 2]) == 3
+        client.abort()
+
+    asyncio.run(main())

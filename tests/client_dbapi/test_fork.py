@@ -120,7 +120,7 @@ def test_an_asynchronous_connection(script):
         tell(lambda: [asyncio.run(connection.close()), connection.closed, connection.client.connected])
         tell(lambda: [asyncio.run(cursor.close()), connection.closed])
         def terminated():
-            connection._terminate()
+            connection.terminate()
             return connection.closed
         tell(terminated)
         await connection.commit()

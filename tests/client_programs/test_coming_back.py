@@ -97,12 +97,12 @@ def test_a_server_that_does_not_come_back(daemon: Any, proxy: Any) -> None:
     there = type(proxy)(daemon.port)
     said: list[str] = []
     with daemon.client(there.url) as client:
-        assert client.programs.start(["true"], reattach_s=90)._standing.patience_s == 90
-        assert client.programs.start(["true"], reattach_s=9)._standing.patience_s == 60
+        assert client.programs.start(["true"], reattach_s=90).reconnect_timeout_s == 90
+        assert client.programs.start(["true"], reattach_s=9).reconnect_timeout_s == 60
         program = client.programs.start(["sleep", "60"])
         looking = client.programs.attach(program.id)
         for handle in (program, looking):
-            handle._standing.patience_s, handle._standing.tell = 0.3, said.append
+            handle.reconnect_timeout_s, handle.on_connection_lost = 0.3, said.append
         there.close()
         for wanted in (program.wait, program.stdout.read, looking.stdout.read, looking.wait):
             with pytest.raises(
@@ -120,7 +120,7 @@ def test_a_server_that_does_not_come_back_async(daemon: Any, proxy: Any) -> None
     async def main() -> None:
         async with daemon.async_client(there.url) as client:
             program = await client.programs.start(["sleep", "60"])
-            program._standing.patience_s = 0.3
+            program.reconnect_timeout_s = 0.3
             there.close()
             for wanted in (program.wait, program.stdout.read):
                 with pytest.raises(ConnectionLost, match=r"within 0\.3 s"):
