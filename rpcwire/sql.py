@@ -1,9 +1,9 @@
-r"""How databases read SQL: what is a string, a quoted name or a comment, and where a statement ends.
+r"""Reads SQL as databases do: finds strings, quoted names, comments, and the ends of statements.
 
-Whoever looks for something in a statement, such as a placeholder or a semicolon, looks for it here: with a regular
-expression of its own, which is tried only outside of what is quoted.
+Code that looks for something in a statement, such as a placeholder or a semicolon, uses this module. It gives a regular
+expression, which is tried only outside of strings, quoted names and comments.
 
-What is quoted also depends on settings of the connection: see :data:`Syntax`.
+Settings of the connection also decide what is quoted: see :data:`Syntax`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from functools import lru_cache
 from typing import Literal
 
 Syntax = str
-"""How a database reads strings, names and comments: its dialect, and behind a blank what a setting makes different:
+"""How a database reads strings, names and comments: its dialect, and after a blank the effect of a setting:
 
-- ``mysql plain``: a backslash is a character like any other (sql_mode NO_BACKSLASH_ESCAPES);
-- ``mysql ansi``: double quotes are around names, in which a backslash is a character (ANSI_QUOTES);
-- ``postgresql escaping``: a backslash in any string escapes (standard_conforming_strings is off).
+- ``mysql plain``: a backslash is an ordinary character (sql_mode NO_BACKSLASH_ESCAPES);
+- ``mysql ansi``: double quotes enclose names, in which a backslash is an ordinary character (ANSI_QUOTES);
+- ``postgresql escaping``: a backslash escapes in every string (standard_conforming_strings is off).
 
-``mariadb`` is read as ``mysql``, and what is not known as the standard says.
+``mariadb`` is the same as ``mysql``. An unknown dialect is read as the standard says.
 """
 
 _COMMENT = r"/\*.*?(?P<c>\*/|\Z)"
@@ -33,8 +33,8 @@ _ESCAPED_TWICE = r"\"[^\"\\]*+(?:(?:\"\"|\\(?:.|\Z))[^\"\\]*+)*+(?P<d>\"|\Z)"
 _COMMON = rf"--[^\n]*|{_COMMENT}|{_STRING}|{_NAME}"
 _POSTGRESQL = r"(?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?P<t>\$(?P=tag)\$|\Z)|" rf"--[^\n]*|(?P<nested>/\*)|{_NAME}"
 _MYSQL = rf"\#[^\n]*|--(?=\s|\Z)[^\n]*|/\*(?!M?!).*?(?P<c>\*/|\Z)|{_TICKED}"
-"""What stands in ``/*! */`` is run, and so no comment."""
-_SKIPPED: Mapping[Syntax, str] = {
+"""The content of ``/*! */`` is run, so it is not a comment."""
+_QUOTED: Mapping[Syntax, str] = {
     "postgresql": rf"\b[eE]{_ESCAPED.replace('<s>', '<e>')}|{_POSTGRESQL}|{_STRING}",
     "postgresql escaping": rf"{_ESCAPED}|{_POSTGRESQL}",
     "mysql": rf"{_MYSQL}|{_ESCAPED}|{_ESCAPED_TWICE}",
@@ -48,13 +48,13 @@ _COMMENT_SIGNS = ("--", "/*", "#")
 
 
 def kind_of(syntax: Syntax) -> str:
-    """The kind of database: ``postgresql``, ``mysql``, ``sqlite``; nothing for any other."""
+    """Return the kind of database: ``postgresql``, ``mysql`` or ``sqlite``; empty for any other."""
     kind = syntax.partition(" ")[0]
-    return "mysql" if kind == "mariadb" else kind if kind in _SKIPPED else ""
+    return "mysql" if kind == "mariadb" else kind if kind in _QUOTED else ""
 
 
 def mysql_syntax(sql_mode: str) -> Syntax:
-    """How MariaDB and MySQL read under a sql_mode, as ``@@sql_mode`` tells it."""
+    """Return the syntax of MariaDB and MySQL for a sql_mode, as ``@@sql_mode`` gives it."""
     modes = sql_mode.upper().split(",")
     if "NO_BACKSLASH_ESCAPES" in modes:
         return "mysql plain"
@@ -62,21 +62,22 @@ def mysql_syntax(sql_mode: str) -> Syntax:
 
 
 @lru_cache(maxsize=64)
-def pattern(syntax: Syntax, wanted: str, *, first: bool = False) -> re.Pattern[str]:
-    """An expression for :func:`scan`.
+def pattern(syntax: Syntax, target: str, *, first: bool = False) -> re.Pattern[str]:
+    """Make an expression for :func:`scan`.
 
     Parameters:
         syntax: how the database reads.
-        wanted: what to look for besides, as a regular expression that names no group ``skip`` or of one letter.
-        first: whether it goes before what is quoted, where both begin at one place.
+        target: a regular expression for the text to find; no group in it has the name ``skip`` or a name of one letter.
+        first: whether the target goes before quoted text if both begin at the same place.
     """
-    skip = f"(?P<skip>{_SKIPPED.get(syntax) or _SKIPPED[kind_of(syntax)]})"
-    return re.compile(f"{wanted}|{skip}" if first else f"{skip}|{wanted}", re.DOTALL)
+    skip = f"(?P<skip>{_QUOTED.get(syntax) or _QUOTED[kind_of(syntax)]})"
+    return re.compile(f"{target}|{skip}" if first else f"{skip}|{target}", re.DOTALL)
 
 
 def scan(sql: str, expression: re.Pattern[str], start: int = 0) -> Iterator[tuple[re.Match[str], int]]:
-    """What an expression of :func:`pattern` finds, from a place on, and where each ends. What is quoted is found as its
-    group ``skip``. PostgreSQL's comments hold comments, which no expression follows."""
+    """Yield the matches of an expression of :func:`pattern`, from a place on, and the end of each. The group ``skip``
+    is a string, a quoted name or a comment. Comments of PostgreSQL may contain comments, which no expression can
+    follow, so their ends are counted."""
     place = start
     nests = "nested" in expression.groupindex
     while (match := expression.search(sql, place)) is not None:
@@ -96,7 +97,7 @@ def _comment_end(sql: str, start: int) -> int:
 
 
 def is_open(sql: str, syntax: Syntax) -> bool:
-    """Whether a text ends within a string, a quoted name or a comment of several lines."""
+    """Return whether a text ends within a string, a quoted name or a comment of several lines."""
     for match, end in scan(sql, pattern(syntax, _NOTHING)):
         if end == len(sql):
             groups = match.groupdict()
@@ -112,17 +113,17 @@ _RUN_SIGNS = r"(?P<run>/\*M?!\d*|\*/)"
 
 
 def _is_comment(sql: str, start: int) -> bool:
-    """Whether what is found as quoted at a place is a comment."""
+    """Return whether the quoted text at a place is a comment."""
     return sql.startswith(_COMMENT_SIGNS, start)
 
 
 def bare(sql: str, syntax: Syntax, *, most: int | None = None) -> str:
-    """A statement without its comments, and without the signs around what only MariaDB and MySQL run.
+    """Remove the comments of a statement, and the signs around text that only MariaDB and MySQL run.
 
     Parameters:
         sql: the statement.
         syntax: how the database reads.
-        most: how many characters are enough.
+        most: the number of characters after which to stop.
     """
     parts: list[str] = []
     place = length = 0
@@ -138,43 +139,43 @@ def bare(sql: str, syntax: Syntax, *, most: int | None = None) -> str:
     return "".join([*parts, sql[place:]])
 
 
-def next_place(sql: str, syntax: Syntax, start: int, *, passed: str = r"\s") -> int:
-    """Where something stands that is neither blank nor a comment, from a place on; the end of the text where nothing
-    does.
+def next_place(sql: str, syntax: Syntax, start: int, *, ignore: str = r"\s") -> int:
+    """Find the next text that is neither blank nor a comment, from a place on. Return its place; the end of the text if
+    there is none.
 
     Parameters:
         sql: the text.
         syntax: how the database reads.
-        start: where to begin.
-        passed: a regular expression for what is passed over.
+        start: the place to begin.
+        ignore: a regular expression for text to ignore.
     """
-    for match, _ in scan(sql, pattern(syntax, rf"(?!{passed})(?P<said>.)"), start):
+    for match, _ in scan(sql, pattern(syntax, rf"(?!{ignore})(?P<said>.)"), start):
         if match["said"] or not _is_comment(sql, match.start()):
             return match.start()
     return len(sql)
 
 
 def is_blank(sql: str, syntax: Syntax) -> bool:
-    """Whether a text has nothing but space, comments and semicolons."""
-    return next_place(sql, syntax, 0, passed=r"[\s;]") == len(sql)
+    """Return whether a text has only space, comments and semicolons."""
+    return next_place(sql, syntax, 0, ignore=r"[\s;]") == len(sql)
 
 
 _WORD = re.compile(r"[\s(]*+(?P<word>[A-Za-z]*)")
 
 
 def first_word(sql: str, syntax: Syntax) -> str:
-    """The first word of a statement after blanks, comments and opening parentheses, in capitals; empty where there is
-    none, or where it stands in what only some versions of MariaDB or MySQL run."""
+    """Return the first word of a statement after blanks, comments and opening parentheses, in capitals. It is empty if
+    there is no word, or if only some versions of MariaDB or MySQL run it."""
     place = 0
-    while (found := _WORD.match(sql, place)) is not None and not found["word"]:
-        place = found.end()
+    while (word := _WORD.match(sql, place)) is not None and not word["word"]:
+        place = word.end()
         if not sql.startswith(_COMMENT_SIGNS, place):
             return ""
         match, end = next(scan(sql, pattern(syntax, _NOTHING), place), (None, 0))
         if match is None or match.start() != place:
             return ""
         place = end
-    return found["word"].upper() if found else ""
+    return word["word"].upper() if word else ""
 
 
 _ENDS = {
@@ -185,23 +186,26 @@ _BLOCKS = r"(?<![.\w$])(?P<word>(?i:BEGIN\s+ATOMIC|CASE|END))(?![\w$])"
 
 
 def statement_end(sql: str, syntax: Syntax, start: int = 0, sign: str = ";") -> tuple[int, int] | None:
-    """Where the statement ends that begins at a place, and where the next may begin; ``None`` where it is unfinished.
+    """Find the end of the statement that begins at a place, and the place where the next may begin; ``None`` if the
+    statement is unfinished.
 
-    As psql does, PostgreSQL's statements are followed into parentheses, which hold the commands of a rule, and from
-    BEGIN ATOMIC to its END (``psqlscan.l``); where a trigger of SQLite ends, SQLite itself says.
+    In PostgreSQL, a semicolon in parentheses, as in the commands of a rule, does not end a statement, and neither does
+    one between BEGIN ATOMIC and its END: psql does the same (``psqlscan.l``). SQLite itself decides where a trigger
+    ends.
 
     Parameters:
         sql: any number of statements.
         syntax: how the database reads.
-        start: where the statement begins.
-        sign: what ends it; another one than the semicolon only in MariaDB and MySQL, whose clients have DELIMITER.
+        start: the place where the statement begins.
+        sign: the text that ends it. Only MariaDB and MySQL, whose clients have DELIMITER, use another one than a
+            semicolon.
     """
     kind = kind_of(syntax)
     ends = _ENDS.get(kind, r"(?P<end>;)")
     if sign != ";":
         ends = ends.replace("(?P<end>;)", f"(?P<end>{re.escape(sign)})")
     depth = blocks = 0
-    seen = start
+    scan_from = start
     creates: bool | None = None
     for match, _ in scan(sql, pattern(syntax, ends, first=sign != ";"), start):
         if match["skip"] is not None:
@@ -215,7 +219,7 @@ def statement_end(sql: str, syntax: Syntax, start: int = 0, sign: str = ";") -> 
             if creates is None:
                 creates = first_word(sql[start : match.start()], syntax) == "CREATE"
             if creates:
-                blocks, seen = _blocks_open(sql, syntax, seen, match.start(), blocks), match.end()
+                blocks, scan_from = _blocks_open(sql, syntax, scan_from, match.start(), blocks), match.end()
             if blocks:
                 continue
         elif kind == "sqlite" and not sqlite3.complete_statement(sql[start : match.end()]):
@@ -225,7 +229,7 @@ def statement_end(sql: str, syntax: Syntax, start: int = 0, sign: str = ";") -> 
 
 
 def _blocks_open(sql: str, syntax: Syntax, start: int, end: int, before: int) -> int:
-    """How many blocks are open at the end of a part of a statement; before it there were some."""
+    """Count the open blocks at the end of a part of a statement; ``before`` is their number at its beginning."""
     count = before
     for match, place in scan(sql, pattern(syntax, _BLOCKS), start):
         if place > end:
@@ -240,14 +244,14 @@ def _blocks_open(sql: str, syntax: Syntax, start: int, end: int, before: int) ->
 
 
 def split(sql: str, syntax: Syntax) -> list[str]:
-    """The statements of a text, with the semicolons that end them, without those that are empty or only comments."""
-    found: list[str] = []
+    """Split a text into statements with their semicolons, and leave out those that are empty or only comments."""
+    pieces: list[str] = []
     start = 0
     while (ends := statement_end(sql, syntax, start)) is not None:
-        found.append(sql[start : ends[1]])
+        pieces.append(sql[start : ends[1]])
         start = ends[1]
-    found.append(sql[start:])
-    return [piece.strip() for piece in found if not is_blank(piece, syntax)]
+    pieces.append(sql[start:])
+    return [piece.strip() for piece in pieces if not is_blank(piece, syntax)]
 
 
 _DEFINING = re.compile(
@@ -258,8 +262,8 @@ _DEFINING = re.compile(
 
 
 def commits_before(statement: str, syntax: Syntax) -> bool:
-    """Whether a statement of MariaDB or MySQL, by its first words, commits what was before it, as those do that define
-    tables (https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/)."""
+    """Return whether a statement of MariaDB or MySQL commits the transaction before it, by its first words, as those do
+    that define tables (https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/)."""
     return kind_of(syntax) == "mysql" and _DEFINING.match(bare(statement, syntax, most=200)) is not None
 
 
@@ -269,14 +273,14 @@ _COPY_WAY = re.compile(
 
 
 def copy_direction(statement: str, syntax: Syntax = "postgresql") -> Literal["in", "out"] | None:
-    """Which way a COPY of PostgreSQL goes between the database and its client; ``None`` for any other statement."""
+    """Return the direction of a COPY of PostgreSQL, seen from the database; ``None`` for any other statement."""
     if first_word(statement, syntax) != "COPY":
         return None
     parts, place = [], 0
     for match, end in scan(statement, pattern(syntax, _NOTHING)):
         parts += [statement[place : match.start()], " " if _is_comment(statement, match.start()) else '"x"']
         place = end
-    found = _COPY_WAY.match("".join([*parts, statement[place:]]))
-    if found is None:
+    match_copy = _COPY_WAY.match("".join([*parts, statement[place:]]))
+    if match_copy is None:
         return None
-    return "in" if found["in"] and not found["query"] else "out"
+    return "in" if match_copy["in"] and not match_copy["query"] else "out"

@@ -1,5 +1,5 @@
-"""Rows as a table of pandas or Arrow, with nothing lost: what a type of theirs cannot hold exactly stays an object in
-pandas, and is an error in Arrow.
+"""Converts rows to a table of pandas or Arrow, without loss. A value that no type there can hold exactly stays an
+object in pandas, and is an error in Arrow.
 
 ===================  ==========================================  ==================================================
 cells                pandas                                      Arrow
@@ -17,7 +17,7 @@ aware ``datetime``   ``datetime64[us, UTC]``                     ``timestamp[us,
 ``Decimal``          objects                                     ``decimal128`` or ``decimal256``: as declared; as wide
                                                                  as the cells need where nothing is declared
 ``bytes``            objects                                     ``binary``
-lists                objects; aware times in UTC                 ``list`` of what is told of the items
+lists                objects; aware times in UTC                 ``list`` of the type of its items
 mixed                objects                                     an error that names the column
 ===================  ==========================================  ==================================================
 """
@@ -41,7 +41,7 @@ _KIND_OF: dict[type, str] = {
 }  # fmt: skip
 
 KINDS = frozenset({*_KIND_OF.values(), "datetime", "datetime_tz", "json", "any"})
-"""What the cells of a column may be; ``json`` is text, and ``any`` says nothing."""
+"""The kinds of columns; ``json`` is text, and ``any`` says nothing."""
 
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - naive on purpose
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -50,15 +50,16 @@ _TIMES = frozenset({"date", "time", "datetime", "datetime_tz", "duration"})
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What is known of a column.
+class Facts:
+    """The known facts about a column.
 
     Attributes:
-        kind: of its cells, a word of :data:`KINDS`, or an empty one.
-        item: of an array, the kind of its items.
-        precision, scale: of decimal numbers, digits in all, and after the point; ``None`` where not known.
-        dimensions: of an array, how many it has, as far as is known.
-        unsigned: of integers, whether there are no negative ones, and all have 64 bits.
+        kind: the kind of its cells, a word of :data:`KINDS`; empty if unknown.
+        item: the kind of the items of an array.
+        precision: the digits of decimal numbers; ``None`` if unknown.
+        scale: the digits of decimal numbers after the point; ``None`` if unknown.
+        dimensions: the number of dimensions of an array, if it is known.
+        unsigned: whether integers are never negative and have 64 bits.
     """
 
     kind: str = ""
@@ -70,17 +71,17 @@ class Known:
 
     @classmethod
     def of(cls, column: Described) -> Self:
-        """What is told of a column."""
+        """Take the facts about a column from its description."""
         item = "" if column.item is None else column.item.value
         unsigned = column.db_type == "bigint unsigned"
         return cls(column.type.value, item, column.precision, column.scale, column.dimensions or 1, unsigned)
 
 
-def _kind(cells: Sequence[Any], known: str) -> str:
-    """What the cells are. Where there are none but NULL, what is known of the column; ``mixed`` where they differ."""
+def _kind(cells: Sequence[Any], known_kind: str) -> str:
+    """Return the kind of the cells: ``mixed`` if they differ, and the known kind of the column if all are NULL."""
     kinds = set(map(type, cells)) - {NoneType}
     if not kinds:
-        return known
+        return known_kind
     if len(kinds) > 1:
         return "mixed"
     only = kinds.pop()
@@ -100,36 +101,36 @@ def _module(name: str, purpose: str) -> Any:
 
 
 def _microseconds(cells: Sequence[Any], kind: str) -> list[int | None]:
-    """Points and spans of time as microseconds, exactly."""
+    """Convert points and spans of time to microseconds, exactly."""
     if kind == "duration":
         return [None if cell is None else cell // _MICROSECOND for cell in cells]
     epoch = _EPOCH if kind == "datetime" else _EPOCH.replace(tzinfo=dt.UTC)
     return [None if cell is None else (cell - epoch) // _MICROSECOND for cell in cells]
 
 
-def to_pandas(names: Sequence[str], known: Sequence[Known], columns: Sequence[Sequence[Any]], count: int) -> Any:
-    """A ``pandas.DataFrame``.
+def to_pandas(names: Sequence[str], facts: Sequence[Facts], columns: Sequence[Sequence[Any]], count: int) -> Any:
+    """Make a ``pandas.DataFrame``.
 
     Parameters:
         names: the columns' names.
-        known: what is known of each.
+        facts: the facts about each column.
         columns: the cells, column by column.
-        count: how many rows there are.
+        count: the number of rows.
 
     Raises:
         ImportError: pandas is not installed; the message says so.
     """
     pd = _module("pandas", "to_pandas")
-    series = [_series(pd, cells, _kind(cells, told.kind), told) for cells, told in zip(columns, known, strict=True)]
+    series = [_series(pd, cells, _kind(cells, one.kind), one) for cells, one in zip(columns, facts, strict=True)]
     frame = pd.DataFrame(dict(enumerate(series)), index=range(count), columns=range(len(series)))
     frame.columns = list(names)
     return frame
 
 
-def _series(pd: Any, cells: Sequence[Any], kind: str, known: Known) -> Any:
+def _series(pd: Any, cells: Sequence[Any], kind: str, facts: Facts) -> Any:
     try:
         if kind == "integer":
-            name = "uint64" if known.unsigned else "int64"
+            name = "uint64" if facts.unsigned else "int64"
             return pd.Series(cells, dtype=name.replace("i", "I").replace("u", "U") if None in cells else name)
         if kind == "boolean":
             return pd.Series(cells, dtype="boolean" if None in cells else "bool")
@@ -147,7 +148,7 @@ def _series(pd: Any, cells: Sequence[Any], kind: str, known: Known) -> Any:
 
 
 def _in_utc(cell: Any) -> Any:
-    """An array whose times are in one zone, as those of other columns are."""
+    """Convert the times of an array to UTC, as other columns have them."""
     if isinstance(cell, list):
         return [_in_utc(item) for item in cell]
     if isinstance(cell, dt.datetime) and cell.tzinfo is not None:
@@ -158,11 +159,11 @@ def _in_utc(cell: Any) -> Any:
     return cell
 
 
-def to_arrow(names: Sequence[str], known: Sequence[Known], columns: Sequence[Sequence[Any]], count: int) -> Any:
-    """A ``pyarrow.Table``.
+def to_arrow(names: Sequence[str], facts: Sequence[Facts], columns: Sequence[Sequence[Any]], count: int) -> Any:
+    """Make a ``pyarrow.Table``.
 
     Parameters:
-        names, known, columns, count: as of :func:`to_pandas`.
+        names, facts, columns, count: see :func:`to_pandas`.
 
     Raises:
         ImportError: pyarrow is not installed; the message says so.
@@ -170,9 +171,9 @@ def to_arrow(names: Sequence[str], known: Sequence[Known], columns: Sequence[Seq
     """
     pa = _module("pyarrow", "to_arrow")
     arrays = []
-    for name, told, cells in zip(names, known, columns, strict=True):
+    for name, column_facts, cells in zip(names, facts, columns, strict=True):
         try:
-            arrays.append(_array(pa, cells, told))
+            arrays.append(_array(pa, cells, column_facts))
         except (TypeError, ValueError, OverflowError) as exc:  # pyarrow's errors are among them.
             reason = str(exc).partition("\n")[0]
             raise TypeError(
@@ -184,16 +185,17 @@ def to_arrow(names: Sequence[str], known: Sequence[Known], columns: Sequence[Seq
 
 
 def _decimals(pa: Any, cells: Sequence[Any], precision: int | None, scale: int | None) -> Any:
-    """Decimal numbers of the declared type; of one that holds the cells where that does not, or nothing is declared."""
+    """Make an array of decimal numbers with the declared type. If there is none, or a cell does not fit, choose a type
+    by the cells."""
     if not all(cell is None or cell.is_finite() for cell in cells):
         raise TypeError("it holds NaN or an infinity, which Arrow has in no decimal number")
     if precision is not None and scale is not None:
-        # PostgreSQL has more digits after the point than in all, and fewer than none; Arrow counts those, too.
+        # In PostgreSQL the scale may exceed the precision, or be negative; Arrow counts all digits.
         precision, scale = (precision - scale, 0) if scale < 0 else (max(precision, scale), scale)
         if 0 < precision <= _MOST_DIGITS:
-            declared = pa.decimal128 if precision <= _DIGITS_OF_128_BITS else pa.decimal256
+            make_type = pa.decimal128 if precision <= _DIGITS_OF_128_BITS else pa.decimal256
             try:
-                return pa.array(cells, declared(precision, scale))
+                return pa.array(cells, make_type(precision, scale))
             except pa.ArrowInvalid:
                 pass
     return pa.array(cells) if any(cell is not None for cell in cells) else pa.array(cells, pa.decimal128(1, 0))
@@ -203,10 +205,10 @@ def _kinds_of(cells: Sequence[Any]) -> str:
     return " and ".join(sorted({type(cell).__name__ for cell in cells if cell is not None}))
 
 
-def _lists(pa: Any, cells: Sequence[Any], known: Known, dimensions: int) -> Any:
-    """Arrays of so many dimensions."""
+def _lists(pa: Any, cells: Sequence[Any], facts: Facts, dimensions: int) -> Any:
+    """Make an array of arrays with this number of dimensions."""
     if not dimensions:
-        return _array(pa, cells, Known(known.item, "", known.precision, known.scale))
+        return _array(pa, cells, Facts(facts.item, "", facts.precision, facts.scale))
     if not all(cell is None or isinstance(cell, list) for cell in cells):
         raise TypeError(f"its arrays differ in their dimensions, or hold {_kinds_of(cells)}")
     offsets: list[int] = [0]
@@ -214,29 +216,29 @@ def _lists(pa: Any, cells: Sequence[Any], known: Known, dimensions: int) -> Any:
     for cell in cells:
         items += cell or ()
         offsets.append(len(items))
-    missing = pa.array([cell is None for cell in cells], pa.bool_())
-    values = _lists(pa, items, known, dimensions - 1)
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values, mask=missing)
+    nulls = pa.array([cell is None for cell in cells], pa.bool_())
+    values = _lists(pa, items, facts, dimensions - 1)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values, mask=nulls)
 
 
 def _dimensions(cells: Sequence[Any]) -> int:
-    """How many dimensions arrays have: those that have most."""
+    """Return the largest number of dimensions of the arrays."""
     lists = [cell for cell in cells if isinstance(cell, list)]
     return 1 + _dimensions([item for cell in lists for item in cell]) if lists else 0
 
 
-def _array(pa: Any, cells: Sequence[Any], known: Known) -> Any:
-    kind = _kind(cells, known.kind)
+def _array(pa: Any, cells: Sequence[Any], facts: Facts) -> Any:
+    kind = _kind(cells, facts.kind)
     if kind == "mixed":
         raise TypeError(f"its cells are {_kinds_of(cells)}")
-    if known.kind in _TIMES and kind == "text":
+    if facts.kind in _TIMES and kind == "text":
         raise TypeError("it holds what Python has no time for, and comes as text")
     if kind == "array":
-        return _lists(pa, cells, known, max(known.dimensions, _dimensions(cells)))
+        return _lists(pa, cells, facts, max(facts.dimensions, _dimensions(cells)))
     if kind == "decimal":
-        return _decimals(pa, cells, known.precision, known.scale)
+        return _decimals(pa, cells, facts.precision, facts.scale)
     if kind == "integer":
-        big = known.unsigned or any(cell is not None and cell >= 2**63 for cell in cells)
+        big = facts.unsigned or any(cell is not None and cell >= 2**63 for cell in cells)
         return pa.array(cells, pa.uint64() if big else pa.int64())
     if kind in ("datetime", "datetime_tz", "duration"):
         plain = pa.array(_microseconds(cells, kind), pa.int64())
@@ -245,8 +247,8 @@ def _array(pa: Any, cells: Sequence[Any], known: Known) -> Any:
     if kind == "time" and any(cell is not None and cell.tzinfo is not None for cell in cells):
         raise TypeError("its times have offsets")
     if kind == "uuid":
-        stored = pa.array([None if cell is None else cell.bytes for cell in cells], pa.binary(16))
-        return pa.ExtensionArray.from_storage(pa.uuid(), stored)
+        storage = pa.array([None if cell is None else cell.bytes for cell in cells], pa.binary(16))
+        return pa.ExtensionArray.from_storage(pa.uuid(), storage)
     types = {
         "boolean": pa.bool_(), "float": pa.float64(), "text": pa.string(), "json": pa.string(), "bytes": pa.binary(),
         "date": pa.date32(), "time": pa.time64("us"),

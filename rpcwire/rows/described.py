@@ -1,4 +1,4 @@
-"""What the columns of rows are, as far as a database tells."""
+"""The description of a column, as far as a database gives it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import Protocol
 
 
 class Described(Protocol):
-    """What is known of a column.
+    """The description of a column.
 
     Attributes:
-        name: what it is called.
-        type: its value is a word as of :data:`rpcwire.rows.dataframes.KINDS`.
-        db_type: what the database calls its type.
-        precision, scale: of decimal numbers, digits in all, and after the point.
-        item: of an array, what its items are, as of ``type``.
-        dimensions: of an array, how many dimensions it has, as far as known.
-        zone: the time zone that its times are in, by its name; as they come where ``None``.
+        name: its name.
+        type: its kind; the value is a word of :data:`rpcwire.rows.dataframes.KINDS`.
+        db_type: the database's name of its type.
+        precision: the digits of decimal numbers.
+        scale: the digits of decimal numbers after the point.
+        item: the kind of the items of an array.
+        dimensions: the number of dimensions of an array, if it is known.
+        zone: the name of the time zone of its times; ``None`` to leave times as they come.
     """
 
     @property

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 class Row(tuple[Any, ...]):
     """A tuple with names: ``row.city``, ``row[0]``, ``row._mapping["city"]``.
 
-    A column whose name is no Python identifier, or begins with an underscore, is reached by its place or by
-    :attr:`_mapping`. Of several columns with one name, the first is meant.
+    If the name of a column is not a Python identifier, or begins with an underscore, use its position or
+    :attr:`_mapping`. Of several columns with the same name, the first one counts.
     """
 
     __slots__ = ()
@@ -29,7 +29,7 @@ class Row(tuple[Any, ...]):
         return dict(zip(self._fields, self, strict=True))
 
     def __getattr__(self, name: str) -> Any:
-        # Only for names that no column has: tuples answer all others.
+        # Python calls this only for names that no column has.
         raise AttributeError(f"no column {name!r}: the columns are {', '.join(self._fields) or 'unknown'}")
 
     def __repr__(self) -> str:
@@ -51,7 +51,7 @@ def _row_type(names: tuple[str, ...]) -> type[Row]:
 
 
 def row_type(names: Sequence[str]) -> type[Row]:
-    """The class of rows with these column names."""
+    """Return the class of rows with these column names."""
     return _row_type(tuple(names))
 
 

@@ -40,7 +40,7 @@ from rpcwire.values.tagged import from_tagged, to_tagged
 from .row import Row, row_type
 
 if TYPE_CHECKING:
-    from .dataframes import Known
+    from .dataframes import Facts
     from .described import Described
 
 _PLAIN = frozenset({NoneType, bool, int, float, str, bytes})
@@ -91,7 +91,7 @@ _READ: dict[str, Callable[[Raw], list[Any]]] = {
 
 @lru_cache(maxsize=64)
 def _zone(name: str) -> dt.tzinfo | None:
-    """A time zone; ``None`` where this machine does not know it, and times keep their offsets."""
+    """Return a time zone; ``None`` if this machine does not know it: then times keep their offsets."""
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     try:
@@ -104,12 +104,12 @@ def _in_zone(cell: Any, zone: dt.tzinfo) -> Any:
     if isinstance(cell, dt.datetime) and cell.tzinfo is not None:
         try:
             return cell.astimezone(zone)
-        except OverflowError:  # At an end of the calendar.
+        except OverflowError:  # The time is at an end of the calendar.
             return cell
     return [_in_zone(item, zone) for item in cell] if isinstance(cell, list) else cell
 
 
-def _tagged(cells: Iterable[Any]) -> tuple[str, list[Any]]:
+def _tag(cells: Iterable[Any]) -> tuple[str, list[Any]]:
     return "tagged", [to_tagged(cell, binary=True) for cell in cells]
 
 
@@ -118,42 +118,42 @@ def _iso(cells: Iterable[Any]) -> list[str | None]:
 
 
 def _encode_column(cells: Sequence[Any]) -> tuple[str, Sequence[Any]]:
-    """The kind of a column, and its cells as msgspec can write them."""
+    """Return the kind of a column, and its cells in types that msgspec encodes."""
     kinds = set(map(type, cells))
     if kinds <= _PLAIN:
         return "", cells
     kinds.discard(NoneType)
     if len(kinds) > 1:
-        return _tagged(cells)
+        return _tag(cells)
     (only,) = kinds
     if only is dt.datetime:
         zones = {cell.utcoffset() is None for cell in cells if cell is not None}
         if zones == {True} and not any(cell is not None and cell.tzinfo is not None for cell in cells):
             return "datetime", cells
-        return ("datetimetz", _iso(cells)) if zones == {False} else _tagged(cells)
+        return ("datetimetz", _iso(cells)) if zones == {False} else _tag(cells)
     if only is dt.time:
         return "time", _iso(cells)
     kind = _BY_TYPE.get(only)
-    return (kind, cells) if kind is not None else _tagged(cells)
+    return (kind, cells) if kind is not None else _tag(cells)
 
 
 def pack_rows(rows: Sequence[Sequence[Any]], width: int) -> bytes:
-    """One chunk of rows, encoded.
+    """Encode one chunk of rows.
 
     Parameters:
-        rows: each of ``width`` cells of the types that :mod:`rpcwire.values.tagged` knows.
+        rows: rows of ``width`` cells, each of a type in :mod:`rpcwire.values.tagged`.
         width: the number of columns.
 
     Raises:
-        TypeError: a cell of another type.
-        ValueError: a string with lone surrogates, which is not Unicode text.
+        TypeError: a cell has another type.
+        ValueError: a string has lone surrogates, so it is not valid Unicode.
     """
     columns = list(zip(*rows, strict=True)) if rows else [()] * width
-    encoded = [_encode_column(cells) for cells in columns]
+    parts = [_encode_column(cells) for cells in columns]
     try:
-        return _pack((len(rows), encoded))
-    except OverflowError:  # An integer beyond 64 bits.
-        return _pack((len(rows), [_tagged(cells) if kind == "" else (kind, cells) for kind, cells in encoded]))
+        return _pack((len(rows), parts))
+    except OverflowError:  # An integer has more than 64 bits.
+        return _pack((len(rows), [_tag(cells) if kind == "" else (kind, cells) for kind, cells in parts]))
 
 
 def _unpack_chunk(chunk: _Chunk) -> tuple[int, list[list[Any]]]:
@@ -172,18 +172,18 @@ def _unpack_chunk(chunk: _Chunk) -> tuple[int, list[list[Any]]]:
 
 
 class Rows(Sequence[Row]):
-    """The rows of a result: tuples with names, decoded as they are asked for.
+    """The rows of a result: tuples with names. They are decoded when they are needed.
 
     It shows as a table in a terminal, in an interactive Python and in a notebook, and converts: :meth:`to_dicts`,
     :meth:`to_pandas`, :meth:`to_arrow`, :meth:`column`.
 
     Parameters:
-        chunks: rows as :func:`pack_rows` makes them.
-        count: how many rows they hold.
-        names: the names of the columns, where known.
+        chunks: rows, encoded by :func:`pack_rows`.
+        count: the number of rows.
+        names: the names of the columns; empty if unknown.
     """
 
-    __slots__ = ("_chunks", "_columns", "_count", "_described", "_local", "_names", "_rows")
+    __slots__ = ("_chunks", "_columns", "_count", "_descriptions", "_has_zones", "_names", "_rows")
 
     def __init__(self, chunks: Sequence[bytes] = (), count: int = 0, names: Sequence[str] = ()) -> None:
         self._chunks: Sequence[bytes] | None = chunks
@@ -191,32 +191,32 @@ class Rows(Sequence[Row]):
         self._rows: list[Row] | None = None
         self._count = count
         self._names: tuple[str, ...] | None = tuple(names)
-        self._described: Sequence[Described] = ()
-        self._local = False
+        self._descriptions: Sequence[Described] = ()
+        self._has_zones = False
 
     def describe(self, columns: Sequence[Described]) -> None:
-        """Say what the columns are called, and of what kind they are.
+        """Set the names and kinds of the columns.
 
         Parameters:
-            columns: what is known of each.
+            columns: a description of each column.
         """
-        self._names, self._described, self._local = None, columns, False
+        self._names, self._descriptions, self._has_zones = None, columns, False
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the columns; none where they are not known."""
+        """The names of the columns; none if they are unknown."""
         if self._names is None:
-            self._names = tuple([column.name for column in self._described])
+            self._names = tuple([column.name for column in self._descriptions])
         return self._names
 
     @property
     def kinds(self) -> list[str]:
-        """The kinds of the columns, words as of :data:`rpcwire.rows.dataframes.KINDS`; none where they are unknown."""
-        return [column.type.value for column in self._described]
+        """The kinds of the columns, words of :data:`rpcwire.rows.dataframes.KINDS`; none if they are unknown."""
+        return [column.type.value for column in self._descriptions]
 
     @classmethod
     def of(cls, rows: Iterable[Sequence[Any]], names: Sequence[str] = ()) -> Rows:
-        """Rows out of plain sequences.
+        """Make rows from plain sequences.
 
         Parameters:
             rows: each with as many cells as the first.
@@ -230,20 +230,20 @@ class Rows(Sequence[Row]):
         width = len(rows[0]) if rows else len(names)
         return cls([pack_rows(rows, width)], len(rows), names)
 
-    def _decoded(self) -> list[tuple[int, list[list[Any]]]]:
+    def _decode(self) -> list[tuple[int, list[list[Any]]]]:
         if self._columns is None:
             try:
                 self._columns = [_unpack_chunk(_read_chunk(chunk)) for chunk in self._chunks or ()]
             except msgspec.MsgspecError as exc:
                 raise ValueError(f"malformed rows: {exc}") from None
-        if not self._local:
-            self._local = True
+        if not self._has_zones:
+            self._has_zones = True
             self._set_zones(self._columns)
         return self._columns
 
     def _set_zones(self, chunks: list[tuple[int, list[list[Any]]]]) -> None:
-        """Put times into the zones of their columns, as drivers have them: on the way they have offsets."""
-        for place, column in enumerate(self._described):
+        """Convert times to the zones of their columns, as drivers return them: on the wire they have offsets."""
+        for place, column in enumerate(self._descriptions):
             zone = None if column.zone is None else _zone(column.zone)
             if zone is not None:
                 for _, columns in chunks:
@@ -258,13 +258,13 @@ class Rows(Sequence[Row]):
         make = row_type(self.names)
         return itertools.chain.from_iterable(
             map(make, zip(*columns, strict=True)) if columns else itertools.repeat(make(), count)
-            for count, columns in self._decoded()
+            for count, columns in self._decode()
         )
 
     def tuples(self) -> Iterator[tuple[Any, ...]]:
-        """The rows as plain tuples, which are made faster than those with names."""
+        """Yield the rows as plain tuples, which are made faster than tuples with names."""
         return itertools.chain.from_iterable(
-            zip(*columns, strict=True) if columns else itertools.repeat((), count) for count, columns in self._decoded()
+            zip(*columns, strict=True) if columns else itertools.repeat((), count) for count, columns in self._decode()
         )
 
     @overload
@@ -301,14 +301,14 @@ class Rows(Sequence[Row]):
         return html_table(self.names, self)
 
     def column(self, which: int | str) -> list[Any]:
-        """All cells of one column.
+        """Return all cells of one column.
 
         Parameters:
-            which: its position from 0, or its name (the first of that name).
+            which: the position of the column from 0, or its name (the first column of that name).
 
         Raises:
             KeyError: no column has this name.
-            IndexError: there is none at this position.
+            IndexError: there is no column at this position.
         """
         if isinstance(which, str):
             if which not in self.names:
@@ -316,10 +316,10 @@ class Rows(Sequence[Row]):
             which = self.names.index(which)
         elif self._count and not -self._width() <= which < self._width():
             raise IndexError(f"no column {which}: {self._what_columns()}")
-        return [cell for count, columns in self._decoded() if count for cell in columns[which]]
+        return [cell for count, columns in self._decode() if count for cell in columns[which]]
 
     def _width(self) -> int:
-        return len(self.names) or len(next((columns for _, columns in self._decoded()), ()))
+        return len(self.names) or len(next((columns for _, columns in self._decode()), ()))
 
     def _what_columns(self) -> str:
         if self.names:
@@ -327,11 +327,11 @@ class Rows(Sequence[Row]):
         return f"there are {self._width() or 'none'}"
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Each row as a dictionary; of columns with one name the last wins."""
+        """Return each row as a dictionary. Of columns with the same name, the last one counts."""
         return [dict(zip(self.names, row, strict=True)) for row in self]
 
     def to_pandas(self) -> Any:
-        """A ``pandas.DataFrame``, with the types that :mod:`rpcwire.rows.dataframes` tells.
+        """Make a ``pandas.DataFrame``, with the types in the table of :mod:`rpcwire.rows.dataframes`.
 
         Raises:
             ImportError: pandas is not installed.
@@ -341,7 +341,7 @@ class Rows(Sequence[Row]):
         return to_pandas(*self._for_frames())
 
     def to_arrow(self) -> Any:
-        """A ``pyarrow.Table``, with the types that :mod:`rpcwire.rows.dataframes` tells.
+        """Make a ``pyarrow.Table``, with the types in the table of :mod:`rpcwire.rows.dataframes`.
 
         Raises:
             ImportError: pyarrow is not installed.
@@ -351,22 +351,22 @@ class Rows(Sequence[Row]):
 
         return to_arrow(*self._for_frames())
 
-    def _for_frames(self) -> tuple[list[str], list[Known], list[list[Any]], int]:
-        from .dataframes import Known
+    def _for_frames(self) -> tuple[list[str], list[Facts], list[list[Any]], int]:
+        from .dataframes import Facts
 
         width = self._width()
         names = list(self.names) or [f"column_{place}" for place in range(1, width + 1)]
-        known = [Known.of(column) for column in self._described] or [Known()] * width
-        return names, known, [self.column(place) for place in range(width)], self._count
+        facts = [Facts.of(column) for column in self._descriptions] or [Facts()] * width
+        return names, facts, [self.column(place) for place in range(width)], self._count
 
     def packed(self) -> bytes:
-        """The rows as they stand in MessagePack."""
+        """Return the rows in MessagePack."""
         chunks = self._chunks or ()
         return _array_header(len(chunks)) + b"".join(chunks)
 
     @classmethod
     def unpacked(cls, data: bytes) -> Rows:
-        """The opposite of :meth:`packed`.
+        """Make rows from the bytes of :meth:`packed`.
 
         Raises:
             ValueError: the data are not rows.

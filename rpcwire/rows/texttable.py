@@ -1,4 +1,4 @@
-"""Rows as a table for people: text for a terminal, HTML for a notebook."""
+"""Makes tables of rows for people: text for a terminal, HTML for a notebook."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from itertools import islice
 from typing import Any
 
 SHOWN_ROWS = 60
-"""Rows that are shown; the rest is counted."""
+"""The most rows to show; the rest is counted."""
 
 REPR_ROWS = 20
-"""Rows that ``repr`` shows, as an interactive Python prints it."""
+"""The most rows that ``repr`` shows in an interactive Python."""
 
 SHOWN_COLUMNS = 40
-"""Columns that are shown, likewise."""
+"""The most columns to show."""
 
 SHOWN_CHARACTERS = 60
-"""Characters of one cell that are shown."""
+"""The most characters of one cell to show."""
 
 
 JOINERS = "\u200c\u200d"
-"""They are no control characters of a terminal: several scripts, and emoji of several parts, are written with them."""
+"""These are not control characters of a terminal: several scripts, and emoji of several parts, need them."""
 
 
 def cell_text(cell: Any, limit: int = SHOWN_CHARACTERS) -> str:
-    """A cell in one line, without control characters."""
+    """Write a cell in one line, without control characters."""
     if cell is None:
         return "NULL"
     if isinstance(cell, bytes):
@@ -41,11 +41,11 @@ def cell_text(cell: Any, limit: int = SHOWN_CHARACTERS) -> str:
 
 
 _NO_WIDTH = frozenset({"Mn", "Me", "Cf"})
-"""Marks that stand on the character before, and formats, as the joiners."""
+"""The categories of marks on the character before, and of formats such as the joiners."""
 
 
 def width(text: str) -> int:
-    """Cells of a terminal that a text takes."""
+    """Return the number of a terminal's columns that a text needs."""
     if text.isascii():
         return len(text)
     return sum(
@@ -54,39 +54,39 @@ def width(text: str) -> int:
 
 
 def is_number(cell: Any) -> bool:
-    """Whether a cell stands at the right of its column."""
+    """Return whether a cell is a number, which stands at the right of its column."""
     return isinstance(cell, int | float | Decimal) and not isinstance(cell, bool)
 
 
-def _shown(rows: Iterable[Sequence[Any]], columns: int, limit: int) -> tuple[list[list[str]], list[bool], int]:
-    sized = rows if isinstance(rows, Sequence) else list(rows)
-    first = [row[:columns] for row in islice(sized, limit)]
+def _prepare(rows: Iterable[Sequence[Any]], columns: int, limit: int) -> tuple[list[list[str]], list[bool], int]:
+    sequence = rows if isinstance(rows, Sequence) else list(rows)
+    first = [row[:columns] for row in islice(sequence, limit)]
     columns = columns if not first else len(first[0])
     right = [
         any(r[i] is not None for r in first) and all(r[i] is None or is_number(r[i]) for r in first)
         for i in range(columns)
     ]
-    return [[cell_text(cell) for cell in row] for row in first], right, len(sized) - len(first)
+    return [[cell_text(cell) for cell in row] for row in first], right, len(sequence) - len(first)
 
 
 def text_table(names: Sequence[str], rows: Iterable[Sequence[Any]], limit: int = SHOWN_ROWS) -> str:
-    """A table of text: numbers to the right, long cells shortened, at most :data:`SHOWN_COLUMNS` columns.
+    """Make a table of text, with numbers at the right, short cells, and at most :data:`SHOWN_COLUMNS` columns.
 
     Parameters:
-        names: of the columns; there may be none.
+        names: the names of the columns; may be empty.
         rows: the cells.
-        limit: how many rows are shown; the others are counted.
+        limit: the most rows to show; the others are counted.
     """
-    cells, right, more = _shown(rows, SHOWN_COLUMNS, limit)
+    cells, right, more = _prepare(rows, SHOWN_COLUMNS, limit)
     heads = [cell_text(name) for name in names[:SHOWN_COLUMNS]] or [""] * (len(cells[0]) if cells else 0)
     widths = [max([width(head), *(width(row[i]) for row in cells)]) for i, head in enumerate(heads)]
 
     def line(texts: Sequence[str]) -> str:
-        padded = [
+        parts = [
             " " * (widths[i] - width(text)) + text if right[i] else text + " " * (widths[i] - width(text))
             for i, text in enumerate(texts)
         ]
-        return " │ ".join(padded).rstrip()
+        return " │ ".join(parts).rstrip()
 
     out = [line(heads), "─┼─".join("─" * width for width in widths), *map(line, cells)]
     total = len(cells) + more
@@ -102,8 +102,8 @@ def _left_out(names: Sequence[str]) -> list[str]:
 
 
 def html_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table for a notebook; every cell is escaped."""
-    cells, right, more = _shown(rows, SHOWN_COLUMNS, SHOWN_ROWS)
+    """Make a table for a notebook. Every cell is escaped."""
+    cells, right, more = _prepare(rows, SHOWN_COLUMNS, SHOWN_ROWS)
     head = "".join(f"<th>{html.escape(name)}</th>" for name in names[:SHOWN_COLUMNS])
     style = ['<td style="text-align:right">' if to_right else "<td>" for to_right in right]
     body = "".join(
