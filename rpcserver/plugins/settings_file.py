@@ -48,33 +48,33 @@ def render(services: Iterable[type[Service[Any]]]) -> str:
 
 
 def _table(name: str, model: type[BaseModel], instance: BaseModel | None = None) -> Iterator[str]:
-    """A table with all keys of a model, at the values of ``instance`` where there is one."""
+    """Yield a table with all keys of a model, with the values of ``instance`` if there is one."""
     yield from ("", *_comment(_first_sentence(model)), f"[{name}]")
     tables: list[str] = []
     for key, field in model.model_fields.items():
         entry = _entry_model(field.annotation)
-        if get_args(field.annotation) == (str, Any):  # Tables of plugins, of which nothing is known here.
+        if get_args(field.annotation) == (str, Any):  # Tables of plugins, whose keys are unknown here.
             tables += ["", *_comment(field.description or ""), f"# [{name}.{key}.NAME]"]
         elif entry is None:
             yield from _key(key, field, instance)
         else:
-            # A mapping of names to tables: those of the default stand for how every one of them looks.
-            found: list[str] = []
+            # A mapping of names to tables: the tables of the default are examples.
+            entries: list[str] = []
             for each, value in _default(key, field, instance).items():
-                found += _table(f"{name}.{key}.{each}", entry, value)
-            if not found:
-                found = _commented(_table(f"{name}.{key}.NAME", entry))
-            tables += [*found[:1], *_comment(field.description or ""), *found[1:]]
+                entries += _table(f"{name}.{key}.{each}", entry, value)
+            if not entries:
+                entries = _comment_out(_table(f"{name}.{key}.NAME", entry))
+            tables += [*entries[:1], *_comment(field.description or ""), *entries[1:]]
     yield from tables
 
 
-def _commented(lines: Iterable[str]) -> list[str]:
-    """A table that is not there, as an example."""
+def _comment_out(lines: Iterable[str]) -> list[str]:
+    """Turn a table into an example."""
     return [line if not line or line.startswith("#") else f"# {line}" for line in lines]
 
 
 def _entry_model(annotation: Any) -> type[BaseModel] | None:
-    """The model of the values, where the annotation is a mapping of names to models."""
+    """Return the model of the values if the annotation is a mapping of names to models."""
     arguments = get_args(annotation)
     if len(arguments) == 2 and isinstance(arguments[1], type) and issubclass(arguments[1], BaseModel):
         return arguments[1]
@@ -98,12 +98,12 @@ def _comment(text: str) -> Iterator[str]:
 def _key(name: str, field: FieldInfo, instance: BaseModel | None = None) -> Iterator[str]:
     yield from _comment(field.description or "")
     default = _default(name, field, instance)
-    unset = default is None or default is PydanticUndefined
-    yield f"# {name} =" if unset else f"{name} = {_value(default)}"
+    has_none = default is None or default is PydanticUndefined
+    yield f"# {name} =" if has_none else f"{name} = {_value(default)}"
 
 
 def _value(value: Any) -> str:
-    """A value as TOML writes it."""
+    """Write a value in TOML."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Enum):

@@ -19,15 +19,15 @@ from typing import Any
 from rpcwire.limits import DEFAULT_DEADLINE_S
 from rpcwire.service import MethodSpec, Service, SlowPolicy
 
-_ALLOWED = frozenset({"pydantic", "pydantic_core", "typing_extensions", "annotated_types", "rpcwire"})
-"""Packages, besides the standard library, that every client has: what comes from them is imported, not copied."""
+_SHARED_PACKAGES = frozenset({"pydantic", "pydantic_core", "typing_extensions", "annotated_types", "rpcwire"})
+"""Packages, besides the standard library, that every client has: definitions in them are imported, not copied."""
 
 _Import = tuple[str, str | None, str]
-"""A module, what is imported from it if not itself, and its name here."""
+"""A module, the imported attribute of it (``None`` for the module itself), and its name here."""
 
 
 class StubError(Exception):
-    """A stub cannot be generated; the message says which definition is in the way."""
+    """A stub cannot be generated; the message names the definition that prevents it."""
 
 
 @dataclass
@@ -42,7 +42,7 @@ class _Source:
     def read(module: ModuleType) -> _Source:
         source = _Source(module)
         for node in ast.parse(inspect.getsource(module)).body:
-            for name in _bound(node):
+            for name in _bound_names(node):
                 source.definitions[name] = node
             if isinstance(node, ast.Import):
                 for alias in node.names:
@@ -55,7 +55,7 @@ class _Source:
         return source
 
 
-def _bound(node: ast.stmt) -> Iterator[str]:
+def _bound_names(node: ast.stmt) -> Iterator[str]:
     if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
         yield node.name
     elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
@@ -67,7 +67,7 @@ def _bound(node: ast.stmt) -> Iterator[str]:
 
 
 class _Collector:
-    """Gathers definitions and all they depend on, each once, in an order in which Python can run them."""
+    """Collects definitions and their dependencies, each once, in an order in which Python can run them."""
 
     def __init__(self) -> None:
         self._sources: dict[str, _Source] = {}
@@ -81,7 +81,7 @@ class _Collector:
         return self._sources[module]
 
     def names_in(self, node: ast.AST, module: str) -> None:
-        """Bring in whatever the names in ``node`` stand for."""
+        """Collect the definitions of all names in ``node``."""
         for name in _names(node):
             self.name(name, module)
 
@@ -97,7 +97,7 @@ class _Collector:
         if origin == "rpcserver" and attribute is not None:
             origin = _home(attribute)
         top = origin.partition(".")[0]
-        if top in sys.stdlib_module_names or top in _ALLOWED:
+        if top in sys.stdlib_module_names or top in _SHARED_PACKAGES:
             self.imports.add((origin, attribute, name))
         elif attribute is not None and name == attribute:
             self.name(attribute, origin)
@@ -106,14 +106,14 @@ class _Collector:
 
     def _define(self, name: str, source: _Source) -> None:
         module = source.module.__name__
-        known = self.origins.get(name)
-        if known == module:
+        origin = self.origins.get(name)
+        if origin == module:
             return
-        if known is not None:
-            raise StubError(f"{name}: defined in both {known} and {module}; rename one")
+        if origin is not None:
+            raise StubError(f"{name}: defined in both {origin} and {module}; rename one")
         node = source.definitions[name]
-        for bound in _bound(node):
-            self.origins[bound] = module
+        for bound_name in _bound_names(node):
+            self.origins[bound_name] = module
         self.names_in(node, module)
         text = ast.get_source_segment(inspect.getsource(source.module), node, padded=True)
         decorators = getattr(node, "decorator_list", [])
@@ -122,7 +122,7 @@ class _Collector:
 
 
 def _doc_after(source: _Source, node: ast.stmt) -> str:
-    """The string that documents an assignment, where one follows it."""
+    """Return the string after an assignment that documents it; empty if there is none."""
     if isinstance(node, (ast.Assign, ast.AnnAssign)):
         body = ast.parse(inspect.getsource(source.module)).body
         for before, after in itertools.pairwise(body):
@@ -132,7 +132,7 @@ def _doc_after(source: _Source, node: ast.stmt) -> str:
 
 
 def _home(attribute: str) -> str:
-    """Where what plugins import from ``rpcserver`` really lives."""
+    """Return the module that defines an attribute of ``rpcserver``."""
     value = getattr(importlib.import_module("rpcserver"), attribute)
     module: str = getattr(value, "__module__", "")
     return module if module.startswith("rpcwire.") else "rpcwire.values.tagged"
@@ -143,14 +143,14 @@ def _names(node: ast.AST) -> Iterator[str]:
         if isinstance(inner, ast.Name):
             yield inner.id
         elif isinstance(inner, ast.Constant) and isinstance(inner.value, str) and inner.value.isidentifier():
-            yield inner.value  # A quoted annotation; a string that only looks like one is found nowhere.
+            yield inner.value  # A quoted annotation; no definition has the name of any other string.
 
 
 # --- the modules -----------------------------------------------------------------------------------------------------
 
 
 def generate(service: type[Service[Any]]) -> str:
-    """A Python module with the stubs of a service: its models, and a class for each of the two clients.
+    """Generate a Python module with the stubs of a service: its models, and a class for each of the two clients.
 
     Parameters:
         service: the service class.
@@ -159,21 +159,21 @@ def generate(service: type[Service[Any]]) -> str:
         Its source.
 
     Raises:
-        StubError: something that its methods name cannot be brought to the client.
+        StubError: a definition that its methods name cannot be given to a client.
         TypeError: a method cannot be offered.
     """
     contents = _Contents.of(service)
     head = f"# Generated by `rpcserver stubs {service.name}`. Do not edit: change the service and generate anew."
     classes = [contents.stub(ASYNCHRONOUS), contents.stub(SYNCHRONOUS)]
-    imports = contents.imports | contents.needed(ASYNCHRONOUS) | contents.needed(SYNCHRONOUS)
+    imports = contents.imports | contents.base_imports(ASYNCHRONOUS) | contents.base_imports(SYNCHRONOUS)
     return _module(head, f"The service {service.name!r}, typed for both clients.", imports, contents.models, classes)
 
 
 def generate_models(service: type[Service[Any]]) -> str:
-    """A Python module with the models and errors of a service, and nothing else.
+    """Generate a Python module with only the models and errors of a service.
 
     Parameters, Raises:
-        as of :func:`generate`.
+        see :func:`generate`.
 
     Returns:
         Its source.
@@ -184,23 +184,23 @@ def generate_models(service: type[Service[Any]]) -> str:
 
 
 def generate_class(service: type[Service[Any]], colour: Colour, models: str) -> str:
-    """A Python module with the class for one of the two clients.
+    """Generate a Python module with the class for one of the two clients.
 
     Parameters:
         service: the service class.
-        colour: for which of them.
-        models: the module that :func:`generate_models` made, from which it imports.
+        colour: the client.
+        models: the module of :func:`generate_models`, from which it imports.
 
     Returns:
         Its source.
 
     Raises:
-        StubError, TypeError: as of :func:`generate`.
+        StubError, TypeError: see :func:`generate`.
     """
     contents = _Contents.of(service)
     stub = contents.stub(colour)
-    imports = contents.needed(colour) | contents.used_in([stub])
-    imports |= {(models, name, name) for name in contents.defined & _names_of([stub])}
+    imports = contents.base_imports(colour) | contents.used_in([stub])
+    imports |= {(models, name, name) for name in contents.model_names & _names_of([stub])}
     return _module(_made_of(service), f"The service {service.name!r}, typed {colour.purpose}.", imports, [], [stub])
 
 
@@ -216,14 +216,14 @@ def _module(head: str, doc: str, imports: set[_Import], models: list[str], class
 
 @dataclass(frozen=True)
 class Colour:
-    """What the stubs for one of the two clients are written with.
+    """The names for the stubs of one of the two clients.
 
     Attributes:
-        purpose: for which client.
-        prefix: begins the name of the class.
-        base: the module and the name of the class above it.
-        stream: the module and the name of what methods return that stream.
-        items: the name of what parameters are that are streams.
+        purpose: the client, in words.
+        prefix: the beginning of the class's name.
+        base: the module and the name of the base class.
+        stream: the module and the name of the type that streaming methods return.
+        items: the type of parameters that are streams.
     """
 
     purpose: str
@@ -251,20 +251,20 @@ SYNCHRONOUS = Colour(
 
 @dataclass(frozen=True)
 class _Contents:
-    """What the stubs of a service are made of.
+    """The parts of a service's stubs.
 
     Attributes:
         service: the service.
         methods: its methods.
-        models: the source of each definition that they need, in order.
-        defined: the names that these bind.
-        imports: what both the models and the classes import.
+        models: the source of each definition that the methods need, in order.
+        model_names: the names that these definitions bind.
+        imports: the imports of both the models and the classes.
     """
 
     service: type[Service[Any]]
     methods: list[_StubbedMethod]
     models: list[str]
-    defined: frozenset[str]
+    model_names: frozenset[str]
     imports: set[_Import]
 
     @staticmethod
@@ -274,34 +274,34 @@ class _Contents:
         return _Contents(service, methods, collector.body, frozenset(collector.origins), collector.imports)
 
     def stub(self, colour: Colour) -> str:
-        """The source of the class for one client."""
+        """Generate the source of the class for one client."""
         service = self.service
-        doc = textwrap.indent(_docstring((inspect.getdoc(service) or service.__name__).strip()), "    ")
+        doc = textwrap.indent(_write_docstring((inspect.getdoc(service) or service.__name__).strip()), "    ")
         rows = "\n".join(f"        {method.row}" for method in self.methods)
         table = f"    _methods: ClassVar[Mapping[str, StubMethod]] = {{\n{rows}\n    }}"
         methods = [textwrap.indent(_render(m.spec, m.node, m.arguments, colour), "    ") for m in self.methods]
         return "\n\n".join([f"class {colour.prefix}{service.__name__}({colour.base[1]}):\n{doc}", *methods, table])
 
-    def needed(self, colour: Colour) -> set[_Import]:
-        """What the class for one client imports, whatever its methods name."""
-        found: set[_Import] = {
+    def base_imports(self, colour: Colour) -> set[_Import]:
+        """Return the imports of the class for one client, without those for names in its methods."""
+        imports: set[_Import] = {
             ("typing", "ClassVar", "ClassVar"),
             ("collections.abc", "Mapping", "Mapping"),
             ("rpcclient.methods", "StubMethod", "StubMethod"),
             (*colour.base, colour.base[1]),
         }
         if any(method.spec.contract.item is not None for method in self.methods):
-            found.add((*colour.stream, colour.stream[1]))
+            imports.add((*colour.stream, colour.stream[1]))
         if any(method.spec.contract.stream_parameters for method in self.methods):
-            found.add(("collections.abc", colour.items, colour.items))
-        if _shadowed(self.service):
-            found.add(("builtins", None, "builtins"))
-        return found
+            imports.add(("collections.abc", colour.items, colour.items))
+        if _method_names_of_builtins(self.service):
+            imports.add(("builtins", None, "builtins"))
+        return imports
 
     def used_in(self, parts: list[str]) -> set[_Import]:
-        """What some of the source needs of what all of it imports."""
-        used = _names_of(parts)
-        return {each for each in self.imports if each[2] in used}
+        """Return the imports that these parts of the source need."""
+        names = _names_of(parts)
+        return {each for each in self.imports if each[2] in names}
 
 
 def _names_of(parts: list[str]) -> set[str]:
@@ -318,11 +318,11 @@ def _import_lines(imports: set[_Import]) -> Iterator[str]:
             yield f"from {origin} import {attribute}{alias}"
 
 
-def _docstring(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    if escaped.endswith('"'):
-        escaped += " "
-    return f'"""{escaped}\n"""' if "\n" in escaped else f'"""{escaped}"""'
+def _write_docstring(text: str) -> str:
+    source = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    if source.endswith('"'):
+        source += " "
+    return f'"""{source}\n"""' if "\n" in source else f'"""{source}"""'
 
 
 @dataclass(frozen=True)
@@ -330,9 +330,9 @@ class _StubbedMethod:
     """One method.
 
     Attributes:
-        spec: what the service says of it.
+        spec: its declaration.
         node: its definition.
-        arguments: those parameters of it that are on the wire.
+        arguments: its parameters on the wire.
     """
 
     spec: MethodSpec
@@ -362,7 +362,7 @@ class _StubbedMethod:
 
     @property
     def row(self) -> str:
-        """What the class's table says of it."""
+        """The row of the method in the class's table."""
         options = self.spec.options
         extra = "" if options.deadline_s == DEFAULT_DEADLINE_S else f", deadline_s={options.deadline_s!r}"
         if options.window is not None:
@@ -375,26 +375,26 @@ class _StubbedMethod:
         return f'"{short}": StubMethod("{self.spec.full_name}", {short}{extra}),'
 
 
-def _without(arguments: ast.arguments, dropped: set[str | None]) -> ast.arguments:
-    """The parameters that are on the wire."""
+def _without(arguments: ast.arguments, names: set[str | None]) -> ast.arguments:
+    """Return the parameters without those of these names."""
     positional = [*arguments.posonlyargs, *arguments.args]
-    padded: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
-    kept = [
+    no_defaults: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
+    positional_pairs = [
         (argument, default)
-        for argument, default in zip(positional, [*padded, *arguments.defaults], strict=True)
-        if argument.arg not in dropped
+        for argument, default in zip(positional, [*no_defaults, *arguments.defaults], strict=True)
+        if argument.arg not in names
     ]
-    named = [
+    keyword_pairs = [
         (argument, default)
         for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-        if argument.arg not in dropped
+        if argument.arg not in names
     ]
     return ast.arguments(
         posonlyargs=[],
-        args=[argument for argument, _ in kept],
-        defaults=[default for _, default in kept if default is not None],
-        kwonlyargs=[argument for argument, _ in named],
-        kw_defaults=[default for _, default in named],
+        args=[argument for argument, _ in positional_pairs],
+        defaults=[default for _, default in positional_pairs if default is not None],
+        kwonlyargs=[argument for argument, _ in keyword_pairs],
+        kw_defaults=[default for _, default in keyword_pairs],
         vararg=None,
         kwarg=None,
     )
@@ -425,18 +425,19 @@ def _item_of(node: ast.expr) -> ast.expr:
 
 
 class _Qualify(ast.NodeTransformer):
-    """In a class with a method ``list``, ``list[str]`` would mean the method: says ``builtins.list`` instead."""
+    """Writes ``builtins.list`` for ``list`` in a class with a method ``list``, where ``list[str]`` would mean the
+    method."""
 
-    def __init__(self, shadowed: frozenset[str]) -> None:
-        self.shadowed = shadowed
+    def __init__(self, names: frozenset[str]) -> None:
+        self.names = names
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        if node.id not in self.shadowed:
+        if node.id not in self.names:
             return node
         return ast.Attribute(ast.Name("builtins", ast.Load()), node.id, ast.Load())
 
 
-def _shadowed(service: type[Service[Any]]) -> frozenset[str]:
+def _method_names_of_builtins(service: type[Service[Any]]) -> frozenset[str]:
     return frozenset(spec.name for spec in service.methods() if hasattr(builtins, spec.name))
 
 
@@ -447,7 +448,7 @@ def _render(
     assert node.returns is not None
     signature = ast.parse(f"def f({ast.unparse(arguments)}) -> ({ast.unparse(node.returns)}): ...").body[0]
     assert isinstance(signature, ast.FunctionDef)
-    signature = _Qualify(_shadowed(spec.service)).visit(signature)
+    signature = _Qualify(_method_names_of_builtins(spec.service)).visit(signature)
     arguments, answer = signature.args, signature.returns
     for argument in (*arguments.args, *arguments.kwonlyargs):
         if argument.arg in contract.stream_parameters:
@@ -455,17 +456,17 @@ def _render(
             item = ast.unparse(_item_of(argument.annotation))
             argument.annotation = ast.parse(f"{colour.items}[{item}]", mode="eval").body
     parameters = f"self, {ast.unparse(arguments)}" if contract.parameters else "self"
-    given = ", ".join(f'"{p.name}": {p.name}' for p in contract.parameters)
+    arguments_by_name = ", ".join(f'"{p.name}": {p.name}' for p in contract.parameters)
     if contract.item is not None:
         item = ast.unparse(_item_of(answer))
         head = f"def {spec.name}({parameters}) -> {colour.stream[1]}[{item}]:"
-        body = f'return self._stream("{spec.name}", {{{given}}})'
+        body = f'return self._stream("{spec.name}", {{{arguments_by_name}}})'
     else:
         asynchronous = colour is ASYNCHRONOUS
         returns = ast.unparse(answer)
-        call = f'self._call("{spec.name}", {{{given}}})'
+        call = f'self._call("{spec.name}", {{{arguments_by_name}}})'
         call = f"await {call}" if asynchronous else call
         head = f"{'async ' if asynchronous else ''}def {spec.name}({parameters}) -> {returns}:"
         body = call if returns == "None" else f"result: {returns} = {call}\nreturn result"
-    doc = f"{_docstring(spec.doc)}\n" if spec.doc else ""
+    doc = f"{_write_docstring(spec.doc)}\n" if spec.doc else ""
     return f"{head}\n{textwrap.indent(doc + body, '    ')}"
