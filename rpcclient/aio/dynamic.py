@@ -12,7 +12,7 @@ from rpcwire.aio.cancelling import gives_way
 from rpcwire.errors import RpcError
 
 from .calling import AsyncCalls
-from .waits import at_once
+from .waits import value_now
 
 
 class AsyncDescriptions:
@@ -60,7 +60,7 @@ class AsyncServiceProxy:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
             raise AttributeError(name)
-        calls, service = self._calls, self._at_once()
+        calls, service = self._calls, self._description_now()
 
         @gives_way
         async def call(*args: Any, **kwargs: Any) -> Any:
@@ -82,7 +82,7 @@ class AsyncServiceProxy:
         return await self._descriptions.fetch(self._calls, self._name)
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *names_of(self._at_once())]
+        return [*super().__dir__(), *names_of(self._description_now())]
 
     def __repr__(self) -> str:
         return f"<service {self._name!r} of {self._calls.url}>"
@@ -91,9 +91,9 @@ class AsyncServiceProxy:
     def __doc__(self) -> str:  # type: ignore[override]
         """All methods with their signatures, for ``help()``."""
         try:
-            return overview(self._name, self._at_once())
+            return overview(self._name, self._description_now())
         except RpcError as exc:
             return f"The service {self._name!r}, which cannot be described now: {exc}"
 
-    def _at_once(self) -> ServiceDescription | None:
-        return at_once(self.describe, self._descriptions.known(self._name))
+    def _description_now(self) -> ServiceDescription | None:
+        return value_now(self.describe, self._descriptions.known(self._name))

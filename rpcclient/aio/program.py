@@ -1,4 +1,4 @@
-"""A program that was started, for the asynchronous client: what ``subprocess.Popen`` is for one of this machine."""
+"""The handle of a program, for the asynchronous client, like ``subprocess.Popen`` for a program of this machine."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import AnyStr, Generic, Self
 
-from rpcclient.programs.collecting import Collected
-from rpcclient.programs.coming_back import Places, Standing
-from rpcclient.programs.results import CompletedProgram, signal_name, still_runs
+from rpcclient.programs.collecting import OutputCollector
+from rpcclient.programs.coming_back import HandleState, Places
+from rpcclient.programs.results import CompletedProgram, signal_name, still_runs_error
 from rpcclient.programs.text import Coding, InputCoding
-from rpcclient.programs.words import tells_ours
+from rpcclient.programs.words import explains_names
 from rpcclient.stubs.programs import (
     Exit,
     ExitStatus,
@@ -24,14 +24,14 @@ from rpcwire.errors import DeadlineExceeded, RpcError, TransportError
 from .calling import AsyncCalls
 from .program_calls import AsyncProgramCalls
 from .program_streams import AsyncProgramChunks, AsyncProgramInput, AsyncProgramOutput
-from .waits import Passing, now, time_limit
+from .waits import BackgroundReader, now, time_limit
 
 LEAST_S = 0.001
 """The shortest time that a call may take, in seconds."""
 
 
 class AsyncProgram(Generic[AnyStr]):
-    r"""A program that was started, or attached to. Several tasks may use it.
+    r"""The handle of a program that was started, or attached to. Several tasks may use it.
 
     ::
 
@@ -42,29 +42,29 @@ class AsyncProgram(Generic[AnyStr]):
                 print(line, end="")
             print((await program.wait()).status.code)
 
-    Leaving the ``async with`` block ends a program that this handle has started, unless it is to be kept
-    (``on_disconnect="keep"``), and what it has left behind: one whose output was read to its end gets ``grace_s`` to
-    end by itself, any other TERM, then KILL. What is kept of it can be read until it is forgotten.
+    Leaving the ``async with`` block ends a program that this handle has started, and what it has left behind, unless
+    it was started with ``on_disconnect="keep"``. A program whose output was read to the end first gets ``grace_s`` to
+    end by itself. Then TERM is sent, and KILL after ``grace_s``. The server keeps its output until it is forgotten.
 
-    When the connection is lost, reading and waiting go on over a new one, where the last has ended, and nothing is
-    missed. They raise ConnectionLost when none could be made within a minute, or within ``reattach_s`` where that is
-    longer. The program itself outlives a lost connection if it was started with ``on_disconnect="keep"``, or for
-    ``reattach_s``.
+    When the connection is lost, reading and waiting go on over a new one, from the same place, and miss nothing. They
+    raise ConnectionLost if no connection can be made within a minute, or within ``reattach_s`` if that is longer. The
+    program itself outlives a lost connection for ``reattach_s``, or without limit if it was started with
+    ``on_disconnect="keep"``.
 
     Attributes:
-        stdin: what it reads.
-        stdout, stderr: what it writes, each from its beginning, or from where the handle was attached. With a
-            pseudo-terminal everything is in ``stdout``.
+        stdin: its input.
+        stdout, stderr: its output, each from the beginning, or from the place where the handle was attached. In a
+            pseudo-terminal all output is in ``stdout``.
     """
 
     def __init__(
-        self, calls: AsyncCalls, standing: Standing, coding: Coding[AnyStr], places: Places | None = None
+        self, calls: AsyncCalls, state: HandleState, coding: Coding[AnyStr], places: Places | None = None
     ) -> None:
-        self._calls: AsyncProgramCalls = AsyncProgramCalls(calls, standing)
-        self._standing: Standing = standing
+        self._calls: AsyncProgramCalls = AsyncProgramCalls(calls, state)
+        self._state: HandleState = state
         self._coding: Coding[AnyStr] = coding
-        self._from: Places = places or Places()
-        self._input: InputCoding[AnyStr] = InputCoding(coding, begun=places is not None)
+        self._start: Places = places or Places()
+        self._input: InputCoding[AnyStr] = InputCoding(coding, follows_input=places is not None)
         self.stdin: AsyncProgramInput[AnyStr] = AsyncProgramInput(self._calls, self._input)
         self.stdout: AsyncProgramOutput[AnyStr] = AsyncProgramOutput(self._calls, self._places("stdout"), coding)
         self.stderr: AsyncProgramOutput[AnyStr] = AsyncProgramOutput(self._calls, self._places("stderr"), coding)
@@ -73,93 +73,93 @@ class AsyncProgram(Generic[AnyStr]):
 
     @property
     def id(self) -> str:
-        """Its name in calls, and for :meth:`Programs.attach`."""
-        return self._standing.info.id
+        """The program's id in calls, and for :meth:`Programs.attach`."""
+        return self._state.info.id
 
     @property
     def pid(self) -> int:
         """Its process id on the server's machine."""
-        return self._standing.info.pid
+        return self._state.info.pid
 
     @property
     def argv(self) -> list[str]:
-        """What runs."""
-        return self._standing.info.argv
+        """The program and its arguments."""
+        return self._state.info.argv
 
     @property
     def args(self) -> list[str]:
-        """As of ``subprocess.Popen``: what runs."""
+        """The program and its arguments, under the name of ``subprocess.Popen``."""
         return self.argv
 
     @property
     def info(self) -> ProgramInfo:
-        """What the server said of it last; :meth:`refresh` asks again."""
-        return self._standing.info
+        """The server's last answer about it; :meth:`refresh` asks again."""
+        return self._state.info
 
     @property
     def returncode(self) -> int | None:
-        """Its exit code, or minus the number of the signal that ended it; ``None`` while it is not known to have
-        ended. It asks nobody: :meth:`poll` and :meth:`wait` do."""
-        return self._standing.returncode
+        """Its exit code, or the negative number of the signal that ended it; ``None`` while the handle does not know
+        that it has ended. This does not ask the server: :meth:`poll` and :meth:`wait` do."""
+        return self._state.returncode
 
     @property
     def status(self) -> ExitStatus | None:
-        """How it ended; ``None`` while it is not known to have ended."""
-        ended = self._standing.exit
-        return self._standing.info.status if ended is None else ended.status
+        """How it ended; ``None`` while the handle does not know that it has ended."""
+        end = self._state.exit
+        return self._state.info.status if end is None else end.status
 
     @property
     def reconnect_timeout_s(self) -> float:
         """How long to try to make another connection when one was lost, in seconds: 60, or ``reattach_s`` where that is
         longer. It can be set."""
-        return self._standing.reconnect_timeout_s
+        return self._state.reconnect_timeout_s
 
     @reconnect_timeout_s.setter
     def reconnect_timeout_s(self, seconds: float) -> None:
-        self._standing.reconnect_timeout_s = seconds
+        self._state.reconnect_timeout_s = seconds
 
     @property
     def on_connection_lost(self) -> Callable[[str], object]:
         """Called with a sentence for people when the connection was lost and another one is tried; it writes that to
         the log. It can be set."""
-        return self._standing.on_connection_lost
+        return self._state.on_connection_lost
 
     @on_connection_lost.setter
     def on_connection_lost(self, call: Callable[[str], object]) -> None:
-        self._standing.on_connection_lost = call
+        self._state.on_connection_lost = call
 
     async def refresh(self) -> ProgramInfo:
-        """Ask the server what there is to say of it now.
+        """Ask the server about the program, and return its answer.
 
         Raises:
             ProgramNotFound: it was forgotten.
         """
-        self._standing.info = await self._calls.persist(lambda: self._calls.steady().get(self.id))
-        return self._standing.info
+        self._state.info = await self._calls.persist(lambda: self._calls.without_resend().get(self.id))
+        return self._state.info
 
     # --- its output ---------------------------------------------------------------------------------------------
 
     def output(self, *, wait: bool = True) -> AsyncProgramChunks:
-        """Both outputs as they come, from where ``stdout`` and ``stderr`` began: pieces that say of which stream they
-        are, where they begin in it, and how many bytes before them were lost.
+        """Read both outputs as they come, from the places where ``stdout`` and ``stderr`` began. Each piece names its
+        stream, its offset there, and how many bytes before it were lost.
 
         Parameters:
-            wait: go on to the end; otherwise end with what there is.
+            wait: go on to the end of the output; otherwise end with the output that there is now.
         """
         return AsyncProgramChunks(self._calls, self._places(None, wait=wait))
 
-    @tells_ours
+    @explains_names
     async def communicate(
         self, input: AnyStr | str | bytes | None = None, timeout_s: float | None = None
     ) -> CompletedProgram[AnyStr]:
-        """Write all of its input, read all of its output, and wait for its end. Nothing is lost of the output of a
-        program that waits for its reader (``overflow="wait"``, the default); of another, what is no longer kept is
-        counted in ``stdout_lost_bytes`` and ``stderr_lost_bytes``.
+        """Write all of its input, read all of its output, and wait for its end. No output is lost of a program that
+        waits for its reader (``overflow="wait"``, the default). Of another one, ``stdout_lost_bytes`` and
+        ``stderr_lost_bytes`` count the output that the server no longer keeps.
 
         Parameters:
             input: goes to its standard input, which then ends.
-            timeout_s: how long this may take, in seconds. The program goes on when it is over, and this may be called
-                again, without ``input``: no output is missed.
+            timeout_s: how long this may take, in seconds. After that the program goes on, and this may be called
+                again, without ``input``: it misses no output.
 
         Returns:
             How it ended and what it wrote.
@@ -171,51 +171,51 @@ class AsyncProgram(Generic[AnyStr]):
         """
         self._calls.connector.enter()
         data = None if input is None else self._input.encode(input)
-        collected = Collected(self._from.within, self._standing.most_bytes)
+        collector = OutputCollector(self._start.tail_streams, self._state.most_bytes)
         if data is not None:
             self._calls.feed(data)
         try:
             async with self.output() as chunks, time_limit(timeout_s, chunks.aclose):
                 async for chunk in chunks:
-                    collected.put(chunk)
+                    collector.put(chunk)
         except TimeoutError:
-            raise still_runs(self.info, timeout_s) from None
-        return collected.completed(self.argv, await self.wait(), self._coding)
+            raise still_runs_error(self.info, timeout_s) from None
+        return collector.to_completed(self.argv, await self.wait(), self._coding)
 
     # --- its end ------------------------------------------------------------------------------------------------
 
-    @tells_ours
+    @explains_names
     async def wait(self, timeout_s: float | None = None) -> Exit:
-        """Wait for its end, after all of its output. Where nobody has begun to read that, what is more than the server
-        keeps goes by. Where it was begun, or ``overflow="wait"`` was asked for, somebody has to go on reading, as with
-        ``subprocess.Popen``: the program may wait for its reader.
+        """Wait for the program to end, after all of its output. If nobody has begun to read the output, the part that
+        exceeds what the server keeps is dropped. If reading has begun, or ``overflow="wait"`` was given, somebody has
+        to go on reading, as with ``subprocess.Popen``: the program may wait for its reader.
 
         Parameters:
-            timeout_s: how long to wait, in seconds; a day where not given, and 0 to see whether it has ended.
+            timeout_s: how long to wait, in seconds; a day if not given; 0 to ask whether it has ended.
 
         Returns:
-            How it ended, and what it used.
+            How it ended, and what it used of the machine.
 
         Raises:
             DeadlineExceeded: it still runs.
             ProgramNotFound: it was forgotten.
         """
-        known = self._standing.exit
-        if known is not None:
-            return known
+        end = self._state.exit
+        if end is not None:
+            return end
         self._calls.connector.enter()
-        self._pass_over()
+        self._discard_output()
         if timeout_s is not None and timeout_s <= 0 and (await self.refresh()).running:
-            raise still_runs(self.info, timeout_s)
+            raise still_runs_error(self.info, timeout_s)
         if timeout_s is None or timeout_s <= 0:
-            return self._standing.saw(await self._calls.persist(lambda: self._calls.steady().wait(self.id)))
+            return self._state.note_end(await self._calls.persist(lambda: self._calls.without_resend().wait(self.id)))
         until = now() + timeout_s
 
         def ask() -> Awaitable[Exit]:
-            left_s = max(until - now(), LEAST_S)
-            return self._calls.steady(left_s).wait(self.id)
+            rest_s = max(until - now(), LEAST_S)
+            return self._calls.without_resend(rest_s).wait(self.id)
 
-        return self._standing.saw(await self._calls.persist(ask, until))
+        return self._state.note_end(await self._calls.persist(ask, until))
 
     async def poll(self) -> int | None:
         """Ask whether it has ended.
@@ -237,7 +237,7 @@ class AsyncProgram(Generic[AnyStr]):
             signal: a name such as ``"INT"``, its number, or a member of :class:`signal.Signals`.
 
         Returns:
-            Whether it was still there.
+            Whether it was still running.
 
         Raises:
             InvalidParams: there is no such signal.
@@ -246,19 +246,19 @@ class AsyncProgram(Generic[AnyStr]):
         return await self._calls.once.signal(self.id, signal_name(signal))
 
     async def terminate(self, grace_s: float = 2.0) -> Exit:
-        """End it and everything that it has started: TERM, some time, KILL.
+        """End it and everything that it has started: send TERM, wait, send KILL.
 
         Parameters:
-            grace_s: that time, in seconds.
+            grace_s: the time between TERM and KILL, in seconds.
 
         Returns:
-            How it ended; ``survivors`` names what could not be ended.
+            How it ended; ``survivors`` has the processes that could not be ended.
 
         Raises:
             ProgramNotFound: it was forgotten.
         """
         calls = self._calls
-        return self._standing.saw(await calls.persist(lambda: calls.steady().kill(self.id, grace_s=grace_s)))
+        return self._state.note_end(await calls.persist(lambda: calls.without_resend().kill(self.id, grace_s=grace_s)))
 
     async def kill(self) -> Exit:
         """End it and everything that it has started at once.
@@ -272,7 +272,7 @@ class AsyncProgram(Generic[AnyStr]):
         return await self.terminate(0.0)
 
     async def forget(self) -> None:
-        """Free what is kept of it; if it still runs, it is ended first.
+        """Have the server drop all that it keeps of the program. If it still runs, it is ended first.
 
         Raises:
             ProgramNotFound: it was forgotten already.
@@ -282,14 +282,14 @@ class AsyncProgram(Generic[AnyStr]):
     # --- who controls it ----------------------------------------------------------------------------------------
 
     async def control(self, *, take: bool = False) -> ProgramInfo:
-        """Let this client's connection control it: write to it, resize its terminal, and be the one whose end
-        ``on_disconnect`` is about.
+        """Let this client's connection control it: write to it, and resize its terminal. ``on_disconnect`` is then
+        about the end of this connection.
 
         Parameters:
-            take: also where another connection controls it.
+            take: take control away from another connection that has it.
 
         Raises:
-            NotController: another connection does.
+            NotController: another connection controls it, and ``take`` was not given.
             ProgramNotFound: it was forgotten.
         """
         return await self._calls.control(take=take)
@@ -309,8 +309,8 @@ class AsyncProgram(Generic[AnyStr]):
         await self._calls.once.resize(self.id, rows, columns)
 
     async def detach(self) -> None:
-        """Read no more, and leave it alone: leaving a ``with`` block does not end it any more."""
-        self._standing.ends_with_block = False
+        """Stop reading, and let the program go on: leaving a ``with`` block does not end it any more."""
+        self._state.ends_with_block = False
         await self.stdout.aclose()
         await self.stderr.aclose()
 
@@ -320,19 +320,19 @@ class AsyncProgram(Generic[AnyStr]):
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        standing = self._standing
-        finished = self.stdout.ended
+        state = self._state
+        is_read = self.stdout.ended
         await self.stdout.aclose()
         await self.stderr.aclose()
-        if not standing.ends_here:
+        if not state.ends_here:
             return
-        # Without a connection the server ends it, by on_disconnect.
+        # If there is no connection, the server ends the program, as on_disconnect says.
         with contextlib.suppress(TransportError, ProgramNotFound):
-            if exc is None and finished and standing.grace_s > 0:
+            if exc is None and is_read and state.grace_s > 0:
                 with contextlib.suppress(DeadlineExceeded):
-                    await self.wait(standing.grace_s)
-            # Also where it has ended: it may have left others behind.
-            await self.terminate(standing.grace_s)
+                    await self.wait(state.grace_s)
+            # Even if it has ended, it may have left other processes behind.
+            await self.terminate(state.grace_s)
 
     def __repr__(self) -> str:
         return f"<AsyncProgram {self.id} {self.argv!r}: {self.status or 'running'}>"
@@ -340,19 +340,21 @@ class AsyncProgram(Generic[AnyStr]):
     # --- for its streams ----------------------------------------------------------------------------------------
 
     def _places(self, stream: StreamName | None, *, wait: bool = True) -> Places:
-        start = self._from
+        start = self._start
         offsets: dict[StreamName, int] = {"stdout": start.offset("stdout"), "stderr": start.offset("stderr")}
-        return Places(stream, offsets=offsets, wait=wait, within=start.within)
+        return Places(stream, offsets=offsets, wait=wait, tail_streams=start.tail_streams)
 
-    def _pass_over(self) -> None:
-        """Nobody reads, and its end is waited for: let what it writes go by, so that it does not wait for a reader."""
-        if self._standing.unread:
-            self._standing.unread = False
-            self._calls.passing = Passing(self._pass, AsyncProgramChunks(self._calls, self._places(None), passes=True))
+    def _discard_output(self) -> None:
+        """Drop the output if nobody reads it: while its end is awaited, the program must not wait for a reader."""
+        if self._state.is_unread:
+            self._state.is_unread = False
+            self._calls.background_reader = BackgroundReader(
+                self._read_to_end, AsyncProgramChunks(self._calls, self._places(None), discards_output=True)
+            )
 
     @staticmethod
-    async def _pass(chunks: AsyncProgramChunks) -> None:
-        # Whoever waits is told of an error.
+    async def _read_to_end(chunks: AsyncProgramChunks) -> None:
+        # An error reaches the caller of wait, which makes a call of its own.
         with contextlib.suppress(RpcError):
             async with chunks:
                 async for _ in chunks:

@@ -1,4 +1,4 @@
-"""What a program reads and writes, for the asynchronous client."""
+"""The input and output of a program, for the asynchronous client."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from .stream import AsyncStream
 
 class AsyncProgramChunks(AsyncIterator[OutputChunk]):
     """The pieces of a program's output: an async iterator, and an async context manager that ends the reading.
-    When the connection is lost, it goes on over a new one, where the last piece ended.
+    When the connection is lost, it goes on over a new one, after the last piece.
 
     Parameters:
         calls: makes the calls about the program.
-        places: from where.
-        passes: whether it only lets the output go by.
+        places: where reading begins.
+        discards_output: whether the pieces are dropped, so that this does not count as reading.
     """
 
-    def __init__(self, calls: AsyncProgramCalls, places: Places, *, passes: bool = False) -> None:
+    def __init__(self, calls: AsyncProgramCalls, places: Places, *, discards_output: bool = False) -> None:
         self._calls = calls
-        self._passes = passes
+        self._discards_output = discards_output
         self._places = places
         self._stream: AsyncStream[OutputChunk] | None = None
         self._closed = False
@@ -41,28 +41,28 @@ class AsyncProgramChunks(AsyncIterator[OutputChunk]):
         calls, places = self._calls, self._places
         while not self._closed:
             if self._stream is None:
-                await calls.hold()
-                if not self._passes:
+                await calls.ensure_connection()
+                if not self._discards_output:
                     calls.begin_reading()
             try:
                 if self._stream is None:
-                    self._stream = calls.steady().output(calls.id, **places.request)
+                    self._stream = calls.without_resend().output(calls.id, **places.request)
                 chunk = await anext(self._stream)
             except TransportError as exc:
                 self._stream = None
-                await calls.come_back(exc, places.losses)
+                await calls.reconnect(exc, places.losses)
             else:
-                places.got(chunk)
+                places.note_piece(chunk)
                 return chunk
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """Read no more. The program goes on."""
-        self._closed = True  # First, as whoever reads meanwhile is not to come back.
+        """Stop reading. The program goes on."""
+        self._closed = True  # This comes first, so that a reader in another task does not connect again.
         try:
             if self._stream is not None:
                 await self._stream.aclose()
-        except LocalProtocolError:  # It was not tried where it lives: nothing has happened.
+        except LocalProtocolError:  # The stream belongs to another event loop, and is still open.
             self._closed = False
             raise
 
@@ -76,54 +76,54 @@ class AsyncProgramChunks(AsyncIterator[OutputChunk]):
 
 
 class AsyncProgramOutput(AsyncIterator[AnyStr], Generic[AnyStr]):
-    """One output of a program: an async iterator over its pieces as they come, as bytes or text. Where a part of it
-    is no longer kept, :class:`rpcclient.programs.results.OutputLost` is raised; the next piece is what follows."""
+    """One output of a program: an async iterator over its pieces as they come, as bytes or text. If the server no
+    longer keeps a part, it raises :class:`rpcclient.programs.results.OutputLost`; the next piece is what follows."""
 
     def __init__(self, calls: AsyncProgramCalls, places: Places, coding: Coding[AnyStr]) -> None:
         self._chunks = AsyncProgramChunks(calls, places)
-        self._pieces: Pieces[AnyStr] = Pieces(coding, begins_within=places.stream in places.within)
+        self._pieces: Pieces[AnyStr] = Pieces(coding, may_begin_within=places.stream in places.tail_streams)
 
     @property
     def ended(self) -> bool:
         """Whether it was read to its end."""
-        return self._pieces.ended
+        return self._pieces.has_ended
 
     @property
     def lost_bytes(self) -> int:
-        """How many bytes could not be read, as they were no longer kept."""
+        """How many bytes could not be read, as the server no longer kept them."""
         return self._pieces.lost_bytes
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> AnyStr:
-        piece = await self._take(self._pieces.piece)
+        piece = await self._take(self._pieces.take_piece)
         if piece is None:
             raise StopAsyncIteration
         return piece
 
     def lines(self) -> AsyncIterator[AnyStr]:
-        r"""Its lines as they come, each with its end, from where the reading is now. Where one raises, the next is what
-        follows. In text ``\r`` ends a line, too, as soon as it comes, and all ends are ``\n``.
+        r"""Return an iterator over the lines that come from here on, each with its end. After an error the next line is
+        what follows. In text ``\r`` ends a line, too, as soon as it comes, and all ends are ``\n``.
 
         Raises:
-            OutputLost: a part is no longer kept, or, at the end, its output was cut while it still came (OutputCut).
-            UnicodeDecodeError: it is no text.
+            OutputLost: the server no longer keeps a part; at the end: it stopped reading (OutputCut).
+            UnicodeDecodeError: the output is no text.
             ProgramNotFound: it was forgotten.
         """
         return _AsyncLines(self)
 
     async def readline(self) -> AnyStr:
-        """The next line with its end; empty at the end of the output.
+        """Read the next line with its end. It is empty at the end of the output.
 
         Raises:
             OutputLost, UnicodeDecodeError, ProgramNotFound: as of :meth:`lines`.
         """
-        line = await self._take(self._pieces.line)
+        line = await self._take(self._pieces.take_line)
         return self._pieces.nothing if line is None else line
 
     async def readlines(self) -> list[AnyStr]:
-        """All lines up to its end, each with its own.
+        """Read all lines up to the end of the output, each with its own end.
 
         Raises:
             OutputLost, UnicodeDecodeError, ProgramNotFound: as of :meth:`lines`.
@@ -131,19 +131,19 @@ class AsyncProgramOutput(AsyncIterator[AnyStr], Generic[AnyStr]):
         return [line async for line in self.lines()]
 
     async def read(self, size: int = -1) -> AnyStr:
-        """So many bytes or characters, fewer at the end of the output.
+        """Read ``size`` bytes or characters, fewer at the end of the output.
 
         Parameters:
-            size: how many; everything up to the end where negative.
+            size: how many; everything up to the end if negative.
 
         Raises:
             OutputLost, UnicodeDecodeError, ProgramNotFound: as of :meth:`lines`.
         """
-        found = await self._take(self._pieces.rest if size < 0 else lambda: self._pieces.exactly(size))
-        return self._pieces.nothing if found is None else found
+        output = await self._take(self._pieces.take_rest if size < 0 else lambda: self._pieces.take_exactly(size))
+        return self._pieces.nothing if output is None else output
 
     async def aclose(self) -> None:
-        """Read no more. The program goes on."""
+        """Stop reading. The program goes on."""
         await self._chunks.aclose()
 
     async def __aenter__(self) -> Self:
@@ -154,21 +154,21 @@ class AsyncProgramOutput(AsyncIterator[AnyStr], Generic[AnyStr]):
     ) -> None:
         await self.aclose()
 
-    async def _take(self, what: Callable[[], AnyStr | None]) -> AnyStr | None:
-        """Take something, reading on until it is there; ``None`` where there is no more."""
+    async def _take(self, take: Callable[[], AnyStr | None]) -> AnyStr | None:
+        """Read on until ``take`` returns something, and return it; ``None`` at the end of the output."""
         pieces = self._pieces
-        while (found := what()) is None and not pieces.ended:
+        while (output := take()) is None and not pieces.has_ended:
             try:
                 chunk = await anext(self._chunks)
             except StopAsyncIteration:
                 pieces.end()
             else:
                 pieces.put(chunk)
-        return found
+        return output
 
 
 class _AsyncLines(AsyncIterator[AnyStr], Generic[AnyStr]):
-    """The lines of an output: no generator, as that would end with the first gap."""
+    """The lines of an output. This is no generator, which would end with the first gap."""
 
     def __init__(self, output: AsyncProgramOutput[AnyStr]) -> None:
         self._output: AsyncProgramOutput[AnyStr] = output
@@ -189,8 +189,8 @@ class AsyncProgramInput(Generic[AnyStr]):
 
     @gives_way
     async def write(self, data: AnyStr | str | bytes) -> int:
-        """Write to it. This returns when the program, or its pipe, has taken all of it: a program that does not read
-        makes the writer wait.
+        """Write to the input. This returns when the program, or its pipe, has accepted all. If the program
+        does not read, the writer waits.
 
         Parameters:
             data: bytes, or text where the program was started with text.
@@ -199,15 +199,15 @@ class AsyncProgramInput(Generic[AnyStr]):
             How much was written: all of it.
 
         Raises:
-            StdinClosed: it takes no more input.
+            StdinClosed: the input has ended.
             NotController: another connection controls it.
-            ConnectionLost: the connection was lost meanwhile; whether the program got the last piece is not known.
+            ConnectionLost: the connection was lost meanwhile. The program may or may not have got the last piece.
         """
         await self._calls.write(self._coding.encode(data))
         return len(data)
 
     async def writelines(self, lines: Iterable[AnyStr | str | bytes]) -> None:
-        """Write one after the other; no ends of lines are added.
+        """Write one piece after the other, without adding ends of lines.
 
         Parameters:
             lines: as of :meth:`write`.
@@ -219,11 +219,11 @@ class AsyncProgramInput(Generic[AnyStr]):
             await self.write(line)
 
     async def flush(self) -> None:
-        """Nothing: what was written has arrived."""
+        """Do nothing: what was written has arrived."""
 
     async def close(self) -> None:
-        """Tell it that there is no more input. A terminal gets its end-of-file character (Ctrl-D); in the middle of a
-        line twice, as the first one only ends the line.
+        """End the input. A terminal gets its end-of-file character (Ctrl-D), and in the middle of a line two of them,
+        as the first one only ends the line.
 
         Raises:
             NotController: another connection controls it.

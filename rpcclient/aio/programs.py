@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, AnyStr, Literal, Unpack, cast, overload
 
-from rpcclient.programs.coming_back import COME_BACK_S, Places, Standing, check_places
+from rpcclient.programs.coming_back import COME_BACK_S, HandleState, Places, check_places
 from rpcclient.programs.results import (
     Argv,
     CompletedProgram,
     RunOptions,
     StartOptions,
     argv_of,
-    most_of_each,
+    output_limits,
     run_options_of,
     start_options_of,
 )
@@ -30,7 +30,7 @@ class AsyncPrograms(stub.AsyncPrograms):
     """Runs programs: to their end with :meth:`run`, or with :meth:`start` as one starts a ``subprocess.Popen``. What
     the service offers besides is as :mod:`rpcclient.aio.stubs.programs` has it."""
 
-    # The results say more than those of the stub, which is what the overrides are for.
+    # The results have more than those of the stub: that is why the methods are overridden.
     @overload  # type: ignore[override]
     async def run(
         self,
@@ -122,33 +122,33 @@ class AsyncPrograms(stub.AsyncPrograms):
             UnicodeDecodeError: its output is no text.
         """
         coding = Coding.of(text, encoding, errors)
-        given = run_options_of(cast("Mapping[str, Any]", options))
+        wire_options = run_options_of(cast("Mapping[str, Any]", options))
         if input is not None:
-            given["input"] = Coding[str](encoding or "utf-8", errors or "strict").encode(input)
-        words = argv_of(argv)
+            wire_options["input"] = Coding[str](encoding or "utf-8", errors or "strict").encode(input)
+        arguments = argv_of(argv)
         try:
-            done = CompletedProgram.of(await super().run(words, **given), coding)
+            result = CompletedProgram.of(await super().run(arguments, **wire_options), coding)
         except TooLarge as exc:
-            if exc.executed != "no" or not given.get("input"):
+            if exc.executed != "no" or not wire_options.get("input"):
                 raise
-            done = await self._run_in_pieces(words, given, coding)
+            result = await self._run_in_pieces(arguments, wire_options, coding)
         if check:
-            done.check_returncode()
-        return done
+            result.check_returncode()
+        return result
 
     async def _run_in_pieces(
-        self, argv: list[str], given: dict[str, Any], coding: Coding[AnyStr]
+        self, argv: list[str], wire_options: dict[str, Any], coding: Coding[AnyStr]
     ) -> CompletedProgram[AnyStr]:
         """Run a program whose input is larger than a message."""
-        data = given.pop("input")
-        discards = given.get("stdout") == "discard"
-        most = most_of_each(given, await super().run_output_bytes(argv))
-        info = await super().start(argv, overflow="wait", **given)
-        standing = Standing(info, controls=True, ends_with_block=True, grace_s=0.0, most_bytes=most)
-        async with AsyncProgram(self._calls, standing, coding) as program:
-            done = await program.communicate(data, self._calls.options.timeout_s)
+        data = wire_options.pop("input")
+        discards_stdout = wire_options.get("stdout") == "discard"
+        most = output_limits(wire_options, await super().run_output_bytes(argv))
+        info = await super().start(argv, overflow="wait", **wire_options)
+        state = HandleState(info, keeps_control=True, ends_with_block=True, grace_s=0.0, most_bytes=most)
+        async with AsyncProgram(self._calls, state, coding) as program:
+            result = await program.communicate(data, self._calls.options.timeout_s)
         await program.forget()
-        return replace(done, stdout_lost_bytes=0) if discards else done
+        return replace(result, stdout_lost_bytes=0) if discards_stdout else result
 
     @overload  # type: ignore[override]
     async def start(
@@ -232,18 +232,18 @@ class AsyncPrograms(stub.AsyncPrograms):
             Busy: too many programs run.
         """
         coding = Coding.of(text, encoding, errors)
-        given = start_options_of(cast("Mapping[str, Any]", options))
-        info = await super().start(argv_of(argv), **given)
-        grace_s = given.get("grace_s")
-        standing = Standing(
+        wire_options = start_options_of(cast("Mapping[str, Any]", options))
+        info = await super().start(argv_of(argv), **wire_options)
+        grace_s = wire_options.get("grace_s")
+        state = HandleState(
             info,
-            controls=True,
+            keeps_control=True,
             ends_with_block=info.on_disconnect != "keep",
             grace_s=2.0 if grace_s is None else grace_s,
-            unread=given["overflow"] == "wait" and "overflow" not in options,
-            reconnect_timeout_s=max(COME_BACK_S, given.get("reattach_s", 0.0)),
+            is_unread=wire_options["overflow"] == "wait" and "overflow" not in options,
+            reconnect_timeout_s=max(COME_BACK_S, wire_options.get("reattach_s", 0.0)),
         )
-        return AsyncProgram(self._calls, standing, coding)
+        return AsyncProgram(self._calls, state, coding)
 
     @overload
     async def attach(
@@ -326,8 +326,8 @@ class AsyncPrograms(stub.AsyncPrograms):
         coding = Coding.of(text, encoding, errors)
         check_places(offset, offsets, tail_bytes)
         if offset or any((offsets or {}).values()) or tail_bytes is not None:
-            coding.check_begins()
+            coding.check_order_of_bytes()
         info = await self.control(id, take=take) if control or take else await self.get(id)
         places = Places(offset=offset, offsets=offsets, tail_bytes=tail_bytes)
-        places.fix(info)
-        return AsyncProgram(self._calls, Standing(info, controls=control or take), coding, places)
+        places.resolve_tail(info)
+        return AsyncProgram(self._calls, HandleState(info, keeps_control=control or take), coding, places)

@@ -1,5 +1,5 @@
-"""What the asynchronous client does in another way than the synchronous one, under the names of `rpcclient.sync.waits`:
-tell the time, limit it, have something go on beside the rest, and answer where nothing can be awaited."""
+"""What the two clients do in different ways, under the same names as in `rpcclient.sync.waits`: they tell the time,
+limit it, run something in the background, and describe a service where nothing can be awaited."""
 
 from __future__ import annotations
 
@@ -12,52 +12,52 @@ _T = TypeVar("_T")
 
 
 def now() -> float:
-    """The time on the clock by which deadlines are told, in seconds."""
+    """Return the time on the clock of deadlines, in seconds."""
     return asyncio.get_running_loop().time()
 
 
 def begin(act: Callable[_P, Coroutine[Any, Any, None]], *args: _P.args, **kwargs: _P.kwargs) -> asyncio.Task[None]:
-    """Have something go on beside the rest, in a task, for as long as the task is kept.
+    """Run a function in the background, in a task, which the caller must keep.
 
     Parameters:
-        act: does it; what it raises is its own business.
-        args, kwargs: what it is called with.
+        act: the function. It handles its errors itself.
+        args, kwargs: its arguments.
     """
     return asyncio.ensure_future(act(*args, **kwargs))
 
 
 def time_limit(timeout_s: float | None, close: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Timeout:  # noqa: ARG001 - the twin's
-    """A context whose body may take so long; it is cancelled then, and TimeoutError raised.
+    """Limit the time of a ``with`` block. After it the block is cancelled, and TimeoutError raised.
 
     Parameters:
-        timeout_s: how long, in seconds; as long as it takes where not given.
-        close: ends what the body reads, for the twin, which cancels nothing.
+        timeout_s: the limit, in seconds; ``None`` for no limit.
+        close: ends what the block reads. Only the twin needs it, as it cannot cancel the block.
     """
     return asyncio.timeout(timeout_s)
 
 
-def at_once(fetch: Callable[[], Awaitable[_T]], known: _T | None) -> _T | None:  # noqa: ARG001 - the twin's
-    """What an attribute, which nobody awaits, has to say: what is known already.
+def value_now(fetch: Callable[[], Awaitable[_T]], known: _T | None) -> _T | None:  # noqa: ARG001 - the twin's
+    """Return a value for an attribute, where nothing can be awaited: the value that is known already.
 
     Parameters:
-        fetch: has the rest, for the twin, which waits for it.
-        known: what is known, if anything is.
+        fetch: fetches the value. Only the twin calls it, as it can wait.
+        known: the value, if it is known.
     """
     return known
 
 
-class Passing:
-    """Something that is read beside the rest, since nobody wants it.
+class BackgroundReader:
+    """Reads something in the background that nobody else reads.
 
     Parameters:
         act: reads it.
-        chunks: what is read.
+        chunks: what to read.
     """
 
     def __init__(self, act: Callable[[_T], Coroutine[Any, Any, None]], chunks: _T) -> None:
         self._task = begin(act, chunks)
 
     def end(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         if not self._task.get_loop().is_closed():
             self._task.cancel()

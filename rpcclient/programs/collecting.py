@@ -1,4 +1,4 @@
-"""All output of a program, put together until its end."""
+"""Collects all output of a program until its end."""
 
 from __future__ import annotations
 
@@ -8,96 +8,94 @@ from typing import Any, AnyStr
 
 from rpcclient.stubs.programs import Exit, OutputChunk, StreamName
 
-from .results import CompletedProgram, StreamNames, cut_by_limit
+from .results import CompletedProgram, StreamNames, is_cut_by_limit
 from .text import Coding
 
 
 @dataclass(slots=True)
 class _Run:
-    """Pieces without a gap between them.
+    """Pieces of output without a gap between them.
 
     Attributes:
-        offset: where they begin.
-        broken: whether something before them is missing.
-        pieces: they.
+        offset: where the first piece begins, in bytes from the start of the output.
+        follows_gap: whether output before the first piece is missing.
+        pieces: the pieces.
     """
 
     offset: int
-    broken: bool
+    follows_gap: bool
     pieces: list[bytes] = field(default_factory=list)
 
-    def decoded(self, coding: Coding[AnyStr], *, cut: bool) -> AnyStr:
-        """All of them, as bytes or text."""
-        return coding.decode(b"".join(self.pieces), after=self.offset if self.broken else None, cut=cut)
+    def decode(self, coding: Coding[AnyStr], *, cut: bool) -> AnyStr:
+        """Return all pieces together, as bytes or text. ``cut`` says whether output after them is missing."""
+        return coding.decode(b"".join(self.pieces), after=self.offset if self.follows_gap else None, cut=cut)
 
 
-class Collected:
-    """All output of a program, collected until its end.
+class OutputCollector:
+    """Collects all output of a program until its end.
 
     Parameters:
-        within: the outputs that are not read from their beginning, but from a tail.
-        most: how much to keep of each output, in bytes, from its beginning; the rest counts as lost. All where
-            ``None``.
+        tail_streams: the outputs that are not read from their beginning.
+        most_bytes: how much of each output to keep, from its beginning; the rest counts as lost. ``None`` keeps all.
     """
 
-    def __init__(self, within: Collection[StreamName] = (), most: Mapping[StreamName, int] | None = None) -> None:
-        self._within = within
-        self._room: dict[StreamName, int | None] = {name: None if most is None else most[name] for name in StreamNames}
+    def __init__(
+        self, tail_streams: Collection[StreamName] = (), most_bytes: Mapping[StreamName, int] | None = None
+    ) -> None:
+        self._tail_streams = tail_streams
+        self._room_bytes: dict[StreamName, int | None] = {
+            name: None if most_bytes is None else most_bytes[name] for name in StreamNames
+        }
         self._runs: dict[StreamName, list[_Run]] = {name: [] for name in StreamNames}
-        self._lost: dict[StreamName, int] = dict.fromkeys(StreamNames, 0)
-        self._cut: set[StreamName] = set()
+        self._lost_bytes: dict[StreamName, int] = dict.fromkeys(StreamNames, 0)
+        self._cut_streams: set[StreamName] = set()
 
     def put(self, chunk: OutputChunk) -> None:
-        """A piece has arrived."""
+        """Add a piece."""
         runs = self._runs[chunk.stream]
         if chunk.lost_bytes or not runs:
-            runs.append(_Run(chunk.offset, chunk.lost_bytes > 0 or chunk.stream in self._within))
-        self._lost[chunk.stream] += chunk.lost_bytes
+            runs.append(_Run(chunk.offset, chunk.lost_bytes > 0 or chunk.stream in self._tail_streams))
+        self._lost_bytes[chunk.stream] += chunk.lost_bytes
         if chunk.cut:
-            self._cut.add(chunk.stream)
-        runs[-1].pieces.append(self._fitting(chunk))
+            self._cut_streams.add(chunk.stream)
+        runs[-1].pieces.append(self._cut_to_room(chunk))
 
-    def _fitting(self, chunk: OutputChunk) -> bytes:
-        room = self._room[chunk.stream]
-        if room is None:
+    def _cut_to_room(self, chunk: OutputChunk) -> bytes:
+        room_bytes = self._room_bytes[chunk.stream]
+        if room_bytes is None:
             return chunk.data
-        data = chunk.data[:room]
-        self._room[chunk.stream] = room - len(data)
+        data = chunk.data[:room_bytes]
+        self._room_bytes[chunk.stream] = room_bytes - len(data)
         if len(data) < len(chunk.data):
-            self._lost[chunk.stream] += len(chunk.data) - len(data)
-            self._cut.add(chunk.stream)
+            self._lost_bytes[chunk.stream] += len(chunk.data) - len(data)
+            self._cut_streams.add(chunk.stream)
         return data
 
-    def completed(self, argv: list[str], ended: Exit, coding: Coding[AnyStr]) -> CompletedProgram[AnyStr]:
-        """The whole, when the program has ended.
+    def to_completed(self, argv: list[str], end: Exit, coding: Coding[AnyStr]) -> CompletedProgram[AnyStr]:
+        """Return the result of the program, which has ended, with all its output.
 
         Raises:
             UnicodeDecodeError: the output is no text in this encoding.
         """
-        limited = cut_by_limit(ended.status)
+        is_limited = is_cut_by_limit(end.status)
         return CompletedProgram(
             argv=argv,
-            status=ended.status,
-            stdout=self._joined("stdout", coding, limited),
-            stderr=self._joined("stderr", coding, limited),
-            stdout_lost_bytes=self._lost["stdout"],
-            stderr_lost_bytes=self._lost["stderr"],
-            duration_s=ended.duration_s,
-            usage=ended.usage,
-            pipes_still_held=ended.pipes_still_held,
-            output_cut=ended.output_cut,
-            survivors=ended.survivors,
+            status=end.status,
+            stdout=self._join("stdout", coding, is_limited),
+            stderr=self._join("stderr", coding, is_limited),
+            stdout_lost_bytes=self._lost_bytes["stdout"],
+            stderr_lost_bytes=self._lost_bytes["stderr"],
+            duration_s=end.duration_s,
+            usage=end.usage,
+            pipes_still_held=end.pipes_still_held,
+            output_cut=end.output_cut,
+            survivors=end.survivors,
         )
 
-    def _joined(self, stream: StreamName, coding: Coding[AnyStr], limited: bool) -> AnyStr:
+    def _join(self, stream: StreamName, coding: Coding[AnyStr], is_limited: bool) -> AnyStr:
         runs = self._runs[stream]
-        cut = limited or stream in self._cut
-        found = [
-            coding.decode(
-                b"".join(run.pieces), after=run.offset if run.broken else None, cut=cut or run is not runs[-1]
-            )
-            for run in runs
-        ]
+        cut = is_limited or stream in self._cut_streams
+        parts = [run.decode(coding, cut=cut or run is not runs[-1]) for run in runs]
         nothing: Any = b"" if coding.encoding is None else ""
-        joined: AnyStr = nothing.join(found)
-        return joined
+        output: AnyStr = nothing.join(parts)
+        return output

@@ -1,4 +1,4 @@
-"""How the handle of a program comes back after its connection was lost."""
+"""What the handle of a program remembers, so that it can go on over another connection when its own is lost."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ from .text import invalid
 logger = logging.getLogger("rpcclient")
 
 COME_BACK_S = 60.0
-"""How long a handle tries to make another connection when its own was lost, in seconds; ``reattach_s`` of its program
-where that is longer."""
+"""How long a handle tries to make another connection when its own is lost, in seconds; or ``reattach_s`` of its program
+if that is longer."""
 LOSSES_IN_A_ROW = 20
-"""How many connections may be lost shortly one after the other, without anything arriving, before it gives up. The
-pauses between them are the connector's."""
+"""How many connections may be lost shortly one after the other, without any output arriving, before the handle gives
+up. The connector makes pauses between them."""
 
 
 def may_go_on(exc: TransportError, *, reconnects: bool) -> bool:
-    """Whether what failed like this may be tried over another connection."""
+    """Return whether a call that failed like this may be tried again over another connection."""
     return reconnects and isinstance(exc, (ConnectionLost, NotSent)) and not isinstance(exc, ConnectionClosed)
 
 
-def gave_up(exc: TransportError, seconds: float, last: NotSent) -> ConnectionLost:
-    """The error where no other connection could be made.
+def reconnect_error(exc: TransportError, seconds: float, last: NotSent) -> ConnectionLost:
+    """Make the error for a connection that was lost and could not be replaced.
 
     Parameters:
-        exc: how the last one was lost.
-        seconds: how long it was tried.
-        last: what came of it.
+        exc: how the connection was lost.
+        seconds: how long another one was tried.
+        last: the error of the last attempt.
     """
-    why = exc if last.__cause__ is None else last.__cause__
+    cause = exc if last.__cause__ is None else last.__cause__
     return ConnectionLost(
-        f"the connection was lost, and no other could be made within {seconds:.3g} s ({why})",
+        f"the connection was lost, and no other could be made within {seconds:.3g} s ({cause})",
         retry_after_ms=last.retry_after_ms,
     )
 
 
 def check_places(offset: int, offsets: Mapping[StreamName, int] | None, tail_bytes: int | None) -> None:
-    """See that reading can begin there.
+    """Check the places where reading is to begin.
 
     Raises:
-        InvalidParams: a place is negative, or of no output.
+        InvalidParams: a place is negative, or belongs to an output that does not exist.
     """
     if offset < 0:
         raise invalid("offset", "count from the start of the output, or give tail_bytes")
@@ -64,21 +64,21 @@ def check_places(offset: int, offsets: Mapping[StreamName, int] | None, tail_byt
 
 
 class Losses:
-    """Counts connections that were lost one after the other."""
+    """Counts the connections that were lost one after the other."""
 
     def __init__(self) -> None:
         self._count = 0
         self._last = 0.0
 
-    def none(self) -> None:
-        """Something has arrived."""
+    def reset(self) -> None:
+        """Start counting anew, since output has arrived."""
         self._count = 0
 
-    def another(self, exc: TransportError, *, reconnects: bool) -> None:
-        """A connection was lost: see whether to go on over another one.
+    def note_loss(self, exc: TransportError, *, reconnects: bool) -> None:
+        """Count a lost connection, and decide whether to go on over another one.
 
         Raises:
-            TransportError: no.
+            TransportError: ``exc`` itself: the handle is not to go on.
         """
         now = time.monotonic()
         self._count = self._count + 1 if now - self._last < CALM_S else 1
@@ -88,18 +88,18 @@ class Losses:
 
 
 class Places:
-    """How far the reading of a program's output has come, so that it can go on over another connection.
+    """How far a program's output has been read, so that reading can go on over another connection.
 
     Parameters:
-        stream: the only output that is read; both where not given.
-        offset: where to begin.
-        offsets: the same for each output.
-        tail_bytes: begin so many bytes before the end in place of ``offset``.
-        wait: go on with what is still to come.
-        within: the outputs whose beginning was found from a tail, so that it may be within a character.
+        stream: the only output to read; both if not given.
+        offset: where to begin in each output, in bytes from its start.
+        offsets: the same for single outputs, in place of ``offset``.
+        tail_bytes: begin this many bytes before the end, in place of ``offset``.
+        wait: whether to wait for output that is still to come.
+        tail_streams: the outputs that begin at a tail, which may be in the middle of a character.
 
     Attributes:
-        losses: the connections that were lost on the way.
+        losses: counts the connections that were lost while reading.
     """
 
     def __init__(
@@ -110,19 +110,19 @@ class Places:
         offsets: Mapping[StreamName, int] | None = None,
         tail_bytes: int | None = None,
         wait: bool = True,
-        within: Collection[StreamName] = (),
+        tail_streams: Collection[StreamName] = (),
     ) -> None:
         self.stream = stream
         self.tail_bytes = tail_bytes
         self.wait = wait
-        self.within = set(within)
+        self.tail_streams = set(tail_streams)
         self.losses = Losses()
         self._offset = offset
         self._offsets: dict[StreamName, int] = dict(offsets or {})
 
     @property
     def request(self) -> dict[str, Any]:
-        """The parameters of ``output`` for what comes next."""
+        """The parameters of ``output`` for the next piece."""
         return {
             "stream": self.stream,
             "offset": self._offset,
@@ -131,8 +131,9 @@ class Places:
             "wait": self.wait,
         }
 
-    def fix(self, info: ProgramInfo) -> None:
-        """Make a tail a place, so that a reader that comes back before the first piece begins where it would have."""
+    def resolve_tail(self, info: ProgramInfo) -> None:
+        """Turn a tail into offsets. A reader that loses its connection before the first piece then begins at the same
+        place again."""
         if self.tail_bytes is None:
             return
         for name in StreamNames:
@@ -141,87 +142,88 @@ class Places:
             if name not in self._offsets:
                 self._offsets[name] = place
                 if place > 0:
-                    self.within.add(name)
+                    self.tail_streams.add(name)
         self.tail_bytes = None
 
-    def got(self, chunk: OutputChunk) -> None:
-        """A piece has arrived."""
+    def note_piece(self, chunk: OutputChunk) -> None:
+        """Note that a piece has arrived."""
         self._offsets[chunk.stream] = chunk.offset + len(chunk.data)
-        self.losses.none()
+        self.losses.reset()
 
     def offset(self, stream: StreamName) -> int:
-        """Where the next piece of an output begins."""
+        """Return where the next piece of an output begins, in bytes from its start."""
         return self._offsets.get(stream, self._offset)
 
 
 @dataclass(slots=True)
-class Standing:
-    """What a handle knows of its program.
+class HandleState:
+    """The state of a program's handle: what it knows of the program, and what it is to do.
 
     Attributes:
-        info: what the server said last.
-        exit: its end, where that was seen.
-        controls: whether the handle took control, and means to keep it.
-        ends_with_block: whether leaving the ``with`` block ends it.
-        grace_s: time between TERM and KILL then, in seconds.
-        reconnect_timeout_s: how long to try to make another connection when one was lost, in seconds.
-        mid_line: whether the last that was written to it did not end a line.
-        unread: whether it waits for its reader, unasked, and nobody has begun to read.
-        most_bytes: how much of each output to collect, from its beginning; all where ``None``.
-        on_connection_lost: called with a sentence that says so when the connection was lost.
-        away: whether that was told, and no other was made since.
-        home: the process that the handle was made in.
+        info: the server's last answer about the program.
+        exit: how the program ended, once the handle knows it.
+        keeps_control: whether the handle has taken control, and takes it again over each new connection.
+        ends_with_block: whether leaving the ``with`` block ends the program.
+        grace_s: the time between TERM and KILL then, in seconds.
+        reconnect_timeout_s: how long to try to make another connection when one is lost, in seconds.
+        is_mid_line: whether the last input did not end with the end of a line.
+        is_unread: whether the program waits for its reader by default, and nobody has begun to read.
+        most_bytes: how much of each output to collect, from its beginning; ``None`` for all.
+        on_connection_lost: called with a sentence when the connection is lost.
+        is_away: whether ``on_connection_lost`` was called, and no other connection has been made since.
+        home: the process in which the handle was made.
     """
 
     info: ProgramInfo
     exit: Exit | None = None
-    controls: bool = False
+    keeps_control: bool = False
     ends_with_block: bool = False
     grace_s: float = 2.0
     reconnect_timeout_s: float = COME_BACK_S
-    mid_line: bool = False
-    unread: bool = False
+    is_mid_line: bool = False
+    is_unread: bool = False
     most_bytes: Mapping[StreamName, int] | None = None
     on_connection_lost: Callable[[str], object] = field(default=logger.info)
-    away: bool = False
+    is_away: bool = False
     home: Home = field(default_factory=home)
 
     @property
     def ends_here(self) -> bool:
-        """Whether leaving the ``with`` block ends the program: not in a child, whose parent goes on with it."""
+        """Whether leaving the ``with`` block ends the program: not in a forked child, whose parent still uses it."""
         return self.ends_with_block and self.home is home()
 
     @property
     def takes_control(self) -> bool:
-        """Whether the handle takes control again over each new connection: not over that of a child, with whose end the
-        parent's program would end."""
-        return self.controls and self.home is home()
+        """Whether the handle takes control again over each new connection. In a forked child it does not: the parent's
+        program would end with the child."""
+        return self.keeps_control and self.home is home()
 
     @property
     def returncode(self) -> int | None:
-        """Its return code, as far as is known without asking."""
+        """The program's return code, as far as the handle knows it without asking the server."""
         if self.exit is not None:
             return return_code(self.exit.status)
         return None if self.info.status is None else return_code(self.info.status)
 
-    def saw(self, ended: Exit) -> Exit:
-        """Its end was told."""
-        self.exit = ended
-        return ended
+    def note_end(self, end: Exit) -> Exit:
+        """Note how the program has ended, and return it."""
+        self.exit = end
+        return end
 
-    def wrote(self, piece: bytes) -> None:
-        """The program has got this: a terminal ends a line with a return, too, and with its end-of-file character."""
-        self.mid_line = not piece.endswith((b"\n", b"\r", b"\x04"))
+    def note_written(self, piece: bytes) -> None:
+        """Note that the program has received a piece of input. In a terminal, a return and the end-of-file character
+        end a line, too."""
+        self.is_mid_line = not piece.endswith((b"\n", b"\r", b"\x04"))
 
-    def lost(self) -> None:
-        """There is no connection: say so, once."""
-        if not self.away:
-            self.away = True
+    def report_loss(self) -> None:
+        """Tell, once, that the connection was lost."""
+        if not self.is_away:
+            self.is_away = True
             self.on_connection_lost(f"the connection was lost; trying again for up to {self.reconnect_timeout_s:g} s")
 
-    def end_of_input(self) -> int:
-        """How often a terminal has to get its end-of-file character: in the middle of a line the first only ends that
-        (termios(3), VEOF)."""
-        twice = self.info.terminal is not None and self.mid_line
-        self.mid_line = False
-        return 2 if twice else 1
+    def take_eof_count(self) -> int:
+        """Return how many end-of-file characters end a terminal's input, and note that they are sent. In the middle of
+        a line it takes two, as the first one only ends the line (termios(3), VEOF)."""
+        ends_line_first = self.info.terminal is not None and self.is_mid_line
+        self.is_mid_line = False
+        return 2 if ends_line_first else 1

@@ -1,5 +1,4 @@
-"""What the programs of both clients share: results like those of ``subprocess``, options, and output that is put
-together from pieces."""
+"""The options and results of programs, like those of ``subprocess``, for both clients."""
 
 from __future__ import annotations
 
@@ -26,13 +25,14 @@ from rpcclient.stubs.programs import (
 from rpcwire.errors import DeadlineExceeded, RpcError
 
 from .text import Coding, invalid
-from .words import check_words
+from .words import check_names
 
 Argv = Sequence[str | os.PathLike[str]]
 """A program and its arguments."""
 StreamNames: tuple[StreamName, ...] = ("stdout", "stderr")
 STDIN_BYTES = 256 * 1024
-"""Input is written in pieces of this size, each of which is answered when the program has taken it."""
+"""The size of the pieces in which input is written, in bytes. The server answers each piece when the program has read
+it."""
 
 
 class CommonOptions(TypedDict, total=False):
@@ -70,18 +70,18 @@ class StartOptions(CommonOptions, total=False):
     retain_s: float | None
 
 
-# --- what is given ----------------------------------------------------------------------------------------------
+# --- options ----------------------------------------------------------------------------------------------------
 
 
 def argv_of(argv: Argv) -> list[str]:
-    """The program and its arguments for the wire.
+    """Return the program and its arguments for the wire.
 
     Raises:
-        InvalidParams: it is one text: no shell is involved that could split it; or no list of texts and paths.
+        InvalidParams: ``argv`` is one text, which no shell splits here; or it is no list of texts and paths.
     """
     if isinstance(argv, (str, bytes)):
         raise invalid("argv", 'a list such as ["uname", "-a"] is needed, not one text; shlex.split() makes one')
-    # Type checkers know that there is nothing else; those who use none do not.
+    # A type checker refuses anything else, but not everybody uses one.
     if not isinstance(argv, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise invalid("argv", f'a list such as ["uname", "-a"] is needed, not {type(argv).__name__}')
     return [_path("argv", word, item=number) for number, word in enumerate(argv)]
@@ -91,84 +91,85 @@ def _path(name: str, value: Any, *, item: int | None = None) -> str:
     try:
         return cast("str", os.fspath(value))
     except TypeError:
-        said = f"text or a path is needed, not {type(value).__name__}: str() makes text"
-        raise invalid(name, said, item=item) from None
+        reason = f"text or a path is needed, not {type(value).__name__}: str() makes text"
+        raise invalid(name, reason, item=item) from None
 
 
 def options_of(options: Mapping[str, Any], ours: Sequence[str] = ()) -> dict[str, Any]:
-    """Options for the wire: paths as text, mappings as dictionaries.
+    """Return options for the wire: paths as text, mappings as dictionaries.
 
     Parameters:
-        options: as they were given.
-        ours: those that are called as one of :mod:`subprocess` is.
+        options: the options as the caller gave them.
+        ours: the names of :mod:`subprocess` that are names of options here, too.
 
     Raises:
-        InvalidParams: one has the name that it has in :mod:`subprocess`, and another here; or cannot be used.
+        InvalidParams: an option has a name that only :mod:`subprocess` knows, or a value that cannot be used.
     """
-    check_words(options, ours)
+    check_names(options, ours)
     if options.get("stderr", "pipe") not in get_args(StderrTo):
         raise invalid("stderr", 'it is "pipe", "merge" (into stdout) or "discard"')
-    found = dict(options)
-    if found.get("cwd") is not None:
-        found["cwd"] = _path("cwd", found["cwd"])
+    wire_options = dict(options)
+    if wire_options.get("cwd") is not None:
+        wire_options["cwd"] = _path("cwd", wire_options["cwd"])
     for name in ("env", "labels"):
-        if found.get(name) is not None:
+        if wire_options.get(name) is not None:
             try:
-                found[name] = dict(found[name])
+                wire_options[name] = dict(wire_options[name])
             except (TypeError, ValueError):
                 raise invalid(name, 'names and values are needed, such as {"name": "value"}') from None
-    return found
+    return wire_options
 
 
 def run_options_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of ``run`` for the wire.
+    """Return the options of ``run`` for the wire.
 
     Raises:
-        InvalidParams: as of :func:`options_of`; or its output is to go where it cannot.
+        InvalidParams: as of :func:`options_of`; or ``stdout`` has no value that ``run`` knows.
     """
-    found = options_of(options, ours=("stdout",))
-    if found.get("stdout", "pipe") not in get_args(StdoutTo):
+    wire_options = options_of(options, ours=("stdout",))
+    if wire_options.get("stdout", "pipe") not in get_args(StdoutTo):
         raise invalid("stdout", 'it is "pipe", to return it, or "discard"')
-    if not found.pop("capture_output", True):
-        found = {"stdout": "discard", "stderr": "discard", **found}
-    return found
+    if not wire_options.pop("capture_output", True):
+        wire_options = {"stdout": "discard", "stderr": "discard", **wire_options}
+    return wire_options
 
 
-def most_of_each(given: dict[str, Any], server_bytes: int) -> dict[StreamName, int]:
-    """How much of each output ``run`` returns of a program that it starts: as much as a server's ``run`` would.
+def output_limits(options: dict[str, Any], server_bytes: int) -> dict[StreamName, int]:
+    """Return how much of each output to collect, in bytes, where ``run`` is done by ``start``: as much as the server's
+    ``run`` would return.
 
     Parameters:
-        given: options of ``run`` for the wire; those that ``start`` does not have are taken out.
-        server_bytes: the server's limit.
+        options: the options of ``run`` for the wire. Those that ``start`` does not have are removed.
+        server_bytes: the server's limit, in bytes.
 
     Raises:
-        InvalidParams: less than nothing is wanted.
+        InvalidParams: ``output_bytes`` is negative.
     """
-    wanted = given.pop("output_bytes", None)
-    if wanted is not None and wanted < 0:
+    asked_bytes = options.pop("output_bytes", None)
+    if asked_bytes is not None and asked_bytes < 0:
         raise invalid("output_bytes", "it cannot be negative")
-    most = server_bytes if wanted is None else min(wanted, server_bytes)
-    return {"stdout": 0 if given.pop("stdout", "pipe") == "discard" else most, "stderr": most}
+    limit_bytes = server_bytes if asked_bytes is None else min(asked_bytes, server_bytes)
+    return {"stdout": 0 if options.pop("stdout", "pipe") == "discard" else limit_bytes, "stderr": limit_bytes}
 
 
 def start_options_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of ``start`` for the wire. A program waits for its reader unless it is to be kept: then nobody may be
-    there to read, and it must go on.
+    """Return the options of ``start`` for the wire. By default a program waits for its reader. One that is to outlive
+    the connection does not: it must go on even if nobody reads.
 
     Raises:
-        InvalidParams: as of :func:`options_of`; or a terminal without input is wanted.
+        InvalidParams: as of :func:`options_of`; or a terminal without input is asked for.
     """
-    found = options_of(options, ours=("stdin",))
-    if not isinstance(found.get("stdin", True), bool):
+    wire_options = options_of(options, ours=("stdin",))
+    if not isinstance(wire_options.get("stdin", True), bool):
         raise invalid("stdin", "it is True, for one that can be written to, or False, for an empty one")
-    if found.get("terminal") is not None and not found.get("stdin", True):
+    if wire_options.get("terminal") is not None and not wire_options.get("stdin", True):
         raise invalid("stdin", "a terminal can always be written to: leave out stdin=False, or terminal")
-    found.setdefault("overflow", "skip" if found.get("on_disconnect") == "keep" else "wait")
-    return found
+    wire_options.setdefault("overflow", "skip" if wire_options.get("on_disconnect") == "keep" else "wait")
+    return wire_options
 
 
 def signal_name(signal: str | int) -> str:
-    """A signal for the wire.
+    """Return the name of a signal for the wire.
 
     Parameters:
         signal: its name (``INT`` or ``SIGINT``, in any case), its number on this machine (also as text), or a member of
@@ -189,8 +190,8 @@ def signal_name(signal: str | int) -> str:
 
 
 def return_code(status: ExitStatus) -> int | None:
-    """An exit status as :mod:`subprocess` has it: the code, or minus the number of the signal; ``None`` where nobody
-    saw the end."""
+    """Return an exit status as :mod:`subprocess` does: the exit code, or the negative number of the signal. ``None`` if
+    the server did not see the end."""
     if status.signal is None:
         return status.code
     name = status.signal
@@ -198,8 +199,8 @@ def return_code(status: ExitStatus) -> int | None:
     return -number
 
 
-def cut_by_limit(status: ExitStatus) -> bool:
-    """Whether its output ends where a limit was reached, perhaps within a character."""
+def is_cut_by_limit(status: ExitStatus) -> bool:
+    """Return whether the output ends at a limit, perhaps in the middle of a character."""
     return status.limit == "output"
 
 
@@ -208,15 +209,15 @@ class CompletedProgram(Generic[AnyStr]):
     """A program that was run to its end.
 
     Attributes:
-        argv: what was run.
+        argv: the program and its arguments.
         status: how it ended.
-        stdout, stderr: what it wrote, as bytes or text. Standard error is empty where it was merged or discarded.
-        stdout_lost_bytes, stderr_lost_bytes: bytes beyond the limit, which are not there.
+        stdout, stderr: its output, as bytes or text. Standard error is empty if it was merged or discarded.
+        stdout_lost_bytes, stderr_lost_bytes: how many bytes of output are missing, as they were beyond the limit.
         duration_s: how long it ran, in seconds.
-        usage: the processor time and memory that it used; ``None`` where nobody saw its end.
+        usage: the processor time and memory that it used; ``None`` if the server did not see its end.
         pipes_still_held: whether a child that it left behind still holds its output open.
-        output_cut: whether such a child went on writing for so long that its output was read no further: what is here
-            is not all.
+        output_cut: whether such a child went on writing for so long that the server stopped reading: the output is
+            incomplete.
         survivors: process ids of its tree that could not be ended.
     """
 
@@ -234,69 +235,69 @@ class CompletedProgram(Generic[AnyStr]):
 
     @property
     def args(self) -> list[str]:
-        """As in :mod:`subprocess`: what was run."""
+        """The program and its arguments, under the name of :mod:`subprocess`."""
         return self.argv
 
     @property
     def code(self) -> int | None:
-        """Its exit code; ``None`` where a signal ended it."""
+        """Its exit code; ``None`` if a signal ended it."""
         return self.status.code
 
     @property
     def signal(self) -> str | None:
-        """The name of the signal that ended it, such as ``SIGKILL``; ``None`` where it ended by itself."""
+        """The name of the signal that ended it, such as ``SIGKILL``; ``None`` if it ended by itself."""
         return self.status.signal
 
     @property
     def returncode(self) -> int | None:
-        """As in :mod:`subprocess`: its exit code, or minus the number of the signal that ended it."""
+        """Its exit code, or the negative number of the signal that ended it, as in :mod:`subprocess`."""
         return return_code(self.status)
 
     @property
     def truncated(self) -> bool:
-        """Whether it, or what it has left behind, wrote more than is there."""
+        """Whether output is missing, of the program itself or of what it left behind."""
         return bool(self.stdout_lost_bytes or self.stderr_lost_bytes or self.output_cut)
 
     @property
     def timed_out(self) -> bool:
-        """Whether it was ended because its time was over."""
+        """Whether it was ended because it exceeded its time limit."""
         return self.status.timed_out
 
     def check_returncode(self) -> None:
-        """See that it went well.
+        """Check that the program succeeded.
 
         Raises:
-            ProgramFailed: its exit code is not 0, a signal or a limit ended it, or its output was cut while it still
-                came.
+            ProgramFailed: its exit code is not 0, a signal or a limit ended it, or the server stopped reading its
+                output.
         """
         if self.status.code != 0 or self.status.limit is not None or self.output_cut:
             raise ProgramFailed(self)
 
     @classmethod
     def of(cls, done: Completed, coding: Coding[AnyStr]) -> CompletedProgram[AnyStr]:
-        """What the server answered, with its output as bytes or text.
+        """Make the result of the server's answer, with the output as bytes or text.
 
         Raises:
             UnicodeDecodeError: the output is no text in this encoding.
         """
-        limited = cut_by_limit(done.status) or done.output_cut
+        is_limited = is_cut_by_limit(done.status) or done.output_cut
         whole: dict[str, Any] = vars(done) | {
-            "stdout": coding.decode(done.stdout, cut=limited or done.stdout_lost_bytes > 0),
-            "stderr": coding.decode(done.stderr, cut=limited or done.stderr_lost_bytes > 0),
+            "stdout": coding.decode(done.stdout, cut=is_limited or done.stdout_lost_bytes > 0),
+            "stderr": coding.decode(done.stderr, cut=is_limited or done.stderr_lost_bytes > 0),
         }
         return cls(**whole)
 
 
-def still_runs(info: ProgramInfo, timeout_s: float | None) -> DeadlineExceeded:
-    """The error for a wait that was too short."""
+def still_runs_error(info: ProgramInfo, timeout_s: float | None) -> DeadlineExceeded:
+    """Make the error for a wait whose time is over before the program has ended."""
     return DeadlineExceeded(f"the program {info.id} still runs after {timeout_s:g} s", executed="yes")
 
 
 class ProgramFailed(RpcError):
-    """A program did not end with exit code 0, or its output was cut, and the caller wanted that checked.
+    """A program did not end with exit code 0, or its output was cut, and the caller asked for this error.
 
     Attributes:
-        completed: how it ended, and what it wrote.
+        completed: how the program ended, and its output.
     """
 
     executed = "yes"
@@ -306,41 +307,41 @@ class ProgramFailed(RpcError):
         errors = completed.stderr or completed.stdout
         text = errors.decode("utf-8", "replace") if isinstance(errors, bytes) else str(errors)
         last = text.strip().rpartition("\n")[2][:200]
-        said = f": {last}" if last else ""
+        reason = f": {last}" if last else ""
         if completed.output_cut and completed.status.code == 0 and completed.status.limit is None:
-            said = f", but {WRITES_ON}"
-        super().__init__(f"{completed.argv[0]}: {completed.status}{said}")
+            reason = f", but {CUT_TEXT}"
+        super().__init__(f"{completed.argv[0]}: {completed.status}{reason}")
 
     @property
     def returncode(self) -> int | None:
-        """As of :attr:`CompletedProgram.returncode`."""
+        """See :attr:`CompletedProgram.returncode`."""
         return self.completed.returncode
 
     @property
     def stdout(self) -> Any:
-        """What it wrote to its standard output."""
+        """The program's standard output."""
         return self.completed.stdout
 
     @property
     def stderr(self) -> Any:
-        """What it wrote to its standard error."""
+        """The program's standard error."""
         return self.completed.stderr
 
 
-WRITES_ON = (
+CUT_TEXT = (
     "what it left behind went on writing, and its output was read no further: redirect the output of what is to run on"
 )
-"""What is said where output is cut."""
+"""The error text for output that was cut."""
 
 
 class OutputLost(RpcError):
-    """A part of a program's output is no longer kept: it wrote more than that before it was read. The next piece is
-    what comes after the gap.
+    """The server no longer keeps a part of a program's output: the program wrote more than is kept before anybody read
+    it. The next piece is what comes after this gap.
 
     Attributes:
-        stream: which output.
-        offset: where the gap begins, in bytes from the start of that output.
-        lost_bytes: how long it is.
+        stream: the output.
+        offset: where the gap begins, in bytes from the start of the output.
+        lost_bytes: how long the gap is.
     """
 
     executed = "yes"
@@ -355,13 +356,13 @@ class OutputLost(RpcError):
 
 
 class OutputCut(OutputLost):
-    """A program has ended, and what it left behind went on writing for so long that its output was read no further.
-    Nothing follows, and nobody knows how much came after this: ``lost_bytes`` is 0.
+    """A program has ended, but what it left behind went on writing for so long that the server stopped reading.
+    Nothing follows. It is not known how much was written after this, so ``lost_bytes`` is 0.
 
     Attributes:
-        stream: which output.
-        offset: where it was cut, in bytes from its start.
+        stream: the output.
+        offset: where the output was cut, in bytes from its start.
     """
 
     def __init__(self, stream: StreamName, offset: int) -> None:
-        super().__init__(stream, offset, 0, f"{stream} was cut at {offset} bytes: {WRITES_ON}")
+        super().__init__(stream, offset, 0, f"{stream} was cut at {offset} bytes: {CUT_TEXT}")

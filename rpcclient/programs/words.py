@@ -1,4 +1,4 @@
-"""Words of :mod:`subprocess` that are called otherwise here: whoever uses one is told ours."""
+"""Parameters of :mod:`subprocess` that have another name here. Who uses one gets an error that names ours."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .text import invalid
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-OURS = {
+REPLACEMENTS = {
     "args": "the program and its arguments are argv",
     "bufsize": "nothing is buffered here: leave it out",
     "close_fds": "nothing is inherited from the server: leave it out",
@@ -30,30 +30,30 @@ OURS = {
 """What to write in place of a parameter of ``subprocess``."""
 
 
-def check_words(given: Iterable[str], ours: Iterable[str] = ()) -> None:
-    """See that nothing is given by a name that only :mod:`subprocess` knows.
+def check_names(names: Iterable[str], ours: Iterable[str] = ()) -> None:
+    """Check that no parameter has a name that only :mod:`subprocess` knows.
 
     Parameters:
-        given: the names.
-        ours: those of them that this side has, too.
+        names: the names of the parameters.
+        ours: the names of :mod:`subprocess` that exist here, too.
 
     Raises:
-        InvalidParams: something is; the message says what to write here.
+        InvalidParams: a parameter has such a name; the message says what to write instead.
     """
-    for name in sorted(set(given) & OURS.keys() - set(ours)):
-        raise invalid(name, OURS[name])
+    for name in sorted(set(names) & REPLACEMENTS.keys() - set(ours)):
+        raise invalid(name, REPLACEMENTS[name])
 
 
-def tells_ours(function: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Have a method that is called with a parameter of :mod:`subprocess` say what to write here.
+def explains_names(function: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Make a method that refuses parameters of :mod:`subprocess`, and says what to write instead.
 
     Raises:
-        InvalidParams: it was.
+        InvalidParams: such a parameter was given.
     """
 
     @wraps(function)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        check_words(kwargs)
+        check_names(kwargs)
         return function(*args, **kwargs)
 
     return call

@@ -13,7 +13,7 @@ from rpcclient.proxy import DynamicMethod, bind, dress, names_of, overview
 from rpcwire.errors import RpcError
 
 from .calling import Calls
-from .waits import at_once
+from .waits import value_now
 
 
 class Descriptions:
@@ -60,7 +60,7 @@ class ServiceProxy:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
             raise AttributeError(name)
-        calls, service = self._calls, self._at_once()
+        calls, service = self._calls, self._description_now()
 
         def call(*args: Any, **kwargs: Any) -> Any:
             description = DynamicMethod.find(self.describe(), name)
@@ -81,7 +81,7 @@ class ServiceProxy:
         return self._descriptions.fetch(self._calls, self._name)
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *names_of(self._at_once())]
+        return [*super().__dir__(), *names_of(self._description_now())]
 
     def __repr__(self) -> str:
         return f"<service {self._name!r} of {self._calls.url}>"
@@ -90,9 +90,9 @@ class ServiceProxy:
     def __doc__(self) -> str:  # type: ignore[override]
         """All methods with their signatures, for ``help()``."""
         try:
-            return overview(self._name, self._at_once())
+            return overview(self._name, self._description_now())
         except RpcError as exc:
             return f"The service {self._name!r}, which cannot be described now: {exc}"
 
-    def _at_once(self) -> ServiceDescription | None:
-        return at_once(self.describe, self._descriptions.known(self._name))
+    def _description_now(self) -> ServiceDescription | None:
+        return value_now(self.describe, self._descriptions.known(self._name))

@@ -1,5 +1,5 @@
-"""What the synchronous client does in another way than the asynchronous one, under the names of `rpcclient.aio.waits`:
-tell the time, limit it, have something go on beside the rest, and answer where nothing can be awaited."""
+"""What the two clients do in different ways, under the same names as in `rpcclient.aio.waits`: they tell the time,
+limit it, run something in the background, and describe a service where nothing can be awaited."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import ParamSpec, Protocol, TypeVar
 
 _P = ParamSpec("_P")
 now = time.monotonic
-"""The time on the clock by which deadlines are told, in seconds."""
+"""Return the time on the clock of deadlines, in seconds."""
 
 
 class Closable(Protocol):
-    """What can be ended."""
+    """What can be closed."""
 
     def close(self) -> None:
-        """End it."""
+        """Close it."""
 
 
 _T = TypeVar("_T")
@@ -26,11 +26,11 @@ _ClosableT = TypeVar("_ClosableT", bound=Closable)
 
 
 def begin(act: Callable[_P, None], *args: _P.args, **kwargs: _P.kwargs) -> threading.Thread:
-    """Have something go on beside the rest, in a thread that nobody waits for.
+    """Run a function in the background, in a thread that nobody waits for.
 
     Parameters:
-        act: does it; what it raises is its own business.
-        args, kwargs: what it is called with.
+        act: the function. It handles its errors itself.
+        args, kwargs: its arguments.
     """
     name = f"rpcclient-{act.__name__.strip('_')}"
     thread = threading.Thread(target=act, args=args, kwargs=kwargs, name=name, daemon=True)
@@ -40,19 +40,19 @@ def begin(act: Callable[_P, None], *args: _P.args, **kwargs: _P.kwargs) -> threa
 
 @contextmanager
 def time_limit(timeout_s: float | None, close: Callable[[], None]) -> Iterator[None]:
-    """A context whose body may take so long; what it reads is closed then, and TimeoutError raised.
+    """Limit the time of a ``with`` block. After it the block's input is closed, and TimeoutError raised.
 
     Parameters:
-        timeout_s: how long, in seconds; as long as it takes where not given.
-        close: ends what the body reads.
+        timeout_s: the limit, in seconds; ``None`` for no limit.
+        close: ends what the block reads.
     """
     if timeout_s is None:
         yield
         return
-    late = threading.Event()
+    is_late = threading.Event()
 
     def give_up() -> None:
-        late.set()
+        is_late.set()
         close()
 
     timer = threading.Timer(timeout_s, give_up)
@@ -61,26 +61,26 @@ def time_limit(timeout_s: float | None, close: Callable[[], None]) -> Iterator[N
         yield
     finally:
         timer.cancel()
-    if late.is_set():
+    if is_late.is_set():
         raise TimeoutError
 
 
-def at_once(fetch: Callable[[], _T], known: _T | None) -> _T | None:  # noqa: ARG001 - the twin's
-    """What an attribute has to say: all there is, as it may wait for that.
+def value_now(fetch: Callable[[], _T], known: _T | None) -> _T | None:  # noqa: ARG001 - the twin's
+    """Return a value for an attribute, after waiting for it.
 
     Parameters:
-        fetch: has it, and keeps it.
-        known: what is known already, for the twin, which cannot wait here.
+        fetch: fetches the value, and keeps it.
+        known: the value, if it is known. Only the twin needs it, as it cannot wait.
     """
     return fetch()
 
 
-class Passing:
-    """Something that is read beside the rest, since nobody wants it.
+class BackgroundReader:
+    """Reads something in the background that nobody else reads.
 
     Parameters:
         act: reads it.
-        chunks: what is read.
+        chunks: what to read.
     """
 
     def __init__(self, act: Callable[[_ClosableT], None], chunks: _ClosableT) -> None:
@@ -88,5 +88,5 @@ class Passing:
         begin(act, chunks)
 
     def end(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         self._chunks.close()

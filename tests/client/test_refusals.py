@@ -314,7 +314,7 @@ def test_the_first_connection_fails_at_once(gateway: Gateway, token: str, flavou
 
 def test_a_program_tells_the_last_answer(gateway: Gateway, running: Any, token: str) -> None:
     """As any call does; here of a handle whose connection does not come back."""
-    from rpcclient.programs.coming_back import gave_up
+    from rpcclient.programs.coming_back import reconnect_error
 
     with Client(gateway.url, token=token) as client:
         gateway.fail(PASSING["502"])
@@ -322,7 +322,7 @@ def test_a_program_tells_the_last_answer(gateway: Gateway, running: Any, token: 
             threading.Event().wait(0.002)
         with pytest.raises(NotSent) as failed:
             client.options(timeout_s=0.5).call("desk.add", [1, 2])
-        assert "Bad Gateway (HTTP 502)" in gave_up(ConnectionLost("cut"), 0.5, failed.value).message
+        assert "Bad Gateway (HTTP 502)" in reconnect_error(ConnectionLost("cut"), 0.5, failed.value).message
 
 
 # --- one answer ---------------------------------------------------------------------------------------------------------

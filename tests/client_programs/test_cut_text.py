@@ -16,7 +16,7 @@ from rpcclient.stubs.programs import Limits, OutputChunk
 
 
 def pieces(chunks: Iterable[tuple[int, bytes, int]], encoding: str = "utf-8", within: bool = False) -> Pieces[str]:
-    found: Pieces[str] = Pieces(Coding(encoding), begins_within=within)
+    found: Pieces[str] = Pieces(Coding(encoding), may_begin_within=within)
     for offset, data, lost in chunks:
         found.put(OutputChunk(stream="stdout", offset=offset, data=data, lost_bytes=lost))
     found.end()
@@ -27,7 +27,7 @@ def taken(found: Pieces[str]) -> list[Any]:
     items: list[Any] = []
     while True:
         try:
-            item = found.piece()
+            item = found.take_piece()
         except (OutputLost, UnicodeDecodeError) as exc:
             items.append(type(exc))
         else:

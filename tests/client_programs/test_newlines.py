@@ -56,7 +56,7 @@ def test_a_progress_bar_is_seen_as_it_moves(client: Client) -> None:
 @given(st.lists(st.text(alphabet="a\r\né", max_size=4), max_size=8))
 def test_ends_of_lines_in_any_pieces(pieces: list[str]) -> None:
     translating = Newlines()
-    found = "".join(map(translating.translated, pieces))
+    found = "".join(map(translating.translate, pieces))
     assert found == io.StringIO("".join(pieces), newline=None).read()
 
 
@@ -67,9 +67,9 @@ def test_the_middle_of_a_line_is_that_of_the_piece_that_was_written(client: Clie
         assert program.stdout.readline().strip() == b"ready"
         with pytest.raises(StdinClosed):
             program.stdin.write(b"x" * (STDIN_BYTES + 100_000) + b"\n")
-        assert program._standing.mid_line
-        program._standing.wrote(b"y\n")
-        assert not program._standing.mid_line
+        assert program._state.is_mid_line
+        program._state.note_written(b"y\n")
+        assert not program._state.is_mid_line
 
 
 def test_the_middle_of_a_line_with_asyncio(daemon: Any) -> None:
@@ -80,6 +80,6 @@ def test_the_middle_of_a_line_with_asyncio(daemon: Any) -> None:
                 assert (await program.stdout.readline()).strip() == b"ready"
                 with pytest.raises(StdinClosed):
                     await program.stdin.write(b"x" * (STDIN_BYTES + 100_000) + b"\n")
-                assert program._standing.mid_line
+                assert program._state.is_mid_line
 
     asyncio.run(main())
