@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeVar
 
 from rpcwire.errors import ConnectFailed
 
 PathText = str | os.PathLike[str]
+_T = TypeVar("_T")
+_PEM = {
+    "certificate": (re.compile(rb"^-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----", re.MULTILINE), "x509"),
+    "private key": (re.compile(rb"^-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----", re.MULTILINE), "pkey"),
+}
+"""How each kind of content begins in PEM, and the command of OpenSSL that converts it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +48,10 @@ class Trust:
         if self.context is not None:
             self._check_alone()
             return self.context
-        try:
-            context = ssl.create_default_context(cafile=None if self.ca_file is None else os.fspath(self.ca_file))
-        except (OSError, ssl.SSLError, ValueError) as exc:
-            raise _wrong(f"ca_file: {self.ca_file}: {exc}") from exc
+        if self.ca_file is None:
+            context = ssl.create_default_context()
+        else:
+            context = _load_authorities(self.ca_file, lambda file: ssl.create_default_context(cafile=file))
         if self.cert_file is not None:
             self._load_certificate(context, self.cert_file)
         elif self.key_file is not None:
@@ -58,10 +66,7 @@ class Trust:
         """
         context = ssl.create_default_context()
         if self.ca_file is not None:
-            try:
-                context.load_verify_locations(os.fspath(self.ca_file))
-            except (OSError, ssl.SSLError, ValueError) as exc:
-                raise _wrong(f"ca_file: {self.ca_file}: {exc}") from exc
+            _load_authorities(self.ca_file, context.load_verify_locations)
         return context
 
     def _check_alone(self) -> None:
@@ -87,11 +92,50 @@ class Trust:
         try:
             context.load_cert_chain(os.fspath(cert_file), os.fspath(key_file), password)
         except ssl.SSLError as exc:
+            if exc.reason is None:  # OpenSSL does not say which of the two files is no PEM.
+                _check_pem("cert_file", cert_file, "certificate")
+                _check_pem("key_file", key_file, "private key")
             reason = (exc.reason or "").replace("_", " ").lower() or "no certificate with its private key in PEM"
             hint = " (is key_password right?)" if self.key_password is not None else ""
             raise _wrong(f"cert_file, key_file: {cert_file}, {key_file}: {reason}{hint}") from exc
         except (OSError, ValueError) as exc:
             raise _wrong(f"cert_file, key_file: {cert_file}, {key_file}: {exc}") from exc
+
+
+def _load_authorities(file: PathText, load: Callable[[str], _T]) -> _T:
+    """Load the authorities to trust.
+
+    Parameters:
+        file: PEM file with their certificates.
+        load: loads the file at this path.
+
+    Returns:
+        What ``load`` returns.
+
+    Raises:
+        ConnectFailed: the file cannot be read, or holds no certificate in PEM.
+    """
+    try:
+        return load(os.fspath(file))
+    except ssl.SSLError as exc:
+        _check_pem("ca_file", file, "certificate")
+        raise _wrong(f"ca_file: {file}: a certificate in this file is damaged ({exc}): copy the file again") from exc
+    except (OSError, ValueError) as exc:
+        raise _wrong(f"ca_file: {file}: {getattr(exc, 'strerror', None) or exc}") from exc
+
+
+def _check_pem(name: str, file: PathText, content: Literal["certificate", "private key"]) -> None:
+    """Refuse a file that holds nothing of this kind in PEM (RFC 7468)."""
+    begin, tool = _PEM[content]
+    try:
+        data = Path(file).read_bytes()
+    except OSError as exc:
+        raise _wrong(f"{name}: {file}: {exc.strerror or exc}") from exc
+    if begin.search(data) is None:
+        raise _wrong(
+            f"{name}: {file}: this file holds no {content} in PEM, which begins with -----BEGIN: give another file; "
+            f"`openssl {tool} -inform DER -in {file}` converts a file in DER"
+        )
 
 
 def trust_of(arguments: Trust, environ: Mapping[str, str]) -> Trust:

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -15,6 +16,9 @@ import click
 
 from .words import text
 
+_BEGINS_JSON = re.compile(r"""\s*(?:\[\s*(?:["{]|-?\d[\d.eE+-]*\s*,|(?:true|false|null)\s*[],])|\{\s*(?:"|\}\s*$))""")
+"""How a list or an object of JSON begins, and hardly any text. Patterns such as ``[0-9]*`` and markup such as ``[red]``
+are text."""
 _KEYED = re.compile(r"(?P<key>[A-Za-z_][A-Za-z0-9_]*)(?P<sign>:=|=@|=)(?P<value>.*)", re.DOTALL)
 
 
@@ -24,8 +28,9 @@ def parse(
     """The parameters, by name or by position.
 
     Parameters:
-        words: ``key=value`` (JSON where it is JSON, else text), ``key:=JSON``, ``key=@FILE``, ``key=-`` (standard
-            input), ``-`` alone (all parameters, as JSON, from standard input), or values by position.
+        words: ``key=value`` (JSON where it is JSON, else text, unless it begins like a list or an object of JSON),
+            ``key:=JSON``, ``key=@FILE``, ``key=-`` (standard input), ``-`` alone (all parameters, as JSON, from
+            standard input), or values by position.
         binary: parameters that are bytes: their files and standard input are taken as they are.
         by_position: take all for values by position, also such as ``a=b``.
 
@@ -40,11 +45,11 @@ def parse(
     if list(words) == ["-"]:
         return _whole(sys.stdin.buffer.read())
     if by_position:
-        return [_loose(text(word, "a parameter")) for word in words]
+        return _by_position(words)
     matches = [_KEYED.fullmatch(word) for word in words]
     named = [match for match in matches if match is not None]
     if not named:
-        return [_loose(text(word, "a parameter")) for word in words]
+        return _by_position(words)
     if len(named) != len(words):
         position = words[matches.index(None)]
         raise click.UsageError(f"{position!r}: give all parameters as key=value, or all by position")
@@ -56,11 +61,12 @@ def parse(
     return found
 
 
+def _by_position(words: Sequence[str]) -> list[Any]:
+    return [_loose(f"parameter {n}", text(word, f"parameter {n}"), "") for n, word in enumerate(words, 1)]
+
+
 def _whole(data: bytes) -> dict[str, Any] | list[Any]:
-    try:
-        value = json.loads(data)
-    except ValueError as exc:
-        raise click.UsageError(f"standard input: not JSON: {exc}") from None
+    value = _json("standard input", data)
     if not isinstance(value, (dict, list)):
         raise click.UsageError("standard input: give the parameters as a JSON object or array")
     return value
@@ -68,10 +74,7 @@ def _whole(data: bytes) -> dict[str, Any] | list[Any]:
 
 def _value(key: str, sign: str, word: str, binary: bool) -> Any:
     if sign == ":=":
-        try:
-            return json.loads(text(word, key))
-        except ValueError as exc:
-            raise click.UsageError(f"{key}: not JSON: {exc}") from None
+        return _json(key, text(word, key))
     if sign == "=@":
         try:
             return _content(key, Path(word).read_bytes(), binary)
@@ -79,7 +82,7 @@ def _value(key: str, sign: str, word: str, binary: bool) -> Any:
             raise click.UsageError(f"{key}: {word}: {exc.strerror}") from None
     if word == "-":
         return _content(key, sys.stdin.buffer.read(), binary)
-    return _text_bytes(word) if binary else _loose(text(word, key))
+    return _text_bytes(word) if binary else _loose(key, text(word, key), f"{key}:=")
 
 
 def _content(key: str, data: bytes, binary: bool) -> Any:
@@ -101,8 +104,35 @@ def _text_bytes(word: str) -> bytes:
     return os.fsencode(word)  # What was typed, whatever the locale.
 
 
-def _loose(word: str) -> Any:
+def _json(name: str, word: str | bytes) -> Any:
+    """A value that must be JSON."""
     try:
         return json.loads(word)
-    except ValueError:
-        return word
+    except ValueError as exc:
+        raise click.UsageError(f"{name}: not JSON: {exc}") from None
+    except RecursionError:
+        raise click.UsageError(f"{name}: lists and objects are nested too deep in it") from None
+
+
+def _loose(name: str, word: str, sign: str) -> Any:
+    """A value that may be JSON or text.
+
+    Parameters:
+        name: what it is, for people.
+        word: the value.
+        sign: what stands before a value that must be JSON.
+
+    Raises:
+        click.UsageError: it begins like a list or an object, and is not JSON.
+    """
+    try:
+        return json.loads(word)
+    except RecursionError:
+        raise click.UsageError(f"{name}: lists and objects are nested too deep in it") from None
+    except ValueError as exc:
+        if _BEGINS_JSON.match(word) is None:
+            return word
+        as_text = shlex.quote(sign + json.dumps(word, ensure_ascii=False))
+        raise click.UsageError(
+            f"{name}: it begins like JSON and is not JSON: {exc}; to send it as text, write {as_text}"
+        ) from None

@@ -43,7 +43,7 @@ def _complete_parameter(ctx: click.Context, param: click.Parameter, incomplete: 
     try:
         with _settings(ctx).connect(connect_timeout_s=COMPLETION_TIMEOUT_S) as client:
             described = _describe(client, method)
-    except RpcError:
+    except (RpcError, click.UsageError):
         return []
     names = [] if described is None else list(described.signature.parameters)
     return [CompletionItem(f"{name}=") for name in names if name.startswith(incomplete)]
@@ -63,7 +63,7 @@ def _ask(ctx: click.Context) -> list[Any]:
     try:
         with _settings(ctx).connect(connect_timeout_s=COMPLETION_TIMEOUT_S) as client:
             return list(client.services())
-    except RpcError:
+    except (RpcError, click.UsageError):
         return []
 
 
@@ -78,7 +78,7 @@ def command(settings: context.Settings, method: str, words: tuple[str, ...], as_
 
     \b
     key=value    a parameter: JSON where it is JSON, else text
-    key:=JSON    a parameter that must be JSON
+    key:=JSON    a parameter that must be JSON; text as a JSON string: key:='"["'
     key=@FILE    the content of a file
     key=-        standard input
     -            all parameters, as JSON, from standard input

@@ -20,7 +20,7 @@ def complete_id(ctx: click.Context, param: click.Parameter, incomplete: str) -> 
     try:
         with _settings(ctx).connect(connect_timeout_s=COMPLETION_TIMEOUT_S) as client:
             programs = client.programs.list()
-    except RpcError:
+    except (RpcError, click.UsageError):
         return []
     return _items(programs, incomplete)
 
@@ -32,7 +32,7 @@ def complete_running(ctx: click.Context, param: click.Parameter, incomplete: str
     try:
         with _settings(ctx).connect(connect_timeout_s=COMPLETION_TIMEOUT_S) as client:
             programs = client.programs.list(running=True)
-    except RpcError:
+    except (RpcError, click.UsageError):
         return []
     return _items(programs, incomplete)
 

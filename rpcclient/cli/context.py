@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -50,20 +51,22 @@ class Settings:
     as_json: bool = False
 
     def connect(self, *, connect_timeout_s: float = 10.0) -> Client:
-        """A connected client.
+        """A client that is not connected yet.
 
         Raises:
-            RpcError: the server cannot be reached, or refuses.
+            click.UsageError: an option, or what the environment has in its place, cannot be used.
         """
         from rpcclient import Client
 
-        return Client(self.url, timeout_s=self.timeout_s, connect_timeout_s=connect_timeout_s, **self._access())
+        with _unusable_options_are_wrong_usage():
+            return Client(self.url, timeout_s=self.timeout_s, connect_timeout_s=connect_timeout_s, **self._access())
 
     def connect_async(self) -> AsyncClient:
-        """A client that is not connected yet."""
+        """The same with asyncio."""
         from rpcclient import AsyncClient
 
-        return AsyncClient(self.url, timeout_s=self.timeout_s, **self._access())
+        with _unusable_options_are_wrong_usage():
+            return AsyncClient(self.url, timeout_s=self.timeout_s, **self._access())
 
     def _access(self) -> Access:
         from rpcclient.headers import headers_of
@@ -89,6 +92,17 @@ class Settings:
     def readable(self) -> bool:
         """Whether a person reads the output: it goes to a terminal, and JSON was not asked for."""
         return not self.as_json and sys.stdout.isatty()
+
+
+@contextmanager
+def _unusable_options_are_wrong_usage() -> Iterator[None]:
+    """A client is made without connecting: what goes wrong then lies in the options, and not in the server."""
+    from rpcwire.errors import ConnectFailed
+
+    try:
+        yield
+    except ConnectFailed as exc:
+        raise click.UsageError(exc.message) from None
 
 
 def command(function: Callable[_P, None]) -> Callable[_P, None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -50,6 +51,22 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"{__package__}.{cmd_name}")
         command: click.Command = module.command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first word names. Where there is none of this name, the error names those like it."""
+        name = args[0]
+        if name in COMMANDS or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        alike = difflib.get_close_matches(name, COMMANDS)
+        if alike:
+            remedy = f"did you mean {' or '.join(alike)}?"
+        elif "." in name:
+            remedy = f"to call a method, write: rpcclient call {name}"
+        else:
+            remedy = "rpcclient --help lists them"
+        raise click.UsageError(f"No such command {name!r}: {remedy}", ctx)
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run what the command line says, with standard streams that wait, and leave the terminal as it was."""

@@ -68,4 +68,4 @@ def command(
             await program.stdin.close()  # A terminal, of which it would wait for somebody to type.
         return await starting.in_pipeline(program, stdin=feeds, owns=True)
 
-    starting.perform(settings.for_program(), run)
+    starting.perform(settings.for_program(), run, argv)

@@ -47,4 +47,4 @@ def command(settings: context.Settings, /, argv: tuple[str, ...], keep: bool, **
         program = await starting.start_on_terminal(client, argv, options, terminal)
         return await starting.on_terminal(program, terminal, owns=not keep)
 
-    starting.perform(settings.for_program(), run)
+    starting.perform(settings.for_program(), run, argv)

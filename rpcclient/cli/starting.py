@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -213,8 +214,14 @@ async def in_pipeline(program: AsyncProgram[bytes], *, stdin: bool, owns: bool) 
     return status
 
 
-def perform(settings: context.Settings, work: Callable[[AsyncClient], Any]) -> None:
-    """Do something with a connected client, and exit with the status that it returns."""
+def perform(settings: context.Settings, work: Callable[[AsyncClient], Any], argv: Sequence[str] = ()) -> None:
+    """Do something with a connected client, and exit with the status that it returns.
+
+    Parameters:
+        settings: how to connect.
+        work: takes the client, and returns the status.
+        argv: the program that it starts, if it starts one.
+    """
     from rpcclient.stubs.programs import NotController, ProgramNotStarted
 
     async def main() -> int:
@@ -227,11 +234,29 @@ def perform(settings: context.Settings, work: Callable[[AsyncClient], Any]) -> N
     except ProgramNotStarted as exc:
         print(f"rpcclient: {exc.message}", file=sys.stderr)
         status = _not_started(exc)
+        if status == NO_SUCH_PROGRAM and (hint := _hint(argv)):
+            print(f"  {hint}", file=sys.stderr)
     except NotController as exc:
         print(f"rpcclient: another connection controls {exc.id}: --take takes over, --view looks on", file=sys.stderr)
         status = outcome.FAILED
     sys.stdout.flush()
     sys.exit(status)
+
+
+def _hint(argv: Sequence[str]) -> str:
+    """What to write instead, where a whole command line was given as the name of the program; else nothing."""
+    if not argv or len(argv[0].split()) < 2:
+        return ""
+    try:
+        words = shlex.split(argv[0])
+    except ValueError:  # It has a quotation mark without its counterpart.
+        words = argv[0].split()
+    separate = shlex.join([*words, *argv[1:]])
+    in_shell = shlex.join(["sh", "-c", " ".join([argv[0], *map(shlex.quote, argv[1:])])])
+    return (
+        f"{argv[0]!r} is one word, and so the name of a program: give each argument as a word of its own, as in "
+        f"-- {separate}, or let a shell read it: -- {in_shell}"
+    )
 
 
 def _not_started(exc: ProgramNotStarted) -> int:

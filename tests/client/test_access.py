@@ -347,6 +347,31 @@ def test_settings_that_are_complete(call: Any, running: Any, token: str, papers:
             call(url, token=token, ssl_context=context)
 
 
+def test_files_that_are_not_pem(papers: Papers, tmp_path: Path) -> None:
+    """The error names the parameter, the file and the remedy, whichever of the files it is."""
+    der = tmp_path / "der"
+    der.write_bytes(ssl.PEM_cert_to_DER_cert(papers.ca_file.read_text()))
+    words, damaged = tmp_path / "words", tmp_path / "damaged"
+    words.write_text("no certificate")
+    lines = papers.ca_file.read_text().splitlines()
+    damaged.write_text("\n".join([lines[0], *lines[3:]]))
+    url = "wss://127.0.0.1:1"
+    for file in (der, words, papers.key_file):
+        for proxy in (None, "https://127.0.0.1:1"):
+            with pytest.raises(ConnectFailed, match=rf"ca_file: {file}: this file holds no certificate .*openssl x509"):
+                Client(url, ca_file=file, proxy=proxy)
+        with pytest.raises(ConnectFailed, match=rf"cert_file: {file}: this file holds no certificate in PEM"):
+            Client(url, cert_file=file, key_file=papers.key_file)
+    for file in (der, words, papers.cert_file):
+        with pytest.raises(ConnectFailed, match=rf"key_file: {file}: this file holds no private key .*openssl pkey"):
+            Client(url, cert_file=papers.cert_file, key_file=file)
+    with pytest.raises(ConnectFailed, match=rf"ca_file: {damaged}: a certificate in this file is damaged"):
+        Client(url, ca_file=damaged)
+    for missing, said in ((tmp_path / "none", "No such file or directory"), (tmp_path, "Is a directory")):
+        with pytest.raises(ConnectFailed, match=rf"ca_file: {missing}: {said}$"):
+            Client(url, ca_file=missing)
+
+
 def test_by_the_environment_of_tls(papers: Papers) -> None:
     environ = {"RPC_CA_FILE": str(papers.ca_file), "RPC_CERT_FILE": str(papers.cert_file)}
     environ |= {"RPC_KEY_FILE": str(papers.locked), "RPC_KEY_PASSWORD": "open"}

@@ -28,6 +28,25 @@ def test_parameters_in_all_their_forms(shell: Any, tmp_path: Path) -> None:
     assert json.loads(shell.ok("call", "library.lend", f"title=@{tmp_path}/title")) == "Emma for 14 days"
 
 
+@pytest.mark.parametrize(
+    "title", ["[red]", "{name}", "[0-9]*.log", "[[:alpha:]]", "[1] Emma", '"Emma', "'[\"a\"'", "{", "[", "[-x]"]
+)
+def test_text_that_only_looks_a_little_like_json_stays_text(shell: Any, title: str) -> None:
+    assert json.loads(shell.ok("call", "library.lend", f"title={title}")) == f"{title} for 14 days"
+
+
+def test_text_that_begins_like_json_can_be_sent(shell: Any, tmp_path: Path) -> None:
+    """In each of the ways that the guide names, and as the error says."""
+    title = '["it\'s", "unfinished"'
+    said = shell.run("call", "library.lend", f"title={title}").stderr.decode()
+    word = shlex.split(said.partition("to send it as text, write ")[2])[0]
+    assert json.loads(shell.ok("call", "library.lend", word)) == f"{title} for 14 days"
+    assert json.loads(shell.ok("call", "library.lend", "title=-", stdin=title.encode())) == f"{title} for 14 days"
+    (tmp_path / "title").write_text(title)
+    assert json.loads(shell.ok("call", "library.lend", f"title=@{tmp_path}/title")) == f"{title} for 14 days"
+    assert json.loads(shell.ok("call", "library.lend", json.dumps(title))) == f"{title} for 14 days"
+
+
 def test_bytes_go_as_they_are(shell: Any, tmp_path: Path) -> None:
     data = bytes(range(256)) * 100
     (tmp_path / "data").write_bytes(data)
@@ -62,11 +81,22 @@ def test_tables_on_a_terminal(in_terminal: Callable[..., str]) -> None:
         (["call", "library.lend", "title=Emma", "3"], 2, "all parameters as key=value"),
         (["call", "library.lend", "title=Emma", "title=Ulysses"], 2, "given twice"),
         (["call", "library.lend", "title:=Emma"], 2, "not JSON"),
+        (["call", "library.lend", 'notes=["date"'], 2, "notes: it begins like JSON and is not JSON: Expecting"),
+        (["call", "library.lend", 'notes=["date"'], 2, """to send it as text, write 'notes:="[\\"date\\""'"""),
+        (["call", "library.lend", "Emma", "3", '{"a": 1'], 2, "parameter 3: it begins like JSON and is not JSON"),
+        (["call", "library.lend", "title=" + "[" * 100_000], 2, "title: lists and objects are nested too deep"),
+        (["call", "library.lend", "title:=" + "[" * 100_000], 2, "title: lists and objects are nested too deep"),
+        (["cal", "library.lend"], 2, "No such command 'cal': did you mean call?"),
+        (["library.lend"], 2, "to call a method, write: rpcclient call library.lend"),
+        (["nothing"], 2, "No such command 'nothing': rpcclient --help lists them"),
+        (["--url", "ws://[::1", "hello"], 2, "url: 'ws://[::1'"),
+        (["--url", "ws://x:70000", "hello"], 2, "url: 'ws://x:70000'"),
+        (["--url", "ws://x:70000", "run", "date"], 2, "url: 'ws://x:70000'"),
         (["call", "library.lend", "title=@/no/such/file"], 2, "No such file"),
         (["call", "library.lend", "-"], 2, "not JSON"),
         (["--url", "ws://127.0.0.1:1", "hello"], 3, "is rpcserver running there?"),
         (["--url", "ws://127.0.0.1/none", "hello"], 3, "At port 80, as the URL names none; by default it is 8765."),
-        (["--url", "http://127.0.0.1", "hello"], 3, "write ws://host:port"),
+        (["--url", "http://127.0.0.1", "hello"], 2, "write ws://host:port"),
         (["call", "library.nothing"], 5, "no method 'library.nothing'"),
         (["call", "nothing.at_all"], 5, "no method 'nothing.at_all'"),
         (["call", "library.lnd", "title=x"], 5, "no method 'library.lnd'; did you mean library.lend? "),

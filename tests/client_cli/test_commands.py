@@ -61,9 +61,11 @@ def test_ways_to_the_server(shell: Any) -> None:
         (("--cert-file", "/c"), b"cert_file: it is for TLS"),
         (("--server-hostname", "x"), b"server_hostname: it is for TLS"),
         (("--url", "wss://127.0.0.1:1", "--cert-file", "/none"), b"cert_file: /none: No such file"),
+        (("--url", "wss://127.0.0.1:1", "--ca-file", __file__), f"ca_file: {__file__}: this file holds no".encode()),
+        (("--token-file", "/none"), b"token_file: /none: No such file"),
     ]:
         done = shell.run(*words, "hello")
-        assert done.returncode == 3
+        assert done.returncode == 2
         assert said in done.stderr, done.stderr
     assert shell.run("--token-by", "cookie", "hello").returncode == 2
 

@@ -261,3 +261,19 @@ def test_the_time_between_term_and_kill(there: Any) -> None:
     done = there.run("run", "--timeout", "0.5", "--grace", "0", "--", "sh", "-c", polite)
     assert (done.returncode, done.stdout) == (124, b"ready\n")
     assert there.run("run", "--grace", "-1", "true").returncode == 2
+
+
+def test_a_command_line_in_one_word(everywhere: Any) -> None:
+    for words, separate, in_shell in [
+        (["ls -la"], "-- ls -la", "-- sh -c 'ls -la'"),
+        (["ls -l", "a b"], "-- ls -l 'a b'", "-- sh -c"),
+        (["echo 'it"], "-- echo ", "-- sh -c"),
+    ]:
+        done = everywhere.run("run", "--", *words)
+        said = done.stderr.decode()
+        assert done.returncode == 127
+        assert f"{words[0]!r} is one word" in said
+        assert separate in said
+        assert in_shell in said
+    assert b"one word" not in everywhere.run("run", "--", "/no/such/program", "a b").stderr
+    assert b"one word" not in everywhere.run("run", "--cwd", "/no/such folder", "--", "ls -la").stderr
