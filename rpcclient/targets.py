@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from rpcwire import locations
 from rpcwire.errors import ConnectFailed
-from rpcwire.transports import UnusableTransport, schemes, transport_for
+from rpcwire.transports import Transport, UnusableTransport, make_socket, schemes, transport_for
 
 from .addresses import LOCALHOST, Host, host_of
 from .headers import AUTHORIZATION, HeadersChoice, headers_of, prepare_headers
@@ -227,7 +227,14 @@ def _connect_by(scheme: str, url: str) -> Callable[[float], socket.socket] | Non
         transport = transport_for(scheme)
     except UnusableTransport as exc:
         raise _wrong(f"url: {exc}") from exc
-    return None if transport is None else partial(transport.connect, url)
+    return None if transport is None else partial(_connect, transport, url)
+
+
+def _connect(transport: Transport, url: str, timeout_s: float) -> socket.socket:
+    try:
+        return make_socket(partial(transport.connect, url, timeout_s), url)
+    except UnusableTransport as exc:
+        raise _wrong(str(exc)) from exc
 
 
 def _has_authorization(headers: HeadersChoice) -> bool:

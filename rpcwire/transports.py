@@ -4,19 +4,25 @@ names one; the client connects by it, and the server listens where its settings 
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import socket
+from typing import ClassVar
 
 GROUP = "rpcwire.transports"
 
 
 class Transport:
     """Makes stream sockets for the URLs of one scheme. What they carry must be out of others' sight and reach: there is
-    no TLS over it. What travels is HTTP and WebSocket, as over TCP; its peer is told by the kernel where it is a Unix
-    socket, and needs the token otherwise."""
+    no TLS over it. What travels is HTTP and WebSocket, as over TCP. Whoever connects needs the token.
+
+    Attributes:
+        identifies_peers: whether the process at the other end of a Unix socket is the client itself. If so, the
+            server's own user needs no token, because the kernel identifies that process. It must stay false if another
+            process may pass on the bytes of others, as the monitor of a virtual machine does.
+    """
+
+    identifies_peers: ClassVar[bool] = False
 
     def connect(self, url: str, timeout_s: float) -> socket.socket:
         """A socket that is connected to a server. It is called in a thread, and may block.
@@ -42,6 +48,32 @@ class Transport:
             ValueError: the URL is malformed; the message says what to write.
         """
         raise NotImplementedError
+
+
+def make_socket(make: Callable[[], object], url: str) -> socket.socket:
+    """Have a transport make a socket, and check what it has made.
+
+    Parameters:
+        make: calls the transport.
+        url: the socket's URL, for messages.
+
+    Raises:
+        OSError, ValueError: the transport raises one.
+        UnusableTransport: the transport raises any other exception, or what it returns is no stream socket.
+    """
+    try:
+        made = make()
+    except (OSError, ValueError):
+        raise
+    except Exception as exc:
+        raise UnusableTransport(f"{url}: the transport failed: {type(exc).__name__}: {exc}") from exc
+    if isinstance(made, socket.socket) and made.type == socket.SOCK_STREAM and not hasattr(made, "do_handshake"):
+        return made  # (Sockets of the module ssl have that method. The links cannot use them.)
+    if isinstance(made, socket.socket):
+        made.close()
+    raise UnusableTransport(
+        f"{url}: the transport returned {type(made).__name__}: it must return a stream socket, without TLS"
+    )
 
 
 class UnusableTransport(Exception):

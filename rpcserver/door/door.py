@@ -61,13 +61,17 @@ class Door:
             self._accept_from(listeners.bind_unix(path))
             self._unix_path = path
         for url in config.listen.also:
-            self._accept_from(listeners.bind_by_plugin(url), url=url)
+            sock, identifies_peers = listeners.bind_by_plugin(url)
+            self._accept_from(sock, url=url, identifies_peers=identifies_peers)
         if not self.listeners:
             raise ConfigError("listen: neither TCP nor a Unix socket is on: set listen.tcp or listen.unix")
 
-    def _accept_from(self, sock: socket.socket, tls: ssl.SSLContext | None = None, url: str = "") -> None:
+    def _accept_from(
+        self, sock: socket.socket, tls: ssl.SSLContext | None = None, url: str = "", *, identifies_peers: bool = True
+    ) -> None:
         def on_accept(accepted_sock: socket.socket, peer: Any) -> None:
-            ServerLink(self.entrance, self._link_limits, accepted_sock, peer).begin(accepted_sock, tls)
+            link = ServerLink(self.entrance, self._link_limits, accepted_sock, peer, identifies_peers=identifies_peers)
+            link.begin(accepted_sock, tls)
 
         make_room = partial(self.entrance.waiting.make_room, GIVE_WAY_TOGETHER)
         self.listeners.append(Listener(sock, tls, on_accept, make_room, url))

@@ -58,9 +58,18 @@ class ServerLink(WebSocketLink):
         limits: the limits of the link.
         sock: the socket, from which nothing was read.
         peer: the address at its other end, as accept(2) gives it.
+        identifies_peers: whether the process at the other end of a Unix socket is the client itself.
     """
 
-    def __init__(self, entrance: Entrance, limits: LinkLimits, sock: socket.socket, peer: Any) -> None:
+    def __init__(
+        self,
+        entrance: Entrance,
+        limits: LinkLimits,
+        sock: socket.socket,
+        peer: Any,
+        *,
+        identifies_peers: bool = True,
+    ) -> None:
         config = entrance.config
         ws = ServerProtocol(
             select_subprotocol=select_subprotocol,
@@ -76,7 +85,8 @@ class ServerLink(WebSocketLink):
         if self.is_unix:
             uid = peer_uid(sock)
             self.source = entrance.proxies.unix_source(uid)
-            self.principal = entrance.authentication.by_unix_socket(uid)
+            if identifies_peers:
+                self.principal = entrance.authentication.by_unix_socket(uid)
         elif sock.family in (socket.AF_INET, socket.AF_INET6):
             self.source = entrance.proxies.source(str(peer[0]), peer[1])
         else:

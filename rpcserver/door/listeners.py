@@ -7,11 +7,12 @@ import os
 import socket
 import stat
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rpcserver.config import UNIX, ConfigError, ListenConfig
-from rpcwire.transports import UnusableTransport, schemes, transport_for
+from rpcwire.transports import UnusableTransport, make_socket, schemes, transport_for
 
 from .hosts import LOCALHOST, canonical, is_loopback
 
@@ -131,20 +132,29 @@ def bind_unix(path: Path) -> socket.socket:
     return sock
 
 
-def bind_by_plugin(url: str) -> socket.socket:
+def bind_by_plugin(url: str) -> tuple[socket.socket, bool]:
     """Bind a socket of a plugin's transport.
 
     Parameters:
         url: the address; its scheme names the transport.
 
+    Returns:
+        The socket, and whether the kernel identifies the clients at its other end.
+
     Raises:
         ConfigError: there is no such transport, or it cannot listen on this address.
     """
-    scheme = url.partition(":")[0]
+    scheme = url.partition(":")[0].lower()  # As clients compare it.
     try:
         transport = transport_for(scheme)
         if transport is not None:
-            return transport.listen(url)
+            sock = make_socket(partial(transport.listen, url), url)
+            try:
+                sock.listen()
+            except BaseException:
+                sock.close()
+                raise
+            return sock, transport.identifies_peers is True
     except (OSError, ValueError, UnusableTransport) as exc:
         reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc
         raise ConfigError(f"listen.also: {url}: {reason}") from exc

@@ -7,11 +7,12 @@ import asyncio
 import os
 import secrets
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -29,6 +30,8 @@ from .conftest import TOKEN, Running
 
 class Abstract(Transport):
     """``abstract://NAME``."""
+
+    identifies_peers = True
 
     def connect(self, url: str, timeout_s: float) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -73,6 +76,32 @@ class Loop(Transport):
         return sock
 
 
+class Relayed(Abstract):
+    """``relayed://NAME``: as abstract, and does not say who is there."""
+
+    identifies_peers = False
+
+
+class Odd(Transport):
+    """``odd://WHAT``: makes what is no stream socket."""
+
+    def make(self, url: str) -> Any:
+        what = urlsplit(url).netloc
+        if what == "raise":
+            raise RuntimeError("out of order")
+        if what == "tls":
+            return ssl.create_default_context().wrap_socket(socket.socket(), server_hostname="x")
+        if what == "datagrams":
+            return socket.socket(type=socket.SOCK_DGRAM)
+        return None if what == "none" else "socket"
+
+    def connect(self, url: str, timeout_s: float) -> socket.socket:
+        return cast("socket.socket", self.make(url))
+
+    def listen(self, url: str) -> socket.socket:
+        return cast("socket.socket", self.make(url))
+
+
 class Late(Transport):
     """Connects when the test says so."""
 
@@ -90,7 +119,15 @@ class Late(Transport):
 @pytest.fixture(autouse=True)
 def installed(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
     """What is pretended to be installed."""
-    classes = {"abstract": "Abstract", "loop": "Loop", "late": "Late", "no": "TOKEN", "gone": "Nothing"}
+    classes = {
+        "abstract": "Abstract",
+        "loop": "Loop",
+        "late": "Late",
+        "relayed": "Relayed",
+        "odd": "Odd",
+        "no": "TOKEN",
+        "gone": "Nothing",
+    }
     points = [EntryPoint(name, f"{__name__}:{cls}", transports_module.GROUP) for name, cls in classes.items()]
 
     def entry_points(group: str, name: str | None = None) -> list[EntryPoint]:
@@ -146,7 +183,7 @@ def test_a_lost_connection_is_made_anew_over_it(reachable: Any, until: Any, numb
 
 
 def test_who_is_there(reachable: Any) -> None:
-    """The kernel says so of Unix sockets, also of those of a plugin; whoever comes otherwise needs the token."""
+    """The kernel says so of Unix sockets of a plugin that asks for it; whoever comes otherwise needs the token."""
     running = reachable(a_name(), f"loop://{a_port()}")
     with Client(running.server.addresses[0]) as client:
         known = client.hello().principal
@@ -190,7 +227,7 @@ def test_a_socket_that_comes_too_late_is_closed() -> None:
     [
         (
             "other://x",
-            r"listen\.also: other://x: no transport 'other' is installed; there are: abstract, gone, late, loop",
+            r"listen\.also: other://x: no transport 'other' is installed; there are: abstract, gone, late, loop, no, odd, relayed",
         ),
         ("abstract://", r"listen\.also: abstract://: write abstract://NAME"),
         ("no://x", r"listen\.also: no://x: no: .*TypeError"),
@@ -207,8 +244,49 @@ def test_where_the_server_cannot_listen(tmp_path: Path, url: str, words: str) ->
 
 
 def test_what_is_installed() -> None:
-    assert schemes() == ["abstract", "gone", "late", "loop", "no"]
+    assert schemes() == ["abstract", "gone", "late", "loop", "no", "odd", "relayed"]
     assert isinstance(transport_for("loop"), Loop)
     assert transport_for("other") is None
     with pytest.raises(UnusableTransport):
         transport_for("gone")
+
+
+@pytest.mark.parametrize("call", [by_sync, by_asyncio, by_uvloop], ids=["sync", "asyncio", "uvloop"])
+def test_a_transport_is_not_trusted_unless_it_says_so(reachable: Any, call: Any) -> None:
+    """A process that passes on the bytes of others may be at the other end of its Unix sockets."""
+    running = reachable(a_name().replace("abstract", "relayed"), a_name())
+    url = running.server.addresses[0]
+    with pytest.raises(Unauthenticated):
+        call(url)
+    assert call(url, token=TOKEN) == 11
+    assert call(url.replace("relayed", "RELAYED"), token=TOKEN) == 11
+
+
+ODD = [
+    ("raise", "the transport failed: RuntimeError: out of order"),
+    ("none", "the transport returned NoneType: it must return a stream socket"),
+    ("text", "the transport returned str: it must return a stream socket"),
+    ("datagrams", "the transport returned socket: it must return a stream socket"),
+    ("tls", "the transport returned SSLSocket: it must return a stream socket, without TLS"),
+]
+
+
+@pytest.mark.parametrize("call", [by_sync, by_asyncio, by_uvloop], ids=["sync", "asyncio", "uvloop"])
+@pytest.mark.parametrize(("what", "words"), ODD)
+def test_a_transport_that_makes_no_connection(call: Any, what: str, words: str) -> None:
+    with pytest.raises(ConnectFailed, match=f"odd://{what}: {words}") as caught:
+        call(f"odd://{what}", token="x")
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize(("what", "words"), ODD)
+def test_a_transport_that_makes_no_listener(tmp_path: Path, what: str, words: str) -> None:
+    where = {"tcp": False, "unix": "none", "also": (f"odd://{what}",)}
+    server = Server(ServerConfig(state_dir=str(tmp_path), listen=where), [], token=TOKEN)
+    with pytest.raises(ConfigError, match=f"odd://{what}: {words}"):
+        asyncio.run(server.start())
+
+
+def test_the_scheme_of_an_address_may_have_capitals(reachable: Any) -> None:
+    running = reachable(a_name().replace("abstract", "Abstract"), a_name())
+    assert by_sync(running.server.addresses[0]) == 11
