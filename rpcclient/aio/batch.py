@@ -66,7 +66,7 @@ class AsyncBatch(BatchBase):
                     entry.settle(None, entry.method.error(exc.code, exc.message, exc.data))
                 except RpcError as exc:
                     entry.settle(None, exc)
-        except BaseException:  # Not only what cancels the task: also what a type of the caller's own raises.
+        except BaseException:  # Cancellation, or an error of a type that the caller has given.
             if current_loop() is peer.loop:
                 for _, call_id, pending in waiting:
                     peer.abandon(call_id)

@@ -1,4 +1,4 @@
-"""Calls: over one connection, and again over another one where the first never sent it."""
+"""Makes calls over a connection, and again over another one if the first has not sent them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .stream import AsyncStream
 
 
 class AsyncCalls:
-    """Makes calls: a connection, and what goes with each call. It is all that a client's views know of the client.
+    """Makes calls over a client's connection. It is all that the client's views know of the client.
 
     Parameters:
         connector: has the connection.
-        options: what goes with each call.
+        options: the options of each call.
     """
 
     __slots__ = ("connector", "options")
@@ -49,12 +49,12 @@ class AsyncCalls:
         window: int | None = None,
         resend: bool | None = None,
     ) -> AsyncCalls:
-        """The same connection with other options; see :meth:`rpcclient.options.CallOptions.override`."""
+        """Return the same connection with other options; see :meth:`rpcclient.options.CallOptions.override`."""
         options = self.options.override(timeout_s=timeout_s, progress=progress, key=key, window=window, resend=resend)
         return AsyncCalls(self.connector, options)
 
     def now(self) -> float:
-        """The time on the clock by which deadlines are told, in seconds.
+        """Return the time on the clock of deadlines, in seconds.
 
         Raises:
             LocalProtocolError: no loop runs here, or the client belongs to another one.
@@ -74,7 +74,7 @@ class AsyncCalls:
         peer = self.connector.ready
         if peer is None or method.streams:
             return await self._perform(method, params, streams=False)
-        # The common case without detours: the connection is up, and everything goes in one message.
+        # The common case is written out for speed: there is a connection, and the call is one message.
         options = self.options
         try:
             seconds = options.seconds(method.deadline_s)
@@ -88,7 +88,7 @@ class AsyncCalls:
                     timeout_s=seconds,
                     pending=pending,
                 )
-            except NotSent:  # The connection has ended, and nothing was made of the call yet.
+            except NotSent:  # The connection has ended, and the call was not sent.
                 return await self._perform(method, params, streams=False)
             return method.load(await peer.outcome(call_id, pending), codec)
         except WireError as exc:
@@ -127,7 +127,7 @@ class AsyncCalls:
             raise
 
     def open(self, method: Method, params: Any) -> AsyncStream[Any]:
-        """A stream that calls a method when it is opened.
+        """Make a stream that calls a method when it is opened.
 
         Parameters:
             method, params: as of :meth:`invoke`.
@@ -147,7 +147,7 @@ class AsyncCalls:
                 peer = await self.peer(deadline)
                 try:
                     return await perform(peer, method, params, options, deadline - self.now(), streams=streams)
-                except NotSent:  # It never left, and nothing was taken of what it streams: it may be sent again.
+                except NotSent:  # It was not sent, and no item of its streams was taken: it may be sent again.
                     if not await self.may_retry(deadline):
                         raise
         except WireError as exc:
@@ -157,27 +157,27 @@ class AsyncCalls:
             raise
 
     async def peer(self, deadline: float) -> Peer:
-        """The connection, once it takes what is to be sent.
+        """Return the connection, once it accepts output.
 
         Parameters:
-            deadline: until when to try, on the clock of :meth:`now`.
+            deadline: when to stop trying, on the clock of :meth:`now`.
 
         Raises:
-            RpcError: there is none.
+            RpcError: no connection can be made.
         """
-        peer = await self.connector.peer(deadline, anew=self.options.resend)
+        peer = await self.connector.peer(deadline, may_reconnect=self.options.resend)
         if not peer.is_writable:
             await peer.wait_writable(max(deadline - self.now(), 0.0))
         return peer
 
     async def may_retry(self, deadline: float) -> bool:
-        """Whether to send again what a connection did not send. The connector has another one then."""
+        """Return whether a call that was not sent may be sent again. The connector then makes another connection."""
         await give_way()
         return self.options.resend and self.connector.options.reconnect and self.now() < deadline
 
 
 class HasCalls(Protocol):
-    """A client, as its views see it."""
+    """What views need of a client."""
 
     @property
     def calls(self) -> AsyncCalls:

@@ -1,4 +1,4 @@
-"""Keeps a connection to one server: makes it, and makes it anew when it was lost."""
+"""Keeps a connection to one server: makes it, and makes another one when it is lost."""
 
 from __future__ import annotations
 
@@ -43,43 +43,42 @@ logger = logging.getLogger("rpcclient")
 _numbers = count(1)
 
 LAST_CALLS_S = 1.0
-"""How long calls that are made while the event loop ends may take before the connection ends, too, in seconds."""
+"""How long calls may take that are made while the event loop ends, in seconds. Then the connection ends, too."""
 
 
 class Connector:
-    """The connection of one client, and all that is under way for it. It belongs to the event loop in which the client
-    is used; when that has ended, or the process has forked, it begins anew where the client is used next. What the loop
-    holds knows it weakly, but for the time in which it connects: a client that nobody uses any more is garbage, and its
-    connection ends with it.
+    """The connection of one client, and the work on it. It belongs to the event loop in which the client is used. After
+    the loop has ended, or the process has forked, it begins anew in the loop that uses the client next. The loop holds
+    it weakly, except while it connects: a client that nobody uses any more becomes garbage, and its connection ends.
 
     Parameters:
         options: how to connect.
-        memory: connects without a socket, where given.
+        memory: connects without a socket; ``None`` to use a socket.
 
     """
 
     def __init__(self, options: ConnectOptions, memory: MemoryDial | None = None) -> None:
         self.options = options
         self.registry = Registry(logger)
-        # What the server calls here sees the context variables of whoever made the client, rather than those of the
-        # call that happened to be the first, for as long as its connection lasts.
+        # Handlers that the server calls see the context variables of the code that made the client, and not those of
+        # the call that happened to connect.
         self._context = copy_context()
         self.memory = memory
         self._closed = False
-        self._entering = ForkLock()
+        self._enter_lock = ForkLock()
         self._life: Life | None = None
-        self._thread_id = 0  # Of the thread in which the loop was last seen.
+        self._thread_id = 0  # The thread in which the loop last ran.
         self._begin_anew()
         tell_in_children(self)
 
     def _begin_anew(self) -> None:
-        self._pool = Pool(name="rpcclient-handler")  # The loop's own is for the program's other work.
+        self._pool = Pool(name="rpcclient-handler")  # The loop's own pool is for the program's other work.
         self._peer: Peer | None = None
-        self._leaving: set[Peer] = set()  # What has begun to end, and another was made in place of.
-        self._connecting: asyncio.Task[Peer] | None = None
-        self._returning: asyncio.TimerHandle | None = None
+        self._closing_peers: set[Peer] = set()  # Connections that are closing and have been replaced.
+        self._connect_task: asyncio.Task[Peer] | None = None
+        self._retry_timer: asyncio.TimerHandle | None = None
         self._watch: AsyncGenerator[None, None] | None = None
-        self._watch_ends = False
+        self._loop_is_ending = False
         self.pauses = Pauses()
         self._failure: RpcError | None = None
         self._was_connected = False
@@ -87,33 +86,35 @@ class Connector:
     # --- where it lives -----------------------------------------------------------------------------------------
 
     def enter(self) -> asyncio.AbstractEventLoop:
-        """The event loop that runs here, and that the client belongs to from now on, if it is not already.
+        """Return the event loop that runs here. The client belongs to it from now on.
 
         Raises:
-            LocalProtocolError: no loop runs here; or the client belongs to another one, which is not closed.
+            LocalProtocolError: no loop runs here; or the client belongs to another loop, which is not closed.
         """
         loop, life = running_loop(), self._life
         if life is None or life.loop is not loop:
-            with self._entering:
+            with self._enter_lock:
                 life = self._life
                 if life is not None:
                     life.check_place("the client")
-                    self._leave()
+                    self._leave_loop()
                 self._life = Life(loop)
         self._thread_id = get_ident()
         return loop
 
-    def _leave(self) -> None:
-        """What belonged to the loop that has ended is of no more use. The server is to know it."""
-        for peer in (self._peer, *self._leaving):
+    def _leave_loop(self) -> None:
+        """Abort the connections of the loop that has ended, so that the server knows, and begin anew."""
+        for peer in (self._peer, *self._closing_peers):
             if peer is not None:
                 peer.link.abort()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._begin_anew()
 
     def on_fork(self) -> None:
-        """This is a child: the connection and all that goes on over it is its parent's. The next call makes one."""
-        keep_alive(self._life, self._peer, self._leaving, self._connecting, self._returning, self._watch, self._pool)
+        """Begin anew in a forked child: the connection and its calls belong to the parent. The next call connects."""
+        keep_alive(
+            self._life, self._peer, self._closing_peers, self._connect_task, self._retry_timer, self._watch, self._pool
+        )
         self._life = None
         self._begin_anew()
         if self.memory is not None:
@@ -121,14 +122,14 @@ class Connector:
 
     @property
     def live(self) -> Peer | None:
-        """The connection while it takes calls; one that has begun to end does not."""
+        """The connection, if it accepts calls. One that is closing does not."""
         peer = self._peer
         return peer if peer is not None and peer.is_open and not peer.loop.is_closed() else None
 
     @property
     def ready(self) -> Peer | None:
-        """The connection, where a call can go out over it at once, unless it has just ended. It takes more, and its
-        loop is the one that runs."""
+        """The connection, if a call can be sent over it at once: it accepts output, and its loop runs here. It may just
+        have ended."""
         peer = self._peer
         # A thread runs one loop at a time. To ask asyncio which one would cost each call a system call.
         if peer is not None and peer.is_writable and self._thread_id == get_ident() and peer.loop.is_running():
@@ -144,18 +145,18 @@ class Connector:
         """Offer a service to the server, on this connection and those that follow it."""
         self.registry.add(service)
 
-    async def peer(self, deadline: float, *, anew: bool = True) -> Peer:
-        """The connection, made first where there is none.
+    async def peer(self, deadline: float, *, may_reconnect: bool = True) -> Peer:
+        """Return the connection, and make it first if there is none.
 
         Parameters:
             deadline: until when to try, on the loop's clock.
-            anew: whether to make another one where there was one before.
+            may_reconnect: whether to make another connection if there was one before.
 
         Raises:
             ConnectionClosed: the client was closed.
-            NotSent: there was none until the deadline; or there is none any more, and none is to be made.
+            NotSent: no connection was made before the deadline; or the connection has ended, and must not be replaced.
             LocalProtocolError: the client belongs to another loop.
-            RpcError: it could not be made.
+            RpcError: the connection could not be made.
         """
         loop = self.enter()
         peer = self.live
@@ -165,16 +166,16 @@ class Connector:
             raise ConnectionClosed("the client is closed")
         if self._was_connected and not self.options.reconnect:
             raise ConnectionClosed("the connection is gone, and reconnect is off")
-        if self._was_connected and not anew:
+        if self._was_connected and not may_reconnect:
             raise NotSent("the connection has ended")
-        if self._connecting is None:
+        if self._connect_task is None:
             self._begin()
-        task = self._connecting
+        task = self._connect_task
         assert task is not None
-        wait = deadline - loop.time()
-        # One task makes the connection for all who wait; that one of them gives up does not end it.
+        left_s = deadline - loop.time()
+        # One task makes the connection for all who wait. It goes on when one of them gives up.
         with waiting():
-            await asyncio.wait([task], timeout=max(wait, 0))
+            await asyncio.wait([task], timeout=max(left_s, 0))
         if not task.done():
             raise no_connection_error(self._failure) from self._failure
         if task.cancelled():
@@ -182,45 +183,45 @@ class Connector:
         return task.result()
 
     def _begin(self) -> None:
-        if self._returning is not None:
-            self._returning.cancel()
-            self._returning = None
+        if self._retry_timer is not None:
+            self._retry_timer.cancel()
+            self._retry_timer = None
         if self._peer is not None:
-            self._leaving.add(self._peer)
-            self._ended(self._peer, "it was closing")
-        held: weakref.ref[Connector] = weakref.ref(self)
-        self._connecting = asyncio.get_running_loop().create_task(
-            _connect(held, self._was_connected), context=self._context.copy()
+            self._closing_peers.add(self._peer)
+            self._drop_peer(self._peer, "it was closing")
+        reference: weakref.ref[Connector] = weakref.ref(self)
+        self._connect_task = asyncio.get_running_loop().create_task(
+            _connect(reference, self._was_connected), context=self._context.copy()
         )
-        self._connecting.add_done_callback(partial(_connect_done, held))
+        self._connect_task.add_done_callback(partial(_connect_done, reference))
 
     def _connect_done(self, task: asyncio.Task[Peer]) -> None:
-        self._connecting = None
+        self._connect_task = None
         if task.cancelled():
             return
-        error = task.exception()  # Whoever waits gets it; nobody may be waiting any more.
+        error = task.exception()  # The waiting calls raise it. There may be none, and then it must be fetched here.
         if error is not None and self._stays_on:
-            # Nobody else would bring this client back, whatever the reason was.
+            # The client must try again by itself, whatever the reason was: it may make no calls.
             wait_s = self.pauses.after_refusal_s()
             logger.error("%s; trying again in %.0f s, since services are offered", error, wait_s)
-            held: weakref.ref[Connector] = weakref.ref(self)
-            again = partial(_if_held, held, Connector._begin)
-            self._returning = asyncio.get_running_loop().call_later(wait_s, again)
-        elif self._peer is None and self._stays_on:  # It was lost before this could be noted.
+            reference: weakref.ref[Connector] = weakref.ref(self)
+            retry = partial(_if_alive, reference, Connector._begin)
+            self._retry_timer = asyncio.get_running_loop().call_later(wait_s, retry)
+        elif self._peer is None and self._stays_on:  # The connection was lost before this callback ran.
             self._begin()
 
     @property
     def _stays_on(self) -> bool:
-        """Whether the server may want to call what is offered here, so that somebody must be there."""
+        """Whether the client reconnects by itself, since the server may want to call what it offers."""
         offers = self.options.reconnect and bool(self.registry.services)
         return offers and self._was_connected and not self._closed
 
-    async def _try(self, again: bool) -> Peer | float:
-        """Try to connect; returns for how long to wait where that is to be tried again."""
+    async def _try(self, was_connected: bool) -> Peer | float:
+        """Try to connect. Returns the pause before the next attempt, in seconds, if there is to be one."""
         try:
             return await self._connect_once()
         except RpcError as exc:
-            if not again or not isinstance(exc, ConnectFailed) or not exc.retryable:
+            if not was_connected or not isinstance(exc, ConnectFailed) or not exc.retryable:
                 self.pauses.forget_failures()
                 raise
             self._failure = exc
@@ -253,10 +254,10 @@ class Connector:
         return peer
 
     async def _authenticate(self, peer: Peer, token: str) -> None:
-        """Say who is calling, where the handshake did not.
+        """Send the token by a call, as the handshake did not hold it.
 
         Raises:
-            RpcError: the server does not take it, or does not answer. The connection is given up then.
+            RpcError: the server refuses the token, or does not answer. The connection is aborted then.
         """
         seconds = self.options.connect_timeout_s
         try:
@@ -271,7 +272,7 @@ class Connector:
     def _make_peer(self, link: Any, codec: Codec, limits: SessionLimits) -> Peer:
         options = self.options
         caller = RemoteCaller()
-        # The server was chosen, and proven by its address or certificate: what is offered is offered to it.
+        # The user chose the server, and its address or certificate proves it: it may call what is offered.
         server = Principal("server", "connected")
         connection = Connection(f"server-{next(_numbers)}", options.target.url, caller, server, logger=logger)
         peer = Peer(
@@ -283,21 +284,21 @@ class Connector:
             logger=logger,
         )
         caller.bind(peer)
-        held: weakref.ref[Connector] = weakref.ref(self)
-        peer.closed.add_done_callback(lambda done: _if_held(held, Connector._lost, peer, done.result()))
+        reference: weakref.ref[Connector] = weakref.ref(self)
+        peer.closed.add_done_callback(lambda done: _if_alive(reference, Connector._on_loss, peer, done.result()))
         return peer
 
-    def _lost(self, peer: Peer, reason: str) -> None:
-        self._leaving.discard(peer)
+    def _on_loss(self, peer: Peer, reason: str) -> None:
+        self._closing_peers.discard(peer)
         if not self._closed:
             logger.info("the connection to %s ended: %s", self.options.target.url, reason)
         if self._peer is peer:
-            self._ended(peer, reason)
-            if self._stays_on and self._connecting is None:
+            self._drop_peer(peer, reason)
+            if self._stays_on and self._connect_task is None:
                 self._begin()
 
-    def _ended(self, peer: Peer, reason: str) -> None:
-        """This connection is not the client's any more."""
+    def _drop_peer(self, peer: Peer, reason: str) -> None:
+        """Use this connection no more."""
         self._peer = None
         self.pauses.note_loss(useful=peer.has_received)
         if not peer.has_received:
@@ -306,7 +307,7 @@ class Connector:
     # --- the end ------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Close the connection, and make no other. Of a loop that has ended nothing is left to close.
+        """Close the connection, and make no other. If its loop has ended, the connection has ended with it.
 
         Raises:
             LocalProtocolError: the client belongs to another loop, which is not closed.
@@ -316,24 +317,24 @@ class Connector:
             life.check_place("the client")
         self._closed = True
         if life is None or life.is_over:
-            self._leave()
+            self._leave_loop()
             self._pool.shutdown(wait=False)
             return
         if life.loop is not current_loop():
-            return  # It was closed before.
-        if self._returning is not None:
-            self._returning.cancel()
-        if self._connecting is not None:
-            self._connecting.cancel()
+            return  # The client was closed before, and is now used in another loop.
+        if self._retry_timer is not None:
+            self._retry_timer.cancel()
+        if self._connect_task is not None:
+            self._connect_task.cancel()
         peer, self._peer = self._peer, None
-        for leaving in tuple(self._leaving):
-            leaving.link.abort()
+        for closing_peer in tuple(self._closing_peers):
+            closing_peer.link.abort()
         if peer is not None:
-            # What is queued for calls that end here is not waited for; anything else was to arrive.
+            # Output of calls that end here is not waited for. All other output is to arrive.
             peer.flush()
             peer.link.close(1000, "", patient=not peer.is_waiting)
             await peer.wait_closed()
-        if self._watch is not None and not self._watch_ends:
+        if self._watch is not None and not self._loop_is_ending:
             await self._watch.aclose()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -347,88 +348,88 @@ class Connector:
         else:
             peer.loop.call_soon_threadsafe(peer.link.abort)
 
-    async def loop_ends(self) -> None:
-        """The event loop is about to end: so does the connection, in an orderly way."""
-        self._watch_ends = True
-        if self._returning is not None:
-            self._returning.cancel()
-        if self._peer is None and not self._leaving:
+    async def on_loop_end(self) -> None:
+        """Close the connection in an orderly way, since the event loop is about to end."""
+        self._loop_is_ending = True
+        if self._retry_timer is not None:
+            self._retry_timer.cancel()
+        if self._peer is None and not self._closing_peers:
             return
-        # Others that end with the loop may have something to say before they do.
+        # Other tasks that end with the loop may make last calls.
         until = time.monotonic() + LAST_CALLS_S
         await asyncio.sleep(0)
         while self._peer is not None and self._peer.is_waiting and time.monotonic() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         peer, self._peer = self._peer, None
-        ending = [*self._leaving, *([] if peer is None else [peer])]
+        closing_peers = [*self._closing_peers, *([] if peer is None else [peer])]
         if peer is not None:
             peer.flush()
             peer.link.close(1000, "", patient=False)
             await asyncio.sleep(0)  # uvloop writes at the end of a turn.
-        for one in ending:
-            one.link.abort()
-        if ending:
-            await asyncio.wait([one.closed for one in ending], timeout=CLOSE_TIMEOUT_S)
+        for closing_peer in closing_peers:
+            closing_peer.link.abort()
+        if closing_peers:
+            await asyncio.wait([closing_peer.closed for closing_peer in closing_peers], timeout=CLOSE_TIMEOUT_S)
 
     def __del__(self) -> None:
-        # An interpreter that ends takes everything with it.
+        # When the interpreter ends, everything ends with it.
         if not hasattr(self, "_was_connected") or self._closed or sys.is_finalizing():
             return
         self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
-        ends: list[tuple[asyncio.AbstractEventLoop, Callable[[], object]]] = [
+        closers: list[tuple[asyncio.AbstractEventLoop, Callable[[], object]]] = [
             (peer.loop, partial(peer.link.close, 1000, "", patient=False))
-            for peer in (self._peer, *self._leaving)
+            for peer in (self._peer, *self._closing_peers)
             if peer is not None
         ]
-        if self._connecting is not None:
-            ends.append((self._connecting.get_loop(), self._connecting.cancel))
-        for loop, end in ends:
-            # Garbage is collected at any moment, in any thread. A loop that has ended takes its sockets with it.
+        if self._connect_task is not None:
+            closers.append((self._connect_task.get_loop(), self._connect_task.cancel))
+        for loop, close in closers:
+            # Garbage is collected at any moment, in any thread. A loop that has ended has closed its sockets.
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(end)
-        if ends or self._returning is not None:  # That finds nobody when its time comes.
+                loop.call_soon_threadsafe(close)
+        if closers or self._retry_timer is not None:  # The timer finds no client when it fires.
             warnings.warn(f"unclosed client of {self.options.target.url}", ResourceWarning, stacklevel=2, source=self)
 
 
-async def _watch_over(connector: weakref.ref[Connector]) -> AsyncGenerator[None, None]:
-    """Wait for the end of the event loop: that ends its asynchronous generators before it is closed
-    (:meth:`asyncio.loop.shutdown_asyncgens`, as asyncio.run does), while everything still works. It holds no client."""
+async def _watch_over(reference: weakref.ref[Connector]) -> AsyncGenerator[None, None]:
+    """Wait for the end of the event loop, without holding the client. Before a loop is closed, while it still works,
+    :func:`asyncio.run` ends its asynchronous generators (:meth:`asyncio.loop.shutdown_asyncgens`)."""
     try:
         yield
     finally:
-        held = connector()
-        if held is not None:
-            await held.loop_ends()
+        connector = reference()
+        if connector is not None:
+            await connector.on_loop_end()
 
 
-def _if_held(held: weakref.ref[Connector], act: Callable[..., None], *args: Any) -> None:
-    """Do something for a client that is still there."""
-    connector = held()
+def _if_alive(reference: weakref.ref[Connector], act: Callable[..., None], *args: Any) -> None:
+    """Call a method of the connector, if it still exists."""
+    connector = reference()
     if connector is not None:
         act(connector, *args)
 
 
-def _connect_done(held: weakref.ref[Connector], task: asyncio.Task[Peer]) -> None:
-    connector = held()
+def _connect_done(reference: weakref.ref[Connector], task: asyncio.Task[Peer]) -> None:
+    connector = reference()
     if connector is not None:
         connector._connect_done(task)
     elif not task.cancelled():
-        task.exception()  # Nobody waits for it any more.
+        task.exception()  # Nobody waits for it any more, so it must be fetched here.
 
 
-async def _connect(held: weakref.ref[Connector], again: bool) -> Peer:
-    """Connect; where there was a connection before, try until it is there, the server refuses for good, or nobody uses
-    the client any more."""
-    connector = held()
+async def _connect(reference: weakref.ref[Connector], was_connected: bool) -> Peer:
+    """Connect. If there was a connection before, try again until one is made, the server refuses for good, or nobody
+    uses the client any more."""
+    connector = reference()
     pause_s = 0.0 if connector is None else connector.pauses.before_first_s()
     while True:
         del connector
         await asyncio.sleep(pause_s)
-        connector = held()
+        connector = reference()
         if connector is None:
             raise ConnectionClosed("nobody uses the client any more")
-        outcome = await connector._try(again)
+        outcome = await connector._try(was_connected)
         if isinstance(outcome, Peer):
             return outcome
         pause_s = outcome

@@ -10,13 +10,13 @@ from .transaction import AsyncDatabaseTransaction
 
 
 class AsyncDatabase(stub.AsyncDatabase):
-    """Queries and changes databases. What the service offers, as :mod:`rpcclient.aio.stubs.database` has it, and
+    """Queries and changes databases: the methods of the service (:mod:`rpcclient.aio.stubs.database`), and
     :meth:`transaction`."""
 
     def transaction(
         self, database: str, *, isolation: Isolation | IsolationName | None = None, readonly: bool = False
     ) -> AsyncDatabaseTransaction:
-        """A transaction as a context manager: committed at the end, rolled back where an exception leaves the block.
+        """Make a transaction. As a context manager it commits at the end, and rolls back if the block raises.
 
         ::
 
@@ -24,12 +24,12 @@ class AsyncDatabase(stub.AsyncDatabase):
                 await tx.execute("INSERT INTO zone VALUES (:id, :name)", {"id": 5, "name": "east"})
 
         Parameters:
-            database: its name.
-            isolation: the isolation level; the configured one, or else the database's own, where not given.
-            readonly: have the database refuse every change in it.
+            database: the database's name.
+            isolation: the isolation level; if not given, the configured one, or else the database's own.
+            readonly: let the database refuse every change in it.
 
         Returns:
-            The transaction. It begins when it is entered, or by its ``begin``.
+            The transaction. It begins when its block is entered, or its ``begin`` is called.
 
         Raises:
             InvalidParams: there is no such isolation level.

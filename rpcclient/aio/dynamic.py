@@ -1,4 +1,4 @@
-"""Services without a stub, asynchronously: methods by name, signatures from ``rpc.discover``."""
+"""Services without a stub: methods by their names, with signatures from ``rpc.discover``."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from .waits import value_now
 
 
 class AsyncDescriptions:
-    """What is known of the methods of services, by the name of the service. It is asked for once."""
+    """The descriptions of services. They are fetched once."""
 
     def __init__(self) -> None:
-        self._known: dict[str, ServiceDescription] = {}
+        self._fetched: dict[str, ServiceDescription] = {}
 
-    def known(self, service: str) -> ServiceDescription | None:
-        """A service, where it was asked for before."""
-        return self._known.get(service)
+    def get(self, service: str) -> ServiceDescription | None:
+        """Return the description of a service, if it was fetched before."""
+        return self._fetched.get(service)
 
     async def fetch(self, calls: AsyncCalls, service: str) -> ServiceDescription:
-        """A service, which is asked for where that was not done before.
+        """Return the description of a service, and fetch it first if that was not done before.
 
         Parameters:
-            calls: asks.
-            service: its name.
+            calls: makes the call.
+            service: the service's name.
 
         Raises:
             MethodNotFound: the server has no such service.
             RpcError: as of any call.
         """
-        if service not in self._known:
-            self._known.update(descriptions(await calls.invoke(method_of("rpc.discover"), None)))
-        return find(self._known, service)
+        if service not in self._fetched:
+            self._fetched.update(descriptions(await calls.invoke(method_of("rpc.discover"), None)))
+        return find(self._fetched, service)
 
 
 class AsyncServiceProxy:
@@ -48,8 +48,8 @@ class AsyncServiceProxy:
 
     Parameters:
         calls: makes the calls.
-        descriptions: what is known of services.
-        name: of the service.
+        descriptions: the descriptions of services.
+        name: the service's name.
     """
 
     def __init__(self, calls: AsyncCalls, descriptions: AsyncDescriptions, name: str) -> None:
@@ -73,7 +73,7 @@ class AsyncServiceProxy:
         return dress(call, service, name)
 
     async def describe(self) -> ServiceDescription:
-        """Signatures and documentation of the methods.
+        """Return the signatures and the documentation of the methods.
 
         Raises:
             MethodNotFound: the server has no such service.
@@ -96,4 +96,4 @@ class AsyncServiceProxy:
             return f"The service {self._name!r}, which cannot be described now: {exc}"
 
     def _description_now(self) -> ServiceDescription | None:
-        return value_now(self.describe, self._descriptions.known(self._name))
+        return value_now(self.describe, self._descriptions.get(self._name))

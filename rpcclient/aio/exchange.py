@@ -1,4 +1,4 @@
-"""One call over one connection: encode, send, wait, decode; and what it streams."""
+"""Makes one call over one connection: encodes, sends, waits, decodes; and sends the streams among its parameters."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ async def perform(
         method: what is known of the method.
         params: by name or by position.
         options: what goes with the call.
-        seconds: time left for it.
-        streams: whether the answer is to be a stream.
+        seconds: how long the call may take.
+        streams: whether the result is a stream.
 
     Returns:
         The result, or a :class:`StreamReader`.
@@ -55,7 +55,7 @@ async def perform(
             peer.session.streams.withdraw(stream)
         raise
     if sources:
-        peer.flush()  # What was not sent may be sent again, but not once something was taken of its streams.
+        peer.flush()  # This comes first: once items of its streams are taken, a call cannot be sent again.
     pending.uploads = tuple(
         _upload(peer, method, name, source, stream, codec) for name, (source, stream) in sources.items()
     )
@@ -65,12 +65,12 @@ async def perform(
     return method.load(answer, codec)
 
 
-def _open_uploads(peer: Peer, method: Method, params: Any, opened: dict[str, tuple[Any, OutgoingStream]]) -> None:
-    """Open a stream for each parameter that is one."""
+def _open_uploads(peer: Peer, method: Method, params: Any, sources: dict[str, tuple[Any, OutgoingStream]]) -> None:
+    """Open a stream for each parameter that is a stream."""
     for name in method.streams & params.keys():
         if not isinstance(params[name], (AsyncIterable, Iterable)):
             raise not_iterable_error(name, params[name])
-        opened[name] = (params[name], peer.session.streams.open())
+        sources[name] = (params[name], peer.session.streams.open())
 
 
 def _upload(peer: Peer, method: Method, name: str, source: Any, stream: Any, codec: Codec) -> asyncio.Task[None]:
@@ -83,7 +83,7 @@ def _upload(peer: Peer, method: Method, name: str, source: Any, stream: Any, cod
 
 
 async def _iterate(source: AsyncIterable[Any] | Iterable[Any]) -> AsyncIterator[Any]:
-    """An async iterator over either kind of iterable. A generator is closed whatever happens."""
+    """Iterate over an iterable of either kind. A generator is closed in any case."""
     try:
         if isinstance(source, AsyncIterable):
             async for item in source:

@@ -1,5 +1,5 @@
-"""Which event loop something belongs to: a client with all that is under way in it, a stream, a port. It cannot be used
-in another one, and nothing can be seen of it where that was tried."""
+"""Binds clients, streams and ports to the event loop in which they are used. Using one in another loop is an error, and
+changes nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rpcwire.forking import home
 
 
 def current_loop() -> asyncio.AbstractEventLoop | None:
-    """The event loop that runs here, if one does."""
+    """Return the event loop that runs here, if one does."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -19,10 +19,10 @@ def current_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
-    """The event loop that runs here.
+    """Return the event loop that runs here.
 
     Raises:
-        LocalProtocolError: none does.
+        LocalProtocolError: no loop runs here.
     """
     loop = current_loop()
     if loop is None:
@@ -31,10 +31,10 @@ def running_loop() -> asyncio.AbstractEventLoop:
 
 
 class Life:
-    """The life of something: it is over with its event loop, which belongs to one process.
+    """The life of something that belongs to an event loop. It ends with the loop, and a forked child has no part in it.
 
     Parameters:
-        loop: that loop.
+        loop: the event loop.
     """
 
     __slots__ = ("_home", "loop")
@@ -45,18 +45,18 @@ class Life:
 
     @property
     def is_over(self) -> bool:
-        """Whether the loop is closed, or another process's."""
+        """Whether the loop is closed, or belongs to another process."""
         return self._home is not home() or self.loop.is_closed()
 
     def check_over(self, what: str, remedy: str = "open it anew here") -> None:
         """Refuse the use of something whose life is over.
 
         Parameters:
-            what: that is used.
+            what: its name in the error text.
             remedy: what to do instead.
 
         Raises:
-            ConnectionClosed: it is over.
+            ConnectionClosed: its life is over.
         """
         if self._home is not home():
             raise parent_error(what, remedy)
@@ -64,13 +64,13 @@ class Life:
             raise ConnectionClosed(f"{what} belongs to an event loop that has ended: {remedy}")
 
     def check_place(self, what: str) -> None:
-        """Refuse the use of something in another event loop than its own, while that is not closed.
+        """Refuse the use of something in another event loop than its own, unless its own is closed.
 
         Parameters:
-            what: that is used.
+            what: its name in the error text.
 
         Raises:
-            LocalProtocolError: it lives elsewhere.
+            LocalProtocolError: it belongs to another loop.
         """
         here = current_loop()
         if here is self.loop or self.is_over:
@@ -86,11 +86,11 @@ class Life:
         """Refuse the use of something in another event loop than its own.
 
         Parameters:
-            what: that is used.
+            what: its name in the error text.
 
         Raises:
-            ConnectionClosed: its own has ended.
-            LocalProtocolError: its own goes on.
+            ConnectionClosed: its own loop has ended.
+            LocalProtocolError: its own loop is not closed.
         """
         if current_loop() is not self.loop:
             self.check_over(what)

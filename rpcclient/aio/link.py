@@ -30,7 +30,7 @@ from .through import connect_through
 logger = logging.getLogger("rpcclient")
 
 PeerFactory = Callable[["ClientLink", Codec, SessionLimits], Peer]
-"""Makes the peer of a connection that has just opened, from its form of the wire and what both sides take."""
+"""Makes the peer of a connection that has just opened, from its codec and the limits of both sides."""
 
 
 class ClientLink(WebSocketLink):
@@ -46,54 +46,54 @@ class ClientLink(WebSocketLink):
         super().__init__(ws, options.link_limits, holds_reading=False)
         self._options = options
         self._make_peer: PeerFactory | None = make_peer
-        self.opened: asyncio.Future[Peer] = self.loop.create_future()
-        self._broken_by: Exception | None = None
+        self.peer_future: asyncio.Future[Peer] = self.loop.create_future()
+        self._loss_cause: Exception | None = None
         self._interim = Interim()
-        self._head = bytearray()  # How the answer to the handshake begins.
+        self._head = bytearray()  # The beginning of the answer to the handshake.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is connected: ask for the WebSocket."""
+        """Send the request for the WebSocket, as the socket is connected."""
         super().connection_made(transport)
         cast("ClientProtocol", self.ws).send_request(self._request)
         self._write()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have come."""
+        """Handle the bytes that have arrived."""
         if self.receiver is None:
             data = self._interim.leave_out(data)
             self._head += data[: HEAD_BYTES - len(self._head)]
         super().data_received(data)
 
     def handshake(self, event: Event) -> None:
-        """The server has answered."""
+        """Handle the server's answer to the handshake."""
         assert isinstance(event, Response)
         if self.ws.handshake_exc is not None:
             return
         codec = codec_for(self.ws.subprotocol)
-        make_peer, self._make_peer = self._make_peer, None  # It is the client's, which may become garbage.
+        make_peer, self._make_peer = self._make_peer, None  # It holds the client, which may become garbage.
         assert make_peer is not None
         peer = make_peer(self, codec, session_limits(self._options, event))
         self.attach(peer, codec)
-        self.opened.set_result(peer)
+        self.peer_future.set_result(peer)
 
     def handshake_failed(self, exc: Exception) -> None:
-        """The server has to_refusal_error, or is none."""
+        """Report that the server has refused, or is no WebSocket server."""
         self._give_up(to_refusal_error(exc, self._options.target, self._head))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is closed."""
-        self._broken_by = exc
+        """Remember why the socket was closed."""
+        self._loss_cause = exc
         super().connection_lost(exc)
 
     def ended(self) -> None:
-        """The connection is gone."""
-        # A server may refuse a certificate of the client's only when that believes TLS to be complete.
-        by_tls = isinstance(self._broken_by, ssl.SSLError)
-        self._give_up(self._broken_by if by_tls and self._broken_by else broken_error(self._options.target))
+        """Report why the connection ended, if it was not open yet."""
+        # A server may refuse the client's certificate only after TLS is complete for the client.
+        is_tls_error = isinstance(self._loss_cause, ssl.SSLError)
+        self._give_up(self._loss_cause if is_tls_error and self._loss_cause else broken_error(self._options.target))
 
     def _give_up(self, error: Exception) -> None:
-        if not self.opened.done():
-            self.opened.set_exception(error)
+        if not self.peer_future.done():
+            self.peer_future.set_exception(error)
 
 
 async def dial(options: ConnectOptions, make_peer: PeerFactory) -> Peer:
@@ -118,11 +118,11 @@ async def dial(options: ConnectOptions, make_peer: PeerFactory) -> Peer:
                 await create(lambda: link, sock=sock)
             else:
                 await _open(link, options, trail)
-            return await link.opened
+            return await link.peer_future
     except BaseException as exc:
         link.abort()
-        if link.opened.done() and not link.opened.cancelled():
-            link.opened.exception()
+        if link.peer_future.done() and not link.peer_future.cancelled():
+            link.peer_future.exception()
         error = to_connect_error(exc, target, options.connect_timeout_s, trail)
         if error is None:
             raise
@@ -130,23 +130,23 @@ async def dial(options: ConnectOptions, make_peer: PeerFactory) -> Peer:
 
 
 async def _open(link: ClientLink, options: ConnectOptions, trail: Trail) -> None:
-    """Connect, through a proxy where there is one, speak TLS where that is wanted, and ask for the WebSocket."""
+    """Connect, through a proxy if there is one, begin TLS if the URL asks for it, and ask for the WebSocket."""
     loop, target = asyncio.get_running_loop(), options.target
-    secured: dict[str, Any] = {}
+    tls_arguments: dict[str, Any] = {}
     if target.tls is not None:
-        # The time limit is over all of it; asyncio's own for TLS must not come first.
-        secured = {"server_hostname": target.server_hostname, "ssl_handshake_timeout": options.connect_timeout_s}
+        # One time limit covers everything. asyncio's own limit for TLS must not expire first.
+        tls_arguments = {"server_hostname": target.server_hostname, "ssl_handshake_timeout": options.connect_timeout_s}
     if target.proxy is None:
         sock = await reach(target.host.address, target.port, trail)
-        await loop.create_connection(lambda: link, sock=sock, ssl=target.tls, **secured)
+        await loop.create_connection(lambda: link, sock=sock, ssl=target.tls, **tls_arguments)
         return
     transport = await connect_through(target.proxy, target, options.connect_timeout_s, trail)
     try:
         if target.tls is not None:
-            # TLS takes the transport's protocol away at once, and tells the link of nothing before it stands.
-            secure = await loop.start_tls(transport, link, target.tls, **secured)
-            assert secure is not None
-            transport = secure
+            # TLS replaces the transport's protocol at once, and does not call connection_made of the link.
+            tls_transport = await loop.start_tls(transport, link, target.tls, **tls_arguments)
+            assert tls_transport is not None
+            transport = tls_transport
         else:
             transport.set_protocol(link)
         link.connection_made(transport)

@@ -1,4 +1,4 @@
-"""Connects a socket to a name: looks it up, and tries its addresses side by side (RFC 8305)."""
+"""Connects a socket to a host: looks its name up, and tries its addresses side by side (RFC 8305)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def reach(host: str, port: int, trail: Trail) -> socket.socket:
 
     Raises:
         OSError: the name is unknown, or no address answers.
-        UnicodeError: it is no name.
+        UnicodeError: the name is malformed.
     """
     todo = deque(await addresses(host, port, trail))
     running: dict[asyncio.Task[socket.socket], Address] = {}
@@ -31,7 +31,7 @@ async def reach(host: str, port: int, trail: Trail) -> socket.socket:
             if todo:
                 address = todo.popleft()
                 trail.note_attempt(address)
-                running[asyncio.create_task(_connected(address))] = address
+                running[asyncio.create_task(_connect(address))] = address
             done, _ = await asyncio.wait(
                 running, timeout=ATTEMPT_DELAY_S if todo else None, return_when=asyncio.FIRST_COMPLETED
             )
@@ -72,18 +72,18 @@ async def reach_by(connect: Callable[[float], socket.socket], timeout_s: float) 
     """Connect by a plugin's transport, in a thread.
 
     Parameters:
-        connect: makes the socket; takes the time for that in seconds.
-        timeout_s: that time.
+        connect: makes the socket. It is given the time limit in seconds.
+        timeout_s: that limit.
 
     Raises:
         OSError: nobody answers.
-        ValueError: its URL is malformed.
+        ValueError: the URL is malformed.
     """
-    making = asyncio.get_running_loop().run_in_executor(None, connect, timeout_s)
+    connect_future = asyncio.get_running_loop().run_in_executor(None, connect, timeout_s)
     try:
-        sock = await asyncio.shield(making)
+        sock = await asyncio.shield(connect_future)
     except asyncio.CancelledError:
-        making.add_done_callback(_close)
+        connect_future.add_done_callback(_close)
         raise
     keep_from_children(sock)
     sock.setblocking(False)
@@ -91,7 +91,7 @@ async def reach_by(connect: Callable[[float], socket.socket], timeout_s: float) 
 
 
 async def addresses(host: str, port: int, trail: Trail) -> list[Address]:
-    """The addresses of a host, in the order in which to try them.
+    """Look up the addresses of a host, in the order in which to try them.
 
     Parameters:
         host: a name, or an address.
@@ -100,29 +100,29 @@ async def addresses(host: str, port: int, trail: Trail) -> list[Address]:
 
     Raises:
         OSError: the name is unknown.
-        UnicodeError: it is no name.
+        UnicodeError: the name is malformed.
     """
     loop = asyncio.get_running_loop()
-    answer: asyncio.Future[LookupResult] = loop.create_future()
+    result_future: asyncio.Future[LookupResult] = loop.create_future()
 
-    def settle(found: LookupResult) -> None:
-        if not answer.done():  # Or nobody waits any more.
-            answer.set_result(found)
+    def settle(result: LookupResult) -> None:
+        if not result_future.done():  # Otherwise nobody waits any more.
+            result_future.set_result(result)
 
-    def on_result(found: LookupResult) -> None:
+    def on_result(result: LookupResult) -> None:
         with contextlib.suppress(RuntimeError):  # The loop has ended.
-            loop.call_soon_threadsafe(settle, found)
+            loop.call_soon_threadsafe(settle, result)
 
     trail.note_lookup()
     look_up(host, port, on_result)
-    found = await answer
+    result = await result_future
     trail.note_addresses()
-    if isinstance(found, Exception):
-        raise found
-    return list(found)
+    if isinstance(result, Exception):
+        raise result
+    return list(result)
 
 
-async def _connected(address: Address) -> socket.socket:
+async def _connect(address: Address) -> socket.socket:
     sock = address.socket()
     try:
         await asyncio.get_running_loop().sock_connect(sock, address.sockaddr)
@@ -133,6 +133,6 @@ async def _connected(address: Address) -> socket.socket:
 
 
 def _close(task: asyncio.Future[socket.socket]) -> None:
-    """Another address was faster, or nobody waits any more."""
+    """Close a socket that is not needed: another address was faster, or nobody waits any more."""
     if not task.cancelled() and task.exception() is None:
         task.result().close()

@@ -59,9 +59,9 @@ class AsyncRemoteSerial(TimeLimits):
         self._stream = stream
         self._options = options
         self._data = bytearray()
-        self._changed = asyncio.Condition()
+        self._change = asyncio.Condition()
         self._error: RpcError | None = None
-        self._ended = False
+        self._has_ended = False
         self._resets = 0
         self._life = Life(running_loop())
         self._task = self._life.loop.create_task(self._fill())
@@ -90,26 +90,26 @@ class AsyncRemoteSerial(TimeLimits):
     async def _fill(self) -> None:
         try:
             async for item in self._stream:
-                async with self._changed:
+                async with self._change:
                     if item.resets >= self._resets:
                         self._data += item.data
-                        self._changed.notify_all()
-                    # Nothing is taken from the stream meanwhile, so that the server is told to wait.
-                    await self._changed.wait_for(lambda: len(self._data) < KEEP_BYTES)
+                        self._change.notify_all()
+                    # Meanwhile nothing is read from the stream, so that the server has to wait.
+                    await self._change.wait_for(lambda: len(self._data) < KEEP_BYTES)
         except RpcError as exc:
             self._error = exc
-        self._ended = True
-        async with self._changed:
-            self._changed.notify_all()
+        self._has_ended = True
+        async with self._change:
+            self._change.notify_all()
 
     @property
     def in_waiting(self) -> int:
-        """Bytes that have come in and can be read at once.
+        """The number of bytes that have arrived and can be read at once.
 
         Raises:
             SerialPortGone: it was unplugged, and everything that came before has been read.
         """
-        self._there(waits=False)
+        self._check_open(in_loop=False)
         if not self._data and self._error is not None:
             raise self._error
         return len(self._data)
@@ -123,59 +123,59 @@ class AsyncRemoteSerial(TimeLimits):
         Raises:
             SerialPortGone: it was unplugged, and everything that came before has been read.
         """
-        return await self._take(None if size is None or size < 0 else size, None)
+        return await self._read_until(None if size is None or size < 0 else size, None)
 
     async def read_until(self, expected: bytes = b"\n", size: int | None = None) -> bytes:
-        """Read up to and with some bytes, or ``size`` of them."""
-        return await self._take(size, expected)
+        """Read up to some bytes, and these bytes, or ``size`` of them."""
+        return await self._read_until(size, expected)
 
     async def readline(self) -> bytes:
-        """Read up to and with the next line break."""
-        return await self._take(None, b"\n")
+        """Read up to the next line break, and the line break."""
+        return await self._read_until(None, b"\n")
 
     @gives_way
     async def read_all(self) -> bytes:
-        """Read what has come in already."""
+        """Read what has arrived already."""
         return await self.read(self.in_waiting)
 
     @gives_way
-    async def _take(self, size: int | None, until: bytes | None) -> bytes:
-        self._there()
+    async def _read_until(self, size: int | None, until: bytes | None) -> bytes:
+        self._check_open()
 
         def enough() -> bool:
-            return self._end(size, until) is not None or self._ended or len(self._data) >= KEEP_BYTES
+            return self._find_end(size, until) is not None or self._has_ended or len(self._data) >= KEEP_BYTES
 
-        async with self._changed:
+        async with self._change:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.timeout):
                     while not enough():
                         # The next byte may be awaited for a shorter time than the first.
                         gap = self.inter_byte_timeout if self._data else None
                         async with asyncio.timeout(gap):
-                            await self._changed.wait()
-            end = self._end(size, until)
+                            await self._change.wait()
+            end = self._find_end(size, until)
             if end is None:
                 end = len(self._data) if size is None else min(size, len(self._data))
                 if end == 0 and self._error is not None and size != 0:
                     raise self._error
-            found = bytes(self._data[:end])
+            data = bytes(self._data[:end])
             del self._data[:end]
-            self._changed.notify_all()
-            return found
+            self._change.notify_all()
+            return data
 
-    def _end(self, size: int | None, until: bytes | None) -> int | None:
+    def _find_end(self, size: int | None, until: bytes | None) -> int | None:
         if until is not None and (at := self._data.find(until)) >= 0:
             return at + len(until) if size is None else min(at + len(until), size)
         return size if size is not None and len(self._data) >= size else None
 
     @gives_way
     async def reset_input_buffer(self) -> None:
-        """Throw away what has come in, here and on the server."""
-        self._there()
+        """Drop the input that has arrived, here and on the server."""
+        self._check_open()
         self._resets = await self._hardware.reset_serial(self._session.id)
-        async with self._changed:
+        async with self._change:
             self._data.clear()
-            self._changed.notify_all()
+            self._change.notify_all()
 
     @gives_way
     async def write(self, data: bytes | bytearray | memoryview | Iterable[int]) -> int:
@@ -185,37 +185,37 @@ class AsyncRemoteSerial(TimeLimits):
             data: bytes of any kind, or a sequence of numbers.
 
         Returns:
-            How many, when the server's system has taken them; fewer where :attr:`write_timeout` is 0.
+            How many bytes were written. The server's system has accepted them. Fewer if :attr:`write_timeout` is 0.
 
         Raises:
-            SerialTimeout: nothing was taken for :attr:`write_timeout`.
+            SerialTimeout: the other side accepted nothing for :attr:`write_timeout`.
             SerialPortGone: it was unplugged, or closed meanwhile.
         """
-        self._there()
-        whole, done = to_bytes(data), 0
+        self._check_open()
+        whole, written_bytes = to_bytes(data), 0
         # Cancelling a task cancels its write on the server, too: no need to ask in steps.
         limit_s = FOREVER_S if self.write_timeout is None else self.write_timeout
-        while done < len(whole):
-            piece = whole[done : done + WRITE_BYTES]
+        while written_bytes < len(whole):
+            piece = whole[written_bytes : written_bytes + WRITE_BYTES]
             try:
                 written = await self._hardware.write_serial(self._session.id, piece, timeout_s=limit_s)
             except SerialTimeout as exc:
-                raise write_timeout_error(self.port, limit_s, done + exc.written) from None
-            done += written
+                raise write_timeout_error(self.port, limit_s, written_bytes + exc.written) from None
+            written_bytes += written
             if written < len(piece):
                 break
-        return done
+        return written_bytes
 
     @gives_way
     async def flush(self) -> None:
         """Wait until everything that was written has been sent."""
-        self._there()
+        self._check_open()
         await self._hardware.drain_serial(self._session.id)
 
     @gives_way
     async def reset_output_buffer(self) -> None:
-        """Throw away what was not sent yet."""
-        self._there()
+        """Drop the output that was not sent yet."""
+        self._check_open()
         await self._hardware.reset_serial(self._session.id, input=False, output=True)
 
     @gives_way
@@ -226,7 +226,7 @@ class AsyncRemoteSerial(TimeLimits):
             ValueError: a time is negative.
             InvalidParams: the port refuses a setting. Then all of them are as before.
         """
-        self._there()
+        self._check_open()
         options = self._options.with_changes(settings)
         await self._hardware.configure_serial(self._session.id, options.settings())
         self._options = options
@@ -236,7 +236,7 @@ class AsyncRemoteSerial(TimeLimits):
     @gives_way
     async def lines(self) -> SerialLines:
         """The control lines."""
-        self._there()
+        self._check_open()
         return await self._hardware.serial_lines(self._session.id)
 
     @gives_way
@@ -244,24 +244,24 @@ class AsyncRemoteSerial(TimeLimits):
         self, *, dtr: bool | None = None, rts: bool | None = None, break_condition: bool | None = None
     ) -> None:
         """Set control lines; what is not given stays."""
-        self._there()
+        self._check_open()
         await self._hardware.set_serial_lines(self._session.id, dtr=dtr, rts=rts, break_condition=break_condition)
 
     @gives_way
     async def send_break(self, duration: float = 0.25) -> None:
         """Hold the line at break for a while, in seconds."""
-        self._there()
+        self._check_open()
         await self._hardware.send_break(self._session.id, duration)
 
-    def _there(self, *, waits: bool = True) -> None:
+    def _check_open(self, *, in_loop: bool = True) -> None:
         if self.closed:
             raise ValueError("I/O operation on a closed serial port")
         self._life.check_over("the serial port")
-        if waits:
+        if in_loop:
             self._life.check_place("the serial port")
 
     async def close(self) -> None:
-        """Let go of the port; others can open it then."""
+        """Close the port. Others can open it then."""
         if self.closed:
             return
         self._life.check_place("the serial port")
@@ -271,7 +271,7 @@ class AsyncRemoteSerial(TimeLimits):
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
-        self._ended = True
+        self._has_ended = True
         await self._stream.aclose()
         with contextlib.suppress(RpcError):  # The connection is gone, and with it the server has closed the port.
             await self._hardware.close_serial(self._session.id)

@@ -16,7 +16,7 @@ _T_co = TypeVar("_T_co", covariant=True)
 
 class AsyncStream(AsyncIterator[_T_co], Generic[_T_co]):
     """The items of a stream: an async iterator, and an async context manager that ends it. The call is made when the
-    context is entered, or the first item is asked for; its errors come there.
+    context is entered, or the first item is asked for. Its errors are raised there.
 
     ::
 
@@ -30,10 +30,10 @@ class AsyncStream(AsyncIterator[_T_co], Generic[_T_co]):
         self._reader: StreamReader[Any] | None = None
         self._closed = False
         self._life: Life | None = None
-        self._opening: tuple[Life, asyncio.Lock] | None = None
+        self._open_lock: tuple[Life, asyncio.Lock] | None = None
 
     async def open(self) -> Self:
-        """Make the call, if it was not made yet.
+        """Make the call, unless it was made before.
 
         Raises:
             RpcError: the call failed.
@@ -45,15 +45,15 @@ class AsyncStream(AsyncIterator[_T_co], Generic[_T_co]):
         return self
 
     async def _open(self) -> None:
-        """Make the call, once for all tasks that ask for it at the same time."""
-        if self._opening is None or self._opening[0].is_over:
-            self._opening = Life(running_loop()), asyncio.Lock()
-        life, lock = self._opening
+        """Make the call once, even if several tasks open the stream at the same time."""
+        if self._open_lock is None or self._open_lock[0].is_over:
+            self._open_lock = Life(running_loop()), asyncio.Lock()
+        life, lock = self._open_lock
         life.check("the stream")
         async with lock:
             if self._reader is None and not self._closed:
                 self._reader, self._life = await self._begin(), life
-                if self._closed:  # In the meantime.
+                if self._closed:  # It was closed during the call.
                     await self._reader.aclose()
 
     def __aiter__(self) -> Self:
@@ -67,7 +67,7 @@ class AsyncStream(AsyncIterator[_T_co], Generic[_T_co]):
         return item
 
     async def aclose(self) -> None:
-        """Want no more: the server is told, and its work ends."""
+        """End the stream. The server stops its work for it."""
         if self._life is not None:
             self._life.check_place("the stream")
         self._closed = True

@@ -1,4 +1,4 @@
-"""The root of generated stubs for the asynchronous client."""
+"""The base class of generated stubs for the asynchronous client."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .stream import AsyncStream
 
 
 class AsyncStub:
-    """A service, typed. Generated subclasses say what it has.
+    """A service with types. The generated subclasses have its methods.
 
     Parameters:
         client: an :class:`AsyncClient`, or what makes its calls.

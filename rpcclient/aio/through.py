@@ -14,19 +14,19 @@ from .reach import addresses, reach
 
 
 async def connect_through(proxy: Proxy, target: Target, handshake_s: float, trail: Trail) -> asyncio.Transport:
-    """Have a proxy open a way to the server.
+    """Have a proxy connect to the server.
 
     Parameters:
-        proxy: which.
+        proxy: the proxy.
         target: the server.
         handshake_s: how long the TLS handshake with the proxy may take, in seconds.
-        trail: notes how far it came.
+        trail: notes how far the attempt has come.
 
     Returns:
-        The way there. It has no protocol yet that does anything.
+        The transport to the server. Its protocol does nothing yet.
 
     Raises:
-        OSError, ProxyRefused: it does not.
+        OSError, ProxyRefused: the proxy does not connect to the server.
     """
     loop = asyncio.get_running_loop()
     host = target.host.name
@@ -34,20 +34,20 @@ async def connect_through(proxy: Proxy, target: Target, handshake_s: float, trai
         host = choose_address(await addresses(target.host.address, target.port, trail), proxy)
     trail.place = f"the proxy {proxy}"
     sock = await reach(proxy.host.address, proxy.port, trail)
-    way = _Way(tunnel_through(proxy, host, target.port))
+    protocol = _TunnelProtocol(tunnel_through(proxy, host, target.port))
     if proxy.tls is None:
-        transport, _ = await loop.create_connection(lambda: way, sock=sock)
+        transport, _ = await loop.create_connection(lambda: protocol, sock=sock)
     else:
         transport, _ = await loop.create_connection(
-            lambda: way,
+            lambda: protocol,
             sock=sock,
             ssl=proxy.tls,
             server_hostname=proxy.host.name,
             ssl_handshake_timeout=handshake_s,
         )
     try:
-        await way.opened
-        if transport.is_closing():  # In between, when nobody was told.
+        await protocol.ready
+        if transport.is_closing():  # The proxy closed it before this task ran again, and no error was raised.
             raise ProxyRefused(HUNG_UP, retryable=True)
     except BaseException:
         transport.abort()
@@ -56,46 +56,46 @@ async def connect_through(proxy: Proxy, target: Target, handshake_s: float, trai
     return transport
 
 
-class _Way(asyncio.Protocol):
+class _TunnelProtocol(asyncio.Protocol):
     """Drives a tunnel.
 
     Parameters:
-        tunnel: which.
+        tunnel: the tunnel.
 
     Attributes:
-        opened: done once it stands.
+        ready: done when the proxy has connected to the server.
     """
 
     def __init__(self, tunnel: Tunnel) -> None:
-        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tunnel = tunnel
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._go_on(None)
+        self._advance(None)
 
     def data_received(self, data: bytes) -> None:
-        self._go_on(data)
+        self._advance(data)
 
     def eof_received(self) -> bool:
-        self._go_on(b"")
+        self._advance(b"")
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is not None and not self.opened.done():
-            self.opened.set_exception(exc)
-        self._go_on(b"")
+        if exc is not None and not self.ready.done():
+            self.ready.set_exception(exc)
+        self._advance(b"")
 
-    def _go_on(self, data: bytes | None) -> None:
-        if self.opened.done():
+    def _advance(self, data: bytes | None) -> None:
+        if self.ready.done():
             return
         assert self._transport is not None
         try:
             output = next(self._tunnel) if data is None else self._tunnel.send(data)
         except StopIteration:
-            self.opened.set_result(None)
+            self.ready.set_result(None)
         except Exception as exc:
-            self.opened.set_exception(exc)
+            self.ready.set_exception(exc)
         else:
             self._transport.write(output)

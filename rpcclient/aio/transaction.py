@@ -32,8 +32,8 @@ _T = TypeVar("_T")
 
 
 class AsyncDatabaseTransaction(TransactionState):
-    """A transaction: a context manager that begins it, commits it at the end, and rolls it back where an exception
-    leaves the block. ``begin``, ``commit`` and ``rollback`` do the same one by one.
+    """A transaction. As a context manager it begins, commits at the end of the block, and rolls back if the block
+    raises. ``begin``, ``commit`` and ``rollback`` do the same one by one.
 
     ::
 
@@ -41,7 +41,7 @@ class AsyncDatabaseTransaction(TransactionState):
             await tx.execute("UPDATE account SET cents = cents - 100 WHERE id = ?", [1])
             await tx.execute("UPDATE account SET cents = cents + 100 WHERE id = ?", [2])
 
-    It belongs to the connection: where that is lost, the server rolls back. Each statement renews its lease
+    It belongs to the connection: if the connection is lost, the server rolls back. Each statement renews its lease
     (``info.idle_s``), up to ``info.total_s``.
     """
 
@@ -65,10 +65,10 @@ class AsyncDatabaseTransaction(TransactionState):
 
     @gives_way
     async def begin(self) -> Transaction:
-        """Begin it; when it has ended, a new one.
+        """Begin the transaction, or a new one if it has ended.
 
         Returns:
-            What the server says of it.
+            The server's answer: id, isolation, leases.
 
         Raises:
             DatabaseProgrammingError: it is open already.
@@ -81,36 +81,36 @@ class AsyncDatabaseTransaction(TransactionState):
 
     @gives_way
     async def commit(self) -> None:
-        """Commit it.
+        """Commit the transaction.
 
         Raises:
-            DatabaseError: the database refused; it has been rolled back.
+            DatabaseError: the database refused, and has rolled back.
             TransactionLost: it is no more.
         """
-        given = self.id
+        transaction_id = self.id
         self._calls.connector.enter()
         try:
-            await self._database.commit(given)
+            await self._database.commit(transaction_id)
         finally:
             self._note_end()
 
     @gives_way
     async def rollback(self) -> None:
-        """Roll it back.
+        """Roll the transaction back.
 
         Raises:
             DatabaseError: the database refused; its connection is closed, which rolls back.
             TransactionLost: it is no more.
         """
-        given = self.id
+        transaction_id = self.id
         self._calls.connector.enter()
         try:
-            await self._database.rollback(given)
+            await self._database.rollback(transaction_id)
         finally:
             self._note_end()
 
     async def renew(self) -> TxState:
-        """Keep it from being rolled back as unused, and learn its state.
+        """Renew the lease of the transaction, and return its state.
 
         Raises:
             TransactionLost: it is no more.
@@ -132,9 +132,9 @@ class AsyncDatabaseTransaction(TransactionState):
         elif self._wants_rollback:
             try:
                 await self.rollback()
-            except RpcError as failure:  # Then the server rolls back by itself; what went wrong first is told.
-                if not isinstance(failure, TransactionLost):
-                    exc.add_note(f"the rollback failed: {failure}")
+            except RpcError as error:  # The server rolls back by itself. The first error stays the error.
+                if not isinstance(error, TransactionLost):
+                    exc.add_note(f"the rollback failed: {error}")
 
     # --- statements ---------------------------------------------------------------------------------------------
 
@@ -143,7 +143,9 @@ class AsyncDatabaseTransaction(TransactionState):
     ) -> Result:
         """Read rows; see :meth:`Database.query`."""
         return await self._run(
-            lambda given: self._database.query(self._name, sql, params, transaction=given, max_rows=max_rows)
+            lambda transaction_id: self._database.query(
+                self._name, sql, params, transaction=transaction_id, max_rows=max_rows
+            )
         )
 
     async def execute(
@@ -151,70 +153,84 @@ class AsyncDatabaseTransaction(TransactionState):
     ) -> Result:
         """Run a statement that may change the database; see :meth:`Database.execute`."""
         return await self._run(
-            lambda given: self._database.execute(self._name, sql, params, transaction=given, max_rows=max_rows)
+            lambda transaction_id: self._database.execute(
+                self._name, sql, params, transaction=transaction_id, max_rows=max_rows
+            )
         )
 
     def stream(
         self, sql: str, params: dict[str, Value] | list[Value] | None = None, *, page_rows: int | None = None
     ) -> AsyncStream[Page]:
-        """Read any number of rows, page by page; see :meth:`Database.stream`. Until it is read or closed, other
-        statements of the transaction wait."""
+        """Read any number of rows, page by page; see :meth:`Database.stream`. Until the stream is read or
+        closed, other statements of the transaction wait."""
         stream = self._database.stream(self._name, sql, params, transaction=self.id, page_rows=page_rows)
         return AsyncNotedStream(stream, self._note_failure)
 
     async def executemany(self, sql: str, params: list[dict[str, Value]] | list[list[Value]]) -> Changed:
         """Run a statement once for each set of parameters; see :meth:`Database.executemany`."""
-        return await self._run(lambda given: self._database.executemany(self._name, sql, params, transaction=given))
+        return await self._run(
+            lambda transaction_id: self._database.executemany(self._name, sql, params, transaction=transaction_id)
+        )
 
     async def copy_in(self, sql: str, data: AsyncIterable[bytes]) -> Changed:
         """PostgreSQL: run ``COPY … FROM STDIN``; see :meth:`Database.copy_in`."""
-        return await self._run(lambda given: self._database.copy_in(self._name, sql, data, transaction=given))
+        return await self._run(
+            lambda transaction_id: self._database.copy_in(self._name, sql, data, transaction=transaction_id)
+        )
 
     def copy_out(self, sql: str) -> AsyncStream[bytes]:
-        """PostgreSQL: run ``COPY … TO STDOUT``; see :meth:`Database.copy_out`. Until it is read or closed, other
-        statements of the transaction wait."""
+        """PostgreSQL: run ``COPY … TO STDOUT``; see :meth:`Database.copy_out`. Until the stream is read or
+        closed, other statements of the transaction wait."""
         return AsyncNotedStream(self._database.copy_out(self._name, sql, transaction=self.id), self._note_failure)
 
     async def batch(self, steps: list[Step], *, max_rows: int | None = None) -> list[StepResult]:
         """Run several statements in one call; see :meth:`Database.batch`."""
         return await self._run(
-            lambda given: self._database.batch(self._name, steps, transaction=given, max_rows=max_rows)
+            lambda transaction_id: self._database.batch(
+                self._name, steps, transaction=transaction_id, max_rows=max_rows
+            )
         )
 
     async def script(self, sql: str) -> Changed:
         """Run several statements without parameters; see :meth:`Database.script`."""
-        return await self._run(lambda given: self._database.script(self._name, sql, transaction=given))
+        return await self._run(
+            lambda transaction_id: self._database.script(self._name, sql, transaction=transaction_id)
+        )
 
     async def explain(
         self, sql: str, params: dict[str, Value] | list[Value] | None = None, *, analyze: bool = False
     ) -> Plan:
-        """How the database would run a statement; see :meth:`Database.explain`."""
+        """Return how the database would run a statement; see :meth:`Database.explain`."""
         return await self._run(
-            lambda given: self._database.explain(self._name, sql, params, analyze=analyze, transaction=given)
+            lambda transaction_id: self._database.explain(
+                self._name, sql, params, analyze=analyze, transaction=transaction_id
+            )
         )
 
     async def describe(self, sql: str) -> Description:
-        """What a statement takes and gives; see :meth:`Database.describe`."""
-        return await self._run(lambda given: self._database.describe(self._name, sql, transaction=given))
+        """Return what a statement takes and returns; see :meth:`Database.describe`."""
+        return await self._run(
+            lambda transaction_id: self._database.describe(self._name, sql, transaction=transaction_id)
+        )
 
     def savepoint(self, name: str | None = None) -> AsyncSavepoint:
-        """A savepoint, set when it is entered. Savepoints may be nested.
+        """Make a savepoint. It is set when its block is entered. Savepoints may be nested.
 
         ::
 
             async with tx.savepoint():
-                await tx.execute("INSERT INTO tag VALUES ('new')")  # Should it fail, only this is undone.
+                await tx.execute("INSERT INTO tag VALUES ('new')")  # If it fails, only this is undone.
 
         Parameters:
-            name: letters, digits and underscores; one of its own where not given.
+            name: letters, digits and underscores; if not given, it gets a name of its own.
         """
         return AsyncSavepoint(self, name)
 
     @gives_way
     async def _run(self, call: Callable[[str], Awaitable[_T]]) -> _T:
-        given = self.id
+        transaction_id = self.id
         try:
-            result = await call(given)
+            result = await call(transaction_id)
         except BaseException as exc:
             self._note_failure(exc)
             raise
@@ -223,41 +239,41 @@ class AsyncDatabaseTransaction(TransactionState):
 
 
 class AsyncSavepoint:
-    """A point in a transaction to which one can go back: a context manager that sets it, forgets it at the end, and
-    undoes what was done since where an exception leaves the block; the transaction itself goes on."""
+    """A point in a transaction to which one can go back. As a context manager it is set, and forgotten at the end of
+    the block. If the block raises, its changes are undone, and the transaction itself goes on."""
 
     def __init__(self, transaction: AsyncDatabaseTransaction, name: str | None = None) -> None:
         self._transaction = transaction
         self.name = name or transaction._next_savepoint()
 
     async def set(self) -> None:
-        """Set it.
+        """Set the savepoint.
 
         Raises:
             DatabaseError: the database refused.
             TransactionLost: the transaction is no more.
         """
         tx = self._transaction
-        await tx._run(lambda given: tx._database.savepoint(given, self.name))
+        await tx._run(lambda transaction_id: tx._database.savepoint(transaction_id, self.name))
 
     async def rollback(self) -> None:
-        """Undo everything since. It stays, and a failed transaction is active again.
+        """Undo everything since the savepoint. The savepoint stays, and a failed transaction is active again.
 
         Raises:
             DatabaseError, TransactionLost: as of :meth:`set`.
         """
         tx = self._transaction
-        await tx._run(lambda given: tx._database.rollback_to(given, self.name))
+        await tx._run(lambda transaction_id: tx._database.rollback_to(transaction_id, self.name))
         tx.state = TxState.ACTIVE
 
     async def release(self) -> None:
-        """Forget it; what was done since stays.
+        """Forget the savepoint. What was done since then stays.
 
         Raises:
             DatabaseError, TransactionLost: as of :meth:`set`.
         """
         tx = self._transaction
-        await tx._run(lambda given: tx._database.release(given, self.name))
+        await tx._run(lambda transaction_id: tx._database.release(transaction_id, self.name))
 
     async def __aenter__(self) -> Self:
         await self.set()
@@ -274,12 +290,12 @@ class AsyncSavepoint:
             try:
                 await self.rollback()
                 await self.release()
-            except RpcError as failure:
-                exc.add_note(f"going back to the savepoint {self.name} failed: {failure}")
+            except RpcError as error:
+                exc.add_note(f"going back to the savepoint {self.name} failed: {error}")
 
 
 class AsyncNotedStream(AsyncStream[Any]):
-    """A stream whose errors a transaction is told of."""
+    """A stream that notes its errors in the state of its transaction."""
 
     def __init__(self, stream: AsyncStream[Any], note: Note) -> None:
         super().__init__(stream._begin)

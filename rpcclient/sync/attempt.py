@@ -12,25 +12,25 @@ if TYPE_CHECKING:
 
 
 class Attempt:
-    """What comes of an attempt. It is set once. A :class:`concurrent.futures.Future` would have a lock that an
-    interruption may leave locked (see :class:`~.interrupts.Waiters`)."""
+    """The outcome of an attempt to connect. It is set once. A :class:`concurrent.futures.Future` would have a lock that
+    an interruption may leave locked (see :class:`~.interrupts.Waiters`)."""
 
-    __slots__ = ("_failure", "_over", "_peer")
+    __slots__ = ("_end", "_failure", "_peer")
 
     def __init__(self) -> None:
-        self._over = Flag()
+        self._end = Flag()
         self._peer: Peer | None = None
         self._failure: RpcError | None = None
 
     def succeed(self, peer: Peer) -> None:
-        """There is a connection."""
+        """Set the connection."""
         self._peer = peer
-        self._over.set()
+        self._end.set()
 
     def fail(self, failure: RpcError) -> None:
-        """There is none."""
+        """Set the error."""
         self._failure = failure
-        self._over.set()
+        self._end.set()
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the outcome.
@@ -39,15 +39,15 @@ class Attempt:
             timeout_s: how long at most, in seconds.
 
         Returns:
-            Whether it is there.
+            Whether the outcome is known.
         """
-        return self._over.wait(timeout_s)
+        return self._end.wait(timeout_s)
 
     def result(self) -> Peer:
-        """The connection. The attempt must be over.
+        """Return the connection. The attempt must be over.
 
         Raises:
-            RpcError: why there is none.
+            RpcError: the attempt failed.
         """
         if self._failure is not None:
             raise self._failure

@@ -34,7 +34,7 @@ class Batch(BatchBase):
         calls = self._calls
         deadline = calls.now() + calls.options.seconds()
         while True:
-            peer = calls.connector.peer(deadline, anew=calls.options.resend)
+            peer = calls.connector.peer(deadline, may_reconnect=calls.options.resend)
             try:
                 self._perform(peer, deadline)
                 return

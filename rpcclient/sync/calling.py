@@ -1,4 +1,4 @@
-"""Calls: over one connection, and again over another one where the first never sent it."""
+"""Makes calls over a connection, and again over another one if the first has not sent them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from .stream import Stream
 
 
 class Calls:
-    """Makes calls: a connection, and what goes with each call. It is all that a client's views know of the client.
+    """Makes calls over a client's connection. It is all that the client's views know of the client.
 
     Parameters:
         connector: has the connection.
-        options: what goes with each call.
+        options: the options of each call.
     """
 
     __slots__ = ("connector", "options")
 
     now = staticmethod(time.monotonic)
-    """The time on the clock by which deadlines are told, in seconds."""
+    """Return the time on the clock of deadlines, in seconds."""
 
     def __init__(self, connector: Connector, options: CallOptions) -> None:
         self.connector = connector
@@ -51,7 +51,7 @@ class Calls:
         window: int | None = None,
         resend: bool | None = None,
     ) -> Calls:
-        """The same connection with other options; see :meth:`rpcclient.options.CallOptions.override`."""
+        """Return the same connection with other options; see :meth:`rpcclient.options.CallOptions.override`."""
         options = self.options.override(timeout_s=timeout_s, progress=progress, key=key, window=window, resend=resend)
         return Calls(self.connector, options)
 
@@ -78,7 +78,7 @@ class Calls:
         """
         deadline = time.monotonic() + self.options.seconds()
         while True:
-            peer = self.connector.peer(deadline, anew=self.options.resend)
+            peer = self.connector.peer(deadline, may_reconnect=self.options.resend)
             try:
                 peer.notify(method.name, method.dump(params, peer.session.codec), deadline)
                 return
@@ -87,7 +87,7 @@ class Calls:
                     raise
 
     def open(self, method: Method, params: Any) -> Stream[Any]:
-        """A stream that calls a method when it is opened.
+        """Make a stream that calls a method when it is opened.
 
         Parameters:
             method, params: as of :meth:`invoke`.
@@ -103,20 +103,20 @@ class Calls:
         options = self.options
         deadline = time.monotonic() + options.seconds(method.deadline_s)
         while True:
-            peer = self.connector.peer(deadline, anew=options.resend)
+            peer = self.connector.peer(deadline, may_reconnect=options.resend)
             try:
                 return perform(peer, method, params, options, deadline, streams=streams)
-            except NotSent:  # It never left, and nothing was taken of what it streams: it may be sent again.
+            except NotSent:  # It was not sent, and no item of its streams was taken: it may be sent again.
                 if not self.may_retry(deadline):
                     raise
 
     def may_retry(self, deadline: float) -> bool:
-        """Whether to send again what a connection did not send. The connector has another one then."""
+        """Return whether a call that was not sent may be sent again. The connector then makes another connection."""
         return self.options.resend and self.connector.options.reconnect and time.monotonic() < deadline
 
 
 class HasCalls(Protocol):
-    """A client, as its views see it."""
+    """What views need of a client."""
 
     @property
     def calls(self) -> Calls:

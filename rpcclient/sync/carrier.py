@@ -1,5 +1,5 @@
-"""The thread of a connection: it makes it, reads from it until it is lost, and makes it anew where the server may want
-to call what is offered."""
+"""The thread of a connection. It connects, reads until the connection is lost, and connects again if the client offers
+services, which the server may want to call."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ _numbers = count(1)
 
 
 class Owner(Protocol):
-    """For whom a carrier makes connections, and who is told what comes of them.
+    """The connector for which a carrier makes connections. It learns what comes of them.
 
     Attributes:
         options: how to connect.
         memory: connects to a server of the same process, in place of a URL.
         handlers: run what the server calls.
-        pauses: how long to wait before another attempt.
-        failure: why the last attempt failed.
+        pauses: decide how long to wait before another attempt.
+        failure: why the last attempt failed; ``None`` if it did not.
         was_connected: whether there has been a connection.
     """
 
@@ -65,42 +65,42 @@ class Owner(Protocol):
     failure: RpcError | None
     was_connected: bool
 
-    def made(self, attempt: Attempt, peer: Peer | None, failure: RpcError) -> bool:
-        """An attempt has ended; returns whether its connection is the client's from now on."""
+    def finish_attempt(self, attempt: Attempt, peer: Peer | None, failure: RpcError) -> bool:
+        """Note that an attempt has ended. Returns whether the client uses its connection from now on."""
         ...
 
-    def refused(self) -> float | None:
-        """An attempt has failed for good; returns the wait before the next in seconds, if there is to be one."""
+    def begin_pause(self) -> float | None:
+        """Begin a pause after an attempt failed for good. Returns its seconds; ``None`` for no other attempt."""
         ...
 
-    def returned(self) -> None:
-        """That time has passed."""
+    def end_pause(self) -> None:
+        """Note that the pause is over."""
         ...
 
-    def lost(self, peer: Peer, reason: str) -> None:
-        """A connection has ended."""
+    def on_loss(self, peer: Peer, reason: str) -> None:
+        """Note that a connection has ended."""
         ...
 
     def next_attempt(self) -> Attempt | None:
-        """What the thread is to do next, if anything."""
+        """Return the next attempt; ``None`` if the thread has nothing left to do."""
         ...
 
-    def ended(self, carrier: Carrier) -> None:
-        """The thread ends."""
+    def on_thread_end(self, carrier: Carrier) -> None:
+        """Note that the thread ends."""
         ...
 
 
 class Carrier:
-    """What the thread holds. It knows its connector weakly: a client that nobody uses any more is garbage, whatever its
-    thread does, and the thread ends with it.
+    """Makes the connection in a thread. It holds its connector weakly: a client that nobody uses any more becomes
+    garbage, whatever its thread does, and the thread ends.
 
     Parameters:
-        connector: whose connection it makes.
-        attempt: gets the connection, or why there is none.
+        connector: the connector for which it works.
+        attempt: the first attempt, which gets the connection or an error.
 
     Attributes:
-        thread: the thread. It is not started yet.
-        waiter: what it waits with.
+        thread: the thread. The connector starts it.
+        waiter: what the thread waits with.
     """
 
     def __init__(self, connector: Owner, attempt: Attempt) -> None:
@@ -109,60 +109,60 @@ class Carrier:
         self._memory = connector.memory
         self._handlers = connector.handlers
         self._pauses = connector.pauses
-        self._again = connector.was_connected
+        self._was_connected = connector.was_connected
         self._peer: Peer | None = None
         self.waiter = Waiter()
-        self.thread = threading.Thread(target=self._live, args=(attempt,), name="rpcclient-connection", daemon=True)
+        self.thread = threading.Thread(target=self._run, args=(attempt,), name="rpcclient-connection", daemon=True)
 
     # --- for any thread -----------------------------------------------------------------------------------------
 
     def leave(self) -> None:
-        """End, and the connection with it, soon. Takes no lock: garbage is collected at any moment."""
+        """End the connection and the thread soon. This takes no lock, as garbage is collected at any moment."""
         self.waiter.stop()
         peer = self._peer
         if peer is not None:
             peer.link.leave()
 
     def on_fork(self) -> None:
-        """This is a child, which has neither the thread nor the connection."""
+        """Stop in a forked child, which has neither the thread nor the connection."""
         self.waiter.is_stopped = True
         if self._peer is not None:
             self._peer.on_fork()
 
     # --- the thread ---------------------------------------------------------------------------------------------
 
-    def _live(self, first: Attempt) -> None:
+    def _run(self, first: Attempt) -> None:
         attempt: Attempt | None = first
         try:
             while attempt is not None:
-                peer = self._make(attempt)
+                peer = self._make_connection(attempt)
                 if peer is not None:
                     attempt.succeed(peer)
                     peer.link.run(peer)
-                elif not self._returns():
+                elif not self._pause():
                     return
-                attempt = self._next()
+                attempt = self._next_attempt()
         finally:
             self.waiter.close()
             connector = self._connector()
             if connector is not None:
-                connector.ended(self)
+                connector.on_thread_end(self)
 
-    def _returns(self) -> bool:
-        """Wait some time after a refusal, if nobody else would bring this client back; returns whether to try again."""
+    def _pause(self) -> bool:
+        """Wait after a refusal, if the client offers services. Returns whether to try again."""
         connector = self._connector()
-        wait_s = None if connector is None else connector.refused()
-        del connector  # It may become garbage meanwhile.
+        wait_s = None if connector is None else connector.begin_pause()
+        del connector  # The client may become garbage during the pause.
         if wait_s is None:
             return False
         self.waiter.pause(wait_s)
         connector = self._connector()
         if connector is not None:
-            connector.returned()
+            connector.end_pause()
         return not self.waiter.is_stopped
 
-    def _make(self, attempt: Attempt) -> Peer | None:
-        """Connect, and publish the result."""
+    def _make_connection(self, attempt: Attempt) -> Peer | None:
+        """Connect, and report the result."""
         failure: RpcError
         peer: Peer | None = None
         try:
@@ -174,8 +174,8 @@ class Carrier:
             logger.exception("connecting to %s failed", self._options.target.url)
             failure = ConnectFailed(f"{self._options.target.url}: {type(exc).__name__}")
         connector = self._connector()
-        if connector is not None and connector.made(attempt, peer, failure):
-            self._again = True
+        if connector is not None and connector.finish_attempt(attempt, peer, failure):
+            self._was_connected = True
             return peer
         if peer is not None:
             peer.link.abort()
@@ -184,21 +184,21 @@ class Carrier:
         return None
 
     def _connect(self) -> Peer:
-        """Connect; where there was a connection before, try until it is there or the server refuses for good."""
+        """Connect. If there was a connection before, try again until it is made, or the server refuses for good."""
         pause_s = self._pauses.before_first_s()
         while True:
             self.waiter.pause(pause_s)
             try:
                 return self._connect_once()
             except RpcError as exc:
-                if not self._again or not isinstance(exc, ConnectFailed) or not exc.retryable:
+                if not self._was_connected or not isinstance(exc, ConnectFailed) or not exc.retryable:
                     self._pauses.forget_failures()
                     raise
                 pause_s = self._pauses.after_failure_s(exc)
-                self._failed(exc)
+                self._note_failure(exc)
                 logger.debug("%s; trying again in %.2f s", exc, pause_s)
 
-    def _failed(self, exc: RpcError) -> None:
+    def _note_failure(self, exc: RpcError) -> None:
         connector = self._connector()
         if connector is not None:
             connector.failure = exc
@@ -208,7 +208,7 @@ class Carrier:
             raise ConnectionClosed("the client was closed")
         options = self._options
         if self._memory is not None:
-            from .memory import dial_memory  # It brings asyncio, which others can do without.
+            from .memory import dial_memory  # It imports asyncio, which others do not need.
 
             subprotocol = options.subprotocol or "rpc.v1.msgpack"
             memory = dial_memory(self._memory, subprotocol)
@@ -227,10 +227,10 @@ class Carrier:
         return peer
 
     def _authenticate(self, peer: Peer, link: SocketLink, token: str) -> None:
-        """Say who is calling, where the handshake did not. This thread reads the answer itself.
+        """Send the token by a call, as the handshake did not hold it. This thread reads the answer itself.
 
         Raises:
-            RpcError: the server does not take it, or does not answer. The connection has ended then.
+            RpcError: the server refuses the token, or does not answer. The connection has ended then.
         """
         seconds, waiter = self._options.connect_timeout_s, self.waiter
         deadline, pending = time.monotonic() + seconds, Pending(Mailbox())
@@ -256,21 +256,21 @@ class Carrier:
     def _make_peer(self, link: Link, codec: Codec, limits: SessionLimits) -> Peer:
         options = self._options
         caller = SyncCaller()
-        # The server was chosen, and proven by its address or certificate: what is offered is offered to it.
+        # The user chose the server, and its address or certificate proves it: it may call what is offered.
         server = Principal("server", "connected")
         connection = Connection(f"server-{next(_numbers)}", options.target.url, caller, server, logger=logger)
         session = Session(codec, limits=limits, stream_prefix="c")
-        peer = Peer(session, link, self._handlers, connection, on_loss=self._lost, logger=logger)
+        peer = Peer(session, link, self._handlers, connection, on_loss=self._on_loss, logger=logger)
         caller.bind(peer)
         return peer
 
-    def _lost(self, peer: Peer, reason: str) -> None:
+    def _on_loss(self, peer: Peer, reason: str) -> None:
         connector = self._connector()
         if connector is not None:
-            connector.lost(peer, reason)
+            connector.on_loss(peer, reason)
 
-    def _next(self) -> Attempt | None:
-        """The next attempt of this thread; ``None`` where it has nothing left to do."""
+    def _next_attempt(self) -> Attempt | None:
+        """Return the next attempt of this thread; ``None`` if it has nothing left to do."""
         self._peer = None
         connector = self._connector()
         return None if connector is None else connector.next_attempt()

@@ -63,8 +63,8 @@ class Client:
         ssl_context: complete settings for TLS, in place of these four.
         server_hostname: the name that the server's certificate must show, where that is not the URL's.
         headers: further headers of the handshake, values by name; else ``RPC_HEADERS``, one ``Name: value`` in a line.
-            A function is called for each connection, and gives those for it: a signature with a time, say. It must be
-            quick.
+            A function is called for each connection, and returns the headers for it, such as a signature with a time.
+            It must be quick.
         proxy: the URL of a proxy (``http``, ``https``, ``socks5h``, ``socks5``, ``socks4a``, ``socks4``); ``None`` for
             none; ``True`` for ``RPC_PROXY``, else, for other machines, that of all programs (``HTTPS_PROXY``,
             ``ALL_PROXY``, ``NO_PROXY``). A Unix socket is never reached through one.
@@ -72,17 +72,17 @@ class Client:
             given.
         connect_timeout_s: how long connecting may take, in seconds.
         subprotocol: the form of the wire; the best that both sides speak where not given.
-        ping_interval_s: how long a silence of the server may last before it is pinged, in seconds; 0 for no pings.
-        ping_timeout_s: how long that may stay without an answer, in seconds. A connection on which anything moves, in
-            either direction, is not given up.
-        reconnect: connect anew when the connection was lost. Calls that were never sent are then sent; those whose
+        ping_interval_s: how long the server may be silent before it is pinged, in seconds; 0 for no pings.
+        ping_timeout_s: how long a ping may stay without an answer, in seconds. While anything is sent or arrives, the
+            connection is kept.
+        reconnect: connect again when the connection is lost. Calls that were never sent are then sent; those whose
             answer was lost raise ConnectionLost.
         services: what this side offers to the server, which may call it over the same connection.
         memory: ``Server.connect_memory`` of a server in the same process, instead of a URL; its loop runs in another
             thread.
 
     Raises:
-        ValueError: a time is none.
+        ValueError: a time is negative, or no number of seconds.
         ConnectFailed: the URL or the token cannot be used. (Connecting itself happens later, at the first call, at
             :meth:`connect`, or on entering the context.)
     """
@@ -185,7 +185,7 @@ class Client:
 
     @property
     def connected(self) -> bool:
-        """Whether the connection is up at this moment."""
+        """Whether there is a connection at this moment."""
         return self._connector.connected
 
     @property
@@ -195,7 +195,7 @@ class Client:
 
     @property
     def calls(self) -> Calls:
-        """What makes its calls, and all that stubs and other views are given of it."""
+        """What makes its calls. Stubs and other views get this, and not the client."""
         return self._calls
 
     # --- calls --------------------------------------------------------------------------------------------------
@@ -215,22 +215,22 @@ class Client:
 
         Parameters:
             timeout_s: the deadline of each call, in seconds.
-            progress: told how far each call has come.
+            progress: called with the progress of each call.
             key: identifies the call for deduplication.
             window: for streams, items that the server may be ahead of the reader.
-            resend: whether a call that was never sent may go over another connection (the default). One that relies on
-                what its connection has, such as an open transaction, may not.
+            resend: whether a call that was never sent may be sent over another connection (the default). A call that
+                needs something of its own connection, such as an open transaction, may not.
         """
         return self._with_calls(
             self._calls.with_options(timeout_s=timeout_s, progress=progress, key=key, window=window, resend=resend)
         )
 
     def _with_calls(self, calls: Calls) -> Self:
-        """The same client, whose calls are made like this. What it has made of the others (its views) it makes anew."""
+        """Return the same client with other calls. Its views, which hold the calls, are made anew."""
         cls = type(self)
-        given = {k: v for k, v in self.__dict__.items() if not isinstance(getattr(cls, k, None), cached_property)}
-        other = object.__new__(cls)  # Making one in the usual way would make a connector, too.
-        other.__dict__.update(given, _calls=calls)
+        shared = {k: v for k, v in self.__dict__.items() if not isinstance(getattr(cls, k, None), cached_property)}
+        other = object.__new__(cls)  # The usual way would make a connector, too.
+        other.__dict__.update(shared, _calls=calls)
         return other
 
     @overload
@@ -256,7 +256,7 @@ class Client:
         return self._calls.invoke(method_of(method, returns), params)
 
     def notify(self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> None:
-        """Send a notification: the method runs, but nothing comes back, errors neither.
+        """Send a notification: the method runs, but the server sends no answer, not even an error.
 
         Raises:
             RpcError: it could not be sent.
@@ -296,7 +296,7 @@ class Client:
     # --- what there is ------------------------------------------------------------------------------------------
 
     def services(self) -> list[ServiceInfo]:
-        """What the server offers, in short.
+        """Return a short list of the services that the server offers.
 
         Raises:
             RpcError: as of any call.
@@ -304,7 +304,7 @@ class Client:
         return self.call("rpc.services", returns=list[ServiceInfo])
 
     def hello(self) -> Hello:
-        """Who the server is, who it takes us for, and its limits.
+        """Return what the server is, who the caller is for it, and its limits.
 
         Raises:
             RpcError: as of any call.
@@ -312,10 +312,10 @@ class Client:
         return self.call("rpc.hello", returns=Hello)
 
     def describe(self, service: str) -> ServiceDescription:
-        """A service's methods with their signatures and documentation.
+        """Return a service's methods with their signatures and documentation.
 
         Parameters:
-            service: its name.
+            service: the service's name.
 
         Raises:
             MethodNotFound: the server has no such service.
@@ -324,10 +324,10 @@ class Client:
         return self._descriptions.fetch(self._calls, service)
 
     def service(self, name: str) -> ServiceProxy:
-        """Any service by its name: ``client.service("greeter").hello(name="Ada")``.
+        """Return any service by its name: ``client.service("greeter").hello(name="Ada")``.
 
         Parameters:
-            name: as in :meth:`services`.
+            name: the service's name, as in :meth:`services`.
         """
         return ServiceProxy(self._calls, self._descriptions, name)
 

@@ -1,4 +1,4 @@
-"""Keeps a connection to one server: makes it, and makes it anew when it was lost."""
+"""Keeps a connection to one server: makes it, and makes another one when it is lost."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ logger = logging.getLogger("rpcclient")
 
 class Connector:
     """The connection of one client, which all its copies and views share. A thread makes it, reads from it until it is
-    lost, and ends with it. Once none of them is left, it is closed.
+    lost, and ends with it. When no copy or view is left, the connection is closed.
 
     Parameters:
         options: how to connect.
-        memory: connects without a socket, where given.
+        memory: connects without a socket; ``None`` to use a socket.
 
     Attributes:
-        registry: what is offered.
-        handlers: run what is offered.
-        pauses: those between attempts.
-        failure: how the last attempt failed, if one has ended.
+        registry: the services that are offered.
+        handlers: run the methods that are offered.
+        pauses: the pauses between attempts to connect.
+        failure: why the last attempt failed; ``None`` if it did not.
         was_connected: whether there was a connection before.
     """
 
@@ -51,12 +51,12 @@ class Connector:
         self.memory = memory
         self.registry = Registry(logger)
         self._peer: Peer | None = None
-        self._leaving: set[Peer] = set()  # What has begun to end, and another was made in place of.
+        self._closing_peers: set[Peer] = set()  # Connections that are closing and have been replaced.
         self.handlers = Handlers(Dispatch(WeakOffers(self), logger=logger))
         self.pauses = Pauses()
         self.failure: RpcError | None = None
         self.was_connected = False
-        self._returning = False
+        self._is_pausing = False
         self._lock = threading.Lock()
         self._attempt: Attempt | None = None
         self._carriers: list[Carrier] = []
@@ -64,7 +64,7 @@ class Connector:
         tell_in_children(self)
 
     def enter(self) -> None:
-        """Nothing: any thread may use the client. The asynchronous one belongs to an event loop, and checks it here."""
+        """Do nothing: any thread may use the client. The asynchronous client checks its event loop here."""
 
     @property
     def connected(self) -> bool:
@@ -73,7 +73,7 @@ class Connector:
 
     @property
     def live(self) -> Peer | None:
-        """The connection while it takes calls; one that has begun to end does not."""
+        """The connection, if it accepts calls. One that is closing does not."""
         peer = self._peer
         return peer if peer is not None and peer.is_open else None
 
@@ -86,36 +86,36 @@ class Connector:
         check_offer(service)
         self.registry.add(service)
 
-    def peer(self, deadline: float, *, anew: bool = True) -> Peer:
-        """The connection, made first where there is none.
+    def peer(self, deadline: float, *, may_reconnect: bool = True) -> Peer:
+        """Return the connection, and make it first if there is none.
 
         Parameters:
             deadline: until when to try, on the clock of :func:`time.monotonic`.
-            anew: whether to make another one where there was one before.
+            may_reconnect: whether to make another connection if there was one before.
 
         Raises:
             ConnectionClosed: the client was closed, or the interpreter is ending.
-            NotSent: there was none until the deadline; or there is none any more, and none is to be made.
-            RpcError: it could not be made.
+            NotSent: no connection was made before the deadline; or the connection has ended, and must not be replaced.
+            RpcError: the connection could not be made.
         """
         check_interpreter()
         peer = self._peer
         if peer is not None and peer.is_open:
             return peer
         if self.memory is not None:
-            from .memory import check_thread  # It brings asyncio, which others can do without.
+            from .memory import check_thread  # It imports asyncio, which others do not need.
 
             check_thread()
         with self._lock:
-            attempt = self._begin(anew=anew)
+            attempt = self._begin(may_reconnect=may_reconnect)
         if isinstance(attempt, Peer):
             return attempt
         if not attempt.wait(deadline - time.monotonic()):
             raise no_connection_error(self.failure) from self.failure
         return attempt.result()
 
-    def _begin(self, *, anew: bool) -> Attempt | Peer:
-        """The attempt that is going on, or a new one. The lock is held."""
+    def _begin(self, *, may_reconnect: bool) -> Attempt | Peer:
+        """Return the running attempt, or begin one. The lock is held."""
         peer = self.live
         if peer is not None:
             return peer
@@ -123,11 +123,11 @@ class Connector:
             raise ConnectionClosed("the client is closed")
         if self.was_connected and not self.options.reconnect:
             raise ConnectionClosed("the connection is gone, and reconnect is off")
-        if self.was_connected and not anew:
+        if self.was_connected and not may_reconnect:
             raise NotSent("the connection has ended")
         if self._peer is not None:
-            self._leaving.add(self._peer)
-            self._over(self._peer, "it was closing")
+            self._closing_peers.add(self._peer)
+            self._drop_peer(self._peer, "it was closing")
         if self._attempt is None:
             attempt = Attempt()
             carrier = Carrier(self, attempt)
@@ -136,7 +136,7 @@ class Connector:
             try:
                 carrier.thread.start()
             except BaseException:
-                # Interrupted: nobody may wait for this attempt. If its thread runs after all, it ends by itself.
+                # Interrupted: nobody waits for the attempt. If its thread runs after all, it ends by itself.
                 self._attempt = None
                 carrier.waiter.stop()
                 if carrier.thread.ident is None:
@@ -147,22 +147,22 @@ class Connector:
 
     # --- in the thread of a carrier -----------------------------------------------------------------------------
 
-    def made(self, attempt: Attempt, peer: Peer | None, failure: RpcError) -> bool:
-        """An attempt has ended.
+    def finish_attempt(self, attempt: Attempt, peer: Peer | None, failure: RpcError) -> bool:
+        """Note that an attempt has ended.
 
         Parameters:
-            attempt: which.
-            peer: the connection, where it could be made.
-            failure: why not, where it could not, or is not wanted any more.
+            attempt: the attempt.
+            peer: the connection; ``None`` if it could not be made.
+            failure: the error if there is no connection, or the client does not want it any more.
 
         Returns:
-            Whether the connection is the client's from now on.
+            Whether the client uses the connection from now on.
         """
         with self._lock:
-            wanted = self._attempt is attempt and not self._closed
+            is_wanted = self._attempt is attempt and not self._closed
             if self._attempt is attempt:
                 self._attempt = None
-            if peer is None or not wanted:
+            if peer is None or not is_wanted:
                 self.failure = failure
                 return False
             self._peer, self.failure = peer, None
@@ -170,33 +170,33 @@ class Connector:
             self.was_connected = True
             return True
 
-    def refused(self) -> float | None:
-        """An attempt has failed for good: how long to wait before the next one, in seconds, whatever the reason was;
-        ``None`` where there is to be none."""
+    def begin_pause(self) -> float | None:
+        """Begin a pause after an attempt has failed for good, and return how long it is, in seconds; ``None`` if there
+        is to be no other attempt."""
         with self._lock:
-            if not self._stays_on or self._returning:
+            if not self._stays_on or self._is_pausing:
                 return None
-            self._returning = True
+            self._is_pausing = True
             wait_s = self.pauses.after_refusal_s()
         logger.error("%s; trying again in %.0f s, since services are offered", self.failure, wait_s)
         return wait_s
 
-    def returned(self) -> None:
-        """That time has passed."""
-        self._returning = False
+    def end_pause(self) -> None:
+        """Note that the pause is over."""
+        self._is_pausing = False
 
-    def lost(self, peer: Peer, reason: str) -> None:
-        """A connection has ended."""
+    def on_loss(self, peer: Peer, reason: str) -> None:
+        """Note that a connection has ended."""
         with self._lock:
-            known = self._peer is peer or peer in self._leaving
-            self._leaving.discard(peer)
+            is_known = self._peer is peer or peer in self._closing_peers
+            self._closing_peers.discard(peer)
             if self._peer is peer:
-                self._over(peer, reason)
-        if known and not self._closed:
+                self._drop_peer(peer, reason)
+        if is_known and not self._closed:
             logger.info("the connection to %s ended: %s", self.options.target.url, reason)
 
-    def _over(self, peer: Peer, reason: str) -> None:
-        """This connection is not the client's any more. The lock is held."""
+    def _drop_peer(self, peer: Peer, reason: str) -> None:
+        """Use this connection no more. The lock is held."""
         self._peer = None
         self.pauses.note_loss(useful=peer.has_received)
         if not peer.has_received:
@@ -204,20 +204,20 @@ class Connector:
 
     @property
     def _stays_on(self) -> bool:
-        """Whether the server may want to call what is offered here, so that somebody must be there."""
+        """Whether the client reconnects by itself, since the server may want to call what it offers."""
         offers = self.options.reconnect and bool(self.registry.services)
         return offers and self.was_connected and not self._closed
 
     def next_attempt(self) -> Attempt | None:
-        """What a thread is to do next; ``None`` where it has nothing left to do."""
+        """Begin the next attempt for a thread to make; ``None`` if the thread has nothing left to do."""
         with self._lock:
             if self._peer is not None or self._attempt is not None or not self._stays_on:
                 return None
             self._attempt = Attempt()
             return self._attempt
 
-    def ended(self, carrier: Carrier) -> None:
-        """A thread has nothing left to do."""
+    def on_thread_end(self, carrier: Carrier) -> None:
+        """Note that a connection's thread ends."""
         with self._lock:
             if carrier in self._carriers:
                 self._carriers.remove(carrier)
@@ -228,15 +228,15 @@ class Connector:
         """Close the connection, make no other, and wait until its threads have ended."""
         self._closed = True
         if sys.is_finalizing():
-            return  # Its threads stand still, perhaps with the lock: the connection ends with the process.
+            return  # Its threads stand still, and may hold the lock. The connection ends with the process.
         with self._lock:
             peer, self._peer = self._peer, None
-            carriers, leaving = list(self._carriers), tuple(self._leaving)
+            carriers, closing_peers = list(self._carriers), tuple(self._closing_peers)
         until = time.monotonic() + CLOSE_TIMEOUT_S
-        for left in leaving:
-            left.link.abort()
+        for closing_peer in closing_peers:
+            closing_peer.link.abort()
         if peer is not None:
-            # What is queued for calls that end here is not waited for; anything else was to arrive.
+            # Output of calls that end here is not waited for. All other output is to arrive.
             peer.link.close(1000, "", patient=not peer.is_waiting)
         for carrier in carriers:
             carrier.waiter.stop()
@@ -254,9 +254,9 @@ class Connector:
         if peer is not None:
             peer.link.abort()
 
-    def let_go(self) -> bool:
-        """Close the connection soon, and make no other. Takes no lock, and waits for nothing: garbage is collected at
-        any moment.
+    def release(self) -> bool:
+        """Close the connection soon, and make no other. This takes no lock and waits for nothing: garbage is collected
+        at any moment.
 
         Returns:
             Whether there was anything to close.
@@ -269,16 +269,16 @@ class Connector:
         return bool(carriers)
 
     def __del__(self) -> None:
-        # An interpreter that ends takes everything with it.
-        if hasattr(self, "_closed") and not sys.is_finalizing() and self.let_go():
+        # When the interpreter ends, everything ends with it.
+        if hasattr(self, "_closed") and not sys.is_finalizing() and self.release():
             warnings.warn(f"unclosed client of {self.options.target.url}", ResourceWarning, stacklevel=2, source=self)
 
     # --- other processes ----------------------------------------------------------------------------------------
 
     def on_fork(self) -> None:
-        """This is a child: the connection and all that goes on over it is its parent's. The next call makes one."""
+        """Begin anew in a forked child: the connection and its calls belong to the parent. The next call connects."""
         carriers = self._carriers
-        self._peer, self._leaving, self.was_connected, self._returning = None, set(), False, False
+        self._peer, self._closing_peers, self.was_connected, self._is_pausing = None, set(), False, False
         self.pauses, self.failure = Pauses(), None
         self._lock, self._attempt, self._carriers = threading.Lock(), None, []
         if self.memory is not None:
@@ -289,10 +289,10 @@ class Connector:
 
 
 def _join(thread: threading.Thread, until: float, peer: Peer | None) -> None:
-    """Wait for a connection's thread, and longer where the connection is still closing."""
+    """Wait for a connection's thread, and longer if the connection is still closing."""
     while thread.is_alive():
         closes_by = 0.0 if peer is None or peer.closed.is_set() else peer.link.closes_by
-        left = max(until, closes_by) + 1.0 - time.monotonic()
-        if left <= 0:
+        left_s = max(until, closes_by) + 1.0 - time.monotonic()
+        if left_s <= 0:
             return
-        thread.join(min(left, INTERRUPT_S))
+        thread.join(min(left_s, INTERRUPT_S))

@@ -12,13 +12,13 @@ from .transaction import DatabaseTransaction
 
 
 class Database(stub.Database):
-    """Queries and changes databases. What the service offers, as :mod:`rpcclient.sync.stubs.database` has it, and
+    """Queries and changes databases: the methods of the service (:mod:`rpcclient.sync.stubs.database`), and
     :meth:`transaction`."""
 
     def transaction(
         self, database: str, *, isolation: Isolation | IsolationName | None = None, readonly: bool = False
     ) -> DatabaseTransaction:
-        """A transaction as a context manager: committed at the end, rolled back where an exception leaves the block.
+        """Make a transaction. As a context manager it commits at the end, and rolls back if the block raises.
 
         ::
 
@@ -26,12 +26,12 @@ class Database(stub.Database):
                 tx.execute("INSERT INTO zone VALUES (:id, :name)", {"id": 5, "name": "east"})
 
         Parameters:
-            database: its name.
-            isolation: the isolation level; the configured one, or else the database's own, where not given.
-            readonly: have the database refuse every change in it.
+            database: the database's name.
+            isolation: the isolation level; if not given, the configured one, or else the database's own.
+            readonly: let the database refuse every change in it.
 
         Returns:
-            The transaction. It begins when it is entered, or by its ``begin``.
+            The transaction. It begins when its block is entered, or its ``begin`` is called.
 
         Raises:
             InvalidParams: there is no such isolation level.

@@ -35,8 +35,8 @@ def dial(options: ConnectOptions, waiter: Waiter) -> Opened:
     """Connect to a server.
 
     Parameters:
-        options: how.
-        waiter: what to wait with; to stop it breaks the attempt off.
+        options: how to connect.
+        waiter: what to wait with. Stopping it ends the attempt.
 
     Raises:
         ConnectFailed: it cannot be reached, or is no WebSocket server; the message says which.
@@ -90,9 +90,9 @@ class _Attempt:
                 raise to_refusal_error(ws.handshake_exc, target, head)
             if last and not events:
                 raise broken_error(self._target)
-        response, *early = events
+        response, *early_events = events
         assert isinstance(response, Response)
-        return Opened(self._sock, ws, self._tls, response, early)
+        return Opened(self._sock, ws, self._tls, response, early_events)
 
     def give_up(self) -> None:
         self._waiter.watch(None)
@@ -124,8 +124,8 @@ class _Attempt:
         target, trail = self._target, self._trail
         host = target.host.name
         if not proxy.looks_names_up:
-            found = addresses(target.host.address, target.port, trail, self._waiter, self._check)
-            host = choose_address(found, proxy)
+            server_addresses = addresses(target.host.address, target.port, trail, self._waiter, self._check)
+            host = choose_address(server_addresses, proxy)
         trail.place = f"the proxy {proxy}"
         tunnel = tunnel_through(proxy, host, target.port)
         self._reach(proxy.host.address, proxy.port)
@@ -144,7 +144,7 @@ class _Attempt:
         keep_from_children(sock)
         sock.setblocking(False)
         while code := sock.connect_ex(path):
-            # A queue that is full says "try again", and the kernel does not say when there is room.
+            # The server's queue is full. The kernel does not say when there is room, so this tries again.
             if code != errno.EAGAIN:
                 raise OSError(code, os.strerror(code))
             self._check()
@@ -176,18 +176,18 @@ class _Attempt:
             pass
 
     def _check(self) -> float:
-        """The seconds that are left.
+        """Return the seconds that are left.
 
         Raises:
-            TimeoutError: none.
+            TimeoutError: none are left.
             ConnectionClosed: the waiter was stopped.
         """
         if self._waiter.is_stopped:
             raise ConnectionClosed("the client was closed")
-        left = self._deadline - time.monotonic()
-        if left <= 0:
+        left_s = self._deadline - time.monotonic()
+        if left_s <= 0:
             raise TimeoutError
-        return left
+        return left_s
 
     def _send(self, data: bytes) -> None:
         assert self._sock is not None
@@ -212,7 +212,7 @@ class _Attempt:
         return self._tls.decrypt(data)
 
     def _receive_some(self) -> bytes:
-        """What has come: nothing at the end only. (TLS has messages of its own, with which nothing comes.)"""
+        """Receive at least one byte; none at the end only. (A message of TLS itself may bring no bytes.)"""
         data, last = self._receive()
         while not data and not last:
             data, last = self._receive()

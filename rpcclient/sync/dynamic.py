@@ -1,6 +1,6 @@
 # Generated from rpcclient/aio/dynamic.py by `make stubs`. Do not edit: change that, and generate anew.
 
-"""Services without a stub, synchronously: methods by name, signatures from ``rpc.discover``."""
+"""Services without a stub: methods by their names, with signatures from ``rpc.discover``."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from .waits import value_now
 
 
 class Descriptions:
-    """What is known of the methods of services, by the name of the service. It is asked for once."""
+    """The descriptions of services. They are fetched once."""
 
     def __init__(self) -> None:
-        self._known: dict[str, ServiceDescription] = {}
+        self._fetched: dict[str, ServiceDescription] = {}
 
-    def known(self, service: str) -> ServiceDescription | None:
-        """A service, where it was asked for before."""
-        return self._known.get(service)
+    def get(self, service: str) -> ServiceDescription | None:
+        """Return the description of a service, if it was fetched before."""
+        return self._fetched.get(service)
 
     def fetch(self, calls: Calls, service: str) -> ServiceDescription:
-        """A service, which is asked for where that was not done before.
+        """Return the description of a service, and fetch it first if that was not done before.
 
         Parameters:
-            calls: asks.
-            service: its name.
+            calls: makes the call.
+            service: the service's name.
 
         Raises:
             MethodNotFound: the server has no such service.
             RpcError: as of any call.
         """
-        if service not in self._known:
-            self._known.update(descriptions(calls.invoke(method_of("rpc.discover"), None)))
-        return find(self._known, service)
+        if service not in self._fetched:
+            self._fetched.update(descriptions(calls.invoke(method_of("rpc.discover"), None)))
+        return find(self._fetched, service)
 
 
 class ServiceProxy:
@@ -48,8 +48,8 @@ class ServiceProxy:
 
     Parameters:
         calls: makes the calls.
-        descriptions: what is known of services.
-        name: of the service.
+        descriptions: the descriptions of services.
+        name: the service's name.
     """
 
     def __init__(self, calls: Calls, descriptions: Descriptions, name: str) -> None:
@@ -72,7 +72,7 @@ class ServiceProxy:
         return dress(call, service, name)
 
     def describe(self) -> ServiceDescription:
-        """Signatures and documentation of the methods.
+        """Return the signatures and the documentation of the methods.
 
         Raises:
             MethodNotFound: the server has no such service.
@@ -95,4 +95,4 @@ class ServiceProxy:
             return f"The service {self._name!r}, which cannot be described now: {exc}"
 
     def _description_now(self) -> ServiceDescription | None:
-        return value_now(self.describe, self._descriptions.known(self._name))
+        return value_now(self.describe, self._descriptions.get(self._name))

@@ -1,4 +1,4 @@
-"""One call over one connection: encode, send, wait, decode; and what it streams."""
+"""Makes one call over one connection: encodes, sends, waits, decodes; and sends the streams among its parameters."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def perform(peer: Peer, method: Method, params: Any, options: CallOptions, deadl
         method: what is known of the method.
         params: by name or by position.
         options: what goes with the call.
-        deadline: until when, on the clock of :func:`time.monotonic`.
-        streams: whether the answer is to be a stream.
+        deadline: when the call must have ended, on the clock of :func:`time.monotonic`.
+        streams: whether the result is a stream.
 
     Returns:
         The result, or a :class:`StreamReader`.
@@ -57,7 +57,7 @@ def perform(peer: Peer, method: Method, params: Any, options: CallOptions, deadl
     except WireError as exc:
         raise method.error(exc.code, exc.message, exc.data) from None
     except BaseException:
-        # An interruption may come at any point, also between the answer's arrival and its use.
+        # An interruption may come at any moment, even between the answer's arrival and its use.
         if pending.id == 0:
             peer.withdraw(stream for _, stream in sources.values())
         else:
@@ -66,19 +66,19 @@ def perform(peer: Peer, method: Method, params: Any, options: CallOptions, deadl
 
 
 def _open_uploads(peer: Peer, method: Method, params: Any) -> dict[str, tuple[Any, OutgoingStream]]:
-    """A stream for each parameter that is one."""
-    given = [(name, params[name]) for name in method.streams if name in params]
-    for name, source in given:
+    """Open a stream for each parameter that is a stream."""
+    arguments = [(name, params[name]) for name in method.streams if name in params]
+    for name, source in arguments:
         if not isinstance(source, Iterable):
             raise not_iterable_error(name, source)
-    opened: dict[str, tuple[Any, OutgoingStream]] = {}
+    sources: dict[str, tuple[Any, OutgoingStream]] = {}
     try:
-        for name, source in given:
-            opened[name] = (source, peer.exclusively(peer.session.streams.open))
+        for name, source in arguments:
+            sources[name] = (source, peer.exclusively(peer.session.streams.open))
     except BaseException:
-        peer.withdraw(stream for _, stream in opened.values())
+        peer.withdraw(stream for _, stream in sources.values())
         raise
-    return opened
+    return sources
 
 
 def _start_uploads(

@@ -34,13 +34,14 @@ class Hardware(stub.Hardware):
         Parameters:
             port: its id, file or name, as :meth:`serial_ports` lists it.
             baudrate, bytesize, parity, stopbits, xonxoff, rtscts, dsrdtr: as of ``serial.Serial`` of pyserial.
-            timeout: how long a read waits for what it asks for, in seconds; ``None`` for ever, 0 not at all.
-            write_timeout: how long a write waits for the other side to take anything, in seconds.
-            inter_byte_timeout: how long a read that has got something waits for the next byte, in seconds.
-            exclusive: as of ``serial.Serial``; a port of the server is never shared, whatever is given.
+            timeout: how long a read waits for all the bytes it asks for, in seconds; ``None`` to wait for ever, 0 not
+                to wait.
+            write_timeout: how long a write waits for the other side to accept bytes, in seconds.
+            inter_byte_timeout: how long a read waits for the next byte after it has received one, in seconds.
+            exclusive: as of ``serial.Serial``. A port of the server is never shared, even if this is ``False``.
 
         Returns:
-            The port, which is open; close it, or use it as a context manager.
+            The open port. Close it, or use it as a context manager.
 
         Raises:
             HardwareRefused, SectionUnavailable, SerialPortNotFound, SerialPortBusy, SerialPortDenied: as of
@@ -62,8 +63,7 @@ class Hardware(stub.Hardware):
         return open_port(self, port, options, self._calls.url)
 
     def signal_process(self, pid: int, create_time: float, signal: str | int = "TERM") -> None:
-        """Send a signal to a process, which must be the one that is meant: a number that is another's by now is left
-        alone.
+        """Send a signal to a process. If another process has its number by now, no signal is sent.
 
         Parameters:
             pid, create_time: the process, as :meth:`processes` lists it.
@@ -72,7 +72,7 @@ class Hardware(stub.Hardware):
         Raises:
             InvalidParams: there is no such signal.
             ProcessGone: it has ended.
-            ProcessDenied: the server's user may not.
+            ProcessDenied: the server's user may not send it.
             HardwareRefused: the caller's role does not allow it.
         """
         super().signal_process(pid, create_time, signal_name(signal))

@@ -16,7 +16,7 @@ from rpcwire.threads.link import FrameReceiver
 
 
 def check_thread() -> None:
-    """Refuse to wait for a server of this very thread.
+    """Refuse to wait for a server in this very thread.
 
     Raises:
         LocalProtocolError: an event loop runs here.
@@ -54,9 +54,9 @@ class SyncMemoryLink:
         self.room = Flag(up=True)
         self.whole = True
         self._end = end
-        self._ended = Flag()
+        self._end_flag = Flag()
         self._receiver: FrameReceiver | None = None
-        self._elsewhere = False
+        self._is_in_child = False
         self._reason = ""
 
     @property
@@ -66,7 +66,7 @@ class SyncMemoryLink:
 
     @property
     def is_open(self) -> bool:
-        return not self._ended.is_set()
+        return not self._end_flag.is_set()
 
     def send(self, frames: Sequence[bytes]) -> None:
         self._on_loop(self._end.send, frames)
@@ -87,10 +87,10 @@ class SyncMemoryLink:
         self.link_lost("aborted")
 
     def on_fork(self) -> None:
-        self._elsewhere = True
+        self._is_in_child = True
         self.lock = threading.Lock()
-        self.room, self._ended = Flag(up=True), Flag()
-        self._ended.set()
+        self.room, self._end_flag = Flag(up=True), Flag()
+        self._end_flag.set()
 
     def wake(self) -> None:
         if self._receiver is not None:
@@ -99,12 +99,12 @@ class SyncMemoryLink:
     def run(self, receiver: FrameReceiver) -> None:
         self._receiver = receiver
         self._on_loop(self._end.attach, self)
-        self._ended.wait(math.inf)
+        self._end_flag.wait(math.inf)
         receiver.link_lost(self._reason)
 
     def _on_loop(self, act: Callable[..., object], *args: object) -> None:
-        if self._elsewhere:
-            return  # In a child the loop does not run.
+        if self._is_in_child:
+            return  # In a forked child the server's loop does not run.
         try:
             self._end.loop.call_soon_threadsafe(act, *args)
         except RuntimeError:  # The loop is closed.
@@ -113,7 +113,7 @@ class SyncMemoryLink:
     # --- what the other end reports, in the loop's thread ----------------------------------------------------------
 
     def frame_received(self, frame: bytes) -> None:
-        """One whole frame has come."""
+        """Handle one whole frame."""
         if self._receiver is not None:
             self._receiver.frame_received(frame)
 
@@ -124,6 +124,6 @@ class SyncMemoryLink:
         """Memory takes everything."""
 
     def link_lost(self, reason: str) -> None:
-        """The connection has ended."""
+        """Note that the connection has ended."""
         self._reason = self._reason or reason
-        self._ended.set()
+        self._end_flag.set()

@@ -1,4 +1,4 @@
-"""Connects a socket to a name: looks it up, and tries its addresses side by side (RFC 8305)."""
+"""Connects a socket to a host: looks its name up, and tries its addresses side by side (RFC 8305)."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def reach(host: str, port: int, trail: Trail, waiter: Waiter, check: Callable[[]
         port: TCP port.
         trail: notes what became of each address.
         waiter: what to wait with.
-        check: the seconds that are left; raises where none are.
+        check: returns the seconds that are left, and raises if none are.
 
     Returns:
         The socket, which does not block.
 
     Raises:
         OSError: the name is unknown, or no address answers.
-        UnicodeError: it is no name.
+        UnicodeError: the name is malformed.
     """
     todo = deque(addresses(host, port, trail, waiter, check))
     running: dict[socket.socket, Address] = {}
@@ -39,14 +39,14 @@ def reach(host: str, port: int, trail: Trail, waiter: Waiter, check: Callable[[]
             if todo:
                 _begin(todo.popleft(), trail, running)
             next_at = time.monotonic() + ATTEMPT_DELAY_S if todo else float("inf")
-            while running and (left := min(next_at - time.monotonic(), check())) > 0:
-                ended = waiter.wait_for_any(running, left)
-                for winner in _connected(ended, trail, running):
+            while running and (left_s := min(next_at - time.monotonic(), check())) > 0:
+                ready = waiter.wait_for_any(running, left_s)
+                for winner in _pop_connected(ready, trail, running):
                     del running[winner]
                     trail.note_success()
                     return winner
-                if ended:
-                    break  # Whatever became of it, the next address has its turn (section 5).
+                if ready:
+                    break  # Succeeded or failed, the next address is tried at once (section 5).
         raise NoAddressAnswers(str(trail))
     finally:
         for sock in running:
@@ -54,7 +54,7 @@ def reach(host: str, port: int, trail: Trail, waiter: Waiter, check: Callable[[]
 
 
 def addresses(host: str, port: int, trail: Trail, waiter: Waiter, check: Callable[[], float]) -> list[Address]:
-    """The addresses of a host, in the order in which to try them.
+    """Look up the addresses of a host, in the order in which to try them.
 
     Parameters:
         host: a name, or an address.
@@ -64,23 +64,23 @@ def addresses(host: str, port: int, trail: Trail, waiter: Waiter, check: Callabl
 
     Raises:
         OSError: the name is unknown.
-        UnicodeError: it is no name.
+        UnicodeError: the name is malformed.
     """
-    answers: list[LookupResult] = []
+    results: list[LookupResult] = []
 
-    def on_result(found: LookupResult) -> None:
-        answers.append(found)
+    def on_result(result: LookupResult) -> None:
+        results.append(result)
         waiter.wake()
 
     trail.note_lookup()
     look_up(host, port, on_result)
-    while not answers:
+    while not results:
         waiter.wait(0, check())
     trail.note_addresses()
-    found = answers[0]
-    if isinstance(found, Exception):
-        raise found
-    return list(found)
+    result = results[0]
+    if isinstance(result, Exception):
+        raise result
+    return list(result)
 
 
 def _begin(address: Address, trail: Trail, running: dict[socket.socket, Address]) -> None:
@@ -93,20 +93,20 @@ def _begin(address: Address, trail: Trail, running: dict[socket.socket, Address]
     running[sock] = address
     code = sock.connect_ex(address.sockaddr)
     if code and code not in _UNDER_WAY:
-        _failed(sock, code, trail, running)
+        _note_failure(sock, code, trail, running)
 
 
-def _connected(
-    ended: list[socket.socket], trail: Trail, running: dict[socket.socket, Address]
+def _pop_connected(
+    ready: list[socket.socket], trail: Trail, running: dict[socket.socket, Address]
 ) -> Iterator[socket.socket]:
-    for sock in ended:
+    for sock in ready:
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
-            _failed(sock, code, trail, running)
+            _note_failure(sock, code, trail, running)
         else:
             yield sock
 
 
-def _failed(sock: socket.socket, code: int, trail: Trail, running: dict[socket.socket, Address]) -> None:
+def _note_failure(sock: socket.socket, code: int, trail: Trail, running: dict[socket.socket, Address]) -> None:
     trail.note_failure(running.pop(sock), OSError(code, os.strerror(code)))
     sock.close()

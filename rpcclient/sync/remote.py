@@ -1,4 +1,4 @@
-"""The server as something that a handler of this side can call back."""
+"""Lets a handler of this side call the server back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SyncCaller:
         self._peer: Peer | None = None
 
     def bind(self, peer: Peer) -> None:
-        """Say over which connection to call."""
+        """Set the connection to call over."""
         self._peer = peer
 
     def _require_peer(self) -> Peer:

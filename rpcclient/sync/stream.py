@@ -14,8 +14,8 @@ _T_co = TypeVar("_T_co", covariant=True)
 
 class Stream(Iterator[_T_co], Generic[_T_co]):
     """The items of a stream: an iterator, and a context manager that ends it. The call is made when the context is
-    entered, or the first item is asked for; its errors come there. Several threads may share a stream: each item goes
-    to one of them.
+    entered, or the first item is asked for. Its errors are raised there. Several threads may share a stream: each item
+    goes to one of them.
 
     ::
 
@@ -28,19 +28,19 @@ class Stream(Iterator[_T_co], Generic[_T_co]):
         self._begin = begin
         self._reader: StreamReader[Any] | None = None
         self._closed = False
-        self._opening = ForkLock()
+        self._open_lock = ForkLock()
 
     def open(self) -> Self:
-        """Make the call, if it was not made yet.
+        """Make the call, unless it was made before.
 
         Raises:
             RpcError: the call failed.
         """
         if self._reader is None and not self._closed:
-            with self._opening:
+            with self._open_lock:
                 if self._reader is None and not self._closed:
                     self._reader = self._begin()
-                    if self._closed:  # In the meantime.
+                    if self._closed:  # It was closed during the call.
                         self._reader.close()
         return self
 
@@ -58,7 +58,7 @@ class Stream(Iterator[_T_co], Generic[_T_co]):
         return item
 
     def close(self) -> None:
-        """Want no more: the server is told, and its work ends."""
+        """End the stream. The server stops its work for it."""
         self._closed = True
         if self._reader is not None:
             self._reader.close()

@@ -1,6 +1,6 @@
 # Generated from rpcclient/aio/stub.py by `make stubs`. Do not edit: change that, and generate anew.
 
-"""The root of generated stubs for the synchronous client."""
+"""The base class of generated stubs for the synchronous client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .stream import Stream
 
 
 class SyncStub:
-    """A service, typed. Generated subclasses say what it has.
+    """A service with types. The generated subclasses have its methods.
 
     Parameters:
         client: an :class:`Client`, or what makes its calls.

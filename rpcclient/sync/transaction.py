@@ -33,8 +33,8 @@ _T = TypeVar("_T")
 
 
 class DatabaseTransaction(TransactionState):
-    """A transaction: a context manager that begins it, commits it at the end, and rolls it back where an exception
-    leaves the block. ``begin``, ``commit`` and ``rollback`` do the same one by one.
+    """A transaction. As a context manager it begins, commits at the end of the block, and rolls back if the block
+    raises. ``begin``, ``commit`` and ``rollback`` do the same one by one.
 
     ::
 
@@ -42,7 +42,7 @@ class DatabaseTransaction(TransactionState):
             tx.execute("UPDATE account SET cents = cents - 100 WHERE id = ?", [1])
             tx.execute("UPDATE account SET cents = cents + 100 WHERE id = ?", [2])
 
-    It belongs to the connection: where that is lost, the server rolls back. Each statement renews its lease
+    It belongs to the connection: if the connection is lost, the server rolls back. Each statement renews its lease
     (``info.idle_s``), up to ``info.total_s``.
     """
 
@@ -65,10 +65,10 @@ class DatabaseTransaction(TransactionState):
     # --- its life -----------------------------------------------------------------------------------------------
 
     def begin(self) -> Transaction:
-        """Begin it; when it has ended, a new one.
+        """Begin the transaction, or a new one if it has ended.
 
         Returns:
-            What the server says of it.
+            The server's answer: id, isolation, leases.
 
         Raises:
             DatabaseProgrammingError: it is open already.
@@ -80,35 +80,35 @@ class DatabaseTransaction(TransactionState):
         return info
 
     def commit(self) -> None:
-        """Commit it.
+        """Commit the transaction.
 
         Raises:
-            DatabaseError: the database refused; it has been rolled back.
+            DatabaseError: the database refused, and has rolled back.
             TransactionLost: it is no more.
         """
-        given = self.id
+        transaction_id = self.id
         self._calls.connector.enter()
         try:
-            self._database.commit(given)
+            self._database.commit(transaction_id)
         finally:
             self._note_end()
 
     def rollback(self) -> None:
-        """Roll it back.
+        """Roll the transaction back.
 
         Raises:
             DatabaseError: the database refused; its connection is closed, which rolls back.
             TransactionLost: it is no more.
         """
-        given = self.id
+        transaction_id = self.id
         self._calls.connector.enter()
         try:
-            self._database.rollback(given)
+            self._database.rollback(transaction_id)
         finally:
             self._note_end()
 
     def renew(self) -> TxState:
-        """Keep it from being rolled back as unused, and learn its state.
+        """Renew the lease of the transaction, and return its state.
 
         Raises:
             TransactionLost: it is no more.
@@ -130,9 +130,9 @@ class DatabaseTransaction(TransactionState):
         elif self._wants_rollback:
             try:
                 self.rollback()
-            except RpcError as failure:  # Then the server rolls back by itself; what went wrong first is told.
-                if not isinstance(failure, TransactionLost):
-                    exc.add_note(f"the rollback failed: {failure}")
+            except RpcError as error:  # The server rolls back by itself. The first error stays the error.
+                if not isinstance(error, TransactionLost):
+                    exc.add_note(f"the rollback failed: {error}")
 
     # --- statements ---------------------------------------------------------------------------------------------
 
@@ -141,7 +141,9 @@ class DatabaseTransaction(TransactionState):
     ) -> Result:
         """Read rows; see :meth:`Database.query`."""
         return self._run(
-            lambda given: self._database.query(self._name, sql, params, transaction=given, max_rows=max_rows)
+            lambda transaction_id: self._database.query(
+                self._name, sql, params, transaction=transaction_id, max_rows=max_rows
+            )
         )
 
     def execute(
@@ -149,65 +151,77 @@ class DatabaseTransaction(TransactionState):
     ) -> Result:
         """Run a statement that may change the database; see :meth:`Database.execute`."""
         return self._run(
-            lambda given: self._database.execute(self._name, sql, params, transaction=given, max_rows=max_rows)
+            lambda transaction_id: self._database.execute(
+                self._name, sql, params, transaction=transaction_id, max_rows=max_rows
+            )
         )
 
     def stream(
         self, sql: str, params: dict[str, Value] | list[Value] | None = None, *, page_rows: int | None = None
     ) -> Stream[Page]:
-        """Read any number of rows, page by page; see :meth:`Database.stream`. Until it is read or closed, other
-        statements of the transaction wait."""
+        """Read any number of rows, page by page; see :meth:`Database.stream`. Until the stream is read or
+        closed, other statements of the transaction wait."""
         stream = self._database.stream(self._name, sql, params, transaction=self.id, page_rows=page_rows)
         return NotedStream(stream, self._note_failure)
 
     def executemany(self, sql: str, params: list[dict[str, Value]] | list[list[Value]]) -> Changed:
         """Run a statement once for each set of parameters; see :meth:`Database.executemany`."""
-        return self._run(lambda given: self._database.executemany(self._name, sql, params, transaction=given))
+        return self._run(
+            lambda transaction_id: self._database.executemany(self._name, sql, params, transaction=transaction_id)
+        )
 
     def copy_in(self, sql: str, data: Iterable[bytes]) -> Changed:
         """PostgreSQL: run ``COPY … FROM STDIN``; see :meth:`Database.copy_in`."""
-        return self._run(lambda given: self._database.copy_in(self._name, sql, data, transaction=given))
+        return self._run(
+            lambda transaction_id: self._database.copy_in(self._name, sql, data, transaction=transaction_id)
+        )
 
     def copy_out(self, sql: str) -> Stream[bytes]:
-        """PostgreSQL: run ``COPY … TO STDOUT``; see :meth:`Database.copy_out`. Until it is read or closed, other
-        statements of the transaction wait."""
+        """PostgreSQL: run ``COPY … TO STDOUT``; see :meth:`Database.copy_out`. Until the stream is read or
+        closed, other statements of the transaction wait."""
         return NotedStream(self._database.copy_out(self._name, sql, transaction=self.id), self._note_failure)
 
     def batch(self, steps: list[Step], *, max_rows: int | None = None) -> list[StepResult]:
         """Run several statements in one call; see :meth:`Database.batch`."""
-        return self._run(lambda given: self._database.batch(self._name, steps, transaction=given, max_rows=max_rows))
+        return self._run(
+            lambda transaction_id: self._database.batch(
+                self._name, steps, transaction=transaction_id, max_rows=max_rows
+            )
+        )
 
     def script(self, sql: str) -> Changed:
         """Run several statements without parameters; see :meth:`Database.script`."""
-        return self._run(lambda given: self._database.script(self._name, sql, transaction=given))
+        return self._run(lambda transaction_id: self._database.script(self._name, sql, transaction=transaction_id))
 
     def explain(self, sql: str, params: dict[str, Value] | list[Value] | None = None, *, analyze: bool = False) -> Plan:
-        """How the database would run a statement; see :meth:`Database.explain`."""
+        """Return how the database would run a statement; see :meth:`Database.explain`."""
         return self._run(
-            lambda given: self._database.explain(self._name, sql, params, analyze=analyze, transaction=given)
+            lambda transaction_id: self._database.explain(
+                self._name, sql, params, analyze=analyze, transaction=transaction_id
+            )
         )
 
     def describe(self, sql: str) -> Description:
-        """What a statement takes and gives; see :meth:`Database.describe`."""
-        return self._run(lambda given: self._database.describe(self._name, sql, transaction=given))
+        """Return what a statement takes and returns; see :meth:`Database.describe`."""
+        return self._run(lambda transaction_id: self._database.describe(self._name, sql, transaction=transaction_id))
 
     def savepoint(self, name: str | None = None) -> Savepoint:
-        """A savepoint, set when it is entered. Savepoints may be nested.
+        """Make a savepoint. It is set when its block is entered. Savepoints may be nested.
 
         ::
 
             with tx.savepoint():
-                tx.execute("INSERT INTO tag VALUES ('new')")  # Should it fail, only this is undone.
+                tx.execute("INSERT INTO tag VALUES ('new')")  # If it fails, only this is undone.
 
         Parameters:
-            name: letters, digits and underscores; one of its own where not given.
+            name: letters, digits and underscores; if not given, it gets a name of its own.
         """
         return Savepoint(self, name)
 
     def _run(self, call: Callable[[str], _T]) -> _T:
-        given = self.id
+        transaction_id = self.id
         try:
-            result = call(given)
+            result = call(transaction_id)
         except BaseException as exc:
             self._note_failure(exc)
             raise
@@ -216,41 +230,41 @@ class DatabaseTransaction(TransactionState):
 
 
 class Savepoint:
-    """A point in a transaction to which one can go back: a context manager that sets it, forgets it at the end, and
-    undoes what was done since where an exception leaves the block; the transaction itself goes on."""
+    """A point in a transaction to which one can go back. As a context manager it is set, and forgotten at the end of
+    the block. If the block raises, its changes are undone, and the transaction itself goes on."""
 
     def __init__(self, transaction: DatabaseTransaction, name: str | None = None) -> None:
         self._transaction = transaction
         self.name = name or transaction._next_savepoint()
 
     def set(self) -> None:
-        """Set it.
+        """Set the savepoint.
 
         Raises:
             DatabaseError: the database refused.
             TransactionLost: the transaction is no more.
         """
         tx = self._transaction
-        tx._run(lambda given: tx._database.savepoint(given, self.name))
+        tx._run(lambda transaction_id: tx._database.savepoint(transaction_id, self.name))
 
     def rollback(self) -> None:
-        """Undo everything since. It stays, and a failed transaction is active again.
+        """Undo everything since the savepoint. The savepoint stays, and a failed transaction is active again.
 
         Raises:
             DatabaseError, TransactionLost: as of :meth:`set`.
         """
         tx = self._transaction
-        tx._run(lambda given: tx._database.rollback_to(given, self.name))
+        tx._run(lambda transaction_id: tx._database.rollback_to(transaction_id, self.name))
         tx.state = TxState.ACTIVE
 
     def release(self) -> None:
-        """Forget it; what was done since stays.
+        """Forget the savepoint. What was done since then stays.
 
         Raises:
             DatabaseError, TransactionLost: as of :meth:`set`.
         """
         tx = self._transaction
-        tx._run(lambda given: tx._database.release(given, self.name))
+        tx._run(lambda transaction_id: tx._database.release(transaction_id, self.name))
 
     def __enter__(self) -> Self:
         self.set()
@@ -267,12 +281,12 @@ class Savepoint:
             try:
                 self.rollback()
                 self.release()
-            except RpcError as failure:
-                exc.add_note(f"going back to the savepoint {self.name} failed: {failure}")
+            except RpcError as error:
+                exc.add_note(f"going back to the savepoint {self.name} failed: {error}")
 
 
 class NotedStream(Stream[Any]):
-    """A stream whose errors a transaction is told of."""
+    """A stream that notes its errors in the state of its transaction."""
 
     def __init__(self, stream: Stream[Any], note: Note) -> None:
         super().__init__(stream._begin)

@@ -215,9 +215,9 @@ def test_one_that_waits_for_its_server_to_come_back(process: Any, until: Any) ->
         client = await AsyncClient(process.url, token_file=process.token_file, services=[Keeper()]).connect()
         process.kill()
         async with asyncio.timeout(60):
-            while client.connected or client._connector._connecting is None:
+            while client.connected or client._connector._connect_task is None:
                 await asyncio.sleep(0.005)
-            task = client._connector._connecting
+            task = client._connector._connect_task
             with pytest.warns(ResourceWarning, match=UNCLOSED):
                 del client
                 while not task.done():

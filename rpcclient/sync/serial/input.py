@@ -1,4 +1,4 @@
-"""What has come in at a serial port of the server, and was not read yet."""
+"""The input of a serial port of the server that has arrived and was not read yet."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ if TYPE_CHECKING:
 
 
 class SerialInput:
-    """What has come in. A thread of its own fills it, and holds no more than this: the port itself can be garbage."""
+    """The input that has arrived. A thread of its own fills it, and does not hold the port, which can be garbage."""
 
     def __init__(self, stream: Stream[SerialData]) -> None:
         self.stream = stream
         self.data = bytearray()
         self._make_lock()
         self.error: RpcError | None = None
-        self.ended = False
-        self.cancelled = False
+        self.has_ended = False
+        self.is_cancelled = False
         self.resets = 0
-        self.arrived = 0.0
+        self.arrived_s = 0.0
         tell_in_children(self)
         threading.Thread(target=self._fill, name="rpc-serial", daemon=True).start()
 
     def _make_lock(self) -> None:
-        # An interruption may come within the Python code of a condition: entered by itself, it might stay locked.
+        # An interruption may come within the Python code of a condition. Entering the condition could leave it locked;
+        # entering the lock cannot.
         self.lock = threading.RLock()
-        self.changed = threading.Condition(self.lock)
+        self.change = threading.Condition(self.lock)
 
     def _fill(self) -> None:
         try:
@@ -42,34 +43,34 @@ class SerialInput:
                 with self.lock:
                     if item.resets >= self.resets:
                         self.data += item.data
-                        self.arrived = time.monotonic()
-                        self.changed.notify_all()
-                    # Nothing is taken from the stream meanwhile, so that the server is told to wait.
-                    while len(self.data) >= KEEP_BYTES and not self.ended:
-                        self.changed.wait()
+                        self.arrived_s = time.monotonic()
+                        self.change.notify_all()
+                    # Meanwhile nothing is read from the stream, so that the server has to wait.
+                    while len(self.data) >= KEEP_BYTES and not self.has_ended:
+                        self.change.wait()
         except RpcError as exc:
             self.error = exc
         with self.lock:
-            self.ended = True
-            self.changed.notify_all()
+            self.has_ended = True
+            self.change.notify_all()
 
     def on_fork(self) -> None:
-        """This is a child: the port is its parent's, and so is what comes in."""
+        """End in a forked child: the port and its input belong to the parent."""
         self._make_lock()
-        self.data, self.ended, self.error = bytearray(), True, parent_error("the serial port")
+        self.data, self.has_ended, self.error = bytearray(), True, parent_error("the serial port")
 
     def end(self) -> None:
-        """Want no more."""
+        """Stop reading."""
         with self.lock:
-            self.ended = True
-            self.changed.notify_all()
+            self.has_ended = True
+            self.change.notify_all()
         self.stream.close()
 
-    def here(self) -> int:
-        """How many bytes there are.
+    def count(self) -> int:
+        """Return how many bytes there are.
 
         Raises:
-            RpcError: there are none, and none will come: the port was unplugged.
+            RpcError: there are none, and none will come, as the port was unplugged.
         """
         with self.lock:
             if not self.data and self.error is not None:

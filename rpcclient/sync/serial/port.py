@@ -46,7 +46,7 @@ class RemoteSerial(OldNames, SerialSetup):
         self._hardware = hardware
         self._url = url
         self._options = options
-        self._opened = False
+        self._is_opened = False
         self._write_cancelled = False
         self.port = port
         self.timeout = options.timeout
@@ -64,7 +64,7 @@ class RemoteSerial(OldNames, SerialSetup):
             HardwareRefused, SectionUnavailable, SerialPortNotFound, SerialPortBusy, SerialPortDenied: as of
                 ``open_serial``.
         """
-        if self._opened:
+        if self._is_opened:
             raise ValueError("the serial port is open already")
         self._session = self._hardware.open_serial(self.port, **self._options.open_params())
         try:
@@ -75,7 +75,7 @@ class RemoteSerial(OldNames, SerialSetup):
         self._input = SerialInput(stream)
         self._home = home()
         self.port = self._session.port
-        self._opened = True
+        self._is_opened = True
 
     @property
     def name(self) -> str:
@@ -85,18 +85,18 @@ class RemoteSerial(OldNames, SerialSetup):
     @property
     def is_open(self) -> bool:
         """Whether it was not closed. (An unplugged port is open still: reading it fails.)"""
-        return self._opened
+        return self._is_opened
 
     @property
     def closed(self) -> bool:
         """Whether it was closed."""
-        return not getattr(self, "_opened", False)  # It may have failed to open.
+        return not getattr(self, "_is_opened", False)  # It may have failed to open.
 
     def close(self) -> None:
-        """Let go of the port; others can open it then. A write under way in another thread fails."""
+        """Close the port. Others can open it then. A write under way in another thread fails."""
         if self.closed:
             return
-        self._opened = False
+        self._is_opened = False
         self._input.end()
         if self._home is not home():
             return  # The port is the parent's.
@@ -117,13 +117,13 @@ class RemoteSerial(OldNames, SerialSetup):
 
     @property
     def in_waiting(self) -> int:
-        """Bytes that have come in and can be read at once.
+        """The number of bytes that have arrived and can be read at once.
 
         Raises:
             SerialPortGone: it was unplugged, and everything that came before has been read.
         """
-        self._there()
-        return self._input.here()
+        self._check_open()
+        return self._input.count()
 
     def read(self, size: int | None = 1) -> bytes:
         """Read bytes.
@@ -132,12 +132,12 @@ class RemoteSerial(OldNames, SerialSetup):
             size: how many; all until the port is closed where ``None`` or negative.
 
         Returns:
-            Fewer where :attr:`timeout` has passed, or :meth:`cancel_read` was called.
+            The bytes; fewer if :attr:`timeout` has passed, or :meth:`cancel_read` was called.
 
         Raises:
             SerialPortGone: it was unplugged, and everything that came before has been read.
         """
-        return self._take(None if size is None or size < 0 else size, None)
+        return self._read_until(None if size is None or size < 0 else size, None)
 
     def readinto(self, buffer: Any) -> int:
         """Read into a buffer; returns how many bytes."""
@@ -147,84 +147,84 @@ class RemoteSerial(OldNames, SerialSetup):
         return len(data)
 
     def read_until(self, expected: bytes = b"\n", size: int | None = None) -> bytes:
-        """Read up to and with some bytes.
+        """Read up to some bytes, and these bytes.
 
         Parameters:
             expected: which.
             size: the most to read.
         """
-        return self._take(size, bytes(expected))
+        return self._read_until(size, bytes(expected))
 
     def readline(self, size: int | None = -1, /) -> bytes:
-        """Read up to and with the next line break."""
-        return self._take(None if size is None or size < 0 else size, b"\n")
+        """Read up to the next line break, and the line break."""
+        return self._read_until(None if size is None or size < 0 else size, b"\n")
 
     def read_all(self) -> bytes:
-        """Read what has come in already."""
+        """Read what has arrived already."""
         return self.read(self.in_waiting)
 
-    def _take(self, size: int | None, until: bytes | None) -> bytes:
-        self._there()
-        held = self._input
+    def _read_until(self, size: int | None, until: bytes | None) -> bytes:
+        self._check_open()
+        buffer = self._input
         deadline = None if self.timeout is None else time.monotonic() + self.timeout
-        with held.lock:
-            searched = 0
+        with buffer.lock:
+            searched_bytes = 0
             while True:
-                end = self._enough(size, until, searched)
-                if end is not None or held.ended:
+                end = self._find_end(size, until, searched_bytes)
+                if end is not None or buffer.has_ended:
                     break
-                if held.cancelled:
-                    held.cancelled = False
+                if buffer.is_cancelled:
+                    buffer.is_cancelled = False
                     break
-                searched = max(len(held.data) - len(until or b""), 0)
-                left = self._left(deadline)
-                if left is not None and left <= 0:
+                searched_bytes = max(len(buffer.data) - len(until or b""), 0)
+                left_s = self._left_s(deadline)
+                if left_s is not None and left_s <= 0:
                     break
-                if len(held.data) >= KEEP_BYTES:
-                    break  # More than is kept at once: give what there is.
+                if len(buffer.data) >= KEEP_BYTES:
+                    break  # No more input is kept at once: return this.
                 check_interpreter()
-                held.changed.wait(INTERRUPT_S if left is None else min(left, INTERRUPT_S))
+                buffer.change.wait(INTERRUPT_S if left_s is None else min(left_s, INTERRUPT_S))
             if end is None:
-                end = len(held.data) if size is None else min(size, len(held.data))
-                if end == 0 and held.error is not None and size != 0:
-                    raise held.error
-            found = bytes(held.data[:end])
-            del held.data[:end]
-            held.changed.notify_all()
-            return found
+                end = len(buffer.data) if size is None else min(size, len(buffer.data))
+                if end == 0 and buffer.error is not None and size != 0:
+                    raise buffer.error
+            data = bytes(buffer.data[:end])
+            del buffer.data[:end]
+            buffer.change.notify_all()
+            return data
 
-    def _left(self, deadline: float | None) -> float | None:
-        """How long a read may still wait, in seconds."""
+    def _left_s(self, deadline: float | None) -> float | None:
+        """Return how long a read may still wait, in seconds."""
         now = time.monotonic()
-        left = None if deadline is None else deadline - now
+        left_s = None if deadline is None else deadline - now
         if self.inter_byte_timeout is None or not self._input.data:
-            return left
-        gap = self._input.arrived + self.inter_byte_timeout - now
-        return gap if left is None else min(left, gap)
+            return left_s
+        gap_s = self._input.arrived_s + self.inter_byte_timeout - now
+        return gap_s if left_s is None else min(left_s, gap_s)
 
-    def _enough(self, size: int | None, until: bytes | None, searched: int) -> int | None:
-        """How many bytes make the read complete; ``None`` where more have to come."""
+    def _find_end(self, size: int | None, until: bytes | None, searched_bytes: int) -> int | None:
+        """Return how many bytes complete the read; ``None`` if more have to come."""
         data = self._input.data
-        if until is not None and (at := data.find(until, searched)) >= 0:
+        if until is not None and (at := data.find(until, searched_bytes)) >= 0:
             end = at + len(until)
             return end if size is None else min(end, size)
         return size if size is not None and len(data) >= size else None
 
     def cancel_read(self) -> None:
-        """Have a read in another thread return what it has; where none waits, the next one that would: as with
-        pyserial, it is not lost if that thread has not come to it yet."""
+        """Make a read in another thread return what it has. If no read waits, this holds for the next one that would
+        wait: as with pyserial, the other thread may not have reached it yet."""
         with self._input.lock:
-            self._input.cancelled = True
-            self._input.changed.notify_all()
+            self._input.is_cancelled = True
+            self._input.change.notify_all()
 
     def reset_input_buffer(self) -> None:
-        """Throw away what has come in, here and on the server."""
-        self._there()
+        """Drop the input that has arrived, here and on the server."""
+        self._check_open()
         resets = self._hardware.reset_serial(self._session.id)
         with self._input.lock:
             self._input.resets = resets
             self._input.data.clear()
-            self._input.changed.notify_all()
+            self._input.change.notify_all()
 
     # --- output -------------------------------------------------------------------------------------------------
 
@@ -235,36 +235,36 @@ class RemoteSerial(OldNames, SerialSetup):
             data: bytes of any kind, or a sequence of numbers.
 
         Returns:
-            How many, when the server's system has taken them. Fewer where :meth:`cancel_write` was called, or
-            :attr:`write_timeout` is 0.
+            How many bytes were written. The server's system has accepted them. Fewer if :meth:`cancel_write` was
+            called, or :attr:`write_timeout` is 0.
 
         Raises:
-            SerialTimeout: nothing was taken for :attr:`write_timeout`.
+            SerialTimeout: the other side accepted nothing for :attr:`write_timeout`.
             SerialPortGone: it was unplugged, or closed meanwhile.
         """
-        self._there()
-        whole, done = to_bytes(data), 0
+        self._check_open()
+        whole, written_bytes = to_bytes(data), 0
         patience = Patience(self.write_timeout, time.monotonic())
-        while done < len(whole):
-            piece = whole[done : done + WRITE_BYTES]
+        while written_bytes < len(whole):
+            piece = whole[written_bytes : written_bytes + WRITE_BYTES]
             step_s = patience.step_s(time.monotonic())
             try:
                 written = self._hardware.write_serial(self._session.id, piece, timeout_s=step_s)
             except SerialTimeout as exc:
                 written = exc.written
-            done += written
+            written_bytes += written
             if written < len(piece):
                 if not step_s:
                     break
                 if patience.is_over(written, time.monotonic()):
-                    raise write_timeout_error(self.port, self.write_timeout, done)
-            if done < len(whole) and self._write_cancelled:
+                    raise write_timeout_error(self.port, self.write_timeout, written_bytes)
+            if written_bytes < len(whole) and self._write_cancelled:
                 self._write_cancelled = False
                 break
-        return done
+        return written_bytes
 
     def cancel_write(self) -> None:
-        """Have a write in another thread return how much it has written; where none waits, the next one that does."""
+        """Make a write in another thread return how much it has written. If none waits, this holds for the next one."""
         self._write_cancelled = True
 
     def writelines(self, lines: Iterable[Any], /) -> None:
@@ -274,7 +274,7 @@ class RemoteSerial(OldNames, SerialSetup):
     def flush(self) -> None:
         """Wait until everything that was written has been sent."""
         # io calls this when it closes.
-        if not self.closed and not self._input.ended:
+        if not self.closed and not self._input.has_ended:
             self._hardware.drain_serial(self._session.id)
 
     @property
@@ -283,8 +283,8 @@ class RemoteSerial(OldNames, SerialSetup):
         return self._lines().out_waiting
 
     def reset_output_buffer(self) -> None:
-        """Throw away what was not sent yet."""
-        self._there()
+        """Drop the output that was not sent yet."""
+        self._check_open()
         self._hardware.reset_serial(self._session.id, input=False, output=True)
 
     def __iter__(self) -> Iterator[bytes]:

@@ -26,7 +26,7 @@ class SerialSetup(TimeLimits, io.RawIOBase):
     _dtr = True
     _break = False
 
-    def _there(self) -> None:
+    def _check_open(self) -> None:
         if self.closed:
             raise ValueError("I/O operation on a closed serial port")
         if self._home is not home():
@@ -43,7 +43,7 @@ class SerialSetup(TimeLimits, io.RawIOBase):
             ValueError: a time is negative.
             InvalidParams: the port refuses a setting. Then all of them are as before.
         """
-        self._there()
+        self._check_open()
         options = self._options.with_changes(settings)
         self._hardware.configure_serial(self._session.id, options.settings())
         self._options = options
@@ -122,7 +122,7 @@ class SerialSetup(TimeLimits, io.RawIOBase):
         self.apply_settings({"dsrdtr": value})
 
     def _lines(self) -> SerialLines:
-        self._there()
+        self._check_open()
         return self._hardware.serial_lines(self._session.id)
 
     @property
@@ -152,7 +152,7 @@ class SerialSetup(TimeLimits, io.RawIOBase):
 
     @rts.setter
     def rts(self, value: bool) -> None:
-        self._there()
+        self._check_open()
         self._hardware.set_serial_lines(self._session.id, rts=bool(value))
         self._rts = bool(value)
 
@@ -163,7 +163,7 @@ class SerialSetup(TimeLimits, io.RawIOBase):
 
     @dtr.setter
     def dtr(self, value: bool) -> None:
-        self._there()
+        self._check_open()
         self._hardware.set_serial_lines(self._session.id, dtr=bool(value))
         self._dtr = bool(value)
 
@@ -174,11 +174,11 @@ class SerialSetup(TimeLimits, io.RawIOBase):
 
     @break_condition.setter
     def break_condition(self, value: bool) -> None:
-        self._there()
+        self._check_open()
         self._hardware.set_serial_lines(self._session.id, break_condition=bool(value))
         self._break = bool(value)
 
     def send_break(self, duration: float = 0.25) -> None:
         """Hold the line at break for a while, in seconds."""
-        self._there()
+        self._check_open()
         self._hardware.send_break(self._session.id, duration)
