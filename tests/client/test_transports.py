@@ -236,7 +236,7 @@ def test_a_socket_that_comes_too_late_is_closed() -> None:
 )
 def test_where_the_server_cannot_listen(tmp_path: Path, url: str, words: str) -> None:
     async def main(taken: int) -> None:
-        where = {"tcp": False, "unix": "none", "also": (url.format(taken=taken),)}
+        where: Any = {"tcp": False, "unix": "none", "also": (url.format(taken=taken),)}
         await Server(ServerConfig(state_dir=str(tmp_path), listen=where), [], token=TOKEN).start()
 
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(ConfigError, match=words):
@@ -281,7 +281,7 @@ def test_a_transport_that_makes_no_connection(call: Any, what: str, words: str) 
 
 @pytest.mark.parametrize(("what", "words"), ODD)
 def test_a_transport_that_makes_no_listener(tmp_path: Path, what: str, words: str) -> None:
-    where = {"tcp": False, "unix": "none", "also": (f"odd://{what}",)}
+    where: Any = {"tcp": False, "unix": "none", "also": (f"odd://{what}",)}
     server = Server(ServerConfig(state_dir=str(tmp_path), listen=where), [], token=TOKEN)
     with pytest.raises(ConfigError, match=f"odd://{what}: {words}"):
         asyncio.run(server.start())
