@@ -53,12 +53,12 @@ def parse(
     if len(named) != len(words):
         position = words[matches.index(None)]
         raise click.UsageError(f"{position!r}: give all parameters as key=value, or all by position")
-    found: dict[str, Any] = {}
+    params: dict[str, Any] = {}
     for match in named:
-        if match["key"] in found:
+        if match["key"] in params:
             raise click.UsageError(f"{match['key']}: given twice")
-        found[match["key"]] = _value(match["key"], match["sign"], match["value"], match["key"] in binary)
-    return found
+        params[match["key"]] = _value(match["key"], match["sign"], match["value"], match["key"] in binary)
+    return params
 
 
 def _by_position(words: Sequence[str]) -> list[Any]:

@@ -51,9 +51,9 @@ def _complete_parameter(ctx: click.Context, param: click.Parameter, incomplete: 
 
 def _settings(ctx: click.Context) -> context.Settings:
     """The global options, which are not processed when a shell completes."""
-    given = {name: value for name, value in ctx.find_root().params.items() if value is not None}
-    known = {field.name for field in fields(context.Settings)}
-    settings = context.Settings(**{name: value for name, value in given.items() if name in known})
+    values = {name: value for name, value in ctx.find_root().params.items() if value is not None}
+    names = {field.name for field in fields(context.Settings)}
+    settings = context.Settings(**{name: value for name, value in values.items() if name in names})
     return replace(settings, timeout_s=COMPLETION_TIMEOUT_S)
 
 
@@ -145,11 +145,11 @@ def progress_bar(title: str) -> Iterator[ProgressHook | None]:
         def hook(done: float, total: float | None, message: str | None) -> None:
             # Begun with the first report only: most calls have none, and a bar would flicker on the terminal.
             nonlocal bars, task
-            said = show.cell(message or title)
+            label = show.cell(message or title)
             if bars is None or task is None:
                 bars = stack.enter_context(_bars())
-                task = bars.add_task(said, total=total)
-            bars.update(task, completed=done, total=total, description=said)
+                task = bars.add_task(label, total=total)
+            bars.update(task, completed=done, total=total, description=label)
 
         yield hook
 

@@ -148,11 +148,11 @@ class WithValues(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Refuse unknown options, and take the rest as usual."""
-        known = [option for param in self.get_params(ctx) for option in param.opts]
+        options = [option for param in self.get_params(ctx) for option in param.opts]
         for word in args[: args.index("--")] if "--" in args else args:
-            found = _OPTION.fullmatch(word)
-            if found and found[1] not in known:
-                raise click.NoSuchOption(found[1], possibilities=difflib.get_close_matches(found[1], known), ctx=ctx)
+            match = _OPTION.fullmatch(word)
+            if match and match[1] not in options:
+                raise click.NoSuchOption(match[1], possibilities=difflib.get_close_matches(match[1], options), ctx=ctx)
         return super().parse_args(ctx, args)
 
 

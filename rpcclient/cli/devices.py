@@ -32,22 +32,22 @@ def command(settings: context.Settings, subsystems: tuple[str, ...], watch: bool
     unknown = set(named) - set(get_args(Known))
     if unknown:
         name = min(unknown)
-        meant = f"; {name} is {_ALSO_CALLED[name]} here" if name in _ALSO_CALLED else ""
-        raise click.UsageError(f"{name!r}: there are: {', '.join(get_args(Known))}{meant}")
-    wanted = cast("list[Subsystem] | None", named or None)
+        hint = f"; {name} is {_ALSO_CALLED[name]} here" if name in _ALSO_CALLED else ""
+        raise click.UsageError(f"{name!r}: there are: {', '.join(get_args(Known))}{hint}")
+    selection = cast("list[Subsystem] | None", named or None)
     with settings.connect() as client:
         if not watch:
-            devices = client.hardware.devices(wanted)
+            devices = client.hardware.devices(selection)
             if settings.readable:
                 show.show([row(device) for device in devices], readable=True)
             else:
                 show.show([device.model_dump() for device in devices], readable=False)
             return
-        known: dict[str, Device] = {}
-        with client.hardware.watch_devices(wanted) as events:
+        devices_by_id: dict[str, Device] = {}
+        with client.hardware.watch_devices(selection) as events:
             for event in events:
                 if settings.readable:
-                    _show(event, known)
+                    _show(event, devices_by_id)
                 else:
                     show.show_item(event.model_dump(exclude_none=True), readable=False)
 
@@ -72,16 +72,16 @@ def differences(before: Device | None, now: Device) -> list[str]:
     return [f"{name}: {old.get(name)} → {value}" for name, value in new.items() if old.get(name) != value]
 
 
-def _show(event: DeviceEvent, known: dict[str, Device]) -> None:
+def _show(event: DeviceEvent, devices_by_id: dict[str, Device]) -> None:
     if event.devices is not None:
-        known.clear()
-        known.update({device.id: device for device in event.devices})
+        devices_by_id.clear()
+        devices_by_id.update({device.id: device for device in event.devices})
         if event.action == "resync":
             print(f"events were lost ({show.text(event.reason)}); the devices are now:")
         show.show([row(device) for device in event.devices], readable=True)
     if event.device is not None:
-        told = row(event.device)
-        line = "  ".join(show.text(str(value)) for value in told.values() if value)
-        changes = differences(known.get(event.device.id), event.device) if event.action == "change" else []
-        known[event.device.id] = event.device
+        cells = row(event.device)
+        line = "  ".join(show.text(str(value)) for value in cells.values() if value)
+        changes = differences(devices_by_id.get(event.device.id), event.device) if event.action == "change" else []
+        devices_by_id[event.device.id] = event.device
         print("  ".join((f"{_SIGNS[event.action]} {line}", *map(show.text, changes))), flush=True)

@@ -37,7 +37,7 @@ class Escapes:
         Parameters:
             data: as it came from the terminal, in pieces of any size.
         """
-        found: list[bytes | Action] = []
+        parts: list[bytes | Action] = []
         plain = bytearray()
         for number in data:
             byte = bytes((number,))
@@ -46,9 +46,9 @@ class Escapes:
                 action = _ACTIONS.get(byte)
                 if action is not None:
                     if plain:
-                        found.append(bytes(plain))
+                        parts.append(bytes(plain))
                         plain.clear()
-                    found.append(action)
+                    parts.append(action)
                     self._at_line_start = True
                     continue
                 plain += b"~" if byte == b"~" else b"~" + byte
@@ -59,5 +59,5 @@ class Escapes:
                 plain += byte
             self._at_line_start = byte in b"\r\n"
         if plain:
-            found.append(bytes(plain))
-        return found
+            parts.append(bytes(plain))
+        return parts

@@ -40,8 +40,8 @@ def bar(share: float | None, width: int) -> str:
 def sparkline(values: Iterable[float | None], width: int, most: float | None = None) -> str:
     """The last values as columns; the highest is ``most``, or the highest of them."""
     shown = list(values)[-width:] if width > 0 else []
-    known = [value for value in shown if value is not None]
-    top = most if most is not None else max(known, default=0.0)
+    numbers = [value for value in shown if value is not None]
+    top = most if most is not None else max(numbers, default=0.0)
     columns = [
         " " if value is None else _STEPS[min(int(value / top * 8 + 0.5), 8) if top > 0 else 0] or " " for value in shown
     ]

@@ -39,21 +39,21 @@ def command(settings: context.Settings) -> None:
             )
 
 
-def lines(found: Snapshot, capabilities: list[Capability]) -> Iterator[tuple[str, str]]:
+def lines(snapshot: Snapshot, capabilities: list[Capability]) -> Iterator[tuple[str, str]]:
     """What is shown: titles and lines."""
-    if (host := found.host) is not None:
-        made = " ".join(filter(None, (host.hardware_vendor, host.hardware_model)))
+    if (host := snapshot.host) is not None:
+        vendor = " ".join(filter(None, (host.hardware_vendor, host.hardware_model)))
         yield "host", f"{host.hostname}, {host.distribution or host.system}, Linux {host.release} {host.machine}"
         around = f" in {host.virtualization}" if host.virtualization else ""
-        yield "", f"up {duration(host.uptime_s)}{around}{', ' if made else ''}{made}"
-    if (cpu := found.cpu) is not None:
+        yield "", f"up {duration(host.uptime_s)}{around}{', ' if vendor else ''}{vendor}"
+    if (cpu := snapshot.cpu) is not None:
         load = " ".join(f"{value:.2f}" for value in (cpu.load_1m, cpu.load_5m, cpu.load_15m) if value is not None)
         speed = f", {cpu.frequency_mhz:.0f} MHz" if cpu.frequency_mhz else ""
-        made = f" × {cpu.model}" if cpu.model else ""
-        yield "processors", f"{bar(cpu.percent, _BAR)} {percent(cpu.percent):>8}  {cpu.logical}{made}{speed}"
+        model = f" × {cpu.model}" if cpu.model else ""
+        yield "processors", f"{bar(cpu.percent, _BAR)} {percent(cpu.percent):>8}  {cpu.logical}{model}{speed}"
         if load:
             yield "", f"load {load}"
-    if (memory := found.memory) is not None:
+    if (memory := snapshot.memory) is not None:
         used = memory.total_bytes - memory.available_bytes
         yield "memory", f"{bar(memory.percent, _BAR)} {percent(memory.percent):>8}  {_of(used, memory.total_bytes)}"
         if (swap := memory.swap) is not None and swap.total_bytes:
@@ -61,7 +61,7 @@ def lines(found: Snapshot, capabilities: list[Capability]) -> Iterator[tuple[str
                 "swap",
                 f"{bar(swap.percent, _BAR)} {percent(swap.percent):>8}  {_of(swap.used_bytes, swap.total_bytes)}",
             )
-    if (group := found.cgroup) is not None and (group.memory_limit_bytes or group.cpu_limit_cores):
+    if (group := snapshot.cgroup) is not None and (group.memory_limit_bytes or group.cpu_limit_cores):
         limits = []
         if group.memory_limit_bytes:
             # What the kernel keeps of files and would give back says nothing of how near the limit is.
@@ -71,11 +71,11 @@ def lines(found: Snapshot, capabilities: list[Capability]) -> Iterator[tuple[str
         if group.cpu_limit_cores:
             limits.append(f"{group.cpu_limit_cores:g} processors")
         yield "limits", ", ".join(limits)
-    for title, line in _disks(found):
+    for title, line in _disks(snapshot):
         yield title, line
-    for title, line in _network(found):
+    for title, line in _network(snapshot):
         yield title, line
-    for title, line in _rest(found):
+    for title, line in _rest(snapshot):
         yield title, line
     absent = [capability.section for capability in capabilities if capability.state != "available"]
     if absent:
@@ -93,8 +93,8 @@ def _of(used: int | None, total: int | None) -> str:
     return f"{size(used)} of {size(total)}"
 
 
-def _disks(found: Snapshot) -> Iterator[tuple[str, str]]:
-    disks = [each for each in found.disks.filesystems if not each.same_as] if found.disks is not None else []
+def _disks(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    disks = [each for each in snapshot.disks.filesystems if not each.same_as] if snapshot.disks is not None else []
     # What lies in memory comes last: there is much of it, and it is no place for anybody's files.
     disks.sort(key=lambda disk: disk.fstype in ("tmpfs", "devtmpfs", "ramfs"))
     for number, disk in enumerate(disks[:_MOST]):
@@ -102,8 +102,8 @@ def _disks(found: Snapshot) -> Iterator[tuple[str, str]]:
         yield "disks" if number == 0 else "", f"{line}  {disk.mountpoint} ({disk.fstype})"
 
 
-def _network(found: Snapshot) -> Iterator[tuple[str, str]]:
-    interfaces = found.network.interfaces if found.network is not None else []
+def _network(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    interfaces = snapshot.network.interfaces if snapshot.network is not None else []
     up = [each for each in interfaces if each.isup]
     for number, each in enumerate(up[:_MOST]):
         addresses = " ".join(a.address for a in each.addresses if a.family != "link")
@@ -111,25 +111,25 @@ def _network(found: Snapshot) -> Iterator[tuple[str, str]]:
         yield "network" if number == 0 else "", f"{each.name:12} {rates}  {addresses}"
 
 
-def _rest(found: Snapshot) -> Iterator[tuple[str, str]]:
-    if found.sensors is not None:
+def _rest(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    if snapshot.sensors is not None:
         units = {"temperature": "°C", "fan": "/min", "voltage": "V", "current": "A", "power": "W", "humidity": "%"}
-        known = [sensor for sensor in found.sensors.readings if sensor.current is not None]
-        names = Counter(sensor.label or sensor.chip for sensor in known)
-        shown = [f"{_named(sensor, names)} {sensor.current:.4g} {units[sensor.kind]}" for sensor in known]
+        sensors = [sensor for sensor in snapshot.sensors.readings if sensor.current is not None]
+        names = Counter(sensor.label or sensor.chip for sensor in sensors)
+        shown = [f"{_named(sensor, names)} {sensor.current:.4g} {units[sensor.kind]}" for sensor in sensors]
         if shown:
             yield "sensors", ", ".join(shown[:8])
-    if found.battery is not None and found.battery.present:
-        battery = found.battery
+    if snapshot.battery is not None and snapshot.battery.present:
+        battery = snapshot.battery
         left = "" if battery.secsleft is None else f"{duration(battery.secsleft)} left"
         state = "on mains" if battery.power_plugged else left
         yield "battery", f"{bar(battery.percent, _BAR)} {percent(battery.percent):>8}  {state}".rstrip()
-    for gpu in found.gpus.gpus if found.gpus is not None else ():
+    for gpu in snapshot.gpus.gpus if snapshot.gpus is not None else ():
         use = _of(gpu.memory_used_bytes, gpu.memory_total_bytes)
         heat = "" if gpu.temperature_celsius is None else f", {gpu.temperature_celsius:.0f} °C"
         busy = gpu.utilization_gpu_percent
         yield "gpu", f"{bar(busy, _BAR)} {percent(busy):>8}  {gpu.name or gpu.vendor}, {use}{heat}"
-    pressure = found.pressure
+    pressure = snapshot.pressure
     if pressure is not None:
         stalls = (("cpu", pressure.cpu_some), ("memory", pressure.memory_some), ("io", pressure.io_some))
         shown = [f"{name} {percent(stall.avg10)}" for name, stall in stalls if stall is not None]

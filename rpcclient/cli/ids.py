@@ -46,9 +46,9 @@ def match(word: str, programs: Sequence[ProgramInfo]) -> str:
     Raises:
         click.UsageError: there are several.
     """
-    found = [program for program in programs if program.id.startswith(word)]
-    if len(found) > 1 or not word:
-        lines = [f"  {program.id}  {shlex.join(program.argv)[:60]}" for program in found[:SHOWN]]
-        more = [f"  and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+    matches = [program for program in programs if program.id.startswith(word)]
+    if len(matches) > 1 or not word:
+        lines = [f"  {program.id}  {shlex.join(program.argv)[:60]}" for program in matches[:SHOWN]]
+        more = [f"  and {len(matches) - SHOWN} more"] if len(matches) > SHOWN else []
         raise click.UsageError("\n".join([f"{word!r} is the beginning of several ids:", *lines, *more]))
-    return found[0].id if found else word
+    return matches[0].id if matches else word

@@ -34,8 +34,8 @@ def command(settings: context.Settings, program_id: str, follow: bool, lines: in
         program.reconnect_timeout_s = settings.timeout_s or program.reconnect_timeout_s
         with program.output(wait=follow) as chunks:
             for chunk in chunks:
-                if (said := missing(chunk)) is not None:
-                    print(f"rpcclient: {said}", file=sys.stderr, flush=True)
+                if (loss := missing(chunk)) is not None:
+                    print(f"rpcclient: {loss}", file=sys.stderr, flush=True)
                 out = sys.stdout if chunk.stream == "stdout" else sys.stderr
                 out.buffer.write(chunk.data)
                 out.flush()

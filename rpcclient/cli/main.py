@@ -74,7 +74,7 @@ class LazyGroup(click.Group):
             from . import bash
 
             bash.register()
-        with standard.taken_over():
+        with standard.take_over():
             try:
                 try:
                     return super().main(*args, **extra)
@@ -82,8 +82,8 @@ class LazyGroup(click.Group):
                     sys.stdout.flush()
             except OSError as exc:
                 status = standard.failed(exc)
-                meant = exc.__context__
-                sys.exit(meant.code if isinstance(meant, SystemExit) and not status else status)
+                cause = exc.__context__
+                sys.exit(cause.code if isinstance(cause, SystemExit) and not status else status)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Where an option of this group stands behind it, say where it goes."""
@@ -93,8 +93,8 @@ class LazyGroup(click.Group):
             name = exc.option_name
             if not any(name in param.opts for param in self.params):
                 raise
-            said = f"No such option {name!r} here: it goes before the command: rpcclient {name} ..."
-            raise click.UsageError(said, exc.ctx) from None
+            message = f"No such option {name!r} here: it goes before the command: rpcclient {name} ..."
+            raise click.UsageError(message, exc.ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""

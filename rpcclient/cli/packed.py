@@ -1,4 +1,4 @@
-"""Rows and other arrays that stand as bytes in MessagePack: what the JSON form of the same answer has there."""
+"""Unpacks rows and other arrays that MessagePack carries as bytes: it makes what JSON has for the same answer."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ def unpacked(value: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any]) 
     if "$ref" in schema:
         return unpacked(value, schemas.get(schema["$ref"].rpartition("/")[2], {}), schemas)
     kind = {bytes: "array", list: "array", dict: "object"}[type(value)]
-    found = next((part for part in _parts(schema, schemas) if part.get("type") == kind), None)
-    if found is None:
+    part_schema = next((part for part in _parts(schema, schemas) if part.get("type") == kind), None)
+    if part_schema is None:
         return value
     if isinstance(value, bytes):
-        value = _array(value, found)
+        value = _array(value, part_schema)
     if isinstance(value, dict):
-        properties, others = found.get("properties", {}), found.get("additionalProperties")
+        properties, others = part_schema.get("properties", {}), part_schema.get("additionalProperties")
         rest = others if isinstance(others, Mapping) else {}
         return {name: unpacked(item, properties.get(name, rest), schemas) for name, item in value.items()}
-    items = found.get("items")
+    items = part_schema.get("items")
     return [unpacked(item, items, schemas) for item in value] if isinstance(items, Mapping) else value
 
 
 def _parts(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The schema, or those of which one holds."""
     parts = schema.get("anyOf", [schema])
-    if any("contentEncoding" in part for part in parts):  # There bytes are what they are.
+    if any("contentEncoding" in part for part in parts):  # The result is bytes, and not a packed array.
         return []
     return [schemas.get(part["$ref"].rpartition("/")[2], {}) if "$ref" in part else part for part in parts]
 
@@ -58,5 +58,5 @@ def _array(data: bytes, schema: Mapping[str, Any]) -> Any:
 
 
 def _is_of_arrays(items: Any) -> bool:
-    """Whether these are arrays of which no more is said, as the rows of a table are."""
+    """Whether the items are arrays of anything, as the rows of a table are."""
     return isinstance(items, Mapping) and items.get("type") == "array" and not items.get("items")

@@ -53,17 +53,17 @@ def fitting(rows: Sequence[dict[str, object]], width: int) -> list[dict[str, obj
         rows: all columns of each program.
         width: of the terminal, in characters.
     """
-    kept = list(rows[0]) if rows else []
+    columns = list(rows[0]) if rows else []
 
     def needed() -> int:
-        whole = [name for name in kept if name in _WHOLE]
+        whole = [name for name in columns if name in _WHOLE]
         return _LEAST_COMMAND + sum(max(len(name), *(len(str(row[name])) for row in rows)) + _GAP for name in whole)
 
     for name in _LEAST_NEEDED:
         if needed() <= width:
             break
-        kept.remove(name)
-    return [{name: row[name] for name in kept} for row in rows]
+        columns.remove(name)
+    return [{name: row[name] for name in columns} for row in rows]
 
 
 def _row(program: ProgramInfo) -> dict[str, object]:

@@ -27,7 +27,12 @@ class RowWriter(Protocol):
         ...
 
     def end(self, rowcount: int, last_insert_id: int | None) -> None:
-        """That was all: rows found or changed, -1 where that is not known; and the key that an INSERT was given."""
+        """Write what follows the last row.
+
+        Parameters:
+            rowcount: how many rows were found or changed; -1 where unknown.
+            last_insert_id: the key that the database gave to the row of an INSERT.
+        """
         ...
 
 
@@ -65,14 +70,14 @@ class _Writer:
         self.names: list[str] = []
         self.gives_rows = False
         self.count = 0
-        # Control characters of the other side must not reach a terminal.
+        # Control characters from the server must not reach a terminal.
         self.text = show.text if out.isatty() else str
 
     def exactly(self, text: str) -> str:
-        """Text that another program reads, as it is.
+        """Text that another program reads, without any change.
 
         Raises:
-            click.ClickException: the output does not have all of its characters.
+            click.ClickException: the encoding of the output lacks one of its characters.
         """
         if not self.out.isatty() and (missing := characters.lacks(text, self.out)) is not None:
             raise click.ClickException(
@@ -121,8 +126,8 @@ class Table(_Writer):
         heads = [cell_text(name) for name in self.names]
         right = [bool(page) and all(row[i] is None or is_number(row[i]) for row in page) for i in range(len(heads))]
         first = not self.widths
-        found = [max([width(head), *(width(row[i]) for row in cells)]) for i, head in enumerate(heads)]
-        self.widths = found if first else [max(pair) for pair in zip(found, self.widths, strict=True)]
+        needed = [max([width(head), *(width(row[i]) for row in cells)]) for i, head in enumerate(heads)]
+        self.widths = needed if first else [max(pair) for pair in zip(needed, self.widths, strict=True)]
 
         def line(texts: Sequence[str]) -> str:
             spaces = [" " * (self.widths[i] - width(text)) for i, text in enumerate(texts)]
@@ -226,6 +231,6 @@ class Markdown(_Writer):
             self._line([_plain(cell) for cell in row])
 
     def _line(self, cells: Sequence[str]) -> None:
-        said = [cell.replace("\\", "\\\\").replace("|", "\\|").replace("\r\n", "\n") for cell in cells]
-        line = " | ".join(self.text(cell.replace("\n", "<br>")) for cell in said)
+        escaped = [cell.replace("\\", "\\\\").replace("|", "\\|").replace("\r\n", "\n") for cell in cells]
+        line = " | ".join(self.text(cell.replace("\n", "<br>")) for cell in escaped)
         self.out.write(self.exactly(f"| {line} |\n"))

@@ -120,8 +120,8 @@ class Session:
 
     async def _show(self) -> None:
         async for chunk in self._program.output():
-            if (said := missing(chunk)) is not None:
-                say(said)
+            if (loss := missing(chunk)) is not None:
+                say(loss)
             await self._write(_DESCRIPTORS[chunk.stream], chunk.data)
         self._shown.set()
         status = (await self._program.wait()).status
@@ -248,7 +248,7 @@ class TerminalSession(Session):
 
     async def _write(self, descriptor: int, data: bytes) -> None:
         before = self._modes.on
-        self._modes.saw(data)
+        self._modes.feed(data)
         try:
             await super()._write(descriptor, data)
         except BaseException:
@@ -319,8 +319,8 @@ class TerminalSession(Session):
         from rpcclient.errors import TransportError
         from rpcclient.stubs.programs import NotController, NoTerminal, ProgramNotFound
 
-        told = None
+        sent_size = None
         with contextlib.suppress(NoTerminal, NotController, ProgramNotFound, TransportError, OSError):
-            while (size := self._terminal.size) != told:  # It may have changed again meanwhile.
+            while (size := self._terminal.size) != sent_size:  # It may have changed again meanwhile.
                 await self._program.resize(size.lines, size.columns)
-                told = size
+                sent_size = size

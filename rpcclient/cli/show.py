@@ -1,4 +1,4 @@
-"""How results are printed: tables and lines for a person, JSON for a program."""
+"""Prints results: as tables and lines for people, as JSON for programs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import characters
 _WIDEST = 60
 _NARROW = 12
 _LEAST = 4
-"""Characters that a column of text keeps on the narrowest terminal."""
+"""The least width of a column of text, however narrow the terminal is."""
 _GAP = 2
 """Characters between two columns."""
 
@@ -54,7 +54,7 @@ def show_item(value: Any, *, readable: bool) -> None:
 
 
 def text(value: Any) -> str:
-    """A value on its own. Control characters of the other side must not reach the terminal."""
+    """A value as text. Control characters from the server must not reach the terminal."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "backslashreplace")
     if isinstance(value, str):
@@ -93,8 +93,8 @@ def _pairs(value: Mapping[str, Any]) -> None:
     for key, item in value.items():
         if key in lists:
             continue
-        said = text(item).rstrip("\n") if isinstance(item, (str, bytes)) and item else cell(item)
-        table.add_row(_plain(str(key)), _plain(said))
+        line = text(item).rstrip("\n") if isinstance(item, (str, bytes)) and item else cell(item)
+        table.add_row(_plain(str(key)), _plain(line))
     _console().print(table)
     for key, item in lists.items():
         _console().print()
@@ -125,7 +125,7 @@ def _table(rows: Sequence[Mapping[str, Any]], whole: Collection[str] = ()) -> No
     cells = [[cell(row.get(name), _NARROW) for name in names] for row in rows]
     numbers = [all(isinstance(row.get(name), (int, float, type(None))) for row in rows) for name in names]
     widths = [max(map(cell_len, [name, *column])) for name, column in zip(names, zip(*cells, strict=True), strict=True)]
-    # A number that is cut says something else, so on a narrow terminal the texts give way.
+    # A number without its last digits would be another number. So on a narrow terminal only texts are cut.
     firm = [number or name in whole for number, name in zip(numbers, names, strict=True)]
     widths = fitted(widths, firm, console.width - _GAP * (len(names) - 1))
     for name, number, width in zip(names, numbers, widths, strict=True):
@@ -137,24 +137,24 @@ def _table(rows: Sequence[Mapping[str, Any]], whole: Collection[str] = ()) -> No
 
 
 def fitted(widths: Sequence[int], firm: Sequence[bool], room: int) -> list[int]:
-    """Widths of columns that fit into a line, if that can be: the widest of those that are not firm give way first.
+    """Make columns fit into a line, if possible: the widest column that is not firm becomes narrower first.
 
     Parameters:
-        widths: what each would take.
-        firm: which of them stay as they are.
+        widths: the width that each column needs.
+        firm: which columns keep their width.
         room: characters for all of them.
     """
-    found = list(widths)
-    while sum(found) > room:
-        loose = [place for place, width in enumerate(found) if not firm[place] and width > _LEAST]
+    fitting = list(widths)
+    while sum(fitting) > room:
+        loose = [place for place, width in enumerate(fitting) if not firm[place] and width > _LEAST]
         if not loose:
             break
-        found[max(loose, key=lambda place: found[place])] -= 1
-    return found
+        fitting[max(loose, key=lambda place: fitting[place])] -= 1
+    return fitting
 
 
 def _plain(line: str) -> Any:
-    """Text in which nothing is markup."""
+    """Text for rich that reads nothing in it as markup."""
     from rich.text import Text
 
     return Text(line)

@@ -66,16 +66,18 @@ def command(
         from .repl import Repl
 
         with settings.connect() as client:
-            Repl(client, found(client, database), form if form != "json" or settings.as_json else "table", write).run()
+            Repl(
+                client, find_database(client, database), form if form != "json" or settings.as_json else "table", write
+            ).run()
     else:
         from .sqlmany import run_all
 
         with settings.connect() as client:
-            run_all(client, found(client, database), sys.stdin.buffer.read(), form, write=write, each=each)
+            run_all(client, find_database(client, database), sys.stdin.buffer.read(), form, write=write, each=each)
 
 
 def _params(client: Client, database: str, statement: str, words: tuple[str, ...]) -> Params:
-    named = sqltext.names_parameters(statement, found(client, database).dialect)
+    named = sqltext.names_parameters(statement, find_database(client, database).dialect)
     params = parse(words, by_position=not named)
     if named and isinstance(params, list) and list(words) != ["-"]:
         raise click.UsageError(f"{words[0]!r}: the statement names its parameters: give each as NAME=VALUE")
@@ -91,18 +93,18 @@ def _not_several(client: Client, database: str, text: str) -> Iterator[None]:
     try:
         yield
     except DatabaseProgrammingError as exc:
-        dialect = found(client, database).dialect
+        dialect = find_database(client, database).dialect
         statements, rest = sqltext.split(text, dialect)
         if len(statements) + (not is_blank(rest, dialect)) > 1:
             exc.message += " (give several statements on standard input)"
         raise
 
 
-def found(client: Client, name: str) -> DatabaseInfo:
-    """What the server says of a database.
+def find_database(client: Client, name: str) -> DatabaseInfo:
+    """Ask the server for a database by its name.
 
     Raises:
-        UnknownDatabase: it has none of this name.
+        UnknownDatabase: the server has no database of this name.
     """
     from rpcclient.stubs.database import UnknownDatabase
 

@@ -86,8 +86,8 @@ def decoded(data: bytes, dialect: str) -> str:
     data = data.removeprefix(codecs.BOM_UTF8)
     if kind_of(dialect) == "mysql":
         return data.decode("utf-8", "surrogateescape")
-    told = _ENCODING.search(data, 0, _HEADER_BYTES) if kind_of(dialect) == "postgresql" else None
-    name = "UTF8" if told is None else told["name"].decode()
+    match = _ENCODING.search(data, 0, _HEADER_BYTES) if kind_of(dialect) == "postgresql" else None
+    name = "UTF8" if match is None else match["name"].decode()
     try:
         return data.decode(_CODECS.get(name.upper(), name))
     except LookupError:
@@ -99,10 +99,10 @@ def decoded(data: bytes, dialect: str) -> str:
 
 
 class Script:
-    """A text of statements, taken apart.
+    """Splits a script into its statements.
 
     Parameters:
-        text: it.
+        text: the script.
         syntax: how the database reads it at first.
     """
 
@@ -123,8 +123,8 @@ class Script:
         """
         sign = ";"
         while self._place < len(self._text):
-            if (told := delimiter_at(self._text, self._syntax, self._place)) is not None:
-                self._place, sign = told
+            if (command := delimiter_at(self._text, self._syntax, self._place)) is not None:
+                self._place, sign = command
                 continue
             if self._skipped():
                 continue
@@ -195,13 +195,13 @@ class Script:
                 inner = _unescaped(text, escapes=self._syntax != "mysql plain")
                 parts += [sql[place : match.start()], f" x'{inner.encode('utf-8', 'surrogateescape').hex()}'"]
                 place = end
-        made = "".join([*parts, sql[place:]])
-        if not _is_text(made):
+        sendable = "".join([*parts, sql[place:]])
+        if not _is_text(sendable):
             raise click.UsageError(
                 f"standard input: outside of the strings of the statement in line {line} are bytes that are no UTF-8: "
                 "dump with --default-character-set=utf8mb4; nothing has run"
             )
-        return made
+        return sendable
 
     @property
     def _string_quotes(self) -> str:
@@ -210,14 +210,14 @@ class Script:
     def _learn(self, sql: str) -> None:
         """Read strings as a statement tells the database to."""
         if self._kind == "mysql":
-            said = bare(sql, self._syntax, most=_MOST)
-            if _SETS.match(said):
-                for match in _MODES.finditer(said):
+            words = bare(sql, self._syntax, most=_MOST)
+            if _SETS.match(words):
+                for match in _MODES.finditer(words):
                     self._set_mode(match)
         elif self._kind == "postgresql":
-            told = _CONFORMING.match(bare(sql, self._syntax, most=_MOST))
-            if told is not None:
-                off = told["value"].strip("'").lower() in ("off", "false", "no", "0")
+            setting = _CONFORMING.match(bare(sql, self._syntax, most=_MOST))
+            if setting is not None:
+                off = setting["value"].strip("'").lower() in ("off", "false", "no", "0")
                 self._syntax = "postgresql escaping" if off else "postgresql"
 
     def _set_mode(self, match: re.Match[str]) -> None:
@@ -257,5 +257,5 @@ def _is_text(sql: str) -> bool:
 def _unescaped(literal: str, *, escapes: bool) -> str:
     """What a string says."""
     quote, inner = literal[0], literal[1:-1]
-    found = re.compile(rf"{quote}{quote}|\\(.)" if escapes else quote * 2, re.DOTALL)
-    return found.sub(lambda m: quote if m[0] == quote * 2 else _ESCAPES.get(m[1], m[1]), inner)
+    escape = re.compile(rf"{quote}{quote}|\\(.)" if escapes else quote * 2, re.DOTALL)
+    return escape.sub(lambda m: quote if m[0] == quote * 2 else _ESCAPES.get(m[1], m[1]), inner)

@@ -33,13 +33,13 @@ def control(client: Client, info: DatabaseInfo, session: str, statement: str) ->
     """
     from rpcclient.stubs.database import Isolation
 
-    wanted = control_of(statement, info.dialect)
-    if wanted is None:
+    transaction_control = control_of(statement, info.dialect)
+    if transaction_control is None:
         return False
-    if wanted.method == "begin":
-        isolation = None if wanted.isolation is None else Isolation(wanted.isolation)
+    if transaction_control.method == "begin":
+        isolation = None if transaction_control.isolation is None else Isolation(transaction_control.isolation)
         client.database.begin(info.name, isolation=isolation, readonly=True, session=session)
-    elif wanted.method == "commit":
+    elif transaction_control.method == "commit":
         client.database.commit(session)
     else:
         client.database.rollback(session)

@@ -29,18 +29,18 @@ def split(text: str, syntax: Syntax = "") -> tuple[list[str], str]:
         text: any number of statements.
         syntax: how the database reads.
     """
-    found: list[str] = []
+    statements: list[str] = []
     start, sign = 0, ";"
     while True:
         while (line := delimiter_at(text, syntax, start)) is not None:
             start, sign = line
         ends = statement_end(text, syntax, start, sign)
         if ends is None:
-            return found, text[start:]
+            return statements, text[start:]
         statement = text[start : ends[0]]
         start = ends[1]
         if not is_blank(statement, syntax):
-            found.append(statement.strip())
+            statements.append(statement.strip())
 
 
 def ends_delimiter(text: str, syntax: Syntax) -> bool:
@@ -94,11 +94,11 @@ class Control:
 
 def control_of(statement: str, syntax: Syntax = "") -> Control | None:
     """What a statement does to transactions; ``None`` for others, and for what the service has no method for."""
-    found = _CONTROLS.match(bare(statement, syntax, most=_MOST))
-    if found is None or _OWN_WAYS.search(found["more"]):
+    match = _CONTROLS.match(bare(statement, syntax, most=_MOST))
+    if match is None or _OWN_WAYS.search(match["more"]):
         return None
-    level = _LEVEL.search(found["more"])
-    method = next(name for name in ("begin", "commit", "rollback") if found[name])
+    level = _LEVEL.search(match["more"])
+    method = next(name for name in ("begin", "commit", "rollback") if match[name])
     return Control(method, None if level is None else " ".join(level[1].lower().split()))
 
 

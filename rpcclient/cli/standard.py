@@ -46,7 +46,7 @@ def open_standard() -> None:
 
 
 @contextlib.contextmanager
-def taken_over() -> Iterator[None]:
+def take_over() -> Iterator[None]:
     """Have everything that this process reads and writes go by this module; and leave the terminal as it was, whatever
     ends this."""
     open_standard()
@@ -145,7 +145,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def _write_some(descriptor: int, data: ReadableBuffer) -> int:
-    _guard.writes(descriptor, data)
+    _guard.before_write(descriptor, data)
     while True:
         try:
             written = os.write(descriptor, data)
@@ -154,7 +154,7 @@ def _write_some(descriptor: int, data: ReadableBuffer) -> int:
         except OSError as exc:
             raise named(exc, descriptor) from exc
         else:
-            _guard.wrote(descriptor, data, written)
+            _guard.after_write(descriptor, data, written)
             return written
 
 

@@ -40,15 +40,15 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _pairs(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:
-    found = {}
+    pairs = {}
     for value in values:
         name, sign, rest = value.partition("=")
         if not name or not sign:
             raise click.BadParameter(f"{value!r}: write NAME=VALUE")
-        found[words.text(name, param.opts[0])] = (words.typed if param.name == "env" else words.text)(
+        pairs[words.text(name, param.opts[0])] = (words.typed if param.name == "env" else words.text)(
             rest, f"{param.opts[0]} {name}"
         )
-    return found
+    return pairs
 
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -105,21 +105,21 @@ def arguments(argv: Sequence[str]) -> list[str]:
     return [words.typed(word, "the command" if not n else f"argument {n}") for n, word in enumerate(argv)]
 
 
-def start_options(given: dict[str, Any], settings: context.Settings) -> StartOptions:
+def start_options(values: dict[str, Any], settings: context.Settings) -> StartOptions:
     """The options for :meth:`Programs.start`."""
     from rpcclient.stubs.programs import Limits
 
-    limits = {name: given[name] for name in ("memory_bytes", "cpus", "processes") if given[name] is not None}
+    limits = {name: values[name] for name in ("memory_bytes", "cpus", "processes") if values[name] is not None}
     return {
-        "cwd": None if given["cwd"] is None else words.typed(given["cwd"], "--cwd"),
-        "env": given["env"],
-        "env_base": "login" if given["login_env"] else "clean",
-        "user": None if given["user"] is None else words.text(given["user"], "--user"),
-        "labels": given["labels"],
-        "timeout_s": given["program_timeout_s"] or settings.timeout_s,
-        "grace_s": given["grace_s"],
+        "cwd": None if values["cwd"] is None else words.typed(values["cwd"], "--cwd"),
+        "env": values["env"],
+        "env_base": "login" if values["login_env"] else "clean",
+        "user": None if values["user"] is None else words.text(values["user"], "--user"),
+        "labels": values["labels"],
+        "timeout_s": values["program_timeout_s"] or settings.timeout_s,
+        "grace_s": values["grace_s"],
         "limits": Limits(**limits) if limits else None,
-        "retain_s": given["retain_s"],
+        "retain_s": values["retain_s"],
         "overflow": "wait",
         "reattach_s": REATTACH_S,
     }

@@ -1,4 +1,4 @@
-"""The local terminal: raw while a program elsewhere has it, and put back as it was whatever happens."""
+"""The local terminal: it is raw while a remote program uses it, and gets its old modes back whatever happens."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class ScreenModes:
         self._hidden = False
         self._rest = b""
 
-    def saw(self, data: bytes) -> None:
-        """The program has written this."""
+    def feed(self, data: bytes) -> None:
+        """Take note of the modes that this output of the program switches."""
         text = self._rest + data
         if b"\x1b" not in text:
             return
@@ -56,17 +56,17 @@ class ScreenModes:
 
     @property
     def on(self) -> tuple[bytes, ...]:
-        """Those that are switched on now."""
+        """The modes that are switched on now."""
         return tuple(self._on)
 
     def keep(self, modes: tuple[bytes, ...]) -> None:
-        """These may be on after all."""
+        """Take these modes for switched on, too: they may be."""
         for mode in modes:
             self._on.setdefault(mode)
 
     @property
     def undo(self) -> bytes:
-        """What switches them off."""
+        """The output that switches them off."""
         modes = b"".join(b"\x1b[?%sl" % mode for mode in reversed(self._on))
         return modes + (b"\x1b[?25h" if self._hidden else b"") + (b"\x1b[0m" if modes else b"")
 
@@ -84,7 +84,7 @@ class RawTerminal:
 
     @property
     def size(self) -> os.terminal_size:
-        """Its size now; 80 by 24 where it does not say."""
+        """Its size now; 80 by 24 where the terminal does not tell its size."""
         size = os.get_terminal_size(self._descriptor)
         return size if size.columns and size.lines else os.terminal_size((80, 24))
 
@@ -95,7 +95,7 @@ class RawTerminal:
         tty.setraw(self._descriptor, termios.TCSANOW)
 
     def restore(self) -> None:
-        """Put it back as it was."""
+        """Give it the modes that it had before."""
         before, self._before = self._before, None
         if before is not None:
             atexit.unregister(self.restore)
@@ -119,14 +119,14 @@ class RawTerminal:
 
 
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
-"""Signals that end a process that does nothing about them, besides the one for which there is KeyboardInterrupt."""
+"""Signals that end a process without a handler for them. SIGINT is not among them: it raises KeyboardInterrupt."""
 UNDO_MS = 1000
-"""How long to wait for a terminal that takes nothing just now, such as after Ctrl-S."""
+"""How long to wait for a terminal that accepts no output at the moment, for example after Ctrl-S."""
 
 
 class Guard:
-    """Leaves the terminals of this process as they were: their modes (termios(3)), and what was switched on by what was
-    written to them; also where a signal ends it."""
+    """Gives the terminals of this process their old modes back (termios(3)), and switches off what the output has
+    switched on, also where a signal ends the process."""
 
     def __init__(self) -> None:
         self._before: dict[int, list[Any]] = {}
@@ -134,16 +134,16 @@ class Guard:
         self._writing: dict[int, ReadableBuffer] = {}
         self._signals: list[signal.Signals] = []
 
-    def writes(self, descriptor: int, data: ReadableBuffer) -> None:
-        """This is about to be written, perhaps in part: a signal may come before more is known."""
+    def before_write(self, descriptor: int, data: ReadableBuffer) -> None:
+        """Remember what is about to be written: a signal may come while it is unknown how much of it went out."""
         if descriptor in self._modes:
             self._writing[descriptor] = data
 
-    def wrote(self, descriptor: int, data: ReadableBuffer, size: int) -> None:
-        """So much of it was written."""
+    def after_write(self, descriptor: int, data: ReadableBuffer, size: int) -> None:
+        """Take note of what was written: the first ``size`` bytes."""
         modes = self._modes.get(descriptor)
         if modes is not None:
-            modes.saw(bytes(memoryview(data)[:size]))
+            modes.feed(bytes(memoryview(data)[:size]))
             self._writing.pop(descriptor, None)
 
     def __enter__(self) -> Self:
@@ -170,14 +170,14 @@ class Guard:
         self._modes.clear()
 
     def restore(self) -> None:
-        """Put back what is not as it was."""
+        """Switch off the modes that output has switched on, and give each terminal the modes that it had."""
         for descriptor, modes in self._modes.items():
             before = modes.on
-            modes.saw(bytes(self._writing.pop(descriptor, b"")))
+            modes.feed(bytes(self._writing.pop(descriptor, b"")))
             modes.keep(before)
             if undo := modes.undo:
-                _write_if_taken(descriptor, undo)
-                modes.saw(undo)
+                _write_if_ready(descriptor, undo)
+                modes.feed(undo)
         for descriptor, attributes in self._before.items():
             with contextlib.suppress(termios.error, OSError):  # It is gone: the window was closed.
                 if termios.tcgetattr(descriptor) != attributes and not _in_background(descriptor):
@@ -190,14 +190,14 @@ class Guard:
 
 
 def _in_background(descriptor: int) -> bool:
-    """Whether the terminal is somebody else's just now: to set its modes would stop this process (SIGTTOU)."""
+    """Whether another process group has the terminal now: setting its modes would stop this process (SIGTTOU)."""
     try:
         return os.tcgetpgrp(descriptor) != os.getpgrp()
     except OSError:  # It does not control this process.
         return False
 
 
-def _write_if_taken(descriptor: int, data: bytes) -> None:
+def _write_if_ready(descriptor: int, data: bytes) -> None:
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
     with contextlib.suppress(OSError):

@@ -139,9 +139,9 @@ class Top:
     def _handle(self, event: _Event) -> None:
         kind, value = event
         if kind == "sample":
-            self.state.sampled(value)
+            self.state.add_sample(value)
         elif kind == "processes":
-            self.state.take(value)
+            self.state.add_list(value)
         elif kind == "key":
             self.state.key(value)
         elif kind == "suspend":
@@ -167,7 +167,7 @@ class Top:
                     self.state.message = f"{process.name} ({process.pid}) has the priority {nice}"
             except RpcError as exc:
                 self.state.message = exc.message
-                self.state.refused(process)
+                self.state.forget_nice(process)
 
     # --- what comes in ----------------------------------------------------------------------------------------------
 

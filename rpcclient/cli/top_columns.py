@@ -44,9 +44,9 @@ class Column:
     sort: tuple[ProcessSort, ...] = ()
     left: bool = False
 
-    def text(self, said: str) -> str:
+    def text(self, value: str) -> str:
         """A cell in its width; a number that is longer is whole."""
-        return f"{said:{self.width}}" if self.left else f"{said:>{self.width}}"
+        return f"{value:{self.width}}" if self.left else f"{value:>{self.width}}"
 
 
 def _share(value: float | None) -> str:

@@ -96,32 +96,32 @@ def _head(state: TopState, width: int) -> list[Text]:
     return [*lines, Text()]
 
 
-def _meters(found: Snapshot, state: TopState, width: int) -> list[Text]:
+def _meters(snapshot: Snapshot, state: TopState, width: int) -> list[Text]:
     """Shares as bars, with what they were, and figures; as wide as the terminal allows, and the figures are whole."""
     rows: list[tuple[str, float | None, Iterable[float | None], str]] = []
-    if (cpu := found.cpu) is not None:
+    if (cpu := snapshot.cpu) is not None:
         load = " ".join(f"{v:.2f}" for v in (cpu.load_1m, cpu.load_5m, cpu.load_15m) if v is not None)
         rows.append(("cpu", cpu.percent, state.cpu, f"load {load}"))
-    if (memory := found.memory) is not None:
+    if (memory := snapshot.memory) is not None:
         used = memory.total_bytes - memory.available_bytes
         rows.append(("mem", memory.percent, state.memory, f"{size(used)} of {size(memory.total_bytes)}"))
         if (swap := memory.swap) is not None:
-            said = f"{size(swap.used_bytes)} of {size(swap.total_bytes)}" if swap.total_bytes else "none"
-            rows.append(("swap", swap.percent if swap.total_bytes else None, (), said))
-    room = max(width - _METER - max((len(said) for *_, said in rows), default=0), 0)
+            text = f"{size(swap.used_bytes)} of {size(swap.total_bytes)}" if swap.total_bytes else "none"
+            rows.append(("swap", swap.percent if swap.total_bytes else None, (), text))
+    room = max(width - _METER - max((len(text) for *_, text in rows), default=0), 0)
     thick = min(room, 16)
     thin = min(room - thick, 60)
     lines = []
-    for name, share, history, said in rows:
+    for name, share, history, text in rows:
         style = "red" if (share or 0) >= 90 else "yellow" if (share or 0) >= 60 else "green"
         line = Text(f"{name:5}", style="bold").append(bar(share, thick), style=style)
         line.append(f"{percent(share):>9} ").append(sparkline(history, thin, 100.0), style=style)
-        lines.append(line.append(f" {said}"))
+        lines.append(line.append(f" {text}"))
     return lines
 
 
-def _title(found: Snapshot, state: TopState) -> Text:
-    host = found.host
+def _title(snapshot: Snapshot, state: TopState) -> Text:
+    host = snapshot.host
     line = Text(style="bold")
     if host is not None:
         line.append(show.text(host.hostname), style="bold cyan")

@@ -28,14 +28,14 @@ Key = tuple[int, float | None]
 """A process: its number, and when it started."""
 
 _STEP = 8
-"""Characters by which names are moved with a key."""
+"""How many characters a key moves the names by."""
 _STALE_LISTS = 3
-"""Lists after which a priority that was asked for counts no more, if they do not show it."""
+"""After so many lists that do not show it, a priority that the server was asked for is forgotten."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """Something that the server is asked for.
+    """What the server is to do with a process.
 
     Attributes:
         action: send a signal, or change the priority.
@@ -50,14 +50,14 @@ class Request:
 
 @dataclass
 class TopState:
-    """All of it. Keys change it by :meth:`key`.
+    """The state of the screen. Keys change it by :meth:`key`.
 
     Attributes:
         selected: the row of the selected process among those shown.
-        under: the process that was selected when the screen was drawn: what keys act on.
+        under: the process that was selected when the screen was drawn. Keys act on it.
         shift: how many characters of names are to the left of the screen.
         tree: processes stand below those that have started them.
-        held: the user has chosen it, and it stays selected wherever it goes.
+        held: whether the user has chosen the selected process, so that it stays selected in whichever row it is.
         typing: what letters are for: the filter of names, or of users.
         wanted_nice: priorities that were asked for, and how many lists have come since.
     """
@@ -92,8 +92,8 @@ class TopState:
     inside_received: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
     inside_sent: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
 
-    def sampled(self, snapshot: Snapshot) -> None:
-        """A sample has come."""
+    def add_sample(self, snapshot: Snapshot) -> None:
+        """Show a new sample, and add it to the histories."""
         self.snapshot = snapshot
         self.cpu.append(snapshot.cpu.percent if snapshot.cpu is not None else None)
         self.memory.append(snapshot.memory.percent if snapshot.memory is not None else None)
@@ -118,8 +118,8 @@ class TopState:
         network = self.snapshot.network if self.snapshot is not None else None
         return network is not None and any(each.counted == "inside" for each in network.interfaces)
 
-    def take(self, listed: ProcessList) -> None:
-        """A list has come."""
+    def add_list(self, listed: ProcessList) -> None:
+        """Show a new list of processes."""
         self.listed = listed
         now = {key_of(process): process.nice for process in listed.processes}
         self.wanted_nice = {
@@ -128,25 +128,25 @@ class TopState:
             if now.get(key) != nice and lists < _STALE_LISTS
         }
 
-    def refused(self, process: Process) -> None:
-        """The server did not do what was asked for."""
+    def forget_nice(self, process: Process) -> None:
+        """Show the old priority of a process again: the server did not change it."""
         self.wanted_nice.pop(key_of(process), None)
 
     @property
     def shown(self) -> list[Process]:
         """The processes that the filter lets through, in the chosen order."""
-        found = self.listed.processes if self.listed is not None else []
+        processes = self.listed.processes if self.listed is not None else []
         pattern = self.pattern.lower()
         if pattern:
-            found = [p for p in found if pattern in " ".join([p.name or "", *(p.cmdline or ())]).lower()]
+            processes = [p for p in processes if pattern in " ".join([p.name or "", *(p.cmdline or ())]).lower()]
         if self.user:
-            found = [p for p in found if (p.username or "").startswith(self.user)]
-        found = list(reversed(found)) if self.reverse else found
-        return [process for _, process in tree(found)] if self.tree else found
+            processes = [p for p in processes if (p.username or "").startswith(self.user)]
+        processes = list(reversed(processes)) if self.reverse else processes
+        return [process for _, process in tree(processes)] if self.tree else processes
 
     @property
     def branches(self) -> dict[Key, str]:
-        """What leads to each process in the tree; nothing where there is none."""
+        """The branches that lead to each process in the tree; empty without a tree."""
         return {key_of(process): branch for branch, process in tree(self.shown)} if self.tree else {}
 
     def place(self, rows: int) -> list[Process]:
@@ -161,7 +161,7 @@ class TopState:
         return shown[self.offset : self.offset + self.rows]
 
     def key(self, key: str) -> None:
-        """A key was pressed."""
+        """Do what a key stands for."""
         self.message = ""
         if key == "interrupt":
             self.done = True
@@ -194,7 +194,7 @@ class TopState:
             shown = self.shown
             self.selected = min(max(self.selected + steps[key], 0), max(len(shown) - 1, 0))
             self.under = key_of(shown[self.selected]) if shown else None
-            self.held = key != "home"  # There it is the first one that counts, whichever that is.
+            self.held = key != "home"  # In the first row, the row stays selected and not the process.
         elif key in dict(SORTS):
             self.sort = dict(SORTS)[key]
         elif key in (">", "<", "f6"):
@@ -220,7 +220,7 @@ class TopState:
             self._act(key)
 
     def _act(self, key: str) -> None:
-        # What was on the screen counts, and not what has come to its row since.
+        # The process that the user saw counts, and not one that came to its row later.
         process = next((p for p in self.shown if key_of(p) == self.under), None)
         if process is None:
             self.message = "" if self.under is None else "the selected process has ended"
@@ -236,11 +236,11 @@ class TopState:
 
 
 def key_of(process: Process) -> Key:
-    """What names a process for good."""
+    """What tells a process from all others, also from a later one with the same number."""
     return process.pid, process.create_time
 
 
 def total(values: list[float | None]) -> float | None:
     """The sum of what is known; ``None`` where nothing is."""
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
+    numbers = [value for value in values if value is not None]
+    return sum(numbers) if numbers else None

@@ -22,10 +22,10 @@ def tree(processes: Sequence[Process]) -> list[tuple[str, Process]]:
             roots.append(process)
         else:
             children.setdefault(parent, []).append(process)
-    found = list(_below(roots, children))
+    rows = list(_below(roots, children))
     # Of a list that was not read in one moment, some may be their own ancestors: they are shown, too.
-    seen = {process.pid for _, process in found}
-    return [*found, *(("", process) for process in processes if process.pid not in seen)]
+    numbers_in_rows = {process.pid for _, process in rows}
+    return [*rows, *(("", process) for process in processes if process.pid not in numbers_in_rows)]
 
 
 def _below(roots: Sequence[Process], children: dict[int, list[Process]]) -> Iterator[tuple[str, Process]]:

@@ -25,15 +25,15 @@ def _given(word: str) -> bytes:
     encode.argtypes, encode.restype = [ctypes.c_wchar_p, ctypes.POINTER(ctypes.c_size_t)], ctypes.c_void_p
     free = ctypes.pythonapi.PyMem_Free
     free.argtypes, free.restype = [ctypes.c_void_p], None
-    place = ctypes.c_size_t()
-    made = encode(word, ctypes.byref(place))
-    if not made:
-        at = place.value if place.value < len(word) else 0
+    error_at = ctypes.c_size_t()
+    encoded = encode(word, ctypes.byref(error_at))
+    if not encoded:
+        at = error_at.value if error_at.value < len(word) else 0
         raise UnicodeEncodeError(sys.getfilesystemencoding(), word, at, at + 1, "the locale has no such character")
     try:
-        return ctypes.string_at(made)
+        return ctypes.string_at(encoded)
     finally:
-        free(made)
+        free(encoded)
 
 
 def typed(word: str, name: str) -> str:

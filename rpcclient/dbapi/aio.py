@@ -54,7 +54,7 @@ from .types import TIMEOUT_S
 
 
 async def _close(stream: AsyncStream[Any]) -> None:
-    """Want no more of a stream.
+    """Stop reading a stream.
 
     Raises:
         LocalProtocolError: it belongs to another event loop, which is not closed.
@@ -64,7 +64,7 @@ async def _close(stream: AsyncStream[Any]) -> None:
     except LocalProtocolError:
         raise
     except RpcError:
-        pass  # It is over in any case.
+        pass  # The stream has ended in any case.
 
 
 class AsyncPages:
@@ -200,7 +200,7 @@ class AsyncConnection(ConnectionBase):
         await self._session.end(commit=False)
 
     async def close(self) -> None:
-        """Close it; an open transaction is rolled back."""
+        """Close the connection. The database rolls an open transaction back."""
         await self._session.close()
 
     def terminate(self) -> None:
@@ -249,7 +249,7 @@ class AsyncCopy(CopyBase):
 
     @gives_way
     async def read(self) -> bytes:
-        """What comes next of what the database writes; nothing at the end."""
+        """Read the next piece that the database writes; empty at the end."""
         self._check_reading()
         return b"" if self._pieces is None else await self._session.next_piece(self._pieces)
 
@@ -336,7 +336,7 @@ class AsyncCursor(CursorBase):
 
     @gives_way
     async def fetchall(self) -> list[tuple[Any, ...]]:
-        """All rows that are left."""
+        """Fetch all remaining rows."""
         return await self._rows().take(None)
 
     async def __aiter__(self) -> AsyncIterator[tuple[Any, ...]]:
@@ -344,10 +344,10 @@ class AsyncCursor(CursorBase):
             yield row
 
     async def close(self) -> None:
-        """Close it; rows that are still to come stop in the database."""
+        """Close the cursor. The database stops sending rows."""
         self._session.check_place()
         self._closed = True
-        if self._results is not None:  # What it told of them, the number and the key, can still be asked for.
+        if self._results is not None:  # The number of rows and the key stay available.
             await self._results.close()
 
     async def __aenter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""What connections and cursors of both kinds have in common: everything that waits for nothing."""
+"""What synchronous and asynchronous connections and cursors share: the parts that never wait."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _setting(name: str, doc: str) -> property:
 
 
 def _of_this_process(name: str) -> Any:
-    """What SQLite's own driver offers within its process, and nobody can from afar."""
+    """A method of SQLite's own driver that a remote database cannot have: it raises NotSupportedError."""
 
     def refuse(self: ConnectionBase, *arguments: Any, **named: Any) -> None:  # noqa: ARG001 - whatever is given
         raise errors.NotSupportedError(
@@ -63,7 +63,7 @@ class ConnectionBase:
 
     @property
     def isolation(self) -> Isolation | None:
-        """The level of the transactions to come; the database's own where ``None``."""
+        """The isolation level of later transactions; the database's default if ``None``."""
         return self._session.isolation
 
     @isolation.setter
@@ -82,12 +82,12 @@ class ConnectionBase:
 
     @property
     def closed(self) -> bool:
-        """Whether it is closed, or lost."""
+        """Whether the connection is closed or lost."""
         return self._session.closed
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open, by the server's account."""
+        """Whether a transaction is open, as the server reports it."""
         return self._session.in_transaction
 
 
@@ -109,34 +109,34 @@ class CursorBase:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The columns of the rows, with all that is known of them; none where the statement gave no rows."""
+        """The columns of the rows, with all that the server says of them; none if the statement returned no rows."""
         return () if self._results is None else self._results.columns
 
     @property
     def description(self) -> list[Description] | None:
-        """The columns of the rows (PEP 249); ``None`` where the statement gave no rows."""
+        """The columns of the rows (PEP 249); ``None`` if the statement returned no rows."""
         return None if self._results is None else describe(self.columns, gives_rows=self._results.gives_rows)
 
     @property
     def rowcount(self) -> int:
-        """Rows found or changed; -1 where not known."""
+        """How many rows were found or changed; -1 if unknown."""
         return self._changed if self._results is None else self._results.rowcount
 
     @property
     def lastrowid(self) -> int | None:
-        """The key that an INSERT was given, where the database says so."""
+        """The key that the database gave to the row of an INSERT, if it says so."""
         return None if self._results is None else self._results.last_insert_id
 
     @property
     def messages(self) -> list[tuple[type[errors.Warning], str]]:
-        """What the last statement asked for and did not get, though it is no error, each with its class (PEP 249)."""
+        """The warnings of the last statement, each with its class (PEP 249)."""
         return [] if self._results is None else [(errors.Warning, notice) for notice in self._results.notices]
 
     def setinputsizes(self, sizes: Any) -> None:
-        """Nothing has to be known beforehand."""
+        """Do nothing (PEP 249): the server needs no sizes in advance."""
 
     def setoutputsize(self, size: Any, column: Any = None) -> None:
-        """Nothing has to be known beforehand."""
+        """Do nothing (PEP 249): the server needs no sizes in advance."""
 
     def _check(self) -> None:
         if self._closed:
@@ -161,7 +161,7 @@ class CursorBase:
         return count
 
     def _next_at_hand(self) -> tuple[bool, tuple[Any, ...] | None]:
-        """Whether all rows are here already, and the next of them."""
+        """Whether all rows have arrived, and the next of them."""
         results = self._rows()
         if isinstance(results, Buffered):
             return True, next(results.rows, None)
@@ -179,5 +179,5 @@ def isolation_of(level: Isolation | str | None) -> Isolation | None:
     try:
         return Isolation(level.replace("_", " ").lower())
     except ValueError:
-        known = ", ".join(repr(one.value) for one in Isolation)
-        raise errors.ProgrammingError(f"isolation: no level is called {level!r}; there are {known}") from None
+        levels = ", ".join(repr(one.value) for one in Isolation)
+        raise errors.ProgrammingError(f"isolation: no level is called {level!r}; there are {levels}") from None

@@ -305,7 +305,7 @@ class Cursor(CursorBase):
     def close(self) -> None:
         """Close it; rows that are still to come stop in the database."""
         self._closed = True
-        if self._results is not None:  # What it told of them, the number and the key, can still be asked for.
+        if self._results is not None:  # The number of rows and the key stay available.
             run(self._results.close())
 
     def __enter__(self) -> Self:

@@ -1,5 +1,5 @@
-"""What COPY of PostgreSQL reads and writes, as the two drivers have it that people know: psycopg2 its ``copy_expert``,
-and psycopg its ``copy``."""
+"""The data of PostgreSQL's COPY, in the ways of two well-known drivers: ``copy_expert`` of psycopg2, and ``copy`` of
+psycopg."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from rpcwire.sql import copy_direction
 from .errors import DataError, InterfaceError, NotSupportedError, ProgrammingError
 
 PIECE_BYTES = 64 * 1024
-"""What is read from a file at a time, unless told otherwise; characters, of text."""
+"""How much is read from a file at a time by default, in bytes; in characters from a file of text."""
 
 _HELD_BYTES = 16 * 1024 * 1024
-"""What is written is held in memory up to here, and then in a temporary file."""
+"""Up to so many bytes, written data stays in memory; beyond, it goes into a temporary file."""
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\b": r"\b", "\f": r"\f", "\v": r"\v"})
 _PLAIN = (str, int, float, Decimal, UUID)
@@ -46,7 +46,7 @@ def copies_in(sql: str, dialect: str) -> bool:
 
 
 def encoded(data: str | bytes | bytearray | memoryview) -> bytes:
-    """Data as they are sent: text in UTF-8.
+    """The bytes to send: text is encoded in UTF-8.
 
     Raises:
         DataError: it is no text.
@@ -58,13 +58,13 @@ def encoded(data: str | bytes | bytearray | memoryview) -> bytes:
 
 
 def pieces_of(file: Any, size: int) -> Iterator[bytes]:
-    """What a file holds, piece by piece."""
+    """The content of a file, piece by piece."""
     while piece := file.read(size):
         yield encoded(piece)
 
 
 class Watched(Iterator[bytes]):
-    """Pieces on their way to the server, which remember why there are no more: the server is not told.
+    """Pieces for the server. They remember the error that ended them, because the server does not learn it.
 
     Attributes:
         error: what went wrong while they were made; ``None`` where nothing has.
@@ -85,7 +85,7 @@ class Watched(Iterator[bytes]):
 
 
 def taker_of(file: Any) -> Callable[[bytes], Any]:
-    """What puts bytes into a file: as text, where it is a file of text."""
+    """A function that writes bytes into a file; as text, if it is a file of text."""
     if not isinstance(file, io.TextIOBase):
         return cast("Callable[[bytes], Any]", file.write)
     decode = codecs.getincrementaldecoder("utf-8")().decode
@@ -127,7 +127,7 @@ def _item(value: Any) -> str:
 
 
 class CopyBase:
-    """What both kinds of copies have in common: what was written, until it is sent as a whole."""
+    """What both kinds of copies share: they collect the written data, and send it as a whole."""
 
     def __init__(self, sql: str, *, reads: bool) -> None:
         self._sql = sql
@@ -154,7 +154,7 @@ class CopyBase:
             raise InterfaceError("enter it with `with` before you read")
 
     def _leave(self) -> Iterator[bytes]:
-        """What was written."""
+        """The written data."""
         held, self._held = self._held, None
         assert held is not None
         with held:

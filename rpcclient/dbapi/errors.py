@@ -1,4 +1,4 @@
-"""The exceptions of PEP 249, and what becomes of the errors of a call."""
+"""The exceptions of PEP 249, and the translation of the errors of a call to them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Warning(builtins.Warning):  # noqa: A001 - PEP 249 names it so
 
 
 class Error(Exception):
-    """The root of the errors.
+    """The base class of all errors here.
 
     Attributes:
         sqlstate: the SQL standard's code, where the database gives one.
@@ -54,11 +54,11 @@ class DataError(DatabaseError):
 
 
 class OperationalError(DatabaseError):
-    """The database, or the way to it, could not do it."""
+    """The database cannot run the statement now, or cannot be reached."""
 
 
 class IntegrityError(DatabaseError):
-    """A constraint does not allow it."""
+    """A constraint does not allow the change."""
 
 
 class InternalError(DatabaseError):
@@ -70,7 +70,7 @@ class ProgrammingError(DatabaseError):
 
 
 class NotSupportedError(DatabaseError):
-    """The database does not offer that."""
+    """The database does not support this."""
 
 
 _CLASSES: tuple[tuple[type[RpcError], type[Error]], ...] = (
@@ -86,7 +86,7 @@ _CLASSES: tuple[tuple[type[RpcError], type[Error]], ...] = (
     (TooLarge, DataError),
     (ProtocolError, InterfaceError),
 )
-"""All others are of the database's working, or of the way to it: :class:`OperationalError`."""
+"""Every other error becomes :class:`OperationalError`."""
 
 
 def to_dbapi(error: RpcError) -> Error:
@@ -95,33 +95,37 @@ def to_dbapi(error: RpcError) -> Error:
     cls = next((theirs for ours, theirs in _CLASSES if isinstance(error, ours)), OperationalError)
     code = getattr(error, "driver_code", None)
     number = int(code) if isinstance(code, str) and code.isdigit() else None
-    made = cls(number, error.message) if number is not None else cls(error.message)
-    made.sqlstate = getattr(error, "sqlstate", None)
-    made.driver_code = code
-    made.retryable = error.retryable
-    made.disconnected = isinstance(error, TransportError | TransactionLost)
+    translation = cls(number, error.message) if number is not None else cls(error.message)
+    translation.sqlstate = getattr(error, "sqlstate", None)
+    translation.driver_code = code
+    translation.retryable = error.retryable
+    translation.disconnected = isinstance(error, TransportError | TransactionLost)
     if isinstance(error, RemoteDatabaseError):
-        made.tx_state = error.tx_state
-        made.disconnected = error.connection_lost
-    return made
+        translation.tx_state = error.tx_state
+        translation.disconnected = error.connection_lost
+    return translation
 
 
 def rolled_back(error: Error) -> Error:
-    """What to raise where a transaction is committed that has failed: an error of the same kind.
+    """The error to raise when a failed transaction is committed: of the same kind as the statement's.
 
     Parameters:
-        error: of the statement that it failed with.
+        error: the error of the statement that made the transaction fail.
     """
     *code, message = error.args
-    made = type(error)(*code, f"the transaction had failed, and has been rolled back: {message}")
-    made.sqlstate, made.driver_code, made.retryable = error.sqlstate, error.driver_code, error.retryable
-    made.tx_state = "none"
-    return made
+    copy = type(error)(*code, f"the transaction had failed, and has been rolled back: {message}")
+    copy.sqlstate, copy.driver_code, copy.retryable = (
+        error.sqlstate,
+        error.driver_code,
+        error.retryable,
+    )
+    copy.tx_state = "none"
+    return copy
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise what PEP 249 names, whatever a call raises."""
+    """Translate each error of a call to an exception of PEP 249."""
     try:
         yield
     except RpcError as exc:

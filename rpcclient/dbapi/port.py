@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 
 class Pages(Protocol):
-    """Rows under way."""
+    """Pages of rows, as they arrive."""
 
     async def next(self) -> Page | None:
         """The next page; ``None`` after the last.
@@ -28,12 +28,12 @@ class Pages(Protocol):
         ...
 
     async def close(self) -> None:
-        """Want no more; never fails."""
+        """Stop; never fails."""
         ...
 
 
 class Pieces(Protocol):
-    """What a COPY writes, under way."""
+    """The data that a COPY writes, as they arrive."""
 
     async def next(self) -> bytes | None:
         """The next piece; ``None`` after the last.
@@ -44,15 +44,15 @@ class Pieces(Protocol):
         ...
 
     async def close(self) -> None:
-        """Want no more; never fails."""
+        """Stop; never fails."""
         ...
 
 
 class Port(Protocol):
-    """Calls the database service. All errors come as those of PEP 249."""
+    """Calls the database service. All errors are those of PEP 249."""
 
     def check_life(self) -> None:
-        """Refuse to go on where the connection has stayed behind.
+        """Refuse to go on if the connection belongs to another process, or to an event loop that has ended.
 
         Raises:
             OperationalError: it belongs to the process that this one was forked from, or to an event loop that has
@@ -61,7 +61,7 @@ class Port(Protocol):
         ...
 
     def check_place(self) -> None:
-        """Refuse what would wait for the connection where that cannot be done.
+        """Refuse to wait in another event loop than the connection's.
 
         Raises:
             InterfaceError: it belongs to another event loop, which is not closed.
@@ -77,7 +77,7 @@ class Port(Protocol):
         ...
 
     def uploaded(self, pieces: Iterator[bytes]) -> Any:
-        """Data as the client takes them for a call."""
+        """The data in the form in which the client accepts them for a call."""
         ...
 
     async def copy_out(self, database: str, sql: str, session: str) -> Pieces:
@@ -90,7 +90,7 @@ class Port(Protocol):
 
 
 def run(work: Coroutine[Any, Any, _T]) -> _T:
-    """Take a coroutine that never waits to its end."""
+    """Run a coroutine that never waits to its end."""
     try:
         work.send(None)
     except StopIteration as done:

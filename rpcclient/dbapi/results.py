@@ -20,7 +20,7 @@ _FIRST_ROWS, _MOST_ROWS = 64, 4096
 
 
 class Results(Protocol):
-    """What a statement gave.
+    """The results of a statement.
 
     Attributes:
         columns: of its rows; none where it gave none.
@@ -37,16 +37,16 @@ class Results(Protocol):
     notices: list[str]
 
     async def take(self, limit: int | None) -> list[Row]:
-        """The next rows, all that are left where ``limit`` is ``None``; none after the last."""
+        """The next rows, or all remaining ones if ``limit`` is ``None``; none after the last."""
         ...
 
     async def close(self) -> None:
-        """Want no more."""
+        """Stop: the rows that have not arrived are not needed."""
         ...
 
 
 class Session(Protocol):
-    """What results need of the session in which their statement runs.
+    """What results use of the session in which their statement runs.
 
     Attributes:
         epoch: counts the transactions that have ended.
@@ -77,12 +77,12 @@ class Session(Protocol):
         ...
 
     def finished(self, results: Streamed) -> None:
-        """Note that these need the session no more."""
+        """Note that these results no longer need the session."""
         ...
 
 
 class Buffered:
-    """All rows, taken before anything else happens."""
+    """All rows, read before anything else happens."""
 
     def __init__(self, pages: list[Page]) -> None:
         last = pages[-1]
@@ -117,7 +117,8 @@ class Buffered:
 
 
 class Streamed:
-    """Rows as they come. Meanwhile the session can do nothing else: who needs it has the rest taken first."""
+    """Rows as they arrive. Until the last has arrived, the session can do nothing else: whoever needs the session calls
+    :meth:`keep_rest` first."""
 
     def __init__(self, session: Session, pages: Pages) -> None:
         self.columns: tuple[Column, ...] = ()
@@ -165,7 +166,7 @@ class Streamed:
         self._session.finished(self)
 
     async def keep_rest(self) -> None:
-        """Take all rows that are still to come: the session is needed for something else."""
+        """Read the remaining rows into memory: the session is needed for something else."""
         while await self._more() is not None:
             pass
 
@@ -201,7 +202,7 @@ class Declared:
 
     @classmethod
     async def start(cls, session: Session, name: str, sql: str, parameters: Parameters) -> Self:
-        """Declare it, and take the first rows."""
+        """Declare the cursor, and fetch the first rows."""
         found = cls(session, name)
         await Buffered.start(session, f'DECLARE "{name}" NO SCROLL CURSOR FOR {sql}', parameters)
         found._open, found._epoch = True, session.epoch

@@ -1,4 +1,4 @@
-"""A session with a remote database: when transactions begin, and what is known of them."""
+"""A session with a remote database: it begins and ends transactions, and keeps track of their state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OPEN: Final = frozenset({TxState.ACTIVE, TxState.FAILED})
 
 
 class Session:
-    """What connections of both kinds share.
+    """The session behind a connection, synchronous or asynchronous.
 
     Attributes:
         autocommit: let each statement commit itself. It takes effect when no transaction is open.
@@ -54,12 +54,12 @@ class Session:
 
     @property
     def closed(self) -> bool:
-        """Whether it is closed, or lost."""
+        """Whether the session is closed or lost."""
         return self._closed
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open, by the server's account."""
+        """Whether a transaction is open, as the server reports it."""
         return self._state in _OPEN
 
     @property
@@ -73,7 +73,7 @@ class Session:
         self._state = state
 
     def check(self) -> None:
-        """Refuse to go on once it is closed, or lost: what was begun here cannot be continued elsewhere.
+        """Refuse to go on after the session is closed or lost: another session could not continue its work.
 
         Raises:
             InterfaceError: it is.
@@ -90,7 +90,7 @@ class Session:
             raise
 
     def check_here(self) -> None:
-        """The same for what waits for the connection.
+        """Refuse as :meth:`check` does, and in another event loop, too: for methods that wait for the connection.
 
         Raises:
             InterfaceError: it is closed; or it belongs to another event loop, which is not.
@@ -133,7 +133,7 @@ class Session:
             self._become(TxState.ENDED)
         elif error.tx_state is not None:
             if not self.failed:
-                self._why_failed = rolled_back(error)  # What comes after it says only that it has failed.
+                self._why_failed = rolled_back(error)  # Later errors say only that the transaction has failed.
             self._become(TxState(error.tx_state))
 
     def learn_page(self, page: Page) -> None:
@@ -141,7 +141,7 @@ class Session:
         self._become(page.tx_state)
 
     def finished(self, results: Streamed) -> None:
-        """The rows of a statement have all come, or are no longer wanted."""
+        """Note that all rows of a statement have arrived, or are no longer needed."""
         if self._reading is results:
             self._reading = None
 
@@ -177,7 +177,7 @@ class Session:
             await self._reading.keep_rest()
         if self.in_transaction:
             why = self._why_failed if commit and self.failed else None
-            self._become(TxState.NONE)  # Whatever comes: a commit that fails has been rolled back.
+            self._become(TxState.NONE)  # In any case: a commit that fails is rolled back.
             await self.call("rollback" if why is not None or not commit else "commit", self._id)
             if why is not None:
                 raise why
@@ -279,12 +279,12 @@ class Session:
             raise
 
     def abandon(self) -> None:
-        """Do nothing more with it."""
+        """Give the session up, without a call to the server."""
         self._closed, self._reading = True, None
         self._become(TxState.ENDED)
 
     async def close(self) -> None:
-        """Close it; an open transaction is rolled back."""
+        """Close the session. The database rolls an open transaction back."""
         self.check_place()
         try:
             if not self._closed:

@@ -1,5 +1,5 @@
-"""What a driver must know of a statement before it sends it: whether a transaction begins with it, and what its
-parameters weigh."""
+"""What a driver must know of a statement before it sends it: whether a transaction begins with it, and how large its
+parameters are."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MANY_BYTES = 2 * 1024 * 1024
 
 _CHANGES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE)
 _BEGINNING_IN_SQLITE = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "SAVEPOINT"})
-"""By itself a savepoint would begin a transaction that its release commits."""
+"""Outside of a transaction, a savepoint would begin one, which its release commits."""
 _QUERIES = frozenset({"SELECT", "VALUES", "TABLE"})
 _NO_SEQUENCES = (str, bytes, bytearray, set, frozenset)
 
 
 def check_text(sql: object) -> None:
-    """Refuse what is no text.
+    """Refuse SQL that is not text.
 
     Raises:
         ProgrammingError: it is of another type.
@@ -57,7 +57,7 @@ def is_query(sql: str) -> bool:
 
 
 def sent(parameters: Parameters) -> Sent:
-    """Parameters as the service takes them.
+    """Convert parameters to what the service accepts.
 
     Raises:
         ProgrammingError: they are neither a sequence nor a mapping of values.
@@ -85,7 +85,7 @@ def _weight(value: Any) -> int:
 
 
 def portions(sets: Iterable[Parameters]) -> Iterator[list[Any]]:
-    """Sets of parameters, in portions that fit into one call each."""
+    """Divide sets of parameters into portions, each of which fits into one call."""
     portion: list[Any] = []
     size = 0
     for one in sets:

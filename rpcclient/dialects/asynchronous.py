@@ -1,5 +1,5 @@
-"""How SQLAlchemy's asynchronous engines drive :mod:`rpcclient.dbapi.aio`: each wait is handed over to the event loop
-by SQLAlchemy's greenlets."""
+"""Adapts :mod:`rpcclient.dbapi.aio` to SQLAlchemy's asynchronous engines, whose greenlets hand each wait over to the
+event loop."""
 
 # SQLAlchemy's own dialects do not agree on the names of parameters.
 # pyright: reportIncompatibleMethodOverride=false
@@ -23,7 +23,7 @@ from rpcclient.dbapi.copying import PIECE_BYTES
 
 
 class AdaptedCursor(AsyncAdapt_dbapi_cursor):
-    """A cursor whose rows are all taken at once."""
+    """A cursor that reads all rows at once."""
 
     __slots__ = ()
 
@@ -34,13 +34,13 @@ class AdaptedCursor(AsyncAdapt_dbapi_cursor):
 
     async def _execute_async(self, operation: Any, parameters: Any) -> Any:
         result = await super()._execute_async(operation, parameters)
-        if self._cursor.description == []:  # Rows without columns, which SQLAlchemy does not take for rows.
+        if self._cursor.description == []:  # SQLAlchemy does not recognize rows without columns.
             self._rows = deque(await self._cursor.fetchall())
         return result
 
 
 class AdaptedServerSideCursor(AsyncAdapt_dbapi_ss_cursor):
-    """A cursor whose rows come as they are fetched."""
+    """A cursor whose rows arrive as they are fetched."""
 
     __slots__ = ()
 
@@ -48,7 +48,7 @@ class AdaptedServerSideCursor(AsyncAdapt_dbapi_ss_cursor):
         return connection.cursor(server_side=True)
 
 
-def _passed_on(name: str) -> Any:
+def _driver_property(name: str) -> Any:
     def get(self: AdaptedConnection) -> Any:
         return getattr(self._connection, name)
 
@@ -66,14 +66,14 @@ class AdaptedConnection(AsyncAdapt_terminate, AsyncAdapt_dbapi_connection):
     _cursor_cls = AdaptedCursor
     _ss_cursor_cls = AdaptedServerSideCursor
 
-    autocommit = _passed_on("autocommit")
-    isolation = _passed_on("isolation")
-    readonly = _passed_on("readonly")
-    deferrable = _passed_on("deferrable")
-    closed = _passed_on("closed")
-    dialect = _passed_on("dialect")
-    database = _passed_on("database")
-    in_transaction = _passed_on("in_transaction")
+    autocommit = _driver_property("autocommit")
+    isolation = _driver_property("isolation")
+    readonly = _driver_property("readonly")
+    deferrable = _driver_property("deferrable")
+    closed = _driver_property("closed")
+    dialect = _driver_property("dialect")
+    database = _driver_property("database")
+    in_transaction = _driver_property("in_transaction")
 
     create_function = ConnectionBase.create_function
     create_aggregate = ConnectionBase.create_aggregate
@@ -84,7 +84,7 @@ class AdaptedConnection(AsyncAdapt_terminate, AsyncAdapt_dbapi_connection):
         await self._connection.close()
 
     def _terminate_handled_exceptions(self) -> tuple[type[BaseException], ...]:
-        # It may belong to another event loop, which is not closed.
+        # The connection may belong to another event loop, which is not closed.
         return (*super()._terminate_handled_exceptions(), aio.InterfaceError)
 
     def _terminate_force_close(self) -> None:

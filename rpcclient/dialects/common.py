@@ -1,4 +1,4 @@
-"""What the dialects share: the way to the server, isolation, and when a connection is lost."""
+"""What the dialects share: how they connect, isolation levels, and how they notice that a connection is lost."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ class RpcDialect:
         """
         connection = super().connect(*args, **named)  # type: ignore[misc]
         if connection.dialect not in self.kinds:
-            found, database = connection.dialect, connection.database
+            dialect, database = connection.dialect, connection.database
             connection.close()
-            raise ArgumentError(f"the database {database!r} is {found}, not {self.name}: write {found}+rpc://")
+            raise ArgumentError(f"the database {database!r} is {dialect}, not {self.name}: write {dialect}+rpc://")
         return connection
 
     def retrieve_dbapi_version(self, dbapi: Any) -> Any:  # noqa: ARG002 - SQLAlchemy's signature
@@ -64,15 +64,15 @@ class RpcDialect:
         return parse_version_from_metadata("remote-services")
 
     def is_disconnect(self, e: Any, connection: Any, cursor: Any) -> bool:  # noqa: ARG002 - SQLAlchemy's signature
-        """Whether the connection is of no more use after an error."""
+        """Whether an error has made the connection useless."""
         return bool(getattr(e, "disconnected", False)) or bool(connection is not None and connection.closed)
 
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:  # noqa: ARG002
-        """Without parameters a statement goes as it is: what looks like a placeholder is none."""
+        """Send a statement without parameters unchanged, so that nothing in it is read as a placeholder."""
         cursor.execute(statement, parameters or None)
 
     def do_terminate(self, dbapi_connection: Any) -> None:
-        """Drop a connection at once."""
+        """End a connection at once."""
         (dbapi_connection.terminate if self.is_async else dbapi_connection.close)()
 
     def do_ping(self, dbapi_connection: Any) -> bool:
@@ -93,11 +93,11 @@ class RpcDialect:
     # --- transactions -------------------------------------------------------------------------------------------
 
     def get_isolation_level_values(self, dbapi_conn: Any) -> Any:  # noqa: ARG002
-        """The levels that there are."""
+        """The isolation levels that can be set."""
         return (*LEVELS, "AUTOCOMMIT")
 
     def get_isolation_level(self, dbapi_connection: Any) -> Any:
-        """The level of the transactions to come."""
+        """The isolation level of later transactions."""
         level = dbapi_connection.isolation
         if level is not None:
             return str(level.value).upper()
@@ -109,7 +109,7 @@ class RpcDialect:
             dbapi_connection.autocommit = before
 
     def set_isolation_level(self, dbapi_connection: Any, level: str) -> None:
-        """Set the level of the transactions to come."""
+        """Set the isolation level of later transactions."""
         dbapi_connection.autocommit = level == "AUTOCOMMIT"
         dbapi_connection.isolation = None if level == "AUTOCOMMIT" else Isolation(level.lower())
 
@@ -119,8 +119,8 @@ class RpcDialect:
 
 
 class ServerSideCursors:
-    """Mixed into an execution context: ``stream_results`` takes rows as they are read."""
+    """Mixed into an execution context: with ``stream_results``, rows arrive as they are fetched."""
 
     def create_server_side_cursor(self) -> Any:
-        """A cursor whose rows come as they are fetched."""
+        """A cursor whose rows arrive as they are fetched."""
         return self._dbapi_connection.cursor(server_side=True)  # type: ignore[attr-defined]

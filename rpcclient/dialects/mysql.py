@@ -27,24 +27,24 @@ _SENT = (
     type(None), int, float, str, bytes, bytearray, memoryview, Decimal, dt.date, dt.time, dt.timedelta, UUID, list,
     tuple, set, frozenset, dict, Enum,
 )  # fmt: skip
-"""What the service takes, or refuses by an error that says why."""
+"""Types that the service accepts, or refuses with an error that says why."""
 _ARRAYS = frozenset({"numpy", "pandas"})
 
 
 def _has_text(kind: type) -> bool:
-    """Whether a type says itself what its text is."""
+    """Whether a type defines its own text."""
     return any("__str__" in vars(base) for base in kind.__mro__[:-1])
 
 
 def _each(parameters: Any, convert: Callable[[Any], Any]) -> Any:
-    """Parameters of one statement, each converted."""
+    """Convert each parameter of one statement."""
     if isinstance(parameters, Mapping):
         return {name: convert(value) for name, value in parameters.items()}
     return None if parameters is None else [convert(value) for value in parameters]
 
 
 class _Context(ServerSideCursors, MySQLExecutionContext):
-    """With cursors that take rows as they are read."""
+    """Adds cursors whose rows arrive as they are fetched."""
 
 
 class MySQLDialect_rpc(RpcDialect, MySQLDialect):  # noqa: N801 - SQLAlchemy's way of naming
@@ -80,11 +80,11 @@ class MySQLDialect_rpc(RpcDialect, MySQLDialect):  # noqa: N801 - SQLAlchemy's w
         return super().create_connect_args(url.difference_update_query(["charset", "aware_datetimes"]))
 
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
-        """With parameters as they can be sent."""
+        """Execute with parameters that can be sent."""
         super().do_execute(cursor, statement, _each(parameters, self._sent), context)
 
     def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
-        """With parameters as they can be sent."""
+        """Execute with parameters that can be sent."""
         sets = [_each(one, self._sent) for one in parameters]
         super().do_executemany(cursor, statement, sets, context)  # type: ignore[no-untyped-call]
 
@@ -103,7 +103,7 @@ class MySQLDialect_rpc(RpcDialect, MySQLDialect):  # noqa: N801 - SQLAlchemy's w
         return code if isinstance(code, int) else None
 
     def _detect_charset(self, connection: Any) -> str:  # noqa: ARG002
-        return "utf8mb4"  # The service speaks nothing else.
+        return "utf8mb4"  # The service uses no other character set.
 
 
 class MySQLDialectAsync_rpc(MySQLDialect_rpc):  # noqa: N801

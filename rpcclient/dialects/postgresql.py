@@ -17,7 +17,7 @@ from .postgresql_types import COLSPECS
 
 
 class _Context(ServerSideCursors, PGExecutionContext):
-    """With cursors that take rows as they are read."""
+    """Adds cursors whose rows arrive as they are fetched."""
 
 
 @contextmanager

@@ -16,11 +16,11 @@ from .asynchronous import AdaptedModule
 from .common import RpcDialect, ServerSideCursors
 
 _ASSUMED = (3, 35, 0)
-"""The version of SQLite until a connection tells: SQLAlchemy asks the driver before there is one."""
+"""The version of SQLite to assume at first: SQLAlchemy asks the driver for it before it connects."""
 
 
 class _Context(ServerSideCursors, SQLiteExecutionContext):
-    """With cursors that take rows as they are read."""
+    """Adds cursors whose rows arrive as they are fetched."""
 
 
 class SQLiteDialect_rpc(RpcDialect, SQLiteDialect):  # noqa: N801 - SQLAlchemy's way of naming
@@ -47,13 +47,13 @@ class SQLiteDialect_rpc(RpcDialect, SQLiteDialect):  # noqa: N801 - SQLAlchemy's
         return tuple(int(part) for part in version.split("."))
 
     def initialize(self, connection: Any) -> None:
-        """See what the server's SQLite cannot do."""
+        """Learn what the server's SQLite cannot do."""
         super().initialize(connection)
         if self.server_version_info is not None and self.server_version_info < _ASSUMED:
             self.insert_returning = self.update_returning = self.delete_returning = False
 
     def get_isolation_level_values(self, dbapi_conn: Any) -> Any:  # noqa: ARG002
-        """Those of SQLAlchemy's own dialect."""
+        """The levels of SQLAlchemy's own dialect."""
         return ("SERIALIZABLE", "READ UNCOMMITTED", "AUTOCOMMIT")
 
     def set_isolation_level(self, dbapi_connection: Any, level: Any) -> None:

@@ -71,8 +71,8 @@ def connect_arguments(url: URL) -> dict[str, Any]:
     if _flag(query, "readonly"):
         arguments["readonly"] = True
     if query:
-        known = ", ".join(("unix", "tls", "path", *ACCESS_TEXTS, "header", "timeout_s", *ACCESS_SECONDS, "readonly"))
-        raise ArgumentError(f"unknown in the URL's query: {', '.join(sorted(query))}; known are {known}")
+        names = ", ".join(("unix", "tls", "path", *ACCESS_TEXTS, "header", "timeout_s", *ACCESS_SECONDS, "readonly"))
+        raise ArgumentError(f"unknown in the URL's query: {', '.join(sorted(query))}; known are {names}")
     return arguments
 
 

@@ -156,13 +156,13 @@ class Serial(SerialBase):
     def _reconfigure_port(self) -> None:
         remote = self._there
         names = ("baudrate", "bytesize", "parity", "stopbits", "xonxoff", "rtscts", "dsrdtr")
-        wanted = {name: getattr(self, f"_{name}") for name in names}
+        settings = {name: getattr(self, f"_{name}") for name in names}
         remote.timeout = self._timeout
         remote.write_timeout = self._write_timeout
         remote.inter_byte_timeout = self._inter_byte_timeout
         before = remote.get_settings()
-        if any(before[name] != value for name, value in wanted.items()):
-            self._do(remote.apply_settings, wanted)
+        if any(before[name] != value for name, value in settings.items()):
+            self._do(remote.apply_settings, settings)
 
     # --- bytes --------------------------------------------------------------------------------------------------
 

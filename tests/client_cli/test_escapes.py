@@ -45,7 +45,7 @@ def test_all_else_is_for_the_program(typed: bytes) -> None:
 def test_modes_are_undone() -> None:
     modes = ScreenModes()
     for piece in (b"\x1b[?1049h\x1b[?2", b"5l text \x1b", b"[?1000;1006h", b"\x1b[?2004h\x1b[?2004l"):
-        modes.saw(piece)
+        modes.feed(piece)
     assert modes.undo == b"\x1b[?1006l\x1b[?1000l\x1b[?1049l\x1b[?25h\x1b[0m"
-    modes.saw(b"\x1b[?1006l\x1b[?1000l\x1b[?1049l\x1b[?25h")
+    modes.feed(b"\x1b[?1006l\x1b[?1000l\x1b[?1049l\x1b[?25h")
     assert modes.undo == b""

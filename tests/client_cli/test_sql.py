@@ -371,7 +371,7 @@ def test_a_server_that_went_away(tmp_path: Path, sql_shell: Any) -> None:
 
 def test_a_pause_between_attempts_never_takes_all_the_time_there_is_for_them() -> None:
     longest = Pauses(chance=lambda: 1.0)
-    pauses = [longest.failed_s(ConnectFailed("down")) for _ in range(20)]
+    pauses = [longest.after_failure_s(ConnectFailed("down")) for _ in range(20)]
     assert max(pauses) + REFRESH_S <= RECONNECT_S
 
 

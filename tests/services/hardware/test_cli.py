@@ -251,7 +251,7 @@ def test_columns_leave_room_for_names(sort: ProcessSort) -> None:
 @pytest.mark.parametrize("width", [40, 80, 120, 200])
 def test_names_and_memory_are_seen_at_every_width(width: int) -> None:
     state = TopState(listed=processes())
-    state.sampled(machine_of(10_000))
+    state.add_sample(machine_of(10_000))
     first = state.place(1)[0]
     state.listed = state.listed.model_copy(update={"processes": [first.model_copy(update={"rss_bytes": 1234})]})
     (row,) = [line.plain for line in draw(state, width, 24) if re.match(r" +1 ", line.plain)]
@@ -273,7 +273,7 @@ def machine_of(memory_bytes: int, swap_bytes: int = 0) -> Snapshot:
 @pytest.mark.parametrize(("bytes_", "said"), [(0, "none"), (4 * 2**30, "1.0 GiB of 4.0 GiB")])
 def test_swap_is_shown(bytes_: int, said: str) -> None:
     state = TopState()
-    state.sampled(machine_of(2**33, bytes_))
+    state.add_sample(machine_of(2**33, bytes_))
     (line,) = [line.plain for line in draw(state, 80, 24) if line.plain.startswith("swap ")]
     assert line.endswith(said)
 
@@ -391,7 +391,7 @@ def processes() -> ProcessList:
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 60), (40, 10), (10, 4), (1, 1)])
 def test_every_screen_fits(width: int, height: int) -> None:
     state = TopState(listed=processes(), command_lines=True)
-    state.sampled(Snapshot(t_mono_s=0.0, t_wall_s=0.0, dt_s=None))
+    state.add_sample(Snapshot(t_mono_s=0.0, t_wall_s=0.0, dt_s=None))
     for key in ("end", "h", "h", "/", "p", "enter", "k", "n"):
         state.key(key)
         drawn = draw(state, width, height)
@@ -428,7 +428,7 @@ def test_disks_count_once() -> None:
 
     state = TopState()
     all_of = [io("sda", "disk"), io("sda1", "partition"), io("dm-0", "virtual"), io("sdb", "disk")]
-    state.sampled(Snapshot(t_mono_s=0.0, t_wall_s=0.0, dt_s=1.0, disks=Disks(filesystems=[], io=all_of)))
+    state.add_sample(Snapshot(t_mono_s=0.0, t_wall_s=0.0, dt_s=1.0, disks=Disks(filesystems=[], io=all_of)))
     assert (list(state.read), list(state.written)) == ([2e6], [4e6])
 
 
@@ -440,19 +440,19 @@ def test_the_selection_stays_with_its_process() -> None:
     assert chosen == (2, 1002.0)
     listed = processes()
     others = [p for p in listed.processes if p.pid != 2]
-    state.take(listed.model_copy(update={"processes": [*others[:40], listed.processes[1], *others[40:]]}))
+    state.add_list(listed.model_copy(update={"processes": [*others[:40], listed.processes[1], *others[40:]]}))
     state.key("f9")  # Before the new list is drawn, too.
     assert state.asking is not None
     assert state.asking.pid == 2
     state.key("n")
     assert any(p.pid == 2 for p in state.place(10))
     assert (state.selected, state.under) == (40, chosen)
-    state.take(listed.model_copy(update={"processes": others}))
+    state.add_list(listed.model_copy(update={"processes": others}))
     state.key("f8")
     assert (state.requests, state.message) == ([], "the selected process has ended")
     assert state.place(10)[state.selected - state.offset].pid == 42
     state.key("home")
-    state.take(listed.model_copy(update={"processes": others[::-1]}))
+    state.add_list(listed.model_copy(update={"processes": others[::-1]}))
     state.place(10)
     assert (state.selected, state.under) == (0, (59, 1059.0))
 
@@ -462,7 +462,7 @@ def test_priorities_that_were_asked_for_are_forgotten_in_time() -> None:
     state.place(10)
     state.key("f8")
     for _ in range(4):
-        state.take(processes())
+        state.add_list(processes())
     state.key("f8")
     assert [r.nice for r in state.requests] == [1, 1]
 
@@ -496,7 +496,7 @@ def test_figures_of_meters_are_whole(environment: dict[str, str], width: int) ->
     loud = found.cpu.model_copy(update={"load_1m": 123.45, "load_5m": 67.89, "load_15m": 26.3})
     state = TopState(listed=processes())
     for _ in range(300):
-        state.sampled(found.model_copy(update={"cpu": loud}))
+        state.add_sample(found.model_copy(update={"cpu": loud}))
     lines = [line.plain for line in draw(state, width, 30)]
     assert any(line.endswith("load 123.45 67.89 26.30") for line in lines)
     assert any(line.endswith(f"of {size(found.memory.total_bytes)}") for line in lines)
@@ -516,7 +516,7 @@ def test_selection_filter_and_order() -> None:
     for key in ("f8", "f8", "f7", "f7", "f7"):  # Before a new list comes.
         state.key(key)
     assert [r.nice for r in state.requests[2:]] == [2, 3, 2, 1, 0]
-    state.refused(state.requests[-1].process)
+    state.forget_nice(state.requests[-1].process)
     state.key("f8")
     assert state.requests[-1].nice == 1
     for key in "/p59":

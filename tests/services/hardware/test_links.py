@@ -109,7 +109,7 @@ def test_traffic_of_a_veth_in_a_bridge_counts_once(missing: Missing) -> None:
     assert "\nhardware_network_total_bytes_recv_per_s " in answer["page"]
     assert 'hardware_network_interfaces_bytes_recv_total{of="v0",kind="veth"} ' in answer["page"]
     state = TopState()
-    state.sampled(Snapshot.model_validate(answer["second"]))
+    state.add_sample(Snapshot.model_validate(answer["second"]))
     (shown,) = [line.plain for line in draw(state, 120, 30) if line.plain.startswith("net ")]
     assert f"↓ {size(found['v0']['bytes_recv_per_s'], '/s'):>12}" in shown
 
@@ -193,7 +193,7 @@ def test_a_container_within_a_container(missing: Missing) -> None:
     assert seen["total"]["bytes_sent_per_s"] == found["eth0"]["bytes_sent_per_s"]
     assert seen["inside"]["bytes_sent_per_s"] == found["vethx"]["bytes_sent_per_s"] > 10_000
     state = TopState()
-    state.sampled(Snapshot.model_validate(forwarding["second"]))
+    state.add_sample(Snapshot.model_validate(forwarding["second"]))
     assert [line.plain[:4] for line in draw(state, 120, 30)].count("virt") == 1
 
 
