@@ -42,7 +42,7 @@ def command(settings: context.Settings, program_id: str, tail_bytes: int | None,
         here = os.isatty(STDIN) and sys.stdout.isatty()
         on_terminal = info.terminal is not None and here and info.running
         stdin = not view and info.running and not os.isatty(STDIN)
-        # From a place before what is kept, the server tells what is missing of what was asked for.
+        # If an offset lies before the output that is kept, the server says how much is missing.
         offsets = {} if tail_bytes is None else _places(info, tail_bytes)
         tail = TAIL_BYTES if tail_bytes is None and info.terminal is not None else None
         controls = not view and info.running and (on_terminal or stdin)

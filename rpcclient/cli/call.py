@@ -50,7 +50,7 @@ def _complete_parameter(ctx: click.Context, param: click.Parameter, incomplete: 
 
 
 def _settings(ctx: click.Context) -> context.Settings:
-    """The global options, which are not processed when a shell completes."""
+    """Read the global options, which click does not process when a shell completes."""
     values = {name: value for name, value in ctx.find_root().params.items() if value is not None}
     names = {field.name for field in fields(context.Settings)}
     settings = context.Settings(**{name: value for name, value in values.items() if name in names})
@@ -107,7 +107,7 @@ def command(settings: context.Settings, method: str, words: tuple[str, ...], as_
 
 
 def _called(client: Client, method: str, params: dict[str, Any] | list[Any] | None) -> Any:
-    """Call it; where a parameter is to be a list or an object and a word was given, say how to write that."""
+    """Call a method. If a parameter must be a list or an object, and is a word, say in the error how to write it."""
     from rpcwire.errors import InvalidParams
 
     try:
@@ -122,7 +122,7 @@ def _called(client: Client, method: str, params: dict[str, Any] | list[Any] | No
 
 
 def _describe(client: Client, method: str) -> MethodDescription | None:
-    """What the server says of a method; ``None`` where it has none of this name, which the call itself will tell."""
+    """The server's description of a method; ``None`` if there is no such method: then the call itself fails."""
     from rpcwire.errors import MethodNotFound
 
     service, _, short = method.rpartition(".")
@@ -134,7 +134,7 @@ def _describe(client: Client, method: str) -> MethodDescription | None:
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[ProgressHook | None]:
-    """Show what a call reports of its progress, on a terminal."""
+    """Show the progress that a call reports, on a terminal."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -143,7 +143,7 @@ def progress_bar(title: str) -> Iterator[ProgressHook | None]:
         task: TaskID | None = None
 
         def hook(done: float, total: float | None, message: str | None) -> None:
-            # Begun with the first report only: most calls have none, and a bar would flicker on the terminal.
+            # The bar appears with the first report: most calls have none, and a bar would flicker on the terminal.
             nonlocal bars, task
             label = show.cell(message or title)
             if bars is None or task is None:

@@ -1,5 +1,5 @@
-"""What a terminal cannot show is shown as it can: signs of drawing as letters that look like them, the rest as question
-marks. What another program reads is never changed like that."""
+"""Replaces characters that a terminal cannot show: signs of drawing by letters that look like them, others by question
+marks. Output for other programs is never changed in this way."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
 
 
 def register() -> None:
-    """Make :data:`SHOWN` and :data:`ESCAPED` known."""
+    """Register :data:`SHOWN` and :data:`ESCAPED` as handlers of errors."""
     codecs.register_error(SHOWN, _shown)
     codecs.register_error(ESCAPED, _escaped)
 
 
 def for_json(text: str, out: TextIO) -> str:
-    """JSON for an output that does not have all characters: where it has none, it gets the escape."""
+    """JSON for an output whose encoding may lack characters: they become escapes."""
     encoding = out.encoding
     return text if text.isascii() or not encoding else text.encode(encoding, ESCAPED).decode(encoding)
 
 
 def lacks(text: str, out: TextIO) -> str | None:
-    """The first character of a text that an output does not have; ``None`` where it has all."""
+    """The first character of a text that the encoding of an output lacks; ``None`` if it has all."""
     if text.isascii() or not out.encoding:
         return None
     try:

@@ -57,8 +57,8 @@ ASK_TIMEOUT_S = 5.0
 
 
 class Names:
-    """The tables and columns of a database, asked for when they are needed, and then remembered. Where the server is
-    not there, or takes long, there are none."""
+    """The tables and columns of a database. The first use of each asks the server; if it does not answer soon,
+    there are none."""
 
     def __init__(self, client: Client, database: str) -> None:
         self._client = client.options(timeout_s=ASK_TIMEOUT_S)
@@ -67,12 +67,12 @@ class Names:
         self._columns: dict[str, list[str]] = {}
 
     def forget(self) -> None:
-        """A statement may have changed them."""
+        """Forget all names: a statement may have changed them."""
         self._tables = None
         self._columns = {}
 
     def tables(self) -> list[str]:
-        """All tables and views; none where the server does not say."""
+        """All tables and views; none if the server does not answer."""
         if self._tables is None:
             if not self._client.connected:
                 return []
@@ -110,7 +110,7 @@ class SqlCompleter(Completer):
         self._dialect = dialect
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
-        """What could stand at the cursor."""
+        """The names and words that can stand at the cursor."""
         before = document.text_before_cursor
         typed = _typed(before, quote_of(self._dialect))
         if typed is None:

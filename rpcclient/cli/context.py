@@ -85,7 +85,7 @@ class Settings:
         }
 
     def for_program(self) -> Settings:
-        """The same where the deadline is that of a program, and not that of each call about it."""
+        """The same settings without a deadline for calls: it is the deadline of the program instead."""
         return replace(self, timeout_s=None)
 
     @property
@@ -96,7 +96,7 @@ class Settings:
 
 @contextmanager
 def _unusable_options_are_wrong_usage() -> Iterator[None]:
-    """A client is made without connecting: what goes wrong then lies in the options, and not in the server."""
+    """Turn the errors of a client's constructor into wrong usage. It does not connect, so the cause is an option."""
     from rpcwire.errors import ConnectFailed
 
     try:

@@ -1,4 +1,4 @@
-"""What a person types to rpcclient itself in the middle of a session: a tilde at the beginning of a line (ssh(1))."""
+"""The commands to rpcclient itself within a session: a tilde at the beginning of a line begins one (ssh(1))."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HELP = """\
 
 
 class Action(Enum):
-    """What is asked of rpcclient."""
+    """A command to rpcclient itself."""
 
     LEAVE = b"."
     HELP = b"?"
@@ -25,7 +25,7 @@ _ACTIONS = {action.value: action for action in Action}
 
 
 class Escapes:
-    """Takes what is typed apart: into what goes to the program, and what rpcclient is asked."""
+    """Splits what is typed into input for the program and commands to rpcclient."""
 
     def __init__(self) -> None:
         self._at_line_start = True

@@ -1,4 +1,4 @@
-"""How figures are shown to a person: sizes, bars, sparklines, durations."""
+"""Formats figures for people: sizes, bars, sparklines, durations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 _STEPS = " ▁▂▃▄▅▆▇█"
 NOTHING = "–"
-"""What stands where there is no value."""
+"""The text for a missing value."""
 
 
 def size(count: float | None, per: str = "") -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _BAR = 20
 _MOST = 6
-"""Rows of each kind: all of it has to fit onto one screen."""
+"""The most rows of each kind, so that everything fits onto one screen."""
 
 
 @click.command()
@@ -40,7 +40,7 @@ def command(settings: context.Settings) -> None:
 
 
 def lines(snapshot: Snapshot, capabilities: list[Capability]) -> Iterator[tuple[str, str]]:
-    """What is shown: titles and lines."""
+    """The lines of the screen, each with its title."""
     if (host := snapshot.host) is not None:
         vendor = " ".join(filter(None, (host.hardware_vendor, host.hardware_model)))
         yield "host", f"{host.hostname}, {host.distribution or host.system}, Linux {host.release} {host.machine}"
@@ -83,7 +83,7 @@ def lines(snapshot: Snapshot, capabilities: list[Capability]) -> Iterator[tuple[
 
 
 def _named(sensor: Sensor, names: Mapping[str, int]) -> str:
-    """What a sensor is called; with its device, where several are called so."""
+    """The name of a sensor, with its device if several sensors have this name."""
     name = sensor.label or sensor.chip
     device = sensor.device.rpartition("/")[2] if names[name] > 1 else ""
     return f"{device} {name}" if device else name

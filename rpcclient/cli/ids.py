@@ -1,4 +1,4 @@
-"""The ids of programs on a command line: the whole, or as much of its beginning as no other has."""
+"""Finds programs by ids on a command line: a whole id, or a beginning that no other id has."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHOWN = 10
 
 
 def find(client: Client, word: str) -> str:
-    """The id that a word stands for; the word itself where no program has it, which the next call then tells.
+    """The id that a word stands for. If no program has it, the word itself: the next call then fails with it.
 
     Raises:
         click.UsageError: several programs begin with it.

@@ -1,4 +1,4 @@
-"""Standard input and output of this process, on an event loop that must not be held up."""
+"""Standard input and output of this process, without blocking the event loop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ INPUT_BYTES = 64 * 1024
 
 
 async def read_some(descriptor: int) -> bytes:
-    """What there is to read, as soon as there is something; empty at the end.
+    """Read what is available, and wait for it if nothing is; empty at the end.
 
     Its mode stays as it is: others share it.
 
@@ -35,7 +35,7 @@ async def read_some(descriptor: int) -> bytes:
 
 
 async def write_all(descriptor: int, data: bytes) -> None:
-    """Write everything; whoever reads it may take their time.
+    """Write everything, however slowly the reader takes it.
 
     Raises:
         BrokenPipeError: nobody reads it any more.

@@ -1,4 +1,4 @@
-"""What is said where a part of a program's output is missing: it is never left out without a word."""
+"""The message for a part of a program's output that is missing: no part is left out silently."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def missing(chunk: OutputChunk) -> str | None:
-    """What is missing before a piece, or after it, for a person; ``None`` where nothing is."""
+    """A message for people about what is missing before or after a piece; ``None`` if nothing is."""
     if chunk.cut:
         from rpcclient.programs.results import OutputCut
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 _WHOLE = ("id", "pid", "owner", "age", "state")
-"""What is never cut: on a narrow terminal labels and command lines give way."""
+"""Columns that are never cut. On a narrow terminal, labels and command lines are cut instead."""
 _LEAST_NEEDED = ("labels", "pid", "owner", "age")
-"""Columns that a terminal has no room for that is narrower still, the one that is missed least first."""
+"""Columns to leave out on a terminal that is still too narrow, the least important first."""
 _GAP = 2
 _LEAST_COMMAND = 12
 

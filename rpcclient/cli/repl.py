@@ -80,7 +80,7 @@ class Repl:
         self._expanded = False
 
     def run(self) -> None:
-        """Ask and run until the user leaves."""
+        """Ask for statements and run them until the user leaves."""
         prompts = self._prompt_session()
         print(
             f"{self._info.name}: {self._info.dialect}, {'read and write' if self._write else 'read only'}; \\? for help"
@@ -145,7 +145,7 @@ class Repl:
         )
 
     def _guarded(self, action: Callable[[str], bool], text: str) -> bool:
-        """Do something; what goes wrong is shown. Whether to go on."""
+        """Do something, and show what goes wrong. Returns whether to go on."""
         from rpcwire.errors import RpcError
 
         try:

@@ -1,5 +1,5 @@
-"""A person, or a pipeline, in front of a program elsewhere: its output comes out here, what is typed and signalled here
-goes there."""
+"""Connects a person or a pipeline here to a remote program: its output appears here, and input and signals from here
+go to it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ LEAVE_GRACE_S = 1.0
 LEAVE_S = 4.0
 """How long ending the program may take when a session is left, in seconds."""
 TYPED_PIECES = 256
-"""How many pieces of input may wait: beyond that, what is typed is not looked at before the program takes some."""
+"""How many pieces of input may wait for the program. When so many wait, no more input is read."""
 INTERRUPT = b"\x03"
-"""What Ctrl-C is on a raw terminal."""
+"""The byte that Ctrl-C sends on a raw terminal."""
 _DESCRIPTORS = {"stdout": STDOUT, "stderr": STDERR}
 
 
@@ -46,12 +46,12 @@ def exit_status(status: ExitStatus) -> int:
 
 
 def say(text: str) -> None:
-    """A word of rpcclient's own. On a raw terminal a line ends with a return."""
+    """Print a message of rpcclient itself. On a raw terminal a line ends with a carriage return, too."""
     print(f"rpcclient: {text}", file=sys.stderr, end="\r\n" if sys.stderr.isatty() else "\n", flush=True)
 
 
 class Session:
-    """One program in front of one person, or in a pipeline.
+    """Connects one program to one person or pipeline.
 
     Parameters:
         program: the program.
@@ -71,7 +71,7 @@ class Session:
         self._limit: str | None = None
 
     async def run(self) -> int:
-        """Talk until the end of the program, or until it is left.
+        """Pass input and output on until the program ends, or the user leaves it.
 
         Returns:
             The exit status for this process.
@@ -101,7 +101,7 @@ class Session:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something besides; when it fails, the session does."""
+        """Run something beside the session; if it fails, the session fails."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -130,7 +130,8 @@ class Session:
         self._finish(exit_status(status))
 
     def tell_limit(self) -> None:
-        """Where it reached a limit, say so, when the terminal is as it was: the exit status alone does not."""
+        """Say which limit the program reached, if any. The exit status does not say it. The terminal must have its old
+        modes back before."""
         if self._limit is not None:
             print(f"rpcclient: {self._limit}", file=sys.stderr, flush=True)
 
@@ -150,7 +151,7 @@ class Session:
     # --- signals ------------------------------------------------------------------------------------------------
 
     def _signals(self) -> dict[signal.Signals, Callable[[], None]]:
-        """What is done on a signal to this process."""
+        """React to a signal to this process."""
         return {
             signal.SIGINT: self._interrupted,
             signal.SIGQUIT: lambda: self._forward("QUIT") if self._owns else self.leave(),
@@ -181,7 +182,7 @@ class Session:
         await self._program.kill()
 
     async def _end(self) -> None:
-        """End the program, as far as that can be had now."""
+        """Try to end the program now."""
         from rpcclient.errors import RpcError
 
         with contextlib.suppress(RpcError, TimeoutError):
@@ -222,7 +223,7 @@ class Session:
 
 
 class TerminalSession(Session):
-    """A program on a pseudo-terminal in front of a person on a terminal.
+    """Connects a program on a pseudo-terminal to a person on a terminal.
 
     Parameters:
         program, owns: as of :class:`Session`.

@@ -29,7 +29,7 @@ _PIECE_BYTES = 128 * 1024
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where statements run: in a transaction or a session.
+    """Runs statements in a transaction or in a session.
 
     Attributes:
         stream: starts a statement; gives ``None`` where it is done already.
@@ -43,7 +43,7 @@ class _Place:
 
 
 def run_all(client: Client, info: DatabaseInfo, data: bytes, form: str, *, write: bool, each: bool) -> None:
-    """Run statements one after another, and print what they give.
+    """Run statements one after another, and print their results.
 
     Parameters:
         client: connected.
@@ -98,7 +98,7 @@ def _refuse_endings(parts: Sequence[Part], info: DatabaseInfo) -> None:
 
 
 def _each(client: Client, info: DatabaseInfo, parts: Sequence[Part], form: str, *, write: bool, stays: bool) -> None:
-    """Over one connection to the database, as it comes."""
+    """Run the statements in their order over one connection to the database."""
     from rpcclient.stubs.database import TxState
 
     database = client.database
@@ -134,7 +134,7 @@ def _in_turn(
 
 
 def _done(place: _Place, part: Part, form: str, shadows: Shadows | None) -> Callable[[], None]:
-    """Run a statement up to its first rows; what prints what it gives."""
+    """Run a statement up to its first rows, and return a function that prints its results."""
     if part.data is not None:
         count = place.copy_in(part.sql, _pieces(part.data)).rowcount
         return lambda: _print_count(count, form)
@@ -168,7 +168,7 @@ def _drain(stream: Stream[Any] | None) -> None:
 
 
 def _said(number: int, part: Part, info: DatabaseInfo) -> str:
-    """What tells a person which statement it is."""
+    """A short text by which a person recognizes a statement."""
     words = " ".join(bare(part.sql, info.dialect, most=_BEGINNING * 2).split())
     shown = words if len(words) <= _BEGINNING else words[: _BEGINNING - 1] + "…"
     return f"statement {number}, line {part.line} ({shown})"
@@ -176,7 +176,7 @@ def _said(number: int, part: Part, info: DatabaseInfo) -> str:
 
 @contextmanager
 def _numbered(number: int, part: Part, info: DatabaseInfo, *, stays: bool) -> Iterator[None]:
-    """Say in an error which statement it was, and whether what was before it is done."""
+    """Say in an error which statement failed, and whether the earlier ones took effect."""
     from rpcwire.errors import RpcError
 
     try:

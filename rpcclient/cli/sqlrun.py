@@ -1,4 +1,4 @@
-"""Runs one statement for ``rpcclient sql``, and prints what it gives."""
+"""Runs one statement for ``rpcclient sql``, and prints its results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Params = dict[str, Any] | list[Any] | None
 
 
 def run(client: Client, database: str, statement: str, params: Params, form: str, *, write: bool) -> None:
-    """Run one statement, and print what it gives as it comes."""
+    """Run one statement, and print its results as they arrive."""
     with explained(write=write):
         _run(client, database, statement, params, form, write=write)
 

@@ -1,4 +1,4 @@
-"""The connection to the database behind the interactive ``rpcclient sql``, and what is left of it when it is lost."""
+"""The connection to the database behind the interactive ``rpcclient sql``, and a new one after it was lost."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from rpcclient.stubs.database import DatabaseInfo, Page
 
 STATEMENT_TIMEOUT_S = 3600.0
-"""How long a statement may take where no deadline was given: here somebody waits, and has Ctrl-C."""
+"""How long a statement may take if no deadline was given: a person waits for it, and can press Ctrl-C."""
 
 RECONNECT_S = 2 * BACKOFF_MOST_S
-"""How long to try to reach the server again: a server that is back is tried at least once within it, however long the
-pause is that has just begun."""
+"""How long to try to reach the server again. At least one attempt falls into this time, even right after the longest
+pause between two attempts."""
 
 REFRESH_S = 5.0
 """How long to ask the server for the state of a transaction."""
 
 
 def control(client: Client, info: DatabaseInfo, session: str, statement: str) -> bool:
-    """Begin or end a transaction of a session that only reads by a call, where a statement wants that. The database
-    guards each statement that stands alone there by a transaction of its own, in which BEGIN and COMMIT do nothing.
+    """If a statement begins or ends a transaction of a session that only reads, do so by a call. Otherwise it would
+    have no effect: each statement of such a session runs in a transaction of its own.
 
     Returns:
-        Whether the statement wanted that; otherwise nothing has been done.
+        Whether the statement begins or ends a transaction; if not, nothing was done.
     """
     from rpcclient.stubs.database import Isolation
 
@@ -47,8 +47,8 @@ def control(client: Client, info: DatabaseInfo, session: str, statement: str) ->
 
 
 class SqlSession:
-    """One connection to the database, so that BEGIN and COMMIT, settings and temporary tables work as they would there.
-    Where it is lost, the next statement begins another.
+    """One connection to the database, so that BEGIN and COMMIT, settings and temporary tables work as in its own
+    client. After a lost connection, the next statement opens another.
 
     Parameters:
         client: connected.
@@ -60,7 +60,7 @@ class SqlSession:
     """
 
     def __init__(self, client: Client, info: DatabaseInfo, *, write: bool) -> None:
-        # What belongs to one connection must not wait for another.
+        # A call that needs this connection must not go over another one.
         self.client = client.options(timeout_s=client.calls.options.timeout_s or STATEMENT_TIMEOUT_S, resend=False)
         self.state = "none"
         self._info = info
@@ -68,10 +68,10 @@ class SqlSession:
         self._id: str | None = None
 
     def reach(self) -> None:
-        """Make sure that the server is there.
+        """Connect again if the connection was lost.
 
         Raises:
-            ConnectFailed: it is not, and did not come back within :data:`RECONNECT_S`.
+            ConnectFailed: no connection could be made within :data:`RECONNECT_S`.
         """
         from rpcwire.errors import ConnectFailed, NotSent
 
@@ -87,7 +87,7 @@ class SqlSession:
             ) from None
 
     def stream(self, statement: str) -> Stream[Page] | None:
-        """Start a statement; ``None`` where it has begun or ended a transaction, and is done.
+        """Start a statement; ``None`` if it was one that begins or ends a transaction, which has happened.
 
         Raises:
             RpcError: the server cannot be reached, or has no connection to give.
@@ -101,7 +101,7 @@ class SqlSession:
         return database.stream(self._info.name, statement, transaction=self._id)
 
     def refresh(self) -> None:
-        """Learn the state of the transaction; never fails, and never waits long."""
+        """Ask for the state of the transaction; never fails, and never waits long."""
         from rpcclient.stubs.database import TransactionLost
         from rpcwire.errors import RpcError, TransportError
 

@@ -1,4 +1,4 @@
-"""Statements out of text that is still being typed: where one ends, and what it begins."""
+"""Splits text that is still being typed into statements, and says what they do to transactions."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def split(text: str, syntax: Syntax = "") -> tuple[list[str], str]:
 
 
 def ends_delimiter(text: str, syntax: Syntax) -> bool:
-    """Whether a text does nothing but bring back the semicolon as what ends statements."""
+    """Whether a text only makes the semicolon end statements again."""
     line = delimiter_at(text, syntax, 0)
     return line is not None and line == (len(text), ";")
 

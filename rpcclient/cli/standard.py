@@ -47,8 +47,7 @@ def open_standard() -> None:
 
 @contextlib.contextmanager
 def take_over() -> Iterator[None]:
-    """Have everything that this process reads and writes go by this module; and leave the terminal as it was, whatever
-    ends this."""
+    """Let this module do all reading and writing of this process. In the end, give the terminal its old modes back."""
     open_standard()
     characters.register()
     with _guard:
@@ -104,7 +103,7 @@ class _Waiting(io.RawIOBase):
 
 
 def read(descriptor: int, most: int) -> bytes:
-    """What there is to read, as soon as there is something; empty at the end.
+    """Read what is available, and wait for it if nothing is; empty at the end.
 
     Raises:
         OSError: it cannot be read; ``filename`` says which it is.
@@ -117,7 +116,7 @@ def read(descriptor: int, most: int) -> bytes:
 
 
 def read_now(descriptor: int, most: int) -> bytes:
-    """As :func:`read`, for whoever must not wait.
+    """Read as :func:`read` does, but never wait.
 
     Raises:
         BlockingIOError: there is nothing yet.
@@ -132,7 +131,7 @@ def read_now(descriptor: int, most: int) -> bytes:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write everything; whoever reads it may take their time.
+    """Write everything, however slowly the reader takes it.
 
     Raises:
         BrokenPipeError: nobody reads it any more.
@@ -165,7 +164,7 @@ def _await(descriptor: int, event: int) -> None:
 
 
 def named(exc: OSError, descriptor: int) -> OSError:
-    """The same error, which says of which of them it is."""
+    """The same error with the name of the stream that it concerns."""
     return OSError(exc.errno, exc.strerror, NAMES[descriptor])
 
 
@@ -186,7 +185,7 @@ def failed(exc: OSError) -> int:
 
 
 def silence() -> None:
-    """Let what is still to be written go nowhere: Python would complain once more when it closes the output."""
+    """Discard what is not written yet: otherwise Python would report the error once more when it closes the output."""
     for descriptor in (STDOUT, STDERR):
         try:
             (sys.stdout, sys.stderr)[descriptor - 1].flush()

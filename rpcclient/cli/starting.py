@@ -27,10 +27,10 @@ CANNOT_RUN = 126
 NO_SUCH_PROGRAM = 127
 """Exit statuses for a program that does not start, as of a shell (POSIX, 2.8.2) and env(1)."""
 TERMINAL_BYTES = 256 * 1024
-"""How much is kept of what a program writes to a terminal, unless it is to be kept: it can be no more ahead of the
-screen, so that Ctrl-C is seen soon on a slow one."""
+"""How much output of a program on a terminal the server keeps, unless it is to be kept. The program can be no more
+ahead of the screen, so that Ctrl-C takes effect soon on a slow connection, too."""
 LITTLE_WINDOW = 64
-"""How many pieces of output may be under way then: the server makes them as small as that asks for."""
+"""How many pieces of output may be under way then. With so many, the server makes small pieces."""
 MOST_LINES = 65535
 KEPT_WINDOW = 2
 """How many pieces of output, each up to 128 KiB, may be under way to a terminal where more is kept."""
@@ -97,7 +97,7 @@ def options(command: _F) -> _F:
 
 
 def arguments(argv: Sequence[str]) -> list[str]:
-    """A program and its arguments as they are sent.
+    """Encode a program and its arguments for sending.
 
     Raises:
         click.UsageError: one of them cannot be.
@@ -160,7 +160,7 @@ def local_terminal(*, output: bool = True) -> RawTerminal:
 
 
 def terminal_size(size: os.terminal_size) -> TerminalSize:
-    """A terminal of some size that a program there gets: of the same type as the one here."""
+    """The terminal for a remote program, of this size and of the type of the local one."""
     from pydantic import ValidationError
 
     from rpcclient.stubs.programs import TerminalSize
@@ -173,7 +173,7 @@ def terminal_size(size: os.terminal_size) -> TerminalSize:
 
 
 def size_of_none() -> TerminalSize:
-    """The terminal that a program there gets where there is none here: as large as the environment says."""
+    """The terminal for a remote program if there is no local one: its size comes from the environment."""
     return terminal_size(shutil.get_terminal_size())
 
 
@@ -244,7 +244,7 @@ def perform(settings: context.Settings, work: Callable[[AsyncClient], Any], argv
 
 
 def _hint(argv: Sequence[str]) -> str:
-    """What to write instead, where a whole command line was given as the name of the program; else nothing."""
+    """What to write instead of a whole command line in one word; empty if the program's name is none."""
     if not argv or len(argv[0].split()) < 2:
         return ""
     try:

@@ -53,7 +53,7 @@ def command(settings: context.Settings, interval_s: float) -> None:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Have Ctrl-C raise KeyboardInterrupt meanwhile: it ends a call that takes long."""
+    """Let Ctrl-C raise KeyboardInterrupt within the block, so that it ends a long call."""
     before = signal.getsignal(signal.SIGINT)
     if before is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -81,7 +81,7 @@ class Top:
         self._suspend: Callable[[], None] = lambda: None
 
     def run(self) -> None:
-        """Until the user quits.
+        """Run until the user quits.
 
         Raises:
             RpcError: the connection was lost.
@@ -150,7 +150,7 @@ class Top:
             raise value
 
     def _ask(self) -> None:
-        """Do what the user wants done. What the server refuses is shown."""
+        """Do what the user asked for, and show what the server refuses."""
         from rpcwire.errors import RpcError
 
         hardware = self._client.hardware

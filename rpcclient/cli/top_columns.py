@@ -13,7 +13,7 @@ from .figures import NOTHING, duration, size
 
 @dataclass(frozen=True)
 class Around:
-    """What a cell depends on besides its process.
+    """The facts besides its process that a cell depends on.
 
     Attributes:
         now_s: the time of the list, in seconds since 1970.
@@ -28,7 +28,7 @@ class Around:
 
 @dataclass(frozen=True)
 class Column:
-    """One of them.
+    """A column.
 
     Attributes:
         title: what stands above it.
@@ -45,7 +45,7 @@ class Column:
     left: bool = False
 
     def text(self, value: str) -> str:
-        """A cell in its width; a number that is longer is whole."""
+        """A cell, padded to its width. A longer number is not cut."""
         return f"{value:{self.width}}" if self.left else f"{value:>{self.width}}"
 
 
@@ -78,11 +78,11 @@ _TIME = Column("TIME", 9, _time, ("cpu_times",))
 _AGE = Column("AGE", 9, _time, ("create_time",))
 
 _LATEST_NEEDED = (_THREADS, _NICE, _TIME, _AGE, _USER, _STATE, _RSS, _MEMORY, _CPU)
-"""Those that give way to names, the first one first."""
+"""The columns that make room for names, in the order in which they go."""
 
 
 def columns(width: int, sort: ProcessSort) -> list[Column]:
-    """Those for which there is room.
+    """The columns for which there is room.
 
     Parameters:
         width: of the screen, in characters.

@@ -1,4 +1,4 @@
-"""What ``rpcclient top`` draws: a state becomes lines that fit the terminal."""
+"""Draws ``rpcclient top``: makes lines that fit the terminal from a state."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def tree(processes: Sequence[Process]) -> list[tuple[str, Process]]:
 
 
 def _below(roots: Sequence[Process], children: dict[int, list[Process]]) -> Iterator[tuple[str, Process]]:
-    """Without recursion: a chain of processes may be as long as it likes."""
+    """The branches below these processes. Without recursion, because a chain of processes may be of any length."""
     waiting = [("", "", root) for root in reversed(roots)]
     while waiting:
         branch, beside, process = waiting.pop()

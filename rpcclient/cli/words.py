@@ -1,4 +1,4 @@
-"""Words of a command line as they are sent: as text, in UTF-8, whatever the locale here is."""
+"""Encodes words of a command line for sending: as text in UTF-8, whatever the local encoding is."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def typed(word: str, name: str) -> str:
             f"{name}: {_given(word)!r} is no UTF-8, and nothing else can be sent: write it in UTF-8, or let a "
             'shell there make it, as in sh -c \'cat "$(printf "caf\\351")"\''
         ) from None
-    except UnicodeEncodeError:  # It was not typed, but given by another program in this process.
+    except UnicodeEncodeError:  # It does not come from a command line: code in this process made it.
         return word
 
 
