@@ -36,7 +36,7 @@ def main() -> None:
         end = time.monotonic() + seconds
         with client.hardware.watch(SECTIONS, interval_s=0.3) as samples:
             for sample in samples:
-                state.sampled(sample)
+                state.add_sample(sample)
                 if time.monotonic() > end:
                     break
         state.listed = client.hardware.processes(ATTRIBUTES, limit=200)

@@ -38,7 +38,8 @@ LOOK = Path(__file__).parent / "look.py"
 SEND = """
 import socket, sys, time
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-    while True:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
         try:
             for _ in range(10):
                 sock.sendto(bytes(1400), (sys.argv[1], 9))
@@ -52,7 +53,7 @@ BEGIN = """
     unshare --net sleep 60 >&- 2>&- & OTHER=$!
     trap 'kill $OTHER ${SENDER:-}' EXIT
     until [ "$(readlink /proc/$OTHER/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do :; done
-    send() { nsenter --net="/proc/$OTHER/ns/net" timeout 60 "$PYTHON" -c "$SEND" "$1" > /dev/null 2>&1 & SENDER=$!; }
+    send() { nsenter --net="/proc/$OTHER/ns/net" "$PYTHON" -c "$SEND" "$1" > /dev/null 2>&1 & SENDER=$!; }
 """
 
 
