@@ -93,8 +93,9 @@ class Trust:
             context.load_cert_chain(os.fspath(cert_file), os.fspath(key_file), password)
         except ssl.SSLError as exc:
             if exc.reason is None:  # OpenSSL does not say which of the two files is no PEM.
-                _check_pem("cert_file", cert_file, "certificate")
-                _check_pem("key_file", key_file, "private key")
+                both = "cert_file, key_file"  # Without key_file, one file must hold both.
+                _check_pem(both if self.key_file is None else "cert_file", cert_file, "certificate")
+                _check_pem(both if self.key_file is None else "key_file", key_file, "private key")
             reason = (exc.reason or "").replace("_", " ").lower() or "no certificate with its private key in PEM"
             hint = " (is key_password right?)" if self.key_password is not None else ""
             raise _wrong(f"cert_file, key_file: {cert_file}, {key_file}: {reason}{hint}") from exc

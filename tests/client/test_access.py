@@ -362,6 +362,10 @@ def test_files_that_are_not_pem(papers: Papers, tmp_path: Path) -> None:
                 Client(url, ca_file=file, proxy=proxy)
         with pytest.raises(ConnectFailed, match=rf"cert_file: {file}: this file holds no certificate in PEM"):
             Client(url, cert_file=file, key_file=papers.key_file)
+    with pytest.raises(
+        ConnectFailed, match=rf"cert_file, key_file: {papers.cert_file}: this file holds no private key"
+    ):
+        Client(url, cert_file=papers.cert_file)
     for file in (der, words, papers.cert_file):
         with pytest.raises(ConnectFailed, match=rf"key_file: {file}: this file holds no private key .*openssl pkey"):
             Client(url, cert_file=papers.cert_file, key_file=file)
