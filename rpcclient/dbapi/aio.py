@@ -204,8 +204,8 @@ class AsyncConnection(ConnectionBase):
         await self._session.close()
 
     def terminate(self) -> None:
-        """End it at once, without waiting, where nothing can be awaited. The server rolls back the open transaction
-        when it sees the connection end."""
+        """End it at once, and wait for nothing. The server rolls back the open transaction when it sees the connection
+        end; a client that was passed to :func:`connect` stays connected, and the session ends with that client."""
         self._session.abandon()
         self._port.abort()
 

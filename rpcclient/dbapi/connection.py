@@ -90,6 +90,11 @@ class SyncPort:
         if self._owned:
             self.client.close()
 
+    def abort(self) -> None:
+        """End the connection at once, if it is this port's own."""
+        if self._owned:
+            self.client.abort()
+
 
 class Connection(ConnectionBase):
     """A session with a remote database. Statements run in a transaction that begins with the first of them (in SQLite,
@@ -131,6 +136,12 @@ class Connection(ConnectionBase):
     def close(self) -> None:
         """Close it; an open transaction is rolled back."""
         run(self._session.close())
+
+    def terminate(self) -> None:
+        """End it at once, and wait for nothing. The server rolls back the open transaction when it sees the connection
+        end; a client that was passed to :func:`connect` stays connected, and the session ends with that client."""
+        self._session.abandon()
+        self._port.abort()
 
     def __enter__(self) -> Self:
         return self

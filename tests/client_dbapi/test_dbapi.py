@@ -47,6 +47,19 @@ def test_the_twins_agree():
     assert set(dbapi.__all__) - mine == set(aio.__all__) - others
 
 
+def test_ending_a_connection_at_once(connect, table):
+    connection = connect()
+    cursor = connection.cursor()
+    cursor.execute("SELECT 1")
+    connection.terminate()
+    assert connection.closed and not connection.in_transaction
+    for use in (connection.cursor, connection.commit):
+        with pytest.raises(dbapi.InterfaceError, match="the connection is closed"):
+            use()
+    connection.close()
+    assert connect().cursor().execute("SELECT 1").fetchall() == [(1,)]
+
+
 def test_a_round(connect, table, kind):
     connection = connect()
     assert connection.dialect == ("mariadb" if kind == "mariadb" else kind) and connection.database == "main"
