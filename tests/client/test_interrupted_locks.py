@@ -88,7 +88,7 @@ def test_no_lock_stays_locked(name: str) -> None:
     while True:
         made = make()
         went_on = interrupted(lambda: act(made), call)  # noqa: B023 - it is called at once
-        flag = made._over if isinstance(made, Attempt) else made
+        flag = made._end if isinstance(made, Attempt) else made
         waiters = flag._waiters if isinstance(flag, Flag) else made._waiters
         assert not waiters.lock.locked(), f"interrupted at call {call}"
         if not went_on:
@@ -107,7 +107,7 @@ class NoData:
         """No more is wanted."""
 
 
-@pytest.mark.parametrize("act", [SerialInput.end, SerialInput.here], ids=["end", "here"])
+@pytest.mark.parametrize("act", [SerialInput.end, SerialInput.count], ids=["end", "count"])
 def test_no_lock_of_a_serial_port_stays_locked(act: Callable[[SerialInput], Any]) -> None:
     call = 1
     while True:
