@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,10 @@ from rpcservices.programs.running.launching import Launcher
 from rpcservices.programs.running.output import Output, SpareMemory
 from rpcservices.programs.running.program import HostedProgram, Program
 from rpcservices.programs.running.records import About
-from rpcservices.programs.running.spawning import Launch, LaunchError, Spawned, spawn_in
+from rpcservices.programs.running.spawning import Launch, LaunchError, NotMadeError, Spawned, Spawning, spawn_in
 from rpcservices.programs.running.spawning import TerminalSize as LaunchedTerminal
 from rpcservices.programs.running.supervision import Supervision
-from rpcservices.programs.terms import MARK, StderrTo
+from rpcservices.programs.terms import MARK, StderrTo, StreamName
 
 from .config import ProgramsConfig
 from .errors import ProgramNotStarted
@@ -38,6 +39,7 @@ from .permission import environment
 from .running import cgroups, tree
 
 HOME = str(Path.home())
+OUTPUTS: tuple[StreamName, ...] = ("stdout", "stderr")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         self.spare_memory = SpareMemory(self.config.spare_memory_bytes)
         self._starting = 0
         self._forgetting: dict[str, asyncio.TimerHandle] = {}
+        self._own_user = cache(environment.own_user)
         self.closing: dict[str, Callable[[], None]] = {}
         self._tasks: set[asyncio.Task[object]] = set()
         self.cgroup_places = Places()
@@ -183,6 +186,7 @@ class ProgramsCore(Service[ProgramsConfig]):
                 program_id,
                 user=permit.user,
                 term=None if terminal is None else terminal.term,
+                ask=self._own_user,
             ),
             stdin=streams.stdin,
             stdout=streams.stdout == "pipe",
@@ -212,8 +216,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         )
 
     async def spawn(self, launch: Launch) -> tuple[Spawned, Cgroup | None]:
-        """Start a process, in a control group of its own if that is permitted. It runs in a thread, since it takes a
-        millisecond.
+        """Start a process, in a control group of its own if that is permitted.
 
         Parameters:
             launch: what to start.
@@ -221,6 +224,60 @@ class ProgramsCore(Service[ProgramsConfig]):
         Raises:
             ProgramNotStarted: it cannot be started.
         """
+        program_id = launch.env[MARK]
+        try:
+            with self.one_more():
+                begun = self._begin(launch) if launch.is_quick else None
+                if begun is not None:
+                    spawned = await self._finish(launch, *begun)
+                    if spawned is not None:
+                        return spawned
+                return await self._spawn_in_thread(launch)
+        except LaunchError as exc:
+            self.ledger.strike(program_id)
+            raise ProgramNotStarted(exc.text, field=exc.field, errno=exc.symbol) from exc
+
+    def _begin(self, launch: Launch) -> tuple[Spawning, Cgroup | None] | None:
+        """Have a process made, and do not wait for it. A thread for that would cost more than all else that the server
+        does for a short program. Returns ``None`` where it would take long."""
+        program_id = launch.env[MARK]
+        self.ledger.note(Trace(program_id))
+        cgroup = cgroups.create(self.cgroup_places, program_id, launch.limits)
+        try:
+            return Spawning(launch.inside(cgroup), self.launcher, wait=False), cgroup
+        except BaseException as exc:
+            if cgroup is not None:
+                cgroup.remove()
+            if isinstance(exc, BlockingIOError) or (isinstance(exc, LaunchError) and exc.field == "cgroup"):
+                return None
+            raise
+
+    async def _finish(
+        self, launch: Launch, spawning: Spawning, cgroup: Cgroup | None
+    ) -> tuple[Spawned, Cgroup | None] | None:
+        """Wait for a process that was begun. Returns ``None`` if it must be begun anew."""
+        try:
+            await _readable(spawning.report_fd)
+        except asyncio.CancelledError:
+            # The process is being made, so wait for it and end it.
+            await _readable(spawning.report_fd)
+            with contextlib.suppress(LaunchError):
+                await self._end_stray(launch, spawning.finish(), cgroup)
+            raise
+        try:
+            spawned = spawning.finish()
+        except LaunchError as exc:
+            if cgroup is not None:
+                cgroup.remove()
+            if isinstance(exc, NotMadeError) or exc.field == "cgroup":
+                return None
+            raise
+        self.ledger.note(Trace(launch.env[MARK], spawned.pid, spawned.start))
+        return spawned, cgroup
+
+    async def _spawn_in_thread(self, launch: Launch) -> tuple[Spawned, Cgroup | None]:
+        """Start a process in a thread, as some limits take milliseconds to prepare, and so does the process that starts
+        programs if it is not there."""
         program_id = launch.env[MARK]
 
         def start() -> tuple[Spawned, Cgroup | None]:
@@ -232,18 +289,18 @@ class ProgramsCore(Service[ProgramsConfig]):
 
         starting = asyncio.get_running_loop().run_in_executor(None, start)
         try:
-            with self.one_more():
-                return await asyncio.shield(starting)
+            return await asyncio.shield(starting)
         except asyncio.CancelledError:
             # The thread cannot be stopped, so wait for it and end what it has started.
             with contextlib.suppress(LaunchError):
-                stray, cgroup = await starting
-                about = About("", "", launch.argv, launch.cwd, time.time(), pid=stray.pid)
-                await self.host(about, stray, Supervision(program_id), (), cgroup=cgroup).end(0)
+                await self._end_stray(launch, *await starting)
             raise
-        except LaunchError as exc:
-            self.ledger.strike(program_id)
-            raise ProgramNotStarted(exc.text, field=exc.field, errno=exc.symbol) from exc
+
+    async def _end_stray(self, launch: Launch, spawned: Spawned, cgroup: Cgroup | None) -> None:
+        """End a program that was started for a caller who has gone."""
+        about = About("", "", launch.argv, launch.cwd, time.time(), pid=spawned.pid)
+        outputs = [Output(name, 0) for name in OUTPUTS]
+        await self.host(about, spawned, Supervision(launch.env[MARK]), outputs, cgroup=cgroup).end(0)
 
     def host(
         self,
@@ -325,3 +382,19 @@ class ProgramsCore(Service[ProgramsConfig]):
         undo = self.closing.pop(program.id, None)
         if undo is not None:
             undo()
+
+
+async def _readable(descriptor: int) -> None:
+    """Wait until a descriptor can be read."""
+    loop = asyncio.get_running_loop()
+    readable: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(descriptor, _settle, readable)
+    try:
+        await readable
+    finally:
+        loop.remove_reader(descriptor)
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

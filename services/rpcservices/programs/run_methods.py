@@ -108,8 +108,10 @@ class RunMethods(ProgramsCore):
             if program.exit is None:
                 await asyncio.shield(asyncio.ensure_future(program.end(0)))
             self.programs.pop(program_id, None)
-            self.orphans.left_by(spawned.pid, spawned.start, cgroup)
+            self.orphans.left_by(spawned.pid, spawned.start, program.cgroup)
             self.events.publish("exited", program)
+            # After the answer, which is sent in this turn of the loop.
+            asyncio.get_running_loop().call_soon(self.launcher.free_now)
         return Completed(
             argv=argv,
             status=ended.status,

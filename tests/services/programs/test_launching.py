@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import signal
@@ -11,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from rpcclient import AsyncClient
-from rpcclient.stubs.programs import TerminalSize
+from rpcclient.stubs.programs import Limits, ProgramNotStarted, TerminalSize
 from rpcservices.programs.running import processes
 from rpcservices.programs.running.launching import Launcher
 from rpcservices.programs.running.spawning import Launch, LaunchError, Spawned, spawn
-from rpcservices.programs.terms import UserIds
+from rpcservices.programs.terms import MARK, UserIds
 
 Serve = Callable[..., None]
 NOWHERE = {"PATH": os.defpath}
@@ -147,5 +149,80 @@ def test_a_terminal_that_the_program_controls(serve: Serve, kit: Any) -> None:
         name, foreground, own = (await kit.all_output(client, program.id)).split()
         assert name.startswith(b"/dev/pts/")
         assert foreground == own
+
+    serve(scenario)
+
+
+LOOPS = {"asyncio": None, "uvloop": uvloop.new_event_loop}
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_program_without_limits_needs_no_thread(serve: Serve, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+    """To hand it over and back would cost more than all else that is done for a short program."""
+
+    async def scenario(client: AsyncClient) -> None:
+        service = client.service_here  # type: ignore[attr-defined]
+        in_thread: list[Launch] = []
+        spawn_in_thread = service._spawn_in_thread
+
+        async def noted(launch: Launch) -> Any:
+            in_thread.append(launch)
+            return await spawn_in_thread(launch)
+
+        monkeypatch.setattr(service, "_spawn_in_thread", noted)
+        for _ in range(3):
+            assert (await client.programs.run(["sh", "-c", "echo out; exit 3"])).stdout == b"out\n"
+        with pytest.raises(ProgramNotStarted, match="no-such-program: No such file") as caught:
+            await client.programs.run(["no-such-program"])
+        assert caught.value.errno == "ENOENT"
+        before = descriptors(os.getpid())
+        with pytest.raises(ProgramNotStarted, match="cwd: /no/such/folder: No such file"):
+            await client.programs.run(["true"], cwd="/no/such/folder")
+        assert descriptors(os.getpid()) == before
+        assert in_thread == []
+        # What limits a program has to be prepared, and a small process that has ended to be started again.
+        assert (await client.programs.run(["true"], limits=Limits(open_files=100))).code == 0
+        service.launcher._process.kill()
+        assert (await client.programs.run(["sh", "-c", "exit 4"])).code == 4
+        assert 1 <= len(in_thread) <= 2
+        assert (await client.programs.run(["true"])).code == 0
+
+    serve(scenario, loop_factory=LOOPS[loop])
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_call_that_is_cancelled_while_its_program_starts_leaves_nothing(serve: Serve, kit: Any, loop: str) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        service = client.service_here  # type: ignore[attr-defined]
+        mark = "86397.125"
+        os.kill(service.launcher.pid, signal.SIGSTOP)
+        try:
+            before = descriptors(os.getpid())
+            starting = asyncio.ensure_future(service.spawn(service_launch(mark)))
+            await kit.until(lambda: descriptors(os.getpid()) > before)
+            starting.cancel()
+        finally:
+            os.kill(service.launcher.pid, signal.SIGCONT)
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert kit.with_argument(mark) == []
+        await kit.until(lambda: descriptors(os.getpid()) <= before)
+
+    serve(scenario, loop_factory=LOOPS[loop])
+
+
+def service_launch(mark: str) -> Launch:
+    return Launch(("sleep", mark), "/", {**NOWHERE, MARK: "p1"})
+
+
+def test_ids_are_given_back_also_when_nobody_asks_for_another_program(serve: Serve, kit: Any) -> None:
+    """Of a program that was started, as of one that was run: neither stays as a zombie."""
+
+    async def scenario(client: AsyncClient) -> None:
+        launcher = client.service_here.launcher  # type: ignore[attr-defined]
+        program = await client.programs.start(["true"])
+        await client.programs.wait(program.id)
+        await client.programs.run(["true"])
+        await kit.until(lambda: not list(processes.children(launcher.pid)))
 
     serve(scenario)

@@ -207,8 +207,8 @@ def test_a_program_that_has_ended_hides_no_orphans() -> None:
             first.pid: 3,
             third.pid: 4,
         }
+        launcher.unlisten()  # Nobody runs the loop any more, so tell now what waits to be told.
         until(lambda: not zombies_of(launcher.pid))
-        launcher.unlisten()
         for each in (first, second, third):
             closed(each)
     finally:

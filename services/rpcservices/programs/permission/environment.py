@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from rpcservices.programs.terms import MARK
@@ -33,7 +33,7 @@ def _identity(user: pwd.struct_passwd) -> dict[str, str]:
     }
 
 
-def _own_user() -> pwd.struct_passwd | None:
+def own_user() -> pwd.struct_passwd | None:
     """The user of this process; ``None`` where the system has no entry for them, as in some containers."""
     try:
         return pwd.getpwuid(os.geteuid())
@@ -49,6 +49,7 @@ def build(
     *,
     user: pwd.struct_passwd | None = None,
     term: str | None = None,
+    ask: Callable[[], pwd.struct_passwd | None] = own_user,
 ) -> dict[str, str]:
     """Build the whole environment of a program.
 
@@ -60,16 +61,18 @@ def build(
         program_id: the program's id, which marks it and all that it starts.
         user: the user as whom it runs, if not the server's own user.
         term: the type of its terminal, if it has one.
+        ask: gives the user of this process, see :func:`own_user`. To ask the system takes longer than all else here.
     """
-    own = {name: os.environ[name] for name in names if name in os.environ}
-    own_user = _own_user()
+    own = {name: value for name in names if (value := os.environ.get(name)) is not None}
     if user is not None:
         own = {name: value for name, value in own.items() if name in _OF_THE_PLACE} | login(user)
+    elif (me := ask()) is None:
+        own |= {"PATH": _LOGIN_PATH} if base == "login" else {}
     elif base == "login":
-        own |= {"PATH": _LOGIN_PATH} if own_user is None else login(own_user)
-    elif own_user is not None:
+        own |= login(me)
+    else:
         # If systemd or cron has started the server, it may lack these; if sudo has, they may be another user's.
-        identity = _identity(own_user) | own | {"USER": own_user.pw_name, "LOGNAME": own_user.pw_name}
+        identity = _identity(me) | own | {"USER": me.pw_name, "LOGNAME": me.pw_name}
         own = {name: identity[name] for name in names if name in identity}
     if term is not None:
         own["TERM"] = term

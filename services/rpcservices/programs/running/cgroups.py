@@ -201,10 +201,13 @@ class Cgroup:
         Returns:
             Whether all were removed.
         """
+        removed = True
         for folder in self.folders:
-            with contextlib.suppress(OSError):
+            try:
                 os.rmdir(folder)
-        return not any(os.path.exists(folder) for folder in self.folders)
+            except OSError:
+                removed = removed and not os.path.exists(folder)
+        return removed
 
 
 _Values = Mapping[str, str]

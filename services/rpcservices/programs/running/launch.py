@@ -38,13 +38,25 @@ _SYS_CLONE3 = 435
 _SYS_WAITID = {"x86_64": 247, "i686": 284, "armv7l": 280, "ppc64le": 272, "s390x": 281}.get(os.uname().machine, 95)
 _PEEK = os.WEXITED | os.WNOHANG | os.WNOWAIT
 _CORE_DUMPED = 0x80
-_rusage = ctypes.c_long * 18  # struct rusage: two of struct timeval, and 14 numbers.
+_ECHILD, _EINVAL = 10, 22
+_SIGSET_BYTES = 128
+_SFD_CLOEXEC = os.O_CLOEXEC
+_SFD_NONBLOCK = os.O_NONBLOCK
 MOST_DESCRIPTORS = 6
+MESSAGE_BYTES = 4096
 COLLECTED_AT_A_TIME = 64
-HIDDEN_S = 0.001
-"""How long to wait until an ended child is free, when it hides other ended children."""
+PROGRAMS_AT_A_TIME = 32
+"""The most programs that are asked one by one whether they have ended."""
+HIDDEN_S = 0.02
+"""How long to wait until an ended child is free, when it hides ended orphans."""
+MAKER_AT, CHILD_AT, PLAN_AT = 0, 32, 128
+"""The places in the file of a plan: where the maker of a process writes ``PID``; where the process itself writes the
+memory that it has before the exec (``MAXRSS`` of getrusage(2)), or ``!FIELD ERRNO`` if something fails; and the plan
+itself. A pipe would wake its reader for each."""
 
 _libc = ctypes.PyDLL(None, use_errno=True)  # PyDLL keeps the interpreter's lock, so that a child need not wait for it.
+_clone_args = ctypes.c_uint64 * 11
+_CLONE_ARGS_BYTES = ctypes.c_long(ctypes.sizeof(_clone_args))
 
 
 # --- making a process -------------------------------------------------------------------------------------------
@@ -66,8 +78,8 @@ def make_child(cgroup_fd: int | None = None) -> tuple[int, bool]:
     if cgroup_fd is not None:
         # struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
         # set_tid_size, cgroup.
-        args = (ctypes.c_uint64 * 11)(_CLONE_INTO_CGROUP, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, cgroup_fd)
-        pid = _libc.syscall(ctypes.c_long(_SYS_CLONE3), args, ctypes.c_long(ctypes.sizeof(args)))
+        args = _clone_args(_CLONE_INTO_CGROUP, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, cgroup_fd)
+        pid = _libc.syscall(ctypes.c_long(_SYS_CLONE3), args, _CLONE_ARGS_BYTES)
         if pid >= 0:
             return pid, True
         # An older kernel, a sandbox that forbids it, or a forbidden group. The child will try to enter the group.
@@ -77,24 +89,28 @@ def make_child(cgroup_fd: int | None = None) -> tuple[int, bool]:
 # --- becoming a program -----------------------------------------------------------------------------------------
 
 
-def become(plan_fd: int, report_fd: int, ends: tuple[int, int, int], *, in_cgroup: bool) -> None:
+def read_plan(plan_fd: int) -> dict[str, Any]:
+    """Read a plan, see :func:`.spawning.plan`. The parent does this before the fork: a child has to copy every piece of
+    memory that it changes."""
+    size = os.fstat(plan_fd).st_size - PLAN_AT
+    plan: dict[str, Any] = marshal.loads(os.pread(plan_fd, size, PLAN_AT))  # noqa: S302 - written by the server
+    return plan
+
+
+def become(plan: dict[str, Any], plan_fd: int, ends: tuple[int, int, int], *, in_cgroup: bool) -> None:
     """Become the program. Never returns.
 
     Parameters:
-        plan_fd: a file with the plan, see :func:`.spawning.plan`.
-        report_fd: where to write ``PID``, before the exec `` MAXRSS`` (getrusage(2)), and ``!FIELD ERRNO`` if something
-            fails; closed by a successful exec.
+        plan: the plan.
+        plan_fd: its file, for the report; see :data:`CHILD_AT`. A successful exec closes it.
         ends: the descriptors for standard input, output and error.
         in_cgroup: whether the process is already in the first of its control groups.
     """
     field = "argv"
     try:
-        os.write(report_fd, b"%d" % os.getpid())
         os.setsid()
         for target, descriptor in enumerate(ends):
             os.dup2(descriptor, target)
-        with open(plan_fd, "rb", closefd=False) as file:
-            plan = marshal.load(file)  # noqa: S302 - written by the server into a file without a name
         field = "pty"
         if plan["terminal"]:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -118,13 +134,13 @@ def become(plan_fd: int, report_fd: int, ends: tuple[int, int, int], *, in_cgrou
         if plan["cwd_exact"] and os.getcwd() != plan["cwd"]:
             raise NotADirectoryError(20, "moved")
         field = "argv"
-        os.write(report_fd, b" %d" % resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        os.pwrite(plan_fd, b"%d" % resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, CHILD_AT)
         _execute(plan["argv"], plan["executable"], plan["env"])
     except OSError as exc:
-        os.write(report_fd, f"!{field} {exc.errno or 0}".encode())
+        os.pwrite(plan_fd, f"!{field} {exc.errno or 0}".encode(), CHILD_AT)
     except BaseException:
         # Any exception: nobody else can report it, and this copy of the parent must not go on.
-        os.write(report_fd, f"!{field} 22".encode())
+        os.pwrite(plan_fd, f"!{field} {_EINVAL}".encode(), CHILD_AT)
     finally:
         os._exit(127)
 
@@ -206,9 +222,10 @@ class _Child:
 class Parent:
     """Makes a process for each message that asks for one, reports how each ends, and collects orphans.
 
-    It receives ``make TICKET``, with descriptors (unix(7), ``SCM_RIGHTS``): the plan, the report, standard input,
-    output and error, and perhaps a control group; and ``free TICKET``: collect the process when it has ended. For each
-    process it sends one message, ``TICKET STATUS USER_US SYSTEM_US MAXRSS_KIB``, with the values of wait4(2).
+    It receives ``make TICKET``, with descriptors (unix(7), ``SCM_RIGHTS``): the plan, a pipe that tells by its end that
+    the process has become the program or has failed, standard input, output and error, and perhaps a control group; and
+    ``free TICKET ...``: collect these processes when they have ended. For each process it sends one message, ``TICKET
+    STATUS USER_US SYSTEM_US MAXRSS_KIB``, with the values of wait4(2).
 
     Parameters:
         descriptor: a socket for such messages.
@@ -223,60 +240,68 @@ class Parent:
         self._pids: dict[int, int] = {}
         self._unsent: list[bytes] = []
         self._sending = False
+        self._told = 0  # Ended programs that are not free yet.
         self._hidden = False
         self._look_at = 0.0
-        self._woken, waking = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._signals = _receive_sigchld()
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
-        self._poll.register(self._woken, select.POLLIN)
-        signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._poll.register(self._signals, select.POLLIN)
 
     def serve(self) -> None:
         """Work until the other end is closed."""
         ended = False
         while True:
-            ready = [each for each, _ in self._poll.poll(self._patience_ms() if ended else None)]
-            if self._descriptor in ready:
+            for each, _ in self._poll.poll(self._patience_ms() if ended else None):
+                if each == self._signals:
+                    os.read(self._signals, 4096)
+                    ended = True
+                    self._look_at_programs()
+                    continue
                 if self._sending:
                     self._send()
                 if not self._take():
                     return
-            if self._woken in ready:
-                os.read(self._woken, 4096)
-                ended = True
-            if ended and time.monotonic() >= self._look_at:
+            if ended and (not self._look_at or time.monotonic() >= self._look_at):
                 ended = self._collect()
 
     def _patience_ms(self) -> float:
-        return max(0.0, (self._look_at - time.monotonic()) * 1000)
+        return max(0.0, (self._look_at - time.monotonic()) * 1000) if self._look_at else 0.0
 
     # --- messages -----------------------------------------------------------------------------------------------
 
     def _take(self) -> bool:
         """Handle one message. Returns whether there may be another."""
         try:
-            data, ancillary, _, _ = self._sock.recvmsg(32, _socket.CMSG_SPACE(4 * MOST_DESCRIPTORS), _MSG_CMSG_CLOEXEC)
+            data, ancillary, _, _ = self._sock.recvmsg(
+                MESSAGE_BYTES, _socket.CMSG_SPACE(4 * MOST_DESCRIPTORS), _MSG_CMSG_CLOEXEC
+            )
         except BlockingIOError:
             return True
         except OSError:
             return False
-        word, _, ticket = data.partition(b" ")
+        if not data:
+            return False
+        word, *tickets = data.split()
         if word == b"make":
-            self._make(int(ticket), list(memoryview(ancillary[0][2]).cast("i")))
-        elif word == b"free":
-            self._free(int(ticket))
-        return bool(data)
+            self._make(int(tickets[0]), list(memoryview(ancillary[0][2]).cast("i")))
+        else:
+            for ticket in tickets:
+                self._free(int(ticket))
+        return True
 
     def _make(self, ticket: int, descriptors: list[int]) -> None:
-        plan, report, stdin, stdout, stderr, *groups = descriptors
+        plan_fd, _, stdin, stdout, stderr, *groups = descriptors
         try:
+            plan = read_plan(plan_fd)
             pid, in_cgroup = make_child(groups[0] if groups else None)
             if pid == 0:
-                become(plan, report, (stdin, stdout, stderr), in_cgroup=in_cgroup)
+                signal.pthread_sigmask(signal.SIG_SETMASK, ())
+                become(plan, plan_fd, (stdin, stdout, stderr), in_cgroup=in_cgroup)
+            os.pwrite(plan_fd, b"%d" % pid, MAKER_AT)
             self._children[pid], self._pids[ticket] = _Child(ticket), pid
-        except OSError as exc:
-            os.write(report, f"!argv {exc.errno}".encode())
+        except (OSError, ValueError, EOFError, TypeError) as exc:
+            os.pwrite(plan_fd, b"!argv %d" % (getattr(exc, "errno", None) or _EINVAL), CHILD_AT)
         for each in descriptors:
             os.close(each)
 
@@ -308,17 +333,18 @@ class Parent:
         Returns:
             Whether there may be more.
         """
-        try:
-            for _ in range(COLLECTED_AT_A_TIME):
-                ended = os.waitid(os.P_ALL, 0, _PEEK)
-                if ended is None:
-                    return False
-                child = self._children.get(ended.si_pid)
-                if child is not None and child.told:
-                    return self._await_free()
-                self._on_end(ended)
-        except ChildProcessError:  # There are no children at all.
-            return False
+        if self._told:
+            return self._await_free()
+        for _ in range(COLLECTED_AT_A_TIME):
+            try:
+                end = peek(os.P_ALL, 0)
+            except ChildProcessError:  # There are no children at all.
+                return False
+            if end is None:
+                return False
+            self._on_end(self._children.get(end[0]), *end)
+            if self._told:
+                return self._await_free()
         return True
 
     def _await_free(self) -> bool:
@@ -330,65 +356,132 @@ class Parent:
         self._look_at = time.monotonic() + HIDDEN_S
         return True
 
+    def _look_at_programs(self) -> None:
+        """Look at each program, as far as there are only some: nobody shall wait for the end of one because another has
+        ended a moment before."""
+        if len(self._children) <= PROGRAMS_AT_A_TIME:
+            self._look_at_each([pid for pid, child in self._children.items() if not child.told])
+
+    def _look_at_each(self, pids: list[int]) -> None:
+        for pid in pids:
+            try:
+                end = peek(os.P_PID, pid)
+            except ChildProcessError:
+                continue
+            if end is not None:
+                self._on_end(self._children.get(pid), *end)
+
     def _look_behind(self) -> bool:
         """Look at all children for those that have ended. With thousands of children that takes a while, so it is not
         done always."""
         begin = time.monotonic()
         try:
             with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
-                children = [int(word) for word in file.read().split()]
+                pids = [int(word) for word in file.read().split()]
         except OSError:  # A kernel that does not list them (CONFIG_PROC_CHILDREN).
             self._look_at = begin + HIDDEN_S
             return True
-        for pid in children:
-            child = self._children.get(pid)
-            if child is None or not child.told:
-                ended = os.waitid(os.P_PID, pid, _PEEK)
-                if ended is not None:
-                    self._on_end(ended)
+        self._look_at_each([pid for pid in pids if pid not in self._children or not self._children[pid].told])
         now = time.monotonic()
         self._look_at = now + 10 * (now - begin)
         return False
 
-    def _on_end(self, ended: Any) -> None:
-        """Handle the end of a child, as waitid(2) reports it. An orphan is collected."""
-        pid = ended.si_pid
-        child = self._children.get(pid)
+    def _on_end(self, child: _Child | None, pid: int, status: int, usage: tuple[int, int, int] | None) -> None:
+        """Handle the end of a child, as :func:`peek` reports it. An orphan is collected."""
         if child is None:
             os.waitpid(pid, os.WNOHANG)
             return
-        signal_status = ended.si_status | (_CORE_DUMPED if ended.si_code == os.CLD_DUMPED else 0)
-        status = ended.si_status << 8 if ended.si_code == os.CLD_EXITED else signal_status
-        usage = usage_of(pid)
         if usage is None:  # Collect it now, which frees its id: otherwise we would not learn what it has used.
             rusage = os.wait4(pid, os.WNOHANG)[2]
             usage = int(rusage.ru_utime * 1e6), int(rusage.ru_stime * 1e6), rusage.ru_maxrss
             child.free = True
         child.told = True
+        self._told += 1
         self._unsent.append(b"%d %d %d %d %d" % (child.ticket, status, *usage))
         self._send()
-        self._settle(pid)
+        if child.free:
+            self._settle(pid)
 
     def _settle(self, pid: int) -> None:
         """Collect a program, once the server knows of its end and no longer needs its id."""
         child = self._children[pid]
         if child.told and child.free:
             del self._children[pid], self._pids[child.ticket]
-            if self._hidden:
-                self._hidden, self._look_at = False, 0.0
+            self._told -= 1
+            self._hidden, self._look_at = False, 0.0
             try:
                 os.waitpid(pid, os.WNOHANG)
             except ChildProcessError:
                 return  # It was already collected, to learn what it has used.
 
 
-def usage_of(pid: int) -> tuple[int, int, int] | None:
-    """What an ended child has used, without collecting it: microseconds in user and system mode, and KiB of memory;
-    ``None`` where the kernel does not tell. The C library's waitid(3) leaves this out, so we call the kernel's."""
-    usage = _rusage()
-    if _libc.syscall(*map(ctypes.c_long, (_SYS_WAITID, os.P_PID, pid, 0, _PEEK)), usage) != 0:
-        return None
-    return usage[0] * 1_000_000 + usage[1], usage[2] * 1_000_000 + usage[3], usage[4]
+def _receive_sigchld() -> int:
+    """A descriptor that can be read when a child has ended (signalfd(2)). A handler would cost more."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))
+    bit = signal.SIGCHLD - 1
+    words = [0] * (_SIGSET_BYTES // ctypes.sizeof(ctypes.c_ulong))
+    word, shift = divmod(bit, 8 * ctypes.sizeof(ctypes.c_ulong))
+    words[word] = 1 << shift
+    descriptor: int = _libc.signalfd(-1, (ctypes.c_ulong * len(words))(*words), _SFD_CLOEXEC | _SFD_NONBLOCK)
+    if descriptor < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return descriptor
+
+
+class _Peeking:
+    """The arguments of the system call waitid, made once. The C library's waitid(3) leaves out what a child has used,
+    so we call the kernel's."""
+
+    def __init__(self) -> None:
+        self.siginfo = (ctypes.c_int * 32)()
+        self.usage = (ctypes.c_long * 18)()  # struct rusage: two of struct timeval, and 14 numbers.
+        self.ahead = ctypes.c_long(_SYS_WAITID)
+        self.behind = (self.siginfo, ctypes.c_long(_PEEK), self.usage)
+        # siginfo_t: si_signo, si_errno, si_code (some architectures have these two in the other order), and, aligned as
+        # a pointer, si_pid, si_uid, si_status.
+        self.pid_at = 4 if ctypes.sizeof(ctypes.c_void_p) == 8 else 3
+        self.works = True
+
+
+_peeking = _Peeking()
+
+
+def peek(kind: int, number: int) -> tuple[int, int, tuple[int, int, int] | None] | None:
+    """Look for a child that has ended, without collecting it.
+
+    Parameters:
+        kind, number: those of waitid(2), such as ``P_PID`` and an id.
+
+    Returns:
+        Its id, its status as of wait(2), and what it has used: microseconds in user and system mode, and KiB of memory;
+        ``None`` for that where the kernel does not tell. ``None`` if no child has ended.
+
+    Raises:
+        ChildProcessError: there is no such child.
+    """
+    call = _peeking
+    if call.works:
+        siginfo, usage = call.siginfo, call.usage
+        if _libc.syscall(call.ahead, ctypes.c_long(kind), ctypes.c_long(number), *call.behind) == 0:
+            pid = siginfo[call.pid_at]
+            if siginfo[0] != signal.SIGCHLD or not pid:
+                return None
+            code = siginfo[2] or siginfo[1]
+            used = usage[0] * 1_000_000 + usage[1], usage[2] * 1_000_000 + usage[3], usage[4]
+            return pid, _status(code, siginfo[call.pid_at + 2]), used
+        if ctypes.get_errno() == _ECHILD:
+            raise ChildProcessError(_ECHILD, "no child")
+        call.works = False  # A sandbox forbids it.
+    ended = os.waitid(kind, number, _PEEK)
+    return None if ended is None else (ended.si_pid, _status(ended.si_code, ended.si_status), None)
+
+
+def _status(code: int, status: int) -> int:
+    """The status of wait(2), from the code and status of waitid(2)."""
+    if code == os.CLD_EXITED:
+        return status << 8
+    return status | (_CORE_DUMPED if code == os.CLD_DUMPED else 0)
 
 
 if __name__ == "__main__":

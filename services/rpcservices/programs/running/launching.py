@@ -4,11 +4,13 @@ keeper."""
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import subprocess
 import sys
 import threading
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,18 +24,34 @@ _LAUNCHER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch.py"
 STOP_S = 5.0
 MESSAGE_BYTES = 256
 TOLD_AT_A_TIME = 64
+FREE_S = 0.003
+"""How long to wait before telling that ids are no longer needed, so that it costs no time between the end of a program
+and the answer to whoever waits for it."""
+FREED_AT_A_TIME = 128
+"""The most tickets in a message, which must fit into :data:`.launch.MESSAGE_BYTES`."""
 
 
 class Start(Protocol):
     """Makes child processes that become programs, see :func:`.launch.become`."""
 
-    def __call__(self, plan_fd: int, report_fd: int, ends: Sequence[int], cgroup_fd: int | None) -> int:
-        """Make a process; the report says how it went.
+    def __call__(
+        self, plan_fd: int, report_fd: int, ends: Sequence[int], cgroup_fd: int | None, *, wait: bool = True
+    ) -> int:
+        """Make a process.
+
+        Parameters:
+            plan_fd: the file of its plan, in which the outcome will be found (:data:`.launch.CHILD_AT`).
+            report_fd: the end of a pipe. All copies of it are closed when the process has become the program, or has
+                failed.
+            ends: the descriptors for standard input, output and error.
+            cgroup_fd: a control group to begin in.
+            wait: whether this may take milliseconds.
 
         Returns:
             Its ticket: a number that no other process gets.
 
         Raises:
+            BlockingIOError: it would take long, and ``wait`` is false.
             OSError: no process can be made.
         """
         ...
@@ -51,12 +69,22 @@ class Start(Protocol):
 class Fork:
     """A :class:`Start` for a small process without threads: the programs are its own children."""
 
-    def __call__(self, plan_fd: int, report_fd: int, ends: Sequence[int], cgroup_fd: int | None) -> int:
+    def __call__(
+        self,
+        plan_fd: int,
+        report_fd: int,  # noqa: ARG002 - of the protocol
+        ends: Sequence[int],
+        cgroup_fd: int | None,
+        *,
+        wait: bool = True,  # noqa: ARG002
+    ) -> int:
+        plan = launch.read_plan(plan_fd)
         pid, in_cgroup = launch.make_child(cgroup_fd)
         if pid == 0:
             launch.heed_all_signals()
             stdin, stdout, stderr = ends
-            launch.become(plan_fd, report_fd, (stdin, stdout, stderr), in_cgroup=in_cgroup)
+            launch.become(plan, plan_fd, (stdin, stdout, stderr), in_cgroup=in_cgroup)
+        os.pwrite(plan_fd, b"%d" % pid, launch.MAKER_AT)
         return 0
 
     def let_go(self, ticket: int, pid: int) -> None:  # noqa: ARG002 - of the protocol
@@ -105,23 +133,43 @@ class Launcher:
         self._early: dict[int, ProcessEnd] = {}  # Ends that came before anybody watched.
         self._unwatched: dict[int, int] = {}  # Processes that nobody will watch.
         self._unsent: list[bytes] = []
+        self._to_free: list[int] = []
+        self._frees_soon = False
 
     # --- making processes ---------------------------------------------------------------------------------------
 
-    def __call__(self, plan_fd: int, report_fd: int, ends: Sequence[int], cgroup_fd: int | None) -> int:
+    def __call__(
+        self, plan_fd: int, report_fd: int, ends: Sequence[int], cgroup_fd: int | None, *, wait: bool = True
+    ) -> int:
         descriptors = [plan_fd, report_fd, *ends, *(() if cgroup_fd is None else (cgroup_fd,))]
+        if not wait:
+            return self._ask_at_once(descriptors)
         with self._lock:
             try:
-                return self._ask(descriptors)
+                return self._ask(self._ready(), descriptors)
             except (BrokenPipeError, ConnectionResetError):  # The small process has ended.
                 self._end()
-                return self._ask(descriptors)
+                return self._ask(self._ready(), descriptors)
 
-    def _ask(self, descriptors: list[int]) -> int:
-        sock = self._ready()
-        self._tickets += 1
-        socket.send_fds(sock, [b"make %d" % self._tickets], descriptors)
-        return self._tickets
+    def _ask_at_once(self, descriptors: list[int]) -> int:
+        """Ask the small process, if there is one and nothing has to wait for it; it raises otherwise."""
+        if not self._lock.acquire(blocking=False):
+            raise BlockingIOError(errno.EAGAIN, "another thread talks to the small process")
+        try:
+            if self._socket is None:
+                raise BlockingIOError(errno.EAGAIN, "the small process does not run")
+            return self._ask(self._socket, descriptors, socket.MSG_DONTWAIT)
+        except (BrokenPipeError, ConnectionResetError) as exc:
+            raise BlockingIOError(errno.EAGAIN, "the small process has ended") from exc
+        finally:
+            self._lock.release()
+
+    def _ask(self, sock: socket.socket, descriptors: list[int], flags: int = 0) -> int:
+        ticket = self._tickets + 1
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))]
+        sock.sendmsg([b"make %d" % ticket], rights, flags)
+        self._tickets = ticket
+        return ticket
 
     def start(self) -> None:
         """Start the small process, so that the first program need not wait for it.
@@ -146,6 +194,7 @@ class Launcher:
     def _ready(self) -> socket.socket:
         if self._socket is not None:
             return self._socket
+        self._to_free.clear()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
@@ -172,6 +221,7 @@ class Launcher:
         process, self._process = self._process, None
         self._first = self._tickets + 1
         self._unsent.clear()
+        self._to_free.clear()
         if sock is not None:
             sock.shutdown(socket.SHUT_WR)
         if process is not None:
@@ -196,6 +246,7 @@ class Launcher:
     def unlisten(self) -> None:
         """Stop reporting ends."""
         with self._lock:
+            self._send_free()
             if self._loop is not None and self._socket is not None:
                 self._loop.remove_reader(self._socket.fileno())
                 self._loop.remove_writer(self._socket.fileno())
@@ -230,6 +281,7 @@ class Launcher:
             if self._early.pop(ticket, None) is None and ticket >= self._first:
                 self._unwatched[ticket] = pid
             self._free(ticket, pid)
+            self._send_free()
 
     def _listen_to(self, sock: socket.socket) -> None:
         if self._loop is not None and sock.fileno() >= 0:
@@ -267,6 +319,9 @@ class Launcher:
     def _pass_on(self, ticket: int, pid: int, then: Callable[[ProcessEnd], object], end: ProcessEnd) -> None:
         with self._lock:
             self._free(ticket, pid)
+            if self._to_free and not self._frees_soon and self._loop is not None:
+                self._frees_soon = True
+                self._loop.call_later(FREE_S, self._free_at_last)
         then(end)  # In this turn of the loop: after it nobody may use the id.
 
     def _free(self, ticket: int, pid: int) -> None:
@@ -274,8 +329,24 @@ class Launcher:
         if ticket < self._first:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
+        else:
+            self._to_free.append(ticket)
+
+    def free_now(self) -> None:
+        """Tell which ids are no longer needed, if that was not told yet. It happens by itself after :data:`FREE_S`."""
+        with self._lock:
+            self._send_free()
+
+    def _free_at_last(self) -> None:
+        self._frees_soon = False
+        self.free_now()
+
+    def _send_free(self) -> None:
+        if not self._to_free:
             return
-        self._unsent.append(b"free %d" % ticket)
+        while self._to_free:
+            tickets, self._to_free = self._to_free[:FREED_AT_A_TIME], self._to_free[FREED_AT_A_TIME:]
+            self._unsent.append(b" ".join([b"free", *map(b"%d".__mod__, tickets)]))
         self._flush()
 
     def _flush(self) -> None:

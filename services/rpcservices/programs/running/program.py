@@ -98,7 +98,7 @@ class Program(ABC):
         exit: its end, after it has ended and its output is complete.
         controller: the connection that may write to it.
         viewers: the number of readers of its output.
-        cgroup: its control group, if this process has made it one.
+        cgroup: its control group, if this process has made it one and could not remove it yet.
     """
 
     def __init__(self, about: About, outputs: Sequence[Readable]) -> None:
@@ -254,6 +254,11 @@ class HostedProgram(Program):
             watch=launcher.watch(spawned.ticket, spawned.pid, spawned.pidfd),
             reaper=launcher.pid,
         )
+
+    def ended(self, ending: Ending) -> None:
+        if not self._running.has_left_cgroup:
+            self.cgroup = None
+        super().ended(ending)
 
     def _in_thread(self, function: Callable[[], list[Process]], then: Callable[[list[Process]], object], /) -> None:
         looking = self._loop.run_in_executor(None, function)

@@ -11,7 +11,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from rpcservices.programs.terms import LimitName
@@ -74,6 +73,10 @@ class Running:
         cgroup: its own control group, if it has one.
         watch: reports its end; if ``None``, it is watched as a child of this process.
         reaper: the process that gets its orphans; 0 for this one.
+
+    Attributes:
+        ending: its end, if it has come.
+        has_left_cgroup: whether its control group is still there, because other processes are in it.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class Running:
         self.pid = spawned.pid
         self.supervision = supervision
         self.ending: Ending | None = None
+        self.has_left_cgroup = cgroup is not None
         self._root = tree.Root(
             spawned.pid,
             spawned.start,
@@ -383,7 +387,7 @@ class Running:
     def _on_exit(self, end: ProcessEnd) -> None:
         os.close(self._spawned.pidfd)
         self._exited = True
-        self._root = replace(self._root, ended=processes.ticks())
+        self._root.ended = processes.ticks()
         result = self._result
         result.duration_s = time.monotonic() - self._started
         result.user_s, result.system_s = end.user_s, end.system_s
@@ -490,7 +494,7 @@ class Running:
             self._result.limit = "output"  # It ended by itself before we could end it.
         self.ending = self._result
         if self._cgroup is not None:
-            self._cgroup.remove()
+            self.has_left_cgroup = not self._cgroup.remove()
         self._ended(self._result)
 
     def end(

@@ -17,8 +17,10 @@ from rpcservices.programs.terms import LimitSet, StderrTo, UserIds
 from . import limits as rules
 from . import processes
 from .cgroups import Cgroup, Controller
+from .launch import CHILD_AT, PLAN_AT
 from .launching import Start
 
+NO_LIMITS = LimitSet()
 PIPE_BYTES = 256 * 1024
 """The size of a pipe of a followed program: larger than usual, for fewer and larger pieces."""
 
@@ -83,6 +85,16 @@ class Launch:
         allows."""
         rate = self.limits.output_bytes_per_s
         return min(rate // 10 + 1, PIPE_BYTES) if rate is not None else PIPE_BYTES * self.bulky
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether to prepare it takes some microseconds only: some limits need a look at all processes, and a control
+        group with limits may have to wait for the kernel."""
+        return self.limits == NO_LIMITS
+
+    def inside(self, cgroup: Cgroup | None) -> Launch:
+        """A copy that begins in a control group, if there is one."""
+        return self if cgroup is None else replace(self, cgroups=cgroup.folders, bounds=tuple(cgroup.bounds))
 
 
 class LaunchError(Exception):
@@ -158,7 +170,7 @@ def spawn_in(launch: Launch, cgroup: Cgroup | None, start: Start) -> tuple[Spawn
     """
     if cgroup is not None:
         try:
-            return spawn(replace(launch, cgroups=cgroup.folders, bounds=tuple(cgroup.bounds)), start), cgroup
+            return spawn(launch.inside(cgroup), start), cgroup
         except LaunchError as exc:
             cgroup.remove()
             if exc.field != "cgroup":
@@ -176,20 +188,122 @@ def spawn(launch: Launch, start: Start) -> Spawned:
     Raises:
         LaunchError: the program cannot be started.
     """
-    with contextlib.ExitStack() as inside, contextlib.ExitStack() as ours:
-        # ``inside``: the program's ends, closed here in any case. ``ours``: closed only if it cannot be started.
+    try:
+        return Spawning(launch, start).wait()
+    except NotMadeError:
+        return Spawning(launch, start).wait()
+
+
+class NotMadeError(LaunchError):
+    """The maker of processes has ended before it made this one."""
+
+    def __init__(self) -> None:
+        super().__init__("argv", 0, "the process ended before it became the program")
+
+
+class Spawning:
+    """A program that is being started in a session and process group of its own.
+
+    Parameters:
+        launch: what to start.
+        start: makes the process.
+        wait: whether making it may take milliseconds.
+
+    Attributes:
+        report_fd: can be read as soon as the process has become the program, or has failed. Then call :meth:`finish`.
+
+    Raises:
+        LaunchError: the program cannot be started.
+        BlockingIOError: it would take long, and ``wait`` is false.
+    """
+
+    def __init__(self, launch: Launch, start: Start, *, wait: bool = True) -> None:
+        self._launch = launch
+        self._start = start
+        self._ours: list[int] = []  # Closed only if it cannot be started, or at the end.
+        theirs: list[int] = []  # Closed here in any case.
         try:
-            ends = _terminal(launch.terminal, inside, ours) if launch.terminal else _pipes(launch, inside, ours)
+            self._ends = _ends(launch, theirs, self._ours)
+            self._plan_fd, self.report_fd, self._ticket = self._begin(theirs, wait=wait)
+        except BaseException:
+            _close(self._ours)
+            raise
+        finally:
+            _close(theirs)
+
+    def _begin(self, theirs: list[int], *, wait: bool) -> tuple[int, int, int]:
+        """Write the plan, and have the process made."""
+        launch = self._launch
+        try:
+            content = plan(launch)
+            plan_fd = os.memfd_create("plan")
+            self._ours.append(plan_fd)
+            os.write(plan_fd, bytes(PLAN_AT) + content)
+            cgroup_fd = _open_group(launch, theirs)
+            report_fd, theirs_of_report = os.pipe2(os.O_CLOEXEC)
+        except (OSError, ValueError) as exc:
+            raise LaunchError("argv", getattr(exc, "errno", None) or 0, f"argv: cannot be prepared: {exc}") from exc
+        self._ours.append(report_fd)
+        theirs.append(theirs_of_report)
+        try:
+            return plan_fd, report_fd, self._start(plan_fd, theirs_of_report, self._ends.inside, cgroup_fd, wait=wait)
+        except BlockingIOError:
+            raise
         except OSError as exc:
-            raise LaunchError(
-                "pty" if launch.terminal else "argv", exc.errno or 0, f"no pipes: {exc.strerror}"
-            ) from exc
-        pid, maxrss, ticket = _become(launch, ends, start, inside)
-        pidfd = os.pidfd_open(pid)
+            raise LaunchError("argv", exc.errno or 0, f"no process can be started: {exc.strerror}") from exc
+
+    def wait(self) -> Spawned:
+        """Wait until the process has become the program or has failed, and finish.
+
+        Raises:
+            LaunchError: the program cannot be started.
+        """
+        os.read(self.report_fd, 1)
+        return self.finish()
+
+    def finish(self) -> Spawned:
+        """Take over the program.
+
+        Raises:
+            NotMadeError: the maker of processes has ended before it made this one.
+            LaunchError: the program cannot be started.
+        """
+        try:
+            report = os.pread(self._plan_fd, PLAN_AT, 0)
+            pid, maxrss = self._read(report[:CHILD_AT].rstrip(b"\0"), report[CHILD_AT:].rstrip(b"\0").decode())
+            pidfd = os.pidfd_open(pid)
+        except BaseException:
+            _close(self._ours)
+            raise
         process = processes.read(pid)  # It was not collected yet, so it has an entry even if it has ended.
-        ours.pop_all()
-        start_ticks = 0 if process is None else process.start
-        return Spawned(pid, start_ticks, pidfd, ends.stdin, ends.stdout, ends.stderr, maxrss, ticket)
+        os.close(self._plan_fd)
+        os.close(self.report_fd)
+        ends, start_ticks = self._ends, 0 if process is None else process.start
+        return Spawned(pid, start_ticks, pidfd, ends.stdin, ends.stdout, ends.stderr, maxrss, self._ticket)
+
+    def _read(self, maker: bytes, child: str) -> tuple[int, int]:
+        """Read the report.
+
+        Returns:
+            The id of the process, and the memory that it had before it became the program, in kilobytes.
+        """
+        if child.isdecimal():
+            return int(maker), int(child)
+        if maker:
+            self._start.let_go(self._ticket, int(maker))
+        if child:
+            where, _, number = child.removeprefix("!").rpartition(" ")
+            raise _launch_error(where, int(number), self._launch)
+        if not maker:
+            raise NotMadeError
+        if self._launch.limits.memory_bytes is not None:
+            raise LaunchError("limits", 0, "limits.memory_bytes: no process begins in so little; allow some MiB")
+        raise LaunchError("argv", 0, "the process ended before it became the program")
+
+
+def _close(descriptors: list[int]) -> None:
+    while descriptors:
+        os.close(descriptors.pop())
 
 
 @dataclass(slots=True)
@@ -202,102 +316,79 @@ class _Ends:
     stderr: int | None
 
 
-def _terminal(size: TerminalSize, inside: contextlib.ExitStack, ours: contextlib.ExitStack) -> _Ends:
+def _ends(launch: Launch, theirs: list[int], ours: list[int]) -> _Ends:
+    """Make the pipes or the terminal.
+
+    Parameters:
+        launch: what to start.
+        theirs, ours: get the descriptors for the program, and ours.
+
+    Raises:
+        LaunchError: the system has no more.
+    """
+    try:
+        return _terminal(launch.terminal, theirs, ours) if launch.terminal else _pipes(launch, theirs, ours)
+    except OSError as exc:
+        field = "pty" if launch.terminal else "argv"
+        raise LaunchError(field, exc.errno or 0, f"no pipes: {exc.strerror}") from exc
+
+
+def _terminal(size: TerminalSize, theirs: list[int], ours: list[int]) -> _Ends:
     master, slave = os.openpty()
-    inside.callback(os.close, slave)
-    ours.callback(os.close, master)
+    theirs.append(slave)
+    ours.append(master)
     resize(master, size.rows, size.columns)
     os.set_blocking(master, False)
     writing = os.dup(master)
-    ours.callback(os.close, writing)
+    ours.append(writing)
     return _Ends((slave, slave, slave), writing, master, None)
 
 
-def _pipes(launch: Launch, inside: contextlib.ExitStack, ours: contextlib.ExitStack) -> _Ends:
-    def pipe(theirs: int) -> tuple[int, int]:
-        """A pipe; ``theirs`` is the index of the program's end."""
-        pair = os.pipe2(os.O_CLOEXEC)
-        mine = pair[1 - theirs]
-        inside.callback(os.close, pair[theirs])
-        ours.callback(os.close, mine)
-        os.set_blocking(mine, False)
-        if (size := launch.pipe_bytes) and theirs == 1:
-            with contextlib.suppress(OSError):  # The user's share of pipe buffers is used up.
-                fcntl.fcntl(mine, fcntl.F_SETPIPE_SZ, size)
-        return pair[theirs], mine
-
+def _pipes(launch: Launch, theirs: list[int], ours: list[int]) -> _Ends:
     stdin: int | None = None
     stdout: int | None = None
     stderr: int | None = None
     in_stdin = in_stdout = in_stderr = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    inside.callback(os.close, in_stdin)
+    theirs.append(in_stdin)
     if launch.stdin:
-        in_stdin, stdin = pipe(0)
+        in_stdin, stdin = _pipe(0, theirs, ours)
     if launch.stdout:
-        in_stdout, stdout = pipe(1)
+        in_stdout, stdout = _pipe(1, theirs, ours, launch.pipe_bytes)
     if launch.stderr == "pipe":
-        in_stderr, stderr = pipe(1)
+        in_stderr, stderr = _pipe(1, theirs, ours, launch.pipe_bytes)
     elif launch.stderr == "merge":
         in_stderr = in_stdout
     return _Ends((in_stdin, in_stdout, in_stderr), stdin, stdout, stderr)
 
 
-def _become(launch: Launch, ends: _Ends, start: Start, inside: contextlib.ExitStack) -> tuple[int, int, int]:
-    """Make a process that becomes the program. It reports by a pipe, which a successful exec closes.
+def _pipe(end: int, theirs: list[int], ours: list[int], size: int = 0) -> tuple[int, int]:
+    """Make a pipe.
+
+    Parameters:
+        end: the index of the program's end.
+        theirs, ours: get the descriptors.
+        size: its size in bytes; 0 for the usual size.
 
     Returns:
-        Its id, the memory that it had before, in kilobytes, and its ticket.
+        The program's end, and ours.
     """
-    try:
-        content = plan(launch)
-        plan_fd = os.memfd_create("plan")
-        inside.callback(os.close, plan_fd)
-        os.write(plan_fd, content)
-        os.lseek(plan_fd, 0, os.SEEK_SET)
-        cgroup_fd = _open_group(launch, inside)
-        report, ticket = _wait_for_report(start, plan_fd, ends, cgroup_fd)
-        if not report:  # The maker of processes has ended before it made this one.
-            os.lseek(plan_fd, 0, os.SEEK_SET)
-            report, ticket = _wait_for_report(start, plan_fd, ends, cgroup_fd)
-    except (OSError, ValueError) as exc:
-        raise LaunchError("argv", getattr(exc, "errno", None) or 0, f"argv: cannot be prepared: {exc}") from exc
-    going, failed_field, failure = report.partition("!")
-    pid, _, maxrss = going.partition(" ")
-    if failed_field or not maxrss:
-        if pid:
-            start.let_go(ticket, int(pid))
-        if not failed_field and launch.limits.memory_bytes is not None:
-            raise LaunchError("limits", 0, "limits.memory_bytes: no process begins in so little; allow some MiB")
-        if not failed_field:
-            raise LaunchError("argv", 0, "the process ended before it became the program")
-        where, _, number = failure.rpartition(" ")
-        raise _launch_error(where, int(number), launch)
-    return int(pid), int(maxrss), ticket
+    pair = os.pipe2(os.O_CLOEXEC)
+    mine = pair[1 - end]
+    theirs.append(pair[end])
+    ours.append(mine)
+    os.set_blocking(mine, False)
+    if size:
+        with contextlib.suppress(OSError):  # The user's share of pipe buffers is used up.
+            fcntl.fcntl(mine, fcntl.F_SETPIPE_SZ, size)
+    return pair[end], mine
 
 
-def _wait_for_report(start: Start, plan_fd: int, ends: _Ends, cgroup_fd: int | None) -> tuple[str, int]:
-    """Make a process, and wait until it has become the program or has failed.
-
-    Returns:
-        Its report, and its ticket.
-    """
-    reading, report_fd = os.pipe2(os.O_CLOEXEC)
-    with open(reading, "rb") as report:
-        try:
-            ticket = start(plan_fd, report_fd, ends.inside, cgroup_fd)
-        except OSError as exc:
-            raise LaunchError("argv", exc.errno or 0, f"no process can be started: {exc.strerror}") from exc
-        finally:
-            os.close(report_fd)
-        return report.read().decode(), ticket
-
-
-def _open_group(launch: Launch, inside: contextlib.ExitStack) -> int | None:
+def _open_group(launch: Launch, theirs: list[int]) -> int | None:
     """Open the control group to begin in, if it is one of version 2: only those have ``cgroup.controllers``."""
     if not launch.cgroups or not os.path.exists(f"{launch.cgroups[0]}/cgroup.controllers"):
         return None
     group = os.open(launch.cgroups[0], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    inside.callback(os.close, group)
+    theirs.append(group)
     return group
 
 

@@ -44,7 +44,7 @@ def do_nothing(*_: object) -> None:
     """Handle a signal that must not end this process, and that programs must not inherit as ignored."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Root:
     """The beginning of a tree of processes.
 
