@@ -127,6 +127,11 @@ class AuthConfig(_Section):
         default=10.0, gt=0, description="Time to authenticate after connecting, or after waiting in line, in seconds."
     )
     attempts: int = Field(default=5, ge=1, description="Wrong tokens after which a connection is closed.")
+    violations: int = Field(
+        default=20,
+        ge=1,
+        description="Messages before authentication that break the rules or need it; after more the client is dropped.",
+    )
     arriving_connections: int = Field(
         default=512,
         ge=1,
@@ -180,6 +185,11 @@ class LimitsConfig(_Section):
     )
     stall_s: float = Field(
         default=10.0, gt=0, description="How long a client may take next to nothing of much output, in seconds."
+    )
+    violations: int = Field(
+        default=1000,
+        ge=1,
+        description="Messages of one connection in a minute that break the rules; after more it is closed.",
     )
     threads: int = Field(
         default=32, ge=1, description="Methods written as plain functions that may run at the same time."

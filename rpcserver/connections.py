@@ -22,7 +22,7 @@ from rpcwire.context import Connection, Principal
 from rpcwire.dispatch import Dispatch
 from rpcwire.errors import Unauthenticated
 from rpcwire.limits import SessionLimits
-from rpcwire.logs import printable
+from rpcwire.logs import about, printable
 from rpcwire.session import Session
 from rpcwire.states import SessionState, SessionStep
 
@@ -65,6 +65,7 @@ class Connections(Mapping[Connection, Peer]):
         dispatch: decides on every call.
         authentication: finds out who a client is.
         limits: the limits of each connection.
+        opening_violations: how many messages that break the rules a connection may send before it has authenticated.
         executor: runs handlers that are plain functions.
         service_logger: the logger that handlers get with their connection.
     """
@@ -74,6 +75,7 @@ class Connections(Mapping[Connection, Peer]):
         dispatch: Dispatch,
         authentication: Authentication,
         limits: LimitsConfig,
+        opening_violations: int,
         executor: Executor,
         service_logger: logging.Logger,
     ) -> None:
@@ -87,6 +89,8 @@ class Connections(Mapping[Connection, Peer]):
             calls_in_flight=limits.calls_in_flight,
             streams=limits.streams,
             stream_window=limits.stream_window,
+            violations=limits.violations,
+            opening_violations=opening_violations,
         )
         self._executor = executor
         self._service_logger = service_logger
@@ -124,7 +128,8 @@ class Connections(Mapping[Connection, Peer]):
         connection, peer = self._connect(link, subprotocol, link.remote, limits)
         self._links[connection] = link
         link.attach(peer, peer.session.codec)
-        logger.info("%s %s connected, %s", connection.id, link.remote, peer.session.codec.subprotocol)
+        extra = about(link.remote, is_known=link.principal is not None)
+        logger.info("%s %s connected, %s", connection.id, link.remote, peer.session.codec.subprotocol, extra=extra)
         if link.principal is not None:
             self._set_principal(connection, link.principal)
 
@@ -187,7 +192,8 @@ class Connections(Mapping[Connection, Peer]):
         link = self._links.get(connection)
         if link is not None:
             link.authenticated()
-        logger.info("%s is %s by %s", connection.id, printable(principal.name), printable(principal.method))
+        name, method = printable(principal.name), printable(principal.method)
+        logger.info("%s is %s by %s", connection.id, name, method, extra=connection.log_extra)
 
     # --- the end ----------------------------------------------------------------------------------------------
 
@@ -195,7 +201,8 @@ class Connections(Mapping[Connection, Peer]):
         self._peers.pop(connection, None)
         self._links.pop(connection, None)
         self._authentication.forget(connection)
-        logger.info("%s %s disconnected: %s", connection.id, connection.remote, reason)
+        remote = connection.remote
+        logger.info("%s %s disconnected: %s", connection.id, remote, printable(reason), extra=connection.log_extra)
 
     async def close(self, reason: str, grace_s: float, patience_s: float) -> None:
         """Let running calls end, and close all connections.

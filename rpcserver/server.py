@@ -95,7 +95,9 @@ class Server:
             unix_peer_credentials=config.listen.unix_peer_credentials,
             ways=ways,
         )
-        self.connections = Connections(self.dispatch, self.authentication, config.limits, self._executor, logger)
+        self.connections = Connections(
+            self.dispatch, self.authentication, config.limits, config.auth.violations, self._executor, logger
+        )
         self.registry.add(
             System(self.registry, self.connections, config, self.version, lambda: self.openrpc), reserved=True
         )

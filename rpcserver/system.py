@@ -40,7 +40,7 @@ class ServerLimits(_Answer):
 class Hello(_Answer):
     """What a client may want to know first."""
 
-    server: Annotated[str, Field(description="Name and version of the program.")]
+    server: Annotated[str, Field(description="Name of the program; with its version after authentication.")]
     subprotocol: Annotated[str, Field(description="The form of the wire in use.")]
     principal: Annotated[PrincipalInfo | None, Field(description="Who is calling; null before authentication.")]
     limits: ServerLimits
@@ -102,7 +102,7 @@ class System(Service):
         connection, limits = ctx.connection, self._limits
         principal = connection.principal
         return Hello(
-            server=f"rpcserver/{self._version}",
+            server="rpcserver" if principal is None else f"rpcserver/{self._version}",
             subprotocol=self._connections[connection].session.codec.subprotocol,
             principal=None if principal is None else PrincipalInfo(name=principal.name, method=principal.method),
             limits=ServerLimits(

@@ -18,6 +18,7 @@ from msgspec import UNSET
 
 from .codec import is_unicode
 from .limits import LONGEST_S
+from .logs import about
 from .messages import CallContext
 
 PROGRESS_CHARACTERS = 1000
@@ -110,6 +111,11 @@ class Connection:
             self._callbacks.pop(key, None)
 
         return forget
+
+    @property
+    def log_extra(self) -> dict[str, object]:
+        """Says in a line of the log whom it is about (``extra=``), so that nobody can fill the log."""
+        return about(self.remote, is_known=self.principal is not None)
 
     @property
     def closed(self) -> bool:

@@ -22,7 +22,7 @@ from functools import cached_property
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from msgspec import Raw
-from pydantic import PydanticUserError, ValidationError
+from pydantic import PydanticUserError, StringConstraints, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from pydantic.experimental.arguments_schema import generate_arguments_schema
 from pydantic_core import CoreSchema, core_schema
@@ -32,7 +32,7 @@ from rpcwire.values.wiretypes import WireType
 
 from .codec import Codec
 from .errors import InvalidParams, describe_fields, field_errors
-from .limits import BODY_LEVELS
+from .limits import BODY_LEVELS, ID_CHARACTERS
 from .sending import UNSENDABLE, raise_interruption
 
 _STREAMS = (AsyncIterator, AsyncIterable, AsyncGenerator, Iterator, Iterable, Generator)
@@ -220,7 +220,7 @@ class Contract:
 class StreamReference:
     """Stands for a stream in ``params`` or ``result``: ``{"stream": "s7"}``."""
 
-    stream: str
+    stream: Annotated[str, StringConstraints(max_length=ID_CHARACTERS)]
 
 
 class _ParamsType(WireType):

@@ -330,6 +330,7 @@ class Dispatch:
             printable(message.method, METHOD_CHARACTERS),
             error.type,
             printable(error.message),
+            extra=connection.log_extra,
         )
         self.report_end(connection, message, error)
 
@@ -338,7 +339,8 @@ class Dispatch:
     ) -> None:
         """Log that the handler of a notification has failed, and tell the observers."""
         prefix = "cancelled: " if isinstance(error, Cancelled) else ""
-        offer.logger.info("notification %s: %s%s", offer.name, prefix, error.message)
+        text = printable(error.message)
+        offer.logger.info("notification %s: %s%s", offer.name, prefix, text, extra=connection.log_extra)
         self.report_end(connection, message, error)
 
     def _notify_observers(

@@ -39,6 +39,7 @@ from typing import Any, ClassVar, Literal, get_origin, get_type_hints
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from .forms import without_forms
+from .logs import printable, shorten
 
 Executed = Literal["no", "yes", "unknown"]
 """Whether the handler of a failed call has run: no, yes (it has begun at least), or unknown."""
@@ -378,6 +379,10 @@ class WireError(Exception):
         self.data = data
 
 
+def _place(loc: Sequence[str | int]) -> str:
+    return printable(".".join(map(str, loc))) or "params"
+
+
 FIELD_ERRORS = 32
 """The most field errors in one answer: more would only make it larger than the call."""
 
@@ -401,6 +406,6 @@ def field_errors(exc: ValidationError, prefix: Sequence[str | int] = ()) -> list
 
 def describe_fields(errors: Sequence[Mapping[str, Any]], limit: int = 3) -> str:
     """Describe the first few field errors in one line."""
-    texts = [f"{'.'.join(str(p) for p in e['loc']) or 'params'}: {e['msg']}" for e in errors[:limit]]
+    texts = [f"{_place(e['loc'])}: {shorten(e['msg'])}" for e in errors[:limit]]
     more = len(errors) - limit
     return "; ".join(texts) + (f"; and {more} more" if more > 0 else "")

@@ -17,6 +17,9 @@ MAX_DIGITS = 4300
 TOO_DEEP = f"arrays and objects nest deeper than {MAX_DEPTH}"
 TOO_LONG = f"an integer of more than {MAX_DIGITS} digits"
 
+ID_CHARACTERS = 200
+"""The longest id of a call or a stream, in characters."""
+
 INITIAL_CREDIT = 16
 """The number of items that the producer of a new stream may send before its reader grants more."""
 
@@ -95,6 +98,8 @@ class SessionLimits:
         calls_in_flight: the most calls that are accepted and not answered yet.
         streams: the most open streams in each direction.
         stream_window: the number of items that a reader lets its producer send ahead.
+        violations: how many messages that break the rules are accepted within a minute.
+        opening_violations: how many of them are accepted before the other side has authenticated.
     """
 
     message_bytes: int = MESSAGE_BYTES
@@ -103,6 +108,8 @@ class SessionLimits:
     calls_in_flight: int = 1024
     streams: int = 256
     stream_window: int = 64
+    violations: int = 1000
+    opening_violations: int = 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,18 @@ Bodies (``params``, ``result``, items of streams) stay encoded (:class:`msgspec.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 
-MessageId: TypeAlias = int | str | float | None
-"""An ``id`` as JSON-RPC 2.0, section 4 allows it."""
+from .limits import ID_CHARACTERS
+
+MessageId: TypeAlias = int | Annotated[str, Meta(max_length=ID_CHARACTERS)] | float | None
+"""An ``id`` as JSON-RPC 2.0, section 4 allows it. Its length is limited, because every answer repeats it."""
+
+StreamId: TypeAlias = Annotated[str, Meta(max_length=ID_CHARACTERS)]
+"""The id of a stream."""
 
 
 class CallContext(msgspec.Struct, gc=False, omit_defaults=True):
@@ -99,21 +104,21 @@ class ProgressParams(msgspec.Struct, gc=False, omit_defaults=True):
 class ItemParams(msgspec.Struct, gc=False):
     """``rpc.stream.item``: the next items of a stream."""
 
-    stream: str
+    stream: StreamId
     items: list[Raw]
 
 
 class EndParams(msgspec.Struct, gc=False, omit_defaults=True):
     """``rpc.stream.end``: the stream is over, with an error or without."""
 
-    stream: str
+    stream: StreamId
     error: ErrorObject | None = None
 
 
 class CreditParams(msgspec.Struct, gc=False):
     """``rpc.stream.credit``: the producer may send ``n`` more items."""
 
-    stream: str
+    stream: StreamId
     n: int
 
 
@@ -121,4 +126,4 @@ class StreamParams(msgspec.Struct, gc=False):
     """``rpc.stream.cancel``: the reader wants no more items. A result or parameter that is a stream has this form,
     too."""
 
-    stream: str
+    stream: StreamId

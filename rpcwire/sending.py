@@ -11,6 +11,7 @@ from pydantic_core import PydanticSerializationError
 
 from .codec import Codec, Malformed
 from .errors import RpcError, TooLarge
+from .logs import ECHO_CHARACTERS, shorten
 
 UNSENDABLE = (TypeError, ValueError, OverflowError, BufferError, RecursionError, msgspec.MsgspecError)
 """The exceptions that encoders raise for data that cannot be sent."""
@@ -50,6 +51,27 @@ def without_details(error: RpcError) -> dict[str, Any]:
     return {"code": error.code, "message": message, "data": data}
 
 
+def _without_echoes(wire: dict[str, Any]) -> dict[str, Any]:
+    """Cut what an error may repeat of a call: it could be megabytes.
+
+    Parameters:
+        wire: the error object, which is changed.
+    """
+    wire["message"] = shorten(wire["message"])
+    if fields := wire["data"].get("errors"):
+        wire["data"]["errors"] = [{name: _shorten(value) for name, value in field.items()} for field in fields]
+    return wire
+
+
+def _shorten(value: Any) -> Any:
+    """Cut the text, or the place, of a field error."""
+    if isinstance(value, str):
+        return shorten(value)
+    if not isinstance(value, list):
+        return value
+    return [shorten(part, ECHO_CHARACTERS) if isinstance(part, str) else part for part in value]
+
+
 def encode_error(error: RpcError, encode: Callable[[dict[str, Any]], bytes], codec: Codec, limit: int) -> bytes:
     """Encode a message with an error. Leave out the details if they cannot be sent or read, or are too large.
 
@@ -60,7 +82,7 @@ def encode_error(error: RpcError, encode: Callable[[dict[str, Any]], bytes], cod
         limit: the most bytes of the message.
     """
     try:
-        data = encode(error.to_wire())
+        data = encode(_without_echoes(error.to_wire()))
         if len(data) <= limit and not any(isinstance(message, Malformed) for message in codec.decode(data).messages):
             return data
     except UNSENDABLE:

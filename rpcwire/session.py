@@ -40,6 +40,7 @@ from .events import (
     Violation,
 )
 from .limits import COALESCE_BYTES, JOINING_BYTES, SessionLimits
+from .logs import printable
 from .messages import (
     CallContext,
     CancelParams,
@@ -475,7 +476,7 @@ class Session:
             return InvalidRequest("id: NaN is no id", errors=[{"loc": ["id"], "msg": "must not be NaN"}])
         if call.id in self._incoming:
             return InvalidRequest(
-                f"id: {call.id!r} belongs to a call that is still running; use another",
+                f"id: {printable(str(call.id))!r} belongs to a call that is still running; use another",
                 errors=[{"loc": ["id"], "msg": "in use"}],
             )
         if len(self._incoming) >= self.limits.calls_in_flight:
@@ -534,7 +535,7 @@ class Session:
         try:
             params = self.codec.read(Raw(b"") if body is None else body, kind)
         except UNREADABLE as exc:
-            error = InvalidParams(f"{message.method}: {str(exc).replace('`', '')}")
+            error = InvalidParams(f"{message.method}: {printable(str(exc).replace('`', ''))}")
         else:
             error = handler(self)(params, events)
         if message.id is not UNSET:

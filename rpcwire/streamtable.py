@@ -158,7 +158,7 @@ class StreamTable:
         if len(self._incoming) >= self._limits.streams:
             raise self.too_many_error()
         if stream_id in self._incoming:
-            raise RemoteProtocolError(f"the stream {stream_id!r} is open already")
+            raise RemoteProtocolError(f"the stream {stream_id[:64]!r} is open already")
         stream = IncomingStream(stream_id, window or self._limits.stream_window)
         self._incoming[stream_id] = stream
         if grant := stream.first_grant():
@@ -192,7 +192,7 @@ class StreamTable:
         if stream.count_items(len(params.items)):
             events.append(ItemsReceived(params.stream, params.items))
             return None
-        error = RemoteProtocolError(f"the stream {params.stream!r} sent more items than its reader had granted")
+        error = RemoteProtocolError(f"the stream {params.stream[:64]!r} sent more items than its reader had granted")
         self.cancel(params.stream)
         wire = error.to_wire()
         events.append(StreamEnded(params.stream, ErrorObject(wire["code"], wire["message"], wire["data"])))

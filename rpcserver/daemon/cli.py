@@ -20,7 +20,7 @@ from rpcserver.security.tokens import load_token
 from rpcserver.security.ways import make_ways
 from rpcserver.server import Server
 
-from .logs import set_up
+from .logs import REPORT_S, LimitedHandler, set_up
 
 logger = logging.getLogger("rpcserver")
 
@@ -76,15 +76,18 @@ def serve(
     }
     try:
         config = load_config(config_file, {key: value for key, value in overrides.items() if value})
-        set_up(config.log.level)
-        sys.exit(run(config))
+        sys.exit(run(config, set_up(config.log.level)))
     except ConfigError as exc:
         click.echo(f"rpcserver: {exc}", err=True)
         sys.exit(2)
 
 
-def run(config: ServerConfig) -> int:
+def run(config: ServerConfig, log: LimitedHandler) -> int:
     """Run a server until a signal ends it.
+
+    Parameters:
+        config: the configuration.
+        log: writes the log.
 
     Returns:
         The exit status.
@@ -105,7 +108,10 @@ def run(config: ServerConfig) -> int:
     else:
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        status = runner.run(_serve(server))
+        try:
+            status = runner.run(_serve(server, log))
+        finally:
+            log.report()
         _leave_stuck_threads(server, status)  # Closing the loop would wait for them, too.
     return status
 
@@ -119,7 +125,7 @@ def _leave_stuck_threads(server: Server, status: int) -> None:
         os._exit(status)
 
 
-async def _serve(server: Server) -> int:
+async def _serve(server: Server, log: LimitedHandler) -> int:
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[str] = loop.create_future()
     second_signal = asyncio.Event()
@@ -132,6 +138,31 @@ async def _serve(server: Server) -> int:
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, on_signal, signum.name)
+    reports = asyncio.ensure_future(_report(log))
+    try:
+        return await _live(server, stop, second_signal)
+    finally:
+        reports.cancel()
+
+
+async def _report(log: LimitedHandler) -> None:
+    """Have the log say from time to time what it has left out."""
+    while True:
+        await asyncio.sleep(REPORT_S)
+        log.report()
+
+
+async def _live(server: Server, stop: asyncio.Future[str], second_signal: asyncio.Event) -> int:
+    """Start a server, wait for the signal to stop, and stop it.
+
+    Parameters:
+        server: the server.
+        stop: gets the name of the first signal.
+        second_signal: is set by the second one.
+
+    Returns:
+        The exit status.
+    """
     start = asyncio.ensure_future(server.start())
     first: list[asyncio.Future[Any]] = [start, stop]
     await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)

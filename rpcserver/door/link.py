@@ -22,7 +22,7 @@ from rpcwire.codec import OFFERED
 from rpcwire.context import Principal
 from rpcwire.errors import Unauthenticated
 from rpcwire.limits import ANSWER_HEADER, BATCH_ITEMS_HEADER, MESSAGE_BYTES_HEADER, LinkLimits, parse_message_bytes
-from rpcwire.logs import QUIET
+from rpcwire.logs import QUIET, about, printable
 
 from .admission import Refusal, check_host, check_origin, peer_uid
 from .asking import read_request
@@ -136,7 +136,7 @@ class ServerLink(WebSocketLink):
             with send_alerts_through(sock):
                 await self.loop.connect_accepted_socket(lambda: self, sock, ssl=tls, ssl_handshake_timeout=timeout_s)
         except ProxyHeaderError as exc:
-            logger.warning("%s refused: %s", self.remote, exc)
+            self._log("%s refused: %s", str(exc))
             if tls is None:
                 _send_last(
                     sock,
@@ -147,7 +147,7 @@ class ServerLink(WebSocketLink):
                     ).serialize(),
                 )
         except OSError as exc:
-            logger.info("%s gone before it spoke HTTP: %s", self.remote, exc)
+            self._log("%s gone before it spoke HTTP: %s", str(exc), logging.INFO)
 
     async def _read_proxy_header(self, sock: socket.socket) -> None:
         proxy = self.source
@@ -210,7 +210,7 @@ class ServerLink(WebSocketLink):
         if transport is None or transport.is_closing() or self._has_replied:
             self.abort()
             return
-        logger.warning("%s refused: %s", self.remote, refusal.text)
+        self._log("%s refused: %s", refusal.text)
         self._has_replied = True
         self._reason = f"HTTP {refusal.status}"
         self.finish_reading()
@@ -328,12 +328,12 @@ class ServerLink(WebSocketLink):
         try:
             self.principal = self.entrance.authentication.by_request(request.headers) or self.principal
         except Unauthenticated as exc:
-            logger.warning("%s refused: %s", self.remote, exc.message)
+            self._log("%s refused: %s", exc.message)
             return respond(401, f"{exc.message}\n", WWW_Authenticate=self.entrance.authentication.challenges)
         versions = request.headers.get_all("Sec-WebSocket-Version")
         if versions != [VERSION]:
             version = ", ".join(versions)[:20]
-            logger.warning("%s refused: WebSocket version %s", self.remote, version or "not given")
+            self._log("%s refused: WebSocket version %s", version or "not given")
             text = f"the version of the WebSocket protocol must be {VERSION}: Sec-WebSocket-Version: {VERSION}\n"
             if not versions:
                 return respond(400, text, Sec_WebSocket_Version=VERSION)
@@ -345,7 +345,7 @@ class ServerLink(WebSocketLink):
         response = self.handshaker.accept(request)
         if response.status_code != 101:
             failure = self.ws.handshake_exc
-            logger.warning("%s refused: %s", self.remote, failure)
+            self._log("%s refused: %s", str(failure))
             self._reason = "handshake refused"
             response.headers[ANSWER_HEADER] = "rpcserver"
             return response if isinstance(failure, InvalidHandshake) else respond(400, "not a WebSocket handshake\n")
@@ -363,12 +363,23 @@ class ServerLink(WebSocketLink):
         self._write()
         self.entrance.admit(self, self.ws.subprotocol)
 
+    def _log(self, template: str, text: str, level: int = logging.WARNING) -> None:
+        """Log what happens to a client that has not authenticated.
+
+        Parameters:
+            template: the line, with a place for the address and one for the text.
+            text: what has happened.
+            level: its level.
+        """
+        remote = self.remote
+        logger.log(level, template, remote, printable(text, 400), extra=about(remote, is_known=False))
+
     def _refuse(self, refusal: Refusal) -> None:
         self.reply(self._log_refusal(refusal))
 
     def _log_refusal(self, refusal: Refusal, *, head: bool = False) -> Response:
         """Log a refusal, and make its answer."""
-        logger.warning("%s refused: %s", self.remote, refusal.text)
+        self._log("%s refused: %s", refusal.text)
         return _refusal(refusal, head=head)
 
     def reply(self, response: Response) -> None:
@@ -410,7 +421,7 @@ class ServerLink(WebSocketLink):
         if not self._head_end.size:
             return  # Nothing came: load balancers check in this way whether the server runs.
         chunks = [chunk for chunk in self.ws.data_to_send() if chunk]
-        logger.warning("%s refused: %s", self.remote, exc.__cause__ or exc)
+        self._log("%s refused: %s", str(exc.__cause__ or exc))
         self._reply(b"".join(chunks) or refuse_malformed(exc).serialize(), "handshake failed")
 
     def ended(self) -> None:

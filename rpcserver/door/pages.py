@@ -13,6 +13,7 @@ from websockets.http11 import Response
 
 from rpcserver.security.authentication import Authentication
 from rpcwire.errors import Unauthenticated
+from rpcwire.logs import about
 from rpcwire.service import Health, Page, Service
 
 from .asking import HttpRequest
@@ -99,7 +100,7 @@ class Pages:
         try:
             text = await page.render()
         except Exception:
-            logger.exception("the page %s failed", path)
+            logger.exception("the page %s failed", path, extra=about("", is_known=False))
             return respond(500, "the page failed; see the server's log\n", head=head)
         return respond(200, text, content_type=page.content_type, head=head)
 
@@ -125,7 +126,8 @@ async def _health(service: Service[Any]) -> Health:
     except TimeoutError:
         return Health(ok=False, reason=f"no answer within {HEALTH_TIMEOUT_S:g} s")
     except Exception:
-        service.runtime.logger.exception("the health check of %s failed", service.name)
+        extra = about("", is_known=False)  # Anybody may ask for this page as often as they like.
+        service.runtime.logger.exception("the health check of %s failed", service.name, extra=extra)
         return Health(ok=False, reason="the health check failed; see the log")
 
 

@@ -11,6 +11,7 @@ from websockets.datastructures import Headers
 
 from rpcwire.context import OWNER, Connection, Principal
 from rpcwire.errors import Unauthenticated
+from rpcwire.logs import about
 
 from .tokens import TokenStore
 from .way import Way
@@ -120,7 +121,8 @@ class Authentication:
         if principal is None:
             count = self._wrong_tokens.get(connection, 0) + 1
             self._wrong_tokens[connection] = count
-            logger.warning("%s %s: wrong token (%d)", connection.id, connection.remote, count)
+            extra = about(connection.remote, is_known=False)
+            logger.warning("%s %s: wrong token (%d)", connection.id, connection.remote, count, extra=extra)
             raise Unauthenticated("token: wrong: give the one in the server's token file")
         return principal
 

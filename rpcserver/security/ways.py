@@ -16,12 +16,15 @@ from pydantic import ValidationError
 from rpcserver.config import ConfigError, name_keys
 from rpcwire.context import Principal
 from rpcwire.errors import Unauthenticated, describe_fields, field_errors
+from rpcwire.logs import about
 from rpcwire.service import ServiceConfig, ServiceConfigError
 
 from .tokens import TokenStore
 from .way import Way
 
 logger = logging.getLogger("rpcserver.connection")
+
+_STRANGER = about("", is_known=False)
 
 GROUP = "rpcserver.ways"
 
@@ -148,12 +151,17 @@ def ask(way: Way[Any], credentials: str) -> Principal | None:
     except BaseException as exc:  # Even sys.exit() in a way must not end the server.
         places = "".join(traceback.format_tb(exc.__traceback__))
         kind = type(exc).__name__
-        logger.error("the way to authenticate by %s failed: %s at\n%s", way.scheme, kind, places)  # noqa: TRY400 - without its message
+        logger.error("the way to authenticate by %s failed: %s at\n%s", way.scheme, kind, places, extra=_STRANGER)  # noqa: TRY400 - without its message
     else:
         if principal is None or _is_whole(principal):
             return principal  # type: ignore[no-any-return]
         kind = type(principal).__name__
-        logger.error("the way to authenticate by %s failed: it returned %s, no Principal or None", way.scheme, kind)
+        logger.error(
+            "the way to authenticate by %s failed: it returned %s, no Principal or None",
+            way.scheme,
+            kind,
+            extra=_STRANGER,
+        )
         if inspect.iscoroutine(principal):
             principal.close()  # Python would warn that nobody has awaited it.
     raise Unauthenticated(f"{way.scheme}: this cannot be checked now; see the server's log")

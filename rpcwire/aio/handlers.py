@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from rpcwire.context import Connection, Context, time_left_s
 from rpcwire.dispatch import Dispatch, Upload, cancel_error, late_error, suspension_error
-from rpcwire.errors import Cancelled, DeadlineExceeded, RpcError
+from rpcwire.errors import Cancelled, DeadlineExceeded, RpcError, Unauthenticated
 from rpcwire.events import IncomingCall, NotificationReceived
 from rpcwire.logs import printable
 from rpcwire.pool import take_place
@@ -59,6 +59,10 @@ class Host(Protocol):
 
     def flush_soon(self) -> None:
         """Send the session's output before the loop's next turn."""
+        ...
+
+    def note_violation(self) -> None:
+        """Count that the other side has broken a rule. Close the connection if it has broken too many."""
         ...
 
     def produce(
@@ -156,8 +160,11 @@ class Handlers:
             printable(call.method, 100),
             error.type,
             printable(error.message),
+            extra=self._peer.connection.log_extra,
         )
         self._reply_error(call, error)
+        if isinstance(error, Unauthenticated):
+            self._peer.note_violation()
         self._peer.flush_soon()
 
     def _run_inline(self, call: IncomingCall, offer: Offer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -356,6 +363,8 @@ class Handlers:
             )
         except RpcError as exc:
             dispatch.report_refused_notification(peer.connection, event, exc)
+            if isinstance(exc, Unauthenticated):
+                peer.note_violation()
             return
         running = Running(event, offer, dispatch.offers.owner())
         deadline = peer.loop.time() + time_left_s(None, offer.spec.options.deadline_s)

@@ -46,6 +46,7 @@ from rpcwire.service import SlowPolicy
 from rpcwire.session import Session
 from rpcwire.states import SessionState, SessionStep
 from rpcwire.streams import IncomingStream, OutgoingStream, interruption_error, unread_error
+from rpcwire.violations import TOO_MANY, Violations, breaks_rule
 
 from .cancelling import cancel_begun, give_way
 from .deadlines import Deadlines
@@ -124,6 +125,7 @@ class Peer:
         self._deadlines: Deadlines[int] = Deadlines(self.loop, self._on_deadline)
         self._inboxes: dict[str, Inbox] = {}
         self._outboxes: dict[str, Outbox] = {}
+        self._violations = Violations(session.limits.violations, session.limits.opening_violations)
         self._flushing = False
         self._receiving = False
         self.is_writable = True
@@ -415,8 +417,22 @@ class Peer:
                 if event.call is not None:
                     self._dispatch.report_refusal(self.connection, event.call, event.error)
                 self.logger.warning(
-                    "%s: %s: %s", self.connection.remote, event.error.type, printable(event.error.message)
+                    "%s: %s: %s",
+                    self.connection.remote,
+                    event.error.type,
+                    printable(event.error.message),
+                    extra=self.connection.log_extra,
                 )
+                if breaks_rule(event.error):
+                    self.note_violation()
+
+    def note_violation(self) -> None:
+        """Count that the other side has broken a rule. Close the connection if it has broken too many."""
+        is_opening = self.session.state is SessionState.OPENING
+        if self._violations.add(self.loop.time(), is_opening=is_opening):
+            self._flush()  # The answers so far.
+            self.link.close(1008, TOO_MANY)
+            self.session.close()  # It reads nothing more, not even the rest of this frame.
 
     def _on_result(self, event: ResultReceived) -> None:
         pending = self._settle(event.id)

@@ -9,12 +9,16 @@ import msgspec
 from msgspec import Raw
 
 from rpcwire.errors import InvalidRequest, ProtocolError, TooLarge
-from rpcwire.limits import BATCH_ITEMS, FRAME_MESSAGES
+from rpcwire.limits import BATCH_ITEMS, FRAME_MESSAGES, ID_CHARACTERS
+from rpcwire.logs import printable
 from rpcwire.messages import Envelope, MessageId
 
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 
 Subprotocol = Literal["jsonrpc", "rpc.v1.json", "rpc.v1.msgpack"]
+
+_ID_BITS: int = (10**ID_CHARACTERS).bit_length() - 1
+"""The most bits of an integer id. So it has at most :data:`~rpcwire.limits.ID_CHARACTERS` digits."""
 
 UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 """The exceptions that decoders raise for malformed bytes. msgspec raises MsgspecError for most of them, but Python's
@@ -124,8 +128,8 @@ class Codec:
 def invalid(exc: Exception) -> InvalidRequest:
     """The words of msgspec name the field by its path: "Expected `str`, got `int` - at `$.method`"."""
     text = str(exc).replace("`", "")
-    what, _, where = text.partition(" - at ")
-    field = where.lstrip("$.") or "message"
+    what, _, where = text.rpartition(" - at ") if " - at " in text else (text, "", "")
+    what, field = printable(what), printable(where.lstrip("$.")) or "message"
     return InvalidRequest(f"not a JSON-RPC 2.0 message: {field}: {what}", errors=[{"loc": [field], "msg": what}])
 
 
@@ -152,9 +156,16 @@ def malformed(error: ProtocolError | TooLarge, members: Any) -> Malformed:
         return Malformed(error)
     message_id = members.get("id")
     is_id = isinstance(message_id, (int, str, float)) and not isinstance(message_id, (bool, Digits))
-    if not is_id or not is_unicode(message_id):
+    if not is_id or not is_unicode(message_id) or is_long(message_id):
         message_id = None
     return Malformed(error, message_id, "method" not in members and ("result" in members or "error" in members))
+
+
+def is_long(message_id: str | float | None) -> bool:
+    """Return whether an id is longer than :data:`~rpcwire.limits.ID_CHARACTERS`."""
+    if isinstance(message_id, int):
+        return message_id.bit_length() > _ID_BITS
+    return isinstance(message_id, str) and len(message_id) > ID_CHARACTERS
 
 
 def is_unicode(value: object) -> bool:

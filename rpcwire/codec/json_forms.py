@@ -11,10 +11,10 @@ import msgspec
 from msgspec import Raw
 
 from rpcwire.errors import InvalidRequest, ParseError, TooLarge
-from rpcwire.limits import BATCH_ITEMS, FRAME_MESSAGES, MAX_DEPTH, MAX_DIGITS, TOO_DEEP, TOO_LONG
+from rpcwire.limits import BATCH_ITEMS, FRAME_MESSAGES, ID_CHARACTERS, MAX_DEPTH, MAX_DIGITS, TOO_DEEP, TOO_LONG
 from rpcwire.messages import Envelope
 
-from .base import UNREADABLE, Codec, Decoded, Digits, Malformed, Subprotocol, invalid, malformed, too_many
+from .base import UNREADABLE, Codec, Decoded, Digits, Malformed, Subprotocol, invalid, is_long, malformed, too_many
 
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 
@@ -173,11 +173,16 @@ class _JsonBase(Codec):
 
     def _envelope(self, data: bytes | Raw, value: Any) -> Envelope | Malformed:
         try:
-            return self._decoder.decode(data)
+            envelope = self._decoder.decode(data)
         except msgspec.ValidationError as exc:
             return malformed(invalid(exc), value)
         except UNREADABLE as exc:
             return malformed(ParseError(f"not JSON: {exc}"), value)
+        if type(envelope.id) is int and is_long(envelope.id):
+            text = f"id: an integer of more than {ID_CHARACTERS} digits: use a shorter one"
+            error = InvalidRequest(text, errors=[{"loc": ["id"], "msg": f"at most {ID_CHARACTERS} digits"}])
+            return malformed(error, value)
+        return envelope
 
 
 class PlainJson(_JsonBase):

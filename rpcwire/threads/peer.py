@@ -48,6 +48,7 @@ from rpcwire.service import SlowPolicy
 from rpcwire.session import Session
 from rpcwire.states import SessionState
 from rpcwire.streams import IncomingStream, OutgoingStream
+from rpcwire.violations import TOO_MANY, Violations, breaks_rule
 
 from .handlers import Handlers
 from .inbox import Inbox
@@ -101,6 +102,7 @@ class Peer:
         self._inboxes: dict[str, Inbox] = {}
         self._outboxes: dict[str, Outbox] = {}
         self._later: deque[Callable[[], object]] = deque()
+        self._violations = Violations(session.limits.violations, session.limits.opening_violations)
 
     def exclusively(self, act: Callable[..., _T], *args: Any) -> _T:
         """Run ``act`` under the connection's lock, and send the session's output.
@@ -441,8 +443,20 @@ class Peer:
                 if event.call is not None:
                     self._handlers.report_refusal(self, event.call, event.error)
                 self.logger.warning(
-                    "%s: %s: %s", self.connection.remote, event.error.type, printable(event.error.message)
+                    "%s: %s: %s",
+                    self.connection.remote,
+                    event.error.type,
+                    printable(event.error.message),
+                    extra=self.connection.log_extra,
                 )
+                if breaks_rule(event.error):
+                    self._note_violation()
+
+    def _note_violation(self) -> None:
+        """Count that the other side has broken a rule. Close the connection if it has broken too many."""
+        is_opening = self.session.state is SessionState.OPENING
+        if self._violations.add(time.monotonic(), is_opening=is_opening):
+            self.link.close(1008, TOO_MANY)
 
     # --- the end ------------------------------------------------------------------------------------------------
 

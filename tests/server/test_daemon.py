@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect, unix_connect
+from websockets.typing import Subprotocol
 
 PLUGIN = """
 import asyncio, gc, os, pathlib, time
@@ -499,11 +500,12 @@ def test_asyncio_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     """Without uvloop the server runs on asyncio's own loop, here in this process."""
     from rpcserver.config import load_config
     from rpcserver.daemon import cli
+    from rpcserver.daemon.logs import LimitedHandler
 
     monkeypatch.setitem(sys.modules, "uvloop", None)
     used: list[str] = []
 
-    async def serve(server: Any) -> int:
+    async def serve(server: Any, log: Any) -> int:
         used.append(type(asyncio.get_running_loop()).__module__)
         return 7
 
@@ -511,6 +513,32 @@ def test_asyncio_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     # A handler of another server in this process is none of ours: it used to end the whole process.
     go_on = threading.Event()
     threading.Thread(target=go_on.wait, name="rpc-handler_0", daemon=True).start()
-    assert cli.run(load_config(configure(tmp_path))) == 7
+    assert cli.run(load_config(configure(tmp_path)), LimitedHandler(sys.stderr)) == 7
     go_on.set()
     assert used[0].startswith("asyncio.")
+
+
+def test_strangers_cannot_fill_the_log(start: Start, tmp_path: Path) -> None:
+    """It used to get 24.6 MB in 4 s from one socket."""
+    daemon = start("--config", str(configure(tmp_path)))
+    host, port = daemon.url.removeprefix("ws://").split(":")
+    for _ in range(300):
+        with socket.create_connection((host, int(port))) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: " + b"e" * 200 + b"\r\n\r\n")
+            while sock.recv(65536):
+                pass
+    for message in ("{x", '{"jsonrpc": "2.0", "id": 1, "method": "work.pid"}'):
+        for _ in range(30):
+            with connect(daemon.url, subprotocols=[Subprotocol("rpc.v1.json")], proxy=None, legacy=True) as stranger:
+                stranger.send("\n".join([message] * 1000))
+                with pytest.raises(ConnectionClosed, match="too many messages that break the rules"):
+                    while True:
+                        stranger.recv(20)
+    with daemon.connect() as connection:
+        assert call(connection, "work.pid")["result"] == daemon.process.pid
+    daemon.process.terminate()
+    ended(daemon)
+    assert len(daemon.log) < 100_000
+    assert "is owner by token" in daemon.log
+    (line,) = [line for line in daemon.log.splitlines() if "left out" in line and "does not go by the name" in line]
+    assert 150 < int(line.split("rpcserver.log: ")[1].split()[0]) <= 280

@@ -132,7 +132,7 @@ def storm(tools: Any, count: int, subprotocol: str | None) -> None:
 
     async def main() -> None:
         logging.getLogger("rpcserver").setLevel(logging.CRITICAL)
-        async with tools.serve() as server:
+        async with tools.serve(limits={"violations": 1_000_000}) as server:
             await one_connection(server, 50)
             await tools.until(lambda: not server.connections)
             gc.collect()

@@ -276,7 +276,8 @@ def test_no_new_calls_while_draining(codec: Codec) -> None:
         ({"result": 1}, "never made"),
         ({"id": None, "error": {"code": -32700, "message": "no"}}, "could not read a message of ours: -32700 no"),
         ({"id": None, "error": 5}, "unreadable error"),
-        ({"id": "x" * 1000, "result": 1}, "x" * 64),
+        ({"id": "x" * 200, "result": 1}, "x" * 64),
+        ({"id": "x" * 201, "result": 1}, "id: Expected str of length <= 200"),
     ],
 )
 def test_answers_nobody_asked_for_are_reported_and_not_answered(codec: Codec, answer: Any, text: str) -> None:

@@ -45,7 +45,7 @@ async def inspect_database(target: Target, ask: Callable[[Inspector], _T]) -> _T
         async with target.reading.link() as link:
             return await link.run(greenlet_spawn(_ask, target.reading.engine, link.lend_raw(), ask))
     except NoSuchTableError as exc:
-        raise DatabaseProgrammingError(f"name: there is no table {str(exc)!r}", executed="no") from None
+        raise DatabaseProgrammingError(f"name: there is no table {str(exc)[:80]!r}", executed="no") from None
     except Exception as exc:
         raise translate_error(exc) from None
 
@@ -74,7 +74,9 @@ def _names(inspector: Inspector, schema: str | None) -> dict[TableKind, list[str
 
 def _check_schema(inspector: Inspector, schema: str | None) -> None:
     if schema is not None and not inspector.has_schema(schema):
-        raise DatabaseProgrammingError(f"schema: there is no schema {schema!r}: schemas() lists them", executed="no")
+        raise DatabaseProgrammingError(
+            f"schema: there is no schema {schema[:80]!r}: schemas() lists them", executed="no"
+        )
 
 
 def list_tables(inspector: Inspector, schema: str | None) -> list[TableName]:

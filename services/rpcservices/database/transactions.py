@@ -252,7 +252,7 @@ class Transactions:
             )
         if database is not None and tx.info.database != database:
             reason = f"it is open on the database {tx.info.database!r}"
-            raise TransactionLost(f"transaction: {reason}", transaction=tx_id, reason=reason, executed="no")
+            raise TransactionLost(f"transaction: {reason}", transaction=tx_id[:64], reason=reason, executed="no")
         return tx
 
     def _rewind(self, tx: OpenTransaction) -> None:

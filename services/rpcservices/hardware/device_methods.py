@@ -61,7 +61,7 @@ class DeviceMethods(HardwareCore):
         nodes = [d.node for d in disks if disk in (d.name, d.node, d.by_id, d.id)]
         if not nodes or nodes[0] is None:
             names = ", ".join(d.name for d in disks) or "none"
-            raise DeviceNotFound(f"disk: there is no disk {disk[:80]!r}; there are: {names}", device=disk)
+            raise DeviceNotFound(f"disk: there is no disk {disk[:80]!r}; there are: {names}", device=disk[:80])
         try:
             return await ask(self.config.smartctl, nodes[0])
         except SmartFailed as exc:

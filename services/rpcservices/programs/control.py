@@ -23,7 +23,9 @@ class Controlling(ProgramsCore):
         """
         program = self.programs.get(program_id)
         if program is None or not self.policy.may_view(ctx.principal, program.about.owner):
-            raise ProgramNotFound(f"id: you have no program {program_id[:40]!r}; list() shows yours", id=program_id)
+            raise ProgramNotFound(
+                f"id: you have no program {program_id[:40]!r}; list() shows yours", id=program_id[:40]
+            )
         if control:
             self.policy.check_control(ctx.principal, program.about.owner)
         return program

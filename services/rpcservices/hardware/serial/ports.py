@@ -69,7 +69,7 @@ class SerialPorts:
         raise SerialPortNotFound(
             f"port: there is no serial port {port[:80]!r}; there are: {names} "
             "(services.hardware.serial_paths allows more)",
-            port=port,
+            port=port[:80],
         )
 
     async def open(self, ctx: Context, port: str, settings: SerialSettings, write_timeout_s: float) -> OpenPort:
@@ -82,7 +82,7 @@ class SerialPorts:
             InvalidParams: the driver refuses a setting.
         """
         if len(self._open) >= self._config.serial_ports:
-            raise SerialPortBusy(f"{len(self._open)} serial ports are open already", port=port)
+            raise SerialPortBusy(f"{len(self._open)} serial ports are open already", port=port[:80])
 
         def find_and_open() -> tuple[str, object]:
             node = self._node(port)
@@ -111,7 +111,7 @@ class SerialPorts:
         """
         entry = self._open.get(id)
         if entry is None or entry[0] is not ctx.connection:
-            raise SerialNotOpen(f"id: this connection has no open serial port {id[:40]!r}", id=id)
+            raise SerialNotOpen(f"id: this connection has no open serial port {id[:40]!r}", id=id[:40])
         return entry[1]
 
     async def close(self, ctx: Context, id: str) -> None:
