@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar, overload
 
-from rpcwire.errors import LocalProtocolError, RpcError
+from rpcwire.errors import Cancelled, LocalProtocolError, RpcError
 
 from .methods import Method
 
@@ -20,6 +20,11 @@ class BatchResult(Generic[_T]):
         self.wants_answer = wants_answer
         self._outcome: tuple[_T | None, RpcError | None] | None = None
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the outcome is known."""
+        return self._outcome is not None
+
     def settle(self, value: _T | None, error: RpcError | None) -> None:
         """Set the outcome. For the client's use."""
         self._outcome = (value, error)
@@ -28,7 +33,7 @@ class BatchResult(Generic[_T]):
         """The call's result.
 
         Raises:
-            RpcError: the call failed.
+            RpcError: the call failed, or the batch ended before its answer came.
             LocalProtocolError: the batch was not sent yet.
         """
         if self._outcome is None:
@@ -65,3 +70,17 @@ class BatchBase:
     def notify(self, method: str, params: Any = None) -> None:
         """Add a notification."""
         self.entries.append(BatchResult(Method(method), params, wants_answer=False))
+
+    def _withdraw(self) -> None:
+        """Settle all calls, because the ``with`` block raised an exception and so nothing is sent."""
+        self._settle_rest(Cancelled("the batch was not sent: its 'with' block raised an exception", executed="no"))
+
+    def _cut(self, cause: BaseException) -> None:
+        """Settle the calls that have no outcome, because sending or waiting ended early."""
+        text = "the batch ended before the answer to this call came"
+        self._settle_rest(cause if isinstance(cause, RpcError) else Cancelled(text, executed="unknown"))
+
+    def _settle_rest(self, error: RpcError) -> None:
+        for entry in self.entries:
+            if not entry.is_settled:
+                entry.settle(None, error)

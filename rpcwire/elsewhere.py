@@ -32,8 +32,10 @@ def raise_unpicklable(kind: str) -> NoReturn:
     Raises:
         TypeError: always.
     """
+    article = "an" if kind[0] in "AEIOU" else "a"
     raise TypeError(
-        f"cannot pickle a {kind}, or an object that has one: its connection stays here; make one in the other process"
+        f"cannot pickle {article} {kind}, or an object that has one: its connection stays here; "
+        "make one in the other process"
     )
 
 

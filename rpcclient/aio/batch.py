@@ -27,8 +27,14 @@ class AsyncBatch(BatchBase):
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and self.entries:
-            await self._send()
+        if kind is not None:
+            self._withdraw()
+        elif self.entries:
+            try:
+                await self._send()
+            except BaseException as cause:
+                self._cut(cause)
+                raise
 
     async def _send(self) -> None:
         calls = self._calls

@@ -27,8 +27,14 @@ class Batch(BatchBase):
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and self.entries:
-            self._send()
+        if kind is not None:
+            self._withdraw()
+        elif self.entries:
+            try:
+                self._send()
+            except BaseException as cause:
+                self._cut(cause)
+                raise
 
     def _send(self) -> None:
         calls = self._calls

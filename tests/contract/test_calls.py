@@ -184,7 +184,11 @@ def test_batches_of_nothing_and_of_notifications(side: Any, leg: Any) -> None:
 def test_batch_whose_block_fails_sends_nothing(side: Any, leg: Any) -> None:
     with pytest.raises(ZeroDivisionError), side.client.batch() as batch:
         getattr(batch, "bare", batch).notify("contract.note", [f"never {leg}"])
+        result = getattr(batch, "bare", batch).call("contract.add", [1, 2])
         raise ZeroDivisionError
+    with pytest.raises(Cancelled, match="was not sent: its 'with' block raised") as caught:
+        result.result()
+    assert caught.value.executed == "no"
     assert side.contract.add(1, 1) == 2
     assert f"never {leg}" not in side.service.seen
 
@@ -192,10 +196,10 @@ def test_batch_whose_block_fails_sends_nothing(side: Any, leg: Any) -> None:
 def test_batch_that_is_interrupted(side: Any, leg: Any) -> None:
     """Ctrl-C, or a cancelled task: all its calls end over there."""
     names = [f"batch {number} {leg}" for number in (1, 2)]
+    results: list[Any] = []
 
     def fill(batch: Any) -> None:
-        for name in names:
-            batch.call("contract.until_cancelled", [name])
+        results.extend(batch.call("contract.until_cancelled", [name]) for name in names)
 
     def send() -> None:
         with side.client.batch() as batch:
@@ -212,6 +216,10 @@ def test_batch_that_is_interrupted(side: Any, leg: Any) -> None:
     side.interrupt(send if side.flavour == "sync" else side.method(send_too), after=began)
     for name in names:
         side.event(f"{name} ended")
+    for result in results:
+        with pytest.raises(Cancelled, match="ended before the answer to this call came") as caught:
+            result.result()
+        assert caught.value.executed == "unknown"
     assert side.contract.add(1, 1) == 2
 
 
