@@ -57,6 +57,11 @@ class Assembler:
         self._opcode = Opcode.CONT
         self._is_broken = False
 
+    @property
+    def is_between(self) -> bool:
+        """Whether no fragmented message is open."""
+        return not self._fragments and not self._is_broken
+
     def feed(self, frame: Frame) -> bytes | None:
         """Read a data frame.
 

@@ -121,7 +121,7 @@ class Session:
     @property
     def has_output(self) -> bool:
         """Whether :meth:`frames` would return a frame."""
-        return bool(self._outbox or self.streams.has_output)
+        return bool(self._outbox or self.streams.with_items)
 
     @property
     def messages_waiting(self) -> int:
@@ -138,7 +138,8 @@ class Session:
 
     def frames(self) -> list[bytes]:
         """Return everything that waits to be sent as whole frames, oldest first. Afterwards it counts as sent."""
-        self.streams.flush()
+        if self.streams.with_items:
+            self.streams.flush()
         messages = self._outbox.copy()
         self._outbox.clear()
         self._unsent.clear()

@@ -22,6 +22,9 @@ class StreamTable:
         limits: the most streams, and the size of the largest item.
         prefix: the beginning of the ids of the streams that this side produces.
         outbox: gets the messages to send.
+
+    Attributes:
+        with_items: the streams of which items wait to be put into a message, by their ids.
     """
 
     def __init__(self, codec: Codec, limits: SessionLimits, prefix: str, outbox: list[bytes]) -> None:
@@ -32,7 +35,7 @@ class StreamTable:
         self._last = 0
         self._outgoing: dict[str, OutgoingStream] = {}
         self._incoming: dict[str, IncomingStream] = {}
-        self._with_items: dict[str, OutgoingStream] = {}
+        self.with_items: dict[str, OutgoingStream] = {}
         around = len(codec.encode(Notification("rpc.stream.item", ItemParams(f"{prefix}{2**64}", []))))
         self._item_bytes = limits.message_bytes - around - JOINING_BYTES
         self._coalesce_bytes = min(COALESCE_BYTES, self._item_bytes)
@@ -40,11 +43,6 @@ class StreamTable:
     def __len__(self) -> int:
         """Return the number of streams that have not ended, in both directions."""
         return len(self._outgoing) + len(self._incoming)
-
-    @property
-    def has_output(self) -> bool:
-        """Whether items wait to be put into a message."""
-        return bool(self._with_items)
 
     @property
     def is_full(self) -> bool:
@@ -57,13 +55,13 @@ class StreamTable:
 
     def flush(self) -> None:
         """Put the items that wait into messages."""
-        for stream in self._with_items.values():
+        for stream in self.with_items.values():
             self._flush_items(stream)
-        self._with_items.clear()
+        self.with_items.clear()
 
     def clear(self) -> None:
         """Forget all streams, because the connection has ended."""
-        for collection in (self._outgoing, self._incoming, self._with_items):
+        for collection in (self._outgoing, self._incoming, self.with_items):
             collection.clear()
 
     def _control(self, method: str, params: msgspec.Struct, stream: OutgoingStream | None = None) -> None:
@@ -112,14 +110,14 @@ class StreamTable:
             self._flush_items(stream)
         stream.pending.append(item)
         stream.pending_bytes += size
-        self._with_items[stream.id] = stream
+        self.with_items[stream.id] = stream
 
     def end(self, stream: OutgoingStream, error: RpcError | None = None) -> None:
         """End a stream, with an error or without. Items sent before arrive first."""
         if self._outgoing.pop(stream.id, None) is None:
             return
         self._flush_items(stream)
-        self._with_items.pop(stream.id, None)
+        self.with_items.pop(stream.id, None)
         stream.end()
         if error is None:
             self._control("rpc.stream.end", EndParams(stream.id), stream)
@@ -223,6 +221,6 @@ class StreamTable:
         stream = self._outgoing.get(params.stream)
         if stream is not None and not stream.cancelled:
             stream.cancel()
-            self._with_items.pop(params.stream, None)
+            self.with_items.pop(params.stream, None)
             stream.pending.clear()
             events.append(StreamCancelled(params.stream))

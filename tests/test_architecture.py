@@ -34,6 +34,7 @@ IO_ROOMS = {
     "rpcwire/aio": IO,
     "rpcwire/threads": IO,
     "rpcwire/assembly.py": frozenset({"websockets.frames"}),
+    "rpcwire/framing.py": frozenset({"websockets.speedups", "websockets.utils"}),  # The function that masks bytes.
     "rpcwire/gauge.py": frozenset({"socket"}),  # It asks the kernel about sockets that it is given, and opens none.
     "rpcwire/transports.py": frozenset({"socket"}),  # It names the type of what plugins make.
     "rpcwire/forking.py": frozenset({"socket", "threading"}),  # Both drivers' sockets and locks, in children.

@@ -22,6 +22,7 @@ from rpcclient.refusals import HEAD_BYTES, to_refusal_error
 from rpcwire.aio.peer import Peer
 from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.codec import Codec, codec_for
+from rpcwire.head import HeadEnd
 from rpcwire.limits import SessionLimits
 
 from .reach import reach, reach_by, reach_unix
@@ -49,6 +50,7 @@ class ClientLink(WebSocketLink):
         self.peer_future: asyncio.Future[Peer] = self.loop.create_future()
         self._loss_cause: Exception | None = None
         self._interim = Interim()
+        self._head_end = HeadEnd()
         self._head = bytearray()  # The beginning of the answer to the handshake.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -57,12 +59,17 @@ class ClientLink(WebSocketLink):
         cast("ClientProtocol", self.ws).send_request(self._request)
         self._write()
 
-    def data_received(self, data: bytes) -> None:
-        """Handle the bytes that have arrived."""
-        if self.receiver is None:
-            data = self._interim.leave_out(data)
-            self._head += data[: HEAD_BYTES - len(self._head)]
-        super().data_received(data)
+    def head_received(self, data: bytes) -> None:
+        """Handle a part of the answer to the handshake. Frames of the WebSocket may follow it at once."""
+        data = self._interim.leave_out(data)
+        self._head += data[: HEAD_BYTES - len(self._head)]
+        end = self._head_end.find(data)
+        super().head_received(data[:end])
+        if end < len(data):
+            if self.receiver is not None:
+                self.data_received(data[end:])
+            else:
+                super().head_received(data[end:])
 
     def handshake(self, event: Event) -> None:
         """Handle the server's answer to the handshake."""

@@ -22,6 +22,7 @@ from rpcclient.targets import Target
 from rpcclient.tunnels import choose_address, tunnel_through
 from rpcwire.errors import ConnectionClosed
 from rpcwire.forking import keep_from_children
+from rpcwire.head import HeadEnd
 from rpcwire.threads.link import RECEIVE_BYTES, Opened
 from rpcwire.threads.tls import Layer, Nested, TlsLayer
 from rpcwire.threads.waiter import READABLE, WRITABLE, Waiter
@@ -77,12 +78,17 @@ class _Attempt:
         ws.send_request(request)
         self._send(b"".join(ws.data_to_send()))
         events: list[Event] = []
-        head, interim = bytearray(), Interim()
+        head, interim, head_end, rest = bytearray(), Interim(), HeadEnd(), b""
         while not events:
             data, last = self._receive()
             if data := interim.leave_out(data):
                 head += data[: HEAD_BYTES - len(head)]
-                ws.receive_data(data)
+                end = head_end.find(data)
+                ws.receive_data(data[:end])
+                if ws.state is OPEN:
+                    rest = data[end:]
+                elif end < len(data):
+                    ws.receive_data(data[end:])
             if last and ws.state is not OPEN:
                 ws.receive_eof()
             events = ws.events_received()
@@ -90,9 +96,9 @@ class _Attempt:
                 raise to_refusal_error(ws.handshake_exc, target, head)
             if last and not events:
                 raise broken_error(self._target)
-        response, *early_events = events
+        (response,) = events
         assert isinstance(response, Response)
-        return Opened(self._sock, ws, self._tls, response, early_events)
+        return Opened(self._sock, ws, self._tls, response, rest)
 
     def give_up(self) -> None:
         self._waiter.watch(None)

@@ -18,32 +18,6 @@ REQUEST_BYTES = 32 * 1024
 """The largest request: its first line and its headers."""
 
 
-class HeadEnd:
-    """Finds the end of a request's headers (RFC 9112, section 2.1) in any number of pieces.
-
-    Attributes:
-        size: the number of bytes of the request so far.
-        is_complete: whether the end has come; input after it does not belong to the request.
-    """
-
-    def __init__(self) -> None:
-        self.size = 0
-        self.is_complete = False
-        self._last = b""
-
-    def find(self, data: bytes) -> int:
-        """Return how many bytes of ``data`` belong to the request."""
-        if self.is_complete:
-            return 0
-        window = self._last + data
-        at = window.find(b"\r\n\r\n")
-        self.is_complete = at >= 0
-        end = at + 4 - len(self._last) if self.is_complete else len(data)
-        self._last = window[-3:]
-        self.size += end
-        return end
-
-
 def respond(
     status: int, text: str, *, content_type: str = "text/plain; charset=utf-8", head: bool = False, **headers: str
 ) -> Response:

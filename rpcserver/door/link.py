@@ -21,6 +21,7 @@ from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.codec import OFFERED
 from rpcwire.context import Principal
 from rpcwire.errors import Unauthenticated
+from rpcwire.head import HeadEnd
 from rpcwire.limits import ANSWER_HEADER, BATCH_ITEMS_HEADER, MESSAGE_BYTES_HEADER, LinkLimits, parse_message_bytes
 from rpcwire.logs import QUIET, about, printable
 
@@ -28,7 +29,7 @@ from .admission import Refusal, check_host, check_origin, peer_uid
 from .asking import read_request
 from .entrance import Entrance
 from .forwarding import HEADERS
-from .http import REQUEST_BYTES, HeadEnd, refuse_malformed, require_upgrade, respond
+from .http import REQUEST_BYTES, refuse_malformed, require_upgrade, respond
 from .proxy_header import SIGNATURE, ProxyHeaderError, read_proxy_header
 from .tls import send_alerts_through
 from .waiting import RETRY_AFTER_S
@@ -237,17 +238,14 @@ class ServerLink(WebSocketLink):
 
     # --- the bytes of the request -------------------------------------------------------------------------------
 
-    def data_received(self, data: bytes) -> None:
-        """Read input. Until the request is answered, the input behind it waits."""
-        if self.receiver is not None or self._ignores_input:
-            super().data_received(data)
-            return
+    def head_received(self, data: bytes) -> None:
+        """Read the request. Until it is answered, the input behind it waits."""
         if self._head_end.size == 0 and data.startswith((SIGNATURE, b"PROXY ")):
             self._refuse(Refusal(400, "this listener takes no PROXY header: add it to listen.proxy_protocol"))
             return
         end = self._head_end.find(data)
         if end:
-            super().data_received(data[:end])
+            super().head_received(data[:end])
         if self._head_end.size > REQUEST_BYTES and not self._head_end.is_complete and not self._ignores_input:
             self._refuse(Refusal(431, f"the request has more than {REQUEST_BYTES} bytes"))
         if end < len(data) and not self._ignores_input:
@@ -259,7 +257,7 @@ class ServerLink(WebSocketLink):
         if self.receiver is not None:
             data, self._rest = self._rest, b""
             if data:
-                super().data_received(data)
+                self.data_received(data)
         elif len(self._rest) > self.entrance.config.auth.unauthenticated_message_bytes:
             self._rest = b""
             self._refuse(Refusal(400, "too much was sent before the answer to the handshake (RFC 6455, section 4.1)"))

@@ -1,5 +1,6 @@
-"""Links a WebSocket connection to a peer. It is an :class:`asyncio.Protocol`, and uses the Sans-I/O layer of
-websockets. Server and client differ only in the handshake, for which each has a subclass."""
+"""Links a WebSocket connection to a peer. It is an :class:`asyncio.Protocol`. It reads and writes whole messages
+itself, and uses the Sans-I/O layer of websockets for everything else. Server and client differ only in the handshake,
+for which each has a subclass."""
 
 from __future__ import annotations
 
@@ -11,10 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from websockets.frames import DATA_OPCODES, Frame
-from websockets.protocol import OPEN, Event, Protocol
+from websockets.protocol import CLIENT, OPEN, Event, Protocol
 
 from rpcwire.assembly import Assembler, StreamBroken, takes_data
 from rpcwire.codec import Codec
+from rpcwire.framing import FrameBoundaries, WholeFrames
 from rpcwire.gauge import Gauge
 from rpcwire.limits import LinkLimits
 from rpcwire.liveness import PLAIN_HEARTBEAT_S, Farewell, Heartbeat, Keepalive, Look, Stall, heartbeat_s
@@ -40,7 +42,9 @@ class WebSocketLink(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self._holds_reading = holds_reading
         self._assembler = Assembler(binary=False)
-        self._binary = False
+        self._frames = WholeFrames(binary=False, client=False)
+        self._boundaries = FrameBoundaries()
+        self._is_between = True
         self._is_lost = False
         self._ignores_input = False
         self._reason = ""
@@ -66,12 +70,38 @@ class WebSocketLink(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Read bytes that have arrived."""
         now = self._keepalive.heard_at = self.loop.time()
-        if not self._ignores_input:
-            self.ws.receive_data(data)
-            self._after_receiving()
-            if self._heartbeat.note_input(now, len(data)) and self.receiver is not None and self.ws.state is OPEN:
-                self.ws.send_pong(b"")
-                self._write()
+        if self._ignores_input:
+            return
+        if self.receiver is None:
+            self.head_received(data)
+            return
+        at, size = 0, len(data)
+        while True:
+            if self._is_between:
+                at = self._read_whole(self.receiver, data, at)
+            if at == size:
+                break
+            at = self._read_by_websockets(data, at)
+        if self._heartbeat.note_input(now, size) and self.ws.state is OPEN:
+            self.ws.send_pong(b"")
+            self._write()
+
+    def _read_whole(self, receiver: FrameReceiver, data: bytes, at: int) -> int:
+        """Read whole messages from this place on. Return the place of the end of the last."""
+        read, size, most_bytes = self._frames.read, len(data), self.ws.max_message_size
+        assert most_bytes is not None
+        while at < size and self.ws.state is OPEN and (whole := read(data, at, most_bytes)) is not None:
+            message, at = whole
+            receiver.frame_received(message)
+        return at
+
+    def _read_by_websockets(self, data: bytes, at: int) -> int:
+        """Read one frame that begins or goes on at this place, or its part. Return the place of its end."""
+        end = self._boundaries.follow(data, at) if self.ws.state is OPEN else len(data)
+        self.ws.receive_data(data[at:end])
+        self._after_receiving()
+        self._is_between = self._boundaries.is_between and self._assembler.is_between
+        return end
 
     def eof_received(self) -> bool:
         """Note that the other side sends no more."""
@@ -128,8 +158,8 @@ class WebSocketLink(asyncio.Protocol):
             codec: the form of the wire.
         """
         self.receiver = receiver
-        self._binary = codec.binary
         self._assembler = Assembler(binary=codec.binary)
+        self._frames = WholeFrames(binary=codec.binary, client=self.ws.side is CLIENT)
         self._keepalive = Keepalive(self.limits, self.loop.time())
         self._heartbeat = Heartbeat(heartbeat_s(plain=codec.batches))
         if self.limits.ping_interval_s > 0:
@@ -144,10 +174,8 @@ class WebSocketLink(asyncio.Protocol):
         """Send frames in order."""
         if self.ws.state is not OPEN:
             return
-        send = self.ws.send_binary if self._binary else self.ws.send_text
-        for frame in frames:
-            send(frame)
-        self._write()
+        write = self._frames.write
+        self._transmit(write(frames[0]) if len(frames) == 1 else b"".join([write(frame) for frame in frames]))
 
     def close(self, code: int, reason: str, *, patient: bool = True) -> None:
         """Close in an orderly way."""
@@ -182,6 +210,11 @@ class WebSocketLink(asyncio.Protocol):
     def finish_reading(self) -> None:
         """Ignore all further input, because the request asks for no WebSocket."""
         self._ignores_input = True
+
+    def head_received(self, data: bytes) -> None:
+        """Read a part of the other side's handshake. An end overrides this to look at it first."""
+        self.ws.receive_data(data)
+        self._after_receiving()
 
     def handshake(self, event: Event) -> None:
         """Handle the other side's part of the handshake. Each end overrides this."""
@@ -228,17 +261,17 @@ class WebSocketLink(asyncio.Protocol):
         chunks = self.ws.data_to_send()
         if not chunks or transport.is_closing():
             return
+        self._transmit(b"".join(chunks))
+        if not chunks[-1]:  # An empty chunk of websockets means the end of the output.
+            self._end_of_output(transport)
+
+    def _transmit(self, data: bytes) -> None:
+        transport = self.transport
+        if transport is None or not data or transport.is_closing():
+            return
         self._heartbeat.note_output()
-        if len(chunks) == 1 and chunks[0]:
-            self._written += len(chunks[0])
-            transport.write(chunks[0])
-        else:
-            data = b"".join(chunks)
-            if data:
-                self._written += len(data)
-                transport.write(data)
-            if not chunks[-1]:  # An empty chunk of websockets means the end of the output.
-                self._end_of_output(transport)
+        self._written += len(data)
+        transport.write(data)
         if transport.get_write_buffer_size() > self.limits.outgoing_bytes:
             self._reason = f"the other side does not read: {transport.get_write_buffer_size()} bytes wait"
             transport.abort()

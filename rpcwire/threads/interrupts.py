@@ -10,7 +10,7 @@ import time
 from collections import deque
 
 from rpcwire.errors import ConnectionClosed
-from rpcwire.pool import waiting
+from rpcwire.pool import current_place, waiting
 
 INTERRUPT_S = 1.0
 """The longest single wait, in seconds."""
@@ -26,14 +26,19 @@ def acquire(lock: threading.Lock, timeout_s: float) -> bool:
     Returns:
         Whether the lock was acquired.
     """
+    if current_place() is None:
+        return lock.acquire(timeout=min(max(timeout_s, 0.0), INTERRUPT_S)) or _go_on(lock, timeout_s - INTERRUPT_S)
     with waiting():
-        if lock.acquire(timeout=min(max(timeout_s, 0.0), INTERRUPT_S)):
+        return lock.acquire(timeout=min(max(timeout_s, 0.0), INTERRUPT_S)) or _go_on(lock, timeout_s - INTERRUPT_S)
+
+
+def _go_on(lock: threading.Lock, timeout_s: float) -> bool:
+    """Go on to wait for a lock that was not acquired within the longest single wait."""
+    until = time.monotonic() + timeout_s
+    while (rest_s := until - time.monotonic()) > 0:
+        if lock.acquire(timeout=min(rest_s, INTERRUPT_S)):
             return True
-        until = time.monotonic() + timeout_s - INTERRUPT_S
-        while (rest_s := until - time.monotonic()) > 0:
-            if lock.acquire(timeout=min(rest_s, INTERRUPT_S)):
-                return True
-        return False
+    return False
 
 
 class Waiters:

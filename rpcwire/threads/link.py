@@ -20,6 +20,7 @@ from websockets.http11 import Response
 from websockets.protocol import OPEN, Event
 
 from rpcwire.assembly import Assembler, StreamBroken, takes_data
+from rpcwire.framing import FrameBoundaries, WholeFrames
 from rpcwire.gauge import Gauge
 from rpcwire.limits import LinkLimits
 from rpcwire.liveness import Farewell, Heartbeat, Keepalive, Look, Stall, heartbeat_s
@@ -43,14 +44,14 @@ class Opened:
         ws: its state.
         tls: the TLS layer between the two; ``None`` without TLS.
         response: the server's part of the handshake.
-        events: the events that arrived together with the handshake.
+        rest: the input that arrived together with the handshake, and follows it.
     """
 
     sock: socket.socket
     ws: ClientProtocol
     tls: Layer | None
     response: Response
-    events: list[Event]
+    rest: bytes
 
 
 class FrameReceiver(Protocol):
@@ -151,11 +152,13 @@ class SocketLink:
         self._sock: socket.socket = opened.sock
         self._ws = opened.ws
         self._tls = opened.tls
-        self._early: Iterable[Event] = opened.events
+        self._rest = opened.rest
         self._waiter = waiter
         self._limits = limits
         self._assembler = Assembler(binary=binary)
-        self._send_frame = self._ws.send_binary if binary else self._ws.send_text
+        self._frames = WholeFrames(binary=binary, client=True)
+        self._boundaries = FrameBoundaries()
+        self._is_between = True
         self._output = bytearray()
         self._written = 0
         self._gauge = Gauge(opened.sock)
@@ -175,9 +178,8 @@ class SocketLink:
 
     def send(self, frames: Sequence[bytes]) -> None:
         if self._ws.state is OPEN and not self._is_over:
-            for frame in frames:
-                self._send_frame(frame)
-            self._write()
+            write = self._frames.write
+            self._transmit(write(frames[0]) if len(frames) == 1 else b"".join([write(frame) for frame in frames]))
         self.whole = True
 
     @property
@@ -216,13 +218,16 @@ class SocketLink:
         chunks = self._ws.data_to_send()
         if not chunks:
             return
+        is_last = not chunks[-1]  # An empty chunk of websockets means the end of the output.
+        if is_last:
+            self._expect_close()
+        self._transmit(b"".join(chunks), is_last=is_last)
+
+    def _transmit(self, data: bytes, *, is_last: bool = False) -> None:
         self._heartbeat.note_output()
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         if self._tls is not None:
             data = self._tls.encrypt(data)
-        if not chunks[-1]:  # An empty chunk of websockets means the end of the output.
-            self._expect_close()
-            if self._tls is not None:
+            if is_last:
                 data += self._tls.end()
         self._written += len(data)
         if self._output:
@@ -300,10 +305,9 @@ class SocketLink:
             receiver: gets the frames.
             until: the end of the wait, on the clock of :func:`time.monotonic`.
         """
-        with self.lock:
-            self._answer()  # The answer to events that arrived together with the handshake.
-        early, self._early = self._early, ()
-        self._handle(early, receiver)
+        rest, self._rest = self._rest, b""
+        if rest:
+            self._read(rest, receiver)
         while not self._is_over and is_wanted() and (rest_s := until - time.monotonic()) > 0:
             self._step(receiver, rest_s)
 
@@ -339,27 +343,64 @@ class SocketLink:
         except OSError as exc:
             self._fail(f"connection lost: {exc.strerror or exc}")
             return
-        now = self._keepalive.heard_at = time.monotonic()
-        with self.lock:
-            last = not data
-            try:
-                if self._tls is not None and data:
-                    data, last = self._tls.decrypt(data)
-            except ssl.SSLError as exc:
-                data, last = b"", True
-                self._reason = self._reason or f"connection lost: TLS: {exc.reason or exc}"
-            if data:
-                self._ws.receive_data(data)
-            if last:
-                self._ws.receive_eof()
-                self._is_over = True
-            events = self._ws.events_received()
-            self._answer()
-        self._handle(events, receiver)
-        if self._heartbeat.note_input(now, len(data)) and self._ws.state is OPEN:
+        self._keepalive.heard_at = time.monotonic()
+        is_last = not data
+        if self._tls is not None and data:
+            data, is_last = self._decrypt(self._tls, data)
+        self._read(data, receiver, is_last=is_last)
+
+    def _decrypt(self, tls: Layer, data: bytes) -> tuple[bytes, bool]:
+        """Return what the other side sent, and whether that is its end."""
+        try:
+            with self.lock:
+                return tls.decrypt(data)
+        except ssl.SSLError as exc:
+            self._reason = self._reason or f"connection lost: TLS: {exc.reason or exc}"
+            return b"", True
+
+    def _read(self, data: bytes, receiver: FrameReceiver, *, is_last: bool = False) -> None:
+        """Read input of the WebSocket."""
+        at, size = 0, len(data)
+        while True:
+            if self._is_between:
+                at = self._read_whole(data, at, receiver)
+            if at == size:
+                break
+            at = self._read_by_websockets(data, at, receiver)
+        if is_last:
+            self._read_end(receiver)
+        if self._heartbeat.note_input(self._keepalive.heard_at, size) and self._ws.state is OPEN:
             with self.lock:
                 self._ws.send_pong(b"")
                 self._write()
+
+    def _read_whole(self, data: bytes, at: int, receiver: FrameReceiver) -> int:
+        """Read whole messages from this place on. Return the place of the end of the last."""
+        read, size, most_bytes = self._frames.read, len(data), self._ws.max_message_size
+        assert most_bytes is not None
+        while at < size and self._ws.state is OPEN and (whole := read(data, at, most_bytes)) is not None:
+            message, at = whole
+            receiver.frame_received(message)
+        return at
+
+    def _read_by_websockets(self, data: bytes, at: int, receiver: FrameReceiver) -> int:
+        """Read one frame that begins or goes on at this place, or its part. Return the place of its end."""
+        with self.lock:
+            end = self._boundaries.follow(data, at) if self._ws.state is OPEN else len(data)
+            self._ws.receive_data(data[at:end])
+            events = self._ws.events_received()
+            self._answer()
+        self._handle(events, receiver)
+        self._is_between = self._boundaries.is_between and self._assembler.is_between
+        return end
+
+    def _read_end(self, receiver: FrameReceiver) -> None:
+        with self.lock:
+            self._ws.receive_eof()
+            self._is_over = True
+            events = self._ws.events_received()
+            self._answer()
+        self._handle(events, receiver)
 
     def _answer(self) -> None:
         """Send the WebSocket's own output: pongs, and its part of a close."""
@@ -400,14 +441,14 @@ class SocketLink:
     def _tend(self) -> float:
         """Check all time limits. Return the seconds until the next check."""
         now = time.monotonic()
-        farewell = self._farewell
-        if now >= self.closes_by and farewell and farewell.look(now, self._count_received(), self._keepalive.heard_at):
+        keepalive, stall, farewell = self._keepalive, self._stall, self._farewell
+        if farewell and now >= farewell.look_at and farewell.look(now, self._count_received(), keepalive.heard_at):
             self._fail("the other side did not close in time")
-        if now >= self._stall.look_at and self._stall.look(now, self._count_received(), self._keepalive.heard_at):
+        if now >= stall.look_at and stall.look(now, self._count_received(), keepalive.heard_at):
             self._fail(f"the other side took nothing for {self._limits.stall_s:g} s")
-        if now >= self._keepalive.look_at:
+        if now >= keepalive.look_at:
             self._check_alive(now)
-        return min(self._keepalive.look_at, self.closes_by, self._stall.look_at) - now
+        return min(keepalive.look_at, stall.look_at, self.closes_by if farewell else math.inf) - now
 
     def _check_alive(self, now: float) -> None:
         with self.lock:

@@ -327,7 +327,7 @@ class Pair:
         self.waiter = Waiter()
         self.waiter.watch(own)
         ws = ClientProtocol(parse_uri("ws://localhost/"), state=OPEN)
-        self.link = SocketLink(Opened(own, ws, None, Response(101, "", {}), []), self.waiter, limits, binary=True)  # type: ignore[arg-type]
+        self.link = SocketLink(Opened(own, ws, None, Response(101, "", {}), b""), self.waiter, limits, binary=True)  # type: ignore[arg-type]
         self.receiver = Receiver()
         self.thread = threading.Thread(target=self.link.run, args=(self.receiver,))
         self.thread.start()

@@ -17,7 +17,7 @@ import trustme
 from rpcserver import Page, Service, method
 from rpcserver.config import AuthConfig
 from rpcserver.door.admission import Refusal
-from rpcserver.door.http import HeadEnd
+from rpcwire.head import HeadEnd
 from rpcserver.door.waiting import WaitingRoom
 
 # --- the waiting room by itself ------------------------------------------------------------------------------------------
