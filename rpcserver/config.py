@@ -11,10 +11,10 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import quote
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -191,9 +191,34 @@ class LimitsConfig(_Section):
         ge=1,
         description="Messages of one connection in a minute that break the rules; after more it is closed.",
     )
+    memory_bytes: int = Field(
+        default=1024 * _MIB,
+        ge=4096,
+        description="Memory for large messages, in all, in bytes: half of it for calls that run and streams that are "
+        "read, a quarter for messages that are arriving, a quarter for output that waits. Beyond it calls get Busy.",
+    )
+    memory_per_principal_bytes: int = Field(
+        default=512 * _MIB, ge=4096, description="The same for all connections of one principal, in bytes."
+    )
+    memory_per_connection_bytes: int = Field(
+        default=256 * _MIB, ge=4096, description="The same for one connection, in bytes."
+    )
     threads: int = Field(
         default=32, ge=1, description="Methods written as plain functions that may run at the same time."
     )
+
+    @model_validator(mode="after")
+    def _holds_a_message(self) -> Self:
+        for name in ("memory_bytes", "memory_per_principal_bytes", "memory_per_connection_bytes"):
+            least_bytes = self.least_memory_bytes
+            if name in self.model_fields_set and getattr(self, name) < least_bytes:
+                raise ValueError(f"{name}: must be at least {least_bytes}, four times message_bytes")
+        return self
+
+    @property
+    def least_memory_bytes(self) -> int:
+        """The memory that holds one message as a call. Where a default is less, this takes its place."""
+        return 4 * self.message_bytes
 
 
 class KeepaliveConfig(_Section):

@@ -12,6 +12,7 @@ from itertools import count
 from typing import Protocol
 
 from rpcserver.config import LimitsConfig
+from rpcserver.memory import NOBODY, Memory, Shares
 from rpcserver.security.authentication import Authentication
 from rpcwire.aio.link import FrameReceiver, Link
 from rpcwire.aio.memory import MemoryLink
@@ -52,8 +53,12 @@ class AdmittedLink(Link, Protocol):
         """Hand frames to ``receiver`` from now on."""
         ...
 
-    def authenticated(self) -> None:
-        """Give the client its full limits, because it has authenticated."""
+    def authenticated(self, shares: Shares) -> None:
+        """Give the client its full limits, because it has authenticated.
+
+        Parameters:
+            shares: count the bytes that the link holds.
+        """
         ...
 
 
@@ -68,6 +73,9 @@ class Connections(Mapping[Connection, Peer]):
         opening_violations: how many messages that break the rules a connection may send before it has authenticated.
         executor: runs handlers that are plain functions.
         service_logger: the logger that handlers get with their connection.
+
+    Attributes:
+        memory: counts the bytes that the connections hold.
     """
 
     def __init__(
@@ -92,6 +100,7 @@ class Connections(Mapping[Connection, Peer]):
             violations=limits.violations,
             opening_violations=opening_violations,
         )
+        self.memory = Memory(limits)
         self._executor = executor
         self._service_logger = service_logger
         self._numbers = count(1)
@@ -158,6 +167,7 @@ class Connections(Mapping[Connection, Peer]):
     ) -> tuple[Connection, Peer]:
         codec = codec_for(subprotocol, batch_items=self._batch_items)
         session = Session(codec, limits=limits, stream_prefix="s", state=SessionState.OPENING)
+        session.account = self.memory.of_connection(self.memory.join(NOBODY))
         caller = RemoteCaller()
         connection = Connection(f"c{next(self._numbers)}", remote, caller, logger=self._service_logger)
         peer = Peer(session, link, self._dispatch, connection, executor=self._executor, logger=logger)
@@ -188,10 +198,13 @@ class Connections(Mapping[Connection, Peer]):
 
     def _set_principal(self, connection: Connection, principal: Principal) -> None:
         connection.principal = principal
-        self._peers[connection].session.move(SessionStep.AUTHENTICATED)
+        session, shares = self._peers[connection].session, self.memory.join(principal.name)
+        self.memory.leave(NOBODY)
+        session.move(SessionStep.AUTHENTICATED)
+        session.account = self.memory.of_connection(shares)
         link = self._links.get(connection)
         if link is not None:
-            link.authenticated()
+            link.authenticated(shares)
         name, method = printable(principal.name), printable(principal.method)
         logger.info("%s is %s by %s", connection.id, name, method, extra=connection.log_extra)
 
@@ -201,6 +214,7 @@ class Connections(Mapping[Connection, Peer]):
         self._peers.pop(connection, None)
         self._links.pop(connection, None)
         self._authentication.forget(connection)
+        self.memory.leave(NOBODY if connection.principal is None else connection.principal.name)
         remote = connection.remote
         logger.info("%s %s disconnected: %s", connection.id, remote, printable(reason), extra=connection.log_extra)
 

@@ -47,15 +47,19 @@ class Assembler:
 
     Parameters:
         binary: whether messages must come in binary frames; otherwise in text frames.
+
+    Attributes:
+        waiting_bytes: the size of the fragments that wait for the rest of their message.
     """
 
-    __slots__ = ("_fragments", "_is_broken", "_opcode", "binary")
+    __slots__ = ("_fragments", "_is_broken", "_opcode", "binary", "waiting_bytes")
 
     def __init__(self, *, binary: bool) -> None:
         self.binary = binary
         self._fragments: list[bytes] = []
         self._opcode = Opcode.CONT
         self._is_broken = False
+        self.waiting_bytes = 0
 
     @property
     def is_between(self) -> bool:
@@ -82,12 +86,14 @@ class Assembler:
             if frame.fin:
                 return self._whole(bytes(frame.data))
         self._fragments.append(bytes(frame.data))
+        self.waiting_bytes += len(frame.data)
         if len(self._fragments) > MAX_FRAGMENTS:
             raise self._break(1009, f"a message of more than {MAX_FRAGMENTS} fragments")
         if not frame.fin:
             return None
         message = b"".join(self._fragments)
         self._fragments.clear()
+        self.waiting_bytes = 0
         return self._whole(message)
 
     def _whole(self, message: bytes) -> bytes:

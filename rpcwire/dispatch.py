@@ -153,7 +153,7 @@ class Dispatch:
             RpcError: the call is refused; its handler has not run.
         """
         if self._observers:
-            message.arrived_s = time.monotonic()
+            _note_arrival(message)
         method = message.method
         try:
             offer = self._find(method)
@@ -163,6 +163,7 @@ class Dispatch:
             if offer is None:
                 raise self._unknown_method(method)
             args, kwargs = offer.contract.load_params(message.params, codec)
+            message.params = None
         except RpcError:
             raise
         except Exception as exc:  # A validator of the service failed, or the gate did.
@@ -288,10 +289,8 @@ class Dispatch:
         """
         if message.arrived_s is not None:
             subject: Subject = "call" if isinstance(message, IncomingCall) else "notification"
-            params = message.params
-            received_bytes = 0 if params is None else len(memoryview(params))
             self._notify_observers(
-                subject, connection, message, error, received_bytes=received_bytes, sent_bytes=sent_bytes
+                subject, connection, message, error, received_bytes=message.received_bytes, sent_bytes=sent_bytes
             )
 
     def report_stream_end(
@@ -316,7 +315,7 @@ class Dispatch:
     def report_refusal(self, connection: Connection, call: IncomingCall, error: RpcError) -> None:
         """Tell the observers that the session has refused a call before its method was looked up."""
         if self._observers:
-            call.arrived_s = time.monotonic()
+            _note_arrival(call)
             self.report_end(connection, call, error)
 
     def report_refused_notification(
@@ -378,6 +377,12 @@ class Dispatch:
                 raise
             except BaseException:  # Even sys.exit() in an observer must not end the call.
                 self._logger.exception("the observer %r failed", observer)
+
+
+def _note_arrival(message: Incoming) -> None:
+    """Note for observers when a message has arrived, and how large its parameters are."""
+    message.arrived_s = time.monotonic()
+    message.received_bytes = 0 if message.params is None else len(memoryview(message.params))
 
 
 def cancel_error(call: IncomingCall) -> Cancelled:

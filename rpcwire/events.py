@@ -9,6 +9,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Raw
 
+from .accounts import Loan
 from .errors import ProtocolError, RpcError
 from .messages import CallContext, ErrorObject, MessageId
 
@@ -19,11 +20,14 @@ class IncomingCall(msgspec.Struct, gc=False, eq=False, weakref=False):
     Attributes:
         id: its id on the wire.
         method: the method's full name.
-        params: the encoded parameters; ``None`` if there are none.
+        params: the encoded parameters; ``None`` if there are none, and after the dispatcher has read them: they would
+            keep their whole frame in memory.
         ctx: the context that the caller has sent; ``None`` if there is none.
         batch: the JSON-RPC batch of the call; ``None`` if it came alone. Only the session uses it.
         arrived_s: the time of arrival, on the clock of :func:`time.monotonic`; ``None`` if no observer needs it. Only
             the dispatcher uses it.
+        received_bytes: the size of the parameters, for observers. Only the dispatcher uses it.
+        loan: the bytes that a large call holds until its handler has ended; ``None`` if it is small.
     """
 
     id: MessageId
@@ -32,6 +36,8 @@ class IncomingCall(msgspec.Struct, gc=False, eq=False, weakref=False):
     ctx: CallContext | None
     batch: Batch | None = None
     arrived_s: float | None = None
+    received_bytes: int = 0
+    loan: Loan | None = None
 
 
 class Batch(msgspec.Struct, gc=False, eq=False):
@@ -42,20 +48,25 @@ class Batch(msgspec.Struct, gc=False, eq=False):
         replies: the answers so far.
         size: the size of these answers.
         after: messages to send after the answers: items of streams that the answers name.
+        loan: the bytes of the answers and of these messages, if they are many.
     """
 
     waiting: int
     replies: list[bytes]
     size: int = 0
     after: list[bytes] = msgspec.field(default_factory=list)
+    loan: Loan | None = None
 
 
 class NotificationReceived(msgspec.Struct, gc=False):
-    """A notification, which is never answered. ``arrived_s``: see :class:`IncomingCall`."""
+    """A notification, which is never answered. ``arrived_s``, ``received_bytes``, ``loan``: see
+    :class:`IncomingCall`."""
 
     method: str
     params: Raw | None
     arrived_s: float | None = None
+    received_bytes: int = 0
+    loan: Loan | None = None
 
 
 class ResultReceived(msgspec.Struct, gc=False):
@@ -94,10 +105,11 @@ class ProgressReceived(msgspec.Struct, gc=False):
 
 
 class ItemsReceived(msgspec.Struct, gc=False):
-    """The next items of a stream that we read."""
+    """The next items of a stream that we read. ``is_large`` if their frame was: then their bytes are counted."""
 
     stream: str
     items: list[Raw]
+    is_large: bool = False
 
 
 class StreamEnded(msgspec.Struct, gc=False):

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw
 
+from .accounts import COPIES, SMALL_BYTES, Account
 from .codec import UNREADABLE, Codec, Decoded, Malformed, is_unicode
 from .errors import (
     Busy,
@@ -34,6 +35,7 @@ from .events import (
     ErrorReceived,
     Event,
     IncomingCall,
+    ItemsReceived,
     NotificationReceived,
     ProgressReceived,
     ResultReceived,
@@ -80,6 +82,15 @@ def _unwrapped(codec: Codec, limit: int, frame: bytes) -> Decoded:
         return Decoded((Malformed(exc),))
 
 
+def _size(message: IncomingCall | NotificationReceived) -> int:
+    """Return the bytes of a message that lies in one frame with others."""
+    size = len(message.method) + (0 if message.params is None else len(memoryview(message.params)))
+    if isinstance(message, IncomingCall):
+        texts = (message.id,) if message.ctx is None else (message.id, *msgspec.structs.astuple(message.ctx))
+        size += sum(len(text) for text in texts if isinstance(text, str))
+    return size
+
+
 class Session:
     """One side of a connection.
 
@@ -88,6 +99,9 @@ class Session:
         limits: what this side accepts from the other side, and the size of the largest message that it sends.
         stream_prefix: the beginning of the ids of the streams that this side produces.
         state: READY if the connection itself proves who the other side is.
+
+    Attributes:
+        account: counts the bytes that large messages of the other side hold here; ``None`` if nobody counts them.
     """
 
     def __init__(
@@ -110,6 +124,7 @@ class Session:
         self._outgoing: set[int] = set()
         self._coalesce_bytes = min(COALESCE_BYTES, self.limits.message_bytes - JOINING_BYTES)
         self.streams = StreamTable(codec, self.limits, stream_prefix, self._outbox)
+        self.account: Account | None = None
 
     # --- questions of the driver --------------------------------------------------------------------------------
 
@@ -168,6 +183,10 @@ class Session:
         unsent = [call for call in self._unsent if call in self._outgoing]
         sent = sorted(self._outgoing.difference(unsent))
         self.streams.clear()
+        self.account = None  # What runs on gives back what it holds; nobody takes more.
+        for call in self._incoming.values():
+            if call.batch is not None and call.batch.loan is not None:
+                call.batch.loan.give_back()
         for collection in (self._outgoing, self._incoming, self._outbox):
             collection.clear()
         return unsent, sent
@@ -318,7 +337,24 @@ class Session:
             too_large = TooLarge(text + "or use a method that streams", executed="yes")
             self.reply_error(call, too_large)
             return too_large
+        if call.batch is not None and len(data) > SMALL_BYTES and (refusal := self._hold(call.batch, len(data))):
+            self.reply_error(call, refusal)
+            return refusal
         self._answer(call, data)
+        return None
+
+    def _hold(self, batch: Batch, size: int) -> Busy | None:
+        """Count a large answer that waits for the other answers of its batch; return the error if there is no room."""
+        if self.account is None or batch.waiting == 1:  # The last one waits for nothing.
+            return None
+        try:
+            if batch.loan is None:
+                batch.loan = self.account.take(size)
+            else:
+                batch.loan.resize(batch.loan.held_bytes + size)
+        except Busy as exc:
+            text = f"the answer cannot wait for those of its batch: {exc.message}"
+            return Busy(text, executed="yes", retry_after_ms=exc.retry_after_ms)
         return None
 
     def reply_stream(self, call: IncomingCall) -> OutgoingStream | None:
@@ -375,6 +411,8 @@ class Session:
 
     def _send_batch(self, batch: Batch) -> None:
         self._outbox.append(b"[" + b",".join(batch.replies) + b"]")
+        if batch.loan is not None:
+            batch.loan.give_back()
         self._outbox += batch.after
 
     def _control(self, method: str, params: msgspec.Struct) -> None:
@@ -392,6 +430,7 @@ class Session:
         """
         events: list[Event] = []
         content = self._decode(frame)
+        is_large = len(frame) > SMALL_BYTES
         batch = None
         if content.batch:
             batch = Batch(0, [])
@@ -401,6 +440,8 @@ class Session:
                 return
             if type(message) is Envelope:
                 self._on_message(message, batch, events)
+                if is_large and events:
+                    self._count(events, 0 if len(content.messages) > 1 else len(frame), len(frame), batch)
             else:
                 assert isinstance(message, Malformed)
                 if message.is_answer:
@@ -414,6 +455,36 @@ class Session:
             batch.waiting -= 1
             if batch.waiting == 0 and batch.replies:
                 self._send_batch(batch)
+
+    def _count(self, events: list[Event], alone_bytes: int, frame_bytes: int, batch: Batch | None) -> None:
+        """Count the bytes of what a message in a large frame has brought, and refuse it if there is no room.
+
+        Parameters:
+            events: what the message has brought.
+            alone_bytes: the size of the message if it is alone in its frame; otherwise 0.
+            frame_bytes: the size of the frame.
+            batch: the batch of the message.
+        """
+        if self.account is None:
+            return
+        event = events[0]
+        if isinstance(event, ItemsReceived):
+            event.is_large = True
+            if 2 * sum(len(memoryview(item)) for item in event.items) < frame_bytes:
+                event.items = [item.copy() for item in event.items]  # Otherwise they keep the whole frame.
+        elif isinstance(event, (IncomingCall, NotificationReceived)):
+            size = alone_bytes or _size(event)
+            if size <= SMALL_BYTES:
+                return
+            try:
+                event.loan = self.account.take(COPIES * size)
+            except Busy as exc:
+                events.clear()
+                if isinstance(event, IncomingCall):
+                    del self._incoming[event.id]
+                    self._refuse(event.id, exc, batch, events, event)
+                else:
+                    events.append(Violation(exc))
 
     def _gets_answer(self, message: Envelope | Malformed) -> bool:
         if isinstance(message, Malformed):

@@ -358,9 +358,10 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "state": frozenset({"config"}),
     "security": frozenset({"config"}),
     "plugins": frozenset({"config"}),
-    "connections": frozenset({"config", "security/authentication"}),
+    "memory": frozenset({"config"}),
+    "connections": frozenset({"config", "memory", "security/authentication"}),
     "system": frozenset({"config", "connections"}),
-    "door": frozenset({"config", "connections", "security/authentication"}),
+    "door": frozenset({"config", "connections", "memory", "security/authentication"}),
     "server": frozenset({"config", "connections", "door", "plugins", "security", "state", "system"}),
     "daemon": frozenset({"config", "plugins", "security/tokens", "security/ways", "server"}),
 }

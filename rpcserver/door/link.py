@@ -17,10 +17,12 @@ from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol as WebSocketSubprotocol
 
 from rpcserver.config import UNIX
+from rpcserver.memory import Shares
+from rpcwire.accounts import Loan
 from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.codec import OFFERED
 from rpcwire.context import Principal
-from rpcwire.errors import Unauthenticated
+from rpcwire.errors import Busy, Unauthenticated
 from rpcwire.head import HeadEnd
 from rpcwire.limits import ANSWER_HEADER, BATCH_ITEMS_HEADER, MESSAGE_BYTES_HEADER, LinkLimits, parse_message_bytes
 from rpcwire.logs import QUIET, about, printable
@@ -35,6 +37,9 @@ from .tls import send_alerts_through
 from .waiting import RETRY_AFTER_S
 
 logger = logging.getLogger("rpcserver.connection")
+
+ARRIVING_BYTES = 64 * 1024
+"""A larger part of a message that is arriving is counted."""
 
 VERSION = "13"
 """The one version of the WebSocket protocol (RFC 6455, section 4.1)."""
@@ -102,6 +107,8 @@ class ServerLink(WebSocketLink):
         self._has_replied = False
         self.takes_bytes: int | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._arriving: Loan | None = None
+        self._outgoing: Loan | None = None
 
     @property
     def remote(self) -> str:
@@ -230,8 +237,13 @@ class ServerLink(WebSocketLink):
         answer()
         self._feed_rest()
 
-    def authenticated(self) -> None:
-        """Give the client its full limits and as much time as it needs, because it has authenticated."""
+    def authenticated(self, shares: Shares) -> None:
+        """Give the client its full limits and as much time as it needs, because it has authenticated.
+
+        Parameters:
+            shares: count the bytes that this link holds.
+        """
+        self._arriving, self._outgoing = Loan(shares.arriving), Loan(shares.outgoing)
         self.ws.max_message_size = self.entrance.config.limits.message_bytes
         self.entrance.waiting.leave(self)
         self._stop_timer()
@@ -251,6 +263,29 @@ class ServerLink(WebSocketLink):
         if end < len(data) and not self._ignores_input:
             self._rest += data[end:]
             self._feed_rest()
+
+    def input_waits(self, size_bytes: int) -> None:
+        """Count the part of a message that has arrived. Close the connection if there is no room for it: who has sent
+        the message is not known before all of it is there."""
+        if self._arriving is None:
+            return  # Before authentication, messages are small.
+        try:
+            self._arriving.resize(size_bytes if size_bytes > ARRIVING_BYTES else 0)
+        except Busy as exc:
+            logger.warning("%s dropped in the middle of a message: %s", self.remote, exc.message)
+            self._arriving.give_back()
+            self.fail(1013, "too many large messages are arriving: try again later")
+
+    def output_waits(self, size_bytes: int) -> None:
+        """Count output that waits. Drop the connection if there is no room for it."""
+        if self._outgoing is None or self._is_lost:
+            return
+        try:
+            self._outgoing.resize(size_bytes)
+        except Busy as exc:
+            logger.warning("%s dropped: it reads too slowly: %s", self.remote, exc.message)
+            self._reason = f"the other side reads too slowly: {size_bytes} bytes wait"
+            self.abort()
 
     def _feed_rest(self) -> None:
         """Read the input behind the request, if there is a WebSocket now."""
@@ -426,6 +461,9 @@ class ServerLink(WebSocketLink):
         """Leave the waiting room and the entrance, because the socket is closed."""
         self._stop_timer()
         self._answer_later = None
+        for loan in (self._arriving, self._outgoing):
+            if loan is not None:
+                loan.give_back()
         self.entrance.waiting.leave(self)
         self.entrance.forget(self)
 

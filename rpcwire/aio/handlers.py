@@ -165,6 +165,7 @@ class Handlers:
         self._reply_error(call, error)
         if isinstance(error, Unauthenticated):
             self._peer.note_violation()
+        _give_back(call)
         self._peer.flush_soon()
 
     def _run_inline(self, call: IncomingCall, offer: Offer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -185,6 +186,8 @@ class Handlers:
         else:
             coroutine.close()
             self._fail(call, offer, suspension_error(offer))
+        if call.loan is not None:
+            call.loan.give_back()
         self._peer.flush_soon()
 
     def _launch(self, call: IncomingCall, offer: Offer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -293,6 +296,9 @@ class Handlers:
         self._streams.add(task)
         owner = None if running is None else running.owner
         task.add_done_callback(lambda task, _=owner: self._forget_stream(task))  # type: ignore[misc]
+        if call.loan is not None:  # What makes the items holds the arguments.
+            task.add_done_callback(lambda _, loan=call.loan: loan.give_back())  # type: ignore[misc]
+            call.loan = None
         if running is not None and running.inboxes:
             # The handler may read the caller's streams while it sends its own: they stay open until that has ended.
             inboxes, running.inboxes = running.inboxes, []
@@ -311,6 +317,7 @@ class Handlers:
         key = id(running.message)
         self._running.pop(key, None)
         self._deadlines.clear(key)
+        _give_back(running.message)
         if running.inboxes:
             self._drop_inboxes(running.message, running.inboxes)
         self._check_idle()
@@ -365,6 +372,7 @@ class Handlers:
             dispatch.report_refused_notification(peer.connection, event, exc)
             if isinstance(exc, Unauthenticated):
                 peer.note_violation()
+            _give_back(event)
             return
         running = Running(event, offer, dispatch.offers.owner())
         deadline = peer.loop.time() + time_left_s(None, offer.spec.options.deadline_s)
@@ -438,6 +446,12 @@ class Handlers:
     def _check_idle(self) -> None:
         if self._idle is not None and not self._idle.done() and not self._running and not self._streams:
             self._idle.set_result(None)
+
+
+def _give_back(message: IncomingCall | NotificationReceived) -> None:
+    """Give back the bytes of a call or a notification, because its handler has ended."""
+    if message.loan is not None:
+        message.loan.give_back()
 
 
 def _call_in_thread(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -342,7 +342,8 @@ class Peer:
         Raises:
             RpcError: the stream cannot be read.
         """
-        inbox = Inbox(self, self.session.streams.accept(stream_id, window), latest=latest)
+        session = self.session
+        inbox = Inbox(self, session.streams.accept(stream_id, window), latest=latest, account=session.account)
         self._inboxes[stream_id] = inbox
         self.flush_soon()
         return inbox
@@ -394,7 +395,7 @@ class Peer:
                 self._on_error(event)
             case ItemsReceived():
                 if (inbox := self._inboxes.get(event.stream)) is not None:
-                    inbox.put(event.items)
+                    inbox.put(event.items, is_large=event.is_large)
             case StreamEnded():
                 if (inbox := self._inboxes.pop(event.stream, None)) is not None:
                     error = event.error

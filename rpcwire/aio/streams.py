@@ -12,7 +12,8 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 from msgspec import Raw
 
-from rpcwire.errors import ConnectionLost, LocalProtocolError, RpcError, SlowConsumer
+from rpcwire.accounts import Account, Loan
+from rpcwire.errors import Busy, ConnectionLost, LocalProtocolError, RpcError, SlowConsumer
 from rpcwire.forking import Home, home
 from rpcwire.pool import waiting
 from rpcwire.service import SlowPolicy
@@ -53,28 +54,59 @@ class Inbox:
         host: the peer.
         stream: the stream, as the session sees it.
         latest: whether to keep only the newest item.
+        account: counts the bytes of the items, once a large one has come; ``None`` if nobody counts them.
     """
 
-    __slots__ = ("_waiter", "ended", "error", "host", "items", "latest", "stream", "uploads")
+    __slots__ = ("_account", "_loan", "_waiter", "ended", "error", "host", "items", "latest", "stream", "uploads")
 
-    def __init__(self, host: StreamHost, stream: IncomingStream, *, latest: bool = False) -> None:
+    def __init__(
+        self, host: StreamHost, stream: IncomingStream, *, latest: bool = False, account: Account | None = None
+    ) -> None:
         self.host = host
         self.latest = latest
         self.stream = stream
         self.items: deque[Raw] = deque()
         self.ended = False
         self.error: RpcError | None = None
+        self._account = account
+        self._loan: Loan | None = None
         self._waiter: asyncio.Future[None] | None = None
         self.uploads: tuple[asyncio.Task[None], ...] = ()  # They send the streams among the call's parameters.
 
-    def put(self, items: Iterable[Raw]) -> None:
-        """Add items that have arrived."""
+    def put(self, items: Iterable[Raw], *, is_large: bool = False) -> None:
+        """Add items that have arrived. If the account has no room for them, the stream ends with Busy after the items
+        before them.
+
+        Parameters:
+            items: the items.
+            is_large: whether their frame was large.
+        """
+        if (is_large or self._loan is not None) and self._account is not None:
+            items = list(items)
+            try:
+                self._count(self._account, items)
+            except Busy as exc:
+                text = f"items of the stream arrived faster than they were read: {exc.message}"
+                self.end(Busy(text, executed="yes", retry_after_ms=exc.retry_after_ms))
+                self.host.cancel_stream(self.stream)
+                return
         self.items.extend(items)
         if self.latest:
             while len(self.items) > 1:
-                self.items.popleft()
+                self._uncount(self.items.popleft())
                 self.host.note_consumed(self.stream)
         self._wake()
+
+    def _count(self, account: Account, items: list[Raw]) -> None:
+        size = sum(len(memoryview(item)) for item in items)
+        if self._loan is None:
+            self._loan = account.take(size + sum(len(memoryview(item)) for item in self.items))
+        else:
+            self._loan.resize(self._loan.held_bytes + size)
+
+    def _uncount(self, item: Raw) -> None:
+        if self._loan is not None:
+            self._loan.resize(self._loan.held_bytes - len(memoryview(item)))
 
     def end(self, error: RpcError | None) -> None:
         """Note that no more items will come, and with which error."""
@@ -87,6 +119,8 @@ class Inbox:
     def drop(self) -> None:
         """Throw the items away, and tell the producer that the reader wants no more."""
         self.items.clear()
+        if self._loan is not None:
+            self._loan.give_back()
         if not self.ended:
             self.end(None)
             self.host.cancel_stream(self.stream)
@@ -113,6 +147,8 @@ class Inbox:
             finally:
                 self._waiter = None
         item = self.items.popleft()
+        if self._loan is not None:
+            self._uncount(item)
         if not self.ended:
             self.host.note_consumed(self.stream)
         return item

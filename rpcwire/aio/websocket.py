@@ -101,6 +101,7 @@ class WebSocketLink(asyncio.Protocol):
         self.ws.receive_data(data[at:end])
         self._after_receiving()
         self._is_between = self._boundaries.is_between and self._assembler.is_between
+        self.input_waits(0 if self._is_between else len(self.ws.reader.buffer) + self._assembler.waiting_bytes)
         return end
 
     def eof_received(self) -> bool:
@@ -141,6 +142,7 @@ class WebSocketLink(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Note that the output was sent."""
         self._stall.end()
+        self.output_waits(0)
         if (timer := self._timers.pop(self._check_stall, None)) is not None:
             timer.cancel()
         if self.transport is not None and self._holds_reading and not self.transport.is_closing():
@@ -227,6 +229,14 @@ class WebSocketLink(asyncio.Protocol):
     def ended(self) -> None:
         """Free what belongs to the connection, which has ended. An end overrides this if it has something to free."""
 
+    def input_waits(self, size_bytes: int) -> None:
+        """Note how much of a message has arrived whose rest has not; 0 when all of it is there. An end overrides this
+        if it counts input."""
+
+    def output_waits(self, size_bytes: int) -> None:
+        """Note how much output waits after a write, if it is more than the high-water mark; 0 when it was sent. An end
+        overrides this if it counts output."""
+
     def _after_receiving(self) -> None:
         for event in self.ws.events_received():
             if isinstance(event, Frame):
@@ -272,9 +282,13 @@ class WebSocketLink(asyncio.Protocol):
         self._heartbeat.note_output()
         self._written += len(data)
         transport.write(data)
-        if transport.get_write_buffer_size() > self.limits.outgoing_bytes:
-            self._reason = f"the other side does not read: {transport.get_write_buffer_size()} bytes wait"
-            transport.abort()
+        waiting = transport.get_write_buffer_size()
+        if waiting > self.limits.high_water_bytes:
+            if waiting > self.limits.outgoing_bytes:
+                self._reason = f"the other side does not read: {waiting} bytes wait"
+                transport.abort()
+            else:
+                self.output_waits(waiting)
 
     def _end_of_output(self, transport: asyncio.Transport) -> None:
         if not transport.can_write_eof():

@@ -196,6 +196,7 @@ def test_a_notification_that_is_dropped_says_so(
     dispatch = Dispatch(registry, logger=logger)
     message = note(codec, "desk.add", [1, 2])
     dispatch.admit_notification(connection, message, codec, running=2, most=3)
+    message = note(codec, "desk.add", [1, 2])  # Admission has read the parameters of the first, and dropped them.
     with pytest.raises(Busy, match=r"desk\.add was dropped") as caught:
         dispatch.admit_notification(connection, message, codec, running=3, most=3)
     dispatch.report_refused_notification(connection, message, caught.value)
