@@ -17,8 +17,8 @@ import trustme
 from rpcserver import Page, Service, method
 from rpcserver.config import AuthConfig
 from rpcserver.door.admission import Refusal
-from rpcwire.head import HeadEnd
 from rpcserver.door.waiting import WaitingRoom
+from rpcwire.head import HeadEnd
 
 # --- the waiting room by itself ------------------------------------------------------------------------------------------
 
