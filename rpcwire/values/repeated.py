@@ -35,7 +35,8 @@ class Repeated:
         def decode(data: bytes) -> Any:
             return adapter().validate_python(msgspec.msgpack.decode(data))
 
-        encode_cached, decode_cached = lru_cache(_CACHE_SIZE)(encode), lru_cache(_CACHE_SIZE)(decode)
+        decode_cached = lru_cache(_CACHE_SIZE)(decode)
+        by_value: dict[Any, bytes] = {}
         # To hash a value takes longer than all the rest, so this uses its identity. An entry keeps its value alive, so
         # no other value can have the same identity.
         entries: dict[int, tuple[Any, bytes]] = {}
@@ -46,11 +47,17 @@ class Repeated:
             entry = entries.get(id(value))
             if entry is not None:
                 return entry[1]
-            data = encode_cached(value)
+            data = by_value.get(value)
+            if data is None:
+                data = encode(value)
+                if len(data) > _LIMIT_BYTES:
+                    return data
+                if len(by_value) >= _CACHE_SIZE:
+                    by_value.clear()
+                by_value[value] = data
             if len(entries) >= _CACHE_SIZE:
                 entries.clear()
-            if len(data) <= _LIMIT_BYTES:
-                entries[id(value)] = value, data
+            entries[id(value)] = value, data
             return data
 
         def load(data: Any, handler: core_schema.ValidatorFunctionWrapHandler) -> Any:

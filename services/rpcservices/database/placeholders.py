@@ -14,9 +14,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
+from rpcwire.caches import cache_small
 from rpcwire.errors import InvalidParams
 from rpcwire.sql import Syntax, pattern, scan, split
 
@@ -126,7 +126,7 @@ def check_text(sql: str, *, loc: Sequence[str | int] = ("sql",)) -> None:
         raise InvalidParams(f"{path}: {message}", errors=[{"loc": list(loc), "msg": message, "type": "sql"}])
 
 
-@lru_cache(maxsize=1024)
+@cache_small(1024, 8192, lambda sql, *_, **__: len(sql))
 def translate(sql: str, syntax: Syntax, style: Style, named: bool) -> Statement:
     """Replace the placeholders of a statement.
 

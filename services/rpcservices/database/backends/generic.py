@@ -16,7 +16,7 @@ from sqlalchemy.util import greenlet_spawn
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError
 from rpcservices.database.models import Column, Description, Isolation, TxState
-from rpcservices.database.placeholders import translate
+from rpcservices.database.placeholders import Style, translate
 from rpcwire.errors import RpcError
 
 from .base import Cursor, Link
@@ -103,7 +103,7 @@ class GenericLink(Link):
         style = self.paramstyle
         if style not in {"numeric_dollar", "format", "pyformat", "qmark"}:
             raise DatabaseNotSupportedError(f"params: the driver's placeholders are of the style {style!r}")
-        shown = "format" if style == "pyformat" else style
+        shown = cast("Style", "format" if style == "pyformat" else style)
         statement = translate(sql, self.dialect, shown, isinstance(params, Mapping))
         return statement.sql, tuple(statement.arguments(params))
 

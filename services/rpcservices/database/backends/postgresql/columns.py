@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 from psycopg._tz import get_tzinfo
 from psycopg.pq.abc import PGconn, PGresult
 
 from rpcservices.database.models import Column, ColumnType
+from rpcwire.caches import cache_small
 
 from .types import TypeName, Types
 
@@ -24,7 +24,7 @@ def _digits(modifier: int) -> tuple[int | None, int | None]:
     return ((modifier - 4) >> 16, (((modifier - 4) & 0x7FF) ^ 1024) - 1024) if modifier >= 4 else (None, None)
 
 
-@lru_cache(maxsize=512)
+@cache_small(512, 8192, lambda name, *_: len(name))
 def _column(name: str, type_name: TypeName, modifier: int, zone: str | None) -> Column:
     kind = type_name.item or type_name.kind
     effective = modifier if modifier >= 0 else type_name.modifier
@@ -44,7 +44,7 @@ def _column(name: str, type_name: TypeName, modifier: int, zone: str | None) -> 
     )
 
 
-@lru_cache(maxsize=512)
+@cache_small(512, 8192, lambda fields, _: sum(len(name or b"") for name, _, _ in fields))
 def _columns(fields: tuple[_Field, ...], zone: str | None) -> tuple[Column, ...]:
     # In a database of the encoding SQL_ASCII a name may not be text: then we show its bytes.
     return tuple(

@@ -84,6 +84,14 @@ def _quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+_SMALL_SQL = 16 * 1024
+"""The length of statements that Python may keep prepared, in characters: it keeps the latest 128 of a connection."""
+_PREPARED_SQL = 1024 * 1024
+"""The most characters of larger statements that it may keep."""
+_PREPARED_STATEMENTS = 128
+"""The number of prepared statements that Python keeps (``cached_statements`` of ``sqlite3.connect``)."""
+
+
 class _Stop:
     """Tells SQLite, which asks every few steps, whether one statement must stop. Each statement has its own."""
 
@@ -166,6 +174,7 @@ class SqliteLink(Link):
         self._used = False
         self._only_reads = False
         self._is_session = False
+        self._prepared_sql = 0
 
     @classmethod
     def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
@@ -174,7 +183,7 @@ class SqliteLink(Link):
         if config.readonly and not url.database.startswith("file:"):
             path = quote(str(Path(url.database).absolute()))
             url = url.set(database=f"file:{path}").update_query_dict({"mode": "ro", "uri": "true"})
-        return url, {"timeout": 0.0}
+        return url, {"timeout": 0.0, "cached_statements": _PREPARED_STATEMENTS}
 
     async def prepare(self) -> None:
         # The first connection sets up the file's index under a lock, which others that connect at once may meet.
@@ -268,9 +277,22 @@ class SqliteLink(Link):
             raise DatabaseProgrammingError(str(exc)) from None
         finally:
             self._look()
+            self._forget_large(sql)
         if cursor.description is None and result.changed:
             result.last_insert_id = cursor.lastrowid
         return result
+
+    def _forget_large(self, sql: str) -> None:
+        """Have Python forget the statements that it keeps prepared, after enough of them were large. Each could keep
+        several times its text in memory. Only other statements drive them out."""
+        if len(sql) <= _SMALL_SQL:
+            return
+        self._prepared_sql += len(sql)
+        if self._prepared_sql > _PREPARED_SQL:
+            with suppress(sqlite3.Error):  # They were told to stop: the next large statement tries again.
+                for number in range(_PREPARED_STATEMENTS):
+                    self._sqlite.execute(f"SELECT {number}").close()
+                self._prepared_sql = 0
 
     def _execute_statement(self, sql: str, values: Sequence[Any]) -> sqlite3.Cursor:
         try:
@@ -418,6 +440,7 @@ class SqliteLink(Link):
             return self._with_trust(partial(self._sqlite.executemany, sql, sets), authorizer).rowcount
         finally:
             self._look()
+            self._forget_large(sql)
 
     def explain_sql(self, sql: str, *, analyze: bool) -> str:
         if analyze:
@@ -442,6 +465,7 @@ class SqliteLink(Link):
             return Description(parameters, [], readonly=False)
         finally:
             connection.set_authorizer(self._authorizer())
+            self._forget_large(sql)
         return Description(parameters, self._declared_columns(sql), readonly=True)
 
     def _columns_by_running(self, sql: str) -> list[Column]:

@@ -6,13 +6,13 @@ import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from rpcservices.database.backends.parameters import Params, convert_params, json_text
 from rpcservices.database.models import Column, ColumnType
 from rpcservices.database.placeholders import translate
+from rpcwire.caches import cache_small
 
 _NULL = frozenset({type(None)})
 _TYPES = {
@@ -67,7 +67,7 @@ def column_types(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[C
     return _columns(tuple(names), tuple(kinds))
 
 
-@lru_cache(maxsize=512)
+@cache_small(512, 8192, lambda names, _: sum(map(len, names)))
 def _columns(names: tuple[str, ...], kinds: tuple[type | None, ...]) -> tuple[Column, ...]:
     types = [(ColumnType.ANY, None) if kind is None else _TYPES[kind] for kind in kinds]
     return tuple(Column(name, *details) for name, details in zip(names, types, strict=True))
