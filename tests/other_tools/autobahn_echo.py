@@ -9,9 +9,11 @@ from typing import Any
 from websockets.frames import Frame, Opcode
 from websockets.server import ServerProtocol
 
+from rpcwire.aio.link import FrameReceiver
 from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.assembly import Assembler
 from rpcwire.codec import codec_for
+from rpcwire.framing import WholeFrames
 from rpcwire.limits import LinkLimits
 from rpcwire.logs import QUIET
 
@@ -31,10 +33,18 @@ class EchoLink(WebSocketLink):
     def handshake_failed(self, exc: Exception) -> None:
         self.abort()
 
+    def _expect(self, *, binary: bool) -> None:
+        self._assembler = Assembler(binary=binary)
+        self._frames = WholeFrames(binary=binary, client=False)
+
+    def _read_whole(self, receiver: FrameReceiver, data: bytes, at: int) -> int:
+        if at < len(data) and (opcode := data[at] & 0x0F) in (Opcode.TEXT, Opcode.BINARY):
+            self._expect(binary=opcode == Opcode.BINARY)
+        return super()._read_whole(receiver, data, at)
+
     def _data_frame(self, frame: Frame) -> None:
         if frame.opcode is not Opcode.CONT:
-            self._binary = frame.opcode is Opcode.BINARY
-            self._assembler = Assembler(binary=self._binary)
+            self._expect(binary=frame.opcode is Opcode.BINARY)
         super()._data_frame(frame)
 
     def frame_received(self, frame: bytes) -> None:
