@@ -8,7 +8,7 @@ connection.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 from sqlalchemy import URL, Dialect, PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
