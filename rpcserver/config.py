@@ -124,13 +124,38 @@ class AuthConfig(_Section):
         '"" for the user\'s default place.',
     )
     timeout_s: float = Field(
-        default=10.0, gt=0, description="Time to authenticate after connecting, or after waiting in line, in seconds."
+        default=10.0,
+        gt=0,
+        description="Time from the moment of connecting until a client must have authenticated, in seconds: for the "
+        "TLS handshake, the request and the wait in line together.",
     )
     attempts: int = Field(default=5, ge=1, description="Wrong tokens after which a connection is closed.")
     violations: int = Field(
         default=20,
         ge=1,
         description="Messages before authentication that break the rules or need it; after more the client is dropped.",
+    )
+    free_attempts: int = Field(
+        default=5,
+        ge=0,
+        description="Wrong attempts of one address, or under one name, before further ones are delayed, longer each "
+        "time; one is forgiven every 10 seconds.",
+    )
+    penalty_s: float = Field(
+        default=8.0,
+        ge=0,
+        le=60,
+        description="Longest delay of the answer to a wrong attempt, in seconds; 0 for none. Right credentials are "
+        "delayed by at most one second.",
+    )
+    delayed_connections: int = Field(
+        default=512, ge=1, description="Connections whose credentials are delayed before they are read, in all."
+    )
+    delayed_per_address: int = Field(
+        default=64,
+        ge=1,
+        description="Connections whose credentials are delayed before they are read, per address; further ones are "
+        "refused.",
     )
     arriving_connections: int = Field(
         default=512,
@@ -168,6 +193,12 @@ class LimitsConfig(_Section):
     """What one connection, and all together, may ask for."""
 
     connections: int = Field(default=4096, ge=1, description="Connections open at the same time.")
+    reserved_descriptors: int = Field(
+        default=256,
+        ge=0,
+        description="Open files that connections leave free until they have authenticated, for the programs of whoever "
+        "is in and for the Unix socket; a quarter of the system's limit (ulimit -n) if that is less.",
+    )
     message_bytes: int = Field(
         default=16 * _MIB, ge=1024, description="Largest message, in either direction, in bytes."
     )

@@ -39,6 +39,7 @@ class AdmittedLink(Link, Protocol):
     Attributes:
         principal: who the client is; ``None`` if the handshake does not tell.
         takes_bytes: the largest message that the client accepts, in bytes; ``None`` if it does not tell.
+        attempts_address: the address by which wrong tokens are counted.
     """
 
     principal: Principal | None
@@ -47,6 +48,11 @@ class AdmittedLink(Link, Protocol):
     @property
     def remote(self) -> str:
         """The address of the client, for a person."""
+        ...
+
+    @property
+    def attempts_address(self) -> str:
+        """As above."""
         ...
 
     def attach(self, receiver: FrameReceiver, codec: Codec) -> None:
@@ -178,21 +184,24 @@ class Connections(Mapping[Connection, Peer]):
 
     # --- authentication -------------------------------------------------------------------------------------------
 
-    def authenticate(self, connection: Connection, token: str) -> Principal:
+    async def authenticate(self, connection: Connection, token: str) -> Principal:
         """Authenticate a connection by the token of a call.
 
         Raises:
             Unauthenticated: the token is wrong. After some wrong tokens the connection is closed.
+            Busy: another attempt of the connection is not over yet.
         """
+        link = self._links.get(connection)
+        address = "memory" if link is None else link.attempts_address
         try:
-            principal = self._authentication.by_call(connection, token)
+            principal = await self._authentication.by_call(connection, token, address)
         except Unauthenticated:
-            if not self._authentication.may_try_again(connection):
-                peer = self._peers[connection]
+            peer = self._peers.get(connection)
+            if peer is not None and not self._authentication.may_try_again(connection):
                 # Close after this turn, so that the answer is sent first.
                 peer.loop.call_soon(peer.link.close, 1008, "too many wrong tokens")
             raise
-        if connection.principal is None:
+        if connection.principal is None and connection in self._peers:  # It may have ended while it waited.
             self._set_principal(connection, principal)
         return principal
 

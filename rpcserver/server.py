@@ -91,7 +91,7 @@ class Server:
         self.authentication = Authentication(
             TokenStore(token),
             os.geteuid(),
-            attempts=config.auth.attempts,
+            config.auth,
             unix_peer_credentials=config.listen.unix_peer_credentials,
             ways=ways,
         )
@@ -168,6 +168,7 @@ class Server:
         for service in reversed(self._running_services):
             await stop_service(service, patience_s)
         self._running_services.clear()
+        self.authentication.wrong_attempts.report()
         self._executor.shutdown(wait=False, cancel_futures=True)
         if self._state_lock is not None:
             os.close(self._state_lock)

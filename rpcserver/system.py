@@ -119,9 +119,11 @@ class System(Service):
         """Prove who is calling, where the handshake could not (a browser sends no Authorization header).
 
         Raises:
-            Unauthenticated: the token is wrong. After some of them the connection is closed.
+            Unauthenticated: the token is wrong. After some of them the connection is closed. After some of one address
+                the answer comes later, by up to a second.
+            Busy: another attempt of the connection is not over yet.
         """
-        principal = self._connections.authenticate(ctx.connection, token)
+        principal = await self._connections.authenticate(ctx.connection, token)
         return PrincipalInfo(name=principal.name, method=principal.method)
 
     @method(kind="read")

@@ -18,6 +18,9 @@ BACKLOG = 512
 ACCEPTED_AT_ONCE = 64
 """The most connections accepted in one turn of the event loop, so that open connections get their turns, too."""
 
+SHORT_AT_ONCE = 4
+"""The most connections accepted in one turn while descriptors are short: whoever gives way closes after it."""
+
 PAUSE_S = 0.1
 """How long to accept nothing after the system had no room for one more connection, in seconds."""
 
@@ -31,7 +34,8 @@ class Listener:
     Parameters:
         sock: a bound socket; it belongs to the listener.
         tls: the settings of TLS; ``None`` for connections without TLS.
-        on_accept: called with each new socket and its address, in the event loop.
+        on_accept: called with each new socket and its address, in the event loop. It returns whether descriptors are
+            short.
         on_exhaustion: called when the system has no room for one more connection.
         url: the address, if a plugin's transport listens.
 
@@ -45,8 +49,8 @@ class Listener:
         self,
         sock: socket.socket,
         tls: ssl.SSLContext | None,
-        on_accept: Callable[[socket.socket, Any], None],
-        on_exhaustion: Callable[[], None],
+        on_accept: Callable[[socket.socket, Any], bool],
+        on_exhaustion: Callable[[], object],
         url: str = "",
     ) -> None:
         self.sock = sock
@@ -69,6 +73,7 @@ class Listener:
         self.sock.close()
 
     def _accept(self) -> None:
+        short = 0
         for _ in range(ACCEPTED_AT_ONCE):
             try:
                 sock, address = self.sock.accept()
@@ -81,7 +86,9 @@ class Listener:
                     return
                 continue  # By accept(2) this is an error of the new connection: the next one may be good.
             sock.setblocking(False)
-            self._on_accept(sock, address)
+            short += self._on_accept(sock, address)
+            if short == SHORT_AT_ONCE:
+                return
 
     def _wait(self, exc: OSError) -> None:
         if not self._has_logged:

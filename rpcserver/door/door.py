@@ -69,9 +69,13 @@ class Door:
     def _accept_from(
         self, sock: socket.socket, tls: ssl.SSLContext | None = None, url: str = "", *, identifies_peers: bool = True
     ) -> None:
-        def on_accept(accepted_sock: socket.socket, peer: Any) -> None:
+        def on_accept(accepted_sock: socket.socket, peer: Any) -> bool:
             link = ServerLink(self.entrance, self._link_limits, accepted_sock, peer, identifies_peers=identifies_peers)
+            is_short = not link.is_known and self.entrance.descriptors.are_short()
+            if is_short:
+                self.entrance.waiting.make_room()
             link.begin(accepted_sock, tls)
+            return is_short
 
         make_room = partial(self.entrance.waiting.make_room, GIVE_WAY_TOGETHER)
         self.listeners.append(Listener(sock, tls, on_accept, make_room, url))

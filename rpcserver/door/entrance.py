@@ -10,6 +10,7 @@ from rpcserver.connections import AdmittedLink
 from rpcserver.security.authentication import Authentication
 
 from .admission import Refusal, canonical_origin
+from .descriptors import Descriptors
 from .forwarding import Proxies
 from .hosts import canonical
 from .pages import Pages
@@ -35,6 +36,7 @@ class Entrance:
         authentication: finds out who a client is.
         pages: answers plain HTTP.
         waiting: the connections that have not authenticated.
+        descriptors: tells whether strangers have to give way.
         proxies: the trusted proxies.
         allowed_hosts: the names of the server, in their one form.
         allowed_origins: the origins of web pages that may connect, in their one form.
@@ -53,6 +55,7 @@ class Entrance:
         self.authentication = authentication
         self.pages = pages
         self.waiting = WaitingRoom(config.auth)
+        self.descriptors = Descriptors(config.limits.reserved_descriptors)
         self.proxies = Proxies(config.listen)
         self.allowed_hosts = frozenset(canonical(host) for host in (config.listen.host, *config.listen.allowed_hosts))
         self.allowed_origins = frozenset(canonical_origin(origin) for origin in config.listen.allowed_origins)
@@ -68,6 +71,19 @@ class Entrance:
         if len(self.links) >= self.config.limits.connections:
             return Refusal(503, "too many connections: try again later, or raise limits.connections")
         return None
+
+    def refuse_if_short(self, link: AdmittedLink) -> Refusal | None:
+        """Return a refusal if whoever is in needs the descriptors that are left, and no stranger can give way;
+        otherwise ``None``. Strangers themselves are let in, since they can give way later.
+
+        Parameters:
+            link: the WebSocket that is about to be admitted.
+        """
+        if link.principal is None or link.principal.method == "peer" or not self.descriptors.are_short():
+            return None
+        if self.waiting.make_room():
+            return None
+        return Refusal(503, "too few open files are left: try again later, or raise the server's limit (ulimit -n)")
 
     def admit(self, link: AdmittedLink, subprotocol: str | None) -> None:
         """Admit a WebSocket.

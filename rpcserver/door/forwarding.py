@@ -12,7 +12,7 @@ from websockets.datastructures import Headers
 from rpcserver.config import UNIX, ForwardingHeader, ListenConfig
 
 from .admission import Refusal
-from .hosts import canonical
+from .hosts import canonical, network_of
 
 HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
 """The headers that reverse proxies add to requests, and clients do not."""
@@ -44,7 +44,12 @@ class Source:
     @property
     def counted_address(self) -> str | None:
         """The address to which limits per address apply; ``None`` for a proxy, which may have many clients."""
-        return None if self.is_proxy else self.address
+        return None if self.is_proxy else network_of(self.address)
+
+    @property
+    def attempts_address(self) -> str:
+        """The address by which wrong attempts to authenticate are counted: of a proxy that names no client its own."""
+        return network_of(self.address)
 
     def __str__(self) -> str:
         host = f"[{self.address}]" if ":" in self.address else self.address

@@ -67,6 +67,21 @@ def canonical(host: str) -> str:
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
+@lru_cache(256)
+def network_of(host: str) -> str:
+    """Return the address by which limits count a client: of an IPv6 address its first 64 bits, since whoever has one
+    address of such a network has all of them (RFC 4291, section 2.5.4). Other names stay as they are.
+
+    Parameters:
+        host: the address in its one form; see :func:`canonical`.
+    """
+    try:
+        address = ipaddress.IPv6Address(host)
+    except ValueError:
+        return host
+    return host if address.is_loopback else str(ipaddress.IPv6Network((address, 64), strict=False))
+
+
 def is_loopback(host: str) -> bool:
     """Return whether a name or an address belongs to this machine and cannot be reached from elsewhere, in any
     spelling.

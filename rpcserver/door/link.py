@@ -18,6 +18,7 @@ from websockets.typing import Subprotocol as WebSocketSubprotocol
 
 from rpcserver.config import UNIX
 from rpcserver.memory import Shares
+from rpcserver.security.authentication import Credentials
 from rpcwire.accounts import Loan
 from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.codec import OFFERED
@@ -28,7 +29,7 @@ from rpcwire.limits import ANSWER_HEADER, BATCH_ITEMS_HEADER, MESSAGE_BYTES_HEAD
 from rpcwire.logs import QUIET, about, printable
 
 from .admission import Refusal, check_host, check_origin, peer_uid
-from .asking import read_request
+from .asking import HttpRequest, read_request
 from .entrance import Entrance
 from .forwarding import HEADERS
 from .http import REQUEST_BYTES, refuse_malformed, require_upgrade, respond
@@ -40,6 +41,8 @@ logger = logging.getLogger("rpcserver.connection")
 
 ARRIVING_BYTES = 64 * 1024
 """A larger part of a message that is arriving is counted."""
+LEAVE_S = 1.0
+"""How long a client that has not authenticated in time may take to close its WebSocket, in seconds."""
 
 VERSION = "13"
 """The one version of the WebSocket protocol (RFC 6455, section 4.1)."""
@@ -109,6 +112,7 @@ class ServerLink(WebSocketLink):
         self._timer: asyncio.TimerHandle | None = None
         self._arriving: Loan | None = None
         self._outgoing: Loan | None = None
+        self._delay: asyncio.TimerHandle | None = None
 
     @property
     def remote(self) -> str:
@@ -120,6 +124,16 @@ class ServerLink(WebSocketLink):
         """The address to which limits per address apply."""
         return self.source.counted_address
 
+    @property
+    def attempts_address(self) -> str:
+        """The address by which wrong attempts to authenticate are counted."""
+        return self.source.attempts_address
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the client has authenticated."""
+        return self.principal is not None
+
     # --- the beginning ------------------------------------------------------------------------------------------
 
     def begin(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
@@ -130,7 +144,8 @@ class ServerLink(WebSocketLink):
             tls: the settings of TLS; ``None`` for a connection without TLS.
         """
         self.entrance.waiting.arrive(self)
-        self._restart_timer()
+        # The one clock of everything up to authentication: nothing that the client does starts it again.
+        self._timer = self.loop.call_later(self.entrance.config.auth.timeout_s, self._too_late)
         self._opening_task = self.loop.create_task(self._open_transport(sock, tls))
         self._opening_task.add_done_callback(lambda _: self._on_opened(sock))
 
@@ -184,10 +199,6 @@ class ServerLink(WebSocketLink):
         if refusal is not None:
             self._refuse(refusal)
 
-    def _restart_timer(self) -> None:
-        self._stop_timer()
-        self._timer = self.loop.call_later(self.entrance.config.auth.timeout_s, self._too_late)
-
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -197,6 +208,7 @@ class ServerLink(WebSocketLink):
         timeout_s = self.entrance.config.auth.timeout_s
         if self.ws.state is not CONNECTING:
             self.fail(1008, f"not authenticated within {timeout_s:g} s")
+            self._timer = self.loop.call_later(LEAVE_S, self.abort)  # Its place is for the next one.
         elif self.entrance.waiting.stands_in_line(self):
             self._refuse(Refusal(503, f"no place to authenticate became free within {timeout_s:g} s: try again later"))
         else:
@@ -213,12 +225,18 @@ class ServerLink(WebSocketLink):
     # --- called by the waiting room ----------------------------------------------------------------------------
 
     def dismiss(self, refusal: Refusal) -> None:
-        """Close before the request was answered, with a refusal if no answer was sent yet."""
+        """Close before the client has authenticated, with a refusal if no answer was sent yet."""
         transport = self.transport
+        if self.ws.state is not CONNECTING:
+            self._log("%s dismissed: %s", refusal.text)
+            self.fail(1013, refusal.text)
+            self.abort()
+            return
         if transport is None or transport.is_closing() or self._has_replied:
             self.abort()
             return
         self._log("%s refused: %s", refusal.text)
+        self._answer_later = None
         self._has_replied = True
         self._reason = f"HTTP {refusal.status}"
         self.finish_reading()
@@ -233,7 +251,6 @@ class ServerLink(WebSocketLink):
         answer, self._answer_later = self._answer_later, None
         if answer is None:
             return
-        self._restart_timer()
         answer()
         self._feed_rest()
 
@@ -327,11 +344,61 @@ class ServerLink(WebSocketLink):
             )
         if not http_request.wants_websocket:
             self.finish_reading()
-            is_known = self.principal is not None or entrance.pages.is_known(http_request.headers)
-            return self._proceed_when(lambda: entrance.pages.answer(self, http_request), is_known=is_known)
-        if http_request.path != "/":
+        elif http_request.path != "/":
             where = f"{entrance.config.listen.path_prefix}/"
             return respond(404, f"the WebSocket is at {where}\n", head=http_request.is_head)
+        try:
+            credentials = entrance.authentication.read(request.headers, self.attempts_address)
+        except Unauthenticated as exc:
+            self._log("%s refused: %s", exc.message)
+            return self._go_on(request, http_request, None, exc)
+        if credentials is None:
+            return self._go_on(request, http_request, None, None)
+        delay_s = entrance.authentication.delay_before_s(credentials)
+        if not delay_s:
+            return self._check(request, http_request, credentials)
+        refusal = entrance.waiting.delay(self)
+        if refusal is not None:
+            return self._log_refusal(refusal, head=http_request.is_head)
+        self._go_on_after(delay_s, lambda: self._check(request, http_request, credentials))
+        return None
+
+    def _check(self, request: Request, http_request: HttpRequest, credentials: Credentials) -> Response | None:
+        """Find out who shows these credentials. If they are wrong, go on after a delay that grows with each attempt."""
+        authentication = self.entrance.authentication
+        delay_s = authentication.delay_after_s(credentials)
+        try:
+            principal = authentication.check(credentials, self.remote)
+        except Unauthenticated as exc:
+            failure = exc
+            if not delay_s:
+                return self._go_on(request, http_request, None, failure)
+            self.entrance.waiting.send_back(self)
+            self._go_on_after(delay_s, lambda: self._go_on(request, http_request, None, failure))
+            return None
+        return self._go_on(request, http_request, principal, None)
+
+    def _go_on_after(self, delay_s: float, step: Callable[[], Response | None]) -> None:
+        def answer() -> None:
+            response = step()
+            if response is not None:
+                self.reply(response)
+
+        self._answer_later = answer
+        self._delay = self.loop.call_later(delay_s, self.proceed)
+
+    def _go_on(
+        self, request: Request, http_request: HttpRequest, principal: Principal | None, failure: Unauthenticated | None
+    ) -> Response | None:
+        """Answer a request of which is known who has sent it."""
+        if not http_request.wants_websocket:
+            return self._proceed_when(
+                lambda: self.entrance.pages.answer(self, http_request, is_known=principal is not None),
+                is_known=principal is not None or self.is_known,
+            )
+        if failure is not None:
+            return respond(401, f"{failure.message}\n", WWW_Authenticate=self.entrance.authentication.challenges)
+        self.principal = principal or self.principal
         return self._open(request)
 
     def _doubt_proxies(self, request: Request) -> None:
@@ -351,18 +418,11 @@ class ServerLink(WebSocketLink):
         self._answer_later = answer
         refusal = self.entrance.waiting.ask(self)
         if refusal is None:
-            if self._answer_later is not None:
-                self._restart_timer()  # In line it has the same time again.
             return None
         self._answer_later = None
         return self._log_refusal(refusal)
 
     def _open(self, request: Request) -> Response | None:
-        try:
-            self.principal = self.entrance.authentication.by_request(request.headers) or self.principal
-        except Unauthenticated as exc:
-            self._log("%s refused: %s", exc.message)
-            return respond(401, f"{exc.message}\n", WWW_Authenticate=self.entrance.authentication.challenges)
         versions = request.headers.get_all("Sec-WebSocket-Version")
         if versions != [VERSION]:
             version = ", ".join(versions)[:20]
@@ -388,7 +448,7 @@ class ServerLink(WebSocketLink):
         return self._proceed_when(lambda: self._accept(response), is_known=self.principal is not None)
 
     def _accept(self, response: Response) -> None:
-        refusal = self.entrance.refuse_if_full()
+        refusal = self.entrance.refuse_if_full() or self.entrance.refuse_if_short(self)
         if refusal is not None:
             self._refuse(refusal)
             return
@@ -423,17 +483,19 @@ class ServerLink(WebSocketLink):
         transport = self.transport
         if self.ws.state is not CONNECTING or self._has_replied or transport is None or transport.is_closing():
             return
-        if self._answer_later is not None:  # It stands in line, and needs no place any more.
-            self._answer_later = None
-            self.entrance.waiting.leave(self)
-            self.entrance.waiting.arrive(self)
+        self._answer_later = None
+        self.entrance.waiting.send_back(self)  # It needs no place any more.
         self._reason = self._reason or reason
         self._has_replied = True
         self.finish_reading()
         transport.write(data)
         if transport.can_write_eof():
-            transport.write_eof()  # Not close: if the client is still sending, it would never get the answer.
-            self._expect_close()
+            try:
+                transport.write_eof()  # Not close: if the client is still sending, it would never get the answer.
+            except OSError:  # The client has reset the connection, which the event loop has not noticed yet.
+                self.abort()
+            else:
+                self._expect_close()
         else:
             transport.close()
 
@@ -460,6 +522,8 @@ class ServerLink(WebSocketLink):
     def ended(self) -> None:
         """Leave the waiting room and the entrance, because the socket is closed."""
         self._stop_timer()
+        if self._delay is not None:
+            self._delay.cancel()
         self._answer_later = None
         for loan in (self._arriving, self._outgoing):
             if loan is not None:

@@ -8,11 +8,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
-from websockets.datastructures import Headers
 from websockets.http11 import Response
 
 from rpcserver.security.authentication import Authentication
-from rpcwire.errors import Unauthenticated
 from rpcwire.logs import about
 from rpcwire.service import Health, Page, Service
 
@@ -64,15 +62,14 @@ class Pages:
         }
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def is_known(self, headers: Headers) -> bool:
-        """Return whether a request has valid credentials."""
-        try:
-            return self._authentication.by_request(headers) is not None
-        except Unauthenticated:
-            return False
+    def answer(self, replier: Replier, request: HttpRequest, *, is_known: bool) -> None:
+        """Answer a request that is not a WebSocket handshake, now or a little later.
 
-    def answer(self, replier: Replier, request: HttpRequest) -> None:
-        """Answer a request that is not a WebSocket handshake, now or a little later."""
+        Parameters:
+            replier: sends the answer.
+            request: the request.
+            is_known: whether it has valid credentials.
+        """
         head, path = request.is_head, request.path
         page = self._pages.get(path)
         if page is None:
@@ -84,7 +81,7 @@ class Pages:
                     respond(404, f"there is {' and '.join(self._path_prefix + p for p in self._pages)}\n", head=head)
                 )
             return
-        if path in self._service_pages and self._service_pages[path].needs_token and not self.is_known(request.headers):
+        if path in self._service_pages and self._service_pages[path].needs_token and not is_known:
             text = f"this page needs the server's token: Authorization: {self._authentication.forms}\n"
             replier.reply(respond(401, text, head=head, WWW_Authenticate=self._authentication.challenges))
             return

@@ -24,11 +24,17 @@ class Arrival(Protocol):
     """A connection that waits.
 
     Attributes:
-        address: the address of the client, without the port; ``None`` if no limit per address applies.
+        address: the address of the client, as limits per address count it; ``None`` if they do not apply.
+        is_known: whether the kernel has identified the client already, as on a Unix socket.
     """
 
     @property
     def address(self) -> str | None:
+        """As above."""
+        ...
+
+    @property
+    def is_known(self) -> bool:
         """As above."""
         ...
 
@@ -48,6 +54,8 @@ class _Group:
         self._most, self._most_per_address = most, most_per_address
         self._address_of: dict[Arrival, str | None] = {}
         self._by_address: dict[str | None, dict[Arrival, None]] = {}
+        self._by_count: list[dict[str | None, None]] = [{}]
+        """The addresses that have so many connections, so that the most crowded one is found at once."""
 
     def is_full(self) -> bool:
         return len(self._address_of) >= self._most
@@ -55,13 +63,20 @@ class _Group:
     def is_crowded(self, address: str | None) -> bool:
         return address is not None and len(self._by_address.get(address, ())) >= self._most_per_address
 
-    def oldest(self, address: str | None = None) -> Arrival | None:
-        """Return the first connection, or the first one from an address."""
-        return next(iter(self._address_of if address is None else self._by_address.get(address, ())), None)
+    def oldest_from(self, address: str | None) -> Arrival | None:
+        """Return the first connection from an address."""
+        return next(iter(self._by_address.get(address, ())), None)
+
+    def oldest_of_most(self) -> Arrival | None:
+        """Return the first connection from the address that has the most of them."""
+        most = next(iter(self._by_count[-1]), None)
+        return self.oldest_from(most)
 
     def add(self, arrival: Arrival) -> None:
-        self._address_of[arrival] = arrival.address
-        self._by_address.setdefault(arrival.address, {})[arrival] = None
+        address = self._address_of[arrival] = arrival.address
+        mine = self._by_address.setdefault(address, {})
+        self._recount(address, len(mine), len(mine) + 1)
+        mine[arrival] = None
 
     def remove(self, arrival: Arrival) -> bool:
         """Forget a connection.
@@ -72,10 +87,22 @@ class _Group:
         if arrival not in self._address_of:
             return False
         address = self._address_of.pop(arrival)
-        del self._by_address[address][arrival]
-        if not self._by_address[address]:
+        mine = self._by_address[address]
+        self._recount(address, len(mine), len(mine) - 1)
+        del mine[arrival]
+        if not mine:
             del self._by_address[address]
         return True
+
+    def _recount(self, address: str | None, before: int, after: int) -> None:
+        """Note that an address has one connection more or less."""
+        self._by_count[before].pop(address, None)
+        if after == len(self._by_count):
+            self._by_count.append({})
+        if after:
+            self._by_count[after][address] = None
+        while len(self._by_count) > 1 and not self._by_count[-1]:
+            self._by_count.pop()
 
     def __contains__(self, arrival: Arrival) -> bool:
         return arrival in self._address_of
@@ -91,52 +118,77 @@ class WaitingRoom:
     """Counts the connections that have shown no valid token yet.
 
     A connection is *arriving* until its whole request is there. The number of those is limited, and the oldest is
-    dismissed first: it had the most time to send its request. A request with a valid token ends the wait at once. A
-    request without a token takes one of the few *places*, in which it may authenticate by a call, or stands *in line*
-    for one: a program that opens many connections at once is no attack.
+    dismissed first: it had the most time to send its request. A request with a valid token ends the wait at once,
+    unless its address has sent wrong ones: then it is *delayed* for at most a second. A request without a token takes
+    one of the few *places*, in which it may authenticate by a call, or stands *in line* for one: a program that opens
+    many connections at once is no attack. Clients that the kernel has identified are counted apart, so that strangers
+    cannot displace them.
 
     Parameters:
         config: the limits of each group.
     """
 
     def __init__(self, config: AuthConfig) -> None:
+        self._known = _Group(config.arriving_connections, config.arriving_connections)
         self._arriving = _Group(config.arriving_connections, config.arriving_per_address)
+        self._delayed = _Group(config.delayed_connections, config.delayed_per_address)
         self._line = _Group(config.line_connections, config.line_per_address)
         self._inside = _Group(config.unauthenticated_connections, config.unauthenticated_per_address)
+        self._strangers = (self._arriving, self._delayed, self._line, self._inside)
 
     def arrive(self, arrival: Arrival) -> None:
         """Add a connection that was accepted and has sent nothing yet."""
+        group = self._known if arrival.is_known else self._arriving
         address = arrival.address
-        if self._arriving.is_crowded(address):
-            self._dismiss(self._arriving.oldest(address), Refusal(429, _CROWDED))
-        elif self._arriving.is_full():
-            self.make_room()
-        self._arriving.add(arrival)
+        if group.is_crowded(address):
+            self._dismiss(group.oldest_from(address), Refusal(429, _CROWDED))
+        elif group.is_full():
+            self._dismiss(group.oldest_of_most(), Refusal(503, _FULL))
+        group.add(arrival)
 
-    def make_room(self, count: int = 1) -> None:
-        """Dismiss the oldest connections whose request is not there yet."""
-        for _ in range(count):
-            self._dismiss(self._arriving.oldest(), Refusal(503, _FULL))
+    def make_room(self, count: int = 1) -> int:
+        """Dismiss strangers because the system has no room for more connections: of the largest group, and of the
+        address that has the most there, the oldest. So a newcomer is not dismissed for the sake of the next one.
+
+        Returns:
+            The number of dismissed connections.
+        """
+        for number in range(count):
+            arrival = max(self._strangers, key=len).oldest_of_most()
+            if arrival is None:
+                return number
+            self._dismiss(arrival, Refusal(503, _FULL))
+        return count
 
     def _dismiss(self, arrival: Arrival | None, refusal: Refusal) -> None:
         if arrival is not None:
-            self._arriving.remove(arrival)
+            self.leave(arrival)
             arrival.dismiss(refusal)
 
     def ask(self, arrival: Arrival) -> Refusal | None:
         """Let a connection without a token proceed, now or when there is a place; or return why it cannot. A connection
         that is refused counts as arriving until it has ended."""
         has_place = self._has_place(arrival)
-        if not has_place:
-            if self._line.is_crowded(arrival.address):
-                return Refusal(429, _CROWDED)
-            if self._line.is_full():
-                return Refusal(503, _FULL)
-        self._arriving.remove(arrival)
+        if not has_place and (refusal := _refuse(self._line, arrival)) is not None:
+            return refusal
+        self.leave(arrival)
         (self._inside if has_place else self._line).add(arrival)
         if has_place:
             arrival.proceed()
         return None
+
+    def delay(self, arrival: Arrival) -> Refusal | None:
+        """Count a connection whose credentials are read later; or return why it cannot wait for that."""
+        if (refusal := _refuse(self._delayed, arrival)) is not None:
+            return refusal
+        self.leave(arrival)
+        self._delayed.add(arrival)
+        return None
+
+    def send_back(self, arrival: Arrival) -> None:
+        """Count a connection that was delayed or in line as arriving again, until it has ended."""
+        if self._delayed.remove(arrival) or self._line.remove(arrival):
+            self.arrive(arrival)
 
     def stands_in_line(self, arrival: Arrival) -> bool:
         """Whether a connection waits for a place."""
@@ -144,7 +196,8 @@ class WaitingRoom:
 
     def leave(self, arrival: Arrival) -> None:
         """Remove a connection that waits no more: it has authenticated, or has ended."""
-        if not self._arriving.remove(arrival) and not self._line.remove(arrival) and self._inside.remove(arrival):
+        others = (self._known, self._arriving, self._delayed, self._line)
+        if not any(group.remove(arrival) for group in others) and self._inside.remove(arrival):
             self._call_in()
 
     def _has_place(self, arrival: Arrival) -> bool:
@@ -160,7 +213,12 @@ class WaitingRoom:
     @property
     def arriving(self) -> int:
         """The number of connections whose request is not there yet, or was refused."""
-        return len(self._arriving)
+        return len(self._arriving) + len(self._known)
+
+    @property
+    def delayed(self) -> int:
+        """The number of connections whose credentials are read later."""
+        return len(self._delayed)
 
     @property
     def in_line(self) -> int:
@@ -173,7 +231,14 @@ class WaitingRoom:
         return len(self._inside)
 
     def __len__(self) -> int:
-        return self.arriving + self.in_line + self.inside
+        return self.arriving + self.delayed + self.in_line + self.inside
 
     def __iter__(self) -> Iterator[Arrival]:
-        return iter([*self._arriving, *self._line, *self._inside])
+        return iter([*self._known, *self._arriving, *self._delayed, *self._line, *self._inside])
+
+
+def _refuse(group: _Group, arrival: Arrival) -> Refusal | None:
+    """Return why a group takes no further connection; ``None`` if it does."""
+    if group.is_crowded(arrival.address):
+        return Refusal(429, _CROWDED)
+    return Refusal(503, _FULL) if group.is_full() else None

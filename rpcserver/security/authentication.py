@@ -1,32 +1,58 @@
 """Finds out who a client is: by the header of its request (:mod:`~rpcserver.security.ways`), by the token in a call, or
-by the user at the other end of a Unix socket. A client in the server's own process needs no proof."""
+by the user at the other end of a Unix socket. A client in the server's own process needs no proof.
+
+After some wrong attempts of an address, or under a name, further ones are delayed, longer each time. At most
+:data:`READ_WITHIN_S` of the delay comes before the credentials are read, so that right ones get in within that time,
+whatever others at the same address do. The rest comes before the answer to wrong ones."""
 
 from __future__ import annotations
 
-import logging
+import asyncio
+import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from websockets.datastructures import Headers
 
+from rpcserver.config import AuthConfig
 from rpcwire.context import OWNER, Connection, Principal
-from rpcwire.errors import Unauthenticated
-from rpcwire.logs import about
+from rpcwire.errors import Busy, Unauthenticated
 
+from .attempts import WrongAttempts
+from .penalties import Penalties
 from .tokens import TokenStore
 from .way import Way
-from .ways import BearerToken, ask, by_scheme
+from .ways import BearerToken, ask, ask_name, by_scheme
 
-logger = logging.getLogger("rpcserver.connection")
+READ_WITHIN_S = 0.75
+"""The longest delay before credentials are read, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a client shows, before it is checked.
+
+    Attributes:
+        way: the way to check it.
+        text: the credentials.
+        keys: the address and the name by which wrong attempts are counted.
+        address: the address, as limits count it.
+    """
+
+    way: Way[Any]
+    text: str
+    keys: tuple[str, ...]
+    address: str
 
 
 class Authentication:
-    """Finds out who a client is, and counts the wrong tokens of each connection.
+    """Finds out who a client is, and delays further attempts after wrong ones.
 
     Parameters:
         tokens: the tokens that open the server.
         owner_uid: the user who runs the server.
-        attempts: the number of wrong tokens after which a connection is closed.
+        config: how many attempts there may be, and how long they are delayed.
         unix_peer_credentials: whether the owner needs no token on a Unix socket.
         ways: further ways to authenticate by a request, besides the token.
 
@@ -35,23 +61,28 @@ class Authentication:
 
     Attributes:
         owner_uid: the user who runs the server.
+        wrong_attempts: the count of wrong attempts, and their log.
     """
 
     def __init__(
         self,
         tokens: TokenStore,
         owner_uid: int,
+        config: AuthConfig,
         *,
-        attempts: int,
         unix_peer_credentials: bool,
         ways: Iterable[Way[Any]] = (),
     ) -> None:
         self._bearer = BearerToken(tokens)
         self._ways = by_scheme([self._bearer, *ways])
         self.owner_uid = owner_uid
-        self._attempts = attempts
+        self.wrong_attempts = WrongAttempts()
+        self._attempts = config.attempts
+        self._timeout_s = config.timeout_s
+        self._penalties = Penalties(config.free_attempts, config.penalty_s)
         self._unix_peer_credentials = unix_peer_credentials
         self._wrong_tokens: dict[Connection, int] = {}
+        self._asking: set[Connection] = set()
 
     @property
     def tokens(self) -> TokenStore:
@@ -76,25 +107,62 @@ class Authentication:
         """Return the principal of a client in the server's own process."""
         return Principal("memory", "memory", self.owner_uid)
 
-    def by_request(self, headers: Headers) -> Principal | None:
-        """Find out who sends an HTTP request; ``None`` if the request does not tell.
+    def read(self, headers: Headers, address: str) -> Credentials | None:
+        """Read what the sender of an HTTP request shows; ``None`` if it shows nothing.
 
         Parameters:
             headers: the headers of the request.
+            address: the address of the client, as limits count it.
 
         Raises:
-            Unauthenticated: the header Authorization is malformed, or its credentials are wrong.
+            Unauthenticated: the header Authorization is malformed.
         """
         values = headers.get_all("Authorization")
         if not values:
             return None
-        scheme, _, credentials = values[0].partition(" ")
+        scheme, _, text = values[0].partition(" ")
         way = self._ways.get(scheme.lower())
-        if len(values) != 1 or way is None or not credentials.strip():
+        text = text.strip()
+        if len(values) != 1 or way is None or not text:
             raise Unauthenticated(f"the Authorization header must be: {self.forms}")
-        principal = ask(way, credentials.strip())
-        if principal is None:
-            raise Unauthenticated(way.wrong)
+        return self._credentials(way, text, address)
+
+    def _credentials(self, way: Way[Any], text: str, address: str) -> Credentials:
+        keys = [f"address {address}"]
+        if (name := ask_name(way, text)) is not None:
+            keys.append(f"name {way.scheme} {name}")
+        return Credentials(way, text, tuple(keys), address)
+
+    def delay_before_s(self, credentials: Credentials) -> float:
+        """Return how long to wait before :meth:`check`, in seconds."""
+        return min(self._delay_s(credentials), READ_WITHIN_S, self._timeout_s / 2)
+
+    def delay_after_s(self, credentials: Credentials) -> float:
+        """Return how long to wait before the answer to wrong credentials, in seconds."""
+        before_s = self.delay_before_s(credentials)
+        return max(min(self._delay_s(credentials), self._timeout_s * 0.8) - before_s, 0.0)
+
+    def _delay_s(self, credentials: Credentials) -> float:
+        return self._penalties.delay_s(credentials.keys, time.monotonic())
+
+    def check(self, credentials: Credentials, who: str) -> Principal:
+        """Find out who shows these credentials.
+
+        Parameters:
+            credentials: the credentials.
+            who: the client, for the log.
+
+        Raises:
+            Unauthenticated: the credentials are wrong, or cannot be checked. The attempt is counted.
+        """
+        try:
+            principal = ask(credentials.way, credentials.text)
+            if principal is None:
+                raise Unauthenticated(credentials.way.wrong)
+        except Unauthenticated as exc:
+            self._penalties.note_wrong(credentials.keys, time.monotonic())
+            self.wrong_attempts.note(who, credentials.address, exc.message)
+            raise
         return principal
 
     @property
@@ -107,24 +175,37 @@ class Authentication:
         """The value of ``WWW-Authenticate`` (RFC 9110, section 11.6.1)."""
         return ", ".join(f'{way.scheme} realm="rpcserver"' for way in self._ways.values())
 
-    def by_call(self, connection: Connection, token: str) -> Principal:
+    async def by_call(self, connection: Connection, token: str, address: str) -> Principal:
         """Find out who sends a token by a call.
 
         Parameters:
             connection: the connection of the call, whose wrong tokens are counted.
             token: the token.
+            address: the address of the client, as limits count it.
 
         Raises:
-            Unauthenticated: the token is wrong.
+            Unauthenticated: the token is wrong, or the connection has sent too many wrong ones.
+            Busy: another attempt of the connection is not over yet.
         """
-        principal = self.tokens.principal(token)
-        if principal is None:
+        if connection in self._asking:
+            raise Busy("another attempt to authenticate is under way on this connection: wait for its answer")
+        if not self.may_try_again(connection):
+            raise Unauthenticated("too many wrong tokens: connect again")
+        credentials = self._credentials(self._bearer, token, address)
+        before_s = self.delay_before_s(credentials)
+        if before_s:
+            self._asking.add(connection)
+            try:
+                await asyncio.sleep(before_s)
+            finally:
+                self._asking.discard(connection)
+        try:
+            return self.check(credentials, f"{connection.id} {connection.remote}")
+        except Unauthenticated:
             count = self._wrong_tokens.get(connection, 0) + 1
-            self._wrong_tokens[connection] = count
-            extra = about(connection.remote, is_known=False)
-            logger.warning("%s %s: wrong token (%d)", connection.id, connection.remote, count, extra=extra)
-            raise Unauthenticated("token: wrong: give the one in the server's token file")
-        return principal
+            # Where attempts have the longest delay, each connection has one: it would keep others out of its place.
+            self._wrong_tokens[connection] = self._attempts if before_s >= READ_WITHIN_S else count
+            raise Unauthenticated("token: wrong: give the one in the server's token file") from None
 
     def may_try_again(self, connection: Connection) -> bool:
         """Return whether a connection may send another token after a wrong one."""

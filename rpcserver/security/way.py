@@ -32,6 +32,15 @@ class Way(Generic[ConfigT]):
     def __init__(self, config: ConfigT) -> None:
         self.config = config
 
+    def claimed_name(self, credentials: str) -> str | None:  # noqa: ARG002 - ways that know names override this
+        """Return the name that credentials claim, as their sender writes it; ``None`` if they claim none. The server
+        counts wrong attempts by this name, too, so that guesses of one password from many addresses are delayed.
+
+        Parameters:
+            credentials: as of :meth:`principal`. Whether they are right is not known yet.
+        """
+        return None
+
     def principal(self, credentials: str) -> Principal | None:
         """Find out who sends a request. It must be quick, because the whole server waits for it. The time that it takes
         must not show how much of the credentials is right.

@@ -167,6 +167,17 @@ def ask(way: Way[Any], credentials: str) -> Principal | None:
     raise Unauthenticated(f"{way.scheme}: this cannot be checked now; see the server's log")
 
 
+def ask_name(way: Way[Any], credentials: str) -> str | None:
+    """Ask a way which name credentials claim; ``None`` also if the way fails, since :func:`ask` reports that."""
+    try:
+        name: Any = way.claimed_name(credentials)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return None
+    return name if isinstance(name, str) else None
+
+
 def _is_whole(principal: Any) -> bool:
     return (
         isinstance(principal, Principal)

@@ -19,6 +19,7 @@ from websockets.exceptions import InvalidStatus
 from rpcserver.config import ConfigError, ListenConfig, load_config
 from rpcserver.door.admission import Refusal
 from rpcserver.door.forwarding import Proxies, Source
+from rpcserver.door.hosts import network_of
 from rpcserver.door.proxy_header import SIGNATURE, ProxyClient, ProxyHeaderError, parse_binary, parse_line
 
 XFF, FORWARDED = "X-Forwarded-For", "Forwarded"
@@ -67,7 +68,9 @@ def test_who_asks(header: Any, values: list[str], client: str) -> None:
     found = proxies.client(proxy, headers)
     assert isinstance(found, Source)
     assert str(found) == f"{client} via 127.0.0.1:5"
-    assert found.counted_address == found.address, "whoever comes through a proxy is counted"
+    assert found.counted_address == network_of(found.address), "whoever comes through a proxy is counted"
+    assert found.attempts_address == found.counted_address
+    assert proxy.attempts_address == "127.0.0.1"
     for stranger in ("203.0.113.9", "::1", "127.0.0.2", "2001:db8:aaab::1"):
         source = proxies.source(stranger, 5)
         assert proxies.client(source, headers) is source, "others may write what they like"
@@ -575,3 +578,22 @@ def test_a_prefix(tools: Any, prefix: str, path: str) -> None:
                 await raw.close()
 
     tools.run(main())
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("fe80::1", "fe80::/64"),
+        ("::1", "::1"),
+        ("203.0.113.7", "203.0.113.7"),
+        ("unknown", "unknown"),
+        ("unix:uid=1000", "unix:uid=1000"),
+    ],
+)
+def test_limits_count_networks_of_ipv6(address: str, network: str) -> None:
+    """Whoever has one address of a network has 2 ** 64 of them."""
+    source = Proxies(ListenConfig()).source(address, 5)
+    assert (source.counted_address, source.attempts_address) == (network, network)
+    assert network_of(address) == network

@@ -397,7 +397,8 @@ def test_too_many_wrong_tokens_close_the_connection(tools: Any, caplog: pytest.L
 
     with caplog.at_level(logging.WARNING):
         tools.run(main())
-    assert caplog.text.count("wrong token (") == 3
+    assert caplog.text.count("the token is wrong (more") == 1
+    assert "2 more wrong attempts" in caplog.text
     assert "a-very-wrong-token" not in caplog.text
 
 

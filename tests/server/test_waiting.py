@@ -26,8 +26,9 @@ from rpcwire.head import HeadEnd
 class Waiting:
     """A connection that notes what becomes of it."""
 
-    def __init__(self, address: str | None = "a") -> None:
+    def __init__(self, address: str | None = "a", *, is_known: bool = False) -> None:
         self.address = address
+        self.is_known = is_known
         self.state = ""
 
     def proceed(self) -> None:
@@ -37,18 +38,55 @@ class Waiting:
         self.state = str(refusal.status)
 
 
-def test_the_oldest_that_says_nothing_gives_way() -> None:
+def test_the_oldest_of_the_address_with_most_gives_way() -> None:
     room = WaitingRoom(AuthConfig(arriving_connections=4, arriving_per_address=2))
     those = [Waiting("a"), Waiting("b"), Waiting("a"), Waiting("a"), Waiting("c"), Waiting("d")]
     for arrival in those:
         room.arrive(arrival)
-    assert [a.state for a in those] == ["429", "503", "", "", "", ""]
+    assert [a.state for a in those] == ["429", "", "503", "", "", ""]
     proxied = [Waiting(None) for _ in range(3)]
     for arrival in proxied:
         room.arrive(arrival)
-    assert [a.state for a in those + proxied] == ["429", "503", "503", "503", "503", "", "", "", ""]
-    room.make_room(16)
+    assert [a.state for a in those + proxied] == ["429", "503", "503", "", "503", "", "503", "", ""]
+    assert room.make_room(16) == 4
     assert (room.arriving, len(room)) == (0, 0)
+    assert room.make_room() == 0
+
+
+def test_few_do_not_give_way_for_the_sake_of_many() -> None:
+    """A newcomer stays however many there are of other kinds and from other addresses, and the owner stays always."""
+    room = WaitingRoom(AuthConfig(unauthenticated_connections=2, line_per_address=20))
+    known = [Waiting("unix", is_known=True) for _ in range(9)]
+    many = [Waiting("a") for _ in range(16)]
+    for arrival in (*known, *many):
+        room.arrive(arrival)
+    for arrival in many:
+        room.ask(arrival)
+    newcomers = [Waiting(address) for address in "bcdef"]
+    for newcomer in newcomers:
+        room.arrive(newcomer)
+        assert room.make_room() == 1
+    assert {a.state for a in (*known, *newcomers)} == {""}
+    assert sum(a.state == "503" for a in many) == 5
+    assert room.make_room(100) == 16
+    assert (room.arriving, len(room)) == (9, 9)
+
+
+def test_those_whose_credentials_are_delayed_are_few() -> None:
+    room = WaitingRoom(AuthConfig(delayed_connections=3, delayed_per_address=2))
+    those = [Waiting(address) for address in "aaabc"]
+    for arrival in those:
+        room.arrive(arrival)
+    answers = [room.delay(arrival) for arrival in those]
+    assert [refusal and refusal.status for refusal in answers] == [None, None, 429, None, 503]
+    assert (room.delayed, room.arriving) == (3, 2)
+    room.send_back(those[0])
+    assert (room.delayed, room.arriving) == (2, 3)
+    assert room.ask(those[1]) is None
+    assert (room.delayed, room.inside) == (1, 1)
+    for arrival in those:
+        room.leave(arrival)
+    assert len(room) == 0
 
 
 def test_places_and_the_line() -> None:
