@@ -67,6 +67,13 @@ class DatabaseConfig(ServiceConfig):
         default=20, ge=1, le=1000, description="connections for statements that may write, transactions and sessions"
     )
     read_pool_size: int = Field(default=5, ge=1, le=1000, description="connections for statements that only read")
+    pool_share: float = Field(
+        default=0.8,
+        gt=0,
+        le=1,
+        description="the part of these connections that one principal may hold at a time, so that some are left for "
+        "others; one or two connections are not divided",
+    )
     connection_max_age_s: float = Field(
         default=300.0,
         gt=0,

@@ -121,20 +121,22 @@ class Lending:
 
     Parameters:
         pool: gives a link if there is no transaction.
+        holder: the name of the principal for whom it is.
         transaction: gives the transaction's link.
     """
 
-    __slots__ = ("_link", "_pool", "_transaction")
+    __slots__ = ("_holder", "_link", "_pool", "_transaction")
 
-    def __init__(self, pool: Pool, transaction: AbstractAsyncContextManager[LentLink] | None) -> None:
+    def __init__(self, pool: Pool, holder: str, transaction: AbstractAsyncContextManager[LentLink] | None) -> None:
         self._pool = pool
+        self._holder = holder
         self._transaction = transaction
         self._link: Link | None = None
 
     async def __aenter__(self) -> LentLink:
         if self._transaction is not None:
             return await self._transaction.__aenter__()
-        self._link = link = await self._pool.acquire()
+        self._link = link = await self._pool.acquire(self._holder)
         return LentLink(link, within=False, readonly=link.readonly, own=True)
 
     async def __aexit__(
@@ -194,7 +196,7 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
     def _lend(self, ctx: Context, target: Target, transaction: str | None, *, readonly: bool) -> Lending:
         """Lend a link for a call: the transaction's, or one of its own."""
         lending = None if transaction is None else self._lend_of_transaction(ctx, target, transaction)
-        return Lending(target.pool(readonly=readonly), lending)
+        return Lending(target.pool(readonly=readonly), ctx.principal.name, lending)
 
     @asynccontextmanager
     async def _lend_of_transaction(self, ctx: Context, target: Target, transaction: str) -> AsyncIterator[LentLink]:

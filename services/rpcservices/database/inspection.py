@@ -35,14 +35,19 @@ _TYPES = {"postgresql": _POSTGRESQL_TYPES, "mysql": _MYSQL_TYPES, "mariadb": _MY
 warnings.filterwarnings("ignore", "Did not recognize type", SAWarning)
 
 
-async def inspect_database(target: Target, ask: Callable[[Inspector], _T]) -> _T:
+async def inspect_database(target: Target, holder: str, ask: Callable[[Inspector], _T]) -> _T:
     """Run an inspector of a database on a link that only reads, with the checks, limits and guards of a query.
+
+    Parameters:
+        target: the database.
+        holder: the name of the principal for whom it is.
+        ask: takes the inspector.
 
     Raises:
         DatabaseError: the database refused, or there is no such table.
     """
     try:
-        async with target.reading.link() as link:
+        async with target.reading.link(holder) as link:
             return await link.run(greenlet_spawn(_ask, target.reading.engine, link.lend_raw(), ask))
     except NoSuchTableError as exc:
         raise DatabaseProgrammingError(f"name: there is no table {str(exc)[:80]!r}", executed="no") from None

@@ -4,8 +4,9 @@ itself refuses every change."""
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -57,6 +58,16 @@ def link_class(url: URL) -> type[Link]:
     return type("OtherLink", (GenericLink,), members)
 
 
+def share_of(size: int, share: float) -> int:
+    """The number of a pool's links that one principal may hold.
+
+    Parameters:
+        size: the size of the pool.
+        share: the part of it.
+    """
+    return size if size <= 2 else max(1, math.floor(size * share + 1e-9))
+
+
 class Pool:
     """A limited number of links of one kind to one database. If a caller is cancelled while a link is made, making it
     goes on and the next caller gets it: a driver that is cancelled while it connects may lose the connection, or the
@@ -78,10 +89,11 @@ class Pool:
         _, from_url = self._engine.dialect.create_connect_args(url)
         self._connect_arguments = {**from_url, **arguments}
         self._free_places = config.read_pool_size if readonly else config.pool_size
+        self._share = share_of(self._free_places, config.pool_share)
         self._idle: list[Link] = []
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._background: set[asyncio.Task[None]] = set()
-        self._lent_count = 0
+        self._lent: Counter[str] = Counter()
         self._closed = False
 
     @property
@@ -92,18 +104,25 @@ class Pool:
     @property
     def lent_count(self) -> int:
         """The number of links that are lent or being cleaned."""
-        return self._lent_count
+        return self._lent.total()
 
-    async def acquire(self) -> Link:
+    async def acquire(self, holder: str) -> Link:
         """Lend a link: the one that was used last, if there is one.
+
+        Parameters:
+            holder: the name of the principal for whom it is.
 
         Raises:
             DatabaseError: no link became free in time, or no connection can be made.
         """
         while True:
+            if self._lent[holder] >= self._share:
+                await self._wait(holder)
+                continue
             if self._idle:
                 link = self._idle.pop()
-                self._lent_count += 1
+                link.holder = holder
+                self._lent[holder] += 1
                 if link.has_ended() or self._is_old(link):
                     link.broken = True
                     self.release(link)
@@ -114,28 +133,34 @@ class Pool:
                 continue
             if self._free_places:
                 self._free_places -= 1
-                self._lent_count += 1
-                task = asyncio.ensure_future(self._connect())
+                self._lent[holder] += 1
+                task = asyncio.ensure_future(self._connect(holder))
                 try:
                     return await asyncio.shield(task)
                 except asyncio.CancelledError:
                     self._watch(self._pass_on(task))
                     raise
-            await self._wait()
+            await self._wait(holder)
 
     def _is_old(self, link: Link) -> bool:
         """Whether a link must be replaced: it does not have settings that new connections have got since."""
         return time.monotonic() - link.made_at > self._config.connection_max_age_s
 
-    async def _wait(self) -> None:
+    async def _wait(self, holder: str) -> None:
         place = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
+        self._waiting.setdefault(holder, deque()).append(place)
         try:
             async with asyncio.timeout(self._config.pool_timeout_s):
                 await place
         except TimeoutError:
+            if place.done() and not place.cancelled():
+                self._wake()
+            size = "read_pool_size" if self._readonly and not self._config.readonly else "pool_size"
+            remedy = f"try again, or raise {size}"
+            if self._lent[holder] >= self._share:
+                remedy = f"your statements hold {self._share}, and may hold no more: end some, or raise {size}"
             raise DatabaseOperationalError(
-                f"no connection was free within {self._config.pool_timeout_s:g} s: try again, or raise pool_size",
+                f"no connection was free within {self._config.pool_timeout_s:g} s: {remedy}",
                 retryable=True, executed="no",
             ) from None  # fmt: skip
         except asyncio.CancelledError:
@@ -144,11 +169,22 @@ class Pool:
             raise
 
     def _wake(self) -> None:
-        while self._waiting:
-            place = self._waiting.popleft()
-            if not place.done():
-                place.set_result(None)
+        """Wake one that waits: of the principals who may hold another link, one of whoever holds the fewest."""
+        for holder in sorted(self._waiting, key=self._lent.__getitem__):
+            places = self._waiting[holder]
+            while places and places[0].done():
+                places.popleft()
+            if not places:
+                del self._waiting[holder]
+            elif self._lent[holder] < self._share:
+                places.popleft().set_result(None)
                 return
+
+    def _take_back(self, holder: str) -> None:
+        self._lent[holder] -= 1
+        if not self._lent[holder]:
+            del self._lent[holder]
+        self._wake()
 
     async def _answers(self, link: Link, *, fresh: bool) -> bool:
         """Whether a link that was idle for long, or is not ready yet, still works. If not, its place becomes free."""
@@ -165,17 +201,18 @@ class Pool:
             await self._discard(link)
         return not link.broken
 
-    async def _connect(self) -> Link:
+    async def _connect(self, holder: str) -> Link:
         connection = None
         try:
             connection = await self._engine.raw_connection()
             link = self._links(connection, self._config, readonly=self._readonly)
             link.connect_arguments = self._connect_arguments
+            link.holder = holder
             await link.prepare()
         except BaseException as exc:
             if connection is not None:
                 await greenlet_spawn(connection.invalidate)
-            self._vacate()
+            self._vacate(holder)
             if isinstance(exc, Exception):
                 raise connection_failure(exc) from None
             raise
@@ -199,13 +236,11 @@ class Pool:
     def _put_back(self, link: Link) -> None:
         link.idle_since = time.monotonic()
         self._idle.append(link)
-        self._lent_count -= 1
-        self._wake()
+        self._take_back(link.holder)
 
-    def _vacate(self) -> None:
+    def _vacate(self, holder: str) -> None:
         self._free_places += 1
-        self._lent_count -= 1
-        self._wake()
+        self._take_back(holder)
 
     async def _clean(self, link: Link) -> None:
         if not self._waiting and not self._closed:
@@ -227,7 +262,7 @@ class Pool:
             await greenlet_spawn(link.connection.invalidate)
         except Exception as exc:
             log.info("a connection could not be closed: %s", type(exc).__name__)
-        self._vacate()
+        self._vacate(link.holder)
 
     def _watch(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -235,9 +270,13 @@ class Pool:
         task.add_done_callback(self._background.discard)
 
     @asynccontextmanager
-    async def link(self) -> AsyncIterator[Link]:
-        """Lend a link for a ``with`` block."""
-        link = await self.acquire()
+    async def link(self, holder: str) -> AsyncIterator[Link]:
+        """Lend a link for a ``with`` block.
+
+        Parameters:
+            holder: the name of the principal for whom it is.
+        """
+        link = await self.acquire(holder)
         try:
             yield link
         finally:
@@ -253,8 +292,9 @@ class Pool:
         self._closed = True
         await self.wait_idle()
         while self._idle:
-            self._lent_count += 1
-            await self._discard(self._idle.pop())
+            link = self._idle.pop()
+            self._lent[link.holder] += 1
+            await self._discard(link)
         await self._engine.dispose()
 
 

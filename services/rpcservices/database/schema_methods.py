@@ -89,7 +89,7 @@ class SchemaMethods(DatabaseCore):
         Raises:
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
-        return await inspect_database(self._target(ctx, database, "schema"), list_schemas)
+        return await inspect_database(self._target(ctx, database, "schema"), ctx.principal.name, list_schemas)
 
     @method(permission="database.schema", kind="read", errors=ERRORS)
     async def tables(self, database: str, *, schema: str | None = None, ctx: Context) -> list[TableName]:
@@ -106,7 +106,7 @@ class SchemaMethods(DatabaseCore):
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
         return await inspect_database(
-            self._target(ctx, database, "schema"), lambda inspector: list_tables(inspector, schema)
+            self._target(ctx, database, "schema"), ctx.principal.name, lambda inspector: list_tables(inspector, schema)
         )
 
     @method(permission="database.schema", kind="read", errors=ERRORS)
@@ -126,5 +126,7 @@ class SchemaMethods(DatabaseCore):
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
         return await inspect_database(
-            self._target(ctx, database, "schema"), lambda inspector: read_table(inspector, name, schema)
+            self._target(ctx, database, "schema"),
+            ctx.principal.name,
+            lambda inspector: read_table(inspector, name, schema),
         )

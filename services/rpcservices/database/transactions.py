@@ -157,7 +157,7 @@ class Transactions:
         if mine >= target.config.transactions_per_connection:
             raise Busy(f"{mine} transactions and sessions are open on this connection: end one first")
         pool = target.pool(readonly=readonly or target.config.readonly)
-        return pool, await pool.acquire()
+        return pool, await pool.acquire("" if owner.principal is None else owner.principal.name)
 
     def _add(self, tx: OpenTransaction) -> None:
         self._open[tx.info.id] = tx

@@ -92,7 +92,7 @@ def test_a_statement_that_is_cancelled_as_it_ends_is_not_committed(run_with, asy
         pool = bench.service._targets["main"].writing
 
         async def run():
-            async with pool.link() as link:
+            async with pool.link("test") as link:
                 await link.run(insert(link))
 
         async def insert(link):

@@ -213,7 +213,7 @@ def test_more_parameters_than_the_protocol_counts_are_refused(run_on):
 def test_a_cancelled_copy_does_not_hold_up_the_server(run_with, pg_uri, direction):
     async def work(bench):
         pool = bench.service._targets["pg"].writing
-        async with pool.link() as link:
+        async with pool.link("test") as link:
             await (await link.execute("CREATE TEMP TABLE copied (id INTEGER)", None, 1)).close()
             copy = f"COPY {direction}".encode()
             # What a cancelled task leaves behind when the answer to its COPY has come.

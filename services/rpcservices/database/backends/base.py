@@ -103,6 +103,7 @@ class Link(ABC):
         connect_arguments: what the driver needs to make another such connection.
         made_at: when it was made, on the clock of :func:`time.monotonic`.
         idle_since: when it was last given back, on the same clock.
+        holder: the name of the principal to whom it is lent, or was lent last.
         notices: the messages of the statements of the last script.
     """
 
@@ -123,6 +124,7 @@ class Link(ABC):
         self.connect_arguments: dict[str, Any] = {}
         self.made_at = time.monotonic()
         self.idle_since = 0.0
+        self.holder = ""
         self.notices: list[str] = []
         self._over = False
         self._stopping: asyncio.Future[None] | None = None
