@@ -6,14 +6,19 @@ import asyncio
 import codecs
 import hashlib
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rpcclient import AsyncClient
 from rpcclient.errors import InvalidParams
+from rpcservices.programs.running.output import Output
 
 Serve = Callable[..., None]
 MIB = 1024 * 1024
@@ -225,3 +230,56 @@ def test_a_limit_of_what_may_be_kept(serve: Serve) -> None:
         assert await client.programs.list() == []
 
     serve(scenario, max_retain_bytes=MIB, retain_bytes=MIB)
+
+
+# --- an output by itself ----------------------------------------------------------------------------------------
+
+
+def steps(work: Callable[[], object]) -> int:
+    """How many functions are called."""
+    count = 0
+
+    def note(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_a_piece_is_found_at_once_however_much_is_kept() -> None:
+    output = Output("stdout", 100 * MIB)
+    block = bytes(range(256)) * 160
+    few = 0
+    for number in range(1, 1001):
+        output.write(block)
+        if number == 3:
+            few = steps(lambda: output.read(2 * len(block) + 5, 100))
+    for place in (5, 500 * len(block) + 5, 999 * len(block) + 5):
+        assert output.read(place, 100) == (place, block[5:105])
+        assert steps(lambda place=place: output.read(place, 100)) <= few  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("keep_first", [False, True])
+@given(writes=st.lists(st.integers(0, 3000), max_size=60), retain=st.integers(1024, 20_000), most=st.integers(1, 5000))
+def test_every_offset_gives_what_was_written_there(keep_first: bool, writes: list[int], retain: int, most: int) -> None:
+    """In blocks of any size, small ones joined, the oldest or the latest left out."""
+    output = Output("stdout", retain, keep_first=keep_first)
+    whole = b"".join(b"%04d" % n for n in range(sum(writes) // 4 + 1))[: sum(writes)]
+    place = 0
+    for size in writes:
+        output.write(whole[place : place + size])
+        place += size
+    kept_end = min(retain, len(whole)) if keep_first else len(whole)
+    place = 0
+    while (piece := output.read(place, most)) is not None:
+        begin, data = piece
+        assert data == whole[begin : begin + len(data)]
+        assert 0 < len(data) <= most
+        assert begin == max(place, output.start)
+        place = begin + len(data)
+    assert place == (kept_end if kept_end > output.start else 0)

@@ -7,6 +7,7 @@ none delays another. This module imports little, because the keeper of programs 
 from __future__ import annotations
 
 import contextlib
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 
@@ -104,6 +105,7 @@ class Output:
         )
         self._block_bytes = max(1024, min(BLOCK_BYTES, retain_bytes // 8))
         self._blocks: deque[bytes | bytearray] = deque()
+        self._starts: deque[int] = deque()  # The offset of each block.
         self._in_memory = 0
         self._watchers: set[Callable[[], object]] = set()
 
@@ -134,12 +136,16 @@ class Output:
             self._to_file(data)
             return
         blocks = self._blocks
-        if len(data) * 2 > self._block_bytes:
-            blocks.append(data)
-        elif blocks and isinstance(blocks[-1], bytearray) and len(blocks[-1]) < self._block_bytes:
+        if (
+            blocks
+            and len(data) * 2 <= self._block_bytes
+            and isinstance(blocks[-1], bytearray)
+            and len(blocks[-1]) < self._block_bytes
+        ):
             blocks[-1] += data
         else:
-            blocks.append(bytearray(data))
+            blocks.append(data if len(data) * 2 > self._block_bytes else bytearray(data))
+            self._starts.append(self._in_memory if self._keep_first else self.total_bytes - len(data))
         self._in_memory += len(data)
         if not self._keep_first:
             self._make_way(2 * len(data))
@@ -157,6 +163,7 @@ class Output:
         freed = 0
         while freed < at_once and len(blocks) > 1 and self._in_memory - len(blocks[0]) >= most:
             block = blocks.popleft()
+            self._starts.popleft()
             self._in_memory -= len(block)
             freed += len(block)
             if segments is None:
@@ -204,6 +211,7 @@ class Output:
             self._segments.remove()
             self._segments = None
         self._blocks.clear()
+        self._starts.clear()
         self._in_memory = 0
         self._spare.used_bytes -= self._spare_used
         self._spare_used = 0
@@ -263,21 +271,21 @@ class Output:
         begin = max(offset, memory_start)
         if begin >= memory_start + self._in_memory:
             return None
-        skip = begin - memory_start
-        blocks: list[bytes] = []
+        number = bisect_right(self._starts, begin) - 1
+        skip = begin - self._starts[number]
+        parts: list[bytes] = []
         size = 0
-        for block in self._blocks:
-            if skip >= len(block):
-                skip -= len(block)
-                continue
+        while number < len(self._blocks):
+            block = self._blocks[number]
             if skip or len(block) > most - size or isinstance(block, bytearray):
                 with memoryview(block) as view:
                     part = bytes(view[skip : skip + most - size])
                 skip = 0
             else:
                 part = block
-            blocks.append(part)
+            parts.append(part)
             size += len(part)
+            number += 1
             if 2 * size >= most:  # Return a large block as it is: joining would copy it.
                 break
-        return begin, blocks[0] if len(blocks) == 1 else b"".join(blocks)
+        return begin, parts[0] if len(parts) == 1 else b"".join(parts)
