@@ -104,7 +104,8 @@ async def collect(
         count = size = 0
         truncated = False
         limit = FIRST_ROWS
-        while cursor.gives_rows and (rows := await cursor.fetch(min(limit, max_rows - count + 1))):
+        gives_rows = cursor.gives_rows
+        while gives_rows and (rows := await cursor.fetch(min(limit, max_rows - count + 1))):
             if count + len(rows) > max_rows:
                 rows, truncated = rows[: max_rows - count], True
             fresh = 0
@@ -127,11 +128,11 @@ async def collect(
     result = _unchecked_result(
         columns=cursor.columns,
         rows=result_rows,
-        rowcount=count if cursor.gives_rows and not truncated and rowcount < 0 else rowcount,
+        rowcount=count if gives_rows and not truncated and rowcount < 0 else rowcount,
         truncated=truncated,
         tx_state=state_after(link, within=within, session=session),
         last_insert_id=cursor.last_insert_id,
-        gives_rows=cursor.gives_rows,
+        gives_rows=gives_rows,
         notices=list(cursor.notices),
     )
     return result, cursor.changed

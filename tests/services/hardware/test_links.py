@@ -462,3 +462,68 @@ def test_both_list_what_proc_lists() -> None:
     listed = {line.partition(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:]}
     assert len(listed & names(of_kernel())) >= 1
     assert "lo" in names(of_kernel()) & names(of_sysfs())
+
+
+# States and addresses.
+
+
+def test_states_and_addresses_are_read_again_after_a_change_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel reports changes of interfaces and of their addresses. Speeds change without, so they get old."""
+    reads: list[str] = []
+    moment = 100.0
+
+    def states() -> dict[str, Any]:
+        reads.append("states")
+        return {"lo": len(reads)}
+
+    monkeypatch.setattr(network.psutil, "net_if_stats", states)
+    monkeypatch.setattr(network.time, "monotonic", lambda: moment)
+    description, reasons = network._Description(), Reasons()
+    assert description.now(1, reasons)[0] == {"lo": 1}
+    assert description.now(1, reasons)[0] == {"lo": 1}
+    assert description.now(2, reasons)[0] == {"lo": 2}
+    moment += network._STATES_S
+    assert description.now(2, reasons)[0] == {"lo": 3}
+    assert description.now(None, reasons)[0] == {"lo": 4}
+    assert description.now(None, reasons)[0] == {"lo": 5}
+    assert "lo" in description.now(2, reasons)[1]
+    assert reasons == {}
+
+
+def test_what_could_not_be_read_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> NoReturn:
+        raise PermissionError
+
+    description = network._Description()
+    with monkeypatch.context() as patched:
+        patched.setattr(network.psutil, "net_if_addrs", fails)
+        for _ in range(2):
+            reasons = Reasons()
+            assert description.now(1, reasons)[1] == {}
+            assert reasons["addresses"].startswith("denied")
+    reasons = Reasons()
+    assert "lo" in description.now(1, reasons)[1]
+    assert reasons == {}
+
+
+def test_changes_are_counted() -> None:
+    table = LinkTable()
+    assert table.changes is None
+    table.roles()
+    before = table.changes
+    assert before is not None
+    name = f"rpcaddr{os.getpid() % 10_000}"
+    made = subprocess.run(["ip", "link", "add", name, "type", "bridge"], capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"no network interface can be made here: {made.stderr.strip()}")
+    try:
+        table.roles()
+        made_at = table.changes
+        assert made_at is not None
+        assert made_at > before
+        subprocess.run(["ip", "address", "add", "192.0.2.77/32", "dev", name], check=True)
+        table.roles()
+        assert table.changes is not None
+        assert table.changes > made_at
+    finally:
+        subprocess.run(["ip", "link", "del", name], check=True)

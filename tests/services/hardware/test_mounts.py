@@ -7,6 +7,7 @@ virtiofs) is a table as proc_pid_mountinfo(5) has it.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from rpcservices.hardware.readers.mounts import Mount, mounts, parse
+from rpcservices.hardware.readers import disks
+from rpcservices.hardware.readers.mounts import WITHOUT_ROOM, Mount, mounts, parse
 
 from .mounting import LOOK, scene
 
@@ -280,3 +282,26 @@ def test_df_is_here() -> None:
     """What the others compare with."""
     assert shutil.which("df")
     assert shutil.which("findmnt")
+
+
+def test_what_never_has_a_size_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two dozen control groups and the like are mounted on most machines."""
+    asked: list[str] = []
+    statvfs = os.statvfs
+
+    def noted(path: str) -> os.statvfs_result:
+        asked.append(path)
+        return statvfs("/")
+
+    monkeypatch.setattr(disks.os, "statvfs", noted)
+    kinds = sorted(WITHOUT_ROOM)
+    lines = [f"{n} 1 0:{n} / /{kind} rw - {kind} {kind} rw" for n, kind in enumerate([*kinds, "tmpfs", "ext4"], 30)]
+    found = disks._filesystems(parse("\n".join(lines).encode()), None)
+    assert asked == ["/tmpfs", "/ext4"]
+    assert [each.mountpoint for each in found] == ["/tmpfs", "/ext4"]
+
+
+def test_nothing_here_without_room_has_any() -> None:
+    for mount in mounts():
+        if mount.fstype in WITHOUT_ROOM and os.access(mount.mountpoint, os.X_OK):
+            assert os.statvfs(mount.mountpoint).f_blocks == 0, mount

@@ -16,6 +16,7 @@ from rpcclient import AsyncClient
 from rpcservices.hardware.exposition import expose
 from rpcservices.hardware.models import CpuCore, Snapshot
 from rpcservices.hardware.readers import cpu, procfs
+from rpcservices.hardware.readers.frequencies import _from_cpuinfo
 from rpcservices.hardware.readers.places import HERE, Places
 from rpcservices.hardware.sampling.metrics import metrics
 
@@ -199,3 +200,24 @@ def test_any_number_of_processors_of_this_machine() -> None:
     assert [core.cpu for core in found.cores if core.online] == list(procfs.stat().cpus)
     assert {core.cpu for core in found.cores} <= set(range(10_000))
     assert HERE.proc == Path("/proc")
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "frequencies"),
+    [
+        ("processor\t: 0\nmodel\t\t: 7\ncpu MHz\t\t: 812.5\n\nprocessor\t: 2\ncpu MHz : 1400\n", {0: 812.5, 2: 1400.0}),
+        ("processor : 1\nCPU MHz : 800.00\n", {1: 800.0}),  # Loongson.
+        ("processor : 1\ncpu MHz dynamic : 5200\ncpu MHz static  : 5100\n", {1: 5200.0}),  # s390.
+        ("Processor\t: ARMv7 Processor rev 4 (v7l)\nprocessor\t: 0\nBogoMIPS\t: 38.40\n", {}),
+        ("cpu MHz\t: 100\nprocessor\t: 0\n", {}),
+        ("processor\t: 0\ncpu MHz\t\t: unknown\n\nprocessor\t: 1\ncpu MHz\t\t:\n\nprocessor\t:\ncpu MHz\t: 1\n", {}),
+        ("processor 0: version = FF,  identification = 100003\nprocessor\t: 3\ncpu MHz\t: 1.5", {3: 1.5}),
+        ("processors\t: 4\ncpu MHz\t: 1\n", {}),
+        ("processor\ncpu MHz\t: 1\n", {}),
+        ("", {}),
+    ],
+)
+def test_cpuinfo_of_other_machines(cpuinfo: str, frequencies: dict[int, float], tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "cpuinfo").write_text(cpuinfo)
+    assert dict(_from_cpuinfo(Places.under(tmp_path))) == frequencies

@@ -52,9 +52,9 @@ def read(places: Places = HERE) -> CpuReading:
 
 def _offline(places: Places) -> frozenset[int]:
     """The processors that are present but switched off (Documentation/admin-guide/cputopology.rst)."""
-    root = places.sys / "devices" / "system" / "cpu"
-    off = text(root / "offline")
-    return frozenset(numbers_of(off)) & frozenset(numbers_of(text(root / "present") or "")) if off else frozenset()
+    root = f"{places.sys}/devices/system/cpu"
+    off = text(f"{root}/offline")
+    return frozenset(numbers_of(off)) & frozenset(numbers_of(text(f"{root}/present") or "")) if off else frozenset()
 
 
 def derive(before: CpuReading | None, now: CpuReading, dt_s: float | None, places: Places = HERE) -> Cpu:

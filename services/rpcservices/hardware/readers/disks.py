@@ -16,13 +16,14 @@ from rpcservices.hardware.models import DiskIo, DiskKind, Disks, Filesystem
 from rpcservices.hardware.rates import rate
 
 from .apart import Apart
-from .mounts import Mount, mounts
+from .mounts import WITHOUT_ROOM, Mount, mounts
 from .places import HERE, number
 from .plain import plain
 from .reasons import NO_BASELINE, RESET, Reasons
 
 _FIGURES = ("total_bytes", "used_bytes", "free_bytes", "percent", "inodes_total", "inodes_free")
 _RATES = ("read_count_per_s", "write_count_per_s", "read_bytes_per_s", "write_bytes_per_s", "busy_percent")
+_RATES_UNKNOWN: dict[str, float | None] = dict.fromkeys(_RATES)
 _NO_RATES: dict[str, str] = dict.fromkeys(_RATES, NO_BASELINE)
 _RESET_RATES: dict[str, str] = dict.fromkeys(_RATES, RESET)
 _NOT_BUSY: dict[str, str] = dict.fromkeys(("busy_time_ms", "busy_percent"), "unsupported: this system does not tell")
@@ -125,11 +126,15 @@ def all_local() -> bool:
 def _filesystems(mount_list: Sequence[Mount], apart: Mounts | None) -> list[Filesystem]:
     """The file systems that have room for files, or do not tell."""
     jobs: dict[str, Callable[[], Filesystem | None]] = {
-        mount.mountpoint: partial(_filesystem, mount) for mount in mount_list if mount.served
+        mount.mountpoint: partial(_filesystem, mount)
+        for mount in mount_list
+        if mount.served and mount.fstype not in WITHOUT_ROOM
     }
     answers = apart.read(jobs) if apart is not None and jobs else None
     filesystems = []
     for mount in mount_list:
+        if mount.fstype in WITHOUT_ROOM:
+            continue
         if answers is None or apart is None or not mount.served:
             filesystems.append(_filesystem(mount))
         elif mount.mountpoint in answers:
@@ -171,7 +176,8 @@ def _unread(mount: Mount, reason: str) -> Filesystem:
     return Filesystem(**_names(mount), **unknown, reasons=dict.fromkeys(_FIGURES, reason))
 
 
-def _names(mount: Mount) -> dict[str, Any]:
+@lru_cache(maxsize=1024)
+def _names(mount: Mount) -> Mapping[str, Any]:
     names = ("device", "mountpoint", "fstype", "opts", "root", "same_as")
     return {"bind": mount.bind} | {name: plain(getattr(mount, name)) for name in names}
 
@@ -190,13 +196,20 @@ def _io(name: str, kind: DiskKind | None, old: Any, now: Any, dt_s: float | None
     busy_ms = getattr(now, "busy_time", None)
     reasons = {} if old is not None else _NO_RATES
     # The counters of a device that was unplugged and plugged in again restart, so none of them has a rate.
-    if old is not None and any(getattr(now, f) < getattr(old, f) for f in ("read_count", "write_count")):
+    if old is not None and (now.read_count < old.read_count or now.write_count < old.write_count):
         old, reasons = None, _RESET_RATES
-    busy = rate(old and getattr(old, "busy_time", None), busy_ms, dt_s)
-    rates = {
-        f"{field}_per_s": rate(old and getattr(old, field), getattr(now, field), dt_s)
-        for field in ("read_count", "write_count", "read_bytes", "write_bytes")
-    } | {"busy_percent": None if busy is None else min(busy / 10.0, 100.0)}
+    rates: dict[str, float | None]
+    if old is None:
+        rates = _RATES_UNKNOWN
+    else:
+        busy = rate(getattr(old, "busy_time", None), busy_ms, dt_s)
+        rates = {
+            "read_count_per_s": rate(old.read_count, now.read_count, dt_s),
+            "write_count_per_s": rate(old.write_count, now.write_count, dt_s),
+            "read_bytes_per_s": rate(old.read_bytes, now.read_bytes, dt_s),
+            "write_bytes_per_s": rate(old.write_bytes, now.write_bytes, dt_s),
+            "busy_percent": None if busy is None else min(busy / 10.0, 100.0),
+        }
     if None in rates.values():
         # The counter of busy time has 32 bits, so it may wrap while the others go on.
         reasons = {field: RESET for field, value in rates.items() if value is None} | reasons

@@ -6,8 +6,8 @@ Source: Documentation/admin-guide/pm/cpufreq.rst. Several processors may share a
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,6 @@ from typing import NamedTuple
 from .places import Places, number, numbers_of, text
 
 _KHZ_PER_MHZ = 1000.0
-_IN_CPUINFO = re.compile(r"^(?:(processor)|cpu MHz(?: dynamic)?)[ \t]*:[ \t]*(\S*)", re.MULTILINE | re.IGNORECASE)
 
 
 class Frequency(NamedTuple):
@@ -72,13 +71,20 @@ def _mhz(folder: Path, *names: str) -> float | None:
 
 
 def _from_cpuinfo(places: Places) -> Iterator[tuple[int, float]]:
-    """The number and frequency of each processor in ``/proc/cpuinfo``."""
-    processor: int | None = None
-    for is_number, value in _IN_CPUINFO.findall(text(places.proc / "cpuinfo") or ""):
-        if is_number:
-            processor = int(value) if value.isdigit() else None
-        elif processor is not None:
-            try:
-                yield processor, float(value)
-            except ValueError:
-                continue
+    """The number and frequency of each processor in ``/proc/cpuinfo``. It has a block of some thirty lines for each, so
+    we look for the two lines only."""
+    for block in f"\n{text(f'{places.proc}/cpuinfo') or ''}".lower().split("\nprocessor")[1:]:
+        processor = _value(block, "")
+        at = block.find("\ncpu mhz")
+        if processor is None or not processor.isdigit() or at < 0:
+            continue
+        frequency = _value(block[at + len("\ncpu mhz") :], "", "dynamic")
+        with contextlib.suppress(ValueError):
+            yield int(processor), float(frequency or "")
+
+
+def _value(text: str, *names: str) -> str | None:
+    """The first word behind the first colon of the first line, if what stands before it is one of these names."""
+    name, _, rest = text.partition("\n")[0].partition(":")
+    words = rest.split(None, 1)
+    return words[0] if words and name.strip() in names else None

@@ -23,7 +23,8 @@ _ERROR, _DONE, _NEWLINK, _GETLINK = 2, 3, 16, 18
 _REQUEST_DUMP, _INTERRUPTED = 0x301, 0x10
 _IFNAME, _LINK, _MASTER, _LINKINFO, _EXT_MASK, _LINK_NETNSID, _INFO_KIND = 3, 5, 10, 18, 29, 37, 1
 _WITHOUT_STATISTICS = 8
-_GROUP_OF_LINKS = 1
+_GROUPS = 0x1 | 0x10 | 0x100
+"""The reports on interfaces and on their addresses: RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR."""
 _TRIES = 3
 
 
@@ -172,19 +173,28 @@ def _word_of(folder: Path, *, has_lower: bool) -> str:
 
 
 class LinkTable:
-    """The interfaces. They are read again only after the kernel reports a change (rtnetlink(7), RTMGRP_LINK)."""
+    """The interfaces. They are read again only after the kernel reports a change (rtnetlink(7)).
+
+    Attributes:
+        changes: the number of changes of interfaces and of their addresses that :meth:`roles` has seen so far; ``None``
+            if the kernel does not report them to this process.
+    """
 
     def __init__(self) -> None:
+        self.changes: int | None = None
         self._news: int | None = None
         self._roles: dict[str, Role] | None = None
 
     def roles(self) -> dict[str, Role]:
         """The role of each interface, by name."""
         try:
-            if self._has_changed() or self._roles is None:
+            if self._has_changed():
+                self.changes = (self.changes or 0) + 1
                 self._roles = None  # If the kernel does not answer now, the next call asks again.
+            if self._roles is None:
                 self._roles = roles(of_kernel())
         except (OSError, AttributeError):  # The server may not open such a socket, or the system has none.
+            self.changes = None if self._news is None else self.changes
             return roles(of_sysfs())
         return self._roles
 
@@ -194,7 +204,7 @@ class LinkTable:
             news = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
             with news:
                 news.setblocking(False)
-                news.bind((0, _GROUP_OF_LINKS))
+                news.bind((0, _GROUPS))
                 self._news = news.detach()
             return True
         changed = False

@@ -35,6 +35,12 @@ _BY_KERNEL = frozenset({
 """Kinds without a block device whose figures the kernel knows without asking another program or machine."""
 
 
+WITHOUT_ROOM = frozenset({
+    "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "nsfs", "pstore", "securityfs", "selinuxfs", "tracefs",
+})  # fmt: skip
+"""Kinds that show what the kernel knows and never have a size (simple_statfs() in fs/libfs.c), so nobody need ask."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mount:
     """A mounted file system.

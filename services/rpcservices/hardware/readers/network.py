@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from operator import lt
 from typing import Any, Literal
 
 import psutil
@@ -51,18 +53,52 @@ class NetworkReading:
     forwards: bool = False
 
 
+_STATES_S = 2.0
+"""How long states and addresses stay without a change that the kernel reports: speed and duplex may be set without
+(ethtool(8))."""
+
+
+class _Description:
+    """The states and addresses of the interfaces. To read them takes several system calls for each interface."""
+
+    def __init__(self) -> None:
+        self._of: int | None = None
+        self._until = 0.0
+        self._states: dict[str, Any] = {}
+        self._addresses: dict[str, list[Any]] = {}
+
+    def now(self, changes: int | None, reasons: Reasons) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+        """Return states and addresses; they are read again after a change.
+
+        Parameters:
+            changes: the number of changes so far; ``None`` if it is not known.
+            reasons: gets the reasons why something could not be read. Then it is read again the next time.
+        """
+        moment = time.monotonic()
+        if changes is None or changes != self._of or moment >= self._until:
+            states = reasons.attempt("isup", psutil.net_if_stats)
+            addresses = reasons.attempt("addresses", psutil.net_if_addrs)
+            complete = states is not None and addresses is not None
+            self._of, self._until = changes if complete else None, moment + _STATES_S
+            self._states, self._addresses = states or {}, addresses or {}
+        return self._states, self._addresses
+
+
 _TABLE = LinkTable()
+_DESCRIPTION = _Description()
 
 
 def read() -> NetworkReading:
     """Read counters, states, addresses and roles of the interfaces."""
     reasons = Reasons()
     roles = reasons.attempt("kind", _TABLE.roles) or {}
+    # Without psutil's repair of wrapped counters, which the whole process shares and which hides resets.
+    counters = reasons.attempt("interfaces", lambda: psutil.net_io_counters(pernic=True, nowrap=False)) or {}
+    states, addresses = _DESCRIPTION.now(_TABLE.changes, reasons)
     return NetworkReading(
-        # Without psutil's repair of wrapped counters, which the whole process shares and which hides resets.
-        reasons.attempt("interfaces", lambda: psutil.net_io_counters(pernic=True, nowrap=False)) or {},
-        reasons.attempt("isup", psutil.net_if_stats) or {},
-        reasons.attempt("addresses", psutil.net_if_addrs) or {},
+        counters,
+        states,
+        addresses,
         reasons,
         roles,
         any(role.inner for role in roles.values()) and forwards(),
@@ -112,11 +148,12 @@ def _interface(
     if role is None:
         reasons = {**reasons, "kind": now.reasons.get("kind", "absent: the interface has just gone, or come")}
     # If one counter went back, this is a new interface with an old name, so none of its counters has a rate.
-    if old is not None and any(getattr(c, f) < getattr(old, f) for f in _COUNTERS):
+    # These four come first, in psutil's tuple.
+    if old is not None and any(map(lt, c[:4], old[:4])):
         old, reasons = None, _RESET_RATES
     fields: dict[str, Any] = c._asdict()
-    for f in _COUNTERS:
-        fields[f"{f}_per_s"] = rate(old and getattr(old, f), getattr(c, f), dt_s)
+    for name_of_rate, before, after in zip(_RATES, old or (None,) * 4, c, strict=False):
+        fields[name_of_rate] = rate(before, after, dt_s)
     duplex = None if state is None else _DUPLEX.get(int(state.duplex))
     speed = None if state is None else state.speed or None
     if duplex is None or speed is None:
