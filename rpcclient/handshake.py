@@ -37,6 +37,7 @@ def begin_handshake(target: Target, message_bytes: int, only: Subprotocol | None
         max_size=message_bytes,
         logger=QUIET,
     )
+    ws.debug = False  # It would log the headers of the request, and so the token.
     request = ws.connect()
     request.headers["User-Agent"] = _user_agent()
     request.headers[MESSAGE_BYTES_HEADER] = str(message_bytes)

@@ -22,7 +22,13 @@ _OWN = frozenset({
 })  # fmt: skip
 _OWN_BEGINNING = "sec-websocket-"
 AUTHORIZATION = "authorization"
+_SECRET = re.compile(r"authorization|cookie|token|secret|passw|api-?key|access-?key|credential", re.IGNORECASE)
 _NO_COROUTINE = "the function that makes them must be a plain function, not a coroutine"
+
+
+def is_secret(name: str) -> bool:
+    """Return whether the value of a header proves who is calling, by its name: Authorization, Cookie, X-API-Key, …"""
+    return _SECRET.search(name) is not None
 
 
 def check_headers(headers: Headers, *, token_in_header: bool) -> dict[str, str]:
@@ -104,6 +110,23 @@ def headers_of(text: str) -> dict[str, str]:
         if not colon:
             raise _wrong("write one `Name: value` per line")
         headers[name.strip()] = value.strip()
+    return headers
+
+
+def public_headers_of(text: str, place: str, remedy: str) -> dict[str, str]:
+    """Read headers from a place that others can read, as :func:`headers_of` does.
+
+    Parameters:
+        text: lines ``Name: value``.
+        place: what others do with the place, for the message.
+        remedy: where headers that prove who is calling go instead.
+
+    Raises:
+        ConnectFailed: a line has another form, or one of the headers proves who is calling.
+    """
+    headers = headers_of(text)
+    for name in filter(is_secret, headers):
+        raise _wrong(f"{_beginning(name)}: {place}: {remedy}")
     return headers
 
 

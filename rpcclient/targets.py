@@ -9,16 +9,16 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Literal, TypedDict, cast, get_args
 from urllib.parse import quote, urlsplit
 
 from rpcwire import locations
 from rpcwire.errors import ConnectFailed
 from rpcwire.transports import Transport, UnusableTransport, make_socket, schemes, transport_for
+from rpcwire.trusted_files import UntrustedFile, open_file
 
 from .addresses import LOCALHOST, Host, host_of
-from .headers import AUTHORIZATION, HeadersChoice, headers_of, prepare_headers
+from .headers import AUTHORIZATION, HeadersChoice, headers_of, is_secret, prepare_headers
 from .proxies import Proxy, ProxyChoice, proxy_of
 from .trust import PathText, Trust, trust_of
 
@@ -27,6 +27,10 @@ TokenBy = Literal["header", "call"]
 
 _PORTS = {"ws": 80, "wss": 443}
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+_FLAGS = {"": False, "0": False, "no": False, "false": False, "1": True, "yes": True, "true": True}
+_MOST_CHARACTERS = 64 * 1024
+"""How much of a token's file is read if it has no line."""
+_AFTER_PATH = re.compile(r"[?#].*", re.DOTALL)
 _IN_PATHS = "/%:@!$&'()*+,;=-._~"
 """The signs that stay as they are in the path of a URL (RFC 3986, section 3.3); all others are percent-encoded."""
 
@@ -48,6 +52,8 @@ class Target:
         proxy: the proxy to connect through; ``None`` for none.
         server_hostname: the name that the server's certificate must show.
         connect: the function of a plugin that makes the socket, if one does. It is given the time limit in seconds.
+        is_own_place: whether this is the place of the user's own server, which nobody has named.
+        allow_token_in_clear: whether the token may go to whoever is at the other end.
     """
 
     url: str
@@ -62,6 +68,22 @@ class Target:
     proxy: Proxy | None = None
     server_hostname: str = LOCALHOST
     connect: Callable[[float], socket.socket] | None = None
+    is_own_place: bool = False
+    allow_token_in_clear: bool = False
+
+    @property
+    def secret(self) -> str | None:
+        """What proves who is calling, in words, and must not go to somebody else; ``None`` if nothing does."""
+        if self.token is not None:
+            return "the token"
+        if callable(self.headers):
+            return "what the function for headers makes"
+        return next((f"the header {name}" for name in self.headers if is_secret(name)), None)
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether TLS makes sure of who the server is."""
+        return self.tls is not None and self.tls.verify_mode is ssl.CERT_REQUIRED and self.tls.check_hostname
 
     @property
     def token_by_header(self) -> str | None:
@@ -101,6 +123,7 @@ class Access(TypedDict, total=False):
     server_hostname: str | None
     headers: HeadersChoice | None
     proxy: ProxyChoice
+    allow_token_in_clear: bool | None
     ping_interval_s: float
     ping_timeout_s: float
 
@@ -109,6 +132,8 @@ ACCESS_TEXTS = ("token_file", "token_by", "ca_file", "cert_file", "key_file", "s
 """The texts of :class:`Access` that the query of a URL may hold. It may not hold passwords: URLs end up in logs."""
 ACCESS_SECONDS = ("ping_interval_s", "ping_timeout_s")
 """The times of :class:`Access` that the query of a URL may hold, in seconds."""
+ACCESS_FLAGS = ("allow_token_in_clear",)
+"""The flags of :class:`Access` that the query of a URL may hold."""
 TLS_TEXTS = frozenset({"ca_file", "cert_file", "key_file", "server_hostname"})
 """Those of :data:`ACCESS_TEXTS` that are about TLS."""
 
@@ -127,6 +152,7 @@ def find_target(
     server_hostname: str | None = None,
     headers: HeadersChoice | None = None,
     proxy: ProxyChoice = True,
+    allow_token_in_clear: bool | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Target:
     """Decide which server to connect to, and how.
@@ -137,7 +163,7 @@ def find_target(
             Plugins bring URLs of other schemes (:mod:`rpcwire.transports`).
         token: else that of ``token_file``, ``RPC_TOKEN``, ``RPC_TOKEN_FILE``; for this machine's own addresses at
             last the local server's token file.
-        token_file: a file whose first line is the token.
+        token_file: a file whose first line is the token. Nobody else may be able to read or change it.
         token_by: how the token is sent: with the handshake (``header``), or by ``rpc.authenticate`` (``call``) once the
             WebSocket is open; else ``RPC_TOKEN_BY``, else ``header``.
         ca_file: PEM file with the authorities to trust for ``wss://``; else ``RPC_CA_FILE``, else the system's.
@@ -151,32 +177,51 @@ def find_target(
             ``RPC_HEADERS``, with one ``Name: value`` in a line.
         proxy: a proxy's URL; ``None`` for none; ``True`` for ``RPC_PROXY``, else, for other machines, what the
             environment has for all programs (``HTTPS_PROXY`` and so on). A Unix socket is never reached through one.
+        allow_token_in_clear: whether the token goes also to whom neither TLS nor the kernel vouches for
+            (:mod:`rpcclient.listeners`); else ``RPC_ALLOW_TOKEN_IN_CLEAR``, else not.
         environ: the environment.
 
     Raises:
-        ConnectFailed: the URL is malformed, or a file cannot be read; the message names it.
+        ConnectFailed: the URL is malformed, or a file cannot be read or trusted; the message names it.
     """
-    used_url = url or environ.get("RPC_URL") or _local_url()
+    chosen_url = url or environ.get("RPC_URL")
+    used_url = chosen_url or _local_url()
+    shown = repr(without_secrets(used_url))
     try:
         parts = urlsplit(used_url)
         port = parts.port
     except ValueError as exc:
-        raise _wrong(f"url: {used_url!r}: {exc}") from exc
+        # urlsplit may repeat a part of the URL, which is a part of the password if that has a slash or a bracket.
+        raise _wrong(f"url: {shown}: {'the host or the port is malformed' if '@' in used_url else exc}") from None
     if parts.username or parts.password:
         raise _wrong("url: a URL must not hold a token (it ends in logs): use token=, RPC_TOKEN or RPC_TOKEN_FILE")
     used_token = token or _token_of(token_file) or environ.get("RPC_TOKEN") or _token_of(environ.get("RPC_TOKEN_FILE"))
     own_headers = headers_of(environ.get("RPC_HEADERS", "")) if headers is None else headers
+    in_clear = _allows(environ) if allow_token_in_clear is None else allow_token_in_clear
     way = _token_by(token_by or environ.get("RPC_TOKEN_BY") or "header")
     if parts.scheme != "wss":
         tls_arguments = {"cert_file": cert_file, "key_file": key_file, "ssl_context": ssl_context}
         for name, value in {**tls_arguments, "server_hostname": server_hostname}.items():
             if value is not None:
                 raise _wrong(f"{name}: it is for TLS, which this URL does not use: write wss://")
+    if parts.scheme in (*_PORTS, "unix") and (parts.query or parts.fragment):
+        raise _wrong(f"url: {shown}: leave out what follows the path")
     if parts.scheme == "unix":
         path = (parts.netloc + parts.path) or str(locations.socket_file())
         used_headers = prepare_headers(own_headers, token_in_header=used_token is not None and way == "header")
         here = Host(LOCALHOST, LOCALHOST)
-        return Target(used_url, here, 0, path, None, _check_token(used_token), token_by=way, headers=used_headers)
+        return Target(
+            used_url,
+            here,
+            0,
+            path,
+            None,
+            _check_token(used_token),
+            token_by=way,
+            headers=used_headers,
+            is_own_place=chosen_url is None or not parts.netloc + parts.path,
+            allow_token_in_clear=in_clear,
+        )
     if parts.scheme not in _PORTS and (connect := _connect_by(parts.scheme, used_url)) is not None:
         used_headers = prepare_headers(own_headers, token_in_header=used_token is not None and way == "header")
         here = Host(LOCALHOST, LOCALHOST)
@@ -193,14 +238,12 @@ def find_target(
         )
     if parts.scheme not in _PORTS or not parts.hostname:
         others = "".join(f", or {scheme}://…" for scheme in schemes())
-        raise _wrong(f"url: {used_url!r}: write ws://host:port, wss://host:port or unix:///path{others}")
-    if parts.query or parts.fragment:
-        raise _wrong(f"url: {used_url!r}: leave out what follows the path")
+        raise _wrong(f"url: {shown}: write ws://host:port, wss://host:port or unix:///path{others}")
     secure = parts.scheme == "wss"
     try:
         host = host_of(parts.hostname)
     except ValueError as exc:
-        raise _wrong(f"url: {used_url!r}: {exc}") from exc
+        raise _wrong(f"url: {shown}: {exc}") from exc
     port = _PORTS[parts.scheme] if port is None else port
     trust = trust_of(Trust(ca_file, cert_file, key_file, key_password, ssl_context), environ)
     used_proxy = proxy_of(proxy, host, port, secure=secure, trust=trust, environ=environ)
@@ -218,7 +261,17 @@ def find_target(
         headers=prepare_headers(own_headers, token_in_header=used_token is not None and way == "header"),
         proxy=used_proxy,
         server_hostname=server_hostname or host.name,
+        is_own_place=chosen_url is None,
+        allow_token_in_clear=in_clear,
     )
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL that may be malformed as messages show it: without name and password, and what follows the path."""
+    beginning, slashes, rest = url.partition("//")
+    if "@" in rest:
+        rest = f"***@{rest.rpartition('@')[2]}"
+    return beginning + slashes + _AFTER_PATH.sub("?…", rest, count=1)
 
 
 def _connect_by(scheme: str, url: str) -> Callable[[float], socket.socket] | None:
@@ -264,13 +317,17 @@ def _local_token() -> str | None:
         return _read_token(locations.token_file())
     except OSError:
         return None  # The server may accept the caller without a token, and otherwise says so.
+    except UntrustedFile as exc:
+        raise _wrong(f"token_file: {exc}") from None
 
 
 def _token_of(file: str | os.PathLike[str] | None) -> str | None:
     if not file:
         return None
     try:
-        text = _read_token(Path(file))
+        text = _read_token(file)
+    except UntrustedFile as exc:
+        raise _wrong(f"token_file: {exc}") from None
     except (OSError, ValueError) as exc:
         raise _wrong(f"token_file: {file}: {getattr(exc, 'strerror', None) or exc}") from exc
     if not text:
@@ -278,9 +335,16 @@ def _token_of(file: str | os.PathLike[str] | None) -> str | None:
     return text
 
 
-def _read_token(path: Path) -> str:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return file.readline().strip()
+def _read_token(path: str | os.PathLike[str]) -> str:
+    with os.fdopen(open_file(path, secret=True), encoding="utf-8", errors="replace") as file:
+        return file.readline(_MOST_CHARACTERS).strip()
+
+
+def _allows(environ: Mapping[str, str]) -> bool:
+    text = environ.get("RPC_ALLOW_TOKEN_IN_CLEAR", "").lower()
+    if text not in _FLAGS:
+        raise _wrong(f"RPC_ALLOW_TOKEN_IN_CLEAR: {text!r}: write true or false")
+    return _FLAGS[text]
 
 
 def _check_token(token: str | None) -> str | None:

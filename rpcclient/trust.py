@@ -6,7 +6,7 @@ import os
 import re
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -36,7 +36,7 @@ class Trust:
     ca_file: PathText | None = None
     cert_file: PathText | None = None
     key_file: PathText | None = None
-    key_password: str | None = None
+    key_password: str | None = field(default=None, repr=False)
     context: ssl.SSLContext | None = None
 
     def settings(self) -> ssl.SSLContext:

@@ -17,8 +17,10 @@ from rpcclient.eyeballs import Trail
 from rpcclient.failures import broken_error, to_connect_error
 from rpcclient.handshake import begin_handshake, session_limits
 from rpcclient.interim import Interim
+from rpcclient.listeners import check_listener, check_way
 from rpcclient.options import ConnectOptions
 from rpcclient.refusals import HEAD_BYTES, to_refusal_error
+from rpcclient.targets import Target
 from rpcwire.aio.peer import Peer
 from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.codec import Codec, codec_for
@@ -118,12 +120,14 @@ async def dial(options: ConnectOptions, make_peer: PeerFactory) -> Peer:
         async with asyncio.timeout(options.connect_timeout_s):
             if target.unix_path is not None:
                 sock = await reach_unix(target.unix_path)
+                _check(sock, target)
                 await loop.create_unix_connection(lambda: link, sock=sock)
             elif target.connect is not None:
                 sock = await reach_by(target.connect, options.connect_timeout_s)
                 create = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
                 await create(lambda: link, sock=sock)
             else:
+                check_way(target)
                 await _open(link, options, trail)
             return await link.peer_future
     except BaseException as exc:
@@ -136,6 +140,15 @@ async def dial(options: ConnectOptions, make_peer: PeerFactory) -> Peer:
         raise error from exc
 
 
+def _check(sock: socket.socket, target: Target) -> None:
+    """Check who is at the other end, and close the socket if it is somebody else."""
+    try:
+        check_listener(sock, target)
+    except BaseException:
+        sock.close()
+        raise
+
+
 async def _open(link: ClientLink, options: ConnectOptions, trail: Trail) -> None:
     """Connect, through a proxy if there is one, begin TLS if the URL asks for it, and ask for the WebSocket."""
     loop, target = asyncio.get_running_loop(), options.target
@@ -145,6 +158,7 @@ async def _open(link: ClientLink, options: ConnectOptions, trail: Trail) -> None
         tls_arguments = {"server_hostname": target.server_hostname, "ssl_handshake_timeout": options.connect_timeout_s}
     if target.proxy is None:
         sock = await reach(target.host.address, target.port, trail)
+        _check(sock, target)
         await loop.create_connection(lambda: link, sock=sock, ssl=target.tls, **tls_arguments)
         return
     transport = await connect_through(target.proxy, target, options.connect_timeout_s, trail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from click.shell_completion import CompletionItem
 
 from . import context, packed, show
 from .arguments import parse
+from .characters import visible_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -23,16 +25,18 @@ if TYPE_CHECKING:
     from rpcclient.describe import MethodDescription
     from rpcwire.events import ProgressHook
 
+_COMPLETED = re.compile(r"[\w.-]+")
+"""What a shell may write into a command line by itself: a server's names with other characters are not offered."""
 COMPLETION_TIMEOUT_S = 1.0
 """How long completion may take to ask the server."""
 
 
 def _complete_method(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     return [
-        CompletionItem(method.name, help=method.summary)
+        CompletionItem(method.name, help=visible_line(method.summary))
         for service in _ask(ctx)
         for method in service.methods
-        if method.name.startswith(incomplete)
+        if method.name.startswith(incomplete) and _COMPLETED.fullmatch(method.name)
     ]
 
 
@@ -46,7 +50,7 @@ def _complete_parameter(ctx: click.Context, param: click.Parameter, incomplete: 
     except (RpcError, click.UsageError):
         return []
     names = [] if described is None else list(described.signature.parameters)
-    return [CompletionItem(f"{name}=") for name in names if name.startswith(incomplete)]
+    return [CompletionItem(f"{name}=") for name in names if name.startswith(incomplete) and _COMPLETED.fullmatch(name)]
 
 
 def _settings(ctx: click.Context) -> context.Settings:

@@ -1,5 +1,7 @@
 """Replaces characters that a terminal cannot show: signs of drawing by letters that look like them, others by question
-marks. Output for other programs is never changed in this way."""
+marks. And shows characters that a terminal would obey, or would show nothing of, as escapes: text of a server must not
+move the cursor, rename the window, or reverse the direction of a line. Output for other programs is never changed in
+this way, and neither is the output of programs, as with ssh(1)."""
 
 from __future__ import annotations
 
@@ -21,6 +23,19 @@ _ALIKE = {
     "→": ">", "←": "<", "↑": "^", "↓": "v", "⏎": "/", "×": "x", "°": " ", "\N{NO-BREAK SPACE}": " ",
     "‘": "'", "’": "'", "“": '"', "”": '"', "„": '"',
 }  # fmt: skip
+
+
+def visible(text: str) -> str:
+    """Text of a server as a person may see it: lines and tabs stay, and what is not printable becomes an escape:
+    control characters, marks of direction, separators of lines, surrogates."""
+    if text.isprintable():
+        return text
+    return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def visible_line(text: str) -> str:
+    """The same in one line."""
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def alike(character: str) -> str:
@@ -46,8 +61,12 @@ def _shown(error: UnicodeError) -> tuple[str, int]:
 def _escaped(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2)), error.end
+    return _json_escape(error.object[error.start : error.end]), error.end
+
+
+def _json_escape(text: str) -> str:
+    units = text.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 
 
 def register() -> None:
@@ -57,8 +76,12 @@ def register() -> None:
 
 
 def for_json(text: str, out: TextIO) -> str:
-    """JSON for an output whose encoding may lack characters: they become escapes."""
+    """JSON for an output whose encoding may lack characters: they become escapes. For a terminal, those become escapes,
+    too, that are not printable."""
     encoding = out.encoding
+    if out.isatty() and not text.isprintable():
+        # JSON has no control characters below 32 in strings; the lines and spaces between them stay.
+        text = "".join(c if c == "\n" or c.isprintable() else _json_escape(c) for c in text)
     return text if text.isascii() or not encoding else text.encode(encoding, ESCAPED).decode(encoding)
 
 

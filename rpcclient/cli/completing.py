@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from .call import COMPLETION_TIMEOUT_S, _settings
+from .call import _COMPLETED, COMPLETION_TIMEOUT_S, _settings
+from .characters import visible_line
 
 if TYPE_CHECKING:
     from rpcclient.stubs.programs import ProgramInfo
@@ -38,4 +39,8 @@ def complete_running(ctx: click.Context, param: click.Parameter, incomplete: str
 
 
 def _items(programs: list[ProgramInfo], incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(p.id, help=" ".join(p.argv)[:60]) for p in programs if p.id.startswith(incomplete)]
+    return [
+        CompletionItem(p.id, help=visible_line(" ".join(p.argv)[:60]))
+        for p in programs
+        if p.id.startswith(incomplete) and _COMPLETED.fullmatch(p.id)
+    ]

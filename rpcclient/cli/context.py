@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -28,8 +28,8 @@ class Settings:
     """The global options.
 
     Attributes:
-        url, token_file, token_by, ca_file, cert_file, key_file, server_hostname, proxy: as of
-            :class:`rpcclient.Client`; what is not given comes from the environment.
+        url, token_file, token_by, ca_file, cert_file, key_file, server_hostname, proxy,
+            allow_token_in_clear: as of :class:`rpcclient.Client`; what is not given comes from the environment.
         headers: lines ``Name: value``.
         timeout_s: the deadline of each call, in seconds; the method's own where ``None``.
         ping_interval_s, ping_timeout_s: as of :class:`rpcclient.Client`.
@@ -43,8 +43,9 @@ class Settings:
     cert_file: str | None = None
     key_file: str | None = None
     server_hostname: str | None = None
-    headers: tuple[str, ...] = ()
+    headers: tuple[str, ...] = field(default=(), repr=False)
     proxy: str | None = None
+    allow_token_in_clear: bool | None = None
     timeout_s: float | None = None
     ping_interval_s: float = 20.0
     ping_timeout_s: float = 20.0
@@ -69,8 +70,6 @@ class Settings:
             return AsyncClient(self.url, timeout_s=self.timeout_s, **self._access())
 
     def _access(self) -> Access:
-        from rpcclient.headers import headers_of
-
         return {
             "token_file": self.token_file,
             "token_by": self.token_by,
@@ -78,8 +77,9 @@ class Settings:
             "cert_file": self.cert_file,
             "key_file": self.key_file,
             "server_hostname": self.server_hostname,
-            "headers": headers_of("\n".join(self.headers)) if self.headers else None,
+            "headers": _headers(self.headers) if self.headers else None,
             "proxy": True if self.proxy is None else self.proxy,
+            "allow_token_in_clear": self.allow_token_in_clear,
             "ping_interval_s": self.ping_interval_s,
             "ping_timeout_s": self.ping_timeout_s,
         }
@@ -92,6 +92,13 @@ class Settings:
     def readable(self) -> bool:
         """Whether a person reads the output: it goes to a terminal, and JSON was not asked for."""
         return not self.as_json and sys.stdout.isatty()
+
+
+def _headers(lines: tuple[str, ...]) -> dict[str, str]:
+    from rpcclient.headers import public_headers_of
+
+    place = "all users of this machine can read a command line"
+    return public_headers_of("\n".join(lines), place, "put this header into RPC_HEADERS")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import sys
 import click
 
 from . import context, ids, outcome
+from .characters import visible_line
 from .completing import complete_id
 
 
@@ -24,12 +25,16 @@ def command(settings: context.Settings, program_ids: tuple[str, ...], force: boo
         for word in program_ids:
             try:
                 program = client.programs.get(ids.find(client, word))
+                shown = visible_line(program.id)
                 if program.running and not force:
-                    print(f"rpcclient: {program.id} still runs: end it with kill, or give --force", file=sys.stderr)
+                    print(
+                        f"rpcclient: {shown} still runs: end it with kill, or give --force",
+                        file=sys.stderr,
+                    )
                     status = outcome.FAILED
                     continue
                 client.programs.forget(program.id)
-                print(f"{program.id}: forgotten")
+                print(f"{shown}: forgotten")
             except RpcError as exc:
                 status = outcome.report(exc)
     sys.stdout.flush()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .characters import visible_line
+
 if TYPE_CHECKING:
     from rpcclient import AsyncClient, Client
     from rpcclient.stubs.programs import ProgramInfo
@@ -48,7 +50,7 @@ def match(word: str, programs: Sequence[ProgramInfo]) -> str:
     """
     matches = [program for program in programs if program.id.startswith(word)]
     if len(matches) > 1 or not word:
-        lines = [f"  {program.id}  {shlex.join(program.argv)[:60]}" for program in matches[:SHOWN]]
+        lines = ["  " + visible_line(f"{p.id}  {shlex.join(p.argv)[:60]}") for p in matches[:SHOWN]]
         more = [f"  and {len(matches) - SHOWN} more"] if len(matches) > SHOWN else []
         raise click.UsageError("\n".join([f"{word!r} is the beginning of several ids:", *lines, *more]))
     return matches[0].id if matches else word

@@ -115,6 +115,12 @@ class LazyGroup(click.Group):
 )
 @click.option("--proxy", metavar="URL", help="http://, socks5h:// or the like, or none; else RPC_PROXY, HTTPS_PROXY.")
 @click.option(
+    "--allow-token-in-clear",
+    is_flag=True,
+    default=None,
+    help="Send the token also where neither TLS nor the kernel says who gets it; else RPC_ALLOW_TOKEN_IN_CLEAR.",
+)
+@click.option(
     "--timeout",
     "timeout_s",
     metavar="SECONDS",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from . import characters
+
 if TYPE_CHECKING:
     from rpcwire.errors import RpcError
 
@@ -32,6 +34,7 @@ MEANINGS = {
 _HERE = {
     "list() shows yours": "rpcclient ps --all shows yours",
     "rpc.discover lists those there are": "rpcclient services lists those there are",
+    "allow_token_in_clear=True": "--allow-token-in-clear",
     "a token from token=, RPC_TOKEN": "a token from --token-file, RPC_TOKEN",
 }
 """Remedies of error messages that are for Python, and what they are on a command line."""
@@ -65,13 +68,15 @@ def report(error: RpcError) -> int:
     message = error.message
     for in_python, here in _HERE.items():
         message = message.replace(in_python, here)
-    print(f"rpcclient: {error.type}: {message}", file=sys.stderr)
+    # The lines of a server's message must not look like messages of this program.
+    text = characters.visible(f"{error.type}: {message}").replace("\n", "\n  ")
+    print(f"rpcclient: {text}", file=sys.stderr)
     for field in error.errors if len(error.errors) > 1 else ():  # Of a single one the line above tells all.
         where = ".".join(str(part) for part in field.get("loc", ()))
-        print(f"  {where}: {field.get('msg', '')}", file=sys.stderr)
+        print("  " + characters.visible_line(f"{where}: {field.get('msg', '')}"), file=sys.stderr)
     for name, value in error.details.items():
         if value is not None:
-            print(f"  {name} = {value!r}", file=sys.stderr)
+            print("  " + characters.visible_line(f"{name} = {value!r}"), file=sys.stderr)
     if error.retryable:
         after = f" in {error.retry_after_ms} ms" if error.retry_after_ms is not None else ""
         print(f"  the same call may succeed later{after}", file=sys.stderr)

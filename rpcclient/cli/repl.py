@@ -82,13 +82,13 @@ class Repl:
     def run(self) -> None:
         """Ask for statements and run them until the user leaves."""
         prompts = self._prompt_session()
-        print(
-            f"{self._info.name}: {self._info.dialect}, {'read and write' if self._write else 'read only'}; \\? for help"
-        )
+        name = show.text(self._info.name)
+        access = "read and write" if self._write else "read only"
+        print(f"{name}: {show.text(self._info.dialect)}, {access}; \\? for help")
         unfinished = ""
         while True:
             try:
-                text = prompts.prompt(lambda: f"{self._info.name}{_SIGNS[self._session.state]} ", default=unfinished)
+                text = prompts.prompt(lambda: f"{name}{_SIGNS[self._session.state]} ", default=unfinished)
             except KeyboardInterrupt:
                 unfinished = ""
                 continue
@@ -159,7 +159,7 @@ class Repl:
 
     def _show_error(self, error: RpcError) -> None:
         code = getattr(error, "sqlstate", None) or getattr(error, "driver_code", None)
-        print(f"{error.type}: {show.text(error.message)}" + (f" ({code})" if code else ""), file=sys.stderr)
+        print(show.text(f"{error.type}: {error.message}" + (f" ({code})" if code else "")), file=sys.stderr)
         if not self._write and not self._info.readonly and refused_as_reading(error):
             print("start with --write to change the database", file=sys.stderr)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import context, outcome, starting
+from .characters import visible_line
 from .standard import STDIN
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def command(
         if detach:
             options.update({"stdin": False, "on_disconnect": "keep", "overflow": "skip"})
             options["timeout_s"] = given["program_timeout_s"]
-            print((await client.programs.start(argv, **options)).id)
+            print(visible_line((await client.programs.start(argv, **options)).id))
             return outcome.OK
         if tty == 1 or (tty > 1 and not no_stdin and os.isatty(STDIN)):
             terminal = starting.local_terminal(output=tty == 1)

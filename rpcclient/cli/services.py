@@ -37,5 +37,5 @@ def command(settings: context.Settings, name: str | None) -> None:
         print(show.text(service.summary))
         for method in service.methods:
             short = method.name.rpartition(".")[2]
-            print(f"\n{method.name}{show.text(str(described.methods[short].signature))}")
+            print(show.text(f"\n{method.name}{described.methods[short].signature}"))
             print(f"    {show.text(method.summary)}")

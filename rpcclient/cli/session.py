@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from . import outcome, standard
+from .characters import visible_line
 from .escapes import HELP, Action, Escapes
 from .localio import read_some, write_all
 from .missing import missing
@@ -47,7 +48,7 @@ def exit_status(status: ExitStatus) -> int:
 
 def say(text: str) -> None:
     """Print a message of rpcclient itself. On a raw terminal a line ends with a carriage return, too."""
-    print(f"rpcclient: {text}", file=sys.stderr, end="\r\n" if sys.stderr.isatty() else "\n", flush=True)
+    print(f"rpcclient: {visible_line(text)}", file=sys.stderr, end="\r\n" if sys.stderr.isatty() else "\n", flush=True)
 
 
 class Session:

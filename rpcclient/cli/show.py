@@ -58,7 +58,7 @@ def text(value: Any) -> str:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "backslashreplace")
     if isinstance(value, str):
-        return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode() for c in value)
+        return characters.visible(value)
     return as_json(value)
 
 
@@ -154,7 +154,7 @@ def fitted(widths: Sequence[int], firm: Sequence[bool], room: int) -> list[int]:
 
 
 def _plain(line: str) -> Any:
-    """Text for rich that reads nothing in it as markup."""
+    """Text for rich that reads nothing in it as markup, and nothing that a terminal would obey."""
     from rich.text import Text
 
-    return Text(line)
+    return Text(characters.visible(line))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .characters import visible_line
 from .rowtext import writer
 
 if TYPE_CHECKING:
@@ -87,4 +88,4 @@ def _print_pages(pages: Iterator[Page], form: str) -> None:
 
 def _print_notices(notices: Iterable[str]) -> None:
     for notice in notices:
-        print(f"rpcclient: {notice}", file=sys.stderr)
+        print(f"rpcclient: {visible_line(notice)}", file=sys.stderr)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from . import context, outcome, words
+from .characters import visible_line
 from .session import Session, TerminalSession
 from .standard import STDIN
 from .terminal import RawTerminal
@@ -232,12 +233,13 @@ def perform(settings: context.Settings, work: Callable[[AsyncClient], Any], argv
     try:
         status = asyncio.run(main())
     except ProgramNotStarted as exc:
-        print(f"rpcclient: {exc.message}", file=sys.stderr)
+        print(f"rpcclient: {visible_line(exc.message)}", file=sys.stderr)
         status = _not_started(exc)
         if status == NO_SUCH_PROGRAM and (hint := _hint(argv)):
             print(f"  {hint}", file=sys.stderr)
     except NotController as exc:
-        print(f"rpcclient: another connection controls {exc.id}: --take takes over, --view looks on", file=sys.stderr)
+        shown = visible_line(str(exc.id))
+        print(f"rpcclient: another connection controls {shown}: --take takes over, --view looks on", file=sys.stderr)
         status = outcome.FAILED
     sys.stdout.flush()
     sys.exit(status)

@@ -69,7 +69,7 @@ def connect(
         timeout_s: how long to wait for any one answer, in seconds; the server's own limits where not given.
         access: how to reach the server, as of :class:`rpcclient.Client`: ``token``, ``token_file``, ``token_by``,
             ``ca_file``, ``cert_file``, ``key_file``, ``key_password``, ``ssl_context``, ``server_hostname``,
-            ``headers``, ``proxy``, ``ping_interval_s`` and ``ping_timeout_s``.
+            ``headers``, ``proxy``, ``allow_token_in_clear``, ``ping_interval_s`` and ``ping_timeout_s``.
 
     Raises:
         OperationalError: the server cannot be reached, or refuses; or it has no such database.

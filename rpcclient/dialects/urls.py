@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import URL
 from sqlalchemy.exc import ArgumentError
 
-from rpcclient.headers import headers_of
-from rpcclient.targets import ACCESS_SECONDS, ACCESS_TEXTS, TLS_TEXTS
+from rpcclient.headers import public_headers_of
+from rpcclient.targets import ACCESS_FLAGS, ACCESS_SECONDS, ACCESS_TEXTS, TLS_TEXTS
 from rpcwire.errors import ConnectFailed
 from rpcwire.locations import DEFAULT_PORT
 
@@ -28,7 +28,8 @@ def connect_arguments(url: URL) -> dict[str, Any]:
       certificate of the client's own; ``server_hostname``, the name that the server's must show;
     - ``path=/rpc/``: where the WebSocket is, behind a reverse proxy;
     - ``token_file=/path``: a file whose first line is the token; ``token_by=call``: how it is sent;
-    - ``proxy=socks5h://host:1080``, and ``header=Name: value``, which may be repeated;
+    - ``proxy=socks5h://host:1080``, and ``header=Name: value``, which may be repeated, but holds no secret;
+    - ``allow_token_in_clear=true``: send the token also where neither TLS nor the kernel says who gets it;
     - ``timeout_s=30``: how long to wait for any one answer;
     - ``ping_interval_s=20``: how long a silence of the server may last before it is pinged, 0 for no pings;
       ``ping_timeout_s=20``: how long that may stay without an answer;
@@ -59,7 +60,8 @@ def connect_arguments(url: URL) -> dict[str, Any]:
             arguments[name] = value
     if lines := query.pop("header", ()):
         try:
-            arguments["headers"] = headers_of("\n".join([lines] if isinstance(lines, str) else lines))
+            text = "\n".join([lines] if isinstance(lines, str) else lines)
+            arguments["headers"] = public_headers_of(text, "URLs end up in logs", "give it in connect_args")
         except ConnectFailed as exc:
             raise ArgumentError(str(exc)) from exc
     for name in ("timeout_s", *ACCESS_SECONDS):
@@ -68,10 +70,14 @@ def connect_arguments(url: URL) -> dict[str, Any]:
                 arguments[name] = float(seconds)
             except ValueError:
                 raise ArgumentError(f"{name}: {seconds!r} is not a number of seconds") from None
+    for name in ACCESS_FLAGS:
+        if name in query:
+            arguments[name] = _flag(query, name)
     if _flag(query, "readonly"):
         arguments["readonly"] = True
     if query:
-        names = ", ".join(("unix", "tls", "path", *ACCESS_TEXTS, "header", "timeout_s", *ACCESS_SECONDS, "readonly"))
+        known = ("unix", "tls", "path", *ACCESS_TEXTS, "header", "timeout_s", *ACCESS_SECONDS, *ACCESS_FLAGS)
+        names = ", ".join((*known, "readonly"))
         raise ArgumentError(f"unknown in the URL's query: {', '.join(sorted(query))}; known are {names}")
     return arguments
 

@@ -8,17 +8,18 @@ from urllib.parse import parse_qs, urlsplit
 
 from serial.serialutil import PortNotOpenError, SerialBase, SerialException, SerialTimeoutException
 
-from rpcclient.headers import headers_of
+from rpcclient.headers import public_headers_of
 from rpcclient.serial_settings import to_bytes
 from rpcclient.sync.client import Client
 from rpcclient.sync.serial.port import RemoteSerial
-from rpcclient.targets import ACCESS_SECONDS, ACCESS_TEXTS
+from rpcclient.targets import ACCESS_FLAGS, ACCESS_SECONDS, ACCESS_TEXTS, without_secrets
 from rpcwire.errors import RpcError
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-_OPTIONS = frozenset({"tls", "header", *ACCESS_TEXTS, *ACCESS_SECONDS})
+_OPTIONS = frozenset({"tls", "header", *ACCESS_TEXTS, *ACCESS_SECONDS, *ACCESS_FLAGS})
+_FALSE = frozenset({"0", "", "false", "no"})
 
 
 def client_of(url: str) -> tuple[Client, str]:
@@ -27,27 +28,34 @@ def client_of(url: str) -> tuple[Client, str]:
     Raises:
         SerialException: the URL is malformed.
     """
-    parts = urlsplit(url)
+    shown = repr(without_secrets(url))
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise SerialException(f"{shown}: the host is malformed: write rpc://HOST:PORT/dev/ttyX") from None
     if parts.scheme != "rpc" or not parts.path.strip("/"):
-        raise SerialException(f"{url!r}: write rpc://HOST:PORT/dev/ttyX, or rpc:///dev/ttyX for the local server")
+        raise SerialException(f"{shown}: write rpc://HOST:PORT/dev/ttyX, or rpc:///dev/ttyX for the local server")
     query = parse_qs(parts.query, keep_blank_values=True)
     options: dict[str, Any] = {name: values[-1] for name, values in query.items()}
     unknown = options.keys() - _OPTIONS
     if unknown:
-        raise SerialException(f"{url!r}: unknown option {min(unknown)!r}; there are: {', '.join(sorted(_OPTIONS))}")
+        raise SerialException(f"{shown}: unknown option {min(unknown)!r}; there are: {', '.join(sorted(_OPTIONS))}")
     target = None
-    tls = options.pop("tls", "0") not in ("0", "", "false", "no")
+    tls = options.pop("tls", "0") not in _FALSE
+    for name in options.keys() & ACCESS_FLAGS:
+        options[name] = options[name] not in _FALSE
     if parts.netloc:
         target = f"{'wss' if tls else 'ws'}://{parts.netloc}"
     try:
         if lines := query.get("header"):
             options.pop("header")
-            options["headers"] = headers_of("\n".join(lines))
+            text = "\n".join(lines)
+            options["headers"] = public_headers_of(text, "URLs end up in logs", "put this header into RPC_HEADERS")
         for name in options.keys() & ACCESS_SECONDS:
             options[name] = _seconds(name, options[name])
         client = Client(target, **options)
     except (RpcError, ValueError) as exc:
-        raise SerialException(f"{url!r}: {exc}") from exc
+        raise SerialException(f"{shown}: {exc}") from exc
     # /dev/ttyUSB0 is the path of the URL as it stands; /ttyUSB0 is a port's name.
     return client, parts.path if parts.path.startswith("/dev/") else parts.path.strip("/")
 
@@ -116,7 +124,7 @@ class Serial(SerialBase):
             )
         except RpcError as exc:
             client.close()
-            raise SerialException(f"could not open port {self._port}: {exc}") from exc
+            raise SerialException(f"could not open port {without_secrets(self._port)}: {exc}") from exc
         self._client = client
         self.is_open = True
         if not self._dsrdtr:

@@ -52,7 +52,7 @@ class Client:
             path after the port is where the WebSocket is.
         token: proves who is calling; else that of ``token_file``, ``RPC_TOKEN``, ``RPC_TOKEN_FILE``, or the local
             server's own.
-        token_file: a file whose first line is the token.
+        token_file: a file whose first line is the token. Nobody else may be able to read or change it.
         token_by: how the token is sent: with the handshake (``header``), or by ``rpc.authenticate`` (``call``) right
             after it, where a proxy keeps the header to itself; else ``RPC_TOKEN_BY``, else ``header``.
         ca_file: PEM file with the authorities to trust for ``wss://``; else ``RPC_CA_FILE``, else the system's.
@@ -68,6 +68,9 @@ class Client:
         proxy: the URL of a proxy (``http``, ``https``, ``socks5h``, ``socks5``, ``socks4a``, ``socks4``); ``None`` for
             none; ``True`` for ``RPC_PROXY``, else, for other machines, that of all programs (``HTTPS_PROXY``,
             ``ALL_PROXY``, ``NO_PROXY``). A Unix socket is never reached through one.
+        allow_token_in_clear: send the token, or headers that prove who you are, also where neither TLS verifies the
+            server nor the kernel says that the listener on this machine is yours or root's; else
+            ``RPC_ALLOW_TOKEN_IN_CLEAR``, else not.
         timeout_s: the deadline of every call, in seconds; each method's own (60 s unless it says otherwise) where not
             given.
         connect_timeout_s: how long connecting may take, in seconds.
@@ -84,7 +87,7 @@ class Client:
     Raises:
         ValueError: a time is negative, or no number of seconds.
         ConnectFailed: the URL or the token cannot be used. (Connecting itself happens later, at the first call, at
-            :meth:`connect`, or on entering the context.)
+            :meth:`connect`, or on entering the context. It fails if the token must not be sent there.)
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class Client:
         server_hostname: str | None = None,
         headers: HeadersChoice | None = None,
         proxy: ProxyChoice = True,
+        allow_token_in_clear: bool | None = None,
         timeout_s: float | None = None,
         connect_timeout_s: float = 10.0,
         subprotocol: Subprotocol | None = None,
@@ -125,6 +129,7 @@ class Client:
                 server_hostname=server_hostname,
                 headers=headers,
                 proxy=proxy,
+                allow_token_in_clear=allow_token_in_clear,
             )
         else:
             target = memory_target()

@@ -15,6 +15,7 @@ from rpcclient.eyeballs import Trail
 from rpcclient.failures import broken_error, to_connect_error
 from rpcclient.handshake import begin_handshake
 from rpcclient.interim import Interim
+from rpcclient.listeners import check_listener, check_way
 from rpcclient.options import ConnectOptions
 from rpcclient.proxies import Proxy
 from rpcclient.refusals import HEAD_BYTES, to_refusal_error
@@ -110,7 +111,7 @@ class _Attempt:
     def _connect(self) -> None:
         target = self._target
         if target.unix_path is not None:
-            self._connect_unix(target.unix_path)
+            check_listener(self._connect_unix(target.unix_path), target)
             self._waiter.watch(self._sock)
         elif target.connect is not None:
             self._sock = target.connect(self._check())
@@ -118,13 +119,15 @@ class _Attempt:
             self._sock.setblocking(False)
             self._waiter.watch(self._sock)
         elif target.proxy is not None:
+            check_way(target)
             self._connect_through(target.proxy)
         else:
-            self._reach(target.host.address, target.port)
+            check_listener(self._reach(target.host.address, target.port), target)
 
-    def _reach(self, host: str, port: int) -> None:
-        self._sock = reach(host, port, self._trail, self._waiter, self._check)
-        self._waiter.watch(self._sock)
+    def _reach(self, host: str, port: int) -> socket.socket:
+        self._sock = sock = reach(host, port, self._trail, self._waiter, self._check)
+        self._waiter.watch(sock)
+        return sock
 
     def _connect_through(self, proxy: Proxy) -> None:
         target, trail = self._target, self._trail
@@ -145,7 +148,7 @@ class _Attempt:
         except StopIteration:
             trail.place = ""
 
-    def _connect_unix(self, path: str) -> None:
+    def _connect_unix(self, path: str) -> socket.socket:
         self._sock = sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         keep_from_children(sock)
         sock.setblocking(False)
@@ -155,6 +158,7 @@ class _Attempt:
                 raise OSError(code, os.strerror(code))
             self._check()
             self._waiter.wait(0, RETRY_S)
+        return sock
 
     def _secure(self, context: ssl.SSLContext, hostname: str) -> None:
         outer = self._tls

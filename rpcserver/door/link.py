@@ -85,6 +85,7 @@ class ServerLink(WebSocketLink):
             max_size=config.auth.unauthenticated_message_bytes,
             logger=QUIET,
         )
+        ws.debug = False  # It would log the headers of requests, and so tokens.
         super().__init__(ws, limits, holds_reading=True)
         self.handshaker = ws
         self.entrance = entrance

@@ -130,7 +130,7 @@ def test_the_way_through(
     proxy = proxies(program, user=user, password="p:w @" if user and program == "microsocks" else "pw")
     password = "p%3Aw%20%40" if program == "microsocks" else "pw"
     url = f"{scheme}://{f'{user}:{password}@' if user else ''}127.0.0.1:{proxy.port}"
-    assert call(running.tcp, token=token, proxy=url) == 11
+    assert call(running.tcp, token=token, proxy=url, allow_token_in_clear=True) == 11
     assert call(secure.tcp, token=token, proxy=url, ca_file=secure.ca_file) == 11
     name = secure.tcp.replace("127.0.0.1", "localhost")
     assert call(name, token=token, proxy=url, ca_file=secure.ca_file) == 11
@@ -148,11 +148,11 @@ def test_a_proxy_that_speaks_tls(call: Any, running: Any, secure: Any, token: st
     """And TLS within TLS, where the server does, too."""
     with relay(by_connect, secure.door) as proxy:
         url = f"https://localhost:{proxy.port}"
-        assert call(running.tcp, token=token, proxy=url, ca_file=secure.ca_file) == 11
+        assert call(running.tcp, token=token, proxy=url, ca_file=secure.ca_file, allow_token_in_clear=True) == 11
         assert call(secure.tcp, token=token, proxy=url, ca_file=secure.ca_file) == 11
         assert proxy.seen == [("127.0.0.1", port_of(running)), ("127.0.0.1", port_of(secure))]
         with pytest.raises(ConnectFailed, match=f"the proxy {url}: TLS: certificate verify failed"):
-            call(running.tcp, token=token, proxy=url)
+            call(running.tcp, token=token, proxy=url, allow_token_in_clear=True)
 
 
 def test_much_goes_through_tls_within_tls(secure: Any, token: str) -> None:
@@ -167,10 +167,11 @@ def test_much_goes_through_tls_within_tls(secure: Any, token: str) -> None:
 def test_socks_4(call: Any, running: Any, token: str, scheme: str, asked: str) -> None:
     with relay(by_socks4) as proxy:
         url = running.tcp.replace("127.0.0.1", "localhost")
-        assert call(url, token=token, proxy=f"{scheme}://127.0.0.1:{proxy.port}") == 11
+        address = f"{scheme}://127.0.0.1:{proxy.port}"
+        assert call(url, token=token, proxy=address, allow_token_in_clear=True) == 11
         assert proxy.seen == [(asked, port_of(running))]
         with pytest.raises(ConnectFailed, match="SOCKS4 knows IPv4 only"):
-            call("ws://[::1]:1", token=token, proxy=f"{scheme}://127.0.0.1:{proxy.port}")
+            call("ws://[::1]:1", token=token, proxy=address, allow_token_in_clear=True)
 
 
 # --- what goes wrong -----------------------------------------------------------------------------------------------
@@ -178,7 +179,7 @@ def test_socks_4(call: Any, running: Any, token: str, scheme: str, asked: str) -
 
 def refusal(call: Any, url: str, proxy: str, **options: Any) -> ConnectFailed:
     with pytest.raises(ConnectFailed) as caught:
-        call(url, token="x", proxy=proxy, **options)
+        call(url, token="x", proxy=proxy, allow_token_in_clear=True, **options)
     assert "secret" not in str(caught.value)
     assert "the proxy " in str(caught.value)
     return caught.value
@@ -239,7 +240,7 @@ def test_a_proxy_that_never_answers(call: Any) -> None:
 def test_closed_while_a_proxy_is_asked() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         proxy = f"socks5h://127.0.0.1:{listener.getsockname()[1]}"
-        client = Client("ws://127.0.0.1:1", token="x", proxy=proxy, connect_timeout_s=60)
+        client = Client("ws://127.0.0.1:1", token="x", proxy=proxy, allow_token_in_clear=True)
         errors: list[type[BaseException]] = []
 
         def connect() -> None:
@@ -305,8 +306,13 @@ def test_the_environment_of_ours(call: Any, running: Any, token: str, monkeypatc
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
     with relay(by_connect) as proxy:
         monkeypatch.setenv("RPC_PROXY", f"http://127.0.0.1:{proxy.port}")
+        with pytest.raises(ConnectFailed, match="could read the token: write wss://; allow"):
+            call(running.tcp, token=token)
+        assert proxy.seen == []
+        monkeypatch.setenv("RPC_ALLOW_TOKEN_IN_CLEAR", "true")
         assert call(running.tcp, token=token) == 11
         assert proxy.seen == [("127.0.0.1", port_of(running))]
+        monkeypatch.delenv("RPC_ALLOW_TOKEN_IN_CLEAR")
         assert call(running.tcp, token=token, proxy=None) == 11
         assert call(running.unix) == 11
         monkeypatch.setenv("RPC_PROXY", "none")
@@ -316,6 +322,7 @@ def test_the_environment_of_ours(call: Any, running: Any, token: str, monkeypatc
 
 
 def test_the_local_token_does_not_go_through_a_proxy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "token").touch(mode=0o600)
     (tmp_path / "token").write_text("abc")
     monkeypatch.setattr(locations, "token_file", lambda: tmp_path / "token")
     assert find_target("ws://127.0.0.1:1").token == "abc"

@@ -21,10 +21,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def write(file: Path, text: str) -> None:
+    """Write a token, which nobody else may read."""
+    file.touch(mode=0o600)
+    file.write_text(text)
+
+
 def test_the_local_server(home: Path) -> None:
     found = find_target(environ={})
     assert (found.url, found.token, found.websocket_uri) == ("ws://127.0.0.1:8765", None, "ws://127.0.0.1:8765/")
-    (home / "token").write_text("abc\nsecond line\n")
+    write(home / "token", "abc\nsecond line\n")
     assert find_target(environ={}).token == "abc"
     (home / "s.sock").touch()
     found = find_target(environ={})
@@ -33,7 +39,7 @@ def test_the_local_server(home: Path) -> None:
 
 
 def test_the_local_token_goes_to_this_machine_only(home: Path) -> None:
-    (home / "token").write_text("abc")
+    write(home / "token", "abc")
     assert find_target("ws://127.0.0.1:1", environ={}).token == "abc"
     assert find_target("ws://localhost", environ={}).token == "abc"
     assert find_target("ws://[::1]:5", environ={}).token == "abc"
@@ -43,7 +49,7 @@ def test_the_local_token_goes_to_this_machine_only(home: Path) -> None:
 
 def test_the_environment(home: Path) -> None:
     file = home / "other"
-    file.write_text("from-file\n")
+    write(file, "from-file\n")
     environ = {"RPC_URL": "ws://example.org:9", "RPC_TOKEN": "from-env", "RPC_TOKEN_FILE": str(file)}
     found = find_target(environ=environ)
     assert (found.host.name, found.port, found.token) == ("example.org", 9, "from-env")
@@ -83,7 +89,7 @@ def test_tls_and_ports() -> None:
     ],
 )
 def test_other_spellings_of_this_machine(home: Path, host: str) -> None:
-    (home / "token").write_text("abc")
+    write(home / "token", "abc")
     found = find_target(f"ws://{host}:5", environ={})
     assert (found.token, found.host.is_loopback) == ("abc", True)
     assert find_target("ws://LOCALHOST.:5", environ={}).websocket_uri == "ws://localhost:5/"
@@ -106,7 +112,7 @@ def test_other_spellings_of_this_machine(home: Path, host: str) -> None:
     ],
 )
 def test_what_only_looks_like_this_machine(home: Path, host: str) -> None:
-    (home / "token").write_text("abc")
+    write(home / "token", "abc")
     found = find_target(f"ws://{host}:5", environ={})
     assert (found.token, found.host.is_loopback) == (None, False)
 
@@ -170,7 +176,7 @@ def test_malformed_urls(url: str, said: str) -> None:
 
 def test_files_that_cannot_be_read(home: Path) -> None:
     empty = home / "empty"
-    empty.touch()
+    empty.touch(mode=0o600)
     for file, said in ((home / "missing", "No such file"), (home, "directory"), (empty, "empty"), ("a\0b", "null")):
         with pytest.raises(ConnectFailed, match=said):
             find_target("ws://x", token_file=file, environ={})

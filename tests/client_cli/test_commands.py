@@ -49,13 +49,19 @@ def test_ways_to_the_server(shell: Any) -> None:
     """By options and by the environment."""
     with relay(by_connect) as proxy:
         url = f"http://127.0.0.1:{proxy.port}"
-        assert shell.ok("--proxy", url, "--token-by", "call", "--header", "X-A: b", "--header", "X-C:d", "hello")
-        assert shell.run("hello", RPC_PROXY=url, RPC_TOKEN_BY="call", RPC_HEADERS="X-A: b").returncode == 0
+        refused = shell.run("--proxy", url, "hello")
+        assert refused.returncode == 3
+        assert b"could read the token: write wss://; --allow-token-in-clear sends it all the same" in refused.stderr
+        words = ("--allow-token-in-clear", "--proxy", url, "--token-by", "call")
+        assert shell.ok(*words, "--header", "X-A: b", "--header", "X-C:d", "hello")
+        environment = {"RPC_PROXY": url, "RPC_TOKEN_BY": "call", "RPC_HEADERS": "X-A: b"}
+        assert shell.run("hello", **environment, RPC_ALLOW_TOKEN_IN_CLEAR="1").returncode == 0
         assert len(proxy.seen) == 2
         assert shell.run("--proxy", "none", "hello", RPC_PROXY=url).returncode == 0
         assert len(proxy.seen) == 2
     for words, said in [
         (("--header", "Host: x"), b"headers: Host: the client sets it itself"),
+        (("--header", "X-Api-Key: x"), b"headers: 'X-Api-Key\xe2\x80\xa6': all users of this machine can read a command"),
         (("--header", "none"), b"headers: write one `Name: value` per line"),
         (("--proxy", "ftp://x"), b"proxy: scheme ftp"),
         (("--cert-file", "/c"), b"cert_file: it is for TLS"),

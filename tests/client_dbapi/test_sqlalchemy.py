@@ -81,6 +81,8 @@ def test_urls(url, found):
         ("sqlite+rpc://h/x?ca_file=/ca", "ca_file: .* give tls=true"),
         ("sqlite+rpc://h/x?cert_file=/c", "cert_file: .* give tls=true"),
         ("sqlite+rpc://h/x?path=rpc", "path: 'rpc' does not begin with a slash"),
+        ("sqlite+rpc://h/x?header=Authorization:+x", "headers: 'Authorization…': URLs end up in logs"),
+        ("sqlite+rpc://h/x?allow_token_in_clear=maybe", "'maybe' is neither true nor false"),
         ("sqlite+rpc://h/x?header=X-A", "headers: write one `Name: value` per line"),
         ("sqlite+rpc://h/x?key_password=secret", "unknown in the URL's query: key_password"),
         ("sqlite+rpc://h/x?unix=/s", "unix"),
@@ -99,11 +101,15 @@ def test_ways_to_the_server(serve):
     with relay(by_connect) as proxy:
         through = f"http://127.0.0.1:{proxy.port}"
         query = {"token_by": "call", "header": "X-Tenant: blue", "proxy": through}
+        query["allow_token_in_clear"] = "true"
         engine = sa.create_engine(sa.make_url(live.sqlalchemy("sqlite")).update_query_dict(query))
         with engine.connect() as connection:
             assert connection.scalar(sa.text("SELECT 1")) == 1
         engine.dispose()
         options = {"token": TOKEN, "token_by": "call", "headers": {"X-Tenant": "blue"}, "proxy": through}
+        with pytest.raises(dbapi.OperationalError, match="could read the token: write wss://; allow_token_in_clear"):
+            dbapi.connect(live.url, **options)
+        options["allow_token_in_clear"] = True
         with dbapi.connect(live.url, **options) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
 

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from rpcclient.targets import ACCESS_SECONDS, ACCESS_TEXTS
+from rpcclient.targets import ACCESS_FLAGS, ACCESS_SECONDS, ACCESS_TEXTS
 from rpcservices.database import DatabaseServiceConfig
 from tests.docs.test_guides import pattern, said
 from tests.services.database.conftest import pg_superuser, pg_uri
@@ -106,6 +106,6 @@ def test_the_urls(document: Callable[[str], str]) -> None:
     found = [url.get_dialect()().create_connect_args(url)[1] for url in urls]
     assert {url.get_backend_name() for url in urls} == {"sqlite", "postgresql", "mysql", "mariadb"}
     known = {"database", "url", "token", "token_file", "ca_file", "timeout_s", "readonly", "headers"}
-    known |= {*ACCESS_TEXTS, *ACCESS_SECONDS}
+    known |= {*ACCESS_TEXTS, *ACCESS_SECONDS, *ACCESS_FLAGS}
     assert set().union(*found) == known - {"server_hostname"}
     assert {arguments["url"].partition(":")[0] for arguments in found if "url" in arguments} == {"ws", "wss", "unix"}

@@ -502,5 +502,14 @@ def test_ways_to_the_server_in_a_url(served: tuple[str, Path], line: Line) -> No
         serial.serial_for_url(f"rpc://{host}/dev/x?header=Host:x")
     with pytest.raises(serial.SerialException, match="token_by: 'x'"):
         serial.serial_for_url(f"rpc://{host}/dev/x?token_by=x")
+    through = f"{port_url}&proxy=http%3A%2F%2F127.0.0.1%3A1"
+    with pytest.raises(serial.SerialException, match="could read the token") as caught:
+        serial.serial_for_url(through)
+    assert "token_file" not in str(caught.value)
     with pytest.raises(serial.SerialException, match="Connection refused"):
-        serial.serial_for_url(f"{port_url}&proxy=http%3A%2F%2F127.0.0.1%3A1")
+        serial.serial_for_url(f"{through}&allow_token_in_clear=1")
+    for secret in ("user:canary@", "canary@"):
+        for rest in ("?nosuch=1", "/dev/x", "/dev/x?token=canary", ":x/dev/x"):
+            with pytest.raises(serial.SerialException) as caught:
+                serial.serial_for_url(f"rpc://{secret}{host}{rest}")
+            assert "canary" not in str(caught.value)
