@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from rpcwire.errors import ConnectFailed
+from rpcwire.trusted_files import UntrustedFile, check_file, read_file
 
 PathText = str | os.PathLike[str]
 _T = TypeVar("_T")
@@ -78,8 +79,11 @@ class Trust:
         key_file = cert_file if self.key_file is None else self.key_file
         for name, file in (("cert_file", cert_file), ("key_file", key_file)):
             try:
-                with Path(file).open("rb"):  # OpenSSL does not say which of the two files it cannot read.
-                    pass
+                # OpenSSL does not say which of the two files it cannot read.
+                if _PEM["private key"][0].search(read_file(file)):
+                    check_file(file, secret=True)
+            except UntrustedFile as exc:
+                raise _wrong(f"{name}: {exc}") from None
             except (OSError, ValueError) as exc:
                 raise _wrong(f"{name}: {file}: {getattr(exc, 'strerror', None) or exc}") from exc
 
@@ -114,10 +118,13 @@ def _load_authorities(file: PathText, load: Callable[[str], _T]) -> _T:
         What ``load`` returns.
 
     Raises:
-        ConnectFailed: the file cannot be read, or holds no certificate in PEM.
+        ConnectFailed: the file cannot be read, others may change it, or it holds no certificate in PEM.
     """
     try:
+        check_file(file)
         return load(os.fspath(file))
+    except UntrustedFile as exc:
+        raise _wrong(f"ca_file: {exc}") from None
     except ssl.SSLError as exc:
         _check_pem("ca_file", file, "certificate")
         raise _wrong(f"ca_file: {file}: a certificate in this file is damaged ({exc}): copy the file again") from exc

@@ -25,6 +25,7 @@ from pydantic_settings import (
 
 from rpcwire import locations
 from rpcwire.errors import describe_fields, field_errors
+from rpcwire.trusted_files import UntrustedFile, read_file
 
 _MIB = 1024 * 1024
 
@@ -367,12 +368,14 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
         overrides: the settings of the command line, nested as in the file.
 
     Raises:
-        ConfigError: the file cannot be read, or a value is not allowed.
+        ConfigError: the file cannot be read, others may change it, or a value is not allowed.
     """
     content: dict[str, Any] = {}
     if file is not None:
         try:
-            content = tomllib.loads(file.read_text(encoding="utf-8"))
+            content = tomllib.loads(read_file(file).decode())
+        except UntrustedFile as exc:
+            raise ConfigError(f"the configuration: {exc}") from None
         except OSError as exc:
             raise ConfigError(f"{file}: {exc.strerror}: give the path of a TOML file") from exc
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:

@@ -6,6 +6,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from rpcwire.trusted_files import UntrustedFile, make_folder, open_file
+
 from .config import ConfigError
 
 LOCK = "lock"
@@ -23,11 +25,13 @@ def lock_state(folder: Path) -> int:
         A descriptor; to close it unlocks the folder.
 
     Raises:
-        ConfigError: another server has locked it, or it cannot be used.
+        ConfigError: another server has locked it, or it cannot be used or trusted.
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        make_folder(folder)
+        descriptor = open_file(folder / LOCK, os.O_RDWR | os.O_CREAT, follow=False)
+    except UntrustedFile as exc:
+        raise ConfigError(f"state_dir: {exc}") from None
     except OSError as exc:
         raise ConfigError(f"state_dir: {folder}: {exc.strerror}: name another folder") from exc
     try:

@@ -14,7 +14,8 @@ GROUP = "rpcwire.transports"
 
 class Transport:
     """Makes stream sockets for the URLs of one scheme. What they carry must be out of others' sight and reach: there is
-    no TLS over it. The other end must be the server: the client sends its token there. What travels is HTTP and WebSocket, as over TCP. Whoever connects needs the token.
+    no TLS over it. The other end must be the server: the client sends its token there. What travels is HTTP and
+    WebSocket, as over TCP. Whoever connects needs the token.
 
     Attributes:
         identifies_peers: whether the process at the other end of a Unix socket is the client itself. If so, the

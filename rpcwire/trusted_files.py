@@ -62,12 +62,20 @@ def read_file(path: PathText, *, secret: bool = False, group_may_read: bool = Fa
         return file.read()
 
 
-def open_file(path: PathText, flags: int = os.O_RDONLY, *, secret: bool = False, group_may_read: bool = False) -> int:
+def open_file(
+    path: PathText,
+    flags: int = os.O_RDONLY,
+    *,
+    secret: bool = False,
+    group_may_read: bool = False,
+    follow: bool = True,
+) -> int:
     """Check a file, and open it. No symbolic link is followed that was not checked.
 
     Parameters:
         path, secret, group_may_read: as of :func:`check_file`.
         flags: of :func:`os.open`. With ``O_CREAT`` a missing file is made with mode 0600.
+        follow: whether the file itself may be a symbolic link.
 
     Returns:
         A descriptor, which children do not inherit.
@@ -78,6 +86,8 @@ def open_file(path: PathText, flags: int = os.O_RDONLY, *, secret: bool = False,
     if not _HAS_OWNERS:
         return os.open(path, flags, 0o600)
     place, is_given = _walk(path)
+    if not follow and Path(path).is_symlink():
+        raise UntrustedFile(f"{os.fspath(path)}: it is a symbolic link: remove it, or use another path")
     if is_given:  # What the shell has opened for this process, as in --token-file <(pass show token).
         return os.open(place, flags | os.O_CLOEXEC)
     # O_NONBLOCK: to open a named pipe would wait for its writer.
@@ -119,7 +129,7 @@ def check_folder(path: PathText) -> None:
 
 
 def make_folder(path: PathText) -> None:
-    """Make a folder with mode 0700, and those above it that are missing, and check it.
+    """Make a folder with mode 0700, and those above it that are missing, in a folder that is checked before.
 
     Parameters:
         path: the folder.
@@ -127,6 +137,10 @@ def make_folder(path: PathText) -> None:
     Raises:
         UntrustedFile, OSError: as of :func:`check_folder`; or it cannot be made.
     """
+    above = Path(path)
+    while above != above.parent and not os.path.lexists(above):
+        above = above.parent
+    check_folder(above)
     Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
     check_folder(path)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from rpcserver.config import UNIX, ConfigError, ListenConfig
 from rpcwire.transports import UnusableTransport, make_socket, schemes, transport_for
+from rpcwire.trusted_files import UntrustedFile, make_folder
 
 from .hosts import LOCALHOST, canonical, is_loopback
 
@@ -115,8 +116,7 @@ def bind_unix(path: Path) -> socket.socket:
         ConfigError: the path cannot be used, or another server listens there.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_folder(path.parent)
+        make_folder(path.parent)
         _remove_stale(path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         mask = os.umask(0o177)
@@ -127,6 +127,8 @@ def bind_unix(path: Path) -> socket.socket:
             raise
         finally:
             os.umask(mask)
+    except UntrustedFile as exc:
+        raise ConfigError(f"listen.unix: others could replace the socket: {exc}, or name another with --unix") from None
     except OSError as exc:
         raise ConfigError(f"listen.unix: {path}: {exc.strerror or exc}: name another with --unix") from exc
     return sock
@@ -160,12 +162,6 @@ def bind_by_plugin(url: str) -> tuple[socket.socket, bool]:
         raise ConfigError(f"listen.also: {url}: {reason}") from exc
     names = ", ".join(schemes()) or "none"
     raise ConfigError(f"listen.also: {url}: no transport {scheme!r} is installed; there are: {names}")
-
-
-def _check_folder(folder: Path) -> None:
-    info = folder.stat()
-    if info.st_uid not in (os.geteuid(), 0):
-        raise ConfigError(f"listen.unix: {folder} belongs to another user, who could replace the socket: use --unix")
 
 
 def _remove_stale(path: Path) -> None:

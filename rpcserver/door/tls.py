@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from rpcserver.config import ConfigError, TlsConfig
+from rpcwire.trusted_files import UntrustedFile, check_file
 
 _SOCKET: ContextVar[socket.socket | None] = ContextVar("_SOCKET", default=None)
 
@@ -18,7 +19,7 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext | None:
     """Make the settings of TLS; ``None`` if TLS is not configured.
 
     Raises:
-        ConfigError: a file is missing or cannot be used.
+        ConfigError: a file is missing or cannot be used, others may change it, or read the key.
     """
     if not config.certificate_file and not config.key_file:
         if config.client_ca_file:
@@ -28,6 +29,7 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext | None:
         return None
     if not config.certificate_file or not config.key_file:
         raise ConfigError("tls: set both certificate_file and key_file, or neither")
+    _check(config)
     context = AlertingContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
@@ -42,6 +44,19 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext | None:
         is_required = config.client_certificates == "required"
         context.verify_mode = ssl.CERT_REQUIRED if is_required else ssl.CERT_OPTIONAL
     return context
+
+
+def _check(config: TlsConfig) -> None:
+    """Refuse files that others may change, and a key that others may read."""
+    for key in ("certificate_file", "key_file", "client_ca_file"):
+        file: str = getattr(config, key)
+        try:
+            if file:
+                check_file(file, secret=key == "key_file")
+        except UntrustedFile as exc:
+            raise ConfigError(f"tls.{key}: {exc}") from None
+        except (OSError, ValueError) as exc:
+            raise ConfigError(f"tls.{key}: {file}: {getattr(exc, 'strerror', None) or exc}: name a PEM file") from exc
 
 
 @contextlib.contextmanager

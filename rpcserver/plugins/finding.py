@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from rpcserver.config import ConfigError, PluginsConfig, name_keys
 from rpcwire.errors import describe_fields, field_errors
 from rpcwire.service import Service
+from rpcwire.trusted_files import UntrustedFile, check_file, check_folder
 
 GROUP = "rpcserver.services"
 
@@ -68,10 +69,11 @@ def services_in(path: Path) -> list[type[Service[Any]]]:
     """Find the service classes that a file defines, without those that are only bases of others there.
 
     Raises:
-        ConfigError: the file cannot be read or run, or defines no service class.
+        ConfigError: the file cannot be read or run, others may change it, or it defines no service class.
     """
     if not path.is_file():
         raise ConfigError(f"plugins.files: {path}: no such file: give the path of a Python file")
+    _check(path)
     where = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]  # Two folders may have files of the same name.
     name = f"rpcserver_plugin_{path.stem}_{where}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -93,6 +95,21 @@ def services_in(path: Path) -> list[type[Service[Any]]]:
         raise ConfigError(f"plugins.files: {path}: defines no subclass of rpcserver.Service")
     bases = {base for cls in classes for base in cls.__mro__[1:]}
     return [cls for cls in classes if cls not in bases]
+
+
+def _check(path: Path) -> None:
+    """Refuse a file that others may change, and a folder in which others may put compiled code for it."""
+    try:
+        check_file(path)
+        compiled = Path(importlib.util.cache_from_source(str(path.resolve())))
+        if compiled.parent.exists():
+            check_folder(compiled.parent)
+        if compiled.exists():
+            check_file(compiled)
+    except UntrustedFile as exc:
+        raise ConfigError(f"plugins.files: {exc}") from None
+    except OSError as exc:
+        raise ConfigError(f"plugins.files: {path}: {exc.strerror}: give the path of a Python file") from exc
 
 
 def create_services(classes: Iterable[type[Service[Any]]], sections: Mapping[str, Any]) -> list[Service[Any]]:

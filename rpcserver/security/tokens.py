@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rpcserver.config import ConfigError
 from rpcwire.context import OWNER, Principal
+from rpcwire.trusted_files import UntrustedFile, make_folder, open_file
 
 MIN_TOKEN_CHARS = 16
 
@@ -36,7 +37,7 @@ def load_token(path: Path) -> str:
     """Read the token in a file. If the file is missing, generate a token and make the file.
 
     Raises:
-        ConfigError: the file cannot be read or made, others may read it, or its token is too short.
+        ConfigError: the file cannot be read or made, others may read or change it, or its token is too short.
     """
     try:
         return _read(path)
@@ -46,8 +47,10 @@ def load_token(path: Path) -> str:
         raise ConfigError(f"{path}: the token cannot be read: {exc.strerror}; name another with --token-file") from exc
     token = secrets.token_urlsafe(32)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except UntrustedFile as exc:
+        raise ConfigError(f"the token cannot be written: {exc}") from None
     except FileExistsError:
         return _read(path)  # Another server has made the file just now.
     except OSError as exc:
@@ -60,9 +63,11 @@ def load_token(path: Path) -> str:
 
 
 def _read(path: Path) -> str:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        if os.fstat(file.fileno()).st_mode & 0o077:
-            raise ConfigError(f"{path}: others may read the token; run: chmod 600 {path}")
+    try:
+        descriptor = open_file(path, secret=True)
+    except UntrustedFile as exc:
+        raise ConfigError(f"the token: {exc}") from None
+    with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
         token = file.readline().strip()
     if len(token) < MIN_TOKEN_CHARS:
         raise ConfigError(

@@ -285,7 +285,9 @@ class Papers:
         self.cert_file, self.key_file, self.both = folder / "cert.pem", folder / "key.pem", folder / "both.pem"
         own.cert_chain_pems[0].write_to_path(self.cert_file)
         own.private_key_pem.write_to_path(self.key_file)
+        self.key_file.chmod(0o600)
         own.private_key_and_cert_chain_pem.write_to_path(self.both)
+        self.both.chmod(0o600)
         key = serialization.load_pem_private_key(own.private_key_pem.bytes(), None)
         self.locked = folder / "locked.pem"
         self.locked.write_bytes(
@@ -295,9 +297,11 @@ class Papers:
                 serialization.BestAvailableEncryption(b"open"),
             )
         )
+        self.locked.chmod(0o600)
         other = trustme.CA().issue_cert("eve@example.org")
         self.other = folder / "other.pem"
         other.private_key_and_cert_chain_pem.write_to_path(self.other)
+        self.other.chmod(0o600)
 
     def door(self, name: str = "127.0.0.1") -> ssl.SSLContext:
         """What a server has that asks for certificates."""

@@ -152,6 +152,7 @@ def serve(start: Any, tmp_path: Path, token: str) -> Callable[..., tuple[Any, di
             issued = authority.issue_cert("127.0.0.1")
             issued.cert_chain_pems[0].write_to_path(files["certificate_file"])
             issued.private_key_pem.write_to_path(files["key_file"])
+            (tmp_path / "key.pem").chmod(0o600)
             authority.cert_pem.write_to_path(tmp_path / "ca.pem")
             config["tls"] = files
             options["ca_file"] = tmp_path / "ca.pem"

@@ -32,6 +32,7 @@ def secure(authority: trustme.CA, start: Any, tmp_path: Path) -> Iterator[Any]:
     """A server with a certificate for 127.0.0.1; `ca_file` names its authority."""
     certificate = authority.issue_cert("127.0.0.1")
     certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    (tmp_path / "key.pem").chmod(0o600)
     certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     running = start(tls={"certificate_file": str(tmp_path / "cert.pem"), "key_file": str(tmp_path / "key.pem")})

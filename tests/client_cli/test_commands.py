@@ -61,7 +61,10 @@ def test_ways_to_the_server(shell: Any) -> None:
         assert len(proxy.seen) == 2
     for words, said in [
         (("--header", "Host: x"), b"headers: Host: the client sets it itself"),
-        (("--header", "X-Api-Key: x"), b"headers: 'X-Api-Key\xe2\x80\xa6': all users of this machine can read a command"),
+        (
+            ("--header", "X-Api-Key: x"),
+            b"headers: 'X-Api-Key\xe2\x80\xa6': all users of this machine can read a command",
+        ),
         (("--header", "none"), b"headers: write one `Name: value` per line"),
         (("--proxy", "ftp://x"), b"proxy: scheme ftp"),
         (("--cert-file", "/c"), b"cert_file: it is for TLS"),

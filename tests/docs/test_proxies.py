@@ -81,9 +81,11 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     issued = authority.issue_cert("box.example", "localhost")
     chain, key, both = (folder / name for name in ("chain.pem", "key.pem", "both.pem"))
     issued.private_key_pem.write_to_path(key)
+    key.chmod(0o600)
     for part in issued.cert_chain_pems:
         part.write_to_path(chain, append=True)
     issued.private_key_and_cert_chain_pem.write_to_path(both)
+    both.chmod(0o600)
     authority.cert_pem.write_to_path(folder / "ca.pem")
     return Certificates(authority, chain, key, both)
 

@@ -38,10 +38,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the certificates of the server and of clients, right and wrong ones."""
     folder, own, clients, stranger = tmp_path_factory.mktemp("certificates"), trustme.CA(), trustme.CA(), trustme.CA()
     own.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    (folder / "server.pem").chmod(0o600)
     own.cert_pem.write_to_path(folder / "ca.pem")
     clients.cert_pem.write_to_path(folder / "clients.pem")
     clients.issue_cert("ada@box.example").private_key_and_cert_chain_pem.write_to_path(folder / "client.pem")
+    (folder / "client.pem").chmod(0o600)
     stranger.issue_cert("eve@box.example").private_key_and_cert_chain_pem.write_to_path(folder / "stranger.pem")
+    (folder / "stranger.pem").chmod(0o600)
     return folder
 
 

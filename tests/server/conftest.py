@@ -315,6 +315,7 @@ def tls(authority: trustme.CA, tmp_path: Path) -> dict[str, str]:
     certificate = authority.issue_cert("localhost", "127.0.0.1")
     chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
     certificate.private_key_pem.write_to_path(key)
+    key.chmod(0o600)
     for part in certificate.cert_chain_pems:
         part.write_to_path(chain, append=True)
     return {"certificate_file": str(chain), "key_file": str(key)}

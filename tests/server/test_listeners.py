@@ -111,11 +111,10 @@ def test_unix_paths_that_cannot_be_used(tools: Any, short_folder: Path, monkeypa
         listeners.bind_unix(short_folder / ("long" * 50))
     with pytest.raises(ConfigError, match="--unix"):
         listeners.bind_unix(short_folder / "file" / "s.sock")
-    monkeypatch.setattr(os, "geteuid", lambda: 4711)
-    theirs = os.stat_result((0o40700, 0, 0, 0, 1234, 0, 0, 0, 0, 0))
-    monkeypatch.setattr(Path, "stat", lambda self, **_: theirs)
-    with pytest.raises(ConfigError, match="another user"):
-        listeners._check_folder(short_folder)
+    (short_folder / "open").mkdir()
+    (short_folder / "open").chmod(0o777)
+    with pytest.raises(ConfigError, match=f"others could replace the socket: .*: run: chmod go-w {short_folder}/open"):
+        listeners.bind_unix(short_folder / "open" / "s.sock")
 
 
 # --- TCP -----------------------------------------------------------------------------------------------------------------
@@ -133,8 +132,8 @@ def test_a_public_address_without_tls_is_refused_with_the_remedy(tools: Any, hos
     tools.run(main())
 
 
-def test_what_a_name_stands_for_decides_and_not_its_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {"127.example": "192.0.2.1", "alias.example": "127.0.1.1", "localhost": "192.0.2.2"}
+def test_what_a_name_stands_for_decides_and_not_its_spelling(tools: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {"127.lan": "0.0.0.0", "127.example": "192.0.2.1", "alias.example": "127.0.1.1", "localhost": "192.0.2.2"}
     looked_up = socket.getaddrinfo
 
     def getaddrinfo(host: str, *arguments: Any, **options: Any) -> Any:
@@ -145,6 +144,13 @@ def test_what_a_name_stands_for_decides_and_not_its_spelling(monkeypatch: pytest
     for host in ("127.example", "localhost", "LOCALHOST.", "x.localhost"):
         with pytest.raises(ConfigError, match=r"tls\.certificate_file"):
             listeners.check_exposure(host, listeners.resolve(host, 0), has_tls=False)
+
+    async def main() -> None:
+        with pytest.raises(ConfigError, match=r"listen\.host: 127\.lan can be reached from other machines"):
+            async with tools.serve(listen={"host": "127.lan"}):
+                pass
+
+    tools.run(main())
 
 
 @pytest.mark.parametrize(

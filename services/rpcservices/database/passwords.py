@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-_OTHERS = 0o077
-_WORLD = 0o007
-"""The rights of others. Not those of the group: systemd gives the service's user access to a credential by an ACL,
-which looks like a right of the group."""
+from rpcwire.trusted_files import UntrustedFile, open_file
+
 _MOST_BYTES = 64 * 1024
 
 
@@ -22,10 +20,11 @@ def find_password(name: str, file: Path | None, variable: str | None, secrets_di
         secrets_dir: a folder with a file of the database's name; systemd's ``$CREDENTIALS_DIRECTORY`` where ``None``.
 
     Raises:
-        ValueError: the place does not exist, or others may read the file; the message names it and the remedy.
+        ValueError: the place does not exist, or others may read or change the file; the message names it and the
+            remedy.
     """
     if file is not None:
-        return _read(f"databases.{name}.password_file", file, _OTHERS)
+        return _read(f"databases.{name}.password_file", file)
     if variable is not None:
         if variable not in os.environ:
             raise ValueError(f"databases.{name}.password_env: the variable {variable} is not set")
@@ -33,24 +32,27 @@ def find_password(name: str, file: Path | None, variable: str | None, secrets_di
     if secrets_dir is not None:
         if not secrets_dir.is_dir():
             raise ValueError(f"secrets_dir: no such folder: {secrets_dir}")
-        return _from_folder("secrets_dir", secrets_dir, name, _OTHERS)
+        return _from_folder("secrets_dir", secrets_dir, name)
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    return _from_folder("$CREDENTIALS_DIRECTORY", Path(credentials), name, _WORLD) if credentials else None
+    if not credentials:
+        return None
+    # systemd gives the service's user access to a credential by an ACL, which looks like a right of the group.
+    return _from_folder("$CREDENTIALS_DIRECTORY", Path(credentials), name, group_may_read=True)
 
 
-def _from_folder(key: str, folder: Path, name: str, forbidden: int) -> str | None:
+def _from_folder(key: str, folder: Path, name: str, *, group_may_read: bool = False) -> str | None:
     file = folder / name
     if file.parent != folder or not file.is_file():
         return None
-    return _read(key, file, forbidden)
+    return _read(key, file, group_may_read=group_may_read)
 
 
-def _read(key: str, path: Path, forbidden: int) -> str:
+def _read(key: str, path: Path, *, group_may_read: bool = False) -> str:
     try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_mode & forbidden:
-                raise ValueError(f"{key}: others may read the password; run: chmod 600 {path}")
+        with os.fdopen(open_file(path, secret=True, group_may_read=group_may_read), "rb") as file:
             return file.read(_MOST_BYTES).decode().rstrip("\r\n")
+    except UntrustedFile as exc:
+        raise ValueError(f"{key}: {exc}") from None
     except OSError as exc:
         raise ValueError(f"{key}: {exc.strerror}: {path}") from None
     except UnicodeDecodeError:

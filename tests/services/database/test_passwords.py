@@ -85,9 +85,9 @@ def test_what_goes_before_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_file_that_others_may_read_is_refused(tmp_path: Path, mode: int, run_with: RunWith) -> None:
     config = {"url": "postgresql://app@nowhere/app"}
     file = secret(tmp_path / "secrets" / "main", mode=mode)
-    with pytest.raises(ValueError, match=rf"databases.main.password_file: others may .* chmod 600 {file}"):
+    with pytest.raises(ValueError, match=rf"databases.main.password_file: {file}: others may .* chmod 600 {file}"):
         run_with(select_one, main={**config, "password_file": file})
-    with pytest.raises(ValueError, match="secrets_dir: others may"):
+    with pytest.raises(ValueError, match=f"secrets_dir: {file}: others may"):
         run_with(select_one, secrets_dir=tmp_path / "secrets", main=config)
 
 
@@ -96,7 +96,7 @@ def test_credentials_that_all_may_read_are_refused(
 ) -> None:
     secret(tmp_path / "credentials" / "main", mode=0o444)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
-    with pytest.raises(ValueError, match="CREDENTIALS_DIRECTORY: others may"):
+    with pytest.raises(ValueError, match=r"CREDENTIALS_DIRECTORY: \S+: others may"):
         run_with(select_one, main={"url": "postgresql://app@nowhere/app"})
 
 
