@@ -66,7 +66,7 @@ def test_idle_connections_that_ended_are_never_lent(run_lost, ending, loop):
         for pool in (bench.service._targets["main"].reading, bench.service._targets["main"].writing):
             assert pool.lent_count == 0 and len(pool._idle) == 5
 
-    run_lost(work, loop=loop, pool_size=5, read_pool_size=5)
+    run_lost(work, loop=loop, pool_size=5, read_pool_size=5, pool_share=1.0)
 
 
 @pytest.mark.parametrize("way", ["query", "stream", "begin", "connect", "tables"])
