@@ -356,6 +356,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "__main__": frozenset({"daemon/cli"}),
     "config": frozenset(),
     "state": frozenset({"config"}),
+    "hardening": frozenset(),
     "security": frozenset({"config"}),
     "plugins": frozenset({"config"}),
     "memory": frozenset({"config"}),
@@ -363,7 +364,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "system": frozenset({"config", "connections"}),
     "door": frozenset({"config", "connections", "memory", "security/authentication"}),
     "server": frozenset({"config", "connections", "door", "plugins", "security", "state", "system"}),
-    "daemon": frozenset({"config", "plugins", "security/tokens", "security/ways", "server"}),
+    "daemon": frozenset({"config", "hardening", "plugins", "security/tokens", "security/ways", "server"}),
 }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from rpcserver.config import ConfigError, PluginsConfig, ServerConfig, load_config
+from rpcserver.hardening import protect_memory
 from rpcserver.plugins.finding import create_services, find_installed, find_services
 from rpcserver.security.tokens import load_token
 from rpcserver.security.ways import make_ways
@@ -76,7 +77,9 @@ def serve(
     }
     try:
         config = load_config(config_file, {key: value for key, value in overrides.items() if value})
-        sys.exit(run(config, set_up(config.log.level)))
+        log = set_up(config.log.level)
+        protect_memory()
+        sys.exit(run(config, log))
     except ConfigError as exc:
         click.echo(f"rpcserver: {exc}", err=True)
         sys.exit(2)

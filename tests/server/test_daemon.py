@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import re
@@ -25,7 +26,7 @@ from websockets.sync.client import ClientConnection, connect, unix_connect
 from websockets.typing import Subprotocol
 
 PLUGIN = """
-import asyncio, gc, os, pathlib, time
+import asyncio, ctypes, gc, os, pathlib, resource, time
 from rpcserver import Service, ServiceConfig, method
 
 class WorkConfig(ServiceConfig):
@@ -74,6 +75,11 @@ class Work(Service[WorkConfig]):
     async def pid(self) -> int:
         "Who runs this."
         return os.getpid()
+
+    @method()
+    async def memory(self) -> list[int]:
+        "Who may read this process."
+        return [ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), *resource.getrlimit(resource.RLIMIT_CORE)]
 
     @method()
     async def frozen(self) -> int:
@@ -542,3 +548,23 @@ def test_strangers_cannot_fill_the_log(start: Start, tmp_path: Path) -> None:
     assert "is owner by token" in daemon.log
     (line,) = [line for line in daemon.log.splitlines() if "left out" in line and "does not go by the name" in line]
     assert 150 < int(line.split("rpcserver.log: ")[1].split()[0]) <= 280
+
+
+def test_nobody_can_read_its_memory_and_a_crash_leaves_none(start: Start, tmp_path: Path) -> None:
+    """prctl(2): PR_GET_DUMPABLE. What the server starts may still raise the limit of cores to what the server has."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    try:
+        daemon = start("--config", str(configure(tmp_path, plugins={"files": [str(tmp_path / "work.py")]})))
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+    with daemon.connect() as connection:
+        assert call(connection, "work.memory")["result"] == [0, 0, hard]
+        script = "import resource as r; r.setrlimit(r.RLIMIT_CORE, [r.getrlimit(r.RLIMIT_CORE)[1]] * 2)"
+        script += "; print(r.getrlimit(r.RLIMIT_CORE)[0]); import ctypes; print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+        done = call(connection, "programs.run", {"argv": [sys.executable, "-c", script]})["result"]
+        assert done["stdout"] == base64.b64encode(f"{hard}\n1\n".encode()).decode()
+        for path in ("environ", "maps", "mem", "fd"):
+            assert Path(f"/proc/{daemon.process.pid}/{path}").stat().st_uid == 0
+    daemon.process.terminate()
+    ended(daemon)

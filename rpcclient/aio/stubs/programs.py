@@ -273,7 +273,7 @@ class AsyncPrograms(AsyncStub):
                 comes back finds everything that may have been lost on the way.
             retain_bytes: output to keep, per stream, in bytes; the server's default where not given.
             retain_s: how long to keep it after the program's end, in seconds; the server's default where not given.
-            user: as whom to run it, if not as the server's own user.
+            user: as whom to run it, if not as the role says: by default as the server's own user.
             limits: what it may take of the machine.
             labels: notes, for :meth:`list` and :meth:`watch`.
 
@@ -345,7 +345,7 @@ class AsyncPrograms(AsyncStub):
             stderr: where standard error goes.
             output_bytes: the most output to return, per stream, in bytes; at most, and by default, the server's limit,
                 and never more than fits into a message. What comes after it is read, counted and dropped.
-            user: as whom to run it, if not as the server's own user.
+            user: as whom to run it, if not as the role says: by default as the server's own user.
             limits: what it may take of the machine.
             labels: notes, for :meth:`list` and :meth:`watch`.
 

@@ -19,7 +19,8 @@ from rpcservices.programs.keeping.client import KeptProgram
 from rpcservices.programs.keeping.ledger import Ledger
 from rpcservices.programs.keeping.leftovers import Leftovers, Trace, abandon
 from rpcservices.programs.keeping.orphans import Orphans
-from rpcservices.programs.permission.policy import Permit, Policy
+from rpcservices.programs.keeping.remains import Remains
+from rpcservices.programs.permission.policy import Permit, Policy, check_users
 from rpcservices.programs.running.cgroups import Cgroup, Places
 from rpcservices.programs.running.launching import Launcher
 from rpcservices.programs.running.output import Output, SpareMemory
@@ -39,6 +40,8 @@ from .permission import environment
 from .running import cgroups, tree
 
 HOME = str(Path.home())
+ORPHANS_GRACE_S = 0.5
+"""How long processes that have hidden from their program may take to end when the server stops, in seconds."""
 OUTPUTS: tuple[StreamName, ...] = ("stdout", "stderr")
 
 
@@ -77,15 +80,23 @@ class ProgramsCore(Service[ProgramsConfig]):
         )
         self.spare_memory = SpareMemory(self.config.spare_memory_bytes)
         self._starting = 0
+        self._hosted: set[int] = set()
         self._forgetting: dict[str, asyncio.TimerHandle] = {}
         self._own_user = cache(environment.own_user)
         self.closing: dict[str, Callable[[], None]] = {}
         self._tasks: set[asyncio.Task[object]] = set()
         self.cgroup_places = Places()
         self.ledger = Ledger("")
+        self.remains = Remains(self.ledger, lambda: self.launcher.pid, lambda: set(self._hosted))
 
     async def start(self) -> None:
-        """Take charge of orphans, so that no descendant of a program escapes."""
+        """Take charge of orphans, so that no descendant of a program escapes.
+
+        Raises:
+            ServiceConfigError: the programs of a role cannot run as its user.
+        """
+        for warning in check_users(self.config.roles, os.geteuid()):
+            self.runtime.logger.warning("%s", warning)
         tree.become_subreaper()
         tree.heed_signals()
         if self.config.cgroups:
@@ -96,6 +107,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         self.launcher.listen(loop)
         self.ledger = Ledger(str(self.runtime.state_dir / "hosted"))
         self.ledger.open()
+        self.remains.start(self.ledger, self.cgroup_places)
         if traces := list(self.ledger.running.values()):
             self.background(asyncio.ensure_future(self._end_leftovers(traces)))
         shutil.rmtree(self.output_folder, ignore_errors=True)
@@ -123,6 +135,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         if program.exit is None:
             program.on_end(lambda _: self.ended(program))
         else:
+            self.remains.add(Trace(program.id), just_now=False)
             self.forget_in(program, max(0.0, program.ended_at + about.retain_s - time.time()))
 
     async def stop(self) -> None:
@@ -130,9 +143,14 @@ class ProgramsCore(Service[ProgramsConfig]):
         for timer in self._forgetting.values():
             timer.cancel()
         programs = list(self.programs.values())
-        await asyncio.gather(*(self._let_go(program) for program in programs))
+        letting_go = asyncio.gather(*(self._let_go(program) for program in programs))
+        survivors = await self.remains.end(self.config.grace_s)
+        await letting_go
         self.programs.clear()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        survivors += [*await self.remains.end(0), *await self.remains.end_orphans(ORPHANS_GRACE_S)]
+        if survivors:
+            self.runtime.logger.error("processes that could not be ended: %s", survivors)
         await self.orphans.stop()
         self.launcher.unlisten()
         await asyncio.get_running_loop().run_in_executor(None, self.launcher.stop)
@@ -327,8 +345,15 @@ class ProgramsCore(Service[ProgramsConfig]):
             abandon(spawned, program_id, cgroup, self.launcher)
             self.ledger.strike(program_id)
             raise
-        program.on_end(lambda _: self.ledger.strike(program_id))
+        trace = Trace(program_id, spawned.pid, spawned.start)
+        self._hosted.add(spawned.pid)
+        program.on_end(lambda _: self._leave(trace))
         return program
+
+    def _leave(self, trace: Trace) -> None:
+        """Note that a program has ended, and what it has left may go on."""
+        self._hosted.discard(trace.pid)
+        self.remains.add(trace)
 
     @contextlib.contextmanager
     def one_more(self) -> Iterator[None]:
@@ -351,6 +376,10 @@ class ProgramsCore(Service[ProgramsConfig]):
     def ended(self, program: Program) -> None:
         """Keep a program that has ended for a while."""
         self.release(program)
+        if isinstance(program, KeptProgram):
+            trace = Trace(program.id, program.about.pid, program.about.pid_start)
+            self.ledger.note(trace)
+            self.remains.add(trace)
         self.orphans.left_by(program.about.pid, program.about.pid_start, program.cgroup)
         self.events.publish("exited", program)
         self.forget_in(program, program.about.retain_s)

@@ -60,7 +60,7 @@ class RunMethods(ProgramsCore):
             stderr: where standard error goes.
             output_bytes: the most output to return, per stream, in bytes; at most, and by default, the server's limit,
                 and never more than fits into a message. What comes after it is read, counted and dropped.
-            user: as whom to run it, if not as the server's own user.
+            user: as whom to run it, if not as the role says: by default as the server's own user.
             limits: what it may take of the machine.
             labels: notes, for :meth:`list` and :meth:`watch`.
 
@@ -94,7 +94,7 @@ class RunMethods(ProgramsCore):
             idle_timeout_s=idle_timeout_s,
             grace_s=self.config.grace_s if grace_s is None else grace_s,
         )
-        about = self.describe(ctx, program_id, launch, labels=labels or {}, user=user or "")
+        about = self.describe(ctx, program_id, launch, labels=labels or {}, user=user or permit.user_name)
         spawned, cgroup = await self.spawn(launch)
         program = self.host(about.of(spawned), spawned, supervision, outputs, cgroup=cgroup)
         self.add(program)

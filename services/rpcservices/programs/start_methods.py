@@ -78,7 +78,7 @@ class StartMethods(Controlling):
                 comes back finds everything that may have been lost on the way.
             retain_bytes: output to keep, per stream, in bytes; the server's default where not given.
             retain_s: how long to keep it after the program's end, in seconds; the server's default where not given.
-            user: as whom to run it, if not as the server's own user.
+            user: as whom to run it, if not as the role says: by default as the server's own user.
             limits: what it may take of the machine.
             labels: notes, for :meth:`list` and :meth:`watch`.
 
@@ -113,7 +113,7 @@ class StartMethods(Controlling):
             program_id,
             launch,
             labels=labels or {},
-            user=user or "",
+            user=user or permit.user_name,
             on_disconnect=on_disconnect,
             reattach_s=reattach_s,
             retain_bytes=kept_bytes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import os
 import pwd
@@ -17,10 +18,13 @@ from pydantic import ValidationError
 
 from rpcclient import AsyncClient
 from rpcclient.stubs.programs import Limits, ProgramNotStarted, ProgramRefused, TerminalSize
-from rpcserver import Principal
+from rpcserver import Principal, ServiceConfigError
+from rpcserver.config import ConfigError, ServerConfig
+from rpcserver.server import Server
+from rpcservices.programs import Programs
 from rpcservices.programs.config import ProgramsConfig
 from rpcservices.programs.permission.arguments import Refusal, check_arguments
-from rpcservices.programs.permission.policy import Policy
+from rpcservices.programs.permission.policy import Policy, check_users
 from rpcservices.programs.permission.rules import ArgumentRule, ProgramRule, RoleRule
 
 Serve = Callable[..., None]
@@ -396,6 +400,80 @@ def test_the_owner_may_run_anything_as_themselves(serve: Serve) -> None:
             await client.programs.run(["true"], cwd="relative")
 
     serve(scenario)
+
+
+def test_a_role_has_a_user_of_its_own(serve: Serve, kit: Any) -> None:
+    """So that what it runs cannot read the server's token."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may switch users")
+    own = getpass.getuser()
+
+    async def scenario(client: AsyncClient) -> None:
+        done = await client.programs.run(["sh", "-c", "id -un"])
+        assert done.stdout.decode().strip() == "nobody"
+        for keep in ("kill", "keep"):
+            program = await client.programs.start(["sh", "-c", "id -un; read x"], on_disconnect=keep)
+            assert program.info.user == "nobody"
+            async with client.programs.output(program.id) as chunks:
+                assert await kit.read_until(chunks, b"\n") == b"nobody\n"
+            await client.programs.kill(program.id)
+        assert (await client.programs.run(["id", "-un"], user="daemon")).stdout == b"daemon\n"
+        assert (await client.programs.run(["id", "-un"], user="nobody")).stdout == b"nobody\n"
+        with pytest.raises(ProgramRefused, match="runs programs as nobody") as caught:
+            await client.programs.run(["id"], user=own)
+        assert caught.value.rule == "services.programs.roles.all.user"
+
+    serve(scenario, roles={"all": RoleRule(principals=("*",), may_run="anything", user="nobody", users=("daemon",))})
+
+
+ANY = ProgramRule(path="/usr/bin/env", any_arguments=True)
+SOME = ProgramRule(path="/usr/bin/df")
+
+
+@pytest.mark.parametrize(
+    ("role", "warning"),
+    [
+        (RoleRule(principals=("*",), may_run="anything"), "everybody may run any program"),
+        (RoleRule(principals=("owner", "ada", "bob"), may_run="anything"), "ada, bob may run any program"),
+        (RoleRule(principals=("ada",), programs={"a": ANY, "b": SOME}), "ada may run /usr/bin/env with any arguments"),
+        (RoleRule(principals=("ada",), may_run="anything", user="root"), "ada may run any program"),
+        (RoleRule(principals=("ada",), programs={"b": SOME}), ""),
+        (RoleRule(principals=("owner",), may_run="anything"), ""),
+        (RoleRule(may_run="anything"), ""),
+        (RoleRule(principals=("ada",), may_run="anything", user="nobody"), ""),
+    ],
+)
+def test_roles_that_can_take_over_the_server_are_told(role: RoleRule, warning: str) -> None:
+    told = check_users({"r": role}, 0)
+    if not warning:
+        assert told == []
+        return
+    (text,) = told
+    assert text.startswith(f"services.programs.roles.r: {warning}")
+    assert "services.programs.roles.r.user" in text
+
+
+def test_a_user_that_cannot_be_had_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ServiceConfigError, match=r"roles\.r\.user: there is no user 'no\.such'"):
+        check_users({"r": RoleRule(user="no.such")}, 0)
+    with pytest.raises(ServiceConfigError, match=r"roles\.r\.user: the server is not root"):
+        check_users({"r": RoleRule(user="nobody")}, 12345)
+
+    async def start() -> None:
+        service = Programs(ProgramsConfig(roles={"r": RoleRule(user="no.such")}))
+        server = Server(ServerConfig(state_dir=str(tmp_path)), [service], token="t" * 32)
+        with pytest.raises(ConfigError, match=r"services\.programs\.roles\.r\.user: there is no user"):
+            await server.start(listen=False)
+
+    asyncio.run(start())
+
+
+def test_it_is_told_at_the_start(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        assert (await client.programs.run(["true"])).code == 0
+
+    serve(scenario, roles={"all": RoleRule(principals=("*",), may_run="anything")})
+    assert "services.programs.roles.all: everybody may run any program as the server's own user" in caplog.text
 
 
 def policy(**roles: RoleRule) -> Policy:

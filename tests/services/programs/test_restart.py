@@ -126,7 +126,7 @@ def test_what_is_not_kept_is_ended_by_the_next_daemon(tmp_path: Path, kit: Any) 
         running = asyncio.ensure_future(client.programs.run(["sh", "-c", f"sleep {mark}; true"]))
         await client.programs.run(["true"])
         await kit.until(lambda: len(kit.with_argument(mark)) == 5)
-        assert len(read_notes(notes)) == 3
+        await kit.until(lambda: len(read_notes(notes)) == 3)
         daemon.kill()
         with pytest.raises(ConnectionLost):
             await running

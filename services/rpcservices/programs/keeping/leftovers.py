@@ -28,11 +28,13 @@ class Trace:
     Attributes:
         id: its name in calls, which is also its mark.
         pid, pid_start: its process, and the start of that in clock ticks since boot; 0 where they are not known.
+        ended: when that process ended, in clock ticks since boot; 0 while it runs, or where that is not known.
     """
 
     id: str
     pid: int = 0
     pid_start: int = 0
+    ended: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,27 +44,59 @@ class Leftovers:
     Parameters:
         traces: the programs.
         places: the folders for their control groups, if they have any.
+        reaper: a process all of whose children are to be ended, too; 0 for none.
     """
 
     traces: Sequence[Trace]
     places: Places = field(default_factory=Places)
+    reaper: int = 0
 
     def find(self) -> list[Process]:
         """Find the living processes of these programs, without this process and those that it runs for others."""
         snapshot = list(processes.every())
         leaders = {(trace.pid, trace.pid_start) for trace in self.traces}
         marks = {trace.id for trace in self.traces}
-        in_groups = set(self._in_cgroups())
+        in_groups = set(self.in_cgroups())
         sessions = {p.pid for p in snapshot if (p.pid, p.start) in leaders}
+        ended_sessions = self._ended_sessions(snapshot)
         own = os.getpid()
         roots = {
             p.pid
             for p in snapshot
-            if p.pid != own and (p.pid in in_groups or p.session in sessions or processes.mark(p.pid, MARK) in marks)
+            if p.pid != own
+            and (
+                p.pid in in_groups
+                or p.session in sessions
+                or p.start <= ended_sessions.get(p.session, -1)
+                or (p.parent == self.reaper and self.reaper)
+                or processes.mark(p.pid, MARK) in marks
+            )
         }
         # A server may run inside such a program; it must not end itself.
         around = [p for p in snapshot if p.pid != own]
         return [process for process in processes.below(roots, around).values() if process.alive]
+
+    def _ended_sessions(self, snapshot: Sequence[Process]) -> dict[int, int]:
+        """Map each session whose leader, a program, has ended to the time of that end. A session keeps its id from
+        others as long as a process is in it; after that another process may get the id."""
+        in_use = {p.pid for p in snapshot if p.alive}
+        return {trace.pid: trace.ended for trace in self.traces if trace.ended and trace.pid not in in_use}
+
+    def find_names(self) -> set[str]:
+        """Find the names of those programs of which a process is left."""
+        snapshot = [process for process in processes.every() if process.alive]
+        sessions, own = self._ended_sessions(snapshot), os.getpid()
+        by_session = {trace.pid: trace.id for trace in self.traces}
+        known = {trace.id for trace in self.traces}
+        found = {trace.id for trace in self.traces if Leftovers([trace], self.places).in_cgroups()}
+        for process in snapshot:
+            if process.pid == own:
+                continue
+            if process.start <= sessions.get(process.session, -1):
+                found.add(by_session[process.session])
+            elif (name := processes.mark(process.pid, MARK)) is not None:
+                found.add(name)
+        return found & known
 
     def end(self, grace_s: float) -> list[int]:
         """End all of it: TERM, some time, KILL.
@@ -108,7 +142,8 @@ class Leftovers:
                 groups.append(cgroup)
         return groups
 
-    def _in_cgroups(self) -> list[int]:
+    def in_cgroups(self) -> list[int]:
+        """List the processes in the control groups of these programs."""
         return [pid for cgroup in self._cgroups() for folder in cgroup.folders for pid in tree.in_cgroup(folder)]
 
 

@@ -9,10 +9,11 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
-from rpcserver import Principal, RoleTable
+from rpcserver import Principal, RoleTable, ServiceConfigError
 from rpcservices.programs.errors import ProgramNotStarted, ProgramRefused
 from rpcservices.programs.models import Limits
 from rpcservices.programs.terms import LimitSet, UserIds
+from rpcwire.context import OWNER as OWNER_NAME
 
 from .arguments import Refusal, check_arguments, is_under, leads_through_process, resolve
 from .rules import ProgramRule, RoleRule
@@ -69,6 +70,54 @@ class Permit:
     ids: UserIds | None
     limits: LimitSet
     no_new_privs: bool
+
+    @property
+    def user_name(self) -> str:
+        """The name of that user; empty for the server's own user."""
+        return "" if self.user is None else self.user.pw_name
+
+
+def check_users(roles: Mapping[str, RoleRule], owner_uid: int) -> list[str]:
+    """Check the users of roles, and describe the roles that can take over the server: what they run can read the
+    server's token.
+
+    Parameters:
+        roles: the roles by name.
+        owner_uid: the server's own user.
+
+    Returns:
+        A sentence for each such role.
+
+    Raises:
+        ServiceConfigError: a role's programs cannot run as its user.
+    """
+    warnings = []
+    for name, role in roles.items():
+        user = _find_user(role.user) if role.user else None
+        if role.user and user is None:
+            raise ServiceConfigError(f"roles.{name}.user: there is no user {role.user!r} on this machine")
+        if user is not None and user.pw_uid != owner_uid:
+            if owner_uid != 0:
+                raise ServiceConfigError(f"roles.{name}.user: the server is not root, so it cannot switch users")
+            continue
+        others = [principal for principal in role.principals if principal != OWNER_NAME]
+        general = [rule.path for rule in role.programs.values() if rule.any_arguments]
+        if others and (role.may_run == "anything" or general):
+            what = "any program" if role.may_run == "anything" else f"{', '.join(general)} with any arguments"
+            who = ", ".join("everybody" if principal == "*" else principal for principal in others)
+            warnings.append(
+                f"{PREFIX}.roles.{name}: {who} may run {what} as the server's own user. Such a program can read the "
+                f"server's token and all its files, and so do all that the server may. Set {PREFIX}.roles.{name}.user "
+                "to another user, which needs a server of root, or list programs with rules for their arguments"
+            )
+    return warnings
+
+
+def _find_user(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(name)
+    except (KeyError, ValueError):
+        return None
 
 
 class Policy:
@@ -146,17 +195,18 @@ class Policy:
         )
 
     def _check_user(self, name: str, role: RoleRule, user_name: str | None) -> pwd.struct_passwd | None:
-        if user_name is None:
+        allowed = (*role.users, role.user) if role.user else role.users
+        user_name = user_name or role.user
+        if not user_name:
             return None
-        try:
-            user = pwd.getpwnam(user_name)
-        except (KeyError, ValueError):
-            user = None
+        user = _find_user(user_name)
         if user is not None and user.pw_uid == self._owner_uid:
+            if role.user and user_name not in allowed:
+                raise _refusal("user", f"{name}.user", f"the role runs programs as {role.user}")
             return None
-        if user_name not in role.users and name == f"{PREFIX}.unlisted":
+        if user_name not in allowed and name == f"{PREFIX}.unlisted":
             raise _refusal("user", name, f"only a role with users = [{user_name[:40]!r}] may run programs as they do")
-        if user_name not in role.users:
+        if user_name not in allowed:
             raise _refusal("user", f"{name}.users", f"the role does not list {user_name[:40]!r}")
         if user is None:
             raise ProgramNotStarted(f"user: there is no user {user_name[:40]!r} on this machine", field="user")

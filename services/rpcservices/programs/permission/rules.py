@@ -99,8 +99,13 @@ class RoleRule(Role):
         description='Variables that callers may set; "LC_*" allows all that begin so. Those that change what a '
         "program loads or runs, such as PATH and LD_PRELOAD, only by their full names.",
     )
+    user: str = Field(
+        default="",
+        description="The user as whom programs run if callers name none; the server's own is then allowed only if "
+        '`users` lists it. Another user needs a server of root. "" for the server\'s own user, who can read its token.',
+    )
     users: tuple[str, ...] = Field(
-        default=(), description="Users as whom programs may be run, besides the server's own; needs a server of root."
+        default=(), description="Further users as whom programs may be run; needs a server of root."
     )
     limits: Limits = Field(default=Limits(), description="The most that a program may take.")
     no_new_privs: bool = Field(
