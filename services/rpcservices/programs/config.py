@@ -60,12 +60,24 @@ class ProgramsConfig(ServiceConfig):
         ge=0,
         description="How much more all streams together may keep in memory before they use files, in bytes.",
     )
+    kept_memory_bytes: int = Field(
+        default=512 * _MIB,
+        ge=0,
+        description="The most output of all programs that is kept in memory, in bytes. Beyond it, output of started "
+        "programs goes to files at once, and `run` drops what comes, and counts it as lost.",
+    )
     retain_s: Seconds = Field(
         default=600.0, description="How long an ended program and its output are kept, in seconds."
     )
     max_retain_s: Seconds = Field(
         default=7 * 86400.0,
         description="The longest time for which a caller may ask the server to keep them, in seconds.",
+    )
+    max_ended: int = Field(
+        default=1000,
+        ge=1,
+        description="Ended programs that are kept. Beyond it, the oldest of the owner who has the most is forgotten "
+        "before its time.",
     )
     max_programs: int = Field(default=256, ge=1, description="Programs that may run at the same time.")
     grace_s: Seconds = Field(

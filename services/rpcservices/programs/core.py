@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -35,6 +36,7 @@ from .config import ProgramsConfig
 from .errors import ProgramNotStarted
 from .events import Events
 from .keeping import client
+from .labels import check_labels
 from .models import EnvBase, StdoutTo, TerminalSize
 from .permission import environment
 from .running import cgroups, tree
@@ -78,10 +80,11 @@ class ProgramsCore(Service[ProgramsConfig]):
             home=HOME,
             owner_uid=os.geteuid(),
         )
-        self.spare_memory = SpareMemory(self.config.spare_memory_bytes)
+        self.spare_memory = SpareMemory(self.config.spare_memory_bytes, self.config.kept_memory_bytes)
         self._starting = 0
         self._hosted: set[int] = set()
         self._forgetting: dict[str, asyncio.TimerHandle] = {}
+        self._ended_of: Counter[str] = Counter()
         self._own_user = cache(environment.own_user)
         self.closing: dict[str, Callable[[], None]] = {}
         self._tasks: set[asyncio.Task[object]] = set()
@@ -220,7 +223,12 @@ class ProgramsCore(Service[ProgramsConfig]):
     def describe(
         self, ctx: Context, program_id: str, launch: Launch, labels: Mapping[str, str], user: str, **more: Any
     ) -> About:
-        """Describe a program that will be started; ``more`` are further attributes of :class:`.records.About`."""
+        """Describe a program that will be started; ``more`` are further attributes of :class:`.records.About`.
+
+        Raises:
+            InvalidParams: there are too many labels, or one is too long.
+        """
+        check_labels(labels)
         return About(
             id=program_id,
             owner=ctx.principal.name,
@@ -389,6 +397,15 @@ class ProgramsCore(Service[ProgramsConfig]):
         if self.programs.get(program.id) is program:
             loop = asyncio.get_running_loop()
             self._forgetting[program.id] = loop.call_later(delay_s, self.drop, program)
+            self._ended_of[program.about.owner] += 1
+            if len(self._forgetting) > self.config.max_ended:
+                self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        """Forget the ended program that ended first, of the owner of the most."""
+        ((owner, _),) = self._ended_of.most_common(1)
+        programs = (self.programs[program_id] for program_id in self._forgetting)
+        self.drop(next(program for program in programs if program.about.owner == owner))
 
     def drop(self, program: Program, *, tell: bool = True) -> None:
         """Forget a program that has ended."""
@@ -396,6 +413,9 @@ class ProgramsCore(Service[ProgramsConfig]):
         timer = self._forgetting.pop(program.id, None)
         if timer is not None:
             timer.cancel()
+            self._ended_of[program.about.owner] -= 1
+            if not self._ended_of[program.about.owner]:
+                del self._ended_of[program.about.owner]
         program.discard()
         if tell:
             self.events.publish("forgotten", program)

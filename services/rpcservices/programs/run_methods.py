@@ -79,8 +79,8 @@ class RunMethods(ProgramsCore):
         if output_bytes is not None:
             most = min(most, output_bytes)
         outputs = [
-            Output("stdout", 0 if stdout == "discard" else most, keep_first=True),
-            Output("stderr", 0 if stderr == "discard" else most, keep_first=True),
+            Output("stdout", 0 if stdout == "discard" else most, spare=self.spare_memory, keep_first=True),
+            Output("stderr", 0 if stderr == "discard" else most, spare=self.spare_memory, keep_first=True),
         ]
         streams = Streams(bool(input), stdout, stderr)
         # Discarded output also shows that the program is not idle, so it is read and dropped.
@@ -102,6 +102,10 @@ class RunMethods(ProgramsCore):
         feeding = asyncio.ensure_future(_feed(program, input)) if input else None
         try:
             ended = await program.wait()
+        except BaseException:
+            for output in outputs:
+                output.discard()
+            raise
         finally:
             if feeding is not None:
                 feeding.cancel()
@@ -112,7 +116,7 @@ class RunMethods(ProgramsCore):
             self.events.publish("exited", program)
             # After the answer, which is sent in this turn of the loop.
             asyncio.get_running_loop().call_soon(self.launcher.free_now)
-        return Completed(
+        completed = Completed(
             argv=argv,
             status=ended.status,
             stdout=outputs[0].all(),
@@ -125,6 +129,9 @@ class RunMethods(ProgramsCore):
             output_cut=ended.output_cut,
             survivors=ended.survivors,
         )
+        for output in outputs:
+            output.discard()
+        return completed
 
     @method(permission="programs.run", kind="read")
     async def run_output_bytes(self, argv: list[str]) -> int:

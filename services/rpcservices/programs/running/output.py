@@ -40,16 +40,24 @@ class SpareMemory:
 
     Parameters:
         most_bytes: its size.
+        whole_bytes: the most memory of all outputs together, with what each has for itself; ``None`` for no limit.
 
     Attributes:
         used_bytes: the part in use.
+        kept_bytes: the memory that all outputs use together.
     """
 
-    __slots__ = ("most_bytes", "used_bytes")
+    __slots__ = ("kept_bytes", "most_bytes", "used_bytes", "whole_bytes")
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int, whole_bytes: int | None = None) -> None:
         self.most_bytes = most_bytes
+        self.whole_bytes = whole_bytes
         self.used_bytes = 0
+        self.kept_bytes = 0
+
+    def is_full(self, more_bytes: int = 0) -> bool:
+        """Whether all outputs together use as much memory as they may, or would with some more bytes."""
+        return self.whole_bytes is not None and self.kept_bytes + more_bytes > self.whole_bytes
 
     @property
     def has_room(self) -> bool:
@@ -107,6 +115,7 @@ class Output:
         self._blocks: deque[bytes | bytearray] = deque()
         self._starts: deque[int] = deque()  # The offset of each block.
         self._in_memory = 0
+        self._is_discarded = False
         self._watchers: set[Callable[[], object]] = set()
 
     # --- writing ------------------------------------------------------------------------------------------------
@@ -115,8 +124,10 @@ class Output:
         """Append what the program has written."""
         self.total_bytes += len(data)
         if self._keep_first:
+            if self._spare.is_full(len(data)):
+                self.retain_bytes = self._in_memory  # What is kept is a beginning, without gaps.
             data = data[: max(self.retain_bytes - self._in_memory, 0)]
-        if data:
+        if data and not self._is_discarded:
             self._keep(data)
         for watcher in tuple(self._watchers):
             watcher()
@@ -147,6 +158,7 @@ class Output:
             blocks.append(data if len(data) * 2 > self._block_bytes else bytearray(data))
             self._starts.append(self._in_memory if self._keep_first else self.total_bytes - len(data))
         self._in_memory += len(data)
+        self._spare.kept_bytes += len(data)
         if not self._keep_first:
             self._make_way(2 * len(data))
 
@@ -160,11 +172,14 @@ class Output:
         blocks = self._blocks
         segments = self._segments
         most = self.retain_bytes if segments is not None and self._spare.has_room else self._memory_bytes
+        if segments is not None and self._spare.is_full():
+            most = 0
         freed = 0
         while freed < at_once and len(blocks) > 1 and self._in_memory - len(blocks[0]) >= most:
             block = blocks.popleft()
             self._starts.popleft()
             self._in_memory -= len(block)
+            self._spare.kept_bytes -= len(block)
             freed += len(block)
             if segments is None:
                 continue
@@ -210,8 +225,10 @@ class Output:
         if self._segments is not None:
             self._segments.remove()
             self._segments = None
+        self._is_discarded = True
         self._blocks.clear()
         self._starts.clear()
+        self._spare.kept_bytes -= self._in_memory
         self._in_memory = 0
         self._spare.used_bytes -= self._spare_used
         self._spare_used = 0
