@@ -1,4 +1,4 @@
-"""Checks how deep MessagePack nests, and reads as much as possible of a malformed message."""
+"""Checks how deep MessagePack nests and whether keys collide, and reads as much as possible of a malformed message."""
 
 from __future__ import annotations
 
@@ -19,10 +19,25 @@ _FIXED_SIZES = {
     0xD2: 4, 0xD3: 8, 0xD4: 2, 0xD5: 3, 0xD6: 5, 0xD7: 9, 0xD8: 17,
 }  # fmt: skip
 """The formats of a fixed size, and the number of bytes after the first."""
+_LEAF_SIZES = [
+    1 + _FIXED_SIZES.get(first, 0) if first <= 0x7F or first >= 0xE0 or first in _FIXED_SIZES
+    else 1 + (first & 0x1F) if 0xA0 <= first <= 0xBF
+    else 0
+    for first in range(256)
+]  # fmt: skip
+"""The number of bytes of an object by its first byte; 0 where that does not tell."""
 _COUNTS = {0xDC: ">H", 0xDD: ">I", 0xDE: ">H", 0xDF: ">I"}
 """The formats of arrays and maps, and the format of the count of their items."""
 _CONTAINERS = bytes((*range(0x80, 0xA0), *_COUNTS))
 _ANY = msgspec.msgpack.Decoder()
+_KEY: msgspec.msgpack.Decoder[tuple[Any, ...]] = msgspec.msgpack.Decoder(tuple[Any, ...])
+_NO_HASHES: dict[int, int] = {}
+_ARRAYS = bytes((*range(0x90, 0xA0), 0xDC, 0xDD))
+_SMALL_BYTES = 4096
+"""A message up to this size has no room for enough colliding keys to matter."""
+_MOST_ARRAYS = 256
+_MOST_COLLISIONS = 16
+"""The most keys of one map with one and the same hash. Two are a curiosity."""
 _MOST_OBJECTS = 4096
 """The most objects to look at in a malformed message."""
 
@@ -74,6 +89,61 @@ def check_body(body: bytes) -> None:
         too_deep = True
     if too_deep:
         raise ValueError(TOO_DEEP)
+
+
+def has_colliding_keys(data: bytes) -> bool:
+    """Return whether a map has many different arrays with one and the same hash as keys. Python puts them into a
+    dictionary in time that grows with the square of their number. It salts the hashes of text, but not those of arrays
+    of integers, so that anybody can find such keys.
+
+    Most messages are small, or have no large map, or hardly any array. For them this takes next to no time.
+
+    Parameters:
+        data: a whole message, or several in an array.
+    """
+    if len(data) <= _SMALL_BYTES or (b"\xde" not in data and b"\xdf" not in data):
+        return False
+    if len(data) - len(data.translate(None, _ARRAYS)) <= _MOST_ARRAYS:
+        return False
+    try:
+        return _find_collisions(data)
+    except (IndexError, struct.error):
+        return False  # The data end too early: they cannot be decoded.
+
+
+def _find_collisions(data: bytes) -> bool:
+    at = 0
+    around: list[tuple[int, dict[int, int]]] = []
+    pending, hashes = 1, _NO_HASHES  # What is left of the innermost array or map; an array has no hashes.
+    while True:
+        while pending and (size := _LEAF_SIZES[data[at]]):
+            at += size
+            pending -= 1
+        if not pending:
+            if not around:
+                return False
+            pending, hashes = around.pop()
+            continue
+        is_key = hashes is not _NO_HASHES and not pending & 1
+        pending -= 1
+        first = data[at]
+        end, inner = _step(data, at)
+        if inner and is_key and (0x90 <= first <= 0x9F or first in (0xDC, 0xDD)):
+            while inner:
+                end, more = _step(data, end)
+                inner += more - 1
+            try:
+                key = hash(_KEY.decode(data[at:end]))
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
+                return False  # The decoder refuses it, too.
+            hashes[key] = hashes.get(key, 0) + 1
+            if hashes[key] > _MOST_COLLISIONS:
+                return True
+        elif inner:
+            around.append((pending, hashes))
+            is_map = 0x80 <= first <= 0x8F or first >= 0xDE
+            pending, hashes = inner, {} if is_map else _NO_HASHES
+        at = end
 
 
 def legible_members(data: bytes | msgspec.Raw) -> dict[str, Any] | None:

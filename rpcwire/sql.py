@@ -9,7 +9,7 @@ Settings of the connection also decide what is quoted: see :data:`Syntax`.
 from __future__ import annotations
 
 import re
-import sqlite3
+import sys
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Literal
@@ -74,13 +74,22 @@ def pattern(syntax: Syntax, target: str, *, first: bool = False) -> re.Pattern[s
     return re.compile(f"{target}|{skip}" if first else f"{skip}|{target}", re.DOTALL)
 
 
-def scan(sql: str, expression: re.Pattern[str], start: int = 0) -> Iterator[tuple[re.Match[str], int]]:
-    """Yield the matches of an expression of :func:`pattern`, from a place on, and the end of each. The group ``skip``
-    is a string, a quoted name or a comment. Comments of PostgreSQL may contain comments, which no expression can
-    follow, so their ends are counted."""
+def scan(
+    sql: str, expression: re.Pattern[str], start: int = 0, end: int = sys.maxsize
+) -> Iterator[tuple[re.Match[str], int]]:
+    """Yield the matches of an expression of :func:`pattern`, and the end of each. The group ``skip`` is a string, a
+    quoted name or a comment. Comments of PostgreSQL may contain comments, which no expression can follow, so their ends
+    are counted.
+
+    Parameters:
+        sql: the text.
+        expression: an expression of :func:`pattern`.
+        start: the place to begin.
+        end: the place to end, outside of quoted text; nothing behind it is read.
+    """
     place = start
     nests = "nested" in expression.groupindex
-    while (match := expression.search(sql, place)) is not None:
+    while (match := expression.search(sql, place, end)) is not None:
         place = match.end()
         if nests and match["nested"]:
             place = _comment_end(sql, match.start())
@@ -190,8 +199,8 @@ def statement_end(sql: str, syntax: Syntax, start: int = 0, sign: str = ";") -> 
     statement is unfinished.
 
     In PostgreSQL, a semicolon in parentheses, as in the commands of a rule, does not end a statement, and neither does
-    one between BEGIN ATOMIC and its END: psql does the same (``psqlscan.l``). SQLite itself decides where a trigger
-    ends.
+    one between BEGIN ATOMIC and its END: psql does the same (``psqlscan.l``). In SQLite, a trigger ends at a semicolon
+    after an END that stands alone behind another semicolon: sqlite3_complete() does the same (``complete.c``).
 
     Parameters:
         sql: any number of statements.
@@ -207,6 +216,7 @@ def statement_end(sql: str, syntax: Syntax, start: int = 0, sign: str = ";") -> 
     depth = blocks = 0
     scan_from = start
     creates: bool | None = None
+    trigger: bool | None = None
     for match, _ in scan(sql, pattern(syntax, ends, first=sign != ";"), start):
         if match["skip"] is not None:
             continue
@@ -222,8 +232,15 @@ def statement_end(sql: str, syntax: Syntax, start: int = 0, sign: str = ";") -> 
                 blocks, scan_from = _blocks_open(sql, syntax, scan_from, match.start(), blocks), match.end()
             if blocks:
                 continue
-        elif kind == "sqlite" and not sqlite3.complete_statement(sql[start : match.end()]):
-            continue
+        elif kind == "sqlite":
+            if trigger is None:
+                trigger = _defines_trigger(sql, syntax, start, match.start())
+                scan_from = match.end() if trigger else scan_from
+                if trigger:
+                    continue
+            elif not _is_only_end(sql, syntax, scan_from, match.start()):
+                scan_from = match.end()
+                continue
         return match.start(), match.end()
     return None
 
@@ -231,9 +248,7 @@ def statement_end(sql: str, syntax: Syntax, start: int = 0, sign: str = ";") -> 
 def _blocks_open(sql: str, syntax: Syntax, start: int, end: int, before: int) -> int:
     """Count the open blocks at the end of a part of a statement; ``before`` is their number at its beginning."""
     count = before
-    for match, place in scan(sql, pattern(syntax, _BLOCKS), start):
-        if place > end:
-            break
+    for match, _ in scan(sql, pattern(syntax, _BLOCKS), start, end):
         if match["skip"] is None:
             word = match["word"].upper()
             if word == "END":
@@ -241,6 +256,47 @@ def _blocks_open(sql: str, syntax: Syntax, start: int, end: int, before: int) ->
             elif word != "CASE" or count:
                 count += 1
     return count
+
+
+_SPACE_OF_SQLITE = " \t\n\f\r"
+_TOKEN_OF_SQLITE = rf"(?P<token>[\w$]++|[^{_SPACE_OF_SQLITE}])"
+
+
+def _defines_trigger(sql: str, syntax: Syntax, start: int, end: int) -> bool:
+    """Return whether a statement of SQLite begins with CREATE TRIGGER, or EXPLAIN and CREATE TRIGGER, in the eyes of
+    sqlite3_complete()."""
+    explains = creates = False
+    for match, _ in scan(sql, pattern(syntax, _TOKEN_OF_SQLITE), start, end):
+        if match["skip"] is not None:
+            if _is_comment(sql, match.start()):
+                continue
+            word = ""
+        else:
+            word = match["token"].upper() if len(match["token"]) <= len("TEMPORARY") else ""
+        if creates:
+            if word not in ("TEMP", "TEMPORARY"):
+                return word == "TRIGGER"
+        elif word == "CREATE":
+            creates = True
+        elif not explains:
+            if word != "EXPLAIN":
+                return False
+            explains = True
+        elif word in ("EXPLAIN", "TEMP", "TEMPORARY", "TRIGGER", "END"):
+            return False
+    return False
+
+
+def _is_only_end(sql: str, syntax: Syntax, start: int, end: int) -> bool:
+    """Return whether a part of a statement of SQLite is the word END, and nothing else but comments."""
+    words = 0
+    for match, _ in scan(sql, pattern(syntax, _TOKEN_OF_SQLITE), start, end):
+        if match["skip"] is not None and _is_comment(sql, match.start()):
+            continue
+        words += 1
+        if match["skip"] is not None or words > 1 or match["token"].upper() != "END":
+            return False
+    return words == 1
 
 
 def split(sql: str, syntax: Syntax) -> list[str]:
@@ -268,7 +324,7 @@ def commits_before(statement: str, syntax: Syntax) -> bool:
 
 
 _COPY_WAY = re.compile(
-    r"\s*COPY\b\s*(?P<query>\()?.*?(?:\bFROM\s+(?P<in>STDIN)\b|\bTO\s+STDOUT\b)", re.IGNORECASE | re.DOTALL
+    r"\s*+COPY\b\s*+(?P<query>\()?+.*?(?:\bFROM\s++(?P<in>STDIN)\b|\bTO\s++STDOUT\b)", re.IGNORECASE | re.DOTALL
 )
 
 

@@ -17,8 +17,8 @@ from .hosts import canonical, network_of
 HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
 """The headers that reverse proxies add to requests, and clients do not."""
 
-_WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_PART = re.compile(rf'[ \t]*(?:({_WORD})=(?:({_WORD})|"((?:[^"\\]|\\.)*)"))?[ \t]*([;,]|\Z)')
+_WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_PART = re.compile(rf'[ \t]*+(?:({_WORD})=(?:({_WORD})|"((?:[^"\\]|\\.)*+)"))?+[ \t]*+([;,]|\Z)')
 """A parameter, if any, and its end: ``;`` before another parameter of the element, ``,`` before another element."""
 _NODE = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<v4>[0-9.]+))(?::(?P<port>[0-9]{1,5}|_[A-Za-z0-9._-]+))?")
 _NO_ADDRESS = re.compile(r"(?P<name>unknown|_[A-Z0-9._-]+)(?::(?:[0-9]{1,5}|_[A-Z0-9._-]+))?", re.IGNORECASE)

@@ -11,7 +11,7 @@ from msgspec import Raw
 from rpcwire.errors import InvalidRequest, ParseError
 from rpcwire.limits import BATCH_ITEMS, FRAME_MESSAGES
 from rpcwire.messages import Envelope
-from rpcwire.skimming import check_body, legible_members
+from rpcwire.skimming import check_body, has_colliding_keys, legible_members
 
 from .base import UNREADABLE, Codec, Decoded, Malformed, Subprotocol, invalid, malformed, too_many
 
@@ -41,6 +41,9 @@ class MessagePack(Codec):
         several = 0x90 <= first <= 0x9F or first in (0xDC, 0xDD)
         if several and (refusal := self._refuse(frame, first)) is not None:
             return Decoded((refusal,))
+        if has_colliding_keys(frame):
+            error = InvalidRequest("many keys of one map are arrays with the same hash: send them as an array of pairs")
+            return Decoded((malformed(error, None if several else legible_members(frame)),))
         try:
             return Decoded(self._many.decode(frame) if several else (self._one.decode(frame),))
         except UNREADABLE:

@@ -19,6 +19,7 @@ from rpcwire.events import Event, IncomingCall, Violation
 from rpcwire.limits import FRAME_MESSAGES, MAX_DEPTH
 from rpcwire.messages import CallContext, Envelope, Failure, Notification, Request, Success
 from rpcwire.session import Session
+from tests.growth import colliding_keys
 
 CODECS = {"jsonrpc": PlainJson, "rpc.v1.json": JsonLines, "rpc.v1.msgpack": MessagePack}
 every_codec = pytest.mark.parametrize("codec", [make() for make in CODECS.values()], ids=list(CODECS))
@@ -438,3 +439,33 @@ def test_depth_costs_no_more_than_reading(codec: Codec, end: bytes) -> None:
     each of them takes hours for this, and one that does not takes milliseconds."""
     (message,) = codec.decode(b"[" * (MAX_DEPTH + 1) + b'"' + b'\\"' * 500_000 + end).messages
     assert isinstance(message, Malformed)
+
+
+def test_keys_with_one_hash_are_refused_before_a_dictionary_is_made() -> None:
+    """Each of these messages took time that grows with the square of its size, before authentication, too."""
+    codec = MessagePack()
+    keys = colliding_keys(1000)
+    for frame, message_id in (
+        (b"\x84\xa7jsonrpc\xa32.0\xa2id\x07\xa6method\xa3a.b\xa6params" + keys, 7),
+        (b"\x84\xa7jsonrpc\xa32.0\xa2id\x07\xa6method\xa3a.b\xa6params\x91\x81\xa1a" + keys, 7),
+        (b"\x83\xa7jsonrpc\xa32.0\xa2id\x07\xa6params\x92" + colliding_keys(300) + colliding_keys(300), 7),
+        (keys, None),
+        (b"\x92\x80" + keys, None),
+    ):
+        (message,) = codec.decode(frame).messages
+        assert isinstance(message, Malformed)
+        assert message.id == message_id
+        assert "same hash" in message.error.message
+
+
+def test_other_maps_with_many_arrays_are_not_refused() -> None:
+    codec = MessagePack()
+    for params in (
+        {(number, number + 1): number for number in range(2000)},
+        {f"name {number}": [number, 0xDE00, 0xDF] for number in range(2000)},
+        [[0xDE, 0xDF, {"a": [1]}]] * 2000,
+        [{(1, number): {(number, 2): [number]}} for number in range(2000)],
+    ):
+        request = Request("a.b", 1, Raw(msgspec.msgpack.encode([params])))
+        (message,) = codec.decode(codec.encode(request)).messages
+        assert isinstance(message, Envelope)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,6 +52,25 @@ TRIGGER = "CREATE TRIGGER t AFTER DELETE ON z BEGIN SELECT 1; SELECT CASE WHEN 1
 )  # fmt: skip
 def test_where_statements_end(syntax, text, statements):
     assert split(text, syntax) == statements
+
+
+SQLITE_TOKENS = [
+    "create ", "CREATE\n", "temp ", "temporary ", "trigger ", "end", "END ", ";", ";", ";", " ", "/* ; */", "--x\n", "'a;'",
+    '"b"', "`c`", "[d;]", "explain ", "query plan ", "x", "1", "-", "/", "*", "$", "é", "\x0b", "\f", "begin ", "'a''b'", "'",
+]  # fmt: skip
+
+
+@settings(max_examples=2000)
+@given(
+    st.sampled_from(["", "create trigger ", "explain create temp trigger "]), st.lists(st.sampled_from(SQLITE_TOKENS))
+)
+def test_sqlite_itself_says_where_a_statement_ends(before, tokens):
+    text = before + "".join(tokens)
+    ends = [
+        place + 1 for place, sign in enumerate(text) if sign == ";" and sqlite3.complete_statement(text[: place + 1])
+    ]
+    end = statement_end(text, "sqlite")
+    assert (end and end[1]) == (ends[0] if ends else None)
 
 
 @pytest.mark.parametrize("sign", ["//", ";;", "$$", "|", "END_OF"])

@@ -68,8 +68,8 @@ is asyncmy's, when it has no connection any more."""
 _LOST_MESSAGE = re.compile(r"client was disconnected by the server", re.IGNORECASE)
 """The message of MySQL's 4031; MariaDB uses that number for something else."""
 _MAY_COME_BACK = re.compile(r"too many|starting up|shutting down|recovery mode|not yet accepting", re.IGNORECASE)
-_URL = re.compile(r"\b[a-z][a-z0-9+]*://\S+", re.IGNORECASE)
-_PASSWORD = re.compile(r"(password|passwd|pwd)\s*[=:]\s*(?!(?:YES|NO)\))\S+", re.IGNORECASE)
+_URL = re.compile(r"(?<![a-z0-9+])[a-z0-9+]++://\S++", re.IGNORECASE)
+_PASSWORD = re.compile(r"(password|passwd|pwd)\s*+[=:]\s*+(?!(?:YES|NO)\))\S+", re.IGNORECASE)
 """A password in a message. MariaDB's "(using password: YES)" is no secret."""
 _LIMIT = 2000
 

@@ -88,8 +88,9 @@ class Statement:
         for name in self.names:
             if name not in params:
                 raise _wrong(["params", name], f"missing: the statement has :{name}")
+        names = set(self.names)
         for name in params:
-            if name not in self.names:
+            if name not in names:
                 raise _wrong(["params", name], f"the statement has no :{name}")
         return [params[name] for name in self.names]
 
@@ -156,9 +157,9 @@ def translate(sql: str, syntax: Syntax, style: Style, named: bool) -> Statement:
         key: str | int | None = groups.get("name")
         if groups.get("number") is not None:
             numbered = numbered or groups["number"] != ""
-            key = int(groups["number"] or highest + 1)
+            key = _number(groups["number"]) if groups["number"] else highest + 1
             if not 1 <= key <= _MOST and numbered:
-                raise _wrong(["sql"], f"?{key}: placeholders have numbers from 1 to {_MOST}")
+                raise _wrong(["sql"], f"?{groups['number'][:40] or key}: placeholders have numbers from 1 to {_MOST}")
             highest = max(highest, key)
         if key is not None:
             again = key in places and style == "numeric_dollar"
@@ -199,7 +200,13 @@ def _first_sign(sql: str, syntax: Syntax, *, named: bool) -> str:
 def _native_count(sql: str, syntax: Syntax) -> int:
     """The highest number of PostgreSQL's own placeholders (``$1``). If there is one, question marks are operators."""
     numbers = (match.group("dollar") for match, _ in scan(sql, pattern(syntax, _POSITIONAL)))
-    return max((int(text[1:]) for text in numbers if text), default=0)
+    return max((_number(text[1:]) for text in numbers if text), default=0)
+
+
+def _number(digits: str) -> int:
+    """The number of a placeholder; one beyond :data:`_MOST` for any that is longer. int() refuses very long ones."""
+    significant = digits.lstrip("0")
+    return int(significant or 0) if len(significant) <= len(str(_MOST)) else _MOST + 1
 
 
 def step_at(sql: str, syntax: Syntax, position: int) -> int:

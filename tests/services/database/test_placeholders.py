@@ -114,6 +114,14 @@ def test_numbers_that_no_placeholder_has(number):
         translate(f"SELECT ?{number}", "mysql", "format", named=False)
 
 
+@pytest.mark.parametrize(("sign", "style"), [("?", "format"), ("$", "numeric_dollar")])
+def test_numbers_with_more_digits_than_python_converts(sign, style):
+    with pytest.raises(InvalidParams) as caught:
+        translate(f"SELECT {sign}{'9' * 5000}", "postgresql", style, named=False).arguments([])
+    assert len(str(caught.value)) < 200
+    assert translate(f"SELECT ?{'0' * 5000}7", "postgresql", "format", named=False).count == 7
+
+
 @pytest.mark.parametrize("sql", ["SELECT ?1, ?2, ?1", "SELECT ?1, ?, ?1"])
 def test_numbered_placeholders_in_every_database(run_with, any_database, sql):
     async def work(bench):

@@ -23,8 +23,9 @@ from rpcserver.config import ConfigError, ServerConfig
 from rpcserver.server import Server
 from rpcservices.programs import Programs
 from rpcservices.programs.config import ProgramsConfig
+from rpcservices.programs.errors import ProgramNotStarted as NotStarted
 from rpcservices.programs.permission.arguments import Refusal, check_arguments
-from rpcservices.programs.permission.policy import Policy, check_users
+from rpcservices.programs.permission.policy import Policy, Wish, check_users
 from rpcservices.programs.permission.rules import ArgumentRule, ProgramRule, RoleRule
 
 Serve = Callable[..., None]
@@ -522,6 +523,52 @@ def test_wrong_policies_are_refused() -> None:
     for name in ("RPC_TOKEN", "RPC_TOKEN_FILE", "RPCSERVER_AUTH__TOKEN_FILE"):
         with pytest.raises(ValidationError, match="secret"):
             ProgramsConfig(environment=("PATH", name))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "remedy"),
+    [
+        ("(?=.*[0-9])[a-z0-9]+", "it cannot look ahead"),
+        ("(?!root)[a-z]+", "it cannot look ahead"),
+        ("[a-z]+(?<!root)", "it cannot look behind"),
+        (r"([a-z])\1+", "it cannot refer to an earlier group"),
+        ("(?>a|ab)c", "leave out what keeps Python from trying again"),
+        ("[a-z]++", "leave out what keeps Python from trying again"),
+        (r"[a-z]+\Z", "leave it out"),
+        ("[a-z]{1,5000}", "limit the length by max_chars"),
+        ("([a-z]", r"missing \)"),
+        ("[z-a]", "invalid character class range"),
+        ("\udc80", "surrogates not allowed"),
+    ],
+)
+def test_patterns_that_re2_cannot_read_are_refused_with_a_remedy(pattern: str, remedy: str) -> None:
+    with pytest.raises(ValidationError, match=f"this is not a regular expression.*{remedy}"):
+        ArgumentRule(kind="pattern", pattern=pattern)
+
+
+def test_what_patterns_match() -> None:
+    for pattern, fits, others in (
+        ("app-[a-z]+", ["app-web"], ["app-", "app-web2", "my app-web", "APP-web"]),
+        (r"(?i)v\d+(?:\.\d+)*", ["v1", "V1.20.3"], ["v", "v1.", "v\u0661"]),
+        ("[\\pL ]+", ["né à", "Ω"], ["a1"]),
+        ("a|ab", ["a", "ab"], ["abc"]),
+        ("^[a-z]+$", ["abc"], ["abc1"]),
+    ):
+        rule = ProgramRule(path="/x", arguments=(ArgumentRule(kind="pattern", pattern=pattern),))
+        for text in fits:
+            assert check_arguments(rule, ["/x", text]) == ["--", text]
+        for text in others:
+            with pytest.raises(Refusal, match="does not match"):
+                check_arguments(rule, ["/x", text])
+
+
+def test_a_working_directory_longer_than_the_system_takes_is_refused() -> None:
+    policy = Policy({"r": RoleRule(principals=("ada",), may_run="anything")}, owner_may=False, home="/", owner_uid=7)
+    for path in ("/a" * 100_000, "/" * 4096, "/é" + "/." * 2047):
+        with pytest.raises(NotStarted, match=r"cwd: .*at most 4095 bytes") as caught:
+            policy.permit(Principal("ada", "token"), Wish(argv=["/bin/true"], cwd=path))
+        assert len(str(caught.value)) < 200
+    assert policy.permit(Principal("ada", "token"), Wish(argv=["/bin/true"], cwd="/" * 4095)).cwd == "/" * 4095
 
 
 RULE = ProgramRule(

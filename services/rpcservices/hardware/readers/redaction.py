@@ -11,18 +11,19 @@ HIDDEN = "***"
 
 _NAME = re.compile(
     rf"(?:.*[-_.])?(?:(?:{WORDS}|(?:[a-z0-9]*)(?:password|passwd|secret|token|apikey))(?:[-_.].*)?|{SHORT_WORDS})",
-    re.IGNORECASE,
+    re.IGNORECASE | re.DOTALL,
 )
 _NOT_SECRET = re.compile(
     r".*(?:file|path|dir|url|name|ttl|type|id|len(?:gth)?|count|size|timeout|expiry|expires)", re.IGNORECASE
 )
 _ASSIGNED = re.compile(r"(?P<name>-{0,2}[A-Za-z][\w.-]*)(?P<sign>[=:])(?P<value>.+)", re.DOTALL)
-_URL = re.compile(r"(?P<before>[A-Za-z][A-Za-z0-9+.-]*://[^\s/@:]*:)(?P<secret>[^\s@/]+)(?=@)")
-_URL_TOKEN = re.compile(r"(?P<before>https?://)(?P<secret>[^\s/@:]+)(?=@)", re.IGNORECASE)
+_URL = re.compile(r"(?P<before>(?<=[A-Za-z0-9+.-])://[^\s/@:]*+:)(?P<secret>[^\s@/]++)(?=@)")
+_URL_TOKEN = re.compile(r"(?P<before>https?://)(?P<secret>[^\s/@:]++)(?=@)", re.IGNORECASE)
 _QUERY = re.compile(rf"(?P<before>[?&;](?:[\w.-]*[-_.])?(?:{WORDS}|sig|key)=)(?P<secret>[^&;\s\"']+)", re.IGNORECASE)
 _HEADER = re.compile(
-    r"(?P<before>(?:proxy-)?authorization\s*[:=]\s*(?:(?:bearer|basic|digest|token|negotiate)\s+)?|\bbearer\s+"
-    r"|(?:set-)?cookie\s*:\s*|x-[\w-]*(?:key|token|secret)[\w-]*\s*:\s*)(?P<secret>[^\"']+)",
+    r"(?P<before>(?:proxy-)?authorization\s*+[:=]\s*+(?:(?:bearer|basic|digest|token|negotiate)\s++)?+|\bbearer\s++"
+    r"|(?:set-)?cookie\s*+:\s*+|(?<![\w-])(?=(?>[\w-]*?x-)[\w-]*?(?:key|token|secret))[\w-]++\s*+:\s*+)"
+    r"(?P<secret>[^\"']++)",
     re.IGNORECASE,
 )
 _INLINE = re.compile(
@@ -32,8 +33,9 @@ _INLINE = re.compile(
 )
 _KNOWN = re.compile(
     r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{15,}|xox[abprs]-[\w-]{10,}|sk-[\w-]{16,}"
-    r"|AKIA[A-Z0-9]{16}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"
+    r"|AKIA[A-Z0-9]{16})"
 )
+_WEB_TOKEN = re.compile(r"(?<![\w-])(?P<before>(?>[\w-]*?\beyJ))[\w-]{8,}+\.[\w-]{8,}+\.[\w-]*+")
 _SPACES = re.compile(r"(\s+|[;|&]+)")
 
 
@@ -76,19 +78,26 @@ class _Reader:
                 return HIDDEN
         program = PROGRAMS.get(word.strip("\"'(").rpartition("/")[2])
         if program is not None:
-            self._plain = [*self._plain, position] if self._takes_last else []
+            if self._takes_last:
+                self._plain.append(position)
+            else:
+                self._plain.clear()
             # A program that takes no secrets replaces the others: the -p of ssh is a port, whatever stood before ssh.
-            self._takes = [program, *self._takes] if program != SecretPlaces() else [program]
+            self._takes = self._with(program) if program != SecretPlaces() else [program]
             return word
         under = [takes.under[word] for takes in self._takes if word in takes.under]
         if under:
-            self._takes, self._plain = [*under, *self._takes], [position]
+            self._takes, self._plain = self._with(*under), [position]
             return word
         if position == 0:
             return _within(word)
         if not word.startswith(("-", "/p", "/gp")):
             self._plain.append(position)
         return next(filter(None, (self._by_program(word, takes) for takes in self._takes)), "") or self._by_name(word)
+
+    def _with(self, *latest: SecretPlaces) -> list[SecretPlaces]:
+        """Put ways to take secrets before the others, each once: a command may name a program thousands of times."""
+        return [*latest, *(takes for takes in self._takes if takes not in latest)]
 
     def _by_program(self, word: str, takes: SecretPlaces) -> str:
         """Hide the secret in a word if the program takes one there; an empty text otherwise."""
@@ -125,7 +134,7 @@ def _within(word: str) -> str:
     """Hide secrets inside one word, which may be a URL, a header or a script."""
     for pattern in (_HEADER, _URL, _URL_TOKEN, _QUERY, _INLINE):
         word = pattern.sub(lambda match: match["before"] + HIDDEN, word)
-    word = _KNOWN.sub(HIDDEN, word)
+    word = _WEB_TOKEN.sub(lambda match: match["before"].removesuffix("eyJ") + HIDDEN, _KNOWN.sub(HIDDEN, word))
     parts = _SPACES.split(word)
     if len(parts) > 1:
         # It is a script: its words form a command line, too.

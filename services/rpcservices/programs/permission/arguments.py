@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from .patterns import compile_pattern
 from .rules import ArgumentRule, ProgramRule
 
 
@@ -46,18 +48,19 @@ def check_arguments(rule: ProgramRule, argv: Sequence[str]) -> list[str]:
     """
     if rule.any_arguments:
         return list(argv[1:])
-    words = [_Word(text, place) for place, text in enumerate(argv)][1:]
-    options, rest = _options(rule, words)
-    arguments = _arguments(rule, rest, len(argv))
+    words = deque(_Word(text, place) for place, text in enumerate(argv) if place)
+    options = _options(rule, words)
+    arguments = _arguments(rule, words, len(argv))
     if arguments and rule.separator:
         return [*options, "--", *arguments]
     return [*options, *arguments]
 
 
-def _options(rule: ProgramRule, words: list[_Word]) -> tuple[list[str], list[_Word]]:
+def _options(rule: ProgramRule, words: deque[_Word]) -> list[str]:
+    """Check the options, and remove them from the words."""
     options: list[str] = []
     while words and words[0].text.startswith("-") and len(words[0].text) > 1:
-        word = words.pop(0)
+        word = words.popleft()
         if word.text == "--":
             break
         name, equals, value = word.text.partition("=")
@@ -73,15 +76,15 @@ def _options(rule: ProgramRule, words: list[_Word]) -> tuple[list[str], list[_Wo
         if not equals:
             if not words:
                 raise Refusal(where, word.place, f"{name} needs a value")
-            word = words.pop(0)
+            word = words.popleft()
             value = word.text
         value_to_pass = check_value(value_rule, value, where, word.place)
         # A long option and its value in one word, so that no program can read them as two.
         options += [f"{name}={value_to_pass}"] if name.startswith("--") else [name, value_to_pass]
-    return options, words
+    return options
 
 
-def _arguments(rule: ProgramRule, words: list[_Word], end: int) -> list[str]:
+def _arguments(rule: ProgramRule, words: Iterable[_Word], end: int) -> list[str]:
     arguments: list[str] = []
     waiting = list(enumerate(rule.arguments))
     for word in words:
@@ -125,7 +128,7 @@ def check_value(rule: ArgumentRule, value: str, where: str, place: int) -> str:
         case "path":
             return _check_path(rule, value, where, place)
         case "pattern":
-            if re.fullmatch(rule.pattern, value) is None:
+            if compile_pattern(rule.pattern).fullmatch(value) is None:
                 raise Refusal(where, place, "it does not match the pattern")
         case _:
             pass
@@ -153,9 +156,10 @@ def _check_path(rule: ArgumentRule, value: str, where: str, place: int) -> str:
 
 
 def resolve(path: str) -> str | None:
-    """Resolve the links of a path, as far as it exists; ``None`` where a folder on the way cannot be read."""
+    """Resolve the links of a path, as far as it exists; ``None`` where a folder on the way cannot be read, or the path
+    is too long."""
     try:
-        return os.path.realpath(path)
+        return None if is_too_long(path) else os.path.realpath(path)
     except (OSError, ValueError):
         return None
 
@@ -163,6 +167,14 @@ def resolve(path: str) -> str | None:
 _THROUGH_PROC = re.compile(r"/proc/[^/]+(/task/[^/]+)?/(fd|fdinfo|root|cwd|exe|map_files)(/|$)")
 _MOST_LINKS = 40
 """The system follows no more links than this in one path (path_resolution(7))."""
+LONGEST_PATH_BYTES = 4095
+"""The system takes no longer path (PATH_MAX in limits.h, which counts the null character at the end)."""
+
+
+def is_too_long(path: str) -> bool:
+    """Whether the system would take a path for too long. To follow a longer one step by step would take time that grows
+    with the square of its length."""
+    return len(path) > LONGEST_PATH_BYTES or len(os.fsencode(path)) > LONGEST_PATH_BYTES
 
 
 def leads_through_process(path: str) -> bool:
@@ -170,7 +182,7 @@ def leads_through_process(path: str) -> bool:
     the way, such as ``/dev/fd``.
 
     Parameters:
-        path: an absolute path.
+        path: an absolute path, no longer than the system takes.
     """
     if _THROUGH_PROC.match("/" + os.path.normpath(path).lstrip("/")):
         return True

@@ -15,7 +15,15 @@ from rpcservices.programs.models import Limits
 from rpcservices.programs.terms import LimitSet, UserIds
 from rpcwire.context import OWNER as OWNER_NAME
 
-from .arguments import Refusal, check_arguments, is_under, leads_through_process, resolve
+from .arguments import (
+    LONGEST_PATH_BYTES,
+    Refusal,
+    check_arguments,
+    is_too_long,
+    is_under,
+    leads_through_process,
+    resolve,
+)
 from .rules import ProgramRule, RoleRule
 
 PREFIX = "services.programs"
@@ -224,6 +232,9 @@ class Policy:
             return home if user is None or os.path.isdir(home) else "/", False  # As login(1) does.
         if not path.startswith("/") or "\0" in path:
             raise ProgramNotStarted(f"cwd: {path[:80]!r} is not an absolute path", field="cwd")
+        if is_too_long(path):
+            text = f"cwd: {path[:40]!r}... is too long: the system takes at most {LONGEST_PATH_BYTES} bytes"
+            raise ProgramNotStarted(text, field="cwd", errno="ENAMETOOLONG")
         if leads_through_process(path):
             # CVE-2024-21626: a path to a directory through an open descriptor of a process.
             raise _refusal("cwd", f"{PREFIX}.cwd.proc", "it leads through another process")

@@ -13,6 +13,8 @@ from rpcserver import Role
 from rpcservices.programs.models import Limits
 from rpcwire.service import ServiceConfig
 
+from .patterns import compile_pattern
+
 ArgumentKind = Literal["flag", "choice", "integer", "path", "pattern", "text"]
 """What an argument may be: nothing but the option itself, one of some words, a whole number, a path below a folder, a
 text that a regular expression matches as a whole, or any printable text. None of them may begin with a hyphen."""
@@ -25,10 +27,8 @@ def _absolute(path: str) -> str:
 
 
 def _expression(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except re.error as exc:
-        raise ValueError(f"this is not a regular expression: {exc}") from exc
+    if pattern:
+        compile_pattern(pattern)
     return pattern
 
 
@@ -46,7 +46,7 @@ class ArgumentRule(ServiceConfig):
         default=None, description="For a path: the folder, wherever links lead; itself included."
     )
     pattern: Annotated[str, AfterValidator(_expression)] = Field(
-        default="", description="For a pattern: a regular expression for the whole argument."
+        default="", description="For a pattern: a regular expression of RE2 for the whole argument."
     )
     max_chars: int = Field(default=4096, ge=1, description="The longest that it may be, in characters.")
     optional: bool = Field(default=False, description="Whether it may be left out; then those after it are, too.")
