@@ -149,13 +149,20 @@ def progress_bar(title: str) -> Iterator[ProgressHook | None]:
         def hook(done: float, total: float | None, message: str | None) -> None:
             # The bar appears with the first report: most calls have none, and a bar would flicker on the terminal.
             nonlocal bars, task
-            label = show.cell(message or title)
+            label = _escape_markup(show.cell(message or title))
             if bars is None or task is None:
                 bars = stack.enter_context(_bars())
                 task = bars.add_task(label, total=total)
             bars.update(task, completed=done, total=total, description=label)
 
         yield hook
+
+
+def _escape_markup(text: str) -> str:
+    """Have rich show brackets as they are: as markup they would make links, or fail."""
+    from rich.markup import escape
+
+    return escape(text)
 
 
 def _bars() -> Progress:

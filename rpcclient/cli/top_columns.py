@@ -69,7 +69,7 @@ def _time(process: Process, around: Around) -> str:
 _PID = Column("PID", 7, lambda p, _: str(p.pid), ("pid",))
 _USER = Column("USER", 9, lambda p, _: show.cell((p.username or NOTHING)[:9]), left=True)
 _NICE = Column("NI", 3, lambda p, _: NOTHING if p.nice is None else str(p.nice))
-_STATE = Column("S", 1, lambda p, _: (p.status or "?")[:1].upper())
+_STATE = Column("S", 1, lambda p, _: show.cell((p.status or "?")[:1].upper()))
 _CPU = Column("CPU%", 6, lambda p, _: _share(p.cpu_percent), ("cpu_percent",))
 _MEMORY = Column("MEM%", 5, _memory)
 _RSS = Column("RSS", 9, lambda p, _: size(p.rss_bytes), ("memory_percent",))

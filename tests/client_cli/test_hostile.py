@@ -21,7 +21,9 @@ from tests.client_cli.conftest import Shell, served
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egpj.exe\u2028\x7f\x08"
 """Renames the window, clears the screen, colours by one character (C1), reverses a line, begins another one."""
 PLUGIN = f"""
-from rpcserver import Service, ServiceError, method
+import asyncio
+
+from rpcserver import Context, Service, ServiceError, method
 
 HOSTILE = {HOSTILE!r}
 
@@ -45,6 +47,12 @@ class Hostile(Service):
     @method(errors=(Broken,))
     async def fail(self) -> None:
         raise Broken(HOSTILE + "\\nrpcclient: all is well", detail=HOSTILE)
+
+    @method()
+    async def slow(self, ctx: Context) -> str:
+        ctx.progress(1, total=2, message="[/b][link=https://evil.example]" + HOSTILE)
+        await asyncio.sleep(0)
+        return HOSTILE
 
     @method()
     async def several(self) -> list[str]:
@@ -73,6 +81,19 @@ def test_on_a_terminal(hostile: Shell, words: str) -> None:
     assert "gpj.exe" in shown
     assert not OBEYED.search(STYLES.sub("", shown)), ascii(shown)
     assert not re.search(r"^rpcclient: all is well", shown, re.MULTILINE)
+
+
+def test_progress_on_a_terminal(hostile: Shell) -> None:
+    """Brackets are no markup of rich, which would make a link or fail."""
+    command, *arguments = hostile.command("call", "hostile.slow")
+    environment = {**hostile.environment, "TERM": "xterm-256color"}
+    shown, status = pexpect.run(
+        " ".join([command, *arguments]), env=environment, timeout=30, encoding="utf-8", withexitstatus=True
+    )
+    assert status == 0, shown
+    assert "[/b][link=https://evil.example]" in shown
+    assert "\x1b]" not in shown
+    assert "\x9b" not in shown
 
 
 def test_errors_in_a_file(hostile: Shell) -> None:
