@@ -238,6 +238,13 @@ class LimitsConfig(_Section):
     threads: int = Field(
         default=32, ge=1, description="Methods written as plain functions that may run at the same time."
     )
+    threads_share: float = Field(
+        default=0.75,
+        gt=0,
+        le=1,
+        description="The part of these that may be for one principal, so that some are left for others; one or two are "
+        "not divided.",
+    )
 
     @model_validator(mode="after")
     def _holds_a_message(self) -> Self:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor
 from dataclasses import replace
 from itertools import count
 from typing import Protocol
@@ -24,6 +23,7 @@ from rpcwire.dispatch import Dispatch
 from rpcwire.errors import Unauthenticated
 from rpcwire.limits import SessionLimits
 from rpcwire.logs import about, printable
+from rpcwire.pool import Pool
 from rpcwire.session import Session
 from rpcwire.states import SessionState, SessionStep
 
@@ -90,7 +90,7 @@ class Connections(Mapping[Connection, Peer]):
         authentication: Authentication,
         limits: LimitsConfig,
         opening_violations: int,
-        executor: Executor,
+        executor: Pool,
         service_logger: logging.Logger,
     ) -> None:
         self._dispatch = dispatch
@@ -207,7 +207,9 @@ class Connections(Mapping[Connection, Peer]):
 
     def _set_principal(self, connection: Connection, principal: Principal) -> None:
         connection.principal = principal
-        session, shares = self._peers[connection].session, self.memory.join(principal.name)
+        peer, shares = self._peers[connection], self.memory.join(principal.name)
+        session = peer.session
+        peer.handlers.executor = self._executor.share(principal.name)
         self.memory.leave(NOBODY)
         session.move(SessionStep.AUTHENTICATED)
         session.account = self.memory.of_connection(shares)

@@ -83,7 +83,7 @@ class Server:
         self.is_stopping = False
         self.version = version("remote-services")
         self._threads = f"rpc-handler-{next(_POOLS)}_"
-        self._executor = Pool(config.limits.threads, self._threads[:-1])
+        self._executor = Pool(config.limits.threads, self._threads[:-1], share=config.limits.threads_share)
         self._running_services: list[Service[Any]] = []
         self._state_lock: int | None = None
         self.registry = Registry(logger)

@@ -3,8 +3,9 @@ place. So there is a thread for calls that come back, however often the two side
 
 from __future__ import annotations
 
+import math
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
@@ -30,12 +31,14 @@ class Place:
 
     Parameters:
         pool: the pool of the place.
+        holder: the name of whoever has called the handler.
     """
 
-    __slots__ = ("is_over", "pool", "waits")
+    __slots__ = ("holder", "is_over", "pool", "waits")
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, holder: str) -> None:
         self.pool = pool
+        self.holder = holder
         self.waits = 0
         self.is_over = False
 
@@ -84,6 +87,33 @@ def waiting() -> Any:
     return _NO_WAIT if place is None or place.pool.is_parents else _give_back(place)
 
 
+def share_of(size: int, share: float) -> int:
+    """Return how many places of a pool one holder may have. Pools of one or two places are not divided.
+
+    Parameters:
+        size: the number of places.
+        share: the part of them.
+    """
+    return size if size <= 2 else max(1, math.floor(size * share + 1e-9))
+
+
+class Share(Executor):
+    """Runs the functions of one holder in a pool.
+
+    Parameters:
+        pool: the pool.
+        holder: the holder's name.
+    """
+
+    def __init__(self, pool: Pool, holder: str) -> None:
+        self._pool = pool
+        self._holder = holder
+
+    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """Do the same as :meth:`Pool.submit`, for this holder."""
+        return self._pool.submit_for(self._holder, fn, *args, **kwargs)
+
+
 class Pool(Executor):
     """Runs functions in threads.
 
@@ -92,10 +122,15 @@ class Pool(Executor):
         name: the name of its threads, before their numbers.
         most: the most threads, with those that wait for answers. If all threads wait for answers, further functions are
             refused, because no place would ever be free.
+        share: the part of the places that one holder may have at a time, so that some are left for others. A place that
+            becomes free goes to whoever has the fewest.
     """
 
-    def __init__(self, places: int = PLACES, name: str = "rpc-handler", *, most: int | None = None) -> None:
+    def __init__(
+        self, places: int = PLACES, name: str = "rpc-handler", *, most: int | None = None, share: float = 1.0
+    ) -> None:
         self._places = places
+        self._share = share_of(places, share)
         self._most = places + WAITING if most is None else most
         self._name = name
         self._begin_anew()
@@ -104,12 +139,13 @@ class Pool(Executor):
         self._home = home()
         # The lock is reentrant: the garbage collector may close the pool at any moment.
         self._condition = threading.Condition(threading.RLock())
-        self._queue: deque[Callable[[], None]] = deque()
+        self._queues: dict[str, deque[Callable[[], None]]] = {}  # Of each holder.
         self._futures: dict[int, Future[Any]] = {}
-        self._ready: deque[Callable[[], None]] = deque()
+        self._ready: deque[tuple[Callable[[], None], str]] = deque()
         self._threads: set[threading.Thread] = set()
         self._available = 0  # Threads that wait for work, or have just been started.
         self._places_in_use = 0
+        self._places_of: Counter[str] = Counter()
         self._number = 0
         self._closed = False
 
@@ -122,6 +158,14 @@ class Pool(Executor):
         Raises:
             RuntimeError: the pool is closed.
         """
+        return self.submit_for("", fn, *args, **kwargs)
+
+    def share(self, holder: str) -> Share:
+        """Return an executor for the functions of one holder."""
+        return Share(self, holder)
+
+    def submit_for(self, holder: str, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """Do the same as :meth:`submit`, for a holder."""
         if self.is_parents:  # A child has no threads of its parent, and one of those may hold the lock.
             self._begin_anew()
         future: Future[_T] = Future()
@@ -139,7 +183,7 @@ class Pool(Executor):
         with self._condition:
             if self._closed:
                 raise RuntimeError("the threads for handlers have ended")
-            self._queue.append(work)
+            self._queues.setdefault(holder, deque()).append(work)
             self._futures[id(work)] = future
             hopeless = self._assign()
         self._refuse(hopeless)
@@ -184,7 +228,7 @@ class Pool(Executor):
             place.waits += 1
             if place.waits > 1 or place.is_over:
                 return
-            self._places_in_use -= 1
+            self._count(place.holder, -1)
             hopeless = self._assign()
         self._refuse(hopeless)
 
@@ -194,25 +238,39 @@ class Pool(Executor):
         with self._condition:
             place.waits -= 1
             if place.waits == 0 and not place.is_over:
-                self._places_in_use += 1
+                self._count(place.holder, 1)
 
     # --- the lock is held ------------------------------------------------------------------------------------------
 
     def _assign(self) -> list[Future[Any]]:
         """Give free places to functions that wait. Return the futures of functions that will never get one."""
-        while self._queue and self._places_in_use < self._places:
+        while self._places_in_use < self._places and (holder := self._next_holder()) is not None:
             if len(self._ready) >= self._available and not self._start_thread():
                 break
             self._condition.notify()
-            self._places_in_use += 1
-            work = self._queue.popleft()
+            self._count(holder, 1)
+            queue = self._queues[holder]
+            work = queue.popleft()
+            if not queue:
+                del self._queues[holder]
             self._futures.pop(id(work), None)
-            self._ready.append(work)
-        return self._take_queue() if self._queue and self._places_in_use == 0 else []
+            self._ready.append((work, holder))
+        return self._take_queue() if self._queues and self._places_in_use == 0 else []
+
+    def _next_holder(self) -> str | None:
+        """Return who gets the next place, of those that wait: whoever has the fewest, if it may have another one."""
+        holder = min(self._queues, key=self._places_of.__getitem__, default=None)
+        return None if holder is None or self._places_of[holder] >= self._share else holder
+
+    def _count(self, holder: str, places: int) -> None:
+        self._places_in_use += places
+        self._places_of[holder] += places
+        if not self._places_of[holder]:
+            del self._places_of[holder]
 
     def _take_queue(self) -> list[Future[Any]]:
-        futures = [self._futures.pop(id(work)) for work in self._queue]
-        self._queue.clear()
+        futures = [self._futures.pop(id(work)) for queue in self._queues.values() for work in queue]
+        self._queues.clear()
         return futures
 
     def _start_thread(self) -> bool:
@@ -239,12 +297,12 @@ class Pool(Executor):
 
     def _serve(self) -> None:
         while (work := self._next()) is not None:
-            self._run(work)
+            self._run(*work)
             del work  # Keep nothing of it while waiting for the next one.
             if self.is_parents:
                 return  # The handler has forked, and this is the child.
 
-    def _next(self) -> Callable[[], None] | None:
+    def _next(self) -> tuple[Callable[[], None], str] | None:
         with self._condition:
             self._condition.wait_for(lambda: self._ready or self._closed, IDLE_S)
             self._available -= 1
@@ -253,8 +311,8 @@ class Pool(Executor):
             self._threads.discard(threading.current_thread())
             return None
 
-    def _run(self, work: Callable[[], None]) -> None:
-        place = _here.place = Place(self)
+    def _run(self, work: Callable[[], None], holder: str) -> None:
+        place = _here.place = Place(self, holder)
         try:
             work()
         finally:
@@ -266,7 +324,7 @@ class Pool(Executor):
         with self._condition:
             place.is_over = True
             if place.waits == 0:
-                self._places_in_use -= 1
+                self._count(place.holder, -1)
             self._available += 1
             hopeless = self._assign()
         self._refuse(hopeless)

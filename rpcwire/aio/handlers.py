@@ -123,12 +123,15 @@ class Handlers:
         peer: the connection.
         dispatch: finds the method of each call, and decides whether it may run.
         executor: runs handlers that are plain functions.
+
+    Attributes:
+        executor: the parameter.
     """
 
     def __init__(self, peer: Host, dispatch: Dispatch, executor: Executor | None) -> None:
         self._peer = peer
         self._dispatch = dispatch
-        self._executor = executor
+        self.executor = executor
         self._running: dict[int, Running] = {}
         self._deadlines: Deadlines[int] = Deadlines(peer.loop, self._on_deadline)
         self._streams: set[asyncio.Task[None]] = set()
@@ -238,15 +241,15 @@ class Handlers:
             case Mode.STREAM:
                 return offer.call(*args, **kwargs)
             case Mode.THREAD_STREAM:
-                return _iterate_in_threads(offer.call(*args, **kwargs), self._executor, contextvars.copy_context())
+                return _iterate_in_threads(offer.call(*args, **kwargs), self.executor, contextvars.copy_context())
             case Mode.THREAD:
                 context = contextvars.copy_context()
                 future = self._peer.loop.run_in_executor(
-                    self._executor, lambda: context.run(_call_in_thread, offer.call, args, kwargs)
+                    self.executor, lambda: context.run(_call_in_thread, offer.call, args, kwargs)
                 )
                 result = await _wait_for_thread(future)
                 if offer.contract.item is not None and isinstance(result, Iterable):
-                    return _iterate_in_threads(iter(result), self._executor, context)
+                    return _iterate_in_threads(iter(result), self.executor, context)
                 return result
             case _:
                 return await offer.call(*args, **kwargs)

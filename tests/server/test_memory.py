@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from rpcclient import AsyncClient
 from rpcserver import Context, Service, method
 from rpcserver.config import ConfigError, load_config
 from rpcserver.server import Server
@@ -27,6 +29,7 @@ class Desk(Service):
     def __init__(self) -> None:
         super().__init__()
         self.release = asyncio.Event()
+        self.gate = threading.Event()
         self.started = 0
 
     @method()
@@ -54,6 +57,13 @@ class Desk(Service):
     def plain(self, text: str) -> int:
         """In a thread."""
         return len(text)
+
+    @method()
+    def block(self) -> int:
+        """In a thread, until released."""
+        self.started += 1
+        assert self.gate.wait(20)
+        return 1
 
     @method()
     async def ignore(self, items: AsyncIterator[str]) -> int:
@@ -322,6 +332,26 @@ def test_output_that_was_read_is_not_counted(tools: Any) -> None:
             await tools.until(lambda: used(server, "outgoing") > MIB)
             assert len((await raw.frame())[1]) > 8 * MIB
             await tools.until(lambda: used(server, "outgoing") == 0)
+
+    tools.run(main())
+
+
+def test_the_threads_of_one_principal_leave_some_for_others(tools: Any) -> None:
+    """Here for the client in the server's own process, who is not the owner."""
+
+    async def main() -> None:
+        desk = Desk()
+        async with tools.serve(desk, limits={"threads": 4}) as server, tools.connect(server) as ws:
+            for number in range(6):
+                await ws.send(tools.request("desk.block", [], number))
+            await tools.until(lambda: desk.started == 3)
+            async with AsyncClient(memory=server.connect_memory) as client:
+                for _ in range(3):
+                    assert await client.call("desk.plain", ["four"]) == 4
+            assert desk.started == 3
+            desk.gate.set()
+            for _ in range(6):
+                assert json.loads(await ws.recv())["result"] == 1
 
     tools.run(main())
 

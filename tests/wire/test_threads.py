@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from rpcwire.errors import Busy
-from rpcwire.pool import Pool, leave_place, take_place, waiting
+from rpcwire.pool import Pool, leave_place, share_of, take_place, waiting
 
 LIMIT_S = 20.0
 
@@ -215,3 +215,84 @@ pool.shutdown()
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- shares -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "share", "most"),
+    [(1, 0.8, 1), (2, 0.8, 2), (3, 0.8, 2), (4, 0.75, 3), (5, 0.8, 4), (20, 0.8, 16), (5, 1.0, 5), (5, 0.01, 1)],
+)
+def test_the_share_of_one_holder(size: int, share: float, most: int) -> None:
+    assert share_of(size, share) == most
+
+
+@pytest.fixture
+def shared() -> Iterator[Pool]:
+    found = Pool(4, "test-pool", share=0.75)
+    yield found
+    found.shutdown(wait=True, cancel_futures=True)
+
+
+def test_one_holder_leaves_places_for_others(shared: Pool) -> None:
+    go, begun = threading.Event(), threading.Semaphore(0)
+
+    def work() -> None:
+        begun.release()
+        go.wait(LIMIT_S)
+
+    one, other = shared.share("one"), shared.share("other")
+    futures = [one.submit(work) for _ in range(6)]
+    for _ in range(3):
+        assert begun.acquire(timeout=LIMIT_S)
+    assert [other.submit(pow, n, 2).result(LIMIT_S) for n in range(5)] == [0, 1, 4, 9, 16]
+    assert sum(future.running() for future in futures) == 3
+    assert shared.submit(pow, 3, 2).result(LIMIT_S) == 9
+    go.set()
+    for future in futures:
+        future.result(LIMIT_S)
+    assert not shared._places_of
+
+
+def test_a_place_goes_to_whoever_has_the_fewest(shared: Pool) -> None:
+    gates = [threading.Event() for _ in range(4)]
+    order: list[str] = []
+    one, other = shared.share("one"), shared.share("other")
+    busy = [one.submit(gates[0].wait, LIMIT_S), one.submit(gates[1].wait, LIMIT_S)]
+    busy += [other.submit(gates[2].wait, LIMIT_S), shared.submit(gates[3].wait, LIMIT_S)]
+    waiting_ones = [one.submit(order.append, "one"), one.submit(order.append, "one again")]
+    waiting_other = other.submit(order.append, "other")
+    gates[3].set()
+    waiting_other.result(LIMIT_S)
+    for future in waiting_ones:
+        future.result(LIMIT_S)
+    assert order == ["other", "one", "one again"]
+    for gate in gates:
+        gate.set()
+    for blocked in busy:
+        assert blocked.result(LIMIT_S)
+
+
+def test_whoever_waits_takes_no_part_of_its_share(shared: Pool) -> None:
+    """Deeper than the share, each waiting for the next: they would wait for ever otherwise."""
+    one = shared.share("one")
+
+    def down(depth: int) -> int:
+        take_place()
+        if depth == 0:
+            return 0
+        with waiting():
+            return 1 + one.submit(down, depth - 1).result(LIMIT_S)
+
+    assert one.submit(down, 12).result(LIMIT_S) == 12
+    assert not shared._places_of
+
+
+def test_functions_of_all_holders_are_cancelled(shared: Pool) -> None:
+    go = threading.Event()
+    busy = [shared.share(name).submit(go.wait, LIMIT_S) for name in "aabbc"]
+    unstarted = [shared.share(name).submit(go.wait, LIMIT_S) for name in "abcd"]
+    shared.shutdown(wait=False, cancel_futures=True)
+    assert all(future.cancelled() for future in (*busy[4:], *unstarted))
+    go.set()

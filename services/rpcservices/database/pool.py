@@ -4,7 +4,6 @@ itself refuses every change."""
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Coroutine
@@ -16,6 +15,8 @@ from sqlalchemy import URL, Engine, NullPool
 from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
+
+from rpcwire.pool import share_of
 
 from .backends.base import Link, log
 from .config import DatabaseConfig, database_url
@@ -56,16 +57,6 @@ def link_class(url: URL) -> type[Link]:
         raise ValueError(f"url: {url.drivername} is not asynchronous: name a driver that is, as in postgresql+asyncpg")
     members = {"dialect": url.get_backend_name(), "paramstyle": getattr(dialect, "default_paramstyle", "qmark")}
     return type("OtherLink", (GenericLink,), members)
-
-
-def share_of(size: int, share: float) -> int:
-    """The number of a pool's links that one principal may hold.
-
-    Parameters:
-        size: the size of the pool.
-        share: the part of it.
-    """
-    return size if size <= 2 else max(1, math.floor(size * share + 1e-9))
 
 
 class Pool:

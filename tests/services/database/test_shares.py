@@ -11,19 +11,10 @@ import pytest
 from rpcserver import Principal
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseOperationalError
-from rpcservices.database.pool import share_of
 from tests.services.database.conftest import Bench, Sql
 
 SECONDS = 20.0
 OTHER = Principal("other", "token")
-
-
-@pytest.mark.parametrize(
-    ("size", "share", "most"),
-    [(1, 0.8, 1), (2, 0.8, 2), (3, 0.8, 2), (4, 0.8, 3), (5, 0.8, 4), (20, 0.8, 16), (5, 1.0, 5), (5, 0.01, 1)],
-)
-def test_the_share_of_one_principal(size: int, share: float, most: int) -> None:
-    assert share_of(size, share) == most
 
 
 async def until(condition: Callable[[], bool]) -> None:
