@@ -38,7 +38,8 @@ async def follow(
             quiet = True
             for output in outputs:
                 place = places[output.name]
-                if not wait and place >= ends[output.name]:  # The program may go on writing for ever.
+                # Without waiting, the program may go on writing for ever.
+                if place >= (output.total_bytes if wait else ends[output.name]):
                     continue
                 piece = output.read(place, most)
                 if piece is None:

@@ -202,6 +202,16 @@ def _execute(argv: list[str], executable: str, env: dict[str, str]) -> None:
 # --- the small process ------------------------------------------------------------------------------------------
 
 
+def close_all(descriptors: list[int]) -> None:
+    """Close descriptors. Those that came in one message mostly have numbers in a row, and need one system call only."""
+    low, high = min(descriptors), max(descriptors)
+    if high - low == len(descriptors) - 1:
+        os.closerange(low, high + 1)
+        return
+    for each in descriptors:
+        os.close(each)
+
+
 class _Child:
     """A process that was made for the server.
 
@@ -302,8 +312,7 @@ class Parent:
             self._children[pid], self._pids[ticket] = _Child(ticket), pid
         except (OSError, ValueError, EOFError, TypeError) as exc:
             os.pwrite(plan_fd, b"!argv %d" % (getattr(exc, "errno", None) or _EINVAL), CHILD_AT)
-        for each in descriptors:
-            os.close(each)
+        close_all(descriptors)
 
     def _free(self, ticket: int) -> None:
         pid = self._pids.get(ticket)

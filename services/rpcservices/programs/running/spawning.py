@@ -398,7 +398,7 @@ def plan(launch: Launch) -> bytes:
     Raises:
         ValueError: an argument holds a null character.
     """
-    if any("\0" in text for text in (*launch.argv, launch.cwd, *launch.env, *launch.env.values())):
+    if "\0" in "".join([*launch.argv, launch.cwd, *launch.env, *launch.env.values()]):
         raise ValueError("embedded null byte: remove the null characters")
     uid = launch.user.uid if launch.user is not None else os.getuid()
     return marshal.dumps(
