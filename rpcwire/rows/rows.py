@@ -19,12 +19,13 @@ kind            cells
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from types import NoneType
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 from uuid import UUID
 
 import msgspec
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 
 _PLAIN = frozenset({NoneType, bool, int, float, str, bytes})
 _MOST_ROWS = 2**31
+_FIRST_BATCH, _LARGEST_BATCH = 16, 4096
+_RowT = TypeVar("_RowT")
 
 _BY_TYPE: dict[type, str] = {dt.date: "date", dt.timedelta: "duration", UUID: "uuid", Decimal: "decimal"}
 
@@ -171,6 +174,29 @@ def _unpack_chunk(chunk: _Chunk) -> tuple[int, list[list[Any]]]:
     return count, cells
 
 
+def _in_batches(chunks: Iterable[Iterator[_RowT]]) -> Iterator[_RowT]:
+    """Yield the rows of all chunks. They are made in batches, small ones first, and the garbage collector pauses
+    meanwhile: it runs when many objects were made, but none of these is garbage. Otherwise a large result would make it
+    look at all that the program holds."""
+    return itertools.chain.from_iterable(_batches(itertools.chain.from_iterable(chunks)))
+
+
+def _batches(rows: Iterator[_RowT]) -> Iterator[list[_RowT]]:
+    size = _FIRST_BATCH
+    while True:
+        was_on = gc.isenabled()
+        gc.disable()
+        try:
+            batch = list(itertools.islice(rows, size))
+        finally:
+            if was_on:
+                gc.enable()
+        if not batch:
+            return
+        yield batch
+        size = min(size * 4, _LARGEST_BATCH)
+
+
 class Rows(Sequence[Row]):
     """The rows of a result: tuples with names. They are decoded when they are needed.
 
@@ -256,14 +282,14 @@ class Rows(Sequence[Row]):
         if self._rows is not None:
             return iter(self._rows)
         make = row_type(self.names)
-        return itertools.chain.from_iterable(
+        return _in_batches(
             map(make, zip(*columns, strict=True)) if columns else itertools.repeat(make(), count)
             for count, columns in self._decode()
         )
 
     def tuples(self) -> Iterator[tuple[Any, ...]]:
         """Yield the rows as plain tuples, which are made faster than tuples with names."""
-        return itertools.chain.from_iterable(
+        return _in_batches(
             zip(*columns, strict=True) if columns else itertools.repeat((), count) for count, columns in self._decode()
         )
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import gc
 import math
 import pickle  # noqa: TID251 - the parts of a program may hand rows on
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 from rpcwire.codec import JsonLines, MessagePack
 from rpcwire.errors import InvalidParams, RemoteProtocolError
 from rpcwire.rows.row import Row, row_type
-from rpcwire.rows.rows import Rows, pack_rows
+from rpcwire.rows.rows import Rows, _in_batches, pack_rows
 from rpcwire.rows.texttable import cell_text
 from rpcwire.values.dynamic import dump_plain, load_plain
 from rpcwire.values.repeated import Repeated
@@ -252,3 +254,66 @@ def test_plain_bodies_without_end() -> None:
         with pytest.raises(RemoteProtocolError):
             load_plain(raw, codec)
     assert math.isinf(load_plain(dump_plain([math.inf], BOTH[1]), BOTH[1])[0])
+
+
+# --- making many rows -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def collections() -> Iterator[list[int]]:
+    """The generations of each run of the garbage collector."""
+    found: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            found.append(info["generation"])
+
+    gc.collect()
+    gc.callbacks.append(note)
+    yield found
+    gc.callbacks.remove(note)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_large_result_does_not_let_the_garbage_collector_look_at_everything(
+    collections: list[int], plain: bool
+) -> None:
+    """It would run every 700 rows, and every 100,000 or so look at all that the program holds."""
+    chunk = pack_rows([(n, "text") for n in range(5000)], 2)
+    rows = Rows([chunk] * 40, 200_000, ("n", "text"))
+    rows.column("n")  # Decoded now.
+    collections.clear()
+    assert len(list(rows.tuples() if plain else rows)) == 200_000
+    assert 2 not in collections
+    assert len(collections) < 100
+    assert gc.isenabled()
+
+
+def test_the_first_rows_of_many_do_not_wait_for_the_rest() -> None:
+    made = 0
+
+    def count(number: int) -> tuple[int]:
+        nonlocal made
+        made += 1
+        return (number,)
+
+    reading = _in_batches([map(count, range(100_000)), map(count, range(7))])
+    assert next(reading) == (0,)
+    assert made <= 16
+    assert [row[0] for row in reading] == [*range(1, 100_000), *range(7)]
+
+
+def test_the_garbage_collector_is_left_as_it_was() -> None:
+    def failing() -> Iterator[tuple[int]]:
+        yield (1,)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        list(_in_batches([failing()]))
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        assert list(Rows.of([(1,)])) == [(1,)]
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
