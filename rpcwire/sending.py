@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 from pydantic_core import PydanticSerializationError
 
+from .accounts import SMALL_BYTES, Account
 from .codec import Codec, Malformed
-from .errors import RpcError, TooLarge
+from .errors import Busy, RpcError, TooLarge
+from .events import Batch
 from .logs import ECHO_CHARACTERS, shorten
 
 UNSENDABLE = (TypeError, ValueError, OverflowError, BufferError, RecursionError, msgspec.MsgspecError)
@@ -102,3 +104,26 @@ def check_size(data: bytes, limit: int) -> bytes:
             executed="no",
         )
     return data
+
+
+def hold_for_batch(account: Account | None, batch: Batch, size: int) -> None:
+    """Count the bytes of an answer, or of an item, that waits for the other answers of its batch.
+
+    Parameters:
+        account: counts them; ``None`` if nobody does.
+        batch: the batch.
+        size: the number of bytes; few are not counted, because the number of calls and items is limited.
+
+    Raises:
+        Busy: there is no room.
+    """
+    if account is None or size <= SMALL_BYTES:
+        return
+    try:
+        if batch.loan is None:
+            batch.loan = account.take(size)
+        else:
+            batch.loan.resize(batch.loan.held_bytes + size)
+    except Busy as exc:
+        text = f"it cannot wait for the other answers of its batch: {exc.message}"
+        raise Busy(text, executed="yes", retry_after_ms=exc.retry_after_ms) from None

@@ -59,7 +59,7 @@ from .messages import (
     StreamParams,
     Success,
 )
-from .sending import UNSENDABLE, check_size, encode_error
+from .sending import UNSENDABLE, check_size, encode_error, hold_for_batch
 from .states import SessionState, SessionStep, next_session
 from .streams import OutgoingStream
 from .streamtable import StreamTable
@@ -99,9 +99,6 @@ class Session:
         limits: what this side accepts from the other side, and the size of the largest message that it sends.
         stream_prefix: the beginning of the ids of the streams that this side produces.
         state: READY if the connection itself proves who the other side is.
-
-    Attributes:
-        account: counts the bytes that large messages of the other side hold here; ``None`` if nobody counts them.
     """
 
     def __init__(
@@ -124,9 +121,18 @@ class Session:
         self._outgoing: set[int] = set()
         self._coalesce_bytes = min(COALESCE_BYTES, self.limits.message_bytes - JOINING_BYTES)
         self.streams = StreamTable(codec, self.limits, stream_prefix, self._outbox)
-        self.account: Account | None = None
 
     # --- questions of the driver --------------------------------------------------------------------------------
+
+    @property
+    def account(self) -> Account | None:
+        """The account of large messages of the other side, and of answers that wait for their batch; ``None`` if nobody
+        counts them."""
+        return self.streams.account
+
+    @account.setter
+    def account(self, account: Account | None) -> None:
+        self.streams.account = account
 
     @property
     def calls_running(self) -> int:
@@ -337,24 +343,13 @@ class Session:
             too_large = TooLarge(text + "or use a method that streams", executed="yes")
             self.reply_error(call, too_large)
             return too_large
-        if call.batch is not None and len(data) > SMALL_BYTES and (refusal := self._hold(call.batch, len(data))):
-            self.reply_error(call, refusal)
-            return refusal
+        if call.batch is not None and call.batch.waiting > 1:
+            try:
+                hold_for_batch(self.account, call.batch, len(data))
+            except Busy as exc:
+                self.reply_error(call, exc)
+                return exc
         self._answer(call, data)
-        return None
-
-    def _hold(self, batch: Batch, size: int) -> Busy | None:
-        """Count a large answer that waits for the other answers of its batch; return the error if there is no room."""
-        if self.account is None or batch.waiting == 1:  # The last one waits for nothing.
-            return None
-        try:
-            if batch.loan is None:
-                batch.loan = self.account.take(size)
-            else:
-                batch.loan.resize(batch.loan.held_bytes + size)
-        except Busy as exc:
-            text = f"the answer cannot wait for those of its batch: {exc.message}"
-            return Busy(text, executed="yes", retry_after_ms=exc.retry_after_ms)
         return None
 
     def reply_stream(self, call: IncomingCall) -> OutgoingStream | None:

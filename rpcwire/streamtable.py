@@ -5,12 +5,13 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
+from .accounts import Account
 from .codec import Codec
 from .errors import Busy, InvalidParams, RemoteProtocolError, RpcError, TooLarge
 from .events import CreditReceived, Event, ItemsReceived, StreamCancelled, StreamEnded
 from .limits import COALESCE_BYTES, JOINING_BYTES, SessionLimits
 from .messages import CreditParams, EndParams, ErrorObject, ItemParams, Notification, StreamParams
-from .sending import encode_error
+from .sending import encode_error, hold_for_batch
 from .streams import IncomingStream, OutgoingStream
 
 
@@ -25,6 +26,8 @@ class StreamTable:
 
     Attributes:
         with_items: the streams of which items wait to be put into a message, by their ids.
+        account: counts the bytes of items that wait for the batch in which their stream is named; ``None`` if nobody
+            counts them.
     """
 
     def __init__(self, codec: Codec, limits: SessionLimits, prefix: str, outbox: list[bytes]) -> None:
@@ -36,6 +39,7 @@ class StreamTable:
         self._outgoing: dict[str, OutgoingStream] = {}
         self._incoming: dict[str, IncomingStream] = {}
         self.with_items: dict[str, OutgoingStream] = {}
+        self.account: Account | None = None
         around = len(codec.encode(Notification("rpc.stream.item", ItemParams(f"{prefix}{2**64}", []))))
         self._item_bytes = limits.message_bytes - around - JOINING_BYTES
         self._coalesce_bytes = min(COALESCE_BYTES, self._item_bytes)
@@ -98,12 +102,15 @@ class StreamTable:
         Raises:
             LocalProtocolError: the reader has granted no credit, or the stream is not open.
             TooLarge: the item is larger than the limit.
+            Busy: the stream waits for its batch, and there is no room for the item.
         """
         if len(item) > self._item_bytes:
             raise TooLarge(
                 f"an item of a stream has {len(item)} bytes, and {self._item_bytes} are allowed: send less at once",
                 executed="yes",  # The reader is either the caller or a handler that runs.
             )
+        if stream.batch is not None and stream.waits_for_batch:
+            hold_for_batch(self.account, stream.batch, len(item))
         stream.take_credit()
         size = len(item) + 1  # The separator.
         if stream.pending_bytes + size > self._coalesce_bytes and stream.pending:

@@ -183,6 +183,12 @@ class Desk(Service):
             yield text
 
     @method()
+    async def repeat(self, size: int, n: int) -> AsyncIterator[str]:
+        """A stream of large items."""
+        for _ in range(n):
+            yield "x" * size
+
+    @method()
     async def total(self, items: AsyncIterator[str], text: str = "") -> int:
         """What the caller streams."""
         return sum([len(item) async for item in items], len(text))
@@ -434,6 +440,28 @@ def test_an_answer_without_room_beside_its_batch_is_busy() -> None:
         assert errors[0] is None
         await served.close()
         assert served.account.used_bytes == 0
+
+    asyncio.run(main())
+
+
+def test_items_that_wait_for_their_batch_are_counted() -> None:
+    """A stream for which there is no room ends with Busy; all of it arrives when the batch is answered."""
+
+    async def main() -> None:
+        served = Served("jsonrpc", 7 * len(LARGE))
+        served.send([request(1, "wait", ["small"]), request(2, "repeat", [len(LARGE), 10])])
+        async with asyncio.timeout(SECONDS):
+            while served.account.used_bytes < 6 * len(LARGE) or served.peer.session.streams:
+                await asyncio.sleep(0)
+        assert served.account.used_bytes <= 7 * len(LARGE)
+        served.desk.release.set()
+        await served.answer(2)
+        assert served.account.used_bytes == 0
+        await asyncio.sleep(0)
+        sent = b"".join(served.other.frames)
+        assert sent.count(LARGE.encode()) == 6
+        assert b'"type":"Busy","executed":"yes"' in sent
+        await served.close()
 
     asyncio.run(main())
 
