@@ -18,11 +18,11 @@ from websockets.typing import Subprotocol
 from rpcserver.config import PluginsConfig, ServerConfig
 from rpcserver.plugins.finding import create_services, find_services
 from rpcserver.server import Server
+from tests.integration.harmless import example
 
 LETTER = "ø"
 LONG = LETTER * 5000
 TOKEN = "a-token-for-the-tests-of-echoes"
-EXAMPLES = {"database": "main", "sql": "SELECT 1", "statement": "SELECT 1"}
 
 
 @asynccontextmanager
@@ -54,41 +54,6 @@ def echo(text: str | bytes) -> int:
     """The longest piece of what was sent in an answer."""
     found = re.findall(f"(?:{LETTER}|\\\\u00f8|\\\\xf8)+", text if isinstance(text, str) else text.decode())
     return max((len(piece.replace("\\u00f8", LETTER).replace("\\xf8", LETTER)) for piece in found), default=0)
-
-
-def example(schema: Any, document: Any, name: str = "", depth: int = 0) -> Any:
-    """A value that a schema allows, as harmless as can be."""
-    if depth > 6:
-        return None
-    if "$ref" in schema:
-        target: Any = document
-        for part in schema["$ref"].removeprefix("#/").split("/"):
-            target = target[part]
-        return example(target, document, name, depth + 1)
-    if name in EXAMPLES:
-        return EXAMPLES[name]
-    for key in ("const", "default"):
-        if key in schema:
-            return schema[key]
-    if "enum" in schema:
-        return schema["enum"][0]
-    for key in ("anyOf", "oneOf", "allOf"):
-        if key in schema:
-            return example(schema[key][0], document, name, depth + 1)
-    match schema.get("type"):
-        case "string":
-            return "x"
-        case "integer" | "number":
-            return 2**31 - 1  # As the id of a process it is nobody's.
-        case "boolean":
-            return False
-        case "array":
-            return [example(schema.get("items", {}), document, "", depth + 1)]
-        case "object":
-            properties = schema.get("properties", {})
-            required = schema.get("required", [])
-            return {key: example(properties[key], document, key, depth + 1) for key in required}
-    return None
 
 
 def hostile(document: Any) -> Iterator[tuple[str, Any]]:

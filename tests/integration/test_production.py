@@ -1,4 +1,4 @@
-"""config/production.toml: nothing runs until it is listed."""
+"""config/production.toml: nothing is allowed until it is listed, of no service."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 
 from rpcclient import Client
+from rpcclient.stubs.database import DatabaseRefused
 from rpcclient.stubs.hardware import HardwareRefused, ProcessGone
 from rpcclient.stubs.programs import ProgramRefused
 from rpcserver.config import load_config
 from rpcserver.plugins.finding import create_services, find_services
+from rpcwire.errors import RpcError
+from tests.integration.harmless import example
 
 FILE = Path(__file__).parents[2] / "config" / "production.toml"
 ROLE = "services.programs.roles.operator"
@@ -63,6 +66,68 @@ def test_nothing_runs_until_it_is_listed(start_server: Callable[..., Any]) -> No
                 with pytest.raises(HardwareRefused) as caught:
                     attempt()
                 assert caught.value.rule == "services.hardware.unlisted"
+
+
+OPEN = {
+    "database": {"databases"},  # Of those that the caller may use.
+    "programs": {"list", "watch", "run_output_bytes"},  # One's own programs, and how much output comes back.
+    "hardware": {
+        "battery", "capabilities", "cgroup", "cpu", "devices", "disks", "gpus", "history", "history_metrics", "host",
+        "memory", "network", "pressure", "sensors", "serial_ports", "snapshot", "subscribe", "users", "watch",
+        "watch_devices",
+    },
+}  # fmt: skip
+"""What everybody may call who has authenticated: figures of the machine, and empty lists."""
+WORDS = {"programs.resize": {"rows": 1, "columns": 1}, "programs.signal": {"signal": "TERM"}}
+"""Parameters of which the schema does not tell what they may be."""
+HIDDEN = {"UnknownDatabase", "TransactionLost", "ProgramNotFound", "SerialNotOpen"}
+"""Refusals that do not even tell whether the thing exists."""
+
+
+def test_every_service_denies_by_default(start_server: Callable[..., Any]) -> None:
+    """Each method of each service that is installed, those of tomorrow, too."""
+    server = start_server("--config", str(FILE))
+    with Client(server.url, token_file=server.token_file) as client:
+        document = client.call("rpc.discover")
+        allowed, services, broken = set(), set(), []
+        for method in document["methods"]:
+            service, _, name = method["name"].partition(".")
+            if service == "rpc":
+                continue
+            services.add(service)
+            params = {
+                p["name"]: example(p["schema"], document, p["name"]) for p in method["params"] if p.get("required")
+            }
+            params |= WORDS.get(method["name"], {})
+            try:
+                client.call(method["name"], params)
+            except RpcError as exc:
+                if exc.code == -32002 or exc.type in HIDDEN:
+                    continue
+                if (service, name) not in {("hardware", "history"), ("hardware", "users")}:
+                    broken.append((method["name"], params, exc))
+            allowed.add((service, name))
+        assert not broken
+        assert services == set(OPEN)
+        assert allowed <= {(service, name) for service, names in OPEN.items() for name in names}
+        assert client.database.databases() == []
+        assert client.programs.list() == []
+
+
+def test_every_service_with_rights_is_closed_in_the_file() -> None:
+    config = load_config(FILE)
+    for cls in find_services(config.plugins):
+        (service,) = create_services([cls], {cls.name: config.services.get(cls.name, {})})
+        assert service.config.unlisted == "nobody", f"{cls.name}: production.toml must deny by default"
+        assert config.services[cls.name]["unlisted"] == "nobody"
+
+
+def test_then_who_is_listed_may_query(start_server: Callable[..., Any], tmp_path: Path) -> None:
+    server = start_server("--config", str(switched_on(tmp_path, "services.database.databases.main.roles")))
+    with Client(server.url, token_file=server.token_file) as client:
+        assert client.database.query("main", "SELECT 1").rows.to_dicts() == [{"1": 1}]
+        with pytest.raises(DatabaseRefused):
+            client.database.execute("main", "CREATE TABLE t (a)")
 
 
 def test_then_what_is_listed_runs(start_server: Callable[..., Any], tmp_path: Path) -> None:

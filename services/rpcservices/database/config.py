@@ -108,8 +108,10 @@ class DatabaseConfig(ServiceConfig):
     max_row_bytes: int = Field(
         default=8 * 1024 * 1024, ge=1024, description="bytes in one row; a larger row is an error"
     )
-    unlisted: Literal["owner", "nobody"] = Field(
-        default="owner", description="who may do everything without being in a role: the server's own user, or nobody"
+    unlisted: Literal["owner", "nobody", ""] = Field(
+        default="",
+        description='who may do everything without being in a role: the server\'s owner, or nobody; "" for what '
+        "the service says",
     )
     roles: Annotated[Mapping[str, DatabaseRole], AfterValidator(each_in_one)] = Field(
         default={}, description="who may do what: a table for each role"
@@ -134,6 +136,11 @@ class DatabaseServiceConfig(ServiceConfig):
 
     databases: dict[str, DatabaseConfig] = Field(
         default={"main": DatabaseConfig()}, description="the databases, by the names that clients use"
+    )
+    unlisted: Literal["owner", "nobody"] = Field(
+        default="owner",
+        description="who may do everything to the databases that do not say so themselves, without being in a role: "
+        "the owner, or nobody",
     )
     secrets_dir: Path | None = Field(
         default=None,

@@ -158,7 +158,10 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
         self._targets: dict[str, Target] = {}
         try:
             for name, config in self.config.databases.items():
-                self._targets[name] = Target(name, config, state_dir, self.config.secrets_dir)
+                unlisted = {"unlisted": config.unlisted or self.config.unlisted}
+                self._targets[name] = Target(
+                    name, config.model_copy(update=unlisted), state_dir, self.config.secrets_dir
+                )
             for target in self._targets.values():
                 await target.open()
         except ValueError as exc:

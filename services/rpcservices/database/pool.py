@@ -305,7 +305,7 @@ class Target:
     def __init__(self, name: str, config: DatabaseConfig, state_dir: Path, secrets_dir: Path | None = None) -> None:
         self.name = name
         self.config = config
-        self.access = Access(name, config.roles, owner_may=config.unlisted == "owner")
+        self.access = Access(name, config.roles, owner_may=config.unlisted != "nobody")
         url = database_url(name, config, state_dir, secrets_dir)
         self._embedded = None if config.url.get_secret_value() or config.readonly else url.database
         self.dialect = url.get_backend_name()

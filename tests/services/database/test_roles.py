@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from rpcclient import AsyncClient
 from rpcserver import Principal
-from rpcservices.database import DatabaseConfig
+from rpcserver.config import ServerConfig
+from rpcserver.server import Server
+from rpcservices.database import Database, DatabaseConfig, DatabaseServiceConfig
 from rpcservices.database.errors import DatabaseError, DatabaseRefused, UnknownDatabase
 from rpcservices.database.models import Step
 from tests.services.database.conftest import Bench, Peer
@@ -175,3 +180,23 @@ def test_a_database_that_only_reads_needs_no_right_to_change(run_with: RunWith, 
 def test_a_right_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"roles\.reader\.may"):
         DatabaseConfig.model_validate({"roles": {"reader": {"may": ["delete"]}}})
+
+
+@pytest.mark.parametrize(
+    ("service", "database", "sees"),
+    [("owner", "", True), ("nobody", "", False), ("nobody", "owner", True), ("owner", "nobody", False)],
+)
+def test_a_database_goes_before_the_service(tmp_path: Path, service: str, database: str, sees: bool) -> None:
+    settings = {"unlisted": service, "databases": {"main": {"unlisted": database}}}
+
+    async def main() -> None:
+        config = ServerConfig(state_dir=str(tmp_path))
+        server = Server(config, [Database(DatabaseServiceConfig.model_validate(settings))], token="t" * 32)
+        await server.start(listen=False)
+        try:
+            async with AsyncClient(memory=server.connect_memory) as client:
+                assert bool(await client.database.databases()) == sees
+        finally:
+            await server.stop(grace_s=0)
+
+    asyncio.run(main())
