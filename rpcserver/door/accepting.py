@@ -15,8 +15,9 @@ logger = logging.getLogger("rpcserver")
 BACKLOG = 512
 """The most connections that the kernel keeps until they are accepted."""
 
-ACCEPTED_AT_ONCE = 64
-"""The most connections accepted in one turn of the event loop, so that open connections get their turns, too."""
+ACCEPTED_AT_ONCE = 16
+"""The most connections accepted in one turn of the event loop, so that open connections get their turns, too. With TLS
+this many take some milliseconds."""
 
 SHORT_AT_ONCE = 4
 """The most connections accepted in one turn while descriptors are short: whoever gives way closes after it."""

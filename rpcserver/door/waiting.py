@@ -169,8 +169,11 @@ class WaitingRoom:
         """Let a connection without a token proceed, now or when there is a place; or return why it cannot. A connection
         that is refused counts as arriving until it has ended."""
         has_place = self._has_place(arrival)
-        if not has_place and (refusal := _refuse(self._line, arrival)) is not None:
-            return refusal
+        if not has_place:
+            if self._line.is_crowded(arrival.address):
+                return Refusal(429, _CROWDED)
+            if self._line.is_full():
+                return Refusal(503, _FULL)
         self.leave(arrival)
         (self._inside if has_place else self._line).add(arrival)
         if has_place:
@@ -178,9 +181,13 @@ class WaitingRoom:
         return None
 
     def delay(self, arrival: Arrival) -> Refusal | None:
-        """Count a connection whose credentials are read later; or return why it cannot wait for that."""
-        if (refusal := _refuse(self._delayed, arrival)) is not None:
-            return refusal
+        """Count a connection whose credentials are read later; or return why it cannot wait for that. If there are too
+        many in all, one of the address with the most is dismissed: guesses of a name from many addresses delay whoever
+        has that name, and must not keep them out."""
+        if self._delayed.is_crowded(arrival.address):
+            return Refusal(429, _CROWDED)
+        if self._delayed.is_full():
+            self._dismiss(self._delayed.oldest_of_most(), Refusal(503, _FULL))
         self.leave(arrival)
         self._delayed.add(arrival)
         return None
@@ -235,10 +242,3 @@ class WaitingRoom:
 
     def __iter__(self) -> Iterator[Arrival]:
         return iter([*self._known, *self._arriving, *self._delayed, *self._line, *self._inside])
-
-
-def _refuse(group: _Group, arrival: Arrival) -> Refusal | None:
-    """Return why a group takes no further connection; ``None`` if it does."""
-    if group.is_crowded(arrival.address):
-        return Refusal(429, _CROWDED)
-    return Refusal(503, _FULL) if group.is_full() else None

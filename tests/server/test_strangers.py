@@ -194,7 +194,7 @@ def test_those_who_are_in_leave_descriptors_for_their_programs(begin: Begin, loo
             while len(known) < 80:
                 known += [stack.enter_context(child.connect())]
         assert refused.value.response.status_code == 503
-        assert child.count_open_files() <= 60
+        assert child.count_open_files() <= 60 + 1, "a quarter is free, but for the refused one"
         for connection in known:
             run_program(connection)
         owner = stack.enter_context(child.connect_owner())
@@ -245,7 +245,7 @@ def test_some_stalled_handshakes(begin: Begin, kind: str, loop: str, tls: bool) 
             assert call(newcomer, "rpc.ping")["result"] == "pong"
 
 
-def measure_p99_s(connection: ClientConnection, calls: int = 1000) -> float:
+def measure_p99_s(connection: ClientConnection, calls: int = 500) -> float:
     durations = []
     for _ in range(calls):
         begun = time.perf_counter()
@@ -257,21 +257,19 @@ def measure_p99_s(connection: ClientConnection, calls: int = 1000) -> float:
 @pytest.mark.soak
 @pytest.mark.parametrize(("kind", "loop", "tls"), BOTH)
 def test_500_stalled_handshakes(begin: Begin, kind: str, loop: str, tls: bool) -> None:
-    """Another client's p99 stays below twice what it was, and a new client gets in within a second. Of the rounds the best
-    counts, since other programs share this machine."""
-    child = begin(loop, tls=tls)
-    with child.connect() as known:
-        before_s = min(measure_p99_s(known) for _ in range(5))
-        stall_many(child, kind, 500)
-        after_s = min(measure_p99_s(known) for _ in range(5))
+    """Another client's p99 stays below twice that of a server without strangers, and a new client gets in within a second.
+    The servers are asked in turns, and of the rounds the best one counts, since other programs use this machine, too."""
+    calm, stalled = begin(loop, tls=tls), begin(loop, tls=tls)
+    with calm.connect() as one, stalled.connect() as other:
+        stall_many(stalled, kind, 500)
+        pairs = [(measure_p99_s(one), measure_p99_s(other)) for _ in range(20)]
+        calm_s, stalled_s = (min(each) for each in zip(*pairs, strict=True))
         times = []
         for _ in range(5):
             begun = time.perf_counter()
-            with child.connect() as newcomer:
+            with stalled.connect() as newcomer:
                 call(newcomer, "rpc.ping")
                 times.append(time.perf_counter() - begun)
-    print(
-        f"{kind} {loop} tls={tls}: p99 {before_s * 1e3:.2f} -> {after_s * 1e3:.2f} ms, a new client {max(times):.3f} s"
-    )
-    assert after_s <= 2 * before_s
+    print(f"{kind} {loop} tls={tls}: p99 {calm_s * 1e3:.2f} -> {stalled_s * 1e3:.2f} ms, new client {max(times):.3f} s")
+    assert stalled_s <= 2 * calm_s
     assert max(times) <= 1.0
