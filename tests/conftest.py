@@ -15,8 +15,6 @@ from hypothesis import HealthCheck, settings
 
 SOAK = bool(os.environ.get("SOAK"))
 REQUIRE_ALL = bool(os.environ.get("REQUIRE_ALL"))
-SEEDS = pytest.StashKey[list[str]]()
-"""The seeds of tests that draw random numbers, as a person writes them to repeat a run."""
 THERE_S = 30.0
 """How long something may take in the event loop of another thread, in seconds."""
 
@@ -31,13 +29,6 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.mkdtemp(prefix="remote-services-tests-")
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     os.environ["XDG_STATE_HOME"] = folder
-    config.stash[SEEDS] = []
-
-
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print the seeds, so that a run can be repeated."""
-    for seed in config.stash[SEEDS]:
-        terminalreporter.write_line(seed)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

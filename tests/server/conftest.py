@@ -30,6 +30,16 @@ SECONDS = 10.0
 """How long any one thing may take here."""
 
 
+SEEDS = pytest.StashKey[list[str]]()
+"""The seeds of tests that draw random numbers, as a person writes them to repeat a run."""
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print the seeds."""
+    for seed in config.stash.get(SEEDS, []):
+        terminalreporter.write_line(seed)
+
+
 class Refused(ServiceError):
     """It does not want to."""
 

@@ -16,14 +16,14 @@ import pytest
 
 from rpcserver.door.link import ServerLink
 
-from ..conftest import SEEDS
+from .conftest import SEEDS
 from .hostile_messages import FORMS, Maker
 
 MESSAGES = 20_000
 CELLS = 12
 """The number of runs: three forms, before and after authentication, two event loops."""
 LEAST_STEPS = 4_000
-STEPS_A_BYTE = 10
+STEPS_A_BYTE = 20
 """The most functions, also those of C, that the server may call for an input: this many, and as many for each of its
 bytes."""
 
@@ -131,7 +131,7 @@ def test_hostile_messages(
 ) -> None:
     """HOSTILE_SEED repeats a run."""
     seed = os.environ.get("HOSTILE_SEED") or str(random.SystemRandom().randrange(10**9))
-    request.config.stash[SEEDS].append(f"HOSTILE_SEED={seed} {request.node.name}")
+    request.config.stash.setdefault(SEEDS, []).append(f"HOSTILE_SEED={seed} {request.node.name}")
     maker, work = Maker(f"{seed} {form} {is_known}", form, tools.frame), Work(monkeypatch)
 
     async def main() -> None:
@@ -151,5 +151,4 @@ def test_hostile_messages(
 
     counts: list[tuple[float, int]] = []
     tools.run(main())
-    print(max(counts))
     assert max(counts)[1] > 300, "the work was counted"
