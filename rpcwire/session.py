@@ -326,7 +326,10 @@ class Session:
         """
         data = self.codec.encode(Success(call.id, Raw(result)))
         if call.batch is None and len(data) <= self.limits.message_bytes:
-            self._answer(call, data)
+            if self._incoming.pop(call.id, None) is None:
+                self._check_closed(call)
+            else:
+                self._outbox.append(data)
             return None
         if call.batch is not None:
             try:
@@ -386,13 +389,16 @@ class Session:
 
     def _answer(self, call: IncomingCall, data: bytes) -> None:
         if self._incoming.pop(call.id, None) is None:
-            if self.state is SessionState.CLOSED:
-                return  # The connection ended before the handler did.
-            raise LocalProtocolError(f"the call {call.id!r} has its answer already")
-        if call.batch is None:
+            self._check_closed(call)
+        elif call.batch is None:
             self._outbox.append(data)
         else:
             self._emit(data, call.batch)
+
+    def _check_closed(self, call: IncomingCall) -> None:
+        """Make sure that a call has no answer yet because the connection ended before the handler did."""
+        if self.state is not SessionState.CLOSED:
+            raise LocalProtocolError(f"the call {call.id!r} has its answer already")
 
     def _emit(self, data: bytes, batch: Batch | None) -> None:
         if batch is None:
