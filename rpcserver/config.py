@@ -203,6 +203,12 @@ class LimitsConfig(_Section):
     message_bytes: int = Field(
         default=16 * _MIB, ge=1024, description="Largest message, in either direction, in bytes."
     )
+    message_nodes: int = Field(
+        default=100_000,
+        ge=1000,
+        description="Most values, names, arrays and objects in one message of a client; decoding 100,000 takes about "
+        "50 ms, in which the server does nothing else.",
+    )
     batch_items: int = Field(default=50, ge=1, description="Calls in one JSON-RPC batch.")
     calls_in_flight: int = Field(default=1024, ge=1, description="Calls of one connection that run at the same time.")
     streams: int = Field(default=256, ge=1, description="Streams open on one connection, in each direction.")

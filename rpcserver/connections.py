@@ -29,6 +29,9 @@ from rpcwire.states import SessionState, SessionStep
 
 logger = logging.getLogger("rpcserver.connection")
 
+UNAUTHENTICATED_NODES = 1000
+"""The most values, names, arrays and objects in one message before authentication, which needs next to none."""
+
 MEMORY_TIMEOUT_S = 10.0
 """How long another thread waits for the server's loop to make a connection in memory, in seconds."""
 
@@ -96,6 +99,7 @@ class Connections(Mapping[Connection, Peer]):
         self._dispatch = dispatch
         self._authentication = authentication
         self._batch_items = limits.batch_items
+        self._nodes = limits.message_nodes
         self._session_limits = SessionLimits(
             message_bytes=min(limits.message_bytes, limits.outgoing_bytes),
             unwrapped_bytes=limits.message_bytes,
@@ -172,6 +176,7 @@ class Connections(Mapping[Connection, Peer]):
         self, link: Link, subprotocol: str | None, remote: str, limits: SessionLimits
     ) -> tuple[Connection, Peer]:
         codec = codec_for(subprotocol, batch_items=self._batch_items)
+        codec.most_nodes = UNAUTHENTICATED_NODES
         session = Session(codec, limits=limits, stream_prefix="s", state=SessionState.OPENING)
         session.account = self.memory.of_connection(self.memory.join(NOBODY))
         caller = RemoteCaller()
@@ -212,6 +217,7 @@ class Connections(Mapping[Connection, Peer]):
         peer.handlers.executor = self._executor.share(principal.name)
         self.memory.leave(NOBODY)
         session.move(SessionStep.AUTHENTICATED)
+        session.codec.most_nodes = self._nodes
         session.account = self.memory.of_connection(shares)
         link = self._links.get(connection)
         if link is not None:

@@ -19,7 +19,7 @@ _FIXED_SIZES = {
     0xD2: 4, 0xD3: 8, 0xD4: 2, 0xD5: 3, 0xD6: 5, 0xD7: 9, 0xD8: 17,
 }  # fmt: skip
 """The formats of a fixed size, and the number of bytes after the first."""
-_LEAF_SIZES = [
+LEAF_SIZES = [
     1 + _FIXED_SIZES.get(first, 0) if first <= 0x7F or first >= 0xE0 or first in _FIXED_SIZES
     else 1 + (first & 0x1F) if 0xA0 <= first <= 0xBF
     else 0
@@ -42,7 +42,7 @@ _MOST_OBJECTS = 4096
 """The most objects to look at in a malformed message."""
 
 
-def _step(data: bytes, at: int) -> tuple[int, int]:
+def step(data: bytes, at: int) -> tuple[int, int]:
     """Return the end of the object at a place, and the number of objects in it. For an array or a map the end is behind
     its count."""
     first = data[at]
@@ -116,7 +116,7 @@ def _find_collisions(data: bytes) -> bool:
     around: list[tuple[int, dict[int, int]]] = []
     pending, hashes = 1, _NO_HASHES  # What is left of the innermost array or map; an array has no hashes.
     while True:
-        while pending and (size := _LEAF_SIZES[data[at]]):
+        while pending and (size := LEAF_SIZES[data[at]]):
             at += size
             pending -= 1
         if not pending:
@@ -127,10 +127,10 @@ def _find_collisions(data: bytes) -> bool:
         is_key = hashes is not _NO_HASHES and not pending & 1
         pending -= 1
         first = data[at]
-        end, inner = _step(data, at)
+        end, inner = step(data, at)
         if inner and is_key and (0x90 <= first <= 0x9F or first in (0xDC, 0xDD)):
             while inner:
-                end, more = _step(data, end)
+                end, more = step(data, end)
                 inner += more - 1
             try:
                 key = hash(_KEY.decode(data[at:end]))
@@ -156,20 +156,20 @@ def legible_members(data: bytes | msgspec.Raw) -> dict[str, Any] | None:
     data = bytes(data)
     members: dict[str, Any] = {}
     try:
-        at, count = _step(data, 0)
+        at, count = step(data, 0)
         if not 0x80 <= data[0] <= 0x8F and data[0] not in (0xDE, 0xDF):
             return None
         count_seen = 0
         for _ in range(count // 2):
-            key_end, _ = _step(data, at)
+            key_end, _ = step(data, at)
             name = _value(data[at:key_end])
-            end, pending = _step(data, key_end)
+            end, pending = step(data, key_end)
             value = _value(data[key_end:end]) if not pending else None
             while pending:
                 count_seen += 1
                 if count_seen > _MOST_OBJECTS:
                     return members
-                end, more = _step(data, end)
+                end, more = step(data, end)
                 pending += more - 1
             if isinstance(name, str):
                 members[name] = None if name in members else value

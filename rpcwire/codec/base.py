@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
@@ -56,6 +57,8 @@ class Codec:
         batches: whether it has JSON-RPC batches.
         coalesces: whether one frame may contain several messages.
         wraps: whether :meth:`wrap` and :meth:`unwrap` change a frame.
+        most_nodes: the most values, names, arrays and objects in a frame to decode. Whoever accepts frames of anybody
+            sets it.
 
     Parameters:
         batch_items: the most entries of a JSON-RPC batch, if the form has batches.
@@ -67,6 +70,7 @@ class Codec:
     batches: bool = False
     coalesces: bool = True
     wraps: bool = False
+    most_nodes: int = sys.maxsize
 
     def __init__(self, batch_items: int = BATCH_ITEMS) -> None:
         self.batch_items = batch_items
@@ -143,6 +147,12 @@ def too_many(count: int) -> Malformed:
     """Make the message for a frame with more messages than :data:`~rpcwire.limits.FRAME_MESSAGES`."""
     text = f"a frame of {count} messages: at most {FRAME_MESSAGES} are allowed"
     return Malformed(TooLarge(text, executed="no"))
+
+
+def too_many_nodes(most: int) -> TooLarge:
+    """Make the error for a frame with more nodes than :attr:`Codec.most_nodes`."""
+    text = f"the message has more than {most} values, names, arrays and objects: send less at once, or use a stream"
+    return TooLarge(text, executed="no")
 
 
 def malformed(error: ProtocolError | TooLarge, members: Any) -> Malformed:

@@ -13,8 +13,21 @@ from msgspec import Raw
 from rpcwire.errors import InvalidRequest, ParseError, TooLarge
 from rpcwire.limits import BATCH_ITEMS, FRAME_MESSAGES, ID_CHARACTERS, MAX_DEPTH, MAX_DIGITS, TOO_DEEP, TOO_LONG
 from rpcwire.messages import Envelope
+from rpcwire.nodes import has_more_json_nodes
 
-from .base import UNREADABLE, Codec, Decoded, Digits, Malformed, Subprotocol, invalid, is_long, malformed, too_many
+from .base import (
+    UNREADABLE,
+    Codec,
+    Decoded,
+    Digits,
+    Malformed,
+    Subprotocol,
+    invalid,
+    is_long,
+    malformed,
+    too_many,
+    too_many_nodes,
+)
 
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 
@@ -171,6 +184,16 @@ class _JsonBase(Codec):
         error = _not_json(exc)
         return [malformed(error, members) for members in _outlines(data)] or [Malformed(error)]
 
+    def _refuse_nodes(self, frame: bytes) -> Malformed | None:
+        """Refuse a frame with too many values, with the id of its message if that can be read."""
+        if not has_more_json_nodes(frame, self.most_nodes):
+            return None
+        try:
+            message_id: Any = self._decoder.decode(frame).id
+        except UNREADABLE:
+            message_id = None
+        return malformed(too_many_nodes(self.most_nodes), {"id": message_id})
+
     def _envelope(self, data: bytes | Raw, value: Any) -> Envelope | Malformed:
         try:
             envelope = self._decoder.decode(data)
@@ -197,6 +220,8 @@ class PlainJson(_JsonBase):
         self._raws = msgspec.json.Decoder(list[Raw])
 
     def decode(self, frame: bytes) -> Decoded:
+        if len(frame) > self.most_nodes and (refusal := self._refuse_nodes(frame)) is not None:
+            return Decoded((refusal,))
         try:
             value = _read(frame)
         except ParseError as exc:
@@ -229,6 +254,8 @@ class JsonLines(_JsonBase):
     subprotocol: Subprotocol = "rpc.v1.json"
 
     def decode(self, frame: bytes) -> Decoded:
+        if len(frame) > self.most_nodes and (refusal := self._refuse_nodes(frame)) is not None:
+            return Decoded((refusal,))
         if b"\n" not in frame:
             return Decoded((self._message(frame),))
         if frame.count(b"\n") > FRAME_MESSAGES:

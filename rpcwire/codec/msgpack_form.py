@@ -11,9 +11,10 @@ from msgspec import Raw
 from rpcwire.errors import InvalidRequest, ParseError
 from rpcwire.limits import BATCH_ITEMS, FRAME_MESSAGES
 from rpcwire.messages import Envelope
+from rpcwire.nodes import has_more_packed_nodes
 from rpcwire.skimming import check_body, has_colliding_keys, legible_members
 
-from .base import UNREADABLE, Codec, Decoded, Malformed, Subprotocol, invalid, malformed, too_many
+from .base import UNREADABLE, Codec, Decoded, Malformed, Subprotocol, invalid, malformed, too_many, too_many_nodes
 
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 
@@ -41,6 +42,9 @@ class MessagePack(Codec):
         several = 0x90 <= first <= 0x9F or first in (0xDC, 0xDD)
         if several and (refusal := self._refuse(frame, first)) is not None:
             return Decoded((refusal,))
+        if len(frame) > self.most_nodes and has_more_packed_nodes(frame, self.most_nodes):
+            members = None if several else legible_members(frame)
+            return Decoded((malformed(too_many_nodes(self.most_nodes), members),))
         if has_colliding_keys(frame):
             error = InvalidRequest("many keys of one map are arrays with the same hash: send them as an array of pairs")
             return Decoded((malformed(error, None if several else legible_members(frame)),))

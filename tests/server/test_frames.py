@@ -332,3 +332,32 @@ def test_a_limit_that_is_none_is_refused(tools: Any, said: str) -> None:
             assert b"RPC-Message-Bytes must be one number of bytes" in caught.value.response.body
 
     tools.run(main())
+
+
+@pytest.mark.parametrize("subprotocol", [None, "rpc.v1.json"])
+def test_a_message_with_too_many_values_is_refused_and_the_connection_stays(
+    tools: Any, subprotocol: str | None
+) -> None:
+    async def main() -> None:
+        many = [[]] * 600
+        async with tools.serve(limits={"message_nodes": 5000}) as server:
+            raw = await tools.websocket(server, Sec_WebSocket_Protocol=subprotocol, Authorization=None)
+            await raw.send(tools.frame(1, tools.request("rpc.ping", [many], 7).encode()))
+            answer = json.loads((await raw.frame())[1])
+            assert answer["id"] == 7
+            assert "more than 1000 values" in answer["error"]["message"]
+            await raw.send(tools.frame(1, tools.request("rpc.ping", None, 8).encode()))
+            assert json.loads((await raw.frame())[1])["result"] == "pong"
+            await raw.close()
+            raw = await tools.websocket(server, Sec_WebSocket_Protocol=subprotocol)
+            await raw.send(tools.frame(1, tools.request("calc.echo", [many], 9).encode()))
+            assert json.loads((await raw.frame())[1])["error"]["data"]["type"] == "InvalidParams", "it was decoded"
+            await raw.send(tools.frame(1, tools.request("calc.echo", [many * 9], 10).encode()))
+            answer = json.loads((await raw.frame())[1])
+            assert answer["id"] == 10
+            assert (answer["error"]["data"]["type"], answer["error"]["data"]["executed"]) == ("TooLarge", "no")
+            await raw.send(tools.frame(1, tools.request("calc.add", [1, 2], 11).encode()))
+            assert json.loads((await raw.frame())[1])["result"] == 3
+            await raw.close()
+
+    tools.run(main())

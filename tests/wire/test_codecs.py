@@ -18,6 +18,7 @@ from rpcwire.errors import InvalidRequest, ParseError, TooLarge
 from rpcwire.events import Event, IncomingCall, Violation
 from rpcwire.limits import FRAME_MESSAGES, MAX_DEPTH
 from rpcwire.messages import CallContext, Envelope, Failure, Notification, Request, Success
+from rpcwire.nodes import has_more_json_nodes, has_more_packed_nodes
 from rpcwire.session import Session
 from tests.growth import colliding_keys
 
@@ -469,3 +470,81 @@ def test_other_maps_with_many_arrays_are_not_refused() -> None:
         request = Request("a.b", 1, Raw(msgspec.msgpack.encode([params])))
         (message,) = codec.decode(codec.encode(request)).messages
         assert isinstance(message, Envelope)
+
+
+# --- the number of values --------------------------------------------------------------------------------------------
+
+NODES = 1000
+
+
+@every_codec
+@pytest.mark.parametrize(
+    "params",
+    [
+        [[]] * (NODES + 1),
+        [[{}]] * NODES,
+        [1] * (NODES * 2),
+        {f"name {number}": number for number in range(NODES)},
+        [['"', ",:[{" * 10, "\\", '\\"']] * NODES,
+    ],
+    ids=["arrays", "objects", "numbers", "names", "texts"],
+)  # fmt: skip
+def test_a_message_with_too_many_values_is_refused_before_it_is_decoded(codec: Codec, params: Any) -> None:
+    codec = type(codec)()
+    body = msgspec.msgpack.encode(params) if codec.packed else msgspec.json.encode(params)
+    frame = codec.encode(Request("a.b", 7, Raw(body)))
+    codec.most_nodes = NODES
+    (message,) = codec.decode(frame).messages
+    assert isinstance(message, Malformed)
+    assert isinstance(message.error, TooLarge)
+    assert message.id == 7
+    assert f"more than {NODES} values" in message.error.message
+    assert message.error.executed == "no"
+    codec.most_nodes = 100 * NODES
+    (message,) = codec.decode(frame).messages
+    assert isinstance(message, Envelope)
+
+
+@every_codec
+@pytest.mark.parametrize(
+    "params",
+    [["x" * 100_000], [",:[{" * 10_000], ['"[,\\' * 10_000], ["é" * 10_000, "\\" * 9_999, '"' * 9_999], [[1]] * 300],
+    ids=["a long text", "signs in a text", "escapes and signs", "backslashes and quotes", "few values"],
+)  # fmt: skip
+def test_a_long_message_with_few_values_is_not_refused(codec: Codec, params: Any) -> None:
+    codec = type(codec)()
+    codec.most_nodes = NODES
+    body = msgspec.msgpack.encode(params) if codec.packed else msgspec.json.encode(params)
+    (message,) = codec.decode(codec.encode(Request("a.b", 7, Raw(body)))).messages
+    assert isinstance(message, Envelope)
+
+
+@given(plain.map(lambda value: [value]), st.integers(0, 40))
+def test_values_are_counted_alike_whatever_the_form(params: Any, most: int) -> None:
+    body = msgspec.msgpack.encode(params)
+    assert has_more_packed_nodes(body, most) == (_count(params) > most)
+    text = json.dumps(params).encode()
+    signs = _count_signs(params)
+    assert has_more_json_nodes(text, most) == (signs > most)
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + sum(1 + _count(inner) for inner in value.values())
+    return 1 + sum(map(_count, value)) if isinstance(value, list) else 1
+
+
+def _count_signs(value: Any) -> int:
+    if not isinstance(value, (dict, list)):
+        return 0
+    inner = list(value.values()) if isinstance(value, dict) else value
+    names = len(inner) if isinstance(value, dict) else 0
+    return 1 + names + max(0, len(inner) - 1) + sum(map(_count_signs, inner))
+
+
+@every_codec
+@given(data=st.data())
+def test_counting_values_raises_nothing(codec: Codec, data: st.DataObject) -> None:
+    codec = type(codec)()
+    codec.most_nodes = 4
+    codec.decode(data.draw(st.binary(max_size=100) | st.text('[]{}:,"\\a1', max_size=100).map(str.encode)))
