@@ -9,6 +9,8 @@ from .skimming import LEAF_SIZES, step
 
 _SIGNS = b",:[{"
 _QUOTE, _BACKSLASH = b'"', b"\\"
+_PIECE_BYTES = 64 * 1024
+"""How much to read at once: a message that is far too large is refused after its first pieces."""
 
 
 def _count_signs(data: bytes) -> int:
@@ -23,19 +25,22 @@ def has_more_json_nodes(data: bytes, most: int) -> bool:
         data: the JSON, which need not be valid.
         most: the number.
     """
-    if _count_signs(data) <= most:
-        return False  # Not even with those in strings.
-    if _QUOTE not in data:
-        return True
-    count = 0
-    # Behind each pair of backslashes, and each escaped quote, a quote can only begin or end a string.
-    parts = data.replace(b"\\\\", b"").replace(b'\\"', b"").split(_QUOTE, 2 * most + 2)
-    for outside in parts[::2]:
-        count += _count_signs(outside)
+    count, at, is_outside = 0, 0, True
+    while at < len(data):
+        piece = data[at : at + _PIECE_BYTES]
+        if (len(piece) - len(piece.rstrip(_BACKSLASH))) % 2:
+            piece = data[at : at + _PIECE_BYTES + 1]  # An escape stays in one piece.
+        at += len(piece)
+        if _BACKSLASH in piece:
+            # Without pairs of backslashes and escaped quotes, each quote begins or ends a string.
+            piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
+        parts = piece.split(_QUOTE)
+        count += sum(map(_count_signs, parts[0 if is_outside else 1 :: 2]))
         if count > most:
             return True
-    # Each two strings have a sign between them, or this is no JSON.
-    return len(parts) > 2 * most + 2
+        if len(parts) % 2 == 0:
+            is_outside = not is_outside
+    return False
 
 
 def has_more_packed_nodes(data: bytes, most: int) -> bool:

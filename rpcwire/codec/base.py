@@ -26,6 +26,10 @@ UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 own error for text in MessagePack that is not valid UTF-8."""
 
 
+NODES_OF_A_MESSAGE = 8
+"""The nodes that one message counts for, because the answer to it takes as long, even if it is empty."""
+
+
 class Malformed(msgspec.Struct, gc=False):
     """A message that could not be read.
 
@@ -74,6 +78,11 @@ class Codec:
 
     def __init__(self, batch_items: int = BATCH_ITEMS) -> None:
         self.batch_items = batch_items
+
+    @property
+    def most_messages(self) -> int:
+        """The most messages in a frame to decode."""
+        return min(FRAME_MESSAGES, self.most_nodes // NODES_OF_A_MESSAGE)
 
     def decode(self, frame: bytes) -> Decoded:
         """Decode the messages of one frame."""
@@ -143,9 +152,9 @@ class Digits(str):
     __slots__ = ()
 
 
-def too_many(count: int) -> Malformed:
-    """Make the message for a frame with more messages than :data:`~rpcwire.limits.FRAME_MESSAGES`."""
-    text = f"a frame of {count} messages: at most {FRAME_MESSAGES} are allowed"
+def too_many(count: int, most: int) -> Malformed:
+    """Make the message for a frame with more messages than :attr:`Codec.most_messages`."""
+    text = f"a frame of {count} messages: at most {most} are allowed"
     return Malformed(TooLarge(text, executed="no"))
 
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from rpcwire.errors import InvalidRequest, ParseError, TooLarge
-from rpcwire.limits import BATCH_ITEMS, FRAME_MESSAGES, ID_CHARACTERS, MAX_DEPTH, MAX_DIGITS, TOO_DEEP, TOO_LONG
+from rpcwire.limits import BATCH_ITEMS, ID_CHARACTERS, MAX_DEPTH, MAX_DIGITS, TOO_DEEP, TOO_LONG
 from rpcwire.messages import Envelope
 from rpcwire.nodes import has_more_json_nodes
 
@@ -66,6 +66,8 @@ _OWN = json.JSONDecoder(object_pairs_hook=_refuse_duplicates, parse_constant=_re
 _STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 """Strings. The pattern tries nothing twice, and a string without an end reaches to the end of the data. So the time
 grows no faster than the data."""
+_HEAD_BYTES = 4096
+"""The beginning of a large message, in which its id stands."""
 _BRACKETS = re.compile(rb"[\[{\]}]")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -188,8 +190,9 @@ class _JsonBase(Codec):
         """Refuse a frame with too many values, with the id of its message if that can be read."""
         if not has_more_json_nodes(frame, self.most_nodes):
             return None
-        try:
-            message_id: Any = self._decoder.decode(frame).id
+        head, name, _ = frame[:_HEAD_BYTES].partition(b'"params"')
+        try:  # Most clients write the id before the parameters, and to read those takes long.
+            message_id: Any = self._decoder.decode((head.rstrip(b", \t\r\n") + b"}") if name else frame).id
         except UNREADABLE:
             message_id = None
         return malformed(too_many_nodes(self.most_nodes), {"id": message_id})
@@ -258,8 +261,8 @@ class JsonLines(_JsonBase):
             return Decoded((refusal,))
         if b"\n" not in frame:
             return Decoded((self._message(frame),))
-        if frame.count(b"\n") > FRAME_MESSAGES:
-            return Decoded((too_many(frame.count(b"\n")),))
+        if frame.count(b"\n") > self.most_messages:
+            return Decoded((too_many(frame.count(b"\n"), self.most_messages),))
         lines = [line for line in frame.split(b"\n") if line and not line.isspace()]
         return Decoded([self._message(line) for line in lines or (frame,)])
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from rpcwire.errors import InvalidRequest, ParseError
-from rpcwire.limits import BATCH_ITEMS, FRAME_MESSAGES
+from rpcwire.limits import BATCH_ITEMS
 from rpcwire.messages import Envelope
 from rpcwire.nodes import has_more_packed_nodes
 from rpcwire.skimming import check_body, has_colliding_keys, legible_members
@@ -60,12 +60,11 @@ class MessagePack(Codec):
             return Decoded((Malformed(ParseError(f"not MessagePack: {exc}")),))
         return Decoded([self._decode_alone(raw) for raw in raws])
 
-    @staticmethod
-    def _refuse(frame: bytes, first: int) -> Malformed | None:
+    def _refuse(self, frame: bytes, first: int) -> Malformed | None:
         """Refuse an array by the length in its header, before it is decoded."""
         count = first & 0x0F if first <= 0x9F else int.from_bytes(frame[1 : 3 if first == 0xDC else 5], "big")
-        if count > FRAME_MESSAGES:
-            return too_many(count)
+        if count > self.most_messages:
+            return too_many(count, self.most_messages)
         return None if count else Malformed(InvalidRequest("an empty array: send at least one message"))
 
     def _decode_alone(self, data: bytes | Raw) -> Envelope | Malformed:

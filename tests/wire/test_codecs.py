@@ -548,3 +548,22 @@ def test_counting_values_raises_nothing(codec: Codec, data: st.DataObject) -> No
     codec = type(codec)()
     codec.most_nodes = 4
     codec.decode(data.draw(st.binary(max_size=100) | st.text('[]{}:,"\\a1', max_size=100).map(str.encode)))
+
+
+@json_codec
+@pytest.mark.parametrize("place", range(65_530, 65_541))
+def test_values_are_counted_in_pieces(codec: Codec, place: int) -> None:
+    """Wherever a piece ends: in a text, behind a backslash, between two quotes."""
+    for text in ('"', "\\", '\\"', ",", "\n,"):
+        params = ["x" * (place - 2) + text + ",[:{" * NODES, [1] * 10]
+        body = json.dumps(params).encode()
+        assert not has_more_json_nodes(body, 12)
+        assert has_more_json_nodes(body, 11)
+
+
+def test_a_frame_of_many_messages_counts_each_as_several_values() -> None:
+    for codec, frame in ((JsonLines(), b"0\n" * 200), (MessagePack(), b"\xdc\x00\xc8" + b"\x00" * 200)):
+        codec.most_nodes = NODES
+        (message,) = codec.decode(frame).messages
+        assert isinstance(message, Malformed)
+        assert "a frame of 200 messages: at most 125 are allowed" in message.error.message
