@@ -24,6 +24,7 @@ import time
 
 TYPE_CHECKING = False  # Loading the module typing takes longer than everything else here.
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 signal = __import__("_signal")  # The module signal, without the enumerations that take most of the time to start.
@@ -188,15 +189,24 @@ def _execute(argv: list[str], executable: str, env: dict[str, str]) -> None:
     """
     if executable or "/" in argv[0]:
         os.execve(executable or argv[0], argv, env)  # noqa: S606 - that is what it is for
+    paths = [f"{folder or '.'}/{argv[0]}" for folder in env.get("PATH", os.defpath).split(":")]
+    # To ask for a file takes much less time than to fail to execute it. If none can be executed, the attempts tell why.
+    _execute_first((path for path in paths if os.access(path, os.X_OK)), argv, env)
+    raise _execute_first(paths, argv, env) or FileNotFoundError(2, "not found")
+
+
+def _execute_first(paths: Iterable[str], argv: list[str], env: dict[str, str]) -> OSError | None:
+    """Execute the first of these files that can be executed. Returns the first failure, but for files that do not
+    exist."""
     failure = None
-    for folder in env.get("PATH", os.defpath).split(":"):
+    for path in paths:
         try:
-            os.execve(f"{folder or '.'}/{argv[0]}", argv, env)  # noqa: S606 - that is what it is for
+            os.execve(path, argv, env)  # noqa: S606 - that is what it is for
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as exc:
             failure = failure or exc
-    raise failure or FileNotFoundError(2, "not found")
+    return failure
 
 
 # --- the small process ------------------------------------------------------------------------------------------
