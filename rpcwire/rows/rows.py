@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 _PLAIN = frozenset({NoneType, bool, int, float, str, bytes})
 _MOST_ROWS = 2**31
+_FEW_ROWS = 256
+"""So many rows do not let the garbage collector run, or once."""
 _FIRST_BATCH, _LARGEST_BATCH = 16, 4096
 _RowT = TypeVar("_RowT")
 
@@ -282,16 +284,18 @@ class Rows(Sequence[Row]):
         if self._rows is not None:
             return iter(self._rows)
         make = row_type(self.names)
-        return _in_batches(
+        chunks = (
             map(make, zip(*columns, strict=True)) if columns else itertools.repeat(make(), count)
             for count, columns in self._decode()
         )
+        return itertools.chain.from_iterable(chunks) if self._count <= _FEW_ROWS else _in_batches(chunks)
 
     def tuples(self) -> Iterator[tuple[Any, ...]]:
         """Yield the rows as plain tuples, which are made faster than tuples with names."""
-        return _in_batches(
+        chunks: Iterator[Iterator[tuple[Any, ...]]] = (
             zip(*columns, strict=True) if columns else itertools.repeat((), count) for count, columns in self._decode()
         )
+        return itertools.chain.from_iterable(chunks) if self._count <= _FEW_ROWS else _in_batches(chunks)
 
     @overload
     def __getitem__(self, index: int) -> Row: ...

@@ -313,7 +313,7 @@ def test_the_garbage_collector_is_left_as_it_was() -> None:
     assert gc.isenabled()
     gc.disable()
     try:
-        assert list(Rows.of([(1,)])) == [(1,)]
+        assert list(Rows.of([(1,)] * 1000)) == [(1,)] * 1000
         assert not gc.isenabled()
     finally:
         gc.enable()
