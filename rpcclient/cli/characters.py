@@ -30,7 +30,9 @@ def visible(text: str) -> str:
     control characters, marks of direction, separators of lines, surrogates."""
     if text.isprintable():
         return text
-    return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    from rpcwire.logs import escape
+
+    return escape(text, keep="\n\t")
 
 
 def visible_line(text: str) -> str:

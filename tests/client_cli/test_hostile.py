@@ -136,7 +136,7 @@ def test_json_on_a_terminal_is_the_same_json() -> None:
         ("\x1b[0m", "\\x1b[0m"),
         ("\u202e", "\\u202e"),
         ("\ud800", "\\ud800"),
-        ("\r", "\\r"),
+        ("\r", "\\x0d"),
     ],
 )
 def test_what_is_visible(text: str, shown: str) -> None:
