@@ -52,6 +52,7 @@ class Child:
             authority.configure_trust(self.trusting)
             certificate = authority.issue_cert("localhost", "127.0.0.1")
             certificate.private_key_and_cert_chain_pem.write_to_path(folder / "both.pem")
+            (folder / "both.pem").chmod(0o600)
             settings += ["[tls]", f'certificate_file = "{folder}/both.pem"', f'key_file = "{folder}/both.pem"']
         config = folder / "server.toml"
         config.write_text("\n".join(settings))
