@@ -29,6 +29,7 @@ from rpcwire.service import Service
 
 from .config import ServerConfig
 from .connections import Connections
+from .stalls import StallProbe
 from .state import lock_state
 from .system import System
 
@@ -65,6 +66,7 @@ class Server:
         authentication: finds out who a client is.
         connections: the peers of all connections, by connection.
         door: the listeners, and the connections that are not admitted yet.
+        stalls: measures how long the event loop has answered nobody.
         is_stopping: whether the server will stop soon.
         version: the version of the server.
     """
@@ -85,6 +87,7 @@ class Server:
         self._threads = f"rpc-handler-{next(_POOLS)}_"
         self._executor = Pool(config.limits.threads, self._threads[:-1], share=config.limits.threads_share)
         self._running_services: list[Service[Any]] = []
+        self.stalls = StallProbe()
         self._state_lock: int | None = None
         self.registry = Registry(logger)
         self.dispatch = Dispatch(self.registry, gate, observers, logger=connections_logger)
@@ -126,6 +129,7 @@ class Server:
             Exception: a service cannot start, and raises this. The services that have started are stopped.
         """
         self.connections.start()
+        self.stalls.start()
         try:
             self._state_lock = lock_state(self.config.state_path)
             for service in self.services:
@@ -169,6 +173,7 @@ class Server:
             await stop_service(service, patience_s)
         self._running_services.clear()
         self.authentication.wrong_attempts.report()
+        self.stalls.stop()
         self._executor.shutdown(wait=False, cancel_futures=True)
         if self._state_lock is not None:
             os.close(self._state_lock)

@@ -355,6 +355,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "": frozenset({"security/roles", "security/way"}),  # The package itself, which plugins import.
     "__main__": frozenset({"daemon/cli"}),
     "config": frozenset(),
+    "stalls": frozenset(),
     "state": frozenset({"config"}),
     "hardening": frozenset(),
     "security": frozenset({"config"}),
@@ -363,7 +364,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "connections": frozenset({"config", "memory", "security/authentication"}),
     "system": frozenset({"config", "connections"}),
     "door": frozenset({"config", "connections", "memory", "security/authentication"}),
-    "server": frozenset({"config", "connections", "door", "plugins", "security", "state", "system"}),
+    "server": frozenset({"config", "connections", "door", "plugins", "security", "stalls", "state", "system"}),
     "daemon": frozenset({"config", "hardening", "plugins", "security/tokens", "security/ways", "server"}),
 }
 
