@@ -22,7 +22,7 @@ HEAD_BYTES = 8 * 1024
 """How much of the beginning of an answer is kept, in bytes, to read what websockets cannot."""
 BODY_CHARACTERS = 500
 
-_HEADER = re.compile(rb"^([!-9;-~]+):[ \t]*([^\r\n]*?)[ \t]*\r?$", re.MULTILINE)
+_HEADER = re.compile(rb"^([!-9;-~]++):([^\r\n]*+)\r?$", re.MULTILINE)
 
 
 def retry_after_ms(value: str | None, now: float) -> int | None:
@@ -61,7 +61,9 @@ def to_refusal_error(exc: Exception, target: Target, head: bytes | bytearray) ->
     if line is not None and int(line[1]) != 101:
         # websockets does not read HTTP/1.0, with which some proxies answer, nor a body that is too large.
         fields = head[line.end() :].partition(b"\r\n\r\n")[0] + b"\r\n"
-        headers = {name.decode().lower(): value.decode("iso-8859-1") for name, value in _HEADER.findall(fields)}
+        headers = {
+            name.decode().lower(): value.strip(b" \t").decode("iso-8859-1") for name, value in _HEADER.findall(fields)
+        }
         return _refusal_error(target, int(line[1]), (line[2] or b"").decode("iso-8859-1"), headers, b"")
     if isinstance(exc.__cause__, EOFError):
         return broken_error(target)

@@ -26,6 +26,7 @@ from rpcserver.door.forwarding import Proxies
 from rpcserver.door.hosts import read_authority, read_origin
 from rpcserver.door.proxy_header import parse_binary, parse_line
 from rpcservices.database import failures
+from rpcservices.database.backends.mysql.literals import split_insert
 from rpcservices.database.hints import is_change, is_query, may_set
 from rpcservices.database.placeholders import check_text, step_at, translate
 from rpcservices.database.scripts import check_whole, ends_transaction
@@ -257,6 +258,9 @@ def cases() -> Iterator[Any]:
     yield "sql spaces after COPY", partial(copy_direction, syntax="postgresql"), repeat(" ", "copy", "x"), 32 * K
     for run in (is_query, is_change, may_set, check_text):
         yield f"sql {run.__name__}", run, shapes([" ", "(", "--\n", "returning ", "/* */"], ("", "with ")), 32 * K
+    befores = ("INSERT INTO t ", "INSERT INTO t VALUES (%s", "REPLACE ")
+    units = ["VALUES ", "VALUES (%s) AS ", "VALUES (%s) ", "(%s", ",%s", " ", "%s)", "AS "]
+    yield "sql split_insert", split_insert, shapes(units, befores, ("", ")", ") x")), 64 * K
     yield "sql values by name", lambda pair: pair[0].arguments(pair[1]), many_names, 8 * K
     for name, run in (
         ("redact", failures.redact),

@@ -34,8 +34,8 @@ from .sqltext import delimiter_at
 
 _COPY_END = re.compile(r"^\\\.\r?$\n?", re.MULTILINE)
 _REST_OF_LINE = re.compile(r"[^\n]*(?:\n|\Z)")
-_META = re.compile(r"\\(?P<name>\S*)[^\n]*(?:\n|\Z)")
-_DOT = re.compile(r"\.(?P<name>[a-z]+)\b[^\n]*(?:\n|\Z)")
+_META = re.compile(r"\\(?P<name>\S*+)[^\n]*+(?:\n|\Z)")
+_DOT = re.compile(r"\.(?P<name>[a-z]++)\b[^\n]*+(?:\n|\Z)")
 _OF_MARIADB = re.compile(
     r"(?P<name>charset|clear|connect|delimiter|edit|ego|exit|go|nopager|notee|nowarning|pager|print|prompt|quit|rehash|"
     r"source|status|system|tee|warnings)\b[^\n]*(?:\n|\Z)",

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from rpcwire.sql import Syntax, bare, is_blank, is_open, kind_of, next_place, pattern, scan, statement_end
 
 _DELIMITER = re.compile(
-    r"\s*DELIMITER[ \t]+(?:(?P<quote>['\"`])(?P<quoted>[^\n]+?)(?P=quote)|(?P<sign>\S+))[^\n]*(?:\n|\Z)", re.IGNORECASE
+    r"\s*DELIMITER[ \t]+(?:(?P<quote>['\"`])(?P<quoted>[^\n]+?)(?P=quote)|(?P<sign>\S++))[^\n]*+(?:\n|\Z)",
+    re.IGNORECASE,
 )
 
 

@@ -8,16 +8,36 @@ byte of a longer character is one of ASCII's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from asyncmy.converters import escape_item
-from asyncmy.cursors import RE_INSERT_VALUES
 
 from rpcwire.sql import Syntax
 
 _JOINED_LENGTH = 1_024_000
 """The length of a statement of many rows, roughly; servers take messages of 16 MiB unless configured otherwise."""
+
+
+_INSERT = re.compile(r"\s*+(?:INSERT|REPLACE)\b", re.IGNORECASE)
+_ROW = re.compile(r"\bVALUES?\s*+(\(\s*+%s\s*+(?:,\s*+%s\s*+)*+\))", re.IGNORECASE)
+_REST = re.compile(r"\s*+(?:(?P<clause>AS|ON DUPLICATE)|;?\s*+\Z)", re.IGNORECASE)
+
+
+def split_insert(sql: str) -> tuple[str, str, str] | None:
+    """Split an INSERT or REPLACE of one row of placeholders around that row, in time that grows with its length only.
+
+    Returns:
+        What comes before the row, the row, and what comes after; ``None`` if it is another statement.
+    """
+    if _INSERT.match(sql) is None:
+        return None
+    rows = [(row, rest) for row in _ROW.finditer(sql) if (rest := _REST.match(sql, row.end())) is not None]
+    if not rows:
+        return None
+    row, rest = rows[-1]
+    return sql[: row.start(1)].lstrip(), row[1], sql[row.end() :] if rest["clause"] else ""
 
 
 def has_backslash(values: Sequence[Any]) -> bool:
@@ -58,16 +78,16 @@ def join_rows(sql: str, rows: Sequence[Sequence[Any]], syntax: Syntax) -> Iterat
         sql, syntax: as of :func:`fill_in`.
         rows: the values, for each row.
     """
-    insert = RE_INSERT_VALUES.match(sql)
+    insert = split_insert(sql)
     # Placeholders elsewhere than in the one row of values would be the same for all rows.
-    if insert is None or "%" in (insert[3] or "").replace("%%", "") or "%" in insert[1].replace("%%", ""):
+    if insert is None or any("%" in part.replace("%%", "") for part in (insert[0], insert[2])):
         yield from (fill_in(sql, row, syntax) for row in rows)
         return
-    before, after = insert[1] % (), (insert[3] or "") % ()
+    before, after = insert[0] % (), insert[2] % ()
     parts: list[str] = []
     length = 0
     for row in rows:
-        part = fill_in(insert[2], row, syntax)
+        part = fill_in(insert[1], row, syntax)
         if parts and length + len(part) > _JOINED_LENGTH:
             yield f"{before}{','.join(parts)}{after}"
             parts, length = [], 0
