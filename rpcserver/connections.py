@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Iterator, Mapping
+from contextvars import copy_context
 from dataclasses import replace
 from itertools import count
 from typing import Protocol
@@ -114,6 +115,7 @@ class Connections(Mapping[Connection, Peer]):
         self._executor = executor
         self._service_logger = service_logger
         self._numbers = count(1)
+        self._context = copy_context()  # One for all: otherwise each connection would keep a copy.
         self._peers: dict[Connection, Peer] = {}
         self._links: dict[Connection, AdmittedLink] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -184,7 +186,7 @@ class Connections(Mapping[Connection, Peer]):
         peer = Peer(session, link, self._dispatch, connection, executor=self._executor, logger=logger)
         caller.bind(peer)
         self._peers[connection] = peer
-        peer.closed.add_done_callback(lambda closed: self._forget(connection, closed.result()))
+        peer.closed.add_done_callback(lambda closed: self._forget(connection, closed.result()), context=self._context)
         return connection, peer
 
     # --- authentication -------------------------------------------------------------------------------------------

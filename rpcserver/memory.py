@@ -14,6 +14,8 @@ CALLS_SHARE, ARRIVING_SHARE, OUTGOING_SHARE = 2, 4, 4
 """The parts of each limit, as divisors: a half for calls and streams, a quarter each for messages that are arriving and
 for output. So whoever fills one part with large calls still gets Busy for the next call, and keeps the connection."""
 
+_OF_CONNECTION = f"1/{CALLS_SHARE} of limits.memory_per_connection_bytes"
+
 NOBODY = ""
 """Stands for clients that have not authenticated, where principals are named."""
 
@@ -117,8 +119,7 @@ class Memory:
     def of_connection(self, shares: Shares) -> Account:
         """Make the account for the calls and streams of one connection of a principal."""
         limit = self._limit(self._limits.memory_per_connection_bytes) // CALLS_SHARE
-        setting = f"1/{CALLS_SHARE} of limits.memory_per_connection_bytes"
-        return Account("calls and streams of this connection", limit, setting, shares.calls)
+        return Account("calls and streams of this connection", limit, _OF_CONNECTION, shares.calls)
 
     def uses(self) -> list[Use]:
         """List the present use: of the whole server first, then of each principal that is connected or holds

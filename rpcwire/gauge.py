@@ -21,6 +21,8 @@ class Gauge:
         sock: the socket, or the object that an event loop gives for it; ``None`` if there is none.
     """
 
+    __slots__ = ("_is_tcp", "_received_bytes", "_sock")
+
     def __init__(self, sock: Any) -> None:
         self._sock: Any = sock if _LINUX else None
         self._is_tcp = sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6)

@@ -11,6 +11,8 @@ class HeadEnd:
         is_complete: whether the end has come; input after it does not belong to the head.
     """
 
+    __slots__ = ("_last", "is_complete", "size")
+
     def __init__(self) -> None:
         self.size = 0
         self.is_complete = False
@@ -24,6 +26,6 @@ class HeadEnd:
         at = window.find(b"\r\n\r\n")
         self.is_complete = at >= 0
         end = at + 4 - len(self._last) if self.is_complete else len(data)
-        self._last = window[-3:]
+        self._last = b"" if self.is_complete else window[-3:]
         self.size += end
         return end

@@ -30,6 +30,11 @@ class StreamTable:
             counts them.
     """
 
+    __slots__ = (
+        "_coalesce_bytes", "_codec", "_incoming", "_item_bytes", "_last", "_limits", "_outbox", "_outgoing", "_prefix",
+        "account", "with_items",
+    )  # fmt: skip
+
     def __init__(self, codec: Codec, limits: SessionLimits, prefix: str, outbox: list[bytes]) -> None:
         self._codec = codec
         self._limits = limits

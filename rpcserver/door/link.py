@@ -70,6 +70,12 @@ class ServerLink(WebSocketLink):
         identifies_peers: whether the process at the other end of a Unix socket is the client itself.
     """
 
+    __slots__ = (
+        "_answer_later", "_arriving", "_delay", "_has_replied", "_has_transport", "_head_end", "_is_aborted",
+        "_listener", "_opening_task", "_outgoing", "_rest", "_shares", "_timer", "entrance", "is_unix", "principal",
+        "source", "takes_bytes",
+    )  # fmt: skip
+
     def __init__(
         self,
         entrance: Entrance,
@@ -87,7 +93,6 @@ class ServerLink(WebSocketLink):
         )
         ws.debug = False  # It would log the headers of requests, and so tokens.
         super().__init__(ws, limits, holds_reading=True)
-        self.handshaker = ws
         self.entrance = entrance
         self.principal: Principal | None = None
         self.is_unix = sock.family == socket.AF_UNIX
@@ -111,7 +116,8 @@ class ServerLink(WebSocketLink):
         self._has_replied = False
         self.takes_bytes: int | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._arriving: Loan | None = None
+        self._shares: Shares | None = None
+        self._arriving: Loan | None = None  # Most connections never have a large message on its way.
         self._outgoing: Loan | None = None
         self._delay: asyncio.TimerHandle | None = None
 
@@ -157,7 +163,7 @@ class ServerLink(WebSocketLink):
                 await self._read_proxy_header(sock)
             timeout_s = config.auth.timeout_s if tls is not None else None
             self._has_transport = True
-            with send_alerts_through(sock):
+            with send_alerts_through(sock) if tls is not None else contextlib.nullcontext():
                 await self.loop.connect_accepted_socket(lambda: self, sock, ssl=tls, ssl_handshake_timeout=timeout_s)
         except ProxyHeaderError as exc:
             self._log("%s refused: %s", str(exc))
@@ -261,7 +267,7 @@ class ServerLink(WebSocketLink):
         Parameters:
             shares: count the bytes that this link holds.
         """
-        self._arriving, self._outgoing = Loan(shares.arriving), Loan(shares.outgoing)
+        self._shares = shares
         self.ws.max_message_size = self.entrance.config.limits.message_bytes
         self.entrance.waiting.leave(self)
         self._stop_timer()
@@ -285,8 +291,12 @@ class ServerLink(WebSocketLink):
     def input_waits(self, size_bytes: int) -> None:
         """Count the part of a message that has arrived. Close the connection if there is no room for it: who has sent
         the message is not known before all of it is there."""
-        if self._arriving is None:
+        if self._shares is None:
             return  # Before authentication, messages are small.
+        if self._arriving is None:
+            if size_bytes <= ARRIVING_BYTES:
+                return
+            self._arriving = Loan(self._shares.arriving)
         try:
             self._arriving.resize(size_bytes if size_bytes > ARRIVING_BYTES else 0)
         except Busy as exc:
@@ -296,8 +306,10 @@ class ServerLink(WebSocketLink):
 
     def output_waits(self, size_bytes: int) -> None:
         """Count output that waits. Drop the connection if there is no room for it."""
-        if self._outgoing is None or self._is_lost:
+        if self._shares is None or self._is_lost:
             return
+        if self._outgoing is None:
+            self._outgoing = Loan(self._shares.outgoing)
         try:
             self._outgoing.resize(size_bytes)
         except Busy as exc:
@@ -436,7 +448,7 @@ class ServerLink(WebSocketLink):
             self.takes_bytes = parse_message_bytes(request.headers.get_all(MESSAGE_BYTES_HEADER))
         except ValueError as exc:
             return self._log_refusal(Refusal(400, str(exc)))
-        response = self.handshaker.accept(request)
+        response = cast("ServerProtocol", self.ws).accept(request)
         if response.status_code != 101:
             failure = self.ws.handshake_exc
             self._log("%s refused: %s", str(failure))
@@ -453,7 +465,7 @@ class ServerLink(WebSocketLink):
         if refusal is not None:
             self._refuse(refusal)
             return
-        self.handshaker.send_response(response)
+        cast("ServerProtocol", self.ws).send_response(response)
         self._write()
         self.entrance.admit(self, self.ws.subprotocol)
 

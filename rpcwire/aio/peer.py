@@ -102,6 +102,12 @@ class Peer:
         is_writable: whether the connection accepts more output.
     """
 
+    __slots__ = (
+        "__weakref__", "_deadlines", "_dispatch", "_flushing", "_inboxes", "_outboxes", "_pending", "_receiving",
+        "_room", "_violations", "closed", "connection", "handlers", "has_received", "is_writable", "link", "logger",
+        "loop", "session",
+    )  # fmt: skip
+
     def __init__(
         self,
         session: Session,
@@ -129,8 +135,7 @@ class Peer:
         self._flushing = False
         self._receiving = False
         self.is_writable = True
-        self._writable = asyncio.Event()
-        self._writable.set()
+        self._room: asyncio.Event | None = None  # Exists while output waits: an idle connection must be small.
 
     # --- sending ------------------------------------------------------------------------------------------------
 
@@ -159,11 +164,11 @@ class Peer:
         Raises:
             DeadlineExceeded: the connection accepted no output in this time.
         """
-        if self.is_writable:
+        if self._room is None:
             return
         try:
             async with asyncio.timeout(timeout_s):
-                await self._writable.wait()
+                await self._room.wait()
         except TimeoutError:
             raise DeadlineExceeded("the other side takes nothing", executed="no") from None
 
@@ -488,12 +493,14 @@ class Peer:
     def writing_paused(self) -> None:
         """Note that the connection accepts no more output for now."""
         self.is_writable = False
-        self._writable.clear()
+        self._room = self._room or asyncio.Event()
 
     def writing_resumed(self) -> None:
         """Note that the connection accepts output again."""
         self.is_writable = True
-        self._writable.set()
+        if self._room is not None:
+            self._room.set()
+            self._room = None
 
     def link_lost(self, reason: str) -> None:
         """End everything, because the connection has ended."""
@@ -515,8 +522,7 @@ class Peer:
         for outbox in list(self._outboxes.values()):
             if outbox.task is not None:
                 cancel_begun(outbox.task)
-        self.is_writable = True
-        self._writable.set()
+        self.writing_resumed()
         self.handlers.connection_lost()
         self.connection.close()
         if not self.closed.done():

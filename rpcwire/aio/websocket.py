@@ -20,6 +20,7 @@ from rpcwire.framing import FrameBoundaries, WholeFrames
 from rpcwire.gauge import Gauge
 from rpcwire.limits import LinkLimits
 from rpcwire.liveness import PLAIN_HEARTBEAT_S, Farewell, Heartbeat, Keepalive, Look, Stall, heartbeat_s
+from rpcwire.logs import QUIET
 
 from .link import FrameReceiver
 
@@ -33,6 +34,13 @@ class WebSocketLink(asyncio.Protocol):
         holds_reading: whether to read nothing while the other side reads nothing, so that it cannot ask for more than
             it reads. At most one side may do so, otherwise both would wait for ever.
     """
+
+    __slots__ = (
+        "_assembler", "_boundaries", "_farewell", "_frames", "_gauge", "_heartbeat", "_holds_reading", "_ignores_input",
+        "_is_between", "_is_lost", "_keepalive", "_reason", "_stall", "_timers", "_written", "limits", "loop",
+        "receiver", "transport", "ws",
+    )  # fmt: skip
+    """A server has thousands of links, and a dictionary for each takes more memory than all the rest of it."""
 
     def __init__(self, ws: Protocol, limits: LinkLimits, *, holds_reading: bool) -> None:
         self.ws = ws
@@ -160,6 +168,8 @@ class WebSocketLink(asyncio.Protocol):
             codec: the form of the wire.
         """
         self.receiver = receiver
+        # The state of the handshake keeps the request with all its headers, and nobody needs it any more.
+        self.ws = Protocol(self.ws.side, state=self.ws.state, max_size=self.ws.max_message_size, logger=QUIET)
         self._assembler = Assembler(binary=codec.binary)
         self._frames = WholeFrames(binary=codec.binary, client=self.ws.side is CLIENT)
         self._keepalive = Keepalive(self.limits, self.loop.time())
@@ -300,11 +310,11 @@ class WebSocketLink(asyncio.Protocol):
     # --- time ---------------------------------------------------------------------------------------------------
 
     def _look_at(self, when: float, look: Callable[[], None]) -> None:
-        def due() -> None:
-            del self._timers[look]
-            look()
+        self._timers[look] = self.loop.call_at(when, self._look, look)
 
-        self._timers[look] = self.loop.call_at(when, due)
+    def _look(self, look: Callable[[], None]) -> None:
+        del self._timers[look]
+        look()
 
     def _count_received(self) -> int:
         assert self.transport is not None

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from rpcwire.errors import InvalidRequest, ParseError, TooLarge
-from rpcwire.limits import BATCH_ITEMS, ID_CHARACTERS, MAX_DEPTH, MAX_DIGITS, TOO_DEEP, TOO_LONG
+from rpcwire.limits import ID_CHARACTERS, MAX_DEPTH, MAX_DIGITS, TOO_DEEP, TOO_LONG
 from rpcwire.messages import Envelope
 from rpcwire.nodes import has_more_json_nodes
 
@@ -152,10 +152,9 @@ def _outlines(data: bytes) -> list[Any]:
 
 
 class _JsonBase(Codec):
-    def __init__(self, batch_items: int = BATCH_ITEMS) -> None:
-        super().__init__(batch_items)
-        self._decoder = msgspec.json.Decoder(Envelope)
-        self._encoder = msgspec.json.Encoder()
+    # All connections share these, since they keep nothing of what they have read.
+    _decoder = msgspec.json.Decoder(Envelope)
+    _encoder = msgspec.json.Encoder()
 
     def encode(self, message: msgspec.Struct) -> bytes:
         return self._encoder.encode(message)
@@ -218,9 +217,7 @@ class PlainJson(_JsonBase):
     batches = True
     coalesces = False
 
-    def __init__(self, batch_items: int = BATCH_ITEMS) -> None:
-        super().__init__(batch_items)
-        self._raws = msgspec.json.Decoder(list[Raw])
+    _raws = msgspec.json.Decoder(list[Raw])
 
     def decode(self, frame: bytes) -> Decoded:
         if len(frame) > self.most_nodes and (refusal := self._refuse_nodes(frame)) is not None:

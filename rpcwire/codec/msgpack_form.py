@@ -9,7 +9,6 @@ import msgspec
 from msgspec import Raw
 
 from rpcwire.errors import InvalidRequest, ParseError
-from rpcwire.limits import BATCH_ITEMS
 from rpcwire.messages import Envelope
 from rpcwire.nodes import has_more_packed_nodes
 from rpcwire.skimming import check_body, has_colliding_keys, legible_members
@@ -25,14 +24,12 @@ class MessagePack(Codec):
     subprotocol: Subprotocol = "rpc.v1.msgpack"
     binary = True
     packed = True
-
-    def __init__(self, batch_items: int = BATCH_ITEMS) -> None:
-        super().__init__(batch_items)
-        self._one = msgspec.msgpack.Decoder(Envelope)
-        self._many = msgspec.msgpack.Decoder(list[Envelope])
-        self._raws = msgspec.msgpack.Decoder(list[Raw])
-        self._any = msgspec.msgpack.Decoder()
-        self._encoder = msgspec.msgpack.Encoder()
+    # All connections share these, since they keep nothing of what they have read.
+    _one = msgspec.msgpack.Decoder(Envelope)
+    _many = msgspec.msgpack.Decoder(list[Envelope])
+    _raws = msgspec.msgpack.Decoder(list[Raw])
+    _any = msgspec.msgpack.Decoder()
+    _encoder = msgspec.msgpack.Encoder()
 
     def encode(self, message: msgspec.Struct) -> bytes:
         return self._encoder.encode(message)

@@ -159,7 +159,7 @@ async def read_by_link(side: Side, pieces: list[bytes], *, binary: bool) -> Outc
     link.attach(receiver, codec_for("rpc.v1.msgpack" if binary else "rpc.v1.json"))
     for piece in pieces:
         link.data_received(piece)
-    code = None if ws.close_sent is None else ws.close_sent.code
+    code = None if link.ws.close_sent is None else link.ws.close_sent.code
     link.connection_lost(None)
     return Outcome(receiver.messages, code)
 
