@@ -86,7 +86,7 @@ def arrival(session: Session, other: Session, method: str = "a.b") -> IncomingCa
 def received(codec: Codec, frames: list[bytes], *, limits: SessionLimits | None = None) -> list[Any]:
     """What another session makes of frames; nothing in them may be malformed."""
     other = Session(codec, limits=limits)
-    other._outgoing.update(range(1, 10))
+    other._outgoing.update(dict.fromkeys(range(1, 10)))
     found: list[Any] = []
     for frame in frames:
         assert not any(isinstance(message, Malformed) for message in codec.decode(frame).messages)
