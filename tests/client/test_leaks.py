@@ -164,19 +164,22 @@ def test_async_task_cancelled_in_the_turn_of_its_answer(running: Any) -> None:
     async def main() -> None:
         async with AsyncClient(running.unix) as client:
             peer = await client._connector.peer(asyncio.get_running_loop().time() + 10)
-            receive = peer.frame_received
             tasks: list[asyncio.Task[Any]] = []
 
-            def cancel_with_the_answer(frame: bytes) -> None:
-                receive(frame)
-                tasks[0].cancel()
+            class CancelWithTheAnswer:
+                def frame_received(self, frame: bytes) -> None:
+                    peer.frame_received(frame)
+                    tasks[0].cancel()
+
+                def __getattr__(self, name: str) -> Any:
+                    return getattr(peer, name)
 
             stream = client.stream("desk.count", [10**9])
             tasks.append(asyncio.create_task(stream.open()))
-            peer.frame_received = cancel_with_the_answer  # type: ignore[method-assign]
+            peer.link.receiver = CancelWithTheAnswer()
             with pytest.raises(asyncio.CancelledError):
                 await tasks[0]
-            peer.frame_received = receive  # type: ignore[method-assign]
+            peer.link.receiver = peer
             for _ in range(2000):
                 if len(peer.session.streams) == 0:
                     break

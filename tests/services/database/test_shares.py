@@ -49,6 +49,7 @@ def test_endless_queries_leave_readers_for_others(
         await asyncio.wait(endless)
         await pool.wait_idle()
         assert list(await bench.db.query("main", "SELECT 1")) == [(1,)]
+        await pool.wait_idle()
         assert pool.lent_count == 0
         assert not pool._lent
         assert not pool._waiting
