@@ -83,9 +83,3 @@ def _measure(run: Callable[[Any], object], value: Any, least_s: float) -> tuple[
         count += 1
         if (used_s := time.thread_time() - start) >= least_s:
             return count, used_s
-
-
-def colliding_keys(count: int) -> bytes:
-    """A map of MessagePack whose keys are arrays."""
-    keys = (b"\x91\xce" + number.to_bytes(4, "big") + b"\x01" for number in range(count))
-    return b"\xdf" + count.to_bytes(4, "big") + b"".join(keys)
