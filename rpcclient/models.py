@@ -10,10 +10,12 @@ class _Answer(BaseModel):
 
 
 class PrincipalInfo(_Answer):
-    """Who the caller is for the server: a stable name, and the method by which the server established it."""
+    """Who the caller is for the server: a stable name, the method by which the server established it, and the role,
+    which says what the caller may do (``None`` for none)."""
 
     name: str
     method: str
+    role: str | None = None
 
 
 class ServerLimits(_Answer):

@@ -1,6 +1,5 @@
 """The daemon, and what a service plugin needs: ``from rpcserver import Service, method``."""
 
-from rpcserver.security.roles import Role, RoleTable, each_in_one
 from rpcserver.security.way import Way
 from rpcwire.context import Caller, Connection, Context, Principal
 from rpcwire.errors import (
@@ -17,7 +16,19 @@ from rpcwire.errors import (
     Unavailable,
 )
 from rpcwire.outcomes import Observer, Outcome
-from rpcwire.service import Health, Page, Service, ServiceConfig, ServiceConfigError, ServiceRuntime, SlowPolicy, method
+from rpcwire.service import (
+    Guard,
+    Health,
+    MethodSpec,
+    Page,
+    Service,
+    ServiceConfig,
+    ServiceConfigError,
+    ServiceRole,
+    ServiceRuntime,
+    SlowPolicy,
+    method,
+)
 from rpcwire.values.tagged import Value
 
 __all__ = [
@@ -27,21 +38,22 @@ __all__ = [
     "Connection",
     "Context",
     "DeadlineExceeded",
+    "Guard",
     "Health",
     "InternalError",
     "InvalidParams",
+    "MethodSpec",
     "Observer",
     "Outcome",
     "Page",
     "PermissionDenied",
     "Principal",
-    "Role",
-    "RoleTable",
     "RpcError",
     "Service",
     "ServiceConfig",
     "ServiceConfigError",
     "ServiceError",
+    "ServiceRole",
     "ServiceRuntime",
     "SlowConsumer",
     "SlowPolicy",
@@ -49,6 +61,5 @@ __all__ = [
     "Unavailable",
     "Value",
     "Way",
-    "each_in_one",
     "method",
 ]

@@ -297,6 +297,28 @@ class PluginsConfig(_Section):
     files: tuple[str, ...] = Field(default=(), description="Python files with services of your own.")
 
 
+class RoleConfig(BaseModel):
+    """One role: who is in it, and what they may do. Further keys are tables of services, which check them."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    principals: tuple[str, ...] = Field(
+        default=(),
+        description="Who is in it, by the names that rpc.hello tells, besides those whose token or certificate names "
+        'the role; "*" for everybody who is in no other role.',
+    )
+    permissions: tuple[str, ...] = Field(
+        default=(),
+        description='What they may do: permissions such as "database.query"; "database.*" and "*" stand for all of a '
+        "service and of all services. `rpcserver permissions` lists them.",
+    )
+
+    @property
+    def tables(self) -> Mapping[str, Any]:
+        """The tables of services, by their names."""
+        return self.model_extra or {}
+
+
 class ServerConfig(BaseSettings):
     """The whole configuration. Services' own sections stay as they are here; each service checks its own."""
 
@@ -316,6 +338,10 @@ class ServerConfig(BaseSettings):
     keepalive: KeepaliveConfig = KeepaliveConfig()
     log: LogConfig = LogConfig()
     plugins: PluginsConfig = PluginsConfig()
+    roles: Mapping[str, RoleConfig] = Field(
+        default={},
+        description="Who may do what: a table for each role, and in it one for each service that has conditions.",
+    )
     services: Mapping[str, Any] = Field(default={}, description="One table per service: [services.NAME].")
 
     @property

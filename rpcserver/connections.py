@@ -14,6 +14,7 @@ from typing import Protocol
 from rpcserver.config import LimitsConfig
 from rpcserver.memory import NOBODY, Memory, Shares
 from rpcserver.security.authentication import Authentication
+from rpcserver.security.roles import OPEN_TO_ALL, Roles
 from rpcwire.aio.link import FrameReceiver, Link
 from rpcwire.aio.memory import MemoryLink
 from rpcwire.aio.peer import Peer
@@ -79,6 +80,7 @@ class Connections(Mapping[Connection, Peer]):
     Parameters:
         dispatch: decides on every call.
         authentication: finds out who a client is.
+        roles: who may do what.
         limits: the limits of each connection.
         opening_violations: how many messages that break the rules a connection may send before it has authenticated.
         executor: runs handlers that are plain functions.
@@ -92,6 +94,7 @@ class Connections(Mapping[Connection, Peer]):
         self,
         dispatch: Dispatch,
         authentication: Authentication,
+        roles: Roles,
         limits: LimitsConfig,
         opening_violations: int,
         executor: Pool,
@@ -99,6 +102,7 @@ class Connections(Mapping[Connection, Peer]):
     ) -> None:
         self._dispatch = dispatch
         self._authentication = authentication
+        self._roles = roles
         self._batch_items = limits.batch_items
         self._nodes = limits.message_nodes
         self._session_limits = SessionLimits(
@@ -183,6 +187,7 @@ class Connections(Mapping[Connection, Peer]):
         session.account = self.memory.of_connection(self.memory.join(NOBODY))
         caller = RemoteCaller()
         connection = Connection(f"c{next(self._numbers)}", remote, caller, logger=self._service_logger)
+        connection.allowed = OPEN_TO_ALL
         peer = Peer(session, link, self._dispatch, connection, executor=self._executor, logger=logger)
         caller.bind(peer)
         self._peers[connection] = peer
@@ -214,6 +219,7 @@ class Connections(Mapping[Connection, Peer]):
 
     def _set_principal(self, connection: Connection, principal: Principal) -> None:
         connection.principal = principal
+        connection.allowed = self._roles.methods_of(principal)
         peer, shares = self._peers[connection], self.memory.join(principal.name)
         session = peer.session
         peer.handlers.executor = self._executor.share(principal.name)

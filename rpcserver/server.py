@@ -16,7 +16,8 @@ from rpcserver.door.pages import Pages, pages_of
 from rpcserver.plugins.openrpc import document
 from rpcserver.plugins.running import start_service, stop_service
 from rpcserver.security.authentication import Authentication
-from rpcserver.security.gate import gate
+from rpcserver.security.gate import make_gate
+from rpcserver.security.roles import Roles
 from rpcserver.security.tokens import TokenStore
 from rpcserver.security.way import Way
 from rpcwire.aio.memory import MemoryLink
@@ -55,12 +56,13 @@ class Server:
 
     Raises:
         TypeError: two services have one name, a method cannot be offered, or an observer is not a plain function.
-        ConfigError: two ways to authenticate have one scheme.
+        ConfigError: two ways to authenticate have one scheme, or a role is malformed.
 
     Attributes:
         config: the configuration.
         services: the services, without that of the protocol itself.
         registry: all methods that the server offers.
+        roles: who may do what.
         dispatch: decides on every call.
         openrpc: the OpenRPC document of all methods.
         authentication: finds out who a client is.
@@ -90,7 +92,8 @@ class Server:
         self.stalls = StallProbe()
         self._state_lock: int | None = None
         self.registry = Registry(logger)
-        self.dispatch = Dispatch(self.registry, gate, observers, logger=connections_logger)
+        self.roles = Roles(config.roles, self.services, os.geteuid(), System)
+        self.dispatch = Dispatch(self.registry, make_gate(self.roles), observers, logger=connections_logger)
         self.authentication = Authentication(
             TokenStore(token),
             os.geteuid(),
@@ -99,10 +102,17 @@ class Server:
             ways=ways,
         )
         self.connections = Connections(
-            self.dispatch, self.authentication, config.limits, config.auth.violations, self._executor, logger
+            self.dispatch,
+            self.authentication,
+            self.roles,
+            config.limits,
+            config.auth.violations,
+            self._executor,
+            logger,
         )
         self.registry.add(
-            System(self.registry, self.connections, config, self.version, lambda: self.openrpc), reserved=True
+            System(self.registry, self.connections, self.roles, config, self.version, lambda: self.openrpc),
+            reserved=True,
         )
         for service in self.services:
             self.registry.add(service)
@@ -112,6 +122,7 @@ class Server:
             lambda: self.is_stopping,
             pages_of(self.services),
             self.authentication,
+            self.roles,
             config.listen.path_prefix,
         )
         self.door = Door(Entrance(config, self.authentication, pages, lambda: self.is_stopping, self.connections.adopt))
@@ -134,7 +145,12 @@ class Server:
             self._state_lock = lock_state(self.config.state_path)
             for service in self.services:
                 await start_service(
-                    service, self.config.state_path, self.config.limits.message_bytes, self.dispatch.observe
+                    service,
+                    self.config.state_path,
+                    self.config.limits.message_bytes,
+                    self.dispatch.observe,
+                    self.roles.finder(service.name),
+                    tuple(self.roles.views(service.name).values()),
                 )
                 self._running_services.append(service)
             if listen:

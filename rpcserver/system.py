@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rpcwire.context import Context
+from rpcserver.security.roles import Roles
+from rpcwire.context import Context, Principal
 from rpcwire.reading import readable, summary_of
 from rpcwire.registry import Registry
 from rpcwire.service import Service, method
@@ -26,6 +27,7 @@ class PrincipalInfo(_Answer):
 
     name: Annotated[str, Field(description="A stable name, such as owner or the name of a token.")]
     method: Annotated[str, Field(description="How it was established: token, peer or memory.")]
+    role: Annotated[str | None, Field(description="The role, which says what the caller may do; null for none.")]
 
 
 class ServerLimits(_Answer):
@@ -73,6 +75,7 @@ class System(Service):
     Parameters:
         registry: all methods that the server offers.
         connections: the connections of the server.
+        roles: who may do what.
         config: the server's configuration.
         version: the version of the server.
         openrpc: returns the OpenRPC document of all methods.
@@ -84,6 +87,7 @@ class System(Service):
         self,
         registry: Registry,
         connections: Connections,
+        roles: Roles,
         config: ServerConfig,
         version: str,
         openrpc: Callable[[], dict[str, Any]],
@@ -91,6 +95,7 @@ class System(Service):
         super().__init__()
         self._registry = registry
         self._connections = connections
+        self._roles = roles
         self._limits = config.limits
         self._ping_interval_s = config.keepalive.ping_interval_s
         self._version = version
@@ -104,7 +109,7 @@ class System(Service):
         return Hello(
             server="rpcserver" if principal is None else f"rpcserver/{self._version}",
             subprotocol=self._connections[connection].session.codec.subprotocol,
-            principal=None if principal is None else PrincipalInfo(name=principal.name, method=principal.method),
+            principal=None if principal is None else self._describe(principal),
             limits=ServerLimits(
                 message_bytes=limits.message_bytes,
                 batch_items=limits.batch_items,
@@ -124,7 +129,11 @@ class System(Service):
             Busy: another attempt of the connection is not over yet.
         """
         principal = await self._connections.authenticate(ctx.connection, token)
-        return PrincipalInfo(name=principal.name, method=principal.method)
+        return self._describe(principal)
+
+    def _describe(self, principal: Principal) -> PrincipalInfo:
+        role = self._roles.of(principal)
+        return PrincipalInfo(name=principal.name, method=principal.method, role=None if role is None else role.name)
 
     @method(kind="read")
     async def ping(self) -> str:

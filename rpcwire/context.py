@@ -37,11 +37,17 @@ class Principal:
         method: how they have authenticated: ``token``, ``peer`` (credentials of a Unix socket), ``memory``, or the name
             that a plugin gives.
         uid: the user id of the other process, if the kernel tells it.
+        role: the role that belongs to the credentials, such as that of a named token; empty if the lists of the roles
+            decide.
+        credential: which credentials they were, where one name has several: the id of a token, the fingerprint of a
+            certificate. It is no secret.
     """
 
     name: str
     method: str
     uid: int | None = None
+    role: str = ""
+    credential: str = ""
 
 
 class Caller(Protocol):
@@ -79,6 +85,8 @@ class Connection:
         remote: the address of the other side, for a person (``127.0.0.1:41234``; ``203.0.113.7 via 127.0.0.1:41234``
             if a trusted proxy says so; ``unix:uid=1000``; ``memory``).
         principal: who is on the other side; ``None`` until they have authenticated.
+        allowed: the methods that the other side may call, by full name. The side that offers them decides what it
+            means; a server puts the methods of the principal's role here.
         caller: calls methods of the other side.
         logger: the logger of this side.
     """
@@ -87,6 +95,7 @@ class Connection:
     remote: str
     caller: Caller
     principal: Principal | None = None
+    allowed: frozenset[str] = frozenset()
     logger: logging.Logger = field(kw_only=True)
     _callbacks: dict[int, Callable[[], None]] = field(default_factory=dict)
     _closed: bool = False

@@ -172,6 +172,10 @@ class Contract:
         except ValueError as exc:
             raise InvalidParams(f"invalid parameters: {exc}") from None
 
+    def name_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return valid arguments, as of :meth:`load_params`, by name, without those that are missing."""
+        return {**dict(zip((p.name for p in self.parameters), args, strict=False)), **kwargs}
+
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of a call by name, as Python would bind them, without those that are missing.
 

@@ -163,6 +163,9 @@ class Dispatch:
             if offer is None:
                 raise self._unknown_method(method)
             args, kwargs = offer.contract.load_params(message.params, codec)
+            if offer.guard is not None:
+                assert connection.principal is not None
+                offer.guard(connection.principal, offer.contract.name_arguments(args, kwargs))
             message.params = None
         except RpcError:
             raise

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from .contracts import Contract
-from .service import MethodSpec, Service
+from .service import Guard, MethodSpec, Service
 
 _SUSPENDING = frozenset({"GET_AWAITABLE", "GET_AITER", "GET_ANEXT", "BEFORE_ASYNC_WITH", "SEND"})
 """The instructions of Python's byte code that ``await``, ``async for`` and ``async with`` are compiled to."""
@@ -74,6 +74,7 @@ class Offer:
         call: the bound function.
         mode: how to run it.
         logger: its logger.
+        guard: compares the parameters with the conditions of the caller's role; ``None`` if there are none.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Offer:
     call: Callable[..., Any]
     mode: Mode
     logger: logging.Logger
+    guard: Guard | None = None
 
 
 class Offers(Protocol):
@@ -140,6 +142,7 @@ class Registry:
                 call=getattr(service, spec.attribute),
                 mode=mode_of(spec.function),
                 logger=self._logger.getChild(f"services.{name}"),
+                guard=service.guard(spec),
             )
             for spec in service.methods()
         }

@@ -26,7 +26,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origi
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypeVar as DefaultTypeVar
 
-from .context import Context
+from .context import Context, Principal
 from .contracts import Contract
 from .errors import ServiceError
 from .limits import DEFAULT_DEADLINE_S, MESSAGE_BYTES
@@ -128,6 +128,34 @@ def _observe_nothing(_: Observer) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceRole:
+    """What a role means to one service.
+
+    Attributes:
+        name: the name of the role.
+        permissions: the permissions of the service that it gives.
+        conditions: its table for the service, ``[roles.NAME.SERVICE]``: an instance of the service's ``role_model``.
+    """
+
+    name: str
+    permissions: frozenset[str]
+    conditions: Any
+
+    @property
+    def place(self) -> str:
+        """The place of the role in the configuration, for error messages."""
+        return f"roles.{self.name}"
+
+
+RoleFinder = Callable[[Principal], ServiceRole | None]
+"""Finds the role of a caller; ``None`` if there is none."""
+
+
+def _find_no_role(_: Principal) -> None:
+    """Find no role, because there are none outside a server."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceRuntime:
     """The things that a service gets from the server before it starts.
 
@@ -136,12 +164,16 @@ class ServiceRuntime:
         logger: the service's own logger.
         message_bytes: the largest message that the server sends, in bytes: an answer must fit into it.
         observe: adds an observer of all calls, to other services, too (:class:`~rpcwire.outcomes.Outcome`).
+        role_of: finds the role of a caller.
+        roles: all roles of the configuration.
     """
 
     state_dir: Path
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("rpcserver.services"))
     message_bytes: int = MESSAGE_BYTES
     observe: Callable[[Observer], None] = _observe_nothing
+    role_of: RoleFinder = _find_no_role
+    roles: tuple[ServiceRole, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +191,18 @@ class Page:
     Attributes:
         render: makes the text for each request.
         content_type: the type of the text.
-        needs_token: whether the request must have the server's token (``Authorization: Bearer``).
+        permission: the permission that the request needs, which must be one of the service's; ``None`` for none, so
+            that anybody gets the page.
     """
 
     render: Callable[[], Awaitable[str]]
     content_type: str = "text/plain; charset=utf-8"
-    needs_token: bool = True
+    permission: str | None = field(kw_only=True)
 
+
+Guard = Callable[[Principal, Mapping[str, Any]], None]
+"""Gets the caller and the parameters by name, before the method runs. It raises an
+:class:`~rpcwire.errors.RpcError` to refuse the call."""
 
 _ConfigT = DefaultTypeVar("_ConfigT", bound=ServiceConfig, default=ServiceConfig)
 
@@ -175,12 +212,21 @@ class Service(Generic[_ConfigT]):
     attribute ``name``. ``class Greeter(Service[GreeterConfig])`` declares the model of its configuration section.
 
     Attributes:
+        permissions: the permissions that its methods and pages may name, each with what it is for. A method that names
+            none has one of its own: its full name.
+        role_model: the model of the service's table in a role, ``[roles.NAME.SERVICE]``: conditions on what the
+            permissions allow. Its defaults hold for a role without such a table.
+        owner_conditions: the conditions of the role ``owner`` if the configuration has no table for it; ``None`` for
+            the defaults of ``role_model``.
         config: the service's configuration, validated.
         runtime: the things that it gets from the server, before :meth:`start` is called.
     """
 
     name: ClassVar[str]
     config_model: ClassVar[type[ServiceConfig]] = ServiceConfig
+    permissions: ClassVar[Mapping[str, str]] = {}
+    role_model: ClassVar[type[ServiceConfig]] = ServiceConfig
+    owner_conditions: ClassVar[ServiceConfig | None] = None
     runtime: ServiceRuntime
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -210,6 +256,15 @@ class Service(Generic[_ConfigT]):
     async def health(self) -> Health:
         """Return whether the service can work now; ``/readyz`` reports it."""
         return Health()
+
+    def guard(self, method: MethodSpec) -> Guard | None:  # noqa: ARG002 - services with conditions override this
+        """Return what compares the parameters of a method with the conditions of the caller's role; ``None`` if the
+        permission alone decides. Called once for each method, before the start.
+
+        Parameters:
+            method: the method.
+        """
+        return None
 
     def http_pages(self) -> Mapping[str, Page]:
         """Return the pages of the service for plain HTTP GET, by path, such as ``/metrics``. Called once, before the

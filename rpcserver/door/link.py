@@ -406,7 +406,7 @@ class ServerLink(WebSocketLink):
         """Answer a request of which is known who has sent it."""
         if not http_request.wants_websocket:
             return self._proceed_when(
-                lambda: self.entrance.pages.answer(self, http_request, is_known=principal is not None),
+                lambda: self.entrance.pages.answer(self, http_request, principal),
                 is_known=principal is not None or self.is_known,
             )
         if failure is not None:

@@ -11,7 +11,11 @@ from typing import Any, Protocol
 from websockets.http11 import Response
 
 from rpcserver.security.authentication import Authentication
-from rpcwire.logs import about
+from rpcserver.security.gate import denial
+from rpcserver.security.roles import Roles
+from rpcwire.context import Principal
+from rpcwire.errors import PermissionDenied
+from rpcwire.logs import about, printable
 from rpcwire.service import Health, Page, Service
 
 from .asking import HttpRequest
@@ -39,6 +43,7 @@ class Pages:
         is_stopping: tells whether the server will stop soon.
         pages: the pages of services, by path.
         authentication: finds out who a client is.
+        roles: who may do what.
         path_prefix: the prefix that proxies put before the paths of the server.
     """
 
@@ -48,12 +53,14 @@ class Pages:
         is_stopping: Callable[[], bool],
         pages: Mapping[str, Page],
         authentication: Authentication,
+        roles: Roles,
         path_prefix: str = "",
     ) -> None:
         self._services = services
         self._is_stopping = is_stopping
         self._service_pages = pages
         self._authentication = authentication
+        self._roles = roles
         self._path_prefix = path_prefix
         self._pages: Mapping[str, Callable[[bool], Awaitable[Response]]] = {
             "/healthz": self._healthz,
@@ -62,13 +69,13 @@ class Pages:
         }
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def answer(self, replier: Replier, request: HttpRequest, *, is_known: bool) -> None:
+    def answer(self, replier: Replier, request: HttpRequest, principal: Principal | None) -> None:
         """Answer a request that is not a WebSocket handshake, now or a little later.
 
         Parameters:
             replier: sends the answer.
             request: the request.
-            is_known: whether it has valid credentials.
+            principal: who has sent it; ``None`` if it has no credentials.
         """
         head, path = request.is_head, request.path
         page = self._pages.get(path)
@@ -81,13 +88,23 @@ class Pages:
                     respond(404, f"there is {' and '.join(self._path_prefix + p for p in self._pages)}\n", head=head)
                 )
             return
-        if path in self._service_pages and self._service_pages[path].needs_token and not is_known:
-            text = f"this page needs the server's token: Authorization: {self._authentication.forms}\n"
+        needs = self._service_pages[path].permission if path in self._service_pages else None
+        if needs is not None and principal is None:
+            text = f"this page needs a token: Authorization: {self._authentication.forms}\n"
             replier.reply(respond(401, text, head=head, WWW_Authenticate=self._authentication.challenges))
+            return
+        if needs is not None and principal is not None and (error := self._refuse(principal, needs, path)) is not None:
+            replier.reply(respond(403, f"{printable(error.message)}\n", head=head))
             return
         task = asyncio.get_running_loop().create_task(self._serve(page, replier, head))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _refuse(self, principal: Principal, permission: str, path: str) -> PermissionDenied | None:
+        role = self._roles.of(principal)
+        if role is not None and permission in role.permissions:
+            return None
+        return denial(self._roles, principal, permission, f"read {path}")
 
     async def _serve(self, page: Callable[[bool], Awaitable[Response]], replier: Replier, head: bool) -> None:
         replier.reply(await page(head))

@@ -10,13 +10,18 @@ from typing import Any
 
 from rpcserver.config import ConfigError
 from rpcwire.outcomes import Observer
-from rpcwire.service import Service, ServiceConfigError, ServiceRuntime
+from rpcwire.service import RoleFinder, Service, ServiceConfigError, ServiceRole, ServiceRuntime
 
 logger = logging.getLogger("rpcserver")
 
 
 async def start_service(
-    service: Service[Any], state_path: Path, message_bytes: int, observe: Callable[[Observer], None]
+    service: Service[Any],
+    state_path: Path,
+    message_bytes: int,
+    observe: Callable[[Observer], None],
+    role_of: RoleFinder,
+    roles: tuple[ServiceRole, ...],
 ) -> None:
     """Give a service its folder and its logger, and start it.
 
@@ -25,6 +30,8 @@ async def start_service(
         state_path: the server's state folder; the service gets a folder in it.
         message_bytes: the largest message that the server sends, in bytes.
         observe: adds an observer of all calls.
+        role_of: finds the role of a caller for this service.
+        roles: all roles, as this service sees them.
 
     Raises:
         ConfigError: the service cannot work with its settings.
@@ -33,7 +40,7 @@ async def start_service(
     folder = state_path / "services" / service.name
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     own_logger = logging.getLogger(f"rpcserver.services.{service.name}")
-    service.runtime = ServiceRuntime(folder, own_logger, message_bytes, observe)
+    service.runtime = ServiceRuntime(folder, own_logger, message_bytes, observe, role_of, roles)
     try:
         await service.start()
     except ServiceConfigError as exc:

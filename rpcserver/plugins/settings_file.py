@@ -13,7 +13,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from rpcserver.config import ServerConfig
+from rpcserver.config import RoleConfig, ServerConfig
 from rpcwire.service import Service
 
 _WIDTH = 110
@@ -39,11 +39,17 @@ def render(services: Iterable[type[Service[Any]]]) -> str:
         annotation = field.annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             sections.append((name, annotation))
-        elif name != "services":
+        elif name not in ("services", "roles"):
             lines += _key(name, field)
-    sections += [(f"services.{cls.name}", cls.config_model) for cls in sorted(services, key=lambda c: c.name)]
+    classes = sorted(services, key=lambda c: c.name)
+    sections += [(f"services.{cls.name}", cls.config_model) for cls in classes]
     for name, model in sections:
         lines += _table(name, model)
+    lines += ["", *_comment(ServerConfig.model_fields["roles"].description or "")]
+    lines += _comment_out(list(_table("roles.NAME", RoleConfig))[1:])
+    for cls in classes:
+        if cls.role_model.model_fields:
+            lines += ["", *_comment_out(list(_table(f"roles.NAME.{cls.name}", cls.role_model))[1:])]
     return "\n".join(lines).rstrip() + "\n"
 
 

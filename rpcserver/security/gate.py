@@ -1,30 +1,66 @@
-"""The gate before every call and notification: decides who may call which method."""
+"""The gate before every call, notification and page: decides who may do what, by roles."""
 
 from __future__ import annotations
 
-from rpcwire.context import Connection
-from rpcwire.errors import RpcError, Unauthenticated
+from rpcwire.context import Connection, Principal
+from rpcwire.dispatch import Gate
+from rpcwire.errors import PermissionDenied, RpcError, Unauthenticated
 from rpcwire.registry import Offer
 
-ANYBODY = frozenset({"rpc.hello", "rpc.authenticate", "rpc.ping"})
-"""The methods that may be called before authentication."""
+from .roles import OPEN_TO_ALL, Roles
 
 
-def gate(connection: Connection, method: str, _: Offer | None) -> RpcError | None:
-    """Refuse callers who have not authenticated, except for the methods in :data:`ANYBODY`.
+def make_gate(roles: Roles) -> Gate:
+    """Make the gate of a server. Whoever sets a connection's principal puts the methods of its role into
+    ``Connection.allowed``, so that the gate need only look there.
 
     Parameters:
+        roles: the roles of the server.
+    """
+
+    def gate(connection: Connection, method: str, offer: Offer | None) -> RpcError | None:
+        if method in connection.allowed:
+            return None
+        return refuse(roles, connection, method, offer)
+
+    return gate
+
+
+def refuse(roles: Roles, connection: Connection, method: str, offer: Offer | None) -> RpcError | None:
+    """Return the error for a call of a method that the caller's role does not allow; ``None`` if there is no such
+    method, which the dispatch says itself.
+
+    Parameters:
+        roles: the roles of the server.
         connection: the connection of the call.
         method: the name that is called.
-
-    Returns:
-        The error to answer with; ``None`` if the call may run.
+        offer: the method; ``None`` if there is none.
     """
-    if connection.principal is not None:
+    principal = connection.principal
+    if principal is None:
+        if method in OPEN_TO_ALL:
+            return None
+        return Unauthenticated(
+            'authenticate first: call rpc.authenticate {"token": ...}, or send Authorization: Bearer with the '
+            "handshake (rpcclient takes a token from token=, RPC_TOKEN or RPC_TOKEN_FILE)"
+        )
+    if offer is None:
         return None
-    if method in ANYBODY:
-        return None
-    return Unauthenticated(
-        'authenticate first: call rpc.authenticate {"token": ...}, or send Authorization: Bearer with the handshake '
-        "(rpcclient takes a token from token=, RPC_TOKEN or RPC_TOKEN_FILE)"
-    )
+    return denial(roles, principal, offer.spec.permission, f"call {offer.name}")
+
+
+def denial(roles: Roles, principal: Principal, permission: str, what: str) -> PermissionDenied:
+    """Return the error for somebody who lacks a permission. It names the remedy.
+
+    Parameters:
+        roles: the roles of the server.
+        principal: the caller.
+        permission: the permission that the caller needs.
+        what: what the caller wants to do, after "may not".
+    """
+    role = roles.of(principal)
+    if role is None:
+        remedy = f'is in no role: have the operator put {principal.name!r} into one with the permission "{permission}"'
+    else:
+        remedy = f'is in the role {role.name}: have the operator add "{permission}" to roles.{role.name}.permissions'
+    return PermissionDenied(f"{principal.name} may not {what}: {principal.name} {remedy}")

@@ -1,88 +1,259 @@
-"""Roles: a service's configuration gives rights to callers by roles. A service declares the rights of its own roles,
-and asks a table for the role of a caller."""
+"""Roles: who may do what. The configuration has a table for each, ``[roles.NAME]``, with permissions, and in it tables for
+services, ``[roles.NAME.SERVICE]``, with conditions on what the permissions allow. Everybody has one role at most."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Generic, TypeVar
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from pydantic import Field
+from pydantic import ValidationError
 
+from rpcserver.config import ConfigError, RoleConfig, name_keys
 from rpcwire.context import OWNER, Principal
-from rpcwire.service import ServiceConfig
+from rpcwire.errors import describe_fields, field_errors
+from rpcwire.service import Service, ServiceConfig, ServiceRole
+
+EVERYBODY = "*"
+"""In the list of a role's principals: everybody who has authenticated and is in no other role."""
+
+OWNER_ROLE = "owner"
+"""The role of the user who runs the server. It gives everything unless the configuration has a table for it."""
+
+OPEN_TO_ALL = frozenset({"rpc.hello", "rpc.authenticate", "rpc.ping"})
+"""The methods that may be called before authentication."""
+
+OPEN_TO_PRINCIPALS = OPEN_TO_ALL | {"rpc.discover", "rpc.services"}
+"""The methods that everybody who has authenticated may call, without a role."""
 
 _MOST_CALLERS = 1000
 
 
-class Role(ServiceConfig):
-    """The root of roles: names its members. The service declares what they may do."""
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One role, as the services that are loaded understand it.
 
-    principals: tuple[str, ...] = Field(
-        default=(), description='Who is in it, by the names that rpc.hello tells; "*" for everybody.'
+    Attributes:
+        name: its name.
+        permissions: all permissions that its patterns stand for.
+        methods: the methods that these permissions allow, and those that are open to everybody.
+        conditions: the conditions for each service, by its name.
+    """
+
+    name: str
+    permissions: frozenset[str]
+    methods: frozenset[str]
+    conditions: Mapping[str, ServiceConfig]
+
+
+def list_permissions(kinds: Iterable[type[Service[Any]]]) -> dict[str, str]:
+    """List the permissions of classes of services, each with what it is for.
+
+    Raises:
+        TypeError: a method names a permission that its service does not declare, or a service declares one that does
+            not begin with its name.
+    """
+    permissions: dict[str, str] = {}
+    for kind in kinds:
+        for permission in kind.permissions:
+            if not permission.startswith(f"{kind.name}."):
+                raise TypeError(f"{kind.__qualname__}: the permission {permission!r} must begin with {kind.name}.")
+        permissions.update(kind.permissions)
+        for method in kind.methods():
+            if method.permission == method.full_name:
+                permissions.setdefault(method.permission, f"call {method.full_name}")
+            if method.permission not in permissions:
+                raise _undeclared(kind, method.permission, method.full_name)
+    return permissions
+
+
+def _check_pages(services: Iterable[Service[Any]], permissions: Mapping[str, str]) -> None:
+    for service in services:
+        for path, page in service.http_pages().items():
+            needs = page.permission
+            if needs is not None and not (needs in permissions and needs.startswith(f"{service.name}.")):
+                raise _undeclared(type(service), needs, f"the page {path}")
+
+
+def _undeclared(kind: type[Service[Any]], permission: str, of: str) -> TypeError:
+    return TypeError(
+        f"{kind.__qualname__}: {of} needs the permission {permission!r}, which the service does not declare: add it to "
+        "`permissions` of the class"
     )
 
 
-RoleT = TypeVar("RoleT", bound=Role)
+def methods_by_permission(kinds: Iterable[type[Service[Any]]]) -> dict[str, list[str]]:
+    """List the methods that each permission allows."""
+    methods: dict[str, list[str]] = {}
+    for kind in kinds:
+        for method in kind.methods():
+            methods.setdefault(method.permission, []).append(method.full_name)
+    return methods
 
 
-def each_in_one(roles: Mapping[str, RoleT]) -> Mapping[str, RoleT]:
-    """Make sure that nobody is in two roles, since the second would never count. Return the roles.
+def expand(pattern: str, permissions: Iterable[str]) -> frozenset[str]:
+    """Return the permissions that a pattern stands for: ``*``, ``SERVICE.*``, or the name of one.
 
     Raises:
-        ValueError: somebody is in two roles.
+        ValueError: there is no such permission.
     """
-    role_of: dict[str, str] = {}
-    for name, role in roles.items():
-        for principal in set(role.principals):
-            if principal in role_of:
-                raise ValueError(
-                    f"{principal!r} is in {role_of[principal]} and in {name}: name everybody in one role only"
-                )
-            role_of[principal] = name
-    return roles
+    names = list(permissions)
+    if pattern == "*":
+        return frozenset(names)
+    if pattern.endswith(".*"):
+        of_service = frozenset(name for name in names if name.startswith(pattern[:-1]))
+        if of_service:
+            return of_service
+    elif pattern in names:
+        return frozenset({pattern})
+    services = {name.partition(".")[0] + ".*" for name in names}
+    near = difflib.get_close_matches(pattern[:100], [*names, *services], 1)
+    hint = f"did you mean {near[0]}?" if near else "`rpcserver permissions` lists those there are"
+    raise ValueError(f"there is no permission {pattern!r}: {hint}")
 
 
 def is_owner(principal: Principal, owner_uid: int) -> bool:
-    """Return whether a caller is the owner: the user who runs the server, or somebody who has its token.
+    """Return whether somebody is the owner: the user who runs the server, or somebody who has its token.
 
     Parameters:
         principal: the caller.
         owner_uid: the user who runs the server.
     """
-    return principal.uid == owner_uid or (principal.name == OWNER and principal.method == "token")
+    if principal.method in ("peer", "memory"):
+        return principal.uid == owner_uid
+    return principal.name == OWNER and principal.method == "token"
 
 
-class RoleTable(Generic[RoleT]):
-    """The roles of one place in the configuration.
+class Roles:
+    """All roles of a server.
 
     Parameters:
-        prefix: that place, such as ``services.programs``; the names of roles begin with it.
-        roles: the roles by name.
-        owner: the role of the owner if no other role names them; ``None`` for none.
+        sections: the tables below ``[roles]``.
+        services: the services that are offered, without that of the protocol itself.
         owner_uid: the user who runs the server.
+        system: the class of the service of the protocol itself.
+
+    Raises:
+        ConfigError: a table names a permission, a service or a key that does not exist, or somebody is in two roles.
+        TypeError: a service needs a permission that it does not declare.
+
+    Attributes:
+        permissions: all permissions, each with what it is for.
     """
 
-    def __init__(self, prefix: str, roles: Mapping[str, RoleT], owner: RoleT | None, owner_uid: int) -> None:
-        self._prefix = prefix
-        self._roles = roles
-        self._owner = owner
+    def __init__(
+        self,
+        sections: Mapping[str, RoleConfig],
+        services: Iterable[Service[Any]],
+        owner_uid: int,
+        system: type[Service[Any]],
+    ) -> None:
+        self._services = {service.name: service for service in services}
+        kinds = [system, *(type(service) for service in self._services.values())]
+        self.permissions: Mapping[str, str] = list_permissions(kinds)
+        _check_pages(self._services.values(), self.permissions)
+        self._methods = methods_by_permission(kinds)
         self._owner_uid = owner_uid
-        self._role_of: dict[Principal, tuple[str, RoleT] | None] = {}
+        self._roles = {name: self._make(name, section) for name, section in sections.items()}
+        if OWNER_ROLE not in self._roles:
+            self._roles[OWNER_ROLE] = self._make(OWNER_ROLE, RoleConfig(permissions=("*",)))
+        self._members = _index(sections)
+        self._role_of: dict[Principal, Role | None] = {}
 
-    def role(self, principal: Principal) -> tuple[str, RoleT] | None:
-        """Find the role of a caller, and its name in the configuration; ``None`` if there is none. A role that names
-        the caller goes before a role for everybody."""
+    def __iter__(self) -> Iterator[Role]:
+        return iter(self._roles.values())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._roles
+
+    def __getitem__(self, name: str) -> Role:
+        return self._roles[name]
+
+    def _make(self, name: str, section: RoleConfig) -> Role:
+        permissions: set[str] = set()
+        for index, pattern in enumerate(section.permissions):
+            try:
+                permissions |= expand(pattern, self.permissions)
+            except ValueError as exc:
+                raise ConfigError(f"roles.{name}.permissions.{index}: {exc}") from None
+        for table in section.tables:
+            if table not in self._services:
+                keys = ", ".join([*RoleConfig.model_fields, *self._services])
+                raise ConfigError(f"roles.{name}.{table}: there is no such key, and no such service; there are: {keys}")
+        methods = {method for permission in permissions for method in self._methods.get(permission, ())}
+        conditions = {each.name: self._condition(name, section, each) for each in self._services.values()}
+        return Role(name, frozenset(permissions), frozenset(methods | OPEN_TO_PRINCIPALS), conditions)
+
+    def _condition(self, name: str, section: RoleConfig, service: Service[Any]) -> ServiceConfig:
+        if service.name not in section.tables:
+            if name == OWNER_ROLE and service.owner_conditions is not None:
+                return service.owner_conditions
+            return service.role_model()
+        try:
+            return service.role_model.model_validate(section.tables[service.name])
+        except ValidationError as exc:
+            errors = field_errors(exc, prefix=("roles", name, service.name))
+            name_keys(errors, service.role_model, 3)
+            raise ConfigError(describe_fields(errors, 5)) from exc
+
+    def of(self, principal: Principal) -> Role | None:
+        """Find the role of somebody; ``None`` if there is none. First counts the role of the credentials, then a role
+        that names the principal, then the owner's, then a role for everybody."""
         if principal not in self._role_of:
             if len(self._role_of) > _MOST_CALLERS:
                 self._role_of.clear()
             self._role_of[principal] = self._find(principal)
         return self._role_of[principal]
 
-    def _find(self, principal: Principal) -> tuple[str, RoleT] | None:
-        for member in (principal.name, "*"):
-            for name, role in self._roles.items():
-                if member in role.principals:
-                    return f"{self._prefix}.roles.{name}", role
-        if self._owner is not None and is_owner(principal, self._owner_uid):
-            return f"{self._prefix}.unlisted", self._owner
-        return None
+    def _find(self, principal: Principal) -> Role | None:
+        if principal.role:
+            return self._roles.get(principal.role)
+        name = self._members.get(principal.name)
+        if name is None:
+            name = OWNER_ROLE if is_owner(principal, self._owner_uid) else self._members.get(EVERYBODY)
+        return None if name is None else self._roles[name]
+
+    def methods_of(self, principal: Principal) -> frozenset[str]:
+        """Return the full names of the methods that somebody may call."""
+        role = self.of(principal)
+        return OPEN_TO_PRINCIPALS if role is None else role.methods
+
+    def views(self, service: str) -> dict[str, ServiceRole]:
+        """Return all roles, as one service sees them, by name."""
+        prefix = f"{service}."
+        return {
+            role.name: ServiceRole(
+                role.name,
+                frozenset(name for name in role.permissions if name.startswith(prefix)),
+                role.conditions[service],
+            )
+            for role in self._roles.values()
+        }
+
+    def finder(self, service: str) -> Callable[[Principal], ServiceRole | None]:
+        """Return what finds the roles of callers for one service."""
+        views = self.views(service)
+
+        def find(principal: Principal) -> ServiceRole | None:
+            role = self.of(principal)
+            return None if role is None else views[role.name]
+
+        return find
+
+
+def _index(sections: Mapping[str, RoleConfig]) -> dict[str, str]:
+    """Return the role of each principal that a role names.
+
+    Raises:
+        ConfigError: somebody is in two roles, of which the second would never count.
+    """
+    index: dict[str, str] = {}
+    for name, section in sections.items():
+        for principal in dict.fromkeys(section.principals):
+            other = index.setdefault(principal, name)
+            if other != name:
+                raise ConfigError(
+                    f"roles.{name}.principals: {principal!r} is in {other}, too: name everybody in one role only"
+                )
+    return index

@@ -9,12 +9,12 @@ import re
 import shutil
 import subprocess
 import tarfile
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, NoReturn
+from typing import Annotated, Any, ClassVar, NamedTuple, NoReturn
 
 import jsonschema
 import openrpc
@@ -54,6 +54,8 @@ class Unlucky(ServiceError):
 
 class Shop(Service):
     """Sells parts."""
+
+    permissions: ClassVar[Mapping[str, str]] = {"shop.read": "look for parts"}
 
     @method(kind="read", permission="shop.read", errors=(Unlucky,))
     async def find(self, name: str, part: Part | None = None, *, limit: int = 10, ctx: Context) -> list[Part]:

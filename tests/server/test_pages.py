@@ -26,9 +26,9 @@ class Sights(Service):
 
     def http_pages(self) -> Mapping[str, Page]:
         return {
-            "/view": Page(self.view),
-            "/open": Page(self.view, "text/html; charset=utf-8", needs_token=False),
-            "/broken": Page(self.broken),
+            "/view": Page(self.view, permission="sights.view"),
+            "/open": Page(self.view, "text/html; charset=utf-8", permission=None),
+            "/broken": Page(self.broken, permission="sights.view"),
         }
 
 

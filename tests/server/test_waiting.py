@@ -419,7 +419,7 @@ class Slow(Service):
         return "text"
 
     def http_pages(self) -> Mapping[str, Page]:
-        return {"/open": Page(self.text, needs_token=False), "/mine": Page(self.text)}
+        return {"/open": Page(self.text, permission=None), "/mine": Page(self.text, permission="slow.text")}
 
 
 def test_pages_without_a_token_stand_in_line_too(tools: Any) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,12 +21,15 @@ TOKEN = "the-token-of-ada-for-tests"
 
 
 @pytest.fixture
-def with_ada() -> Callable[[Service, Scenario], None]:
-    """Run a scenario with the owner, who comes by the Unix socket, and Ada, who comes with a token."""
+def with_ada() -> Callable[..., None]:
+    """Run a scenario with the owner, who comes by the Unix socket, and Ada, who comes with a token. ``roles`` are the
+    tables below ``[roles]``."""
 
-    async def main(folder: Path, service: Service, scenario: Scenario) -> None:
+    async def main(folder: Path, service: Service, scenario: Scenario, roles: dict[str, Any]) -> None:
         path = folder / "s"
-        settings = ServerConfig.model_validate({"state_dir": str(folder), "listen": {"port": 0, "unix": str(path)}})
+        settings = ServerConfig.model_validate(
+            {"state_dir": str(folder), "listen": {"port": 0, "unix": str(path)}, "roles": roles}
+        )
         server = Server(settings, [service], token=TOKEN)
         server.authentication.tokens = TokenStore(TOKEN, "ada")
         await server.start()
@@ -35,9 +39,9 @@ def with_ada() -> Callable[[Service, Scenario], None]:
         finally:
             await server.stop(grace_s=0)
 
-    def run(service: Service, scenario: Scenario) -> None:
+    def run(service: Service, scenario: Scenario, roles: dict[str, Any] | None = None) -> None:
         # A short name: the address of a Unix socket has little room.
         with tempfile.TemporaryDirectory(prefix="rpc") as folder:
-            asyncio.run(main(Path(folder), service, scenario))
+            asyncio.run(main(Path(folder), service, scenario, roles or {}))
 
     return run

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import AfterValidator, ConfigDict, Field, SecretStr, field_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from rpcserver import ServiceConfig, each_in_one
+from rpcserver import ServiceConfig
 
 from .models import Isolation
 from .passwords import find_password
-from .roles import DatabaseRole
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -108,14 +106,6 @@ class DatabaseConfig(ServiceConfig):
     max_row_bytes: int = Field(
         default=8 * 1024 * 1024, ge=1024, description="bytes in one row; a larger row is an error"
     )
-    unlisted: Literal["owner", "nobody", ""] = Field(
-        default="",
-        description='who may do everything without being in a role: the server\'s owner, or nobody; "" for what '
-        "the service says",
-    )
-    roles: Annotated[Mapping[str, DatabaseRole], AfterValidator(each_in_one)] = Field(
-        default={}, description="who may do what: a table for each role"
-    )
 
     @field_validator("url")
     @classmethod
@@ -136,11 +126,6 @@ class DatabaseServiceConfig(ServiceConfig):
 
     databases: dict[str, DatabaseConfig] = Field(
         default={"main": DatabaseConfig()}, description="the databases, by the names that clients use"
-    )
-    unlisted: Literal["owner", "nobody"] = Field(
-        default="owner",
-        description="who may do everything to the databases that do not say so themselves, without being in a role: "
-        "the owner, or nobody",
     )
     secrets_dir: Path | None = Field(
         default=None,

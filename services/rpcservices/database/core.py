@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from rpcserver import Context, Health, Service, ServiceConfigError
 
@@ -29,7 +29,7 @@ from .failures import is_refused, translate_error
 from .models import TxState
 from .pool import Pool, Target, close_all
 from .reading import state_after
-from .roles import Right
+from .roles import DatabaseRole, Right, check, sees
 from .transactions import Transactions
 
 _T = TypeVar("_T")
@@ -152,16 +152,22 @@ class Lending:
 class DatabaseCore(Service[DatabaseServiceConfig]):
     """The databases and the open transactions."""
 
+    permissions: ClassVar[Mapping[str, str]] = {
+        "database.query": "read: query, stream, explain, describe, copy_out",
+        "database.execute": "change: execute, executemany, batch, copy_in",
+        "database.script": "run scripts",
+        "database.transaction": "begin transactions and sessions",
+        "database.schema": "list databases, schemas and tables",
+    }
+    role_model = DatabaseRole
+
     async def start(self) -> None:
         self._transactions = Transactions()
         state_dir = self.runtime.state_dir
         self._targets: dict[str, Target] = {}
         try:
             for name, config in self.config.databases.items():
-                unlisted = {"unlisted": config.unlisted or self.config.unlisted}
-                self._targets[name] = Target(
-                    name, config.model_copy(update=unlisted), state_dir, self.config.secrets_dir
-                )
+                self._targets[name] = Target(name, config, state_dir, self.config.secrets_dir)
             for target in self._targets.values():
                 await target.open()
         except ValueError as exc:
@@ -178,7 +184,8 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
 
     def _visible_targets(self, ctx: Context) -> list[Target]:
         """The databases that a caller may see."""
-        return [target for target in self._targets.values() if target.access.sees(ctx.principal)]
+        role = self.runtime.role_of(ctx.principal)
+        return [target for target in self._targets.values() if sees(role, target.name)]
 
     def _target(self, ctx: Context, name: str, right: Right, *, writing: bool = False) -> Target:
         """Find a database, and make sure that the caller has a right to it.
@@ -187,13 +194,13 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
             UnknownDatabase: the caller sees no database of this name.
             DatabaseRefused: the caller's role does not allow it.
         """
-        target = self._targets.get(name)
-        if target is None or not target.access.sees(ctx.principal):
+        target, role = self._targets.get(name), self.runtime.role_of(ctx.principal)
+        if target is None or not sees(role, name):
             names = ", ".join(sorted(target.name for target in self._visible_targets(ctx))) or "none"
             raise UnknownDatabase(
                 f"database: no database is named {name[:64]!r}; there are: {names}", executed="no", database=name[:64]
             )
-        target.access.check(ctx.principal, right, writing=writing and not target.config.readonly)
+        check(ctx.principal, role, name, right, writing=writing and not target.config.readonly)
         return target
 
     def _lend(self, ctx: Context, target: Target, transaction: str | None, *, readonly: bool) -> Lending:

@@ -22,7 +22,6 @@ from .backends.base import Link, log
 from .config import DatabaseConfig, database_url
 from .errors import DatabaseOperationalError
 from .failures import connection_failure
-from .roles import Access
 
 _ANSWER_FIRST_S = 0.001
 """A pause before a link is cleaned, so that the answer of the call that used it leaves first."""
@@ -305,7 +304,6 @@ class Target:
     def __init__(self, name: str, config: DatabaseConfig, state_dir: Path, secrets_dir: Path | None = None) -> None:
         self.name = name
         self.config = config
-        self.access = Access(name, config.roles, owner_may=config.unlisted != "nobody")
         url = database_url(name, config, state_dir, secrets_dir)
         self._embedded = None if config.url.get_secret_value() or config.readonly else url.database
         self.dialect = url.get_backend_name()

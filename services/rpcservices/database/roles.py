@@ -1,21 +1,19 @@
-"""Decides who may do what to a database, by the roles of its configuration."""
+"""The conditions of roles for the database service."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Literal, get_args
 
 from pydantic import Field
 
-from rpcserver import Principal, Role, RoleTable
+from rpcserver import Principal, ServiceConfig, ServiceRole
 
 from .errors import DatabaseRefused
 
 Right = Literal["query", "execute", "script", "transaction", "schema"]
-"""``query``: query, stream, explain, describe, copy_out. ``execute``: execute, executemany, batch, copy_in. ``script``:
-script. ``transaction``: begin and connect; one that may write needs ``execute`` or ``script``, too. ``schema``:
-schemas, tables, table."""
+"""What a permission of the service lets one do: ``database.query``, and so on."""
 
 _VERBS: Mapping[Right, str] = {
     "query": "query", "execute": "change", "script": "run scripts on", "transaction": "begin transactions on",
@@ -23,59 +21,60 @@ _VERBS: Mapping[Right, str] = {
 }  # fmt: skip
 
 
-class DatabaseRole(Role):
-    """What a group of callers may do to a database. Whoever is in no role does not see it."""
+class DatabaseRole(ServiceConfig):
+    """Which databases the members of a role may use, if its permissions let them use any."""
 
-    may: tuple[Right, ...] = Field(
-        default=("query", "schema"),
-        description="What they may do: query (read), execute (change), script, transaction (one that writes needs "
-        "execute or script, too), schema (list tables).",
+    databases: tuple[str, ...] = Field(
+        default=("*",),
+        description="The databases that they see, by name; * is any text. The others do not exist for them.",
+    )
+    may: Mapping[str, tuple[Right, ...]] = Field(
+        default={},
+        description="For single databases: what they may do there, of what their permissions allow: query, execute, "
+        'script, transaction, schema. { shop = ["query"] } lets them only read the database shop.',
     )
 
 
-OWNER = DatabaseRole(may=get_args(Right))
-"""The role of a local owner who is in no other: everything."""
+def sees(role: ServiceRole | None, database: str) -> bool:
+    """Return whether a database exists for the members of a role."""
+    conditions: DatabaseRole | None = None if role is None else role.conditions
+    return conditions is not None and any(fnmatchcase(database, pattern) for pattern in conditions.databases)
 
 
-class Access:
-    """The roles of one database.
+def check(
+    principal: Principal, role: ServiceRole | None, database: str, right: Right, *, writing: bool = False
+) -> None:
+    """Make sure that a caller, who sees a database, may do something to it.
 
     Parameters:
-        database: its name.
-        roles: the roles by name.
-        owner_may: whether the local owner may do everything without being in a role.
+        principal: the caller.
+        role: the role of the caller.
+        database: the name of the database.
+        right: the right that the caller needs.
+        writing: whether the statements may change something.
+
+    Raises:
+        DatabaseRefused: the role lacks the right; the error names both.
     """
+    allowed = set() if role is None else {r for r in get_args(Right) if f"database.{r}" in role.permissions}
+    conditions: DatabaseRole | None = None if role is None else role.conditions
+    if conditions is not None and database in conditions.may:
+        allowed &= set(conditions.may[database])
+    if right not in allowed:
+        raise _refusal(principal, role, database, right, "")
+    if writing and not {"execute", "script"} & allowed:
+        raise _refusal(principal, role, database, "execute", "give readonly=True, or ")
 
-    def __init__(self, database: str, roles: Mapping[str, DatabaseRole], *, owner_may: bool) -> None:
-        self._database = database
-        prefix = f"services.database.databases.{database}"
-        self._roles = RoleTable(prefix, roles, OWNER if owner_may else None, os.geteuid())
 
-    def sees(self, principal: Principal) -> bool:
-        """Whether the database exists for a caller."""
-        return self._roles.role(principal) is not None
-
-    def check(self, principal: Principal, right: Right, *, writing: bool = False) -> None:
-        """Make sure that a caller may do something.
-
-        Parameters:
-            principal: the caller, who sees the database.
-            right: the right that the caller needs.
-            writing: whether the statements may change something.
-
-        Raises:
-            DatabaseRefused: the role lacks the right; the error names both.
-        """
-        role = self._roles.role(principal)
-        rule, may = ("", ()) if role is None else (role[0], role[1].may)
-        if right not in may:
-            raise self._refusal(principal, right, rule, "")
-        if writing and not {"execute", "script"} & set(may):
-            raise self._refusal(principal, "execute", rule, "give readonly=True, or ")
-
-    def _refusal(self, principal: Principal, right: Right, rule: str, remedy: str) -> DatabaseRefused:
-        return DatabaseRefused(
-            f"{principal.name} may not {_VERBS[right]} the database {self._database!r}: {remedy}have the operator add "
-            f'"{right}" to {rule}.may',
-            database=self._database, right=right, rule=rule, sqlstate="42501",
-        )  # fmt: skip
+def _refusal(
+    principal: Principal, role: ServiceRole | None, database: str, right: Right, remedy: str
+) -> DatabaseRefused:
+    rule = "roles" if role is None else f"{role.place}.permissions"
+    add = f"database.{right}"
+    if role is not None and database in role.conditions.may and f"database.{right}" in role.permissions:
+        rule, add = f"{role.place}.database.may.{database}", right
+    return DatabaseRefused(
+        f"{principal.name} may not {_VERBS[right]} the database {database!r}: {remedy}have the operator add "
+        f'"{add}" to {rule}',
+        database=database, right=right, rule=rule, sqlstate="42501",
+    )  # fmt: skip

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from pydantic import Field
 
-from pydantic import AfterValidator, Field
-
-from rpcserver import ServiceConfig, each_in_one
-
-from .roles import HardwareRole
+from rpcserver import ServiceConfig
 
 
 class HardwareConfig(ServiceConfig):
@@ -57,11 +52,3 @@ class HardwareConfig(ServiceConfig):
     )
     history_coarse_s: float = Field(default=86_400.0, gt=0, description="How long those points are kept, in seconds.")
     history_metrics: int = Field(default=1000, ge=1, description="The most metrics that are kept (about 10 kB each).")
-    unlisted: Literal["owner", "nobody"] = Field(
-        default="owner",
-        description="Who may see and control processes, open serial ports and ask disks without being in a role: the "
-        "owner, or nobody. Everything else may be read by everybody.",
-    )
-    roles: Annotated[Mapping[str, HardwareRole], AfterValidator(each_in_one)] = Field(
-        default={}, description="Who may do these things: a table for each role."
-    )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Collection, Mapping
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 from rpcserver import InvalidParams, Page, Service
 from rpcservices.hardware.serial.ports import SerialPorts
@@ -20,7 +20,7 @@ from .inventory.watcher import DeviceWatcher
 from .models import Section
 from .readers.gpus import GpuReader
 from .readers.places import Places
-from .roles import Access
+from .roles import HardwareRole
 from .sampling.collector import Collector
 from .sampling.history import History
 from .sampling.metrics import WITHOUT_HISTORY, has_history, metrics
@@ -42,10 +42,19 @@ class HardwareCore(Service[HardwareConfig]):
         places: the folders in which the system shows its hardware.
     """
 
+    permissions: ClassVar[Mapping[str, str]] = {
+        "hardware.read": "read the machine and its devices, and follow them",
+        "hardware.processes": "see processes, and whose network connections are",
+        "hardware.control": "signal processes, and set their priority and affinity",
+        "hardware.serial": "open serial ports",
+        "hardware.smart": "ask disks for their health",
+        "hardware.metrics": "read the page /metrics",
+    }
+    role_model = HardwareRole
+
     def __init__(self, config: HardwareConfig | None = None, places: Places | None = None) -> None:
         super().__init__(config)
         self.places = places or Places()
-        self.access = Access(self.config.roles, owner_may=self.config.unlisted == "owner")
         self._gpus = GpuReader(self.places)
         self._collector = Collector(
             section_readers(self.places, self._gpus, self.config.section_timeout_s), self.config.section_timeout_s
@@ -108,7 +117,7 @@ class HardwareCore(Service[HardwareConfig]):
         async def render() -> str:
             return expose(metrics(await self._sampler.take(all_sections(None) - {"users"})))
 
-        return {"/metrics": Page(render, CONTENT_TYPE)}
+        return {"/metrics": Page(render, CONTENT_TYPE, permission="hardware.metrics")}
 
     async def _section(self, section: Section) -> Any:
         """The answer of one section.

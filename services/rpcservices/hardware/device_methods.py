@@ -10,6 +10,7 @@ from .core import HardwareCore
 from .errors import DeviceNotFound, HardwareRefused, SectionUnavailable
 from .inventory.uevents import why_no_events
 from .models import Device, DeviceEvent, Smart, Subsystem
+from .roles import check_device
 from .smart import SmartFailed, ask, why_no_smart
 
 
@@ -51,9 +52,8 @@ class DeviceMethods(HardwareCore):
         Raises:
             DeviceNotFound: there is no such disk.
             SectionUnavailable: smartctl is not installed, or gives no answer.
-            HardwareRefused: the caller's role does not allow it.
+            HardwareRefused: the caller's role does not list the disk.
         """
-        self.access.check(ctx.principal, "smart")
         reason = why_no_smart(self.config.smartctl)
         if reason:
             raise SectionUnavailable(f"SMART data cannot be had: {reason}", section="smart", reason=reason)
@@ -62,6 +62,7 @@ class DeviceMethods(HardwareCore):
         if not nodes or nodes[0] is None:
             names = ", ".join(d.name for d in disks) or "none"
             raise DeviceNotFound(f"disk: there is no disk {disk[:80]!r}; there are: {names}", device=disk[:80])
+        check_device(ctx.principal, self.runtime.role_of(ctx.principal), nodes[0])
         try:
             return await ask(self.config.smartctl, nodes[0])
         except SmartFailed as exc:

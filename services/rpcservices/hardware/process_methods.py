@@ -7,16 +7,16 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rpcserver import Context, SlowPolicy, method
+from rpcserver import SlowPolicy, method
 
 from .control import send_signal, set_affinity, set_priority
 from .core import HardwareCore
-from .errors import HardwareRefused, ProcessDenied, ProcessGone
+from .errors import ProcessDenied, ProcessGone
 from .models import ProcessAttribute, ProcessDetails, ProcessList, ProcessSort
 from .readers.processes import DEFAULT
 from .sampling.processes import Query
 
-CONTROL_ERRORS = (ProcessGone, ProcessDenied, HardwareRefused)
+CONTROL_ERRORS = (ProcessGone, ProcessDenied)
 
 Pid = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Processor = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -26,14 +26,13 @@ StartTime = Annotated[float, Field(allow_inf_nan=False)]
 class ProcessMethods(HardwareCore):
     """Processes: see them, and act on them."""
 
-    @method(permission="hardware.processes", kind="read", errors=(HardwareRefused,))
+    @method(permission="hardware.processes", kind="read")
     async def processes(
         self,
         attributes: list[ProcessAttribute] | None = None,
         *,
         sort: ProcessSort = "cpu_percent",
         limit: Annotated[int, Field(ge=1)] = 100,
-        ctx: Context,
     ) -> ProcessList:
         """The processes of the machine.
 
@@ -42,14 +41,10 @@ class ProcessMethods(HardwareCore):
                 secret is replaced by ``***``.
             sort: in which order.
             limit: the most to list.
-
-        Raises:
-            HardwareRefused: the caller's role does not allow it.
         """
-        self.access.check(ctx.principal, "processes")
         return await self._processes.list(self._query(attributes, sort, limit))
 
-    @method(permission="hardware.processes", kind="read", slow_policy=SlowPolicy.LATEST, errors=(HardwareRefused,))
+    @method(permission="hardware.processes", kind="read", slow_policy=SlowPolicy.LATEST)
     async def watch_processes(
         self,
         attributes: list[ProcessAttribute] | None = None,
@@ -57,7 +52,6 @@ class ProcessMethods(HardwareCore):
         sort: ProcessSort = "cpu_percent",
         limit: Annotated[int, Field(ge=1)] = 100,
         interval_s: float = 1.0,
-        ctx: Context,
     ) -> AsyncIterator[ProcessList]:
         """Follow the processes of the machine. A reader that is too slow gets the latest list.
 
@@ -67,13 +61,11 @@ class ProcessMethods(HardwareCore):
 
         Raises:
             InvalidParams: the interval is shorter than the server allows.
-            HardwareRefused: the caller's role does not allow it.
         """
-        self.access.check(ctx.principal, "processes")
         return self._processes.follow(self._query(attributes, sort, limit), self._interval(interval_s))
 
-    @method(permission="hardware.processes", kind="read", errors=(ProcessGone, ProcessDenied, HardwareRefused))
-    async def process(self, pid: Pid, create_time: StartTime | None = None, *, ctx: Context) -> ProcessDetails:
+    @method(permission="hardware.processes", kind="read", errors=(ProcessGone, ProcessDenied))
+    async def process(self, pid: Pid, create_time: StartTime | None = None) -> ProcessDetails:
         """Everything about one process.
 
         Parameters:
@@ -83,13 +75,11 @@ class ProcessMethods(HardwareCore):
         Raises:
             ProcessGone: it has ended.
             ProcessDenied: the system hides it from the server's user.
-            HardwareRefused: the caller's role does not allow it.
         """
-        self.access.check(ctx.principal, "processes")
         return await self._processes.details(pid, create_time, reveal=self.config.reveal_command_lines)
 
     @method(permission="hardware.control", kind="once", errors=CONTROL_ERRORS)
-    async def signal_process(self, pid: Pid, create_time: StartTime, signal: str = "TERM", *, ctx: Context) -> None:
+    async def signal_process(self, pid: Pid, create_time: StartTime, signal: str = "TERM") -> None:
         """Send a signal to a process, which must be the one that is meant: a number that is another's by now is left
         alone.
 
@@ -101,15 +91,11 @@ class ProcessMethods(HardwareCore):
             InvalidParams: there is no such signal.
             ProcessGone: it has ended.
             ProcessDenied: the server's user may not.
-            HardwareRefused: the caller's role does not allow it.
         """
-        self.access.check(ctx.principal, "control")
         await self._worker.run(lambda: send_signal(pid, create_time, signal))
 
     @method(permission="hardware.control", kind="idempotent", errors=CONTROL_ERRORS)
-    async def set_priority(
-        self, pid: Pid, create_time: StartTime, nice: Annotated[int, Field(ge=-20, le=19)], *, ctx: Context
-    ) -> int:
+    async def set_priority(self, pid: Pid, create_time: StartTime, nice: Annotated[int, Field(ge=-20, le=19)]) -> int:
         """Set the priority of a process.
 
         Parameters:
@@ -122,14 +108,12 @@ class ProcessMethods(HardwareCore):
         Raises:
             ProcessGone: it has ended.
             ProcessDenied: the server's user may not.
-            HardwareRefused: the caller's role does not allow it.
         """
-        self.access.check(ctx.principal, "control")
         return await self._worker.run(lambda: set_priority(pid, create_time, nice))
 
     @method(permission="hardware.control", kind="idempotent", errors=CONTROL_ERRORS)
     async def set_affinity(
-        self, pid: Pid, create_time: StartTime, cpus: Annotated[list[Processor], Field(min_length=1)], *, ctx: Context
+        self, pid: Pid, create_time: StartTime, cpus: Annotated[list[Processor], Field(min_length=1)]
     ) -> list[int]:
         """Set the processors that a process may run on.
 
@@ -144,9 +128,7 @@ class ProcessMethods(HardwareCore):
             InvalidParams: none of them can be used.
             ProcessGone: it has ended.
             ProcessDenied: the server's user may not.
-            HardwareRefused: the caller's role does not allow it.
         """
-        self.access.check(ctx.principal, "control")
         return await self._worker.run(lambda: set_affinity(pid, create_time, cpus))
 
     def _query(self, attributes: list[ProcessAttribute] | None, sort: ProcessSort, limit: int) -> Query:

@@ -6,11 +6,11 @@ from typing import Annotated, cast
 
 from pydantic import Field
 
-from rpcserver import Context, method
+from rpcserver import method
 
 from .availability import capabilities
 from .core import HardwareCore, all_sections
-from .errors import HardwareRefused, SectionUnavailable
+from .errors import SectionUnavailable
 from .models import (
     Battery,
     Capability,
@@ -151,19 +151,15 @@ class ReadingMethods(HardwareCore):
         """
         return cast("Gpus", await self._section("gpus"))
 
-    @method(permission="hardware.processes", kind="read", errors=(HardwareRefused,))
+    @method(permission="hardware.processes", kind="read")
     async def connections(
-        self, kind: ConnectionKind = "inet", *, limit: Annotated[int, Field(ge=1)] = 1000, ctx: Context
+        self, kind: ConnectionKind = "inet", *, limit: Annotated[int, Field(ge=1)] = 1000
     ) -> Connections:
         """The sockets of the machine, and whose they are.
 
         Parameters:
             kind: which.
             limit: the most to list.
-
-        Raises:
-            HardwareRefused: the caller's role does not allow it.
         """
-        self.access.check(ctx.principal, "processes")
         most = min(limit, self.config.max_connections)
         return await self._worker.run(lambda: connections(kind, most))

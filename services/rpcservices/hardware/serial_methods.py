@@ -22,6 +22,7 @@ from .errors import (
     SerialTimeout,
 )
 from .models import ByteSize, Parity, SerialData, SerialLines, SerialPort, SerialSession, SerialSettings
+from .roles import check_device
 
 PORT_ERRORS = (SerialNotOpen, SerialPortGone)
 _FLOW_S = 3600.0
@@ -72,10 +73,9 @@ class SerialMethods(HardwareCore):
             SerialPortNotFound: there is no such port.
             SerialPortBusy: somebody has it open.
             SerialPortDenied: the server's user may not open it.
-            HardwareRefused: the caller's role does not allow it.
+            HardwareRefused: the caller's role does not list the port.
             InvalidParams: the port refuses a setting.
         """
-        self.access.check(ctx.principal, "serial")
         reason = why_no_serial()
         if reason:
             raise SectionUnavailable(f"serial ports cannot be opened: {reason}", section="serial", reason=reason)
@@ -88,7 +88,11 @@ class SerialMethods(HardwareCore):
             rtscts=rtscts,
             dsrdtr=dsrdtr,
         )
-        session = await self._serial.open(ctx, port, settings, write_timeout_s)
+        principal = ctx.principal
+        role = self.runtime.role_of(principal)
+        session = await self._serial.open(
+            ctx, port, settings, write_timeout_s, lambda node: check_device(principal, role, node)
+        )
         return SerialSession(id=session.id, port=session.node, settings=settings)
 
     @method(permission="hardware.serial", errors=(*PORT_ERRORS, SerialPortBusy), buffer_items=1)

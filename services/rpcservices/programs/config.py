@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from rpcserver import ServiceConfig, each_in_one
-from rpcservices.programs.permission.rules import RoleRule
+from rpcserver import ServiceConfig
 
 from .models import Seconds
 
@@ -96,11 +94,4 @@ class ProgramsConfig(ServiceConfig):
         default=(),
         description="Numbers of the processors that programs may use; if none is named, all that the server may use. "
         "If the server runs on other processors, programs cannot slow its answers down.",
-    )
-    unlisted: Literal["owner", "nobody"] = Field(
-        default="owner",
-        description="Who may run any program, as the server's user, without being in a role: the owner, or nobody.",
-    )
-    roles: Annotated[Mapping[str, RoleRule], AfterValidator(each_in_one)] = Field(
-        default={}, description="Who may run what: a table for each role."
     )

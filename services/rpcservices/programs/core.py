@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from rpcserver import Busy, Context, Service
 from rpcservices.programs.keeping.client import KeptProgram
@@ -21,7 +21,8 @@ from rpcservices.programs.keeping.ledger import Ledger
 from rpcservices.programs.keeping.leftovers import Leftovers, Trace, abandon
 from rpcservices.programs.keeping.orphans import Orphans
 from rpcservices.programs.keeping.remains import Remains
-from rpcservices.programs.permission.policy import Permit, Policy, check_users
+from rpcservices.programs.permission.policy import OWNER, Permit, Policy, check_users
+from rpcservices.programs.permission.rules import RoleRule
 from rpcservices.programs.running.cgroups import Cgroup, Places
 from rpcservices.programs.running.launching import Launcher
 from rpcservices.programs.running.output import Output, SpareMemory
@@ -68,18 +69,20 @@ class Streams:
 class ProgramsCore(Service[ProgramsConfig]):
     """The state of the programs service."""
 
+    permissions: ClassVar[Mapping[str, str]] = {
+        "programs.run": "run programs, and feed and end them",
+        "programs.view": "see programs, their output and their events",
+    }
+    role_model = RoleRule
+    owner_conditions = OWNER
+
     def __init__(self, config: ProgramsConfig | None = None) -> None:
         super().__init__(config)
         self.programs: dict[str, Program] = {}
         self.events = Events()
         self.orphans = Orphans()
         self.launcher = Launcher(self.orphans.on_inherit)
-        self.policy = Policy(
-            self.config.roles,
-            owner_may=self.config.unlisted == "owner",
-            home=HOME,
-            owner_uid=os.geteuid(),
-        )
+        self.policy = Policy(lambda principal: self.runtime.role_of(principal), home=HOME, owner_uid=os.geteuid())  # noqa: PLW0108 - it has its runtime later
         self.spare_memory = SpareMemory(self.config.spare_memory_bytes, self.config.kept_memory_bytes)
         self._starting = 0
         self._hosted: set[int] = set()
@@ -98,7 +101,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         Raises:
             ServiceConfigError: the programs of a role cannot run as its user.
         """
-        for warning in check_users(self.config.roles, os.geteuid()):
+        for warning in check_users(self.runtime.roles, os.geteuid()):
             self.runtime.logger.warning("%s", warning)
         tree.become_subreaper()
         tree.heed_signals()

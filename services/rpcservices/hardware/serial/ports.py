@@ -72,13 +72,16 @@ class SerialPorts:
             port=port[:80],
         )
 
-    async def open(self, ctx: Context, port: str, settings: SerialSettings, write_timeout_s: float) -> OpenPort:
+    async def open(
+        self, ctx: Context, port: str, settings: SerialSettings, write_timeout_s: float, check: Callable[[str], None]
+    ) -> OpenPort:
         """Open a port for a client, until the client closes it or its connection ends.
 
         Raises:
             SerialPortNotFound: there is no such port.
             SerialPortBusy: somebody has it open.
             SerialPortDenied: the server's user may not open it.
+            Exception: ``check`` has raised this.
             InvalidParams: the driver refuses a setting.
         """
         if len(self._open) >= self._config.serial_ports:
@@ -86,6 +89,7 @@ class SerialPorts:
 
         def find_and_open() -> tuple[str, object]:
             node = self._node(port)
+            check(node)
             return node, open_port(node, settings)
 
         try:

@@ -6,14 +6,14 @@ import os
 import pwd
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 
-from rpcserver import Principal, RoleTable, ServiceConfigError
+from rpcserver import Principal, ServiceConfigError, ServiceRole
 from rpcservices.programs.errors import ProgramNotStarted, ProgramRefused
 from rpcservices.programs.models import Limits
 from rpcservices.programs.terms import LimitSet, UserIds
-from rpcwire.context import OWNER as OWNER_NAME
+from rpcwire.service import RoleFinder
 
 from .arguments import (
     LONGEST_PATH_BYTES,
@@ -26,9 +26,10 @@ from .arguments import (
 )
 from .rules import ProgramRule, RoleRule
 
-PREFIX = "services.programs"
+SERVICE = "programs"
+OWNER_ROLE = "owner"
 OWNER = RoleRule(may_run="anything", no_new_privs=False, others="control")
-"""The role of a local owner who is in no other: anything, as the server's own user."""
+"""The conditions of the role ``owner`` if the configuration has none: anything, as the server's own user."""
 _POWERFUL = re.compile(
     r"(LD|DYLD|PYTHON|PERL|RUBY|NODE|GIT|MALLOC|JAVA|JDK|BASH_FUNC)_?.*"
     r"|BASH_ENV|ENV|IFS|PATH|SHELL|SHELLOPTS|BASHOPTS|PS4|CDPATH|HOME|PROMPT_COMMAND|GCONV_PATH|LOCPATH|NLSPATH|HOSTALIASES"
@@ -85,38 +86,39 @@ class Permit:
         return "" if self.user is None else self.user.pw_name
 
 
-def check_users(roles: Mapping[str, RoleRule], owner_uid: int) -> list[str]:
+def check_users(roles: Iterable[ServiceRole], owner_uid: int) -> list[str]:
     """Check the users of roles, and describe the roles that can take over the server: what they run can read the
-    server's token.
+    server's secrets.
 
     Parameters:
-        roles: the roles by name.
+        roles: all roles of the configuration.
         owner_uid: the server's own user.
 
     Returns:
         A sentence for each such role.
 
     Raises:
-        ServiceConfigError: a role's programs cannot run as its user.
+        ConfigError: a role's programs cannot run as its user.
     """
     warnings = []
-    for name, role in roles.items():
-        user = _find_user(role.user) if role.user else None
-        if role.user and user is None:
-            raise ServiceConfigError(f"roles.{name}.user: there is no user {role.user!r} on this machine")
+    for role in roles:
+        rule: RoleRule = role.conditions
+        place = f"{role.place}.{SERVICE}"
+        user = _find_user(rule.user) if rule.user else None
+        if rule.user and user is None:
+            raise ServiceConfigError(f"{place}.user: there is no user {rule.user!r} on this machine")
         if user is not None and user.pw_uid != owner_uid:
             if owner_uid != 0:
-                raise ServiceConfigError(f"roles.{name}.user: the server is not root, so it cannot switch users")
+                raise ServiceConfigError(f"{place}.user: the server is not root, so it cannot switch users")
             continue
-        others = [principal for principal in role.principals if principal != OWNER_NAME]
-        general = [rule.path for rule in role.programs.values() if rule.any_arguments]
-        if others and (role.may_run == "anything" or general):
-            what = "any program" if role.may_run == "anything" else f"{', '.join(general)} with any arguments"
-            who = ", ".join("everybody" if principal == "*" else principal for principal in others)
+        general = [program.path for program in rule.programs.values() if program.any_arguments]
+        may_run = "programs.run" in role.permissions and (rule.may_run == "anything" or general)
+        if role.name != OWNER_ROLE and may_run:
+            what = "any program" if rule.may_run == "anything" else f"{', '.join(general)} with any arguments"
             warnings.append(
-                f"{PREFIX}.roles.{name}: {who} may run {what} as the server's own user. Such a program can read the "
-                f"server's token and all its files, and so do all that the server may. Set {PREFIX}.roles.{name}.user "
-                "to another user, which needs a server of root, or list programs with rules for their arguments"
+                f"{place}: whoever is in this role may run {what} as the server's own user. Such a program can read "
+                f"the server's secrets and all its files, and so do all that the server may. Set {place}.user to "
+                "another user, which needs a server of root, or list programs with rules for their arguments"
             )
     return warnings
 
@@ -129,25 +131,25 @@ def _find_user(name: str) -> pwd.struct_passwd | None:
 
 
 class Policy:
-    """The rules of a configuration.
+    """Decides by the roles of callers.
 
     Parameters:
-        roles: the roles by name.
-        owner_may: whether the local owner may run anything without being in a role.
+        role_of: finds the role of a caller.
         home: the default working directory.
         owner_uid: the server's own user.
     """
 
-    def __init__(self, roles: Mapping[str, RoleRule], *, owner_may: bool, home: str, owner_uid: int) -> None:
-        self._roles = RoleTable(PREFIX, roles, OWNER if owner_may else None, owner_uid)
+    def __init__(self, role_of: RoleFinder, *, home: str, owner_uid: int) -> None:
+        self._role_of = role_of
         self._home = home
         self._owner_uid = owner_uid
 
     # --- who ----------------------------------------------------------------------------------------------------
 
     def role(self, principal: Principal) -> tuple[str, RoleRule] | None:
-        """The role of a caller, and its name; ``None`` where there is none."""
-        return self._roles.role(principal)
+        """Return the place of a caller's role in the configuration, and its conditions; ``None`` if there is none."""
+        role = self._role_of(principal)
+        return None if role is None else (f"{role.place}.{SERVICE}", role.conditions)
 
     def may_view(self, principal: Principal, owner: str) -> bool:
         """Whether a caller may see a program of ``owner``."""
@@ -167,7 +169,7 @@ class Policy:
         """
         if not self.may_control(principal, owner):
             named_role = self.role(principal)
-            name = f"{PREFIX}.unlisted" if named_role is None else f"{named_role[0]}.others"
+            name = "roles" if named_role is None else f"{named_role[0]}.others"
             raise _refusal("id", name, f"it is a program of {owner}, which you may view, but not control")
 
     # --- what ---------------------------------------------------------------------------------------------------
@@ -183,7 +185,7 @@ class Policy:
             raise ProgramNotStarted("argv: empty: give the program and its arguments", field="argv")
         named_role = self.role(principal)
         if named_role is None:
-            raise _refusal("argv", f"{PREFIX}.unlisted", f"{principal.name} is in no role that may run programs")
+            raise _refusal("argv", "roles", f"{principal.name} is in no role that may run programs")
         name, role = named_role
         argv, executable = wish.argv, ""
         if role.may_run == "listed":
@@ -212,8 +214,6 @@ class Policy:
             if role.user and user_name not in allowed:
                 raise _refusal("user", f"{name}.user", f"the role runs programs as {role.user}")
             return None
-        if user_name not in allowed and name == f"{PREFIX}.unlisted":
-            raise _refusal("user", name, f"only a role with users = [{user_name[:40]!r}] may run programs as they do")
         if user_name not in allowed:
             raise _refusal("user", f"{name}.users", f"the role does not list {user_name[:40]!r}")
         if user is None:
@@ -237,7 +237,7 @@ class Policy:
             raise ProgramNotStarted(text, field="cwd", errno="ENAMETOOLONG")
         if leads_through_process(path):
             # CVE-2024-21626: a path to a directory through an open descriptor of a process.
-            raise _refusal("cwd", f"{PREFIX}.cwd.proc", "it leads through another process")
+            raise _refusal("cwd", f"{SERVICE}.cwd.proc", "it leads through another process")
         if role.may_run == "anything" and not role.cwd:
             return path, False
         real_path = resolve(path)

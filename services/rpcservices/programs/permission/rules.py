@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from rpcserver import Role
 from rpcservices.programs.models import Limits
 from rpcwire.service import ServiceConfig
 
@@ -84,8 +83,8 @@ class ProgramRule(ServiceConfig):
         return self
 
 
-class RoleRule(Role):
-    """What a group of callers may do."""
+class RoleRule(ServiceConfig):
+    """What the members of a role may run, if its permissions let them run programs."""
 
     may_run: Literal["listed", "anything"] = Field(
         default="listed", description="What they may run: the programs listed here, or anything."
