@@ -1,5 +1,5 @@
-"""Roles: who may do what. The configuration has a table for each, ``[roles.NAME]``, with permissions, and in it tables for
-services, ``[roles.NAME.SERVICE]``, with conditions on what the permissions allow. Everybody has one role at most."""
+"""Roles: who may do what. The configuration has a table for each, ``[roles.NAME]``, with permissions, and in it a table
+for each service that has conditions, ``[roles.NAME.SERVICE]``. Everybody has one role at most."""
 
 from __future__ import annotations
 
