@@ -16,6 +16,7 @@ from rpcwire.errors import (
     Unavailable,
 )
 from rpcwire.outcomes import Observer, Outcome
+from rpcwire.secret import Secret
 from rpcwire.service import (
     Guard,
     Health,
@@ -49,6 +50,7 @@ __all__ = [
     "PermissionDenied",
     "Principal",
     "RpcError",
+    "Secret",
     "Service",
     "ServiceConfig",
     "ServiceConfigError",

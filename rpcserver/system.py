@@ -12,6 +12,7 @@ from rpcserver.security.roles import Roles
 from rpcwire.context import Context, Principal
 from rpcwire.reading import readable, summary_of
 from rpcwire.registry import Registry
+from rpcwire.secret import Secret
 from rpcwire.service import Service, method
 
 from .config import ServerConfig
@@ -120,7 +121,7 @@ class System(Service):
         )
 
     @method(kind="idempotent")
-    async def authenticate(self, token: str, ctx: Context) -> PrincipalInfo:
+    async def authenticate(self, token: Annotated[str, Secret()], ctx: Context) -> PrincipalInfo:
         """Prove who is calling, where the handshake could not (a browser sends no Authorization header).
 
         Raises:

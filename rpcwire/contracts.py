@@ -33,9 +33,14 @@ from rpcwire.values.wiretypes import WireType
 from .codec import Codec
 from .errors import InvalidParams, describe_fields, field_errors
 from .limits import BODY_LEVELS, ID_CHARACTERS
+from .secret import is_secret
 from .sending import UNSENDABLE, raise_interruption
 
 _STREAMS = (AsyncIterator, AsyncIterable, AsyncGenerator, Iterator, Iterable, Generator)
+
+
+_FREE_TEXTS = frozenset({"value_error", "assertion_error"})
+"""The types of pydantic's errors whose text is that of an exception."""
 
 
 def stream_item(annotation: Any) -> Any | None:
@@ -92,6 +97,7 @@ class Contract:
         result: reads and writes the result; ``None`` if the method answers with a stream.
         item: reads and writes the items of that stream; ``None`` if the method answers with a value.
         stream_parameters: the parameters that are streams, and the types that read and write their items.
+        secret_parameters: the names of the parameters that are marked as secret (:mod:`rpcwire.secret`).
     """
 
     def __init__(self, function: Callable[..., Any], *, injected: type | None = None) -> None:
@@ -133,6 +139,7 @@ class Contract:
         self.item = None if item is None else _wire_type(item, where, "return")
         self.result = None if item is not None else _wire_type(self.returns, where, "return")
         self.stream_parameters: Mapping[str, WireType] = {p.name: p.item for p in self.parameters if p.item is not None}
+        self.secret_parameters = frozenset(p.name for p in self.parameters if is_secret(p.annotation))
         self._params = _ParamsType(self.parameters, where)
         self._by_keyword = self.context_name is not None or bool(self.stream_parameters)
 
@@ -211,12 +218,15 @@ class Contract:
         return self.result.dump(value, codec)
 
     def _name_parameters(self, errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Replace positions of parameters with their names in field errors."""
+        """Replace positions of parameters with their names in field errors. The texts of a service's own validators may
+        repeat the value, so they are left out for secret parameters."""
         for error in errors:
             if error["loc"] and isinstance(error["loc"][0], int) and error["loc"][0] < len(self.parameters):
                 error["loc"][0] = self.parameters[error["loc"][0]].name
             if error["type"] in ("unexpected_keyword_argument", "unexpected_positional_argument"):
                 error["msg"] += f"; there are: {', '.join(p.name for p in self.parameters) or 'none'}"
+            elif error["loc"] and error["loc"][0] in self.secret_parameters and error["type"] in _FREE_TEXTS:
+                error["msg"] = "this is not valid"
         return errors
 
 

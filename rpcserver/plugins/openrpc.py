@@ -12,6 +12,7 @@ from rpcwire.contracts import Parameter
 from rpcwire.errors import ServiceError
 from rpcwire.reading import summary_of
 from rpcwire.registry import Offer, Registry
+from rpcwire.secret import is_secret
 from rpcwire.values.wiretypes import WireType
 
 from .schemas import WireJsonSchema, complete_arrays, unique_titles
@@ -38,7 +39,8 @@ def document(registry: Registry, *, title: str, version: str) -> dict[str, Any]:
     Returns:
         The OpenRPC document as plain data. Extensions begin with ``x-``: ``x-permission``, ``x-kind``,
         ``x-deadline_s``, ``x-slow_policy`` of a method that answers with a stream, ``x-stream`` (the schema of a
-        streamed result's items, or of a parameter's), and ``x-keyword-only`` of a parameter that is given by name only.
+        streamed result's items, or of a parameter's), ``x-keyword-only`` of a parameter that is given by name only, and
+        ``x-secret`` of one whose value is secret.
     """
     offers = sorted(registry.offers.values(), key=lambda offer: offer.name)
     inputs: list[tuple[str, JsonSchemaMode, CoreSchema]] = []
@@ -109,6 +111,8 @@ def _param(parameter: Parameter, schema: Any) -> dict[str, Any]:
     content: dict[str, Any] = {"name": parameter.name, "required": parameter.required}
     if not parameter.positional:
         content["x-keyword-only"] = True
+    if is_secret(parameter.annotation):
+        content["x-secret"] = True
     if parameter.item is not None:
         return {**content, "schema": _STREAM, "x-stream": schema}
     if not parameter.required:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from rpcclient.aio.stream import AsyncStream
 from rpcclient.aio.stub import AsyncStub
@@ -35,6 +35,7 @@ from rpcclient.stubs.programs import (
     StreamName,
     TerminalSize,
 )
+from rpcwire.secret import Secret
 
 
 class AsyncPrograms(AsyncStub):
@@ -231,7 +232,7 @@ class AsyncPrograms(AsyncStub):
         argv: builtins.list[str],
         *,
         cwd: str | None = None,
-        env: dict[str, str] | None = None,
+        env: Annotated[dict[str, str] | None, Secret()] = None,
         env_base: EnvBase = "clean",
         stdin: bool = True,
         stderr: StderrTo = "pipe",
@@ -314,12 +315,12 @@ class AsyncPrograms(AsyncStub):
         self,
         argv: builtins.list[str],
         *,
-        input: bytes = b"",
+        input: Annotated[bytes, Secret()] = b"",
         timeout_s: Seconds | None = None,
         idle_timeout_s: Patience | None = None,
         grace_s: Seconds | None = None,
         cwd: str | None = None,
-        env: dict[str, str] | None = None,
+        env: Annotated[dict[str, str] | None, Secret()] = None,
         env_base: EnvBase = "clean",
         stdout: StdoutTo = "pipe",
         stderr: StderrTo = "pipe",

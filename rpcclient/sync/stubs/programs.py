@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from rpcclient.methods import StubMethod
 from rpcclient.stubs.programs import (
@@ -35,6 +35,7 @@ from rpcclient.stubs.programs import (
 )
 from rpcclient.sync.stream import Stream
 from rpcclient.sync.stub import SyncStub
+from rpcwire.secret import Secret
 
 
 class Programs(SyncStub):
@@ -229,7 +230,7 @@ class Programs(SyncStub):
         argv: builtins.list[str],
         *,
         cwd: str | None = None,
-        env: dict[str, str] | None = None,
+        env: Annotated[dict[str, str] | None, Secret()] = None,
         env_base: EnvBase = "clean",
         stdin: bool = True,
         stderr: StderrTo = "pipe",
@@ -312,12 +313,12 @@ class Programs(SyncStub):
         self,
         argv: builtins.list[str],
         *,
-        input: bytes = b"",
+        input: Annotated[bytes, Secret()] = b"",
         timeout_s: Seconds | None = None,
         idle_timeout_s: Patience | None = None,
         grace_s: Seconds | None = None,
         cwd: str | None = None,
-        env: dict[str, str] | None = None,
+        env: Annotated[dict[str, str] | None, Secret()] = None,
         env_base: EnvBase = "clean",
         stdout: StdoutTo = "pipe",
         stderr: StderrTo = "pipe",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Annotated
 
-from rpcserver import Context, method
+from rpcserver import Context, Secret, method
 from rpcservices.programs.permission.policy import Wish
 from rpcservices.programs.running.output import Output
 from rpcservices.programs.running.program import Program
@@ -28,12 +29,12 @@ class RunMethods(ProgramsCore):
         self,
         argv: list[str],
         *,
-        input: bytes = b"",
+        input: Annotated[bytes, Secret()] = b"",
         timeout_s: Seconds | None = None,
         idle_timeout_s: Patience | None = None,
         grace_s: Seconds | None = None,
         cwd: str | None = None,
-        env: dict[str, str] | None = None,
+        env: Annotated[dict[str, str] | None, Secret()] = None,
         env_base: EnvBase = "clean",
         stdout: StdoutTo = "pipe",
         stderr: StderrTo = "pipe",

@@ -7,8 +7,9 @@ import contextlib
 import errno
 import os
 import shutil
+from typing import Annotated
 
-from rpcserver import Context, InvalidParams, method
+from rpcserver import Context, InvalidParams, Secret, method
 from rpcservices.programs.keeping.client import KeptProgram, start_keeper
 from rpcservices.programs.permission.policy import Wish
 from rpcservices.programs.running.output import PIECES_UNDER_WAY, Output
@@ -35,7 +36,7 @@ class StartMethods(Controlling):
         argv: list[str],
         *,
         cwd: str | None = None,
-        env: dict[str, str] | None = None,
+        env: Annotated[dict[str, str] | None, Secret()] = None,
         env_base: EnvBase = "clean",
         stdin: bool = True,
         stderr: StderrTo = "pipe",
