@@ -18,6 +18,8 @@ from rpcwire.errors import describe_fields, field_errors
 from rpcwire.service import Service
 from rpcwire.trusted_files import UntrustedFile, check_file, check_folder
 
+from .old_roles import explain_old_roles
+
 GROUP = "rpcserver.services"
 
 
@@ -120,8 +122,16 @@ def create_services(classes: Iterable[type[Service[Any]]], sections: Mapping[str
         sections: the tables below ``[services]``.
 
     Raises:
-        ConfigError: a section does not fit its service, or belongs to no service.
+        ConfigError: a section does not fit its service, belongs to no service, or has the tables of roles that services
+            had of their own: then the message has the new text, which says the same.
     """
+    classes = list(classes)
+    try:
+        old_roles = explain_old_roles(classes, sections)
+    except ValueError as exc:
+        raise ConfigError(str(exc)) from exc
+    if old_roles is not None:
+        raise ConfigError(old_roles)
     services: list[Service[Any]] = []
     for cls in classes:
         section = sections.get(cls.name, {})

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Iterable, Iterator
-from enum import Enum
-from pathlib import PurePath
 from typing import Any, get_args
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from rpcserver.config import RoleConfig, ServerConfig
 from rpcwire.service import Service
+
+from .toml import write_value
 
 _WIDTH = 110
 _HEAD = """\
@@ -105,24 +104,4 @@ def _key(name: str, field: FieldInfo, instance: BaseModel | None = None) -> Iter
     yield from _comment(field.description or "")
     default = _default(name, field, instance)
     has_none = default is None or default is PydanticUndefined
-    yield f"# {name} =" if has_none else f"{name} = {_value(default)}"
-
-
-def _value(value: Any) -> str:
-    """Write a value in TOML."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Enum):
-        return _value(value.value)
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, (str, PurePath)):
-        return json.dumps(str(value), ensure_ascii=False)
-    if isinstance(value, SecretStr):
-        return _value(value.get_secret_value())  # A default is known to everybody.
-    if isinstance(value, BaseModel):
-        return _value({k: v for k, v in value.model_dump().items() if v is not None})
-    if hasattr(value, "items"):
-        pairs = ", ".join(f"{json.dumps(str(k))} = {_value(v)}" for k, v in value.items() if v is not None)
-        return f"{{ {pairs} }}" if pairs else "{}"
-    return "[" + ", ".join(_value(item) for item in value) + "]"
+    yield f"# {name} =" if has_none else f"{name} = {write_value(default)}"

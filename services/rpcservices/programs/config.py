@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from rpcserver import ServiceConfig
+from rpcserver.plugins.old_roles import ConfigWithOldRoles, Grant, OldRoles, read_grants
+from rpcservices.programs.permission.policy import OWNER
 
 from .models import Seconds
 
@@ -31,7 +33,7 @@ def _there(numbers: tuple[int, ...]) -> tuple[int, ...]:
     return numbers
 
 
-class ProgramsConfig(ServiceConfig):
+class ProgramsConfig(ConfigWithOldRoles):
     """How programs are run and remembered."""
 
     output_bytes: int = Field(
@@ -95,3 +97,18 @@ class ProgramsConfig(ServiceConfig):
         description="Numbers of the processors that programs may use; if none is named, all that the server may use. "
         "If the server runs on other processors, programs cannot slow its answers down.",
     )
+
+    @classmethod
+    def read_old_roles(cls, section: Mapping[str, Any]) -> OldRoles:
+        """Translate ``unlisted`` and ``roles``, which the section had once."""
+        permissions = ("programs.*",)
+        owner = Grant(permissions, OWNER.model_dump(exclude_defaults=True), of_owner=True)
+        return OldRoles(
+            keys=tuple(key for key in ("unlisted", "roles") if key in section),
+            grants=read_grants(
+                section.get("roles", {}),
+                lambda name, conditions: Grant(permissions, conditions, name),
+                owner=Grant() if section.get("unlisted") == "nobody" else owner,
+                everybody=Grant(),
+            ),
+        )
