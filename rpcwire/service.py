@@ -257,6 +257,17 @@ class Service(Generic[_ConfigT]):
         """Return whether the service can work now; ``/readyz`` reports it."""
         return Health()
 
+    def check_role(self, role: ServiceRole) -> None:
+        """Check what no model can check of a role's conditions: whether they fit the service's configuration. Called
+        for each role, before the start.
+
+        Parameters:
+            role: the role, with its conditions.
+
+        Raises:
+            ServiceConfigError: the conditions make no sense; the message names the key.
+        """
+
     def guard(self, method: MethodSpec) -> Guard | None:  # noqa: ARG002 - services with conditions override this
         """Return what compares the parameters of a method with the conditions of the caller's role; ``None`` if the
         permission alone decides. Called once for each method, before the start.

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rpcserver.config import ConfigError, RoleConfig, name_keys
 from rpcwire.context import OWNER, Principal
 from rpcwire.errors import describe_fields, field_errors
-from rpcwire.service import Service, ServiceConfig, ServiceRole
+from rpcwire.service import Service, ServiceConfig, ServiceConfigError, ServiceRole
 
 EVERYBODY = "*"
 """In the list of a role's principals: everybody who has authenticated and is in no other role."""
@@ -158,6 +158,12 @@ class Roles:
         self._roles = {name: self._make(name, section) for name, section in sections.items()}
         if OWNER_ROLE not in self._roles:
             self._roles[OWNER_ROLE] = self._make(OWNER_ROLE, RoleConfig(permissions=("*",)))
+        for service in self._services.values():
+            for view in self.views(service.name).values():
+                try:
+                    service.check_role(view)
+                except ServiceConfigError as exc:
+                    raise ConfigError(str(exc)) from exc
         self._members = _index(sections)
         self._role_of: dict[Principal, Role | None] = {}
 

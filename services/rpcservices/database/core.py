@@ -9,7 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
-from rpcserver import Context, Health, Service, ServiceConfigError
+from rpcserver import Context, Guard, Health, MethodSpec, Principal, Service, ServiceConfigError, ServiceRole
 
 from .backends.base import Link, finish
 from .config import DatabaseServiceConfig
@@ -29,7 +29,7 @@ from .failures import is_refused, translate_error
 from .models import TxState
 from .pool import Pool, Target, close_all
 from .reading import state_after
-from .roles import DatabaseRole, Right, check, sees
+from .roles import RIGHTS, DatabaseRole, check_conditions, check_right, sees
 from .transactions import Transactions
 
 _T = TypeVar("_T")
@@ -153,11 +153,11 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
     """The databases and the open transactions."""
 
     permissions: ClassVar[Mapping[str, str]] = {
-        "database.query": "read: query, stream, explain, describe, copy_out",
+        "database.query": "list databases, and read: query, stream, explain, describe, copy_out",
         "database.execute": "change: execute, executemany, batch, copy_in",
         "database.script": "run scripts",
-        "database.transaction": "begin transactions and sessions",
-        "database.schema": "list databases, schemas and tables",
+        "database.transaction": "begin transactions and sessions; those that may write need execute or script, too",
+        "database.schema": "list schemas and tables",
     }
     role_model = DatabaseRole
 
@@ -182,26 +182,37 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
             return Health(ok=False, reason="no database is configured")
         return Health()
 
-    def _visible_targets(self, ctx: Context) -> list[Target]:
-        """The databases that a caller may see."""
-        role = self.runtime.role_of(ctx.principal)
+    def check_role(self, role: ServiceRole) -> None:
+        """Make sure that a role's conditions name databases that exist, and rights that its permissions give."""
+        check_conditions(role, self.config.databases)
+
+    def guard(self, method: MethodSpec) -> Guard | None:
+        """Return what compares the database of a call, and whether it may write, with the caller's role."""
+        names = {parameter.name for parameter in method.contract.parameters}
+        if "database" not in names:
+            return None
+        right = RIGHTS[method.permission]
+        may_write = "readonly" in names
+
+        def check(principal: Principal, arguments: Mapping[str, Any]) -> None:
+            role, name = self.runtime.role_of(principal), arguments["database"]
+            target = self._targets.get(name)
+            if target is None or not sees(role, name):
+                raise self._no_database(role, name)
+            writing = may_write and not (arguments.get("readonly", False) or target.config.readonly)
+            check_right(principal, role, name, right, writing=writing)
+
+        return check
+
+    def _no_database(self, role: ServiceRole | None, name: str) -> UnknownDatabase:
+        names = ", ".join(sorted(target.name for target in self._targets_of(role))) or "none"
+        return UnknownDatabase(
+            f"database: no database is named {name[:64]!r}; there are: {names}", executed="no", database=name[:64]
+        )
+
+    def _targets_of(self, role: ServiceRole | None) -> list[Target]:
+        """The databases that the members of a role see."""
         return [target for target in self._targets.values() if sees(role, target.name)]
-
-    def _target(self, ctx: Context, name: str, right: Right, *, writing: bool = False) -> Target:
-        """Find a database, and make sure that the caller has a right to it.
-
-        Raises:
-            UnknownDatabase: the caller sees no database of this name.
-            DatabaseRefused: the caller's role does not allow it.
-        """
-        target, role = self._targets.get(name), self.runtime.role_of(ctx.principal)
-        if target is None or not sees(role, name):
-            names = ", ".join(sorted(target.name for target in self._visible_targets(ctx))) or "none"
-            raise UnknownDatabase(
-                f"database: no database is named {name[:64]!r}; there are: {names}", executed="no", database=name[:64]
-            )
-        check(ctx.principal, role, name, right, writing=writing and not target.config.readonly)
-        return target
 
     def _lend(self, ctx: Context, target: Target, transaction: str | None, *, readonly: bool) -> Lending:
         """Lend a link for a call: the transaction's, or one of its own."""

@@ -1,19 +1,23 @@
-"""The conditions of roles for the database service."""
+"""The conditions of roles for the database service: which databases exist for a caller, and what they may do there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
-from rpcserver import Principal, ServiceConfig, ServiceRole
+from rpcserver import Principal, ServiceConfig, ServiceConfigError, ServiceRole
 
 from .errors import DatabaseRefused
 
 Right = Literal["query", "execute", "script", "transaction", "schema"]
 """What a permission of the service lets one do: ``database.query``, and so on."""
+
+RIGHTS: Mapping[str, Right] = {f"database.{right}": right for right in get_args(Right)}
+"""The right that each permission gives."""
 
 _VERBS: Mapping[Right, str] = {
     "query": "query", "execute": "change", "script": "run scripts on", "transaction": "begin transactions on",
@@ -31,17 +35,68 @@ class DatabaseRole(ServiceConfig):
     may: Mapping[str, tuple[Right, ...]] = Field(
         default={},
         description="For single databases: what they may do there, of what their permissions allow: query, execute, "
-        'script, transaction, schema. { shop = ["query"] } lets them only read the database shop.',
+        'script, transaction, schema. With { shop = ["query"] } they only read the database shop. The key is a name, '
+        "or a pattern with * for databases without a key of their own; of several patterns, the first counts.",
+    )
+
+
+def check_conditions(role: ServiceRole, databases: Collection[str]) -> None:
+    """Make sure that each condition of a role means something: one with a typing error would forbid nothing.
+
+    Parameters:
+        role: the role.
+        databases: the names of all databases.
+
+    Raises:
+        ServiceConfigError: a condition names a database that does not exist or that the role does not see, or a right
+            for which the role has no permission.
+    """
+    conditions: DatabaseRole = role.conditions
+    place = f"{role.place}.database"
+    for pattern in conditions.databases:
+        if pattern != "*" and not _fits_any(pattern, databases):
+            raise ServiceConfigError(f"{place}.databases: {_no_database(pattern, databases)}")
+    visible = [database for database in databases if sees(role, database)]
+    for pattern, rights in conditions.may.items():
+        if pattern != "*" and not _fits_any(pattern, databases):
+            raise ServiceConfigError(f"{place}.may: {_no_database(pattern, databases)}")
+        if pattern != "*" and not _fits_any(pattern, visible):
+            raise ServiceConfigError(f"{place}.may: the role does not see {pattern}: add it to {place}.databases")
+        for right in rights:
+            if f"database.{right}" not in role.permissions:
+                raise ServiceConfigError(
+                    f'{place}.may.{pattern}: "{right}" gives nothing: add "database.{right}" to '
+                    f"{role.place}.permissions, and list under may what the role may do to its other databases"
+                )
+
+
+def _fits_any(pattern: str, names: Iterable[str]) -> bool:
+    return any(name == pattern or fnmatchcase(name, pattern) for name in names)
+
+
+def _no_database(pattern: str, databases: Collection[str]) -> str:
+    near = difflib.get_close_matches(pattern[:100], databases, 1)
+    return f"there is no database {pattern!r}: " + (
+        f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(databases)) or 'none'}"
     )
 
 
 def sees(role: ServiceRole | None, database: str) -> bool:
     """Return whether a database exists for the members of a role."""
     conditions: DatabaseRole | None = None if role is None else role.conditions
-    return conditions is not None and any(fnmatchcase(database, pattern) for pattern in conditions.databases)
+    return conditions is not None and any(
+        database == pattern or fnmatchcase(database, pattern) for pattern in conditions.databases
+    )
 
 
-def check(
+def find_rule(conditions: DatabaseRole, database: str) -> str | None:
+    """Find the key of ``may`` that counts for a database: its name, or else the first pattern that fits."""
+    if database in conditions.may:
+        return database
+    return next((pattern for pattern in conditions.may if fnmatchcase(database, pattern)), None)
+
+
+def check_right(
     principal: Principal, role: ServiceRole | None, database: str, right: Right, *, writing: bool = False
 ) -> None:
     """Make sure that a caller, who sees a database, may do something to it.
@@ -56,10 +111,9 @@ def check(
     Raises:
         DatabaseRefused: the role lacks the right; the error names both.
     """
-    allowed = set() if role is None else {r for r in get_args(Right) if f"database.{r}" in role.permissions}
-    conditions: DatabaseRole | None = None if role is None else role.conditions
-    if conditions is not None and database in conditions.may:
-        allowed &= set(conditions.may[database])
+    allowed: set[Any] = set() if role is None else {RIGHTS[name] for name in role.permissions if name in RIGHTS}
+    if role is not None and (rule := find_rule(role.conditions, database)) is not None:
+        allowed &= set(role.conditions.may[rule])
     if right not in allowed:
         raise _refusal(principal, role, database, right, "")
     if writing and not {"execute", "script"} & allowed:
@@ -69,12 +123,11 @@ def check(
 def _refusal(
     principal: Principal, role: ServiceRole | None, database: str, right: Right, remedy: str
 ) -> DatabaseRefused:
-    rule = "roles" if role is None else f"{role.place}.permissions"
-    add = f"database.{right}"
-    if role is not None and database in role.conditions.may and f"database.{right}" in role.permissions:
-        rule, add = f"{role.place}.database.may.{database}", right
+    place, add = "roles" if role is None else f"{role.place}.permissions", f"database.{right}"
+    if role is not None and add in role.permissions and (rule := find_rule(role.conditions, database)) is not None:
+        place, add = f"{role.place}.database.may.{rule}", right
     return DatabaseRefused(
         f"{principal.name} may not {_VERBS[right]} the database {database!r}: {remedy}have the operator add "
-        f'"{add}" to {rule}',
-        database=database, right=right, rule=rule, sqlstate="42501",
+        f'"{add}" to {place}',
+        database=database, right=right, rule=place, sqlstate="42501",
     )  # fmt: skip

@@ -38,7 +38,7 @@ class SchemaMethods(DatabaseCore):
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         check_text(sql)
-        target = self._target(ctx, database, "query")
+        target = self._targets[database]
         config = target.config
         async with self._lend(ctx, target, transaction, readonly=True) as loan:
             limits = Limits(config.max_rows, config.max_bytes, config.page_rows)
@@ -70,7 +70,7 @@ class SchemaMethods(DatabaseCore):
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         check_text(sql)
-        target = self._target(ctx, database, "query")
+        target = self._targets[database]
         async with self._lend(ctx, target, transaction, readonly=True) as loan:
             if not loan.within:
                 await loan.run(loan.link.guard())
@@ -89,7 +89,7 @@ class SchemaMethods(DatabaseCore):
         Raises:
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
-        return await inspect_database(self._target(ctx, database, "schema"), ctx.principal.name, list_schemas)
+        return await inspect_database(self._targets[database], ctx.principal.name, list_schemas)
 
     @method(permission="database.schema", kind="read", errors=ERRORS)
     async def tables(self, database: str, *, schema: str | None = None, ctx: Context) -> list[TableName]:
@@ -106,7 +106,7 @@ class SchemaMethods(DatabaseCore):
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
         return await inspect_database(
-            self._target(ctx, database, "schema"), ctx.principal.name, lambda inspector: list_tables(inspector, schema)
+            self._targets[database], ctx.principal.name, lambda inspector: list_tables(inspector, schema)
         )
 
     @method(permission="database.schema", kind="read", errors=ERRORS)
@@ -126,7 +126,7 @@ class SchemaMethods(DatabaseCore):
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
         return await inspect_database(
-            self._target(ctx, database, "schema"),
+            self._targets[database],
             ctx.principal.name,
             lambda inspector: read_table(inspector, name, schema),
         )

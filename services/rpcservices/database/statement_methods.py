@@ -35,7 +35,7 @@ class StatementMethods(DatabaseCore):
                 max_rows=target.config.max_rows,
                 max_bytes=target.config.max_bytes,
             )
-            for target in self._visible_targets(ctx)
+            for target in self._targets_of(self.runtime.role_of(ctx.principal))
         ]
 
     @method(permission="database.query", kind="read", errors=ERRORS)
@@ -68,7 +68,7 @@ class StatementMethods(DatabaseCore):
             TransactionLost: the transaction is no more.
         """
         check_text(sql)
-        target = self._target(ctx, database, "query")
+        target = self._targets[database]
         async with self._lend(ctx, target, transaction, readonly=True) as loan:
             return await _collect(loan, target, sql, params, max_rows)
 
@@ -88,7 +88,7 @@ class StatementMethods(DatabaseCore):
         Parameters, result and errors are those of :meth:`query`.
         """
         check_text(sql)
-        target = self._target(ctx, database, "execute")
+        target = self._targets[database]
         async with self._lend(ctx, target, transaction, readonly=False) as loan:
             return await _collect(loan, target, sql, params, max_rows)
 
@@ -117,7 +117,7 @@ class StatementMethods(DatabaseCore):
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         check_text(sql)
-        target = self._target(ctx, database, "query")
+        target = self._targets[database]
         config = target.config
         size = min(config.page_rows, config.page_rows if page_rows is None else max(1, page_rows))
         stack = AsyncExitStack()
@@ -160,7 +160,7 @@ class StatementMethods(DatabaseCore):
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         check_text(sql)
-        target = self._target(ctx, database, "execute")
+        target = self._targets[database]
         async with self._lend(ctx, target, transaction, readonly=False) as loan:
             link = loan.link
             count = await loan.run(self._within(loan, lambda: link.execute_many(sql, params), atomic=True))
@@ -195,7 +195,7 @@ class StatementMethods(DatabaseCore):
                 has run.
             UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
-        target = self._target(ctx, database, "execute")
+        target = self._targets[database]
         limits = _limits(target, max_rows)
         async with self._lend(ctx, target, transaction, readonly=False) as loan:
             whole = atomic or loan.within
@@ -222,7 +222,7 @@ class StatementMethods(DatabaseCore):
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         check_text(sql)
-        target = self._target(ctx, database, "script")
+        target = self._targets[database]
         async with self._lend(ctx, target, transaction, readonly=False) as loan:
             if loan.readonly:
                 raise DatabaseNotSupportedError("a script may change anything, and here is only reading: use query")

@@ -24,7 +24,12 @@ import pytest
 
 from rpcclient import AsyncClient, Client
 from rpcserver import Connection, Context, Principal, ServiceRuntime
+from rpcserver.config import RoleConfig
+from rpcserver.security.gate import make_gate
+from rpcserver.security.roles import Roles
+from rpcserver.system import System
 from rpcservices.database import Database, DatabaseConfig, DatabaseServiceConfig
+from rpcwire.registry import Registry
 
 
 @pytest.fixture(scope="session")
@@ -133,16 +138,22 @@ OWNER = Principal("test", "memory", os.geteuid())
 
 
 class Peer:
-    """One client's connection, as the server would hold it."""
+    """One client's connection, as the server would hold it. Its calls pass the server's own gate and guards."""
 
-    def __init__(self, service: Database, name: str = "c1", principal: Principal | None = None) -> None:
+    def __init__(
+        self, service: Database, roles: Roles, offers: Registry, name: str = "c1", principal: Principal | None = None
+    ) -> None:
         self.service = service
+        self._gate = make_gate(roles)
+        self._offers = offers
+        self.principal = principal or OWNER
         self.connection = Connection(
             id=name,
             remote="memory",
             caller=None,  # type: ignore[arg-type]
-            principal=principal or OWNER,
+            principal=self.principal,
             logger=logging.getLogger("test"),
+            allowed=roles.methods_of(self.principal),
         )
 
     def ctx(self, deadline_s: float = 60.0) -> Context:
@@ -155,10 +166,16 @@ class Peer:
         )
 
     def __getattr__(self, name: str) -> Any:
-        function = getattr(self.service, name)
+        offer = self._offers.get(f"database.{name}")
+        assert offer is not None, name
 
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return function(*args, **kwargs, ctx=self.ctx())
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            refusal = self._gate(self.connection, offer.name, offer)
+            if refusal is not None:
+                raise refusal
+            if offer.guard is not None:
+                offer.guard(self.principal, offer.contract.bind(args, kwargs))
+            return await offer.call(*args, **kwargs, ctx=self.ctx())
 
         return call
 
@@ -168,34 +185,53 @@ class Bench:
     """A running service and a client of it."""
 
     service: Database
-    db: Peer
+    roles: Roles
+    offers: Registry
+
+    def __post_init__(self) -> None:
+        self.db = self.peer("c1")
 
     def peer(self, name: str, principal: Principal | None = None) -> Peer:
-        return Peer(self.service, name, principal)
+        return Peer(self.service, self.roles, self.offers, name, principal)
 
 
 @asynccontextmanager
 async def running(
-    state_dir: Path, secrets_dir: Path | None = None, **databases: DatabaseConfig | dict[str, Any]
+    state_dir: Path,
+    secrets_dir: Path | None = None,
+    roles: dict[str, Any] | None = None,
+    **databases: DatabaseConfig | dict[str, Any],
 ) -> AsyncIterator[Bench]:
+    """A service with the given databases. ``roles`` are the tables below ``[roles]``."""
     known = {"databases": databases} if databases else {}
     config = DatabaseServiceConfig.model_validate({**known, "secrets_dir": secrets_dir})
     service = Database(config)
-    service.runtime = ServiceRuntime(state_dir, logging.getLogger("test"))
+    logger = logging.getLogger("test")
+    sections = {name: RoleConfig.model_validate(section) for name, section in (roles or {}).items()}
+    known_roles = Roles(sections, [service], os.geteuid(), System)
+    views = tuple(known_roles.views("database").values())
+    service.runtime = ServiceRuntime(state_dir, logger, role_of=known_roles.finder("database"), roles=views)
+    offers = Registry(logger)
+    offers.add(service)
     await service.start()
     try:
-        yield Bench(service, Peer(service))
+        yield Bench(service, known_roles, offers)
     finally:
         await service.stop()
 
 
 @pytest.fixture
 def run_with(tmp_path: Path) -> Callable[..., Any]:
-    """Run a coroutine function with a service that has the given databases."""
+    """Run a coroutine function with a service that has the given databases and roles."""
 
-    def run(work: Callable[[Bench], Any], secrets_dir: Path | None = None, **databases: Any) -> Any:
+    def run(
+        work: Callable[[Bench], Any],
+        secrets_dir: Path | None = None,
+        roles: dict[str, Any] | None = None,
+        **databases: Any,
+    ) -> Any:
         async def main() -> Any:
-            async with running(tmp_path, secrets_dir, **databases) as bench:
+            async with running(tmp_path, secrets_dir, roles, **databases) as bench:
                 return await work(bench)
 
         return asyncio.run(main())

@@ -187,8 +187,8 @@ def test_where_only_reading_is_allowed(run_with, pg_uri):
             await ada.copy_in("main", "COPY copied FROM STDIN", rows(b"1\tone\n"))
         assert b"".join([piece async for piece in await ada.copy_out("main", "COPY copied TO STDOUT")]) == b""
 
-    roles = {"readers": {"principals": ["ada"], "may": ["query"]}}
-    run_with(work, main={"url": pg_uri, "roles": roles}, still={"url": pg_uri, "readonly": True})
+    readers = {"principals": ["ada"], "permissions": ["database.*"], "database": {"may": {"main": ["query"]}}}
+    run_with(work, roles={"readers": readers}, main={"url": pg_uri}, still={"url": pg_uri, "readonly": True})
 
 
 def test_in_another_kind_of_database(run_with, my_uri):

@@ -15,6 +15,7 @@ from tests.services.database.conftest import Bench, Sql
 
 SECONDS = 20.0
 OTHER = Principal("other", "token")
+ROLES = {"all": {"principals": ["test", "other"], "permissions": ["database.*"]}}
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -24,8 +25,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def config_of(any_database: dict[str, Any], **more: Any) -> DatabaseConfig:
-    roles = {"all": {"principals": ["test", "other"], "may": ["query", "execute", "transaction", "schema"]}}
-    return DatabaseConfig.model_validate({**any_database, "roles": roles, **more})
+    return DatabaseConfig.model_validate({**any_database, **more})
 
 
 def test_endless_queries_leave_readers_for_others(
@@ -54,7 +54,7 @@ def test_endless_queries_leave_readers_for_others(
         assert not pool._lent
         assert not pool._waiting
 
-    run_with(work, main=config_of(any_database, pool_timeout_s=0.5))
+    run_with(work, roles=ROLES, main=config_of(any_database, pool_timeout_s=0.5))
 
 
 def test_who_holds_the_fewest_goes_first(run_with: Callable[..., Any], any_database: dict[str, Any]) -> None:
@@ -82,4 +82,4 @@ def test_who_holds_the_fewest_goes_first(run_with: Callable[..., Any], any_datab
         await first
         assert order == ["theirs", "mine"]
 
-    run_with(work, main=config_of(any_database, read_pool_size=3))
+    run_with(work, roles=ROLES, main=config_of(any_database, read_pool_size=3))
