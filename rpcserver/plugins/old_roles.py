@@ -108,8 +108,9 @@ def read_grants(
         raise ValueError(describe_fields(field_errors(exc, prefix=("roles",)))) from exc
     grants: dict[str, Grant] = {}
     for name, role in roles.items():
+        grant = make(name, role.model_extra or {})
         for principal in role.principals:
-            grants.setdefault(principal, make(name, role.model_extra or {}))
+            grants.setdefault(principal, grant)
     grants[UNNAMED_OWNER] = grants.get(EVERYBODY, owner)
     grants.setdefault(EVERYBODY, everybody)
     return grants
@@ -143,11 +144,10 @@ def explain_old_roles(classes: Iterable[type[Service[Any]]], sections: Mapping[s
             grants[cls.name] = _open_to_all(cls.name)
     if not keys:
         return None
-    return (
-        f"{', '.join(keys)}: who may do what stands in one place now, [roles.NAME], for all services. "
-        f"Remove {'these keys' if len(keys) > 1 else 'this key'}, and write this, which says the same:\n\n"
-        f"{translate(grants)}"
-    )
+    told = f"{', '.join(keys)}: who may do what stands in one place now, [roles.NAME], for all services. Remove "
+    told += "these keys" if len(keys) > 1 else "this key"
+    text = translate(grants)
+    return f"{told}, and write this, which says the same:\n\n{text}" if text else f"{told}: nothing replaces it."
 
 
 def _open_to_all(service: str) -> dict[str, Grant]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from rpcserver import ServiceConfig
+from rpcserver.plugins.old_roles import ConfigWithOldRoles, OldRoles
 
 from .models import Isolation
+from .old_roles import read_old_roles
 from .passwords import find_password
 
 _DRIVERS = {
@@ -121,7 +124,7 @@ class DatabaseConfig(ServiceConfig):
         return url
 
 
-class DatabaseServiceConfig(ServiceConfig):
+class DatabaseServiceConfig(ConfigWithOldRoles):
     """The database service."""
 
     databases: dict[str, DatabaseConfig] = Field(
@@ -132,6 +135,11 @@ class DatabaseServiceConfig(ServiceConfig):
         description="a folder of passwords, each in a file with its database's name that only the server's user may "
         "read; else systemd's $CREDENTIALS_DIRECTORY",
     )
+
+    @classmethod
+    def read_old_roles(cls, section: Mapping[str, Any]) -> OldRoles:
+        """Translate ``unlisted`` and ``roles``, which the section and its databases had once."""
+        return read_old_roles(section)
 
 
 def database_url(name: str, config: DatabaseConfig, state_dir: Path, secrets_dir: Path | None = None) -> URL:

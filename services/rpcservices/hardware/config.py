@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
 
 from rpcserver import ServiceConfig
+from rpcserver.plugins.old_roles import ConfigWithOldRoles, Grant, OldRoles, read_grants
+from rpcwire.errors import describe_fields, field_errors
+
+_READ = ("hardware.read", "hardware.metrics")
+"""What everybody could do who had authenticated, whatever the roles said."""
 
 
-class HardwareConfig(ServiceConfig):
+class _OldRole(ServiceConfig):
+    """A role as the section had them once, without its members."""
+
+    may: tuple[Literal["processes", "control", "serial", "smart"], ...] = ("processes",)
+
+
+class HardwareConfig(ConfigWithOldRoles):
     """How often clients may read the machine, and what they may see of it."""
 
     min_interval_s: float = Field(default=0.1, gt=0, description="The shortest interval of a subscription, in seconds.")
@@ -38,7 +52,7 @@ class HardwareConfig(ServiceConfig):
     smartctl: str = Field(default="smartctl", description="The program that reads SMART data: a name or a path.")
     metrics_page: bool = Field(
         default=False,
-        description="Show the metrics for Prometheus at /metrics, to everybody who has the server's token.",
+        description="Show the metrics for Prometheus at /metrics, to whoever has the permission hardware.metrics.",
     )
     history: bool = Field(
         default=True, description="Keep the last day of all metrics in memory; of counters, the rates."
@@ -52,3 +66,21 @@ class HardwareConfig(ServiceConfig):
     )
     history_coarse_s: float = Field(default=86_400.0, gt=0, description="How long those points are kept, in seconds.")
     history_metrics: int = Field(default=1000, ge=1, description="The most metrics that are kept (about 10 kB each).")
+
+    @classmethod
+    def read_old_roles(cls, section: Mapping[str, Any]) -> OldRoles:
+        """Translate ``unlisted`` and ``roles``, which the section had once."""
+
+        def make(name: str, keys: Mapping[str, Any]) -> Grant:
+            try:
+                role = _OldRole.model_validate(keys)
+            except ValidationError as exc:
+                raise ValueError(describe_fields(field_errors(exc, prefix=("roles", name)))) from exc
+            return Grant((*_READ, *(f"hardware.{right}" for right in role.may)), role=name)
+
+        everybody = Grant(_READ)
+        owner = everybody if section.get("unlisted") == "nobody" else Grant(("hardware.*",), of_owner=True)
+        return OldRoles(
+            keys=tuple(key for key in ("unlisted", "roles") if key in section),
+            grants=read_grants(section.get("roles", {}), make, owner=owner, everybody=everybody),
+        )
