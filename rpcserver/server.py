@@ -16,7 +16,7 @@ from rpcserver.door.pages import Pages, pages_of
 from rpcserver.plugins.openrpc import document
 from rpcserver.plugins.running import start_service, stop_service
 from rpcserver.security.authentication import Authentication
-from rpcserver.security.gate import make_gate
+from rpcserver.security.gate import RoleGate
 from rpcserver.security.roles import Roles
 from rpcserver.security.tokens import TokenStore
 from rpcserver.security.way import Way
@@ -93,7 +93,7 @@ class Server:
         self._state_lock: int | None = None
         self.registry = Registry(logger)
         self.roles = Roles(config.roles, self.services, os.geteuid(), System)
-        self.dispatch = Dispatch(self.registry, make_gate(self.roles), observers, logger=connections_logger)
+        self.dispatch = Dispatch(self.registry, RoleGate(self.roles).decide, observers, logger=connections_logger)
         self.authentication = Authentication(
             TokenStore(token),
             os.geteuid(),

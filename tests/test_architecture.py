@@ -352,7 +352,7 @@ def test_each_room_of_the_services_imports_only_what_it_may() -> None:
 
 # What each folder of the server, and each module beside the folders, may import of the server: a folder or one module.
 ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
-    "": frozenset({"security/roles", "security/way"}),  # The package itself, which plugins import.
+    "": frozenset({"security/way"}),  # The package itself, which plugins import.
     "__main__": frozenset({"daemon/cli"}),
     "config": frozenset(),
     "stalls": frozenset(),
@@ -361,9 +361,11 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "security": frozenset({"config"}),
     "plugins": frozenset({"config"}),
     "memory": frozenset({"config"}),
-    "connections": frozenset({"config", "memory", "security/authentication"}),
-    "system": frozenset({"config", "connections"}),
-    "door": frozenset({"config", "connections", "memory", "security/authentication"}),
+    "connections": frozenset({"config", "memory", "security/authentication", "security/roles"}),
+    "system": frozenset({"config", "connections", "security/roles"}),
+    "door": frozenset(
+        {"config", "connections", "memory", "security/authentication", "security/gate", "security/roles"}
+    ),
     "server": frozenset({"config", "connections", "door", "plugins", "security", "stalls", "state", "system"}),
     "daemon": frozenset({"config", "hardening", "plugins", "security/tokens", "security/ways", "server"}),
 }

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 from rpcwire.context import Connection, Principal
-from rpcwire.dispatch import Gate
 from rpcwire.errors import PermissionDenied, RpcError, Unauthenticated
 from rpcwire.registry import Offer
 
 from .roles import OPEN_TO_ALL, Roles
 
 
-def make_gate(roles: Roles) -> Gate:
-    """Make the gate of a server. Whoever sets a connection's principal puts the methods of its role into
+class RoleGate:
+    """The gate of a server. Whoever sets a connection's principal puts the methods of its role into
     ``Connection.allowed``, so that the gate need only look there.
 
     Parameters:
         roles: the roles of the server.
     """
 
-    def gate(connection: Connection, method: str, offer: Offer | None) -> RpcError | None:
+    __slots__ = ("_roles",)
+
+    def __init__(self, roles: Roles) -> None:
+        self._roles = roles
+
+    def decide(self, connection: Connection, method: str, offer: Offer | None) -> RpcError | None:
+        """Decide whether a call may run: a :data:`~rpcwire.dispatch.Gate`.
+
+        Parameters:
+            connection: the connection of the call.
+            method: the name that is called.
+            offer: the method; ``None`` if there is none.
+
+        Returns:
+            The error of a refusal; ``None`` to let the call run.
+        """
         if method in connection.allowed:
             return None
-        return refuse(roles, connection, method, offer)
-
-    return gate
+        return refuse(self._roles, connection, method, offer)
 
 
 def refuse(roles: Roles, connection: Connection, method: str, offer: Offer | None) -> RpcError | None:

@@ -308,7 +308,7 @@ class Showing(Service):
     """Has a page for those who are known."""
 
     def http_pages(self) -> dict[str, Page]:
-        return {"/secrets": Page(self.render)}
+        return {"/secrets": Page(self.render, permission="showing.render")}
 
     @method(kind="read")
     async def render(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from websockets.sync.client import connect
 
-from rpcserver.security.gate import ANYBODY
+from rpcserver.security.roles import OPEN_TO_ALL
 from rpcwire import errors, states
 from rpcwire.assembly import MAX_FRAGMENTS
 from rpcwire.limits import INITIAL_CREDIT
@@ -85,7 +85,7 @@ def test_tagged_values(document: Callable[[str], str]) -> None:
 
 def test_nothing_is_left_out(document: Callable[[str], str]) -> None:
     text = document("protocol.md")
-    for name in CONTROL | ANYBODY | {"rpc.discover", "rpc.services"}:
+    for name in CONTROL | OPEN_TO_ALL | {"rpc.discover", "rpc.services"}:
         assert f"| `{name}` |" in text, name
     for code, error in errors.BY_CODE.items():
         assert f"| {code} | {error.__name__} |" in text, code

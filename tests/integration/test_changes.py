@@ -107,7 +107,7 @@ class CallCounts(Service):
             self.counts[outcome.method, who, "ok" if outcome.error is None else outcome.error.type] += 1
 
     def http_pages(self):
-        return {"/calls": Page(self.render)}
+        return {"/calls": Page(self.render, permission="call_counts.render")}
 
     @method(kind="read")
     async def render(self) -> str:

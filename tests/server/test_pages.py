@@ -72,7 +72,7 @@ def test_pages_that_cannot_be() -> None:
             self.path = path
 
         def http_pages(self) -> Mapping[str, Page]:
-            return {self.path: Page(Sights().view)}
+            return {self.path: Page(Sights().view, permission=None)}
 
     for path in ("view", "/", "/view?x", "/healthz", ""):
         with pytest.raises(TypeError, match="other: "):

@@ -165,7 +165,7 @@ class Shown(Service):
     """Has a page that needs the token."""
 
     def http_pages(self) -> dict[str, Page]:
-        return {"/mine": Page(self.text)}
+        return {"/mine": Page(self.text, permission="shown.text")}
 
     @method()
     async def text(self) -> str:
