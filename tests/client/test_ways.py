@@ -69,6 +69,10 @@ class Spaced(Basic):
     scheme = "a b"
 
 
+EVERYBODY = {"all": {"principals": ["*"], "permissions": ["*"]}}
+"""A role for whoever has authenticated."""
+
+
 @pytest.fixture
 def passwords(tmp_path: Path) -> Path:
     file = tmp_path / "passwords"
@@ -99,7 +103,7 @@ class Guarded(Running):
 @pytest.fixture
 def guarded(tmp_path: Path, passwords: Path, installed: Any) -> Iterator[Guarded]:
     installed(basic=f"{__name__}:Basic")
-    running = Guarded(tmp_path, auth={"ways": {"basic": {"file": str(passwords)}}})
+    running = Guarded(tmp_path, auth={"ways": {"basic": {"file": str(passwords)}}}, roles=EVERYBODY)
     yield running
     running.stop()
 
@@ -220,7 +224,7 @@ def signatures(secret: str) -> Callable[[], dict[str, str]]:
 @pytest.fixture
 def signed(tmp_path: Path, installed: Any) -> Iterator[Guarded]:
     installed(signed=f"{__name__}:Signed")
-    running = Guarded(tmp_path, auth={"ways": {"signed": {"secret": "shared"}}})
+    running = Guarded(tmp_path, auth={"ways": {"signed": {"secret": "shared"}}}, roles=EVERYBODY)
     yield running
     running.stop()
 
@@ -328,7 +332,7 @@ class Open(Running):
 
 @pytest.fixture
 def odd(tmp_path: Path) -> Iterator[Open]:
-    running = Open(tmp_path)
+    running = Open(tmp_path, roles=EVERYBODY)
     yield running
     running.stop()
 

@@ -262,7 +262,11 @@ def test_a_server_behind_it(box: Box, start: Callable[[Box], None]) -> None:
     assert box.get("/nothing")[0] == 404
 
     with box.connect(X_Forwarded_For="6.6.6.6", Forwarded="for=6.6.6.6") as connection:
-        assert call(connection, "rpc.hello")["result"]["principal"] == {"name": "owner", "method": "token"}
+        assert call(connection, "rpc.hello")["result"]["principal"] == {
+            "name": "owner",
+            "method": "token",
+            "role": "owner",
+        }
         assert call(connection, "hardware.cpu")["result"]["logical"] >= 1
         large = call(connection, "rpc.ping", "x" * 1_000_000)
         assert large["error"]["code"] == -32602, "it came through and was read"
@@ -303,7 +307,11 @@ def test_a_proxy_that_keeps_authorization_for_itself(box: Box) -> None:
     with box.connect() as connection:
         assert call(connection, "rpc.hello")["result"]["principal"] is None
         assert call(connection, "hardware.cpu")["error"]["code"] == -32001
-        assert call(connection, "rpc.authenticate", box.token)["result"] == {"name": "owner", "method": "token"}
+        assert call(connection, "rpc.authenticate", box.token)["result"] == {
+            "name": "owner",
+            "method": "token",
+            "role": "owner",
+        }
         assert call(connection, "hardware.cpu")["result"]["logical"] >= 1
     url, ca_file = f"wss://localhost:{box.port}/rpc/", box.certificates.chain.parent / "ca.pem"
     with Client(url, token=box.token, token_by="call", ca_file=ca_file) as client:

@@ -191,6 +191,9 @@ also = ["abstract://remote-services-{secrets.token_hex(8)}"]
 file = "{tmp_path / "passwords"}"
 [plugins]
 enabled = ["dice", "call_counts"]
+[roles.players]
+principals = ["ada"]
+permissions = ["dice.*", "call_counts.render"]
 """
     (tmp_path / "config.toml").write_text(settings)
     command = [sys.executable, "-m", "rpcserver", "serve", "--config", str(tmp_path / "config.toml")]

@@ -25,7 +25,7 @@ import pytest
 from rpcclient import AsyncClient, Client
 from rpcserver import Connection, Context, Principal, ServiceRuntime
 from rpcserver.config import RoleConfig
-from rpcserver.security.gate import make_gate
+from rpcserver.security.gate import RoleGate
 from rpcserver.security.roles import Roles
 from rpcserver.system import System
 from rpcservices.database import Database, DatabaseConfig, DatabaseServiceConfig
@@ -144,7 +144,7 @@ class Peer:
         self, service: Database, roles: Roles, offers: Registry, name: str = "c1", principal: Principal | None = None
     ) -> None:
         self.service = service
-        self._gate = make_gate(roles)
+        self._gate = RoleGate(roles).decide
         self._offers = offers
         self.principal = principal or OWNER
         self.connection = Connection(
