@@ -190,10 +190,30 @@ class AuthConfig(_Section):
     )
 
 
+class RoleLimits(_Section):
+    """What the members of a role may ask for, if that differs from ``[limits]``."""
+
+    message_bytes: int | None = Field(
+        default=None, ge=1024, description="Largest message to the server, in bytes; at most limits.message_bytes."
+    )
+    connections: int | None = Field(default=None, ge=1, description="Connections of one member at the same time.")
+    calls_in_flight: int | None = Field(
+        default=None, ge=1, description="Calls of one connection that run at the same time."
+    )
+    calls_per_s: float | None = Field(default=None, gt=0, description="Calls of one connection in a second.")
+    streams: int | None = Field(default=None, ge=1, description="Streams open on one connection, in each direction.")
+
+
 class LimitsConfig(_Section):
     """What one connection, and all together, may ask for."""
 
     connections: int = Field(default=4096, ge=1, description="Connections open at the same time.")
+    connections_per_principal: int = Field(
+        default=3072, ge=1, description="Connections of one principal at the same time."
+    )
+    connections_per_address: int = Field(
+        default=3072, ge=1, description="Connections of one address that have authenticated, at the same time."
+    )
     reserved_descriptors: int = Field(
         default=256,
         ge=0,
@@ -211,7 +231,20 @@ class LimitsConfig(_Section):
     )
     batch_items: int = Field(default=50, ge=1, description="Calls in one JSON-RPC batch.")
     calls_in_flight: int = Field(default=1024, ge=1, description="Calls of one connection that run at the same time.")
+    calls_in_flight_per_principal: int = Field(
+        default=4096, ge=1, description="The same for all connections of one principal."
+    )
+    calls_in_flight_total: int = Field(default=16_384, ge=1, description="The same for all connections.")
+    calls_per_s: float = Field(default=100_000.0, gt=0, description="Calls of one connection in a second.")
+    calls_per_s_per_principal: float = Field(
+        default=200_000.0, gt=0, description="The same for all connections of one principal."
+    )
+    calls_per_s_total: float = Field(default=400_000.0, gt=0, description="The same for all connections.")
     streams: int = Field(default=256, ge=1, description="Streams open on one connection, in each direction.")
+    streams_per_principal: int = Field(
+        default=8192, ge=1, description="Streams open on all connections of one principal."
+    )
+    streams_total: int = Field(default=32_768, ge=1, description="The same for all connections.")
     stream_window: int = Field(
         default=64, ge=1, description="Items that a client may send ahead of the method that reads its stream."
     )
@@ -312,6 +345,7 @@ class RoleConfig(BaseModel):
         description='What they may do: permissions such as "database.query"; "database.*" and "*" stand for all of a '
         "service and of all services. `rpcserver permissions` lists them.",
     )
+    limits: RoleLimits = RoleLimits()
 
     @property
     def tables(self) -> Mapping[str, Any]:

@@ -11,8 +11,9 @@ from dataclasses import replace
 from itertools import count
 from typing import Protocol
 
-from rpcserver.config import LimitsConfig
+from rpcserver.config import LimitsConfig, RoleLimits
 from rpcserver.memory import NOBODY, Memory, Shares
+from rpcserver.quotas import Limits, Quotas
 from rpcserver.security.authentication import Authentication
 from rpcserver.security.roles import OPEN_TO_ALL, Roles
 from rpcwire.aio.link import FrameReceiver, Link
@@ -22,7 +23,7 @@ from rpcwire.aio.remote import RemoteCaller
 from rpcwire.codec import Codec, Subprotocol, codec_for
 from rpcwire.context import Connection, Principal
 from rpcwire.dispatch import Dispatch
-from rpcwire.errors import Unauthenticated
+from rpcwire.errors import Busy, Unauthenticated
 from rpcwire.limits import SessionLimits
 from rpcwire.logs import about, printable
 from rpcwire.pool import Pool
@@ -33,6 +34,9 @@ logger = logging.getLogger("rpcserver.connection")
 
 UNAUTHENTICATED_NODES = 1000
 """The most values, names, arrays and objects in one message before authentication, which needs next to none."""
+
+RETRY_AFTER_MS = 1000
+"""How long a client should wait when its principal has too many connections, in milliseconds."""
 
 MEMORY_TIMEOUT_S = 10.0
 """How long another thread waits for the server's loop to make a connection in memory, in seconds."""
@@ -45,6 +49,7 @@ class AdmittedLink(Link, Protocol):
         principal: who the client is; ``None`` if the handshake does not tell.
         takes_bytes: the largest message that the client accepts, in bytes; ``None`` if it does not tell.
         attempts_address: the address by which wrong tokens are counted.
+        address: the address by which connections are counted; ``None`` if they are not, as on a Unix socket.
     """
 
     principal: Principal | None
@@ -60,15 +65,21 @@ class AdmittedLink(Link, Protocol):
         """As above."""
         ...
 
+    @property
+    def address(self) -> str | None:
+        """As above."""
+        ...
+
     def attach(self, receiver: FrameReceiver, codec: Codec) -> None:
         """Hand frames to ``receiver`` from now on."""
         ...
 
-    def authenticated(self, shares: Shares) -> None:
+    def authenticated(self, shares: Shares, message_bytes: int) -> None:
         """Give the client its full limits, because it has authenticated.
 
         Parameters:
             shares: count the bytes that the link holds.
+            message_bytes: the largest message of the client, in bytes.
         """
         ...
 
@@ -88,6 +99,7 @@ class Connections(Mapping[Connection, Peer]):
 
     Attributes:
         memory: counts the bytes that the connections hold.
+        quotas: counts connections, calls and streams.
     """
 
     def __init__(
@@ -116,6 +128,8 @@ class Connections(Mapping[Connection, Peer]):
             opening_violations=opening_violations,
         )
         self.memory = Memory(limits)
+        self.quotas = Quotas(limits)
+        self._limits = limits
         self._executor = executor
         self._service_logger = service_logger
         self._numbers = count(1)
@@ -194,6 +208,19 @@ class Connections(Mapping[Connection, Peer]):
         peer.closed.add_done_callback(lambda closed: self._forget(connection, closed.result()), context=self._context)
         return connection, peer
 
+    def limits_of(self, principal: Principal) -> Limits:
+        """Return the limits of the connections of a principal."""
+        role = self._roles.of(principal)
+        if role is None:
+            return Limits.of(self._limits, RoleLimits(), "")
+        return Limits.of(self._limits, role.limits, f"roles.{role.name}.limits")
+
+    def refuse(self, link: AdmittedLink) -> str | None:
+        """Return why a link whose client has authenticated may not become a connection; ``None`` if it may."""
+        if link.principal is None:
+            return None
+        return self.quotas.refuse(link.principal.name, link.address or "", self.limits_of(link.principal))
+
     # --- authentication -------------------------------------------------------------------------------------------
 
     async def authenticate(self, connection: Connection, token: str) -> Principal:
@@ -201,7 +228,8 @@ class Connections(Mapping[Connection, Peer]):
 
         Raises:
             Unauthenticated: the token is wrong. After some wrong tokens the connection is closed.
-            Busy: another attempt of the connection is not over yet.
+            Busy: another attempt of the connection is not over yet, or the principal or the address has too many
+                connections.
         """
         link = self._links.get(connection)
         address = "memory" if link is None else link.attempts_address
@@ -214,6 +242,10 @@ class Connections(Mapping[Connection, Peer]):
                 peer.loop.call_soon(peer.link.close, 1008, "too many wrong tokens")
             raise
         if connection.principal is None and connection in self._peers:  # It may have ended while it waited.
+            counted_address = "" if link is None else link.address or ""
+            refusal = self.quotas.refuse(principal.name, counted_address, self.limits_of(principal))
+            if refusal is not None:
+                raise Busy(f"{refusal}: close some", retry_after_ms=RETRY_AFTER_MS)
             self._set_principal(connection, principal)
         return principal
 
@@ -227,16 +259,20 @@ class Connections(Mapping[Connection, Peer]):
         session.move(SessionStep.AUTHENTICATED)
         session.codec.most_nodes = self._nodes
         session.account = self.memory.of_connection(shares)
-        link = self._links.get(connection)
+        link, limits = self._links.get(connection), self.limits_of(principal)
+        address = "" if link is None else link.address or ""
+        self.quotas.join(session, connection.id, principal.name, address, limits)
         if link is not None:
-            link.authenticated(shares)
+            link.authenticated(shares, limits.message_bytes)
         name, method = printable(principal.name), printable(principal.method)
         logger.info("%s is %s by %s", connection.id, name, method, extra=connection.log_extra)
 
     # --- the end ----------------------------------------------------------------------------------------------
 
     def _forget(self, connection: Connection, reason: str) -> None:
-        self._peers.pop(connection, None)
+        peer = self._peers.pop(connection, None)
+        if peer is not None:
+            self.quotas.leave(peer.session)
         self._links.pop(connection, None)
         self._authentication.forget(connection)
         self.memory.leave(NOBODY if connection.principal is None else connection.principal.name)

@@ -125,7 +125,16 @@ class Server:
             self.roles,
             config.listen.path_prefix,
         )
-        self.door = Door(Entrance(config, self.authentication, pages, lambda: self.is_stopping, self.connections.adopt))
+        self.door = Door(
+            Entrance(
+                config,
+                self.authentication,
+                pages,
+                lambda: self.is_stopping,
+                self.connections.adopt,
+                self.connections.refuse,
+            )
+        )
 
     async def start(self, *, listen: bool = True) -> None:
         """Lock the state folder, start the services, then listen.

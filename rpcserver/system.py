@@ -3,8 +3,8 @@ and ``rpc.services``. They are a service like any other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +17,9 @@ from rpcwire.service import Service, method
 
 from .config import ServerConfig
 from .connections import Connections
+
+_MEMORY = {"calls": "calls and streams", "arriving": "arriving messages", "outgoing": "output"}
+"""The purposes of memory, for a person."""
 
 
 class _Answer(BaseModel):
@@ -48,6 +51,18 @@ class Hello(_Answer):
     principal: Annotated[PrincipalInfo | None, Field(description="Who is calling; null before authentication.")]
     limits: ServerLimits
     ping_interval_s: Annotated[float, Field(description="Silence after which the server pings, in seconds.")]
+
+
+class LimitUse(_Answer):
+    """One limit, and its present use."""
+
+    scope: Annotated[str, Field(description="server, principal, address or connection.")]
+    holder: Annotated[str, Field(description="The principal's name, the address, or the connection's id.")]
+    what: Annotated[str, Field(description="The thing that is limited, such as calls in flight.")]
+    used: Annotated[float, Field(description="The number now.")]
+    most: Annotated[float | None, Field(description="The most at one time; null if nobody counts it.")]
+    limit: float
+    setting: Annotated[str, Field(description="The setting that says so.")]
 
 
 class MethodInfo(_Answer):
@@ -83,6 +98,7 @@ class System(Service):
     """
 
     name = "rpc"
+    permissions: ClassVar[Mapping[str, str]] = {"rpc.limits": "see all limits, and who uses how much"}
 
     def __init__(
         self,
@@ -107,15 +123,16 @@ class System(Service):
         """Say who you are talking to, in which form, and within which limits."""
         connection, limits = ctx.connection, self._limits
         principal = connection.principal
+        own = None if principal is None else self._connections.limits_of(principal)
         return Hello(
             server="rpcserver" if principal is None else f"rpcserver/{self._version}",
             subprotocol=self._connections[connection].session.codec.subprotocol,
             principal=None if principal is None else self._describe(principal),
             limits=ServerLimits(
-                message_bytes=limits.message_bytes,
+                message_bytes=limits.message_bytes if own is None else own.message_bytes,
                 batch_items=limits.batch_items,
-                calls_in_flight=limits.calls_in_flight,
-                streams=limits.streams,
+                calls_in_flight=limits.calls_in_flight if own is None else own.calls_in_flight,
+                streams=limits.streams if own is None else own.streams,
             ),
             ping_interval_s=self._ping_interval_s,
         )
@@ -140,6 +157,31 @@ class System(Service):
     async def ping(self) -> str:
         """Answer "pong": for clients that cannot send WebSocket pings, such as browsers."""
         return "pong"
+
+    @method(kind="read", permission="rpc.limits")
+    async def limits(self) -> list[LimitUse]:
+        """List every limit with its present use: of the server, of each principal, address and connection."""
+        uses = [
+            LimitUse(
+                scope=use.scope, holder=use.holder, what=use.what, used=use.used, most=use.most, limit=use.limit,
+                setting=use.setting,
+            )
+            for use in self._connections.quotas.uses()
+        ]  # fmt: skip
+        for held in self._connections.memory.uses():
+            of_server = held.holder == "server"
+            uses.append(
+                LimitUse(
+                    scope="server" if of_server else "principal",
+                    holder="" if of_server else held.holder,
+                    what=f"bytes of {_MEMORY[held.purpose]}",
+                    used=held.used_bytes,
+                    most=held.most_bytes,
+                    limit=held.limit_bytes,
+                    setting="limits.memory_bytes" if of_server else "limits.memory_per_principal_bytes",
+                )
+            )
+        return uses
 
     @method(kind="read")
     async def discover(self) -> dict[str, Any]:

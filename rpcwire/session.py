@@ -59,6 +59,7 @@ from .messages import (
     StreamParams,
     Success,
 )
+from .quotas import Quota
 from .sending import UNSENDABLE, check_size, encode_error, hold_for_batch
 from .states import SessionState, SessionStep, next_session
 from .streams import OutgoingStream
@@ -69,6 +70,9 @@ CONTROL = frozenset({
 })  # fmt: skip
 """The reserved methods, which the session handles itself."""
 
+
+UNCOUNTED = 1 << 62
+"""More calls than ever come."""
 
 _ControlHandler = Callable[[Any, list[Event]], ProtocolError | InvalidParams | None]
 """Handles a reserved notification; returns an error if it breaks a rule."""
@@ -102,8 +106,8 @@ class Session:
     """
 
     __slots__ = (
-        "_coalesce_bytes", "_decode", "_incoming", "_last_id", "_outbox", "_outgoing", "_unsent", "_wrap", "codec",
-        "limits", "state", "streams",
+        "_calls_left", "_coalesce_bytes", "_decode", "_incoming", "_last_id", "_most_running", "_outbox", "_outgoing",
+        "_quota", "_unsent", "_wrap", "codec", "limits", "state", "streams",
     )  # fmt: skip
 
     def __init__(
@@ -120,6 +124,9 @@ class Session:
         self._decode = partial(_unwrapped, codec, self.limits.unwrapped_bytes) if codec.wraps else codec.decode
         self.state = state
         self._last_id = 0
+        self._quota: Quota | None = None
+        self._most_running = self.limits.calls_in_flight
+        self._calls_left = UNCOUNTED
         self._outbox: list[bytes] = []
         self._unsent: list[int] = []
         self._incoming: dict[MessageId, IncomingCall] = {}
@@ -143,6 +150,21 @@ class Session:
     def calls_running(self) -> int:
         """The number of the other side's calls that have no answer yet."""
         return len(self._incoming)
+
+    def set_quota(self, quota: Quota) -> None:
+        """Let a quota decide how many calls and streams of the other side there may be, in place of the limits.
+
+        Parameters:
+            quota: is asked from time to time, first at the next call and the next stream.
+        """
+        self._quota = quota
+        self._most_running = self._calls_left = 0
+        self.streams.set_quota(quota)
+
+    def shrink(self, most_running: int, most_streams: int) -> None:
+        """Note that the quota has taken places back."""
+        self._most_running = most_running
+        self.streams.most = most_streams
 
     @property
     def has_output(self) -> bool:
@@ -538,7 +560,9 @@ class Session:
         if method in CONTROL:
             self._on_control(message, body, batch, events)
         elif message.id is UNSET:
-            events.append(NotificationReceived(method, body))
+            self._calls_left -= 1
+            busy = self._ask_quota() if self._calls_left < 0 else None
+            events.append(NotificationReceived(method, body) if busy is None else Violation(busy))
         else:
             call = IncomingCall(message.id, method, body, None if message.ctx is UNSET else message.ctx, batch)
             refusal = self._refusal(call)
@@ -557,10 +581,23 @@ class Session:
                 f"id: {printable(str(call.id))!r} belongs to a call that is still running; use another",
                 errors=[{"loc": ["id"], "msg": "in use"}],
             )
-        if len(self._incoming) >= self.limits.calls_in_flight:
-            return Busy(f"{self.limits.calls_in_flight} calls are in flight on this connection: wait for some to end")
+        self._calls_left -= 1
+        if self._calls_left < 0 or len(self._incoming) >= self._most_running:
+            refusal = self._ask_quota()
+            if refusal is not None:
+                return refusal
         if self.state is SessionState.DRAINING:
             return Unavailable("the server is stopping: call again on a new connection")
+        return None
+
+    def _ask_quota(self) -> Busy | None:
+        """Ask for more calls; return the error if there are none."""
+        if self._quota is None:
+            return Busy(f"{self._most_running} calls are in flight on this connection: wait for some to end")
+        try:
+            self._most_running, self._calls_left = self._quota.renew(len(self._incoming), self._calls_left)
+        except Busy as exc:
+            return exc
         return None
 
     def _on_answer(self, message: Envelope, batch: Batch | None, events: list[Event]) -> None:

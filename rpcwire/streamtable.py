@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 from msgspec import Raw
 
@@ -11,6 +13,7 @@ from .errors import Busy, InvalidParams, RemoteProtocolError, RpcError, TooLarge
 from .events import CreditReceived, Event, ItemsReceived, StreamCancelled, StreamEnded
 from .limits import COALESCE_BYTES, JOINING_BYTES, SessionLimits
 from .messages import CreditParams, EndParams, ErrorObject, ItemParams, Notification, StreamParams
+from .quotas import Quota
 from .sending import encode_error, hold_for_batch
 from .streams import IncomingStream, OutgoingStream
 
@@ -26,13 +29,14 @@ class StreamTable:
 
     Attributes:
         with_items: the streams of which items wait to be put into a message, by their ids.
+        most: the number of streams for which the quota need not be asked.
         account: counts the bytes of items that wait for the batch in which their stream is named; ``None`` if nobody
             counts them.
     """
 
     __slots__ = (
-        "_coalesce_bytes", "_codec", "_incoming", "_item_bytes", "_last", "_limits", "_outbox", "_outgoing", "_prefix",
-        "account", "with_items",
+        "_busy", "_coalesce_bytes", "_codec", "_incoming", "_item_bytes", "_last", "_limits", "_outbox", "_outgoing",
+        "_prefix", "_quota", "account", "most", "with_items",
     )  # fmt: skip
 
     def __init__(self, codec: Codec, limits: SessionLimits, prefix: str, outbox: list[bytes]) -> None:
@@ -45,6 +49,9 @@ class StreamTable:
         self._incoming: dict[str, IncomingStream] = {}
         self.with_items: dict[str, OutgoingStream] = {}
         self.account: Account | None = None
+        self.most = 0
+        self._quota: Quota | None = None
+        self._busy: Busy | None = None
         around = len(codec.encode(Notification("rpc.stream.item", ItemParams(f"{prefix}{2**64}", []))))
         self._item_bytes = limits.message_bytes - around - JOINING_BYTES
         self._coalesce_bytes = min(COALESCE_BYTES, self._item_bytes)
@@ -56,11 +63,30 @@ class StreamTable:
     @property
     def is_full(self) -> bool:
         """Whether this side may open no further stream now."""
-        return len(self._outgoing) >= self._limits.streams
+        return self._is_full(self._outgoing)
+
+    def _is_full(self, direction: Mapping[str, object]) -> bool:
+        self._busy = None
+        if len(direction) >= self._limits.streams:
+            return True
+        if self._quota is not None and len(self) >= self.most:
+            try:
+                self.most = self._quota.renew_streams(len(self))
+            except Busy as exc:
+                self._busy = exc
+                return True
+        return False
 
     def too_many_error(self) -> Busy:
         """Make the error for opening a stream while the table is full."""
+        if self._busy is not None:
+            return self._busy
         return Busy(f"{self._limits.streams} streams are open on this connection: close some")
+
+    def set_quota(self, quota: Quota) -> None:
+        """Let a quota decide, besides the limits, how many streams there may be."""
+        self._quota = quota
+        self.most = 0
 
     def flush(self) -> None:
         """Put the items that wait into messages."""
@@ -165,7 +191,7 @@ class StreamTable:
             Busy: too many streams are open.
             RemoteProtocolError: the id belongs to an open stream.
         """
-        if len(self._incoming) >= self._limits.streams:
+        if self._is_full(self._incoming):
             raise self.too_many_error()
         if stream_id in self._incoming:
             raise RemoteProtocolError(f"the stream {stream_id[:64]!r} is open already")

@@ -255,7 +255,7 @@ class DatabaseRefused(DatabaseProgrammingError):
     right: str
     """What the role lacks: ``query``, ``execute``, ``script``, ``transaction`` or ``schema``."""
     rule: str
-    """The role's name in the server's configuration."""
+    """The place of the rule in the server's configuration."""
 
 
 class DatabaseNotSupportedError(DatabaseError):

@@ -94,10 +94,10 @@ class HardwareRefused(ServiceError):
 
     code = -32002
     executed = "no"
-    right: str
-    """What the role lacks: ``processes``, ``control``, ``serial`` or ``smart``."""
+    device: str
+    """The file of the device."""
     rule: str
-    """The name of the rule in the server's configuration."""
+    """The place of the rule in the server's configuration."""
 
 
 class SerialData(Answer):

@@ -21,6 +21,7 @@ from rpcserver.security.tokens import load_token
 from rpcserver.security.ways import make_ways
 from rpcserver.server import Server
 
+from . import limits
 from .logs import REPORT_S, LimitedHandler, set_up
 
 logger = logging.getLogger("rpcserver")
@@ -200,6 +201,9 @@ async def _live(server: Server, stop: asyncio.Future[str], second_signal: asynci
     again.cancel()
     logger.info("stopped")
     return 0
+
+
+main.add_command(limits.command, "limits")
 
 
 @main.command()

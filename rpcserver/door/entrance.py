@@ -30,6 +30,7 @@ class Entrance:
         pages: answers plain HTTP.
         is_stopping: tells whether the server will stop soon.
         adopt: makes a connection of an admitted link and its subprotocol.
+        refuse: returns why a link may not become a connection; ``None`` if it may.
 
     Attributes:
         config: the server's configuration.
@@ -50,6 +51,7 @@ class Entrance:
         pages: Pages,
         is_stopping: Callable[[], bool],
         adopt: Callable[[AdmittedLink, str | None], None],
+        refuse: Callable[[AdmittedLink], str | None],
     ) -> None:
         self.config = config
         self.authentication = authentication
@@ -62,14 +64,22 @@ class Entrance:
         self.links: set[AdmittedLink] = set()
         self._is_stopping = is_stopping
         self._adopt = adopt
+        self._refuse = refuse
         self._has_warned_of_proxy = False
 
-    def refuse_if_full(self) -> Refusal | None:
-        """Return a refusal if the server admits no further connection; otherwise ``None``."""
+    def refuse_if_full(self, link: AdmittedLink) -> Refusal | None:
+        """Return a refusal if the server admits no further connection, in all or of this client; otherwise ``None``.
+
+        Parameters:
+            link: the WebSocket that is about to be admitted.
+        """
         if self._is_stopping():
             return STOPPING
         if len(self.links) >= self.config.limits.connections:
             return Refusal(503, "too many connections: try again later, or raise limits.connections")
+        reason = self._refuse(link)
+        if reason is not None:
+            return Refusal(503, f"{reason}: close some, or try again later")
         return None
 
     def refuse_if_short(self, link: AdmittedLink) -> Refusal | None:

@@ -202,7 +202,7 @@ class ServerLink(WebSocketLink):
         if self._is_aborted:
             self.abort()
             return
-        refusal = self.entrance.refuse_if_full()
+        refusal = self.entrance.refuse_if_full(self)
         if refusal is not None:
             self._refuse(refusal)
 
@@ -261,14 +261,15 @@ class ServerLink(WebSocketLink):
         answer()
         self._feed_rest()
 
-    def authenticated(self, shares: Shares) -> None:
+    def authenticated(self, shares: Shares, message_bytes: int) -> None:
         """Give the client its full limits and as much time as it needs, because it has authenticated.
 
         Parameters:
             shares: count the bytes that this link holds.
+            message_bytes: the largest message of the client, in bytes.
         """
         self._shares = shares
-        self.ws.max_message_size = self.entrance.config.limits.message_bytes
+        self.ws.max_message_size = message_bytes
         self.entrance.waiting.leave(self)
         self._stop_timer()
 
@@ -461,7 +462,7 @@ class ServerLink(WebSocketLink):
         return self._proceed_when(lambda: self._accept(response), is_known=self.principal is not None)
 
     def _accept(self, response: Response) -> None:
-        refusal = self.entrance.refuse_if_full() or self.entrance.refuse_if_short(self)
+        refusal = self.entrance.refuse_if_full(self) or self.entrance.refuse_if_short(self)
         if refusal is not None:
             self._refuse(refusal)
             return

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rpcserver.config import ConfigError, RoleConfig, name_keys
+from rpcserver.config import ConfigError, RoleConfig, RoleLimits, name_keys
 from rpcwire.context import OWNER, Principal
 from rpcwire.errors import describe_fields, field_errors
 from rpcwire.service import Service, ServiceConfig, ServiceConfigError, ServiceRole
@@ -39,12 +39,14 @@ class Role:
         permissions: all permissions that its patterns stand for.
         methods: the methods that these permissions allow, and those that are open to everybody.
         conditions: the conditions for each service, by its name.
+        limits: its own limits.
     """
 
     name: str
     permissions: frozenset[str]
     methods: frozenset[str]
     conditions: Mapping[str, ServiceConfig]
+    limits: RoleLimits
 
 
 def list_permissions(kinds: Iterable[type[Service[Any]]]) -> dict[str, str]:
@@ -189,7 +191,7 @@ class Roles:
                 raise ConfigError(f"roles.{name}.{table}: there is no such key, and no such service; there are: {keys}")
         methods = {method for permission in permissions for method in self._methods.get(permission, ())}
         conditions = {each.name: self._condition(name, section, each) for each in self._services.values()}
-        return Role(name, frozenset(permissions), frozenset(methods | OPEN_TO_PRINCIPALS), conditions)
+        return Role(name, frozenset(permissions), frozenset(methods | OPEN_TO_PRINCIPALS), conditions, section.limits)
 
     def _condition(self, name: str, section: RoleConfig, service: Service[Any]) -> ServiceConfig:
         if service.name not in section.tables:

@@ -107,7 +107,7 @@ class AsyncHardware(AsyncStub):
             SerialPortNotFound: there is no such port.
             SerialPortBusy: somebody has it open.
             SerialPortDenied: the server's user may not open it.
-            HardwareRefused: the caller's role does not allow it.
+            HardwareRefused: the caller's role does not list the port.
             InvalidParams: the port refuses a setting.
         """
         result: SerialSession = await self._call(
@@ -288,7 +288,7 @@ class AsyncHardware(AsyncStub):
         Raises:
             DeviceNotFound: there is no such disk.
             SectionUnavailable: smartctl is not installed, or gives no answer.
-            HardwareRefused: the caller's role does not allow it.
+            HardwareRefused: the caller's role does not list the disk.
         """
         result: Smart = await self._call("smart", {"disk": disk})
         return result
@@ -307,9 +307,6 @@ class AsyncHardware(AsyncStub):
                 secret is replaced by ``***``.
             sort: in which order.
             limit: the most to list.
-
-        Raises:
-            HardwareRefused: the caller's role does not allow it.
         """
         result: ProcessList = await self._call("processes", {"attributes": attributes, "sort": sort, "limit": limit})
         return result
@@ -330,7 +327,6 @@ class AsyncHardware(AsyncStub):
 
         Raises:
             InvalidParams: the interval is shorter than the server allows.
-            HardwareRefused: the caller's role does not allow it.
         """
         return self._stream(
             "watch_processes", {"attributes": attributes, "sort": sort, "limit": limit, "interval_s": interval_s}
@@ -346,7 +342,6 @@ class AsyncHardware(AsyncStub):
         Raises:
             ProcessGone: it has ended.
             ProcessDenied: the system hides it from the server's user.
-            HardwareRefused: the caller's role does not allow it.
         """
         result: ProcessDetails = await self._call("process", {"pid": pid, "create_time": create_time})
         return result
@@ -363,7 +358,6 @@ class AsyncHardware(AsyncStub):
             InvalidParams: there is no such signal.
             ProcessGone: it has ended.
             ProcessDenied: the server's user may not.
-            HardwareRefused: the caller's role does not allow it.
         """
         await self._call("signal_process", {"pid": pid, "create_time": create_time, "signal": signal})
 
@@ -380,7 +374,6 @@ class AsyncHardware(AsyncStub):
         Raises:
             ProcessGone: it has ended.
             ProcessDenied: the server's user may not.
-            HardwareRefused: the caller's role does not allow it.
         """
         result: int = await self._call("set_priority", {"pid": pid, "create_time": create_time, "nice": nice})
         return result
@@ -401,7 +394,6 @@ class AsyncHardware(AsyncStub):
             InvalidParams: none of them can be used.
             ProcessGone: it has ended.
             ProcessDenied: the server's user may not.
-            HardwareRefused: the caller's role does not allow it.
         """
         result: list[int] = await self._call("set_affinity", {"pid": pid, "create_time": create_time, "cpus": cpus})
         return result
@@ -596,9 +588,6 @@ class AsyncHardware(AsyncStub):
         Parameters:
             kind: which.
             limit: the most to list.
-
-        Raises:
-            HardwareRefused: the caller's role does not allow it.
         """
         result: Connections = await self._call("connections", {"kind": kind, "limit": limit})
         return result
@@ -696,17 +685,14 @@ class AsyncHardware(AsyncStub):
                 HardwareRefused,
             ),
         ),
-        "processes": StubMethod("hardware.processes", processes, errors=(HardwareRefused,)),
-        "watch_processes": StubMethod(
-            "hardware.watch_processes", watch_processes, errors=(HardwareRefused,), latest=True
-        ),
+        "processes": StubMethod("hardware.processes", processes),
+        "watch_processes": StubMethod("hardware.watch_processes", watch_processes, latest=True),
         "process": StubMethod(
             "hardware.process",
             process,
             errors=(
                 ProcessGone,
                 ProcessDenied,
-                HardwareRefused,
             ),
         ),
         "signal_process": StubMethod(
@@ -715,7 +701,6 @@ class AsyncHardware(AsyncStub):
             errors=(
                 ProcessGone,
                 ProcessDenied,
-                HardwareRefused,
             ),
         ),
         "set_priority": StubMethod(
@@ -724,7 +709,6 @@ class AsyncHardware(AsyncStub):
             errors=(
                 ProcessGone,
                 ProcessDenied,
-                HardwareRefused,
             ),
         ),
         "set_affinity": StubMethod(
@@ -733,7 +717,6 @@ class AsyncHardware(AsyncStub):
             errors=(
                 ProcessGone,
                 ProcessDenied,
-                HardwareRefused,
             ),
         ),
         "watch": StubMethod("hardware.watch", watch, latest=True),
@@ -753,5 +736,5 @@ class AsyncHardware(AsyncStub):
         "cgroup": StubMethod("hardware.cgroup", cgroup, errors=(SectionUnavailable,)),
         "pressure": StubMethod("hardware.pressure", pressure, errors=(SectionUnavailable,)),
         "gpus": StubMethod("hardware.gpus", gpus, errors=(SectionUnavailable,)),
-        "connections": StubMethod("hardware.connections", connections, errors=(HardwareRefused,)),
+        "connections": StubMethod("hardware.connections", connections),
     }
