@@ -361,7 +361,8 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "security": frozenset({"config"}),
     "plugins": frozenset({"config"}),
     "memory": frozenset({"config"}),
-    "connections": frozenset({"config", "memory", "security/authentication", "security/roles"}),
+    "quotas": frozenset({"config"}),
+    "connections": frozenset({"config", "memory", "quotas", "security/authentication", "security/roles"}),
     "system": frozenset({"config", "connections", "security/roles"}),
     "door": frozenset(
         {"config", "connections", "memory", "security/authentication", "security/gate", "security/roles"}
