@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import quote
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -102,18 +102,66 @@ class ListenConfig(_Section):
     )
 
 
-class TlsConfig(_Section):
-    """TLS for the TCP port: on where both files are named."""
+class CertificateFilesConfig(_Section):
+    """A certificate of the server, and its key."""
 
     certificate_file: str = Field(default="", description="PEM file with the certificate and its chain.")
     key_file: str = Field(default="", description="PEM file with its private key.")
+    key_password: SecretStr = Field(
+        default=SecretStr(""), description="The password of the key, if the key is encrypted."
+    )
+
+
+def _check_names(names: Mapping[str, Any]) -> Mapping[str, Any]:
+    for name in names:
+        if not _SERVER_NAME.fullmatch(name):
+            raise ValueError(f"{name}: write the name of a host in ASCII, or *.NAME for every name one level below")
+    return names
+
+
+_SERVER_NAME = re.compile(r"(?:\*\.)?[a-z0-9_-]++(?:\.[a-z0-9_-]++)*+", re.ASCII)
+"""A name of the server as clients send it (RFC 6066, section 3), or a wildcard."""
+
+
+class TlsConfig(CertificateFilesConfig):
+    """TLS for the TCP port: on where both files are named. The server looks at the files each second, and uses new ones
+    for new connections."""
+
+    minimum_version: Literal["1.2", "1.3"] = Field(
+        default="1.2", description="The oldest version of TLS that clients may use."
+    )
     client_ca_file: str = Field(
         default="", description='PEM file with the authorities that issue certificates to clients; "" asks for none.'
+    )
+    client_crl_file: str = Field(
+        default="",
+        description="PEM file with the lists of revoked certificates of these authorities, one of each that issues "
+        'certificates to clients; "" for none.',
     )
     client_certificates: Literal["required", "optional"] = Field(
         default="required",
         description='"required": TLS refuses clients without a certificate; "optional": only those with a wrong one.',
     )
+    names: Annotated[Mapping[str, CertificateFilesConfig], AfterValidator(_check_names)] = Field(
+        default={}, description="Further certificates, each for clients that ask for this name of the server (SNI)."
+    )
+
+
+class CertificateConfig(_Section):
+    """A principal who authenticates by a certificate. All keys that are set must fit the certificate exactly."""
+
+    subject: str = Field(
+        default="",
+        description="The whole subject (RFC 4514), as `openssl x509 -noout -subject -nameopt RFC2253` prints it: "
+        '"CN=backup,O=Example".',
+    )
+    common_name: str = Field(default="", description="The one common name (CN) in the subject.")
+    san: str = Field(
+        default="",
+        description='One of the alternative names: "dns:backup.example", "uri:spiffe://example/backup" or '
+        '"email:ada@example.org".',
+    )
+    role: str = Field(default="", description='The role; "" if the lists of the roles decide.')
 
 
 class AuthConfig(_Section):
@@ -185,8 +233,15 @@ class AuthConfig(_Section):
     unauthenticated_message_bytes: int = Field(
         default=65536, ge=1024, description="Largest message before authentication, in bytes."
     )
+    certificates: Mapping[str, CertificateConfig] = Field(
+        default={},
+        description="Who authenticates by a certificate that tls.client_ca_file has verified: a table for each "
+        "principal.",
+    )
     ways: Mapping[str, Any] = Field(
-        default={}, description="Further ways to authenticate, which plugins add: the table of a way turns it on."
+        default={},
+        repr=False,
+        description="Further ways to authenticate, which plugins add: the table of a way turns it on.",
     )
 
 
@@ -376,7 +431,13 @@ class ServerConfig(BaseSettings):
         default={},
         description="Who may do what: a table for each role, and in it one for each service that has conditions.",
     )
-    services: Mapping[str, Any] = Field(default={}, description="One table per service: [services.NAME].")
+    services: Mapping[str, Any] = Field(default={}, repr=False, description="One table per service: [services.NAME].")
+
+    @model_validator(mode="after")
+    def _asks_for_certificates(self) -> Self:
+        if self.auth.certificates and not self.tls.client_ca_file:
+            raise ValueError("auth.certificates: set tls.client_ca_file, too: it verifies the certificates of clients")
+        return self
 
     @property
     def state_path(self) -> Path:

@@ -70,6 +70,19 @@ class AdmittedLink(Link, Protocol):
         """As above."""
         ...
 
+    @property
+    def certificate_serial(self) -> int | None:
+        """The serial number of the certificate that the client has shown; ``None`` if it has shown none."""
+        ...
+
+    def expel(self, reason: str) -> None:
+        """Close the connection because the client may not use it any more, and read nothing more.
+
+        Parameters:
+            reason: a text for a person.
+        """
+        ...
+
     def attach(self, receiver: FrameReceiver, codec: Codec) -> None:
         """Hand frames to ``receiver`` from now on."""
         ...

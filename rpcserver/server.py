@@ -16,6 +16,7 @@ from rpcserver.door.pages import Pages, pages_of
 from rpcserver.plugins.openrpc import document
 from rpcserver.plugins.running import start_service, stop_service
 from rpcserver.security.authentication import Authentication
+from rpcserver.security.certificates import check_roles
 from rpcserver.security.gate import RoleGate
 from rpcserver.security.roles import Roles
 from rpcserver.security.tokens import TokenStore
@@ -101,6 +102,7 @@ class Server:
             unix_peer_credentials=config.listen.unix_peer_credentials,
             ways=ways,
         )
+        check_roles(config.auth.certificates, {role.name for role in self.roles})
         self.connections = Connections(
             self.dispatch,
             self.authentication,

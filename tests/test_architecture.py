@@ -365,7 +365,8 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "connections": frozenset({"config", "memory", "quotas", "security/authentication", "security/roles"}),
     "system": frozenset({"config", "connections", "security/roles"}),
     "door": frozenset(
-        {"config", "connections", "memory", "security/authentication", "security/gate", "security/roles"}
+        {"config", "connections", "memory"}
+        | {f"security/{name}" for name in ("authentication", "certificates", "gate", "revocation", "roles")}
     ),
     "server": frozenset({"config", "connections", "door", "plugins", "security", "stalls", "state", "system"}),
     "daemon": frozenset({"config", "hardening", "plugins", "security/tokens", "security/ways", "server"}),

@@ -6,7 +6,6 @@ import asyncio
 import errno
 import logging
 import socket
-import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -34,29 +33,30 @@ class Listener:
 
     Parameters:
         sock: a bound socket; it belongs to the listener.
-        tls: the settings of TLS; ``None`` for connections without TLS.
         on_accept: called with each new socket and its address, in the event loop. It returns whether descriptors are
             short.
         on_exhaustion: called when the system has no room for one more connection.
         url: the address, if a plugin's transport listens.
+        has_tls: whether its connections use TLS.
 
     Attributes:
         sock: the socket.
-        tls: the settings of TLS.
         url: the address of a plugin's transport.
+        has_tls: as above.
     """
 
     def __init__(
         self,
         sock: socket.socket,
-        tls: ssl.SSLContext | None,
         on_accept: Callable[[socket.socket, Any], bool],
         on_exhaustion: Callable[[], object],
         url: str = "",
+        *,
+        has_tls: bool = False,
     ) -> None:
         self.sock = sock
-        self.tls = tls
         self.url = url
+        self.has_tls = has_tls
         self._on_accept, self._on_exhaustion = on_accept, on_exhaustion
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None

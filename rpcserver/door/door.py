@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
@@ -14,9 +13,9 @@ from rpcwire.limits import LinkLimits
 
 from . import listeners
 from .accepting import Listener
+from .certificate_files import CertificateFiles
 from .entrance import STOPPING, Entrance
 from .link import ServerLink
-from .tls import tls_context
 from .waiting import GIVE_WAY_TOGETHER
 
 
@@ -37,6 +36,7 @@ class Door:
         self.listeners: list[Listener] = []
         self._config = config
         self._unix_path: Path | None = None
+        self._certificate_files: CertificateFiles | None = None
         self._link_limits = LinkLimits(
             ping_interval_s=config.keepalive.ping_interval_s,
             ping_timeout_s=config.keepalive.ping_timeout_s,
@@ -53,10 +53,12 @@ class Door:
         config = self._config
         listeners.check_proxies(config.listen)
         if config.listen.tcp:
-            context = tls_context(config.tls)
+            files = CertificateFiles(config.tls, self.entrance.recheck_certificates)
             endpoint = listeners.resolve(config.listen.host, config.listen.port)
-            listeners.check_exposure(config.listen.host, endpoint, has_tls=context is not None)
-            self._accept_from(listeners.bind_tcp(endpoint), context)
+            listeners.check_exposure(config.listen.host, endpoint, has_tls=files.context is not None)
+            self._accept_from(listeners.bind_tcp(endpoint), files if files.context is not None else None)
+            files.start()
+            self._certificate_files = files
         if (path := config.unix_path) is not None:
             self._accept_from(listeners.bind_unix(path))
             self._unix_path = path
@@ -67,24 +69,26 @@ class Door:
             raise ConfigError("listen: neither TCP nor a Unix socket is on: set listen.tcp or listen.unix")
 
     def _accept_from(
-        self, sock: socket.socket, tls: ssl.SSLContext | None = None, url: str = "", *, identifies_peers: bool = True
+        self, sock: socket.socket, tls: CertificateFiles | None = None, url: str = "", *, identifies_peers: bool = True
     ) -> None:
         def on_accept(accepted_sock: socket.socket, peer: Any) -> bool:
             link = ServerLink(self.entrance, self._link_limits, accepted_sock, peer, identifies_peers=identifies_peers)
             is_short = not link.is_known and self.entrance.descriptors.are_short()
             if is_short:
                 self.entrance.waiting.make_room()
-            link.begin(accepted_sock, tls)
+            link.begin(accepted_sock, None if tls is None else tls.context)
             return is_short
 
         make_room = partial(self.entrance.waiting.make_room, GIVE_WAY_TOGETHER)
-        self.listeners.append(Listener(sock, tls, on_accept, make_room, url))
+        self.listeners.append(Listener(sock, on_accept, make_room, url, has_tls=tls is not None))
 
     def close(self) -> None:
         """Stop listening, and dismiss the connections that are not admitted yet."""
         for listener in self.listeners:
             listener.close()
         self.listeners.clear()
+        if self._certificate_files is not None:
+            self._certificate_files.close()
         if self._unix_path is not None:
             self._unix_path.unlink(missing_ok=True)
             self._unix_path = None
@@ -104,7 +108,7 @@ class Door:
             elif listener.sock.family == socket.AF_UNIX:
                 urls.append(f"unix://{address}")
             else:
-                scheme = "ws" if listener.tls is None else "wss"
+                scheme = "wss" if listener.has_tls else "ws"
                 host, port = address[:2]
                 path = f"{self._config.listen.path_prefix}/" if self._config.listen.path_prefix else ""
                 urls.append(f"{scheme}://[{host}]:{port}{path}" if ":" in host else f"{scheme}://{host}:{port}{path}")

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from rpcserver.config import ServerConfig
 from rpcserver.connections import AdmittedLink
 from rpcserver.security.authentication import Authentication
+from rpcserver.security.certificates import METHOD as CERTIFICATE
+from rpcwire.logs import about
 
 from .admission import Refusal, canonical_origin
 from .descriptors import Descriptors
@@ -109,14 +111,35 @@ class Entrance:
         """Forget a link, because its socket is closed."""
         self.links.discard(link)
 
-    def warn_of_proxy(self, remote: str, headers: str) -> None:
-        """Log once that a proxy uses the Unix socket, on which the user at the other end needs no token.
+    def recheck_certificates(self, serials: frozenset[int] | None) -> None:
+        """Close the connections of clients that were let in by a certificate that may be valid no more. If it is, they
+        get in again.
+
+        Parameters:
+            serials: the serial numbers of revoked certificates; ``None`` if all certificates are to be checked again.
+        """
+        for link in list(self.links):
+            if link.principal is not None and link.principal.method == CERTIFICATE:
+                serial = link.certificate_serial
+                if serials is None or serial is None or serial in serials:
+                    link.expel("its certificate must be checked again: connect again")
+
+    def warn_of_proxy(self, remote: str, headers: str, method: str) -> None:
+        """Log once that a proxy is at the other end of a connection, on which the sender needs no token.
 
         Parameters:
             remote: the address of the proxy.
             headers: the names of the headers that show the proxy.
+            method: how the other end has authenticated.
         """
-        if not self._has_warned_of_proxy:
+        if method == CERTIFICATE:
+            logger.warning(
+                "%s is a reverse proxy (it sends %s): its certificate is that of none of its clients, who need a token",
+                remote,
+                headers,
+                extra=about(remote, is_known=False),
+            )
+        elif not self._has_warned_of_proxy:
             self._has_warned_of_proxy = True
             logger.warning(
                 "%s is a reverse proxy (it sends %s): whoever comes through it needs a token. Set "

@@ -19,6 +19,8 @@ from websockets.typing import Subprotocol as WebSocketSubprotocol
 from rpcserver.config import UNIX
 from rpcserver.memory import Shares
 from rpcserver.security.authentication import Credentials
+from rpcserver.security.certificates import METHOD as CERTIFICATE
+from rpcserver.security.certificates import describe, seconds_left
 from rpcwire.accounts import Loan
 from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.codec import OFFERED
@@ -43,6 +45,9 @@ ARRIVING_BYTES = 64 * 1024
 """A larger part of a message that is arriving is counted."""
 LEAVE_S = 1.0
 """How long a client that has not authenticated in time may take to close its WebSocket, in seconds."""
+
+LOOK_AT_CLOCK_S = 60.0
+"""How often to look whether a client's certificate has expired, in seconds."""
 
 VERSION = "13"
 """The one version of the WebSocket protocol (RFC 6455, section 4.1)."""
@@ -205,6 +210,8 @@ class ServerLink(WebSocketLink):
         refusal = self.entrance.refuse_if_full(self)
         if refusal is not None:
             self._refuse(refusal)
+        elif self.principal is None:
+            self._identify_by_certificate()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -228,6 +235,55 @@ class ServerLink(WebSocketLink):
         if self.transport is None and self._opening_task is not None:
             self._opening_task.cancel()
         super().abort()
+
+    def expel(self, reason: str) -> None:
+        """Close the WebSocket because the client may not use it any more, and read nothing more.
+
+        Parameters:
+            reason: a text for a person.
+        """
+        self.fail(1008, reason)
+        self._stop_timer()
+        self._timer = self.loop.call_later(LEAVE_S, self.abort)
+
+    # --- the certificate of the client ---------------------------------------------------------------------------
+
+    @property
+    def certificate_serial(self) -> int | None:
+        """The serial number of the certificate that the client has shown; ``None`` if it has shown none."""
+        certificate = self._certificate()
+        return None if certificate is None else int(certificate["serialNumber"], 16)
+
+    def _certificate(self) -> dict[str, Any] | None:
+        """The certificate that TLS has verified; ``None`` if there is none."""
+        tls = None if self.transport is None else self.transport.get_extra_info("ssl_object")
+        return None if tls is None else tls.getpeercert()
+
+    def _identify_by_certificate(self) -> None:
+        """Find out who the client is by its certificate, if that is not the certificate of a proxy."""
+        authentication = self.entrance.authentication
+        if not authentication.knows_certificates or self.source.is_proxy or self.transport is None:
+            return
+        certificate = self._certificate()
+        if certificate is None:
+            return
+        der = self.transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        try:
+            self.principal = authentication.by_certificate(certificate, der)
+        except LookupError as exc:
+            self._log("%s needs a token: %s", f"its certificate is {describe(certificate)}, and {exc}", logging.INFO)
+
+    def _expire(self) -> None:
+        """Close the connection when the certificate of the client has expired."""
+        certificate = self._certificate()
+        if certificate is None:
+            return
+        left_s = seconds_left(certificate)
+        if left_s <= 0:
+            self.expel("its certificate has expired")
+        else:
+            # Whoever sets the clock must not make it last longer.
+            self._timer = self.loop.call_later(min(left_s, LOOK_AT_CLOCK_S), self._expire)
 
     # --- called by the waiting room ----------------------------------------------------------------------------
 
@@ -272,6 +328,8 @@ class ServerLink(WebSocketLink):
         self.ws.max_message_size = message_bytes
         self.entrance.waiting.leave(self)
         self._stop_timer()
+        if self.principal is not None and self.principal.method == CERTIFICATE:
+            self._expire()
 
     # --- the bytes of the request -------------------------------------------------------------------------------
 
@@ -416,11 +474,12 @@ class ServerLink(WebSocketLink):
         return self._open(request)
 
     def _doubt_proxies(self, request: Request) -> None:
-        """Forget who the user of the Unix socket is if the request came through a proxy: it is not the proxy's own."""
+        """Forget who is at the other end of the connection if the request came through a proxy: it is not the proxy's
+        own."""
         proxy_headers = ", ".join(name for name in HEADERS if name in request.headers)
         if proxy_headers and self.principal is not None:
-            self.principal = None
-            self.entrance.warn_of_proxy(self.remote, proxy_headers)
+            method, self.principal = self.principal.method, None
+            self.entrance.warn_of_proxy(self.remote, proxy_headers, method)
 
     def _proceed_when(self, answer: Callable[[], None], *, is_known: bool) -> Response | None:
         """Answer a request at once if its sender has authenticated; otherwise when there is a place."""

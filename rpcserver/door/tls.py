@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from rpcserver.config import ConfigError, TlsConfig
+from rpcserver.config import CertificateFilesConfig, ConfigError, TlsConfig
 from rpcwire.trusted_files import UntrustedFile, check_file
 
 _SOCKET: ContextVar[socket.socket | None] = ContextVar("_SOCKET", default=None)
+
+
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""For TLS 1.2: forward secrecy and authenticated encryption only (RFC 9325, section 4.2). TLS 1.3 has no others."""
 
 
 def tls_context(config: TlsConfig) -> ssl.SSLContext | None:
@@ -26,37 +30,88 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext | None:
             raise ConfigError(
                 "tls.client_ca_file: clients show certificates only over TLS: set tls.certificate_file, too"
             )
+        if config.names:
+            raise ConfigError("tls.names: set tls.certificate_file, too, for clients that ask for another name")
         return None
-    if not config.certificate_file or not config.key_file:
-        raise ConfigError("tls: set both certificate_file and key_file, or neither")
-    _check(config)
+    default = _context_of("tls", config, config)
+    others = {name: _context_of(f"tls.names.{name}", files, config) for name, files in config.names.items()}
+    if others:
+        default.sni_callback = _choose_by(others)
+    return default
+
+
+def _context_of(where: str, files: CertificateFilesConfig, config: TlsConfig) -> ssl.SSLContext:
+    """Make the settings for connections that are shown one certificate.
+
+    Parameters:
+        where: the table of the certificate, for messages.
+        files: the certificate and its key.
+        config: what all of them share.
+    """
+    if not files.certificate_file or not files.key_file:
+        raise ConfigError(f"{where}: set both certificate_file and key_file, or neither")
     context = AlertingContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version = ssl.TLSVersion.TLSv1_2 if config.minimum_version == "1.2" else ssl.TLSVersion.TLSv1_3
+    context.set_ciphers(CIPHERS)
+    # Whoever resumes a session shows no certificate (RFC 8446, section 2.2), and the keys of tickets would open what
+    # was recorded before. Sessions of TLS 1.2 are kept all the same, by their ids: the module ssl cannot turn that off.
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    context.num_tickets = 0
+    _check(f"{where}.certificate_file", files.certificate_file)
+    _check(f"{where}.key_file", files.key_file, secret=True)
+
+    def password() -> str:
+        # Without this function, OpenSSL would ask for the password on the terminal.
+        if not files.key_password.get_secret_value():
+            raise ConfigError(f"{where}.key_password: the key in {files.key_file} is encrypted: set its password")
+        return files.key_password.get_secret_value()
+
     try:
-        context.load_cert_chain(config.certificate_file, config.key_file)
+        context.load_cert_chain(files.certificate_file, files.key_file, password)
     except (OSError, ssl.SSLError) as exc:
-        raise ConfigError(f"tls: {config.certificate_file}, {config.key_file}: {exc}") from exc
+        hint = " (is key_password right?)" if files.key_password.get_secret_value() else ""
+        raise ConfigError(f"{where}: {files.certificate_file}, {files.key_file}: {exc}{hint}") from exc
     if config.client_ca_file:
-        try:
-            context.load_verify_locations(config.client_ca_file)
-        except (OSError, ssl.SSLError) as exc:
-            raise ConfigError(f"tls.client_ca_file: {config.client_ca_file}: {exc}") from exc
+        _load_authorities(context, "tls.client_ca_file", config.client_ca_file)
         is_required = config.client_certificates == "required"
         context.verify_mode = ssl.CERT_REQUIRED if is_required else ssl.CERT_OPTIONAL
+    if config.client_crl_file:
+        if not config.client_ca_file:
+            raise ConfigError("tls.client_crl_file: set tls.client_ca_file, too: it makes clients show certificates")
+        _load_authorities(context, "tls.client_crl_file", config.client_crl_file)
+        context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
     return context
 
 
-def _check(config: TlsConfig) -> None:
-    """Refuse files that others may change, and a key that others may read."""
-    for key in ("certificate_file", "key_file", "client_ca_file"):
-        file: str = getattr(config, key)
-        try:
-            if file:
-                check_file(file, secret=key == "key_file")
-        except UntrustedFile as exc:
-            raise ConfigError(f"tls.{key}: {exc}") from None
-        except (OSError, ValueError) as exc:
-            raise ConfigError(f"tls.{key}: {file}: {getattr(exc, 'strerror', None) or exc}: name a PEM file") from exc
+def _load_authorities(context: ssl.SSLContext, key: str, file: str) -> None:
+    _check(key, file)
+    try:
+        context.load_verify_locations(file)
+    except (OSError, ssl.SSLError) as exc:
+        raise ConfigError(f"{key}: {file}: {exc}") from exc
+
+
+def _choose_by(contexts: Mapping[str, ssl.SSLContext]) -> Callable[[ssl.SSLObject, str | None, ssl.SSLContext], None]:
+    """Return what chooses the certificate by the name that the client asks for (RFC 6066, section 3): that of the name
+    itself, else of its wildcard, else the default."""
+
+    def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        lower = (name or "").lower()
+        chosen = contexts.get(lower) or contexts.get(f"*.{lower.partition('.')[2]}")
+        if chosen is not None:
+            connection.context = chosen
+
+    return choose
+
+
+def _check(key: str, file: str, *, secret: bool = False) -> None:
+    """Refuse a file that others may change, or a secret that they may read."""
+    try:
+        check_file(file, secret=secret)
+    except UntrustedFile as exc:
+        raise ConfigError(f"{key}: {exc}") from None
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"{key}: {file}: {getattr(exc, 'strerror', None) or exc}: name a PEM file") from exc
 
 
 @contextlib.contextmanager

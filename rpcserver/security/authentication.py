@@ -1,5 +1,6 @@
-"""Finds out who a client is: by the header of its request (:mod:`~rpcserver.security.ways`), by the token in a call, or
-by the user at the other end of a Unix socket. A client in the server's own process needs no proof.
+"""Finds out who a client is: by the header of its request (:mod:`~rpcserver.security.ways`), by the token in a call, by
+the certificate of TLS, or by the user at the other end of a Unix socket. A client in the server's own process needs no
+proof.
 
 After some wrong attempts of an address, or under a name, further ones are delayed, longer each time. At most
 :data:`READ_WITHIN_S` of the delay comes before the credentials are read, so that right ones get in within that time,
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from rpcwire.context import OWNER, Connection, Principal
 from rpcwire.errors import Busy, Unauthenticated
 
 from .attempts import WrongAttempts
+from .certificates import Certificates
 from .penalties import Penalties
 from .tokens import TokenStore
 from .way import Way
@@ -57,7 +59,7 @@ class Authentication:
         ways: further ways to authenticate by a request, besides the token.
 
     Raises:
-        ConfigError: two ways have the same scheme.
+        ConfigError: two ways have the same scheme, or a certificate is described wrongly.
 
     Attributes:
         owner_uid: the user who runs the server.
@@ -81,6 +83,7 @@ class Authentication:
         self._timeout_s = config.timeout_s
         self._penalties = Penalties(config.free_attempts, config.penalty_s)
         self._unix_peer_credentials = unix_peer_credentials
+        self._certificates = Certificates(config.certificates)
         self._wrong_tokens: dict[Connection, int] = {}
         self._asking: set[Connection] = set()
 
@@ -102,6 +105,23 @@ class Authentication:
         if self._unix_peer_credentials and uid is not None and uid == self.owner_uid:
             return Principal(OWNER, "peer", uid)
         return None
+
+    @property
+    def knows_certificates(self) -> bool:
+        """Whether a certificate may identify a client."""
+        return bool(self._certificates)
+
+    def by_certificate(self, certificate: Mapping[str, Any], der: bytes) -> Principal:
+        """Find out who shows a certificate, which TLS has verified.
+
+        Parameters:
+            certificate: as :meth:`ssl.SSLSocket.getpeercert` returns it.
+            der: the same in DER.
+
+        Raises:
+            LookupError: it identifies nobody; the message says why.
+        """
+        return self._certificates.principal(certificate, der)
 
     def by_memory(self) -> Principal:
         """Return the principal of a client in the server's own process."""

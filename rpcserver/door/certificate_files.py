@@ -1,0 +1,113 @@
+"""Keeps the settings of TLS as the files of certificates say, and takes new files without a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+from rpcserver.config import ConfigError, TlsConfig
+from rpcserver.security.revocation import revoked_serials
+from rpcwire.trusted_files import UntrustedFile, read_file
+
+from .tls import tls_context
+
+logger = logging.getLogger("rpcserver")
+
+LOOK_S = 1.0
+"""How often to look whether the files have changed, in seconds."""
+
+MOST_SESSIONS = 1024
+"""The most sessions of TLS 1.2 that are kept for clients who come back."""
+
+_State = tuple[tuple[int, int, int, int] | None, ...]
+"""What shows that a file was changed, of each file; ``None`` for a missing one."""
+
+
+class CertificateFiles:
+    """The settings of TLS for new connections. When a file has changed, and then has stayed the same from one look to
+    the next, new settings are made; a file may be half written before. If they cannot be used, the old ones stay, and
+    the log says so once.
+
+    Parameters:
+        config: names the files.
+        on_authorities: called after new settings are in use whose authorities, or lists of revoked certificates, are
+            new: with the serial numbers of revoked certificates; ``None`` if the authorities themselves are new.
+
+    Raises:
+        ConfigError: a file is missing or cannot be used, others may change it, or read the key.
+
+    Attributes:
+        context: the settings for the next connection; ``None`` without TLS.
+    """
+
+    def __init__(self, config: TlsConfig, on_authorities: Callable[[frozenset[int] | None], None]) -> None:
+        self._config = config
+        self._on_authorities = on_authorities
+        own = [config, *config.names.values()]
+        own_files = [file for each in own for file in (each.certificate_file, each.key_file) if file]
+        self._files = [config.client_ca_file, config.client_crl_file, *own_files]
+        self._state = self._seen = self._look()
+        self._timer: asyncio.TimerHandle | None = None
+        self.context: ssl.SSLContext | None = tls_context(config)
+        self._revoked()
+
+    def start(self) -> None:
+        """Look at the files from time to time, in the running event loop."""
+        if self.context is not None:
+            self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look_again)
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look_again(self) -> None:
+        self.start()
+        self.look()
+
+    def look(self) -> None:
+        """Look at the files, and make new settings if they have changed and are complete."""
+        state, before = self._look(), self._seen
+        self._seen = state
+        if state != self._state:
+            if state == before:
+                self._load(state)
+        elif self.context is not None and self.context.session_stats()["number"] > MOST_SESSIONS:
+            self.context = tls_context(self._config)  # The kept sessions go with the old settings.
+
+    def _load(self, state: _State) -> None:
+        old, self._state = self._state, state
+        try:
+            context = tls_context(self._config)
+            serials = self._revoked()
+        except ConfigError as exc:
+            logger.error("new certificates are not used, and the old ones stay in use: %s", exc)  # noqa: TRY400 - an operator's
+            return
+        self.context = context
+        logger.info("new certificates are in use for new connections")
+        if old[0] != state[0]:
+            self._on_authorities(None)
+        elif old[1] != state[1]:
+            self._on_authorities(serials)
+
+    def _look(self) -> _State:
+        return tuple(_state_of(file) for file in self._files)
+
+    def _revoked(self) -> frozenset[int]:
+        file = self._config.client_crl_file
+        try:
+            return revoked_serials(read_file(file)) if file else frozenset()
+        except (OSError, UntrustedFile, ValueError) as exc:
+            raise ConfigError(f"tls.client_crl_file: {file}: {exc}") from exc
+
+
+def _state_of(file: str) -> tuple[int, int, int, int] | None:
+    try:
+        info = Path(file).stat() if file else None
+    except (OSError, ValueError):
+        return None
+    return None if info is None else (info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_ino)
