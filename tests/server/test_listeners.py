@@ -35,7 +35,7 @@ def test_the_owner_needs_no_token(tools: Any, short_folder: Path) -> None:
             assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
             async with unix_connect(str(path), uri="ws://localhost/") as connection:
                 hello = (await tools.call(connection, "rpc.hello"))["result"]
-                assert hello["principal"] == {"name": "owner", "method": "peer"}
+                assert hello["principal"] == {"name": "owner", "method": "peer", "role": "owner"}
                 assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
         assert not path.exists()
 
