@@ -40,7 +40,16 @@ class ServiceConfig(BaseModel):
 
 
 class ServiceConfigError(ValueError):
-    """A service cannot start with its configuration; the message names the key and the remedy."""
+    """A service cannot start with its configuration; the message names the key and the remedy.
+
+    Parameters:
+        message: begins with the key, without the name of the table.
+        role: the role in whose table for the service the key is; ``None`` for ``[services.NAME]``.
+    """
+
+    def __init__(self, message: str, *, role: ServiceRole | None = None) -> None:
+        super().__init__(message)
+        self.role = role
 
 
 MethodKind = Literal["read", "idempotent", "once"]

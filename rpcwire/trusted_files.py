@@ -19,6 +19,7 @@ import errno
 import os
 import stat
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 
 PathText = str | os.PathLike[str]
@@ -98,7 +99,7 @@ def open_file(
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
         if not stat.S_ISREG(info.st_mode):
             raise UntrustedFile(f"{os.fspath(path)}: it is no regular file: give the path of one")
-        _check_owner(info, place, path)
+        _check_owner(info, place, path, _own_uids())
         if secret:
             _check_readers(info, place, path, group_may_read=group_may_read)
         _check_writers(info, place, path)
@@ -107,6 +108,33 @@ def open_file(
         os.close(descriptor)
         raise
     return descriptor
+
+
+def check_program(path: PathText, *, trusted_uids: Iterable[int] = ()) -> str:
+    """Check a file that is to be run. It need not be readable.
+
+    Parameters:
+        path: the file.
+        trusted_uids: further users who may own the file and the folders on the way to it, such as the user as whom the
+            program will run.
+
+    Returns:
+        Its path without symbolic links.
+
+    Raises:
+        UntrustedFile: somebody else could change it.
+        OSError: it is missing, or cannot be reached.
+    """
+    if not _HAS_OWNERS:
+        return os.path.realpath(path)
+    owners = _own_uids() | frozenset(trusted_uids)
+    place, is_given = _walk(path, owners)
+    info = os.lstat(place)
+    if is_given or not stat.S_ISREG(info.st_mode):
+        raise UntrustedFile(f"{os.fspath(path)}: it is no regular file: give the path of one")
+    _check_owner(info, place, path, owners)
+    _check_writers(info, place, path)
+    return place
 
 
 def check_folder(path: PathText) -> None:
@@ -125,7 +153,7 @@ def check_folder(path: PathText) -> None:
     info = os.lstat(place)
     if not stat.S_ISDIR(info.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(path))
-    _check_folder(info, place, path)
+    _check_folder(info, place, path, _own_uids())
 
 
 def make_folder(path: PathText) -> None:
@@ -145,8 +173,9 @@ def make_folder(path: PathText) -> None:
     check_folder(path)
 
 
-def _walk(path: PathText) -> tuple[str, bool]:
-    """Go to a file from the root, and check each folder and each symbolic link on the way.
+def _walk(path: PathText, owners: frozenset[int] | None = None) -> tuple[str, bool]:
+    """Go to a file from the root, and check each folder and each symbolic link on the way. ``owners`` are the users to
+    whom they may belong; ``None`` for root and the user of this process.
 
     Returns:
         Its path without symbolic links, and whether that is a descriptor that this process has been given.
@@ -154,9 +183,10 @@ def _walk(path: PathText) -> tuple[str, bool]:
     text = os.fspath(path)
     if "\0" in text:
         raise ValueError("embedded null byte")
+    owners = owners or _own_uids()
     parts = deque(_parts(text if text.startswith("/") else f"{Path.cwd()}/{text}"))
     here, links = "/", 0
-    _check_folder(os.lstat(here), here, path)
+    _check_folder(os.lstat(here), here, path, owners)
     while parts:
         part = parts.popleft()
         if part == "..":
@@ -175,7 +205,7 @@ def _walk(path: PathText) -> tuple[str, bool]:
             links += 1
             if links > _MOST_LINKS:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), text)
-            _check_owner(info, place, path)
+            _check_owner(info, place, path, owners)
             target = str(Path(place).readlink())
             if target.startswith("/"):
                 here = "/"
@@ -183,7 +213,7 @@ def _walk(path: PathText) -> tuple[str, bool]:
         elif parts:
             if not stat.S_ISDIR(info.st_mode):
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), text)
-            _check_folder(info, place, path)
+            _check_folder(info, place, path, owners)
             here = place
         else:
             return place, False
@@ -194,14 +224,18 @@ def _parts(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in ("", ".")]
 
 
-def _check_folder(info: os.stat_result, place: str, path: PathText) -> None:
-    _check_owner(info, place, path)
+def _own_uids() -> frozenset[int]:
+    return frozenset({0, os.geteuid()})
+
+
+def _check_folder(info: os.stat_result, place: str, path: PathText, owners: frozenset[int]) -> None:
+    _check_owner(info, place, path, owners)
     if not info.st_mode & stat.S_ISVTX:
         _check_writers(info, place, path)
 
 
-def _check_owner(info: os.stat_result, place: str, path: PathText) -> None:
-    if info.st_uid not in (0, os.geteuid()):
+def _check_owner(info: os.stat_result, place: str, path: PathText, owners: frozenset[int]) -> None:
+    if info.st_uid not in owners:
         raise UntrustedFile(
             f"{_name(place, path)} belongs to user {info.st_uid}, who could change it: "
             f"run: chown {os.geteuid()} {place}, or use another path"

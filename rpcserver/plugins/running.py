@@ -44,7 +44,8 @@ async def start_service(
     try:
         await service.start()
     except ServiceConfigError as exc:
-        raise ConfigError(f"services.{service.name}.{exc}") from exc
+        table = "services" if exc.role is None else exc.role.place
+        raise ConfigError(f"{table}.{service.name}.{exc}") from exc
 
 
 async def stop_service(service: Service[Any], timeout_s: float) -> None:

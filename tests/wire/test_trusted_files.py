@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from rpcwire import trusted_files
-from rpcwire.trusted_files import UntrustedFile, check_file, check_folder, make_folder, open_file, read_file
+from rpcwire.trusted_files import (
+    UntrustedFile,
+    check_file,
+    check_folder,
+    check_program,
+    make_folder,
+    open_file,
+    read_file,
+)
 
 SOMEBODY = 54321
 """A user who is neither root nor the one who runs the tests."""
@@ -140,17 +148,39 @@ def test_trusted(home: Path, prepare: Callable[[Path], Path]) -> None:
     path = prepare(home)
     assert read_file(path) == b"content"
     check_file(path)
+    assert check_program(path) == str(home / "inner" / "file")
 
 
 @pytest.mark.parametrize(("prepare", "fault", "remedy"), BAD.values(), ids=BAD)
 def test_untrusted(home: Path, prepare: Callable[[Path], Path], fault: str, remedy: str) -> None:
     path = prepare(home)
-    for check in (check_file, read_file, open_file):
+    for check in (check_file, read_file, open_file, check_program):
         with pytest.raises(UntrustedFile) as caught:
             check(path)
         assert fault in str(caught.value)
         assert remedy.format(home=home) in str(caught.value)
         assert str(path) in str(caught.value)
+
+
+def test_a_program_may_belong_to_the_user_as_whom_it_runs(home: Path) -> None:
+    for name in ("inner", "inner/file"):
+        path = with_owner(name)(home)
+        for others in ((), (SOMEBODY + 1,)):
+            with pytest.raises(UntrustedFile, match="belongs to user 54321"):
+                check_program(path, trusted_uids=others)
+        assert check_program(path, trusted_uids=(SOMEBODY,)) == str(path)
+    with_mode("inner", 0o777)(home)
+    with pytest.raises(UntrustedFile, match="others may write to it"):
+        check_program(path, trusted_uids=(SOMEBODY,))
+
+
+def test_a_program_need_not_be_readable_but_must_be_a_file(home: Path) -> None:
+    assert check_program(with_mode("inner/file", 0o111)(home))
+    with pytest.raises(FileNotFoundError):
+        check_program(home / "missing")
+    for path in (home, home / "inner", "/dev/fd/0"):
+        with pytest.raises(UntrustedFile, match="no regular file"):
+            check_program(path)
 
 
 @pytest.mark.parametrize(("mode", "trusted"), [(0o600, True), (0o400, True), (0o604, False), (0o640, False)])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
-from rpcserver import Connection, Context
+from rpcserver import Connection, Context, Guard, MethodSpec, Principal
+from rpcservices.programs.permission.policy import CONTROL
 from rpcservices.programs.running.program import Program
 
 from .core import ProgramsCore
@@ -14,20 +17,41 @@ from .errors import NotController, ProgramNotFound
 class Controlling(ProgramsCore):
     """Finds programs for callers who may use them, and knows the controller of each."""
 
-    def find(self, ctx: Context, program_id: str, *, control: bool = False) -> Program:
-        """Find a program that the caller may see, or control.
+    def guard(self, method: MethodSpec) -> Guard | None:
+        """Check, before a method about one program runs, that the caller may see that program, or control it."""
+        if all(parameter.name != "id" for parameter in method.contract.parameters):
+            return None
+        return self._check_control if method.permission == CONTROL else self._check_view
+
+    def _check_view(self, principal: Principal, params: Mapping[str, Any]) -> None:
+        """Make sure that a caller may see a program.
+
+        Raises:
+            ProgramNotFound: there is none that they may see.
+        """
+        program = self.find(params["id"])
+        if not self.policy.may_view(principal, program.about.owner):
+            raise _not_found(program.id)
+
+    def _check_control(self, principal: Principal, params: Mapping[str, Any]) -> None:
+        """Make sure that a caller may control a program.
 
         Raises:
             ProgramNotFound: there is none that they may see.
             ProgramRefused: they may see it, but not control it.
         """
+        self._check_view(principal, params)
+        self.policy.check_control(principal, self.find(params["id"]).about.owner)
+
+    def find(self, program_id: str) -> Program:
+        """Find a program.
+
+        Raises:
+            ProgramNotFound: there is none.
+        """
         program = self.programs.get(program_id)
-        if program is None or not self.policy.may_view(ctx.principal, program.about.owner):
-            raise ProgramNotFound(
-                f"id: you have no program {program_id[:40]!r}; list() shows yours", id=program_id[:40]
-            )
-        if control:
-            self.policy.check_control(ctx.principal, program.about.owner)
+        if program is None:
+            raise _not_found(program_id)
         return program
 
     def take_control(self, ctx: Context, program_id: str, *, take: bool = False) -> Program:
@@ -39,11 +63,10 @@ class Controlling(ProgramsCore):
             take: whether to take control even if another connection has it.
 
         Raises:
-            ProgramNotFound: there is none that the caller may see.
-            ProgramRefused: the caller may see it, but not control it.
+            ProgramNotFound: there is none.
             NotController: another connection controls it.
         """
-        program = self.find(ctx, program_id, control=True)
+        program = self.find(program_id)
         connection = ctx.connection
         if program.controller is connection:
             return program
@@ -76,3 +99,8 @@ class Controlling(ProgramsCore):
             program.hang_up()
         else:
             self.background(asyncio.ensure_future(program.end(self.config.grace_s)))
+
+
+def _not_found(program_id: str) -> ProgramNotFound:
+    """The same error for a program that is not there and for one that the caller may not see."""
+    return ProgramNotFound(f"id: you have no program {program_id[:40]!r}; list() shows yours", id=program_id[:40])

@@ -21,7 +21,7 @@ from rpcservices.programs.keeping.ledger import Ledger
 from rpcservices.programs.keeping.leftovers import Leftovers, Trace, abandon
 from rpcservices.programs.keeping.orphans import Orphans
 from rpcservices.programs.keeping.remains import Remains
-from rpcservices.programs.permission.policy import OWNER, Permit, Policy, check_users
+from rpcservices.programs.permission.policy import CONTROL, OWNER, RUN, VIEW, Permit, Policy, check_users
 from rpcservices.programs.permission.rules import RoleRule
 from rpcservices.programs.running.cgroups import Cgroup, Places
 from rpcservices.programs.running.launching import Launcher
@@ -70,8 +70,9 @@ class ProgramsCore(Service[ProgramsConfig]):
     """The state of the programs service."""
 
     permissions: ClassVar[Mapping[str, str]] = {
-        "programs.run": "run programs, and feed and end them",
-        "programs.view": "see programs, their output and their events",
+        RUN: "start programs",
+        VIEW: "see programs, their output and their events",
+        CONTROL: "feed, signal, end and forget programs",
     }
     role_model = RoleRule
     owner_conditions = OWNER

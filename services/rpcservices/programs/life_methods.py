@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 
 from rpcserver import Context, method
+from rpcservices.programs.permission.policy import CONTROL, VIEW
 from rpcservices.programs.running.program import Program
 from rpcservices.signals import signal_number
 
@@ -17,17 +18,17 @@ from .run_methods import DAY_S
 class LifeMethods(Controlling):
     """Programs that were started: seen, signalled, ended and forgotten."""
 
-    @method(permission="programs.view", kind="read", deadline_s=DAY_S, errors=(ProgramNotFound,))
-    async def wait(self, id: str, *, ctx: Context) -> Exit:
+    @method(permission=VIEW, kind="read", deadline_s=DAY_S, errors=(ProgramNotFound,))
+    async def wait(self, id: str) -> Exit:
         """Wait for a program's end. All of its output is there before this is answered.
 
         Raises:
             ProgramNotFound: there is no such program of yours.
         """
-        return await self.find(ctx, id).wait()
+        return await self.find(id).wait()
 
-    @method(permission="programs.run", errors=(ProgramNotFound, ProgramRefused))
-    async def signal(self, id: str, signal: str, *, ctx: Context) -> bool:
+    @method(permission=CONTROL, errors=(ProgramNotFound, ProgramRefused))
+    async def signal(self, id: str, signal: str) -> bool:
         """Send a signal to a program's whole process group.
 
         Parameters:
@@ -43,10 +44,10 @@ class LifeMethods(Controlling):
             ProgramRefused: you may view it, but not control it.
         """
         number = signal_number(signal)
-        return self.find(ctx, id, control=True).send_signal(number)
+        return self.find(id).send_signal(number)
 
-    @method(permission="programs.run", kind="idempotent", deadline_s=DAY_S, errors=(ProgramNotFound, ProgramRefused))
-    async def kill(self, id: str, *, grace_s: Seconds = 0.0, ctx: Context) -> Exit:
+    @method(permission=CONTROL, kind="idempotent", deadline_s=DAY_S, errors=(ProgramNotFound, ProgramRefused))
+    async def kill(self, id: str, *, grace_s: Seconds = 0.0) -> Exit:
         """End a program and everything that it has started.
 
         Parameters:
@@ -60,9 +61,9 @@ class LifeMethods(Controlling):
             ProgramNotFound: there is no such program of yours.
             ProgramRefused: you may view it, but not control it.
         """
-        return await self.find(ctx, id, control=True).end(grace_s)
+        return await self.find(id).end(grace_s)
 
-    @method(name="list", permission="programs.view", kind="read")
+    @method(name="list", permission=VIEW, kind="read")
     async def list_programs(
         self,
         *,
@@ -86,7 +87,7 @@ class LifeMethods(Controlling):
             if matches(program) and running in (None, program.exit is None)
         ]
 
-    @method(permission="programs.view", kind="read")
+    @method(permission=VIEW, kind="read")
     async def watch(
         self, *, labels: dict[str, str] | None = None, owner: str | None = None, ctx: Context
     ) -> AsyncIterator[ProgramEvent]:
@@ -115,24 +116,24 @@ class LifeMethods(Controlling):
 
         return matches
 
-    @method(permission="programs.view", kind="read", errors=(ProgramNotFound,))
-    async def get(self, id: str, *, ctx: Context) -> ProgramInfo:
+    @method(permission=VIEW, kind="read", errors=(ProgramNotFound,))
+    async def get(self, id: str) -> ProgramInfo:
         """One of your programs.
 
         Raises:
             ProgramNotFound: there is no such program of yours.
         """
-        return self.find(ctx, id).info
+        return self.find(id).info
 
-    @method(permission="programs.run", kind="idempotent", errors=(ProgramNotFound, ProgramRefused))
-    async def forget(self, id: str, *, ctx: Context) -> None:
+    @method(permission=CONTROL, kind="idempotent", errors=(ProgramNotFound, ProgramRefused))
+    async def forget(self, id: str) -> None:
         """Free what is kept of a program; one that still runs is ended first.
 
         Raises:
             ProgramNotFound: there is no such program of yours.
             ProgramRefused: you may view it, but not control it.
         """
-        program = self.find(ctx, id, control=True)
+        program = self.find(id)
         if program.exit is None:
             await program.end(0)
         self.drop(program)

@@ -6,7 +6,7 @@ import asyncio
 from typing import Annotated
 
 from rpcserver import Context, Secret, method
-from rpcservices.programs.permission.policy import Wish
+from rpcservices.programs.permission.policy import RUN, Wish
 from rpcservices.programs.running.output import Output
 from rpcservices.programs.running.program import Program
 from rpcservices.programs.running.supervision import Supervision
@@ -24,7 +24,7 @@ REST_BYTES = 64 * 1024
 class RunMethods(ProgramsCore):
     """Running a program to its end in one call."""
 
-    @method(permission="programs.run", deadline_s=DAY_S, errors=(ProgramNotStarted, ProgramRefused))
+    @method(permission=RUN, deadline_s=DAY_S, errors=(ProgramNotStarted, ProgramRefused))
     async def run(
         self,
         argv: list[str],
@@ -134,7 +134,7 @@ class RunMethods(ProgramsCore):
             output.discard()
         return completed
 
-    @method(permission="programs.run", kind="read")
+    @method(permission=RUN, kind="read")
     async def run_output_bytes(self, argv: list[str]) -> int:
         """The most output that :meth:`run` returns of a program, per stream, in bytes: for whoever does what it does by
         way of :meth:`start`, as its input is larger than a message.

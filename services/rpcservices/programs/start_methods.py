@@ -11,7 +11,7 @@ from typing import Annotated
 
 from rpcserver import Context, InvalidParams, Secret, method
 from rpcservices.programs.keeping.client import KeptProgram, start_keeper
-from rpcservices.programs.permission.policy import Wish
+from rpcservices.programs.permission.policy import RUN, Wish
 from rpcservices.programs.running.output import PIECES_UNDER_WAY, Output
 from rpcservices.programs.running.program import Program
 from rpcservices.programs.running.records import About, Order
@@ -30,7 +30,7 @@ LEAST_HELD_BYTES = 1024 * PIECES_UNDER_WAY
 class StartMethods(Controlling):
     """Starting a program and leaving it running."""
 
-    @method(name="start", permission="programs.run", errors=(ProgramNotStarted, ProgramRefused))
+    @method(name="start", permission=RUN, errors=(ProgramNotStarted, ProgramRefused))
     async def start_program(
         self,
         argv: list[str],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from rpcserver import Context, InvalidParams, method
+from rpcservices.programs.permission.policy import CONTROL, VIEW
 from rpcservices.programs.terms import StreamName
 
 from .control import Controlling
@@ -17,7 +18,7 @@ from .run_methods import DAY_S
 class TalkMethods(Controlling):
     """Reading what a program writes, and writing to it."""
 
-    @method(permission="programs.view", kind="read", errors=(ProgramNotFound,))
+    @method(permission=VIEW, kind="read", errors=(ProgramNotFound,))
     async def output(
         self,
         id: str,
@@ -46,7 +47,7 @@ class TalkMethods(Controlling):
         Raises:
             ProgramNotFound: there is no such program of yours.
         """
-        program = self.find(ctx, id)
+        program = self.find(id)
         outputs = [output for output in program.outputs.values() if stream in (None, output.name)]
         if offset < 0 or (tail_bytes or 0) < 0 or any(place < 0 for place in (offsets or {}).values()):
             raise InvalidParams(
@@ -60,7 +61,7 @@ class TalkMethods(Controlling):
         controlling = program.controller is ctx.connection
         return follow(program, outputs, places, wait=wait, controlling=controlling)
 
-    @method(permission="programs.run", kind="idempotent", errors=(ProgramNotFound, ProgramRefused, NotController))
+    @method(permission=CONTROL, kind="idempotent", errors=(ProgramNotFound, ProgramRefused, NotController))
     async def control(self, id: str, *, take: bool = False, ctx: Context) -> ProgramInfo:
         """Let this connection control a program: it may write to it and resize its terminal, the program may wait for
         it to read (``overflow="wait"``), and ``on_disconnect`` is about it. There is one controller at a time. A
@@ -78,7 +79,7 @@ class TalkMethods(Controlling):
         return self.take_control(ctx, id, take=take).info
 
     @method(
-        permission="programs.run",
+        permission=CONTROL,
         deadline_s=DAY_S,
         errors=(ProgramNotFound, ProgramRefused, NotController, StdinClosed),
     )
@@ -98,7 +99,7 @@ class TalkMethods(Controlling):
         """
         await self.take_control(ctx, id).write(data)
 
-    @method(permission="programs.run", kind="idempotent", errors=(ProgramNotFound, ProgramRefused, NotController))
+    @method(permission=CONTROL, kind="idempotent", errors=(ProgramNotFound, ProgramRefused, NotController))
     async def close_stdin(self, id: str, *, ctx: Context) -> None:
         """Tell a program that there is no more input. A terminal gets its end-of-file character (Ctrl-D), which
         counts at the beginning of a line, and can be written to afterwards.
@@ -111,7 +112,7 @@ class TalkMethods(Controlling):
         self.take_control(ctx, id).close_stdin()
 
     @method(
-        permission="programs.run",
+        permission=CONTROL,
         kind="idempotent",
         errors=(ProgramNotFound, ProgramRefused, NotController, NoTerminal),
     )

@@ -93,7 +93,8 @@ def kit() -> type[Kit]:
 @pytest.fixture
 def serve(tmp_path: Path, kit: type[Kit]) -> Iterator[Callable[..., None]]:
     """Run a scenario against a server of its own; keyword arguments are the service's configuration, but for
-    ``sections`` of the server's. A second call is a server that comes after the first, with the same state."""
+    ``sections`` of the server's, and ``roles``, the tables below ``[roles]``. A second call is a server that comes
+    after the first, with the same state."""
 
     @asynccontextmanager
     async def connected(config: dict[str, Any], sections: dict[str, Any]) -> AsyncIterator[AsyncClient]:
@@ -110,10 +111,16 @@ def serve(tmp_path: Path, kit: type[Kit]) -> Iterator[Callable[..., None]]:
             await server.stop(grace_s=0)
 
     def run(
-        scenario: Scenario, seconds: float = 90, *, loop_factory: Any = None, sections: Any = None, **config: Any
+        scenario: Scenario,
+        seconds: float = 90,
+        *,
+        loop_factory: Any = None,
+        sections: Any = None,
+        roles: Any = None,
+        **config: Any,
     ) -> None:
         async def main() -> None:
-            async with connected(config, sections or {}) as client:
+            async with connected(config, {**(sections or {}), "roles": roles or {}}) as client:
                 await asyncio.wait_for(scenario(client), seconds)
 
         with asyncio.Runner(loop_factory=loop_factory) as runner:

@@ -57,7 +57,8 @@ def test_another_user(serve: Serve, missing: Callable[[str], None]) -> None:
         found = await told(client, user="nobody")
         assert [found[name] for name in IDENTITY] == ["nobody", "nobody", nobody.pw_dir, nobody.pw_shell]
 
-    serve(scenario, roles={"any": {"principals": ["*"], "may_run": "anything", "users": ["nobody"]}})
+    may = {"may_run": "anything", "users": ["nobody"]}
+    serve(scenario, roles={"owner": {"permissions": ["programs.*"], "programs": may}})
 
 
 def test_a_user_whom_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,26 +18,34 @@ from pydantic import ValidationError
 
 from rpcclient import AsyncClient
 from rpcclient.stubs.programs import Limits, ProgramNotStarted, ProgramRefused, TerminalSize
-from rpcserver import Principal, ServiceConfigError
+from rpcserver import Principal, ServiceConfigError, ServiceRole
 from rpcserver.config import ConfigError, ServerConfig
 from rpcserver.server import Server
 from rpcservices.programs import Programs
 from rpcservices.programs.config import ProgramsConfig
 from rpcservices.programs.errors import ProgramNotStarted as NotStarted
+from rpcservices.programs.errors import ProgramRefused as Refused
 from rpcservices.programs.permission.arguments import Refusal, check_arguments
 from rpcservices.programs.permission.policy import Policy, Wish, check_users
 from rpcservices.programs.permission.rules import ArgumentRule, ProgramRule, RoleRule
+from rpcwire.errors import PermissionDenied
 
 Serve = Callable[..., None]
 TAIL, ECHO, SLEEP, ENV, PWD = (
     os.path.realpath(shutil.which(name) or "") for name in ("tail", "echo", "sleep", "env", "pwd")
 )
-ROLE = "services.programs.roles.operator"
+ROLE = "roles.operator.programs"
 LOG = f"{ROLE}.programs.log"
 
 
 def proc(pid: int, name: str) -> str:
     return Path(f"/proc/{pid}/{name}").read_text()
+
+
+def role(name: str, *, everybody: bool = False, **conditions: Any) -> dict[str, Any]:
+    """A table of roles with one role for the programs service. The client of these tests comes through memory."""
+    members = ["memory", "*"] if everybody else ["memory"]
+    return {name: {"principals": members, "permissions": ["programs.*"], "programs": conditions}}
 
 
 class Place:
@@ -66,6 +74,11 @@ class Place:
         self.tool = folder / "bin" / "tool"
         self.tool.write_text("#!/bin/sh\necho tool\n")
         self.tool.chmod(0o777)
+        self.shared = folder / "shared"
+        self.shared.mkdir()
+        shutil.copy(self.tool, self.shared / "tool")
+        (self.shared / "tool").chmod(0o755)
+        self.shared.chmod(0o777)
         fake = folder / "bin" / "tail"
         fake.write_text(f"#!/bin/sh\ncat {self.secret}\n")
         fake.chmod(0o755)
@@ -89,16 +102,17 @@ class Place:
             "env": {"path": ENV},
             "pwd": {"path": PWD, "options": {"-P": {"kind": "flag"}}},
             "tool": {"path": str(self.tool)},
+            "folder": {"path": str(self.folder)},
+            "shared": {"path": str(self.shared / "tool")},
         }  # fmt: skip
-        role = {
-            "principals": ["memory"],
+        conditions = {
             "programs": programs,
             "cwd": [str(self.work)],
             "env": ["APP_MODE", "LC_*", "X*", "P*"],
             "users": ["nobody"],
             "limits": {"memory_bytes": 100_000_000, "processes": 20},
         }
-        return {"roles": {"operator": role}, "environment": ("PATH",)}
+        return {"roles": role("operator", **conditions), "environment": ("PATH",)}
 
 
 @pytest.fixture
@@ -127,6 +141,11 @@ ATTEMPTS: dict[str, tuple[Attempt, str]] = {
     "a blank after the name": (lambda p: {"argv": [f"{TAIL} "]}, f"{ROLE}.programs"),
     "a command line in one word": (lambda p: {"argv": [f"{TAIL} {p.secret}"]}, f"{ROLE}.programs"),
     "a file that everybody may change": (lambda p: {"argv": [str(p.tool)]}, f"{ROLE}.programs.tool.path"),
+    "a file in a folder that everybody may change": (
+        lambda p: {"argv": [str(p.shared / "tool")]},
+        f"{ROLE}.programs.shared.path",
+    ),
+    "a folder": (lambda p: {"argv": [str(p.folder)]}, f"{ROLE}.programs.folder.path"),
     # Arguments.
     "a path outside": (lambda p: {"argv": [TAIL, str(p.secret)]}, f"{LOG}.arguments[0]"),
     "a path outside by dots": (lambda p: {"argv": [TAIL, f"{p.data}/../outside/secret"]}, f"{LOG}.arguments[0]"),
@@ -187,33 +206,33 @@ ATTEMPTS: dict[str, tuple[Attempt, str]] = {
     "a directory outside": (lambda p: {"argv": [PWD], "cwd": str(p.outside)}, f"{ROLE}.cwd"),
     "a directory above": (lambda p: {"argv": [PWD], "cwd": f"{p.work}/.."}, f"{ROLE}.cwd"),
     "a directory by a link": (lambda p: {"argv": [PWD], "cwd": str(p.work / "link")}, f"{ROLE}.cwd"),
-    "a directory by a descriptor": (lambda p: {"argv": [PWD], "cwd": "/proc/self/fd/3"}, "services.programs.cwd.proc"),
+    "a directory by a descriptor": (lambda p: {"argv": [PWD], "cwd": "/proc/self/fd/3"}, "programs.cwd.proc"),
     "a directory by a descriptor and dots": (
         lambda p: {"argv": [PWD], "cwd": "/proc/1/../self/fd/3/.."},
-        "services.programs.cwd.proc",
+        "programs.cwd.proc",
     ),
     "a directory by a link to descriptors": (
         lambda p: {"argv": [PWD], "cwd": str(p.work / "fd" / "0")},
-        "services.programs.cwd.proc",
+        "programs.cwd.proc",
     ),
     "a directory by the system's link to descriptors": (
         lambda p: {"argv": [PWD], "cwd": "/dev/fd/3"},
-        "services.programs.cwd.proc",
+        "programs.cwd.proc",
     ),
     "the server's directory by two slashes": (
         lambda p: {"argv": [PWD], "cwd": "//proc/self/cwd"},
-        "services.programs.cwd.proc",
+        "programs.cwd.proc",
     ),
     "a descriptor by two slashes and dots": (
         lambda p: {"argv": [PWD], "cwd": "//dev/../proc/./self//fd/3"},
-        "services.programs.cwd.proc",
+        "programs.cwd.proc",
     ),
     "the directory of a thread by a link": (
         lambda p: {"argv": [PWD], "cwd": "/proc/thread-self/cwd"},
-        "services.programs.cwd.proc",
+        "programs.cwd.proc",
     ),
-    "the root of another process as directory": (lambda p: {"argv": [PWD], "cwd": "/proc/1/root"}, "services.programs.cwd.proc"),
-    "the directory of a thread": (lambda p: {"argv": [PWD], "cwd": "/proc/self/task/1/cwd"}, "services.programs.cwd.proc"),
+    "the root of another process as directory": (lambda p: {"argv": [PWD], "cwd": "/proc/1/root"}, "programs.cwd.proc"),
+    "the directory of a thread": (lambda p: {"argv": [PWD], "cwd": "/proc/self/task/1/cwd"}, "programs.cwd.proc"),
     # Users and limits.
     "another user": (lambda p: {"argv": [ENV], "user": "daemon"}, f"{ROLE}.users"),
     "a user that does not exist": (lambda p: {"argv": [ENV], "user": "nobody-at-all"}, f"{ROLE}.users"),
@@ -260,7 +279,7 @@ def test_not_even_the_owner_goes_through_a_process(serve: Serve, place: Place) -
         ):
             with pytest.raises(ProgramRefused) as caught:
                 await client.programs.run(["pwd"], cwd=cwd)
-            assert caught.value.rule == "services.programs.cwd.proc"
+            assert caught.value.rule == "programs.cwd.proc"
         with pytest.raises(ProgramNotStarted, match="cwd"):
             await client.programs.run(["pwd"], cwd=str(loop))
         for cwd in (f"/{place.work}", f"{place.work}/inner/../inner", "/proc"):
@@ -297,12 +316,12 @@ def test_what_is_allowed_works(serve: Serve, place: Place, monkeypatch: pytest.M
 
 def test_policy_gives_limits_and_takes_rights(serve: Serve, place: Place) -> None:
     config = place.config
-    config["roles"]["operator"]["programs"]["status"] = {
+    config["roles"]["operator"]["programs"]["programs"]["status"] = {
         "path": os.path.realpath(shutil.which("grep") or ""),
         "options": {"-E": {"kind": "pattern", "pattern": ".*"}},
         "arguments": [{"kind": "path", "under": "/proc"}],
     }
-    grep = config["roles"]["operator"]["programs"]["status"]["path"]
+    grep = config["roles"]["operator"]["programs"]["programs"]["status"]["path"]
 
     async def scenario(client: AsyncClient) -> None:
         # A path is resolved before the program runs, so "self" is the server there.
@@ -375,25 +394,55 @@ def test_another_user_opens_its_own_streams(serve: Serve, missing: Callable[[str
         )
         assert (await client.programs.wait(program.id)).status.code == 0
 
-    serve(scenario, roles={"any": {"principals": ["*"], "may_run": "anything", "users": ["nobody"]}})
+    serve(scenario, roles=role("any", everybody=True, may_run="anything", users=["nobody"]))
     assert Path("/dev/null").owner() == "root"
 
 
-def test_nothing_until_listed(serve: Serve) -> None:
+def test_a_program_belongs_to_nobody_who_could_change_it_for_others(serve: Serve, place: Place) -> None:
+    """But it may belong to the user as whom it runs."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away, and switch users")
+    place.tool.chmod(0o755)
+    os.chown(place.tool, pwd.getpwnam("nobody").pw_uid, -1)
+    for folder in (place.folder, *place.folder.parents):
+        if "pytest" in str(folder):
+            folder.chmod(0o755)
+
     async def scenario(client: AsyncClient) -> None:
+        for user in (None, "daemon"):
+            with pytest.raises(ProgramRefused, match="belongs to user") as caught:
+                await client.programs.run([str(place.tool)], user=user)
+            assert caught.value.rule == f"{ROLE}.programs.tool.path"
+        assert (await client.programs.run([str(place.tool)], user="nobody", cwd="/")).stdout == b"tool\n"
+        with pytest.raises(ProgramNotStarted) as missing:
+            await client.programs.run(["/no/such/tool"])
+        assert missing.value.errno == "ENOENT"
+
+    programs = {"tool": {"path": str(place.tool)}, "none": {"path": "/no/such/tool"}}
+    serve(scenario, roles=role("operator", programs=programs, users=["nobody", "daemon"], cwd=["/"]))
+
+
+def test_nothing_until_listed(serve: Serve) -> None:
+    async def without_permission(client: AsyncClient) -> None:
+        with pytest.raises(PermissionDenied, match=r'in the role owner: .* add "programs\.run" to roles\.owner'):
+            await client.programs.run(["true"])
+
+    serve(without_permission, roles={"owner": {"permissions": []}})
+
+    async def without_programs(client: AsyncClient) -> None:
         with pytest.raises(ProgramRefused) as caught:
             await client.programs.run(["true"])
-        assert caught.value.rule == "services.programs.unlisted"
+        assert caught.value.rule == "roles.mine.programs.programs"
 
-    serve(scenario, unlisted="nobody")
+    serve(without_programs, roles={"mine": {"principals": ["memory"], "permissions": ["programs.run"]}})
 
 
 def test_the_owner_may_run_anything_as_themselves(serve: Serve) -> None:
     async def scenario(client: AsyncClient) -> None:
         assert (await client.programs.run(["sh", "-c", "id -un"])).stdout.decode().strip() == getpass.getuser()
-        with pytest.raises(ProgramRefused, match=r"only a role with users = \['daemon'\]") as caught:
+        with pytest.raises(ProgramRefused, match=r"the role does not list 'daemon'") as caught:
             await client.programs.run(["true"], user="daemon")
-        assert caught.value.rule == "services.programs.unlisted"
+        assert caught.value.rule == "roles.owner.programs.users"
         for env in ({"": "x"}, {"A=B": "x"}, {"A": "x\0y"}):
             with pytest.raises(ProgramNotStarted, match="env"):
                 await client.programs.run(["true"], env=env)
@@ -401,6 +450,7 @@ def test_the_owner_may_run_anything_as_themselves(serve: Serve) -> None:
             await client.programs.run(["true"], cwd="relative")
 
     serve(scenario)
+    serve(scenario, roles={"owner": {"permissions": ["*"]}})
 
 
 def test_a_role_has_a_user_of_its_own(serve: Serve, kit: Any) -> None:
@@ -422,48 +472,63 @@ def test_a_role_has_a_user_of_its_own(serve: Serve, kit: Any) -> None:
         assert (await client.programs.run(["id", "-un"], user="nobody")).stdout == b"nobody\n"
         with pytest.raises(ProgramRefused, match="runs programs as nobody") as caught:
             await client.programs.run(["id"], user=own)
-        assert caught.value.rule == "services.programs.roles.all.user"
+        assert caught.value.rule == "roles.all.programs.user"
 
-    serve(scenario, roles={"all": RoleRule(principals=("*",), may_run="anything", user="nobody", users=("daemon",))})
+    serve(scenario, roles=role("all", everybody=True, may_run="anything", user="nobody", users=["daemon"]))
 
 
 ANY = ProgramRule(path="/usr/bin/env", any_arguments=True)
 SOME = ProgramRule(path="/usr/bin/df")
+ALL = frozenset({"programs.run", "programs.view", "programs.control"})
+
+
+def service_role(rule: RoleRule, name: str = "r", permissions: frozenset[str] = ALL) -> ServiceRole:
+    return ServiceRole(name, permissions, rule)
 
 
 @pytest.mark.parametrize(
-    ("role", "warning"),
+    ("rule", "warnings"),
     [
-        (RoleRule(principals=("*",), may_run="anything"), "everybody may run any program"),
-        (RoleRule(principals=("owner", "ada", "bob"), may_run="anything"), "ada, bob may run any program"),
-        (RoleRule(principals=("ada",), programs={"a": ANY, "b": SOME}), "ada may run /usr/bin/env with any arguments"),
-        (RoleRule(principals=("ada",), may_run="anything", user="root"), "ada may run any program"),
-        (RoleRule(principals=("ada",), programs={"b": SOME}), ""),
-        (RoleRule(principals=("owner",), may_run="anything"), ""),
-        (RoleRule(may_run="anything"), ""),
-        (RoleRule(principals=("ada",), may_run="anything", user="nobody"), ""),
+        (RoleRule(may_run="anything"), ["run any program"]),
+        (RoleRule(programs={"a": ANY, "b": SOME}), ["run /usr/bin/env with any arguments"]),
+        (RoleRule(may_run="anything", user="root"), ["run any program"]),
+        (RoleRule(may_run="anything", user="nobody", users=("root",)), ["run any program"]),
+        (RoleRule(programs={"b": SOME}), []),
+        (RoleRule(may_run="anything", user="nobody"), []),
+        (RoleRule(may_run="anything", user="nobody", users=("daemon", "no.such")), []),
+        (RoleRule(programs={"b": SOME}, others="view"), []),
+        (RoleRule(programs={"b": SOME}, others="control"), ["write to the programs of others"]),
+        (RoleRule(may_run="anything", others="control"), ["run any program", "write to the programs of others"]),
     ],
 )
-def test_roles_that_can_take_over_the_server_are_told(role: RoleRule, warning: str) -> None:
-    told = check_users({"r": role}, 0)
-    if not warning:
-        assert told == []
-        return
-    (text,) = told
-    assert text.startswith(f"services.programs.roles.r: {warning}")
-    assert "services.programs.roles.r.user" in text
+def test_roles_that_can_take_over_the_server_are_told(rule: RoleRule, warnings: list[str]) -> None:
+    told = check_users([service_role(rule)], 0)
+    assert len(told) == len(warnings)
+    for text, warning in zip(told, warnings, strict=True):
+        assert text.startswith(f"roles.r.programs: whoever is in this role may {warning}")
+        assert "Set roles.r.programs." in text
+
+
+def test_whoever_may_run_nothing_or_is_the_owner_is_not_told_of() -> None:
+    rule = RoleRule(may_run="anything", others="control")
+    assert check_users([service_role(rule, "owner")], 0) == []
+    assert check_users([service_role(rule, permissions=frozenset({"programs.view"}))], 0) == []
+    (text,) = check_users([service_role(rule, permissions=frozenset({"programs.control"}))], 0)
+    assert "write to the programs of others" in text
+    texts = check_users([service_role(rule, name, frozenset({"programs.run"})) for name in ("one", "owner", "two")], 0)
+    assert [text.partition(":")[0] for text in texts] == ["roles.one.programs", "roles.two.programs"]
 
 
 def test_a_user_that_cannot_be_had_stops_the_start(tmp_path: Path) -> None:
-    with pytest.raises(ServiceConfigError, match=r"roles\.r\.user: there is no user 'no\.such'"):
-        check_users({"r": RoleRule(user="no.such")}, 0)
-    with pytest.raises(ServiceConfigError, match=r"roles\.r\.user: the server is not root"):
-        check_users({"r": RoleRule(user="nobody")}, 12345)
+    with pytest.raises(ServiceConfigError, match=r"user: there is no user 'no\.such'"):
+        check_users([service_role(RoleRule(user="no.such"))], 0)
+    with pytest.raises(ServiceConfigError, match=r"user: the server is not root"):
+        check_users([service_role(RoleRule(user="nobody"))], 12345)
 
     async def start() -> None:
-        service = Programs(ProgramsConfig(roles={"r": RoleRule(user="no.such")}))
-        server = Server(ServerConfig(state_dir=str(tmp_path)), [service], token="t" * 32)
-        with pytest.raises(ConfigError, match=r"services\.programs\.roles\.r\.user: there is no user"):
+        config = ServerConfig.model_validate({"state_dir": str(tmp_path), "roles": role("r", user="no.such")})
+        server = Server(config, [Programs()], token="t" * 32)
+        with pytest.raises(ConfigError, match=r"^roles\.r\.programs\.user: there is no user"):
             await server.start(listen=False)
 
     asyncio.run(start())
@@ -473,32 +538,47 @@ def test_it_is_told_at_the_start(serve: Serve, caplog: pytest.LogCaptureFixture)
     async def scenario(client: AsyncClient) -> None:
         assert (await client.programs.run(["true"])).code == 0
 
-    serve(scenario, roles={"all": RoleRule(principals=("*",), may_run="anything")})
-    assert "services.programs.roles.all: everybody may run any program as the server's own user" in caplog.text
+    roles = {
+        **role("one", everybody=True, may_run="anything"),
+        **role("two", may_run="anything", user=getpass.getuser()),
+    }
+    roles["two"]["principals"] = []  # A token or a certificate can have it.
+    serve(scenario, roles={**roles, "owner": {"permissions": ["*"]}})
+    for name in ("one", "two"):
+        text = f"roles.{name}.programs: whoever is in this role may run any program as the server's own user"
+        assert caplog.text.count(text) == 1
+    assert "roles.owner.programs" not in caplog.text
 
 
-def policy(**roles: RoleRule) -> Policy:
-    return Policy(roles, owner_may=True, home="/", owner_uid=1000)
+def policy(*, owner_uid: int = 1000, **roles: tuple[str, RoleRule]) -> Policy:
+    """A policy with one role for each of these principals; "*" is everybody else."""
+    views = {principal: service_role(rule, name) for name, (principal, rule) in roles.items()}
+    return Policy(lambda caller: views.get(caller.name, views.get("*")), home="/", owner_uid=owner_uid)
 
 
-def test_who_has_which_role() -> None:
-    ada, owner = Principal("ada", "token"), Principal("uid:1000", "peer", 1000)
-    rules = policy(team=RoleRule(principals=("ada",), others="view"), rest=RoleRule(principals=("*",)))
-    assert (rules.role(ada) or ("",))[0].endswith("team")
-    assert (rules.role(owner) or ("",))[0].endswith("rest")
+def test_what_a_role_says_of_the_programs_of_others() -> None:
+    ada, bob, eve = (Principal(name, "token") for name in ("ada", "bob", "eve"))
+    rules = policy(team=("ada", RoleRule(others="view")), chief=("bob", RoleRule(others="control")))
+    assert (rules.role(ada) or ("",))[0] == "roles.team.programs"
+    assert rules.role(eve) is None
     assert rules.may_view(ada, "owner")
-    assert not rules.may_control(ada, "owner")
-    assert rules.may_control(ada, "ada")
-    assert not rules.may_view(owner, "ada")
-    plain = policy()
-    assert plain.role(ada) is None
-    assert not plain.may_view(ada, "owner")
-    assert plain.may_control(owner, "ada")
-    assert plain.role(Principal("owner", "peer", 7)) is None  # A name alone makes nobody the owner.
+    assert rules.may_view(eve, "eve")
+    assert not rules.may_view(eve, "ada")
+    rules.check_control(ada, "ada")
+    rules.check_control(bob, "ada")
+    for caller, rule in ((ada, "roles.team.programs.others"), (eve, "roles")):
+        with pytest.raises(Refused) as caught:
+            rules.check_control(caller, "owner")
+        assert caught.value.rule == rule
+    with pytest.raises(Refused, match="eve is in no role"):
+        rules.permit(eve, Wish(argv=["/bin/true"]))
 
 
 def test_wrong_policies_are_refused() -> None:
-    for role, text in (
+    def with_role(roles: dict[str, Any]) -> Server:
+        return Server(ServerConfig.model_validate({"roles": roles}), [Programs()], token="t" * 32)
+
+    for rule, text in (
         ({"programs": {"x": {"path": "tail"}}}, "absolute"),
         ({"programs": {"x": {"path": "/usr/../bin/tail"}}}, "absolute"),
         ({"programs": {"x": {"path": "/x", "options": {"n": {"kind": "flag"}}}}}, "option"),
@@ -517,9 +597,11 @@ def test_wrong_policies_are_refused() -> None:
         ({"unknown": 1}, "unknown"),
     ):
         with pytest.raises(ValidationError, match=text):
-            ProgramsConfig(roles={"r": role})  # type: ignore[dict-item]
-    with pytest.raises(ValidationError, match="'ada' is in one and in two"):
-        ProgramsConfig(roles={name: RoleRule(principals=("ada",)) for name in ("one", "two")})
+            RoleRule.model_validate(rule)
+        with pytest.raises(ConfigError, match=rf"roles\.r\.programs\.(\w+\b.*{text}|unknown)"):
+            with_role({"r": {"programs": rule}})
+    with pytest.raises(ConfigError, match="'ada' is in one"):
+        with_role({name: {"principals": ["ada"]} for name in ("one", "two")})
     for name in ("RPC_TOKEN", "RPC_TOKEN_FILE", "RPCSERVER_AUTH__TOKEN_FILE"):
         with pytest.raises(ValidationError, match="secret"):
             ProgramsConfig(environment=("PATH", name))
@@ -563,12 +645,12 @@ def test_what_patterns_match() -> None:
 
 
 def test_a_working_directory_longer_than_the_system_takes_is_refused() -> None:
-    policy = Policy({"r": RoleRule(principals=("ada",), may_run="anything")}, owner_may=False, home="/", owner_uid=7)
+    rules = policy(owner_uid=7, r=("ada", RoleRule(may_run="anything")))
     for path in ("/a" * 100_000, "/" * 4096, "/é" + "/." * 2047):
         with pytest.raises(NotStarted, match=r"cwd: .*at most 4095 bytes") as caught:
-            policy.permit(Principal("ada", "token"), Wish(argv=["/bin/true"], cwd=path))
+            rules.permit(Principal("ada", "token"), Wish(argv=["/bin/true"], cwd=path))
         assert len(str(caught.value)) < 200
-    assert policy.permit(Principal("ada", "token"), Wish(argv=["/bin/true"], cwd="/" * 4095)).cwd == "/" * 4095
+    assert rules.permit(Principal("ada", "token"), Wish(argv=["/bin/true"], cwd="/" * 4095)).cwd == "/" * 4095
 
 
 RULE = ProgramRule(

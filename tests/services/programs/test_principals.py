@@ -12,9 +12,9 @@ import pytest
 from rpcclient import AsyncClient
 from rpcclient.stubs.programs import NotController, ProgramInfo, ProgramNotFound, ProgramRefused, TerminalSize
 from rpcservices.programs import Programs
-from rpcservices.programs.config import ProgramsConfig
+from rpcwire.errors import PermissionDenied, RpcError
 
-RULE = "services.programs.roles.theirs.others"
+RULE = "roles.theirs.programs.others"
 Scenario = Callable[[AsyncClient, AsyncClient], Awaitable[None]]
 Run = Callable[..., None]
 
@@ -37,14 +37,23 @@ CONTROLLING: dict[str, Callable[[AsyncClient, str], Awaitable[Any]]] = {
 
 @pytest.fixture
 def run(with_ada: Callable[..., None]) -> Run:
-    def run(scenario: Scenario, **config: Any) -> None:
-        with_ada(Programs(ProgramsConfig(**config)), scenario)
+    def run(scenario: Scenario, **roles: Any) -> None:
+        with_ada(Programs(), scenario, roles=roles)
 
     return run
 
 
 def others(allowed: str) -> dict[str, Any]:
-    return {"roles": {"theirs": {"principals": ["ada"], "may_run": "anything", "others": allowed}}}
+    return {"theirs": her_role(["programs.*"], allowed)}
+
+
+def her_role(permissions: list[str], others: str = "none") -> dict[str, Any]:
+    """A role that has Ada in it, who may run anything if a permission lets her run programs."""
+    return {
+        "principals": ["ada"],
+        "permissions": permissions,
+        "programs": {"may_run": "anything", "others": others},
+    }
 
 
 async def echoing(owner: AsyncClient) -> ProgramInfo:
@@ -138,12 +147,71 @@ def test_others_control(run: Run) -> None:
 
 def test_the_owner_has_one_name_whichever_way_they_come(run: Run) -> None:
     """A role for the owner holds at the Unix socket as it does with the token."""
-    role = {"principals": ["owner"], "may_run": "anything"}
+    role = {"principals": ["owner"], "permissions": ["programs.run"], "programs": {"may_run": "anything"}}
 
     async def scenario(owner: AsyncClient, ada: AsyncClient) -> None:
         assert (await owner.programs.run(["echo", "here"])).stdout == b"here\n"
-        with pytest.raises(ProgramRefused) as caught:
+        with pytest.raises(PermissionDenied, match=r'ada is in no role.*"programs\.run"'):
             await ada.programs.run(["true"])
-        assert caught.value.rule == "services.programs.unlisted"
 
-    run(scenario, unlisted="nobody", roles={"mine": role})
+    run(scenario, owner={}, mine=role)
+
+
+STARTING: dict[str, Callable[[AsyncClient, str], Awaitable[Any]]] = {
+    "run": lambda ada, _: ada.programs.run(["true"]),
+    "run_output_bytes": lambda ada, _: ada.programs.run_output_bytes(["true"]),
+    "start": lambda ada, _: ada.programs.start(["true"]),
+}
+LISTING: dict[str, Callable[[AsyncClient, str], Awaitable[Any]]] = {
+    "list": lambda ada, _: ada.programs.list(),
+    "watch": lambda ada, _: ada.programs.watch().open(),
+}
+PERMISSIONS = {"run": STARTING, "view": {**VIEWING, **LISTING}, "control": CONTROLLING}
+
+
+def test_every_method_is_in_one_of_the_permissions() -> None:
+    tried = {name.replace("take ", "") for attempts in PERMISSIONS.values() for name in attempts}
+    assert {method.name for method in Programs.methods()} == tried
+
+
+@pytest.mark.parametrize("given", PERMISSIONS)
+def test_a_permission_allows_its_methods_and_no_others(run: Run, given: str) -> None:
+    async def scenario(owner: AsyncClient, ada: AsyncClient) -> None:
+        program = await echoing(owner)
+        for permission, attempts in PERMISSIONS.items():
+            for name, attempt in attempts.items():
+                if permission != given:
+                    with pytest.raises(
+                        PermissionDenied, match=f'add "programs.{permission}" to roles.theirs'
+                    ) as caught:
+                        await attempt(ada, program.id)
+                        pytest.fail(f"{name}: it was done")
+                    assert caught.value.executed == "no"
+        assert (await owner.programs.get(program.id)).running
+        if given == "run":
+            assert (await ada.programs.run(["echo", "hers"])).stdout == b"hers\n"
+        elif given == "view":
+            assert [info.id for info in await ada.programs.list()] == [program.id]
+            assert (await seen_by(ada, program.id)).startswith(b"hello")
+        else:
+            await ada.programs.kill(program.id)
+            assert not (await owner.programs.get(program.id)).running
+
+    run(scenario, theirs=her_role([f"programs.{given}"], "control"))
+
+
+def test_positions_and_notifications_go_through_the_same_gate(run: Run) -> None:
+    """The program of another is refused by its id before the method runs, whichever way it is asked."""
+
+    async def scenario(owner: AsyncClient, ada: AsyncClient) -> None:
+        program = await echoing(owner)
+        await ada.notify("programs.kill", {"id": program.id})
+        await ada.notify("programs.kill", [program.id])
+        # She is answered on the connection that has sent the notifications before.
+        for params in ([program.id], {"id": program.id, "grace_s": 0}):
+            with pytest.raises(RpcError) as caught:
+                await ada.call("programs.kill", params)
+            assert caught.value.type == "ProgramNotFound"
+        assert (await owner.programs.get(program.id)).running
+
+    run(scenario, **others("none"))

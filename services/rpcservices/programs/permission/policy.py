@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import re
-import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from rpcserver import Principal, ServiceConfigError, ServiceRole
@@ -14,6 +14,7 @@ from rpcservices.programs.errors import ProgramNotStarted, ProgramRefused
 from rpcservices.programs.models import Limits
 from rpcservices.programs.terms import LimitSet, UserIds
 from rpcwire.service import RoleFinder
+from rpcwire.trusted_files import UntrustedFile, check_program
 
 from .arguments import (
     LONGEST_PATH_BYTES,
@@ -27,6 +28,8 @@ from .arguments import (
 from .rules import ProgramRule, RoleRule
 
 SERVICE = "programs"
+RUN, VIEW, CONTROL = "programs.run", "programs.view", "programs.control"
+"""The permissions of the service."""
 OWNER_ROLE = "owner"
 OWNER = RoleRule(may_run="anything", no_new_privs=False, others="control")
 """The conditions of the role ``owner`` if the configuration has none: anything, as the server's own user."""
@@ -87,40 +90,50 @@ class Permit:
 
 
 def check_users(roles: Iterable[ServiceRole], owner_uid: int) -> list[str]:
-    """Check the users of roles, and describe the roles that can take over the server: what they run can read the
-    server's secrets.
+    """Check the users of roles, and describe the roles that can take over the server: what they run, or write to, can
+    read the server's secrets.
 
     Parameters:
         roles: all roles of the configuration.
         owner_uid: the server's own user.
 
     Returns:
-        A sentence for each such role.
+        A sentence for each such role, but for that of the owner.
 
     Raises:
-        ConfigError: a role's programs cannot run as its user.
+        ServiceConfigError: a role's programs cannot run as its user.
     """
-    warnings = []
+    warnings: list[str] = []
     for role in roles:
         rule: RoleRule = role.conditions
-        place = f"{role.place}.{SERVICE}"
         user = _find_user(rule.user) if rule.user else None
         if rule.user and user is None:
-            raise ServiceConfigError(f"{place}.user: there is no user {rule.user!r} on this machine")
-        if user is not None and user.pw_uid != owner_uid:
-            if owner_uid != 0:
-                raise ServiceConfigError(f"{place}.user: the server is not root, so it cannot switch users")
-            continue
-        general = [program.path for program in rule.programs.values() if program.any_arguments]
-        may_run = "programs.run" in role.permissions and (rule.may_run == "anything" or general)
-        if role.name != OWNER_ROLE and may_run:
-            what = "any program" if rule.may_run == "anything" else f"{', '.join(general)} with any arguments"
-            warnings.append(
-                f"{place}: whoever is in this role may run {what} as the server's own user. Such a program can read "
-                f"the server's secrets and all its files, and so do all that the server may. Set {place}.user to "
-                "another user, which needs a server of root, or list programs with rules for their arguments"
-            )
+            raise ServiceConfigError(f"user: there is no user {rule.user!r} on this machine", role=role)
+        if user is not None and owner_uid not in (user.pw_uid, 0):
+            raise ServiceConfigError("user: the server is not root, so it cannot switch users", role=role)
+        if role.name != OWNER_ROLE:
+            warnings += _find_dangers(role, rule, owner_uid)
     return warnings
+
+
+def _find_dangers(role: ServiceRole, rule: RoleRule, owner_uid: int) -> Iterator[str]:
+    place = f"{role.place}.{SERVICE}"
+    users = {rule.user, *rule.users} if rule.user else {""}
+    as_server = any(not name or ((user := _find_user(name)) and user.pw_uid == owner_uid) for name in users)
+    general = [program.path for program in rule.programs.values() if program.any_arguments]
+    if RUN in role.permissions and as_server and (rule.may_run == "anything" or general):
+        what = "any program" if rule.may_run == "anything" else f"{', '.join(general)} with any arguments"
+        yield (
+            f"{place}: whoever is in this role may run {what} as the server's own user. Such a program can read the "
+            f"server's secrets and all its files, and so do all that the server may. Set {place}.user to another user, "
+            "which needs a server of root, or list programs with rules for their arguments"
+        )
+    if CONTROL in role.permissions and rule.others == "control":
+        yield (
+            f"{place}: whoever is in this role may write to the programs of others. If one is a shell of the owner's, "
+            f'they may do all that the server may. Set {place}.others = "view", or take "{CONTROL}" from '
+            f"{role.place}.permissions"
+        )
 
 
 def _find_user(name: str) -> pwd.struct_passwd | None:
@@ -156,21 +169,17 @@ class Policy:
         named_role = self.role(principal)
         return principal.name == owner or (named_role is not None and named_role[1].others != "none")
 
-    def may_control(self, principal: Principal, owner: str) -> bool:
-        """Whether a caller may write to, signal and end a program of ``owner``."""
-        named_role = self.role(principal)
-        return principal.name == owner or (named_role is not None and named_role[1].others == "control")
-
     def check_control(self, principal: Principal, owner: str) -> None:
         """Make sure that a caller may do more than look at a program of ``owner``.
 
         Raises:
             ProgramRefused: they may not.
         """
-        if not self.may_control(principal, owner):
-            named_role = self.role(principal)
-            name = "roles" if named_role is None else f"{named_role[0]}.others"
-            raise _refusal("id", name, f"it is a program of {owner}, which you may view, but not control")
+        named_role = self.role(principal)
+        if principal.name == owner or (named_role is not None and named_role[1].others == "control"):
+            return
+        name = "roles" if named_role is None else f"{named_role[0]}.others"
+        raise _refusal("id", name, f"it is a program of {owner}, which you may view, but not control")
 
     # --- what ---------------------------------------------------------------------------------------------------
 
@@ -187,10 +196,10 @@ class Policy:
         if named_role is None:
             raise _refusal("argv", "roles", f"{principal.name} is in no role that may run programs")
         name, role = named_role
+        user = self._check_user(name, role, wish.user)
         argv, executable = wish.argv, ""
         if role.may_run == "listed":
-            argv, executable = _check_program(name, role, wish.argv)
-        user = self._check_user(name, role, wish.user)
+            argv, executable = _check_program(name, role, wish.argv, () if user is None else (user.pw_uid,))
         _check_env(name, role, wish.env)
         cwd, exact = self._check_cwd(name, role, wish.cwd, user)
         return Permit(
@@ -250,7 +259,7 @@ def _refusal(field: str, rule: str, text: str) -> ProgramRefused:
     return ProgramRefused(f"{field}: {text} ({rule})", field=field, rule=rule)
 
 
-def _check_program(name: str, role: RoleRule, argv: list[str]) -> tuple[list[str], str]:
+def _check_program(name: str, role: RoleRule, argv: list[str], trusted_uids: Iterable[int]) -> tuple[list[str], str]:
     """Check the program and its arguments. If no rule fits, raise the refusal of the one that fits best."""
     closest: tuple[str, Refusal] | None = None
     for key, rule in role.programs.items():
@@ -263,7 +272,7 @@ def _check_program(name: str, role: RoleRule, argv: list[str]) -> tuple[list[str
             if closest is None or refusal.place > closest[1].place:
                 closest = where, refusal
         else:
-            return [argv[0], *arguments], _check_file(where, rule)
+            return [argv[0], *arguments], _check_file(where, rule, trusted_uids)
     if closest is None:
         raise _refusal(
             "argv", f"{name}.programs", f"{argv[0][:80]!r} is not listed: the role names programs by exact paths"
@@ -272,21 +281,16 @@ def _check_program(name: str, role: RoleRule, argv: list[str]) -> tuple[list[str
     raise _refusal(f"argv[{nearest.place}]", f"{where}.{nearest.rule}", nearest.text)
 
 
-def _check_file(where: str, rule: ProgramRule) -> str:
-    """Resolve the file to execute, and make sure that not everybody may change it or a folder above it."""
-    real_path = os.path.realpath(rule.path)
-    place = real_path
-    while True:
-        try:
-            mode = os.lstat(place).st_mode
-        except OSError as exc:
-            raise ProgramNotStarted(f"argv: {rule.path}: {exc.strerror}", field="argv", errno="ENOENT") from exc
-        sticky = stat.S_ISDIR(mode) and mode & stat.S_ISVTX
-        if mode & stat.S_IWOTH and not sticky:
-            raise _refusal("argv", f"{where}.path", f"everybody may change {place}")
-        if place == "/":
-            return real_path
-        place = os.path.dirname(place)
+def _check_file(where: str, rule: ProgramRule, trusted_uids: Iterable[int]) -> str:
+    """Resolve the file to execute, and make sure that nobody could change it but root, the server's user, and the user
+    as whom it runs."""
+    try:
+        return check_program(rule.path, trusted_uids=trusted_uids)
+    except UntrustedFile as exc:
+        raise _refusal("argv", f"{where}.path", str(exc)) from None
+    except OSError as exc:
+        symbol = errno.errorcode.get(exc.errno or 0)
+        raise ProgramNotStarted(f"argv: {rule.path}: {exc.strerror}", field="argv", errno=symbol) from exc
 
 
 def _check_env(name: str, role: RoleRule, env: Mapping[str, str]) -> None:
