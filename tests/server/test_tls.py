@@ -1,0 +1,280 @@
+"""TLS on the server's side: which versions and suites, which certificate for which name, and new files."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from cryptography.hazmat.primitives import serialization
+
+from rpcserver.config import ConfigError, TlsConfig
+from rpcserver.door import certificate_files
+from rpcserver.door.tls import tls_context
+
+RELOADED, REFUSED = "new certificates are in use", "new certificates are not used"
+
+
+def write(folder: Path, leaf: trustme.LeafCert, name: str = "own") -> dict[str, str]:
+    """Write a certificate and its key, each in one step, in place of those before."""
+    chain, key = folder / f"{name}.pem", folder / f"{name}.key"
+    for file, data in (
+        (chain, b"".join(part.bytes() for part in leaf.cert_chain_pems)),
+        (key, leaf.private_key_pem.bytes()),
+    ):
+        new = file.with_suffix(".new")
+        new.touch(mode=0o600)
+        new.write_bytes(data)
+        new.replace(file)
+    return {"certificate_file": str(chain), "key_file": str(key)}
+
+
+def encrypt(key_file: str, password: bytes) -> None:
+    key = serialization.load_pem_private_key(Path(key_file).read_bytes(), None)
+    locked = serialization.BestAvailableEncryption(password)
+    Path(key_file).write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked))
+
+
+def trusting(*authorities: trustme.CA, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    for authority in authorities:
+        authority.configure_trust(context)
+    if version is not None:
+        context.maximum_version = version
+    return context
+
+
+async def shown(tools: Any, server: Any, context: ssl.SSLContext, name: str) -> list[str]:
+    """The names in the certificate that the server shows to whoever asks for a name."""
+    _, writer = await asyncio.open_connection("127.0.0.1", tools.port(server), ssl=context, server_hostname=name)
+    names = [value for _, value in writer.get_extra_info("peercert")["subjectAltName"]]
+    writer.close()
+    return names
+
+
+# --- several names ----------------------------------------------------------------------------------------------------
+
+
+def test_a_certificate_for_each_name(tools: Any, tls: dict[str, str], authority: trustme.CA, tmp_path: Path) -> None:
+    shop = write(tmp_path, authority.issue_cert("shop.example"), "shop")
+    all_of_shop = write(tmp_path, authority.issue_cert("*.shop.example"), "all")
+    names = {"shop.example": shop, "*.shop.example": all_of_shop}
+    context = trusting(authority)
+    context.check_hostname = False
+
+    async def main() -> None:
+        async with tools.serve(tls={**tls, "names": names}) as server:
+            for asked, expected in {
+                "shop.example": ["shop.example"],
+                "SHOP.example": ["shop.example"],
+                "a.shop.example": ["*.shop.example"],
+                "a.b.shop.example": ["localhost", "127.0.0.1"],
+                "example": ["localhost", "127.0.0.1"],
+                "127.0.0.1": ["localhost", "127.0.0.1"],  # RFC 6066: who writes an address asks for no name.
+            }.items():
+                assert await shown(tools, server, context, asked) == expected, asked
+
+    tools.run(main())
+
+
+def test_names_that_cannot_be_used(tools: Any, tls: dict[str, str]) -> None:
+    for name in ("", "*", "a.*", "A.example", "ü.example", "a..b", "a.example."):
+        with pytest.raises(ValueError, match="write the name of a host"):
+            tools.config(tls={**tls, "names": {name: tls}})
+    with pytest.raises(ConfigError, match=r"tls\.names\.x\.example: set both certificate_file and key_file"):
+        tls_context(TlsConfig.model_validate({**tls, "names": {"x.example": {}}}))
+    with pytest.raises(ConfigError, match=r"tls\.names: set tls\.certificate_file, too"):
+        tls_context(TlsConfig.model_validate({"names": {"x.example": tls}}))
+    with pytest.raises(ConfigError, match=r"tls\.names\.x\.example\.key_file: /nowhere"):
+        tls_context(TlsConfig.model_validate({**tls, "names": {"x.example": {**tls, "key_file": "/nowhere"}}}))
+
+
+def test_a_client_is_verified_whatever_name_it_asks_for(
+    tools: Any, tls: dict[str, str], authority: trustme.CA, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clients = trustme.CA()
+    clients.cert_pem.write_to_path(tmp_path / "clients.pem")
+    names = {"shop.example": write(tmp_path, authority.issue_cert("shop.example"), "shop")}
+    settings = {**tls, "client_ca_file": str(tmp_path / "clients.pem"), "names": names}
+
+    async def main() -> None:
+        async with tools.serve(tls=settings) as server:
+            for name in ("localhost", "shop.example"):
+                caplog.clear()
+                reader, writer = await asyncio.open_connection(
+                    "127.0.0.1", tools.port(server), ssl=trusting(authority), server_hostname=name
+                )
+                with pytest.raises(ssl.SSLError, match="ALERT_CERTIFICATE_REQUIRED"):
+                    await reader.read()
+                writer.close()
+                await tools.until(lambda: "peer did not return a certificate" in caplog.text)
+
+    with caplog.at_level(logging.INFO, "rpcserver"):
+        tools.run(main())
+
+
+# --- new files --------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def many_looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The server looks at its files more often."""
+    with monkeypatch.context() as patch:
+        patch.setattr(certificate_files, "LOOK_S", 0.005)
+        yield
+
+
+def test_new_files_need_no_restart(
+    tools: Any, authority: trustme.CA, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = trustme.CA()
+    tls = write(tmp_path, authority.issue_cert("localhost"))
+    tls["names"] = {"shop.example": write(tmp_path, authority.issue_cert("shop.example"), "shop")}  # type: ignore[assignment]
+    key = tmp_path / "own.key"
+
+    async def main() -> None:
+        async def logged(text: str) -> None:
+            await tools.until(lambda: text in caplog.text)
+            assert caplog.text.count(text) == 1
+            caplog.clear()
+
+        async def still_shows(issuer: trustme.CA) -> None:
+            assert await shown(tools, server, trusting(issuer), "localhost") == ["localhost"]
+
+        async with (
+            tools.serve(tls=tls) as server,
+            tools.connect(server, ssl=trusting(authority), server_hostname="localhost") as old,
+        ):
+            for spoil in (
+                lambda: key.write_bytes(key.read_bytes()[:100]),  # Half written.
+                lambda: key.write_bytes(other.issue_cert("localhost").private_key_pem.bytes()),  # Of another.
+                key.unlink,
+            ):
+                spoil()
+                await logged(REFUSED)
+                await still_shows(authority)
+            write(tmp_path, other.issue_cert("localhost"))
+            await logged(RELOADED)
+            await still_shows(other)
+            # Others may read the key.
+            key.chmod(0o644)
+            await logged("others may read or change the secret in it")
+            await still_shows(other)
+            write(tmp_path, other.issue_cert("shop.example"), "shop")
+            key.chmod(0o600)
+            await logged(RELOADED)
+            assert await shown(tools, server, trusting(other), "shop.example") == ["shop.example"]
+            assert (await tools.call(old, "calc.add", [1, 2]))["result"] == 3
+
+    with caplog.at_level(logging.INFO, "rpcserver"), many_looks(monkeypatch):
+        tools.run(main())
+
+
+def test_a_change_is_tried_when_it_is_complete(
+    tmp_path: Path, authority: trustme.CA, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever writes the certificate first and the key then is not told that they do not match."""
+    tls = write(tmp_path, authority.issue_cert("localhost"))
+    files = certificate_files.CertificateFiles(TlsConfig(**tls), lambda _: None)
+    before, new = files.context, authority.issue_cert("localhost")
+    with caplog.at_level(logging.INFO, "rpcserver"):
+        files.look()
+        for file, data in ((tls["certificate_file"], new.cert_chain_pems[0]), (tls["key_file"], new.private_key_pem)):
+            Path(file).write_bytes(data.bytes())
+            files.look()
+            assert files.context is before
+        files.look()
+        assert files.context is not before
+        current = files.context
+        files.look()
+        assert files.context is current
+    assert caplog.text.count(RELOADED) == 1
+    assert REFUSED not in caplog.text
+
+
+# --- what TLS may do --------------------------------------------------------------------------------------------------
+
+
+def test_suites_and_versions(tools: Any, tls: dict[str, str], authority: trustme.CA) -> None:
+    """Forward secrecy and authenticated encryption, or nothing."""
+
+    async def speaks(server: Any, **settings: Any) -> str | None:
+        context = trusting(authority, version=settings.get("version"))
+        if "suites" in settings:
+            context.set_ciphers(settings["suites"])
+        try:
+            _, writer = await asyncio.open_connection(
+                "127.0.0.1", tools.port(server), ssl=context, server_hostname="localhost"
+            )
+        except (ssl.SSLError, ConnectionError):
+            return None
+        cipher = writer.get_extra_info("cipher")
+        writer.close()
+        return str(cipher[1])
+
+    old = ssl.TLSVersion.TLSv1_2
+
+    async def main() -> None:
+        async with tools.serve(tls=tls) as server:
+            assert await speaks(server) == "TLSv1.3"
+            for suites in ("ECDHE+AESGCM", "ECDHE+CHACHA20"):
+                assert await speaks(server, version=old, suites=suites) == "TLSv1.2"
+            for suites in ("ECDHE+AES:!AESGCM:!AESCCM", "AESGCM:!ECDHE:!DHE", "DHE+AESGCM"):
+                assert await speaks(server, version=old, suites=suites) is None, suites
+        async with tools.serve(tls={**tls, "minimum_version": "1.3"}) as server:
+            assert await speaks(server) == "TLSv1.3"
+            assert await speaks(server, version=old) is None
+
+    tools.run(main())
+
+
+def handshake(server: ssl.SSLContext, client: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLObject:
+    """Shake hands in memory, take leave in order, and return the client's end."""
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [
+        client.wrap_bio(down, up, server_hostname="localhost", session=session),
+        server.wrap_bio(up, down, server_side=True),
+    ]
+    for step in [ssl.SSLObject.do_handshake] * 3 + [ssl.SSLObject.unwrap] * 2:
+        for end in ends:
+            with contextlib.suppress(ssl.SSLWantReadError):  # What was sent is read at the next turn.
+                step(end)
+    return ends[0]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_there_are_no_tickets(tls: dict[str, str], authority: trustme.CA, version: ssl.TLSVersion) -> None:
+    server, client = tls_context(TlsConfig(**tls)), trusting(authority, version=version)
+    assert server is not None
+    session = handshake(server, client).session
+    assert session is None or not session.has_ticket
+    assert handshake(server, client, session).session_reused is (version == ssl.TLSVersion.TLSv1_2)
+
+
+def test_sessions_are_limited(tls: dict[str, str], authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificate_files, "MOST_SESSIONS", 3)
+    files = certificate_files.CertificateFiles(TlsConfig(**tls), lambda _: None)
+    client = trusting(authority, version=ssl.TLSVersion.TLSv1_2)
+    for count in (1, 2, 3, 4):
+        files.look()
+        assert files.context is not None
+        handshake(files.context, client)
+        assert files.context.session_stats()["number"] == count
+    files.look()
+    assert files.context.session_stats()["number"] == 0
+
+
+def test_a_key_with_a_password(tls: dict[str, str]) -> None:
+    encrypt(tls["key_file"], b"tweety")
+    assert tls_context(TlsConfig.model_validate({**tls, "key_password": "tweety"})) is not None
+    with pytest.raises(ConfigError, match=r"tls\.key_password: the key in .* is encrypted: set its password"):
+        tls_context(TlsConfig(**tls))
+    with pytest.raises(ConfigError, match=r"is key_password right\?") as caught:
+        tls_context(TlsConfig.model_validate({**tls, "key_password": "sylvester"}))
+    assert "sylvester" not in str(caught.value)
