@@ -90,7 +90,7 @@ class SerialPortDenied(ServiceError):
 
 
 class HardwareRefused(ServiceError):
-    """The caller's role in the server's configuration does not allow it."""
+    """The caller's role in the server's configuration does not list the device."""
 
     code = -32002
     executed = "no"
@@ -334,7 +334,7 @@ class ProcessGone(ServiceError):
 
 
 class ProcessDenied(ServiceError):
-    """The server's user may not do this to the process."""
+    """The server's user may not do this to the process, or the caller's role allows only the caller's own."""
 
     executed = "no"
     pid: int

@@ -300,7 +300,7 @@ class Hardware(SyncStub):
         sort: ProcessSort = "cpu_percent",
         limit: Annotated[int, Field(ge=1)] = 100,
     ) -> ProcessList:
-        """The processes of the machine.
+        """The processes of the machine that the caller may see.
 
         Parameters:
             attributes: what to read of each; what costs little where not given. In command lines, what looks like a
@@ -341,7 +341,7 @@ class Hardware(SyncStub):
 
         Raises:
             ProcessGone: it has ended.
-            ProcessDenied: the system hides it from the server's user.
+            ProcessDenied: the system hides it from the server's user, or the caller's role does.
         """
         result: ProcessDetails = self._call("process", {"pid": pid, "create_time": create_time})
         return result
@@ -357,7 +357,7 @@ class Hardware(SyncStub):
         Raises:
             InvalidParams: there is no such signal.
             ProcessGone: it has ended.
-            ProcessDenied: the server's user may not.
+            ProcessDenied: the server's user may not, or the caller's role allows only the caller's own.
         """
         self._call("signal_process", {"pid": pid, "create_time": create_time, "signal": signal})
 
@@ -373,7 +373,7 @@ class Hardware(SyncStub):
 
         Raises:
             ProcessGone: it has ended.
-            ProcessDenied: the server's user may not.
+            ProcessDenied: the server's user may not, or the caller's role allows only the caller's own.
         """
         result: int = self._call("set_priority", {"pid": pid, "create_time": create_time, "nice": nice})
         return result
@@ -393,7 +393,7 @@ class Hardware(SyncStub):
         Raises:
             InvalidParams: none of them can be used.
             ProcessGone: it has ended.
-            ProcessDenied: the server's user may not.
+            ProcessDenied: the server's user may not, or the caller's role allows only the caller's own.
         """
         result: list[int] = self._call("set_affinity", {"pid": pid, "create_time": create_time, "cpus": cpus})
         return result
@@ -581,7 +581,8 @@ class Hardware(SyncStub):
         return result
 
     def connections(self, kind: ConnectionKind = "inet", *, limit: Annotated[int, Field(ge=1)] = 1000) -> Connections:
-        """The sockets of the machine, and whose they are.
+        """The sockets of the machine, and whose they are; of the caller's own processes alone, if the caller may see no
+        others.
 
         Parameters:
             kind: which.

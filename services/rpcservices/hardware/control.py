@@ -21,7 +21,7 @@ from rpcserver import InvalidParams
 from rpcservices.signals import signal_number
 
 from .errors import ProcessDenied, ProcessGone
-from .readers.identity import start_of
+from .readers.identity import runs_as, start_of
 from .readers.places import HERE, text
 
 _T = TypeVar("_T")
@@ -30,12 +30,17 @@ SAME_START_S = 0.005
 """The largest difference between two readings of the same start: half of the kernel's unit."""
 
 
-def find(pid: int, create_time: float | None) -> psutil.Process:
+def find(pid: int, create_time: float | None, only_uid: int | None = None) -> psutil.Process:
     """Find the process of this number and start.
+
+    Parameters:
+        pid: its number.
+        create_time: when it started; ``None`` for whichever has the number.
+        only_uid: the user whose processes alone the caller may use; ``None`` for all users.
 
     Raises:
         ProcessGone: there is none.
-        ProcessDenied: the system does not let the server look at it.
+        ProcessDenied: the system does not let the server look at it, or it is another user's.
     """
     try:
         process = psutil.Process(pid)
@@ -53,6 +58,8 @@ def find(pid: int, create_time: float | None) -> psutil.Process:
             f"{'after' if start > create_time else 'before'} the one that was meant; list the processes anew",
             pid=pid,
         )
+    if only_uid is not None and not runs_as(process, only_uid):
+        raise ProcessDenied(f"process {pid} is not your own, and your role allows no others", pid=pid)
     return process
 
 
@@ -76,19 +83,16 @@ def _hidden(pid: int) -> ProcessDenied:
 
 
 @contextlib.contextmanager
-def hold(pid: int, create_time: float) -> Iterator[tuple[psutil.Process, int]]:
-    """Give the process of this number and start, and a descriptor that stands for no other one.
-
-    Raises:
-        ProcessGone: there is none.
-        ProcessDenied: the system does not let the server look at it.
+def hold(pid: int, create_time: float, only_uid: int | None) -> Iterator[tuple[psutil.Process, int]]:
+    """Give the process of this number and start, and a descriptor that stands for no other one. The parameters and
+    errors are those of :func:`find`.
     """
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
         raise ProcessGone(f"process {pid} has ended", pid=pid) from None
     try:
-        yield find(pid, create_time), descriptor
+        yield find(pid, create_time, only_uid), descriptor
     finally:
         os.close(descriptor)
 
@@ -106,7 +110,7 @@ def _failures(pid: int) -> Iterator[None]:
         ) from None
 
 
-def send_signal(pid: int, create_time: float, name: str) -> None:
+def send_signal(pid: int, create_time: float, name: str, *, only_uid: int | None = None) -> None:
     """Send a signal.
 
     Raises:
@@ -115,21 +119,23 @@ def send_signal(pid: int, create_time: float, name: str) -> None:
         ProcessDenied: the system does not allow it.
     """
     number = signal_number(name)
-    with hold(pid, create_time) as (_, descriptor), _failures(pid):
+    with hold(pid, create_time, only_uid) as (_, descriptor), _failures(pid):
         signal.pidfd_send_signal(descriptor, number)
 
 
-def set_priority(pid: int, create_time: float, nice: int) -> int:
+def set_priority(pid: int, create_time: float, nice: int, *, only_uid: int | None = None) -> int:
     """Set the priority (setpriority(2)). Returns the priority that the process has then.
 
     Raises:
         ProcessGone: there is no such process.
         ProcessDenied: the system does not allow it.
     """
-    return _apply(pid, create_time, lambda process: process.nice(nice), lambda process: int(process.nice() or 0))
+    return _apply(
+        pid, create_time, only_uid, lambda process: process.nice(nice), lambda process: int(process.nice() or 0)
+    )
 
 
-def set_affinity(pid: int, create_time: float, cpus: list[int]) -> list[int]:
+def set_affinity(pid: int, create_time: float, cpus: list[int], *, only_uid: int | None = None) -> list[int]:
     """Set the processors that a process may run on (sched_setaffinity(2)). Returns those that it may run on then.
 
     Raises:
@@ -141,6 +147,7 @@ def set_affinity(pid: int, create_time: float, cpus: list[int]) -> list[int]:
         return _apply(
             pid,
             create_time,
+            only_uid,
             lambda process: process.cpu_affinity(cpus),
             lambda process: list(process.cpu_affinity() or ()),
         )
@@ -174,10 +181,14 @@ def _is_pinned(pid: int) -> bool:
 
 
 def _apply(
-    pid: int, create_time: float, change: Callable[[psutil.Process], object], read: Callable[[psutil.Process], _T]
+    pid: int,
+    create_time: float,
+    only_uid: int | None,
+    change: Callable[[psutil.Process], object],
+    read: Callable[[psutil.Process], _T],
 ) -> _T:
     """Change something for which the system has no call with a descriptor, only one with a number. Right before that we
     compare the process."""
-    with hold(pid, create_time) as (process, _), _failures(pid):
+    with hold(pid, create_time, only_uid) as (process, _), _failures(pid):
         change(process)
         return read(process)

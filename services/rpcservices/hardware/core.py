@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, get_args
 
-from rpcserver import InvalidParams, Page, Service
+from rpcserver import Context, Guard, InvalidParams, MethodSpec, Page, Principal, Service
 from rpcservices.hardware.serial.ports import SerialPorts
 
 from .config import HardwareConfig
@@ -20,7 +20,7 @@ from .inventory.watcher import DeviceWatcher
 from .models import Section
 from .readers.gpus import GpuReader
 from .readers.places import Places
-from .roles import HardwareRole
+from .roles import HardwareRole, check_own_user, limits_to_own
 from .sampling.collector import Collector
 from .sampling.history import History
 from .sampling.metrics import WITHOUT_HISTORY, has_history, metrics
@@ -32,6 +32,9 @@ from .sampling.worker import Worker
 
 HISTORY_SECTIONS: frozenset[Section] = frozenset(get_args(Section)) - WITHOUT_HISTORY
 """The sections that have a history."""
+
+_NO_UID = -1
+"""The user of no process."""
 
 
 class HardwareCore(Service[HardwareConfig]):
@@ -108,6 +111,22 @@ class HardwareCore(Service[HardwareConfig]):
             # hundreds.
             with_history.sort(key=lambda metric: metric.path.startswith("disks.filesystems."))
             history.record(snapshot.t_wall_s, ((metric.name, metric.value) for metric in with_history))
+
+    def guard(self, method: MethodSpec) -> Guard | None:
+        """Return what refuses callers whose role allows only their own processes, if nobody knows which these are."""
+        if method.permission not in ("hardware.processes", "hardware.control"):
+            return None
+
+        def check(principal: Principal, _: Mapping[str, Any]) -> None:
+            check_own_user(principal, self.runtime.role_of(principal))
+
+        return check
+
+    def _only_uid(self, ctx: Context) -> int | None:
+        """The user whose processes alone exist for a caller; ``None`` for all users."""
+        if not limits_to_own(self.runtime.role_of(ctx.principal)):
+            return None
+        return _NO_UID if ctx.principal.uid is None else ctx.principal.uid
 
     def http_pages(self) -> Mapping[str, Page]:
         """The metrics for Prometheus, if the configuration asks for them."""

@@ -58,12 +58,13 @@ class DeviceMethods(HardwareCore):
         if reason:
             raise SectionUnavailable(f"SMART data cannot be had: {reason}", section="smart", reason=reason)
         disks = await self._worker.run(lambda: self.inventory.list(["block"]))
-        nodes = [d.node for d in disks if disk in (d.name, d.node, d.by_id, d.id)]
-        if not nodes or nodes[0] is None:
+        device = next((d for d in disks if disk in (d.name, d.node, d.by_id, d.id)), None)
+        if device is None or device.node is None:
             names = ", ".join(d.name for d in disks) or "none"
             raise DeviceNotFound(f"disk: there is no disk {disk[:80]!r}; there are: {names}", device=disk[:80])
-        check_device(ctx.principal, self.runtime.role_of(ctx.principal), nodes[0])
+        role = self.runtime.role_of(ctx.principal)
+        check_device(ctx.principal, role, device.node, [device.by_id] if device.by_id else [])
         try:
-            return await ask(self.config.smartctl, nodes[0])
+            return await ask(self.config.smartctl, device.node)
         except SmartFailed as exc:
             raise SectionUnavailable(str(exc), section="smart", reason=f"failed: {exc}") from None

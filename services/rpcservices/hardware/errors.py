@@ -13,7 +13,7 @@ class SectionUnavailable(ServiceError):
 
 
 class HardwareRefused(ServiceError):
-    """The caller's role in the server's configuration does not allow it."""
+    """The caller's role in the server's configuration does not list the device."""
 
     code = -32002
     executed = "no"
@@ -38,7 +38,7 @@ class ProcessGone(ServiceError):
 
 
 class ProcessDenied(ServiceError):
-    """The server's user may not do this to the process."""
+    """The server's user may not do this to the process, or the caller's role allows only the caller's own."""
 
     executed = "no"
     pid: int

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rpcserver import SlowPolicy, method
+from rpcserver import Context, SlowPolicy, method
 
 from .control import send_signal, set_affinity, set_priority
 from .core import HardwareCore
@@ -33,8 +33,9 @@ class ProcessMethods(HardwareCore):
         *,
         sort: ProcessSort = "cpu_percent",
         limit: Annotated[int, Field(ge=1)] = 100,
+        ctx: Context,
     ) -> ProcessList:
-        """The processes of the machine.
+        """The processes of the machine that the caller may see.
 
         Parameters:
             attributes: what to read of each; what costs little where not given. In command lines, what looks like a
@@ -42,7 +43,7 @@ class ProcessMethods(HardwareCore):
             sort: in which order.
             limit: the most to list.
         """
-        return await self._processes.list(self._query(attributes, sort, limit))
+        return await self._processes.list(self._query(ctx, attributes, sort, limit))
 
     @method(permission="hardware.processes", kind="read", slow_policy=SlowPolicy.LATEST)
     async def watch_processes(
@@ -52,6 +53,7 @@ class ProcessMethods(HardwareCore):
         sort: ProcessSort = "cpu_percent",
         limit: Annotated[int, Field(ge=1)] = 100,
         interval_s: float = 1.0,
+        ctx: Context,
     ) -> AsyncIterator[ProcessList]:
         """Follow the processes of the machine. A reader that is too slow gets the latest list.
 
@@ -62,10 +64,10 @@ class ProcessMethods(HardwareCore):
         Raises:
             InvalidParams: the interval is shorter than the server allows.
         """
-        return self._processes.follow(self._query(attributes, sort, limit), self._interval(interval_s))
+        return self._processes.follow(self._query(ctx, attributes, sort, limit), self._interval(interval_s))
 
     @method(permission="hardware.processes", kind="read", errors=(ProcessGone, ProcessDenied))
-    async def process(self, pid: Pid, create_time: StartTime | None = None) -> ProcessDetails:
+    async def process(self, pid: Pid, create_time: StartTime | None = None, *, ctx: Context) -> ProcessDetails:
         """Everything about one process.
 
         Parameters:
@@ -74,12 +76,13 @@ class ProcessMethods(HardwareCore):
 
         Raises:
             ProcessGone: it has ended.
-            ProcessDenied: the system hides it from the server's user.
+            ProcessDenied: the system hides it from the server's user, or the caller's role does.
         """
-        return await self._processes.details(pid, create_time, reveal=self.config.reveal_command_lines)
+        reveal = self.config.reveal_command_lines
+        return await self._processes.details(pid, create_time, reveal=reveal, only_uid=self._only_uid(ctx))
 
     @method(permission="hardware.control", kind="once", errors=CONTROL_ERRORS)
-    async def signal_process(self, pid: Pid, create_time: StartTime, signal: str = "TERM") -> None:
+    async def signal_process(self, pid: Pid, create_time: StartTime, signal: str = "TERM", *, ctx: Context) -> None:
         """Send a signal to a process, which must be the one that is meant: a number that is another's by now is left
         alone.
 
@@ -90,12 +93,15 @@ class ProcessMethods(HardwareCore):
         Raises:
             InvalidParams: there is no such signal.
             ProcessGone: it has ended.
-            ProcessDenied: the server's user may not.
+            ProcessDenied: the server's user may not, or the caller's role allows only the caller's own.
         """
-        await self._worker.run(lambda: send_signal(pid, create_time, signal))
+        only_uid = self._only_uid(ctx)
+        await self._worker.run(lambda: send_signal(pid, create_time, signal, only_uid=only_uid))
 
     @method(permission="hardware.control", kind="idempotent", errors=CONTROL_ERRORS)
-    async def set_priority(self, pid: Pid, create_time: StartTime, nice: Annotated[int, Field(ge=-20, le=19)]) -> int:
+    async def set_priority(
+        self, pid: Pid, create_time: StartTime, nice: Annotated[int, Field(ge=-20, le=19)], *, ctx: Context
+    ) -> int:
         """Set the priority of a process.
 
         Parameters:
@@ -107,13 +113,14 @@ class ProcessMethods(HardwareCore):
 
         Raises:
             ProcessGone: it has ended.
-            ProcessDenied: the server's user may not.
+            ProcessDenied: the server's user may not, or the caller's role allows only the caller's own.
         """
-        return await self._worker.run(lambda: set_priority(pid, create_time, nice))
+        only_uid = self._only_uid(ctx)
+        return await self._worker.run(lambda: set_priority(pid, create_time, nice, only_uid=only_uid))
 
     @method(permission="hardware.control", kind="idempotent", errors=CONTROL_ERRORS)
     async def set_affinity(
-        self, pid: Pid, create_time: StartTime, cpus: Annotated[list[Processor], Field(min_length=1)]
+        self, pid: Pid, create_time: StartTime, cpus: Annotated[list[Processor], Field(min_length=1)], *, ctx: Context
     ) -> list[int]:
         """Set the processors that a process may run on.
 
@@ -127,10 +134,12 @@ class ProcessMethods(HardwareCore):
         Raises:
             InvalidParams: none of them can be used.
             ProcessGone: it has ended.
-            ProcessDenied: the server's user may not.
+            ProcessDenied: the server's user may not, or the caller's role allows only the caller's own.
         """
-        return await self._worker.run(lambda: set_affinity(pid, create_time, cpus))
+        only_uid = self._only_uid(ctx)
+        return await self._worker.run(lambda: set_affinity(pid, create_time, cpus, only_uid=only_uid))
 
-    def _query(self, attributes: list[ProcessAttribute] | None, sort: ProcessSort, limit: int) -> Query:
+    def _query(self, ctx: Context, attributes: list[ProcessAttribute] | None, sort: ProcessSort, limit: int) -> Query:
         chosen = DEFAULT if attributes is None else frozenset(attributes)
-        return Query(chosen, sort, min(limit, self.config.max_processes), self.config.reveal_command_lines)
+        most = min(limit, self.config.max_processes)
+        return Query(chosen, sort, most, self.config.reveal_command_lines, self._only_uid(ctx))

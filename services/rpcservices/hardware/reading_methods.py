@@ -6,7 +6,7 @@ from typing import Annotated, cast
 
 from pydantic import Field
 
-from rpcserver import method
+from rpcserver import Context, method
 
 from .availability import capabilities
 from .core import HardwareCore, all_sections
@@ -153,13 +153,15 @@ class ReadingMethods(HardwareCore):
 
     @method(permission="hardware.processes", kind="read")
     async def connections(
-        self, kind: ConnectionKind = "inet", *, limit: Annotated[int, Field(ge=1)] = 1000
+        self, kind: ConnectionKind = "inet", *, limit: Annotated[int, Field(ge=1)] = 1000, ctx: Context
     ) -> Connections:
-        """The sockets of the machine, and whose they are.
+        """The sockets of the machine, and whose they are; of the caller's own processes alone, if the caller may see no
+        others.
 
         Parameters:
             kind: which.
             limit: the most to list.
         """
         most = min(limit, self.config.max_connections)
-        return await self._worker.run(lambda: connections(kind, most))
+        only_uid = self._only_uid(ctx)
+        return await self._worker.run(lambda: connections(kind, most, only_uid))

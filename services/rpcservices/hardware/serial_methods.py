@@ -91,7 +91,7 @@ class SerialMethods(HardwareCore):
         principal = ctx.principal
         role = self.runtime.role_of(principal)
         session = await self._serial.open(
-            ctx, port, settings, write_timeout_s, lambda node: check_device(principal, role, node)
+            ctx, port, settings, write_timeout_s, lambda node, links: check_device(principal, role, node, links)
         )
         return SerialSession(id=session.id, port=session.node, settings=settings)
 

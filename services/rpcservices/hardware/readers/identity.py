@@ -39,6 +39,23 @@ def _ticks(process: Any) -> int | None:
     return None if read is None else int(read()["create_time"])
 
 
+def runs_as(process: psutil.Process, uid: int) -> bool:
+    """Return whether a process is a user's own altogether: its real, effective and saved user. A program with the
+    set-user-ID bit is not, because the system keeps it from whoever has started it.
+
+    Parameters:
+        process: the process.
+        uid: the user.
+
+    Raises:
+        psutil.NoSuchProcess: it has ended.
+    """
+    try:
+        return set(process.uids()) == {uid}
+    except psutil.AccessDenied:
+        return False
+
+
 def all_processes() -> Iterator[psutil.Process]:
     """All processes, each in a ``oneshot`` block of its own.
 

@@ -24,6 +24,7 @@ from rpcservices.hardware.models import (
 )
 from rpcservices.hardware.rates import rate
 
+from .identity import all_processes, runs_as
 from .links import Role
 from .linktable import LinkTable, forwards
 from .plain import plain
@@ -197,15 +198,19 @@ def _addresses(of_psutil: tuple[Any, ...]) -> list[Address]:
     ]
 
 
-def connections(kind: ConnectionKind, limit: int) -> Connections:
+def connections(kind: ConnectionKind, limit: int, only_uid: int | None = None) -> Connections:
     """The sockets of the machine.
 
     Parameters:
         kind: the kind of sockets.
         limit: the most to list.
+        only_uid: the user whose processes' sockets to list; ``None`` for all.
     """
     reasons = Reasons()
     sockets = reasons.attempt("connections", lambda: psutil.net_connections(kind)) or []
+    if only_uid is not None:
+        own = {process.pid for process in all_processes() if runs_as(process, only_uid)}
+        sockets = [each for each in sockets if each.pid in own]
     if any(each.pid is None for each in sockets):
         reasons["pid"] = others_denied() or "unknown: no process has it open any more, or the kernel itself has it"
     return Connections(connections=[_connection(each) for each in sockets[:limit]], total=len(sockets), reasons=reasons)

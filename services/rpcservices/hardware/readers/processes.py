@@ -18,7 +18,7 @@ from rpcservices.hardware.models import (
 )
 from rpcservices.hardware.rates import rate
 
-from .identity import all_processes, start_of
+from .identity import all_processes, runs_as, start_of
 from .plain import plain
 from .reasons import NO_BASELINE, Reasons, why
 from .redaction import redact
@@ -71,6 +71,7 @@ def processes(
     limit: int,
     *,
     reveal: bool,
+    only_uid: int | None = None,
 ) -> tuple[list[Process], int, int | None, CpuUse]:
     """List the processes of the machine. Expensive attributes are read only for those that the list shows.
 
@@ -81,9 +82,10 @@ def processes(
         sort: the order.
         limit: the most to list.
         reveal: whether to show command lines with their secrets.
+        only_uid: the user whose processes to list; ``None`` for all users.
 
     Returns:
-        The processes, how many there are, how many of them run, and their processor time now.
+        The processes, how many of these users there are, how many of them run, and their processor time now.
     """
     first = set(attributes) & _CHEAP
     if sort in _SORTED_BY:
@@ -93,7 +95,10 @@ def processes(
     read_so_far: list[tuple[psutil.Process, Process]] = []
     for process in all_processes():
         try:
-            read_so_far.append((process, _read(process, first, before, t_mono_s, used, reveal)))
+            # The processor time of all is kept, because it is the baseline of other callers' lists.
+            entry = _read(process, first, before, t_mono_s, used, reveal)
+            if only_uid is None or runs_as(process, only_uid):
+                read_so_far.append((process, entry))
         except psutil.NoSuchProcess:
             continue
     read_so_far.sort(key=lambda pair: _ORDERS[sort](pair[1]))

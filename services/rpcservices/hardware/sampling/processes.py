@@ -35,12 +35,14 @@ class Query:
         sort: the order.
         limit: the most to list.
         reveal: whether to show command lines with their secrets.
+        only_uid: the user whose processes to list; ``None`` for all users.
     """
 
     attributes: frozenset[ProcessAttribute]
     sort: ProcessSort
     limit: int
     reveal: bool
+    only_uid: int | None = None
 
     @property
     def measures(self) -> bool:
@@ -123,7 +125,13 @@ class Processes:
             now = time.monotonic()
             base = before or self.baseline(now)
             listing, total, running, use = reader.processes(
-                query.attributes, base, now, query.sort, query.limit, reveal=query.reveal
+                query.attributes,
+                base,
+                now,
+                query.sort,
+                query.limit,
+                reveal=query.reveal,
+                only_uid=query.only_uid,
             )
             answer = ProcessList(
                 t_mono_s=now,
@@ -140,17 +148,19 @@ class Processes:
         self._keep(use)
         return answer, use
 
-    async def details(self, pid: int, create_time: float | None, *, reveal: bool) -> ProcessDetails:
+    async def details(
+        self, pid: int, create_time: float | None, *, reveal: bool, only_uid: int | None = None
+    ) -> ProcessDetails:
         """Read everything about one process, with its share since the last list or the last call for this process.
 
         Raises:
             ProcessGone: it has ended.
-            ProcessDenied: the system hides it from the server's user.
+            ProcessDenied: the system hides it from the server's user, or it is not of ``only_uid``.
         """
         await self.baseline_or_measure()
 
         def read() -> ProcessDetails:
-            process = find(pid, create_time)
+            process = find(pid, create_time, only_uid)
             now = time.monotonic()
             try:
                 key = (pid, start_of(process))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from itertools import count
 
@@ -49,8 +49,8 @@ class SerialPorts:
         open_nodes = {port.node for _, port, _ in self._open.values()}
         return [_describe(device, device.node, open_nodes) for device in devices if device.node is not None]
 
-    def _node(self, port: str) -> str:
-        """Find the file of a port that may be opened. It blocks.
+    def _find(self, port: str) -> tuple[str, tuple[str, ...]]:
+        """Find the file of a port that may be opened, and the system's links to it. It blocks.
 
         Raises:
             SerialPortNotFound: there is no such port.
@@ -58,13 +58,14 @@ class SerialPorts:
         devices = self._inventory.list(["tty"])
         for device in devices:
             if device.node is not None and port in (device.node, device.by_id, device.name):
-                return device.node
+                return device.node, _links(device)
         node = os.path.realpath(port)
-        if any(device.node == node for device in devices):
-            return node
+        for device in devices:
+            if device.node == node:
+                return node, _links(device)
         # Check the file itself, not a link to it, which may have a harmless name.
         if any(fnmatchcase(node, pattern) for pattern in self._config.serial_paths) and os.path.exists(node):  # noqa: PTH110
-            return node
+            return node, ()
         names = ", ".join(device.node for device in devices if device.node) or "none"
         raise SerialPortNotFound(
             f"port: there is no serial port {port[:80]!r}; there are: {names} "
@@ -73,9 +74,22 @@ class SerialPorts:
         )
 
     async def open(
-        self, ctx: Context, port: str, settings: SerialSettings, write_timeout_s: float, check: Callable[[str], None]
+        self,
+        ctx: Context,
+        port: str,
+        settings: SerialSettings,
+        write_timeout_s: float,
+        check: Callable[[str, Sequence[str]], None],
     ) -> OpenPort:
         """Open a port for a client, until the client closes it or its connection ends.
+
+        Parameters:
+            ctx: the client's call.
+            port: its id, file or name.
+            settings: how to set it up.
+            write_timeout_s: how long a write may wait for the other side, in seconds.
+            check: refuses, by an exception, a port that the client may not use. It gets the file and the system's links
+                to it, in another thread.
 
         Raises:
             SerialPortNotFound: there is no such port.
@@ -88,8 +102,8 @@ class SerialPorts:
             raise SerialPortBusy(f"{len(self._open)} serial ports are open already", port=port[:80])
 
         def find_and_open() -> tuple[str, object]:
-            node = self._node(port)
-            check(node)
+            node, links = self._find(port)
+            check(node, links)
             return node, open_port(node, settings)
 
         try:
@@ -135,6 +149,10 @@ class SerialPorts:
         """Close everything."""
         for id_ in list(self._open):
             self._closed(id_)
+
+
+def _links(device: Device) -> tuple[str, ...]:
+    return () if device.by_id is None else (device.by_id,)
 
 
 def _describe(device: Device, node: str, open_nodes: set[str]) -> SerialPort:
