@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,16 +13,18 @@ from typing import Any
 import pytest
 
 from rpcclient import Client
-from rpcclient.stubs.database import DatabaseRefused
-from rpcclient.stubs.hardware import HardwareRefused, ProcessGone
+from rpcclient.stubs.hardware import ProcessGone
 from rpcclient.stubs.programs import ProgramRefused
+from rpcserver import Principal
 from rpcserver.config import load_config
 from rpcserver.plugins.finding import create_services, find_services
-from rpcwire.errors import RpcError
+from rpcserver.security.roles import OPEN_TO_PRINCIPALS, Roles
+from rpcserver.system import System
+from rpcwire.errors import PermissionDenied, RpcError
 from tests.integration.harmless import example
 
 FILE = Path(__file__).parents[2] / "config" / "production.toml"
-ROLE = "services.programs.roles.operator"
+ROLE = "roles.operator.programs"
 
 
 @pytest.fixture(autouse=True)
@@ -48,90 +52,70 @@ def refused_by(client: Client, argv: list[str]) -> str:
     return caught.value.rule
 
 
-def test_nothing_runs_until_it_is_listed(start_server: Callable[..., Any]) -> None:
-    server = start_server("--config", str(FILE))
+def test_every_service_denies_by_default(start_server: Callable[..., Any], tmp_path: Path) -> None:
+    """Each method and each page of each service that is installed, those of tomorrow, too: for whoever has the token,
+    and on the Unix socket."""
+    path = tmp_path / "production.toml"
+    text = FILE.read_text(encoding="utf-8")
+    path.write_text(text.replace("[services.hardware]", "[services.hardware]\nmetrics_page = true"), encoding="utf-8")
+    server = start_server("--config", str(path))
     socket = f"unix://{server.environment['XDG_RUNTIME_DIR']}/remote-services/rpcserver.sock"
+    config = load_config(path)
+    services = create_services(find_services(config.plugins), config.services)
     with Client(server.url, token_file=server.token_file) as by_token, Client(socket) as by_socket:
-        for client in (by_token, by_socket):
-            assert refused_by(client, ["true"]) == "services.programs.unlisted"
-            with pytest.raises(ProgramRefused):
-                client.programs.start(["/bin/sh"])
-            assert client.programs.list() == []
-            assert client.hardware.memory().total_bytes
-            for attempt in (
-                client.hardware.processes,
-                lambda client=client: client.hardware.signal_process(os.getpid(), 0.0),
-                lambda client=client: client.hardware.serial("ttyS0"),
-            ):
-                with pytest.raises(HardwareRefused) as caught:
-                    attempt()
-                assert caught.value.rule == "services.hardware.unlisted"
-
-
-OPEN = {
-    "database": {"databases"},  # Of those that the caller may use.
-    "programs": {"list", "watch", "run_output_bytes"},  # One's own programs, and how much output comes back.
-    "hardware": {
-        "battery", "capabilities", "cgroup", "cpu", "devices", "disks", "gpus", "history", "history_metrics", "host",
-        "memory", "network", "pressure", "sensors", "serial_ports", "snapshot", "subscribe", "users", "watch",
-        "watch_devices",
-    },
-}  # fmt: skip
-"""What everybody may call who has authenticated: figures of the machine, and empty lists."""
-WORDS = {"programs.resize": {"rows": 1, "columns": 1}, "programs.signal": {"signal": "TERM"}}
-"""Parameters of which the schema does not tell what they may be."""
-HIDDEN = {"UnknownDatabase", "TransactionLost", "ProgramNotFound", "SerialNotOpen"}
-"""Refusals that do not even tell whether the thing exists."""
-
-
-def test_every_service_denies_by_default(start_server: Callable[..., Any]) -> None:
-    """Each method of each service that is installed, those of tomorrow, too."""
-    server = start_server("--config", str(FILE))
-    with Client(server.url, token_file=server.token_file) as client:
-        document = client.call("rpc.discover")
-        allowed, services, broken = set(), set(), []
+        document = by_token.call("rpc.discover")
+        tried = set()
         for method in document["methods"]:
-            service, _, name = method["name"].partition(".")
+            service = method["name"].partition(".")[0]
             if service == "rpc":
                 continue
-            services.add(service)
-            params = {
+            given = {
                 p["name"]: example(p["schema"], document, p["name"]) for p in method["params"] if p.get("required")
             }
-            params |= WORDS.get(method["name"], {})
-            try:
-                client.call(method["name"], params)
-            except RpcError as exc:
-                if exc.code == -32002 or exc.type in HIDDEN:
-                    continue
-                if (service, name) not in {("hardware", "history"), ("hardware", "users")}:
-                    broken.append((method["name"], params, exc))
-            allowed.add((service, name))
-        assert not broken
-        assert services == set(OPEN)
-        assert allowed <= {(service, name) for service, names in OPEN.items() for name in names}
-        assert client.database.databases() == []
-        assert client.programs.list() == []
+            for client in (by_token, by_socket):
+                for params in (given, {}):  # Whether the parameters are right is no matter, and is not told.
+                    with pytest.raises(RpcError) as caught:
+                        client.call(method["name"], params)
+                        pytest.fail(f"{method['name']}: it was done")
+                    assert caught.value.type == "PermissionDenied", method["name"]
+                    assert "to roles.owner.permissions" in caught.value.message
+                    assert caught.value.executed == "no"
+            tried.add(service)
+        assert tried == {service.name for service in services}
+        assert by_token.call("rpc.hello")["principal"]["role"] == "owner"
+    token = Path(server.token_file).read_text(encoding="utf-8").strip()
+    pages = [page for service in services for page in service.http_pages()]
+    assert pages == ["/metrics"]
+    for page in pages:
+        url = server.url.replace("ws://", "http://").rstrip("/") + page
+        for headers, status in (({"Authorization": f"Bearer {token}"}, 403), ({}, 401)):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20)
+            with refused.value as answer:
+                assert answer.code == status, page
 
 
-def test_every_service_with_rights_is_closed_in_the_file() -> None:
+def test_no_role_of_the_file_allows_anything() -> None:
     config = load_config(FILE)
-    for cls in find_services(config.plugins):
-        (service,) = create_services([cls], {cls.name: config.services.get(cls.name, {})})
-        assert service.config.unlisted == "nobody", f"{cls.name}: production.toml must deny by default"
-        assert config.services[cls.name]["unlisted"] == "nobody"
+    roles = Roles(config.roles, create_services(find_services(config.plugins), config.services), os.geteuid(), System)
+    for role in roles:
+        assert (role.permissions, role.methods) == (frozenset(), OPEN_TO_PRINCIPALS), role.name
+    for principal in (Principal("owner", "token"), Principal("owner", "peer", os.geteuid()), Principal("ada", "token")):
+        assert roles.methods_of(principal) == OPEN_TO_PRINCIPALS
 
 
 def test_then_who_is_listed_may_query(start_server: Callable[..., Any], tmp_path: Path) -> None:
-    server = start_server("--config", str(switched_on(tmp_path, "services.database.databases.main.roles")))
+    path = switched_on(tmp_path, "roles.reports")
+    path.write_text(path.read_text(encoding="utf-8").replace('["reports"]', '["owner"]'), encoding="utf-8")
+    server = start_server("--config", str(path))
     with Client(server.url, token_file=server.token_file) as client:
         assert client.database.query("main", "SELECT 1").rows.to_dicts() == [{"1": 1}]
-        with pytest.raises(DatabaseRefused):
+        with pytest.raises(PermissionDenied):
             client.database.execute("main", "CREATE TABLE t (a)")
 
 
 def test_then_what_is_listed_runs(start_server: Callable[..., Any], tmp_path: Path) -> None:
-    server = start_server("--config", str(switched_on(tmp_path, ROLE)))
+    server = start_server("--config", str(switched_on(tmp_path, "roles.operator")))
     socket = f"unix://{server.environment['XDG_RUNTIME_DIR']}/remote-services/rpcserver.sock"
     with Client(server.url, token_file=server.token_file) as by_token, Client(socket) as by_socket:
         for client in (by_token, by_socket):
@@ -139,14 +123,11 @@ def test_then_what_is_listed_runs(start_server: Callable[..., Any], tmp_path: Pa
             assert refused_by(client, ["true"]) == f"{ROLE}.programs"
             assert refused_by(client, ["/usr/bin/tail", "/etc/shadow"]) == f"{ROLE}.programs.log.arguments[0]"
             assert refused_by(client, ["/usr/bin/systemctl", "restart", "sshd"]).startswith(f"{ROLE}.programs.service")
-
-
-def test_then_who_is_listed_may_act_on_processes(start_server: Callable[..., Any], tmp_path: Path) -> None:
-    server = start_server("--config", str(switched_on(tmp_path, "services.hardware.roles")))
-    with Client(server.url, token_file=server.token_file) as client:
-        assert client.hardware.processes().total
-        with pytest.raises(ProcessGone):
-            client.hardware.signal_process(os.getpid(), 0.0)
+            assert client.hardware.processes().total
+            with pytest.raises(ProcessGone):
+                client.hardware.signal_process(os.getpid(), 0.0)
+            with pytest.raises(PermissionDenied):
+                client.database.databases()
 
 
 def test_all_that_can_be_switched_on_is_understood(tmp_path: Path) -> None:
@@ -156,4 +137,10 @@ def test_all_that_can_be_switched_on_is_understood(tmp_path: Path) -> None:
     config = load_config(path)
     assert (config.state_dir, config.listen.host) == ("/var/lib/rpcserver", "0.0.0.0")
     assert config.tls.certificate_file
-    create_services(find_services(config.plugins), config.services)
+    services = create_services(find_services(config.plugins), config.services)
+    roles = {role.name: role for role in Roles(config.roles, services, os.geteuid(), System)}
+    assert set(roles) == {"owner", "operator", "reports", "everybody"}
+    assert not roles["owner"].permissions
+    assert set(roles["operator"].conditions["programs"].programs) == {"space", "log", "service"}
+    assert roles["reports"].conditions["database"].databases == ("main",)
+    assert roles["everybody"].permissions == {"hardware.read"}
