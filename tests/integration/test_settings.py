@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from rpcserver.config import PluginsConfig, ServerConfig, load_config
+from rpcserver.config import PluginsConfig, RoleConfig, ServerConfig, load_config
 from rpcserver.plugins.finding import create_services, find_services
 
 FILE = Path(__file__).parents[2] / "config" / "rpcserver.toml"
@@ -44,12 +44,14 @@ def test_every_key_is_there_with_a_comment() -> None:
     lines = FILE.read_text(encoding="utf-8").splitlines()
     places = {line.lstrip("# ").partition(" =")[0]: number for number, line in enumerate(lines) if " =" in line}
     sections = {line.strip("[]") for line in lines if line.startswith("[")}
-    wanted = keys(ServerConfig)
+    wanted = keys(ServerConfig) | set(RoleConfig.model_fields)
     for service in find_services(PluginsConfig()):
-        wanted |= keys(service.config_model)
+        wanted |= keys(service.config_model) | set(service.role_model.model_fields)
+        assert f"# [roles.NAME.{service.name}]" in lines
     assert "# [auth.ways.NAME]" in lines
+    assert "# [roles.NAME]" in lines
     for key in wanted - {"services", "databases", "roles", "ways"}:
-        if key in sections:
+        if key in sections or any(line.startswith(f"# [roles.NAME.programs.{key}.") for line in lines):
             continue
         assert key in places, key
         assert lines[places[key] - 1].startswith("# "), key
@@ -59,4 +61,5 @@ def test_the_command_prints_it() -> None:
     done = subprocess.run([sys.executable, "-m", "rpcserver", "config"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "[services.programs]" in done.stdout
+    assert "# [roles.NAME.programs]" in done.stdout
     assert FILE.read_text(encoding="utf-8").startswith(done.stdout.partition("[services.")[0])
