@@ -15,6 +15,7 @@ from rpcserver.config import LimitsConfig, RoleLimits
 from rpcserver.memory import NOBODY, Memory, Shares
 from rpcserver.quotas import Limits, Quotas
 from rpcserver.security.authentication import Authentication
+from rpcserver.security.gate import denial
 from rpcserver.security.roles import OPEN_TO_ALL, Roles
 from rpcwire.aio.link import FrameReceiver, Link
 from rpcwire.aio.memory import MemoryLink
@@ -23,10 +24,11 @@ from rpcwire.aio.remote import RemoteCaller
 from rpcwire.codec import Codec, Subprotocol, codec_for
 from rpcwire.context import Connection, Principal
 from rpcwire.dispatch import Dispatch
-from rpcwire.errors import Busy, Unauthenticated
+from rpcwire.errors import Busy, PermissionDenied, RpcError, Unauthenticated
 from rpcwire.limits import SessionLimits
 from rpcwire.logs import about, printable
 from rpcwire.pool import Pool
+from rpcwire.registry import Offer
 from rpcwire.session import Session
 from rpcwire.states import SessionState, SessionStep
 
@@ -34,6 +36,10 @@ logger = logging.getLogger("rpcserver.connection")
 
 UNAUTHENTICATED_NODES = 1000
 """The most values, names, arrays and objects in one message before authentication, which needs next to none."""
+
+LEAVE_S = 0.5
+"""How long calls may take to end that their caller may make no more, and then the client to close its connection, in
+seconds."""
 
 RETRY_AFTER_MS = 1000
 """How long a client should wait when its principal has too many connections, in milliseconds."""
@@ -50,6 +56,7 @@ class AdmittedLink(Link, Protocol):
         takes_bytes: the largest message that the client accepts, in bytes; ``None`` if it does not tell.
         attempts_address: the address by which wrong tokens are counted.
         address: the address by which connections are counted; ``None`` if they are not, as on a Unix socket.
+        origin: the whole address, as networks of tokens are compared with it.
     """
 
     principal: Principal | None
@@ -81,6 +88,11 @@ class AdmittedLink(Link, Protocol):
         Parameters:
             reason: a text for a person.
         """
+        ...
+
+    @property
+    def origin(self) -> str:
+        """As above."""
         ...
 
     def attach(self, receiver: FrameReceiver, codec: Codec) -> None:
@@ -149,6 +161,8 @@ class Connections(Mapping[Connection, Peer]):
         self._context = copy_context()  # One for all: otherwise each connection would keep a copy.
         self._peers: dict[Connection, Peer] = {}
         self._links: dict[Connection, AdmittedLink] = {}
+        self._leaving: set[Link] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
 
@@ -245,9 +259,9 @@ class Connections(Mapping[Connection, Peer]):
                 connections.
         """
         link = self._links.get(connection)
-        address = "memory" if link is None else link.attempts_address
+        address, origin = ("memory", "") if link is None else (link.attempts_address, link.origin)
         try:
-            principal = await self._authentication.by_call(connection, token, address)
+            principal = await self._authentication.by_call(connection, token, address, origin)
         except Unauthenticated:
             peer = self._peers.get(connection)
             if peer is not None and not self._authentication.may_try_again(connection):
@@ -280,6 +294,71 @@ class Connections(Mapping[Connection, Peer]):
         name, method = printable(principal.name), printable(principal.method)
         logger.info("%s is %s by %s", connection.id, name, method, extra=connection.log_extra)
 
+    # --- changed rights -------------------------------------------------------------------------------------------
+
+    def reconsider(self, before: Roles | None = None) -> None:
+        """Ask authentication anew who everybody is, because tokens, other credentials or roles have changed.
+
+        - Whoever is nobody any more is disconnected, with the code 1008. All that belongs to the connection ends.
+        - Whose role gives all that it gave before goes on, with what the role gives now.
+        - Whose role gives less, or gives it on other conditions or limits, is disconnected, too, because transactions,
+          ports and streams that were opened by the old role would go on. Calls and streams that the new role does not
+          give end with PermissionDenied first.
+
+        Parameters:
+            before: the roles that held until now; ``None`` if the roles have not changed.
+        """
+        before = before or self._roles
+        for connection, peer in list(self._peers.items()):
+            principal = connection.principal
+            if principal is None:
+                continue
+            link = self._links.get(connection)
+            now = self._authentication.renew(principal, "" if link is None else link.origin)
+            if now is None or now.name != principal.name:
+                self._end(connection, peer, f"the credentials of {principal.name} are valid no more")
+                continue
+            old, new = before.of(principal), self._roles.of(now)
+            connection.principal = now
+            connection.allowed = self._roles.methods_of(now)
+            if old is not None and old is not new and not (new is not None and new.gives_all_of(old)):
+                self._end_after_calls(connection, peer, f"the role of {now.name} has changed: connect again")
+
+    def _end_after_calls(self, connection: Connection, peer: Peer, reason: str) -> None:
+        """Stop what the caller may do no more, and end the connection when that is answered."""
+        principal, allowed = connection.principal, connection.allowed
+        assert principal is not None
+
+        def refuse(offer: Offer) -> RpcError | None:
+            if offer.name in allowed:
+                return None
+            error = denial(self._roles, principal, offer.spec.permission, f"call {offer.name} any more")
+            return PermissionDenied(error.message, executed="yes")
+
+        tasks = peer.handlers.stop_refused(refuse)
+
+        async def leave() -> None:
+            if tasks:
+                await asyncio.wait(tasks, timeout=LEAVE_S)
+            if connection in self._peers:
+                self._end(connection, peer, reason)
+
+        task = asyncio.get_running_loop().create_task(leave())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _end(self, connection: Connection, peer: Peer, reason: str) -> None:
+        """End a connection now, even if its client does not close it."""
+        reason = printable(reason, 120)
+        logger.warning("%s %s is disconnected: %s", connection.id, connection.remote, reason)
+        self._leaving.add(peer.link)
+        peer.end(1008, reason)
+        peer.loop.call_later(LEAVE_S, self._abort, peer.link)
+
+    def _abort(self, link: Link) -> None:
+        self._leaving.discard(link)
+        link.abort()
+
     # --- the end ----------------------------------------------------------------------------------------------
 
     def _forget(self, connection: Connection, reason: str) -> None:
@@ -302,6 +381,8 @@ class Connections(Mapping[Connection, Peer]):
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + grace_s
+        for link in list(self._leaving):
+            self._abort(link)
         peers = list(self._peers.values())
         await asyncio.gather(*(peer.drain(grace_s, patience_s) for peer in peers))
         for peer in peers:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterable
 from importlib.metadata import version
 from itertools import count
@@ -18,11 +20,15 @@ from rpcserver.plugins.running import start_service, stop_service
 from rpcserver.security.authentication import Authentication
 from rpcserver.security.certificates import check_roles
 from rpcserver.security.gate import RoleGate
+from rpcserver.security.named_tokens import Ending
 from rpcserver.security.roles import Roles
+from rpcserver.security.token_file import TokenFile
+from rpcserver.security.token_watch import TokenWatch
 from rpcserver.security.tokens import TokenStore
 from rpcserver.security.way import Way
 from rpcwire.aio.memory import MemoryLink
 from rpcwire.codec import Subprotocol
+from rpcwire.context import Principal
 from rpcwire.dispatch import Dispatch
 from rpcwire.outcomes import Observer
 from rpcwire.pool import Pool
@@ -86,6 +92,7 @@ class Server:
         self.config = config
         self.services = list(services)
         self.is_stopping = False
+        self._ways: list[Way[Any]] = list(ways)
         self.version = version("remote-services")
         self._threads = f"rpc-handler-{next(_POOLS)}_"
         self._executor = Pool(config.limits.threads, self._threads[:-1], share=config.limits.threads_share)
@@ -100,9 +107,16 @@ class Server:
             os.geteuid(),
             config.auth,
             unix_peer_credentials=config.listen.unix_peer_credentials,
-            ways=ways,
+            ways=self._ways,
         )
         check_roles(config.auth.certificates, {role.name for role in self.roles})
+        self.token_watch = TokenWatch(
+            TokenFile(config.state_path), self.authentication.named_tokens, self._on_tokens_changed
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._told: set[Ending] = set()
+        self._told_roles: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self.connections = Connections(
             self.dispatch,
             self.authentication,
@@ -118,7 +132,7 @@ class Server:
         )
         for service in self.services:
             self.registry.add(service)
-        self.openrpc = document(self.registry, title="rpcserver", version=self.version)
+        self.openrpc: dict[str, Any] = document(self.registry, title="rpcserver", version=self.version)
         pages = Pages(
             lambda: {s.name: s for s in self.services},
             lambda: self.is_stopping,
@@ -150,10 +164,14 @@ class Server:
                 what to do.
             Exception: a service cannot start, and raises this. The services that have started are stopped.
         """
+        self._loop = asyncio.get_running_loop()
         self.connections.start()
         self.stalls.start()
+        for way in self._ways:
+            way.on_change(self._on_way_changed)
         try:
             self._state_lock = lock_state(self.config.state_path)
+            self.token_watch.start()
             for service in self.services:
                 await start_service(
                     service,
@@ -164,6 +182,7 @@ class Server:
                     tuple(self.roles.views(service.name).values()),
                 )
                 self._running_services.append(service)
+            await self._tell_services(is_start=True)
             if listen:
                 self.door.open()
         except BaseException:
@@ -184,6 +203,48 @@ class Server:
         """
         return self.connections.connect_memory(subprotocol)
 
+    # --- changed rights -------------------------------------------------------------------------------------------
+
+    def reconsider(self) -> None:
+        """Ask anew who everybody is and what they may do, because tokens, other credentials or roles have changed."""
+        self.connections.reconsider()
+        task = asyncio.get_running_loop().create_task(self._tell_services())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _on_tokens_changed(self) -> None:
+        if not self.is_stopping:
+            self.reconsider()
+
+    def _on_way_changed(self) -> None:
+        loop = self._loop
+        if loop is not None and not loop.is_closed() and not self.is_stopping:
+            loop.call_soon_threadsafe(self._on_tokens_changed)
+
+    async def _tell_services(self, *, is_start: bool = False) -> None:
+        """Tell the services whose credentials have ended, and which role everybody has whose token is valid."""
+        now, tokens = time.time(), self.authentication.named_tokens.known
+        news: list[tuple[str, Principal | None, float]] = []
+        for ending in tokens.endings(now):
+            if ending not in self._told:
+                self._told.add(ending)
+                # What they have begun until the server noticed was begun by the old credentials, too.
+                news.append((ending.name, None, ending.at if is_start else now))
+        for token in tokens.tokens:
+            if token.state == "current" and token.is_valid(now):
+                news.append((token.name, token.principal, now))
+                if token.role not in self.roles and token.id not in self._told_roles:
+                    self._told_roles.add(token.id)
+                    logger.warning(
+                        "the token %s has the role %s, which is not in the configuration", token.name, token.role
+                    )
+        for service in self._running_services:
+            for name, principal, at in news:
+                try:
+                    await service.reconsider_caller(name, principal, at)
+                except Exception:
+                    logger.exception("the service %s cannot reconsider %s", service.name, name)
+
     async def stop(self, grace_s: float | None = None, patience_s: float = STOP_TIMEOUT_S) -> None:
         """Stop listening, let running calls end, close the connections, and stop the services.
 
@@ -199,6 +260,7 @@ class Server:
         for service in reversed(self._running_services):
             await stop_service(service, patience_s)
         self._running_services.clear()
+        await self.token_watch.stop()
         self.authentication.wrong_attempts.report()
         self.stalls.stop()
         self._executor.shutdown(wait=False, cancel_futures=True)

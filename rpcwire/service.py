@@ -262,6 +262,18 @@ class Service(Generic[_ConfigT]):
     async def stop(self) -> None:
         """Called once, after the last call. It must end all tasks, processes and connections of the service."""
 
+    async def reconsider_caller(self, name: str, principal: Principal | None, before: float) -> None:
+        """Called when the credentials of somebody have ended or may have got another role, and at the start for each
+        name whose credentials the server keeps. The service ends what it keeps for them without a connection, if they
+        may have it no more. The server itself ends their connections.
+
+        Parameters:
+            name: their name.
+            principal: who they are now, whose role ``self.runtime.role_of`` tells; ``None`` if their credentials have
+                ended.
+            before: when that was, in seconds since 1970. What they have begun later was begun by other credentials.
+        """
+
     async def health(self) -> Health:
         """Return whether the service can work now; ``/readyz`` reports it."""
         return Health()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import Cancelled, LocalProtocolError
+from .errors import Cancelled, LocalProtocolError, RpcError
 from .events import Batch
 from .limits import INITIAL_CREDIT
 from .states import StreamState, StreamStep, next_stream
@@ -20,9 +20,10 @@ class OutgoingStream:
         items: the number of items that were sent, and ``bytes`` their size.
         state: its state.
         batch: the JSON-RPC batch whose answer names the stream; ``None`` if no batch does.
+        reason: the error with which this side ends the stream early; ``None`` if it does not.
     """
 
-    __slots__ = ("batch", "bytes", "credit", "id", "items", "pending", "pending_bytes", "state")
+    __slots__ = ("batch", "bytes", "credit", "id", "items", "pending", "pending_bytes", "reason", "state")
 
     def __init__(self, stream_id: str) -> None:
         self.id = stream_id
@@ -33,6 +34,7 @@ class OutgoingStream:
         self.bytes = 0
         self.state = StreamState.OPEN
         self.batch: Batch | None = None
+        self.reason: RpcError | None = None
 
     @property
     def cancelled(self) -> bool:

@@ -369,7 +369,18 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
         | {f"security/{name}" for name in ("authentication", "certificates", "gate", "revocation", "roles")}
     ),
     "server": frozenset({"config", "connections", "door", "plugins", "security", "stalls", "state", "system"}),
-    "daemon": frozenset({"config", "hardening", "plugins", "security/tokens", "security/ways", "server"}),
+    "daemon": frozenset(
+        {
+            "config",
+            "hardening",
+            "plugins",
+            "security/named_tokens",
+            "security/token_file",
+            "security/tokens",
+            "security/ways",
+            "server",
+        }
+    ),
 }
 
 

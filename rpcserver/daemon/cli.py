@@ -23,6 +23,7 @@ from rpcserver.server import Server
 
 from . import limits
 from .logs import REPORT_S, LimitedHandler, set_up
+from .tokens import token
 
 logger = logging.getLogger("rpcserver")
 
@@ -37,6 +38,9 @@ THREAD_TIMEOUT_S = 1.0
 @click.version_option(package_name="remote-services")
 def main() -> None:
     """Offer the services of this computer to clients on other computers."""
+
+
+main.add_command(token)
 
 
 @main.command()

@@ -142,6 +142,11 @@ class ServerLink(WebSocketLink):
         return self.source.attempts_address
 
     @property
+    def origin(self) -> str:
+        """The whole address of the client, as networks of tokens are compared with it."""
+        return self.source.address
+
+    @property
     def is_known(self) -> bool:
         """Whether the client has authenticated."""
         return self.principal is not None
@@ -420,7 +425,7 @@ class ServerLink(WebSocketLink):
             where = f"{entrance.config.listen.path_prefix}/"
             return respond(404, f"the WebSocket is at {where}\n", head=http_request.is_head)
         try:
-            credentials = entrance.authentication.read(request.headers, self.attempts_address)
+            credentials = entrance.authentication.read(request.headers, self.attempts_address, self.origin)
         except Unauthenticated as exc:
             self._log("%s refused: %s", exc.message)
             return self._go_on(request, http_request, None, exc)

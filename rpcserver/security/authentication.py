@@ -22,13 +22,17 @@ from rpcwire.errors import Busy, Unauthenticated
 
 from .attempts import WrongAttempts
 from .certificates import Certificates
+from .named_tokens import NamedTokens
 from .penalties import Penalties
 from .tokens import TokenStore
 from .way import Way
-from .ways import BearerToken, ask, ask_name, by_scheme
+from .ways import BearerToken, ask, ask_again, ask_name, by_scheme
 
 READ_WITHIN_S = 0.75
 """The longest delay before credentials are read, in seconds."""
+
+_OWN_METHODS = ("token", "peer", "memory")
+"""What :attr:`Principal.method` is where no way of a plugin has found somebody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +44,21 @@ class Credentials:
         text: the credentials.
         keys: the address and the name by which wrong attempts are counted.
         address: the address, as limits count it.
+        origin: the whole address; a word that stands for it where there is none, such as ``unix:uid=1000``.
     """
 
     way: Way[Any]
     text: str
     keys: tuple[str, ...]
     address: str
+    origin: str
 
 
 class Authentication:
     """Finds out who a client is, and delays further attempts after wrong ones.
 
     Parameters:
-        tokens: the tokens that open the server.
+        tokens: the owner's token.
         owner_uid: the user who runs the server.
         config: how many attempts there may be, and how long they are delayed.
         unix_peer_credentials: whether the owner needs no token on a Unix socket.
@@ -62,6 +68,7 @@ class Authentication:
         ConfigError: two ways have the same scheme, or a certificate is described wrongly.
 
     Attributes:
+        named_tokens: the tokens of others than the owner.
         owner_uid: the user who runs the server.
         wrong_attempts: the count of wrong attempts, and their log.
     """
@@ -75,13 +82,15 @@ class Authentication:
         unix_peer_credentials: bool,
         ways: Iterable[Way[Any]] = (),
     ) -> None:
-        self._bearer = BearerToken(tokens)
+        self.named_tokens = NamedTokens(time.time)
+        self._bearer = BearerToken(tokens, self.named_tokens)
         self._ways = by_scheme([self._bearer, *ways])
         self.owner_uid = owner_uid
         self.wrong_attempts = WrongAttempts()
         self._attempts = config.attempts
         self._timeout_s = config.timeout_s
         self._penalties = Penalties(config.free_attempts, config.penalty_s)
+        self._way_of_method: dict[str, Way[Any]] = {}  # Of principals that ways have found.
         self._unix_peer_credentials = unix_peer_credentials
         self._certificates = Certificates(config.certificates)
         self._wrong_tokens: dict[Connection, int] = {}
@@ -89,7 +98,7 @@ class Authentication:
 
     @property
     def tokens(self) -> TokenStore:
-        """The tokens that open the server, whether a request or a call gives one."""
+        """The owner's token, whether a request or a call gives it."""
         return self._bearer.tokens
 
     @tokens.setter
@@ -123,16 +132,32 @@ class Authentication:
         """
         return self._certificates.principal(certificate, der)
 
+    def renew(self, principal: Principal, origin: str) -> Principal | None:
+        """Find out who somebody is now, of whom it was found out before; ``None`` if their credentials are valid no
+        more. Their role may be another one.
+
+        Parameters:
+            principal: who they were.
+            origin: their address, as of :class:`Credentials`.
+        """
+        way = self._way_of_method.get(principal.method)
+        if way is not None:
+            return ask_again(way, principal)
+        if principal.method == "token" and principal.credential:
+            return self.named_tokens.renew(principal, origin)
+        return principal
+
     def by_memory(self) -> Principal:
         """Return the principal of a client in the server's own process."""
         return Principal("memory", "memory", self.owner_uid)
 
-    def read(self, headers: Headers, address: str) -> Credentials | None:
+    def read(self, headers: Headers, address: str, origin: str = "") -> Credentials | None:
         """Read what the sender of an HTTP request shows; ``None`` if it shows nothing.
 
         Parameters:
             headers: the headers of the request.
             address: the address of the client, as limits count it.
+            origin: the whole address, as of :class:`Credentials`.
 
         Raises:
             Unauthenticated: the header Authorization is malformed.
@@ -145,13 +170,13 @@ class Authentication:
         text = text.strip()
         if len(values) != 1 or way is None or not text:
             raise Unauthenticated(f"the Authorization header must be: {self.forms}")
-        return self._credentials(way, text, address)
+        return self._credentials(way, text, address, origin)
 
-    def _credentials(self, way: Way[Any], text: str, address: str) -> Credentials:
+    def _credentials(self, way: Way[Any], text: str, address: str, origin: str) -> Credentials:
         keys = [f"address {address}"]
         if (name := ask_name(way, text)) is not None:
             keys.append(f"name {way.scheme} {name}")
-        return Credentials(way, text, tuple(keys), address)
+        return Credentials(way, text, tuple(keys), address, origin)
 
     def delay_before_s(self, credentials: Credentials) -> float:
         """Return how long to wait before :meth:`check`, in seconds."""
@@ -175,13 +200,22 @@ class Authentication:
         Raises:
             Unauthenticated: the credentials are wrong, or cannot be checked. The attempt is counted.
         """
+        way, origin, fault = credentials.way, credentials.origin, ""
         try:
-            principal = ask(credentials.way, credentials.text)
+            principal = ask(way, credentials.text)
             if principal is None:
-                raise Unauthenticated(credentials.way.wrong)
+                raise Unauthenticated(way.wrong)
+            if way is self._bearer and principal.credential:
+                if self.named_tokens.renew(principal, origin) is None:
+                    networks = ", ".join(self.named_tokens.networks_of(principal))
+                    fault = f"the token {principal.name} is not accepted from {origin or '?'}, but from {networks}"
+                    raise Unauthenticated(way.wrong)  # Whoever has stolen it learns nothing.
+                self.named_tokens.note_use(principal)
+            if way is not self._bearer and principal.method not in _OWN_METHODS:
+                self._way_of_method[principal.method] = way
         except Unauthenticated as exc:
             self._penalties.note_wrong(credentials.keys, time.monotonic())
-            self.wrong_attempts.note(who, credentials.address, exc.message)
+            self.wrong_attempts.note(who, credentials.address, fault or exc.message)
             raise
         return principal
 
@@ -195,13 +229,14 @@ class Authentication:
         """The value of ``WWW-Authenticate`` (RFC 9110, section 11.6.1)."""
         return ", ".join(f'{way.scheme} realm="rpcserver"' for way in self._ways.values())
 
-    async def by_call(self, connection: Connection, token: str, address: str) -> Principal:
+    async def by_call(self, connection: Connection, token: str, address: str, origin: str = "") -> Principal:
         """Find out who sends a token by a call.
 
         Parameters:
             connection: the connection of the call, whose wrong tokens are counted.
             token: the token.
             address: the address of the client, as limits count it.
+            origin: the whole address, as of :class:`Credentials`.
 
         Raises:
             Unauthenticated: the token is wrong, or the connection has sent too many wrong ones.
@@ -211,7 +246,7 @@ class Authentication:
             raise Busy("another attempt to authenticate is under way on this connection: wait for its answer")
         if not self.may_try_again(connection):
             raise Unauthenticated("too many wrong tokens: connect again")
-        credentials = self._credentials(self._bearer, token, address)
+        credentials = self._credentials(self._bearer, token, address, origin)
         before_s = self.delay_before_s(credentials)
         if before_s:
             self._asking.add(connection)
@@ -225,7 +260,7 @@ class Authentication:
             count = self._wrong_tokens.get(connection, 0) + 1
             # Where attempts have the longest delay, each connection has one: it would keep others out of its place.
             self._wrong_tokens[connection] = self._attempts if before_s >= READ_WITHIN_S else count
-            raise Unauthenticated("token: wrong: give the one in the server's token file") from None
+            raise Unauthenticated("token: wrong: give a named token, or the one in the server's token file") from None
 
     def may_try_again(self, connection: Connection) -> bool:
         """Return whether a connection may send another token after a wrong one."""

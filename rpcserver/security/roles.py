@@ -48,6 +48,19 @@ class Role:
     conditions: Mapping[str, ServiceConfig]
     limits: RoleLimits
 
+    def gives_all_of(self, other: Role) -> bool:
+        """Return whether this role gives all that another one does, on the same conditions and with the same limits.
+
+        Parameters:
+            other: the other role.
+        """
+        services = {permission.partition(".")[0] for permission in other.permissions}
+        return (
+            other.permissions <= self.permissions
+            and self.limits == other.limits
+            and all(self.conditions.get(service) == other.conditions.get(service) for service in services)
+        )
+
 
 def list_permissions(kinds: Iterable[type[Service[Any]]]) -> dict[str, str]:
     """List the permissions of classes of services, each with what it is for.

@@ -3,6 +3,7 @@ where only the client is installed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, Generic
 
 from typing_extensions import TypeVar
@@ -28,6 +29,7 @@ class Way(Generic[ConfigT]):
     form: ClassVar[str]
     wrong: ClassVar[str] = "the credentials are wrong"
     config_model: ClassVar[type[ServiceConfig]] = ServiceConfig
+    _listeners: tuple[Callable[[], None], ...] = ()
 
     def __init__(self, config: ConfigT) -> None:
         self.config = config
@@ -49,6 +51,31 @@ class Way(Generic[ConfigT]):
             credentials: the text after the scheme in the header, without the spaces around it.
 
         Returns:
-            The sender's name, which settings may put into roles, and the way; ``None`` for wrong credentials.
+            The sender's name, which settings may put into roles; the way, as ``method``, which must be a name of its
+            own; if they have one, their role; and as ``credential`` what tells apart the credentials of one name.
+            ``None`` for wrong credentials.
         """
         raise NotImplementedError
+
+    def renew(self, principal: Principal) -> Principal | None:
+        """Find out who somebody is now, whom :meth:`principal` has found before. The server asks for each of their
+        connections after :meth:`report_change`, and whenever tokens or roles have changed. It must be quick.
+
+        Parameters:
+            principal: who they were.
+
+        Returns:
+            Who they are now: their role may be another one. ``None`` if their credentials are valid no more; the server
+            then ends their connections.
+        """
+        return principal
+
+    def report_change(self) -> None:
+        """Tell the server that somebody's credentials have ended, or that somebody has got another role. Any thread may
+        call this, at any time."""
+        for listener in self._listeners:
+            listener()
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call a function at each :meth:`report_change`. Only the server uses this."""
+        self._listeners = (*self._listeners, listener)

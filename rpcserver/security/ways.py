@@ -19,6 +19,7 @@ from rpcwire.errors import Unauthenticated, describe_fields, field_errors
 from rpcwire.logs import about
 from rpcwire.service import ServiceConfig, ServiceConfigError
 
+from .named_tokens import NamedTokens
 from .tokens import TokenStore
 from .way import Way
 
@@ -32,25 +33,27 @@ _SCHEME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 class BearerToken(Way):
-    """The token of the server, as ``Authorization: Bearer TOKEN`` (RFC 6750, section 2.1).
+    """A token, as ``Authorization: Bearer TOKEN`` (RFC 6750, section 2.1).
 
     Parameters:
-        tokens: the tokens that open the server.
+        tokens: the owner's token.
+        named_tokens: the tokens of others.
 
     Attributes:
-        tokens: as above.
+        tokens, named_tokens: as above.
     """
 
     scheme = "Bearer"
     form = "Bearer TOKEN"
     wrong = "the token is wrong"
 
-    def __init__(self, tokens: TokenStore) -> None:
+    def __init__(self, tokens: TokenStore, named_tokens: NamedTokens) -> None:
         super().__init__(ServiceConfig())
         self.tokens = tokens
+        self.named_tokens = named_tokens
 
     def principal(self, credentials: str) -> Principal | None:
-        return self.tokens.principal(credentials)
+        return self.tokens.principal(credentials) or self.named_tokens.principal(credentials)
 
 
 def make_ways(sections: Mapping[str, Any]) -> list[Way[Any]]:
@@ -167,6 +170,26 @@ def ask(way: Way[Any], credentials: str) -> Principal | None:
     raise Unauthenticated(f"{way.scheme}: this cannot be checked now; see the server's log")
 
 
+def ask_again(way: Way[Any], principal: Principal) -> Principal | None:
+    """Ask a way who somebody is now; ``None`` also if the way fails, which the log says: nobody stays in whom it cannot
+    answer for.
+
+    Parameters:
+        way: the way that has found them.
+        principal: who they were.
+    """
+    try:
+        renewed: Any = way.renew(principal)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:
+        places = "".join(traceback.format_tb(exc.__traceback__))
+        kind = type(exc).__name__
+        logger.error("the way to authenticate by %s cannot renew: %s at\n%s", way.scheme, kind, places)  # noqa: TRY400 - without its message
+        return None
+    return renewed if renewed is not None and _is_whole(renewed) else None
+
+
 def ask_name(way: Way[Any], credentials: str) -> str | None:
     """Ask a way which name credentials claim; ``None`` also if the way fails, since :func:`ask` reports that."""
     try:
@@ -185,4 +208,6 @@ def _is_whole(principal: Any) -> bool:
         and bool(principal.name)
         and isinstance(principal.method, str)
         and (principal.uid is None or type(principal.uid) is int)
+        and isinstance(principal.role, str)
+        and isinstance(principal.credential, str)
     )

@@ -140,7 +140,8 @@ class Handlers:
         self.executor = executor
         self._running: dict[int, Running] = {}
         self._deadlines: Deadlines[int] = Deadlines(peer.loop, self._on_deadline)
-        self._streams: dict[asyncio.Task[None], None] = {}  # An empty set takes three times the memory.
+        # What each stream comes from, and the stream itself if the session has opened it.
+        self._streams: dict[asyncio.Task[None], tuple[Offer, OutgoingStream | None]] = {}
         self._idle: asyncio.Future[None] | None = None
         self._given_up = _NO_TASKS
 
@@ -302,7 +303,7 @@ class Handlers:
                 to_error=lambda exc: dispatch.error(offer, exc),
                 on_end=lambda error: dispatch.report_stream_end(peer.connection, call, stream, error),
             )
-        self._streams[task] = None
+        self._streams[task] = (offer, stream)
         owner = None if running is None else running.owner
         task.add_done_callback(lambda task, _=owner: self._forget_stream(task))  # type: ignore[misc]
         if call.loan is not None:  # What makes the items holds the arguments.
@@ -420,6 +421,31 @@ class Handlers:
         running = self._running.get(key)
         if running is not None:
             running.stop(late_error(running.offer))
+
+    def stop_refused(self, refuse: Callable[[Offer], RpcError | None]) -> set[asyncio.Task[Any]]:
+        """Stop the handlers and the streams of methods that the caller may call no more.
+
+        Parameters:
+            refuse: returns the error for a method that the caller may not call; ``None`` for others.
+
+        Returns:
+            The tasks that will end now.
+        """
+        tasks: set[asyncio.Task[Any]] = set()
+        for running in list(self._running.values()):
+            error = refuse(running.offer)
+            if error is not None:
+                running.stop(error)
+                if running.task is not None:
+                    tasks.add(running.task)
+        for task, (offer, stream) in list(self._streams.items()):
+            error = refuse(offer)
+            if error is not None:
+                if stream is not None and stream.reason is None:
+                    stream.reason = error
+                cancel_begun(task)
+                tasks.add(task)
+        return tasks
 
     def connection_lost(self) -> None:
         """Stop all handlers, because nobody is left to answer."""

@@ -322,7 +322,9 @@ class Peer:
             try:
                 await pump(source, outbox, dump)
             except asyncio.CancelledError:
-                if not stream.cancelled:
+                if stream.reason is not None:
+                    error = stream.reason
+                elif not stream.cancelled:
                     interruption = interruption_error()
                     raise
             except (Exception, SystemExit) as exc:  # As in a handler: sys.exit() must not end the program.
@@ -501,6 +503,16 @@ class Peer:
         if self._room is not None:
             self._room.set()
             self._room = None
+
+    def end(self, code: int, reason: str) -> None:
+        """Close the connection, and end everything that belongs to it at once, whatever the other side does.
+
+        Parameters:
+            code, reason: as of :meth:`~rpcwire.aio.link.Link.close`.
+        """
+        self._flush()
+        self.link.close(code, reason, patient=False)
+        self.link_lost(f"{code} {reason}")
 
     def link_lost(self, reason: str) -> None:
         """End everything, because the connection has ended."""

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rpcserver import Busy, Context, Service
+from rpcserver import Busy, Context, Principal, Service
 from rpcservices.programs.keeping.client import KeptProgram
 from rpcservices.programs.keeping.ledger import Ledger
 from rpcservices.programs.keeping.leftovers import Leftovers, Trace, abandon
@@ -43,6 +43,8 @@ from .permission import environment
 from .running import cgroups, tree
 
 HOME = str(Path.home())
+REVOKED_GRACE_S = 0.5
+"""How long programs may take to end whose owner may run none any more, in seconds."""
 ORPHANS_GRACE_S = 0.5
 """How long processes that have hidden from their program may take to end when the server stops, in seconds."""
 OUTPUTS: tuple[StreamName, ...] = ("stdout", "stderr")
@@ -123,6 +125,17 @@ class ProgramsCore(Service[ProgramsConfig]):
         await asyncio.gather(
             *(self._find_again(about, folder) for about, folder in client.find_kept(str(self.kept_folder)))
         )
+
+    async def reconsider_caller(self, name: str, principal: Principal | None, before: float) -> None:
+        """End the programs of somebody who may run none any more. They belong to a name, and so outlive connections."""
+        role = None if principal is None else self.runtime.role_of(principal)
+        if role is not None and "programs.run" in role.permissions:
+            return
+        for program in list(self.programs.values()):
+            about = program.about
+            if about.owner == name and about.started_at <= before and program.exit is None:
+                self.runtime.logger.warning("%s of %s is ended: %s may run no programs any more", about.id, name, name)
+                self.background(asyncio.ensure_future(program.end(REVOKED_GRACE_S)))
 
     async def _end_leftovers(self, traces: list[Trace]) -> None:
         """End the programs of an earlier server that was killed."""

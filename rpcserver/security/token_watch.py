@@ -1,0 +1,127 @@
+"""Keeps the named tokens of a running server as they are in their file, and writes down when they were used."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from rpcserver.config import ConfigError
+
+from .named_tokens import NamedTokens
+from .token_file import Stamp, TokenFile
+
+logger = logging.getLogger("rpcserver.security")
+
+LOOK_EVERY_S = 0.5
+"""How often the server looks whether the file has changed, in seconds. That is one call of stat(2)."""
+
+WRITE_EVERY_S = 60.0
+"""How often the server writes down when tokens were used, in seconds."""
+
+_LONGEST_TIMER_S = 3600.0
+"""A timer runs on another clock than the one that tells the time of day, so that a long one must be set anew."""
+
+
+class TokenWatch:
+    """Reads the file whenever it changes, and tells when a token has expired. It belongs to the thread of the event
+    loop.
+
+    Parameters:
+        file: the file.
+        tokens: the tokens of the server.
+        on_change: called after the tokens have changed, or one has expired.
+    """
+
+    def __init__(self, file: TokenFile, tokens: NamedTokens, on_change: Callable[[], None]) -> None:
+        self._file = file
+        self._tokens = tokens
+        self._on_change = on_change
+        self._stamp: Stamp | None = None
+        self._look_timer: asyncio.TimerHandle | None = None
+        self._expiry_timer: asyncio.TimerHandle | None = None
+        self._next_write_s = 0.0
+        self._writing: asyncio.Future[None] | None = None
+
+    def start(self) -> None:
+        """Read the file, and look from now on whether it changes.
+
+        Raises:
+            ConfigError: the file cannot be read, others may read or change it, or it is malformed.
+        """
+        self._stamp = self._file.stamp()
+        self._tokens.replace(self._file.read())
+        loop = asyncio.get_running_loop()
+        self._next_write_s = loop.time() + WRITE_EVERY_S
+        self._look_timer = loop.call_later(LOOK_EVERY_S, self._look)
+        self._await_expiry()
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._look_timer = loop.call_later(LOOK_EVERY_S, self._look)
+        stamp = self._file.stamp()
+        if stamp != self._stamp:
+            self._stamp = stamp
+            self._read()
+        if self._tokens.uses and loop.time() >= self._next_write_s and self._writing is None:
+            self._next_write_s = loop.time() + WRITE_EVERY_S
+            self._writing = loop.run_in_executor(None, self._write_uses)
+            self._writing.add_done_callback(self._on_written)
+
+    def _read(self) -> None:
+        try:
+            tokens = self._file.read()
+        except ConfigError as exc:
+            # Whoever could spoil the file must not be able to lock everybody out, or to let anybody in.
+            logger.error("%s; the server goes on with the named tokens that it knows", exc)  # noqa: TRY400 - it says all
+            return
+        if tokens != self._tokens.known:
+            logger.info("the named tokens have changed")
+            self._tokens.replace(tokens)
+            self._await_expiry()
+            self._on_change()
+
+    def _await_expiry(self) -> None:
+        if self._expiry_timer is not None:
+            self._expiry_timer.cancel()
+            self._expiry_timer = None
+        now = time.time()
+        at = self._tokens.known.next_expiry(now)
+        if at is not None:
+            # A little later: a timer may run early by the resolution of its clock.
+            wait_s = min(at - now + 0.002, _LONGEST_TIMER_S)
+            self._expiry_timer = asyncio.get_running_loop().call_later(wait_s, self._on_expiry, at)
+
+    def _on_expiry(self, at: float) -> None:
+        self._expiry_timer = None
+        self._await_expiry()
+        if time.time() >= at:
+            self._on_change()
+
+    def _write_uses(self) -> None:
+        """Write down when tokens were used. Whatever somebody has changed meanwhile stays so."""
+        uses = self._tokens.uses.copy()
+        self._file.update(lambda tokens: tokens.with_uses(uses))
+        for token_id, used_s in uses.items():
+            if self._tokens.uses.get(token_id) == used_s:
+                del self._tokens.uses[token_id]
+
+    def _on_written(self, writing: asyncio.Future[None]) -> None:
+        self._writing = None
+        if not writing.cancelled() and (exc := writing.exception()) is not None:
+            logger.warning("when tokens were used cannot be written down: %s", exc)
+
+    async def stop(self) -> None:
+        """Look no more, and write down when tokens were used."""
+        for timer in (self._look_timer, self._expiry_timer):
+            if timer is not None:
+                timer.cancel()
+        self._look_timer = self._expiry_timer = None
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+        if self._tokens.uses:
+            try:
+                await asyncio.get_running_loop().run_in_executor(None, self._write_uses)
+            except ConfigError as exc:
+                logger.warning("when tokens were used cannot be written down: %s", exc)
