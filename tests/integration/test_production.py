@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -144,3 +146,49 @@ def test_all_that_can_be_switched_on_is_understood(tmp_path: Path) -> None:
     assert set(roles["operator"].conditions["programs"].programs) == {"space", "log", "service"}
     assert roles["reports"].conditions["database"].databases == ("main",)
     assert roles["everybody"].permissions == {"hardware.read"}
+
+
+OLD = """\
+[services.hardware]
+unlisted = "nobody"
+
+[services.hardware.roles.operator]
+principals = ["owner"]
+may = ["processes"]
+
+[services.database]
+unlisted = "nobody"
+
+[services.programs]
+unlisted = "nobody"
+
+[services.programs.roles.operator]
+principals = ["owner"]
+
+[services.programs.roles.operator.programs.echo]
+path = "/bin/echo"
+arguments = [{ kind = "choice", choices = ["hello"] }]
+separator = false
+"""
+"""A file for servers that had tables of roles for each service."""
+
+
+def test_an_old_file_is_refused_with_what_replaces_it(start_server: Callable[..., Any], tmp_path: Path) -> None:
+    path = tmp_path / "old.toml"
+    path.write_text(OLD, encoding="utf-8")
+    command = [sys.executable, "-m", "rpcserver", "serve", "--config", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    told, _, text = done.stderr.partition("\n\n")
+    for key in ("hardware.unlisted", "hardware.roles", "database.unlisted", "programs.unlisted", "programs.roles"):
+        assert f"services.{key}" in told
+    path.write_text(text, encoding="utf-8")
+    server = start_server("--config", str(path))
+    with Client(server.url, token_file=server.token_file) as client:
+        assert client.call("rpc.hello")["principal"]["role"] == "operator"
+        assert client.programs.run(["/bin/echo", "hello"]).stdout == b"hello\n"
+        assert refused_by(client, ["/bin/echo", "x"]) == f"{ROLE}.programs.echo.arguments[0]"
+        assert client.hardware.processes().total
+        for attempt in (client.database.databases, lambda: client.hardware.signal_process(os.getpid(), 0.0)):
+            with pytest.raises(PermissionDenied):
+                attempt()
