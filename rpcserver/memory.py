@@ -121,6 +121,15 @@ class Memory:
         limit = self._limit(self._limits.memory_per_connection_bytes) // CALLS_SHARE
         return Account("calls and streams of this connection", limit, _OF_CONNECTION, shares.calls)
 
+    def note_peak(self) -> int:
+        """Return the most bytes that the whole server has held since the last time, for all purposes, and that it does
+        not hold any more."""
+        accounts = (self._whole.calls, self._whole.arriving, self._whole.outgoing)
+        freed_bytes = sum(max(account.recent_bytes - account.used_bytes, 0) for account in accounts)
+        for account in accounts:
+            account.recent_bytes = account.used_bytes
+        return freed_bytes
+
     def uses(self) -> list[Use]:
         """List the present use: of the whole server first, then of each principal that is connected or holds
         something."""

@@ -40,6 +40,7 @@ from .connections import Connections
 from .stalls import StallProbe
 from .state import lock_state
 from .system import System
+from .trimming import Trimmer
 
 logger = logging.getLogger("rpcserver")
 connections_logger = logging.getLogger("rpcserver.connection")
@@ -126,6 +127,7 @@ class Server:
             self._executor,
             logger,
         )
+        self._trimmer = Trimmer(self.connections.memory.note_peak)
         self.registry.add(
             System(self.registry, self.connections, self.roles, config, self.version, lambda: self.openrpc),
             reserved=True,
@@ -167,6 +169,7 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self.connections.start()
         self.stalls.start()
+        self._trimmer.start()
         for way in self._ways:
             way.on_change(self._on_way_changed)
         try:
@@ -263,6 +266,7 @@ class Server:
         await self.token_watch.stop()
         self.authentication.wrong_attempts.report()
         self.stalls.stop()
+        self._trimmer.stop()
         self._executor.shutdown(wait=False, cancel_futures=True)
         if self._state_lock is not None:
             os.close(self._state_lock)

@@ -72,11 +72,12 @@ class Account:
     Attributes:
         counted_bytes: the bytes that are held, and ``strays``.
         most_bytes: the most bytes that were held at one time.
+        recent_bytes: the same since somebody has last set it to 0.
         strays: what loans held that were forgotten and not given back, with their accounts. It is counted off before
             the next use. All accounts of a tree share it.
     """
 
-    __slots__ = ("counted_bytes", "limit_bytes", "most_bytes", "name", "parent", "setting", "strays")
+    __slots__ = ("counted_bytes", "limit_bytes", "most_bytes", "name", "parent", "recent_bytes", "setting", "strays")
 
     def __init__(self, name: str, limit_bytes: int, setting: str, parent: Account | None = None) -> None:
         self.name = name
@@ -85,6 +86,7 @@ class Account:
         self.parent = parent
         self.counted_bytes = 0
         self.most_bytes = 0
+        self.recent_bytes = 0
         self.strays: deque[tuple[Account, int]] = deque() if parent is None else parent.strays
 
     @property
@@ -127,7 +129,9 @@ class Account:
         account: Account | None = self
         while account is not None:
             account.counted_bytes += size_bytes
-            account.most_bytes = max(account.most_bytes, account.counted_bytes)
+            if account.counted_bytes > account.recent_bytes:
+                account.recent_bytes = account.counted_bytes
+                account.most_bytes = max(account.most_bytes, account.recent_bytes)
             account = account.parent
 
     def _narrowest(self, size_bytes: int) -> Account | None:

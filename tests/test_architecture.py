@@ -362,13 +362,16 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "plugins": frozenset({"config"}),
     "memory": frozenset({"config"}),
     "quotas": frozenset({"config"}),
+    "trimming": frozenset(),
     "connections": frozenset({"config", "memory", "quotas", "security/authentication", "security/roles"}),
     "system": frozenset({"config", "connections", "security/roles"}),
     "door": frozenset(
         {"config", "connections", "memory"}
         | {f"security/{name}" for name in ("authentication", "certificates", "gate", "revocation", "roles")}
     ),
-    "server": frozenset({"config", "connections", "door", "plugins", "security", "stalls", "state", "system"}),
+    "server": frozenset(
+        {"config", "connections", "door", "plugins", "security", "stalls", "state", "system", "trimming"}
+    ),
     "daemon": frozenset(
         {
             "config",

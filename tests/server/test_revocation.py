@@ -186,7 +186,10 @@ def test_a_rotation_ends_the_connections_of_the_old_token_only(tools: Any, token
 def test_other_networks_end_the_connections_that_come_from_elsewhere(tools: Any, tokens: Tokens) -> None:
     async def main() -> None:
         token = tokens.create()
-        async with tools.serve(tools.Calc(), Notes(), roles=ROLES) as server, tools.connect(server, token=token) as connection:
+        async with (
+            tools.serve(tools.Calc(), Notes(), roles=ROLES) as server,
+            tools.connect(server, token=token) as connection,
+        ):
             tokens.change("ci", networks=("127.0.0.0/8", "10.0.0.0/8"))
             await tools.until(lambda: server.authentication.named_tokens.known.tokens[0].networks)
             assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
@@ -254,7 +257,10 @@ def test_a_client_that_reconnects_is_told_and_gives_up(tools: Any, tokens: Token
         token, called = tokens.create(), tokens.create("called")
         async with tools.serve(calc, Notes(), roles=ROLES) as server:
             url = server.addresses[0]
-            async with AsyncClient(url, token=token) as client, AsyncClient(url, token=called, token_by="call") as other:
+            async with (
+                AsyncClient(url, token=token) as client,
+                AsyncClient(url, token=called, token_by="call") as other,
+            ):
                 for each in (client, other):
                     calc.log.clear()
                     waiting = asyncio.ensure_future(each.call("calc.wait"))
