@@ -7,6 +7,7 @@ import contextlib
 import difflib
 import ipaddress
 import json
+import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -67,6 +68,14 @@ class ListenConfig(_Section):
     tcp: bool = Field(default=True, description="Whether to listen on TCP.")
     unix: str = Field(
         default="", description='Path of the Unix socket; "" for the user\'s default place, "none" for no Unix socket.'
+    )
+    unix_mode: Literal["0600", "0660", "0666"] = Field(
+        default="0600",
+        description='Who may connect to the Unix socket: its owner ("0600"), the members of `unix_group`, too ("0660"), '
+        'or every user of this machine ("0666"). Whoever is not in [auth.unix] needs a token there.',
+    )
+    unix_group: str = Field(
+        default="", description='Group of the Unix socket; "" for the group of the user who runs the server.'
     )
     also: tuple[str, ...] = Field(
         default=(), description="Further addresses to listen on: URLs of transports that plugins add."
@@ -164,13 +173,27 @@ class CertificateConfig(_Section):
     role: str = Field(default="", description='The role; "" if the lists of the roles decide.')
 
 
+class UnixAuthConfig(_Section):
+    """Users and groups of this machine who need no token on the Unix socket, each with a role."""
+
+    users: Mapping[str, str] = Field(default={}, description='Roles of users: { backup = "viewer" }.')
+    groups: Mapping[str, str] = Field(
+        default={}, description="Roles of groups. A user's own role goes before, then the first group that they are in."
+    )
+
+
 class AuthConfig(_Section):
     """Who may connect."""
 
     token_file: str = Field(
         default="",
-        description="File with the token, one line; the server makes it, with mode 0600, if it is missing. "
-        '"" for the user\'s default place.',
+        description="File with the owner's token, one line; the server makes it, with mode 0600, if it is missing. "
+        '"" for the credential `token` of systemd ($CREDENTIALS_DIRECTORY), else the user\'s default place.',
+    )
+    unix: UnixAuthConfig = Field(
+        default=UnixAuthConfig(),
+        description="Users and groups of this machine who need no token on the Unix socket, each with a role: "
+        '{ users = { backup = "viewer" }, groups = { wheel = "operator" } }. See listen.unix_mode, too.',
     )
     timeout_s: float = Field(
         default=10.0,
@@ -449,6 +472,8 @@ class ServerConfig(BaseSettings):
         """The file with the token."""
         if self.auth.token_file:
             return Path(self.auth.token_file)
+        if (credential := _credential("token")) is not None:
+            return credential
         return self.state_path / "token" if self.state_dir else locations.token_file()
 
     @property
@@ -457,6 +482,16 @@ class ServerConfig(BaseSettings):
         if self.listen.unix == "none":
             return None
         return Path(self.listen.unix) if self.listen.unix else locations.socket_file()
+
+
+def _credential(name: str) -> Path | None:
+    """Return the file with a credential that systemd has given to the server (systemd.exec(5), "Credentials"); ``None``
+    if there is none."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        return None
+    path = Path(folder, name)
+    return path if path.is_absolute() and path.exists() else None
 
 
 def name_keys(errors: Sequence[dict[str, Any]], model: type[BaseModel], depth: int = 0) -> None:

@@ -25,6 +25,7 @@ from rpcserver.security.roles import Roles
 from rpcserver.security.token_file import TokenFile
 from rpcserver.security.token_watch import TokenWatch
 from rpcserver.security.tokens import TokenStore
+from rpcserver.security.unix_users import check_settings
 from rpcserver.security.way import Way
 from rpcwire.aio.memory import MemoryLink
 from rpcwire.codec import Subprotocol
@@ -110,7 +111,15 @@ class Server:
             unix_peer_credentials=config.listen.unix_peer_credentials,
             ways=self._ways,
         )
-        check_roles(config.auth.certificates, {role.name for role in self.roles})
+        names = {role.name for role in self.roles}
+        check_roles(config.auth.certificates, names)
+        check_settings(
+            config.auth.unix,
+            config.listen.unix_mode,
+            has_socket=config.unix_path is not None,
+            asks_kernel=config.listen.unix_peer_credentials,
+        )
+        self.authentication.unix_users.check_roles(names)
         self.token_watch = TokenWatch(
             TokenFile(config.state_path), self.authentication.named_tokens, self._on_tokens_changed
         )

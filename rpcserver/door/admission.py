@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import pwd
 import socket
 import struct
 from collections.abc import Collection
@@ -10,6 +14,12 @@ from dataclasses import dataclass
 from websockets.datastructures import Headers
 
 from .hosts import Authority, is_this_machine, read_origin, with_port
+
+_SO_PEERGROUPS = 59
+"""The groups of a process at the other end of a Unix socket (<asm-generic/socket.h>); Python has no name for it."""
+
+_GROUPS_BYTES = 1000
+"""Python asks for at most 1024 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +80,21 @@ def peer_uid(sock: socket.socket) -> int | None:
     pid_uid_gid = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, uid, _ = struct.unpack("3i", pid_uid_gid)
     return int(uid)
+
+
+def peer_groups(sock: socket.socket) -> frozenset[int]:
+    """Ask the kernel for the groups of the process at the other end of a Unix socket, as they were when it connected.
+    That are the rights that the process really has, and nothing must be looked up for it. For a process with more than
+    250 groups, the groups of its user are looked up."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return frozenset()
+    pid_uid_gid = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, gid = struct.unpack("3i", pid_uid_gid)
+    try:
+        packed = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
+    except OSError as exc:
+        if exc.errno == errno.ERANGE:
+            with contextlib.suppress(KeyError):
+                return frozenset(os.getgrouplist(pwd.getpwuid(uid).pw_name, gid))
+        return frozenset({gid})
+    return frozenset({gid, *struct.unpack(f"{len(packed) // 4}I", packed)})

@@ -60,7 +60,7 @@ class Door:
             files.start()
             self._certificate_files = files
         if (path := config.unix_path) is not None:
-            self._accept_from(listeners.bind_unix(path))
+            self._accept_from(listeners.bind_unix(path, int(config.listen.unix_mode, 8), config.listen.unix_group))
             self._unix_path = path
         for url in config.listen.also:
             sock, identifies_peers = listeners.bind_by_plugin(url)

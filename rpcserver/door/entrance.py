@@ -91,7 +91,8 @@ class Entrance:
         Parameters:
             link: the WebSocket that is about to be admitted.
         """
-        if link.principal is None or link.principal.method == "peer" or not self.descriptors.are_short():
+        principal = link.principal
+        if principal is None or self.authentication.is_owner_here(principal) or not self.descriptors.are_short():
             return None
         if self.waiting.make_room():
             return None

@@ -8,6 +8,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 from websockets.exceptions import InvalidHandshake, NegotiationError
@@ -30,7 +31,7 @@ from rpcwire.head import HeadEnd
 from rpcwire.limits import ANSWER_HEADER, BATCH_ITEMS_HEADER, MESSAGE_BYTES_HEADER, LinkLimits, parse_message_bytes
 from rpcwire.logs import QUIET, about, printable
 
-from .admission import Refusal, check_host, check_origin, peer_uid
+from .admission import Refusal, check_host, check_origin, peer_groups, peer_uid
 from .asking import HttpRequest, read_request
 from .entrance import Entrance
 from .forwarding import HEADERS
@@ -106,7 +107,7 @@ class ServerLink(WebSocketLink):
             uid = peer_uid(sock)
             self.source = entrance.proxies.unix_source(uid)
             if identifies_peers:
-                self.principal = entrance.authentication.by_unix_socket(uid)
+                self.principal = entrance.authentication.by_unix_socket(uid, partial(peer_groups, sock))
         elif sock.family in (socket.AF_INET, socket.AF_INET6):
             self.source = entrance.proxies.source(str(peer[0]), peer[1])
         else:

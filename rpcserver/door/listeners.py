@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import grp
 import os
 import socket
 import stat
@@ -109,19 +110,34 @@ def bind_tcp(endpoint: Endpoint) -> socket.socket:
     return sock
 
 
-def bind_unix(path: Path) -> socket.socket:
-    """Bind a Unix socket to which only its owner can connect. A socket that a dead server has left is replaced.
+def bind_unix(path: Path, mode: int = 0o600, group: str = "") -> socket.socket:
+    """Bind a Unix socket. A socket that a dead server has left is replaced.
+
+    Parameters:
+        path: the socket.
+        mode: its mode: who may connect. Whoever may must be able to reach its folder, too; one that is made here gets
+            such a mode.
+        group: its group; empty for the user's own.
 
     Raises:
-        ConfigError: the path cannot be used, or another server listens there.
+        ConfigError: the path cannot be used, another server listens there, or others who may connect could not.
     """
+    gid = _group_id(group)
     try:
+        is_new = not path.parent.exists()
         make_folder(path.parent)
+        if is_new and mode != 0o600:
+            os.chown(path.parent, -1, gid)
+            path.parent.chmod(0o711 if mode & stat.S_IWOTH else 0o710)
+        _check_reachable(path.parent, mode, gid)
         _remove_stale(path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         mask = os.umask(0o177)
         try:
             sock.bind(str(path))
+            if mode != 0o600:
+                os.chown(path, -1, gid)
+                path.chmod(mode)
         except BaseException:
             sock.close()
             raise
@@ -162,6 +178,45 @@ def bind_by_plugin(url: str) -> tuple[socket.socket, bool]:
         raise ConfigError(f"listen.also: {url}: {reason}") from exc
     names = ", ".join(schemes()) or "none"
     raise ConfigError(f"listen.also: {url}: no transport {scheme!r} is installed; there are: {names}")
+
+
+def _group_id(name: str) -> int:
+    """Return the id of a group; -1 for the one that a new file has anyway."""
+    if not name:
+        return -1
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise ConfigError(
+            f"listen.unix_group: the system knows no group {name[:100]!r}: write the name of one"
+        ) from None
+
+
+def _check_reachable(folder: Path, mode: int, gid: int) -> None:
+    """Check that whoever may connect to a socket can also reach it.
+
+    Parameters:
+        folder: the folder of the socket.
+        mode: the mode of the socket.
+        gid: its group; -1 for the user's own.
+
+    Raises:
+        ConfigError: they cannot; the message says what to do.
+    """
+    if mode == 0o600:
+        return
+    group = os.getegid() if gid == -1 else gid
+    real = folder.resolve()
+    for each in (real, *real.parents):
+        info = each.stat()
+        is_open = info.st_mode & stat.S_IXOTH or (
+            not mode & stat.S_IWOTH and info.st_gid == group and info.st_mode & stat.S_IXGRP
+        )
+        if not is_open:
+            raise ConfigError(
+                f"listen.unix_mode: others cannot reach the socket: they may not enter {each}: run: chmod o+x {each}, "
+                "or name another place with listen.unix, such as /run/rpcserver/rpcserver.sock"
+            )
 
 
 def _remove_stale(path: Path) -> None:

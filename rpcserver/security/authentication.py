@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from .certificates import Certificates
 from .named_tokens import NamedTokens
 from .penalties import Penalties
 from .tokens import TokenStore
+from .unix_users import UnixUsers
 from .way import Way
 from .ways import BearerToken, ask, ask_again, ask_name, by_scheme
 
@@ -61,7 +62,7 @@ class Authentication:
         tokens: the owner's token.
         owner_uid: the user who runs the server.
         config: how many attempts there may be, and how long they are delayed.
-        unix_peer_credentials: whether the owner needs no token on a Unix socket.
+        unix_peer_credentials: whether the owner, and users with a role of their own, need no token on a Unix socket.
         ways: further ways to authenticate by a request, besides the token.
 
     Raises:
@@ -69,6 +70,7 @@ class Authentication:
 
     Attributes:
         named_tokens: the tokens of others than the owner.
+        unix_users: the users and groups of the system that need no token on the Unix socket.
         owner_uid: the user who runs the server.
         wrong_attempts: the count of wrong attempts, and their log.
     """
@@ -93,6 +95,7 @@ class Authentication:
         self._way_of_method: dict[str, Way[Any]] = {}  # Of principals that ways have found.
         self._unix_peer_credentials = unix_peer_credentials
         self._certificates = Certificates(config.certificates)
+        self.unix_users = UnixUsers(config.unix, owner_uid)
         self._wrong_tokens: dict[Connection, int] = {}
         self._asking: set[Connection] = set()
 
@@ -105,15 +108,22 @@ class Authentication:
     def tokens(self, tokens: TokenStore) -> None:
         self._bearer.tokens = tokens
 
-    def by_unix_socket(self, uid: int | None) -> Principal | None:
+    def by_unix_socket(self, uid: int | None, groups: Callable[[], Collection[int]] = frozenset) -> Principal | None:
         """Find out who is at the other end of a Unix socket; ``None`` if they need a token.
 
         Parameters:
             uid: the user of the other process; ``None`` if the kernel does not tell.
+            groups: returns the groups of the other process.
         """
-        if self._unix_peer_credentials and uid is not None and uid == self.owner_uid:
+        if not self._unix_peer_credentials or uid is None:
+            return None
+        if uid == self.owner_uid:
             return Principal(OWNER, "peer", uid)
-        return None
+        return self.unix_users.principal(uid, groups)
+
+    def is_owner_here(self, principal: Principal) -> bool:
+        """Return whether somebody is the owner on the Unix socket."""
+        return principal.method == "peer" and principal.uid == self.owner_uid
 
     @property
     def knows_certificates(self) -> bool:

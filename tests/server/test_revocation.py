@@ -238,7 +238,7 @@ def test_a_role_that_gives_less_ends_what_it_does_not_give(role: str, tools: Any
                             if message.get("id") == 7:
                                 assert message["error"]["data"]["executed"] == "yes"
                                 errors["call"] = message["error"]["data"]["type"]
-                            elif message.get("method") == "rpc.end" and message["params"]["stream"] == name:
+                            elif message.get("method") == "rpc.stream.end" and message["params"]["stream"] == name:
                                 errors["stream"] = message["params"]["error"]["data"]["type"]
                 except ConnectionClosed as exc:
                     assert exc.rcvd is not None and exc.rcvd.code == 1008

@@ -1,0 +1,166 @@
+"""Other users of the machine on the Unix socket: the kernel tells who they are, and the settings which role they have."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import socket
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from websockets.asyncio.client import connect
+
+from rpcserver.config import ConfigError, UnixAuthConfig, load_config
+from rpcserver.door import listeners
+from rpcserver.security.unix_users import UnixUsers
+
+ROLES = {"adder": {"permissions": ["calc.add"]}, "reader": {"permissions": []}}
+USER, OTHER = "nobody", "daemon"
+
+
+@pytest.fixture
+def connect_as(missing: Callable[[str], NoReturn]) -> Callable[..., socket.socket]:
+    """Connects to a Unix socket as another user, in another process, and hands the socket over."""
+    if os.geteuid() != 0:
+        missing("only root can connect as another user")
+
+    def connect_as(path: Path, user: str, groups: Sequence[str] = ()) -> socket.socket:
+        account = pwd.getpwnam(user)
+        gids = [grp.getgrnam(group).gr_gid for group in groups]
+        ours, theirs = socket.socketpair()
+        if (child := os.fork()) == 0:
+            try:
+                os.setgroups(gids)
+                os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
+                os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
+                sock = socket.socket(socket.AF_UNIX)
+                sock.connect(str(path))
+                socket.send_fds(theirs, [b"."], [sock.fileno()])
+            except PermissionError:
+                theirs.send(b"!")
+            finally:
+                os._exit(0)
+        with ours, theirs:
+            data, fds, *_ = socket.recv_fds(ours, 1, 1)
+            os.waitpid(child, 0)
+        if data == b"!":
+            raise PermissionError(path)
+        return socket.socket(fileno=fds[0])
+
+    return connect_as
+
+
+@pytest.fixture
+def place(short_folder: Path) -> Path:
+    """A folder that everybody may enter."""
+    short_folder.chmod(0o711)
+    return short_folder
+
+
+def test_users_and_groups_have_their_roles(tools: Any, place: Path, connect_as: Callable[..., socket.socket]) -> None:
+    path = place / "own" / "s.sock"
+    unix = {"users": {USER: "adder"}, "groups": {"games": "adder", "mail": "reader"}}
+
+    async def hello(sock: socket.socket) -> dict[str, str] | None:
+        async with connect("ws://localhost/", sock=sock, proxy=None) as connection:
+            principal: dict[str, str] | None = (await tools.call(connection, "rpc.hello"))["result"]["principal"]
+            allowed = "result" in await tools.call(connection, "calc.add", [1, 2])
+            assert allowed == (principal is not None and principal["role"] == "adder")
+            return principal
+
+    async def main() -> None:
+        listen = {"unix": str(path), "unix_mode": "0666", "tcp": False}
+        async with tools.serve(listen=listen, auth={"unix": unix}, roles=ROLES):
+            assert await hello(connect_as(path, USER)) == {"name": USER, "method": "peer", "role": "adder"}
+            by_group = await hello(connect_as(path, OTHER, ["audio", "mail"]))
+            assert by_group == {"name": OTHER, "method": "peer", "role": "reader"}
+            first = await hello(connect_as(path, OTHER, ["mail", "games"]))
+            assert first == {"name": OTHER, "method": "peer", "role": "adder"}, "the first group of the settings counts"
+            assert await hello(connect_as(path, OTHER, ["audio"])) is None, "they need a token"
+
+    tools.run(main())
+
+
+def test_only_the_group_may_connect(tools: Any, place: Path, connect_as: Callable[..., socket.socket]) -> None:
+    path = place / "own" / "s.sock"
+    listen = {"unix": str(path), "unix_mode": "0660", "unix_group": "games", "tcp": False}
+
+    async def main() -> None:
+        async with tools.serve(listen=listen, auth={"unix": {"groups": {"games": "adder"}}}, roles=ROLES):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o660
+            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o710
+            connect_as(path, OTHER, ["games"]).close()
+            with pytest.raises(PermissionError):
+                connect_as(path, OTHER, ["mail"])
+
+    tools.run(main())
+
+
+def test_by_default_nobody_else_may_connect(tools: Any, place: Path, connect_as: Callable[..., socket.socket]) -> None:
+    path = place / "s.sock"
+
+    async def main() -> None:
+        async with tools.serve(listen={"unix": str(path)}):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            with pytest.raises(PermissionError):
+                connect_as(path, USER)
+
+    tools.run(main())
+
+
+def test_a_socket_that_others_cannot_reach(place: Path) -> None:
+    (place / "closed").mkdir(mode=0o700)
+    with pytest.raises(ConfigError, match=r"they may not enter .*/closed: run: chmod o\+x"):
+        listeners.bind_unix(place / "closed" / "s.sock", 0o666)
+
+
+@pytest.mark.parametrize(
+    ("sections", "text"),
+    [
+        ({"auth": {"unix": {"users": {"nosuchuser": "adder"}}}}, "the system knows no user 'nosuchuser'"),
+        ({"auth": {"unix": {"groups": {"nosuchgroup": "adder"}}}}, "the system knows no group 'nosuchgroup'"),
+        ({"auth": {"unix": {"users": {USER: "ader"}}}}, "there is no role 'ader': did you mean adder?"),
+        ({"auth": {"unix": {"users": {USER: "adder"}}}, "listen": {"unix_mode": "0600"}}, "set listen.unix_mode"),
+        ({"auth": {"unix": {"users": {USER: "adder"}}}, "listen": {"unix": "none"}}, "there is no Unix socket"),
+        (
+            {"auth": {"unix": {"users": {USER: "adder"}}}, "listen": {"unix_peer_credentials": False}},
+            "everybody needs a token",
+        ),
+        ({"listen": {"unix_group": "nosuchgroup"}}, "listen.unix_group: the system knows no group"),
+    ],
+)
+def test_settings_that_stop_the_start(sections: dict[str, Any], text: str, tools: Any, place: Path) -> None:
+    async def main() -> None:
+        listen = {"unix": str(place / "s.sock"), "unix_mode": "0666", **sections.get("listen", {})}
+        with pytest.raises(ConfigError, match=text):
+            async with tools.serve(**{**sections, "listen": listen, "roles": ROLES}):
+                pass
+
+    tools.run(main())
+
+
+def test_the_user_of_the_server_is_its_owner() -> None:
+    name = pwd.getpwuid(os.geteuid()).pw_name
+    with pytest.raises(ConfigError, match=r"roles.owner"):
+        UnixUsers(UnixAuthConfig(users={name: "adder"}), os.geteuid())
+
+
+def test_nobody_is_called_the_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs belong to a name: whoever had the owner's could use the owner's."""
+    account = pwd.getpwnam(USER)
+    monkeypatch.setattr(pwd, "getpwnam", lambda _: account)
+    with pytest.raises(ConfigError, match="gives this name itself"):
+        UnixUsers(UnixAuthConfig(users={"owner": "adder"}), 0)
+
+
+def test_the_token_is_a_credential_of_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert load_config().token_path != tmp_path / "token", "there is no such credential"
+    (tmp_path / "token").write_text("x" * 32)
+    assert load_config().token_path == tmp_path / "token"
+    assert load_config(overrides={"state_dir": "/elsewhere"}).token_path == tmp_path / "token"
+    assert load_config(overrides={"auth": {"token_file": "/own"}}).token_path == Path("/own")
