@@ -363,7 +363,9 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "memory": frozenset({"config"}),
     "quotas": frozenset({"config"}),
     "trimming": frozenset(),
-    "connections": frozenset({"config", "memory", "quotas", "security/authentication", "security/roles"}),
+    "connections": frozenset(
+        {"config", "memory", "quotas", "security/authentication", "security/gate", "security/roles"}
+    ),
     "system": frozenset({"config", "connections", "security/roles"}),
     "door": frozenset(
         {"config", "connections", "memory"}
