@@ -72,7 +72,6 @@ class Hardware(stub.Hardware):
         Raises:
             InvalidParams: there is no such signal.
             ProcessGone: it has ended.
-            ProcessDenied: the server's user may not send it.
-            HardwareRefused: the caller's role does not allow it.
+            ProcessDenied: the server's user may not send it, or the caller's role allows only their own processes.
         """
         super().signal_process(pid, create_time, signal_name(signal))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,7 +18,12 @@ import pytest
 import sqlalchemy as sa
 
 from rpcclient.targets import ACCESS_FLAGS, ACCESS_SECONDS, ACCESS_TEXTS
-from rpcservices.database import DatabaseServiceConfig
+from rpcserver import Principal
+from rpcserver.config import ServerConfig
+from rpcserver.security.roles import Roles
+from rpcserver.system import System
+from rpcservices.database import Database, DatabaseServiceConfig
+from rpcservices.database.roles import find_rule, sees
 from tests.docs.test_guides import pattern, said
 from tests.services.database.conftest import pg_superuser, pg_uri
 
@@ -51,12 +57,28 @@ def test_the_examples(serve: Callable[..., Any], document: Callable[[str], str])
 
 
 def test_the_configuration(document: Callable[[str], str]) -> None:
-    configs = [
-        DatabaseServiceConfig.model_validate(tomllib.loads(text)["services"]["database"])
-        for text in blocks(document("database.md"), "toml")
-    ]
-    assert set(configs[0].databases) == {"main", "shop", "wiki"}
-    assert set(configs[1].databases["shop"].roles) == {"reports", "shopkeepers"}
+    databases, roles = (tomllib.loads(text) for text in blocks(document("database.md"), "toml"))
+    config = DatabaseServiceConfig.model_validate(databases["services"]["database"])
+    assert set(config.databases) == {"main", "shop", "wiki"}
+    config = DatabaseServiceConfig.model_validate({"databases": {"main": {}, "shop": {}, "archive-2025": {}}})
+    of = Roles(ServerConfig.model_validate(roles).roles, [Database(config)], os.geteuid(), System).finder("database")
+    ada, eve = (of(Principal(name, "token")) for name in ("ada", "eve"))
+    assert [name for name in config.databases if sees(ada, name)] == ["shop", "archive-2025"]
+    assert [name for name in config.databases if sees(eve, name)] == ["main", "shop", "archive-2025"]
+    assert eve is not None
+    assert [find_rule(eve.conditions, name) for name in config.databases] == ["*", "shop", "*"]
+
+
+def test_the_table_of_permissions(document: Callable[[str], str]) -> None:
+    """Each method of the service stands behind its permission."""
+    rows = re.findall(r"^\| `database\.(\w+)` \| (.*) \|$", document("database.md"), re.MULTILINE)
+    told = {name: set(re.findall(r"`(\w+)`", text)) for name, text in rows}
+    told["transaction"] -= {"execute", "script"}
+    told["transaction"] |= {"commit", "rollback", "disconnect", "renew", "savepoint", "rollback_to", "release"}
+    real: dict[str, set[str]] = {}
+    for method in Database.methods():
+        real.setdefault(method.permission.removeprefix("database."), set()).add(method.name)
+    assert told == real
 
 
 @pytest.fixture

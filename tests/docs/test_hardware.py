@@ -6,16 +6,36 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from rpcserver import Principal
+from rpcserver.config import ServerConfig
+from rpcserver.security.roles import Roles
+from rpcserver.system import System
+from rpcservices.hardware import Hardware
+from rpcservices.hardware.roles import HardwareRole
 
 from .conftest import Served
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "hardware.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
 COMMANDS = re.findall(r"^\$ rpcclient (.+)$", GUIDE, re.MULTILINE)
+
+
+def test_the_roles() -> None:
+    (text,) = (block for block in re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL) if "[roles." in block)
+    roles = Roles(ServerConfig.model_validate(tomllib.loads(text)).roles, [Hardware()], os.geteuid(), System)
+    of = roles.finder("hardware")
+    ada, bob = (of(Principal(name, "token")) for name in ("ada", "bob"))
+    assert ada is not None
+    assert bob is not None
+    assert ada.permissions == set(Hardware.permissions)
+    assert {name.strip("`") for name in re.findall(r"^\| (`hardware\.\w+`) \|", GUIDE, re.MULTILINE)} == ada.permissions
+    assert bob.conditions == HardwareRole(devices=("/dev/serial/by-id/usb-FTDI_*",), processes="own")
 
 
 @pytest.fixture(scope="module")
