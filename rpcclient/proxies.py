@@ -83,6 +83,23 @@ def proxy_of(
     return _parse(choice, name, trust)
 
 
+def public_proxy_of(url: str, place: str, remedy: str) -> str:
+    """Return the URL of a proxy from a place that others can read.
+
+    Parameters:
+        url: the URL.
+        place: what others do with the place, for the message.
+        remedy: where URLs with passwords go instead.
+
+    Raises:
+        ConnectFailed: the URL has a password.
+    """
+    user = (url.partition("://")[2] or url).rpartition("@")[0]
+    if ":" in user:
+        raise _wrong(f"proxy: the URL has a password: {place}: {remedy}")
+    return url
+
+
 def _system_proxy_url(host: Host, port: int, *, secure: bool, environ: Mapping[str, str]) -> str | None:
     if sys.platform not in ("darwin", "win32") and not any(name.lower().endswith("_proxy") for name in environ):
         return None  # Other systems have only the environment. Reading it imports modules that load slowly.

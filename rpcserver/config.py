@@ -1,5 +1,7 @@
 """The server's configuration: typed, immutable, every key with a default. Layers, the later one wins: the defaults, a
-TOML file, the environment (``RPCSERVER_LISTEN__PORT=9000``), the command line."""
+TOML file, the credentials of systemd, the environment (``RPCSERVER_LISTEN__PORT=9000``), the command line.
+
+A setting is secret if its type is ``SecretStr``, and only then. Such a setting shows itself nowhere."""
 
 from __future__ import annotations
 
@@ -24,6 +26,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from rpcserver.credentials import read_credentials
 from rpcwire import locations
 from rpcwire.errors import describe_fields, field_errors
 from rpcwire.trusted_files import UntrustedFile, read_file
@@ -32,7 +35,7 @@ _MIB = 1024 * 1024
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 UNIX = "unix"
@@ -411,7 +414,7 @@ class PluginsConfig(_Section):
 class RoleConfig(BaseModel):
     """One role: who is in it, and what they may do. Further keys are tables of services, which check them."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
 
     principals: tuple[str, ...] = Field(
         default=(),
@@ -434,7 +437,13 @@ class RoleConfig(BaseModel):
 class ServerConfig(BaseSettings):
     """The whole configuration. Services' own sections stay as they are here; each service checks its own."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="RPCSERVER_", env_nested_delimiter="__")
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix="RPCSERVER_",
+        env_nested_delimiter="__",
+        hide_input_in_errors=True,
+    )
 
     state_dir: str = Field(
         default="",
@@ -549,6 +558,10 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
             raise ConfigError(f"{file}: {exc.strerror}: give the path of a TOML file") from exc
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
             raise ConfigError(f"{file}: not TOML: {exc}") from exc
+    try:
+        credentials = read_credentials(ServerConfig, os.environ)
+    except ValueError as exc:
+        raise ConfigError(str(exc)) from exc
 
     class Layered(ServerConfig):
         @classmethod
@@ -561,7 +574,8 @@ def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = 
             file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - an override
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             environment = InitSettingsSource(settings_cls, _with_lists(env_settings()))
-            return init_settings, environment, InitSettingsSource(settings_cls, content)
+            by_systemd = InitSettingsSource(settings_cls, credentials)
+            return init_settings, environment, by_systemd, InitSettingsSource(settings_cls, content)
 
     try:
         return Layered(**(overrides or {}))

@@ -36,7 +36,7 @@ from .outcomes import Observer
 class ServiceConfig(BaseModel):
     """The root of services' configuration models: immutable, and strict about unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class ServiceConfigError(ValueError):

@@ -44,7 +44,7 @@ class Settings:
     key_file: str | None = None
     server_hostname: str | None = None
     headers: tuple[str, ...] = field(default=(), repr=False)
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
     allow_token_in_clear: bool | None = None
     timeout_s: float | None = None
     ping_interval_s: float = 20.0
@@ -78,7 +78,7 @@ class Settings:
             "key_file": self.key_file,
             "server_hostname": self.server_hostname,
             "headers": _headers(self.headers) if self.headers else None,
-            "proxy": True if self.proxy is None else self.proxy,
+            "proxy": True if self.proxy is None else _proxy(self.proxy),
             "allow_token_in_clear": self.allow_token_in_clear,
             "ping_interval_s": self.ping_interval_s,
             "ping_timeout_s": self.ping_timeout_s,
@@ -94,11 +94,19 @@ class Settings:
         return not self.as_json and sys.stdout.isatty()
 
 
+_PUBLIC = "all users of this machine can read a command line"
+
+
 def _headers(lines: tuple[str, ...]) -> dict[str, str]:
     from rpcclient.headers import public_headers_of
 
-    place = "all users of this machine can read a command line"
-    return public_headers_of("\n".join(lines), place, "put this header into RPC_HEADERS")
+    return public_headers_of("\n".join(lines), _PUBLIC, "put this header into RPC_HEADERS")
+
+
+def _proxy(url: str) -> str:
+    from rpcclient.proxies import public_proxy_of
+
+    return public_proxy_of(url, _PUBLIC, "put this URL into RPC_PROXY")
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from rpcserver.plugins.finding import create_services, find_installed, find_serv
 from rpcserver.security.tokens import load_token
 from rpcserver.security.ways import make_ways
 from rpcserver.server import Server
+from rpcwire.secret import secrets_in
 
 from . import limits
 from .logs import REPORT_S, LimitedHandler, set_up
@@ -105,6 +106,7 @@ def run(config: ServerConfig, log: LimitedHandler) -> int:
     """
     services = create_services(find_services(config.plugins), config.services)
     ways = make_ways(config.auth.ways)
+    log.hide(secrets_in([config, *(service.config for service in services), *(way.config for way in ways)]))
     try:
         server = Server(config, services, token=load_token(config.token_path), ways=ways)
     except TypeError as exc:

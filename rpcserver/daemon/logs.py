@@ -6,10 +6,11 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import TextIO
 
 from rpcwire.logs import escape
+from rpcwire.secret import hide
 
 from .repeats import Allowance, Budget, Repeats
 
@@ -38,7 +39,11 @@ _FOREIGN = ("asyncio", "rpcwire.websocket")
 class LineFormatter(logging.Formatter):
     """``2026-11-23T07:47:32.123Z INFO rpcserver.connection: text``. It escapes what is not printable, so that no text
     of a client can forge a line, control the terminal or turn the direction of writing. It indents the lines of a
-    traceback."""
+    traceback. Secrets of the configuration it hides, whatever has put them into a text.
+
+    Attributes:
+        secrets: the secrets, the longest first.
+    """
 
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
@@ -50,10 +55,11 @@ class LineFormatter(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self.secrets: tuple[str, ...] = ()
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one event."""
-        text = super().format(record)
+        text = hide(super().format(record), self.secrets)
         if len(text) > RECORD_CHARACTERS:
             half = RECORD_CHARACTERS // 2
             text = f"{text[:half]}… ({len(text) - 2 * half} characters left out) …{text[-half:]}"
@@ -77,7 +83,8 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
         self._repeats = Repeats()
         self._bytes = Budget(STRANGERS_BYTES, clock())
         self._reported_at = clock()
-        self.setFormatter(LineFormatter())
+        self._formatter = LineFormatter()
+        self.setFormatter(self._formatter)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line, unless it is one too many."""
@@ -94,6 +101,10 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
             self._write(line)
         except Exception:
             self.handleError(record)
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Hide these secrets, too, in all lines from now on."""
+        self._formatter.secrets = tuple(sorted({*self._formatter.secrets, *secrets}, key=len, reverse=True))
 
     def report(self) -> None:
         """Write how many lines of each kind were left out since the last report."""

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from rpcserver.config import ConfigError, PluginsConfig, name_keys
 from rpcwire.errors import describe_fields, field_errors
+from rpcwire.secret import hide, secrets_in
 from rpcwire.service import Service
 from rpcwire.trusted_files import UntrustedFile, check_file, check_folder
 
@@ -144,7 +145,8 @@ def create_services(classes: Iterable[type[Service[Any]]], sections: Mapping[str
         try:
             services.append(cls(config))
         except Exception as exc:
-            raise ConfigError(f"services.{cls.name}: cannot be made: {type(exc).__name__}: {exc}") from exc
+            text = hide(f"{type(exc).__name__}: {exc}", secrets_in(config))
+            raise ConfigError(f"services.{cls.name}: cannot be made: {text}") from exc
     unknown = sorted(set(sections) - {service.name for service in services})
     if unknown:
         names = ", ".join(service.name for service in services)

@@ -17,6 +17,7 @@ from rpcserver.config import ConfigError, name_keys
 from rpcwire.context import Principal
 from rpcwire.errors import Unauthenticated, describe_fields, field_errors
 from rpcwire.logs import about
+from rpcwire.secret import hide, secrets_in
 from rpcwire.service import ServiceConfig, ServiceConfigError
 
 from .named_tokens import NamedTokens
@@ -97,7 +98,8 @@ def _make(cls: type[Way[Any]], name: str, section: Any) -> Way[Any]:
     except ServiceConfigError as exc:
         raise ConfigError(f"auth.ways.{name}.{exc}") from exc
     except Exception as exc:
-        raise ConfigError(f"auth.ways.{name}: cannot be made: {type(exc).__name__}: {exc}") from exc
+        text = hide(f"{type(exc).__name__}: {exc}", secrets_in(config))
+        raise ConfigError(f"auth.ways.{name}: cannot be made: {text}") from exc
 
 
 def by_scheme(ways: list[Way[Any]]) -> dict[str, Way[Any]]:
