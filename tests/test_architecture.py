@@ -429,7 +429,9 @@ ROOMS_OF_CLIENT: dict[str, frozenset[str]] = {
     "dbapi": frozenset({"aio/client", "aio/life", "aio/stream", "stubs", "sync/client", "sync/stream", "targets"}),
     "dialects": frozenset({"dbapi", "headers", "stubs", "targets"}),
     "pyserial": frozenset({"headers", "serial_settings", "sync/client", "sync/serial", "targets"}),
-    "cli": frozenset({"", "backoff", "describe", "errors", "headers", "programs/results", "stubs", "targets"}),
+    "cli": frozenset(
+        {"", "backoff", "describe", "errors", "headers", "programs/results", "proxies", "stubs", "targets"}
+    ),
 }
 
 

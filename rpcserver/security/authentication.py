@@ -21,6 +21,7 @@ from rpcwire.context import OWNER, Connection, Principal
 from rpcwire.errors import Busy, Unauthenticated
 
 from .attempts import WrongAttempts
+from .certificates import METHOD as CERTIFICATE
 from .certificates import Certificates
 from .named_tokens import NamedTokens
 from .penalties import Penalties
@@ -32,7 +33,7 @@ from .ways import BearerToken, ask, ask_again, ask_name, by_scheme
 READ_WITHIN_S = 0.75
 """The longest delay before credentials are read, in seconds."""
 
-_OWN_METHODS = ("token", "peer", "memory")
+_OWN_METHODS = ("token", "peer", "memory", CERTIFICATE)
 """What :attr:`Principal.method` is where no way of a plugin has found somebody."""
 
 
