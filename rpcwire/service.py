@@ -299,7 +299,7 @@ class Service(Generic[_ConfigT]):
         return None
 
     def http_pages(self) -> Mapping[str, Page]:
-        """Return the pages of the service for plain HTTP GET, by path, such as ``/metrics``. Called once, before the
+        """Return the pages of the service for plain HTTP GET, by path, such as ``/metrics``. Called before the
         start."""
         return {}
 

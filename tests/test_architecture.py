@@ -380,11 +380,14 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
             "config",
             "hardening",
             "plugins",
+            "security/explanation",
             "security/named_tokens",
+            "security/roles",
             "security/token_file",
             "security/tokens",
             "security/ways",
             "server",
+            "system",
         }
     ),
 }

@@ -24,6 +24,7 @@ from rpcwire.secret import secrets_in
 
 from . import limits
 from .logs import REPORT_S, LimitedHandler, set_up
+from .permissions import permissions
 from .tokens import token
 
 logger = logging.getLogger("rpcserver")
@@ -41,6 +42,7 @@ def main() -> None:
     """Offer the services of this computer to clients on other computers."""
 
 
+main.add_command(permissions)
 main.add_command(token)
 
 

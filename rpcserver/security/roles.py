@@ -36,6 +36,8 @@ class Role:
 
     Attributes:
         name: its name.
+        principals: who is in it, by name, besides those whose credentials name the role.
+        patterns: its patterns of permissions, as the configuration has them.
         permissions: all permissions that its patterns stand for.
         methods: the methods that these permissions allow, and those that are open to everybody.
         conditions: the conditions for each service, by its name.
@@ -43,6 +45,8 @@ class Role:
     """
 
     name: str
+    principals: tuple[str, ...]
+    patterns: tuple[str, ...]
     permissions: frozenset[str]
     methods: frozenset[str]
     conditions: Mapping[str, ServiceConfig]
@@ -66,11 +70,15 @@ def list_permissions(kinds: Iterable[type[Service[Any]]]) -> dict[str, str]:
     """List the permissions of classes of services, each with what it is for.
 
     Raises:
-        TypeError: a method names a permission that its service does not declare, or a service declares one that does
-            not begin with its name.
+        TypeError: a method names a permission that its service does not declare, a service declares one that does not
+            begin with its name, or its name has a dot, so that ``NAME.*`` of another service would stand for it, too.
     """
     permissions: dict[str, str] = {}
     for kind in kinds:
+        if "." in kind.name:
+            raise TypeError(
+                f"{kind.__qualname__}: the name {kind.name!r} has a dot, which divides services and methods"
+            )
         for permission in kind.permissions:
             if not permission.startswith(f"{kind.name}."):
                 raise TypeError(f"{kind.__qualname__}: the permission {permission!r} must begin with {kind.name}.")
@@ -78,17 +86,21 @@ def list_permissions(kinds: Iterable[type[Service[Any]]]) -> dict[str, str]:
         for method in kind.methods():
             if method.permission == method.full_name:
                 permissions.setdefault(method.permission, f"call {method.full_name}")
-            if method.permission not in permissions:
+            if method.permission not in permissions or not method.permission.startswith(f"{kind.name}."):
                 raise _undeclared(kind, method.permission, method.full_name)
     return permissions
 
 
-def _check_pages(services: Iterable[Service[Any]], permissions: Mapping[str, str]) -> None:
+def _permissions_of_pages(services: Iterable[Service[Any]], permissions: Mapping[str, str]) -> dict[str, str | None]:
+    """Return the permission that each page needs, by its path; ``None`` for none."""
+    pages: dict[str, str | None] = {}
     for service in services:
         for path, page in service.http_pages().items():
             needs = page.permission
             if needs is not None and not (needs in permissions and needs.startswith(f"{service.name}.")):
                 raise _undeclared(type(service), needs, f"the page {path}")
+            pages[path] = needs
+    return pages
 
 
 def _undeclared(kind: type[Service[Any]], permission: str, of: str) -> TypeError:
@@ -125,7 +137,7 @@ def expand(pattern: str, permissions: Iterable[str]) -> frozenset[str]:
     services = {name.partition(".")[0] + ".*" for name in names}
     near = difflib.get_close_matches(pattern[:100], [*names, *services], 1)
     hint = f"did you mean {near[0]}?" if near else "`rpcserver permissions` lists those there are"
-    raise ValueError(f"there is no permission {pattern!r}: {hint}")
+    raise ValueError(f"there is no permission {pattern[:100]!r}: {hint}")
 
 
 def is_owner(principal: Principal, owner_uid: int) -> bool:
@@ -155,6 +167,8 @@ class Roles:
 
     Attributes:
         permissions: all permissions, each with what it is for.
+        methods: the methods that each permission allows.
+        pages: the permission that each page of a service needs, by its path; ``None`` for none.
     """
 
     def __init__(
@@ -167,8 +181,8 @@ class Roles:
         self._services = {service.name: service for service in services}
         kinds = [system, *(type(service) for service in self._services.values())]
         self.permissions: Mapping[str, str] = list_permissions(kinds)
-        _check_pages(self._services.values(), self.permissions)
-        self._methods = methods_by_permission(kinds)
+        self.methods: Mapping[str, list[str]] = methods_by_permission(kinds)
+        self.pages: Mapping[str, str | None] = _permissions_of_pages(self._services.values(), self.permissions)
         self._owner_uid = owner_uid
         self._roles = {name: self._make(name, section) for name, section in sections.items()}
         if OWNER_ROLE not in self._roles:
@@ -202,9 +216,17 @@ class Roles:
             if table not in self._services:
                 keys = ", ".join([*RoleConfig.model_fields, *self._services])
                 raise ConfigError(f"roles.{name}.{table}: there is no such key, and no such service; there are: {keys}")
-        methods = {method for permission in permissions for method in self._methods.get(permission, ())}
+        methods = {method for permission in permissions for method in self.methods.get(permission, ())}
         conditions = {each.name: self._condition(name, section, each) for each in self._services.values()}
-        return Role(name, frozenset(permissions), frozenset(methods | OPEN_TO_PRINCIPALS), conditions, section.limits)
+        return Role(
+            name,
+            section.principals,
+            section.permissions,
+            frozenset(permissions),
+            frozenset(methods | OPEN_TO_PRINCIPALS),
+            conditions,
+            section.limits,
+        )
 
     def _condition(self, name: str, section: RoleConfig, service: Service[Any]) -> ServiceConfig:
         if service.name not in section.tables:

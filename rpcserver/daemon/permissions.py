@@ -1,0 +1,163 @@
+"""The command ``rpcserver permissions``: says who may do what, and why."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rpcserver.config import ConfigError, load_config
+from rpcserver.plugins.finding import create_services, find_services
+from rpcserver.plugins.toml import write_key, write_value
+from rpcserver.security.explanation import (
+    PermissionTold,
+    RoleTold,
+    Target,
+    explain_permissions,
+    explain_role,
+    explain_target,
+)
+from rpcserver.security.roles import OPEN_TO_ALL, OPEN_TO_PRINCIPALS, Roles
+from rpcserver.system import System
+from rpcwire.logs import printable
+
+_LINE_CHARACTERS = 10_000
+"""The longest line: more than any condition that a person could read."""
+
+
+@click.command(short_help="Say who may do what, and why.")
+@click.argument("method", required=False)
+@click.option("--role", metavar="ROLE", help="Only this role: what it may do; with METHOD, whether it may call that.")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    envvar="RPCSERVER_CONFIG",
+    help="Configuration file (TOML); else the one that RPCSERVER_CONFIG names.",
+)
+@click.option(
+    "--plugin", "files", multiple=True, metavar="FILE", help="Python file with a service; may be given several times."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def permissions(
+    method: str | None, role: str | None, config_file: Path | None, files: tuple[str, ...], as_json: bool
+) -> None:
+    """List the permissions, what each is for, and the roles that give it.
+
+    With METHOD, such as database.query, or a page, such as /metrics: say who may call it, and why.
+    """
+    try:
+        roles = _load_roles(config_file, files)
+        told: list[PermissionTold] | RoleTold | Target
+        if method is not None:
+            told = explain_target(roles, method)
+            if role is not None:
+                named = explain_role(roles, role).role
+                told = told.model_copy(update={"roles": tuple(way for way in told.roles if way.role == named)})
+            lines = _write_target(told, role)
+        elif role is not None:
+            told = explain_role(roles, role)
+            lines = _write_role(told)
+        else:
+            told = explain_permissions(roles)
+            lines = _write_permissions(told)
+    except (ConfigError, ValueError, TypeError) as exc:
+        click.echo(f"rpcserver: {exc}", err=True)
+        sys.exit(2)
+    if as_json:
+        data: Any = [each.model_dump() for each in told] if isinstance(told, list) else told.model_dump()
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    else:
+        for line in lines:
+            click.echo(printable(line, _LINE_CHARACTERS))
+
+
+def _load_roles(config_file: Path | None, files: Sequence[str]) -> Roles:
+    """Read the roles of a configuration, as a server would at its start, without starting anything."""
+    config = load_config(config_file, {"plugins": {"files": files}} if files else {})
+    services = create_services(find_services(config.plugins), config.services)
+    return Roles(config.roles, services, os.geteuid(), System)
+
+
+def _write_permissions(permissions: Sequence[PermissionTold]) -> Iterator[str]:
+    rows = [(each.permission, each.purpose, ", ".join(each.roles)) for each in permissions]
+    yield from _write_table(("PERMISSION", "FOR", "ROLES"), rows)
+    yield ""
+    yield f"Open to everybody: {', '.join(sorted(OPEN_TO_ALL))}."
+    yield f"Open to whoever has authenticated: {', '.join(sorted(OPEN_TO_PRINCIPALS - OPEN_TO_ALL))}."
+
+
+def _write_role(role: RoleTold) -> Iterator[str]:
+    yield f"Role {role.role}"
+    yield ""
+    yield "In it:"
+    yield from (f"  {member}" for member in role.members)
+    yield ""
+    if not role.grants:
+        yield "It gives no permission."
+        return
+    yield "Permissions:"
+    rows = [(each.permission, each.purpose, f"by {_quote(each.patterns)}") for each in role.grants]
+    yield from (f"  {line}" for line in _write_table(None, rows))
+    for service, conditions in role.conditions.items():
+        yield ""
+        yield f"Conditions of {service}:"
+        yield from (f"  {line}" for line in _write_conditions(conditions))
+    yield ""
+    yield "Methods:"
+    yield from (f"  {method}" for method in role.methods)
+    if role.pages:
+        yield ""
+        yield "Pages:"
+        yield from (f"  {page}" for page in role.pages)
+
+
+def _write_target(target: Target, only: str | None) -> Iterator[str]:
+    verb = "read" if target.name.startswith("/") else "call"
+    if target.open_to == "anybody":
+        yield f"Anybody may {verb} {target.name}, without authenticating."
+        return
+    if target.open_to == "principals":
+        yield f"Whoever has authenticated may {verb} {target.name}, without a role."
+        return
+    yield f'To {verb} {target.name} one needs the permission "{target.permission}": {target.purpose}.'
+    if not target.roles:
+        yield ""
+        yield f"No role gives it: nobody may {verb} {target.name}." if only is None else f"The role {only} lacks it."
+        return
+    for way in target.roles:
+        yield ""
+        yield f"The role {way.role} gives it by {_quote(way.patterns)}. In it:"
+        yield from (f"  {member}" for member in way.members)
+        if way.conditions:
+            yield f"Conditions, roles.{write_key(way.role)}.{target.permission.partition('.')[0]}:"
+            yield from (f"  {line}" for line in _write_conditions(way.conditions))
+    if only is None:
+        yield ""
+        yield f"Nobody else may {verb} {target.name}."
+
+
+def _write_conditions(conditions: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Write conditions as TOML, a table of tables with a line for each of them."""
+    for name, value in conditions.items():
+        key = prefix + write_key(name)
+        if isinstance(value, dict) and value and all(isinstance(each, dict) for each in value.values()):
+            yield from _write_conditions(value, f"{key}.")
+        else:
+            yield f"{key} = {write_value(value)}"
+
+
+def _write_table(head: tuple[str, ...] | None, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    lines = [*([head] if head is not None else []), *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]) - 1)]
+    for line in lines:
+        yield "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]).rstrip()
+
+
+def _quote(patterns: Sequence[str]) -> str:
+    return ", ".join(f'"{pattern}"' for pattern in patterns)
