@@ -82,7 +82,7 @@ def name_of(roles: Roles, principal: Principal) -> str | None:
 
 ALL = {
     "shop.read", "shop.write", "shop.close", "lab.measure",
-    "rpc.hello", "rpc.authenticate", "rpc.ping", "rpc.discover", "rpc.services",
+    "rpc.hello", "rpc.authenticate", "rpc.ping", "rpc.discover", "rpc.services", "rpc.limits",
 }  # fmt: skip
 
 
@@ -256,7 +256,7 @@ def test_a_service_sees_its_part_of_a_role() -> None:
     ("tables", "text"),
     [
         ({"r": {"permission": ["*"]}}, r"roles\.r\.permission: there is no such key, and no such service; there are: "),
-        ({"r": {"shopp": {}}}, r"roles\.r\.shopp: .* there are: principals, permissions, shop, lab"),
+        ({"r": {"shopp": {}}}, r"roles\.r\.shopp: .* there are: principals, permissions, limits, shop, lab"),
         ({"r": {"printer": {"x": 1}}}, r"roles\.r\.printer: there is no such key, and no such service"),
         ({"r": {"rpc": {}}}, r"roles\.r\.rpc: there is no such key"),
         ({"r": {"shop": {"shelfs": []}}}, r"roles\.r\.shop\.shelfs"),
