@@ -63,10 +63,11 @@ class AdmittedLink(Link, Protocol):
         """Hand frames to ``receiver`` from now on."""
         ...
 
-    def authenticated(self, shares: Shares) -> None:
+    def authenticated(self, message_bytes: int, shares: Shares) -> None:
         """Give the client its full limits, because it has authenticated.
 
         Parameters:
+            message_bytes: the largest message of the client.
             shares: count the bytes that the link holds.
         """
         ...
@@ -100,7 +101,7 @@ class Connections(Mapping[Connection, Peer]):
         self._dispatch = dispatch
         self._authentication = authentication
         self._batch_items = limits.batch_items
-        self._nodes = limits.message_nodes
+        self._limits = limits
         self._session_limits = SessionLimits(
             message_bytes=min(limits.message_bytes, limits.outgoing_bytes),
             unwrapped_bytes=limits.message_bytes,
@@ -168,7 +169,7 @@ class Connections(Mapping[Connection, Peer]):
                 return self.connect_memory(subprotocol)
 
             return asyncio.run_coroutine_threadsafe(on_loop(), loop).result(MEMORY_TIMEOUT_S)
-        server_end, client_end = MemoryLink.pair(self._batch_items)
+        server_end, client_end = MemoryLink.pair(self._batch_items, self._limits.message_nodes)
         connection, peer = self._connect(server_end, subprotocol, "memory", self._session_limits)
         server_end.attach(peer)
         self._set_principal(connection, self._authentication.by_memory())
@@ -179,6 +180,8 @@ class Connections(Mapping[Connection, Peer]):
     ) -> tuple[Connection, Peer]:
         codec = codec_for(subprotocol, batch_items=self._batch_items)
         codec.most_nodes = UNAUTHENTICATED_NODES
+        if codec.wraps:
+            limits = replace(limits, unwrapped_bytes=self._limits.incoming_bytes(packed=codec.packed))
         session = Session(codec, limits=limits, stream_prefix="s", state=SessionState.OPENING)
         session.account = self.memory.of_connection(self.memory.join(NOBODY))
         caller = RemoteCaller()
@@ -219,11 +222,11 @@ class Connections(Mapping[Connection, Peer]):
         peer.handlers.executor = self._executor.share(principal.name)
         self.memory.leave(NOBODY)
         session.move(SessionStep.AUTHENTICATED)
-        session.codec.most_nodes = self._nodes
+        session.codec.most_nodes = self._limits.message_nodes
         session.account = self.memory.of_connection(shares)
         link = self._links.get(connection)
         if link is not None:
-            link.authenticated(shares)
+            link.authenticated(self._limits.incoming_bytes(packed=session.codec.packed), shares)
         name, method = printable(principal.name), printable(principal.method)
         logger.info("%s is %s by %s", connection.id, name, method, extra=connection.log_extra)
 

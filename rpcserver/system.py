@@ -31,7 +31,8 @@ class PrincipalInfo(_Answer):
 class ServerLimits(_Answer):
     """What one connection may ask for."""
 
-    message_bytes: int
+    message_bytes: Annotated[int, Field(description="Largest message of the caller in this form, in bytes.")]
+    message_nodes: Annotated[int, Field(description="Most values, names, arrays and objects in one message.")]
     batch_items: int
     calls_in_flight: int
     streams: int
@@ -100,13 +101,14 @@ class System(Service):
     async def hello(self, ctx: Context) -> Hello:
         """Say who you are talking to, in which form, and within which limits."""
         connection, limits = ctx.connection, self._limits
-        principal = connection.principal
+        principal, codec = connection.principal, self._connections[connection].session.codec
         return Hello(
             server="rpcserver" if principal is None else f"rpcserver/{self._version}",
-            subprotocol=self._connections[connection].session.codec.subprotocol,
+            subprotocol=codec.subprotocol,
             principal=None if principal is None else PrincipalInfo(name=principal.name, method=principal.method),
             limits=ServerLimits(
-                message_bytes=limits.message_bytes,
+                message_bytes=limits.incoming_bytes(packed=codec.packed),
+                message_nodes=limits.message_nodes,
                 batch_items=limits.batch_items,
                 calls_in_flight=limits.calls_in_flight,
                 streams=limits.streams,

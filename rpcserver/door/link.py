@@ -21,11 +21,18 @@ from rpcserver.memory import Shares
 from rpcserver.security.authentication import Credentials
 from rpcwire.accounts import Loan
 from rpcwire.aio.websocket import WebSocketLink
-from rpcwire.codec import OFFERED
+from rpcwire.codec import OFFERED, codec_for
 from rpcwire.context import Principal
 from rpcwire.errors import Busy, Unauthenticated
 from rpcwire.head import HeadEnd
-from rpcwire.limits import ANSWER_HEADER, BATCH_ITEMS_HEADER, MESSAGE_BYTES_HEADER, LinkLimits, parse_message_bytes
+from rpcwire.limits import (
+    ANSWER_HEADER,
+    BATCH_ITEMS_HEADER,
+    MESSAGE_BYTES_HEADER,
+    MESSAGE_NODES_HEADER,
+    LinkLimits,
+    parse_message_bytes,
+)
 from rpcwire.logs import QUIET, about, printable
 
 from .admission import Refusal, check_host, check_origin, peer_uid
@@ -261,14 +268,15 @@ class ServerLink(WebSocketLink):
         answer()
         self._feed_rest()
 
-    def authenticated(self, shares: Shares) -> None:
+    def authenticated(self, message_bytes: int, shares: Shares) -> None:
         """Give the client its full limits and as much time as it needs, because it has authenticated.
 
         Parameters:
+            message_bytes: the largest message of the client.
             shares: count the bytes that this link holds.
         """
         self._shares = shares
-        self.ws.max_message_size = self.entrance.config.limits.message_bytes
+        self.ws.max_message_size = message_bytes
         self.entrance.waiting.leave(self)
         self._stop_timer()
 
@@ -456,7 +464,9 @@ class ServerLink(WebSocketLink):
             response.headers[ANSWER_HEADER] = "rpcserver"
             return response if isinstance(failure, InvalidHandshake) else respond(400, "not a WebSocket handshake\n")
         limits = self.entrance.config.limits
-        response.headers[MESSAGE_BYTES_HEADER] = str(limits.message_bytes)
+        packed = codec_for(self.ws.subprotocol).packed
+        response.headers[MESSAGE_BYTES_HEADER] = str(limits.incoming_bytes(packed=packed))
+        response.headers[MESSAGE_NODES_HEADER] = str(limits.message_nodes)
         response.headers[BATCH_ITEMS_HEADER] = str(limits.batch_items)
         return self._proceed_when(lambda: self._accept(response), is_known=self.principal is not None)
 
