@@ -209,8 +209,11 @@ class Contract:
     def _name_parameters(self, errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Replace positions of parameters with their names in field errors."""
         for error in errors:
-            if error["loc"] and isinstance(error["loc"][0], int) and error["loc"][0] < len(self.parameters):
-                error["loc"][0] = self.parameters[error["loc"][0]].name
+            place = error["loc"][0] if error["loc"] else None
+            # In MessagePack a name may be a number by mistake: that is no position.
+            is_name = error["type"] == "invalid_key" and len(error["loc"]) == 1
+            if isinstance(place, int) and not is_name and place < len(self.parameters):
+                error["loc"][0] = self.parameters[place].name
             if error["type"] in ("unexpected_keyword_argument", "unexpected_positional_argument"):
                 error["msg"] += f"; there are: {', '.join(p.name for p in self.parameters) or 'none'}"
         return errors
