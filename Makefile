@@ -6,8 +6,9 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 PACKAGES := rpcwire rpcclient rpcserver services
 READY := $(VENV)/.ready
 RUNNER ?= pytest
+FUZZ_S ?= 120
 
-.PHONY: help demo test check bench serve soak stubs coverage format clean
+.PHONY: help demo test check bench serve soak fuzz stubs coverage format clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -32,8 +33,18 @@ demo: $(READY) ## start a server and use its three services from Python
 test: $(READY) ## run all tests that this machine can run
 	$(BIN)/python -m $(RUNNER)
 
-soak: $(READY) ## run the long proofs
+soak: $(READY) ## run the long proofs, and fuzz for an hour
 	SOAK=1 $(BIN)/python -m pytest --timeout 3600 -o faulthandler_timeout=4000
+	$(MAKE) fuzz FUZZ_S=3600
+
+fuzz: $(READY) ## fuzz what reads bytes of others, for FUZZ_S seconds in all
+	@$(BIN)/python -c "import atheris" 2>/dev/null || \
+		if command -v uv >/dev/null 2>&1; then \
+			uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group fuzz; \
+		else \
+			$(BIN)/python -m pip install --quiet --constraint constraints.txt --group fuzz; \
+		fi
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_S)
 
 coverage: ## run the tests with line coverage, at least 95 % in rpcwire, rpcclient and rpcserver each
 	$(MAKE) test RUNNER=tests.coverage_gate

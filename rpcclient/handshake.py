@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from importlib.metadata import version
 
@@ -12,7 +13,13 @@ from websockets.uri import parse_uri
 
 from rpcwire.codec import OFFERED, Subprotocol
 from rpcwire.forking import hold_forks
-from rpcwire.limits import BATCH_ITEMS, BATCH_ITEMS_HEADER, MESSAGE_BYTES_HEADER, SessionLimits
+from rpcwire.limits import (
+    BATCH_ITEMS,
+    BATCH_ITEMS_HEADER,
+    MESSAGE_BYTES_HEADER,
+    MESSAGE_NODES_HEADER,
+    SessionLimits,
+)
 from rpcwire.logs import QUIET
 
 from .options import ConnectOptions
@@ -66,21 +73,24 @@ def session_limits(options: ConnectOptions, response: Response) -> SessionLimits
     return SessionLimits(
         message_bytes=min([options.message_bytes, *_numbers_of(response, MESSAGE_BYTES_HEADER)]),
         unwrapped_bytes=options.message_bytes,
+        message_nodes=min([sys.maxsize, *filter(None, _numbers_of(response, MESSAGE_NODES_HEADER))]),
         batch_items=min([BATCH_ITEMS, *filter(None, _numbers_of(response, BATCH_ITEMS_HEADER))]),
         stream_window=options.window,
     )
 
 
-def memory_limits(options: ConnectOptions, batch_items: int) -> SessionLimits:
+def memory_limits(options: ConnectOptions, batch_items: int, message_nodes: int) -> SessionLimits:
     """Return the limits that hold for both sides of a connection in memory, which has no handshake.
 
     Parameters:
         options: this side's limits.
         batch_items: how many entries of a JSON-RPC batch the server accepts.
+        message_nodes: how many values, names, arrays and objects it accepts in one message.
     """
     return SessionLimits(
         message_bytes=options.message_bytes,
         unwrapped_bytes=options.message_bytes,
+        message_nodes=message_nodes,
         batch_items=min(BATCH_ITEMS, batch_items),
         stream_window=options.window,
     )

@@ -22,6 +22,7 @@ class ServerLimits(_Answer):
     """The limits of one connection."""
 
     message_bytes: int
+    message_nodes: int | None = None
     batch_items: int
     calls_in_flight: int
     streams: int

@@ -141,7 +141,6 @@ class Connections(Mapping[Connection, Peer]):
         self._authentication = authentication
         self._roles = roles
         self._batch_items = limits.batch_items
-        self._nodes = limits.message_nodes
         self._session_limits = SessionLimits(
             message_bytes=min(limits.message_bytes, limits.outgoing_bytes),
             unwrapped_bytes=limits.message_bytes,
@@ -213,7 +212,7 @@ class Connections(Mapping[Connection, Peer]):
                 return self.connect_memory(subprotocol)
 
             return asyncio.run_coroutine_threadsafe(on_loop(), loop).result(MEMORY_TIMEOUT_S)
-        server_end, client_end = MemoryLink.pair(self._batch_items)
+        server_end, client_end = MemoryLink.pair(self._batch_items, self._limits.message_nodes)
         connection, peer = self._connect(server_end, subprotocol, "memory", self._session_limits)
         server_end.attach(peer)
         self._set_principal(connection, self._authentication.by_memory())
@@ -224,6 +223,8 @@ class Connections(Mapping[Connection, Peer]):
     ) -> tuple[Connection, Peer]:
         codec = codec_for(subprotocol, batch_items=self._batch_items)
         codec.most_nodes = UNAUTHENTICATED_NODES
+        if codec.wraps:
+            limits = replace(limits, unwrapped_bytes=self._limits.incoming_bytes(packed=codec.packed))
         session = Session(codec, limits=limits, stream_prefix="s", state=SessionState.OPENING)
         session.account = self.memory.of_connection(self.memory.join(NOBODY))
         caller = RemoteCaller()
@@ -284,13 +285,14 @@ class Connections(Mapping[Connection, Peer]):
         peer.handlers.executor = self._executor.share(principal.name)
         self.memory.leave(NOBODY)
         session.move(SessionStep.AUTHENTICATED)
-        session.codec.most_nodes = self._nodes
+        session.codec.most_nodes = self._limits.message_nodes
         session.account = self.memory.of_connection(shares)
         link, limits = self._links.get(connection), self.limits_of(principal)
         address = "" if link is None else link.address or ""
         self.quotas.join(session, connection.id, principal.name, address, limits)
         if link is not None:
-            link.authenticated(shares, limits.message_bytes)
+            incoming_bytes = self._limits.incoming_bytes(packed=session.codec.packed)
+            link.authenticated(shares, min(limits.message_bytes, incoming_bytes))
         name, method = printable(principal.name), printable(principal.method)
         logger.info("%s is %s by %s", connection.id, name, method, extra=connection.log_extra)
 

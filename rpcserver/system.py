@@ -37,7 +37,8 @@ class PrincipalInfo(_Answer):
 class ServerLimits(_Answer):
     """What one connection may ask for."""
 
-    message_bytes: int
+    message_bytes: Annotated[int, Field(description="Largest message of the caller in this form, in bytes.")]
+    message_nodes: Annotated[int, Field(description="Most values, names, arrays and objects in one message.")]
     batch_items: int
     calls_in_flight: int
     streams: int
@@ -122,14 +123,16 @@ class System(Service):
     async def hello(self, ctx: Context) -> Hello:
         """Say who you are talking to, in which form, and within which limits."""
         connection, limits = ctx.connection, self._limits
-        principal = connection.principal
+        principal, codec = connection.principal, self._connections[connection].session.codec
         own = None if principal is None else self._connections.limits_of(principal)
+        message_bytes = limits.incoming_bytes(packed=codec.packed)
         return Hello(
             server="rpcserver" if principal is None else f"rpcserver/{self._version}",
-            subprotocol=self._connections[connection].session.codec.subprotocol,
+            subprotocol=codec.subprotocol,
             principal=None if principal is None else self._describe(principal),
             limits=ServerLimits(
-                message_bytes=limits.message_bytes if own is None else own.message_bytes,
+                message_bytes=message_bytes if own is None else min(message_bytes, own.message_bytes),
+                message_nodes=limits.message_nodes,
                 batch_items=limits.batch_items,
                 calls_in_flight=limits.calls_in_flight if own is None else own.calls_in_flight,
                 streams=limits.streams if own is None else own.streams,

@@ -221,8 +221,11 @@ class Contract:
         """Replace positions of parameters with their names in field errors. The texts of a service's own validators may
         repeat the value, so they are left out for secret parameters."""
         for error in errors:
-            if error["loc"] and isinstance(error["loc"][0], int) and error["loc"][0] < len(self.parameters):
-                error["loc"][0] = self.parameters[error["loc"][0]].name
+            place = error["loc"][0] if error["loc"] else None
+            # In MessagePack a name may be a number by mistake: that is no position.
+            is_name = error["type"] == "invalid_key" and len(error["loc"]) == 1
+            if isinstance(place, int) and not is_name and place < len(self.parameters):
+                error["loc"][0] = self.parameters[place].name
             if error["type"] in ("unexpected_keyword_argument", "unexpected_positional_argument"):
                 error["msg"] += f"; there are: {', '.join(p.name for p in self.parameters) or 'none'}"
             elif error["loc"] and error["loc"][0] in self.secret_parameters and error["type"] in _FREE_TEXTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,19 +39,31 @@ CLOSE_TIMEOUT_S = 5.0
 MESSAGE_BYTES = 16 * 1024 * 1024
 """The largest message."""
 
-COALESCE_BYTES = 64 * 1024
-"""The largest frame into which messages are joined that are ready together."""
+COALESCE_BYTES = 32 * 1024
+"""The largest frame into which messages are joined that are ready together. Who has decoded it has been busy for a few
+milliseconds."""
+
+ITEMS_BYTES = 64 * 1024
+"""The largest message into which items of a stream are joined that are ready together."""
 
 JOINING_BYTES = 16
 """The most bytes that a frame with several messages has besides these."""
 
-FRAME_MESSAGES = 4096
+FRAME_MESSAGES = 1500
 """The most messages in one frame of our own subprotocols: more than fit into :data:`COALESCE_BYTES`. Without this
 limit, the answer to a frame of many tiny wrong messages would be hundreds of times larger than the frame."""
 
 
 MESSAGE_BYTES_HEADER = "RPC-Message-Bytes"
 """The header of the handshake in which each side names the largest message that it accepts, in bytes."""
+
+MESSAGE_NODES = 32 * 1024
+"""The most values, names, arrays and objects in a message that a server accepts: a message of as many bytes cannot have
+more, and so need not be counted."""
+
+MESSAGE_NODES_HEADER = "RPC-Message-Nodes"
+"""The header of the handshake in which a server says how many values, names, arrays and objects it accepts in one
+message."""
 
 LEAST_MESSAGE_BYTES = 16 * 1024
 """The size of a message that every client accepts, in bytes, so that every error fits."""
@@ -94,6 +107,8 @@ class SessionLimits:
         message_bytes: the largest message to send, in bytes. The WebSocket layer limits what is accepted.
         unwrapped_bytes: the largest frame to accept after unwrapping, in bytes, if the form of the wire wraps frames:
             the WebSocket layer sees only the wrapped size.
+        message_nodes: the most values, names, arrays and objects of a message to send. The codec limits what is
+            accepted.
         batch_items: the most entries of a JSON-RPC batch to send. The codec limits what is accepted.
         calls_in_flight: the most calls that are accepted and not answered yet.
         streams: the most open streams in each direction.
@@ -104,12 +119,24 @@ class SessionLimits:
 
     message_bytes: int = MESSAGE_BYTES
     unwrapped_bytes: int = MESSAGE_BYTES
+    message_nodes: int = sys.maxsize
     batch_items: int = BATCH_ITEMS
     calls_in_flight: int = 1024
     streams: int = 256
     stream_window: int = 64
     violations: int = 1000
     opening_violations: int = 20
+
+    @property
+    def coalesce_bytes(self) -> int:
+        """The largest frame into which to join messages that are ready together. A frame has no more values than
+        bytes."""
+        return min(COALESCE_BYTES, self.message_bytes - JOINING_BYTES, self.message_nodes)
+
+    @property
+    def unchecked_bytes(self) -> int:
+        """The size up to which a message has neither too many bytes nor too many values."""
+        return min(self.message_bytes, self.message_nodes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ import msgspec
 from pydantic_core import PydanticSerializationError
 
 from .accounts import SMALL_BYTES, Account
-from .codec import Codec, Malformed
+from .codec import Codec, Malformed, too_many_nodes
 from .errors import Busy, RpcError, TooLarge
 from .events import Batch
+from .limits import SessionLimits
 from .logs import ECHO_CHARACTERS, shorten
 
 UNSENDABLE = (TypeError, ValueError, OverflowError, BufferError, RecursionError, msgspec.MsgspecError)
@@ -104,6 +105,27 @@ def check_size(data: bytes, limit: int) -> bytes:
             executed="no",
         )
     return data
+
+
+def check_message(data: bytes, limits: SessionLimits, codec: Codec) -> bytes:
+    """Return a message if the other side accepts its size and the number of its values.
+
+    Raises:
+        TooLarge: it does not.
+    """
+    check_size(data, limits.message_bytes)
+    check_nodes(data, limits.message_nodes, codec)
+    return data
+
+
+def check_nodes(data: bytes, most: int, codec: Codec) -> None:
+    """Make sure that the other side accepts the number of values in a message or in an item of a stream.
+
+    Raises:
+        TooLarge: it does not.
+    """
+    if len(data) > most and codec.has_more_nodes(data, most):
+        raise too_many_nodes(most)
 
 
 def hold_for_batch(account: Account | None, batch: Batch, size: int) -> None:

@@ -41,7 +41,7 @@ from .events import (
     ResultReceived,
     Violation,
 )
-from .limits import COALESCE_BYTES, JOINING_BYTES, SessionLimits
+from .limits import SessionLimits
 from .logs import printable
 from .messages import (
     CallContext,
@@ -60,7 +60,7 @@ from .messages import (
     Success,
 )
 from .quotas import Quota
-from .sending import UNSENDABLE, check_size, encode_error, hold_for_batch
+from .sending import UNSENDABLE, check_message, encode_error, hold_for_batch
 from .states import SessionState, SessionStep, next_session
 from .streams import OutgoingStream
 from .streamtable import StreamTable
@@ -107,7 +107,7 @@ class Session:
 
     __slots__ = (
         "_calls_left", "_coalesce_bytes", "_decode", "_incoming", "_last_id", "_most_running", "_outbox", "_outgoing",
-        "_quota", "_unsent", "_wrap", "codec", "limits", "state", "streams",
+        "_quota", "_unchecked_bytes", "_unsent", "_wrap", "codec", "limits", "state", "streams",
     )  # fmt: skip
 
     def __init__(
@@ -131,7 +131,8 @@ class Session:
         self._unsent: list[int] = []
         self._incoming: dict[MessageId, IncomingCall] = {}
         self._outgoing: dict[int, None] = {}  # An empty set takes three times the memory.
-        self._coalesce_bytes = min(COALESCE_BYTES, self.limits.message_bytes - JOINING_BYTES)
+        self._coalesce_bytes = self.limits.coalesce_bytes
+        self._unchecked_bytes = self.limits.unchecked_bytes
         self.streams = StreamTable(codec, self.limits, stream_prefix, self._outbox)
 
     # --- questions of the driver --------------------------------------------------------------------------------
@@ -239,7 +240,7 @@ class Session:
 
         Raises:
             LocalProtocolError: the session is closed.
-            TooLarge: the message is larger than the limit; nothing was sent.
+            TooLarge: the message has more bytes or values than the limits allow; nothing was sent.
             InvalidRequest: the method's name or a text in ``ctx`` is not valid Unicode; nothing was sent.
         """
         data, call_id = self._request(method, params, ctx)
@@ -261,7 +262,7 @@ class Session:
 
         Raises:
             LocalProtocolError: the session is closed, or ``calls`` is empty.
-            TooLarge: a message or the whole batch is larger than the limit; nothing was sent.
+            TooLarge: a message or the whole batch has more bytes or values than the limits allow; nothing was sent.
             InvalidParams: the whole batch nests too deeply; nothing was sent.
             InvalidRequest: the name of a method or a text in ``ctx`` is not valid Unicode; nothing was sent.
         """
@@ -292,7 +293,7 @@ class Session:
             self.codec.check(frame, 0, names=False)
         except ValueError as exc:
             raise InvalidParams(f"the array of a batch adds a level around its calls: {exc}") from None
-        return check_size(frame, self.limits.message_bytes)
+        return check_message(frame, self.limits, self.codec)
 
     def _request(self, method: str, params: bytes | None, ctx: CallContext | None) -> tuple[bytes, int]:
         if self.state is SessionState.CLOSED:
@@ -313,7 +314,7 @@ class Session:
 
         Raises:
             LocalProtocolError: the session is closed.
-            TooLarge: the message is larger than the limit; nothing was sent.
+            TooLarge: the message has more bytes or values than the limits allow; nothing was sent.
             InvalidRequest: the method's name is not valid Unicode; nothing was sent.
         """
         self._outbox.append(self._notification(method, params))
@@ -330,8 +331,9 @@ class Session:
             place = "ctx" if is_unicode(message.method) else "method"
             details = [{"loc": [place], "msg": str(exc), "type": "unsendable"}]
             raise InvalidRequest(f"{place}: cannot be sent: {exc}", errors=details) from None
-        limit = self.limits.message_bytes
-        return data if len(data) <= limit else check_size(data, limit)
+        if len(data) <= self._unchecked_bytes:
+            return data
+        return check_message(data, self.limits, self.codec)
 
     def cancel(self, call_id: int) -> None:
         """Ask the other side to end a call of ours. It still answers the call."""

@@ -35,6 +35,7 @@ _NO_HASHES: dict[int, int] = {}
 _ARRAYS = bytes((*range(0x90, 0xA0), 0xDC, 0xDD))
 _SMALL_BYTES = 4096
 """A message up to this size has no room for enough colliding keys to matter."""
+_LONG_BYTES = 1024 * 1024
 _MOST_ARRAYS = 256
 _MOST_COLLISIONS = 16
 """The most keys of one map with one and the same hash. Two are a curiosity."""
@@ -91,7 +92,7 @@ def check_body(body: bytes) -> None:
         raise ValueError(TOO_DEEP)
 
 
-def has_colliding_keys(data: bytes) -> bool:
+def has_colliding_keys(data: bytes, *, counted: bool = False) -> bool:
     """Return whether a map has many different arrays with one and the same hash as keys. Python puts them into a
     dictionary in time that grows with the square of their number. It salts the hashes of text, but not those of arrays
     of integers, so that anybody can find such keys.
@@ -100,10 +101,13 @@ def has_colliding_keys(data: bytes) -> bool:
 
     Parameters:
         data: a whole message, or several in an array.
+        counted: whether its values have been counted: then there are few of them beside its bytes.
     """
     if len(data) <= _SMALL_BYTES or (b"\xde" not in data and b"\xdf" not in data):
         return False
-    if len(data) - len(data.translate(None, _ARRAYS)) <= _MOST_ARRAYS:
+    # Values are few where they are bounded, and to look at each takes less time than to look at megabytes.
+    is_long = counted and len(data) > _LONG_BYTES
+    if not is_long and len(data) - len(data.translate(None, _ARRAYS)) <= _MOST_ARRAYS:
         return False
     try:
         return _find_collisions(data)

@@ -11,11 +11,14 @@ from .accounts import Account
 from .codec import Codec
 from .errors import Busy, InvalidParams, RemoteProtocolError, RpcError, TooLarge
 from .events import CreditReceived, Event, ItemsReceived, StreamCancelled, StreamEnded
-from .limits import COALESCE_BYTES, JOINING_BYTES, SessionLimits
+from .limits import ITEMS_BYTES, JOINING_BYTES, SessionLimits
 from .messages import CreditParams, EndParams, ErrorObject, ItemParams, Notification, StreamParams
 from .quotas import Quota
 from .sending import encode_error, hold_for_batch
 from .streams import IncomingStream, OutgoingStream
+
+ITEM_NODES = 16
+"""More than the values, names, arrays and objects of a message around its one item of a stream."""
 
 
 class StreamTable:
@@ -36,7 +39,7 @@ class StreamTable:
 
     __slots__ = (
         "_busy", "_coalesce_bytes", "_codec", "_incoming", "_item_bytes", "_last", "_limits", "_outbox", "_outgoing",
-        "_prefix", "_quota", "account", "most", "with_items",
+        "_prefix", "_quota", "_unchecked_bytes", "account", "most", "with_items",
     )  # fmt: skip
 
     def __init__(self, codec: Codec, limits: SessionLimits, prefix: str, outbox: list[bytes]) -> None:
@@ -54,7 +57,8 @@ class StreamTable:
         self._busy: Busy | None = None
         around = len(codec.encode(Notification("rpc.stream.item", ItemParams(f"{prefix}{2**64}", []))))
         self._item_bytes = limits.message_bytes - around - JOINING_BYTES
-        self._coalesce_bytes = min(COALESCE_BYTES, self._item_bytes)
+        self._unchecked_bytes = min(self._item_bytes, limits.message_nodes - around)
+        self._coalesce_bytes = min(ITEMS_BYTES, self._unchecked_bytes)
 
     def __len__(self) -> int:
         """Return the number of streams that have not ended, in both directions."""
@@ -132,14 +136,11 @@ class StreamTable:
 
         Raises:
             LocalProtocolError: the reader has granted no credit, or the stream is not open.
-            TooLarge: the item is larger than the limit.
+            TooLarge: the item has more bytes or values than the limits allow.
             Busy: the stream waits for its batch, and there is no room for the item.
         """
-        if len(item) > self._item_bytes:
-            raise TooLarge(
-                f"an item of a stream has {len(item)} bytes, and {self._item_bytes} are allowed: send less at once",
-                executed="yes",  # The reader is either the caller or a handler that runs.
-            )
+        if len(item) > self._unchecked_bytes:
+            self._check_item(item)
         if stream.batch is not None and stream.waits_for_batch:
             hold_for_batch(self.account, stream.batch, len(item))
         stream.take_credit()
@@ -149,6 +150,24 @@ class StreamTable:
         stream.pending.append(item)
         stream.pending_bytes += size
         self.with_items[stream.id] = stream
+
+    def _check_item(self, item: bytes) -> None:
+        """Make sure that the other side accepts an item.
+
+        Raises:
+            TooLarge: it does not. The call has begun: the reader is either the caller or a handler that runs.
+        """
+        if len(item) > self._item_bytes:
+            raise TooLarge(
+                f"an item of a stream has {len(item)} bytes, and {self._item_bytes} are allowed: send less at once",
+                executed="yes",
+            )
+        most = self._limits.message_nodes - ITEM_NODES
+        if self._codec.has_more_nodes(item, most):
+            raise TooLarge(
+                f"an item of a stream has more than {most} values, names, arrays and objects: send less at once",
+                executed="yes",
+            )
 
     def end(self, stream: OutgoingStream, error: RpcError | None = None) -> None:
         """End a stream, with an error or without. Items sent before arrive first."""

@@ -1,14 +1,24 @@
 """Runs the tests with line coverage and fails where one of the three packages is below 95 %.
 
-Most tests wait most of their time, so three parts of them run side by side."""
+Most tests wait most of their time, so several pieces of the suite run side by side. What failed is printed last, so that
+the end of a log is enough.
+
+Arguments go to each pytest, as ``--durations=25`` for the slowest tests of each piece."""
 
 from __future__ import annotations
 
+import collections
 import io
+import os
 import subprocess
 import sys
+import tempfile
 import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import coverage
 
@@ -16,68 +26,152 @@ PACKAGES = ("rpcwire", "rpcclient", "rpcserver")
 AT_LEAST = 95.0
 
 TESTS = Path("tests")
-PARTS = (
-    ("services", "dialects", "other_tools"),
-    ("server", "client_cli", "docs"),
-    (),  # All others.
-)
-"""Folders of tests that run one after the other. No part knows of another: each has its own servers."""
+FIRST = ("server", "services/database", "services/programs", "client", "client_cli", "wire", "services/hardware")
+"""The pieces that take longest. They begin first, so that no long piece runs alone at the end."""
+CUT = ("services",)
+"""Folders whose folders are pieces of their own."""
+FEWEST, MOST = 3, 6
+"""How many pieces run side by side: one more than there are processors, within these limits."""
+
+FAILURE_LINES, ALL_FAILURE_LINES, UNEXPLAINED_LINES = 30, 150, 60
+"""How many lines of one failure are printed, how many of all together, and how many of a piece that left no report."""
+SLOWEST = 25
+NO_TESTS = 5
+"""The status of a pytest that has left out all tests, as in a folder of long proofs."""
 
 
-def list_parts() -> list[list[str]]:
-    """The paths of all tests, by parts; each test is in one of them."""
-    named = {name for part in PARTS for name in part}
-    others = [path.name for path in sorted(TESTS.iterdir()) if holds_tests(path) and path.name not in named]
-    return [[str(TESTS / name) for name in part or others] for part in PARTS]
+@dataclass(frozen=True)
+class Failure:
+    """A test that failed, or could not be set up, taken down or collected."""
+
+    name: str
+    message: str
+    text: str
 
 
-def holds_tests(path: Path) -> bool:
-    """Whether pytest finds tests there."""
-    return any(path.rglob("test_*.py")) if path.is_dir() else path.match("test_*.py")
+@dataclass
+class Piece:
+    """Tests that one pytest runs one after the other. No piece knows of another: each has its own servers."""
+
+    name: str
+    paths: list[str]
+    status: int = 0
+    took_s: float = 0.0
+    lines: collections.deque[str] = field(default_factory=lambda: collections.deque(maxlen=UNEXPLAINED_LINES))
+    failures: list[Failure] = field(default_factory=list)
+    slowest: list[tuple[float, str]] = field(default_factory=list)
+
+    def run(self, folder: Path, arguments: list[str]) -> None:
+        """Run the tests, and print what pytest says, each line with the piece's name."""
+        report = folder / f"{self.name.replace('/', '-')}.xml"
+        command = [sys.executable, "-m", "coverage", "run", "-m", "pytest", "-p", "no:cacheprovider"]
+        command += [f"--junitxml={report}", "-o", "junit_family=xunit1", *self.paths, *arguments]
+        begun = time.monotonic()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as tests:
+            assert tests.stdout is not None
+            for line in tests.stdout:
+                print(f"{self.name}| {line}", end="", flush=True)
+                self.lines.append(line.rstrip())
+        self.took_s = time.monotonic() - begun
+        self.status = 0 if tests.returncode == NO_TESTS else tests.returncode
+        if report.exists():
+            self.failures, self.slowest = read_report(report)
+        if self.status and not self.failures:
+            self.failures = [Failure(self.name, f"pytest ended with {self.status}", "\n".join(self.lines))]
 
 
-def run_part(number: int, paths: list[str], failed: list[int], summaries: list[str]) -> None:
-    """Run one part, and print what it says line by line with its number. Its last line is the summary."""
-    line = ""
-    command = [sys.executable, "-m", "coverage", "run", "-m", "pytest", "-p", "no:cacheprovider", *paths]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as tests:
-        assert tests.stdout is not None
-        for line in tests.stdout:
-            print(f"{number}| {line}", end="", flush=True)
-    summaries.append(line.strip())
-    if tests.returncode:
-        failed.append(number)
+def list_pieces() -> list[Piece]:
+    """All tests, in pieces; each test is in one of them. Those that take longest are first."""
+    folders = [path for path in sorted(TESTS.iterdir()) if path.is_dir()]
+    folders = [part for path in folders for part in (sorted(path.iterdir()) if path.name in CUT else [path])]
+    pieces = [Piece(str(path.relative_to(TESTS)), [str(path)]) for path in folders if any(path.rglob("test_*.py"))]
+    pieces.append(Piece("tests", [str(path) for path in sorted(TESTS.glob("test_*.py"))]))
+    return sorted(pieces, key=lambda piece: FIRST.index(piece.name) if piece.name in FIRST else len(FIRST))
 
 
-def main() -> int:
-    """Run, combine, report; returns the exit status."""
+def count_side_by_side() -> int:
+    """How many pieces run at the same time on this machine."""
+    return max(FEWEST, min(MOST, len(os.sched_getaffinity(0)) + 1))
+
+
+def run_pieces(pieces: list[Piece], arguments: list[str]) -> None:
+    """Run all pieces, some of them side by side."""
+    waiting = collections.deque(pieces)
+
+    def work() -> None:
+        while True:
+            try:
+                piece = waiting.popleft()
+            except IndexError:
+                return
+            piece.run(Path(folder), arguments)
+
+    with tempfile.TemporaryDirectory() as folder:
+        threads = [threading.Thread(target=work) for _ in range(count_side_by_side())]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+def read_report(report: Path) -> tuple[list[Failure], list[tuple[float, str]]]:
+    """Read pytest's report: the failures, and the slowest tests with their seconds."""
+    failures: list[Failure] = []
+    times: list[tuple[float, str]] = []
+    for case in ET.parse(report).iter("testcase"):
+        name = f"{case.get('file') or case.get('classname')}::{case.get('name')}"
+        times.append((float(case.get("time") or 0), name))
+        failures += [
+            Failure(name, (child.get("message") or "").partition("\n")[0][:200], child.text or "")
+            for child in case
+            if child.tag in ("failure", "error")
+        ]
+    return failures, sorted(times, reverse=True)[:SLOWEST]
+
+
+def explain(pieces: list[Piece]) -> Iterator[str]:
+    """Yield lines about the pieces that failed: their slowest tests, the end of each failure, and at last all names."""
+    failed = [piece for piece in pieces if piece.status]
+    for piece in failed:
+        yield f"\nThe slowest tests of {piece.name}:"
+        yield from (f"{seconds:7.1f} s  {name}" for seconds, name in piece.slowest)
+    failures = [failure for piece in failed for failure in piece.failures]
+    most = max(3, min(FAILURE_LINES, ALL_FAILURE_LINES // max(len(failures), 1)))
+    for failure in failures:
+        yield f"\n____ {failure.name}"
+        yield from failure.text.rstrip().splitlines()[-most:]
+    yield ""
+    yield from (f"{piece.took_s:6.0f} s  {piece.name}: {piece.lines[-1] if piece.lines else ''}" for piece in pieces)
+    if failures:
+        yield f"\n{len(failures)} failed: the coverage is not judged."
+        yield from (f"FAILED {failure.name}: {failure.message}" for failure in failures)
+
+
+def judge() -> bool:
+    """Print how much of the packages the tests have run, and return whether it is enough."""
     run = [sys.executable, "-m", "coverage"]
-    subprocess.run([*run, "erase"], check=True)
-    failed_parts: list[int] = []
-    summaries: list[str] = []
-    parts = [[*paths, *sys.argv[1:]] for paths in list_parts()]
-    threads = [
-        threading.Thread(target=run_part, args=(n, part, failed_parts, summaries)) for n, part in enumerate(parts, 1)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    print("", *summaries, sep="\n")
-    if failed_parts:
-        print(f"Tests failed in part {', '.join(map(str, sorted(failed_parts)))}: the coverage is not judged.")
-        return 1
     subprocess.run([*run, "combine", "--quiet"], check=True)
     subprocess.run([*run, "report", "--skip-covered"], check=True)
     measured = coverage.Coverage()
     measured.load()
-    failed = False
+    all_enough = True
     for package in PACKAGES:
         percent = measured.report(include=[f"{package}/*"], file=io.StringIO())
         enough = percent >= AT_LEAST
-        failed = failed or not enough
+        all_enough = all_enough and enough
         print(f"{package}: {percent:.1f} % of lines{'' if enough else f', and at least {AT_LEAST:g} % are wanted'}")
-    return int(failed)
+    return all_enough
+
+
+def main() -> int:
+    """Run, report, judge; returns the exit status."""
+    subprocess.run([sys.executable, "-m", "coverage", "erase"], check=True)
+    pieces = list_pieces()
+    run_pieces(pieces, sys.argv[1:])
+    print(*explain(pieces), sep="\n", flush=True)
+    if any(piece.status for piece in pieces):
+        return 1
+    return 0 if judge() else 1
 
 
 if __name__ == "__main__":

@@ -233,7 +233,7 @@ class Connector:
         if self.memory is not None:
             subprotocol = self.options.subprotocol or "rpc.v1.msgpack"
             link = self.memory(subprotocol)
-            limits = memory_limits(self.options, link.batch_items)
+            limits = memory_limits(self.options, link.batch_items, link.message_nodes)
             peer = self._make_peer(link, codec_for(subprotocol), limits)
             link.attach(peer)
         else:

@@ -16,8 +16,13 @@ Sent = list[Any] | dict[str, Any] | None
 
 MANY_ROWS = 2_000
 """Sets of parameters that :meth:`executemany` sends in one call, at most."""
-MANY_BYTES = 2 * 1024 * 1024
-"""About how many bytes it sends in one call; a server takes messages of 16 MiB unless configured otherwise."""
+MANY_BYTES = 512 * 1024
+"""About how many bytes it sends in one call; a server takes messages of 1 MiB in JSON unless configured otherwise."""
+_NODE_BYTES = 32
+"""What each value and each name counts for besides its bytes. So a call has half as many of them, at most, as a server
+takes in a message unless configured otherwise: 32,768."""
+_TAGGED_BYTES = 4 * _NODE_BYTES
+"""What a value counts for that JSON has no form of its own for: the wire writes an object around it."""
 
 _CHANGES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE)
 _BEGINNING_IN_SQLITE = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "SAVEPOINT"})
@@ -74,14 +79,16 @@ def sent(parameters: Parameters) -> Sent:
 
 def _weight(value: Any) -> int:
     if isinstance(value, str):
-        return len(value) * (1 if value.isascii() else 4) + 5
+        return len(value) * (1 if value.isascii() else 4) + _NODE_BYTES
+    if value is None or isinstance(value, int | float):
+        return _NODE_BYTES
     if isinstance(value, bytes | bytearray | memoryview):
-        return len(value) + 5
+        return len(value) * 4 // 3 + _TAGGED_BYTES
     if isinstance(value, Mapping):
-        return sum(_weight(key) + _weight(item) for key, item in value.items()) + 5
+        return sum(_weight(key) + _weight(item) for key, item in value.items()) + _NODE_BYTES
     if isinstance(value, list | tuple | set | frozenset):
-        return sum(map(_weight, value)) + 5
-    return 40
+        return sum(map(_weight, value)) + _NODE_BYTES
+    return _TAGGED_BYTES
 
 
 def portions(sets: Iterable[Parameters]) -> Iterator[list[Any]]:

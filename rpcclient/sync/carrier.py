@@ -212,7 +212,8 @@ class Carrier:
 
             subprotocol = options.subprotocol or "rpc.v1.msgpack"
             memory = dial_memory(self._memory, subprotocol)
-            return self._make_peer(memory, codec_for(subprotocol), memory_limits(options, memory.batch_items))
+            limits = memory_limits(options, memory.batch_items, memory.message_nodes)
+            return self._make_peer(memory, codec_for(subprotocol), limits)
         opened = dial(options, self.waiter)
         try:
             codec = codec_for(opened.ws.subprotocol)

@@ -65,6 +65,11 @@ class SyncMemoryLink:
         return self._end.batch_items
 
     @property
+    def message_nodes(self) -> int:
+        """Values, names, arrays and objects that the server takes in one message."""
+        return self._end.message_nodes
+
+    @property
     def is_open(self) -> bool:
         return not self._end_flag.is_set()
 

@@ -24,11 +24,18 @@ from rpcserver.security.certificates import METHOD as CERTIFICATE
 from rpcserver.security.certificates import describe, seconds_left
 from rpcwire.accounts import Loan
 from rpcwire.aio.websocket import WebSocketLink
-from rpcwire.codec import OFFERED
+from rpcwire.codec import OFFERED, codec_for
 from rpcwire.context import Principal
 from rpcwire.errors import Busy, Unauthenticated
 from rpcwire.head import HeadEnd
-from rpcwire.limits import ANSWER_HEADER, BATCH_ITEMS_HEADER, MESSAGE_BYTES_HEADER, LinkLimits, parse_message_bytes
+from rpcwire.limits import (
+    ANSWER_HEADER,
+    BATCH_ITEMS_HEADER,
+    MESSAGE_BYTES_HEADER,
+    MESSAGE_NODES_HEADER,
+    LinkLimits,
+    parse_message_bytes,
+)
 from rpcwire.logs import QUIET, about, printable
 
 from .admission import Refusal, check_host, check_origin, peer_groups, peer_uid
@@ -522,7 +529,9 @@ class ServerLink(WebSocketLink):
             response.headers[ANSWER_HEADER] = "rpcserver"
             return response if isinstance(failure, InvalidHandshake) else respond(400, "not a WebSocket handshake\n")
         limits = self.entrance.config.limits
-        response.headers[MESSAGE_BYTES_HEADER] = str(limits.message_bytes)
+        packed = codec_for(self.ws.subprotocol).packed
+        response.headers[MESSAGE_BYTES_HEADER] = str(limits.incoming_bytes(packed=packed))
+        response.headers[MESSAGE_NODES_HEADER] = str(limits.message_nodes)
         response.headers[BATCH_ITEMS_HEADER] = str(limits.batch_items)
         return self._proceed_when(lambda: self._accept(response), is_known=self.principal is not None)
 

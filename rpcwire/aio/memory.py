@@ -4,6 +4,7 @@ Frames are encoded and decoded as on a real connection."""
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 
 from rpcwire.limits import BATCH_ITEMS
@@ -16,27 +17,29 @@ class MemoryLink:
 
     Parameters:
         batch_items: the number of entries that the other end accepts in one JSON-RPC batch.
+        message_nodes: the most values, names, arrays and objects that it accepts in one message.
 
     Attributes:
         loop: that loop.
-        batch_items: the parameter. A connection in memory has no handshake that could carry it.
+        batch_items, message_nodes: the parameters. A connection in memory has no handshake that could carry them.
     """
 
-    def __init__(self, batch_items: int = BATCH_ITEMS) -> None:
-        self.batch_items = batch_items
+    def __init__(self, batch_items: int = BATCH_ITEMS, message_nodes: int = sys.maxsize) -> None:
+        self.batch_items, self.message_nodes = batch_items, message_nodes
         self.loop = asyncio.get_running_loop()
         self._receiver: FrameReceiver | None = None
         self._other: MemoryLink | None = None
         self._closed = False
 
     @staticmethod
-    def pair(batch_items: int = BATCH_ITEMS) -> tuple[MemoryLink, MemoryLink]:
+    def pair(batch_items: int = BATCH_ITEMS, message_nodes: int = sys.maxsize) -> tuple[MemoryLink, MemoryLink]:
         """Make two ends that are connected.
 
         Parameters:
             batch_items: the number of entries that the first end accepts in one JSON-RPC batch.
+            message_nodes: the most values, names, arrays and objects that it accepts in one message.
         """
-        one, two = MemoryLink(), MemoryLink(batch_items)
+        one, two = MemoryLink(), MemoryLink(batch_items, message_nodes)
         one._other, two._other = two, one
         return one, two
 

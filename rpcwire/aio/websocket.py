@@ -24,6 +24,14 @@ from rpcwire.logs import QUIET
 
 from .link import FrameReceiver
 
+TURN_BYTES = 32 * 1024
+"""How much input of whole messages to read in one turn of the event loop, in bytes. What has arrived besides waits for
+the next one, so that others have their turn: tiny messages take as long to handle as thousands of bytes."""
+POLICY_VIOLATION = 1008
+"""The close code for whoever has broken too many rules (RFC 6455, section 7.4.1)."""
+LEAVE_S = 1.0
+"""How long whoever has broken too many rules may take to read why the connection ends, in seconds."""
+
 
 class WebSocketLink(asyncio.Protocol):
     """The part of a link that both ends have in common.
@@ -37,8 +45,8 @@ class WebSocketLink(asyncio.Protocol):
 
     __slots__ = (
         "_assembler", "_boundaries", "_farewell", "_frames", "_gauge", "_heartbeat", "_holds_reading", "_ignores_input",
-        "_is_between", "_is_lost", "_keepalive", "_reason", "_stall", "_timers", "_written", "limits", "loop",
-        "receiver", "transport", "ws",
+        "_is_between", "_is_deaf", "_is_lost", "_keepalive", "_reason", "_stall", "_timers", "_waiting", "_written",
+        "limits", "loop", "receiver", "transport", "ws",
     )  # fmt: skip
     """A server has thousands of links, and a dictionary for each takes more memory than all the rest of it."""
 
@@ -53,6 +61,8 @@ class WebSocketLink(asyncio.Protocol):
         self._frames = WholeFrames(binary=False, client=False)
         self._boundaries = FrameBoundaries()
         self._is_between = True
+        self._is_deaf = False
+        self._waiting = b""
         self._is_lost = False
         self._ignores_input = False
         self._reason = ""
@@ -78,30 +88,66 @@ class WebSocketLink(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Read bytes that have arrived."""
         now = self._keepalive.heard_at = self.loop.time()
-        if self._ignores_input:
+        if self._ignores_input or self._is_deaf:
             return
         if self.receiver is None:
             self.head_received(data)
             return
-        at, size = 0, len(data)
-        while True:
-            if self._is_between:
-                at = self._read_whole(self.receiver, data, at)
-            if at == size:
-                break
-            at = self._read_by_websockets(data, at)
-        if self._heartbeat.note_input(now, size) and self.ws.state is OPEN:
+        if self._waiting:
+            self._waiting += data
+        else:
+            self._read(self.receiver, data)
+        if self._heartbeat.note_input(now, len(data)) and self.ws.state is OPEN:
             self.ws.send_pong(b"")
             self._write()
 
+    def _read(self, receiver: FrameReceiver, data: bytes) -> None:
+        """Read frames. Where much has arrived, the rest waits for the next turn of the loop."""
+        at, size = 0, len(data)
+        while True:
+            if self._is_between:
+                at = self._read_whole(receiver, data, at)
+            if at == size or self._is_deaf:
+                return
+            if at >= TURN_BYTES:
+                self._read_later(data[at:])
+                return
+            at = self._read_by_websockets(data, at)
+
     def _read_whole(self, receiver: FrameReceiver, data: bytes, at: int) -> int:
-        """Read whole messages from this place on. Return the place of the end of the last."""
-        read, size, most_bytes = self._frames.read, len(data), self.ws.max_message_size
+        """Read whole messages from this place on, as many as one turn takes. Return the end of the last."""
+        read, end, most_bytes = self._frames.read, min(len(data), TURN_BYTES), self.ws.max_message_size
         assert most_bytes is not None
-        while at < size and self.ws.state is OPEN and (whole := read(data, at, most_bytes)) is not None:
+        while at < end and self.ws.state is OPEN and (whole := read(data, at, most_bytes)) is not None:
             message, at = whole
             receiver.frame_received(message)
         return at
+
+    def _read_later(self, data: bytes) -> None:
+        self._waiting = data
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+        self.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        """Read some of the input that waits, because a new turn of the loop has begun."""
+        data, self._waiting = self._waiting, b""
+        if data and self.receiver is not None:
+            self._read(self.receiver, data)
+            if not self._waiting:
+                self._resume_reading()
+
+    def _read_rest(self) -> None:
+        """Read all of the input that waits, because nothing follows it."""
+        while self._waiting:
+            self._read_on()
+
+    def _resume_reading(self) -> None:
+        transport = self.transport
+        if transport is None or transport.is_closing() or self._waiting or self._is_deaf:
+            return
+        if not (self._holds_reading and self._check_stall in self._timers):
+            transport.resume_reading()
 
     def _read_by_websockets(self, data: bytes, at: int) -> int:
         """Read one frame that begins or goes on at this place, or its part. Return the place of its end."""
@@ -114,6 +160,7 @@ class WebSocketLink(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Note that the other side sends no more."""
+        self._read_rest()
         if not self._ignores_input:
             self.ws.receive_eof()
             self._after_receiving()
@@ -121,6 +168,7 @@ class WebSocketLink(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End everything, because the socket is closed."""
+        self._read_rest()
         for timer in self._timers.values():
             timer.cancel()
         if self._is_lost:
@@ -153,8 +201,8 @@ class WebSocketLink(asyncio.Protocol):
         self.output_waits(0)
         if (timer := self._timers.pop(self._check_stall, None)) is not None:
             timer.cancel()
-        if self.transport is not None and self._holds_reading and not self.transport.is_closing():
-            self.transport.resume_reading()
+        if self._holds_reading:
+            self._resume_reading()
         if self.receiver is not None:
             self.receiver.writing_resumed()
 
@@ -195,8 +243,19 @@ class WebSocketLink(asyncio.Protocol):
             self.ws.send_close(code, reason[:120])
             self._write()
             self._expect_close(patient=patient)
+            if code == POLICY_VIOLATION:
+                self._stop_reading()
         elif self.transport is not None:
             self.transport.close()
+
+    def _stop_reading(self) -> None:
+        """Read nothing more, and give the other side a moment to read why: whoever has broken too many rules may go on
+        with it, and to read that would take the time of others."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        self._is_deaf, self._waiting = True, b""
+        self.transport.pause_reading()
+        self._look_at(self.loop.time() + LEAVE_S, self.abort)
 
     def abort(self) -> None:
         """Drop the connection at once."""
@@ -304,8 +363,12 @@ class WebSocketLink(asyncio.Protocol):
         if not transport.can_write_eof():
             transport.close()  # TLS has no half-closed connections, so this ends the whole connection.
             return
-        transport.write_eof()
-        self._expect_close()
+        try:
+            transport.write_eof()
+        except OSError:  # The other side has reset the connection, which the event loop has not noticed yet.
+            self.abort()
+        else:
+            self._expect_close()
 
     # --- time ---------------------------------------------------------------------------------------------------
 

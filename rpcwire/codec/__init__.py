@@ -21,6 +21,7 @@ from .base import Malformed as Malformed
 from .base import Subprotocol as Subprotocol
 from .base import is_unicode as is_unicode
 from .base import too_many as too_many
+from .base import too_many_nodes as too_many_nodes
 from .json_forms import JsonLines as JsonLines
 from .json_forms import PlainJson as PlainJson
 from .json_forms import strict_json as strict_json

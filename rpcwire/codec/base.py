@@ -125,6 +125,15 @@ class Codec:
         """
         raise NotImplementedError
 
+    def has_more_nodes(self, data: bytes, most: int) -> bool:
+        """Return whether encoded data have more than ``most`` values, names, arrays and objects.
+
+        Parameters:
+            data: a frame, or an item of a stream.
+            most: the number.
+        """
+        raise NotImplementedError
+
     def read(self, raw: Raw, kind: type[_StructT]) -> _StructT:
         """Decode the parameters of a reserved method.
 

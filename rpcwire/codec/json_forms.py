@@ -170,6 +170,9 @@ class _JsonBase(Codec):
         if names:
             _OWN.decode(body.decode())
 
+    def has_more_nodes(self, data: bytes, most: int) -> bool:
+        return has_more_json_nodes(data, most)
+
     def _message(self, data: bytes) -> Envelope | Malformed:
         try:
             value = _read(data)

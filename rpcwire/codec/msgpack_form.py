@@ -42,7 +42,7 @@ class MessagePack(Codec):
         if len(frame) > self.most_nodes and has_more_packed_nodes(frame, self.most_nodes):
             members = None if several else legible_members(frame)
             return Decoded((malformed(too_many_nodes(self.most_nodes), members),))
-        if has_colliding_keys(frame):
+        if has_colliding_keys(frame, counted=self.most_nodes < len(frame)):
             error = InvalidRequest("many keys of one map are arrays with the same hash: send them as an array of pairs")
             return Decoded((malformed(error, None if several else legible_members(frame)),))
         try:
@@ -88,6 +88,9 @@ class MessagePack(Codec):
 
     def check(self, body: bytes, around: int, *, names: bool = True) -> None:  # noqa: ARG002 - a body counts by itself
         check_body(body)
+
+    def has_more_nodes(self, data: bytes, most: int) -> bool:
+        return has_more_packed_nodes(data, most)
 
     def read(self, raw: Raw, kind: type[_StructT]) -> _StructT:
         return msgspec.msgpack.decode(raw, type=kind)

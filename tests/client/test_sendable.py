@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rpcclient import AsyncClient, Client, Service, method
-from rpcclient.errors import InternalError, InvalidParams, InvalidRequest, RpcError
+from rpcclient.errors import InternalError, InvalidParams, InvalidRequest, RpcError, TooLarge
 
 FORMS = ["jsonrpc", "rpc.v1.json", "rpc.v1.msgpack"]
 
@@ -270,3 +270,44 @@ def test_what_the_server_says_of_the_batches_it_takes(
 
         asyncio.run(main())
     assert seen == sizes
+
+
+@pytest.mark.parametrize("by", ["unix", "memory"])
+@pytest.mark.parametrize("form", FORMS)
+def test_more_values_than_the_server_takes_in_a_message(start: Callable[..., Any], form: Any, by: str) -> None:
+    """They are counted before anything is sent, and the connection goes on."""
+    running = start(limits={"message_nodes": 2000})
+    options: Any = {"subprotocol": form, "timeout_s": 60}
+    much, enough = [1] * 4000, [1] * 1500
+
+    def check(failed: pytest.ExceptionInfo[TooLarge]) -> None:
+        assert "more than 2000 values" in failed.value.message
+        assert failed.value.executed == "no"
+
+    with Client(running.unix if by == "unix" else None, **options, **memory_of(running, by)) as client:
+        assert client.hello().limits.message_nodes == 2000
+        with pytest.raises(TooLarge) as failed:
+            client.call("desk.add", [much])
+        check(failed)
+        with pytest.raises(TooLarge) as failed:
+            client.notify("desk.note", [much])
+        check(failed)
+        with pytest.raises(TooLarge) as failed, client.batch() as batch:
+            batch.call("desk.add", [much])
+        check(failed)
+        with pytest.raises(InvalidParams):
+            client.call("desk.add", [enough])
+        with client.batch() as batch:  # Joined to frames that the server takes.
+            answers = [batch.call("desk.add", [number, 1]) for number in range(300)]
+        assert [answer.result() for answer in answers] == list(range(1, 301))
+
+    async def main() -> None:
+        async with AsyncClient(running.unix if by == "unix" else None, **options, **memory_of(running, by)) as client:
+            with pytest.raises(TooLarge) as failed:
+                await client.call("desk.add", [much])
+            check(failed)
+            with pytest.raises(InvalidParams):
+                await client.call("desk.add", [enough])
+            assert await client.call("desk.add", [1, 2]) == 3
+
+    running.run(main()) if by == "memory" else asyncio.run(main())

@@ -11,6 +11,11 @@ import pytest
 
 from rpcclient import Client, dbapi
 from rpcclient.dbapi import aio
+from rpcclient.dbapi.statements import portions
+from rpcserver import Context
+from rpcservices.database import Database
+from rpcwire.codec import codec_for
+from rpcwire.contracts import Contract
 from tests.client_dbapi.live import TOKEN
 
 
@@ -271,6 +276,29 @@ def test_a_lost_connection_stays_lost(connect, table, live):
     connection.close()
     with connect() as other:
         assert other.execute("SELECT count(*) FROM t").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("form", ["jsonrpc", "rpc.v1.msgpack"])
+def test_sets_of_parameters_are_sent_in_messages_that_a_server_takes(form):
+    """A server takes messages of 1 MiB in JSON, and of 32,768 values and names."""
+    codec, day = codec_for(form), dt.datetime(2026, 11, 23)
+    contract = Contract(Database.executemany, injected=Context)
+    for row in (
+        list(range(100)),
+        ["x"] * 100,
+        {f"name {n}": n for n in range(100)},
+        ["x" * 4000] * 10,
+        ["é" * 4000, b"x" * 4000],
+        [b"x"] * 100,
+        [day, day.date(), day.time(), Decimal("1.5"), None, 2.5] * 20,
+        [[1, 2, 3]] * 40,
+    ):
+        parts = list(portions([row] * 3000))
+        assert sum(map(len, parts)) == 3000
+        for part in parts[:1]:
+            params = contract.dump_params({"database": "main", "sql": "x" * 1000, "params": part}, codec)
+            assert len(params) < 2**20
+            assert not codec.has_more_nodes(params, 32_700)
 
 
 async def _drop_all(live):

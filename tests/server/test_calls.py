@@ -260,7 +260,8 @@ def test_hello_ping_services_discover(tools: Any) -> None:
         hello = (await tools.call(connection, "rpc.hello"))["result"]
         assert hello["server"].startswith("rpcserver/")
         assert hello["subprotocol"] == "rpc.v1.json"
-        assert hello["limits"]["message_bytes"] == 16 * 1024 * 1024
+        assert hello["limits"]["message_bytes"] == 1024 * 1024
+        assert hello["limits"]["message_nodes"] == 32768
         assert hello["limits"]["batch_items"] == 50
         assert (await tools.call(connection, "rpc.ping"))["result"] == "pong"
         calc, rpc = (await tools.call(connection, "rpc.services"))["result"]

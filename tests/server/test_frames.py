@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from typing import Any
 
+import msgspec
 import pytest
 from websockets.exceptions import InvalidStatus
 
 from rpcserver import Service, method
+from rpcserver.door.link import ServerLink
+from rpcwire.aio.peer import Peer
+from rpcwire.aio.websocket import TURN_BYTES
 
 BROKEN = {
     "a binary frame in a text subprotocol": ("rpc.v1.json", 2, b"\x80", {}, 1003),
@@ -235,7 +240,7 @@ def test_a_reader_that_stalls_is_dropped_and_the_others_are_not(tools: Any, capl
 
 def test_a_reader_that_is_slow_but_reads_is_kept(tools: Any) -> None:
     async def main() -> None:
-        async with tools.serve(limits={"stall_s": 0.2}) as server:
+        async with tools.serve(limits={"stall_s": 0.2, "json_message_bytes": 16 * 2**20}) as server:
             slow = await small_window(tools, server)
             await slow.send(tools.frame(1, tools.request("calc.echo", ["x" * 8_000_000]).encode()))
             got = 0
@@ -361,3 +366,99 @@ def test_a_message_with_too_many_values_is_refused_and_the_connection_stays(
             await raw.close()
 
     tools.run(main())
+
+
+@pytest.mark.parametrize("subprotocol", [None, "rpc.v1.json", "rpc.v1.msgpack"])
+def test_a_message_in_json_is_smaller_than_one_in_messagepack(tools: Any, subprotocol: str | None) -> None:
+    """To decode JSON takes ten times as long. The handshake says how much the server takes in the form that it chose."""
+    packed = subprotocol == "rpc.v1.msgpack"
+
+    def echo(size: int) -> bytes:
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "calc.echo", "params": ["x" * (size - 100)]}
+        return tools.frame(2 if packed else 1, msgspec.msgpack.encode(asked) if packed else json.dumps(asked).encode())
+
+    async def main() -> None:
+        async with tools.serve(limits={"message_bytes": 200_000, "json_message_bytes": 100_000}) as server:
+            most = 200_000 if packed else 100_000
+            raw = await tools.raw(server)
+            await raw.send(tools.upgrade(server, Sec_WebSocket_Protocol=subprotocol))
+            head = await raw.head()
+            assert b"\r\nRPC-Message-Bytes: %d\r\n" % most in head
+            assert b"\r\nRPC-Message-Nodes: 32768\r\n" in head
+            await raw.send(echo(most))
+            assert len((await raw.frame())[1]) > most - 200
+            await raw.send(echo(most + 200))
+            assert await raw.close_code() == 1009
+
+    tools.run(main())
+
+
+def test_much_input_is_read_in_several_turns_of_the_loop(tools: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes at once does not keep others waiting until the last of it is answered; and all of it is read, even if
+    the connection ends behind it."""
+    turns: list[int] = [0]
+    receive = Peer.frame_received
+
+    def frame_received(self: Peer, frame: bytes) -> None:
+        turns[-1] += len(frame)
+        receive(self, frame)
+
+    async def main() -> None:
+        notes = Notes()
+        async with tools.serve(notes) as server:
+            monkeypatch.setattr(Peer, "frame_received", frame_received)
+            loop = asyncio.get_running_loop()
+
+            def turn() -> None:
+                turns.append(0)
+                if not ended:
+                    loop.call_soon(turn)
+
+            ended: list[bool] = []
+            loop.call_soon(turn)
+            one = tools.frame(1, tools.request("notes.take", ["x" * 100], None).encode())
+            for last in (b"", tools.frame(8, (1000).to_bytes(2, "big"))):
+                notes.taken.clear()
+                raw = await tools.websocket(server)
+                raw.writer.write(one * 3000 + last)
+                if not last:
+                    raw.writer.write_eof()
+                await tools.until(lambda: len(notes.taken) == 3000)
+                await raw.close()
+            ended.append(True)
+
+    tools.run(main())
+    assert max(turns) <= 2 * TURN_BYTES + 1000, "the rest of the last input, and the beginning of the next"
+
+
+def test_whoever_breaks_too_many_rules_is_read_no_more(tools: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[bool] = []
+    later: list[int] = []
+    close, receive = ServerLink.close, ServerLink.data_received
+
+    def close_link(self: ServerLink, code: int, reason: str, *, patient: bool = True) -> None:
+        close(self, code, reason, patient=patient)
+        closed.append(code == 1008)
+
+    def data_received(self: ServerLink, data: bytes) -> None:
+        if closed:
+            later.append(len(data))
+        receive(self, data)
+
+    async def main() -> None:
+        async with tools.serve(limits={"violations": 10}) as server:
+            raw = await tools.websocket(server)
+            monkeypatch.setattr(ServerLink, "close", close_link)
+            monkeypatch.setattr(ServerLink, "data_received", data_received)
+            bad = tools.frame(1, b"{}")
+            await raw.send(bad * 20)
+            assert await raw.close_code() == 1008
+            with contextlib.suppress(ConnectionError):
+                while True:  # Until the connection ends, though this side goes on and never says goodbye.
+                    raw.writer.write(bad * 10_000)
+                    await asyncio.wait_for(raw.writer.drain(), tools.SECONDS)
+            await tools.until(lambda: not server.connections)
+
+    tools.run(main())
+    assert closed == [True]
+    assert not later

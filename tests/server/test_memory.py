@@ -108,7 +108,8 @@ def control(name: str, **params: Any) -> str:
 def test_each_kind_of_end_gives_everything_back(tools: Any, form: str) -> None:
     async def main() -> None:
         desk = Desk()
-        async with tools.serve(desk) as server, tools.connect(server, form, max_size=None) as ws:
+        limits = {"json_message_bytes": 2 * MIB}
+        async with tools.serve(desk, limits=limits) as server, tools.connect(server, form, max_size=None) as ws:
 
             async def held(request: str, least: int) -> None:
                 """Send it, and wait until the server holds what it says."""
@@ -228,7 +229,7 @@ def test_a_thousand_large_calls_stay_below_the_ceiling(tools: Any) -> None:
 def test_a_connection_has_a_limit_of_its_own(tools: Any) -> None:
     async def main() -> None:
         desk = Desk()
-        limits = {"message_bytes": 2 * MIB, "memory_per_connection_bytes": 8 * MIB}
+        limits = {"message_bytes": 2 * MIB, "json_message_bytes": 2 * MIB, "memory_per_connection_bytes": 8 * MIB}
         async with (
             tools.serve(desk, limits=limits) as server,
             tools.connect(server) as one,
@@ -253,6 +254,7 @@ def test_parts_of_messages_are_counted(tools: Any) -> None:
     async def main() -> None:
         limits = {
             "message_bytes": 2 * MIB,
+            "json_message_bytes": 2 * MIB,
             "memory_bytes": 16 * MIB,
             "memory_per_principal_bytes": 16 * MIB,
             "memory_per_connection_bytes": 16 * MIB,

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Generic, Literal, NamedTuple, Optional, TypeVar
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -589,3 +590,16 @@ def test_the_forms_that_a_receiver_misses_are_told(codec: Codec) -> None:
             Contract(run).load_params(sent(value), codec)
         (error,) = caught.value.errors
         assert error["loc"] == loc and error["msg"].startswith(said)
+
+
+@pytest.mark.parametrize("name", [-7, -1, 0, 1, 5])
+def test_a_number_in_place_of_a_name_is_no_position(name: int) -> None:
+    def method(a: int, b: dict[str, int]) -> None: ...
+
+    contract, codec = Contract(method), MessagePack()
+    with pytest.raises(InvalidParams) as caught:
+        contract.load_params(msgspec.msgpack.encode({"a": 1, "b": {}, name: 1}), codec)
+    assert [error["loc"] for error in caught.value.errors] == [[name]]
+    with pytest.raises(InvalidParams) as caught:
+        contract.load_params(msgspec.msgpack.encode([1, {name: 1}]), codec)
+    assert caught.value.errors[0]["loc"][0] == "b"

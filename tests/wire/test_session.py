@@ -36,7 +36,7 @@ from rpcwire.events import (
     Violation,
 )
 from rpcwire.limits import COALESCE_BYTES, INITIAL_CREDIT, SessionLimits
-from rpcwire.messages import CallContext
+from rpcwire.messages import CallContext, Envelope
 from rpcwire.session import Session
 from rpcwire.states import SessionState, SessionStep
 from rpcwire.streams import MAX_CREDIT
@@ -204,12 +204,34 @@ def test_messages_of_ours_beyond_the_limit_are_not_sent(codec: Codec) -> None:
     assert not client.has_output
 
 
+def test_messages_of_ours_with_too_many_values_are_not_sent(codec: Codec) -> None:
+    client, _ = pair(codec, message_nodes=1000)
+    much = body(codec, [1] * 1100)
+    for attempt in (
+        lambda: client.call("a", much),
+        lambda: client.notify("a", much),
+        lambda: client.batch([("a", much, True)]),
+        lambda: client.streams.send(client.streams.open(), much),
+    ):
+        with pytest.raises(TooLarge, match=r"more than (1000|984) values"):
+            attempt()
+    assert not client.has_output
+    client.call("a", body(codec, [1] * 900 + ["x" * 2000]))
+    stream = client.streams.open()
+    for item in ([1] * 900, ["x" * 2000], [1] * 900):
+        client.streams.send(stream, body(codec, item))
+    other = type(codec)()
+    other.most_nodes = 1000
+    for frame in client.frames():
+        assert all(isinstance(message, Envelope) for message in other.decode(frame).messages)
+
+
 def test_a_frame_has_one_turn_and_has_an_end() -> None:
     client, server = pair(JsonLines())
     for _ in range(3000):
         client.call("a.method.name", b'{"some": "parameters"}')
     frames = client.frames()
-    assert 1 < len(frames) < 6
+    assert 1 < len(frames) < 10
     assert all(len(frame) <= COALESCE_BYTES + 3000 for frame in frames)
     assert sum(len(list(server.receive(frame))) for frame in frames) == 3000
     big = b'["' + b"x" * (COALESCE_BYTES * 2) + b'"]'

@@ -1,0 +1,21 @@
+"""Fuzzes one target with atheris, guided by coverage: ``python -m tests.fuzz.one NAME [OPTIONS OF LIBFUZZER]``."""
+
+from __future__ import annotations
+
+import sys
+
+import atheris
+
+with atheris.instrument_imports(include=["rpcwire", "rpcserver", "rpcservices"]):
+    from tests.fuzz.targets import TARGETS
+
+
+def main() -> None:
+    name, *options = sys.argv[1:]
+    target = TARGETS[name]
+    atheris.Setup([sys.argv[0], *options], target.run)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

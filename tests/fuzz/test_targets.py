@@ -1,0 +1,61 @@
+"""Each target keeps its promises for its seeds, for simple changes of them, and for what fuzzing has found before."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.targets import TARGETS, TooMuchWork, counted
+
+CASES = Path(__file__).parent / "cases"
+CHANGES = 20
+"""Changed inputs for each seed."""
+
+
+def change(rng: random.Random, data: bytes) -> bytes:
+    """Cut, repeat or replace a part."""
+    begin = rng.randrange(len(data))
+    end = min(begin + rng.randrange(1, 9), len(data))
+    match rng.randrange(4):
+        case 0:
+            return data[:begin] + data[end:]
+        case 1:
+            return data[:end] + data[begin:end] * rng.randrange(50) + data[end:]
+        case 2:
+            return data[:begin] + rng.randbytes(end - begin) + data[end:]
+        case _:
+            return data[:begin]
+
+
+def inputs(name: str) -> Iterator[bytes]:
+    rng = random.Random(name)
+    for seed in TARGETS[name].seeds:
+        yield seed
+        yield from (change(rng, seed) for _ in range(CHANGES))
+    for case in sorted((CASES / name).glob("*")):
+        yield case.read_bytes()
+    yield b""
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_promises_are_kept(name: str) -> None:
+    for data in inputs(name):
+        try:
+            TARGETS[name].run(data)
+        except BaseException as exc:
+            exc.add_note(f"the input: {data!r}")
+            raise
+
+
+def test_cases_belong_to_targets() -> None:
+    assert not CASES.exists() or {folder.name for folder in CASES.iterdir()} <= TARGETS.keys()
+
+
+def test_work_that_grows_too_fast_is_noticed() -> None:
+    with pytest.raises(TooMuchWork), counted(300):
+        for _ in range(300):
+            for _ in range(300):
+                len("")
