@@ -26,6 +26,7 @@ from rpcservices.database import Database
 from rpcservices.hardware import Hardware
 from rpcservices.hardware.config import HardwareConfig
 from rpcservices.programs import Programs
+from rpcservices.programs.config import ProgramsConfig
 
 SECONDS = 20.0
 TOKEN = "a-token-for-the-tests"
@@ -74,7 +75,11 @@ def run(tmp_path: Path, request: pytest.FixtureRequest) -> Run:
         async def main() -> None:
             config = {"state_dir": str(tmp_path), "listen": {"port": 0, "unix": "none"}, "roles": ROLES}
             hardware = Hardware(HardwareConfig(serial_paths=("/dev/pts/*",)))
-            server = Server(ServerConfig.model_validate(config), [Database(), hardware, Programs()], token=TOKEN)
+            server = Server(
+                ServerConfig.model_validate(config),
+                [Database(), hardware, Programs(ProgramsConfig(grace_s=0.2))],
+                token=TOKEN,
+            )
             await server.start()
             try:
                 async with AsyncClient(server.addresses[0], token=TOKEN) as owner:
@@ -217,7 +222,7 @@ def test_kept_programs_of_whoever_was_revoked_end_at_the_next_start(tmp_path: Pa
 
     @contextlib.asynccontextmanager
     async def serve() -> AsyncIterator[Server]:
-        server = Server(config, [Programs()], token=TOKEN)
+        server = Server(config, [Programs(ProgramsConfig(grace_s=0.2))], token=TOKEN)
         await server.start()
         try:
             yield server
