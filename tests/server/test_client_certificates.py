@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidMessage
 
 import rpcserver.door.link as link_module
 import rpcserver.security.certificates as certificates_module
-from rpcserver import Page, Service
+from rpcserver import Page, Service, method
 from rpcserver.config import CertificateConfig, ConfigError
 from rpcserver.security.certificates import Certificates, parse_san, parse_subject
 from rpcserver.security.revocation import revoked_serials
@@ -290,6 +290,11 @@ class Figures(Service):
 
     name = "figures"
     permissions: ClassVar = {"figures.read": "read them"}
+
+    @method(permission="figures.read")
+    async def read(self) -> int:
+        """Read them by a call."""
+        return 42
 
     def http_pages(self) -> dict[str, Page]:
         async def render() -> str:
