@@ -75,8 +75,8 @@ class ListenConfig(_Section):
     )
     unix_mode: Literal["0600", "0660", "0666"] = Field(
         default="0600",
-        description='Who may connect to the Unix socket: its owner ("0600"), the members of `unix_group`, too ("0660"), '
-        'or every user of this machine ("0666"). Whoever is not in [auth.unix] needs a token there.',
+        description='Who may connect to the Unix socket: its owner ("0600"), the members of `unix_group`, too '
+        '("0660"), or every user of this machine ("0666"). Whoever is not in [auth.unix] needs a token there.',
     )
     unix_group: str = Field(
         default="", description='Group of the Unix socket; "" for the group of the user who runs the server.'

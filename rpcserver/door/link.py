@@ -477,8 +477,10 @@ class ServerLink(WebSocketLink):
     ) -> Response | None:
         """Answer a request of which is known who has sent it."""
         if not http_request.wants_websocket:
+            # Whoever shows wrong credentials gets only what everybody gets, even if the other end is known.
+            who = principal if failure is not None else principal or self.principal
             return self._proceed_when(
-                lambda: self.entrance.pages.answer(self, http_request, principal),
+                lambda: self.entrance.pages.answer(self, http_request, who),
                 is_known=principal is not None or self.is_known,
             )
         if failure is not None:

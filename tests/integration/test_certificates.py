@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
+import json
 import os
 import subprocess
 import sys
@@ -45,6 +47,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "client.pem").chmod(0o600)
     stranger.issue_cert("eve@box.example").private_key_and_cert_chain_pem.write_to_path(folder / "stranger.pem")
     (folder / "stranger.pem").chmod(0o600)
+    past = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+    old = clients.issue_cert("ada@box.example", not_before=past - dt.timedelta(days=1), not_after=past)
+    old.private_key_and_cert_chain_pem.write_to_path(folder / "old.pem")
+    (folder / "old.pem").chmod(0o600)
     return folder
 
 
@@ -77,14 +83,28 @@ def url(folder: Path) -> Iterator[str]:
         assert process.wait(20) == 0, (folder / "log").read_text()
 
 
-@pytest.mark.parametrize("call", [by_client, by_async_client])
+def by_command(url: str, **options: Any) -> bool:
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    around = {k: v for k, v in os.environ.items() if not k.startswith(("RPC_", "RPCSERVER_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "rpcclient", "--url", url, *words, "--json", "hello"],
+        capture_output=True, text=True, env=around, timeout=60,
+    )  # fmt: skip
+    if done.returncode:
+        raise ConnectFailed(done.stderr, retryable=False)
+    return json.loads(done.stdout)["principal"] is not None
+
+
+@pytest.mark.parametrize("call", [by_client, by_async_client, by_command])
 def test_certificates_of_clients(call: Call, url: str, folder: Path) -> None:
     known = {"ca_file": folder / "ca.pem", "token_file": folder / "token"}
     assert call(url, cert_file=folder / "client.pem", **known)
     with pytest.raises(ConnectFailed, match="certificate required: give cert_file") as caught:
         call(url, **known)
     assert (caught.value.executed, caught.value.retryable) == ("no", False)
-    with pytest.raises(ConnectFailed, match="alert unknown ca") as caught:
+    with pytest.raises(ConnectFailed, match=r"certificate expired: give a new certificate as cert_file"):
+        call(url, cert_file=folder / "old.pem", **known)
+    with pytest.raises(ConnectFailed, match="alert unknown ca: the server does not know the authority") as caught:
         call(url, cert_file=folder / "stranger.pem", **known)
     assert (caught.value.executed, caught.value.retryable) == ("no", False)
     # The client knows of the alert before the server has written its line.

@@ -11,7 +11,7 @@ import ssl
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import trustme
@@ -21,6 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidMessage
 
 import rpcserver.door.link as link_module
 import rpcserver.security.certificates as certificates_module
+from rpcserver import Page, Service, method
 from rpcserver.config import CertificateConfig, ConfigError
 from rpcserver.security.certificates import Certificates, parse_san, parse_subject
 from rpcserver.security.revocation import revoked_serials
@@ -280,6 +281,50 @@ def test_a_proxy_is_none_of_its_clients(tools: Any, issuer: Issuer, sections: di
                 assert (await hello(tools, connection))["name"] == "backup"
                 (link,) = server.door.entrance.links
                 assert link.remote.startswith("203.0.113.7:4711 via 127.0.0.1")
+
+    tools.run(main())
+
+
+class Figures(Service):
+    """Figures on a page."""
+
+    name = "figures"
+    permissions: ClassVar = {"figures.read": "read them"}
+
+    @method(permission="figures.read")
+    async def read(self) -> int:
+        """Read them by a call."""
+        return 42
+
+    def http_pages(self) -> dict[str, Page]:
+        async def render() -> str:
+            return "42"
+
+        return {"/figures": Page(render, "text/plain", permission="figures.read")}
+
+
+def test_pages_for_a_certificate(tools: Any, issuer: Issuer, sections: dict[str, Any]) -> None:
+    sections["roles"]["reader"]["permissions"] = ["figures.read"]
+    backup, ada, eve = (
+        issuer.trusting(issuer.issue(name, common_name=common_name))
+        for name, common_name in (("backup.example", "b"), ("x.example", "ada"), ("x.example", "eve"))
+    )
+
+    async def main() -> None:
+        async with tools.serve(tools.Calc(), Figures(), **sections) as server:
+
+            async def read(context: ssl.SSLContext, headers: str = "") -> int:
+                raw = await tools.raw(server, ssl=context)
+                await raw.send(f"GET /figures HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode())
+                return int((await raw.rest()).split()[1])
+
+            assert await read(backup) == 200
+            assert await read(ada) == 403
+            assert await read(eve) == 401
+            assert await read(ada, f"Authorization: Bearer {tools.TOKEN}\r\n") == 200
+            # Wrong credentials are not made good by a certificate, and a proxy has none.
+            assert await read(backup, "Authorization: Bearer wrong\r\n") == 401
+            assert await read(backup, "Via: 1.1 proxy\r\n") == 401
 
     tools.run(main())
 

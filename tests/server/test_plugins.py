@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rpcserver import Service, ServiceConfig, method
-from rpcserver.config import ConfigError, PluginsConfig, load_config
+from rpcserver.config import ConfigError, PluginsConfig, ServerConfig, load_config
 from rpcserver.daemon.logs import LineFormatter, set_up
 from rpcserver.plugins import finding as plugins_module
 from rpcserver.plugins.finding import create_services, find_installed, find_services, services_in
@@ -170,22 +170,31 @@ def test_a_key_that_does_not_exist_is_told_from_those_that_do(content: dict[str,
     assert said in str(caught.value)
 
 
+def test_keys_of_tables_in_tables() -> None:
+    from rpcservices.database import Database
+
+    with pytest.raises(ConfigError, match=r"databases\.shop\.ulr: there is no such key: did you mean url\?"):
+        create_services([Database], {"database": {"databases": {"shop": {"ulr": "x"}}}})
+
+
 @pytest.mark.parametrize(
-    ("section", "said"),
+    ("conditions", "said"),
     [
-        ({"databases": {"shop": {"ulr": "x"}}}, "databases.shop.ulr: there is no such key: did you mean url?"),
+        ({"others_": "none"}, "others_: there is no such key: did you mean others?"),
+        ({"programs": {"x": {"pth": "/x"}}}, "programs.x.pth: there is no such key: did you mean path?"),
         (
-            {"databases": {"shop": {"roles": {"a": {"principal": []}}}}},
-            "roles.a.principal: there is no such key: did you mean principals?",
+            {"programs": {"x": {"path": "/x", "options": {"-a": {"kind": "flag", "max": 1}}}}},
+            "programs.x.options.-a.max: there is no such key: did you mean maximum?",
         ),
     ],
 )
-def test_keys_of_tables_in_tables(section: dict[str, Any], said: str) -> None:
-    from rpcservices.database import Database
+def test_keys_of_tables_in_roles(conditions: dict[str, Any], said: str) -> None:
+    from rpcservices.programs import Programs
 
+    config = ServerConfig.model_validate({"roles": {"r": {"programs": conditions}}})
     with pytest.raises(ConfigError) as caught:
-        create_services([Database], {"database": section})
-    assert said in str(caught.value)
+        Server(config, create_services([Programs], {}), token="t" * 32)
+    assert f"roles.r.programs.{said}" in str(caught.value)
 
 
 class Settings(ServiceConfig):
