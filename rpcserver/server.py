@@ -138,7 +138,16 @@ class Server:
         )
         self._trimmer = Trimmer(self.connections.memory.note_peak)
         self.registry.add(
-            System(self.registry, self.connections, self.roles, config, self.version, lambda: self.openrpc),
+            System(
+                self.registry,
+                self.connections,
+                self.roles,
+                config,
+                self.version,
+                lambda: self.openrpc,
+                self.stalls,
+                self.authentication.wrong_attempts,
+            ),
             reserved=True,
         )
         for service in self.services:

@@ -3,11 +3,13 @@ and ``rpc.services``. They are a service like any other."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rpcserver.security.attempts import WrongAttempts
 from rpcserver.security.roles import Roles
 from rpcwire.context import Context, Principal
 from rpcwire.reading import readable, summary_of
@@ -17,6 +19,7 @@ from rpcwire.service import Service, method
 
 from .config import ServerConfig
 from .connections import Connections
+from .stalls import StallProbe
 
 _MEMORY = {"calls": "calls and streams", "arriving": "arriving messages", "outgoing": "output"}
 """The purposes of memory, for a person."""
@@ -66,6 +69,18 @@ class LimitUse(_Answer):
     setting: Annotated[str, Field(description="The setting that says so.")]
 
 
+class Status(_Answer):
+    """How the server is."""
+
+    version: str
+    uptime_s: Annotated[float, Field(description="Time since the server was made, in seconds.")]
+    connections: Annotated[int, Field(description="WebSockets that are open, authenticated or not.")]
+    longest_stall_s: Annotated[
+        float, Field(description="Longest time since the start in which the server answered nobody, in seconds.")
+    ]
+    wrong_attempts: Annotated[int, Field(description="Wrong attempts to authenticate since the start.")]
+
+
 class MethodInfo(_Answer):
     """One method, in short. ``rpc.discover`` has all of it."""
 
@@ -96,10 +111,15 @@ class System(Service):
         config: the server's configuration.
         version: the version of the server.
         openrpc: returns the OpenRPC document of all methods.
+        stalls: measures how long the event loop answers nobody.
+        wrong_attempts: the count of wrong attempts to authenticate.
     """
 
     name = "rpc"
-    permissions: ClassVar[Mapping[str, str]] = {"rpc.limits": "see all limits, and who uses how much"}
+    permissions: ClassVar[Mapping[str, str]] = {
+        "rpc.limits": "see all limits, and who uses how much",
+        "rpc.status": "see how the server is",
+    }
 
     def __init__(
         self,
@@ -109,8 +129,13 @@ class System(Service):
         config: ServerConfig,
         version: str,
         openrpc: Callable[[], dict[str, Any]],
+        stalls: StallProbe,
+        wrong_attempts: WrongAttempts,
     ) -> None:
         super().__init__()
+        self._began = time.monotonic()
+        self._stalls = stalls
+        self._wrong_attempts = wrong_attempts
         self._registry = registry
         self._connections = connections
         self._roles = roles
@@ -160,6 +185,17 @@ class System(Service):
     async def ping(self) -> str:
         """Answer "pong": for clients that cannot send WebSocket pings, such as browsers."""
         return "pong"
+
+    @method(kind="read", permission="rpc.status")
+    async def status(self) -> Status:
+        """Say how the server is: how long it has run, and what it had to bear."""
+        return Status(
+            version=self._version,
+            uptime_s=round(time.monotonic() - self._began, 3),
+            connections=len(self._connections),
+            longest_stall_s=round(self._stalls.longest_s, 6),
+            wrong_attempts=self._wrong_attempts.count,
+        )
 
     @method(kind="read", permission="rpc.limits")
     async def limits(self) -> list[LimitUse]:

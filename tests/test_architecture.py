@@ -367,7 +367,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "connections": frozenset(
         {"config", "memory", "quotas", "security/authentication", "security/gate", "security/roles"}
     ),
-    "system": frozenset({"config", "connections", "security/roles"}),
+    "system": frozenset({"config", "connections", "security/attempts", "security/roles", "stalls"}),
     "door": frozenset(
         {"config", "connections", "memory"}
         | {f"security/{name}" for name in ("authentication", "certificates", "gate", "revocation", "roles")}

@@ -82,7 +82,7 @@ def name_of(roles: Roles, principal: Principal) -> str | None:
 
 ALL = {
     "shop.read", "shop.write", "shop.close", "lab.measure",
-    "rpc.hello", "rpc.authenticate", "rpc.ping", "rpc.discover", "rpc.services", "rpc.limits",
+    "rpc.hello", "rpc.authenticate", "rpc.ping", "rpc.discover", "rpc.services", "rpc.limits", "rpc.status",
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from rpcserver.stalls import INTERVAL_S, LOG_EVERY_S, LOG_S, StallProbe
 
@@ -22,6 +23,14 @@ def test_a_stall_of_the_loop_is_measured_and_logged(tools: Any, caplog: pytest.L
             took_s = time.monotonic() - began
             await tools.until(lambda: server.stalls.longest_s >= stall_s - 2 * INTERVAL_S)
             assert server.stalls.longest_s > before
+            with pytest.raises(InvalidStatus):
+                async with tools.connect(server, token="wrong"):
+                    pass
+            async with tools.connect(server) as one:
+                status = (await tools.call(one, "rpc.status"))["result"]
+            assert status["longest_stall_s"] >= stall_s - 2 * INTERVAL_S
+            assert status["uptime_s"] >= status["longest_stall_s"]
+            assert (status["connections"], status["wrong_attempts"]) == (1, 1)
             assert took_s >= stall_s
         longest_s = server.stalls.longest_s
         await asyncio.sleep(0)
