@@ -108,9 +108,11 @@ def run(config: ServerConfig, log: LimitedHandler) -> int:
     """
     services = create_services(find_services(config.plugins), config.services)
     ways = make_ways(config.auth.ways)
-    log.hide(secrets_in([config, *(service.config for service in services), *(way.config for way in ways)]))
+    owner_token = load_token(config.token_path)
+    settings = [config, *(service.config for service in services), *(way.config for way in ways)]
+    log.hide([owner_token, *secrets_in(settings)])
     try:
-        server = Server(config, services, token=load_token(config.token_path), ways=ways)
+        server = Server(config, services, token=owner_token, ways=ways)
     except TypeError as exc:
         raise ConfigError(f"a service cannot be offered: {exc}") from exc
     try:
