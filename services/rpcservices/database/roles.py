@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field
 
 from rpcserver import Principal, ServiceConfig, ServiceConfigError, ServiceRole
+from rpcserver.plugins.toml import write_key
 
 from .errors import DatabaseRefused
 
@@ -125,7 +126,7 @@ def _refusal(
 ) -> DatabaseRefused:
     place, add = "roles" if role is None else f"{role.place}.permissions", f"database.{right}"
     if role is not None and add in role.permissions and (rule := find_rule(role.conditions, database)) is not None:
-        place, add = f"{role.place}.database.may.{rule}", right
+        place, add = f"{role.place}.database.may.{write_key(rule)}", right
     return DatabaseRefused(
         f"{principal.name} may not {_VERBS[right]} the database {database!r}: {remedy}have the operator add "
         f'"{add}" to {place}',

@@ -233,13 +233,13 @@ def test_a_name_goes_before_a_pattern_and_the_first_pattern_counts(run_with: Run
         await ada.execute("lab", "CREATE TABLE t (x INTEGER)")
         assert (await ada.query("log", "SELECT 1")).scalar() == 1
         for call, rule in (
-            (ada.execute("log", "CREATE TABLE t (x INTEGER)"), "l*"),
-            (ada.query("main", "SELECT 1"), "*"),
+            (ada.execute("log", "CREATE TABLE t (x INTEGER)"), '"l*"'),
+            (ada.query("main", "SELECT 1"), '"*"'),
             (ada.tables("lab"), "lab"),
         ):
             with pytest.raises(DatabaseRefused) as caught:
                 await call
-            assert caught.value.rule == f"roles.lab.database.may.{rule}"
+            assert caught.value.rule == f"roles.lab.database.may.{rule}"  # As TOML has it.
         assert await ada.tables("main") == []
 
     role = {"principals": ["ada"], "permissions": ["database.*"], "database": {"may": may}}

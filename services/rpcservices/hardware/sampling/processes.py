@@ -74,7 +74,12 @@ class ProcessesBeat(Beat[Query, ProcessList]):
         if not any(query.measures for query in self.followers):
             self._last = None
         before, now = self._last, None
+        if before is None and any(query.measures for query in self.followers):
+            # Somebody is joining, and the first reading for them is not there yet. They get shares at the next tick.
+            self._last = await self._processes.measure()
         for query, followers in list(self.followers.items()):
+            if query.measures and before is None:
+                continue
             answer, use = await self._processes.list_against(before, query)
             if now is None and query.measures:
                 now = use
