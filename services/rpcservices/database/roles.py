@@ -50,12 +50,12 @@ def check_conditions(role: ServiceRole, databases: Collection[str]) -> None:
 
     Raises:
         ServiceConfigError: a condition names a database that does not exist or that the role does not see, or a right
-            for which the role has no permission.
+            for which the role has no permission. A pattern of ``databases`` may be for databases to come.
     """
     conditions: DatabaseRole = role.conditions
     place = f"{role.place}.database"
     for pattern in conditions.databases:
-        if pattern != "*" and not _fits_any(pattern, databases):
+        if "*" not in pattern and not _fits_any(pattern, databases):
             raise ServiceConfigError(f"{place}.databases: {_no_database(pattern, databases)}")
     visible = [database for database in databases if sees(role, database)]
     for pattern, rights in conditions.may.items():

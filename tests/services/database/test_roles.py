@@ -275,7 +275,7 @@ def test_conditions_that_make_sense_are_not_refused() -> None:
     service = Database(DatabaseServiceConfig.model_validate({"databases": {"main": {}, "shop": {}, "a[b": {}}}))
     for conditions in (
         {"databases": ["*"], "may": {"*": ["query"]}},
-        {"databases": ["m*", "a[b"], "may": {"main": list(get_args(Right)), "a[b": []}},
+        {"databases": ["m*", "a[b", "archive-*"], "may": {"main": list(get_args(Right)), "a[b": []}},
         {"databases": []},
     ):
         section = RoleConfig.model_validate({"permissions": ["database.*"], "database": conditions})
