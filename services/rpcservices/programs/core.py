@@ -38,7 +38,7 @@ from .errors import ProgramNotStarted
 from .events import Events
 from .keeping import client
 from .labels import check_labels
-from .models import EnvBase, StdoutTo, TerminalSize
+from .models import EnvBase, Exit, StdoutTo, TerminalSize
 from .permission import environment
 from .running import cgroups, tree
 
@@ -94,6 +94,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         self._own_user = cache(environment.own_user)
         self.closing: dict[str, Callable[[], None]] = {}
         self._tasks: set[asyncio.Task[object]] = set()
+        self._revoked: set[asyncio.Task[Exit]] = set()
         self.cgroup_places = Places()
         self.ledger = Ledger("")
         self.remains = Remains(self.ledger, lambda: self.launcher.pid, lambda: set(self._hosted))
@@ -135,7 +136,10 @@ class ProgramsCore(Service[ProgramsConfig]):
             about = program.about
             if about.owner == name and about.started_at <= before and program.exit is None:
                 self.runtime.logger.warning("%s of %s is ended: %s may run no programs any more", about.id, name, name)
-                self.background(asyncio.ensure_future(program.end(REVOKED_GRACE_S)))
+                ending = asyncio.ensure_future(program.end(REVOKED_GRACE_S))
+                self.background(ending)
+                self._revoked.add(ending)
+                ending.add_done_callback(self._revoked.discard)
 
     async def _end_leftovers(self, traces: list[Trace]) -> None:
         """End the programs of an earlier server that was killed."""
@@ -162,6 +166,11 @@ class ProgramsCore(Service[ProgramsConfig]):
         """End all programs, except those that must outlive the server."""
         for timer in self._forgetting.values():
             timer.cancel()
+        if self._revoked:
+            # They are not to be left to their keepers. Keepers that take longer have been told, and end them alone.
+            _, late = await asyncio.wait(self._revoked, timeout=2 * REVOKED_GRACE_S)
+            for ending in late:
+                ending.cancel()
         programs = list(self.programs.values())
         letting_go = asyncio.gather(*(self._let_go(program) for program in programs))
         survivors = await self.remains.end(self.config.grace_s)
