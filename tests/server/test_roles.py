@@ -244,6 +244,7 @@ def test_a_service_sees_its_part_of_a_role() -> None:
     assert view == ServiceRole(
         "readers", frozenset({"shop.read", "shop.write", "shop.close"}), ShelfRole(shelves=("a", "b"))
     )
+    assert view is not None
     assert view.place == "roles.readers"
     assert find(BOB) is None
     lab = roles.finder("lab")(ADA)
