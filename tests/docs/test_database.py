@@ -63,9 +63,10 @@ def test_the_configuration(document: Callable[[str], str]) -> None:
     config = DatabaseServiceConfig.model_validate({"databases": {"main": {}, "shop": {}, "archive-2025": {}}})
     of = Roles(ServerConfig.model_validate(roles).roles, [Database(config)], os.geteuid(), System).finder("database")
     ada, eve = (of(Principal(name, "token")) for name in ("ada", "eve"))
+    assert ada is not None
+    assert eve is not None
     assert [name for name in config.databases if sees(ada, name)] == ["shop", "archive-2025"]
     assert [name for name in config.databases if sees(eve, name)] == ["main", "shop", "archive-2025"]
-    assert eve is not None
     assert [find_rule(eve.conditions, name) for name in config.databases] == ["*", "shop", "*"]
 
 

@@ -29,7 +29,7 @@ from .failures import is_refused, translate_error
 from .models import TxState
 from .pool import Pool, Target, close_all
 from .reading import state_after
-from .roles import RIGHTS, DatabaseRole, check_conditions, check_right, sees
+from .roles import RIGHTS, Access, DatabaseRole, check_conditions, check_right
 from .transactions import Transactions
 
 _T = TypeVar("_T")
@@ -38,6 +38,10 @@ ERRORS = (
     DatabaseError, DatabaseDataError, DatabaseOperationalError, DatabaseIntegrityError, DatabaseInternalError,
     DatabaseProgrammingError, DatabaseRefused, DatabaseNotSupportedError, UnknownDatabase, TransactionLost,
 )  # fmt: skip
+
+
+_NO_ROLE = ServiceRole("", frozenset(), DatabaseRole(databases=()))
+"""The role of whoever is in none."""
 
 
 def _never() -> None:
@@ -165,6 +169,7 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
         self._transactions = Transactions()
         state_dir = self.runtime.state_dir
         self._targets: dict[str, Target] = {}
+        self._accesses: dict[str, Access] = {}
         try:
             for name, config in self.config.databases.items():
                 self._targets[name] = Target(name, config, state_dir, self.config.secrets_dir)
@@ -195,24 +200,25 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
         may_write = "readonly" in names
 
         def check(principal: Principal, arguments: Mapping[str, Any]) -> None:
-            role, name = self.runtime.role_of(principal), arguments["database"]
-            target = self._targets.get(name)
-            if target is None or not sees(role, name):
-                raise self._no_database(role, name)
-            writing = may_write and not (arguments.get("readonly", False) or target.config.readonly)
-            check_right(principal, role, name, right, writing=writing)
+            access, name = self._access_of(principal), arguments["database"]
+            if name not in access.rights:
+                names = ", ".join(sorted(access.rights)) or "none"
+                raise UnknownDatabase(
+                    f"database: no database is named {name[:64]!r}; there are: {names}",
+                    executed="no", database=name[:64],
+                )  # fmt: skip
+            writing = may_write and not (arguments.get("readonly", False) or self._targets[name].config.readonly)
+            check_right(principal, access, name, right, writing=writing)
 
         return check
 
-    def _no_database(self, role: ServiceRole | None, name: str) -> UnknownDatabase:
-        names = ", ".join(sorted(target.name for target in self._targets_of(role))) or "none"
-        return UnknownDatabase(
-            f"database: no database is named {name[:64]!r}; there are: {names}", executed="no", database=name[:64]
-        )
-
-    def _targets_of(self, role: ServiceRole | None) -> list[Target]:
-        """The databases that the members of a role see."""
-        return [target for target in self._targets.values() if sees(role, target.name)]
+    def _access_of(self, principal: Principal) -> Access:
+        """What a caller may do to each database."""
+        role = self.runtime.role_of(principal) or _NO_ROLE
+        access = self._accesses.get(role.name)
+        if access is None or access.role is not role:
+            access = self._accesses[role.name] = Access(role, self._targets)
+        return access
 
     def _lend(self, ctx: Context, target: Target, transaction: str | None, *, readonly: bool) -> Lending:
         """Lend a link for a call: the transaction's, or one of its own."""

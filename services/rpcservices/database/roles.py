@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -82,12 +82,10 @@ def _no_database(pattern: str, databases: Collection[str]) -> str:
     )
 
 
-def sees(role: ServiceRole | None, database: str) -> bool:
+def sees(role: ServiceRole, database: str) -> bool:
     """Return whether a database exists for the members of a role."""
-    conditions: DatabaseRole | None = None if role is None else role.conditions
-    return conditions is not None and any(
-        database == pattern or fnmatchcase(database, pattern) for pattern in conditions.databases
-    )
+    conditions: DatabaseRole = role.conditions
+    return any(database == pattern or fnmatchcase(database, pattern) for pattern in conditions.databases)
 
 
 def find_rule(conditions: DatabaseRole, database: str) -> str | None:
@@ -97,14 +95,40 @@ def find_rule(conditions: DatabaseRole, database: str) -> str | None:
     return next((pattern for pattern in conditions.may if fnmatchcase(database, pattern)), None)
 
 
-def check_right(
-    principal: Principal, role: ServiceRole | None, database: str, right: Right, *, writing: bool = False
-) -> None:
-    """Make sure that a caller, who sees a database, may do something to it.
+def rights_on(role: ServiceRole, database: str) -> frozenset[Right] | None:
+    """Return what the members of a role may do to a database; ``None`` if it does not exist for them."""
+    if not sees(role, database):
+        return None
+    allowed = frozenset(right for permission, right in RIGHTS.items() if permission in role.permissions)
+    rule = find_rule(role.conditions, database)
+    return allowed if rule is None else allowed & frozenset(role.conditions.may[rule])
+
+
+class Access:
+    """What the members of one role may do to each database, so that a call need only look it up.
+
+    Parameters:
+        role: the role.
+        databases: the names of all databases.
+
+    Attributes:
+        role: the role.
+        rights: their rights to each database that exists for them, by its name.
+    """
+
+    __slots__ = ("rights", "role")
+
+    def __init__(self, role: ServiceRole, databases: Iterable[str]) -> None:
+        self.role = role
+        self.rights = {name: rights for name in databases if (rights := rights_on(role, name)) is not None}
+
+
+def check_right(principal: Principal, access: Access, database: str, right: Right, *, writing: bool = False) -> None:
+    """Make sure that a caller may do something to a database that exists for them.
 
     Parameters:
         principal: the caller.
-        role: the role of the caller.
+        access: what the caller's role may do.
         database: the name of the database.
         right: the right that the caller needs.
         writing: whether the statements may change something.
@@ -112,20 +136,16 @@ def check_right(
     Raises:
         DatabaseRefused: the role lacks the right; the error names both.
     """
-    allowed: set[Any] = set() if role is None else {RIGHTS[name] for name in role.permissions if name in RIGHTS}
-    if role is not None and (rule := find_rule(role.conditions, database)) is not None:
-        allowed &= set(role.conditions.may[rule])
-    if right not in allowed:
-        raise _refusal(principal, role, database, right, "")
-    if writing and not {"execute", "script"} & allowed:
-        raise _refusal(principal, role, database, "execute", "give readonly=True, or ")
+    rights = access.rights[database]
+    if right not in rights:
+        raise _refusal(principal, access.role, database, right, "")
+    if writing and "execute" not in rights and "script" not in rights:
+        raise _refusal(principal, access.role, database, "execute", "give readonly=True, or ")
 
 
-def _refusal(
-    principal: Principal, role: ServiceRole | None, database: str, right: Right, remedy: str
-) -> DatabaseRefused:
-    place, add = "roles" if role is None else f"{role.place}.permissions", f"database.{right}"
-    if role is not None and add in role.permissions and (rule := find_rule(role.conditions, database)) is not None:
+def _refusal(principal: Principal, role: ServiceRole, database: str, right: Right, remedy: str) -> DatabaseRefused:
+    place, add = f"{role.place}.permissions", f"database.{right}"
+    if add in role.permissions and (rule := find_rule(role.conditions, database)) is not None:
         place, add = f"{role.place}.database.may.{write_key(rule)}", right
     return DatabaseRefused(
         f"{principal.name} may not {_VERBS[right]} the database {database!r}: {remedy}have the operator add "

@@ -35,7 +35,7 @@ class StatementMethods(DatabaseCore):
                 max_rows=target.config.max_rows,
                 max_bytes=target.config.max_bytes,
             )
-            for target in self._targets_of(self.runtime.role_of(ctx.principal))
+            for target in map(self._targets.__getitem__, self._access_of(ctx.principal).rights)
         ]
 
     @method(permission="database.query", kind="read", errors=ERRORS)

@@ -16,8 +16,7 @@ from rpcserver.plugins.finding import create_services
 from rpcserver.security.roles import Roles
 from rpcserver.system import System
 from rpcservices.database import Database
-from rpcservices.database.errors import DatabaseRefused
-from rpcservices.database.roles import Right, check_right, sees
+from rpcservices.database.roles import Right, rights_on, sees
 
 OWNER = Principal("owner", "peer", os.geteuid())
 TOKEN_OWNER = Principal("owner", "token")
@@ -48,16 +47,7 @@ def translate(section: Mapping[str, Any]) -> tuple[str, Roles]:
 
 def new_rights(roles: Roles, database: str, principal: Principal) -> frozenset[str]:
     role = roles.finder("database")(principal)
-    if role is None or not sees(role, database):
-        return frozenset()
-    rights = set()
-    for right in get_args(Right):
-        try:
-            check_right(principal, role, database, right)
-        except DatabaseRefused:
-            continue
-        rights.add(right)
-    return frozenset(rights)
+    return (None if role is None else rights_on(role, database)) or frozenset()
 
 
 def check_same(section: Mapping[str, Any]) -> str:
