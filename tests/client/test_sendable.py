@@ -11,6 +11,9 @@ import pytest
 
 from rpcclient import AsyncClient, Client, Service, method
 from rpcclient.errors import InternalError, InvalidParams, InvalidRequest, RpcError, TooLarge
+from rpcserver.server import Server
+
+from .conftest import TOKEN, Running
 
 FORMS = ["jsonrpc", "rpc.v1.json", "rpc.v1.msgpack"]
 
@@ -121,12 +124,20 @@ class Giver(Service):
         raise RpcError("it failed", details={"x": nested(80), "y": {1: 1, "1": 2}}, executed="yes")
 
 
-@pytest.fixture
-def giver(running: Any) -> Iterator[Any]:
-    if not any(service.name == "giver" for service in running.server.services):
-        running.server.registry.add(Giver())
-        running.server.services.append(Giver())
+class Generous(Running):
+    """A server that offers this service, too."""
+
+    async def _start(self) -> Server:
+        server = Server(self.config, [self.desk, Giver()], token=TOKEN)
+        await server.start()
+        return server
+
+
+@pytest.fixture(scope="module")
+def giver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    running = Generous(tmp_path_factory.mktemp("giver"))
     yield running
+    running.stop()
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -40,7 +40,7 @@ def test_subprotocols(tools: Any, offered: Any, chosen: str | None) -> None:
                 if chosen != "rpc.v1.msgpack":
                     answer = await tools.call(connection, "rpc.hello")
                     assert answer["result"]["subprotocol"] == chosen or "jsonrpc"
-                    assert answer["result"]["principal"] == {"name": "owner", "method": "token"}
+                    assert answer["result"]["principal"] == {"name": "owner", "method": "token", "role": "owner"}
 
     tools.run(main())
 
@@ -368,7 +368,7 @@ def test_token_in_the_first_call(tools: Any) -> None:
             assert (await tools.call(connection, "rpc.authenticate", {"token": 5}))["error"]["code"] == -32602
             assert (await tools.call(connection, "rpc.authenticate", ["wrong"]))["error"]["code"] == -32001
             good = await tools.call(connection, "rpc.authenticate", {"token": tools.TOKEN})
-            assert good["result"] == {"name": "owner", "method": "token"}
+            assert good["result"] == {"name": "owner", "method": "token", "role": "owner"}
             assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
             assert (await tools.call(connection, "rpc.authenticate", {"token": tools.TOKEN}))["result"]
 
