@@ -21,7 +21,6 @@ from rpcwire.context import OWNER, Connection, Principal
 from rpcwire.errors import Busy, Unauthenticated
 
 from .attempts import WrongAttempts
-from .certificates import METHOD as CERTIFICATE
 from .certificates import Certificates
 from .named_tokens import NamedTokens
 from .penalties import Penalties
@@ -32,9 +31,6 @@ from .ways import BearerToken, ask, ask_again, ask_name, by_scheme
 
 READ_WITHIN_S = 0.75
 """The longest delay before credentials are read, in seconds."""
-
-_OWN_METHODS = ("token", "peer", "memory", CERTIFICATE)
-"""What :attr:`Principal.method` is where no way of a plugin has found somebody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +218,7 @@ class Authentication:
                     fault = f"the token {principal.name} is not accepted from {origin or '?'}, but from {networks}"
                     raise Unauthenticated(way.wrong)  # Whoever has stolen it learns nothing.
                 self.named_tokens.note_use(principal)
-            if way is not self._bearer and principal.method not in _OWN_METHODS:
+            if way is not self._bearer:
                 self._way_of_method[principal.method] = way
         except Unauthenticated as exc:
             self._penalties.note_wrong(credentials.keys, time.monotonic())

@@ -14,6 +14,8 @@ from typing import Any
 from rpcserver.config import CertificateConfig, ConfigError
 from rpcwire.context import Principal
 
+from .named_tokens import RESERVED
+
 METHOD = "certificate"
 """How principals of certificates have authenticated."""
 
@@ -137,12 +139,15 @@ class Certificates:
         sections: the tables ``[auth.certificates.NAME]``.
 
     Raises:
-        ConfigError: a table is malformed, or two describe the same certificates.
+        ConfigError: a table is malformed or has a name that the server gives itself, or two describe the same
+            certificates.
     """
 
     def __init__(self, sections: Mapping[str, CertificateConfig]) -> None:
         self._descriptions: dict[_Description, tuple[str, str]] = {}
         for name, section in sections.items():
+            if name in RESERVED:
+                raise ConfigError(f"auth.certificates.{name}: the server gives this name itself: choose another one")
             description = _describe(name, section)
             other, _ = self._descriptions.setdefault(description, (name, section.role))
             if other != name:

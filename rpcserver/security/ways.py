@@ -20,7 +20,8 @@ from rpcwire.logs import about
 from rpcwire.secret import hide, secrets_in
 from rpcwire.service import ServiceConfig, ServiceConfigError
 
-from .named_tokens import NamedTokens
+from .certificates import METHOD as CERTIFICATE
+from .named_tokens import RESERVED, NamedTokens
 from .tokens import TokenStore
 from .way import Way
 
@@ -29,6 +30,9 @@ logger = logging.getLogger("rpcserver.connection")
 _STRANGER = about("", is_known=False)
 
 GROUP = "rpcserver.ways"
+
+OWN_METHODS = ("token", "peer", "memory", CERTIFICATE)
+"""What :attr:`Principal.method` is where no way of a plugin has found somebody."""
 
 _SCHEME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
@@ -158,15 +162,13 @@ def ask(way: Way[Any], credentials: str) -> Principal | None:
         kind = type(exc).__name__
         logger.error("the way to authenticate by %s failed: %s at\n%s", way.scheme, kind, places, extra=_STRANGER)  # noqa: TRY400 - without its message
     else:
-        if principal is None or _is_whole(principal):
+        if principal is None or (_is_whole(principal) and _may_find(way, principal)):
             return principal  # type: ignore[no-any-return]
         kind = type(principal).__name__
-        logger.error(
-            "the way to authenticate by %s failed: it returned %s, no Principal or None",
-            way.scheme,
-            kind,
-            extra=_STRANGER,
-        )
+        fault = f"{kind}, no Principal or None"
+        if _is_whole(principal):
+            fault = "a Principal with a name or a method that the server gives itself"
+        logger.error("the way to authenticate by %s failed: it returned %s", way.scheme, fault, extra=_STRANGER)
         if inspect.iscoroutine(principal):
             principal.close()  # Python would warn that nobody has awaited it.
     raise Unauthenticated(f"{way.scheme}: this cannot be checked now; see the server's log")
@@ -189,7 +191,13 @@ def ask_again(way: Way[Any], principal: Principal) -> Principal | None:
         kind = type(exc).__name__
         logger.error("the way to authenticate by %s cannot renew: %s at\n%s", way.scheme, kind, places)  # noqa: TRY400 - without its message
         return None
-    return renewed if renewed is not None and _is_whole(renewed) else None
+    return renewed if renewed is not None and _is_whole(renewed) and _may_find(way, renewed) else None
+
+
+def _may_find(way: Way[Any], principal: Principal) -> bool:
+    """Return whether a way may find somebody. Programs and other things belong to somebody by name, so somebody whom a
+    plugin calls owner must not be taken for the owner."""
+    return type(way) is BearerToken or not (principal.name in RESERVED or principal.method in OWN_METHODS)
 
 
 def ask_name(way: Way[Any], credentials: str) -> str | None:

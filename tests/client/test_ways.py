@@ -8,6 +8,7 @@ import base64
 import hashlib
 import hmac
 import itertools
+import os
 import re
 import socket
 import sys
@@ -274,6 +275,11 @@ ANSWERS: dict[str, Any] = {
     "nameless": lambda _: Principal("", "odd"),
     "no-text": lambda _: Principal(None, "odd"),  # type: ignore[arg-type]
     "true-uid": lambda _: Principal("ada", "odd", True),
+    "owner": lambda _: Principal("owner", "odd"),
+    "memory": lambda _: Principal("memory", "odd"),
+    "by-token": lambda _: Principal("ada", "token"),
+    "by-peer": lambda _: Principal("ada", "peer", os.geteuid()),
+    "by-certificate": lambda _: Principal("ada", "certificate"),
     "exit": lambda _: sys.exit(3),
     "int": int,
 }

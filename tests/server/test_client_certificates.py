@@ -130,6 +130,13 @@ def test_tables_that_are_wrong(table: dict[str, str], said: str) -> None:
     assert f"auth.certificates.{said}" in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["owner", "memory"])
+def test_nobody_is_called_like_the_owner(name: str) -> None:
+    """Programs, and other things, belong to somebody by name."""
+    with pytest.raises(ConfigError, match=rf"auth\.certificates\.{name}: the server gives this name itself"):
+        who({name: {"common_name": "ada"}})
+
+
 def test_tables_that_say_the_same() -> None:
     with pytest.raises(ConfigError, match="eve: ada describes the same"):
         who({"ada": {"subject": "cn=ada , o=x"}, "eve": {"subject": "CN=ada,O=x"}})
