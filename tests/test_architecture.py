@@ -429,7 +429,9 @@ ROOMS_OF_CLIENT: dict[str, frozenset[str]] = {
     "sync": frozenset({"*", "programs", "stubs", "sync/serial", "sync/stubs"}),
     "sync/stubs": frozenset({"methods", "stubs", "sync/stream", "sync/stub"}),
     "sync/serial": frozenset({"serial_settings", "stubs", "sync/stream", "sync/stubs"}),
-    "dbapi": frozenset({"aio/client", "aio/life", "aio/stream", "stubs", "sync/client", "sync/stream", "targets"}),
+    "dbapi": frozenset(
+        {"aio/client", "aio/life", "aio/stream", "portions", "stubs", "sync/client", "sync/stream", "targets"}
+    ),
     "dialects": frozenset({"dbapi", "headers", "stubs", "targets"}),
     "pyserial": frozenset({"headers", "serial_settings", "sync/client", "sync/serial", "targets"}),
     "cli": frozenset(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from rpcclient.stubs.database import Isolation
+from dataclasses import replace
+
+from rpcclient.portions import divide, join
+from rpcclient.stubs.database import Changed, Isolation, TxState
 from rpcclient.transactions import IsolationName, isolation_of
+from rpcwire.values.tagged import Value
 
 from .stubs import database as stub
 from .transaction import AsyncDatabaseTransaction
@@ -12,6 +16,38 @@ from .transaction import AsyncDatabaseTransaction
 class AsyncDatabase(stub.AsyncDatabase):
     """Queries and changes databases: the methods of the service (:mod:`rpcclient.aio.stubs.database`), and
     :meth:`transaction`."""
+
+    async def executemany(
+        self,
+        database: str,
+        sql: str,
+        params: list[dict[str, Value]] | list[list[Value]],
+        *,
+        transaction: str | None = None,
+    ) -> Changed:
+        """Run one statement once for each set of parameters: all of them, or none. If they are too many for one
+        message, they go in several, in a transaction of their own, which needs the permission ``database.transaction``.
+
+        Parameters:
+            database: the database's name.
+            sql: the statement.
+            params: a list of dictionaries (``:name``) or of lists (``?``).
+            transaction: the id of an open transaction. With it, all must fit into one message; a transaction of
+                :meth:`transaction` divides them, too.
+
+        Returns:
+            How many rows were changed.
+
+        Raises:
+            DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
+            TooLarge: they do not fit into one message, and go in an open transaction by its id.
+        """
+        parts = [params] if transaction is not None else divide(params)
+        if len(parts) == 1:
+            return await super().executemany(database, sql, params, transaction=transaction)
+        async with self.transaction(database) as tx:
+            changes = [await tx.executemany(sql, part) for part in parts]
+        return replace(join(changes), tx_state=TxState.NONE)
 
     def transaction(
         self, database: str, *, isolation: Isolation | IsolationName | None = None, readonly: bool = False

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from rpcclient.portions import divide, join
 from rpcclient.stubs.database import (
     Changed,
     Description,
@@ -167,7 +168,16 @@ class AsyncDatabaseTransaction(TransactionState):
         return AsyncNotedStream(stream, self._note_failure)
 
     async def executemany(self, sql: str, params: list[dict[str, Value]] | list[list[Value]]) -> Changed:
-        """Run a statement once for each set of parameters; see :meth:`Database.executemany`."""
+        """Run a statement once for each set of parameters; see :meth:`Database.executemany`. If they are too many for
+        one message, they go in several, after a savepoint, so that still all of them count, or none."""
+        parts = divide(params)
+        if len(parts) == 1:
+            return await self._many(sql, parts[0])
+        async with self.savepoint():
+            changes = [await self._many(sql, part) for part in parts]
+        return join(changes)
+
+    async def _many(self, sql: str, params: list[dict[str, Value]] | list[list[Value]]) -> Changed:
         return await self._run(
             lambda transaction_id: self._database.executemany(self._name, sql, params, transaction=transaction_id)
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from rpcclient.portions import portions
 from rpcclient.stubs.database import Changed, Isolation, Page, TxState
 from rpcclient.stubs.database import Session as SessionInfo
 
@@ -12,7 +13,7 @@ from .copying import Watched
 from .errors import Error, InterfaceError, rolled_back
 from .port import Pages, Pieces, Port
 from .results import Buffered, Declared, Results, Streamed
-from .statements import Parameters, begins_transaction, check_text, is_query, portions, sent
+from .statements import Parameters, begins_transaction, check_text, is_query, sent, sets_sent
 
 _OPEN: Final = frozenset({TxState.ACTIVE, TxState.FAILED})
 
@@ -215,7 +216,7 @@ class Session:
         Returns:
             How many rows were changed; -1 where unknown.
         """
-        parts = list(portions(sets))
+        parts = list(portions(sets_sent(sets)))
         if not parts:
             return 0
         await self.ready(sql)

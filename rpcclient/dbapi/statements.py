@@ -1,5 +1,4 @@
-"""What a driver must know of a statement before it sends it: whether a transaction begins with it, and how large its
-parameters are."""
+"""What a driver must know of a statement before it sends it: whether a transaction begins with it."""
 
 from __future__ import annotations
 
@@ -13,16 +12,6 @@ from .errors import ProgrammingError
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 Sent = list[Any] | dict[str, Any] | None
-
-MANY_ROWS = 2_000
-"""Sets of parameters that :meth:`executemany` sends in one call, at most."""
-MANY_BYTES = 512 * 1024
-"""About how many bytes it sends in one call; a server takes messages of 1 MiB in JSON unless configured otherwise."""
-_NODE_BYTES = 32
-"""What each value and each name counts for besides its bytes. So a call has half as many of them, at most, as a server
-takes in a message unless configured otherwise: 32,768."""
-_TAGGED_BYTES = 4 * _NODE_BYTES
-"""What a value counts for that JSON has no form of its own for: the wire writes an object around it."""
 
 _CHANGES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE)
 _BEGINNING_IN_SQLITE = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "SAVEPOINT"})
@@ -77,31 +66,10 @@ def sent(parameters: Parameters) -> Sent:
     return list(parameters)
 
 
-def _weight(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value) * (1 if value.isascii() else 4) + _NODE_BYTES
-    if value is None or isinstance(value, int | float):
-        return _NODE_BYTES
-    if isinstance(value, bytes | bytearray | memoryview):
-        return len(value) * 4 // 3 + _TAGGED_BYTES
-    if isinstance(value, Mapping):
-        return sum(_weight(key) + _weight(item) for key, item in value.items()) + _NODE_BYTES
-    if isinstance(value, list | tuple | set | frozenset):
-        return sum(map(_weight, value)) + _NODE_BYTES
-    return _TAGGED_BYTES
+def sets_sent(sets: Iterable[Parameters]) -> Iterator[list[Any] | dict[str, Any]]:
+    """Convert each set of parameters to what the service accepts.
 
-
-def portions(sets: Iterable[Parameters]) -> Iterator[list[Any]]:
-    """Divide sets of parameters into portions, each of which fits into one call."""
-    portion: list[Any] = []
-    size = 0
-    for one in sets:
-        values = sent(one)
-        weight = _weight(values)
-        if portion and (size + weight > MANY_BYTES or len(portion) >= MANY_ROWS):
-            yield portion
-            portion, size = [], 0
-        portion.append([] if values is None else values)
-        size += weight
-    if portion:
-        yield portion
+    Raises:
+        ProgrammingError: as of :func:`sent`.
+    """
+    return (values if (values := sent(one)) is not None else [] for one in sets)

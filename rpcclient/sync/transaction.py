@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from rpcclient.portions import divide, join
 from rpcclient.stubs.database import (
     Changed,
     Description,
@@ -165,7 +166,16 @@ class DatabaseTransaction(TransactionState):
         return NotedStream(stream, self._note_failure)
 
     def executemany(self, sql: str, params: list[dict[str, Value]] | list[list[Value]]) -> Changed:
-        """Run a statement once for each set of parameters; see :meth:`Database.executemany`."""
+        """Run a statement once for each set of parameters; see :meth:`Database.executemany`. If they are too many for
+        one message, they go in several, after a savepoint, so that still all of them count, or none."""
+        parts = divide(params)
+        if len(parts) == 1:
+            return self._many(sql, parts[0])
+        with self.savepoint():
+            changes = [self._many(sql, part) for part in parts]
+        return join(changes)
+
+    def _many(self, sql: str, params: list[dict[str, Value]] | list[list[Value]]) -> Changed:
         return self._run(
             lambda transaction_id: self._database.executemany(self._name, sql, params, transaction=transaction_id)
         )

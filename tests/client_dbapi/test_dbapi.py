@@ -11,7 +11,7 @@ import pytest
 
 from rpcclient import Client, dbapi
 from rpcclient.dbapi import aio
-from rpcclient.dbapi.statements import portions
+from rpcclient.portions import portions
 from rpcserver import Context
 from rpcservices.database import Database
 from rpcwire.codec import codec_for

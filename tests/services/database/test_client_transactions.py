@@ -248,3 +248,28 @@ def test_a_cancelled_task_rolls_back(client, daemon):
 
     asyncio.run(main())
     assert ids(client) == [1]
+
+
+def test_many_sets_of_parameters_go_in_several_messages(daemon):
+    """All of them count, or none; in a transaction what came before stays."""
+    sets = [[number, "x" * 50] for number in range(30_000)]
+    with daemon.connect() as client:
+        db = client.database
+        db.execute("main", "DROP TABLE IF EXISTS many")
+        db.execute("main", "CREATE TABLE many (id INTEGER PRIMARY KEY, x TEXT)")
+        changed = db.executemany("main", "INSERT INTO many VALUES (?, ?)", sets)
+        assert (changed.rowcount, changed.statements, changed.tx_state.value) == (30_000, 30_000, "none")
+        with pytest.raises(DatabaseIntegrityError):
+            db.executemany("main", "INSERT INTO many VALUES (?, ?)", [[-number, "y"] for number in range(30_000)])
+        assert db.query("main", "SELECT count(*) FROM many").scalar() == 30_000
+        with db.transaction("main") as tx:
+            tx.execute("INSERT INTO many VALUES (-5, 'z')")
+            with pytest.raises(DatabaseIntegrityError):
+                tx.executemany(
+                    "INSERT INTO many VALUES (?, ?)", [[number + 50_000, "y"] for number in range(9000)] + sets[:1]
+                )
+            assert (
+                tx.executemany("DELETE FROM many WHERE id = :id", [{"id": number} for number in range(20_000)]).rowcount
+                == 20_000
+            )
+        assert db.query("main", "SELECT count(*) FROM many").scalar() == 10_001
