@@ -286,6 +286,10 @@ class TokenSet(BaseModel):
             )
         )
 
+    def without_uses(self) -> TokenSet:
+        """Return the same tokens, without when they were used."""
+        return TokenSet(tokens=tuple(token.model_copy(update={"last_used": None}) for token in self.tokens))
+
     def next_expiry(self, now: float) -> float | None:
         """Return when the next token expires; ``None`` if none will."""
         return min(

@@ -76,9 +76,12 @@ class TokenWatch:
             # Whoever could spoil the file must not be able to lock everybody out, or to let anybody in.
             logger.error("%s; the server goes on with the named tokens that it knows", exc)  # noqa: TRY400 - it says all
             return
-        if tokens != self._tokens.known:
+        known = self._tokens.known
+        if tokens == known:
+            return
+        self._tokens.replace(tokens)
+        if tokens.without_uses() != known.without_uses():  # Otherwise this server itself has written down uses.
             logger.info("the named tokens have changed")
-            self._tokens.replace(tokens)
             self._await_expiry()
             self._on_change()
 

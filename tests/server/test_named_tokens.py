@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import stat
@@ -242,6 +243,27 @@ def test_a_note_of_use_never_loses_a_revocation(tmp_path: Path) -> None:
     assert {token.state for token in file.read().tokens} == {"revoked"}
     assert len(file.read().tokens) == len(names)
     assert not known.uses
+
+
+def test_a_note_of_use_is_no_change_of_rights(tmp_path: Path) -> None:
+    """Nobody need be asked anew because of it."""
+    file = TokenFile(tmp_path)
+    make(file)
+    known, changes = NamedTokens(lambda: NOW), []
+
+    async def main() -> None:
+        watch = TokenWatch(file, known, lambda: changes.append(known.known))
+        watch.start()
+        known.note_use(known.known.tokens[0].principal)
+        watch._write_uses()
+        watch._look()
+        assert known.known.tokens[0].last_used == NOW and not changes
+        file.update(lambda tokens: tokens.change("ci", NOW, role="other"))
+        watch._look()
+        assert len(changes) == 1
+        await watch.stop()
+
+    asyncio.run(main())
 
 
 def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
