@@ -14,7 +14,7 @@ from .token_file import Stamp, TokenFile
 
 logger = logging.getLogger("rpcserver.security")
 
-LOOK_EVERY_S = 0.5
+LOOK_EVERY_S = 0.25
 """How often the server looks whether the file has changed, in seconds. That is one call of stat(2)."""
 
 WRITE_EVERY_S = 60.0
