@@ -46,7 +46,7 @@ from tests.growth import GrowsTooFast, check
 K = 1024
 PATH_CHARACTERS = 4000
 """The largest path, for the system and for us."""
-PATH_S = 0.002
+PATH_S = 0.005
 Make = Callable[[int], Any]
 
 
@@ -294,7 +294,7 @@ def cases() -> Iterator[Any]:
             f"redact words of a script: {word}",
             lambda text: redact(["sh", "-c", text]),
             repeat(f"{word} ", "vault login curl "),
-            32 * K,
+            8 * K,
         )
     yield (
         "redact many programs",
@@ -384,9 +384,9 @@ def test_work_grows_with_the_input_and_not_faster(run, make, size):
         (re.compile(r"(?:x*)*y").match, repeat("x"), 16),
         (re.compile(r"a.*b.*c").search, repeat("a b "), 512),
         (
-            lambda text: [text[:place] for place in range(len(text)) for _ in text[:place].split("x")],
+            lambda text: [text[:place].upper() for place in range(len(text))],
             repeat("a"),
-            K,
+            2 * K,
         ),
         (
             lambda numbers: [number for number in numbers if number not in numbers[:-1]],
