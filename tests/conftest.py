@@ -13,13 +13,16 @@ from typing import Any, NoReturn
 import pytest
 from hypothesis import HealthCheck, settings
 
-SOAK = bool(os.environ.get("SOAK"))
+from tests.examples import SOAK, count_examples
+
 REQUIRE_ALL = bool(os.environ.get("REQUIRE_ALL"))
 THERE_S = 30.0
 """How long something may take in the event loop of another thread, in seconds."""
 
 # How long an example takes says more of the machine than of what is tested.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=count_examples()
+)
 settings.load_profile("any machine")
 
 
@@ -32,8 +35,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """`make soak` runs the long proofs alone, `make test` everything else."""
-    kept = [item for item in items if SOAK == (item.get_closest_marker("soak") is not None)]
+    """`make soak` runs the long proofs, and the properties with all examples; `make test` all but the long proofs."""
+
+    def is_kept(item: pytest.Item) -> bool:
+        is_long = item.get_closest_marker("soak") is not None
+        draws = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        return is_long or draws if SOAK else not is_long
+
+    kept = [item for item in items if is_kept(item)]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
     items[:] = kept
 

@@ -21,6 +21,7 @@ from rpcwire.limits import FRAME_MESSAGES, MAX_DEPTH
 from rpcwire.messages import CallContext, Envelope, Failure, Notification, Request, Success
 from rpcwire.nodes import has_more_json_nodes, has_more_packed_nodes
 from rpcwire.session import Session
+from tests.examples import count_examples
 
 CODECS = {"jsonrpc": PlainJson, "rpc.v1.json": JsonLines, "rpc.v1.msgpack": MessagePack}
 every_codec = pytest.mark.parametrize("codec", [make() for make in CODECS.values()], ids=list(CODECS))
@@ -85,7 +86,7 @@ frames = (
 
 
 @every_codec
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=count_examples(250), deadline=None)
 @given(data=st.lists(frames, min_size=1, max_size=4))
 @example(data=[b""])
 @example(data=[b'{"jsonrpc":"1.0","id":"\\ud800","method":"a"}'])
@@ -104,7 +105,7 @@ def test_no_bytes_escape_and_a_good_call_still_answers(codec: Codec, data: list[
 
 
 @json_codec
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=count_examples(200), deadline=None)
 @given(value=plain, cut=st.integers(0, 400), flip=st.integers(0, 400), byte=st.integers(0, 255))
 def test_damaged_json_never_escapes(codec: Codec, value: Any, cut: int, flip: int, byte: int) -> None:
     text = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "a", "params": [value]}).encode()
@@ -116,7 +117,7 @@ def test_damaged_json_never_escapes(codec: Codec, value: Any, cut: int, flip: in
     good_call_answers(session)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=count_examples(200), deadline=None)
 @given(value=plain, cut=st.integers(0, 400), flip=st.integers(0, 400), byte=st.integers(0, 255))
 def test_damaged_messagepack_never_escapes(value: Any, cut: int, flip: int, byte: int) -> None:
     data = msgspec.msgpack.encode({"jsonrpc": "2.0", "id": 1, "method": "a", "params": [value]})
@@ -132,7 +133,7 @@ def test_damaged_messagepack_never_escapes(value: Any, cut: int, flip: int, byte
 
 
 @every_codec
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=count_examples(100), deadline=None)
 @given(
     method=names,
     call_id=ids,
@@ -151,7 +152,7 @@ def test_requests_arrive_as_they_left(codec: Codec, method: str, call_id: Any, p
 
 
 @every_codec
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=count_examples(100), deadline=None)
 @given(call_id=ids, result=plain, code=st.integers(-(2**31), 2**31), message=st.text(), data=plain)
 def test_answers_arrive_as_they_left(
     codec: Codec, call_id: Any, result: Any, code: int, message: str, data: Any

@@ -25,6 +25,7 @@ from rpcwire.rows.texttable import cell_text
 from rpcwire.values.dynamic import dump_plain, load_plain
 from rpcwire.values.repeated import Repeated
 from rpcwire.values.wiretypes import WireType, load_answer
+from tests.examples import count_examples
 
 BOTH = (JsonLines(), MessagePack())
 both_codecs = pytest.mark.parametrize("codec", BOTH, ids=["json", "msgpack"])
@@ -44,7 +45,7 @@ def tables(draw: st.DrawFn) -> list[tuple[Any, ...]]:
     return draw(st.lists(st.tuples(*(st.none() | column for column in columns)), max_size=6))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=count_examples(150), deadline=None)
 @given(tables())
 def test_every_table_survives_the_trip(table: list[tuple[Any, ...]]) -> None:
     for codec in BOTH:

@@ -35,6 +35,7 @@ from rpcwire.values.dynamic import dump_plain, load_plain
 from rpcwire.values.tagged import Value
 from rpcwire.values.unsendable import Unsendable
 from rpcwire.values.wiretypes import WireType
+from tests.examples import count_examples
 
 CODECS = [PlainJson(), JsonLines(), MessagePack()]
 every_codec = pytest.mark.parametrize("codec", CODECS, ids=[codec.subprotocol for codec in CODECS])
@@ -96,7 +97,7 @@ def received(codec: Codec, frames: list[bytes], *, limits: SessionLimits | None 
 
 @every_codec
 @given(value=values)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=count_examples(300), deadline=None)
 def test_parameters_that_are_encoded_are_read(codec: Codec, value: Any) -> None:
     try:
         body = dump_plain({"x": value}, codec)
@@ -118,7 +119,7 @@ def test_parameters_that_are_encoded_are_read(codec: Codec, value: Any) -> None:
     "kind", [WireType(Any), WireType(Value), WireType(dict[int | str, Any])], ids=["Any", "Value", "dict"]
 )
 @given(value=values)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=count_examples(150), deadline=None)
 def test_results_and_items_that_are_encoded_are_read(codec: Codec, kind: WireType, value: Any) -> None:
     try:
         result, item = kind.dump(value, codec), kind.dump(value, codec, ITEM_LEVELS)
@@ -146,7 +147,7 @@ def test_results_and_items_that_are_encoded_are_read(codec: Codec, kind: WireTyp
 
 @every_codec
 @given(details=values)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=count_examples(150), deadline=None)
 def test_errors_are_always_read(codec: Codec, details: Any) -> None:
     session, other = Session(codec), Session(codec)
     call = arrival(session, other)

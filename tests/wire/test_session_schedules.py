@@ -30,6 +30,7 @@ from rpcwire.events import (
 from rpcwire.limits import INITIAL_CREDIT, SessionLimits
 from rpcwire.session import Session
 from rpcwire.streams import IncomingStream, OutgoingStream
+from tests.examples import count_examples
 
 SIDES = st.sampled_from([0, 1])
 CALLS = 8
@@ -306,7 +307,10 @@ def test_schedules(form: type[Codec]) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=40, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=count_examples(40),
+            stateful_step_count=60,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         ),
     )
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpcwire.sql import bare, commits_before, first_word, is_blank, is_open, mysql_syntax, split, statement_end
+from tests.examples import count_examples
 
 ATOMIC = """
 CREATE OR REPLACE FUNCTION f(begin int, x text DEFAULT 'begin atomic;') RETURNS int LANGUAGE sql
@@ -60,7 +61,7 @@ SQLITE_TOKENS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=2000)
+@settings(max_examples=count_examples(2000))
 @given(
     st.sampled_from(["", "create trigger ", "explain create temp trigger "]), st.lists(st.sampled_from(SQLITE_TOKENS))
 )

@@ -19,6 +19,7 @@ from rpcwire.codec import JsonLines, MessagePack
 from rpcwire.errors import RemoteProtocolError
 from rpcwire.values.tagged import SAFE_INTEGER, Value, from_tagged, to_tagged
 from rpcwire.values.wiretypes import WireType
+from tests.examples import count_examples
 
 BOTH = (JsonLines(), MessagePack())
 KIND = WireType(Value)
@@ -43,7 +44,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=count_examples(300), deadline=None)
 @given(values)
 def test_every_value_survives_the_trip_in_both_codecs(value: Any) -> None:
     for codec in BOTH:
