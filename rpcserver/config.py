@@ -137,8 +137,7 @@ _SERVER_NAME = re.compile(r"(?:\*\.)?[a-z0-9_-]++(?:\.[a-z0-9_-]++)*+", re.ASCII
 
 
 class TlsConfig(CertificateFilesConfig):
-    """TLS for the TCP port: on where both files are named. The server looks at the files each second, and uses new ones
-    for new connections."""
+    """TLS for the TCP port: on where both files are named. When the files change, new connections use the new ones."""
 
     minimum_version: Literal["1.2", "1.3"] = Field(
         default="1.2", description="The oldest version of TLS that clients may use."

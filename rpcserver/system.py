@@ -33,7 +33,7 @@ class PrincipalInfo(_Answer):
     """Who the server takes the caller for."""
 
     name: Annotated[str, Field(description="A stable name, such as owner or the name of a token.")]
-    method: Annotated[str, Field(description="How it was established: token, peer or memory.")]
+    method: Annotated[str, Field(description="How it was established: token, certificate, peer or memory.")]
     role: Annotated[str | None, Field(description="The role, which says what the caller may do; null for none.")]
 
 

@@ -34,8 +34,8 @@ class Principal:
 
     Attributes:
         name: a stable name, such as :data:`OWNER` or the name of a token.
-        method: how they have authenticated: ``token``, ``peer`` (credentials of a Unix socket), ``memory``, or the name
-            that a plugin gives.
+        method: how they have authenticated: ``token``, ``certificate``, ``peer`` (credentials of a Unix socket),
+            ``memory``, or the name that a plugin gives.
         uid: the user id of the other process, if the kernel tells it.
         role: the role that belongs to the credentials, such as that of a named token; empty if the lists of the roles
             decide.

@@ -16,8 +16,9 @@ from .tls import tls_context
 
 logger = logging.getLogger("rpcserver")
 
-LOOK_S = 1.0
-"""How often to look whether the files have changed, in seconds."""
+LOOK_S = 0.4
+"""How often to look whether the files have changed, in seconds. Revocation must reach connections within a second, and
+two looks come before it."""
 
 MOST_SESSIONS = 1024
 """The most sessions of TLS 1.2 that are kept for clients who come back."""

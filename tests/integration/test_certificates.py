@@ -22,15 +22,20 @@ from rpcclient.errors import ConnectFailed
 Call = Callable[..., Any]
 
 
-def by_client(url: str, **options: Any) -> bool:
+def name_of(principal: Any) -> str:
+    assert principal is not None
+    return str(principal.name)
+
+
+def by_client(url: str, **options: Any) -> str:
     with Client(url, **options) as client:
-        return client.hello().principal is not None
+        return name_of(client.hello().principal)
 
 
-def by_async_client(url: str, **options: Any) -> bool:
-    async def main() -> bool:
+def by_async_client(url: str, **options: Any) -> str:
+    async def main() -> str:
         async with AsyncClient(url, **options) as client:
-            return (await client.hello()).principal is not None
+            return name_of((await client.hello()).principal)
 
     return asyncio.run(main())
 
@@ -66,6 +71,8 @@ def url(folder: Path) -> Iterator[str]:
         certificate_file = "{folder}/server.pem"
         key_file = "{folder}/server.pem"
         client_ca_file = "{folder}/clients.pem"
+        [auth.certificates.ada]
+        san = "email:ada@box.example"
         [plugins]
         enabled = ["hardware"]
     """)
@@ -83,7 +90,7 @@ def url(folder: Path) -> Iterator[str]:
         assert process.wait(20) == 0, (folder / "log").read_text()
 
 
-def by_command(url: str, **options: Any) -> bool:
+def by_command(url: str, **options: Any) -> str:
     words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     around = {k: v for k, v in os.environ.items() if not k.startswith(("RPC_", "RPCSERVER_"))}
     done = subprocess.run(
@@ -92,13 +99,15 @@ def by_command(url: str, **options: Any) -> bool:
     )  # fmt: skip
     if done.returncode:
         raise ConnectFailed(done.stderr, retryable=False)
-    return json.loads(done.stdout)["principal"] is not None
+    return str(json.loads(done.stdout)["principal"]["name"])
 
 
 @pytest.mark.parametrize("call", [by_client, by_async_client, by_command])
 def test_certificates_of_clients(call: Call, url: str, folder: Path) -> None:
     known = {"ca_file": folder / "ca.pem", "token_file": folder / "token"}
-    assert call(url, cert_file=folder / "client.pem", **known)
+    assert call(url, cert_file=folder / "client.pem", **known) == "owner"
+    # The certificate is enough.
+    assert call(url, cert_file=folder / "client.pem", ca_file=folder / "ca.pem") == "ada"
     with pytest.raises(ConnectFailed, match="certificate required: give cert_file") as caught:
         call(url, **known)
     assert (caught.value.executed, caught.value.retryable) == ("no", False)
