@@ -459,9 +459,10 @@ TARGETS: dict[str, Target] = {
             for kind in (1, 2)
             for frame in (_packed(_MESSAGES[1]) if kind == 2 else json.dumps(each).encode() for each in _MESSAGES)
         ),
+        512,
     ),
     "frames": Target(read_frames, _FRAMES),
-    "sql": Target(read_sql, tuple(bytes([kind]) + sql.encode() for kind in (0, 2, 5) for sql in _SQL)),
+    "sql": Target(read_sql, tuple(bytes([kind]) + sql.encode() for kind in (0, 2, 5) for sql in _SQL), 1024),
     "http": Target(read_http, _HTTP),
     "addresses": Target(
         read_addresses,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -133,6 +134,24 @@ class Wire(asyncio.Transport):
     def write_eof(self) -> None:
         pass
 
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
+class ResetWire(Wire):
+    """Has lost the other side, which shows when something is done with it."""
+
+    is_aborted = False
+
+    def write_eof(self) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
 
 class Receiver:
     """Keeps the messages."""
@@ -159,6 +178,8 @@ async def read_by_link(side: Side, pieces: list[bytes], *, binary: bool) -> Outc
     link.attach(receiver, codec_for("rpc.v1.msgpack" if binary else "rpc.v1.json"))
     for piece in pieces:
         link.data_received(piece)
+    while link._waiting:  # It reads some in each turn of the loop.
+        await asyncio.sleep(0)
     code = None if link.ws.close_sent is None else link.ws.close_sent.code
     link.connection_lost(None)
     return Outcome(receiver.messages, code)
@@ -235,3 +256,16 @@ def test_boundaries(frames: list[Frame], cut: int) -> None:
         at = boundaries.follow(data, at)
         assert at in ends
     assert boundaries.is_between
+
+
+def test_a_link_ends_whose_other_side_has_reset_the_connection() -> None:
+    async def main() -> None:
+        wire = ResetWire()
+        link = WebSocketLink(protocol(SERVER), LinkLimits(ping_interval_s=0), holds_reading=False)
+        link.connection_made(wire)
+        link.attach(Receiver(), codec_for("rpc.v1.json"))
+        link.data_received(encode(SERVER, Frame(Opcode.CLOSE, b"\x03\xe8")))
+        assert wire.is_aborted
+        link.connection_lost(None)
+
+    asyncio.run(main())
