@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import json
 import logging
+import ssl
 from typing import Any
 
 import msgspec
 import pytest
+import trustme
 from websockets.exceptions import InvalidStatus
 
 from rpcserver import Service, method
@@ -393,7 +395,10 @@ def test_a_message_in_json_is_smaller_than_one_in_messagepack(tools: Any, subpro
     tools.run(main())
 
 
-def test_much_input_is_read_in_several_turns_of_the_loop(tools: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
+def test_much_input_is_read_in_several_turns_of_the_loop(
+    tools: Any, monkeypatch: pytest.MonkeyPatch, authority: trustme.CA, tls: dict[str, str], secure: bool
+) -> None:
     """What comes at once does not keep others waiting until the last of it is answered; and all of it is read, even if
     the connection ends behind it."""
     turns: list[int] = [0]
@@ -405,7 +410,9 @@ def test_much_input_is_read_in_several_turns_of_the_loop(tools: Any, monkeypatch
 
     async def main() -> None:
         notes = Notes()
-        async with tools.serve(notes) as server:
+        trusting = ssl.create_default_context()
+        authority.configure_trust(trusting)
+        async with tools.serve(notes, tls=tls if secure else {}) as server:
             monkeypatch.setattr(Peer, "frame_received", frame_received)
             loop = asyncio.get_running_loop()
 
@@ -419,9 +426,11 @@ def test_much_input_is_read_in_several_turns_of_the_loop(tools: Any, monkeypatch
             one = tools.frame(1, tools.request("notes.take", ["x" * 100], None).encode())
             for last in (b"", tools.frame(8, (1000).to_bytes(2, "big"))):
                 notes.taken.clear()
-                raw = await tools.websocket(server)
+                raw = await tools.raw(server, ssl=trusting if secure else None)
+                await raw.send(tools.upgrade(server))
+                assert (await raw.head()).startswith(b"HTTP/1.1 101")
                 raw.writer.write(one * 3000 + last)
-                if not last:
+                if not last and not secure:
                     raw.writer.write_eof()
                 await tools.until(lambda: len(notes.taken) == 3000)
                 await raw.close()
