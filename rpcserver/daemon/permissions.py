@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from rpcserver.config import ConfigError, load_config
+from rpcserver.config import ConfigError, ServerConfig, load_config
 from rpcserver.plugins.finding import create_services, find_services
 from rpcserver.plugins.toml import write_key, write_value
 from rpcserver.security.explanation import (
@@ -23,6 +24,7 @@ from rpcserver.security.explanation import (
     explain_target,
 )
 from rpcserver.security.roles import OPEN_TO_ALL, OPEN_TO_PRINCIPALS, Roles
+from rpcserver.security.token_file import TokenFile
 from rpcserver.system import System
 from rpcwire.logs import printable
 
@@ -52,16 +54,17 @@ def permissions(
     With METHOD, such as database.query, or a page, such as /metrics: say who may call it, and why.
     """
     try:
-        roles = _load_roles(config_file, files)
+        config = load_config(config_file, {"plugins": {"files": files}} if files else {})
+        roles, holders = _make_roles(config), _list_holders(config)
         told: list[PermissionTold] | RoleTold | Target
         if method is not None:
-            told = explain_target(roles, method)
+            told = explain_target(roles, method, holders)
             if role is not None:
                 named = explain_role(roles, role).role
                 told = told.model_copy(update={"roles": tuple(way for way in told.roles if way.role == named)})
             lines = _write_target(told, role)
         elif role is not None:
-            told = explain_role(roles, role)
+            told = explain_role(roles, role, holders)
             lines = _write_role(told)
         else:
             told = explain_permissions(roles)
@@ -77,11 +80,28 @@ def permissions(
             click.echo(printable(line, _LINE_CHARACTERS))
 
 
-def _load_roles(config_file: Path | None, files: Sequence[str]) -> Roles:
-    """Read the roles of a configuration, as a server would at its start, without starting anything."""
-    config = load_config(config_file, {"plugins": {"files": files}} if files else {})
+def _make_roles(config: ServerConfig) -> Roles:
+    """Make the roles of a configuration, as a server would at its start, without starting anything."""
     services = create_services(find_services(config.plugins), config.services)
     return Roles(config.roles, services, os.geteuid(), System)
+
+
+def _list_holders(config: ServerConfig) -> dict[str, list[str]]:
+    """List whose credentials name each role: named tokens that are valid now, certificates, users and groups."""
+    named = [(each.role, f"certificate {name}") for name, each in config.auth.certificates.items()]
+    named += [(role, f"user {name}, by the Unix socket") for name, role in config.auth.unix.users.items()]
+    named += [(role, f"group {name}, by the Unix socket") for name, role in config.auth.unix.groups.items()]
+    try:
+        tokens = TokenFile(config.state_path).read().tokens
+    except ConfigError as exc:  # Another user may have made them. The rest is true all the same.
+        click.echo(f"rpcserver: {exc}", err=True)
+        tokens = ()
+    now = time.time()
+    named += [(each.role, f"token {each.name}") for each in tokens if each.is_valid(now)]
+    holders: dict[str, list[str]] = {}
+    for role, who in dict.fromkeys(named):
+        holders.setdefault(role, []).append(who)
+    return holders
 
 
 def _write_permissions(permissions: Sequence[PermissionTold]) -> Iterator[str]:

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -12,6 +13,9 @@ from pydantic import BaseModel, ConfigDict
 from rpcwire.context import OWNER
 
 from .roles import EVERYBODY, OPEN_TO_ALL, OPEN_TO_PRINCIPALS, OWNER_ROLE, Role, Roles, expand
+
+Holders = Mapping[str, Sequence[str]]
+"""For each role: whose credentials name it, in words, such as ``token ada``."""
 
 Opening = Literal["anybody", "principals", "roles"]
 """Who may call a method: anybody, whoever has authenticated, or whoever has a role that allows it."""
@@ -130,12 +134,13 @@ def explain_permissions(roles: Roles) -> list[PermissionTold]:
     ]
 
 
-def explain_role(roles: Roles, name: str) -> RoleTold:
+def explain_role(roles: Roles, name: str, holders: Holders = MappingProxyType({})) -> RoleTold:
     """Tell what a role gives, and to whom.
 
     Parameters:
         roles: the roles of the configuration.
         name: the name of the role.
+        holders: whose credentials name each role.
 
     Raises:
         ValueError: there is no such role.
@@ -148,7 +153,7 @@ def explain_role(roles: Roles, name: str) -> RoleTold:
     return RoleTold(
         role=name,
         principals=role.principals,
-        members=describe_members(roles, role),
+        members=describe_members(roles, role, holders),
         grants=tuple(
             Grant(permission=each, purpose=roles.permissions[each], patterns=_patterns(roles, role, each))
             for each in given
@@ -159,12 +164,13 @@ def explain_role(roles: Roles, name: str) -> RoleTold:
     )
 
 
-def explain_target(roles: Roles, name: str) -> Target:
+def explain_target(roles: Roles, name: str, holders: Holders = MappingProxyType({})) -> Target:
     """Tell who may call a method, or read a page, and why.
 
     Parameters:
         roles: the roles of the configuration.
         name: the full name of the method, or the path of the page.
+        holders: whose credentials name each role.
 
     Raises:
         ValueError: there is no such method or page.
@@ -191,7 +197,7 @@ def explain_target(roles: Roles, name: str) -> Target:
                 role=role.name,
                 patterns=_patterns(roles, role, permission),
                 principals=role.principals,
-                members=describe_members(roles, role),
+                members=describe_members(roles, role, holders),
                 conditions=_conditions(role, permission.partition(".")[0]),
             )
             for role in roles
@@ -200,20 +206,21 @@ def explain_target(roles: Roles, name: str) -> Target:
     )
 
 
-def describe_members(roles: Roles, role: Role) -> tuple[str, ...]:
+def describe_members(roles: Roles, role: Role, holders: Holders) -> tuple[str, ...]:
     """Tell in words who is in a role, in the order in which the server looks.
 
     Parameters:
         roles: the roles of the configuration.
         role: one of them.
+        holders: whose credentials name each role.
     """
-    members = [*(name for name in role.principals if name != EVERYBODY)]
+    members = [*(name for name in role.principals if name != EVERYBODY), *holders.get(role.name, ())]
     elsewhere = any(OWNER in other.principals for other in roles if other.name != role.name)
-    if role.name == OWNER_ROLE and OWNER not in members and not elsewhere:
+    if role.name == OWNER_ROLE and OWNER not in role.principals and not elsewhere:
         members.append("the user who runs the server, and whoever has its token")
     if EVERYBODY in role.principals:
         members.append("everybody who has authenticated and is in no other role")
-    return (*members, "whoever has credentials that name the role")
+    return (*members, "whoever has other credentials that name the role")
 
 
 def _patterns(roles: Roles, role: Role, permission: str) -> tuple[str, ...]:

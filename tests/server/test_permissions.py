@@ -32,14 +32,21 @@ permissions = ["programs.run"]
 path = "/bin/ls"
 options = { "-h" = { kind = "flag" } }
 [roles.empty]
+[auth.unix]
+users = { daemon = "viewers" }
+groups = { daemon = "empty" }
 """
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("permissions") / "rpcserver.toml"
-    file.write_text(CONFIG)
+    file.write_text(f'state_dir = "{file.parent}"\n{CONFIG}')
     file.chmod(0o600)
+    for name in ("vera", "gone"):
+        done = CliRunner().invoke(main, ["token", "create", name, "--role", "viewers", "--config", str(file)])
+        assert done.exit_code == 0, done.output
+    assert CliRunner().invoke(main, ["token", "revoke", "gone", "--config", str(file)]).exit_code == 0
     return file
 
 
@@ -63,7 +70,10 @@ def test_the_list_names_purpose_and_roles(config: Path) -> None:
 
 def test_a_role_is_told_whole(config: Path) -> None:
     text = ask(config, "--role", "viewers")
-    assert "In it:\n  ada\n  whoever has credentials that name the role\n" in text
+    assert (
+        "In it:\n  ada\n  user daemon, by the Unix socket\n  token vera\n  whoever has other credentials that name the role\n"
+        in text
+    )
     assert 'by "hardware.read", "hardware.*"\n' in text
     assert 'Conditions of hardware:\n  devices = ["/dev/ttyUSB0"]\n' in text
     assert "\n  hardware.watch_processes\n" in text
@@ -169,7 +179,7 @@ def test_the_owner_is_told_where_the_owner_is() -> None:
     """Whoever is named by another role is not in the owner's."""
     moved = roles_of(readers={"principals": ["owner"], "permissions": ["shop.read"]})
     assert moved.of(OWNER) is moved["readers"]
-    assert explain_role(moved, "owner").members == ("whoever has credentials that name the role",)
+    assert explain_role(moved, "owner").members == ("whoever has other credentials that name the role",)
     named = roles_of(owner={"principals": ["owner", "ada"], "permissions": ["*"]})
     assert named.of(OWNER) is named["owner"]
     assert named.of(Principal("owner", "peer", ME)) is named["owner"]
