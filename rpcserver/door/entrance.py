@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 
 from rpcserver.config import ServerConfig
 from rpcserver.connections import AdmittedLink
@@ -21,6 +22,7 @@ from .waiting import WaitingRoom
 logger = logging.getLogger("rpcserver.connection")
 
 STOPPING = Refusal(503, "the server is stopping")
+CHECKED_AGAIN = Refusal(503, "certificates must be checked again: connect again")
 
 
 class Entrance:
@@ -113,8 +115,8 @@ class Entrance:
         self.links.discard(link)
 
     def recheck_certificates(self, serials: frozenset[int] | None) -> None:
-        """Close the connections of clients that were let in by a certificate that may be valid no more. If it is, they
-        get in again.
+        """Close the connections of clients that were let in by a certificate that may be valid no more, and those that
+        are about to be let in. If the certificate is valid, they get in again.
 
         Parameters:
             serials: the serial numbers of revoked certificates; ``None`` if all certificates are to be checked again.
@@ -124,6 +126,10 @@ class Entrance:
                 serial = link.certificate_serial
                 if serials is None or serial is None or serial in serials:
                     link.expel("its certificate must be checked again: connect again")
+        admitted: AbstractSet[object] = self.links
+        for arrival in list(self.waiting):
+            if arrival not in admitted:  # TLS has checked its certificate before, or is about to, by the old files.
+                arrival.dismiss(CHECKED_AGAIN)
 
     def warn_of_proxy(self, remote: str, headers: str, method: str) -> None:
         """Log once that a proxy is at the other end of a connection, on which the sender needs no token.

@@ -396,6 +396,14 @@ def test_a_certificate_is_revoked(
                     async with asyncio.timeout(tools.SECONDS):
                         await first.recv()
                 assert (await hello(tools, second))["name"] == "ada"
+            # Whoever was verified before, and asks for something only now.
+            issuer.revoke()
+            look(server)
+            early = await tools.raw(server, ssl=contexts[0])
+            await tools.until(lambda: any(arrival.is_known for arrival in server.door.entrance.waiting))
+            issuer.revoke(backup)
+            look(server)
+            assert b"503" in await early.rest()
             with pytest.raises((OSError, InvalidMessage)):
                 # The same context: a session that was kept must not be resumed.
                 async with tools.connect(server, ssl=contexts[0], token=None) as again:
