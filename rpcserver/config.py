@@ -415,6 +415,53 @@ class LogConfig(_Section):
     )
 
 
+AuditLevel = Literal["off", "failures", "all"]
+
+
+class AuditConfig(_Section):
+    """The audit log: who called what, from where, and what came of it."""
+
+    enabled: bool = Field(default=True, description="Whether to keep an audit log.")
+    folder: str = Field(default="", description='Folder of its files; "" for "audit" in the state folder.')
+    file_bytes: int = Field(default=32 * _MIB, ge=4096, description="Size at which the next file is begun, in bytes.")
+    files: int = Field(default=16, ge=1, description="Files that are kept; beyond it the oldest is removed.")
+    levels: Mapping[str, AuditLevel] = Field(
+        default={"rpc.ping": "failures"},
+        description='What is written of calls, by methods or patterns such as "hardware.*" and "*"; the longest that '
+        'fits counts: "all", only "failures", or nothing ("off"). Everything where none fits.',
+    )
+    parameters: Literal["hash", "redacted", "none"] = Field(
+        default="hash",
+        description='What is written of the parameters of calls: the SHA-256 of their encoded bytes ("hash"), '
+        'themselves without secrets, cut to 2,000 characters ("redacted"), or nothing ("none").',
+    )
+    when_full: Literal["continue", "refuse"] = Field(
+        default="continue",
+        description="What happens while the log cannot be written, on a full disk for instance: calls go on, and lines "
+        'that find no room in the buffer are counted ("continue"), or new calls get Unavailable ("refuse").',
+    )
+    buffer_bytes: int = Field(
+        default=8 * _MIB,
+        ge=65536,
+        description="Lines that may wait to be written, in bytes, where the disk is slow or full.",
+    )
+    sync_s: float = Field(
+        default=1.0,
+        ge=0,
+        description="How long written lines may be only in the system's memory, which a loss of power loses, in "
+        "seconds; 0 to have each block of lines on the disk at once (fsync). A server that is killed loses at most the "
+        "lines of the last 50 ms.",
+    )
+    head_file: str = Field(
+        default="",
+        description="File, best on another machine's disk, that gets the number and the chain of the last line once a "
+        'second, so that a cut end is seen; "" for none.',
+    )
+    head_s: float = Field(
+        default=60.0, gt=0, description="How often the server's log gets the same, after new lines, in seconds."
+    )
+
+
 class PluginsConfig(_Section):
     """Which services are offered."""
 
@@ -472,6 +519,7 @@ class ServerConfig(BaseSettings):
     limits: LimitsConfig = LimitsConfig()
     keepalive: KeepaliveConfig = KeepaliveConfig()
     log: LogConfig = LogConfig()
+    audit: AuditConfig = AuditConfig()
     plugins: PluginsConfig = PluginsConfig()
     roles: Mapping[str, RoleConfig] = Field(
         default={},
@@ -489,6 +537,11 @@ class ServerConfig(BaseSettings):
     def state_path(self) -> Path:
         """The folder for what survives restarts."""
         return Path(self.state_dir) if self.state_dir else locations.state_dir()
+
+    @property
+    def audit_path(self) -> Path:
+        """The folder of the audit log."""
+        return Path(self.audit.folder) if self.audit.folder else self.state_path / "audit"
 
     @property
     def token_path(self) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import copy_context
 from dataclasses import replace
 from itertools import count
@@ -125,6 +125,8 @@ class Connections(Mapping[Connection, Peer]):
     Attributes:
         memory: counts the bytes that the connections hold.
         quotas: counts connections, calls and streams.
+        on_authenticated: called when somebody has authenticated on a connection.
+        on_end: called when a connection has ended, with the reason.
     """
 
     def __init__(
@@ -154,6 +156,8 @@ class Connections(Mapping[Connection, Peer]):
         self.memory = Memory(limits)
         self.quotas = Quotas(limits)
         self._limits = limits
+        self.on_authenticated: Callable[[Connection], None] = lambda _: None
+        self.on_end: Callable[[Connection, str], None] = lambda _connection, _reason: None
         self._executor = executor
         self._service_logger = service_logger
         self._numbers = count(1)
@@ -295,6 +299,7 @@ class Connections(Mapping[Connection, Peer]):
             link.authenticated(shares, min(limits.message_bytes, incoming_bytes))
         name, method = printable(principal.name), printable(principal.method)
         logger.info("%s is %s by %s", connection.id, name, method, extra=connection.log_extra)
+        self.on_authenticated(connection)
 
     # --- changed rights -------------------------------------------------------------------------------------------
 
@@ -372,6 +377,7 @@ class Connections(Mapping[Connection, Peer]):
         self.memory.leave(NOBODY if connection.principal is None else connection.principal.name)
         remote = connection.remote
         logger.info("%s %s disconnected: %s", connection.id, remote, printable(reason), extra=connection.log_extra)
+        self.on_end(connection, reason)
 
     async def close(self, reason: str, grace_s: float, patience_s: float) -> None:
         """Let running calls end, and close all connections.

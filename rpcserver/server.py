@@ -12,6 +12,8 @@ from importlib.metadata import version
 from itertools import count
 from typing import Any
 
+from rpcserver.audit.metrics import show_metrics
+from rpcserver.audit.trail import Trail
 from rpcserver.door.door import Door
 from rpcserver.door.entrance import Entrance
 from rpcserver.door.pages import Pages, pages_of
@@ -78,6 +80,7 @@ class Server:
         connections: the peers of all connections, by connection.
         door: the listeners, and the connections that are not admitted yet.
         stalls: measures how long the event loop has answered nobody.
+        trail: the audit log; ``None`` if the configuration wants none, and before the start.
         is_stopping: whether the server will stop soon.
         version: the version of the server.
     """
@@ -100,6 +103,7 @@ class Server:
         self._executor = Pool(config.limits.threads, self._threads[:-1], share=config.limits.threads_share)
         self._running_services: list[Service[Any]] = []
         self.stalls = StallProbe()
+        self.trail: Trail | None = None
         self._state_lock: int | None = None
         self.registry = Registry(logger)
         self.roles = Roles(config.roles, self.services, os.geteuid(), System)
@@ -193,6 +197,8 @@ class Server:
         try:
             self._state_lock = lock_state(self.config.state_path)
             self.token_watch.start()
+            if self.config.audit.enabled:
+                self._begin_audit()
             for service in self.services:
                 await start_service(
                     service,
@@ -209,6 +215,23 @@ class Server:
         except BaseException:
             await self.stop(grace_s=0)
             raise
+
+    def _begin_audit(self) -> None:
+        def role_of(principal: Principal) -> str | None:
+            role = self.roles.of(principal)
+            return None if role is None else role.name
+
+        self.trail = trail = Trail(
+            self.config.audit, self.config.audit_path, self.registry, self.dispatch, role_of, self.version
+        )
+        self.dispatch.observe_closely(trail)
+        self.connections.on_authenticated = trail.note_connected
+        self.connections.on_end = trail.note_disconnected
+        self.door.entrance.on_page = trail.note_page
+        self.door.entrance.on_refusal = trail.note_refused
+
+    def _show_metrics(self) -> str:
+        return "" if self.trail is None else show_metrics(self.trail.log)
 
     @property
     def addresses(self) -> list[str]:
@@ -283,6 +306,8 @@ class Server:
         self._running_services.clear()
         await self.token_watch.stop()
         self.authentication.wrong_attempts.report()
+        if self.trail is not None:
+            await self.trail.close(patience_s)
         self.stalls.stop()
         self._trimmer.stop()
         self._executor.shutdown(wait=False, cancel_futures=True)

@@ -88,6 +88,7 @@ class Connection:
         allowed: the methods that the other side may call, by full name. The side that offers them decides what it
             means; a server puts the methods of the principal's role here.
         caller: calls methods of the other side.
+        note: whatever an observer of calls wants to keep about the connection. There is room for one observer.
         logger: the logger of this side.
     """
 
@@ -96,6 +97,7 @@ class Connection:
     caller: Caller
     principal: Principal | None = None
     allowed: frozenset[str] = frozenset()
+    note: Any = None
     logger: logging.Logger = field(kw_only=True)
     _callbacks: dict[int, Callable[[], None]] = field(default_factory=dict)
     _closed: bool = False

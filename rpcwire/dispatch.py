@@ -11,7 +11,7 @@ import inspect
 import logging
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from msgspec import UNSET, Raw
 
@@ -25,8 +25,8 @@ from .errors import Busy, Cancelled, DeadlineExceeded, InternalError, InvalidReq
 from .events import IncomingCall, NotificationReceived
 from .limits import ITEM_LEVELS
 from .logs import printable
-from .messages import CallContext
-from .outcomes import METHOD_CHARACTERS, Observer, Outcome, Subject
+from .messages import CallContext, MessageId
+from .outcomes import METHOD_CHARACTERS, CloseObserver, Observer, Outcome, Start, Subject
 from .registry import Offer, Offers
 from .streams import OutgoingStream
 from .values.unsendable import Unsendable
@@ -119,6 +119,8 @@ class Dispatch:
         self._gate = gate
         self._logger = logger
         self._observers: list[Observer] = []
+        self._close_observer: CloseObserver | None = None
+        self._is_observed = False
         for observer in observers:
             self.observe(observer)
 
@@ -135,6 +137,30 @@ class Dispatch:
         if not callable(observer) or is_async(observer) or is_async(type(observer).__call__):
             raise TypeError(f"observers: {observer!r}: must be a plain function that takes an Outcome, not a coroutine")
         self._observers.append(observer)
+        self._is_observed = True
+
+    def observe_closely(self, observer: CloseObserver) -> None:
+        """Have each call that arrives from now on observed closely. There is room for one such observer."""
+        self._close_observer = observer
+        self._is_observed = True
+
+    def put_before_gate(self, gate: Gate) -> Callable[[], None]:
+        """Have every call ask one more gate first.
+
+        Returns:
+            A function that takes that gate away again.
+        """
+        first, second = gate, self._gate
+
+        def both(connection: Connection, method: str, offer: Offer | None) -> RpcError | None:
+            return first(connection, method, offer) or second(connection, method, offer)
+
+        self._gate = both
+
+        def restore() -> None:
+            self._gate = second
+
+        return restore
 
     # --- the way in ---------------------------------------------------------------------------------------------
 
@@ -152,8 +178,8 @@ class Dispatch:
         Raises:
             RpcError: the call is refused; its handler has not run.
         """
-        if self._observers:
-            _note_arrival(message)
+        if self._is_observed:
+            self._note_arrival(message, codec)
         method = message.method
         try:
             offer = self._find(method)
@@ -315,10 +341,10 @@ class Dispatch:
         if call.arrived_s is not None:
             self._notify_observers("upload", connection, call, None, items=upload.items, received_bytes=upload.bytes)
 
-    def report_refusal(self, connection: Connection, call: IncomingCall, error: RpcError) -> None:
+    def report_refusal(self, connection: Connection, call: IncomingCall, error: RpcError, codec: Codec) -> None:
         """Tell the observers that the session has refused a call before its method was looked up."""
-        if self._observers:
-            _note_arrival(call)
+        if self._is_observed:
+            self._note_arrival(call, codec)
             self.report_end(connection, call, error)
 
     def report_refused_notification(
@@ -359,6 +385,7 @@ class Dispatch:
         assert message.arrived_s is not None
         offer = self._find(message.method)
         call = message if isinstance(message, IncomingCall) else None
+        now = time.monotonic()
         outcome = Outcome(
             subject=subject,
             method=message.method[:METHOD_CHARACTERS],
@@ -368,11 +395,19 @@ class Dispatch:
             principal=connection.principal,
             ctx=None if call is None else call.ctx,
             error=error,
-            duration_s=time.monotonic() - message.arrived_s,
+            duration_s=now - message.arrived_s,
+            ended_s=now,
             items=items,
             received_bytes=received_bytes,
             sent_bytes=sent_bytes,
         )
+        if self._observers:
+            self._tell(outcome)
+        if self._close_observer is not None:
+            kept = message.kept if subject == "call" or subject == "notification" else None  # noqa: PLR1714 - quicker
+            self._tell_closely(outcome, kept, message.start)
+
+    def _tell(self, outcome: Outcome) -> None:
         for observer in self._observers:
             try:
                 observer(outcome)
@@ -381,11 +416,107 @@ class Dispatch:
             except BaseException:  # Even sys.exit() in an observer must not end the call.
                 self._logger.exception("the observer %r failed", observer)
 
+    def _tell_closely(self, outcome: Outcome, kept: Any, start: Any) -> None:
+        assert self._close_observer is not None
+        try:
+            self._close_observer.ended(outcome, kept, start)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            self._logger.exception("the observer %r failed", self._close_observer)
 
-def _note_arrival(message: Incoming) -> None:
-    """Note for observers when a message has arrived, and how large its parameters are."""
-    message.arrived_s = time.monotonic()
-    message.received_bytes = 0 if message.params is None else len(memoryview(message.params))
+    def _note_arrival(self, message: Incoming, codec: Codec) -> None:
+        """Note for observers when a message has arrived, and how large its parameters are."""
+        message.arrived_s = time.monotonic()
+        params = message.params
+        if params is None:
+            return
+        message.received_bytes = size = len(memoryview(params))
+        observer = self._close_observer
+        if observer is None:
+            return
+        if size <= observer.small_bytes:
+            message.kept = bytes(params)
+            return
+        try:
+            message.kept = observer.keep(message.method, params, codec)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            self._logger.exception("the observer %r failed", observer)
+
+    def report_start(self, connection: Connection, message: Incoming) -> None:
+        """Tell the observer that sees calls closely that the handler of a call begins, and may take long."""
+        observer = self._close_observer
+        if observer is None or message.arrived_s is None:
+            return
+        is_call = isinstance(message, IncomingCall)
+        try:
+            message.start = observer.started(
+                Start(
+                    "call" if is_call else "notification",
+                    message.method,
+                    message.id if isinstance(message, IncomingCall) else None,
+                    connection,
+                    message.arrived_s,
+                    message.kept,
+                )
+            )
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            self._logger.exception("the observer %r failed", observer)
+
+    # --- calls of this side -------------------------------------------------------------------------------------
+
+    @property
+    def now_s(self) -> float | None:
+        """The time, for :meth:`report_own`; ``None`` if no observer needs it."""
+        return time.monotonic() if self._is_observed else None
+
+    def report_own(
+        self,
+        connection: Connection,
+        subject: Literal["own call", "own notification"],
+        method: str,
+        began_s: float | None,
+        *,
+        call_id: MessageId = None,
+        error: RpcError | None = None,
+        sent_bytes: int = 0,
+        received_bytes: int = 0,
+    ) -> None:
+        """Tell the observers what came of a call that a handler of this side has sent to the other side.
+
+        Parameters:
+            connection: the connection over which it went.
+            subject: a call or a notification.
+            method: the method of the other side.
+            began_s: :attr:`now_s` of its beginning.
+            call_id: its id on the wire; ``None`` if it was not sent.
+            error: the error of a failure; ``None`` for a success.
+            sent_bytes: the size of the encoded parameters.
+            received_bytes: the size of the encoded result.
+        """
+        if began_s is not None:
+            now = time.monotonic()
+            outcome = Outcome(
+                subject=subject,
+                method=method[:METHOD_CHARACTERS],
+                kind=None,
+                id=call_id,
+                connection=connection,
+                principal=connection.principal,
+                ctx=None,
+                error=error,
+                duration_s=now - began_s,
+                ended_s=now,
+                received_bytes=received_bytes,
+                sent_bytes=sent_bytes,
+            )
+            self._tell(outcome)
+            if self._close_observer is not None:
+                self._tell_closely(outcome, None, None)
 
 
 def cancel_error(call: IncomingCall) -> Cancelled:

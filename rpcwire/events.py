@@ -4,7 +4,7 @@ do."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Raw
@@ -28,6 +28,8 @@ class IncomingCall(msgspec.Struct, gc=False, eq=False, weakref=False):
             the dispatcher uses it.
         received_bytes: the size of the parameters, for observers. Only the dispatcher uses it.
         loan: the bytes that a large call holds until its handler has ended; ``None`` if it is small.
+        kept: what an observer keeps of the parameters. Only the dispatcher uses it.
+        start: what an observer has noted when the handler began. Only the dispatcher uses it.
     """
 
     id: MessageId
@@ -38,6 +40,8 @@ class IncomingCall(msgspec.Struct, gc=False, eq=False, weakref=False):
     arrived_s: float | None = None
     received_bytes: int = 0
     loan: Loan | None = None
+    kept: Any = None
+    start: Any = None
 
 
 class Batch(msgspec.Struct, gc=False, eq=False):
@@ -59,7 +63,7 @@ class Batch(msgspec.Struct, gc=False, eq=False):
 
 
 class NotificationReceived(msgspec.Struct, gc=False):
-    """A notification, which is never answered. ``arrived_s``, ``received_bytes``, ``loan``: see
+    """A notification, which is never answered. ``arrived_s``, ``received_bytes``, ``loan``, ``kept``, ``start``: see
     :class:`IncomingCall`."""
 
     method: str
@@ -67,6 +71,8 @@ class NotificationReceived(msgspec.Struct, gc=False):
     arrived_s: float | None = None
     received_bytes: int = 0
     loan: Loan | None = None
+    kept: Any = None
+    start: Any = None
 
 
 class ResultReceived(msgspec.Struct, gc=False):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
+import msgspec
+
+from .codec import Codec
 from .context import Connection, Principal
 from .errors import Executed, RpcError
 from .messages import CallContext, MessageId
@@ -13,13 +15,12 @@ from .messages import CallContext, MessageId
 METHOD_CHARACTERS = 100
 """The most characters of a method's name in an outcome: the caller of an unknown method may write anything."""
 
-Subject = Literal["call", "notification", "stream", "upload"]
-"""The thing that has ended: a call, a notification, the stream that answered a call, or a stream among its
-parameters."""
+Subject = Literal["call", "notification", "stream", "upload", "own call", "own notification"]
+"""The thing that has ended: a call, a notification, the stream that answered a call, or a stream among its parameters;
+or a call or a notification that a handler of this side has sent to the other side (``ctx.caller``)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """The outcome of a call, a notification, or one of a call's streams.
 
     A call that is answered with a stream has an outcome when the stream begins, and its stream has another when it
@@ -38,6 +39,7 @@ class Outcome:
         error: the error of a failure; ``None`` for a success. The error of a stream whose reader wanted no more items
             is :class:`~rpcwire.errors.Cancelled`.
         duration_s: the time from the arrival of the call (for its streams, too) to this end, in seconds.
+        ended_s: the time of this end, on the clock of :func:`time.monotonic`.
         items: the number of items sent, or for an upload the number of items that the handler has read; 0 for a call.
         received_bytes: the size of the encoded parameters, or of the items that the handler has read.
         sent_bytes: the size of the encoded result, or of the items sent.
@@ -52,6 +54,7 @@ class Outcome:
     ctx: CallContext | None
     error: RpcError | None
     duration_s: float
+    ended_s: float = 0.0
     items: int = 0
     received_bytes: int = 0
     sent_bytes: int = 0
@@ -66,3 +69,60 @@ Observer: TypeAlias = Callable[[Outcome], None]
 """Called with the outcome of each call. It is a plain function and must be quick, because calls wait for it: it runs in
 the thread that drives the connection, or in the thread of the handler. An exception that it raises is logged and
 changes nothing."""
+
+
+class CloseObserver(Protocol):
+    """Observes calls more closely than an :data:`Observer`: it sees parameters, and is told of calls whose handler has
+    begun and goes on. Its methods must be quick, too, and what they raise changes nothing.
+
+    Attributes:
+        small_bytes: encoded parameters up to this size are kept as they are, in bytes; :meth:`keep` is asked about
+            larger ones.
+    """
+
+    small_bytes: int
+
+    def keep(self, method: str, params: Any, codec: Codec) -> Any:
+        """Return what to keep of parameters until the end of the call. It must not keep the parameters themselves.
+
+        Parameters:
+            method: the name that the caller wrote.
+            params: the encoded parameters, a buffer of bytes.
+            codec: the form of the wire.
+        """
+        ...
+
+    def started(self, call: Start) -> Any:
+        """Take note that the handler of a call has begun, and that the call does not end at once. Return whatever
+        :meth:`ended` is to get."""
+        ...
+
+    def ended(self, outcome: Outcome, kept: Any, start: Any) -> None:
+        """Take note of an outcome.
+
+        Parameters:
+            outcome: the outcome.
+            kept: what was kept of the parameters, except for streams.
+            start: what :meth:`started` has returned; ``None`` if the call has ended at once.
+        """
+        ...
+
+
+class Start(msgspec.Struct, gc=False, eq=False):
+    """A call or a notification whose handler has begun.
+
+    Attributes:
+        subject: ``call`` or ``notification``.
+        method: the method's full name.
+        id: the call's id on the wire; ``None`` for a notification.
+        connection: the connection of the call.
+        arrived_s: the time of its arrival, on the clock of :func:`time.monotonic`.
+        kept: what was kept of its parameters.
+    """
+
+    subject: Subject
+    method: str
+    id: MessageId
+    connection: Connection
+    arrived_s: float
+    kept: Any

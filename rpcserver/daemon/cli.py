@@ -23,6 +23,7 @@ from rpcserver.server import Server
 from rpcwire.secret import secrets_in
 
 from . import limits
+from .audit import audit
 from .logs import REPORT_S, LimitedHandler, set_up
 from .permissions import permissions
 from .tokens import token
@@ -44,6 +45,7 @@ def main() -> None:
 
 main.add_command(permissions)
 main.add_command(token)
+main.add_command(audit)
 
 
 @main.command()

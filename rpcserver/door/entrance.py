@@ -11,6 +11,7 @@ from rpcserver.connections import AdmittedLink
 from rpcserver.security.authentication import Authentication
 from rpcserver.security.certificates import METHOD as CERTIFICATE
 from rpcwire.logs import about
+from rpcwire.context import Principal
 
 from .admission import Refusal, canonical_origin
 from .descriptors import Descriptors
@@ -46,6 +47,10 @@ class Entrance:
         allowed_hosts: the names of the server, in their one form.
         allowed_origins: the origins of web pages that may connect, in their one form.
         links: the admitted WebSockets, until their sockets are closed.
+        on_page: called when a page was answered, with the address of the client, who it is, the request, and the
+            status.
+        on_refusal: called when a connection was refused before there was a WebSocket, with the address of the client,
+            and the status or what went wrong.
     """
 
     def __init__(
@@ -66,6 +71,8 @@ class Entrance:
         self.allowed_hosts = frozenset(canonical(host) for host in (config.listen.host, *config.listen.allowed_hosts))
         self.allowed_origins = frozenset(canonical_origin(origin) for origin in config.listen.allowed_origins)
         self.links: set[AdmittedLink] = set()
+        self.on_page: Callable[[str, Principal | None, str, str], None] = lambda *_: None
+        self.on_refusal: Callable[[str, str], None] = lambda *_: None
         self._is_stopping = is_stopping
         self._adopt = adopt
         self._refuse = refuse

@@ -36,7 +36,7 @@ from rpcwire.limits import (
     LinkLimits,
     parse_message_bytes,
 )
-from rpcwire.logs import QUIET, about, printable
+from rpcwire.logs import ECHO_CHARACTERS, QUIET, about, printable
 
 from .admission import Refusal, check_host, check_origin, peer_groups, peer_uid
 from .asking import HttpRequest, read_request
@@ -84,7 +84,7 @@ class ServerLink(WebSocketLink):
     """
 
     __slots__ = (
-        "_answer_later", "_arriving", "_delay", "_has_replied", "_has_transport", "_head_end", "_is_aborted",
+        "_answer_later", "_arriving", "_asked", "_delay", "_has_replied", "_has_transport", "_head_end", "_is_aborted",
         "_listener", "_opening_task", "_outgoing", "_rest", "_shares", "_timer", "entrance", "is_unix", "principal",
         "source", "takes_bytes",
     )  # fmt: skip
@@ -128,6 +128,7 @@ class ServerLink(WebSocketLink):
         self._rest = b""
         self._has_replied = False
         self.takes_bytes: int | None = None
+        self._asked: tuple[str, Principal | None] | None = None  # The page that was asked for, and by whom.
         self._timer: asyncio.TimerHandle | None = None
         self._shares: Shares | None = None
         self._arriving: Loan | None = None  # Most connections never have a large message on its way.
@@ -185,6 +186,7 @@ class ServerLink(WebSocketLink):
                 await self.loop.connect_accepted_socket(lambda: self, sock, ssl=tls, ssl_handshake_timeout=timeout_s)
         except ProxyHeaderError as exc:
             self._log("%s refused: %s", str(exc))
+            self.entrance.on_refusal(self.remote, "PROXY header refused")
             if tls is None:
                 _send_last(
                     sock,
@@ -196,6 +198,7 @@ class ServerLink(WebSocketLink):
                 )
         except OSError as exc:
             self._log("%s gone before it spoke HTTP: %s", str(exc), logging.INFO)
+            self.entrance.on_refusal(self.remote, "gone before it spoke HTTP")
 
     async def _read_proxy_header(self, sock: socket.socket) -> None:
         proxy = self.source
@@ -240,6 +243,7 @@ class ServerLink(WebSocketLink):
             self._refuse(Refusal(503, f"no place to authenticate became free within {timeout_s:g} s: try again later"))
         else:
             self._reason = "no WebSocket handshake in time"
+            self.entrance.on_refusal(self.remote, self._reason)
             self.abort()
 
     def abort(self) -> None:
@@ -312,6 +316,7 @@ class ServerLink(WebSocketLink):
             self.abort()
             return
         self._log("%s refused: %s", refusal.text)
+        self.entrance.on_refusal(self.remote, f"HTTP {refusal.status}")
         self._answer_later = None
         self._has_replied = True
         self._reason = f"HTTP {refusal.status}"
@@ -479,6 +484,8 @@ class ServerLink(WebSocketLink):
         if not http_request.wants_websocket:
             # Whoever shows wrong credentials gets only what everybody gets, even if the other end is known.
             who = principal if failure is not None else principal or self.principal
+            request_line = f"{http_request.method} {http_request.path}"
+            self._asked = (request_line[:ECHO_CHARACTERS], who)
             return self._proceed_when(
                 lambda: self.entrance.pages.answer(self, http_request, who),
                 is_known=principal is not None or self.is_known,
@@ -577,6 +584,10 @@ class ServerLink(WebSocketLink):
         self.entrance.waiting.send_back(self)  # It needs no place any more.
         self._reason = self._reason or reason
         self._has_replied = True
+        if self._asked is not None:
+            self.entrance.on_page(self.remote, self._asked[1], self._asked[0], reason)
+        else:
+            self.entrance.on_refusal(self.remote, reason)
         self.finish_reading()
         transport.write(data)
         if transport.can_write_eof():

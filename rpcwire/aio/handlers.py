@@ -212,6 +212,8 @@ class Handlers:
             running.ctx = kwargs[offer.contract.context_name] = self._context(call, offer, deadline)
         self._running[id(call)] = running
         self._deadlines.set(id(call), deadline)
+        if call.arrived_s is not None:
+            self._dispatch.report_start(self._peer.connection, call)
         self._spawn(running, self._run(running, call, args, kwargs))
 
     def _spawn(self, running: Running, coroutine: Any) -> None:
@@ -390,6 +392,7 @@ class Handlers:
             running.ctx = kwargs[offer.contract.context_name] = self._context(None, offer, deadline)
         self._running[id(event)] = running
         self._deadlines.set(id(event), deadline)
+        dispatch.report_start(peer.connection, event)
         self._spawn(running, self._run_notification(running, event, args, kwargs))
 
     async def _run_notification(

@@ -221,6 +221,11 @@ class Peer:
             self.flush_soon()
 
     @property
+    def dispatch(self) -> Dispatch:
+        """Decides on every incoming call, and tells observers the outcome of every call."""
+        return self._dispatch
+
+    @property
     def is_open(self) -> bool:
         """Whether calls can still be sent. They cannot when either side has begun to close."""
         return self.link.is_open and self.session.state is not SessionState.CLOSED
@@ -423,7 +428,7 @@ class Peer:
                 self._on_progress(event)
             case Violation():
                 if event.call is not None:
-                    self._dispatch.report_refusal(self.connection, event.call, event.error)
+                    self._dispatch.report_refusal(self.connection, event.call, event.error, self.session.codec)
                 self.logger.warning(
                     "%s: %s: %s",
                     self.connection.remote,

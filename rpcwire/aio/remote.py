@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from rpcwire.errors import DeadlineExceeded, NotSent, RpcError, WireError, from_wire
+from rpcwire.errors import Cancelled, DeadlineExceeded, NotSent, RpcError, WireError, from_wire
 from rpcwire.limits import DEFAULT_DEADLINE_S, LONGEST_S
 from rpcwire.messages import CallContext
 from rpcwire.values.dynamic import dump_plain, load_plain
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
     from .peer import Peer
 
 _T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class _Sent:
+    """What observers want to know of a call that was sent."""
+
+    began_s: float | None = None
+    call_id: int | None = None
+    bytes: int = 0
+    received_bytes: int = 0
 
 
 class RemoteCaller:
@@ -58,42 +69,83 @@ class RemoteCaller:
         return future.result() if here is None else await asyncio.wrap_future(future)
 
     async def _call(self, method: str, params: Mapping[str, Any] | None, timeout_s: float | None) -> Any:
+        seconds = DEFAULT_DEADLINE_S if timeout_s is None else timeout_s
+        sent = _Sent()
         try:
-            seconds = DEFAULT_DEADLINE_S if timeout_s is None else timeout_s
             if not seconds > 0:
                 raise DeadlineExceeded("timeout_s: no time is left for this call", executed="no")
-            seconds = min(seconds, LONGEST_S)
             peer = self._require_peer()
-            await peer.wait_writable(seconds)
-            codec = peer.session.codec
-            pending = Pending(peer.loop.create_future())
-            call_id = peer.begin(
-                method,
-                None if params is None else dump_plain(params, codec),
-                ctx=CallContext(ttl_ms=round(seconds * 1000)),
-                timeout_s=seconds,
-                pending=pending,
-            )
-            return load_plain(await peer.outcome(call_id, pending), codec)
+            sent.began_s = peer.dispatch.now_s
+            result = await self._call_peer(peer, method, params, min(seconds, LONGEST_S), sent)
         except WireError as exc:
-            raise from_wire(exc.code, exc.message, exc.data) from None
-        except RpcError:
+            error = from_wire(exc.code, exc.message, exc.data)
+            self._report("own call", method, sent, error)
+            raise error from None
+        except RpcError as exc:
+            self._report("own call", method, sent, exc)
             await give_way()
             raise
+        except asyncio.CancelledError:
+            error = Cancelled("the handler that has called was cancelled", executed="unknown")
+            self._report("own call", method, sent, error)
+            raise
+        self._report("own call", method, sent, None)
+        return result
+
+    async def _call_peer(
+        self, peer: Peer, method: str, params: Mapping[str, Any] | None, seconds: float, sent: _Sent
+    ) -> Any:
+        await peer.wait_writable(seconds)
+        codec = peer.session.codec
+        pending = Pending(peer.loop.create_future())
+        body = None if params is None else dump_plain(params, codec)
+        sent.bytes = 0 if body is None else len(body)
+        sent.call_id = call_id = peer.begin(
+            method, body, ctx=CallContext(ttl_ms=round(seconds * 1000)), timeout_s=seconds, pending=pending
+        )
+        result = await peer.outcome(call_id, pending)
+        sent.received_bytes = len(memoryview(result))
+        return load_plain(result, codec)
+
+    def _report(
+        self,
+        subject: Literal["own call", "own notification"],
+        method: str,
+        sent: _Sent,
+        error: RpcError | None,
+    ) -> None:
+        """Tell the observers of this side what came of a call."""
+        if self._peer is not None:
+            self._peer.dispatch.report_own(
+                self._peer.connection,
+                subject,
+                method,
+                sent.began_s,
+                call_id=sent.call_id,
+                error=error,
+                sent_bytes=sent.bytes,
+                received_bytes=sent.received_bytes,
+            )
 
     async def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send a notification; see :class:`rpcwire.context.Caller`."""
         await self._run_in_loop(self._notify(method, params))
 
     async def _notify(self, method: str, params: Mapping[str, Any] | None) -> None:
+        sent = _Sent()
         try:
             peer = self._require_peer()
+            sent.began_s = peer.dispatch.now_s
             await peer.wait_writable(DEFAULT_DEADLINE_S)
-            peer.notify(method, None if params is None else dump_plain(params, peer.session.codec))
-            await peer.breathe()
-        except RpcError:
+            body = None if params is None else dump_plain(params, peer.session.codec)
+            sent.bytes = 0 if body is None else len(body)
+            peer.notify(method, body)
+        except RpcError as exc:
+            self._report("own notification", method, sent, exc)
             await give_way()
             raise
+        self._report("own notification", method, sent, None)
+        await peer.breathe()
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -150,11 +150,12 @@ class Handlers:
         except RpcError as exc:
             self._reply_error(peer, call, exc)
             return
+        dispatch.report_start(peer.connection, call)
         self._submit(running, args, kwargs)
 
     def report_refusal(self, peer: Host, call: IncomingCall, error: RpcError) -> None:
         """Tell the observers that the session has refused a call."""
-        self._dispatch.report_refusal(peer.connection, call, error)
+        self._dispatch.report_refusal(peer.connection, call, error, peer.session.codec)
 
     def start_notification(self, peer: Host, event: NotificationReceived) -> None:
         """Have a thread run the handler of a notification. Errors are only logged, because nobody waits for an
@@ -168,6 +169,7 @@ class Handlers:
             dispatch.report_refused_notification(peer.connection, event, exc)
             return
         running = Running(peer, offer, event, self._context(peer, offer, None), dispatch.offers.owner())
+        dispatch.report_start(peer.connection, event)
         self._submit(running, args, kwargs)
 
     def cancel(self, call: IncomingCall) -> None:

@@ -336,7 +336,7 @@ def test_the_session_says_which_call_it_refuses(
     assert isinstance(violation, Violation)
     assert violation.call is not None
     assert isinstance(violation.error, RpcError)
-    dispatch.report_refusal(connection, violation.call, violation.error)
+    dispatch.report_refusal(connection, violation.call, violation.error, codec)
     expected = {"busy": Busy, "draining": Unavailable, "the same id": InvalidRequest}[reason]
     (told,) = outcomes
     assert (type(told.error), told.executed, told.method) == (expected, "no", "desk.add")

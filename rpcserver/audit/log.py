@@ -1,0 +1,304 @@
+"""The audit log as the event loop sees it: collects lines, chains them in blocks, and hands these to the writer. It
+begins new files, tells the head, and notices when the disk is slow or full."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from msgspec import Raw
+
+from rpcserver.config import AuditConfig, ConfigError
+from rpcwire.trusted_files import UntrustedFile
+
+from .chain import Head, seal
+from .files import BrokenLog, End, name_file
+from .lines import CallLine, Times, encode_line, write_line
+from .writer import Block, LogInUse, Writer
+
+logger = logging.getLogger("rpcserver.audit")
+
+FLUSH_S = 0.05
+"""How long lines are collected before they are written, in seconds."""
+
+LINE_BYTES = 600
+"""The size of a line that is not encoded yet, about, in bytes: most are smaller."""
+
+BLOCK_LINES = 2000
+"""The most lines of one block."""
+
+Line = bytes | CallLine | Callable[[], CallLine]
+"""A line without its number: of an event that is no call, of a call, or what makes it."""
+
+
+class Log:
+    """Collects the lines of a server, and has them written.
+
+    Parameters:
+        config: the settings.
+        folder: the folder of the files.
+        times: writes times; this sets its clock.
+        before_flush: called before lines are written, and may add some.
+        on_change: called with the reason when the log cannot be written, or not fast enough, and with ``None`` when it
+            is well again.
+
+    Raises:
+        ConfigError: the files cannot be used; the message says why and what to do.
+
+    Attributes:
+        seq: the number of the last line of the last block.
+        lines: the lines that were made since the start.
+        lost: the events since the start that have no line, because no more lines could wait.
+        end: where the log ended before.
+        told: the head that the head file told before; ``None`` for none.
+    """
+
+    def __init__(
+        self,
+        config: AuditConfig,
+        folder: Path,
+        times: Times,
+        before_flush: Callable[[], None],
+        on_change: Callable[[str | None], None],
+    ) -> None:
+        self._config = config
+        self._folder = folder
+        self._times = times
+        self._before_flush = before_flush
+        self._on_change = on_change
+        self._loop = asyncio.get_running_loop()
+        self._writer = _open_writer(config, folder, self._on_state)
+        self.end: End = self._writer.end
+        self.told = self._writer.told
+        self.seq = self.end.seq
+        self._chain = self.end.head.chain
+        self._unsealed = self.end.unsealed
+        self._file_bytes = self.end.size_bytes
+        self._files = self._writer.files
+        self._pending: list[Line] = []
+        self._most_pending = config.buffer_bytes // LINE_BYTES
+        self._timer: asyncio.TimerHandle | None = None
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._head_told = Head()
+        self._fault: str | None = None
+        self._is_troubled = False
+        self._lost_now = 0
+        self._lost_at = 0.0
+        self._is_closed = False
+        self._closing: asyncio.Future[int] | None = None
+        self.lines = 0
+        self.lost = 0
+        self._set_clock()
+        if not self._files:
+            self._begin_file()
+
+    # --- lines ------------------------------------------------------------------------------------------------
+
+    def append(self, line: Line) -> bool:
+        """Add a line, or count it as lost if no more may wait.
+
+        Returns:
+            Whether it was added.
+        """
+        if (len(self._pending) >= self._most_pending or self._writer.backlog_bytes) and self._has_no_room():
+            return False
+        self._pending.append(line)
+        if self._timer is None:
+            self.flush_soon()
+        return True
+
+    def add(self, event: str, **fields: str | float | Raw | None) -> None:
+        """Add a line about something that is no call.
+
+        Parameters:
+            event: what has happened.
+            fields: further fields; those that are ``None`` are left out.
+        """
+        self.append(write_line(self._times.write(time.monotonic()), event, **fields))
+
+    def _has_no_room(self) -> bool:
+        if not self._is_closed and self._waiting_bytes <= self._config.buffer_bytes:
+            return False
+        if not self._lost_now:
+            self._lost_at = time.monotonic()
+        self._lost_now += 1
+        self.lost += 1
+        return True
+
+    @property
+    def next_seq(self) -> int:
+        """The number that the next line gets."""
+        return self.seq + len(self._pending) + 1
+
+    @property
+    def _waiting_bytes(self) -> int:
+        """The size of the lines that are not written, about."""
+        return len(self._pending) * LINE_BYTES + self._writer.backlog_bytes
+
+    def _set_clock(self) -> None:
+        self._times.set(time.monotonic(), time.time())
+
+    def flush_soon(self) -> None:
+        """Have the lines written soon."""
+        if self._timer is None and not self._is_closed:
+            self._set_clock()
+            self._timer = self._loop.call_later(FLUSH_S, self.flush)
+
+    def flush(self) -> None:
+        """Hand the lines to the writer."""
+        self._before_flush()
+        if self._lost_now and self._waiting_bytes <= self._config.buffer_bytes // 2:
+            self._tell_lost()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._pending:
+            self._put()
+        if self._file_bytes >= self._config.file_bytes:
+            self._begin_file()
+        self._watch()
+
+    def _add_in_any_case(self, event: str, **fields: str | float | Raw | None) -> None:
+        self._pending.append(write_line(self._times.write(time.monotonic()), event, **fields))
+
+    def _tell_lost(self) -> None:
+        count, self._lost_now = self._lost_now, 0
+        self._add_in_any_case("lost", count=count, since=self._times.write(self._lost_at))
+
+    def _put(self, first_seq: int = 0, removals: Sequence[Path] = ()) -> None:
+        """Make a block of the lines that wait, and hand it to the writer."""
+        pending, self._pending = self._pending[:BLOCK_LINES], self._pending[BLOCK_LINES:]
+        self.lines += len(pending)
+        first_line = self.seq + 1
+        self.seq += len(pending)
+        lines = [_encode(seq, line) for seq, line in enumerate(pending, first_line)]
+        if self._unsealed:
+            # They are in the file already: only their sums and the chain over them follow.
+            known, self._unsealed = self._unsealed, ()
+            block, self._chain = seal(self._chain, [*known, *lines])
+            block = block[sum(len(line) + 1 for line in known) :]
+        else:
+            block, self._chain = seal(self._chain, lines)
+        self._file_bytes += len(block)
+        at = self._times.write(time.monotonic())
+        self._writer.put(Block(block, Head(self.seq, self._chain), at, first_seq, tuple(removals)))
+        if self._head_timer is None and not self._is_closed:
+            self._head_timer = self._loop.call_later(self._config.head_s, self._tell_head)
+
+    def _begin_file(self) -> None:
+        """Begin the next file. Remove the oldest ones if there are too many, and say so in a line."""
+        first_seq = self.seq + 1
+        name = name_file(first_seq)
+        self._add_in_any_case("file", file=name, after=self._chain)
+        self._files.append((first_seq, self._folder / name))
+        self._file_bytes = 0
+        removals = []
+        while len(self._files) > self._config.files:
+            first, path = self._files.pop(0)
+            self._add_in_any_case("removed", file=path.name, first=first, last=self._files[0][0] - 1)
+            removals.append(path)
+        self._put(first_seq, removals)
+
+    # --- the head ---------------------------------------------------------------------------------------------
+
+    @property
+    def head(self) -> Head:
+        """The last line that was written."""
+        return self._writer.head
+
+    @property
+    def backlog_bytes(self) -> int:
+        """The size of the blocks that are not written yet."""
+        return self._writer.backlog_bytes
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the log cannot be written."""
+        return self._fault is not None
+
+    def _tell_head(self) -> None:
+        self._head_timer = None
+        head = self._writer.head
+        if head != self._head_told:
+            self._head_told = head
+            logger.info("audit log: line %s", head)
+
+    # --- a full or slow disk ------------------------------------------------------------------------------------
+
+    def _on_state(self, fault: str | None) -> None:
+        """Take the state of the writer from its thread."""
+        with contextlib.suppress(RuntimeError):  # The loop has ended.
+            self._loop.call_soon_threadsafe(self._note_state, fault)
+
+    def _note_state(self, fault: str | None) -> None:
+        self._fault = fault
+        if fault is not None:
+            logger.error("the audit log cannot be written: %s: free space in %s", fault, self._folder)
+        else:
+            logger.warning("the audit log is written again; %d lines are lost since the start", self.lost)
+        self._watch()
+
+    def _watch(self) -> None:
+        """Notice that the disk is too slow, or no longer."""
+        if self._is_closed:
+            return
+        most_bytes = self._config.buffer_bytes // (4 if self._is_troubled else 2)
+        reason = self._fault
+        if reason is None and self._waiting_bytes > most_bytes:
+            reason = "the disk is too slow"
+        if self._is_troubled != (reason is not None):
+            self._is_troubled = reason is not None
+            if self._fault is None and reason is not None:
+                logger.error("the audit log cannot be written fast enough: %d bytes wait", self._waiting_bytes)
+            self._on_change(reason)
+        if self._lost_now or self._is_troubled:
+            self.flush_soon()  # It must look again even if nothing else happens.
+
+    # --- the end ----------------------------------------------------------------------------------------------
+
+    async def close(self, patience_s: float) -> None:
+        """Write what waits, and close the files.
+
+        Parameters:
+            patience_s: how long to wait for the disk, in seconds.
+        """
+        if self._closing is None:
+            self._set_clock()
+            self.flush()
+            if self._lost_now:
+                self._tell_lost()
+            self._add_in_any_case("stop")
+            while self._pending:
+                self._put()
+            self._is_closed, self._most_pending = True, 0
+            for timer in (self._timer, self._head_timer):
+                if timer is not None:
+                    timer.cancel()
+            self._closing = self._loop.run_in_executor(None, self._writer.close, patience_s)
+        unwritten_bytes = await asyncio.shield(self._closing)
+        if unwritten_bytes:
+            logger.error("%d bytes of the audit log could not be written", unwritten_bytes)
+        logger.info("audit log: it ends with line %s", self._writer.head)
+
+
+def _encode(seq: int, line: Line) -> bytes:
+    if type(line) is bytes:
+        return b'{"seq":%d,%b' % (seq, line)
+    call_line = line if type(line) is CallLine else line()  # type: ignore[operator]
+    call_line.seq = seq
+    return encode_line(call_line)
+
+
+def _open_writer(config: AuditConfig, folder: Path, on_state: Callable[[str | None], None]) -> Writer:
+    head_file = Path(config.head_file) if config.head_file else None
+    try:
+        return Writer(folder, config.sync_s, head_file, on_state)
+    except (UntrustedFile, BrokenLog, LogInUse) as exc:
+        raise ConfigError(f"audit: {exc}") from None
+    except OSError as exc:
+        place = exc.filename or folder
+        raise ConfigError(f"audit: {place}: {exc.strerror}: name another place, or set audit.enabled = false") from exc
