@@ -141,26 +141,25 @@ class Server:
             logger,
         )
         self._trimmer = Trimmer(self.connections.memory.note_peak)
-        self.registry.add(
-            System(
-                self.registry,
-                self.connections,
-                self.roles,
-                config,
-                self.version,
-                lambda: self.openrpc,
-                self.stalls,
-                self.authentication.wrong_attempts,
-            ),
-            reserved=True,
+        system = System(
+            self.registry,
+            self.connections,
+            self.roles,
+            config,
+            self.version,
+            lambda: self.openrpc,
+            self.stalls,
+            self.authentication.wrong_attempts,
+            self._show_audit,
         )
+        self.registry.add(system, reserved=True)
         for service in self.services:
             self.registry.add(service)
         self.openrpc: dict[str, Any] = document(self.registry, title="rpcserver", version=self.version)
         pages = Pages(
             lambda: {s.name: s for s in self.services},
             lambda: self.is_stopping,
-            pages_of(self.services),
+            pages_of([system, *self.services]),
             self.authentication,
             self.roles,
             config.listen.path_prefix,
@@ -230,7 +229,7 @@ class Server:
         self.door.entrance.on_page = trail.note_page
         self.door.entrance.on_refusal = trail.note_refused
 
-    def _show_metrics(self) -> str:
+    def _show_audit(self) -> str:
         return "" if self.trail is None else show_metrics(self.trail.log)
 
     @property

@@ -15,7 +15,7 @@ from rpcwire.context import Context, Principal
 from rpcwire.reading import readable, summary_of
 from rpcwire.registry import Registry
 from rpcwire.secret import Secret
-from rpcwire.service import Service, method
+from rpcwire.service import Page, Service, method
 
 from .config import ServerConfig
 from .connections import Connections
@@ -23,6 +23,10 @@ from .stalls import StallProbe
 
 _MEMORY = {"calls": "calls and streams", "arriving": "arriving messages", "outgoing": "output"}
 """The purposes of memory, for a person."""
+
+
+AUDIT_PAGE = "/metrics/audit"
+"""The page with the state of the audit log."""
 
 
 class _Answer(BaseModel):
@@ -113,12 +117,14 @@ class System(Service):
         openrpc: returns the OpenRPC document of all methods.
         stalls: measures how long the event loop answers nobody.
         wrong_attempts: the count of wrong attempts to authenticate.
+        show_audit: returns the state of the audit log as text for Prometheus.
     """
 
     name = "rpc"
     permissions: ClassVar[Mapping[str, str]] = {
         "rpc.limits": "see all limits, and who uses how much",
         "rpc.status": "see how the server is",
+        "rpc.audit": f"read the page {AUDIT_PAGE}, with the state of the audit log",
     }
 
     def __init__(
@@ -131,6 +137,7 @@ class System(Service):
         openrpc: Callable[[], dict[str, Any]],
         stalls: StallProbe,
         wrong_attempts: WrongAttempts,
+        show_audit: Callable[[], str],
     ) -> None:
         super().__init__()
         self._began = time.monotonic()
@@ -143,6 +150,18 @@ class System(Service):
         self._ping_interval_s = config.keepalive.ping_interval_s
         self._version = version
         self._openrpc = openrpc
+        self._show_audit = show_audit
+        self._has_audit = config.audit.enabled
+
+    def http_pages(self) -> Mapping[str, Page]:
+        """Return the page with the state of the audit log, if there is one."""
+
+        async def render() -> str:
+            return self._show_audit()
+
+        if not self._has_audit:
+            return {}
+        return {AUDIT_PAGE: Page(render, "text/plain; version=0.0.4; charset=utf-8", permission="rpc.audit")}
 
     @method(kind="read")
     async def hello(self, ctx: Context) -> Hello:

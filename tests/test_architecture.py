@@ -360,6 +360,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "state": frozenset({"config"}),
     "hardening": frozenset(),
     "security": frozenset({"config"}),
+    "audit": frozenset({"config"}),
     "plugins": frozenset({"config"}),
     "memory": frozenset({"config"}),
     "quotas": frozenset({"config"}),
@@ -373,10 +374,11 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
         | {f"security/{name}" for name in ("authentication", "certificates", "gate", "revocation", "roles")}
     ),
     "server": frozenset(
-        {"config", "connections", "door", "plugins", "security", "stalls", "state", "system", "trimming"}
+        {"audit", "config", "connections", "door", "plugins", "security", "stalls", "state", "system", "trimming"}
     ),
     "daemon": frozenset(
         {
+            "audit",
             "config",
             "hardening",
             "plugins",

@@ -22,6 +22,8 @@ def quote(text: str, limit: int = TEXT_CHARACTERS) -> str:
     """
     if len(text) > limit:
         text = text[: limit - 1] + "…"
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()  # Halves of surrogate pairs are no text (RFC 8259, 8.2).
     return encode_basestring_ascii(text).replace("\x7f", "\\u007f")
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Raw
+from pydantic import BaseModel
 
 from rpcwire.codec import Codec, codec_for
 from rpcwire.contracts import Contract
 from rpcwire.errors import RpcError
 from rpcwire.registry import Registry
+from rpcwire.secret import HIDDEN, is_secret
 from rpcwire.values.dynamic import dump_plain, load_plain
 
 from .lines import quote_raw
@@ -21,9 +23,6 @@ MOST_CHARACTERS = 2000
 
 DECODED_BYTES = 64 * 1024
 """Larger parameters are not decoded for the log, which shows a small part of them at most."""
-
-HIDDEN = "***"
-"""Stands for a secret."""
 
 Writing = Callable[[str, Any, Codec | None], str | Raw]
 """Writes about parameters, by the method's full name, the encoded parameters, and the form of the wire, which only
@@ -56,8 +55,22 @@ def choose_writing(kind: Literal["hash", "redacted", "none"], registry: Registry
 
 
 def secret_names(contract: Contract) -> frozenset[str]:
-    """Return the names of the parameters that are secret."""
-    return frozenset(getattr(contract, "secret_parameters", ()))
+    """Return the names of the parameters that are secret, or are models with a secret field."""
+    models = {p.name for p in contract.parameters if _has_secret_field(p.annotation, set())}
+    return contract.secret_parameters | models
+
+
+def _has_secret_field(annotation: Any, seen: set[Any]) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if annotation in seen:
+            return False
+        seen.add(annotation)
+        parts = [
+            Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+            for field in annotation.model_fields.values()
+        ]
+        return any(is_secret(part) or _has_secret_field(part, seen) for part in parts)
+    return any(_has_secret_field(part, seen) for part in get_args(annotation))
 
 
 def _redact(contract: Contract, params: Any, codec: Codec) -> str | None:

@@ -120,6 +120,8 @@ class _Verification:
                 link = read_link(line)
             except ValueError as exc:
                 self._spoil(place, None, f"this is no line of an audit log: {exc}")
+                if self._chain is None:  # It is the first line of all: no chain of its block can fit.
+                    self._chain, self._expected, self.report.first_seq = "", first, first
                 self._expected += 1
                 continue
             if number == 1:

@@ -10,8 +10,8 @@ from rpcserver.config import ServerConfig
 from rpcserver.connections import AdmittedLink
 from rpcserver.security.authentication import Authentication
 from rpcserver.security.certificates import METHOD as CERTIFICATE
-from rpcwire.logs import about
 from rpcwire.context import Principal
+from rpcwire.logs import about
 
 from .admission import Refusal, canonical_origin
 from .descriptors import Descriptors

@@ -136,7 +136,8 @@ class Store(Service):
 
 def made(*services: Service[Any]) -> dict[str, Any]:
     registry = Registry(logging.getLogger("t"))
-    registry.add(System(registry, *[None] * 2, ServerConfig(), "1.2.3", dict, *[None] * 2), reserved=True)  # type: ignore[arg-type]
+    system = System(registry, None, None, ServerConfig(), "1.2.3", dict, None, None, str)  # type: ignore[arg-type]
+    registry.add(system, reserved=True)
     for service in services or (Shop(),):
         registry.add(service)
     return json.loads(json.dumps(document(registry, title="shop", version="1.2.3")))  # type: ignore[no-any-return]

@@ -1,0 +1,408 @@
+"""The audit log of a real server: what gets a line, and what happens when the disk is full, slow, or the server dies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rpcclient import AsyncClient
+from rpcclient.errors import Unavailable
+from rpcserver import Context, Service, method
+from rpcserver.audit.files import list_files
+from rpcserver.audit.verifying import Report, verify
+from rpcserver.config import ConfigError
+from rpcserver.server import Server
+
+HOSTILE = 'x\r\n{"seq":9}\x1b[2J\u202e'
+
+
+class Asker(Service):
+    """Calls its caller."""
+
+    @method()
+    async def ask(self, name: str, ctx: Context) -> Any:
+        """Call a method of the client."""
+        await ctx.caller.notify("desk.note", {})
+        return await ctx.caller.call(name, {})
+
+
+class Desk(Service):
+    """What the client offers."""
+
+    @method()
+    async def note(self) -> None:
+        """Take note."""
+
+    @method()
+    async def add(self) -> int:
+        """Add nothing."""
+        return 0
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    """What the log says, but for the end of a line that is being written."""
+    texts = [path.read_text(encoding="ascii") for _, path in list_files(folder / "audit")]
+    return [json.loads(line) for text in texts for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def whole(folder: Path) -> Report:
+    """The log, which must be as it was written."""
+    report = verify(folder / "audit")
+    assert [str(finding) for finding in report.findings] == []
+    return report
+
+
+def events(folder: Path, event: str, **fields: Any) -> list[dict[str, Any]]:
+    return [each for each in records(folder) if each["event"] == event and fields.items() <= each.items()]
+
+
+def client_of(server: Server, tools: Any, **options: Any) -> AsyncClient:
+    return AsyncClient(server.addresses[0], token=tools.TOKEN, **options)
+
+
+def test_each_call_has_its_line(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve(tools.Calc(), Asker()) as server:
+            async with client_of(server, tools, services=[Desk()]) as client:
+                await client.call("calc.add", [1, 2])
+                for wrong in ("calc.boom", "calc.refuse", HOSTILE):
+                    with pytest.raises(Exception):  # noqa: B017 - any
+                        await client.call(wrong)
+                await client.notify("calc.echo", ["x"])
+                async with client.stream("calc.count", [3]) as stream:
+                    assert [item async for item in stream] == ["0", "1", "2"]
+                assert await client.call("asker.ask", ["desk.add"]) == 0
+                await client.call("rpc.ping")
+                with pytest.raises(Exception, match="there is no method"):
+                    await client.call("asker.ask", ["desk.lost"])
+
+    tools.run(main())
+    folder = tools.folder
+    report = whole(folder)
+    assert report.unsealed == 0
+    everything = records(folder)
+    assert [everything[0]["event"], everything[1]["event"], everything[-1]["event"]] == ["file", "start", "stop"]
+    assert [each["seq"] for each in everything] == list(range(1, len(everything) + 1))
+    (added,) = events(folder, "completed", method="calc.add")
+    (connected,) = events(folder, "connected")
+    assert connected["client"] == added["client"]
+    assert added["client"]["principal"] == added["client"]["role"] == "owner"
+    assert added["client"]["address"].startswith("127.0.0.1:")
+    assert (added["outcome"], len(added["params_sha256"]), added["received_bytes"] > 0) == ("ok", 64, True)
+    assert [each["outcome"] for each in events(folder, "completed", method="calc.boom")] == ["InternalError"]
+    (refused,) = events(folder, "completed", method="calc.refuse")
+    assert (refused["outcome"], refused["executed"]) == ("Refused", "yes")
+    (unknown,) = events(folder, "completed", method=HOSTILE)
+    assert (unknown["outcome"], unknown["executed"]) == ("MethodNotFound", "no")
+    assert len(events(folder, "completed", subject="notification", method="calc.echo")) == 1
+    assert [each["items"] for each in events(folder, "completed", subject="stream")] == [3]
+    assert [each["method"] for each in events(folder, "completed", subject="own notification")] == ["desk.note"] * 2
+    own = events(folder, "completed", subject="own call")
+    assert [(each["method"], each["outcome"]) for each in own] == [("desk.add", "ok"), ("desk.lost", "MethodNotFound")]
+    assert not events(folder, "completed", method="rpc.ping")
+    assert len(events(folder, "disconnected")) == 1
+    for _, path in list_files(folder / "audit"):
+        content = path.read_bytes()
+        assert content.isascii()
+        assert tools.TOKEN.encode() not in content
+        assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_long_call_has_a_line_when_it_has_arrived(tools: Any) -> None:
+    async def main() -> None:
+        calc = tools.Calc()
+        async with tools.serve(calc) as server, client_of(server, tools) as client:
+            call = asyncio.ensure_future(client.call("calc.wait"))
+            await tools.until(lambda: events(tools.folder, "received"))
+            assert not events(tools.folder, "completed", method="calc.wait")
+            calc.release.set()
+            await call
+
+    tools.run(main())
+    (received,) = events(tools.folder, "received")
+    (completed,) = events(tools.folder, "completed", method="calc.wait")
+    assert (received["method"], received["call"]) == ("calc.wait", completed["call"])
+    assert completed["received"] == received["seq"]
+    whole(tools.folder)
+
+
+def test_pages_and_refusals_have_lines(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve() as server:
+            host = f"Host: 127.0.0.1:{tools.port(server)}\r\n"
+            bearer = f"Authorization: Bearer {tools.TOKEN}\r\n"
+            status, _, body = await tools.http(server, f"GET /metrics/audit HTTP/1.1\r\n{host}{bearer}\r\n")
+            assert (status, b"rpcserver_audit_lost_total 0\n" in body) == (200, True)
+            for request in (
+                f"GET /metrics/audit HTTP/1.1\r\n{host}\r\n",
+                "GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+                f"GET /no%0d%0a HTTP/1.1\r\n{host}\r\n",
+            ):
+                await tools.http(server, request)
+            for _ in range(4):
+                raw = await tools.raw(server)
+                await raw.send(tools.upgrade(server, Authorization="Bearer wrong"))
+                assert b" 401 " in await raw.head()
+                await raw.close()
+            async with tools.connect(server, token=None) as stranger:
+                for _ in range(3):
+                    await tools.call(stranger, "calc.add", [1, 2])
+                await tools.call(stranger, "rpc.authenticate", {"token": "wrong"})
+
+    tools.run(main())
+    folder = tools.folder
+    whole(folder)
+    pages = [(page["request"], page["outcome"], page["client"].get("principal")) for page in events(folder, "page")]
+    assert pages == [
+        ("GET /metrics/audit", "HTTP 200", "owner"),
+        ("GET /metrics/audit", "HTTP 401", None),
+        ("GET /no%0d%0a", "HTTP 404", None),
+    ]
+    assert [refused["outcome"] for refused in events(folder, "refused")] == ["HTTP 421", "HTTP 401", "HTTP 401"]
+    (counted,) = [refused for refused in events(folder, "refused") if "count" in refused]
+    assert (counted["count"], counted["client"]) == (3, {"address": "127.0.0.1"})
+    first, *_ = events(folder, "completed", method="calc.add", outcome="Unauthenticated")
+    assert "count" not in first
+    assert [each["count"] for each in events(folder, "completed", method="calc.add") if "count" in each] == [2]
+    assert len(events(folder, "completed", method="rpc.authenticate", outcome="Unauthenticated")) == 1
+
+
+def test_the_log_goes_on_after_a_restart_and_is_rotated(tools: Any) -> None:
+    async def main() -> None:
+        for _ in range(3):
+            async with tools.serve(audit={"file_bytes": 4096, "files": 3}) as server:
+                async with client_of(server, tools) as client:
+                    for n in range(30):
+                        await client.call("calc.add", [n, n])
+                        if n % 10 == 0:
+                            server.trail.log.flush()
+
+    tools.run(main())
+    report = whole(tools.folder)
+    assert report.files == 3
+    assert report.first_seq > 1
+    removed = events(tools.folder, "removed")
+    assert removed[-1]["last"] == report.first_seq - 1
+    assert records(tools.folder)[-1]["seq"] == report.head.seq
+    list_files(tools.folder / "audit")[0][1].unlink()
+    (finding,) = verify(tools.folder / "audit").findings
+    assert f"rotation has removed lines up to {removed[-1]['last']}" in finding.text
+
+
+def serve_once(tools: Any, **audit: Any) -> None:
+    async def main() -> None:
+        async with tools.serve(audit=audit) as server, client_of(server, tools) as client:
+            await client.call("calc.add", [1, 2])
+
+    tools.run(main())
+
+
+def test_a_server_that_was_killed_leaves_a_log_that_goes_on(tools: Any) -> None:
+    serve_once(tools)
+    (_, path), *_ = list_files(tools.folder / "audit")
+    seq = whole(tools.folder).head.seq
+    with path.open("ab") as file:  # As after a write that was not finished.
+        file.write(b'{"seq":%d,"at":"","event":"x"}\n{"seq":%d,"at' % (seq + 1, seq + 2))
+    serve_once(tools)
+    assert whole(tools.folder).unsealed == 0
+    start = events(tools.folder, "start")[-1]
+    assert (start["seq"], start["unsealed"], start["torn_bytes"]) == (seq + 2, 1, len(f'{{"seq":{seq + 2},"at'))
+
+
+def test_a_file_that_was_just_begun_is_begun_again(tools: Any) -> None:
+    serve_once(tools)
+    head = whole(tools.folder).head
+    (tools.folder / "audit" / f"audit-{head.seq + 1:012d}.jsonl").write_bytes(b'{"seq":')
+    serve_once(tools)
+    assert whole(tools.folder).files == 1
+    assert events(tools.folder, "start")[-1]["torn_bytes"] == len('{"seq":')
+
+
+def test_a_cut_end_is_seen_by_the_head_file(tools: Any, caplog: pytest.LogCaptureFixture) -> None:
+    head_file = str(tools.folder / "elsewhere")
+    serve_once(tools, head_file=head_file)
+    (_, path), *_ = list_files(tools.folder / "audit")
+    head = whole(tools.folder).head
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rstrip().rfind(b"\n") + 1])
+    assert verify(tools.folder / "audit", head).findings
+    serve_once(tools, head_file=head_file)
+    assert "its end was cut off or changed" in caplog.text
+    (cut,) = events(tools.folder, "cut")
+    assert cut["expected"] == str(head)
+    (finding,) = verify(tools.folder / "audit").findings
+    assert "the end of the log had been cut off or changed" in finding.text
+
+
+def test_the_log_of_the_server_tells_the_head(tools: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "rpcserver.audit")
+
+    async def main() -> None:
+        async with tools.serve(audit={"head_s": 0.01}) as server:
+            await tools.until(lambda: f"audit log: line {server.trail.log.head}" in caplog.text)
+
+    tools.run(main())
+    assert f"audit log: it ends with line {whole(tools.folder).head}" in caplog.text
+
+
+@contextmanager
+def exchanged(server: Any, other: int) -> Iterator[None]:
+    """Something else in place of the file that the log is written to, as long as this goes on."""
+    descriptor = server.trail.log._writer._descriptor
+    kept = os.dup(descriptor)
+    os.dup2(other, descriptor)
+    try:
+        yield
+    finally:
+        os.dup2(kept, descriptor)
+        os.close(kept)
+
+
+def test_on_a_full_disk_calls_go_on_and_lost_lines_are_counted(tools: Any, caplog: pytest.LogCaptureFixture) -> None:
+    lost = 0
+
+    async def main() -> None:
+        nonlocal lost
+        full = os.open("/dev/full", os.O_WRONLY)
+        async with tools.serve(audit={"buffer_bytes": 65536}) as server, client_of(server, tools) as client:
+            log = server.trail.log
+            with exchanged(server, full):
+                await client.call("calc.add", [1, 2])
+                await tools.until(lambda: log.is_failing)
+                while not log.lost:
+                    assert await asyncio.gather(*(client.call("calc.add", [n, 1]) for n in range(50)))
+            await tools.until(lambda: not log.is_failing and not log.backlog_bytes)
+            await client.call("calc.add", [7, 7])
+            lost = log.lost
+        os.close(full)
+
+    tools.run(main())
+    assert "the audit log cannot be written: No space left on device" in caplog.text
+    whole(tools.folder)
+    assert sum(each["count"] for each in events(tools.folder, "lost")) == lost
+
+
+def test_on_a_full_disk_calls_are_refused_if_the_settings_say_so(tools: Any) -> None:
+    async def main() -> None:
+        full = os.open("/dev/full", os.O_WRONLY)
+        async with tools.serve(audit={"when_full": "refuse"}) as server, client_of(server, tools) as client:
+            log = server.trail.log
+            with exchanged(server, full):
+                await client.call("calc.add", [1, 2])
+                await tools.until(lambda: log.is_failing)
+                with pytest.raises(Unavailable, match=r"the audit log cannot be written \(No space left") as caught:
+                    await client.call("calc.add", [1, 2])
+                assert caught.value.executed == "no"
+                assert await client.call("rpc.ping") == "pong"
+            await tools.until(lambda: not log.is_failing)
+            assert await client.call("calc.add", [1, 2]) == 3
+            assert log.lost == 0
+        os.close(full)
+
+    tools.run(main())
+    whole(tools.folder)
+    assert [each["outcome"] for each in events(tools.folder, "completed", method="calc.add")] == [
+        "ok", "Unavailable", "ok",
+    ]  # fmt: skip
+
+
+def test_a_disk_that_hangs_fills_the_buffer_and_no_more(tools: Any) -> None:
+    async def main() -> None:
+        reader, writer = os.pipe()
+        os.set_blocking(reader, False)
+        async with tools.serve(audit={"when_full": "refuse", "buffer_bytes": 65536}) as server:
+            log = server.trail.log
+            async with client_of(server, tools) as client:
+                with exchanged(server, writer):  # Nobody reads: to write waits when the pipe is full.
+                    with pytest.raises(Unavailable, match="the disk is too slow"):
+                        while True:
+                            await asyncio.gather(*(client.call("calc.add", [n, 1]) for n in range(50)))
+                            log.flush()
+                    assert 32768 < log.backlog_bytes <= 65536 + 50_000
+                    while log.backlog_bytes:
+                        try:
+                            os.read(reader, 65536)
+                        except BlockingIOError:
+                            await asyncio.sleep(0.002)
+                await tools.until(lambda: server.trail._let_in is None)
+                assert await client.call("calc.add", [1, 2]) == 3
+        os.close(reader)
+        os.close(writer)
+
+    tools.run(main())
+
+
+def test_levels_say_what_is_written(tools: Any) -> None:
+    async def main() -> None:
+        levels = {"calc.*": "failures", "calc.echo": "off"}
+        async with tools.serve(audit={"levels": levels, "parameters": "redacted"}) as server:
+            async with client_of(server, tools) as client:
+                await client.call("calc.add", [1, 2])
+                for wrong in ("calc.add", "calc.echo"):
+                    with pytest.raises(Exception, match="invalid parameters"):
+                        await client.call(wrong, {"a": HOSTILE})
+                await client.call("rpc.ping")
+
+    tools.run(main())
+    assert [each["method"] for each in events(tools.folder, "completed")] == ["calc.add", "rpc.ping"]
+    (failed, _) = events(tools.folder, "completed")
+    assert json.loads(failed["params"]) == {"a": HOSTILE}
+    whole(tools.folder)
+
+
+def test_parameters_are_as_the_settings_say(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve(audit={"parameters": "none"}) as server, client_of(server, tools) as client:
+            await client.call("calc.echo", ["x" * 5000])
+
+    tools.run(main())
+    (call,) = events(tools.folder, "completed", method="calc.echo")
+    assert not {"params", "params_sha256"} & call.keys()
+
+
+def test_a_secret_parameter_has_no_hash(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve() as server, tools.connect(server, token=None) as connection:
+            await tools.call(connection, "rpc.authenticate", {"token": tools.TOKEN})
+
+    tools.run(main())
+    assert [each["method"] for each in events(tools.folder, "completed")] == ["rpc.authenticate"]
+    (call,) = events(tools.folder, "completed")
+    assert call["params"] == "secret"
+    assert "params_sha256" not in call
+
+
+def test_without_an_audit_log_there_is_nothing(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve(audit={"enabled": False}) as server:
+            assert server.trail is None
+
+    tools.run(main())
+    assert not (tools.folder / "audit").exists()
+
+
+def test_two_servers_do_not_write_to_one_log(tools: Any, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with tools.serve(audit={"folder": str(tmp_path / "log")}):
+            with pytest.raises(ConfigError, match="audit: another server writes to"):
+                async with tools.serve(state_dir=str(tmp_path / "other"), audit={"folder": str(tmp_path / "log")}):
+                    pass
+
+    tools.run(main())
+
+
+def test_a_log_whose_end_was_changed_is_not_continued(tools: Any) -> None:
+    serve_once(tools)
+    (_, path), *_ = list_files(tools.folder / "audit")
+    with path.open("ab") as file:
+        file.write(b"forged\n")
+    with pytest.raises(ConfigError, match=r"audit: .* is no line of an audit log: .*: move the files away"):
+        serve_once(tools)
