@@ -6,8 +6,8 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -257,9 +257,10 @@ def test_the_log_of_the_server_tells_the_head(tools: Any, caplog: pytest.LogCapt
     assert f"audit log: it ends with line {whole(tools.folder).head}" in caplog.text
 
 
-@contextmanager
-def exchanged(server: Any, other: int) -> Iterator[None]:
+@asynccontextmanager
+async def exchanged(tools: Any, server: Any, other: int) -> AsyncIterator[None]:
     """Something else in place of the file that the log is written to, as long as this goes on."""
+    await tools.until(lambda: not server.trail.log.backlog_bytes)  # Until then the file may not be open.
     descriptor = server.trail.log._writer._descriptor
     kept = os.dup(descriptor)
     os.dup2(other, descriptor)
@@ -278,7 +279,7 @@ def test_on_a_full_disk_calls_go_on_and_lost_lines_are_counted(tools: Any, caplo
         full = os.open("/dev/full", os.O_WRONLY)
         async with tools.serve(audit={"buffer_bytes": 65536}) as server, client_of(server, tools) as client:
             log = server.trail.log
-            with exchanged(server, full):
+            async with exchanged(tools, server, full):
                 await client.call("calc.add", [1, 2])
                 await tools.until(lambda: log.is_failing)
                 while not log.lost:
@@ -299,7 +300,7 @@ def test_on_a_full_disk_calls_are_refused_if_the_settings_say_so(tools: Any) -> 
         full = os.open("/dev/full", os.O_WRONLY)
         async with tools.serve(audit={"when_full": "refuse"}) as server, client_of(server, tools) as client:
             log = server.trail.log
-            with exchanged(server, full):
+            async with exchanged(tools, server, full):
                 log.add("probe")
                 await tools.until(lambda: log.is_failing)
                 with pytest.raises(Unavailable, match=r"the audit log cannot be written \(No space left") as caught:
@@ -328,7 +329,7 @@ def test_a_disk_that_hangs_fills_the_buffer_and_no_more(tools: Any) -> None:
         async with tools.serve(audit={"when_full": "refuse", "buffer_bytes": 65536}) as server:
             log = server.trail.log
             async with client_of(server, tools) as client:
-                with exchanged(server, writer):  # Nobody reads: to write waits when the pipe is full.
+                async with exchanged(tools, server, writer):  # Nobody reads: to write waits when the pipe is full.
                     with pytest.raises(Unavailable, match="the disk is too slow"):
                         while True:
                             await asyncio.gather(*(client.call("calc.add", [n, 1]) for n in range(50)))
