@@ -60,6 +60,9 @@ def _table(name: str, model: type[BaseModel], instance: BaseModel | None = None)
         entry = _entry_model(field.annotation)
         if get_args(field.annotation) == (str, Any):  # Tables of plugins, whose keys are unknown here.
             tables += ["", *_comment(field.description or ""), f"# [{name}.{key}.NAME]"]
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            inner = _table(f"{name}.{key}", field.annotation, _default(key, field, instance))
+            tables += ["", *_comment(field.description or ""), *list(inner)[1:]]
         elif entry is None:
             yield from _key(key, field, instance)
         else:

@@ -106,11 +106,7 @@ class RoleRule(ServiceConfig):
     users: tuple[str, ...] = Field(
         default=(), description="Further users as whom programs may be run; needs a server of root."
     )
-    limits: Limits = Field(
-        default=Limits(),
-        description="The most that a program may take: memory_bytes, cpu_s, cpus, processes, open_files, file_bytes, "
-        "output_bytes, output_bytes_per_s.",
-    )
+    limits: Limits = Field(default=Limits(), description="The most that a program may take.")
     no_new_privs: bool = Field(
         default=True, description="Whether nothing may give programs rights that they lack, such as set-user-ID files."
     )
