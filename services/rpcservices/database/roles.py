@@ -99,9 +99,10 @@ def rights_on(role: ServiceRole, database: str) -> frozenset[Right] | None:
     """Return what the members of a role may do to a database; ``None`` if it does not exist for them."""
     if not sees(role, database):
         return None
-    allowed = frozenset(right for permission, right in RIGHTS.items() if permission in role.permissions)
-    rule = find_rule(role.conditions, database)
-    return allowed if rule is None else allowed & frozenset(role.conditions.may[rule])
+    conditions: DatabaseRole = role.conditions
+    allowed: frozenset[Right] = frozenset(RIGHTS[name] for name in role.permissions if name in RIGHTS)
+    rule = find_rule(conditions, database)
+    return allowed if rule is None else frozenset(right for right in conditions.may[rule] if right in allowed)
 
 
 class Access:
