@@ -11,8 +11,9 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from rpcserver import Health, Service, method
+from rpcserver import Health, Principal, Service, ServiceConfig, Way, method
 from rpcserver.door.hosts import Authority, canonical, is_loopback, is_this_machine, read_authority
+from rpcserver.server import Server
 
 # --- subprotocols ------------------------------------------------------------------------------------------------------
 
@@ -371,6 +372,41 @@ def test_token_in_the_first_call(tools: Any) -> None:
             assert good["result"] == {"name": "owner", "method": "token", "role": "owner"}
             assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
             assert (await tools.call(connection, "rpc.authenticate", {"token": tools.TOKEN}))["result"]
+
+    tools.run(main())
+
+
+class Viewing(Way[ServiceConfig]):
+    """Knows one viewer."""
+
+    scheme = "Viewing"
+    form = "Viewing NAME"
+
+    def principal(self, credentials: str) -> Principal | None:
+        return Principal(credentials, "viewing", role="viewer")
+
+
+def test_a_further_token_changes_nothing(tools: Any) -> None:
+    """Neither who a connection belongs to, nor what it may do."""
+
+    async def main() -> None:
+        roles = {"viewer": {"permissions": ["calc.add"]}}
+        server = Server(tools.config(roles=roles), [tools.Calc()], token=tools.TOKEN, ways=[Viewing(ServiceConfig())])
+        await server.start()
+        try:
+            header = {"Authorization": "Viewing vera"}
+            async with tools.connect(server, token=None, headers=header) as connection:
+                for _ in range(2):
+                    assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
+                    refused = (await tools.call(connection, "calc.echo", ["x"]))["error"]
+                    assert refused["data"]["type"] == "PermissionDenied"
+                    known = (await tools.call(connection, "rpc.hello"))["result"]["principal"]
+                    assert known == {"name": "vera", "method": "viewing", "role": "viewer"}
+                    assert (await tools.call(connection, "rpc.authenticate", [tools.TOKEN]))["result"][
+                        "role"
+                    ] == "owner"
+        finally:
+            await server.stop(grace_s=0)
 
     tools.run(main())
 
