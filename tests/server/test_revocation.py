@@ -299,7 +299,7 @@ class Guests(Way):
 def test_ways_of_plugins_renew_whom_they_have_let_in(end: str | None, tools: Any) -> None:
     async def main() -> None:
         way = Guests(ServiceConfig())
-        way.roles |= {"ada": "counter", "bob": "counter"}
+        way.roles.update(ada="counter", bob="counter")
         server = Server(tools.config(roles=ROLES), [tools.Calc(), Notes()], token=tools.TOKEN, ways=[way])
         await server.start()
         try:
