@@ -18,8 +18,9 @@ from tests.fuzz.targets import TARGETS, Target
 ROOT = Path(__file__).resolve().parents[2]
 CASES = Path(__file__).parent / "cases"
 LEARNED = ROOT / ".fuzz"
-INPUT_TIMEOUT_S = 10
-"""How long one input may take: pieces of C code that never end are counted nowhere else."""
+INPUT_TIMEOUT_S = 60
+"""How long one input may take, in seconds of any clock: C code that goes on for ever is counted nowhere else, and other
+programs may need the processor meanwhile."""
 MEMORY_MIB = 2048
 
 
