@@ -35,7 +35,7 @@ SQLITE = {
     "INTEGER": (st.integers(-(2**63), 2**63 - 1), [2**63 - 1, -(2**63), 2**53 + 1]),
     "REAL": (st.floats(allow_nan=False).map(lambda x: x + 0.0), [math.inf, -math.inf, 5e-324, 0.1]),
     "TEXT": (text, ["", "\u0000x", "𝄞 Ä\n", "12"]),
-    "BLOB": (st.binary(), [b"", bytes(range(256)), b"\xff" * 2**20]),
+    "BLOB": (st.binary(), [b"", bytes(range(256)), b"\xff" * 2**19]),
 }
 POSTGRESQL = {
     "int2": (st.integers(-(2**15), 2**15 - 1), []),
@@ -46,7 +46,7 @@ POSTGRESQL = {
     "bool": (st.booleans(), []),
     "text": (text, ["", "𝄞 Ä\n"]),
     "varchar(60)": (text, []),
-    "bytea": (st.binary(), [b"", bytes(range(256)), b"\xff" * 2**20]),
+    "bytea": (st.binary(), [b"", bytes(range(256)), b"\xff" * 2**19]),
     "date": (st.dates(), [dt.date.min, dt.date.max]),
     "time": (st.times(), [dt.time.max]),
     "timestamp": (st.datetimes(), [dt.datetime.min, dt.datetime.max]),
@@ -65,7 +65,7 @@ MARIADB = {
     ),
     "DECIMAL(40, 10)": (money, [Decimal("123456789012345678901234567890.0123456789")]),
     "LONGTEXT CHARACTER SET utf8mb4": (text, ["", "\u0000", "𝄞 Ä\n\\'\"%"]),
-    "LONGBLOB": (st.binary(), [b"", bytes(range(256)), b"\xff" * 2**20]),
+    "LONGBLOB": (st.binary(), [b"", bytes(range(256)), b"\xff" * 2**19]),
     "DATE": (st.dates(), [dt.date.min, dt.date.max]),
     "DATETIME(6)": (st.datetimes(), [dt.datetime.min, dt.datetime.max]),
     "TIME(6)": (st.timedeltas(dt.timedelta(hours=-838), dt.timedelta(hours=838)), []),
