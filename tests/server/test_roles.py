@@ -80,10 +80,7 @@ def name_of(roles: Roles, principal: Principal) -> str | None:
 
 # --- patterns -------------------------------------------------------------------------------------------------------
 
-ALL = {
-    "shop.read", "shop.write", "shop.close", "lab.measure",
-    "rpc.hello", "rpc.authenticate", "rpc.ping", "rpc.discover", "rpc.services", "rpc.limits", "rpc.status",
-}  # fmt: skip
+ALL = {"shop.read", "shop.write", "shop.close", "lab.measure"} | {spec.permission for spec in System.methods()}
 
 
 def test_what_patterns_stand_for() -> None:
