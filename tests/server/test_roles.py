@@ -81,6 +81,7 @@ def name_of(roles: Roles, principal: Principal) -> str | None:
 # --- patterns -------------------------------------------------------------------------------------------------------
 
 ALL = {"shop.read", "shop.write", "shop.close", "lab.measure"} | {spec.permission for spec in System.methods()}
+ALL |= set(System.permissions)
 
 
 def test_what_patterns_stand_for() -> None:
