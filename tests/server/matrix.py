@@ -29,7 +29,7 @@ LIMIT_S = 60.0
 """How long any one thing may take, in seconds."""
 
 ANONYMOUS, OWNER, EMPTY, NO_ROLE, LOST = "anonymous", "owner", "role-without-permissions", "no-role", "removed-role"
-ROUTES = ("/", "/healthz", "/readyz", "/metrics", "/nothing")
+ROUTES = ("/", "/healthz", "/readyz", "/metrics", "/metrics/audit", "/nothing")
 HTTP_METHODS = ("GET", "HEAD", "POST")
 
 HEAD = """\
