@@ -286,9 +286,9 @@ class Log:
 
 
 def _encode(seq: int, line: Line) -> bytes:
-    if type(line) is bytes:
+    if isinstance(line, bytes):
         return b'{"seq":%d,%b' % (seq, line)
-    call_line = line if type(line) is CallLine else line()  # type: ignore[operator]
+    call_line = line if isinstance(line, CallLine) else line()
     call_line.seq = seq
     return encode_line(call_line)
 
