@@ -317,6 +317,16 @@ class Dispatch:
             sent_bytes: the size of the encoded result.
         """
         if message.arrived_s is not None:
+            closely = self._close_observer
+            if closely is not None and error is None and not self._observers and isinstance(message, IncomingCall):
+                # Most calls end here. No outcome is made for them, because that takes as long as all the rest.
+                try:
+                    closely.answered(connection, message, sent_bytes)
+                except KeyboardInterrupt:
+                    raise
+                except BaseException:
+                    self._logger.exception("the observer %r failed", closely)
+                return
             subject: Subject = "call" if isinstance(message, IncomingCall) else "notification"
             self._notify_observers(
                 subject, connection, message, error, received_bytes=message.received_bytes, sent_bytes=sent_bytes

@@ -10,6 +10,7 @@ import msgspec
 from .codec import Codec
 from .context import Connection, Principal
 from .errors import Executed, RpcError
+from .events import IncomingCall
 from .messages import CallContext, MessageId
 
 METHOD_CHARACTERS = 100
@@ -95,6 +96,18 @@ class CloseObserver(Protocol):
     def started(self, call: Start) -> Any:
         """Take note that the handler of a call has begun, and that the call does not end at once. Return whatever
         :meth:`ended` is to get."""
+        ...
+
+    def answered(self, connection: Connection, call: IncomingCall, sent_bytes: int) -> None:
+        """Take note that a call was answered with a result, or with a stream that begins. :meth:`ended` is not called
+        for it, unless there are other observers, too.
+
+        Parameters:
+            connection: the connection of the call.
+            call: the call. ``kept`` and ``start`` are what :meth:`keep` and :meth:`started` have returned. It must not
+                be kept itself, since it may hold the answers of its batch.
+            sent_bytes: the size of the encoded result.
+        """
         ...
 
     def ended(self, outcome: Outcome, kept: Any, start: Any) -> None:

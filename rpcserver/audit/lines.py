@@ -81,6 +81,34 @@ encode_line = msgspec.json.Encoder().encode
 """Writes a :class:`CallLine`."""
 
 
+_ANSWERED = (
+    '{"seq":%d,"at":"%s","event":"completed","client":%s,"method":%s,"call":%d,"outcome":"ok","duration_us":%d,'
+    '"received_bytes":%d,"sent_bytes":%d,"params_sha256":"%s"}'
+)
+
+
+def write_answered(
+    seq: int,
+    at: str,
+    client: str,
+    method: str,
+    call_id: int,
+    duration_us: int,
+    received_bytes: int,
+    sent_bytes: int,
+    params_sha256: str,
+) -> bytes:
+    """Write the line of a call that was answered, as :data:`encode_line` does, in less time. Most lines are such.
+
+    Parameters:
+        seq, at, duration_us, received_bytes, sent_bytes, params_sha256: as of :class:`CallLine`; no size is 0.
+        client, method: the same, encoded as JSON in ASCII.
+        call_id: the id, of 64 bits.
+    """
+    fields = (seq, at, client, method, call_id, duration_us, received_bytes, sent_bytes, params_sha256)
+    return (_ANSWERED % fields).encode("ascii")
+
+
 def write_line(at: str, event: str, /, **fields: str | float | Raw | None) -> bytes:
     """Write a line that is not about a call, without its beginning: ``{"seq":N,``.
 

@@ -9,10 +9,12 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from msgspec import Raw
 
 from rpcserver.config import AuditConfig, ConfigError
+from rpcwire.messages import MessageId
 from rpcwire.trusted_files import UntrustedFile
 
 from .chain import Head, seal
@@ -31,7 +33,12 @@ LINE_BYTES = 600
 BLOCK_LINES = 2000
 """The most lines of one block."""
 
-Line = bytes | CallLine | Callable[[], CallLine]
+Answered = tuple[str, str, MessageId, float, int, Any, Any, int, float]
+"""A call that was answered and has no line yet: the client as text, the method, the call's id, the time of its arrival,
+the size of its parameters, what was kept of them, what was noted when its handler began, the size of the result, and
+the time of the answer."""
+
+Line = bytes | CallLine | Answered | Callable[[], CallLine]
 """A line without its number: of an event that is no call, of a call, or what makes it."""
 
 
@@ -43,6 +50,7 @@ class Log:
         folder: the folder of the files.
         times: writes times; this sets its clock.
         before_flush: called before lines are written, and may add some.
+        encode_answered: makes the line of a call that was answered, of its number and the call.
         on_change: called with the reason when the log cannot be written, or not fast enough, and with ``None`` when it
             is well again.
 
@@ -63,9 +71,11 @@ class Log:
         folder: Path,
         times: Times,
         before_flush: Callable[[], None],
+        encode_answered: Callable[[int, Answered], bytes],
         on_change: Callable[[str | None], None],
     ) -> None:
         self._config = config
+        self._encode_answered = encode_answered
         self._folder = folder
         self._times = times
         self._before_flush = before_flush
@@ -175,7 +185,10 @@ class Log:
         self.lines += len(pending)
         first_line = self.seq + 1
         self.seq += len(pending)
-        lines = [_encode(seq, line) for seq, line in enumerate(pending, first_line)]
+        lines = [
+            self._encode_answered(seq, line) if isinstance(line, tuple) else _encode(seq, line)
+            for seq, line in enumerate(pending, first_line)
+        ]
         if self._unsealed:
             # They are in the file already: only their sums and the chain over them follow.
             known, self._unsealed = self._unsealed, ()
@@ -285,7 +298,7 @@ class Log:
         logger.info("audit log: it ends with line %s", self._writer.head)
 
 
-def _encode(seq: int, line: Line) -> bytes:
+def _encode(seq: int, line: bytes | CallLine | Callable[[], CallLine]) -> bytes:
     if isinstance(line, bytes):
         return b'{"seq":%d,%b' % (seq, line)
     call_line = line if isinstance(line, CallLine) else line()

@@ -41,7 +41,7 @@ def choose_writing(kind: Literal["hash", "redacted", "none"], registry: Registry
     """
     if kind == "none":
         return None
-    secret = frozenset(name for name, offer in registry.offers.items() if secret_names(offer.contract))
+    secret = methods_with_secrets(registry)
 
     def write_hash(method: str, params: Any, _: Codec | None) -> str | Raw:
         return _HAS_SECRETS if method in secret else sha256(params).hexdigest()
@@ -52,6 +52,11 @@ def choose_writing(kind: Literal["hash", "redacted", "none"], registry: Registry
         return write_hash(method, params, codec) if text is None else quote_raw(text, MOST_CHARACTERS)
 
     return write_hash if kind == "hash" else redact
+
+
+def methods_with_secrets(registry: Registry) -> frozenset[str]:
+    """Return the full names of the methods that have secret parameters."""
+    return frozenset(name for name, offer in registry.offers.items() if secret_names(offer.contract))
 
 
 def secret_names(contract: Contract) -> frozenset[str]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,14 @@ from rpcwire.codec import Codec
 from rpcwire.context import Connection, Principal
 from rpcwire.dispatch import Dispatch
 from rpcwire.errors import RpcError, Unavailable
-from rpcwire.outcomes import Outcome, Start
+from rpcwire.events import IncomingCall
+from rpcwire.outcomes import Outcome, Start, Subject
 from rpcwire.registry import Offer, Registry
 
 from .levels import level_of
-from .lines import CallLine, Times, quote, quote_raw, write_id
-from .log import Log
-from .parameters import choose_writing
+from .lines import CallLine, Times, encode_line, quote, quote_raw, write_answered, write_id
+from .log import Answered, Log
+from .parameters import choose_writing, methods_with_secrets
 from .strangers import PERIOD_S, Kind, Strangers, host_of
 
 logger = logging.getLogger("rpcserver.audit")
@@ -109,6 +112,8 @@ class Trail:
         levels = {name: level_of(name, config.levels) for name in registry.offers}
         self._exceptions = {name: level for name, level in levels.items() if level != "all"}
         self._methods = {name: quote_raw(name) for name in registry.offers}
+        secret = methods_with_secrets(registry) if config.parameters == "hash" else registry.offers
+        self._hashed = {name: quote(name) for name in registry.offers if name not in secret}
         self._write_params = choose_writing(config.parameters, registry)
         self.small_bytes = SMALL_BYTES if config.parameters == "hash" else -1
         self._dispatch = dispatch
@@ -121,7 +126,7 @@ class Trail:
         self._strangers = Strangers()
         self._strangers_timer: asyncio.TimerHandle | None = None
         self._times = Times()
-        self.log = Log(config, folder, self._times, self._note_received, self._on_change)
+        self.log = Log(config, folder, self._times, self._note_received, self._encode_answered, self._on_change)
         self._start(version)
 
     def _start(self, version: str) -> None:
@@ -163,6 +168,58 @@ class Trail:
             self.log.flush_soon()
         return open_call
 
+    def answered(self, connection: Connection, call: IncomingCall, sent_bytes: int) -> None:
+        """Note that a call was answered. Lines are made many at a time: in between, other code would keep pushing this
+        one out of the processor's cache."""
+        principal, start = connection.principal, call.start
+        if start is not None:
+            start.has_ended = True
+        if call.method in self._exceptions:
+            return
+        if principal is None:
+            self._note_stranger(connection, call.method, "call", None)
+            return
+        who = connection.note
+        if who is None or who[0] is not principal or who[1] is not connection.allowed:
+            who = self._note_client(connection, principal)
+        self.log.append(
+            (
+                who[3],
+                call.method,
+                call.id,
+                call.arrived_s or 0.0,
+                call.received_bytes,
+                call.kept,
+                start,
+                sent_bytes,
+                time.monotonic(),
+            )
+        )
+
+    def _encode_answered(self, seq: int, answered: Answered) -> bytes:
+        client, method, call_id, arrived_s, received_bytes, kept, start, sent_bytes, ended_s = answered
+        duration_us = int((ended_s - arrived_s) * 1_000_000)
+        name = self._hashed.get(method)
+        is_usual = name is not None and type(kept) is bytes and (start is None or not start.seq)
+        if is_usual and received_bytes and sent_bytes and type(call_id) is int and -(2**63) <= call_id < 2**63:
+            at = self._times.write(ended_s)
+            digest = sha256(kept).hexdigest()
+            return write_answered(seq, at, client, name, call_id, duration_us, received_bytes, sent_bytes, digest)
+        line = CallLine(
+            seq,
+            self._times.write(ended_s),
+            "completed",
+            Raw(client.encode("ascii")),
+            self._methods.get(method) or quote_raw(method),
+            call=write_id(call_id),
+            outcome="ok",
+            duration_us=duration_us,
+            received_bytes=received_bytes,
+            sent_bytes=sent_bytes,
+        )
+        self._add_rest(line, method, kept, start)
+        return encode_line(line)
+
     def ended(self, outcome: Outcome, kept: Any, start: Any) -> None:
         """Note what came of a call. Lines are made many at a time: in between, other code would keep pushing this one
         out of the processor's cache."""
@@ -172,7 +229,8 @@ class Trail:
         if start is not None and outcome.subject in _CALLS:
             start.has_ended = True
         if outcome.principal is None:
-            self._note_stranger(outcome)
+            subject, error = outcome.subject, outcome.error
+            self._note_stranger(outcome.connection, outcome.method, subject, error, is_known=outcome.kind is not None)
         elif error is None:
             self.log.append(Ended(self, outcome, kept, start))
         else:  # It may hold the variables of all functions through which it went.
@@ -204,11 +262,14 @@ class Trail:
         )
         if outcome.error is not None:
             line.outcome, line.executed = quote_raw(outcome.error.type, 100), outcome.error.executed
+        self._add_rest(line, outcome.method, kept, start)
+        return line
+
+    def _add_rest(self, line: CallLine, method: str, kept: Any, start: OpenCall | None) -> None:
         if start is not None and start.seq:
             line.received = start.seq
         elif kept is not None:
-            self._add_params(line, outcome.method, kept)
-        return line
+            self._add_params(line, method, kept)
 
     def _note_received(self) -> None:
         """Write of each call that has arrived and has not ended that it has arrived."""
@@ -248,9 +309,15 @@ class Trail:
         """Write who is on the other side of a connection, once for each connection."""
         who = connection.note
         if who is None or who[0] is not principal or who[1] is not connection.allowed:
-            fields = f'"address":{quote(connection.remote)},"connection":{quote(connection.id)}'
-            who = connection.note = (principal, connection.allowed, self._write_client(principal, fields))
+            who = self._note_client(connection, principal)
         return who[2]  # type: ignore[no-any-return]
+
+    def _note_client(self, connection: Connection, principal: Principal) -> tuple[Any, ...]:
+        """Note at a connection who is on the other side, as bytes and as text."""
+        fields = f'"address":{quote(connection.remote)},"connection":{quote(connection.id)}'
+        client = self._write_client(principal, fields)
+        who = connection.note = (principal, connection.allowed, client, bytes(client).decode("ascii"))
+        return who
 
     def _write_client(self, principal: Principal, fields: str) -> Raw:
         role = self._role_of(principal)
@@ -300,18 +367,19 @@ class Trail:
 
     # --- strangers ----------------------------------------------------------------------------------------------
 
-    def _note_stranger(self, outcome: Outcome) -> None:
-        result = "ok" if outcome.error is None else outcome.error.type
-        remote = outcome.connection.remote
-        kind = Kind("completed", host_of(remote), outcome.method if outcome.kind is not None else "", result)
-        if self._count_stranger(kind):
+    def _note_stranger(
+        self, connection: Connection, method: str, subject: Subject, error: RpcError | None, *, is_known: bool = True
+    ) -> None:
+        result, executed = ("ok", "yes") if error is None else (error.type, error.executed)
+        remote = connection.remote
+        if self._count_stranger(Kind("completed", host_of(remote), method if is_known else "", result)):
             self.log.add(
                 "completed",
-                client=_write_stranger(remote, outcome.connection.id),
-                method=outcome.method,
-                subject=outcome.subject,
+                client=_write_stranger(remote, connection.id),
+                method=method,
+                subject=subject,
                 outcome=result,
-                executed=outcome.executed,
+                executed=executed,
             )
 
     def _count_stranger(self, kind: Kind) -> bool:
