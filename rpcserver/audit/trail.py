@@ -200,8 +200,16 @@ class Trail:
         client, method, call_id, arrived_s, received_bytes, kept, start, sent_bytes, ended_s = answered
         duration_us = int((ended_s - arrived_s) * 1_000_000)
         name = self._hashed.get(method)
-        is_usual = name is not None and type(kept) is bytes and (start is None or not start.seq)
-        if is_usual and received_bytes and sent_bytes and type(call_id) is int and -(2**63) <= call_id < 2**63:
+        has_line = start is not None and start.seq
+        if (
+            name is not None
+            and type(kept) is bytes
+            and not has_line
+            and received_bytes
+            and sent_bytes
+            and type(call_id) is int
+            and -(2**63) <= call_id < 2**63
+        ):
             at = self._times.write(ended_s)
             digest = sha256(kept).hexdigest()
             return write_answered(seq, at, client, name, call_id, duration_us, received_bytes, sent_bytes, digest)
