@@ -196,8 +196,6 @@ class Server:
         try:
             self._state_lock = lock_state(self.config.state_path)
             self.token_watch.start()
-            if self.config.audit.enabled:
-                self._begin_audit()
             for service in self.services:
                 await start_service(
                     service,
@@ -208,6 +206,8 @@ class Server:
                     tuple(self.roles.views(service.name).values()),
                 )
                 self._running_services.append(service)
+            if self.config.audit.enabled:
+                self._begin_audit()
             await self._tell_services(is_start=True)
             if listen:
                 self.door.open()
