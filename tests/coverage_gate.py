@@ -26,7 +26,15 @@ PACKAGES = ("rpcwire", "rpcclient", "rpcserver")
 AT_LEAST = 95.0
 
 TESTS = Path("tests")
-FIRST = ("server", "services/database", "services/programs", "client", "client_cli", "wire", "services/hardware")
+FIRST = (
+    "server",
+    "client_cli",
+    "services/database",
+    "client",
+    "services/programs",
+    "services/hardware",
+    "client_dbapi",
+)
 """The pieces that take longest. They begin first, so that no long piece runs alone at the end."""
 CUT = ("services",)
 """Folders whose folders are pieces of their own."""
