@@ -421,7 +421,7 @@ AuditLevel = Literal["off", "failures", "all"]
 class AuditConfig(_Section):
     """The audit log: who called what, from where, and what came of it."""
 
-    enabled: bool = Field(default=True, description="Whether to keep an audit log.")
+    enabled: bool = Field(default=False, description="Whether to keep an audit log.")
     folder: str = Field(default="", description='Folder of its files; "" for "audit" in the state folder.')
     file_bytes: int = Field(default=32 * _MIB, ge=4096, description="Size at which the next file is begun, in bytes.")
     files: int = Field(default=16, ge=1, description="Files that are kept; beyond it the oldest is removed.")

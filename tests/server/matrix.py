@@ -308,6 +308,7 @@ async def serve(folder: Path) -> AsyncIterator[tuple[Server, Desk, list[Outcome]
         "auth": {"violations": 1_000_000, "timeout_s": 600},
         "limits": {"violations": 1_000_000},
         "plugins": {"enabled": built_in},
+        "audit": {"enabled": True},
     }
     sections = {"hardware": {"metrics_page": True}}
     observed: list[Outcome] = []

@@ -64,6 +64,11 @@ def events(folder: Path, event: str, **fields: Any) -> list[dict[str, Any]]:
     return [each for each in records(folder) if each["event"] == event and fields.items() <= each.items()]
 
 
+def serve(tools: Any, *services: Service, audit: dict[str, Any] | None = None, **sections: Any) -> Any:
+    """Run a server that keeps an audit log."""
+    return tools.serve(*services, audit={"enabled": True, **(audit or {})}, **sections)
+
+
 def client_of(server: Server, tools: Any, **options: Any) -> AsyncClient:
     return AsyncClient(server.addresses[0], token=tools.TOKEN, **options)
 
@@ -71,7 +76,7 @@ def client_of(server: Server, tools: Any, **options: Any) -> AsyncClient:
 def test_each_call_has_its_line(tools: Any) -> None:
     async def main() -> None:
         async with (
-            tools.serve(tools.Calc(), Asker()) as server,
+            serve(tools, tools.Calc(), Asker()) as server,
             client_of(server, tools, services=[Desk()]) as client,
         ):
             await client.call("calc.add", [1, 2])
@@ -121,7 +126,7 @@ def test_each_call_has_its_line(tools: Any) -> None:
 def test_a_long_call_has_a_line_when_it_has_arrived(tools: Any) -> None:
     async def main() -> None:
         calc = tools.Calc()
-        async with tools.serve(calc) as server, client_of(server, tools) as client:
+        async with serve(tools, calc) as server, client_of(server, tools) as client:
             call = asyncio.ensure_future(client.call("calc.wait"))
             await tools.until(lambda: events(tools.folder, "received"))
             assert not events(tools.folder, "completed", method="calc.wait")
@@ -138,7 +143,7 @@ def test_a_long_call_has_a_line_when_it_has_arrived(tools: Any) -> None:
 
 def test_pages_and_refusals_have_lines(tools: Any) -> None:
     async def main() -> None:
-        async with tools.serve() as server:
+        async with serve(tools) as server:
             host = f"Host: 127.0.0.1:{tools.port(server)}\r\n"
             bearer = f"Authorization: Bearer {tools.TOKEN}\r\n"
             status, _, body = await tools.http(server, f"GET /metrics/audit HTTP/1.1\r\n{host}{bearer}\r\n")
@@ -181,7 +186,7 @@ def test_the_log_goes_on_after_a_restart_and_is_rotated(tools: Any) -> None:
     async def main() -> None:
         for _ in range(3):
             async with (
-                tools.serve(audit={"file_bytes": 4096, "files": 3}) as server,
+                serve(tools, audit={"file_bytes": 4096, "files": 3}) as server,
                 client_of(server, tools) as client,
             ):
                 for n in range(30):
@@ -203,7 +208,7 @@ def test_the_log_goes_on_after_a_restart_and_is_rotated(tools: Any) -> None:
 
 def serve_once(tools: Any, **audit: Any) -> None:
     async def main() -> None:
-        async with tools.serve(audit=audit) as server, client_of(server, tools) as client:
+        async with serve(tools, audit=audit) as server, client_of(server, tools) as client:
             await client.call("calc.add", [1, 2])
 
     tools.run(main())
@@ -250,7 +255,7 @@ def test_the_log_of_the_server_tells_the_head(tools: Any, caplog: pytest.LogCapt
     caplog.set_level(logging.INFO, "rpcserver.audit")
 
     async def main() -> None:
-        async with tools.serve(audit={"head_s": 0.01}) as server:
+        async with serve(tools, audit={"head_s": 0.01}) as server:
             await tools.until(lambda: f"audit log: line {server.trail.log.head}" in caplog.text)
 
     tools.run(main())
@@ -277,7 +282,7 @@ def test_on_a_full_disk_calls_go_on_and_lost_lines_are_counted(tools: Any, caplo
     async def main() -> None:
         nonlocal lost
         full = os.open("/dev/full", os.O_WRONLY)
-        async with tools.serve(audit={"buffer_bytes": 65536}) as server, client_of(server, tools) as client:
+        async with serve(tools, audit={"buffer_bytes": 65536}) as server, client_of(server, tools) as client:
             log = server.trail.log
             async with exchanged(tools, server, full):
                 await client.call("calc.add", [1, 2])
@@ -298,7 +303,7 @@ def test_on_a_full_disk_calls_go_on_and_lost_lines_are_counted(tools: Any, caplo
 def test_on_a_full_disk_calls_are_refused_if_the_settings_say_so(tools: Any) -> None:
     async def main() -> None:
         full = os.open("/dev/full", os.O_WRONLY)
-        async with tools.serve(audit={"when_full": "refuse"}) as server, client_of(server, tools) as client:
+        async with serve(tools, audit={"when_full": "refuse"}) as server, client_of(server, tools) as client:
             log = server.trail.log
             async with exchanged(tools, server, full):
                 log.add("probe")
@@ -326,7 +331,7 @@ def test_a_disk_that_hangs_fills_the_buffer_and_no_more(tools: Any) -> None:
             while os.write(writer, b"x" * 65536):
                 pass
         os.set_blocking(writer, True)
-        async with tools.serve(audit={"when_full": "refuse", "buffer_bytes": 65536}) as server:
+        async with serve(tools, audit={"when_full": "refuse", "buffer_bytes": 65536}) as server:
             log = server.trail.log
             async with client_of(server, tools) as client:
                 async with exchanged(tools, server, writer):  # Nobody reads: to write waits when the pipe is full.
@@ -352,7 +357,7 @@ def test_levels_say_what_is_written(tools: Any) -> None:
     async def main() -> None:
         levels = {"calc.*": "failures", "calc.echo": "off"}
         async with (
-            tools.serve(audit={"levels": levels, "parameters": "redacted"}) as server,
+            serve(tools, audit={"levels": levels, "parameters": "redacted"}) as server,
             client_of(server, tools) as client,
         ):
             await client.call("calc.add", [1, 2])
@@ -370,7 +375,7 @@ def test_levels_say_what_is_written(tools: Any) -> None:
 
 def test_parameters_are_as_the_settings_say(tools: Any) -> None:
     async def main() -> None:
-        async with tools.serve(audit={"parameters": "none"}) as server, client_of(server, tools) as client:
+        async with serve(tools, audit={"parameters": "none"}) as server, client_of(server, tools) as client:
             await client.call("calc.echo", ["x" * 5000])
 
     tools.run(main())
@@ -380,7 +385,7 @@ def test_parameters_are_as_the_settings_say(tools: Any) -> None:
 
 def test_a_secret_parameter_has_no_hash(tools: Any) -> None:
     async def main() -> None:
-        async with tools.serve() as server, tools.connect(server, token=None) as connection:
+        async with serve(tools) as server, tools.connect(server, token=None) as connection:
             await tools.call(connection, "rpc.authenticate", {"token": tools.TOKEN})
 
     tools.run(main())
@@ -392,7 +397,7 @@ def test_a_secret_parameter_has_no_hash(tools: Any) -> None:
 
 def test_without_an_audit_log_there_is_nothing(tools: Any) -> None:
     async def main() -> None:
-        async with tools.serve(audit={"enabled": False}) as server:
+        async with serve(tools, audit={"enabled": False}) as server:
             assert server.trail is None
 
     tools.run(main())
@@ -401,9 +406,9 @@ def test_without_an_audit_log_there_is_nothing(tools: Any) -> None:
 
 def test_two_servers_do_not_write_to_one_log(tools: Any, tmp_path: Path) -> None:
     async def main() -> None:
-        async with tools.serve(audit={"folder": str(tmp_path / "log")}):
+        async with serve(tools, audit={"folder": str(tmp_path / "log")}):
             with pytest.raises(ConfigError, match="audit: another server writes to"):
-                async with tools.serve(state_dir=str(tmp_path / "other"), audit={"folder": str(tmp_path / "log")}):
+                async with serve(tools, state_dir=str(tmp_path / "other"), audit={"folder": str(tmp_path / "log")}):
                     pass
 
     tools.run(main())
