@@ -245,12 +245,12 @@ def _read_table(family: int, source: Place, destination: Place, interface: int) 
             if len(ipaddress.ip_address(mine).packed) == len(ipaddress.ip_address(other).packed) == length
         ]  # fmt: skip
         for mine, other in pairs:
-            wanted = f" {mine}:{source[1]:04X} {other}:{destination[1]:04X} ".encode()
-            at = table.find(wanted)
+            row = f" {mine}:{source[1]:04X} {other}:{destination[1]:04X} ".encode()
+            at = table.find(row)
             while at >= 0:
                 fields = table[at : table.find(b"\n", at)].split()
                 owners.add((int(fields[6]), int(fields[8])))
-                at = table.find(wanted, at + 1)
+                at = table.find(row, at + 1)
     if len({uid for uid, _ in owners}) != 1:
         return None
     return owners.pop()

@@ -125,8 +125,8 @@ def _parse(url: str, name: str, trust: Trust) -> Proxy:
         parts, url_port = parse_proxy(url), urlsplit(url).port
         host = host_of(parts.host)
     except InvalidProxy as exc:
-        known = "http://HOST:PORT, https://HOST:PORT, socks5h://HOST:PORT, socks5:, socks4a: or socks4:"
-        raise _wrong(f"{name}: {exc.msg}: write {known}") from exc
+        forms = "http://HOST:PORT, https://HOST:PORT, socks5h://HOST:PORT, socks5:, socks4a: or socks4:"
+        raise _wrong(f"{name}: {exc.msg}: write {forms}") from exc
     except ValueError as exc:
         raise _wrong(f"{name}: this is not a URL: its host or its port is malformed") from exc
     port = parts.port

@@ -120,8 +120,8 @@ class SerialOptions:
 
     def with_changes(self, settings: dict[str, Any]) -> SerialOptions:
         """Return these options with some of them changed. Unknown names are ignored, as pyserial ignores them."""
-        known = {field.name for field in dataclasses.fields(self)}
-        return dataclasses.replace(self, **{name: value for name, value in settings.items() if name in known})
+        names = {field.name for field in dataclasses.fields(self)}
+        return dataclasses.replace(self, **{name: value for name, value in settings.items() if name in names})
 
 
 def to_bytes(data: Any) -> bytes:

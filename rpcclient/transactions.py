@@ -27,8 +27,8 @@ def isolation_of(level: Isolation | IsolationName | None) -> Isolation | None:
     try:
         return None if level is None else Isolation(level)
     except ValueError:
-        known = ", ".join(repr(member.value) for member in Isolation)
-        message = f"there is no level {level!r}: one of {known}"
+        names = ", ".join(repr(member.value) for member in Isolation)
+        message = f"there is no level {level!r}: one of {names}"
         error = {"loc": ["isolation"], "msg": message, "type": "enum"}
         raise InvalidParams(f"isolation: {message}", errors=[error], executed="no") from None
 

@@ -158,20 +158,20 @@ class ConnectionQuota:
         """Give back the places that are not in use."""
         self.calls.shrink(self.session.calls_running)
         self.streams.shrink(len(self.session.streams))
-        self.session.shrink(self.calls.held, self.streams.held)
+        self.session.shrink(self.calls.size, self.streams.size)
 
     def renew(self, running: int, calls_left: int) -> tuple[int, int]:
         """Allow more calls, as :class:`rpcwire.quotas.Quota` says."""
         now = self._clock()
-        if running >= self.calls.held and not self._extend(self.calls, running, now):
+        if running >= self.calls.size and not self._extend(self.calls, running, now):
             raise self._full("calls are in flight", running, self.calls, lambda group: group.calls, "calls_in_flight")
-        return self.calls.held, calls_left if calls_left >= 0 else self._allow_calls(now) - 1
+        return self.calls.size, calls_left if calls_left >= 0 else self._allow_calls(now) - 1
 
     def renew_streams(self, streams: int) -> int:
         """Allow more streams, as :class:`rpcwire.quotas.Quota` says."""
-        if streams >= self.streams.held and not self._extend(self.streams, streams, self._clock()):
+        if streams >= self.streams.size and not self._extend(self.streams, streams, self._clock()):
             raise self._full("streams are open", streams, self.streams, lambda group: group.streams, "streams")
-        return self.streams.held
+        return self.streams.size
 
     def _extend(self, lease: Lease, used: int, now: float) -> bool:
         if lease.extend(used):

@@ -128,7 +128,7 @@ class Server:
             TokenFile(config.state_path), self.authentication.named_tokens, self._on_tokens_changed
         )
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._told: set[Ending] = set()
+        self._endings: set[Ending] = set()
         self._told_roles: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.connections = Connections(
@@ -269,8 +269,8 @@ class Server:
         now, tokens = time.time(), self.authentication.named_tokens.known
         news: list[tuple[str, Principal | None, float]] = []
         for ending in tokens.endings(now):
-            if ending not in self._told:
-                self._told.add(ending)
+            if ending not in self._endings:
+                self._endings.add(ending)
                 # What they have begun until the server noticed was begun by the old credentials, too.
                 news.append((ending.name, None, ending.at if is_start else now))
         for token in tokens.tokens:

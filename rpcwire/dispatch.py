@@ -414,8 +414,8 @@ class Dispatch:
         if self._observers:
             self._tell(outcome)
         if self._close_observer is not None:
-            kept = message.kept if subject == "call" or subject == "notification" else None  # noqa: PLR1714 - quicker
-            self._tell_closely(outcome, kept, message.start)
+            params_note = message.params_note if subject == "call" or subject == "notification" else None  # noqa: PLR1714 - quicker
+            self._tell_closely(outcome, params_note, message.start)
 
     def _tell(self, outcome: Outcome) -> None:
         for observer in self._observers:
@@ -426,10 +426,10 @@ class Dispatch:
             except BaseException:  # Even sys.exit() in an observer must not end the call.
                 self._logger.exception("the observer %r failed", observer)
 
-    def _tell_closely(self, outcome: Outcome, kept: Any, start: Any) -> None:
+    def _tell_closely(self, outcome: Outcome, params_note: Any, start: Any) -> None:
         assert self._close_observer is not None
         try:
-            self._close_observer.ended(outcome, kept, start)
+            self._close_observer.ended(outcome, params_note, start)
         except KeyboardInterrupt:
             raise
         except BaseException:
@@ -446,10 +446,10 @@ class Dispatch:
         if observer is None:
             return
         if size <= observer.small_bytes:
-            message.kept = bytes(params)
+            message.params_note = bytes(params)
             return
         try:
-            message.kept = observer.keep(message.method, params, codec)
+            message.params_note = observer.keep(message.method, params, codec)
         except KeyboardInterrupt:
             raise
         except BaseException:
@@ -469,7 +469,7 @@ class Dispatch:
                     message.id if isinstance(message, IncomingCall) else None,
                     connection,
                     message.arrived_s,
-                    message.kept,
+                    message.params_note,
                 )
             )
         except KeyboardInterrupt:

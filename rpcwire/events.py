@@ -28,7 +28,7 @@ class IncomingCall(msgspec.Struct, gc=False, eq=False, weakref=False):
             the dispatcher uses it.
         received_bytes: the size of the parameters, for observers. Only the dispatcher uses it.
         loan: the bytes that a large call holds until its handler has ended; ``None`` if it is small.
-        kept: what an observer keeps of the parameters. Only the dispatcher uses it.
+        params_note: what an observer keeps of the parameters. Only the dispatcher uses it.
         start: what an observer has noted when the handler began. Only the dispatcher uses it.
     """
 
@@ -40,7 +40,7 @@ class IncomingCall(msgspec.Struct, gc=False, eq=False, weakref=False):
     arrived_s: float | None = None
     received_bytes: int = 0
     loan: Loan | None = None
-    kept: Any = None
+    params_note: Any = None
     start: Any = None
 
 
@@ -63,15 +63,15 @@ class Batch(msgspec.Struct, gc=False, eq=False):
 
 
 class NotificationReceived(msgspec.Struct, gc=False):
-    """A notification, which is never answered. ``arrived_s``, ``received_bytes``, ``loan``, ``kept``, ``start``: see
-    :class:`IncomingCall`."""
+    """A notification, which is never answered. ``arrived_s``, ``received_bytes``, ``loan``, ``params_note``, ``start``:
+    see :class:`IncomingCall`."""
 
     method: str
     params: Raw | None
     arrived_s: float | None = None
     received_bytes: int = 0
     loan: Loan | None = None
-    kept: Any = None
+    params_note: Any = None
     start: Any = None
 
 

@@ -104,13 +104,13 @@ class CloseObserver(Protocol):
 
         Parameters:
             connection: the connection of the call.
-            call: the call. ``kept`` and ``start`` are what :meth:`keep` and :meth:`started` have returned. It must not
-                be kept itself, since it may hold the answers of its batch.
+            call: the call. ``params_note`` and ``start`` are what :meth:`keep` and :meth:`started` have returned. It
+                must not be kept itself, since it may hold the answers of its batch.
             sent_bytes: the size of the encoded result.
         """
         ...
 
-    def ended(self, outcome: Outcome, kept: Any, start: Any) -> None:
+    def ended(self, outcome: Outcome, params_note: Any, start: Any) -> None:
         """Take note of an outcome.
 
         Parameters:
@@ -130,7 +130,7 @@ class Start(msgspec.Struct, gc=False, eq=False):
         id: the call's id on the wire; ``None`` for a notification.
         connection: the connection of the call.
         arrived_s: the time of its arrival, on the clock of :func:`time.monotonic`.
-        kept: what was kept of its parameters.
+        params_note: what was kept of its parameters.
     """
 
     subject: Subject
@@ -138,4 +138,4 @@ class Start(msgspec.Struct, gc=False, eq=False):
     id: MessageId
     connection: Connection
     arrived_s: float
-    kept: Any
+    params_note: Any

@@ -116,14 +116,14 @@ class Lease:
         above: the places of its principal and of the server.
 
     Attributes:
-        held: the number of places.
+        size: the number of places.
     """
 
-    __slots__ = ("_above", "held", "limit")
+    __slots__ = ("_above", "limit", "size")
 
     def __init__(self, limit: int, above: tuple[Places, ...]) -> None:
         self.limit = limit
-        self.held = 0
+        self.size = 0
         self._above = above
 
     def shortage(self, number: int) -> Places | None:
@@ -139,16 +139,16 @@ class Lease:
         Returns:
             Whether there is a place more than are in use.
         """
-        wanted = min(used + PLACES_AT_ONCE, self.limit) - self.held
-        number = max(min([wanted, *(places.free for places in self._above)]), 0)
+        step = min(used + PLACES_AT_ONCE, self.limit) - self.size
+        number = max(min([step, *(places.free for places in self._above)]), 0)
         self._take(number)
-        return self.held > used
+        return self.size > used
 
     def shrink(self, used: int) -> None:
         """Give back all places that are not in use."""
-        self._take(min(used - self.held, 0))
+        self._take(min(used - self.size, 0))
 
     def _take(self, number: int) -> None:
-        self.held += number
+        self.size += number
         for places in self._above:
             places.take(number)

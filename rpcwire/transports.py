@@ -63,17 +63,21 @@ def make_socket(make: Callable[[], object], url: str) -> socket.socket:
         UnusableTransport: the transport raises any other exception, or what it returns is no stream socket.
     """
     try:
-        made = make()
+        transport = make()
     except (OSError, ValueError):
         raise
     except Exception as exc:
         raise UnusableTransport(f"{url}: the transport failed: {type(exc).__name__}: {exc}") from exc
-    if isinstance(made, socket.socket) and made.type == socket.SOCK_STREAM and not hasattr(made, "do_handshake"):
-        return made  # (Sockets of the module ssl have that method. The links cannot use them.)
-    if isinstance(made, socket.socket):
-        made.close()
+    if (
+        isinstance(transport, socket.socket)
+        and transport.type == socket.SOCK_STREAM
+        and not hasattr(transport, "do_handshake")
+    ):
+        return transport  # (Sockets of the module ssl have that method. The links cannot use them.)
+    if isinstance(transport, socket.socket):
+        transport.close()
     raise UnusableTransport(
-        f"{url}: the transport returned {type(made).__name__}: it must return a stream socket, without TLS"
+        f"{url}: the transport returned {type(transport).__name__}: it must return a stream socket, without TLS"
     )
 
 
@@ -94,10 +98,10 @@ def transport_for(scheme: str) -> Transport | None:
     """
     for point in entry_points(group=GROUP, name=scheme):
         try:
-            made = point.load()()
+            transport = point.load()()
         except Exception as exc:
             raise UnusableTransport(f"{scheme}: {point.value}: {type(exc).__name__}: {exc}") from exc
-        if not isinstance(made, Transport):
+        if not isinstance(transport, Transport):
             raise UnusableTransport(f"{scheme}: {point.value}: not a subclass of rpcwire.transports.Transport")
-        return made
+        return transport
     return None

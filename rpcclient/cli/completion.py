@@ -35,7 +35,7 @@ _TABLES = re.compile(
 
 def _typed(before: str, quote: str) -> tuple[str, str] | None:
     """What has been typed of the name at the cursor: as it stands there, and the name itself; ``None`` within text."""
-    masked = _CLOSED.sub(lambda found: "x" * len(found[0]), before)
+    masked = _CLOSED.sub(lambda match: "x" * len(match[0]), before)
     if "'" in masked:
         return None
     at = masked.find(quote)
@@ -143,11 +143,11 @@ class SqlCompleter(Completer):
             there = unquoted(qualifier[1])
             yield from (("column", name) for name in self._names.columns(named.get(there.lower(), there)))
             return
-        seen: set[str] = set()
+        names_so_far: set[str] = set()
         for table, _ in tables:
             for name in self._names.columns(table):
-                if name not in seen:
-                    seen.add(name)
+                if name not in names_so_far:
+                    names_so_far.add(name)
                     yield "column", name
         yield from (("table", name) for name in self._names.tables())
         yield from (("", name) for name in KEYWORDS)

@@ -112,5 +112,5 @@ def find_database(client: Client, name: str) -> DatabaseInfo:
     for info in infos:
         if info.name == name:
             return info
-    known = ", ".join(sorted(info.name for info in infos)) or "none"
-    raise UnknownDatabase(f"database: no database is named {name!r}; there are: {known}", database=name)
+    names = ", ".join(sorted(info.name for info in infos)) or "none"
+    raise UnknownDatabase(f"database: no database is named {name!r}; there are: {names}", database=name)

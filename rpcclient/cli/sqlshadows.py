@@ -42,16 +42,16 @@ class Shadows:
 
     def instead(self, sql: str) -> Iterator[str]:
         """What to run in the place of a statement, one after another."""
-        switch, made = _WRITABLE.fullmatch(sql), _TABLE.fullmatch(sql)
+        switch, table = _WRITABLE.fullmatch(sql), _TABLE.fullmatch(sql)
         if switch is not None:
             self._writable = switch["on"].upper() == "ON"
             if not self._writable:
                 yield from _FORGET
-        if made is None:
+        if table is None:
             return
         before = set(self._ask(_TABLES))
-        yield made["sql"].replace("''", "'")
-        named = (made["name"].replace("''", "'"),)
+        yield table["sql"].replace("''", "'")
+        named = (table["name"].replace("''", "'"),)
         for (name,) in self._ask(_TABLES):
             if (name,) not in before and (name,) != named:
                 quoted = name.replace('"', '""')

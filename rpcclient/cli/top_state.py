@@ -68,7 +68,7 @@ class TopState:
     reverse: bool = False
     selected: int = 0
     under: Key | None = None
-    held: bool = False
+    is_held: bool = False
     offset: int = 0
     shift: int = 0
     tree: bool = False
@@ -153,7 +153,7 @@ class TopState:
         """The processes that fit onto the screen, with the selected one among them."""
         self.rows = max(rows, 1)
         shown = self.shown
-        if self.held:
+        if self.is_held:
             self.selected = next((n for n, p in enumerate(shown) if key_of(p) == self.under), self.selected)
         self.selected = min(max(self.selected, 0), max(len(shown) - 1, 0))
         self.under = key_of(shown[self.selected]) if shown else None
@@ -194,7 +194,7 @@ class TopState:
             shown = self.shown
             self.selected = min(max(self.selected + steps[key], 0), max(len(shown) - 1, 0))
             self.under = key_of(shown[self.selected]) if shown else None
-            self.held = key != "home"  # In the first row, the row stays selected and not the process.
+            self.is_held = key != "home"  # In the first row, the row stays selected and not the process.
         elif key in dict(SORTS):
             self.sort = dict(SORTS)[key]
         elif key in (">", "<", "f6"):

@@ -8,7 +8,7 @@ import sys
 import click
 
 
-def _given(word: str) -> bytes:
+def _encode(word: str) -> bytes:
     """The bytes that this process was given for a word.
 
     The system's C library made the word of them, and undoes that: in encodings such as EUC-JP, Python's own codec has
@@ -48,10 +48,10 @@ def typed(word: str, name: str) -> str:
         click.UsageError: there is none.
     """
     try:
-        return _given(word).decode()
+        return _encode(word).decode()
     except UnicodeDecodeError:
         raise click.UsageError(
-            f"{name}: {_given(word)!r} is no UTF-8, and nothing else can be sent: write it in UTF-8, or let a "
+            f"{name}: {_encode(word)!r} is no UTF-8, and nothing else can be sent: write it in UTF-8, or let a "
             'shell there make it, as in sh -c \'cat "$(printf "caf\\351")"\''
         ) from None
     except UnicodeEncodeError:  # It does not come from a command line: code in this process made it.
@@ -72,7 +72,7 @@ def text(word: str, name: str) -> str:
         word.encode()
     except UnicodeEncodeError:  # What Python could not decode is in it as surrogates (PEP 383).
         try:
-            return _given(word).decode()
+            return _encode(word).decode()
         except UnicodeError:
             encoding = sys.getfilesystemencoding()
             raise click.UsageError(f"{name}: {word!a} is no text in this locale's encoding, {encoding}") from None

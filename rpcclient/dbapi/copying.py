@@ -132,20 +132,20 @@ class CopyBase:
     def __init__(self, sql: str, *, reads: bool) -> None:
         self._sql = sql
         self._reads = reads
-        self._held: SpooledTemporaryFile[bytes] | None = None
+        self._buffer: SpooledTemporaryFile[bytes] | None = None
         self._entered = False
 
     def _enter(self) -> None:
         self._entered = True
         if not self._reads:
-            self._held = SpooledTemporaryFile(_HELD_BYTES)  # noqa: SIM115 - closed when the block is left
+            self._buffer = SpooledTemporaryFile(_HELD_BYTES)  # noqa: SIM115 - closed when the block is left
 
     def _put(self, data: bytes) -> None:
-        if self._held is None:
+        if self._buffer is None:
             raise InterfaceError(
                 "this COPY is read, and not written" if self._reads else "enter it with `with` before you write"
             )
-        self._held.write(data)
+        self._buffer.write(data)
 
     def _check_reading(self) -> None:
         if not self._reads:
@@ -155,13 +155,13 @@ class CopyBase:
 
     def _leave(self) -> Iterator[bytes]:
         """The written data."""
-        held, self._held = self._held, None
-        assert held is not None
-        with held:
-            held.seek(0)
-            yield from pieces_of(held, PIECE_BYTES)
+        buffer, self._buffer = self._buffer, None
+        assert buffer is not None
+        with buffer:
+            buffer.seek(0)
+            yield from pieces_of(buffer, PIECE_BYTES)
 
     def _drop(self) -> None:
-        if self._held is not None:
-            self._held.close()
-            self._held = None
+        if self._buffer is not None:
+            self._buffer.close()
+            self._buffer = None

@@ -173,7 +173,7 @@ class Streamed:
     async def take(self, limit: int | None) -> list[Row]:
         while (limit is None or len(self._rows) < limit) and await self._more() is not None:
             pass
-        return _taken(self._rows, limit)
+        return _take_rows(self._rows, limit)
 
     async def close(self) -> None:
         pages = self._pages
@@ -250,14 +250,14 @@ class Declared:
     async def take(self, limit: int | None) -> list[Row]:
         while self._open and (limit is None or len(self._rows) < limit):
             await self._fetch()
-        return _taken(self._rows, limit)
+        return _take_rows(self._rows, limit)
 
     async def close(self) -> None:
         self._rows.clear()
         await self._finish(certain=False)
 
 
-def _taken(rows: deque[Row], limit: int | None) -> list[Row]:
+def _take_rows(rows: deque[Row], limit: int | None) -> list[Row]:
     if limit is None or limit >= len(rows):
         found = list(rows)
         rows.clear()

@@ -62,7 +62,7 @@ class Log:
         lines: the lines that were made since the start.
         lost: the events since the start that have no line, because no more lines could wait.
         end: where the log ended before.
-        told: the head that the head file told before; ``None`` for none.
+        head_before: the head that the head file told before; ``None`` for none.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Log:
         self._loop = asyncio.get_running_loop()
         self._writer = _open_writer(config, folder, self._on_state)
         self.end: End = self._writer.end
-        self.told = self._writer.told
+        self.head_before = self._writer.head_before
         self.seq = self.end.seq
         self._chain = self.end.head.chain
         self._unsealed = self.end.unsealed

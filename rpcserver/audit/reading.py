@@ -100,10 +100,10 @@ def _fits(pattern: str, method: str) -> bool:
     return method.startswith(pattern[:-1]) if pattern.endswith("*") else method == pattern
 
 
-def _has_outcome(wanted: str, outcome: object) -> bool:
-    if wanted == "failed":
+def _has_outcome(name: str, outcome: object) -> bool:
+    if name == "failed":
         return outcome is not None and outcome != "ok"
-    return outcome == wanted
+    return outcome == name
 
 
 def search(folder: Path, criteria: Criteria) -> Iterator[tuple[bytes, Record]]:
@@ -134,13 +134,13 @@ def last(folder: Path, count: int, criteria: Criteria) -> list[tuple[bytes, Reco
     Raises:
         OSError: a file cannot be read.
     """
-    found: deque[tuple[bytes, Record]] = deque()
+    matches: deque[tuple[bytes, Record]] = deque()
     for _, path in reversed(list_files(folder)):
-        if count <= len(found):
+        if count <= len(matches):
             break
-        in_file = deque(_search_file(path, criteria), count - len(found))
-        found.extendleft(reversed(in_file))
-    return list(found)
+        in_file = deque(_search_file(path, criteria), count - len(matches))
+        matches.extendleft(reversed(in_file))
+    return list(matches)
 
 
 class Follower:

@@ -67,18 +67,18 @@ class Ended(msgspec.Struct, gc=False, eq=False):
     Attributes:
         trail: the audit trail.
         outcome: the call's outcome.
-        kept: what was kept of its parameters.
+        params_note: what was kept of its parameters.
         start: what was noted when its handler began.
     """
 
     trail: Trail
     outcome: Outcome
-    kept: Any
+    params_note: Any
     start: OpenCall | None
 
     def __call__(self) -> CallLine:
         """Make the line."""
-        return self.trail.write_ended(self.outcome, self.kept, self.start)
+        return self.trail.write_ended(self.outcome, self.params_note, self.start)
 
 
 class Trail:
@@ -130,7 +130,7 @@ class Trail:
         self._start(version)
 
     def _start(self, version: str) -> None:
-        end, told = self.log.end, self.log.told
+        end, head_before = self.log.end, self.log.head_before
         self.log.add(
             "start",
             version=version,
@@ -138,13 +138,15 @@ class Trail:
             unsealed=len(end.unsealed) or None,
             torn_bytes=end.torn_bytes or None,
         )
-        if told is not None and (told.seq > end.seq or (told.seq == end.head.seq and told != end.head)):
+        if head_before is not None and (
+            head_before.seq > end.seq or (head_before.seq == end.head.seq and head_before != end.head)
+        ):
             logger.error(
                 "the audit log ends with line %d, and audit.head_file knows line %d: its end was cut off or changed",
                 end.seq,
-                told.seq,
+                head_before.seq,
             )
-            self.log.add("cut", expected=str(told), found=str(end.head))
+            self.log.add("cut", expected=str(head_before), found=str(end.head))
         self.log.flush()
         logger.info("audit log: it goes on after line %s", end.head)
 
@@ -189,7 +191,7 @@ class Trail:
                 call.id,
                 call.arrived_s or 0.0,
                 call.received_bytes,
-                call.kept,
+                call.params_note,
                 start,
                 sent_bytes,
                 time.monotonic(),
@@ -197,13 +199,13 @@ class Trail:
         )
 
     def _encode_answered(self, seq: int, answered: Answered) -> bytes:
-        client, method, call_id, arrived_s, received_bytes, kept, start, sent_bytes, ended_s = answered
+        client, method, call_id, arrived_s, received_bytes, params_note, start, sent_bytes, ended_s = answered
         duration_us = int((ended_s - arrived_s) * 1_000_000)
         name = self._hashed.get(method)
         has_line = start is not None and start.seq
         if (
             name is not None
-            and type(kept) is bytes
+            and type(params_note) is bytes
             and not has_line
             and received_bytes
             and sent_bytes
@@ -211,7 +213,7 @@ class Trail:
             and -(2**63) <= call_id < 2**63
         ):
             at = self._times.write(ended_s)
-            digest = sha256(kept).hexdigest()
+            digest = sha256(params_note).hexdigest()
             return write_answered(seq, at, client, name, call_id, duration_us, received_bytes, sent_bytes, digest)
         line = CallLine(
             seq,
@@ -225,10 +227,10 @@ class Trail:
             received_bytes=received_bytes,
             sent_bytes=sent_bytes,
         )
-        self._add_rest(line, method, kept, start)
+        self._add_rest(line, method, params_note, start)
         return encode_line(line)
 
-    def ended(self, outcome: Outcome, kept: Any, start: Any) -> None:
+    def ended(self, outcome: Outcome, params_note: Any, start: Any) -> None:
         """Note what came of a call. Lines are made many at a time: in between, other code would keep pushing this one
         out of the processor's cache."""
         method, error = outcome.method, outcome.error
@@ -240,11 +242,11 @@ class Trail:
             subject, error = outcome.subject, outcome.error
             self._note_stranger(outcome.connection, outcome.method, subject, error, is_known=outcome.kind is not None)
         elif error is None:
-            self.log.append(Ended(self, outcome, kept, start))
+            self.log.append(Ended(self, outcome, params_note, start))
         else:  # It may hold the variables of all functions through which it went.
-            self.log.append(self.write_ended(outcome, kept, start))
+            self.log.append(self.write_ended(outcome, params_note, start))
 
-    def write_ended(self, outcome: Outcome, kept: Any, start: OpenCall | None) -> CallLine:
+    def write_ended(self, outcome: Outcome, params_note: Any, start: OpenCall | None) -> CallLine:
         """Make the line about the end of a call.
 
         Parameters:
@@ -270,14 +272,14 @@ class Trail:
         )
         if outcome.error is not None:
             line.outcome, line.executed = quote_raw(outcome.error.type, 100), outcome.error.executed
-        self._add_rest(line, outcome.method, kept, start)
+        self._add_rest(line, outcome.method, params_note, start)
         return line
 
-    def _add_rest(self, line: CallLine, method: str, kept: Any, start: OpenCall | None) -> None:
+    def _add_rest(self, line: CallLine, method: str, params_note: Any, start: OpenCall | None) -> None:
         if start is not None and start.seq:
             line.received = start.seq
-        elif kept is not None:
-            self._add_params(line, method, kept)
+        elif params_note is not None:
+            self._add_params(line, method, params_note)
 
     def _note_received(self) -> None:
         """Write of each call that has arrived and has not ended that it has arrived."""
@@ -296,22 +298,22 @@ class Trail:
                 call.subject,
                 write_id(call.id),
             )
-            if call.kept is not None:
-                self._add_params(line, call.method, call.kept)
+            if call.params_note is not None:
+                self._add_params(line, call.method, call.params_note)
             seq = self.log.next_seq
             if self.log.append(line):
                 open_call.seq = seq
 
-    def _add_params(self, line: CallLine, method: str, kept: Any) -> None:
+    def _add_params(self, line: CallLine, method: str, params_note: Any) -> None:
         """Say something of parameters in a line. Small ones were kept as they are."""
-        if type(kept) is bytes:
+        if type(params_note) is bytes:
             if self._write_params is None:
                 return
-            kept = self._write_params(method, kept, None)
-        if type(kept) is str:
-            line.params_sha256 = kept
+            params_note = self._write_params(method, params_note, None)
+        if type(params_note) is str:
+            line.params_sha256 = params_note
         else:
-            line.params = kept
+            line.params = params_note
 
     def _describe(self, connection: Connection, principal: Principal) -> Raw:
         """Write who is on the other side of a connection, once for each connection."""

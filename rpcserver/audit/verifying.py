@@ -55,7 +55,7 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
 
 
-def verify(folder: Path, known: Head | None = None) -> Report:
+def verify(folder: Path, known_head: Head | None = None) -> Report:
     """Verify an audit log. A server may be writing to it.
 
     Parameters:
@@ -65,16 +65,16 @@ def verify(folder: Path, known: Head | None = None) -> Report:
     Raises:
         OSError: a file cannot be read.
     """
-    verification = _Verification(folder, known)
+    verification = _Verification(folder, known_head)
     verification.run()
     return verification.report
 
 
 class _Verification:
-    def __init__(self, folder: Path, known: Head | None) -> None:
+    def __init__(self, folder: Path, known_head: Head | None) -> None:
         self.report = Report()
         self._folder = folder
-        self._known = known
+        self._known_head = known_head
         self._known_is_there = False
         self._chain: str | None = None
         self._expected = 0
@@ -178,8 +178,8 @@ class _Verification:
         assert self._chain is not None
         if not self._is_block_bad and chain_of(self._chain, block) != link.chain:
             self._name_change()
-        if self._known is not None and self._known.seq == link.seq:
-            self._known_is_there = self._known.chain == link.chain
+        if self._known_head is not None and self._known_head.seq == link.seq:
+            self._known_is_there = self._known_head.chain == link.chain
         self._chain = link.chain
         self.report.head = Head(link.seq, link.chain)
         self._block.clear()
@@ -203,16 +203,16 @@ class _Verification:
         self._is_block_bad = True
 
     def _check_known(self) -> None:
-        known, report = self._known, self.report
-        if known is None or known.seq == 0 or self._known_is_there:
+        known_head, report = self._known_head, self.report
+        if known_head is None or known_head.seq == 0 or self._known_is_there:
             return
-        if known.seq > report.head.seq:
-            text = f"the log ends with line {report.head.seq}, and line {known.seq} is known: its end was cut off"
-        elif known.seq < report.first_seq:
+        if known_head.seq > report.head.seq:
+            text = f"the log ends with line {report.head.seq}, and line {known_head.seq} is known: its end was cut off"
+        elif known_head.seq < report.first_seq:
             return  # Its file was removed, as rotation does.
         else:
-            text = f"line {known.seq} has not the chain that is known: the log was written anew"
-        self._add(str(self._folder), known.seq, text)
+            text = f"line {known_head.seq} has not the chain that is known: the log was written anew"
+        self._add(str(self._folder), known_head.seq, text)
 
 
 def iterate(report: Report) -> Iterator[str]:

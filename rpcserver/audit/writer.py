@@ -73,7 +73,7 @@ class Writer:
     Attributes:
         end: where the log ended before.
         files: its files, each with the number of its first line.
-        told: the head in the head file before; ``None`` if there was none.
+        head_before: the head in the head file before; ``None`` if there was none.
         head: the last line that was written.
     """
 
@@ -94,7 +94,7 @@ class Writer:
                 raise LogInUse(f"another server writes to {folder}") from None
             self.files = list_files(folder)
             self.end = self._find_end()
-            self.told = None if head_file is None else self._open_head_file(head_file)
+            self.head_before = None if head_file is None else self._open_head_file(head_file)
         except BaseException:
             self._close()
             raise
@@ -108,7 +108,7 @@ class Writer:
         self._is_failing = False
         self._synced_at = self._head_at = 0.0
         self._unsynced = False
-        self._head_written = self.told
+        self._head_written = self.head_before
         self._thread: threading.Thread | None = None
 
     # --- the beginning ----------------------------------------------------------------------------------------

@@ -127,12 +127,12 @@ def tail(
 ) -> None:
     """Print the last lines that fit."""
     with _failures():
-        where, wanted = _read_place(config_file, folder), _read_criteria(criteria)
+        where, criteria_read = _read_place(config_file, folder), _read_criteria(criteria)
         follower = Follower(where)
-        _show(last(where, count, wanted), as_json=as_json)
+        _show(last(where, count, criteria_read), as_json=as_json)
         if follow:
             new = ((line, record) for line in follower.lines() if (record := parse(line)) is not None)
-            _show(((line, record) for line, record in new if wanted.fit(line, record)), as_json=as_json)
+            _show(((line, record) for line, record in new if criteria_read.fit(line, record)), as_json=as_json)
 
 
 @audit.command(short_help="Print the lines that fit.")

@@ -56,24 +56,24 @@ def permissions(
     try:
         config = load_config(config_file, {"plugins": {"files": files}} if files else {})
         roles, holders = _make_roles(config), _list_holders(config)
-        told: list[PermissionTold] | RoleTold | Target
+        answer: list[PermissionTold] | RoleTold | Target
         if method is not None:
-            told = explain_target(roles, method, holders)
+            answer = explain_target(roles, method, holders)
             if role is not None:
                 named = explain_role(roles, role).role
-                told = told.model_copy(update={"roles": tuple(way for way in told.roles if way.role == named)})
-            lines = _write_target(told, role)
+                answer = answer.model_copy(update={"roles": tuple(way for way in answer.roles if way.role == named)})
+            lines = _write_target(answer, role)
         elif role is not None:
-            told = explain_role(roles, role, holders)
-            lines = _write_role(told)
+            answer = explain_role(roles, role, holders)
+            lines = _write_role(answer)
         else:
-            told = explain_permissions(roles)
-            lines = _write_permissions(told)
+            answer = explain_permissions(roles)
+            lines = _write_permissions(answer)
     except (ConfigError, ValueError, TypeError) as exc:
         click.echo(f"rpcserver: {exc}", err=True)
         sys.exit(2)
     if as_json:
-        data: Any = [each.model_dump() for each in told] if isinstance(told, list) else told.model_dump()
+        data: Any = [each.model_dump() for each in answer] if isinstance(answer, list) else answer.model_dump()
         click.echo(json.dumps(data, indent=2, ensure_ascii=False))
     else:
         for line in lines:

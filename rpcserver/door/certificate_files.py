@@ -50,7 +50,7 @@ class CertificateFiles:
         own = [config, *config.names.values()]
         own_files = [file for each in own for file in (each.certificate_file, each.key_file) if file]
         self._files = [config.client_ca_file, config.client_crl_file, *own_files]
-        self._state = self._seen = self._look()
+        self._state = self._last_look = self._look()
         self._timer: asyncio.TimerHandle | None = None
         self.context: ssl.SSLContext | None = tls_context(config)
         self._revoked()
@@ -72,8 +72,8 @@ class CertificateFiles:
 
     def look(self) -> None:
         """Look at the files, and make new settings if they have changed and are complete."""
-        state, before = self._look(), self._seen
-        self._seen = state
+        state, before = self._look(), self._last_look
+        self._last_look = state
         if state != self._state:
             if state == before:
                 self._load(state)

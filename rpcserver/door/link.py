@@ -84,9 +84,25 @@ class ServerLink(WebSocketLink):
     """
 
     __slots__ = (
-        "_answer_later", "_arriving", "_asked", "_delay", "_has_replied", "_has_transport", "_head_end", "_is_aborted",
-        "_listener", "_opening_task", "_outgoing", "_rest", "_shares", "_timer", "entrance", "is_unix", "principal",
-        "source", "takes_bytes",
+        "_answer_later",
+        "_arriving",
+        "_delay",
+        "_has_replied",
+        "_has_transport",
+        "_head_end",
+        "_is_aborted",
+        "_listener",
+        "_opening_task",
+        "_outgoing",
+        "_page_request",
+        "_rest",
+        "_shares",
+        "_timer",
+        "entrance",
+        "is_unix",
+        "principal",
+        "source",
+        "takes_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -128,7 +144,7 @@ class ServerLink(WebSocketLink):
         self._rest = b""
         self._has_replied = False
         self.takes_bytes: int | None = None
-        self._asked: tuple[str, Principal | None] | None = None  # The page that was asked for, and by whom.
+        self._page_request: tuple[str, Principal | None] | None = None  # The page that was asked for, and by whom.
         self._timer: asyncio.TimerHandle | None = None
         self._shares: Shares | None = None
         self._arriving: Loan | None = None  # Most connections never have a large message on its way.
@@ -485,7 +501,7 @@ class ServerLink(WebSocketLink):
             # Whoever shows wrong credentials gets only what everybody gets, even if the other end is known.
             who = principal if failure is not None else principal or self.principal
             request_line = f"{http_request.method} {http_request.path}"
-            self._asked = (request_line[:ECHO_CHARACTERS], who)
+            self._page_request = (request_line[:ECHO_CHARACTERS], who)
             return self._proceed_when(
                 lambda: self.entrance.pages.answer(self, http_request, who),
                 is_known=principal is not None or self.is_known,
@@ -584,8 +600,8 @@ class ServerLink(WebSocketLink):
         self.entrance.waiting.send_back(self)  # It needs no place any more.
         self._reason = self._reason or reason
         self._has_replied = True
-        if self._asked is not None:
-            self.entrance.on_page(self.remote, self._asked[1], self._asked[0], reason)
+        if self._page_request is not None:
+            self.entrance.on_page(self.remote, self._page_request[1], self._page_request[0], reason)
         else:
             self.entrance.on_refusal(self.remote, reason)
         self.finish_reading()

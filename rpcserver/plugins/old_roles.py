@@ -144,10 +144,10 @@ def explain_old_roles(classes: Iterable[type[Service[Any]]], sections: Mapping[s
             grants[cls.name] = _open_to_all(cls.name)
     if not keys:
         return None
-    told = f"{', '.join(keys)}: who may do what stands in one place now, [roles.NAME], for all services. Remove "
-    told += "these keys" if len(keys) > 1 else "this key"
+    message = f"{', '.join(keys)}: who may do what stands in one place now, [roles.NAME], for all services. Remove "
+    message += "these keys" if len(keys) > 1 else "this key"
     text = translate(grants)
-    return f"{told}, and write this, which says the same:\n\n{text}" if text else f"{told}: nothing replaces it."
+    return f"{message}, and write this, which says the same:\n\n{text}" if text else f"{message}: nothing replaces it."
 
 
 def _open_to_all(service: str) -> dict[str, Grant]:

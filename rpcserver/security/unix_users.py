@@ -74,8 +74,8 @@ class UnixUsers:
             return self._users[uid]
         if not self._groups:
             return None
-        held = set(groups())
-        role = next((role for gid, role in self._groups.items() if gid in held), None)
+        gids = set(groups())
+        role = next((role for gid, role in self._groups.items() if gid in gids), None)
         name = None if role is None else user_name(uid)
         return None if role is None or name is None or name in RESERVED else Principal(name, "peer", uid, role)
 

@@ -19,18 +19,18 @@ def test_leases(server: int, principal: int, own: int, steps: list[tuple[int, st
     for index, step in steps:
         lease = leases[index]
         if step == "begin":
-            if used[index] < lease.held or lease.extend(used[index]):
+            if used[index] < lease.size or lease.extend(used[index]):
                 used[index] += 1
             else:
-                held = sum(each.held for each in leases)
-                assert used[index] == own or held == min(server, principal)
+                size = sum(each.size for each in leases)
+                assert used[index] == own or size == min(server, principal)
         elif step == "end" and used[index]:
             used[index] -= 1
         elif step == "shrink":
             lease.shrink(used[index])
-            assert lease.held == used[index]
-        assert all(u <= each.held <= own for u, each in zip(used, leases, strict=True))
-        assert {places.used for places in above} == {sum(each.held for each in leases)}
+            assert lease.size == used[index]
+        assert all(u <= each.size <= own for u, each in zip(used, leases, strict=True))
+        assert {places.used for places in above} == {sum(each.size for each in leases)}
         assert all(places.used <= places.limit for places in above)
     for lease in leases:
         lease.shrink(0)
@@ -42,12 +42,12 @@ def test_a_place_is_free_again_after_others_have_given_back_what_they_do_not_use
     first, second = Lease(100, (places,)), Lease(100, (places,))
     assert first.extend(0)
     assert second.extend(0)
-    assert (first.held, second.held) == (64, 36)
+    assert (first.size, second.size) == (64, 36)
     assert not second.extend(36)
     assert second.shortage(1) is places
     first.shrink(1)
     assert second.extend(36)
-    assert second.held == 99
+    assert second.size == 99
 
 
 @given(st.floats(0.1, 1e6), st.lists(st.tuples(st.floats(0, 10), st.integers(0, 2000)), min_size=1, max_size=100))

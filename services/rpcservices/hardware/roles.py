@@ -51,9 +51,9 @@ def check_device(principal: Principal, role: ServiceRole | None, node: str, link
     ):
         return
     rule = "roles" if role is None else f"{role.place}.hardware.devices"
-    known = f" (or {', '.join(links)})" if links else ""
+    links_text = f" (or {', '.join(links)})" if links else ""
     raise HardwareRefused(
-        f"{principal.name} may not use {node}: have the operator add it{known} to {rule}", device=node, rule=rule
+        f"{principal.name} may not use {node}: have the operator add it{links_text} to {rule}", device=node, rule=rule
     )
 
 

@@ -87,16 +87,16 @@ class Leftovers:
         snapshot = [process for process in processes.every() if process.alive]
         sessions, own = self._ended_sessions(snapshot), os.getpid()
         by_session = {trace.pid: trace.id for trace in self.traces}
-        known = {trace.id for trace in self.traces}
-        found = {trace.id for trace in self.traces if Leftovers([trace], self.places).in_cgroups()}
+        ids = {trace.id for trace in self.traces}
+        ids_in_cgroups = {trace.id for trace in self.traces if Leftovers([trace], self.places).in_cgroups()}
         for process in snapshot:
             if process.pid == own:
                 continue
             if process.start <= sessions.get(process.session, -1):
-                found.add(by_session[process.session])
+                ids_in_cgroups.add(by_session[process.session])
             elif (name := processes.mark(process.pid, MARK)) is not None:
-                found.add(name)
-        return found & known
+                ids_in_cgroups.add(name)
+        return ids_in_cgroups & ids
 
     def end(self, grace_s: float) -> list[int]:
         """End all of it: TERM, some time, KILL.
