@@ -201,9 +201,11 @@ def test_a_wrong_password(call: Any, proxies: Any, running: Any) -> None:
 
 def test_a_server_that_a_proxy_cannot_reach(call: Any, proxies: Any) -> None:
     """It may come back, so this is retryable, as without a proxy."""
-    closed = f"ws://127.0.0.1:{free_port()}"
-    for url in (f"http://127.0.0.1:{proxies('tinyproxy').port}", f"socks5h://127.0.0.1:{proxies('microsocks').port}"):
-        assert refusal(call, closed, url).retryable
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # Nobody listens there, and no proxy can get this port.
+        closed = f"ws://127.0.0.1:{silent.getsockname()[1]}"
+        for name, scheme in (("tinyproxy", "http"), ("microsocks", "socks5h")):
+            assert refusal(call, closed, f"{scheme}://127.0.0.1:{proxies(name).port}").retryable
 
 
 def test_no_proxy_is_there(call: Any) -> None:
