@@ -25,6 +25,7 @@ from rpcwire.secret import secrets_in
 from . import limits
 from .audit import audit
 from .logs import REPORT_S, LimitedHandler, set_up
+from .options import config_option
 from .permissions import permissions
 from .tokens import token
 
@@ -52,13 +53,7 @@ main.add_command(audit)
 @click.option("--host", help="Address to listen on; 127.0.0.1 by default.")
 @click.option("--port", type=click.IntRange(0, 65535), help="TCP port; 8765 by default, 0 chooses a free one.")
 @click.option("--unix", metavar="PATH", help='Path of the Unix socket; "none" for no Unix socket.')
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    envvar="RPCSERVER_CONFIG",
-    help="Configuration file (TOML); else the one that RPCSERVER_CONFIG names.",
-)
+@config_option
 @click.option("--token-file", type=click.Path(path_type=Path), help="File with the token; made if it is missing.")
 @click.option(
     "--plugin", "plugins", multiple=True, metavar="FILE", help="Python file with a service; may be given several times."

@@ -14,6 +14,7 @@ from rpcserver.config import ConfigError, load_config
 from rpcwire.logs import printable
 
 from .asking import ask_server
+from .options import config_option
 
 HEADS = ("scope", "holder", "what", "used", "most", "limit", "setting")
 RIGHT = frozenset({"used", "most", "limit"})
@@ -21,13 +22,7 @@ RIGHT = frozenset({"used", "most", "limit"})
 
 
 @click.command(short_help="Show every limit of the running server, and its present use.")
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    envvar="RPCSERVER_CONFIG",
-    help="Configuration file of the server; else the one that RPCSERVER_CONFIG names.",
-)
+@config_option
 @click.option("--all", "show_all", is_flag=True, help="Show each connection, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(config_file: Path | None, show_all: bool, as_json: bool) -> None:

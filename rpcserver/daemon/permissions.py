@@ -28,6 +28,8 @@ from rpcserver.security.token_file import TokenFile
 from rpcserver.system import System
 from rpcwire.logs import printable
 
+from .options import config_option
+
 _LINE_CHARACTERS = 10_000
 """The longest line: more than any condition that a person could read."""
 
@@ -35,13 +37,7 @@ _LINE_CHARACTERS = 10_000
 @click.command(short_help="Say who may do what, and why.")
 @click.argument("method", required=False)
 @click.option("--role", metavar="ROLE", help="Only this role: what it may do; with METHOD, whether it may call that.")
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    envvar="RPCSERVER_CONFIG",
-    help="Configuration file (TOML); else the one that RPCSERVER_CONFIG names.",
-)
+@config_option
 @click.option(
     "--plugin", "files", multiple=True, metavar="FILE", help="Python file with a service; may be given several times."
 )
@@ -51,7 +47,8 @@ def permissions(
 ) -> None:
     """List the permissions, what each is for, and the roles that give it.
 
-    With METHOD, such as database.query, or a page, such as /metrics: say who may call it, and why.
+    With METHOD, such as database.query, a page, such as /metrics, or a permission, such as hardware.read: say who may
+    call or has it, and why.
     """
     try:
         config = load_config(config_file, {"plugins": {"files": files}} if files else {})

@@ -18,6 +18,8 @@ from rpcserver.config import ConfigError, ServerConfig, load_config
 from rpcserver.security.named_tokens import NamedToken, TokenError, TokenSet, check_role
 from rpcserver.security.token_file import TokenFile
 
+from .options import config_option
+
 _P = ParamSpec("_P")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
@@ -72,13 +74,6 @@ def _reports_errors(command: Callable[_P, None]) -> Callable[_P, None]:
     return run
 
 
-_config_option = click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    envvar="RPCSERVER_CONFIG",
-    help="Configuration file (TOML) of the server; else the one that RPCSERVER_CONFIG names.",
-)
 _network_option = click.option(
     "--network",
     "networks",
@@ -101,7 +96,7 @@ def token() -> None:
 @click.option("--role", required=True, help="Role of whoever has the token: a table [roles.NAME], or owner.")
 @_expires_option
 @_network_option
-@_config_option
+@config_option
 @_reports_errors
 def create(name: str, role: str, expires: str | None, networks: tuple[str, ...], config_file: Path | None) -> None:
     """Make a token, and print it once: the server keeps only its SHA-256."""
@@ -115,7 +110,7 @@ def create(name: str, role: str, expires: str | None, networks: tuple[str, ...],
 
 @token.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_config_option
+@config_option
 @_reports_errors
 def list_tokens(as_json: bool, config_file: Path | None) -> None:
     """List the tokens, without the tokens themselves."""
@@ -134,7 +129,7 @@ def list_tokens(as_json: bool, config_file: Path | None) -> None:
 
 @token.command()
 @click.argument("name")
-@_config_option
+@config_option
 @_reports_errors
 def revoke(name: str, config_file: Path | None) -> None:
     """Make a token invalid. A running server ends its connections and its programs within a second."""
@@ -152,7 +147,7 @@ def revoke(name: str, config_file: Path | None) -> None:
     help="How long the old token stays valid; 0 ends it now.",
 )
 @_expires_option
-@_config_option
+@config_option
 @_reports_errors
 def rotate(name: str, overlap: str, expires: str | None, config_file: Path | None) -> None:
     """Make a new token in place of an old one, with its role and networks, and print it once. From now on, it is valid
@@ -170,7 +165,7 @@ def rotate(name: str, overlap: str, expires: str | None, config_file: Path | Non
 @_expires_option
 @_network_option
 @click.option("--any-network", is_flag=True, help="Accept it from everywhere again.")
-@_config_option
+@config_option
 @_reports_errors
 def change(
     name: str,

@@ -101,7 +101,7 @@ class Target(_Told):
     """A method or a page, and who may call or read it.
 
     Attributes:
-        name: the full name of the method, or the path of the page.
+        name: the full name of the method, the path of the page, or the permission.
         permission: the permission that it needs; empty if it needs none.
         purpose: what the permission is for.
         open_to: whether a role is needed at all.
@@ -165,7 +165,7 @@ def explain_role(roles: Roles, name: str, holders: Holders = MappingProxyType({}
 
 
 def explain_target(roles: Roles, name: str, holders: Holders = MappingProxyType({})) -> Target:
-    """Tell who may call a method, or read a page, and why.
+    """Tell who may call a method, read a page or has a permission, and why.
 
     Parameters:
         roles: the roles of the configuration.
@@ -173,7 +173,7 @@ def explain_target(roles: Roles, name: str, holders: Holders = MappingProxyType(
         holders: whose credentials name each role.
 
     Raises:
-        ValueError: there is no such method or page.
+        ValueError: there is no such method, page or permission.
     """
     methods = {method: permission for permission, names in roles.methods.items() for method in names}
     if name in roles.pages:
@@ -182,6 +182,8 @@ def explain_target(roles: Roles, name: str, holders: Holders = MappingProxyType(
     elif name in methods:
         permission = methods[name]
         open_to = "anybody" if name in OPEN_TO_ALL else "principals" if name in OPEN_TO_PRINCIPALS else "roles"
+    elif name in roles.permissions:
+        permission, open_to = name, "roles"
     else:
         kind, names = ("page", list(roles.pages)) if name.startswith("/") else ("method", list(methods))
         raise ValueError(f"there is no {kind} {name[:100]!r}: {_hint(name, names)}")

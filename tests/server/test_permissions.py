@@ -110,6 +110,12 @@ def test_json_says_the_same(config: Path) -> None:
     assert (method["open_to"], [way["role"] for way in method["roles"]]) == ("roles", ["viewers", "owner"])
 
 
+def test_a_permission_is_explained_as_a_method_is(config: Path) -> None:
+    permission = json.loads(ask(config, "--json", "hardware.read"))
+    method = json.loads(ask(config, "--json", "hardware.cpu"))
+    assert (permission["permission"], permission["roles"]) == ("hardware.read", method["roles"])
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
