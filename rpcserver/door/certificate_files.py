@@ -50,7 +50,7 @@ class CertificateFiles:
         own = [config, *config.names.values()]
         own_files = [file for each in own for file in (each.certificate_file, each.key_file) if file]
         self._files = [config.client_ca_file, config.client_crl_file, *own_files]
-        self._state = self._last_look = self._look()
+        self._state = self._state_in_use = self._last_look = self._look()
         self._timer: asyncio.TimerHandle | None = None
         self.context: ssl.SSLContext | None = tls_context(config)
         self._revoked()
@@ -81,7 +81,7 @@ class CertificateFiles:
             self.context = tls_context(self._config)  # The kept sessions go with the old settings.
 
     def _load(self, state: _State) -> None:
-        old, self._state = self._state, state
+        self._state = state
         try:
             context = tls_context(self._config)
             serials = self._revoked()
@@ -89,6 +89,7 @@ class CertificateFiles:
             logger.error("new certificates are not used, and the old ones stay in use: %s", exc)  # noqa: TRY400 - an operator's
             return
         self.context = context
+        old, self._state_in_use = self._state_in_use, state
         logger.info("new certificates are in use for new connections")
         if old[0] != state[0]:
             self._on_authorities(None)

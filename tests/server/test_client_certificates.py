@@ -22,7 +22,8 @@ from websockets.exceptions import ConnectionClosed, InvalidMessage
 import rpcserver.door.link as link_module
 import rpcserver.security.certificates as certificates_module
 from rpcserver import Page, Service, method
-from rpcserver.config import CertificateConfig, ConfigError
+from rpcserver.config import CertificateConfig, ConfigError, TlsConfig
+from rpcserver.door.certificate_files import CertificateFiles
 from rpcserver.security.certificates import Certificates, parse_san, parse_subject
 from rpcserver.security.revocation import revoked_serials
 from rpcwire.context import Principal
@@ -431,6 +432,29 @@ def test_lists_of_revoked_certificates(issuer: Issuer) -> None:
     for cut in range(2, len(lines) - 1):
         with pytest.raises(ValueError, match=r"cut off|padding|malformed|max"):
             revoked_serials("\n".join([*lines[:cut], lines[-1]]).encode())
+
+
+def test_a_revocation_counts_although_the_files_were_broken_at_first(
+    issuer: Issuer, tls: dict[str, str], tmp_path: Path
+) -> None:
+    """The list came with a certificate that cannot be used: when that is mended, the list is new all the same."""
+    leaf = issuer.issue("ada.example")
+    issuer.revoke()
+    config = TlsConfig(**tls, client_ca_file=str(issuer.ca_file), client_crl_file=str(issuer.crl_file))
+    calls: list[frozenset[int] | None] = []
+    files = CertificateFiles(config, calls.append)
+    certificate = Path(tls["certificate_file"])
+    good, before = certificate.read_bytes(), files.context
+    issuer.revoke(leaf)
+    certificate.write_bytes(b"broken")
+    for _ in range(3):
+        files.look()
+    assert files.context is before and not calls
+    certificate.write_bytes(good)
+    for _ in range(3):
+        files.look()
+    assert files.context is not before
+    assert calls == [revoked_serials(issuer.crl_file.read_bytes())]
 
 
 def test_settings_that_cannot_work(tools: Any, sections: dict[str, Any], issuer: Issuer, tls: dict[str, str]) -> None:
