@@ -45,12 +45,16 @@ def find(pid: int, create_time: float | None, only_uid: int | None = None) -> ps
     try:
         process = psutil.Process(pid)
         start = start_of(process)
+        is_allowed = only_uid is None or runs_as(process, only_uid)
     except psutil.NoSuchProcess:
         if _is_there(pid):
             raise _hidden(pid) from None
         raise ProcessGone(f"process {pid} has ended", pid=pid) from None
     except psutil.AccessDenied:
         raise _hidden(pid) from None
+    # Before its start is compared: the error of that tells when it began.
+    if not is_allowed:
+        raise ProcessDenied(f"process {pid} is not your own, and your role allows no others", pid=pid)
     # Not "> SAME_START_S": every comparison with NaN is false.
     if create_time is not None and not abs(start - create_time) <= SAME_START_S:
         raise ProcessGone(
@@ -58,8 +62,6 @@ def find(pid: int, create_time: float | None, only_uid: int | None = None) -> ps
             f"{'after' if start > create_time else 'before'} the one that was meant; list the processes anew",
             pid=pid,
         )
-    if only_uid is not None and not runs_as(process, only_uid):
-        raise ProcessDenied(f"process {pid} is not your own, and your role allows no others", pid=pid)
     return process
 
 

@@ -17,8 +17,10 @@ import pytest
 from rpcclient import AsyncClient
 from rpcclient.errors import InvalidParams
 from rpcclient.stubs.hardware import ProcessDenied, ProcessGone
+from rpcservices.hardware import control
 from rpcservices.hardware.control import _is_pinned, find
 from rpcservices.hardware.errors import ProcessGone as Gone
+from rpcservices.hardware.readers.identity import start_of
 
 Serve = Callable[..., None]
 WAIT = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
@@ -102,6 +104,20 @@ def test_a_start_that_is_no_number_means_no_process(serve: Serve, child: subproc
     with pytest.raises(Gone, match="another one"):
         find(child.pid, math.nan)
     assert child.poll() is None
+
+
+def test_a_process_that_ends_while_its_user_is_asked(
+    child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_then_end(process: psutil.Process) -> float:
+        start = start_of(process)
+        child.kill()
+        child.wait()
+        return start
+
+    monkeypatch.setattr(control, "start_of", read_then_end)
+    with pytest.raises(Gone, match="has ended"):
+        find(child.pid, None, os.getuid())
 
 
 def test_numbers_that_no_process_has(serve: Serve, child: subprocess.Popen[bytes]) -> None:

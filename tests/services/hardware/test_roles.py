@@ -267,9 +267,11 @@ def test_processes_of_the_callers_own_user_only(run: Run) -> None:
             start, nice = other.create_time(), other.nice()
             for attempt in (
                 owner.hardware.process(other.pid),
+                owner.hardware.process(other.pid, start - 60),
                 owner.hardware.signal_process(other.pid, start, "KILL"),
                 owner.hardware.set_priority(other.pid, start, 19),
                 owner.hardware.set_affinity(other.pid, start, [0]),
+                owner.hardware.set_affinity(other.pid, start - 60, [0]),
             ):
                 with pytest.raises(ProcessDenied, match="is not your own, and your role allows no others") as caught:
                     await attempt
