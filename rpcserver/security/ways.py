@@ -7,7 +7,7 @@ import inspect
 import logging
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -133,8 +133,9 @@ def _fault(way: Any) -> str | None:
             return f"{name} must be one line of text: set it in the class"
     if not _SCHEME.fullmatch(way.scheme):
         return f"{way.scheme!r} is not a scheme of the header Authorization"
-    if inspect.iscoroutinefunction(way.principal) or inspect.isgeneratorfunction(way.principal):
-        return "principal() must be a plain function"
+    for function in (way.principal, way.renew, way.claimed_name):
+        if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+            return f"{function.__name__}() must be a plain function"
     return None
 
 
@@ -150,28 +151,12 @@ def ask(way: Way[Any], credentials: str) -> Principal | None:
         As of :meth:`Way.principal`.
 
     Raises:
-        Unauthenticated: the way failed; the log says where. The log has no message of an exception and no returned
-            value, because both may repeat the credentials.
+        Unauthenticated: the way failed; the log says where.
     """
     try:
-        principal: Any = way.principal(credentials)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as exc:  # Even sys.exit() in a way must not end the server.
-        places = "".join(traceback.format_tb(exc.__traceback__))
-        kind = type(exc).__name__
-        logger.error("the way to authenticate by %s failed: %s at\n%s", way.scheme, kind, places, extra=_STRANGER)  # noqa: TRY400 - without its message
-    else:
-        if principal is None or (_is_whole(principal) and _may_find(way, principal)):
-            return principal  # type: ignore[no-any-return]
-        kind = type(principal).__name__
-        fault = f"{kind}, no Principal or None"
-        if _is_whole(principal):
-            fault = "a Principal with a name or a method that the server gives itself"
-        logger.error("the way to authenticate by %s failed: it returned %s", way.scheme, fault, extra=_STRANGER)
-        if inspect.iscoroutine(principal):
-            principal.close()  # Python would warn that nobody has awaited it.
-    raise Unauthenticated(f"{way.scheme}: this cannot be checked now; see the server's log")
+        return _find_out(way, way.principal, credentials)
+    except _WayFailed:
+        raise Unauthenticated(f"{way.scheme}: this cannot be checked now; see the server's log") from None
 
 
 def ask_again(way: Way[Any], principal: Principal) -> Principal | None:
@@ -183,15 +168,42 @@ def ask_again(way: Way[Any], principal: Principal) -> Principal | None:
         principal: who they were.
     """
     try:
-        renewed: Any = way.renew(principal)
+        return _find_out(way, way.renew, principal)
+    except _WayFailed:
+        return None
+
+
+class _WayFailed(Exception):
+    """A way could not say who somebody is. The log says why."""
+
+
+def _find_out(way: Way[Any], function: Callable[[Any], Any], argument: object) -> Principal | None:
+    """Have a function of a way find out who somebody is.
+
+    Raises:
+        _WayFailed: it has failed, or has returned something else. The log has no message of an exception and no
+            returned value, because both may repeat the credentials.
+    """
+    try:
+        principal: Any = function(argument)
     except KeyboardInterrupt:
         raise
-    except BaseException as exc:
-        places = "".join(traceback.format_tb(exc.__traceback__))
-        kind = type(exc).__name__
-        logger.error("the way to authenticate by %s cannot renew: %s at\n%s", way.scheme, kind, places)  # noqa: TRY400 - without its message
-        return None
-    return renewed if renewed is not None and _is_whole(renewed) and _may_find(way, renewed) else None
+    except BaseException as exc:  # Even sys.exit() in a way must not end the server.
+        fault = f"{type(exc).__name__} at\n{''.join(traceback.format_tb(exc.__traceback__))}"
+    else:
+        if principal is None:
+            return None
+        if not _is_whole(principal):
+            fault = f"it returned {type(principal).__name__}, no Principal or None"
+            if inspect.iscoroutine(principal):
+                principal.close()  # Python would warn that nobody has awaited it.
+        elif not _may_find(way, principal):
+            fault = "it returned a Principal with a name or a method that the server gives itself"
+        else:
+            return principal  # type: ignore[no-any-return]
+    where = getattr(function, "__name__", "?")
+    logger.error("the way to authenticate by %s failed in %s(): %s", way.scheme, where, fault, extra=_STRANGER)
+    raise _WayFailed
 
 
 def _may_find(way: Way[Any], principal: Principal) -> bool:

@@ -378,6 +378,16 @@ class Later(Basic):
         return None
 
 
+class Sooner(Basic):
+    async def renew(self, principal: Principal) -> Principal | None:  # type: ignore[override]
+        return principal
+
+
+class Namer(Basic):
+    async def claimed_name(self, credentials: str) -> str | None:  # type: ignore[override]
+        return credentials
+
+
 class Loudest(Way):
     scheme = "BEARER"
     form = "BEARER X"
@@ -389,6 +399,8 @@ def test_a_class_of_ways_that_cannot_be_used(passwords: Path) -> None:
         ([Bare(ServiceConfig())], "Bare: scheme must be one line of text: set it in the class"),
         ([Lined(config)], "Lined: form must be one line of text"),
         ([Later(config)], r"Later: principal\(\) must be a plain function"),
+        ([Sooner(config)], r"Sooner: renew\(\) must be a plain function"),
+        ([Namer(config)], r"Namer: claimed_name\(\) must be a plain function"),
         ([Basic], "type: not an instance of a subclass of rpcserver.Way"),
         ([Loudest(ServiceConfig())], "two have the scheme BEARER: BearerToken and Loudest"),
     ):
