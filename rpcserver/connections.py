@@ -16,7 +16,7 @@ from rpcserver.memory import NOBODY, Memory, Shares
 from rpcserver.quotas import Limits, Quotas
 from rpcserver.security.authentication import Authentication
 from rpcserver.security.gate import denial
-from rpcserver.security.roles import OPEN_TO_ALL, Roles
+from rpcserver.security.roles import OPEN_TO_ALL, Role, Roles
 from rpcwire.aio.link import FrameReceiver, Link
 from rpcwire.aio.memory import MemoryLink
 from rpcwire.aio.peer import Peer
@@ -107,6 +107,13 @@ class AdmittedLink(Link, Protocol):
             message_bytes: the largest message of the client, in bytes.
         """
         ...
+
+
+def _may_go_on(old: Role | None, new: Role | None) -> bool:
+    """Return whether a connection may go on with another role. Its limits are those of the old one."""
+    if old is None:
+        return new is None or new.limits == RoleLimits()
+    return new is not None and new.gives_all_of(old)
 
 
 class Connections(Mapping[Connection, Peer]):
@@ -307,7 +314,8 @@ class Connections(Mapping[Connection, Peer]):
         """Ask authentication anew who everybody is, because tokens, other credentials or roles have changed.
 
         - Whoever is nobody any more is disconnected, with the code 1008. All that belongs to the connection ends.
-        - Whose role gives all that it gave before goes on, with what the role gives now.
+        - Whose role gives all that it gave before goes on, with what the role gives now. So does whoever had no
+          role, if the new one has no limits of its own.
         - Whose role gives less, or gives it on other conditions or limits, is disconnected, too, because transactions,
           ports and streams that were opened by the old role would go on. Calls and streams that the new role does not
           give end with PermissionDenied first.
@@ -328,7 +336,7 @@ class Connections(Mapping[Connection, Peer]):
             old, new = before.of(principal), self._roles.of(now)
             connection.principal = now
             connection.allowed = self._roles.methods_of(now)
-            if old is not None and old is not new and not (new is not None and new.gives_all_of(old)):
+            if old is not new and not _may_go_on(old, new):
                 self._end_after_calls(connection, peer, f"the role of {now.name} has changed: connect again")
 
     def _end_after_calls(self, connection: Connection, peer: Peer, reason: str) -> None:

@@ -24,6 +24,7 @@ ROLES = {
     "counter": {"permissions": ["calc.*"]},
     "wider": {"permissions": ["calc.*", "notes.*"]},
     "adder": {"permissions": ["calc.add"]},
+    "slow": {"permissions": ["calc.*"], "limits": {"calls_per_s": 1}},
 }
 
 
@@ -251,6 +252,29 @@ def test_a_role_that_gives_less_ends_what_it_does_not_give(role: str, tools: Any
     tools.run(main())
 
 
+@pytest.mark.parametrize("role", ["wider", "slow"])
+def test_a_first_role_holds_at_once_unless_it_has_limits(role: str, tools: Any, tokens: Tokens) -> None:
+    """The limits of a connection are set at its beginning: one that began without a role would go on without limits."""
+
+    async def main() -> None:
+        token = tokens.create(role="unknown")
+        async with (
+            tools.serve(tools.Calc(), Notes(), roles=ROLES) as server,
+            tools.connect(server, token=token) as connection,
+        ):
+            assert "error" in await tools.call(connection, "calc.add", [1, 2])
+            tokens.change("ci", role=role)
+            if role == "slow":
+                closed = await closing(connection, tools.SECONDS)
+                assert closed.rcvd is not None
+                assert closed.rcvd.reason == "the role of ci has changed: connect again"
+            else:
+                await tools.until(lambda: server.authentication.named_tokens.known.tokens[0].role == role)
+                assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
+
+    tools.run(main())
+
+
 def test_a_client_that_reconnects_is_told_and_gives_up(tools: Any, tokens: Tokens) -> None:
     async def main() -> None:
         calc = tools.Calc()
@@ -290,13 +314,28 @@ class Guests(Way):
 
     def renew(self, principal: Principal) -> Principal | None:
         assert principal.credential == "door"
-        if self.roles.get(principal.name) == "broken":
-            raise ValueError("secret")
+        match self.roles.get(principal.name):
+            case "broken":
+                raise ValueError("terces"[::-1])
+            case "odd":
+                return "terces"[::-1]  # type: ignore[return-value]
+            case "owner":
+                return Principal("owner", "token")
         return self.principal(principal.name)
 
 
-@pytest.mark.parametrize("end", [None, "broken"])
-def test_ways_of_plugins_renew_whom_they_have_let_in(end: str | None, tools: Any) -> None:
+@pytest.mark.parametrize(
+    ("end", "text"),
+    [
+        (None, ""),
+        ("broken", "failed in renew(): ValueError at"),
+        ("odd", "failed in renew(): it returned str, no Principal or None"),
+        ("owner", "failed in renew(): it returned a Principal with a name or a method that the server gives itself"),
+    ],
+)
+def test_ways_of_plugins_renew_whom_they_have_let_in(
+    end: str | None, text: str, tools: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     async def main() -> None:
         way = Guests(ServiceConfig())
         way.roles.update(ada="counter", bob="counter")
@@ -321,6 +360,8 @@ def test_ways_of_plugins_renew_whom_they_have_let_in(end: str | None, tools: Any
             await server.stop(grace_s=0)
 
     tools.run(main())
+    assert text in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_whoever_was_revoked_while_no_server_ran_is_told_at_the_start(tools: Any, tokens: Tokens) -> None:
