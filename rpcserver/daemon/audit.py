@@ -157,14 +157,13 @@ def _read_time(name: str, text: str) -> str:
     """Write a time as lines have it."""
     if not text:
         return ""
-    if text[-1] in _UNITS and text[:-1].isdecimal():
-        time = datetime.now(UTC) - timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
-    else:
-        try:
-            time = datetime.fromisoformat(text)
-        except ValueError:
-            raise ConfigError(f"--{name}: write 2026-11-29T22:10, or 15m, 2h, 3d for so long ago") from None
-        time = time.astimezone(UTC)  # A time without a zone is a local one.
+    try:
+        if text[-1] in _UNITS and text[:-1].isdecimal():
+            time = datetime.now(UTC) - timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
+        else:
+            time = datetime.fromisoformat(text).astimezone(UTC)  # A time without a zone is a local one.
+    except (ValueError, OverflowError):
+        raise ConfigError(f"--{name}: write 2026-11-29T22:10, or 15m, 2h, 3d for so long ago") from None
     return time.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time.microsecond // 1000:03d}Z"
 
 

@@ -185,8 +185,6 @@ def change(
         _check_role(role, config, config_file)
     now = time.time()
     until = None if expires is None else parse_expiry(expires, now)
-    if until is not None and until <= now:
-        raise TokenError("expires: this time has passed: give a later one, or revoke the token")
     new_networks = networks if networks or any_network else None
     _file(config).update(lambda tokens: tokens.change(name, now, role=role, expires=until, networks=new_networks))
     click.echo(f"rpcserver: the token of {name} has changed", err=True)

@@ -29,7 +29,12 @@ RESERVED = (OWNER, "memory")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 MOST_TOKENS = 10_000
-"""The most tokens in a file, those included that are valid no more."""
+"""The most tokens in a file, those included that are valid no more. To make room, those are forgotten whose revocation
+is the longest ago."""
+
+
+LATEST_S = 253_402_300_799.0
+"""The end of the year 9999, in seconds since 1970. No later time can be written down (ISO 8601)."""
 
 
 class TokenError(ValueError):
@@ -83,6 +88,22 @@ def check_role(role: str, roles: Mapping[str, object] | frozenset[str]) -> None:
         raise TokenError(f"there is no role {role[:100]!r} in the configuration: {hint}")
 
 
+def check_expiry(expires: float, now: float) -> None:
+    """Check that a token may expire at a time.
+
+    Parameters:
+        expires: that time, in seconds since 1970.
+        now: the time now.
+
+    Raises:
+        TokenError: it has passed, or is after the year 9999.
+    """
+    if expires <= now:
+        raise TokenError("expires: this time has passed: give a later one")
+    if expires > LATEST_S:
+        raise TokenError("expires: this time is after the year 9999: leave it out, so that the token never expires")
+
+
 def digest_of(text: str) -> str:
     """Return the SHA-256 of a token, in hexadecimal digits. Any text has one, even one that is not valid Unicode."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -90,6 +111,7 @@ def digest_of(text: str) -> str:
 
 _Network = Annotated[str, AfterValidator(check_network)]
 _Name = Annotated[str, AfterValidator(check_name)]
+_Time = Annotated[float, Field(ge=0, le=LATEST_S)]
 
 
 class NamedToken(BaseModel):
@@ -114,12 +136,12 @@ class NamedToken(BaseModel):
     name: _Name
     role: Annotated[str, Field(min_length=1)]
     digest: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
-    created: float
-    expires: float | None = None
+    created: _Time
+    expires: _Time | None = None
     networks: tuple[_Network, ...] = ()
-    last_used: float | None = None
+    last_used: _Time | None = None
     state: Literal["current", "replaced", "revoked"] = "current"
-    revoked: float | None = None
+    revoked: _Time | None = None
 
     def is_valid(self, now: float) -> bool:
         """Return whether somebody may authenticate by it.
@@ -191,7 +213,7 @@ class TokenSet(BaseModel):
             The new set, and the token itself, which is kept nowhere.
 
         Raises:
-            TokenError: there is a valid token of this name, or a parameter is malformed.
+            TokenError: there is a valid token of this name, a parameter is malformed, or there are too many tokens.
         """
         check_name(name)
         if any(token.name == name and token.is_valid(now) for token in self.tokens):
@@ -224,7 +246,7 @@ class TokenSet(BaseModel):
             As of :meth:`create`.
 
         Raises:
-            TokenError: there is no valid token of this name.
+            TokenError: there is no valid token of this name, a parameter is malformed, or there are too many tokens.
         """
         old = next((token for token in self._of(name) if token.state == "current" and token.is_valid(now)), None)
         if old is None:
@@ -255,21 +277,23 @@ class TokenSet(BaseModel):
             expires: as of :class:`NamedToken`, for the current token; ``None`` to leave it.
 
         Raises:
-            TokenError: there is no valid token of this name.
+            TokenError: there is no valid token of this name, or a parameter is malformed.
         """
         if not any(token.is_valid(now) for token in self._of(name)):
             raise self._missing(name, "valid ")
         update: dict[str, object] = {} if role is None else {"role": role}
         if networks is not None:
             update["networks"] = tuple(map(check_network, networks))
+        if expires is not None:
+            check_expiry(expires, now)
 
-        def changed(token: NamedToken) -> NamedToken:
+        def apply(token: NamedToken) -> NamedToken:
             if token.name != name or not token.is_valid(now):
                 return token
             more = {"expires": expires} if expires is not None and token.state == "current" else {}
             return token.model_copy(update={**update, **more})
 
-        return TokenSet(tokens=tuple(map(changed, self.tokens)))
+        return TokenSet(tokens=tuple(map(apply, self.tokens)))
 
     def with_uses(self, uses: Mapping[str, float]) -> TokenSet:
         """Note when tokens were used. Of tokens that there are no more nothing is noted.
@@ -319,15 +343,21 @@ class TokenSet(BaseModel):
     def _with(rest: list[NamedToken], token: NamedToken) -> TokenSet:
         revoked = sorted((each for each in rest if each.state == "revoked"), key=lambda each: each.revoked or 0)
         last = {each.name: each for each in revoked}  # Of each name that was revoked, the last time is enough.
-        return TokenSet(tokens=(*(each for each in rest if each.state != "revoked" or last[each.name] is each), token))
+        tokens = [*(each for each in rest if each.state != "revoked" or last[each.name] is each), token]
+        surplus = len(tokens) - MOST_TOKENS
+        if surplus > len(last):
+            raise TokenError(f"there are {MOST_TOKENS} tokens already: revoke some that nobody uses")
+        for each in list(last.values())[: max(surplus, 0)]:  # Those whose end is the longest ago.
+            tokens.remove(each)
+        return TokenSet(tokens=tuple(tokens))
 
 
 def _make(
     name: str, role: str, now: float, *, expires: float | None, networks: tuple[str, ...]
 ) -> tuple[str, NamedToken]:
     text = PREFIX + secrets.token_urlsafe(32)
-    if expires is not None and expires <= now:
-        raise TokenError("expires: this time has passed: give a later one")
+    if expires is not None:
+        check_expiry(expires, now)
     if not role:
         raise TokenError("role: must not be empty: name a role of the configuration")
     return text, NamedToken(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,12 @@ from .named_tokens import MOST_TOKENS, TokenSet
 
 NAME = "tokens.json"
 _MOST_BYTES = MOST_TOKENS * 1024
+
+LOCK_TIMEOUT_S = 5.0
+"""How long to wait for others who change the file, in seconds. That takes them a few milliseconds."""
+
+_TRY_AGAIN_S = 0.02
+"""How often to try to get the lock, in seconds. flock(2) itself would wait without end."""
 
 Stamp = tuple[int, int, int]
 """Tells whether a file has changed: its inode, its size, and when it was written, in nanoseconds."""
@@ -60,9 +67,12 @@ class TokenFile:
         except UntrustedFile as exc:
             raise ConfigError(f"the named tokens: {exc}") from None
         except OSError as exc:
-            raise ConfigError(f"{self.path}: the named tokens cannot be read: {exc.strerror}") from exc
-        with os.fdopen(descriptor, "rb") as file:
-            data = file.read(_MOST_BYTES + 1)
+            raise self._unreadable(exc) from exc
+        try:
+            with os.fdopen(descriptor, "rb") as file:
+                data = file.read(_MOST_BYTES + 1)
+        except OSError as exc:
+            raise self._unreadable(exc) from exc
         if len(data) > _MOST_BYTES:
             raise ConfigError(f"{self.path}: larger than {_MOST_BYTES} bytes: this is no file of named tokens")
         try:
@@ -75,6 +85,9 @@ class TokenFile:
                 "the tokens anew"
             ) from None
 
+    def _unreadable(self, exc: OSError) -> ConfigError:
+        return ConfigError(f"{self.path}: the named tokens cannot be read: {exc.strerror}")
+
     def update(self, edit: Callable[[TokenSet], TokenSet]) -> TokenSet:
         """Change the tokens. Others wait meanwhile who want to change them, too.
 
@@ -85,7 +98,8 @@ class TokenFile:
             The new set.
 
         Raises:
-            ConfigError: the file cannot be read or written, or others may read or change it.
+            ConfigError: the file cannot be read or written, others may read or change it, or another process keeps the
+                lock.
             Exception: what ``edit`` raises; nothing has changed then.
         """
         try:
@@ -97,7 +111,7 @@ class TokenFile:
         except OSError as exc:
             raise ConfigError(f"{self._lock}: the named tokens cannot be changed: {exc.strerror}") from exc
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._wait_for(lock)
             old = self.read()
             new = edit(old)
             if new != old:
@@ -107,6 +121,20 @@ class TokenFile:
             raise ConfigError(f"{self.path}: the named tokens cannot be written: {exc.strerror}") from exc
         finally:
             os.close(lock)
+
+    def _wait_for(self, lock: int) -> None:
+        until = time.monotonic() + LOCK_TIMEOUT_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    raise ConfigError(
+                        f"{self._lock}: another process has kept it for {LOCK_TIMEOUT_S:g} s: end that, or try again"
+                    ) from None
+                time.sleep(_TRY_AGAIN_S)
+            else:
+                return
 
     def _check_user(self) -> None:
         """Refuse to make a file that the server's user could not read."""
@@ -119,10 +147,13 @@ class TokenFile:
                 )
 
     def _write(self, tokens: TokenSet) -> None:
+        text = tokens.model_dump_json(indent=1, exclude_none=True) + "\n"
+        if len(text.encode()) > _MOST_BYTES:
+            raise ConfigError(f"{self.path}: it would be larger than {_MOST_BYTES} bytes: give tokens fewer networks")
         self._new.unlink(missing_ok=True)  # What somebody has left who was killed.
         descriptor = os.open(self._new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(tokens.model_dump_json(indent=1, exclude_none=True) + "\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         self._new.replace(self.path)

@@ -428,6 +428,8 @@ def test_the_command_shows_lines(log: Path) -> None:
     assert status == 0
     assert output.split()[:3] == ["2026-11-29T22:10:01.000Z", "3", "b"]
     assert run("search", "--folder", str(log), "--since", "5m", "--until", "1s")[0] == 0
+    for text in ("99999999999d", "9" * 5000 + "s", "0001-01-01T00:00+14:00"):
+        assert run("search", "--folder", str(log), "--since", text)[0] == 2
     status, output = run("search", "--folder", str(log), "--since", "yesterday")
     assert status == 2
     assert "--since: write 2026-11-29T22:10" in output

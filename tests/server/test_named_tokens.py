@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import logging
 import stat
@@ -16,6 +17,7 @@ from websockets.exceptions import InvalidStatus
 
 from rpcserver.config import ConfigError
 from rpcserver.daemon.cli import main as command
+from rpcserver.security import named_tokens, token_file
 from rpcserver.security.named_tokens import PREFIX, NamedTokens, TokenError, TokenSet, check_name, digest_of
 from rpcserver.security.token_file import TokenFile
 from rpcserver.security.token_watch import TokenWatch
@@ -274,6 +276,36 @@ def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert {path.name for path in file.path.parent.iterdir()} == {"tokens.json", "tokens.lock"}
 
 
+def test_a_lock_that_somebody_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that notes a use must be able to stop all the same."""
+    file = TokenFile(tmp_path)
+    make(file)
+    monkeypatch.setattr(token_file, "LOCK_TIMEOUT_S", 0.05)
+    with (tmp_path / "tokens.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match=r"tokens\.lock: another process has kept it for 0\.05 s"):
+            make(file, "other")
+    make(file, "other")
+
+
+def test_a_file_has_room_for_a_number_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest revocations make room; valid tokens do not."""
+    monkeypatch.setattr(named_tokens, "MOST_TOKENS", 3)
+    tokens = TokenSet()
+    for number in range(5):
+        tokens, _ = tokens.create(f"t{number}", "adder", NOW + number)
+        tokens = tokens.revoke(f"t{number}", NOW + number)
+    assert [token.name for token in tokens.tokens] == ["t2", "t3", "t4"]
+    for name in "abc":
+        tokens, _ = tokens.create(name, "adder", NOW + 10)
+    assert [token.name for token in tokens.tokens] == ["a", "b", "c"]
+    with pytest.raises(TokenError, match="there are 3 tokens already: revoke some"):
+        tokens.create("d", "adder", NOW + 10)
+    with pytest.raises(TokenError, match="there are 3 tokens already: revoke some"):
+        tokens.rotate("a", 60, NOW + 10)
+    assert len(tokens.revoke("a", NOW + 20).create("d", "adder", NOW + 30)[0].tokens) == 3
+
+
 class Commands:
     """Runs ``rpcserver token`` in a state folder of its own."""
 
@@ -314,6 +346,7 @@ def test_the_commands(commands: Commands) -> None:
         (("create", "owner", "--role", "viewer"), "the name owner is reserved"),
         (("create", "ci", "--role", "viewer", "--expires", "soon"), "neither a duration such as 90d nor a date"),
         (("create", "ci", "--role", "viewer", "--expires", "2001-01-01"), "this time has passed"),
+        (("create", "ci", "--role", "viewer", "--expires", "999999999w"), "this time is after the year 9999"),
         (("create", "ci", "--role", "viewer", "--network", "10.0.0.1/8"), "has host bits set"),
         (("revoke", "c1"), "there is no token 'c1'"),
         (("rotate", "ci"), "there is no valid token 'ci'"),
