@@ -113,12 +113,14 @@ class Pool:
                 link = self._idle.pop()
                 link.holder = holder
                 self._lent[holder] += 1
-                if link.has_ended() or self._is_old(link):
-                    link.broken = True
+                now = time.monotonic()
+                if now - link.made_at > self._config.connection_max_age_s:
+                    link.broken = True  # It does not have settings that new connections have got since.
                     self.release(link)
                     continue
-                fresh = time.monotonic() - link.idle_since < _TRUSTED_S
+                fresh = now - link.idle_since < _TRUSTED_S
                 if (link.is_ready() and fresh) or await self._answers(link, fresh=fresh):
+                    link.just_lent = True
                     return link
                 continue
             if self._free_places:
@@ -131,10 +133,6 @@ class Pool:
                     self._watch(self._pass_on(task))
                     raise
             await self._wait(holder)
-
-    def _is_old(self, link: Link) -> bool:
-        """Whether a link must be replaced: it does not have settings that new connections have got since."""
-        return time.monotonic() - link.made_at > self._config.connection_max_age_s
 
     async def _wait(self, holder: str) -> None:
         place = asyncio.get_running_loop().create_future()

@@ -104,6 +104,7 @@ class Link(ABC):
         made_at: when it was made, on the clock of :func:`time.monotonic`.
         idle_since: when it was last given back, on the same clock.
         holder: the name of the principal to whom it is lent, or was lent last.
+        just_lent: whether it has been lent, and has run nothing since: the pool has just seen that it lives.
         notices: the messages of the statements of the last script.
     """
 
@@ -125,6 +126,7 @@ class Link(ABC):
         self.made_at = time.monotonic()
         self.idle_since = 0.0
         self.holder = ""
+        self.just_lent = False
         self.notices: list[str] = []
         self._over = False
         self._stopping: asyncio.Future[None] | None = None
@@ -279,14 +281,17 @@ class Link(ABC):
 
     def is_ready(self) -> bool:
         """Whether the link can be lent at once; otherwise :meth:`regain` must run first."""
-        return True
+        return not self.has_ended()
 
-    async def regain(self) -> None:  # noqa: B027 - not every database needs it
-        """Make a link ready whose :meth:`reset` travelled along with its last statement.
+    async def regain(self) -> None:
+        """Make a link ready whose :meth:`reset` travelled along with its last statement. If the database has closed the
+        connection, the link is broken then.
 
         Raises:
             Exception: the connection does not work.
         """
+        if self.has_ended():
+            self.broken = True
 
     @property
     def syntax(self) -> Syntax:
@@ -323,7 +328,8 @@ class Link(ABC):
             DatabaseOperationalError: the time was over (SQLSTATE 57014), or the connection is lost. If it was lost
                 before the work began, the database has not seen the work.
         """
-        ended = not goes_on and self.has_ended()
+        ended = not (goes_on or self.just_lent) and self.has_ended()
+        self.just_lent = False
         limit = self.config.statement_timeout_s if timeout_s is None else timeout_s
         self._over = False
         timer = asyncio.get_running_loop().call_later(limit, self._time_is_over)

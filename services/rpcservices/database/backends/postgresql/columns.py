@@ -12,10 +12,13 @@ from psycopg.pq.abc import PGconn, PGresult
 from rpcservices.database.models import Column, ColumnType
 from rpcwire.caches import cache_small
 
-from .types import TypeName, Types
+from .types import TypeName, Types, oids_of
 
 _UTC = frozenset({"UTC", "Etc/UTC", "UCT", "Etc/UCT", "Zulu", "Etc/Zulu", "Universal", "Etc/Universal"})
 _Field = tuple[bytes | None, TypeName, int]
+_Key = tuple[bytes | None, tuple[tuple[bytes | None, int, int], ...]]
+_KNOWN, _NAMES_BYTES = 64, 8192
+"""How many results' columns a connection remembers, and how long their names may be."""
 
 
 def _digits(modifier: int) -> tuple[int | None, int | None]:
@@ -62,6 +65,40 @@ def columns_of(result: PGresult, types: Types, connection: PGconn) -> tuple[Colu
     return _columns(tuple(fields), _zone_of(connection))
 
 
+class KnownColumns:
+    """The columns of a connection's last results, whose types are all known: a statement that runs again is not asked
+    for them again.
+
+    Parameters:
+        types: the known types of the database.
+        connection: where the statements run.
+    """
+
+    def __init__(self, types: Types, connection: PGconn) -> None:
+        self._types = types
+        self._connection = connection
+        self._known: dict[_Key, tuple[Column, ...]] = {}
+
+    def _key(self, result: PGresult) -> _Key:
+        name, type_oid, modifier = result.fname, result.ftype, result.fmod
+        fields = tuple([(name(at), type_oid(at), modifier(at)) for at in range(result.nfields)])
+        return self._connection.parameter_status(b"TimeZone"), fields
+
+    def find(self, result: PGresult) -> tuple[Column, ...] | None:
+        """The columns of a result; ``None`` where they are not known yet."""
+        return self._known.get(self._key(result))
+
+    def learn(self, result: PGresult) -> tuple[Column, ...]:
+        """Make the columns of a result, and remember them unless a type is unknown."""
+        columns = columns_of(result, self._types, self._connection)
+        key = self._key(result)
+        if not self._types.unknown(oids_of(result)) and sum(len(name or b"") for name, _, _ in key[1]) <= _NAMES_BYTES:
+            if len(self._known) >= _KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[key] = columns
+        return columns
+
+
 def _zone_of(connection: PGconn) -> str | None:
     """The name of the time zone in which psycopg gives times; ``None`` for UTC."""
     zone = getattr(get_tzinfo(connection), "key", None)
@@ -70,7 +107,10 @@ def _zone_of(connection: PGconn) -> str | None:
 
 def with_dimensions(columns: tuple[Column, ...], rows: Sequence[Sequence[Any]]) -> tuple[Column, ...]:
     """Add the number of dimensions of arrays to columns, as the rows show it."""
-    if not any(column.item for column in columns):
+    for column in columns:  # A generator would cost twice as much, for each statement.
+        if column.item:
+            break
+    else:
         return columns
     counts = [
         max((_dimensions(row[place]) for row in rows), default=1) if column.item else 0

@@ -18,7 +18,7 @@ from rpcservices.database.backends.base import Cursor
 from rpcservices.database.backends.slices import FIRST_ROWS, ROOM_BYTES
 from rpcservices.database.errors import DatabaseNotSupportedError
 
-from .columns import columns_of, with_dimensions
+from .columns import KnownColumns, with_dimensions
 from .connection import CANCEL_WAIT_S
 from .pipeline import COPYING, rest_of, send_behind, sync
 from .types import Types, oids_of
@@ -121,6 +121,7 @@ class Learning(Protocol):
 
     broken: bool
     types: Types
+    known_columns: KnownColumns
 
     async def learn(self, oids: list[int], *, free: bool) -> None:
         """Look up types.
@@ -195,8 +196,11 @@ class PostgresCursor(Cursor):
         rows: list[tuple[Any, ...]] = []
         if status in (ExecStatus.TUPLES_CHUNK, ExecStatus.TUPLES_OK):
             if first or self._cells is None:
-                await self._learn(result)
-                self.columns = columns_of(result, self._link.types, self._connection.pgconn)
+                columns = self._link.known_columns.find(result)
+                if columns is None:
+                    await self._learn(result)
+                    columns = self._link.known_columns.learn(result)
+                self.columns = columns
                 self._cells = self._chunks.cells()
                 self.without_columns = not self.columns
             self._cells.use(result)

@@ -18,7 +18,7 @@ from sqlalchemy import URL, Dialect, PoolProxiedConnection
 
 from rpcservices.database.backends.base import CopyIn, CopyOut, Cursor, Link, log
 from rpcservices.database.backends.parameters import Params, Values, parameters_of
-from rpcservices.database.backends.sockets import has_ended, unread
+from rpcservices.database.backends.sockets import has_ended, is_silent, unread
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseOperationalError
 from rpcservices.database.failures import translate_error
@@ -27,7 +27,7 @@ from rpcservices.database.models import Description, Isolation, TxState
 from rpcservices.database.placeholders import Style, step_at, translate
 from rpcwire.sql import Syntax
 
-from .columns import columns_of, type_without_name
+from .columns import KnownColumns, columns_of, type_without_name
 from .connection import CANCEL_WAIT_S, StoppingConnection, goodbye, readable
 from .copy import PostgresCopyIn, PostgresCopyOut, begin
 from .cursor import CHUNK_ROWS, Chunks, PostgresCursor, no_copy
@@ -68,6 +68,7 @@ class PostgresLink(Link):
         driver.take_behind = self._take_cleaning
         driver.add_notice_handler(self._hear)
         self.types = Types(driver)
+        self.known_columns = KnownColumns(self.types, driver.pgconn)
         self._used = False
         self._once = False
         self._taking: PQGen[PGresult | None] | None = None
@@ -408,6 +409,8 @@ class PostgresLink(Link):
         if not self.driver.parts:
             self.driver.pgconn.is_busy()  # This makes libpq parse what it has read and nobody has asked for.
         socket = self.driver.pgconn.socket
+        if is_silent(socket):
+            return self._goodbye is not None
         self._goodbye = self._goodbye or goodbye(unread(socket))
         return self._goodbye is not None or has_ended(socket)
 
