@@ -36,7 +36,7 @@ def fuzz(name: str, target: Target, seconds: int) -> bool:
     command = [
         sys.executable, "-m", "tests.fuzz.one", name, f"-max_total_time={seconds}", f"-max_len={target.most_bytes}",
         f"-timeout={INPUT_TIMEOUT_S}", f"-rss_limit_mb={MEMORY_MIB}", f"-artifact_prefix={found}/", "-verbosity=0",
-        "-print_final_stats=1", str(learned), str(seeds),
+        "-print_final_stats=1", "-entropic_scale_per_exec_time=1", str(learned), str(seeds),
     ]  # fmt: skip
     print(f"{name}: {seconds} s", flush=True)
     done = subprocess.run(command, cwd=ROOT)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.fuzz.targets import TARGETS, TooMuchWork, counted
+from tests.fuzz.targets import TARGETS, TookLong, TooMuchWork, count_if_slow, counted
 
 CASES = Path(__file__).parent / "cases"
 CHANGES = 20
@@ -54,8 +55,51 @@ def test_cases_belong_to_targets() -> None:
     assert not CASES.exists() or {folder.name for folder in CASES.iterdir()} <= TARGETS.keys()
 
 
-def test_work_that_grows_too_fast_is_noticed() -> None:
-    with pytest.raises(TooMuchWork), counted(300):
-        for _ in range(300):
-            for _ in range(300):
+def square(data: bytes) -> None:
+    with counted(len(data)):
+        for _ in data:
+            for _ in data:
                 len("")
+
+
+def test_work_that_grows_too_fast_is_noticed() -> None:
+    with pytest.raises(TooMuchWork):
+        square(bytes(300))
+
+
+def test_work_is_noticed_if_the_input_is_refused_in_the_end() -> None:
+    with pytest.raises(TooMuchWork), contextlib.suppress(ValueError), counted(300):
+        for _ in range(90_000):
+            len("")
+        raise ValueError
+
+
+def test_work_of_an_input_that_takes_long_is_counted() -> None:
+    with pytest.raises(TooMuchWork):
+        count_if_slow(square, ())(bytes(3000))
+    with pytest.raises(TooMuchWork):  # Other runs count as before.
+        square(bytes(300))
+
+
+def test_an_input_that_takes_no_time_is_read_once() -> None:
+    reads = []
+
+    def read(data: bytes) -> None:
+        with counted(10**6):
+            reads.append(data)
+
+    count_if_slow(read, ())(b"a")
+    assert reads == [b"a"]
+
+
+def test_functions_of_the_fuzzer_are_not_counted() -> None:
+    runs = []
+
+    def read(data: bytes) -> None:
+        runs.append(data)
+        if len(runs) == 1:
+            raise TookLong
+        square(data)
+
+    count_if_slow(read, (len,))(bytes(300))
+    assert len(runs) == 2
