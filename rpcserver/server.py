@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import threading
-import time
 from collections.abc import Iterable
 from importlib.metadata import version
 from itertools import count
@@ -20,9 +20,9 @@ from rpcserver.door.pages import Pages, pages_of
 from rpcserver.plugins.openrpc import document
 from rpcserver.plugins.running import start_service, stop_service
 from rpcserver.security.authentication import Authentication
+from rpcserver.security.callers import CallerNews
 from rpcserver.security.certificates import check_roles
 from rpcserver.security.gate import RoleGate
-from rpcserver.security.named_tokens import Ending
 from rpcserver.security.roles import Roles
 from rpcserver.security.token_file import TokenFile
 from rpcserver.security.token_watch import TokenWatch
@@ -124,13 +124,10 @@ class Server:
             asks_kernel=config.listen.unix_peer_credentials,
         )
         self.authentication.unix_users.check_roles(names)
-        self.token_watch = TokenWatch(
-            TokenFile(config.state_path), self.authentication.named_tokens, self._on_tokens_changed
-        )
+        named_tokens = self.authentication.named_tokens
+        self.token_watch = TokenWatch(TokenFile(config.state_path), named_tokens, self._on_tokens_changed)
+        self._caller_news = CallerNews(named_tokens, self.roles, self._running_services)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._endings: set[Ending] = set()
-        self._told_roles: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
         self.connections = Connections(
             self.dispatch,
             self.authentication,
@@ -208,7 +205,7 @@ class Server:
                 self._running_services.append(service)
             if self.config.audit.enabled:
                 self._begin_audit()
-            await self._tell_services(is_start=True)
+            await self._caller_news.tell(is_start=True)
             if listen:
                 self.door.open()
         except BaseException:
@@ -251,9 +248,7 @@ class Server:
     def reconsider(self) -> None:
         """Ask anew who everybody is and what they may do, because tokens, other credentials or roles have changed."""
         self.connections.reconsider()
-        task = asyncio.get_running_loop().create_task(self._tell_services())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._caller_news.tell_soon()
 
     def _on_tokens_changed(self) -> None:
         if not self.is_stopping:
@@ -261,32 +256,9 @@ class Server:
 
     def _on_way_changed(self) -> None:
         loop = self._loop
-        if loop is not None and not loop.is_closed() and not self.is_stopping:
-            loop.call_soon_threadsafe(self._on_tokens_changed)
-
-    async def _tell_services(self, *, is_start: bool = False) -> None:
-        """Tell the services whose credentials have ended, and which role everybody has whose token is valid."""
-        now, tokens = time.time(), self.authentication.named_tokens.known
-        news: list[tuple[str, Principal | None, float]] = []
-        for ending in tokens.endings(now):
-            if ending not in self._endings:
-                self._endings.add(ending)
-                # What they have begun until the server noticed was begun by the old credentials, too.
-                news.append((ending.name, None, ending.at if is_start else now))
-        for token in tokens.tokens:
-            if token.state == "current" and token.is_valid(now):
-                news.append((token.name, token.principal, now))
-                if token.role not in self.roles and token.id not in self._told_roles:
-                    self._told_roles.add(token.id)
-                    logger.warning(
-                        "the token %s has the role %s, which is not in the configuration", token.name, token.role
-                    )
-        for service in self._running_services:
-            for name, principal, at in news:
-                try:
-                    await service.reconsider_caller(name, principal, at)
-                except Exception:
-                    logger.exception("the service %s cannot reconsider %s", service.name, name)
+        if loop is not None and not self.is_stopping:
+            with contextlib.suppress(RuntimeError):  # Meanwhile the loop may be closed.
+                loop.call_soon_threadsafe(self._on_tokens_changed)
 
     async def stop(self, grace_s: float | None = None, patience_s: float = STOP_TIMEOUT_S) -> None:
         """Stop listening, let running calls end, close the connections, and stop the services.
@@ -300,6 +272,7 @@ class Server:
         self.door.close()
         grace_s = self.config.grace_s if grace_s is None else grace_s
         await self.connections.close("the server is stopping", grace_s, patience_s)
+        await self._caller_news.close(patience_s)
         for service in reversed(self._running_services):
             await stop_service(service, patience_s)
         self._running_services.clear()

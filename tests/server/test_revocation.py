@@ -15,6 +15,7 @@ from rpcclient import AsyncClient
 from rpcclient.errors import ConnectionLost, Unauthenticated
 from rpcserver import Principal, Service, ServiceConfig, Way, method
 from rpcserver.connections import LEAVE_S
+from rpcserver.security import callers
 from rpcserver.security.named_tokens import TokenSet
 from rpcserver.security.token_file import TokenFile
 from rpcserver.security.token_watch import LOOK_EVERY_S, TokenWatch
@@ -362,6 +363,86 @@ def test_ways_of_plugins_renew_whom_they_have_let_in(
     tools.run(main())
     assert text in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_whoever_is_removed_from_the_file_has_ended_too(tools: Any, tokens: Tokens) -> None:
+    """An operator may have edited it. It then says nothing of the end."""
+
+    async def main() -> None:
+        token, notes = tokens.create(), Notes()
+        async with (
+            tools.serve(tools.Calc(), notes, roles=ROLES) as server,
+            tools.connect(server, token=token) as connection,
+        ):
+            tokens.file.update(lambda _: TokenSet())
+            assert (await closing(connection, tools.SECONDS)).rcvd.code == 1008  # type: ignore[union-attr]
+            await tools.until(lambda: notes.heard == [("ci", "counter"), ("ci", None)])
+
+    tools.run(main())
+
+
+class Slow(Notes):
+    """Takes its time, once."""
+
+    name = "slow"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_go_on = asyncio.Event()
+
+    async def reconsider_caller(self, name: str, principal: Principal | None, before: float) -> None:
+        await self.may_go_on.wait()
+        await super().reconsider_caller(name, principal, before)
+
+
+def test_services_hear_news_in_their_order(tools: Any, tokens: Tokens) -> None:
+    """However long one of them takes: whoever hears of a role later than of the next one would keep what is over."""
+
+    async def main() -> None:
+        slow, notes = Slow(), Notes()
+        async with tools.serve(tools.Calc(), slow, notes, roles=ROLES) as server:
+            tokens.create()
+            await tools.until(lambda: server.authentication.named_tokens.known.tokens)
+            tokens.change("ci", role="adder")
+            await tools.until(lambda: server.authentication.named_tokens.known.tokens[0].role == "adder")
+            assert not notes.heard
+            slow.may_go_on.set()
+            await tools.until(lambda: len(notes.heard) == 2)
+            assert slow.heard == notes.heard
+            assert notes.heard[1] == ("ci", "adder")
+
+    tools.run(main())
+
+
+def test_a_service_that_hangs_keeps_no_other_from_the_news(
+    tools: Any, tokens: Tokens, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(callers, "SERVICE_TIMEOUT_S", 0.01)
+
+    async def main() -> None:
+        tokens.create()
+        notes = Notes()
+        async with tools.serve(tools.Calc(), Slow(), notes, roles=ROLES):
+            assert notes.heard == [("ci", "counter")]
+
+    tools.run(main())
+    assert "the service slow cannot reconsider ci" in caplog.text
+
+
+def test_a_server_stops_while_a_service_hangs(tools: Any, tokens: Tokens) -> None:
+    """Nothing of it is left behind."""
+
+    async def main() -> None:
+        slow = Slow()
+        server = Server(tools.config(roles=ROLES), [tools.Calc(), Notes(), slow], token=tools.TOKEN)
+        await server.start()
+        before = asyncio.all_tasks()
+        tokens.create()
+        await tools.until(lambda: asyncio.all_tasks() - before)
+        await server.stop(grace_s=0, patience_s=0.01)
+        await tools.until(lambda: not asyncio.all_tasks() - before)
+
+    tools.run(main())
 
 
 def test_whoever_was_revoked_while_no_server_ran_is_told_at_the_start(tools: Any, tokens: Tokens) -> None:
