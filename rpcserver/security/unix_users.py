@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import grp
 import pwd
+import time
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 
@@ -14,9 +15,14 @@ from rpcwire.context import Principal
 from .named_tokens import RESERVED
 
 
+REMEMBER_S = 10.0
+"""How long the name of a user may be remembered, in seconds. An administrator may give the number to somebody else."""
+
+
 class UnixUsers:
-    """The users and groups of the system that need no token on the Unix socket, and their roles. Names are looked up
-    once, at the start: to look them up for each connection could take long, where they come over the network.
+    """The users and groups of the system that need no token on the Unix socket, and their roles. The names in the
+    configuration are looked up once, at the start: to look them up for each connection could take long, where they come
+    over the network. Only the name of somebody who is known by a group is looked up later.
 
     Parameters:
         config: the users and groups, and their roles.
@@ -87,9 +93,13 @@ def _look_up(place: str, kind: str, name: str, find: Callable[[str], int]) -> in
         raise ConfigError(f"{place}: the system knows no {kind} {name[:100]!r}: write the name of one") from None
 
 
-@lru_cache(maxsize=1024)
 def user_name(uid: int) -> str | None:
-    """Return the name of a user; ``None`` if the user has none."""
+    """Return the name of a user; ``None`` if the user has none. It is remembered for :data:`REMEMBER_S`."""
+    return _find_name(uid, int(time.monotonic() / REMEMBER_S))
+
+
+@lru_cache(maxsize=1024)
+def _find_name(uid: int, _period: int) -> str | None:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

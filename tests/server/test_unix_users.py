@@ -9,6 +9,7 @@ import socket
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
@@ -16,6 +17,7 @@ from websockets.asyncio.client import connect
 
 from rpcserver.config import ConfigError, UnixAuthConfig, load_config
 from rpcserver.door import listeners
+from rpcserver.security import unix_users
 from rpcserver.security.unix_users import UnixUsers
 
 ROLES = {"adder": {"permissions": ["calc.add"]}, "reader": {"permissions": []}}
@@ -155,6 +157,21 @@ def test_nobody_is_called_the_owner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pwd, "getpwnam", lambda _: account)
     with pytest.raises(ConfigError, match="gives this name itself"):
         UnixUsers(UnixAuthConfig(users={"owner": "adder"}), 0)
+
+
+def test_a_number_may_become_somebody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = pwd.getpwnam(USER)
+    names = {}
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: SimpleNamespace(pw_name=names[uid]))
+    clock = SimpleNamespace(monotonic=lambda: clock.now, now=0.0)
+    monkeypatch.setattr(unix_users, "time", clock)
+    users = UnixUsers(UnixAuthConfig(groups={grp.getgrgid(account.pw_gid).gr_name: "adder"}), 0)
+    for now, name in ((0.0, None), (unix_users.REMEMBER_S, "ada"), (2 * unix_users.REMEMBER_S, "bob")):
+        clock.now = now
+        if name is not None:
+            names[4711] = name
+        principal = users.principal(4711, lambda: [account.pw_gid])
+        assert (None if principal is None else principal.name) == name
 
 
 def test_the_token_is_a_credential_of_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
