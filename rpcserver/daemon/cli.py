@@ -194,12 +194,16 @@ async def _live(server: Server, stop: asyncio.Future[str], second_signal: asynci
     gc.freeze()
     for address in server.addresses:
         click.echo(f"rpcserver: listening on {address}")
-    name = await stop
+    status, name = 0, await stop
     logger.info("%s: stopping; running calls have %g s", name, server.config.grace_s)
     shutdown = asyncio.ensure_future(server.stop())
     again = asyncio.ensure_future(second_signal.wait())
     await asyncio.wait([shutdown, again], return_when=asyncio.FIRST_COMPLETED)
-    if not shutdown.done():
+    if shutdown.done():
+        if (failure := shutdown.exception()) is not None:
+            logger.critical("the server has not stopped as it should", exc_info=failure)
+            status = 1
+    else:
         logger.warning("asked again: stopping at once")
         shutdown.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -207,7 +211,7 @@ async def _live(server: Server, stop: asyncio.Future[str], second_signal: asynci
         await server.stop(grace_s=0, patience_s=HASTE_S)
     again.cancel()
     logger.info("stopped")
-    return 0
+    return status
 
 
 main.add_command(limits.command, "limits")

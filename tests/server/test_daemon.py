@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import json
 import os
 import re
@@ -568,3 +569,32 @@ def test_nobody_can_read_its_memory_and_a_crash_leaves_none(start: Start, tmp_pa
             assert Path(f"/proc/{daemon.process.pid}/{path}").stat().st_uid == 0
     daemon.process.terminate()
     ended(daemon)
+
+
+def test_a_stop_that_fails_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The exit status shows it, and the log says what went wrong."""
+    from rpcserver.config import load_config
+    from rpcserver.daemon import cli
+    from rpcserver.server import Server
+
+    async def main() -> int:
+        stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        class Failing(Server):
+            async def start(self, *, listen: bool = True) -> None:
+                await super().start(listen=listen)
+                stop.set_result("SIGTERM")
+
+            async def stop(self, grace_s: float | None = None, patience_s: float = 1.0) -> None:
+                await super().stop(grace_s, patience_s)
+                raise RuntimeError("the last part")
+
+        server = Failing(load_config(configure(tmp_path)), [], token="x" * 32)
+        return await cli._live(server, stop, asyncio.Event())
+
+    try:
+        assert asyncio.run(main()) == 1
+    finally:
+        gc.unfreeze()
+    assert "the server has not stopped as it should" in caplog.text
+    assert "the last part" in caplog.text
