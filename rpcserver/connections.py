@@ -82,14 +82,6 @@ class AdmittedLink(Link, Protocol):
         """The serial number of the certificate that the client has shown; ``None`` if it has shown none."""
         ...
 
-    def expel(self, reason: str) -> None:
-        """Close the connection because the client may not use it any more, and read nothing more.
-
-        Parameters:
-            reason: a text for a person.
-        """
-        ...
-
     @property
     def origin(self) -> str:
         """As above."""
@@ -338,6 +330,16 @@ class Connections(Mapping[Connection, Peer]):
             connection.allowed = self._roles.methods_of(now)
             if old is not new and not _may_go_on(old, new):
                 self._end_after_calls(connection, peer, f"the role of {now.name} has changed: connect again")
+
+    def end(self, chooses: Callable[[AdmittedLink], bool], reason: str) -> None:
+        """End the connections of clients who may not use them any more.
+
+        Parameters:
+            chooses: returns whether a link belongs to such a client.
+            reason: the reason that the clients get.
+        """
+        for connection in [connection for connection, link in self._links.items() if chooses(link)]:
+            self._end(connection, self._peers[connection], reason)
 
     def _end_after_calls(self, connection: Connection, peer: Peer, reason: str) -> None:
         """Stop what the caller may do no more, and end the connection when that is answered."""

@@ -169,6 +169,7 @@ class Server:
                 lambda: self.is_stopping,
                 self.connections.adopt,
                 self.connections.refuse,
+                self.connections.end,
             )
         )
 

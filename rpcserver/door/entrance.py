@@ -36,6 +36,8 @@ class Entrance:
         is_stopping: tells whether the server will stop soon.
         adopt: makes a connection of an admitted link and its subprotocol.
         refuse: returns why a link may not become a connection; ``None`` if it may.
+        end: ends the connections of the links for which its first argument returns ``True``; the second one is the
+            reason that the clients get.
 
     Attributes:
         config: the server's configuration.
@@ -47,6 +49,7 @@ class Entrance:
         allowed_hosts: the names of the server, in their one form.
         allowed_origins: the origins of web pages that may connect, in their one form.
         links: the admitted WebSockets, until their sockets are closed.
+        end: as above.
         on_page: called when a page was answered, with the address of the client, who it is, the request, and the
             status.
         on_refusal: called when a connection was refused before there was a WebSocket, with the address of the client,
@@ -61,6 +64,7 @@ class Entrance:
         is_stopping: Callable[[], bool],
         adopt: Callable[[AdmittedLink, str | None], None],
         refuse: Callable[[AdmittedLink], str | None],
+        end: Callable[[Callable[[AdmittedLink], bool], str], None],
     ) -> None:
         self.config = config
         self.authentication = authentication
@@ -76,6 +80,7 @@ class Entrance:
         self._is_stopping = is_stopping
         self._adopt = adopt
         self._refuse = refuse
+        self.end = end
         self._has_warned_of_proxy = False
 
     def refuse_if_full(self, link: AdmittedLink) -> Refusal | None:
@@ -128,11 +133,14 @@ class Entrance:
         Parameters:
             serials: the serial numbers of revoked certificates; ``None`` if all certificates are to be checked again.
         """
-        for link in list(self.links):
-            if link.principal is not None and link.principal.method == CERTIFICATE:
-                serial = link.certificate_serial
-                if serials is None or serial is None or serial in serials:
-                    link.expel("its certificate must be checked again: connect again")
+
+        def is_doubtful(link: AdmittedLink) -> bool:
+            if link.principal is None or link.principal.method != CERTIFICATE:
+                return False
+            serial = link.certificate_serial
+            return serials is None or serial is None or serial in serials
+
+        self.end(is_doubtful, "its certificate must be checked again: connect again")
         admitted: AbstractSet[object] = self.links
         for arrival in list(self.waiting):
             if arrival not in admitted:  # TLS has checked its certificate before, or is about to, by the old files.

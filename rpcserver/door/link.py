@@ -269,16 +269,6 @@ class ServerLink(WebSocketLink):
             self._opening_task.cancel()
         super().abort()
 
-    def expel(self, reason: str) -> None:
-        """Close the WebSocket because the client may not use it any more, and read nothing more.
-
-        Parameters:
-            reason: a text for a person.
-        """
-        self.fail(1008, reason)
-        self._stop_timer()
-        self._timer = self.loop.call_later(LEAVE_S, self.abort)
-
     # --- the certificate of the client ---------------------------------------------------------------------------
 
     @property
@@ -313,7 +303,8 @@ class ServerLink(WebSocketLink):
             return
         left_s = seconds_left(certificate)
         if left_s <= 0:
-            self.expel("its certificate has expired")
+            self._timer = None
+            self.entrance.end(lambda link: link is self, "its certificate has expired")
         else:
             # Whoever sets the clock must not make it last longer.
             self._timer = self.loop.call_later(min(left_s, LOOK_AT_CLOCK_S), self._expire)

@@ -417,6 +417,35 @@ def test_a_certificate_is_revoked(
         tools.run(main())
 
 
+def test_what_a_revoked_certificate_has_begun_ends_at_once(
+    tools: Any, issuer: Issuer, sections: dict[str, Any]
+) -> None:
+    """Even if the client takes nothing more from the connection, so that it cannot be closed in order."""
+    ada = issuer.issue("x.example", common_name="ada")
+    issuer.revoke()
+    sections["tls"]["client_crl_file"] = str(issuer.crl_file)
+
+    async def main() -> None:
+        calc = tools.Calc()
+        async with (
+            tools.serve(calc, **sections) as server,
+            tools.connect(server, ssl=issuer.trusting(ada), token=None) as connection,
+        ):
+            await connection.send(tools.request("calc.wait", None, 7))
+            await tools.until(lambda: "started" in calc.log)
+            (link,) = server.door.entrance.links
+            link.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            connection.transport.pause_reading()
+            while not link.transport.get_write_buffer_size():
+                link.transport.write(bytes(65536))
+            issuer.revoke(ada)
+            look(server)
+            await tools.until(lambda: "cancelled" in calc.log)
+            assert server.door.entrance.links == {link}, "the socket is open still"
+
+    tools.run(main())
+
+
 def look(server: Any) -> None:
     """Have the server look at its files twice, as it does in two seconds."""
     for _ in range(2):
