@@ -61,6 +61,34 @@ def test_nullability_is_told_only_where_it_is_certain(run_with, pg_uri, query, n
     run_with(work, main={"url": pg_uri})
 
 
+def test_a_statement_that_runs_again_tells_what_holds_now(run_with, pg_uri):
+    """A connection remembers the columns of a statement only as long as they and the time zone are the same."""
+
+    async def work(bench):
+        db = bench.db
+        tx = await db.begin("main")
+
+        async def run(sql):
+            return await db.execute("main", sql, transaction=tx.id)
+
+        at, other = ("at", "timestamptz", "Europe/Paris", None), ("at", "timestamptz", "Asia/Tokyo", None)
+        await run("CREATE TABLE again (at timestamptz, n numeric(5, 2))")
+        for change, expected in (
+            ("SET TIME ZONE 'Europe/Paris'", [at, ("n", "numeric", None, 2)]),
+            ("SET TIME ZONE 'Asia/Tokyo'", [other, ("n", "numeric", None, 2)]),
+            ("ALTER TABLE again ALTER n TYPE numeric(9, 4)", [other, ("n", "numeric", None, 4)]),
+            ("ALTER TABLE again RENAME n TO total", [other, ("total", "numeric", None, 4)]),
+            ("ALTER TABLE again DROP at", [("total", "numeric", None, 4)]),
+        ):
+            await run(change)
+            for _ in range(2):
+                columns = (await db.query("main", "SELECT * FROM again", transaction=tx.id)).columns
+                assert [(one.name, one.db_type, one.zone, one.scale) for one in columns] == expected
+        await db.rollback(tx.id)
+
+    run_with(work, main={"url": pg_uri})
+
+
 @pytest.mark.parametrize(
     ("declared", "digits"),
     [

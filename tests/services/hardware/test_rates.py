@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from psutil import disk_io_counters
 
 from rpcservices.hardware.rates import busy_percent, rate
+from rpcservices.hardware.readers import disks
 
 
 def test_growth_per_second() -> None:
@@ -57,3 +59,19 @@ def test_busy_share_is_a_share(old: list[float], new: list[float]) -> None:
     kinds = ("user", "system", "idle", "iowait")
     share = busy_percent(dict(zip(kinds, old, strict=True)), dict(zip(kinds, new, strict=True)))
     assert share is None or 0 <= share <= 100
+
+
+@pytest.mark.parametrize("dt_s", [0.5, 3.0])
+def test_a_device_at_rest_has_rates_of_zero(dt_s: float) -> None:
+    """It is answered like one that works, though its answer is made only once."""
+    fields = disk_io_counters(perdisk=False) or pytest.skip("this system shows no block devices")
+    rest = fields._replace(read_count=7, write_count=8, read_bytes=9, write_bytes=10)
+    reading = disks.DisksReading([], {"a": rest, "b": rest}, {"a": "disk", "b": "partition"}, disks.Reasons())
+    moved = disks.DisksReading([], {"a": rest._replace(read_bytes=9 + 4096), "b": rest}, reading.kinds, disks.Reasons())
+    for _ in range(2):
+        answers = disks.derive(reading, reading, dt_s).io
+        assert [(one.name, one.kind) for one in answers] == [("a", "disk"), ("b", "partition")]
+        assert all(one.read_bytes_per_s == 0 and one.busy_percent == 0 and one.read_bytes == 9 for one in answers)
+        assert disks.derive(reading, moved, dt_s).io[0].read_bytes_per_s == 4096 / dt_s
+    assert all(one.read_bytes_per_s is None for one in disks.derive(None, reading, None).io)
+    assert all(one.read_bytes_per_s is None for one in disks.derive(reading, reading, 0.0).io)

@@ -157,6 +157,12 @@ def _filesystem(mount: Mount) -> Filesystem | None:
         if mount.served and reasons.attempt("total_bytes", Path(mount.mountpoint).stat) is None:
             return _unread(mount, reasons["total_bytes"])
         return None
+    return _filled(mount, stat)
+
+
+@lru_cache(maxsize=256)
+def _filled(mount: Mount, stat: os.statvfs_result) -> Filesystem:
+    """The answer for a file system, cached while its figures stay the same: most of them change rarely."""
     used = (stat.f_blocks - stat.f_bfree) * stat.f_frsize
     free = stat.f_bavail * stat.f_frsize
     return Filesystem(
@@ -167,7 +173,7 @@ def _filesystem(mount: Mount) -> Filesystem | None:
         percent=round(100.0 * used / (used + free), 1) if used + free else 0.0,
         inodes_total=stat.f_files,
         inodes_free=stat.f_ffree,
-        reasons=reasons,
+        reasons={},
     )
 
 
@@ -187,9 +193,20 @@ def derive(before: DisksReading | None, now: DisksReading, dt_s: float | None) -
     old = before.io if before is not None else {}
     return Disks(
         filesystems=now.filesystems,
-        io=[_io(name, now.kinds.get(name), old.get(name), counters, dt_s) for name, counters in now.io.items()],
+        io=[
+            _idle(name, now.kinds.get(name), counters)
+            if dt_s and counters == old.get(name)
+            else _io(name, now.kinds.get(name), old.get(name), counters, dt_s)
+            for name, counters in now.io.items()
+        ],
         reasons=now.reasons,
     )
+
+
+@lru_cache(maxsize=256)
+def _idle(name: str, kind: DiskKind | None, counters: Any) -> DiskIo:
+    """The answer for a device that has done nothing since the earlier reading: the time in between does not matter."""
+    return _io(name, kind, counters, counters, 1.0)
 
 
 def _io(name: str, kind: DiskKind | None, old: Any, now: Any, dt_s: float | None) -> DiskIo:
