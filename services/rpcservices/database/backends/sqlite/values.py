@@ -60,10 +60,11 @@ def convert(sql: str, params: Params, row: int | None = None) -> tuple[str, list
 def column_types(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[Column, ...]:
     """Make columns whose types are the storage classes of their cells, since in SQLite each cell has its own. The same
     columns give the same object."""
-    kinds: list[type | None] = []
-    for index in range(len(names)):
-        classes = {type(row[index]) for row in rows} - _NULL
-        kinds.append(classes.pop() if len(classes) == 1 else None)
+    kinds: list[type | None] = [None] * len(names)
+    for index, cells in enumerate(zip(*rows, strict=True)):
+        classes = set(map(type, cells)) - _NULL
+        if len(classes) == 1:
+            (kinds[index],) = classes
     return _columns(tuple(names), tuple(kinds))
 
 
