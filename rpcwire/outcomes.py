@@ -115,7 +115,7 @@ class CloseObserver(Protocol):
 
         Parameters:
             outcome: the outcome.
-            kept: what was kept of the parameters, except for streams.
+            params_note: what was kept of the parameters, except for streams.
             start: what :meth:`started` has returned; ``None`` if the call has ended at once.
         """
         ...

@@ -251,7 +251,7 @@ class Trail:
 
         Parameters:
             outcome: its outcome.
-            kept: what was kept of its parameters.
+            params_note: what was kept of its parameters.
             start: what was noted when its handler began.
         """
         assert outcome.principal is not None

@@ -184,7 +184,7 @@ class AsyncPrograms(AsyncStub):
         result: ProgramInfo = await self._call("control", {"id": id, "take": take})
         return result
 
-    async def write(self, id: str, data: bytes) -> None:
+    async def write(self, id: str, data: Annotated[bytes, Secret()]) -> None:
         """Write to a program's standard input or terminal. Answered when the program, or its pipe, has taken all of
         it: whoever waits for the answer before writing more is never ahead of the program.
 

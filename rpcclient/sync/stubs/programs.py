@@ -182,7 +182,7 @@ class Programs(SyncStub):
         result: ProgramInfo = self._call("control", {"id": id, "take": take})
         return result
 
-    def write(self, id: str, data: bytes) -> None:
+    def write(self, id: str, data: Annotated[bytes, Secret()]) -> None:
         """Write to a program's standard input or terminal. Answered when the program, or its pipe, has taken all of
         it: whoever waits for the answer before writing more is never ahead of the program.
 

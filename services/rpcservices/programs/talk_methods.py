@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Annotated
 
-from rpcserver import Context, InvalidParams, method
+from rpcserver import Context, InvalidParams, Secret, method
 from rpcservices.programs.permission.policy import CONTROL, VIEW
 from rpcservices.programs.terms import StreamName
 
@@ -83,7 +84,7 @@ class TalkMethods(Controlling):
         deadline_s=DAY_S,
         errors=(ProgramNotFound, ProgramRefused, NotController, StdinClosed),
     )
-    async def write(self, id: str, data: bytes, *, ctx: Context) -> None:
+    async def write(self, id: str, data: Annotated[bytes, Secret()], *, ctx: Context) -> None:
         """Write to a program's standard input or terminal. Answered when the program, or its pipe, has taken all of
         it: whoever waits for the answer before writing more is never ahead of the program.
 

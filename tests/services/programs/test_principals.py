@@ -215,3 +215,13 @@ def test_positions_and_notifications_go_through_the_same_gate(run: Run) -> None:
         assert (await owner.programs.get(program.id)).running
 
     run(scenario, **others("none"))
+
+
+def test_what_a_program_reads_is_secret() -> None:
+    """Passwords go to programs by their input and their variables: no audit log may have them."""
+    secret = {spec.full_name: spec.contract.secret_parameters for spec in Programs.methods()}
+    assert {name: parameters for name, parameters in secret.items() if parameters} == {
+        "programs.run": {"input", "env"},
+        "programs.start": {"env"},
+        "programs.write": {"data"},
+    }
