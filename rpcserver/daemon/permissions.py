@@ -16,8 +16,8 @@ from rpcserver.config import ConfigError, ServerConfig, load_config
 from rpcserver.plugins.finding import create_services, find_services
 from rpcserver.plugins.toml import write_key, write_value
 from rpcserver.security.explanation import (
-    PermissionTold,
-    RoleTold,
+    PermissionInfo,
+    RoleInfo,
     Target,
     explain_permissions,
     explain_role,
@@ -35,30 +35,30 @@ _LINE_CHARACTERS = 10_000
 
 
 @click.command(short_help="Say who may do what, and why.")
-@click.argument("method", required=False)
-@click.option("--role", metavar="ROLE", help="Only this role: what it may do; with METHOD, whether it may call that.")
+@click.argument("name", required=False)
+@click.option("--role", metavar="ROLE", help="Only this role: what it gives; with NAME, whether it allows that.")
 @config_option
 @click.option(
     "--plugin", "files", multiple=True, metavar="FILE", help="Python file with a service; may be given several times."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def permissions(
-    method: str | None, role: str | None, config_file: Path | None, files: tuple[str, ...], as_json: bool
+    name: str | None, role: str | None, config_file: Path | None, files: tuple[str, ...], as_json: bool
 ) -> None:
     """List the permissions, what each is for, and the roles that give it.
 
-    With METHOD, such as database.query, a page, such as /metrics, or a permission, such as hardware.read: say who may
-    call or has it, and why.
+    With the NAME of a method (programs.list), of a page (/metrics) or of a permission (hardware.read): say who may call
+    the method, may read the page or has the permission, and why.
     """
     try:
         config = load_config(config_file, {"plugins": {"files": files}} if files else {})
         roles, holders = _make_roles(config), _list_holders(config)
-        answer: list[PermissionTold] | RoleTold | Target
-        if method is not None:
-            answer = explain_target(roles, method, holders)
+        answer: list[PermissionInfo] | RoleInfo | Target
+        if name is not None:
+            answer = explain_target(roles, name, holders)
             if role is not None:
-                named = explain_role(roles, role).role
-                answer = answer.model_copy(update={"roles": tuple(way for way in answer.roles if way.role == named)})
+                only = explain_role(roles, role).role
+                answer = answer.model_copy(update={"roles": tuple(each for each in answer.roles if each.role == only)})
             lines = _write_target(answer, role)
         elif role is not None:
             answer = explain_role(roles, role, holders)
@@ -101,7 +101,7 @@ def _list_holders(config: ServerConfig) -> dict[str, list[str]]:
     return holders
 
 
-def _write_permissions(permissions: Sequence[PermissionTold]) -> Iterator[str]:
+def _write_permissions(permissions: Sequence[PermissionInfo]) -> Iterator[str]:
     rows = [(each.permission, each.purpose, ", ".join(each.roles)) for each in permissions]
     yield from _write_table(("PERMISSION", "FOR", "ROLES"), rows)
     yield ""
@@ -109,7 +109,7 @@ def _write_permissions(permissions: Sequence[PermissionTold]) -> Iterator[str]:
     yield f"Open to whoever has authenticated: {', '.join(sorted(OPEN_TO_PRINCIPALS - OPEN_TO_ALL))}."
 
 
-def _write_role(role: RoleTold) -> Iterator[str]:
+def _write_role(role: RoleInfo) -> Iterator[str]:
     yield f"Role {role.role}"
     yield ""
     yield "In it:"
@@ -135,28 +135,32 @@ def _write_role(role: RoleTold) -> Iterator[str]:
 
 
 def _write_target(target: Target, only: str | None) -> Iterator[str]:
-    verb = "read" if target.name.startswith("/") else "call"
+    may_use = {"page": "may read", "method": "may call", "permission": "has the permission"}[target.kind]
     if target.open_to == "anybody":
-        yield f"Anybody may {verb} {target.name}, without authenticating."
+        yield f"Anybody {may_use} {target.name}, without authenticating."
         return
     if target.open_to == "principals":
-        yield f"Whoever has authenticated may {verb} {target.name}, without a role."
+        yield f"Whoever has authenticated {may_use} {target.name}, without a role."
         return
-    yield f'To {verb} {target.name} one needs the permission "{target.permission}": {target.purpose}.'
+    if target.kind == "permission":
+        yield f'The permission "{target.permission}": {target.purpose}.'
+    else:
+        verb = "read" if target.kind == "page" else "call"
+        yield f'To {verb} {target.name} one needs the permission "{target.permission}": {target.purpose}.'
     if not target.roles:
         yield ""
-        yield f"No role gives it: nobody may {verb} {target.name}." if only is None else f"The role {only} lacks it."
+        yield f"No role gives it: nobody {may_use} {target.name}." if only is None else f"The role {only} lacks it."
         return
-    for way in target.roles:
+    for role in target.roles:
         yield ""
-        yield f"The role {way.role} gives it by {_quote(way.patterns)}. In it:"
-        yield from (f"  {member}" for member in way.members)
-        if way.conditions:
-            yield f"Conditions, roles.{write_key(way.role)}.{target.permission.partition('.')[0]}:"
-            yield from (f"  {line}" for line in _write_conditions(way.conditions))
+        yield f"The role {role.role} gives it by {_quote(role.patterns)}. In it:"
+        yield from (f"  {member}" for member in role.members)
+        if role.conditions:
+            yield f"Conditions, roles.{write_key(role.role)}.{target.permission.partition('.')[0]}:"
+            yield from (f"  {line}" for line in _write_conditions(role.conditions))
     if only is None:
         yield ""
-        yield f"Nobody else may {verb} {target.name}."
+        yield f"Nobody else {may_use} {target.name}."
 
 
 def _write_conditions(conditions: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

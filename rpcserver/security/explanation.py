@@ -21,11 +21,15 @@ Opening = Literal["anybody", "principals", "roles"]
 """Who may call a method: anybody, whoever has authenticated, or whoever has a role that allows it."""
 
 
-class _Told(BaseModel):
+TargetKind = Literal["method", "page", "permission"]
+"""What somebody may use: a method, a page, or whatever needs a permission."""
+
+
+class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class PermissionTold(_Told):
+class PermissionInfo(_Answer):
     """A permission.
 
     Attributes:
@@ -43,7 +47,7 @@ class PermissionTold(_Told):
     roles: tuple[str, ...]
 
 
-class Grant(_Told):
+class Grant(_Answer):
     """One permission of a role.
 
     Attributes:
@@ -57,7 +61,7 @@ class Grant(_Told):
     patterns: tuple[str, ...]
 
 
-class RoleTold(_Told):
+class RoleInfo(_Answer):
     """A role, and what it gives.
 
     Attributes:
@@ -79,14 +83,14 @@ class RoleTold(_Told):
     conditions: Mapping[str, Mapping[str, Any]]
 
 
-class Way(_Told):
-    """One role that allows a method or a page.
+class AllowingRole(_Answer):
+    """A role that allows a method or a page, or gives a permission.
 
     Attributes:
         role: its name.
         patterns: the patterns that stand for the permission.
-        principals: see :class:`RoleTold`.
-        members: see :class:`RoleTold`.
+        principals: see :class:`RoleInfo`.
+        members: see :class:`RoleInfo`.
         conditions: the role's conditions for the service.
     """
 
@@ -97,25 +101,27 @@ class Way(_Told):
     conditions: Mapping[str, Any]
 
 
-class Target(_Told):
-    """A method or a page, and who may call or read it.
+class Target(_Answer):
+    """A method, a page or a permission, and who may call it, read it or has it.
 
     Attributes:
         name: the full name of the method, the path of the page, or the permission.
-        permission: the permission that it needs; empty if it needs none.
+        kind: which of them it is.
+        permission: the permission that it needs; empty if it needs none; of a permission itself its name.
         purpose: what the permission is for.
         open_to: whether a role is needed at all.
-        roles: the roles that allow it.
+        roles: the roles that allow or give it.
     """
 
     name: str
+    kind: TargetKind
     permission: str
     purpose: str
     open_to: Opening
-    roles: tuple[Way, ...]
+    roles: tuple[AllowingRole, ...]
 
 
-def explain_permissions(roles: Roles) -> list[PermissionTold]:
+def explain_permissions(roles: Roles) -> list[PermissionInfo]:
     """List all permissions of services with the roles that give them, by name. Those of the protocol itself, which
     need no role, are left out.
 
@@ -123,7 +129,7 @@ def explain_permissions(roles: Roles) -> list[PermissionTold]:
         roles: the roles of the configuration.
     """
     return [
-        PermissionTold(
+        PermissionInfo(
             permission=name,
             purpose=roles.permissions[name],
             methods=tuple(sorted(roles.methods.get(name, ()))),
@@ -134,7 +140,7 @@ def explain_permissions(roles: Roles) -> list[PermissionTold]:
     ]
 
 
-def explain_role(roles: Roles, name: str, holders: Holders = MappingProxyType({})) -> RoleTold:
+def explain_role(roles: Roles, name: str, holders: Holders = MappingProxyType({})) -> RoleInfo:
     """Tell what a role gives, and to whom.
 
     Parameters:
@@ -150,7 +156,7 @@ def explain_role(roles: Roles, name: str, holders: Holders = MappingProxyType({}
     role = roles[name]
     given = sorted(role.permissions - OPEN_TO_PRINCIPALS)
     services = dict.fromkeys(permission.partition(".")[0] for permission in given)
-    return RoleTold(
+    return RoleInfo(
         role=name,
         principals=role.principals,
         members=describe_members(roles, role, holders),
@@ -160,16 +166,17 @@ def explain_role(roles: Roles, name: str, holders: Holders = MappingProxyType({}
         ),
         methods=tuple(sorted(role.methods - OPEN_TO_PRINCIPALS)),
         pages=tuple(sorted(path for path, needs in roles.pages.items() if needs in role.permissions)),
-        conditions={each: told for each in services if (told := _conditions(role, each))},
+        conditions={each: table for each in services if (table := _conditions(role, each))},
     )
 
 
 def explain_target(roles: Roles, name: str, holders: Holders = MappingProxyType({})) -> Target:
-    """Tell who may call a method, read a page or has a permission, and why.
+    """Tell who may call a method, read a page or has a permission, and why. A method goes before a permission that has
+    the same name.
 
     Parameters:
         roles: the roles of the configuration.
-        name: the full name of the method, or the path of the page.
+        name: the full name of the method, the path of the page, or the permission.
         holders: whose credentials name each role.
 
     Raises:
@@ -178,24 +185,28 @@ def explain_target(roles: Roles, name: str, holders: Holders = MappingProxyType(
     methods = {method: permission for permission, names in roles.methods.items() for method in names}
     if name in roles.pages:
         permission = roles.pages[name] or ""
+        kind: TargetKind = "page"
         open_to: Opening = "roles" if permission else "anybody"
     elif name in methods:
-        permission = methods[name]
+        kind, permission = "method", methods[name]
         open_to = "anybody" if name in OPEN_TO_ALL else "principals" if name in OPEN_TO_PRINCIPALS else "roles"
     elif name in roles.permissions:
-        permission, open_to = name, "roles"
+        kind, permission, open_to = "permission", name, "roles"
+    elif name.startswith("/"):
+        raise ValueError(f"there is no page {name[:100]!r}: {_hint(name, roles.pages)}")
     else:
-        kind, names = ("page", list(roles.pages)) if name.startswith("/") else ("method", list(methods))
-        raise ValueError(f"there is no {kind} {name[:100]!r}: {_hint(name, names)}")
+        names = {*methods, *roles.permissions}
+        raise ValueError(f"there is no method and no permission {name[:100]!r}: {_hint(name, names)}")
     if open_to != "roles":
-        return Target(name=name, permission="", purpose="", open_to=open_to, roles=())
+        return Target(name=name, kind=kind, permission="", purpose="", open_to=open_to, roles=())
     return Target(
         name=name,
+        kind=kind,
         permission=permission,
         purpose=roles.permissions[permission],
         open_to=open_to,
         roles=tuple(
-            Way(
+            AllowingRole(
                 role=role.name,
                 patterns=_patterns(roles, role, permission),
                 principals=role.principals,

@@ -14,7 +14,6 @@ from rpcwire.context import Principal
 
 from .named_tokens import RESERVED
 
-
 REMEMBER_S = 10.0
 """How long the name of a user may be remembered, in seconds. An administrator may give the number to somebody else."""
 

@@ -114,13 +114,16 @@ def test_a_permission_is_explained_as_a_method_is(config: Path) -> None:
     permission = json.loads(ask(config, "--json", "hardware.read"))
     method = json.loads(ask(config, "--json", "hardware.cpu"))
     assert (permission["permission"], permission["roles"]) == ("hardware.read", method["roles"])
+    text = ask(config, "hardware.read")
+    assert text.startswith('The permission "hardware.read": read the machine and its devices, and follow them.\n')
+    assert text.endswith("Nobody else has the permission hardware.read.\n")
 
 
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("programs.rum",), "there is no method 'programs.rum': did you mean programs.run"),
-        (("battery",), "there is no method 'battery': did you mean hardware.battery?"),
+        (("programs.rum",), "there is no method and no permission 'programs.rum': did you mean programs.run"),
+        (("battery",), "there is no method and no permission 'battery': did you mean hardware.battery?"),
         (("/metric",), "there is no page '/metric': did you mean /metrics?"),
         (("/x",), "there is no page '/x': there are: /metrics"),
         (("--role", "viewer"), "there is no role 'viewer': did you mean viewers?"),
