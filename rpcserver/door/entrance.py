@@ -18,6 +18,7 @@ from .descriptors import Descriptors
 from .forwarding import Proxies
 from .hosts import canonical
 from .pages import Pages
+from .turns import Turns
 from .waiting import WaitingRoom
 
 logger = logging.getLogger("rpcserver.connection")
@@ -44,6 +45,7 @@ class Entrance:
         authentication: finds out who a client is.
         pages: answers plain HTTP.
         waiting: the connections that have not authenticated.
+        turns: whose input of these is read next.
         descriptors: tells whether strangers have to give way.
         proxies: the trusted proxies.
         allowed_hosts: the names of the server, in their one form.
@@ -70,6 +72,7 @@ class Entrance:
         self.authentication = authentication
         self.pages = pages
         self.waiting = WaitingRoom(config.auth)
+        self.turns = Turns()
         self.descriptors = Descriptors(config.limits.reserved_descriptors)
         self.proxies = Proxies(config.listen)
         self.allowed_hosts = frozenset(canonical(host) for host in (config.listen.host, *config.listen.allowed_hosts))

@@ -23,7 +23,7 @@ from rpcserver.security.authentication import Credentials
 from rpcserver.security.certificates import METHOD as CERTIFICATE
 from rpcserver.security.certificates import describe, seconds_left
 from rpcwire.accounts import Loan
-from rpcwire.aio.websocket import WebSocketLink
+from rpcwire.aio.websocket import TURN_BYTES, WebSocketLink
 from rpcwire.codec import OFFERED, codec_for
 from rpcwire.context import Principal
 from rpcwire.errors import Busy, Unauthenticated
@@ -122,6 +122,7 @@ class ServerLink(WebSocketLink):
         )
         ws.debug = False  # It would log the headers of requests, and so tokens.
         super().__init__(ws, limits, holds_reading=True)
+        self._turn_bytes = 0  # Until the client has authenticated, all of its input waits for its turn.
         self.entrance = entrance
         self.principal: Principal | None = None
         self.is_unix = sock.family == socket.AF_UNIX
@@ -351,6 +352,7 @@ class ServerLink(WebSocketLink):
         """
         self._shares = shares
         self.ws.max_message_size = message_bytes
+        self._turn_bytes = TURN_BYTES
         self.entrance.waiting.leave(self)
         self._stop_timer()
         if self.principal is not None and self.principal.method == CERTIFICATE:
@@ -371,6 +373,20 @@ class ServerLink(WebSocketLink):
         if end < len(data) and not self._ignores_input:
             self._rest += data[end:]
             self._feed_rest()
+
+    def take_turn(self, step: Callable[[], None]) -> None:
+        """Have more of the input read in a later turn of the loop. Clients that have not authenticated share one."""
+        if self._turn_bytes:
+            super().take_turn(step)
+        else:
+            self.entrance.turns.take(step)
+
+    def _read_rest(self) -> None:
+        """Read all of the input that waits, because nothing follows it. That of a client that has not authenticated is
+        dropped: to read it now would take the time of others, and nobody could read the answers."""
+        if not self._turn_bytes:
+            self._waiting = b""
+        super()._read_rest()
 
     def input_waits(self, size_bytes: int) -> None:
         """Count the part of a message that has arrived. Close the connection if there is no room for it: who has sent

@@ -27,6 +27,9 @@ from .link import FrameReceiver
 TURN_BYTES = 32 * 1024
 """How much input of whole messages to read in one turn of the event loop, in bytes. What has arrived besides waits for
 the next one, so that others have their turn: tiny messages take as long to handle as thousands of bytes."""
+TURN_FRAMES = 256
+"""How many frames that are no whole messages to read in one turn of the event loop: control frames and fragments. Each
+takes as long as hundreds of bytes, and may have none."""
 POLICY_VIOLATION = 1008
 """The close code for whoever has broken too many rules (RFC 6455, section 7.4.1)."""
 LEAVE_S = 1.0
@@ -45,8 +48,8 @@ class WebSocketLink(asyncio.Protocol):
 
     __slots__ = (
         "_assembler", "_boundaries", "_farewell", "_frames", "_gauge", "_heartbeat", "_holds_reading", "_ignores_input",
-        "_is_between", "_is_deaf", "_is_lost", "_keepalive", "_reason", "_stall", "_timers", "_waiting", "_written",
-        "limits", "loop", "receiver", "transport", "ws",
+        "_is_between", "_is_deaf", "_is_lost", "_keepalive", "_reason", "_stall", "_timers", "_turn_bytes", "_waiting",
+        "_written", "limits", "loop", "receiver", "transport", "ws",
     )  # fmt: skip
     """A server has thousands of links, and a dictionary for each takes more memory than all the rest of it."""
 
@@ -63,6 +66,7 @@ class WebSocketLink(asyncio.Protocol):
         self._is_between = True
         self._is_deaf = False
         self._waiting = b""
+        self._turn_bytes = TURN_BYTES
         self._is_lost = False
         self._ignores_input = False
         self._reason = ""
@@ -96,27 +100,28 @@ class WebSocketLink(asyncio.Protocol):
         if self._waiting:
             self._waiting += data
         else:
-            self._read(self.receiver, data)
+            self._read(self.receiver, data, self._turn_bytes)
         if self._heartbeat.note_input(now, len(data)) and self.ws.state is OPEN:
             self.ws.send_pong(b"")
             self._write()
 
-    def _read(self, receiver: FrameReceiver, data: bytes) -> None:
-        """Read frames. Where much has arrived, the rest waits for the next turn of the loop."""
-        at, size = 0, len(data)
+    def _read(self, receiver: FrameReceiver, data: bytes, turn_bytes: int) -> None:
+        """Read frames. Where more has arrived than one turn of the loop takes, the rest waits for the next one."""
+        at, size, frames = 0, len(data), 0
         while True:
             if self._is_between:
-                at = self._read_whole(receiver, data, at)
+                at = self._read_whole(receiver, data, at, turn_bytes)
             if at == size or self._is_deaf:
                 return
-            if at >= TURN_BYTES:
+            if at >= turn_bytes or frames >= TURN_FRAMES:
                 self._read_later(data[at:])
                 return
             at = self._read_by_websockets(data, at)
+            frames += 1
 
-    def _read_whole(self, receiver: FrameReceiver, data: bytes, at: int) -> int:
+    def _read_whole(self, receiver: FrameReceiver, data: bytes, at: int, turn_bytes: int) -> int:
         """Read whole messages from this place on, as many as one turn takes. Return the end of the last."""
-        read, end, most_bytes = self._frames.read, min(len(data), TURN_BYTES), self.ws.max_message_size
+        read, end, most_bytes = self._frames.read, min(len(data), turn_bytes), self.ws.max_message_size
         assert most_bytes is not None
         while at < end and self.ws.state is OPEN and (whole := read(data, at, most_bytes)) is not None:
             message, at = whole
@@ -127,13 +132,13 @@ class WebSocketLink(asyncio.Protocol):
         self._waiting = data
         if self.transport is not None and not self.transport.is_closing():
             self.transport.pause_reading()
-        self.loop.call_soon(self._read_on)
+        self.take_turn(self._read_on)
 
     def _read_on(self) -> None:
         """Read some of the input that waits, because a new turn of the loop has begun."""
         data, self._waiting = self._waiting, b""
         if data and self.receiver is not None:
-            self._read(self.receiver, data)
+            self._read(self.receiver, data, self._turn_bytes or 1)  # At least one frame.
             if not self._waiting:
                 self._resume_reading()
 
@@ -297,6 +302,15 @@ class WebSocketLink(asyncio.Protocol):
 
     def ended(self) -> None:
         """Free what belongs to the connection, which has ended. An end overrides this if it has something to free."""
+
+    def take_turn(self, step: Callable[[], None]) -> None:
+        """Have more of the input read in a later turn of the loop. An end overrides this if it lets the other side wait
+        for others.
+
+        Parameters:
+            step: reads more.
+        """
+        self.loop.call_soon(step)
 
     def input_waits(self, size_bytes: int) -> None:
         """Note how much of a message has arrived whose rest has not; 0 when all of it is there. An end overrides this

@@ -7,7 +7,8 @@ import contextlib
 import json
 import logging
 import ssl
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -17,7 +18,8 @@ from websockets.exceptions import InvalidStatus
 from rpcserver import Service, method
 from rpcserver.door.link import ServerLink
 from rpcwire.aio.peer import Peer
-from rpcwire.aio.websocket import TURN_BYTES
+from rpcwire.aio.websocket import TURN_BYTES, TURN_FRAMES
+from rpcwire.context import Connection
 
 BROKEN = {
     "a binary frame in a text subprotocol": ("rpc.v1.json", 2, b"\x80", {}, 1003),
@@ -438,6 +440,121 @@ def test_much_input_is_read_in_several_turns_of_the_loop(
 
     tools.run(main())
     assert max(turns) <= 2 * TURN_BYTES + 1000, "the rest of the last input, and the beginning of the next"
+
+
+MANY_FRAMES: dict[str, Callable[[Callable[..., bytes]], bytes]] = {
+    "empty pings": lambda frame: frame(9, b"") * 500,
+    "empty pongs": lambda frame: frame(10, b"") * 500,
+    "messages": lambda frame: frame(1, b'{"jsonrpc": "2.0", "id": 1, "method": "rpc.ping"}') * 500,
+    "fragments": lambda frame: (frame(1, b"", fin=False) + frame(0, b"", fin=False) * 98 + frame(0, b"[]")) * 5,
+}
+
+
+class Turns:
+    """Counts, in each turn of the loop, the frames that a server reads of clients that it knows, and of others."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.known, self.strange = [0], [0]
+        self._has_ended = self._is_counted = False
+        receive, read = Peer.frame_received, ServerLink._read_by_websockets
+
+        def frame_received(peer: Peer, message: bytes) -> None:
+            if not self._is_counted:
+                self._count(peer.connection)
+            receive(peer, message)
+
+        def read_by_websockets(link: ServerLink, data: bytes, at: int) -> int:
+            self._count(cast("Peer", link.receiver).connection)
+            self._is_counted = True  # The message that the frame completes.
+            try:
+                return read(link, data, at)
+            finally:
+                self._is_counted = False
+
+        monkeypatch.setattr(Peer, "frame_received", frame_received)
+        monkeypatch.setattr(ServerLink, "_read_by_websockets", read_by_websockets)
+
+    def _count(self, connection: Connection) -> None:
+        (self.strange if connection.principal is None else self.known)[-1] += 1
+
+    def follow(self) -> None:
+        """Begin a new turn in each turn of the loop from now on."""
+        self.known.append(0)
+        self.strange.append(0)
+        if not self._has_ended:
+            asyncio.get_running_loop().call_soon(self.follow)
+
+    def end(self) -> None:
+        self._has_ended = True
+
+
+@pytest.mark.parametrize("kind", MANY_FRAMES)
+def test_strangers_together_have_one_frame_in_each_turn_of_the_loop(
+    tools: Any, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Whatever they send, and however much at once, those who are in are served in between."""
+    turns, frames = Turns(monkeypatch), MANY_FRAMES[kind](tools.frame)
+
+    async def main() -> None:
+        auth = {"unauthenticated_per_address": 64, "violations": 100_000}
+        async with tools.serve(auth=auth) as server, tools.connect(server) as owner:
+            turns.follow()
+            strangers = [await tools.websocket(server, Authorization=None) for _ in range(5)]
+            for raw in strangers:
+                raw.writer.write(frames)
+            early = await tools.raw(server)  # Its frames come with the handshake.
+            early.writer.write(tools.upgrade(server, Authorization=None) + frames)
+            last = tools.request("rpc.authenticate", [tools.TOKEN]).encode()
+            strangers[-1].writer.write(tools.frame(1, last))
+            before = len(turns.strange)
+            assert (await tools.call(owner, "rpc.ping"))["result"] == "pong"
+            assert sum(turns.strange[:before]) < 100, "they had no time to have all read before"
+            await tools.until(lambda: sum(c.principal is not None for c in server.connections) == 2)
+            await tools.until(lambda: sum(turns.strange) >= 6 * 500)
+            for raw in strangers:
+                await raw.close()  # One leaves the queue while the others wait in it.
+            await tools.until(lambda: len(server.connections) == 2)
+            turns.end()
+
+    tools.run(main())
+    assert max(turns.strange) == 1
+
+
+def test_the_rest_of_a_stranger_who_has_gone_is_not_read(tools: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns(monkeypatch)
+
+    async def main() -> None:
+        async with tools.serve() as server, tools.connect(server) as owner:
+            turns.follow()
+            for _ in range(3):
+                raw = await tools.websocket(server, Authorization=None)
+                raw.writer.write(MANY_FRAMES["messages"](tools.frame))
+                raw.writer.write_eof()
+                await raw.rest()
+                await raw.close()
+            await tools.until(lambda: len(server.connections) == 1)
+            assert (await tools.call(owner, "rpc.ping"))["result"] == "pong"
+            turns.end()
+
+    tools.run(main())
+    assert max(turns.strange) <= 1
+
+
+def test_control_frames_are_read_in_several_turns_of_the_loop(tools: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A control frame without data takes six bytes, and as long as hundreds of others."""
+    turns = Turns(monkeypatch)
+
+    async def main() -> None:
+        async with tools.serve() as server:
+            turns.follow()
+            raw = await tools.websocket(server)
+            raw.writer.write(tools.frame(9, b"") * 5000)
+            await tools.until(lambda: sum(turns.known) == 5000)
+            turns.end()
+            await raw.close()
+
+    tools.run(main())
+    assert max(turns.known) <= 2 * TURN_FRAMES, "the rest of the last input, and the beginning of the next"
 
 
 def test_whoever_breaks_too_many_rules_is_read_no_more(tools: Any, monkeypatch: pytest.MonkeyPatch) -> None:
