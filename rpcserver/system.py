@@ -4,7 +4,7 @@ and ``rpc.services``. They are a service like any other."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rpcserver.security.attempts import WrongAttempts
 from rpcserver.security.roles import Roles
 from rpcwire.context import Context, Principal
+from rpcwire.limits import METHOD_MESSAGE_BYTES
 from rpcwire.reading import readable, summary_of
 from rpcwire.registry import Registry
 from rpcwire.secret import Secret
@@ -64,10 +65,12 @@ class Hello(_Answer):
 class LimitUse(_Answer):
     """One limit, and its present use."""
 
-    scope: Annotated[str, Field(description="server, principal, address or connection.")]
-    holder: Annotated[str, Field(description="The principal's name, the address, or the connection's id.")]
+    scope: Annotated[str, Field(description="server, role, method, principal, address or connection.")]
+    holder: Annotated[
+        str, Field(description="The name of the role, method or principal, the address, or the connection's id.")
+    ]
     what: Annotated[str, Field(description="The thing that is limited, such as calls in flight.")]
-    used: Annotated[float, Field(description="The number now.")]
+    used: Annotated[float | None, Field(description="The number now; null for limits of one message.")]
     most: Annotated[float | None, Field(description="The most at one time; null if nobody counts it.")]
     limit: float
     setting: Annotated[str, Field(description="The setting that says so.")]
@@ -151,6 +154,7 @@ class System(Service):
         self._version = version
         self._openrpc = openrpc
         self._show_audit = show_audit
+        self._anonymous_bytes = config.auth.unauthenticated_message_bytes
         self._has_audit = config.audit.enabled
 
     def http_pages(self) -> Mapping[str, Page]:
@@ -218,8 +222,10 @@ class System(Service):
 
     @method(kind="read", permission="rpc.limits")
     async def limits(self) -> list[LimitUse]:
-        """List every limit with its present use: of the server, of each principal, address and connection."""
-        uses = [
+        """List every limit with its present use: of the server, of each principal, address and connection; and the
+        largest messages: of the server, and of each role and method that has a limit of its own."""
+        uses = [*self._message_limits()]
+        uses += [
             LimitUse(
                 scope=use.scope, holder=use.holder, what=use.what, used=use.used, most=use.most, limit=use.limit,
                 setting=use.setting,
@@ -240,6 +246,37 @@ class System(Service):
                 )
             )
         return uses
+
+    def _message_limits(self) -> Iterator[LimitUse]:
+        """Yield the limits of single messages."""
+
+        def of(scope: str, holder: str, what: str, limit: int, setting: str) -> LimitUse:
+            return LimitUse(
+                scope=scope, holder=holder, what=what, used=None, most=None, limit=limit, setting=setting
+            )  # fmt: skip
+
+        limits = self._limits
+        json_bytes, json_setting = limits.incoming_bytes(packed=False), "limits.json_message_bytes"
+        if json_bytes < limits.json_message_bytes:
+            json_setting = "limits.message_bytes"
+        yield of("server", "", "bytes of a message in MessagePack", limits.message_bytes, "limits.message_bytes")
+        yield of("server", "", "bytes of a message in JSON", json_bytes, json_setting)
+        yield of("server", "", "values of a message", limits.message_nodes, "limits.message_nodes")
+        yield of(
+            "server", "", "bytes of a message before authentication", self._anonymous_bytes,
+            "auth.unauthenticated_message_bytes",
+        )  # fmt: skip
+        for role in self._roles:
+            if role.limits.message_bytes is not None:
+                setting = f"roles.{role.name}.limits.message_bytes"
+                yield of("role", role.name, "bytes of a message", role.limits.message_bytes, setting)
+        yield of("method", "", "bytes of a call", METHOD_MESSAGE_BYTES, "the default of @method(message_bytes=...)")
+        for offer in self._registry.offers.values():
+            most = offer.spec.options.message_bytes
+            if most is None:
+                yield of("method", offer.name, "bytes of a call", limits.message_bytes, "limits.message_bytes")
+            elif most != METHOD_MESSAGE_BYTES:
+                yield of("method", offer.name, "bytes of a call", most, "@method(message_bytes=...)")
 
     @method(kind="read")
     async def discover(self) -> dict[str, Any]:

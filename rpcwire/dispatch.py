@@ -21,7 +21,7 @@ from .boundary import to_rpc_error, unsendable_answer
 from .codec import Codec
 from .context import Connection, Context
 from .contracts import StreamReference
-from .errors import Busy, Cancelled, DeadlineExceeded, InternalError, InvalidRequest, MethodNotFound, RpcError
+from .errors import Busy, Cancelled, DeadlineExceeded, InternalError, InvalidRequest, MethodNotFound, RpcError, TooLarge
 from .events import IncomingCall, NotificationReceived
 from .limits import ITEM_LEVELS
 from .logs import printable
@@ -188,6 +188,8 @@ class Dispatch:
                 raise refusal
             if offer is None:
                 raise self._unknown_method(method)
+            if message.large_bytes:
+                _check_size(offer, message.large_bytes)
             args, kwargs = offer.contract.load_params(message.params, codec)
             if offer.guard is not None:
                 assert connection.principal is not None
@@ -527,6 +529,27 @@ class Dispatch:
             self._tell(outcome)
             if self._close_observer is not None:
                 self._tell_closely(outcome, None, None)
+
+
+def _check_size(offer: Offer, size_bytes: int) -> None:
+    """Make sure that a call or a notification is not larger than its method allows.
+
+    Raises:
+        TooLarge: it is; its handler has not run.
+    """
+    most = offer.spec.options.message_bytes
+    if most is None or size_bytes <= most:
+        return
+    if streams := offer.contract.stream_parameters:
+        remedy = f"send the large part over the stream {next(iter(streams))!r}"
+    else:
+        remedy = "send less at once"
+    raise TooLarge(
+        f"params: a call of {offer.name} may have {most} bytes, and this one has {size_bytes}: {remedy}, or let "
+        "whoever declares the method ask for more: @method(message_bytes=...)",
+        executed="no",
+        errors=[{"loc": ["params"], "msg": f"at most {most} bytes in a call of {offer.name}", "type": "too_large"}],
+    )
 
 
 def cancel_error(call: IncomingCall) -> Cancelled:

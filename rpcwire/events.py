@@ -27,6 +27,7 @@ class IncomingCall(msgspec.Struct, gc=False, eq=False, weakref=False):
         arrived_s: the time of arrival, on the clock of :func:`time.monotonic`; ``None`` if no observer needs it. Only
             the dispatcher uses it.
         received_bytes: the size of the parameters, for observers. Only the dispatcher uses it.
+        large_bytes: the size of the message if it is large enough to be counted; otherwise 0.
         loan: the bytes that a large call holds until its handler has ended; ``None`` if it is small.
         params_note: what an observer keeps of the parameters. Only the dispatcher uses it.
         start: what an observer has noted when the handler began. Only the dispatcher uses it.
@@ -39,6 +40,7 @@ class IncomingCall(msgspec.Struct, gc=False, eq=False, weakref=False):
     batch: Batch | None = None
     arrived_s: float | None = None
     received_bytes: int = 0
+    large_bytes: int = 0
     loan: Loan | None = None
     params_note: Any = None
     start: Any = None
@@ -63,13 +65,14 @@ class Batch(msgspec.Struct, gc=False, eq=False):
 
 
 class NotificationReceived(msgspec.Struct, gc=False):
-    """A notification, which is never answered. ``arrived_s``, ``received_bytes``, ``loan``, ``params_note``, ``start``:
-    see :class:`IncomingCall`."""
+    """A notification, which is never answered. ``arrived_s``, ``received_bytes``, ``large_bytes``, ``loan``,
+    ``params_note``, ``start``: see :class:`IncomingCall`."""
 
     method: str
     params: Raw | None
     arrived_s: float | None = None
     received_bytes: int = 0
+    large_bytes: int = 0
     loan: Loan | None = None
     params_note: Any = None
     start: Any = None

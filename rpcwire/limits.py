@@ -65,6 +65,9 @@ MESSAGE_NODES_HEADER = "RPC-Message-Nodes"
 """The header of the handshake in which a server says how many values, names, arrays and objects it accepts in one
 message."""
 
+METHOD_MESSAGE_BYTES = 1024 * 1024
+"""The largest call of a method that does not ask for more."""
+
 LEAST_MESSAGE_BYTES = 16 * 1024
 """The size of a message that every client accepts, in bytes, so that every error fits."""
 

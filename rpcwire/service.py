@@ -26,10 +26,11 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origi
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypeVar as DefaultTypeVar
 
+from .accounts import SMALL_BYTES
 from .context import Context, Principal
 from .contracts import Contract
 from .errors import ServiceError
-from .limits import DEFAULT_DEADLINE_S, MESSAGE_BYTES
+from .limits import DEFAULT_DEADLINE_S, MESSAGE_BYTES, METHOD_MESSAGE_BYTES
 from .outcomes import Observer
 
 
@@ -83,6 +84,8 @@ class MethodOptions:
             them.
         window: for a method that answers with a stream of large items: the number of items that the server may be ahead
             of a generated client, if the caller says nothing; ``None`` for the client's own window.
+        message_bytes: the largest call of the method, in bytes, at least 4096; ``None`` for as much as the connection
+            accepts. A larger call is refused before its parameters are read. Items of streams do not count.
     """
 
     name: str | None = None
@@ -94,6 +97,7 @@ class MethodOptions:
     buffer_items: int = 1024
     shared_items: bool = False
     window: int | None = None
+    message_bytes: int | None = METHOD_MESSAGE_BYTES
 
 
 _FunctionT = TypeVar("_FunctionT", bound=Callable[..., Any])
@@ -111,6 +115,7 @@ def method(
     buffer_items: int = 1024,
     shared_items: bool = False,
     window: int | None = None,
+    message_bytes: int | None = METHOD_MESSAGE_BYTES,
 ) -> Callable[[_FunctionT], _FunctionT]:
     """Offer a method of a :class:`Service` to callers. The parameters are those of :class:`MethodOptions`."""
     options = MethodOptions(
@@ -123,6 +128,7 @@ def method(
         buffer_items=buffer_items,
         shared_items=shared_items,
         window=window,
+        message_bytes=message_bytes,
     )
 
     def mark(function: _FunctionT) -> _FunctionT:
@@ -339,6 +345,9 @@ class MethodSpec:
             )
         if not self.name.isidentifier():
             raise TypeError(f"{self.full_name}: name={self.name!r} is no identifier, so no client could call it")
+        most = self.options.message_bytes
+        if most is not None and most < SMALL_BYTES:
+            raise TypeError(f"{self.full_name}: message_bytes={most!r} must be at least {SMALL_BYTES}, or None")
 
     @property
     def full_name(self) -> str:

@@ -487,7 +487,8 @@ class Session:
                 self._send_batch(batch)
 
     def _count(self, events: list[Event], alone_bytes: int, frame_bytes: int, batch: Batch | None) -> None:
-        """Count the bytes of what a message in a large frame has brought, and refuse it if there is no room.
+        """Note the size of what a message in a large frame has brought, count its bytes, and refuse it if there is no
+        room.
 
         Parameters:
             events: what the message has brought.
@@ -495,16 +496,19 @@ class Session:
             frame_bytes: the size of the frame.
             batch: the batch of the message.
         """
-        if self.account is None:
-            return
         event = events[0]
         if isinstance(event, ItemsReceived):
+            if self.account is None:
+                return
             event.is_large = True
             if 2 * sum(len(memoryview(item)) for item in event.items) < frame_bytes:
                 event.items = [item.copy() for item in event.items]  # Otherwise they keep the whole frame.
         elif isinstance(event, (IncomingCall, NotificationReceived)):
             size = alone_bytes or _size(event)
             if size <= SMALL_BYTES:
+                return
+            event.large_bytes = size
+            if self.account is None:
                 return
             try:
                 event.loan = self.account.take(COPIES * size)

@@ -38,7 +38,8 @@ def document(registry: Registry, *, title: str, version: str) -> dict[str, Any]:
 
     Returns:
         The OpenRPC document as plain data. Extensions begin with ``x-``: ``x-permission``, ``x-kind``,
-        ``x-deadline_s``, ``x-slow_policy`` of a method that answers with a stream, ``x-stream`` (the schema of a
+        ``x-deadline_s``, ``x-message_bytes`` (the largest call, where the method has a limit of its own),
+        ``x-slow_policy`` of a method that answers with a stream, ``x-stream`` (the schema of a
         streamed result's items, or of a parameter's), ``x-keyword-only`` of a parameter that is given by name only, and
         ``x-secret`` of one whose value is secret.
     """
@@ -98,6 +99,8 @@ def _method(
         "x-kind": spec.options.kind,
         "x-deadline_s": spec.options.deadline_s,
     }
+    if spec.options.message_bytes is not None:
+        method["x-message_bytes"] = spec.options.message_bytes
     if contract.item:
         method["x-slow_policy"] = spec.options.slow_policy.value
     if description:

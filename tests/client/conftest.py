@@ -95,7 +95,7 @@ class Desk(Service):
         for _ in range(n):
             yield bytes(size)
 
-    @method()
+    @method(message_bytes=None)
     async def swallow(self, data: bytes) -> int:
         """Take some bytes."""
         return len(data)

@@ -90,7 +90,7 @@ class Calc(Service):
             ctx.progress(total, message="adding")
         return total
 
-    @method()
+    @method(message_bytes=None)
     async def echo(self, text: str) -> str:
         """Say it again."""
         return text

@@ -32,14 +32,14 @@ class Desk(Service):
         self.gate = threading.Event()
         self.started = 0
 
-    @method()
+    @method(message_bytes=None)
     async def hold(self, text: str) -> int:
         """Hold a text until released."""
         self.started += 1
         await self.release.wait()
         return len(text)
 
-    @method()
+    @method(message_bytes=None)
     async def count(self, text: str) -> AsyncIterator[str]:
         """A stream that holds a text until its end."""
         self.started += 1
@@ -47,37 +47,37 @@ class Desk(Service):
         await self.release.wait()
         yield text[:1]
 
-    @method()
+    @method(message_bytes=None)
     async def fail(self, text: str) -> None:
         """Fail."""
         await asyncio.sleep(0)
         raise ValueError(len(text))
 
-    @method()
+    @method(message_bytes=None)
     def plain(self, text: str) -> int:
         """In a thread."""
         return len(text)
 
-    @method()
+    @method(message_bytes=None)
     def block(self) -> int:
         """In a thread, until released."""
         self.started += 1
         assert self.gate.wait(20)
         return 1
 
-    @method()
+    @method(message_bytes=None)
     async def ignore(self, items: AsyncIterator[str]) -> int:
         """Read none of the items."""
         await self.release.wait()
         return 0
 
-    @method()
+    @method(message_bytes=None)
     async def total(self, items: AsyncIterator[str], ctx: Context) -> int:
         """Read all items, when released."""
         await self.release.wait()
         return sum([len(item) async for item in items])
 
-    @method()
+    @method(message_bytes=None)
     async def much(self, size: int) -> str:
         """A large answer."""
         return "y" * size

@@ -274,6 +274,23 @@ def test_too_many_calls(codec: Codec) -> None:
     assert isinstance(call, IncomingCall)
 
 
+def test_the_size_of_a_large_call_is_noted_for_whoever_knows_its_limit(codec: Codec) -> None:
+    """Also where no account counts bytes, as in clients, which offer methods, too."""
+    client, server = pair(codec)
+    assert server.account is None
+    for size, noted in ((10, False), (5000, True)):
+        client.call("desk.note", body(codec, ["x" * size]))
+        (frame,) = client.frames()
+        (event,) = server.receive(frame)
+        assert isinstance(event, IncomingCall)
+        assert event.large_bytes == (len(frame) if noted else 0)
+        client.notify("desk.note", body(codec, ["x" * size]))
+        (frame,) = client.frames()
+        (event,) = server.receive(frame)
+        assert isinstance(event, NotificationReceived)
+        assert event.large_bytes == (len(frame) if noted else 0)
+
+
 def test_no_new_calls_while_draining(codec: Codec) -> None:
     server = Session(codec)
     (call,) = server.receive(say(codec, id=1, method="a"))

@@ -14,7 +14,7 @@ from .reading import Limits, collect
 class SchemaMethods(DatabaseCore):
     """Plans, descriptions and schemas."""
 
-    @method(permission="database.query", kind="read", errors=ERRORS)
+    @method(permission="database.query", kind="read", errors=ERRORS, message_bytes=None)
     async def explain(
         self,
         database: str,
@@ -55,7 +55,7 @@ class SchemaMethods(DatabaseCore):
             text = str(result)
         return Plan(text, result)
 
-    @method(permission="database.query", kind="read", errors=ERRORS)
+    @method(permission="database.query", kind="read", errors=ERRORS, message_bytes=None)
     async def describe(self, database: str, sql: str, *, transaction: str | None = None, ctx: Context) -> Description:
         """What a statement takes and gives, without running it.
 

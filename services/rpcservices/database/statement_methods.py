@@ -38,7 +38,7 @@ class StatementMethods(DatabaseCore):
             for target in map(self._targets.__getitem__, self._access_of(ctx.principal).rights)
         ]
 
-    @method(permission="database.query", kind="read", errors=ERRORS)
+    @method(permission="database.query", kind="read", errors=ERRORS, message_bytes=None)
     async def query(
         self,
         database: str,
@@ -72,7 +72,7 @@ class StatementMethods(DatabaseCore):
         async with self._lend(ctx, target, transaction, readonly=True) as loan:
             return await _collect(loan, target, sql, params, max_rows)
 
-    @method(permission="database.execute", kind="once", errors=ERRORS)
+    @method(permission="database.execute", kind="once", errors=ERRORS, message_bytes=None)
     async def execute(
         self,
         database: str,
@@ -92,7 +92,7 @@ class StatementMethods(DatabaseCore):
         async with self._lend(ctx, target, transaction, readonly=False) as loan:
             return await _collect(loan, target, sql, params, max_rows)
 
-    @method(permission="database.query", kind="read", errors=ERRORS, window=16)
+    @method(permission="database.query", kind="read", errors=ERRORS, window=16, message_bytes=None)
     async def stream(
         self,
         database: str,
@@ -137,7 +137,7 @@ class StatementMethods(DatabaseCore):
         source = pages(link, cursor, loan.state, **limits)
         return PageStream(source, stack.aclose, loan.error_for, config.stream_idle_s)
 
-    @method(permission="database.execute", kind="once", errors=ERRORS)
+    @method(permission="database.execute", kind="once", errors=ERRORS, message_bytes=None)
     async def executemany(
         self,
         database: str,
@@ -166,7 +166,7 @@ class StatementMethods(DatabaseCore):
             count = await loan.run(self._within(loan, lambda: link.execute_many(sql, params), atomic=True))
             return Changed(count, len(params), loan.state())
 
-    @method(permission="database.execute", kind="once", errors=ERRORS)
+    @method(permission="database.execute", kind="once", errors=ERRORS, message_bytes=None)
     async def batch(
         self,
         database: str,
@@ -202,7 +202,7 @@ class StatementMethods(DatabaseCore):
             work = self._within(loan, lambda: run_batch(loan, steps, limits, atomic=whole), atomic=atomic)
             return await loan.run(work)
 
-    @method(permission="database.script", kind="once", errors=ERRORS)
+    @method(permission="database.script", kind="once", errors=ERRORS, message_bytes=None)
     async def script(
         self, database: str, sql: str, *, atomic: bool = True, transaction: str | None = None, ctx: Context
     ) -> Changed:

@@ -110,7 +110,7 @@ class SerialMethods(HardwareCore):
         """
         return self._serial.get(ctx, id).read()
 
-    @method(permission="hardware.serial", deadline_s=_FLOW_S, errors=(*PORT_ERRORS, SerialTimeout))
+    @method(permission="hardware.serial", deadline_s=_FLOW_S, errors=(*PORT_ERRORS, SerialTimeout), message_bytes=None)
     async def write_serial(
         self, id: str, data: bytes, *, timeout_s: Annotated[float, Field(ge=0, le=86_400)] | None = None, ctx: Context
     ) -> int:

@@ -24,7 +24,7 @@ REST_BYTES = 64 * 1024
 class RunMethods(ProgramsCore):
     """Running a program to its end in one call."""
 
-    @method(permission=RUN, deadline_s=DAY_S, errors=(ProgramNotStarted, ProgramRefused))
+    @method(permission=RUN, deadline_s=DAY_S, errors=(ProgramNotStarted, ProgramRefused), message_bytes=None)
     async def run(
         self,
         argv: list[str],

@@ -24,13 +24,17 @@ from .core import Streams
 from .errors import ProgramNotStarted, ProgramRefused
 from .models import ByteCount, EnvBase, Limits, Overflow, Patience, ProgramInfo, Seconds, TerminalSize
 
+START_BYTES = 4 * 1024 * 1024
+"""The largest call that starts a program: Linux takes 2 MiB of arguments and variables at most (execve(2)), and a sign
+may take more bytes on the wire."""
+
 LEAST_HELD_BYTES = 1024 * PIECES_UNDER_WAY
 
 
 class StartMethods(Controlling):
     """Starting a program and leaving it running."""
 
-    @method(name="start", permission=RUN, errors=(ProgramNotStarted, ProgramRefused))
+    @method(name="start", permission=RUN, errors=(ProgramNotStarted, ProgramRefused), message_bytes=START_BYTES)
     async def start_program(
         self,
         argv: list[str],

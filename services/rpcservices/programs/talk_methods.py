@@ -83,6 +83,7 @@ class TalkMethods(Controlling):
         permission=CONTROL,
         deadline_s=DAY_S,
         errors=(ProgramNotFound, ProgramRefused, NotController, StdinClosed),
+        message_bytes=None,
     )
     async def write(self, id: str, data: Annotated[bytes, Secret()], *, ctx: Context) -> None:
         """Write to a program's standard input or terminal. Answered when the program, or its pipe, has taken all of
