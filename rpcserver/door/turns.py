@@ -1,5 +1,5 @@
-"""Lets clients that have not authenticated take turns: however many they are and whatever they send, one frame of one of
-them is read in each turn of the event loop, and everybody else is served in between."""
+"""Lets clients that have not authenticated take turns: however many they are and whatever they send, one frame of one
+of them is read in each turn of the event loop, and everybody else is served in between."""
 
 from __future__ import annotations
 
