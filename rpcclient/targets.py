@@ -7,10 +7,10 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, TypedDict, cast, get_args
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from rpcwire import locations
 from rpcwire.errors import ConnectFailed
@@ -186,83 +186,94 @@ def find_target(
     """
     chosen_url = url or environ.get("RPC_URL")
     used_url = chosen_url or _local_url()
-    shown = repr(without_secrets(used_url))
+    parts, port = _split(used_url)
+    used_token = token or _token_of(token_file) or environ.get("RPC_TOKEN") or _token_of(environ.get("RPC_TOKEN_FILE"))
+    own_headers = headers_of(environ.get("RPC_HEADERS", "")) if headers is None else headers
+    target = Target(
+        used_url,
+        Host(LOCALHOST, LOCALHOST),
+        0,
+        None,
+        None,
+        _check_token(used_token),
+        token_by=_token_by(token_by or environ.get("RPC_TOKEN_BY") or "header"),
+        headers=own_headers,
+        is_own_place=chosen_url is None,
+        allow_token_in_clear=_allows(environ) if allow_token_in_clear is None else allow_token_in_clear,
+    )
+    if parts.scheme != "wss":
+        _refuse_tls(cert_file=cert_file, key_file=key_file, ssl_context=ssl_context, server_hostname=server_hostname)
+    if parts.scheme in (*_PORTS, "unix") and (parts.query or parts.fragment):
+        raise _wrong(f"url: {_show(used_url)}: leave out what follows the path")
+    if parts.scheme == "unix":
+        path = parts.netloc + parts.path
+        target = replace(
+            target,
+            unix_path=path or str(locations.socket_file()),
+            is_own_place=target.is_own_place or not path,
+        )
+    elif parts.scheme in _PORTS and parts.hostname:
+        trust = trust_of(Trust(ca_file, cert_file, key_file, key_password, ssl_context), environ)
+        target = _reach_host(target, parts, port, trust, proxy, environ)
+        target = replace(target, server_hostname=server_hostname or target.host.name)
+    else:
+        target = replace(target, connect=_connect_by(parts.scheme, used_url))
+    token_in_header = target.token_by_header is not None
+    return replace(target, headers=prepare_headers(own_headers, token_in_header=token_in_header))
+
+
+def _split(url: str) -> tuple[SplitResult, int | None]:
+    """Divide a URL. Return its parts, and its port if it has one."""
     try:
-        parts = urlsplit(used_url)
+        parts = urlsplit(url)
         port = parts.port
     except ValueError as exc:
         # urlsplit may repeat a part of the URL, which is a part of the password if that has a slash or a bracket.
-        raise _wrong(f"url: {shown}: {'the host or the port is malformed' if '@' in used_url else exc}") from None
+        raise _wrong(f"url: {_show(url)}: {'the host or the port is malformed' if '@' in url else exc}") from None
     if parts.username or parts.password:
         raise _wrong("url: a URL must not hold a token (it ends in logs): use token=, RPC_TOKEN or RPC_TOKEN_FILE")
-    used_token = token or _token_of(token_file) or environ.get("RPC_TOKEN") or _token_of(environ.get("RPC_TOKEN_FILE"))
-    own_headers = headers_of(environ.get("RPC_HEADERS", "")) if headers is None else headers
-    in_clear = _allows(environ) if allow_token_in_clear is None else allow_token_in_clear
-    way = _token_by(token_by or environ.get("RPC_TOKEN_BY") or "header")
-    if parts.scheme != "wss":
-        tls_arguments = {"cert_file": cert_file, "key_file": key_file, "ssl_context": ssl_context}
-        for name, value in {**tls_arguments, "server_hostname": server_hostname}.items():
-            if value is not None:
-                raise _wrong(f"{name}: it is for TLS, which this URL does not use: write wss://")
-    if parts.scheme in (*_PORTS, "unix") and (parts.query or parts.fragment):
-        raise _wrong(f"url: {shown}: leave out what follows the path")
-    if parts.scheme == "unix":
-        path = (parts.netloc + parts.path) or str(locations.socket_file())
-        used_headers = prepare_headers(own_headers, token_in_header=used_token is not None and way == "header")
-        here = Host(LOCALHOST, LOCALHOST)
-        return Target(
-            used_url,
-            here,
-            0,
-            path,
-            None,
-            _check_token(used_token),
-            token_by=way,
-            headers=used_headers,
-            is_own_place=chosen_url is None or not parts.netloc + parts.path,
-            allow_token_in_clear=in_clear,
-        )
-    if parts.scheme not in _PORTS and (connect := _connect_by(parts.scheme, used_url)) is not None:
-        used_headers = prepare_headers(own_headers, token_in_header=used_token is not None and way == "header")
-        here = Host(LOCALHOST, LOCALHOST)
-        return Target(
-            used_url,
-            here,
-            0,
-            None,
-            None,
-            _check_token(used_token),
-            token_by=way,
-            headers=used_headers,
-            connect=connect,
-        )
-    if parts.scheme not in _PORTS or not parts.hostname:
-        others = "".join(f", or {scheme}://…" for scheme in schemes())
-        raise _wrong(f"url: {shown}: write ws://host:port, wss://host:port or unix:///path{others}")
+    return parts, port
+
+
+def _show(url: str) -> str:
+    return repr(without_secrets(url))
+
+
+def _refuse_tls(**arguments: object) -> None:
+    """Refuse arguments that are for TLS, because the URL does not use it."""
+    for name, value in arguments.items():
+        if value is not None:
+            raise _wrong(f"{name}: it is for TLS, which this URL does not use: write wss://")
+
+
+def _reach_host(
+    target: Target,
+    parts: SplitResult,
+    port: int | None,
+    trust: Trust,
+    proxy: ProxyChoice,
+    environ: Mapping[str, str],
+) -> Target:
+    """Complete the target of a URL with a host: ``ws://`` or ``wss://``."""
+    assert parts.hostname
     secure = parts.scheme == "wss"
     try:
         host = host_of(parts.hostname)
     except ValueError as exc:
-        raise _wrong(f"url: {shown}: {exc}") from exc
+        raise _wrong(f"url: {_show(target.url)}: {exc}") from exc
     port = _PORTS[parts.scheme] if port is None else port
-    trust = trust_of(Trust(ca_file, cert_file, key_file, key_password, ssl_context), environ)
     used_proxy = proxy_of(proxy, host, port, secure=secure, trust=trust, environ=environ)
-    if used_token is None and used_proxy is None and host.is_loopback and not _has_authorization(own_headers):
-        used_token = _local_token()
-    return Target(
-        url=used_url,
+    token = target.token
+    if token is None and used_proxy is None and host.is_loopback and not _has_authorization(target.headers):
+        token = _check_token(_local_token())
+    return replace(
+        target,
         host=host,
         port=port,
-        unix_path=None,
         tls=trust.settings() if secure else None,
-        token=_check_token(used_token),
+        token=token,
         path=quote(parts.path or "/", safe=_IN_PATHS),
-        token_by=way,
-        headers=prepare_headers(own_headers, token_in_header=used_token is not None and way == "header"),
         proxy=used_proxy,
-        server_hostname=server_hostname or host.name,
-        is_own_place=chosen_url is None,
-        allow_token_in_clear=in_clear,
     )
 
 
@@ -274,13 +285,16 @@ def without_secrets(url: str) -> str:
     return beginning + slashes + _AFTER_PATH.sub("?…", rest, count=1)
 
 
-def _connect_by(scheme: str, url: str) -> Callable[[float], socket.socket] | None:
-    """Return the function that connects to a URL of a plugin's scheme; ``None`` if no plugin has the scheme."""
+def _connect_by(scheme: str, url: str) -> Callable[[float], socket.socket]:
+    """Return the function that connects to a URL of a plugin's scheme."""
     try:
-        transport = transport_for(scheme)
+        transport = None if scheme in _PORTS else transport_for(scheme)
     except UnusableTransport as exc:
         raise _wrong(f"url: {exc}") from exc
-    return None if transport is None else partial(_connect, transport, url)
+    if transport is None:
+        others = "".join(f", or {each}://…" for each in schemes())
+        raise _wrong(f"url: {_show(url)}: write ws://host:port, wss://host:port or unix:///path{others}")
+    return partial(_connect, transport, url)
 
 
 def _connect(transport: Transport, url: str, timeout_s: float) -> socket.socket:
