@@ -14,7 +14,7 @@ from rpcservices.programs.terms import StderrTo
 
 from .core import ProgramsCore, Streams
 from .errors import ProgramNotStarted, ProgramRefused, StdinClosed
-from .models import ByteCount, Completed, EnvBase, Limits, Patience, Seconds, StdoutTo
+from .models import ByteCount, Completed, EnvBase, Exit, Limits, Patience, Seconds, StdoutTo
 
 DAY_S = 86400.0
 REST_BYTES = 64 * 1024
@@ -98,41 +98,48 @@ class RunMethods(ProgramsCore):
         about = self.describe(ctx, program_id, launch, labels=labels or {}, user=user or permit.user_name)
         spawned, cgroup = await self.spawn(launch)
         program = self.host(about.of(spawned), spawned, supervision, outputs, cgroup=cgroup)
-        self.add(program)
-        self.events.publish("started", program)
-        feeding = asyncio.ensure_future(_feed(program, input)) if input else None
         try:
-            ended = await program.wait()
-        except BaseException:
+            ended = await self._run_to_end(program, input)
+            completed = Completed(
+                argv=argv,
+                status=ended.status,
+                stdout=outputs[0].all(),
+                stderr=outputs[1].all(),
+                stdout_lost_bytes=0 if stdout == "discard" else outputs[0].lost_bytes,
+                stderr_lost_bytes=0 if stderr == "discard" else outputs[1].lost_bytes,
+                duration_s=ended.duration_s,
+                usage=ended.usage,
+                pipes_still_held=ended.pipes_still_held,
+                output_cut=ended.output_cut,
+                survivors=ended.survivors,
+            )
+        finally:
             for output in outputs:
                 output.discard()
-            raise
+        return completed
+
+    async def _run_to_end(self, program: Program, data: bytes) -> Exit:
+        """Feed a program that was started, and wait for its end. If the caller is cancelled, end it.
+
+        Parameters:
+            program: the program.
+            data: its input.
+        """
+        self.add(program)
+        self.events.publish("started", program)
+        feeding = asyncio.ensure_future(_feed(program, data)) if data else None
+        try:
+            return await program.wait()
         finally:
             if feeding is not None:
                 feeding.cancel()
             if program.exit is None:
                 await asyncio.shield(asyncio.ensure_future(program.end(0)))
-            self.programs.pop(program_id, None)
-            self.orphans.left_by(spawned.pid, spawned.start, program.cgroup)
+            self.programs.pop(program.id, None)
+            self.orphans.left_by(program.about.pid, program.about.pid_start, program.cgroup)
             self.events.publish("exited", program)
             # After the answer, which is sent in this turn of the loop.
             asyncio.get_running_loop().call_soon(self.launcher.free_now)
-        completed = Completed(
-            argv=argv,
-            status=ended.status,
-            stdout=outputs[0].all(),
-            stderr=outputs[1].all(),
-            stdout_lost_bytes=0 if stdout == "discard" else outputs[0].lost_bytes,
-            stderr_lost_bytes=0 if stderr == "discard" else outputs[1].lost_bytes,
-            duration_s=ended.duration_s,
-            usage=ended.usage,
-            pipes_still_held=ended.pipes_still_held,
-            output_cut=ended.output_cut,
-            survivors=ended.survivors,
-        )
-        for output in outputs:
-            output.discard()
-        return completed
 
     @method(permission=RUN, kind="read")
     async def run_output_bytes(self, argv: list[str]) -> int:
