@@ -55,6 +55,22 @@ STOP_TIMEOUT_S = 5.0
 """How long a service may take to stop before the server goes on, in seconds."""
 
 
+def _check_credentials(config: ServerConfig, authentication: Authentication, roles: set[str]) -> None:
+    """Check that certificates, users and groups may connect, and have roles that exist.
+
+    Raises:
+        ConfigError: they cannot; the message says why.
+    """
+    check_roles(config.auth.certificates, roles)
+    check_settings(
+        config.auth.unix,
+        config.listen.unix_mode,
+        has_socket=config.unix_path is not None,
+        asks_kernel=config.listen.unix_peer_credentials,
+    )
+    authentication.unix_users.check_roles(roles)
+
+
 class Server:
     """Offers services over WebSocket.
 
@@ -115,15 +131,7 @@ class Server:
             unix_peer_credentials=config.listen.unix_peer_credentials,
             ways=self._ways,
         )
-        names = {role.name for role in self.roles}
-        check_roles(config.auth.certificates, names)
-        check_settings(
-            config.auth.unix,
-            config.listen.unix_mode,
-            has_socket=config.unix_path is not None,
-            asks_kernel=config.listen.unix_peer_credentials,
-        )
-        self.authentication.unix_users.check_roles(names)
+        _check_credentials(config, self.authentication, {role.name for role in self.roles})
         named_tokens = self.authentication.named_tokens
         self.token_watch = TokenWatch(TokenFile(config.state_path), named_tokens, self._on_tokens_changed)
         self._caller_news = CallerNews(named_tokens, self.roles, self._running_services)
@@ -138,21 +146,29 @@ class Server:
             logger,
         )
         self._trimmer = Trimmer(self.connections.memory.note_peak)
-        system = System(
+        self.openrpc: dict[str, Any] = {}
+        system = self._make_system()
+        self.registry.add(system, reserved=True)
+        for service in self.services:
+            self.registry.add(service)
+        self.openrpc = document(self.registry, title="rpcserver", version=self.version)
+        self.door = self._make_door(system)
+
+    def _make_system(self) -> System:
+        return System(
             self.registry,
             self.connections,
             self.roles,
-            config,
+            self.config,
             self.version,
             lambda: self.openrpc,
             self.stalls,
             self.authentication.wrong_attempts,
             self._show_audit,
         )
-        self.registry.add(system, reserved=True)
-        for service in self.services:
-            self.registry.add(service)
-        self.openrpc: dict[str, Any] = document(self.registry, title="rpcserver", version=self.version)
+
+    def _make_door(self, system: System) -> Door:
+        config = self.config
         pages = Pages(
             lambda: {s.name: s for s in self.services},
             lambda: self.is_stopping,
@@ -161,17 +177,16 @@ class Server:
             self.roles,
             config.listen.path_prefix,
         )
-        self.door = Door(
-            Entrance(
-                config,
-                self.authentication,
-                pages,
-                lambda: self.is_stopping,
-                self.connections.adopt,
-                self.connections.refuse,
-                self.connections.end,
-            )
+        entrance = Entrance(
+            config,
+            self.authentication,
+            pages,
+            lambda: self.is_stopping,
+            self.connections.adopt,
+            self.connections.refuse,
+            self.connections.end,
         )
+        return Door(entrance)
 
     async def start(self, *, listen: bool = True) -> None:
         """Lock the state folder, start the services, then listen.
