@@ -80,6 +80,28 @@ class ProgramsConfig(ConfigWithOldRoles):
         "before its time.",
     )
     max_programs: int = Field(default=256, ge=1, description="Programs that may run at the same time.")
+    description_bytes: int = Field(
+        default=8 * _MIB,
+        ge=4096,
+        description="Memory for the arguments and labels of all programs that run or are kept, in bytes; each text "
+        "counts 200 bytes more than it has. Beyond it, the oldest ended program of the owner who has the most is "
+        "forgotten before its time.",
+    )
+    kept_bytes: int = Field(
+        default=16 * 1024 * _MIB,
+        ge=4096,
+        description="The most output of all programs that is kept, in memory and files, in bytes: as much as those "
+        "that run may keep, and what is there of those that have ended. Beyond it, the oldest ended one of the owner "
+        "who has the most is forgotten before its time.",
+    )
+    principal_share: float = Field(
+        default=0.75,
+        gt=0,
+        le=1,
+        description="The part of max_programs, description_bytes, kept_bytes, kept_memory_bytes and spare_memory_bytes "
+        "that the running programs of one principal may take, so that some is left for others. One or two programs are "
+        "not divided.",
+    )
     grace_s: Seconds = Field(
         default=2.0, description="Time between TERM and KILL when the server ends a program, in seconds."
     )

@@ -8,14 +8,13 @@ import os
 import secrets
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rpcserver import Busy, Context, Principal, Service
+from rpcserver import Context, Principal, Service
 from rpcservices.programs.keeping.client import KeptProgram
 from rpcservices.programs.keeping.ledger import Ledger
 from rpcservices.programs.keeping.leftovers import Leftovers, Trace, abandon
@@ -36,6 +35,7 @@ from rpcservices.programs.terms import MARK, StderrTo, StreamName
 from .config import ProgramsConfig
 from .errors import ProgramNotStarted
 from .events import Events
+from .holdings import Bounds, Holding, Holdings, weigh
 from .keeping import client
 from .labels import check_labels
 from .models import EnvBase, Exit, StdoutTo, TerminalSize
@@ -86,11 +86,20 @@ class ProgramsCore(Service[ProgramsConfig]):
         self.orphans = Orphans()
         self.launcher = Launcher(self.orphans.on_inherit)
         self.policy = Policy(lambda principal: self.runtime.role_of(principal), home=HOME, owner_uid=os.geteuid())  # noqa: PLW0108 - it has its runtime later
-        self.spare_memory = SpareMemory(self.config.spare_memory_bytes, self.config.kept_memory_bytes)
-        self._starting = 0
+        self.spare_memory = SpareMemory(
+            self.config.spare_memory_bytes, self.config.kept_memory_bytes, share=self.config.principal_share
+        )
+        self.holdings = Holdings(
+            Bounds(
+                self.config.max_programs,
+                self.config.description_bytes,
+                self.config.kept_bytes,
+                self.config.principal_share,
+            ),
+            self.config.max_ended,
+        )
         self._hosted: set[int] = set()
         self._forgetting: dict[str, asyncio.TimerHandle] = {}
-        self._ended_of: Counter[str] = Counter()
         self._own_user = cache(environment.own_user)
         self.closing: dict[str, Callable[[], None]] = {}
         self._tasks: set[asyncio.Task[object]] = set()
@@ -154,6 +163,7 @@ class ProgramsCore(Service[ProgramsConfig]):
     async def _find_again(self, about: About, folder: str) -> None:
         """Take over a program that an earlier server has started."""
         program = KeptProgram(about, folder, places=self.cgroup_places)
+        self.holdings.readmit(program.id, _holding(about))
         self.add(program)
         await program.attach()
         if program.exit is None:
@@ -206,15 +216,20 @@ class ProgramsCore(Service[ProgramsConfig]):
 
     # --- starting -----------------------------------------------------------------------------------------------
 
-    def check_room(self) -> None:
-        """Make sure that one more program may run.
+    @contextlib.contextmanager
+    def room_for(self, about: About) -> Iterator[None]:
+        """Have room for one more program while it is being started. If that succeeds, the room stays its own until
+        :meth:`remove`.
 
         Raises:
-            Busy: too many programs run.
+            Busy: too many programs run, or those of its owner hold too much.
         """
-        running = self._starting + sum(program.exit is None for program in self.programs.values())
-        if running >= self.config.max_programs:
-            raise Busy(f"{running} programs run already: end some, or raise services.programs.max_programs")
+        self.holdings.enter(about.id, _holding(about))
+        try:
+            yield
+        except BaseException:
+            self.holdings.leave(about.id)
+            raise
 
     def launch(
         self, permit: Permit, streams: Streams, program_id: str, base: EnvBase, env: Mapping[str, str]
@@ -278,13 +293,12 @@ class ProgramsCore(Service[ProgramsConfig]):
         """
         program_id = launch.env[MARK]
         try:
-            with self.one_more():
-                begun = self._begin(launch) if launch.is_quick else None
-                if begun is not None:
-                    spawned = await self._finish(launch, *begun)
-                    if spawned is not None:
-                        return spawned
-                return await self._spawn_in_thread(launch)
+            begun = self._begin(launch) if launch.is_quick else None
+            if begun is not None:
+                spawned = await self._finish(launch, *begun)
+                if spawned is not None:
+                    return spawned
+            return await self._spawn_in_thread(launch)
         except LaunchError as exc:
             self.ledger.strike(program_id)
             raise ProgramNotStarted(exc.text, field=exc.field, errno=exc.symbol) from exc
@@ -389,15 +403,6 @@ class ProgramsCore(Service[ProgramsConfig]):
         self._hosted.discard(trace.pid)
         self.remains.add(trace)
 
-    @contextlib.contextmanager
-    def one_more(self) -> Iterator[None]:
-        """Count a program that is being started."""
-        self._starting += 1
-        try:
-            yield
-        finally:
-            self._starting -= 1
-
     @staticmethod
     def new_id() -> str:
         """Make an id that no program has had before."""
@@ -406,6 +411,11 @@ class ProgramsCore(Service[ProgramsConfig]):
     def add(self, program: Program) -> None:
         """Add a program that runs."""
         self.programs[program.id] = program
+
+    def remove(self, program_id: str) -> None:
+        """Remove a program of which nothing is to be kept, with all that it holds."""
+        self.programs.pop(program_id, None)
+        self.holdings.leave(program_id)
 
     def ended(self, program: Program) -> None:
         """Keep a program that has ended for a while."""
@@ -423,25 +433,20 @@ class ProgramsCore(Service[ProgramsConfig]):
         if self.programs.get(program.id) is program:
             loop = asyncio.get_running_loop()
             self._forgetting[program.id] = loop.call_later(delay_s, self.drop, program)
-            self._ended_of[program.about.owner] += 1
-            if len(self._forgetting) > self.config.max_ended:
-                self._forget_oldest()
+            self.holdings.end(program.id, sum(output.total_bytes - output.start for output in program.outputs.values()))
+            self.make_way()
 
-    def _forget_oldest(self) -> None:
-        """Forget the ended program that ended first, of the owner of the most."""
-        ((owner, _),) = self._ended_of.most_common(1)
-        programs = (self.programs[program_id] for program_id in self._forgetting)
-        self.drop(next(program for program in programs if program.about.owner == owner))
+    def make_way(self) -> None:
+        """Forget ended programs until the rest is no more than may be kept."""
+        while (program_id := self.holdings.surplus()) is not None:
+            self.drop(self.programs[program_id])
 
     def drop(self, program: Program, *, tell: bool = True) -> None:
         """Forget a program that has ended."""
-        self.programs.pop(program.id, None)
+        self.remove(program.id)
         timer = self._forgetting.pop(program.id, None)
         if timer is not None:
             timer.cancel()
-            self._ended_of[program.about.owner] -= 1
-            if not self._ended_of[program.about.owner]:
-                del self._ended_of[program.about.owner]
         program.discard()
         if tell:
             self.events.publish("forgotten", program)
@@ -457,6 +462,12 @@ class ProgramsCore(Service[ProgramsConfig]):
         undo = self.closing.pop(program.id, None)
         if undo is not None:
             undo()
+
+
+def _holding(about: About) -> Holding:
+    """Say what a program holds while it runs."""
+    streams = len(OUTPUTS) if about.terminal is None else 1
+    return Holding(about.owner, weigh(about.argv, about.labels), streams * about.retain_bytes)
 
 
 async def _readable(descriptor: int) -> None:

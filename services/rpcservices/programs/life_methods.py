@@ -101,7 +101,7 @@ class LifeMethods(Controlling):
         Raises:
             SlowConsumer: the reader is thousands of events behind.
         """
-        return self.events.subscribe(self._filter(ctx, labels, owner), list(self.programs.values()))
+        return self.events.subscribe(ctx.principal.name, self._filter(ctx, labels, owner), list(self.programs.values()))
 
     def _filter(self, ctx: Context, labels: dict[str, str] | None, owner: str | None) -> Callable[[Program], bool]:
         principal, asked_labels = ctx.principal, (labels or {}).items()

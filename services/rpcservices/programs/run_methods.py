@@ -12,7 +12,7 @@ from rpcservices.programs.running.program import Program
 from rpcservices.programs.running.supervision import Supervision
 from rpcservices.programs.terms import StderrTo
 
-from .core import ProgramsCore, Streams
+from .core import OUTPUTS, ProgramsCore, Streams
 from .errors import ProgramNotStarted, ProgramRefused, StdinClosed
 from .models import ByteCount, Completed, EnvBase, Exit, Limits, Patience, Seconds, StdoutTo
 
@@ -74,14 +74,14 @@ class RunMethods(ProgramsCore):
             Busy: too many programs run.
         """
         permit = self.policy.permit(ctx.principal, Wish(argv, cwd, env or {}, user, limits))
-        self.check_room()
         program_id = self.new_id()
         most = self._most_output(argv)
         if output_bytes is not None:
             most = min(most, output_bytes)
+        spare = self.spare_memory.of(ctx.principal.name)
         outputs = [
-            Output("stdout", 0 if stdout == "discard" else most, spare=self.spare_memory, keep_first=True),
-            Output("stderr", 0 if stderr == "discard" else most, spare=self.spare_memory, keep_first=True),
+            Output(name, 0 if to == "discard" else most, spare=spare, keep_first=True)
+            for name, to in zip(OUTPUTS, (stdout, stderr), strict=True)
         ]
         streams = Streams(bool(input), stdout, stderr)
         # Discarded output also shows that the program is not idle, so it is read and dropped.
@@ -96,8 +96,9 @@ class RunMethods(ProgramsCore):
             grace_s=self.config.grace_s if grace_s is None else grace_s,
         )
         about = self.describe(ctx, program_id, launch, labels=labels or {}, user=user or permit.user_name)
-        spawned, cgroup = await self.spawn(launch)
-        program = self.host(about.of(spawned), spawned, supervision, outputs, cgroup=cgroup)
+        with self.room_for(about):
+            spawned, cgroup = await self.spawn(launch)
+            program = self.host(about.of(spawned), spawned, supervision, outputs, cgroup=cgroup)
         try:
             ended = await self._run_to_end(program, input)
             completed = Completed(
@@ -135,7 +136,7 @@ class RunMethods(ProgramsCore):
                 feeding.cancel()
             if program.exit is None:
                 await asyncio.shield(asyncio.ensure_future(program.end(0)))
-            self.programs.pop(program.id, None)
+            self.remove(program.id)
             self.orphans.left_by(program.about.pid, program.about.pid_start, program.cgroup)
             self.events.publish("exited", program)
             # After the answer, which is sent in this turn of the loop.

@@ -101,7 +101,6 @@ class StartMethods(Controlling):
         if kept_s > self.config.max_retain_s:
             raise _invalid("retain_s", f"at most {self.config.max_retain_s:g} s are allowed")
         permit = self.policy.permit(ctx.principal, Wish(argv, cwd, env or {}, user, limits))
-        self.check_room()
         program_id = self.new_id()
         streams = Streams(stdin, stderr=stderr, terminal=terminal, bulky=True)
         launch = self.launch(permit, streams, program_id, env_base, env or {})
@@ -126,8 +125,9 @@ class StartMethods(Controlling):
             hold=hold,
         )
         outlives_server = on_disconnect == "keep"
-        program = await (self._keep if outlives_server else self._host)(about, launch, supervision)
-        self.add(program)
+        with self.room_for(about):
+            program = await (self._keep if outlives_server else self._host)(about, launch, supervision)
+            self.add(program)
         self.events.publish("started", program)
         program.on_end(lambda _: self.ended(program))
         self.give_control(program, ctx.connection)
@@ -147,8 +147,7 @@ class StartMethods(Controlling):
         folder = str(self.kept_folder / about.id)
         starting = asyncio.get_running_loop().run_in_executor(None, start_keeper, order, folder)
         try:
-            with self.one_more():
-                keeper, about_program = await asyncio.shield(starting)
+            keeper, about_program = await asyncio.shield(starting)
         except asyncio.CancelledError:
             # The thread cannot be stopped, so wait for it and end what it has started.
             with contextlib.suppress(LaunchError):
@@ -194,7 +193,7 @@ class StartMethods(Controlling):
                 name,
                 about.retain_bytes,
                 memory_bytes=self.config.memory_bytes,
-                spare=self.spare_memory,
+                spare=self.spare_memory.of(about.owner),
                 folder=folder,
             )
             for name in names

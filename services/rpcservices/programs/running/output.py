@@ -10,6 +10,7 @@ import contextlib
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
+from weakref import WeakValueDictionary
 
 from rpcservices.programs.terms import StreamName
 
@@ -36,33 +37,62 @@ def piece_bytes(retain_bytes: int, *, hold: bool) -> int:
 
 
 class SpareMemory:
-    """Memory that all outputs share, in addition to the memory that each has for itself.
+    """Memory that outputs share, in addition to the memory that each has for itself.
 
     Parameters:
         most_bytes: its size.
         whole_bytes: the most memory of all outputs together, with what each has for itself; ``None`` for no limit.
+        share: the part of both that the outputs of one owner may have, so that some is left for others.
+        parent: the memory of which this is the part of one owner.
 
     Attributes:
         used_bytes: the part in use.
         kept_bytes: the memory that all outputs use together.
     """
 
-    __slots__ = ("kept_bytes", "most_bytes", "used_bytes", "whole_bytes")
+    __slots__ = ("__weakref__", "_owners", "_parent", "_share", "kept_bytes", "most_bytes", "used_bytes", "whole_bytes")
 
-    def __init__(self, most_bytes: int, whole_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        most_bytes: int,
+        whole_bytes: int | None = None,
+        *,
+        share: float = 1.0,
+        parent: SpareMemory | None = None,
+    ) -> None:
         self.most_bytes = most_bytes
         self.whole_bytes = whole_bytes
         self.used_bytes = 0
         self.kept_bytes = 0
+        self._share = share
+        self._parent = parent
+        self._owners: WeakValueDictionary[str, SpareMemory] = WeakValueDictionary()
+
+    def of(self, owner: str) -> SpareMemory:
+        """Return what the outputs of one owner may have of this memory."""
+        part = self._owners.get(owner)
+        if part is None:
+            whole_bytes = None if self.whole_bytes is None else int(self.whole_bytes * self._share)
+            part = self._owners[owner] = SpareMemory(int(self.most_bytes * self._share), whole_bytes, parent=self)
+        return part
+
+    def count(self, kept_bytes: int, used_bytes: int = 0) -> None:
+        """Count memory that outputs use more, or with negative numbers less."""
+        self.kept_bytes += kept_bytes
+        self.used_bytes += used_bytes
+        if self._parent is not None:
+            self._parent.count(kept_bytes, used_bytes)
 
     def is_full(self, more_bytes: int = 0) -> bool:
         """Whether all outputs together use as much memory as they may, or would with some more bytes."""
-        return self.whole_bytes is not None and self.kept_bytes + more_bytes > self.whole_bytes
+        if self.whole_bytes is not None and self.kept_bytes + more_bytes > self.whole_bytes:
+            return True
+        return self._parent is not None and self._parent.is_full(more_bytes)
 
     @property
     def has_room(self) -> bool:
         """Whether some of it is free."""
-        return self.used_bytes < self.most_bytes
+        return self.used_bytes < self.most_bytes and (self._parent is None or self._parent.has_room)
 
 
 class Output:
@@ -107,9 +137,7 @@ class Output:
         self._spare = SpareMemory(0) if spare is None else spare
         self._spare_used = 0
         self._segments = (
-            None
-            if folder is None or in_memory == retain_bytes
-            else Segments(folder, name, max(4096, min(SEGMENT_BYTES, retain_bytes // 8)))
+            None if folder is None else Segments(folder, name, max(4096, min(SEGMENT_BYTES, retain_bytes // 8)))
         )
         self._block_bytes = max(1024, min(BLOCK_BYTES, retain_bytes // 8))
         self._blocks: deque[bytes | bytearray] = deque()
@@ -158,16 +186,17 @@ class Output:
             blocks.append(data if len(data) * 2 > self._block_bytes else bytearray(data))
             self._starts.append(self._in_memory if self._keep_first else self.total_bytes - len(data))
         self._in_memory += len(data)
-        self._spare.kept_bytes += len(data)
+        self._spare.count(len(data))
         if not self._keep_first:
             self._make_way(2 * len(data))
 
-    def _make_way(self, at_once: int) -> None:
+    def _make_way(self, at_once: int, least_blocks: int = 1) -> None:
         """Move the oldest blocks out of memory.
 
         Parameters:
             at_once: the most bytes at a time. If others have used the spare memory, moving all at once would delay
                 everybody.
+            least_blocks: how many of the newest blocks stay in any case.
         """
         blocks = self._blocks
         segments = self._segments
@@ -175,11 +204,11 @@ class Output:
         if segments is not None and self._spare.is_full():
             most = 0
         freed = 0
-        while freed < at_once and len(blocks) > 1 and self._in_memory - len(blocks[0]) >= most:
+        while freed < at_once and len(blocks) > least_blocks and self._in_memory - len(blocks[0]) >= most:
             block = blocks.popleft()
             self._starts.popleft()
             self._in_memory -= len(block)
-            self._spare.kept_bytes -= len(block)
+            self._spare.count(-len(block))
             freed += len(block)
             if segments is None:
                 continue
@@ -189,7 +218,7 @@ class Output:
                 self._to_file(block)
         if segments is not None:
             spare_used = max(self._in_memory - self._memory_bytes, 0)
-            self._spare.used_bytes += spare_used - self._spare_used
+            self._spare.count(0, spare_used - self._spare_used)
             self._spare_used = spare_used
 
     def _skip_files(self, size: int) -> None:
@@ -216,6 +245,9 @@ class Output:
         """Mark the output as complete."""
         self.ended = True
         if self._segments is not None:
+            if self._spare.is_full():
+                # Nothing comes any more that would move it out of the memory that others need.
+                self._make_way(self._in_memory, least_blocks=0)
             self._segments.close()
         for watcher in tuple(self._watchers):
             watcher()
@@ -228,10 +260,8 @@ class Output:
         self._is_discarded = True
         self._blocks.clear()
         self._starts.clear()
-        self._spare.kept_bytes -= self._in_memory
-        self._in_memory = 0
-        self._spare.used_bytes -= self._spare_used
-        self._spare_used = 0
+        self._spare.count(-self._in_memory, -self._spare_used)
+        self._in_memory = self._spare_used = 0
 
     # --- reading ------------------------------------------------------------------------------------------------
 
