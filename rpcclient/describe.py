@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rpcwire.errors import MethodNotFound
+from rpcwire.errors import MethodNotFound, RemoteProtocolError
 from rpcwire.limits import DEFAULT_DEADLINE_S
 from rpcwire.reading import type_words
 
 _TYPES: Mapping[str, Any] = {
     "string": str, "integer": int, "number": float, "boolean": bool, "array": list, "object": dict, "null": None,
 }  # fmt: skip
+_MALFORMED = (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
+"""What reading a document raises where something else stands than OpenRPC has there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +57,33 @@ class ServiceDescription:
     methods: Mapping[str, MethodDescription]
 
 
-def descriptions(document: Mapping[str, Any]) -> dict[str, ServiceDescription]:
-    """Return all services of an OpenRPC document, by name."""
+def descriptions(document: Any) -> dict[str, ServiceDescription]:
+    """Return all services of an OpenRPC document, by name.
+
+    Parameters:
+        document: what the server has sent, which may be anything.
+
+    Raises:
+        RemoteProtocolError: this is no OpenRPC document, or a method has a parameter that Python cannot name.
+    """
     services: dict[str, dict[str, MethodDescription]] = {}
-    schemas = document.get("components", {}).get("schemas", {})
-    for method in document.get("methods", ()):
-        service, _, short = method["name"].rpartition(".")
-        services.setdefault(service, {})[short] = _method(method, schemas)
+    method: Any = None
+    try:
+        schemas = document.get("components", {}).get("schemas", {})
+        for method in document.get("methods", ()):
+            service, _, short = method["name"].rpartition(".")
+            services.setdefault(service, {})[short] = _method(method, schemas)
+    except _MALFORMED as exc:
+        where = f"the method {str(method['name'])[:100]!r}" if _has_name(method) else "the document"
+        reason = f"{type(exc).__name__}: {str(exc)[:100]}"
+        raise RemoteProtocolError(
+            f"the server's rpc.discover is no OpenRPC that fits Python: {where}: {reason}"
+        ) from exc
     return {name: ServiceDescription(name, methods) for name, methods in services.items()}
+
+
+def _has_name(method: Any) -> bool:
+    return isinstance(method, Mapping) and "name" in method
 
 
 def find(known: Mapping[str, ServiceDescription], service: str) -> ServiceDescription:
@@ -99,13 +120,20 @@ def _method(method: Mapping[str, Any], schemas: Mapping[str, Any]) -> MethodDesc
         signature=inspect.Signature(_order(parameters), return_annotation=returns),
         streams="x-stream" in result,
         uploads=frozenset(p["name"] for p in method.get("params", ()) if "x-stream" in p),
-        deadline_s=float(method.get("x-deadline_s", DEFAULT_DEADLINE_S)),
+        deadline_s=_deadline_s(method),
         by_position=method.get("paramStructure") != "by-name",
         binary=frozenset(p["name"] for p in method.get("params", ()) if _is_bytes(p["schema"])),
         latest=method.get("x-slow_policy") == "latest",
         answer=result.get("x-stream", result.get("schema", {})),
         schemas=schemas,
     )
+
+
+def _deadline_s(method: Mapping[str, Any]) -> float:
+    deadline_s = float(method.get("x-deadline_s", DEFAULT_DEADLINE_S))
+    if not deadline_s > 0:  # Nor is NaN.
+        raise ValueError(f"x-deadline_s is {deadline_s}")
+    return deadline_s
 
 
 def _stream_words(kind: str, schema_holder: Mapping[str, Any], schemas: Mapping[str, Any]) -> str | None:

@@ -13,11 +13,21 @@ def unpacked(value: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any]) 
         value: plain data.
         schema: the JSON Schema of its JSON form.
         schemas: those that it refers to, by name.
+
+    Returns:
+        The result; as it came if the server has sent something else than schemas, or schemas that refer to themselves.
     """
+    try:
+        return _unpacked(value, schema, schemas)
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        return value
+
+
+def _unpacked(value: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     if not isinstance(value, (bytes, list, dict)):
         return value
     if "$ref" in schema:
-        return unpacked(value, schemas.get(schema["$ref"].rpartition("/")[2], {}), schemas)
+        return _unpacked(value, schemas.get(schema["$ref"].rpartition("/")[2], {}), schemas)
     kind = {bytes: "array", list: "array", dict: "object"}[type(value)]
     part_schema = next((part for part in _parts(schema, schemas) if part.get("type") == kind), None)
     if part_schema is None:
@@ -27,9 +37,9 @@ def unpacked(value: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any]) 
     if isinstance(value, dict):
         properties, others = part_schema.get("properties", {}), part_schema.get("additionalProperties")
         rest = others if isinstance(others, Mapping) else {}
-        return {name: unpacked(item, properties.get(name, rest), schemas) for name, item in value.items()}
+        return {name: _unpacked(item, properties.get(name, rest), schemas) for name, item in value.items()}
     items = part_schema.get("items")
-    return [unpacked(item, items, schemas) for item in value] if isinstance(items, Mapping) else value
+    return [_unpacked(item, items, schemas) for item in value] if isinstance(items, Mapping) else value
 
 
 def _parts(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -11,7 +11,7 @@ import pytest
 
 from rpcclient import AsyncClient, Client
 from rpcclient.describe import descriptions, find
-from rpcclient.errors import ConnectFailed, InvalidParams, MethodNotFound
+from rpcclient.errors import ConnectFailed, InvalidParams, MethodNotFound, RemoteProtocolError
 
 DOCUMENT: dict[str, Any] = {
     "methods": [
@@ -57,6 +57,38 @@ def test_signatures() -> None:
     with pytest.raises(MethodNotFound, match=r"'a'; there are: a\.b"):
         find(descriptions(DOCUMENT), "a")
     assert descriptions({}) == {}
+
+
+DEEP: dict[str, Any] = {"type": "array"}
+for _ in range(5000):
+    DEEP = {"type": "array", "items": DEEP}
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        *[(document, "the document") for document in (None, [], "x", 5, {"components": []}, {"methods": 5})],
+        *[({"methods": [method]}, "the document") for method in (None, "x", 5, {}, {"params": []})],
+        *[
+            ({"methods": [{"name": "a.b", **method}]}, "the method 'a.b'")
+            for method in (
+                {"params": 5}, {"params": [{}]}, {"params": [{"name": "x"}]}, {"params": ["x"]}, {"result": 5},
+                {"params": [{"name": "for", "schema": {}}]}, {"params": [{"name": "\x1b[2J", "schema": {}}]},
+                {"params": [{"name": "x", "schema": {}}] * 2}, {"params": [{"name": "x", "schema": []}]},
+                {"params": [{"name": "x", "schema": {"anyOf": 5}}]}, {"params": [{"name": "x", "schema": {"$ref": 5}}]},
+                {"x-deadline_s": "soon"}, {"x-deadline_s": {}}, {"x-deadline_s": 0},
+                {"x-deadline_s": -1}, {"x-deadline_s": float("nan")}, {"result": {"schema": DEEP}}, {"summary": 5},
+                {"params": [{"name": [], "schema": {}}]},
+            )
+        ],
+        ({"methods": [{"name": 5}]}, "the method '5'"),
+    ],
+)  # fmt: skip
+def test_whatever_the_server_sends_instead_of_a_document(document: Any, place: str) -> None:
+    with pytest.raises(RemoteProtocolError, match="no OpenRPC") as caught:
+        descriptions(document)
+    assert place in caught.value.message
+    assert len(caught.value.message) < 400
 
 
 def test_proxy(running: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pexpect
 import pytest
 
-from rpcclient.cli import characters, completing
+from rpcclient.cli import characters, completing, packed
 from rpcclient.cli.outcome import report
 from rpcclient.errors import InvalidParams
 from rpcclient.stubs.programs import ProgramInfo
@@ -153,6 +153,19 @@ def test_names_that_are_completed() -> None:
     items = completing._items([program("p1", [HOSTILE]), program("p2;reboot", ["x"]), program("p3\nx", ["x"])], "p")
     assert [item.value for item in items] == ["p1"]
     assert not OBEYED.search(str(items[0].help))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#/components/schemas/Ring"}, {"$ref": 5}, {"$ref": ""}, {"anyOf": 5}, {"anyOf": [5]},
+        {"type": "object", "properties": 5}, {"type": "object", "properties": {"a": 5}},
+        {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Ring"}}, {"anyOf": [{"$ref": None}]},
+    ],
+)  # fmt: skip
+def test_a_result_that_is_described_by_nonsense_is_shown_as_it_came(schema: dict[str, Any]) -> None:
+    schemas = {"Ring": {"$ref": "#/components/schemas/Ring"}, "": 5}
+    assert packed.unpacked({"a": [1]}, schema, schemas) == {"a": [1]}
 
 
 def test_a_service_with_hostile_names(hostile: Shell, tmp_path: Path) -> None:
