@@ -37,10 +37,10 @@ class EchoLink(WebSocketLink):
         self._assembler = Assembler(binary=binary)
         self._frames = WholeFrames(binary=binary, client=False)
 
-    def _read_whole(self, receiver: FrameReceiver, data: bytes, at: int) -> int:
+    def _read_whole(self, receiver: FrameReceiver, data: bytes, at: int, turn_bytes: int) -> int:
         if at < len(data) and (opcode := data[at] & 0x0F) in (Opcode.TEXT, Opcode.BINARY):
             self._expect(binary=opcode == Opcode.BINARY)
-        return super()._read_whole(receiver, data, at)
+        return super()._read_whole(receiver, data, at, turn_bytes)
 
     def _data_frame(self, frame: Frame) -> None:
         if frame.opcode is not Opcode.CONT:
