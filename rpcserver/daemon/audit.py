@@ -23,6 +23,8 @@ from rpcserver.config import ConfigError, ServerConfig, load_config
 from rpcwire.logs import printable
 from rpcwire.trusted_files import read_file
 
+from .options import config_option
+
 _FunctionT = TypeVar("_FunctionT", bound=Callable[..., Any])
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -36,15 +38,8 @@ def audit() -> None:
 
 def _place(function: _FunctionT) -> _FunctionT:
     """Add the options that say where the log is."""
-    config = click.option(
-        "--config",
-        "config_file",
-        type=click.Path(path_type=Path),
-        envvar="RPCSERVER_CONFIG",
-        help="Configuration file (TOML), which names the folder.",
-    )
     folder = click.option("--folder", type=click.Path(path_type=Path), help="Folder of the log, if it is another one.")
-    return config(folder(function))
+    return config_option(folder(function))
 
 
 def _criteria(function: _FunctionT) -> _FunctionT:

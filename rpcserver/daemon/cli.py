@@ -25,7 +25,7 @@ from rpcwire.secret import secrets_in
 from . import limits
 from .audit import audit
 from .logs import REPORT_S, LimitedHandler, set_up
-from .options import config_option
+from .options import config_option, plugin_option
 from .permissions import permissions
 from .tokens import token
 
@@ -55,9 +55,7 @@ main.add_command(audit)
 @click.option("--unix", metavar="PATH", help='Path of the Unix socket; "none" for no Unix socket.')
 @config_option
 @click.option("--token-file", type=click.Path(path_type=Path), help="File with the token; made if it is missing.")
-@click.option(
-    "--plugin", "plugins", multiple=True, metavar="FILE", help="Python file with a service; may be given several times."
-)
+@plugin_option
 @click.option(
     "--log-level",
     type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]),
@@ -69,7 +67,7 @@ def serve(
     unix: str | None,
     config_file: Path | None,
     token_file: Path | None,
-    plugins: tuple[str, ...],
+    files: tuple[str, ...],
     log_level: str | None,
 ) -> None:
     """Run the server until SIGTERM or SIGINT stops it."""
@@ -78,7 +76,7 @@ def serve(
         "listen": {key: value for key, value in listen.items() if value is not None},
         "auth": {"token_file": str(token_file)} if token_file is not None else {},
         "log": {"level": log_level} if log_level is not None else {},
-        "plugins": {"files": plugins} if plugins else {},
+        "plugins": {"files": files} if files else {},
     }
     try:
         config = load_config(config_file, {key: value for key, value in overrides.items() if value})
@@ -228,9 +226,7 @@ def plugins() -> None:
 @main.command()
 @click.argument("service")
 @click.option("--output", type=click.Path(path_type=Path), help="File to write to; standard output by default.")
-@click.option(
-    "--plugin", "files", multiple=True, metavar="FILE", help="Python file with a service; may be given several times."
-)
+@plugin_option
 def stubs(service: str, output: Path | None, files: tuple[str, ...]) -> None:
     """Write a typed client stub for SERVICE, which is installed or in a FILE."""
     from rpcserver.plugins.stubgen import StubError, generate
@@ -254,9 +250,7 @@ def stubs(service: str, output: Path | None, files: tuple[str, ...]) -> None:
 
 
 @main.command(short_help="Print a configuration file with every key.")
-@click.option(
-    "--plugin", "files", multiple=True, metavar="FILE", help="Python file with a service; may be given several times."
-)
+@plugin_option
 def config(files: tuple[str, ...]) -> None:
     """Print a configuration file with every key, its default and its meaning."""
     from rpcserver.plugins.settings_file import render

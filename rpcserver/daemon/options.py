@@ -14,3 +14,8 @@ config_option = click.option(
     help="Configuration file (TOML) of the server; else the one that RPCSERVER_CONFIG names.",
 )
 """The option ``--config``, which commands get as ``config_file``."""
+
+plugin_option = click.option(
+    "--plugin", "files", multiple=True, metavar="FILE", help="Python file with a service; may be given several times."
+)
+"""The option ``--plugin``, which commands get as ``files``."""

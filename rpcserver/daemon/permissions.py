@@ -28,7 +28,7 @@ from rpcserver.security.token_file import TokenFile
 from rpcserver.system import System
 from rpcwire.logs import printable
 
-from .options import config_option
+from .options import config_option, plugin_option
 
 _LINE_CHARACTERS = 10_000
 """The longest line: more than any condition that a person could read."""
@@ -38,9 +38,7 @@ _LINE_CHARACTERS = 10_000
 @click.argument("name", required=False)
 @click.option("--role", metavar="ROLE", help="Only this role: what it gives; with NAME, whether it allows that.")
 @config_option
-@click.option(
-    "--plugin", "files", multiple=True, metavar="FILE", help="Python file with a service; may be given several times."
-)
+@plugin_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def permissions(
     name: str | None, role: str | None, config_file: Path | None, files: tuple[str, ...], as_json: bool
