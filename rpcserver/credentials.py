@@ -11,11 +11,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from rpcwire.trusted_files import UntrustedFile, open_file
+from rpcwire.trusted_files import UntrustedFile, read_secret
 
 VARIABLE = "CREDENTIALS_DIRECTORY"
-MOST_BYTES = 64 * 1024
-"""The longest value, in bytes."""
 
 
 def read_credentials(model: type[BaseModel], environ: Mapping[str, str]) -> dict[str, Any]:
@@ -77,14 +75,10 @@ def _fields_of(model: type[BaseModel], sections: list[str]) -> list[str] | None:
 def _read(name: str, file: Path) -> str:
     try:
         # systemd gives the service's user access to a credential by an ACL, which looks like a right of the group.
-        with os.fdopen(open_file(file, secret=True, group_may_read=True), "rb") as opened:
-            data = opened.read(MOST_BYTES + 1)
-        if len(data) > MOST_BYTES:
-            raise ValueError(f"${VARIABLE}: {name}: it has more than {MOST_BYTES} bytes")
-        return data.decode().rstrip("\r\n")
+        return read_secret(file, group_may_read=True)
     except UntrustedFile as exc:
         raise ValueError(f"${VARIABLE}: {exc}") from None
     except OSError as exc:
         raise ValueError(f"${VARIABLE}: {name}: {exc.strerror}") from exc
-    except UnicodeDecodeError:
-        raise ValueError(f"${VARIABLE}: {name}: it is no text in UTF-8") from None
+    except ValueError as exc:
+        raise ValueError(f"${VARIABLE}: {name}: {exc}") from None

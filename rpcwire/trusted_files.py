@@ -24,6 +24,9 @@ from pathlib import Path
 
 PathText = str | os.PathLike[str]
 
+SECRET_BYTES = 64 * 1024
+"""The longest secret that :func:`read_secret` reads, in bytes."""
+
 _MOST_LINKS = 40
 """Symbolic links on the way to a file, as in Linux (path_resolution(7))."""
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -61,6 +64,26 @@ def read_file(path: PathText, *, secret: bool = False, group_may_read: bool = Fa
     """
     with os.fdopen(open_file(path, secret=secret, group_may_read=group_may_read), "rb") as file:
         return file.read()
+
+
+def read_secret(path: PathText, *, group_may_read: bool = False) -> str:
+    """Check a file with a secret, such as a password, and return the text in it, without the end of its last line.
+
+    Parameters:
+        path, group_may_read: as of :func:`check_file`.
+
+    Raises:
+        UntrustedFile, OSError: as of :func:`read_file`.
+        ValueError: it has more than :data:`SECRET_BYTES`, or is no text in UTF-8.
+    """
+    with os.fdopen(open_file(path, secret=True, group_may_read=group_may_read), "rb") as file:
+        data = file.read(SECRET_BYTES + 1)
+    if len(data) > SECRET_BYTES:
+        raise ValueError(f"it has more than {SECRET_BYTES} bytes")
+    try:
+        return data.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ValueError("it is no text in UTF-8") from None
 
 
 def open_file(

@@ -70,7 +70,7 @@ def test_credentials_that_cannot_be_used(credentials: Path) -> None:
         load_config()
     (credentials / "tls.key_password").chmod(0o600)
     (credentials / "tls.key_password").write_bytes(b"\xff")
-    with pytest.raises(ConfigError, match="no text in UTF-8"):
+    with pytest.raises(ConfigError, match="it is no text in UTF-8"):
         load_config()
     (credentials / "tls.key_password").unlink()
     credentials.rmdir()

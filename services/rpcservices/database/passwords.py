@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rpcwire.trusted_files import UntrustedFile, open_file
-
-_MOST_BYTES = 64 * 1024
+from rpcwire.trusted_files import UntrustedFile, read_secret
 
 
 def find_password(name: str, file: Path | None, variable: str | None, secrets_dir: Path | None) -> str | None:
@@ -49,11 +47,10 @@ def _from_folder(key: str, folder: Path, name: str, *, group_may_read: bool = Fa
 
 def _read(key: str, path: Path, *, group_may_read: bool = False) -> str:
     try:
-        with os.fdopen(open_file(path, secret=True, group_may_read=group_may_read), "rb") as file:
-            return file.read(_MOST_BYTES).decode().rstrip("\r\n")
+        return read_secret(path, group_may_read=group_may_read)
     except UntrustedFile as exc:
         raise ValueError(f"{key}: {exc}") from None
     except OSError as exc:
         raise ValueError(f"{key}: {exc.strerror}: {path}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{key}: no text in UTF-8: {path}") from None
+    except ValueError as exc:
+        raise ValueError(f"{key}: {path}: {exc}") from None

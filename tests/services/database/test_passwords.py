@@ -10,6 +10,7 @@ import pytest
 
 from rpcservices.database import DatabaseConfig
 from rpcservices.database.config import database_url
+from rpcservices.database.passwords import find_password
 from tests.services.database.conftest import Bench
 
 RunWith = Callable[..., Any]
@@ -120,3 +121,13 @@ def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="give a url"):
             database_url(name, DatabaseConfig(), tmp_path)
         assert database_url(name, DatabaseConfig.model_validate({"url": "sqlite:////x"}), tmp_path).database == "/x"
+
+
+def test_a_file_that_is_no_password(tmp_path: Path) -> None:
+    """Half of it would be a wrong password, and nobody would see why."""
+    file = tmp_path / "password"
+    file.touch(0o600)
+    for data, text in ((b"x" * 70_000, "it has more than 65536 bytes"), (b"\xff", "it is no text in UTF-8")):
+        file.write_bytes(data)
+        with pytest.raises(ValueError, match=rf"databases\.main\.password_file: .*: {text}"):
+            find_password("main", file, None, None)
