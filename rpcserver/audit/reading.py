@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -117,10 +118,11 @@ def search(folder: Path, criteria: Criteria) -> Iterator[tuple[bytes, Record]]:
 
 
 def _search_file(path: Path, criteria: Criteria) -> Iterator[tuple[bytes, Record]]:
-    for line, is_whole in read_raw_lines(path):
-        record = parse(line) if is_whole else None
-        if record is not None and criteria.fit(line, record):
-            yield line, record
+    with contextlib.suppress(FileNotFoundError):  # Rotation has removed it since the files were listed.
+        for line, is_whole in read_raw_lines(path):
+            record = parse(line) if is_whole else None
+            if record is not None and criteria.fit(line, record):
+                yield line, record
 
 
 def last(folder: Path, count: int, criteria: Criteria) -> list[tuple[bytes, Record]]:

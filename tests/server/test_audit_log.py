@@ -366,6 +366,16 @@ def test_search_by_each_criterion(tmp_path: Path) -> None:
     assert last(tmp_path, 0, Criteria()) == []
 
 
+def test_a_file_that_rotation_removes_meanwhile(tmp_path: Path) -> None:
+    files = [tmp_path / name_file(seq) for seq in (1, 3, 5)]
+    for seq, file in zip((1, 3, 5), files, strict=True):
+        file.write_bytes(b'{"seq":%d}\n{"seq":%d}\n' % (seq, seq + 1))
+    records = search(tmp_path, Criteria())
+    seqs = [next(records)[1]["seq"]]
+    files[1].unlink()
+    assert [*seqs, *(record["seq"] for _, record in records)] == [1, 2, 5, 6]
+
+
 def test_following_goes_on_from_file_to_file(tmp_path: Path) -> None:
     first, second = tmp_path / name_file(1), tmp_path / name_file(3)
     first.write_bytes(b"old\n")
