@@ -408,8 +408,8 @@ class Connections(Mapping[Connection, Peer]):
         waiting = [asyncio.ensure_future(peer.wait_closed()) for peer in peers]
         if waiting:
             # Answers may be on their way: each link waits as long as the client reads them.
-            _, unclosed = await asyncio.wait(waiting, timeout=max(until - loop.time(), 0.0) + patience_s)
+            _, late = await asyncio.wait(waiting, timeout=max(until - loop.time(), 0.0) + patience_s)
             for peer in list(self._peers.values()):
                 peer.link.abort()
-            for task in unclosed:
+            for task in late:
                 task.cancel()

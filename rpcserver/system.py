@@ -232,16 +232,16 @@ class System(Service):
             )
             for use in self._connections.quotas.uses()
         ]  # fmt: skip
-        for held in self._connections.memory.uses():
-            of_server = held.holder == "server"
+        for account in self._connections.memory.uses():
+            of_server = account.holder == "server"
             uses.append(
                 LimitUse(
                     scope="server" if of_server else "principal",
-                    holder="" if of_server else held.holder,
-                    what=f"bytes of {_MEMORY[held.purpose]}",
-                    used=held.used_bytes,
-                    most=held.most_bytes,
-                    limit=held.limit_bytes,
+                    holder="" if of_server else account.holder,
+                    what=f"bytes of {_MEMORY[account.purpose]}",
+                    used=account.used_bytes,
+                    most=account.most_bytes,
+                    limit=account.limit_bytes,
                     setting="limits.memory_bytes" if of_server else "limits.memory_per_principal_bytes",
                 )
             )

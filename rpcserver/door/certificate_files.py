@@ -53,7 +53,7 @@ class CertificateFiles:
         self._state = self._state_in_use = self._last_look = self._look()
         self._timer: asyncio.TimerHandle | None = None
         self.context: ssl.SSLContext | None = tls_context(config)
-        self._revoked()
+        self._read_revoked()
 
     def start(self) -> None:
         """Look at the files from time to time, in the running event loop."""
@@ -84,7 +84,7 @@ class CertificateFiles:
         self._state = state
         try:
             context = tls_context(self._config)
-            serials = self._revoked()
+            serials = self._read_revoked()
         except ConfigError as exc:
             logger.error("new certificates are not used, and the old ones stay in use: %s", exc)  # noqa: TRY400 - an operator's
             return
@@ -99,7 +99,7 @@ class CertificateFiles:
     def _look(self) -> _State:
         return tuple(_state_of(file) for file in self._files)
 
-    def _revoked(self) -> frozenset[int]:
+    def _read_revoked(self) -> frozenset[int]:
         file = self._config.client_crl_file
         try:
             return revoked_serials(read_file(file)) if file else frozenset()

@@ -97,9 +97,9 @@ def _choose_by(contexts: Mapping[str, ssl.SSLContext]) -> Callable[[ssl.SSLObjec
 
     def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
         lower = (name or "").lower()
-        chosen = contexts.get(lower) or contexts.get(f"*.{lower.partition('.')[2]}")
-        if chosen is not None:
-            connection.context = chosen
+        context = contexts.get(lower) or contexts.get(f"*.{lower.partition('.')[2]}")
+        if context is not None:
+            connection.context = context
 
     return choose
 

@@ -104,11 +104,11 @@ def _check(path: Path) -> None:
     """Refuse a file that others may change, and a folder in which others may put compiled code for it."""
     try:
         check_file(path)
-        compiled = Path(importlib.util.cache_from_source(str(path.resolve())))
-        if compiled.parent.exists():
-            check_folder(compiled.parent)
-        if compiled.exists():
-            check_file(compiled)
+        compiled_file = Path(importlib.util.cache_from_source(str(path.resolve())))
+        if compiled_file.parent.exists():
+            check_folder(compiled_file.parent)
+        if compiled_file.exists():
+            check_file(compiled_file)
     except UntrustedFile as exc:
         raise ConfigError(f"plugins.files: {exc}") from None
     except OSError as exc:

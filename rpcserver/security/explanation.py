@@ -154,15 +154,15 @@ def explain_role(roles: Roles, name: str, holders: Holders = MappingProxyType({}
     if name not in roles:
         raise ValueError(f"there is no role {name[:100]!r}: {_hint(name, [role.name for role in roles])}")
     role = roles[name]
-    given = sorted(role.permissions - OPEN_TO_PRINCIPALS)
-    services = dict.fromkeys(permission.partition(".")[0] for permission in given)
+    own = sorted(role.permissions - OPEN_TO_PRINCIPALS)
+    services = dict.fromkeys(permission.partition(".")[0] for permission in own)
     return RoleInfo(
         role=name,
         principals=role.principals,
         members=describe_members(roles, role, holders),
         grants=tuple(
             Grant(permission=each, purpose=roles.permissions[each], patterns=_patterns(roles, role, each))
-            for each in given
+            for each in own
         ),
         methods=tuple(sorted(role.methods - OPEN_TO_PRINCIPALS)),
         pages=tuple(sorted(path for path, needs in roles.pages.items() if needs in role.permissions)),

@@ -219,7 +219,7 @@ class TokenSet(BaseModel):
         if any(token.name == name and token.is_valid(now) for token in self.tokens):
             raise TokenError(f"there is a token {name} already: rotate it, or revoke it first")
         text, token = _make(name, role, now, expires=expires, networks=networks)
-        return self._with([_ended(each, now) if each.name == name else each for each in self.tokens], token), text
+        return self._with([_end(each, now) if each.name == name else each for each in self.tokens], token), text
 
     def revoke(self, name: str, now: float) -> TokenSet:
         """Make all tokens of a name invalid, at once.
@@ -371,7 +371,7 @@ def _make(
     )
 
 
-def _ended(token: NamedToken, now: float) -> NamedToken:
+def _end(token: NamedToken, now: float) -> NamedToken:
     """Return a token that has expired as one that was revoked then: its name will belong to a new one."""
     if token.state == "revoked":
         return token

@@ -27,10 +27,12 @@ _SEQUENCE, _INTEGER, _TIMES = 0x30, 0x02, (0x17, 0x18)
 
 def _serials(der: bytes) -> Iterator[int]:
     _, whole = _first(der)
-    _, signed = _first(whole)
-    fields = list(_elements(signed))
+    _, signed_part = _first(whole)
+    fields = list(_elements(signed_part))
     # version? signature issuer thisUpdate nextUpdate? revokedCertificates? crlExtensions?
-    last_time = max(index for index, (tag, _) in enumerate(fields) if tag in _TIMES)
+    last_time = max((index for index, (tag, _) in enumerate(fields) if tag in _TIMES), default=None)
+    if last_time is None:
+        raise ValueError("a list of revoked certificates is malformed: it has no date")
     for tag, entries in fields[last_time + 1 : last_time + 2]:
         if tag == _SEQUENCE:
             for _, entry in _elements(entries):

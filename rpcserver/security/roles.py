@@ -87,7 +87,7 @@ def list_permissions(kinds: Iterable[type[Service[Any]]]) -> dict[str, str]:
             if method.permission == method.full_name:
                 permissions.setdefault(method.permission, f"call {method.full_name}")
             if method.permission not in permissions or not method.permission.startswith(f"{kind.name}."):
-                raise _undeclared(kind, method.permission, method.full_name)
+                raise _undeclared_error(kind, method.permission, method.full_name)
     return permissions
 
 
@@ -98,12 +98,12 @@ def _permissions_of_pages(services: Iterable[Service[Any]], permissions: Mapping
         for path, page in service.http_pages().items():
             needs = page.permission
             if needs is not None and not (needs in permissions and needs.startswith(f"{service.name}.")):
-                raise _undeclared(type(service), needs, f"the page {path}")
+                raise _undeclared_error(type(service), needs, f"the page {path}")
             pages[path] = needs
     return pages
 
 
-def _undeclared(kind: type[Service[Any]], permission: str, of: str) -> TypeError:
+def _undeclared_error(kind: type[Service[Any]], permission: str, of: str) -> TypeError:
     return TypeError(
         f"{kind.__qualname__}: {of} needs the permission {permission!r}, which the service does not declare: add it to "
         "`permissions` of the class"

@@ -459,7 +459,7 @@ def test_lists_of_revoked_certificates(issuer: Issuer) -> None:
     assert revoked_serials(pem + b"\n" + issuer.revoke()) == serials
     lines = pem.decode().splitlines()
     for cut in range(2, len(lines) - 1):
-        with pytest.raises(ValueError, match=r"cut off|padding|malformed|max"):
+        with pytest.raises(ValueError, match=r"cut off|padding|malformed"):
             revoked_serials("\n".join([*lines[:cut], lines[-1]]).encode())
 
 

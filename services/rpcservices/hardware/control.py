@@ -48,10 +48,10 @@ def find(pid: int, create_time: float | None, only_uid: int | None = None) -> ps
         is_allowed = only_uid is None or runs_as(process, only_uid)
     except psutil.NoSuchProcess:
         if _is_there(pid):
-            raise _hidden(pid) from None
+            raise _hidden_error(pid) from None
         raise ProcessGone(f"process {pid} has ended", pid=pid) from None
     except psutil.AccessDenied:
-        raise _hidden(pid) from None
+        raise _hidden_error(pid) from None
     # Before its start is compared: the error of that tells when it began.
     if not is_allowed:
         raise ProcessDenied(f"process {pid} is not your own, and your role allows no others", pid=pid)
@@ -76,7 +76,7 @@ def _is_there(pid: int) -> bool:
     return False  # We may signal it, so it is not hidden: it has just ended.
 
 
-def _hidden(pid: int) -> ProcessDenied:
+def _hidden_error(pid: int) -> ProcessDenied:
     return ProcessDenied(
         f"process {pid}: the system hides it from the server's user (hidepid); run the server as the process's user or "
         "as root",
