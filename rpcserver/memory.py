@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from rpcserver.config import LimitsConfig
 from rpcwire.accounts import Account
@@ -25,13 +26,15 @@ class Use:
     """The memory that somebody uses for something.
 
     Attributes:
-        holder: ``server``, or the name of a principal.
+        scope: ``server`` or ``principal``.
+        holder: ``server``, or the name of the principal, who may be called so, too.
         purpose: ``calls``, ``arriving`` or ``outgoing``.
         used_bytes: the bytes that are held now.
         most_bytes: the most that were held at one time.
         limit_bytes: the most that may be held.
     """
 
+    scope: Literal["server", "principal"]
     holder: str
     purpose: str
     used_bytes: int
@@ -66,11 +69,15 @@ class Shares:
         self.arriving: Account = account("arriving messages", ARRIVING_SHARE, None if above is None else above.arriving)
         self.outgoing: Account = account("output", OUTGOING_SHARE, None if above is None else above.outgoing)
 
-    def uses(self, holder: str) -> Iterator[Use]:
-        """Yield the present use of each account."""
+    def uses(self, scope: Literal["server", "principal"], holder: str) -> Iterator[Use]:
+        """Yield the present use of each account.
+
+        Parameters:
+            scope, holder: as of :class:`Use`.
+        """
         for purpose, account in (("calls", self.calls), ("arriving", self.arriving), ("outgoing", self.outgoing)):
             used_bytes = account.used_bytes
-            yield Use(holder, purpose, used_bytes, account.most_bytes, account.limit_bytes)
+            yield Use(scope, holder, purpose, used_bytes, account.most_bytes, account.limit_bytes)
 
 
 class Memory:
@@ -112,7 +119,7 @@ class Memory:
         for left in tuple(self._left):
             if self._connections[left] > 0:
                 self._left.discard(left)
-            elif not any(use.used_bytes for use in self._principals[left].uses(left)):
+            elif not any(use.used_bytes for use in self._principals[left].uses("principal", left)):
                 self._left.discard(left)
                 del self._principals[left], self._connections[left]
 
@@ -133,7 +140,7 @@ class Memory:
     def uses(self) -> list[Use]:
         """List the present use: of the whole server first, then of each principal that is connected or holds
         something."""
-        uses = list(self._whole.uses("server"))
+        uses = list(self._whole.uses("server", "server"))
         for name, shares in sorted(self._principals.items()):
-            uses += shares.uses(name)
+            uses += shares.uses("principal", name)
         return uses

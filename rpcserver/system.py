@@ -233,10 +233,10 @@ class System(Service):
             for use in self._connections.quotas.uses()
         ]  # fmt: skip
         for account in self._connections.memory.uses():
-            of_server = account.holder == "server"
+            of_server = account.scope == "server"
             uses.append(
                 LimitUse(
-                    scope="server" if of_server else "principal",
+                    scope=account.scope,
                     holder="" if of_server else account.holder,
                     what=f"bytes of {_MEMORY[account.purpose]}",
                     used=account.used_bytes,

@@ -13,6 +13,8 @@ from websockets.exceptions import InvalidStatus
 
 from rpcserver import Context, Service, method
 from rpcserver.daemon.cli import main
+from rpcserver.security.named_tokens import TokenSet
+from rpcserver.security.token_file import TokenFile
 from rpcserver.server import Server
 
 
@@ -152,6 +154,20 @@ def test_limits_of_a_role(tools: Any) -> None:
             await one.send("x" * 3000)
             await one.wait_closed()
             assert one.close_code == 1009
+
+    tools.run(main())
+
+
+def test_a_principal_who_is_called_server(tools: Any) -> None:
+    async def main() -> None:
+        tokens, token = TokenSet().create("server", "all", 1.0)
+        TokenFile(tools.folder).update(lambda _: tokens)
+        roles = {"all": {"permissions": ["*"]}}
+        async with tools.serve(roles=roles) as server, tools.connect(server, token=token) as one:
+            uses = (await tools.call(one, "rpc.limits"))["result"]
+            (own,) = (use for use in uses if (use["holder"], use["what"]) == ("server", "bytes of output"))
+            assert (own["scope"], own["setting"]) == ("principal", "limits.memory_per_principal_bytes")
+            assert sum((use["scope"], use["what"]) == ("server", "bytes of output") for use in uses) == 1
 
     tools.run(main())
 
