@@ -67,7 +67,9 @@ class Process(Answer):
     read_bytes: int | None = Field(default=None, description="read from disks")
     write_bytes: int | None = Field(default=None, description="written to disks")
     cmdline: list[str] | None = Field(
-        default=None, description="its command line; what looks like a secret is replaced by ***"
+        default=None,
+        description="its command line; what looks like a secret is replaced by ***, and what comes after 4,096 "
+        "characters, in `process` after 65,536, by …",
     )
     exe: str | None = Field(
         default=None, description="the program's file; None without a reason: a part of the kernel, which has none"

@@ -18,10 +18,10 @@ from rpcservices.hardware.models import (
 )
 from rpcservices.hardware.rates import rate
 
+from .command_lines import DETAILED_CHARACTERS, LISTED_CHARACTERS, show
 from .identity import all_processes, runs_as, start_of
 from .plain import plain
 from .reasons import NO_BASELINE, Reasons, why
-from .redaction import redact
 
 Key = tuple[int, float]
 """A process: its number, and when it started."""
@@ -138,7 +138,7 @@ def _read(
                 share = rate(old, used[key], dt)
                 fields["cpu_percent"] = None if share is None else 100.0 * share
                 reasons.note(share, "cpu_percent", NO_BASELINE)
-        _fill(process, attributes, fields, reasons, reveal)
+        _fill(process, attributes, fields, reasons, reveal, DETAILED_CHARACTERS)
     return Process(**fields, reasons=reasons)
 
 
@@ -147,12 +147,17 @@ def _with(process: psutil.Process, entry: Process, attributes: Collection[str], 
     reasons = Reasons(entry.reasons)
     fields: dict[str, Any] = {}
     with process.oneshot():
-        _fill(process, attributes, fields, reasons, reveal)
+        _fill(process, attributes, fields, reasons, reveal, LISTED_CHARACTERS)
     return entry.model_copy(update=fields | {"reasons": reasons})
 
 
 def _fill(
-    process: psutil.Process, attributes: Collection[str], fields: dict[str, Any], reasons: Reasons, reveal: bool
+    process: psutil.Process,
+    attributes: Collection[str],
+    fields: dict[str, Any],
+    reasons: Reasons,
+    reveal: bool,
+    most_characters: int,
 ) -> None:
     for attribute in attributes:
         reader = _READERS.get(attribute)
@@ -163,8 +168,8 @@ def _fill(
             fields.update(zip(names, map(_plain, read(process)), strict=True))
         except Exception as exc:
             reasons.update(dict.fromkeys(names, why(exc)))
-    if not reveal and fields.get("cmdline"):
-        fields["cmdline"] = redact(fields["cmdline"])
+    if fields.get("cmdline"):
+        fields["cmdline"] = show(fields["cmdline"], most_characters, reveal=reveal)
 
 
 def _plain(value: Any) -> Any:
