@@ -379,6 +379,15 @@ class WireError(Exception):
         self.data = data
 
 
+def forget_origin(error: BaseException) -> None:
+    """Make an error forget its traceback and the errors before it.
+
+    What keeps an error and is not followed by Python's collector (``gc=False``) must do so: the frames of a traceback
+    lead to their callers, and a caller's variables to what keeps the error. Nothing would ever free such a circle.
+    """
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+
+
 def _place(loc: Sequence[str | int]) -> str:
     return printable(".".join(map(str, loc))) or "params"
 

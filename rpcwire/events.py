@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from .accounts import Loan
-from .errors import ProtocolError, RpcError
+from .errors import ProtocolError, RpcError, forget_origin
 from .messages import CallContext, ErrorObject, MessageId
 
 
@@ -142,10 +142,14 @@ class StreamCancelled(msgspec.Struct, gc=False):
 
 class Violation(msgspec.Struct, gc=False):
     """The other side has broken a rule or exceeded a limit. The session has answered if the protocol allows it; this is
-    for the log. ``call`` is the call that was refused, if it was a call."""
+    for the log. ``call`` is the call that was refused, if it was a call. The error forgets where it was raised
+    (:func:`~rpcwire.errors.forget_origin`)."""
 
     error: ProtocolError | RpcError
     call: IncomingCall | None = None
+
+    def __post_init__(self) -> None:
+        forget_origin(self.error)
 
 
 Event: TypeAlias = (

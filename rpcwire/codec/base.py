@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from msgspec import Raw
 
-from rpcwire.errors import InvalidRequest, ProtocolError, TooLarge
+from rpcwire.errors import InvalidRequest, ProtocolError, TooLarge, forget_origin
 from rpcwire.limits import BATCH_ITEMS, FRAME_MESSAGES, ID_CHARACTERS
 from rpcwire.logs import printable
 from rpcwire.messages import Envelope, MessageId
@@ -31,7 +31,7 @@ NODES_OF_A_MESSAGE = 8
 
 
 class Malformed(msgspec.Struct, gc=False):
-    """A message that could not be read.
+    """A message that could not be read. Its error forgets where it was raised (:func:`~rpcwire.errors.forget_origin`).
 
     Attributes:
         error: the reason.
@@ -42,6 +42,9 @@ class Malformed(msgspec.Struct, gc=False):
     error: ProtocolError | TooLarge
     id: MessageId = None
     is_answer: bool = False
+
+    def __post_init__(self) -> None:
+        forget_origin(self.error)
 
 
 class Decoded(msgspec.Struct, gc=False):

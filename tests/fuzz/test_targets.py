@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +50,20 @@ def test_promises_are_kept(name: str) -> None:
         except BaseException as exc:
             exc.add_note(f"the input: {data!r}")
             raise
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_nothing_is_left_of_an_input(name: str) -> None:
+    """A long run ended since each input that is not JSON left its error, with all frames of its traceback."""
+    read, data = count_if_slow(TARGETS[name].run, ()), list(inputs(name))
+    for _ in range(2):
+        gc.collect()
+        before = len(gc.get_objects())
+        for each in data:
+            read(each)
+    gc.collect()
+    left = len(gc.get_objects()) - before
+    assert left < len(data) // 4
 
 
 def test_cases_belong_to_targets() -> None:
